@@ -1,0 +1,110 @@
+//! What a handler can get to.
+//!
+//! The graph's nodes are sections. The compiler gives each function and each constant its own, so a node is one of them, and
+//! an object compiled otherwise only has fewer and larger nodes. An edge is a relocation. A function whose address is taken,
+//! or that stands in a table someone refers to, counts as called. So the graph may hold paths that no run takes, and it lacks
+//! none: calls through pointers, which have no edge, are refused.
+use std::collections::{HashMap, VecDeque};
+
+use iced_x86::{Decoder, DecoderOptions, FlowControl};
+use object::elf;
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags, SectionIndex, SymbolKind};
+
+use super::check::{Refusal, Target, demangled, is_executable, target};
+
+/// What retpolines call in place of a pointer.
+const INDIRECT_THUNK: &str = "__x86_indirect_thunk_";
+
+/// Refuses an object in which `entry` can get to the undefined symbol `forbidden`, or to a call through a pointer.
+///
+/// # Errors
+/// [`Refusal::Reaches`] or [`Refusal::IndirectCall`], with the shortest path, [`Refusal::NoEntry`], [`Refusal::Malformed`].
+pub fn check(object: &[u8], entry: &str, forbidden: &str) -> Result<(), Refusal> {
+    let file = object::File::parse(object)?;
+    let start = file.symbol_by_name(entry).and_then(|symbol| symbol.section_index());
+    let start = start.ok_or_else(|| Refusal::NoEntry { entry: entry.to_owned() })?;
+    let mut came_from = HashMap::from([(start, None)]);
+    let mut waiting = VecDeque::from([start]);
+    // Told only if no path to `forbidden` is found, which says more: formatting a panic's message calls through pointers too.
+    let mut pointer = None;
+    while let Some(node) = waiting.pop_front() {
+        let path = || path(&file, &came_from, node, entry);
+        if pointer.is_none() && calls_pointer(&file, node)? {
+            pointer = Some(path());
+        }
+        let mut next = Vec::new();
+        for (_, relocation) in file.section_by_index(node)?.relocations() {
+            match target(&file, &relocation)? {
+                Some(Target::Section(section)) => next.push(section),
+                Some(Target::Symbol(name)) if name == forbidden => {
+                    let mut path = path();
+                    path.push(name);
+                    return Err(Refusal::Reaches { path });
+                }
+                Some(Target::Symbol(name)) if name.starts_with(INDIRECT_THUNK) => {
+                    pointer.get_or_insert_with(path);
+                }
+                Some(Target::Symbol(_)) | None => {}
+            }
+        }
+        for section in next {
+            came_from.entry(section).or_insert_with(|| {
+                waiting.push_back(section);
+                Some(node)
+            });
+        }
+    }
+    match pointer {
+        Some(path) => Err(Refusal::IndirectCall { path }),
+        None => Ok(()),
+    }
+}
+
+/// The nodes from the entry to `node`, by name.
+fn path(
+    file: &object::File<'_>,
+    came_from: &HashMap<SectionIndex, Option<SectionIndex>>,
+    node: SectionIndex,
+    entry: &str,
+) -> Vec<String> {
+    let mut path = Vec::new();
+    let mut here = Some(node);
+    while let Some(section) = here {
+        here = came_from.get(&section).copied().flatten();
+        path.push(if here.is_some() { name(file, section) } else { entry.to_owned() });
+    }
+    path.reverse();
+    path
+}
+
+/// A node's name: its function's or constant's, else its section's.
+fn name(file: &object::File<'_>, section: SectionIndex) -> String {
+    let named = |symbol: &object::Symbol<'_, '_>| matches!(symbol.kind(), SymbolKind::Text | SymbolKind::Data);
+    let mut symbols = file.symbols().filter(|symbol| symbol.section_index() == Some(section) && named(symbol));
+    let symbol = symbols.next().and_then(|symbol| symbol.name().ok().map(demangled));
+    let section = || Some(file.section_by_index(section).ok()?.name().ok()?.to_owned());
+    symbol.or_else(section).unwrap_or_else(|| "?".to_owned())
+}
+
+/// Whether code of the section calls or jumps to an address that it reads or computes. An entry of a global offset table is
+/// known: its relocation names the function.
+fn calls_pointer(file: &object::File<'_>, node: SectionIndex) -> Result<bool, Refusal> {
+    let section = file.section_by_index(node)?;
+    if !is_executable(&section) {
+        return Ok(false);
+    }
+    let through_table = |relocation: &object::Relocation| {
+        let kind = relocation.flags();
+        [elf::R_X86_64_GOTPCREL, elf::R_X86_64_GOTPCRELX, elf::R_X86_64_REX_GOTPCRELX]
+            .iter()
+            .any(|&r_type| kind == RelocationFlags::Elf { r_type })
+    };
+    let known = section.relocations().filter(|(_, relocation)| through_table(relocation));
+    let known: Vec<u64> = known.map(|(offset, _)| offset).collect();
+    let mut decoder = Decoder::with_ip(64, section.data()?, 0, DecoderOptions::NONE);
+    Ok(decoder.iter().any(|instruction| {
+        let indirect = matches!(instruction.flow_control(), FlowControl::IndirectCall | FlowControl::IndirectBranch);
+        let span = instruction.ip()..instruction.next_ip();
+        indirect && !known.iter().any(|offset| span.contains(offset))
+    }))
+}

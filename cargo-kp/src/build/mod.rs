@@ -1,0 +1,72 @@
+//! From a plugin's package to kernel modules.
+//!
+//! [`plugin`] finds the package, [`glue`] compiles it with the Linux port into a static library, [`object`](mod@object) makes
+//! that one relocatable object, [`check`] and [`callgraph`] refuse what a kernel must not run, and [`module`](mod@module)
+//! builds the object and the C glue into one module for each kernel.
+mod callgraph;
+pub mod check;
+mod exports;
+mod glue;
+mod got;
+mod info;
+mod module;
+mod object;
+mod plugin;
+mod target;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+pub use self::got::make_direct;
+pub use self::info::Info;
+pub use self::module::module;
+pub use self::object::{Object, object};
+pub use self::plugin::{License, Plugin, select};
+
+/// What `cargo kp build` takes.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct BuildArgs {
+    /// The plugin's package. Without it: the package here, or the only plugin of the workspace.
+    #[arg(short, long, value_name = "PLUGIN")]
+    pub plugin: Option<String>,
+    /// A kernel to build for: a series (6.12, 6.1-cloud), a release, or a folder with its headers. May be given often.
+    #[arg(long, value_name = "SERIES|RELEASE|DIR")]
+    pub kernel: Vec<String>,
+    /// Fetches the headers that are missing from Debian's archive.
+    #[arg(long)]
+    pub setup: bool,
+}
+
+/// `cargo kp build`: builds a module for each kernel asked for and prints their paths, one a line, on standard output.
+///
+/// # Errors
+/// Whatever stops a build. Kernels are looked up first, so that a missing one doesn't cost a build.
+pub fn command(args: &BuildArgs) -> Result<()> {
+    let plugin = select(args.plugin.as_deref(), Path::new("."))?;
+    let targets = if args.kernel.is_empty() {
+        vec![target::default(args.setup)?]
+    } else {
+        args.kernel.iter().map(|name| target::find(name, args.setup)).collect::<Result<_>>()?
+    };
+    let object = object(&plugin, &|step| eprintln!("{step}"))?;
+    for target in &targets {
+        eprintln!("{}: module for {}", plugin.name, target.release);
+        println!("{}", module::build(&plugin, &object, target)?.display());
+    }
+    Ok(())
+}
+
+/// Writes a generated file unless it already says so: a new date would have everything behind it built again. Says whether it
+/// wrote.
+fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<bool> {
+    let content = content.as_ref();
+    if fs::read(path).is_ok_and(|old| old == content) {
+        return Ok(false);
+    }
+    let dir = path.parent().context("a generated file without a folder")?;
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(true)
+}

@@ -1,0 +1,202 @@
+//! One kernel's module from the plugin's object and the port's C sources, by the kernel's own build files.
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::check;
+use super::exports::{Exports, imports};
+use super::object::Object;
+use super::plugin::{License, Plugin};
+use super::target::Target;
+use crate::kernels::Kernel;
+
+/// What make may say that has "warning" in it and means nothing: a compiler other than the kernel's, of the same family.
+const HARMLESS: [&str; 1] = ["warning: the compiler differs from the one used to build the kernel"];
+/// Variables with which whoever started this program would change the kernel's build.
+const FOREIGN: [&str; 10] = [
+    "MAKEFLAGS",
+    "MFLAGS",
+    "MAKEOVERRIDES",
+    "MAKELEVEL",
+    "ARCH",
+    "CROSS_COMPILE",
+    "CC",
+    "LLVM",
+    "KBUILD_OUTPUT",
+    "KCFLAGS",
+];
+
+/// Builds the module for one kernel and returns its path, `target/kp/<plugin>/<release>/kp-<plugin>.ko`.
+///
+/// # Errors
+/// Anything that make, the compiler, objtool or modpost warns of; symbols that the kernel lacks; for a proprietary plugin,
+/// GPL-only symbols.
+pub fn module(plugin: &Plugin, object: &Object, kernel: &Kernel) -> Result<PathBuf> {
+    build(plugin, object, &Target::from(kernel))
+}
+
+/// [`module`], for a kernel that may be only headers.
+pub(super) fn build(plugin: &Plugin, object: &Object, kernel: &Target) -> Result<PathBuf> {
+    let dir = plugin.output.join(&plugin.name).join(&kernel.release);
+    copy(&object.kbuild, &dir).context("cannot copy the port's C sources")?;
+    super::write(&dir.join("kp_plugin.h"), header(plugin, object))?;
+    super::write(&dir.join("rust.o_shipped"), fs::read(&object.path)?)?;
+
+    let exports = Exports::of(&kernel.headers)?;
+    let result = make(plugin, &dir, &kernel.headers);
+    if plugin.license == License::Proprietary {
+        // modpost stops at the first of them; its input has them all.
+        refuse_gpl_only(&dir.join(format!("kp-{}.o", plugin.name)), plugin, &exports)?;
+    }
+    let module = dir.join(format!("kp-{}.ko", plugin.name));
+    let checked = result.and_then(|()| Ok(check::only_exports(&fs::read(&module)?, &exports)?));
+    if let Err(refusal) = checked {
+        // Warnings come only once: the next build would find everything made and succeed.
+        remove_objects(&dir)?;
+        return Err(refusal.context(format!("{} isn't built for {}", plugin.name, kernel.release)));
+    }
+    Ok(module)
+}
+
+/// Runs the kernel's build in `dir`, and takes any warning for a failure.
+fn make(plugin: &Plugin, dir: &Path, headers: &Path) -> Result<()> {
+    let dir = std::path::absolute(dir)?;
+    let mut make = Command::new("make");
+    make.arg("-s").arg("-C").arg(headers).arg(format!("M={}", dir.display())).arg(format!("KP_NAME={}", plugin.name));
+    for name in FOREIGN {
+        make.env_remove(name);
+    }
+    // Messages are compared, so they have to be in English.
+    let output =
+        make.arg("modules").env("LC_ALL", "C").output().context("cannot run make: apt-get install make gcc")?;
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    if !output.status.success() {
+        bail!("make failed:\n{}", said.trim_end());
+    }
+    match warning(&said) {
+        Some(line) => bail!("make warns, which counts as an error: {line}"),
+        None => Ok(()),
+    }
+}
+
+/// The first line with a warning by the compiler, objtool or modpost.
+fn warning(said: &str) -> Option<&str> {
+    let is_warning =
+        |line: &&str| line.to_lowercase().contains("warning") && !HARMLESS.iter().any(|ok| line.contains(ok));
+    said.lines().find(is_warning).map(str::trim)
+}
+
+/// Names every GPL-only symbol that the module uses.
+fn refuse_gpl_only(linked: &Path, plugin: &Plugin, exports: &Exports) -> Result<()> {
+    let Ok(bytes) = fs::read(linked) else { return Ok(()) };
+    let used = exports.gpl_only(imports(&bytes)?);
+    if used.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "{}'s licence makes it a proprietary module, which may not use {}: set `license` in its Cargo.toml to MIT, Apache-2.0 or GPL-2.0, alone or among others",
+        plugin.name,
+        used.join(", ")
+    );
+}
+
+/// Copies a folder with its folders, and removes C sources that are gone from it: `Kbuild` takes all that it finds.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            super::write(&target, fs::read(entry.path())?)?;
+        }
+    }
+    for entry in fs::read_dir(to)? {
+        let name = entry?.file_name();
+        let text = name.to_string_lossy();
+        if text.ends_with(".c") && !text.ends_with(".mod.c") && !from.join(&name).exists() {
+            fs::remove_file(to.join(&name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes what kbuild made, so that it makes it again.
+fn remove_objects(dir: &Path) -> Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "o" || extension == "ko") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The plugin's facts as C sees them.
+fn header(plugin: &Plugin, object: &Object) -> String {
+    let mut text = "/* Generated by cargo kp build. */\n#include \"kp_probes.h\"\n".to_owned();
+    let mut define = |name: &str, value: &str| {
+        let _ = writeln!(text, "#define {name} {value}");
+    };
+    define("KP_NAME", &quoted(&object.info.name));
+    define("KP_VERSION", &quoted(&plugin.version));
+    define("KP_LICENSE", &quoted(plugin.license.kernel_name()));
+    define("KP_DESCRIPTION", &quoted(&plugin.description));
+    if !plugin.authors.is_empty() {
+        define("KP_AUTHOR", &quoted(&plugin.authors.join(", ")));
+    }
+    if !object.info.devices.is_empty() {
+        define("KP_HAS_DEVICES", "1");
+        let ids = object.info.devices.iter().map(|(vendor, id)| format!("{{ PCI_DEVICE({vendor:#06x}, {id:#06x}) }}"));
+        define("KP_DEVICES", &ids.collect::<Vec<_>>().join(", "));
+    }
+    text
+}
+
+/// A C string literal. Bytes outside printable ASCII become octal escapes, which have a fixed length.
+fn quoted(text: &str) -> String {
+    let mut literal = "\"".to_owned();
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' | b'?' => literal.extend(['\\', char::from(byte)]),
+            b' '..=b'~' => literal.push(char::from(byte)),
+            _ => {
+                let _ = write!(literal, "\\{byte:03o}");
+            }
+        }
+    }
+    literal.push('"');
+    literal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{quoted, warning};
+
+    #[test]
+    fn a_warning_of_any_of_the_kernels_tools_is_found() {
+        for line in [
+            "/x/kp.c:3:5: warning: unused variable ‘a’ [-Wunused-variable]",
+            "/x/rust.o: warning: objtool: kp_rs_isr+0x4: unreachable instruction",
+            "WARNING: modpost: missing MODULE_DESCRIPTION() in /x/kp-edu.o",
+        ] {
+            assert_eq!(warning(&format!("make: Entering directory\n{line}\nmore")), Some(line));
+        }
+    }
+
+    #[test]
+    fn another_compiler_than_the_kernels_is_no_warning() {
+        let said =
+            "warning: the compiler differs from the one used to build the kernel\n  The kernel was built by: gcc-12";
+        assert_eq!(warning(said), None);
+    }
+
+    #[test]
+    fn any_description_is_one_c_literal() {
+        assert_eq!(quoted("a \"b\"\\ ??/\nü9"), r#""a \"b\"\\ \?\?/\012\303\2749""#);
+    }
+}

@@ -1,0 +1,179 @@
+//! One relocatable object for a plugin: what its entry points need, and nothing else global.
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use object::LittleEndian;
+use object::elf;
+use object::read::archive::ArchiveFile;
+use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
+use object::{Object as _, ObjectSymbol as _};
+
+use super::info::Info;
+use super::plugin::Plugin;
+use super::{callgraph, check, glue, got};
+
+/// How the names of the port's entry points begin. They are all that stays global.
+const ENTRY_POINTS: &str = "kp_rs_";
+/// The port's interrupt handler.
+const ISR: &str = "kp_rs_isr";
+/// The port's deferred handler.
+const DPC: &str = "kp_rs_dpc";
+/// The C function that only the panic handler calls.
+const PANIC: &str = "kp_c_panic";
+/// The C function behind `free`.
+const FREE: &str = "kp_c_free";
+/// compiler_builtins brings its own of these. The kernel's are better: chosen at boot for the processor, and known to KASAN.
+const KERNELS_OWN: [&str; 6] = ["memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen"];
+
+/// A plugin's Rust half, ready to be linked into modules.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// The checked, relocatable object.
+    pub path: PathBuf,
+    /// What the plugin says of itself.
+    pub info: Info,
+    /// The port's folder of C sources and its `Kbuild`.
+    pub kbuild: PathBuf,
+}
+
+/// Compiles a plugin and makes its object, which every kernel of the architecture takes. `progress` is told each step.
+///
+/// # Errors
+/// What the compiler, the linker or a check of [`check`] refuses.
+pub fn object(plugin: &Plugin, progress: &dyn Fn(&str)) -> Result<Object> {
+    progress(&format!("{}: compiling for the kernel", plugin.name));
+    let built = glue::build(plugin)?;
+    progress(&format!("{}: linking and checking the object", plugin.name));
+    let members = members(&built.archive)?;
+    let info = Info::from_members(&members)?;
+    if info.name.is_empty() {
+        bail!("{} gives itself no name", plugin.name);
+    }
+    let dir = plugin.output.join(&plugin.name).join("linux-x86_64");
+    let path = dir.join("rust.o");
+    let linked = link(&members, &dir.join("link"))?;
+    for entry in [ISR, DPC] {
+        callgraph::check(&linked.apart, entry, PANIC)?;
+        if plugin.no_free {
+            callgraph::check(&linked.apart, entry, FREE)?;
+        }
+    }
+    check::object(&linked.merged)?;
+    super::write(&path, &linked.merged)?;
+    Ok(Object { path, info, kbuild: built.kbuild })
+}
+
+/// The linked object in two forms.
+struct Linked {
+    /// Each function and constant in its own section, as the call graph wants them.
+    apart: Vec<u8>,
+    /// One section of each kind, as the kernel wants them.
+    merged: Vec<u8>,
+}
+
+/// Reads the library's objects, and turns each definition of one of [`KERNELS_OWN`] into a reference.
+fn members(archive: &Path) -> Result<Vec<Vec<u8>>> {
+    let bytes = fs::read(archive).with_context(|| format!("cannot read {}", archive.display()))?;
+    let archive = ArchiveFile::parse(bytes.as_slice())?;
+    let mut members = Vec::new();
+    for member in archive.members() {
+        let mut member = member?.data(bytes.as_slice())?.to_vec();
+        if elf::FileHeader64::<LittleEndian>::parse(member.as_slice()).is_ok() {
+            use_kernels_own(&mut member)?;
+            members.push(member);
+        }
+    }
+    Ok(members)
+}
+
+/// Makes the symbols of [`KERNELS_OWN`] undefined. The linker then drops the bodies, which nothing needs any more.
+fn use_kernels_own(member: &mut [u8]) -> Result<()> {
+    let mut undefined = Vec::new();
+    {
+        let header = elf::FileHeader64::<LittleEndian>::parse(&*member)?;
+        let sections = header.sections(LittleEndian, &*member)?;
+        let symbols = sections.symbols(LittleEndian, &*member, elf::SHT_SYMTAB)?;
+        let table = usize::try_from(sections.section(symbols.section())?.sh_offset(LittleEndian))?;
+        for (index, symbol) in symbols.iter().enumerate() {
+            let name = symbol.name(LittleEndian, symbols.strings())?;
+            if symbol.st_bind() != elf::STB_LOCAL && KERNELS_OWN.iter().any(|own| own.as_bytes() == name) {
+                undefined.push(table + index * size_of::<elf::Sym64<LittleEndian>>());
+            }
+        }
+    }
+    for at in undefined {
+        // After the name: info, visibility, section, value, size.
+        member[at + 4] = elf::STB_GLOBAL << 4 | elf::STT_NOTYPE;
+        member[at + 5..at + 24].fill(0);
+    }
+    Ok(())
+}
+
+/// Links the members and strips what the kernel's tools stumble over. `dir` holds the steps' files.
+fn link(members: &[Vec<u8>], dir: &Path) -> Result<Linked> {
+    let roots = entry_points(members)?;
+    if dir.exists() {
+        fs::remove_dir_all(dir).with_context(|| format!("cannot empty {}", dir.display()))?;
+    }
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let mut collect = Command::new("ld");
+    collect.current_dir(dir).args(["-r", "--gc-sections", "-o", "apart.o"]);
+    for root in &roots {
+        collect.args(["-u", root]);
+    }
+    for (index, member) in members.iter().enumerate() {
+        let name = format!("{index}.o");
+        fs::write(dir.join(&name), member)?;
+        collect.arg(name);
+    }
+    run(&mut collect)?;
+    let apart = fs::read(dir.join("apart.o"))?;
+
+    fs::write(dir.join("merge.ld"), include_str!("merge.ld"))?;
+    run(Command::new("ld").current_dir(dir).args(["-r", "-T", "merge.ld", "-o", "merged.o", "apart.o"]))?;
+    let mut keep = Command::new("objcopy");
+    keep.current_dir(dir).arg("--discard-locals").args(roots.iter().map(|root| format!("--keep-global-symbol={root}")));
+    // Two symbols of this type make the objtool of 6.1 take the object for a whole kernel.
+    for name in file_symbols(&apart)? {
+        keep.arg(format!("--strip-symbol={name}"));
+    }
+    run(keep.args(["merged.o", "final.o"]))?;
+    let mut merged = fs::read(dir.join("final.o"))?;
+    got::make_direct(&mut merged)?;
+    Ok(Linked { apart, merged })
+}
+
+/// The names of all entry points that the members define.
+fn entry_points(members: &[Vec<u8>]) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for member in members {
+        let file = object::File::parse(member.as_slice())?;
+        let defined = file.symbols().filter(|symbol| symbol.is_global() && symbol.is_definition());
+        let defined = defined.filter_map(|symbol| symbol.name().ok().map(str::to_owned));
+        names.extend(defined.filter(|name| name.starts_with(ENTRY_POINTS)));
+    }
+    if names.is_empty() {
+        bail!("the library defines no {ENTRY_POINTS}*: kp-linux and cargo-kp aren't of one version");
+    }
+    Ok(names)
+}
+
+/// The names of symbols that stand for source files.
+fn file_symbols(object: &[u8]) -> Result<Vec<String>> {
+    let file = object::File::parse(object)?;
+    let files = file.symbols().filter(|symbol| symbol.kind() == object::SymbolKind::File);
+    Ok(files.filter_map(|symbol| symbol.name().ok().map(str::to_owned)).collect())
+}
+
+/// Runs one of binutils' programs, which have to be silent.
+fn run(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("cannot run {program}: apt-get install binutils"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() || !said.is_empty() {
+        bail!("{program}: {}", said.trim());
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! Which package is the plugin, and what its `Cargo.toml` says of it.
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use cargo_metadata::{Metadata, MetadataCommand, Package};
+
+/// A plugin's package, as far as a build needs it.
+#[derive(Debug, Clone)]
+pub struct Plugin {
+    /// The package's name, which names the module too: `edu` becomes `kp-edu.ko`.
+    pub name: String,
+    /// The library's name in Rust source.
+    pub crate_name: String,
+    /// The folder of its `Cargo.toml`.
+    pub dir: PathBuf,
+    /// The package's version.
+    pub version: String,
+    /// What the module declares to the kernel.
+    pub license: License,
+    /// The package's description, or nothing.
+    pub description: String,
+    /// The package's authors, which may be none.
+    pub authors: Vec<String>,
+    /// `[package.metadata.kp] no-free = true`: the build refuses a path from the interrupt handlers to `free`.
+    pub no_free: bool,
+    /// Where everything built for any plugin of the workspace goes: `target/kp`.
+    pub output: PathBuf,
+    /// The workspace's folder.
+    pub workspace: PathBuf,
+    /// How the generated crate names the Linux port: the value of its line in `[dependencies]`.
+    pub(super) port: toml::Table,
+}
+
+/// What a module's `MODULE_LICENSE` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum License {
+    /// MIT or Apache.
+    DualMitGpl,
+    /// GPL version 2.
+    Gpl,
+    /// Anything else. Such a module may not use the kernel's GPL-only exports.
+    Proprietary,
+}
+
+impl License {
+    /// The string that the kernel knows.
+    pub fn kernel_name(self) -> &'static str {
+        match self {
+            License::DualMitGpl => "Dual MIT/GPL",
+            License::Gpl => "GPL",
+            License::Proprietary => "Proprietary",
+        }
+    }
+
+    /// Reads an SPDX expression. An expression that mixes `AND` and `OR` counts as if every licence in it applied.
+    pub fn from_spdx(expression: &str) -> License {
+        let plain = expression.replace(['(', ')'], " ").replace('/', " OR ");
+        let mixed = plain.contains(" AND ");
+        let ids = plain.split(" OR ").flat_map(|part| part.split(" AND ")).map(Self::of_one);
+        let worst_first = |license: &License| match license {
+            License::Proprietary => 0,
+            License::Gpl => 1,
+            License::DualMitGpl => 2,
+        };
+        let chosen = if mixed { ids.min_by_key(worst_first) } else { ids.max_by_key(worst_first) };
+        chosen.unwrap_or(License::Proprietary)
+    }
+
+    /// Reads one licence of an expression, with or without `WITH exception`.
+    fn of_one(id: &str) -> License {
+        match id.split_whitespace().next() {
+            Some("MIT" | "Apache-2.0") => License::DualMitGpl,
+            Some(id) if id.starts_with("GPL-2.0") => License::Gpl,
+            _ => License::Proprietary,
+        }
+    }
+}
+
+/// Finds the plugin called `name` in the workspace around `dir`; without a name, the package at `dir` or the workspace's only
+/// plugin.
+///
+/// # Errors
+/// No package there, no such plugin, or more than one to choose from; then the message lists them.
+pub fn select(name: Option<&str>, dir: &Path) -> Result<Plugin> {
+    let metadata = MetadataCommand::new().current_dir(dir).exec().context("cannot read the Cargo workspace here")?;
+    let using_core: Vec<&Package> = metadata
+        .workspace_packages()
+        .into_iter()
+        .filter(|package| package.dependencies.iter().any(|dependency| dependency.name == "kp-core"))
+        .collect();
+    let plugins: Vec<&Package> = using_core.iter().copied().filter(|package| calls_plugin_macro(package)).collect();
+    let package = match name {
+        Some(name) => match plugins.iter().find(|package| package.name.as_str() == name) {
+            Some(package) => package,
+            None => bail!("no plugin {name} in this workspace; {}", listed(&plugins)),
+        },
+        None => match (metadata.root_package(), plugins.as_slice()) {
+            (Some(here), _) if plugins.iter().any(|package| package.id == here.id) => here,
+            (_, [only]) => only,
+            _ => bail!("which plugin? Name one with -p; {}", listed(&plugins)),
+        },
+    };
+    describe(package, &metadata)
+}
+
+/// Whether the package's library calls `plugin!`, which has to stand in the crate's root.
+fn calls_plugin_macro(package: &Package) -> bool {
+    let root = package.targets.iter().find(|target| target.is_lib()).and_then(|t| fs::read_to_string(&t.src_path).ok());
+    let calls = |line: &str| line.starts_with("plugin!") || line.contains("kp_core::plugin!");
+    root.is_some_and(|source| source.lines().map(str::trim_start).any(|line| !line.starts_with("//") && calls(line)))
+}
+
+/// Names the plugins to choose from.
+fn listed(plugins: &[&Package]) -> String {
+    if plugins.is_empty() {
+        return "a plugin depends on kp-core and calls kp_core::plugin! in its lib.rs".to_owned();
+    }
+    let names: Vec<&str> = plugins.iter().map(|package| package.name.as_str()).collect();
+    format!("there are: {}", names.join(", "))
+}
+
+/// Takes from the metadata what a build needs.
+fn describe(package: &Package, metadata: &Metadata) -> Result<Plugin> {
+    let library = package.targets.iter().find(|target| target.is_lib());
+    let library = library.with_context(|| format!("{} has no library", package.name))?;
+    let core = metadata.packages.iter().find(|package| package.name.as_str() == "kp-core");
+    let core = core.with_context(|| format!("{} doesn't depend on kp-core", package.name))?;
+    let dir = package.manifest_path.parent().context("a package without a folder")?;
+    Ok(Plugin {
+        name: package.name.to_string(),
+        crate_name: library.name.replace('-', "_"),
+        dir: dir.into(),
+        version: package.version.to_string(),
+        license: License::from_spdx(package.license.as_deref().unwrap_or("")),
+        description: package.description.clone().unwrap_or_default(),
+        authors: package.authors.clone(),
+        no_free: package.metadata["kp"]["no-free"].as_bool().unwrap_or(false),
+        output: metadata.target_directory.join("kp").into(),
+        workspace: metadata.workspace_root.clone().into(),
+        port: port(core)?,
+    })
+}
+
+/// kp-linux from where kp-core came: the same repository folder, the same commit, or the same release.
+fn port(core: &Package) -> Result<toml::Table> {
+    let mut port = toml::Table::new();
+    let mut set = |key: &str, value: &str| port.insert(key.to_owned(), value.into());
+    match core.source.as_ref().map(|source| source.repr.as_str()) {
+        None => {
+            let dir = core.manifest_path.parent().and_then(|dir| dir.parent()).context("kp-core has no folder")?;
+            let dir = dir.join("kp-linux");
+            if !dir.exists() {
+                bail!("no {dir}: kp-linux has to lie beside kp-core");
+            }
+            set("path", dir.as_str());
+        }
+        Some(source) if source.starts_with("git+") => {
+            let (address, commit) = source["git+".len()..].split_once('#').context("a git source without a commit")?;
+            set("git", address.split('?').next().unwrap_or(address));
+            set("rev", commit);
+        }
+        Some(_) => {
+            set("version", &format!("={}", core.version));
+        }
+    }
+    Ok(port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::License;
+
+    #[test]
+    fn the_licence_shown_to_the_kernel_follows_the_packages() {
+        for (spdx, shown) in [
+            ("MIT OR Apache-2.0", "Dual MIT/GPL"),
+            ("MIT/Apache-2.0", "Dual MIT/GPL"),
+            ("Apache-2.0 WITH LLVM-exception", "Dual MIT/GPL"),
+            ("GPL-2.0-only", "GPL"),
+            ("GPL-2.0-only OR LicenseRef-Own", "GPL"),
+            ("MIT AND GPL-2.0-or-later", "GPL"),
+            ("(MIT OR Apache-2.0) AND LicenseRef-Own", "Proprietary"),
+            ("GPL-3.0-only", "Proprietary"),
+            ("LicenseRef-Own", "Proprietary"),
+            ("", "Proprietary"),
+        ] {
+            assert_eq!(License::from_spdx(spdx).kernel_name(), shown, "{spdx}");
+        }
+    }
+}

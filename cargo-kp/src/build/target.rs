@@ -1,0 +1,64 @@
+//! Which kernel's headers `--kernel` means.
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::kernels::{self, Kernel};
+
+/// The kernel a module is built for when none is named and the running kernel has no headers. The demo boots it too.
+const DEFAULT: &str = "6.1-cloud";
+
+/// A kernel as far as a module's build needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// What `uname -r` says in it.
+    pub release: String,
+    /// Its headers.
+    pub headers: PathBuf,
+}
+
+impl From<&Kernel> for Target {
+    fn from(kernel: &Kernel) -> Target {
+        Target { release: kernel.release.clone(), headers: kernel.headers.clone() }
+    }
+}
+
+/// A folder with headers, the release of an installed kernel, or a name that [`kernels::get`] knows.
+pub fn find(name: &str, setup: bool) -> Result<Target> {
+    if name.contains('/') {
+        return in_folder(Path::new(name));
+    }
+    let installed = installed(name);
+    if installed.exists() {
+        return in_folder(&installed);
+    }
+    Ok(Target::from(&kernels::get(name, setup)?))
+}
+
+/// The running kernel if its headers are here, else [`DEFAULT`]. Says which.
+pub fn default(setup: bool) -> Result<Target> {
+    let running = rustix::system::uname().release().to_string_lossy().into_owned();
+    let installed = installed(&running);
+    if installed.exists() {
+        eprintln!("no --kernel given: building for the running kernel, {running}");
+        return in_folder(&installed);
+    }
+    eprintln!("no --kernel given, and no headers here for the running kernel {running}: building for {DEFAULT}");
+    find(DEFAULT, setup)
+}
+
+/// Where a distribution puts an installed kernel's headers.
+fn installed(release: &str) -> PathBuf {
+    Path::new("/lib/modules").join(release).join("build")
+}
+
+/// A prepared kernel tree or headers package says itself which release it is.
+fn in_folder(dir: &Path) -> Result<Target> {
+    let headers = std::path::absolute(dir)?;
+    let path = headers.join("include/config/kernel.release");
+    let release = fs::read_to_string(&path);
+    let release =
+        release.with_context(|| format!("no kernel headers in {}: cannot read {}", dir.display(), path.display()))?;
+    Ok(Target { release: release.trim().to_owned(), headers })
+}

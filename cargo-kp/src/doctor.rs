@@ -1,0 +1,238 @@
+//! Says what this machine has and lacks.
+
+use crate::kernels::{self, SECURITY_LINE};
+use crate::packages::{Machine, Packages, Purpose, ThisMachine};
+use anyhow::{Result, bail};
+use std::path::Path;
+
+/// One line of the doctor's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// Whether building or booting fails without it.
+    pub needed: bool,
+    /// What was looked at, and found.
+    pub what: String,
+    /// What to do if it is lacking.
+    pub remedy: String,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let word = match (self.ok, self.needed) {
+            (true, _) => "ok",
+            (false, true) => "lack",
+            (false, false) => "note",
+        };
+        write!(f, "{word:4}  {}", self.what)?;
+        if self.ok { Ok(()) } else { write!(f, " — {}", self.remedy) }
+    }
+}
+
+/// Prints the list on stdout. Fails if something is lacking that building or booting needs.
+pub fn run() -> Result<()> {
+    let findings = examine(&ThisMachine);
+    findings.iter().for_each(|finding| println!("{finding}"));
+    match findings.iter().filter(|finding| finding.needed && !finding.ok).count() {
+        0 => Ok(()),
+        count => bail!("{count} needed here and lacking: do what the lines say, then run `cargo kp doctor` again"),
+    }
+}
+
+/// Looks at a machine.
+pub fn examine(machine: &dyn Machine) -> Vec<Finding> {
+    let packages = Packages::new(machine);
+    let mut findings = vec![debian(machine), security_suite(machine, packages.sudo_hint())];
+    for purpose in [Purpose::Build, Purpose::Boot] {
+        // Without dpkg nothing that it could have installed is there.
+        let missing = packages.missing(purpose).unwrap_or_else(|_| purpose.packages().to_vec());
+        for &name in purpose.packages() {
+            findings.push(Finding {
+                ok: !missing.contains(&name),
+                needed: true,
+                what: format!("package {name}{}", version(machine, name)),
+                remedy: format!("{}apt-get install {name}", packages.sudo_hint()),
+            });
+        }
+    }
+    findings.push(running_headers(machine, packages.sudo_hint()));
+    findings.push(lockdown(machine));
+    if let Ok(cache) = kernels::cache_dir() {
+        findings.push(disk_space(machine, &cache));
+        findings.push(kernel_cache(&cache));
+    }
+    findings
+}
+
+fn debian(machine: &dyn Machine) -> Finding {
+    let text = machine.read(Path::new("/etc/os-release")).unwrap_or_default();
+    let field = |name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        value.unwrap_or("unknown").trim_matches('"').to_owned()
+    };
+    Finding {
+        ok: field("ID") == "debian" && field("VERSION_ID") == "12",
+        needed: true,
+        what: format!("Debian 12: this is {}", field("PRETTY_NAME")),
+        remedy: "use Debian 12 (bookworm); a container or a virtual machine will do".into(),
+    }
+}
+
+fn security_suite(machine: &dyn Machine, sudo: &str) -> Finding {
+    Finding {
+        ok: kernels::has_security_suite(machine),
+        needed: true,
+        what: "Debian's security suite, where the 6.12 kernels and rustc-web come from".into(),
+        remedy: format!("add `{SECURITY_LINE}` to /etc/apt/sources.list, then run `{sudo}apt-get update`"),
+    }
+}
+
+/// The version of an installed package, as ` 1.2`; nothing if it is not known.
+fn version(machine: &dyn Machine, name: &str) -> String {
+    match machine.run(None, "dpkg-query", &["--show", "--showformat=${Version}", name]) {
+        Ok(done) if done.success && !done.stdout.is_empty() => format!(" {}", done.stdout.trim()),
+        _ => String::new(),
+    }
+}
+
+fn running_headers(machine: &dyn Machine, sudo: &str) -> Finding {
+    let release = machine.read(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default();
+    let release = release.trim();
+    let makefile = format!("/lib/modules/{release}/build/Makefile");
+    Finding {
+        ok: machine.read(Path::new(&makefile)).is_some(),
+        needed: false,
+        what: format!("headers of the running kernel {release}, to build for it"),
+        remedy: format!("{sudo}apt-get install linux-headers-{release}; or build for a kernel of kernels.toml"),
+    }
+}
+
+fn lockdown(machine: &dyn Machine) -> Finding {
+    // The mode in force stands in brackets: "[none] integrity confidentiality".
+    let text = machine.read(Path::new("/sys/kernel/security/lockdown"));
+    let mode = text.as_deref().and_then(|text| text.split('[').nth(1)?.split(']').next()).unwrap_or("none");
+    Finding {
+        ok: mode == "none",
+        needed: false,
+        what: format!("kernel lockdown (Secure Boot): {mode}"),
+        remedy: "unsigned modules don't load on this machine; in a virtual machine they do".into(),
+    }
+}
+
+/// What five unpacked kernels with their packages, and a build tree, take.
+const SPACE_GIB: u64 = 3;
+
+fn disk_space(machine: &dyn Machine, cache: &Path) -> Finding {
+    // The directory itself may not exist yet.
+    let existing = cache.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
+    let done = machine.run(None, "df", &["--output=avail", "--block-size=1M", &existing.to_string_lossy()]);
+    let free = done.ok().and_then(|done| done.stdout.lines().last()?.trim().parse::<u64>().ok()).unwrap_or(0);
+    Finding {
+        ok: free >= SPACE_GIB * 1024,
+        needed: true,
+        what: format!("disk space for {}: {:.1} GiB free", cache.display(), free as f64 / 1024.0),
+        remedy: format!("free up to {SPACE_GIB} GiB, or set XDG_CACHE_HOME to a place that has it"),
+    }
+}
+
+fn kernel_cache(cache: &Path) -> Finding {
+    let names = kernels::names();
+    let is_there = |name: &&String| kernels::cached_in(cache, name).is_some();
+    let (there, absent): (Vec<_>, Vec<_>) = names.iter().partition(is_there);
+    let list = |names: &[&String]| names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+    Finding {
+        ok: absent.is_empty(),
+        needed: false,
+        what: format!(
+            "kernels in {}: {}",
+            cache.display(),
+            if there.is_empty() { "none".into() } else { list(&there) }
+        ),
+        remedy: format!("{} will be downloaded when first used", list(&absent)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packages::fake::Fake;
+
+    fn healthy() -> Fake {
+        let all: Vec<_> = [Purpose::Build, Purpose::Boot].iter().flat_map(|purpose| purpose.packages()).collect();
+        let installed: String = all.iter().map(|name| format!("ii {name}\n")).collect();
+        let mut fake = Fake { root: true, ..Fake::default() }
+            .answer("dpkg-query --show --showformat=${db:Status-Abbrev}", &installed)
+            .answer("dpkg-query --show --showformat=${Version} rustc-web", "1.96.0")
+            .answer("apt-cache policy", "release n=bookworm-security")
+            .answer("df", "Avail\n80000\n");
+        fake.files.insert("/etc/os-release".into(), "PRETTY_NAME=\"Debian 12\"\nVERSION_ID=\"12\"\nID=debian\n".into());
+        fake
+    }
+
+    fn lacking(machine: &dyn Machine) -> Vec<String> {
+        let findings = examine(machine);
+        findings.iter().filter(|finding| finding.needed && !finding.ok).map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_machine_with_everything_lacks_nothing() {
+        assert_eq!(lacking(&healthy()), [""; 0]);
+        assert!(examine(&healthy()).iter().any(|finding| finding.to_string() == "ok    package rustc-web 1.96.0"));
+    }
+
+    #[test]
+    fn each_lack_is_one_line_with_a_remedy() {
+        let mut fake = healthy();
+        fake.answers.remove("apt-cache policy");
+        fake.answers
+            .insert("df".into(), crate::packages::Done { success: true, stdout: "5\n".into(), stderr: "".into() });
+        fake.files.clear();
+        let lines = lacking(&fake);
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(lines.iter().all(|line| line.starts_with("lack  ") && line.contains(" — ") && !line.contains('\n')));
+        assert!(lines[1].contains(SECURITY_LINE));
+    }
+
+    #[test]
+    fn a_machine_without_debians_tools_still_gets_its_list() {
+        let lines = lacking(&NoPrograms);
+        let packages = Purpose::Build.packages().len() + Purpose::Boot.packages().len();
+        // And besides the packages: Debian, its security suite, disk space.
+        assert_eq!(lines.len(), packages + 3, "{lines:?}");
+    }
+
+    /// Nothing can be started there.
+    struct NoPrograms;
+
+    impl Machine for NoPrograms {
+        fn run(&self, _dir: Option<&Path>, program: &str, _args: &[&str]) -> Result<crate::packages::Done> {
+            bail!("cannot start {program}")
+        }
+
+        fn is_root(&self) -> bool {
+            false
+        }
+
+        fn has_program(&self, _program: &str) -> bool {
+            false
+        }
+
+        fn read(&self, _path: &Path) -> Option<String> {
+            None
+        }
+    }
+
+    #[test]
+    fn lockdown_is_noted_but_stops_nothing() {
+        let mut fake = healthy();
+        fake.files.insert("/sys/kernel/security/lockdown".into(), "none [integrity] confidentiality\n".into());
+        assert_eq!(lacking(&fake), [""; 0]);
+        let findings = examine(&fake);
+        assert!(
+            findings
+                .iter()
+                .any(|finding| finding.to_string().starts_with("note  kernel lockdown (Secure Boot): integrity — "))
+        );
+    }
+}

@@ -1,0 +1,287 @@
+//! The stock kernels: their names, and where their images and headers lie.
+//!
+//! `kernels.toml` lists them. Each is downloaded once as Debian packages and unpacked, not installed, into the cache; that needs
+//! no privileges and changes nothing on the machine.
+
+use crate::packages::{Machine, Packages, ThisMachine, last_line};
+use anyhow::{Context, Result, anyhow, bail};
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+/// A kernel that is there: unpacked, ready to boot and to build modules for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kernel {
+    /// Its name in `kernels.toml`, as in `6.12-rt`.
+    pub name: String,
+    /// What `uname -r` says in it.
+    pub release: String,
+    /// Its upstream series, as in `6.12`.
+    pub series: String,
+    /// The image to boot.
+    pub vmlinuz: PathBuf,
+    /// The headers, as `make -C` wants them.
+    pub headers: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Entry {
+    name: String,
+    series: String,
+    image: String,
+    headers: String,
+}
+
+#[derive(Deserialize)]
+struct List {
+    kernel: Vec<Entry>,
+}
+
+fn list() -> Vec<Entry> {
+    let list: List = toml::from_str(include_str!("../kernels.toml")).expect("kernels.toml is part of this program");
+    list.kernel
+}
+
+/// The names of all kernels, in the order of `kernels.toml`.
+pub fn names() -> Vec<String> {
+    list().into_iter().map(|entry| entry.name).collect()
+}
+
+/// The directory where packages and unpacked kernels are kept: `$XDG_CACHE_HOME/kp`, else `~/.cache/kp`.
+///
+/// Fails if neither variable is set.
+pub fn cache_dir() -> Result<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("XDG_CACHE_HOME")
+        .or_else(|| set("HOME").map(|home| home.join(".cache")))
+        .map(|dir| dir.join("kp"))
+        .ok_or_else(|| anyhow!("neither XDG_CACHE_HOME nor HOME is set: set one, kernels are kept there"))
+}
+
+/// The kernel of that name. What the cache holds is used as it is, without the network; else it is downloaded and unpacked.
+///
+/// With `setup` the package lists are brought up to date first, which needs root or sudo. Fails if the name is unknown, if the
+/// package lists lack the kernel, or if it cannot be downloaded.
+pub fn get(name: &str, setup: bool) -> Result<Kernel> {
+    get_with(&Packages::new(&ThisMachine), &cache_dir()?, name, setup)
+}
+
+/// The kernel of that name if it is in the cache directory `cache`. Never uses the network.
+pub fn cached_in(cache: &Path, name: &str) -> Option<Kernel> {
+    // The record is written last, so a kernel with a record is whole, unless somebody removed parts of it.
+    let text = fs::read_to_string(record(cache, name)).ok()?;
+    let kernel: Kernel = toml::from_str(&text).ok()?;
+    (kernel.vmlinuz.is_file() && kernel.headers.join("Makefile").is_file()).then_some(kernel)
+}
+
+/// [`get`], with the package tools and the cache directory given.
+pub fn get_with(packages: &Packages, cache: &Path, name: &str, setup: bool) -> Result<Kernel> {
+    let entry = list()
+        .into_iter()
+        .find(|entry| entry.name == name)
+        .ok_or_else(|| anyhow!("no kernel is called {name}: choose one of {}", names().join(", ")))?;
+    fs::create_dir_all(cache.join("debs")).with_context(|| format!("cannot create {}", cache.display()))?;
+    let _lock = Lock::take(&cache.join("lock"))?;
+    if let Some(kernel) = cached_in(cache, name) {
+        return Ok(kernel);
+    }
+    if setup {
+        packages.update()?;
+    }
+    let wanted = resolve(packages, &entry)?;
+    eprintln!("getting kernel {} ({})", entry.name, wanted.release);
+    let files = packages.download(&cache.join("debs"), &wanted.packages)?;
+    let kernel = unpack(packages.machine(), cache, &entry, &wanted, &files)?;
+    let text = toml::to_string(&kernel).context("cannot write down the kernel")?;
+    fs::write(record(cache, name), text).with_context(|| format!("cannot write to {}", cache.display()))?;
+    Ok(kernel)
+}
+
+/// One process at a time works on the cache. The lock goes with the file, also if the process dies.
+struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    fn take(path: &Path) -> Result<Self> {
+        let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            eprintln!("waiting for another cargo kp to finish with {}", path.display());
+            flock(&file, FlockOperation::LockExclusive).with_context(|| format!("cannot lock {}", path.display()))?;
+        }
+        Ok(Lock { _file: file })
+    }
+}
+
+fn record(cache: &Path, name: &str) -> PathBuf {
+    cache.join("kernels").join(format!("{name}.toml"))
+}
+
+/// What a kernel consists of today.
+#[derive(Debug, PartialEq, Eq)]
+struct Wanted {
+    release: String,
+    /// The image first, then what `make` needs.
+    packages: Vec<String>,
+}
+
+fn resolve(packages: &Packages, entry: &Entry) -> Result<Wanted> {
+    let first = |meta: &str, prefix: &str| -> Result<String> {
+        let depends = packages.depends(meta)?;
+        depends.into_iter().find(|name| name.starts_with(prefix)).ok_or_else(|| unknown(packages, meta))
+    };
+    let image = first(&entry.image, "linux-image-")?;
+    let headers = first(&entry.headers, "linux-headers-")?;
+    let release = image.trim_start_matches("linux-image-").to_owned();
+    if headers != format!("linux-headers-{release}") {
+        bail!("the package lists pair {image} with {headers}: run `{}apt-get update`", packages.sudo_hint());
+    }
+    let mut all = vec![image, headers.clone()];
+    let parts = ["linux-headers-", "linux-kbuild-"];
+    let needed = packages.depends(&headers)?;
+    all.extend(needed.into_iter().filter(|name| parts.iter().any(|part| name.starts_with(part))));
+    Ok(Wanted { release, packages: all })
+}
+
+fn unknown(packages: &Packages, meta: &str) -> anyhow::Error {
+    let sudo = packages.sudo_hint();
+    match has_security_suite(packages.machine()) {
+        true => anyhow!("the package lists lack {meta}: run `{sudo}apt-get update`, or add --setup"),
+        false => anyhow!(
+            "the package lists lack {meta}: add `{SECURITY_LINE}` to /etc/apt/sources.list, then run `{sudo}apt-get update`"
+        ),
+    }
+}
+
+/// The line that brings Debian 12's security suite, where the 6.12 kernels and rustc-web come from.
+pub const SECURITY_LINE: &str = "deb http://deb.debian.org/debian-security bookworm-security main";
+
+/// Whether apt's package lists include Debian 12's security suite.
+pub fn has_security_suite(machine: &dyn Machine) -> bool {
+    machine.run(None, "apt-cache", &["policy"]).is_ok_and(|done| done.stdout.contains("bookworm-security"))
+}
+
+fn unpack(machine: &dyn Machine, cache: &Path, entry: &Entry, wanted: &Wanted, debs: &[String]) -> Result<Kernel> {
+    let release = &wanted.release;
+    let dir = cache.join("kernels").join(release);
+    if dir.exists() {
+        // Left by a process that died before it wrote the record.
+        fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    }
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let into = dir.to_string_lossy();
+    for (index, deb) in debs.iter().enumerate() {
+        let deb = cache.join("debs").join(deb);
+        let deb = deb.to_string_lossy();
+        // Of an image's hundreds of megabytes one file is wanted. `sh` joins the two programs; names come as arguments.
+        let done = match index {
+            0 => {
+                let script = r#"dpkg --fsys-tarfile "$1" | tar -x -C "$2" "./boot/vmlinuz-$3""#;
+                machine.run(None, "sh", &["-c", script, "sh", &deb, &into, release])?
+            }
+            _ => machine.run(None, "dpkg", &["-x", &deb, &into])?,
+        };
+        if !done.success {
+            bail!("cannot unpack {deb}: {}; remove it and try again", last_line(&done.stderr));
+        }
+    }
+    let headers = dir.join("usr/src").join(format!("linux-headers-{release}"));
+    mend_makefile(&headers.join("Makefile"), &dir)?;
+    let vmlinuz = dir.join("boot").join(format!("vmlinuz-{release}"));
+    if !vmlinuz.is_file() {
+        bail!("{} has no {}: remove it and try again", debs[0], vmlinuz.display());
+    }
+    Ok(Kernel { name: entry.name.clone(), release: release.clone(), series: entry.series.clone(), vmlinuz, headers })
+}
+
+/// The headers' Makefile includes the common one by its absolute place, where it would be if it were installed.
+fn mend_makefile(makefile: &Path, root: &Path) -> Result<()> {
+    let text = fs::read_to_string(makefile).with_context(|| format!("cannot read {}", makefile.display()))?;
+    let mended = text.replace("include /usr/src/", &format!("include {}/usr/src/", root.display()));
+    fs::write(makefile, mended).with_context(|| format!("cannot write {}", makefile.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packages::fake::Fake;
+
+    fn entry(name: &str) -> Entry {
+        list().into_iter().find(|entry| entry.name == name).unwrap()
+    }
+
+    #[test]
+    fn the_list_has_five_kernels() {
+        assert_eq!(names(), ["6.1", "6.1-cloud", "6.12", "6.12-cloud", "6.12-rt"]);
+    }
+
+    #[test]
+    fn a_meta_package_resolves_to_todays_release_and_what_make_needs() {
+        let fake = Fake::default()
+            .answer(
+                "apt-cache depends --no-recommends --no-suggests linux-image-6.12-rt-amd64",
+                "linux-image-6.12-rt-amd64\n  Depends: linux-image-6.12.9+deb12-rt-amd64\n",
+            )
+            .answer(
+                "apt-cache depends --no-recommends --no-suggests linux-headers-6.12-rt-amd64",
+                "linux-headers-6.12-rt-amd64\n  Depends: linux-headers-6.12.9+deb12-rt-amd64\n",
+            )
+            .answer(
+                "apt-cache depends --no-recommends --no-suggests linux-headers-6.12.9+deb12-rt-amd64",
+                "linux-headers-6.12.9+deb12-rt-amd64\n  Depends: linux-base\n  Depends: linux-headers-6.12.9+deb12-common-rt\n \
+                 |Depends: linux-image-6.12.9+deb12-rt-amd64\n  Depends: linux-image-6.12.9+deb12-rt-amd64-unsigned\n  \
+                 Depends: linux-kbuild-6.12.9+deb12\n  Depends: gcc-12\n",
+            );
+        let wanted = resolve(&Packages::new(&fake), &entry("6.12-rt")).unwrap();
+        assert_eq!(wanted.release, "6.12.9+deb12-rt-amd64");
+        assert_eq!(
+            wanted.packages,
+            [
+                "linux-image-6.12.9+deb12-rt-amd64",
+                "linux-headers-6.12.9+deb12-rt-amd64",
+                "linux-headers-6.12.9+deb12-common-rt",
+                "linux-kbuild-6.12.9+deb12",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_missing_security_suite_is_named_with_the_line_to_add() {
+        let fake = Fake::default();
+        let error = resolve(&Packages::new(&fake), &entry("6.12")).unwrap_err().to_string();
+        assert!(error.contains(SECURITY_LINE), "{error}");
+        let fake = Fake::default().answer("apt-cache policy", "release n=bookworm-security");
+        let error = resolve(&Packages::new(&fake), &entry("6.12")).unwrap_err().to_string();
+        assert!(error.ends_with("run `sudo apt-get update`, or add --setup"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_known_ones() {
+        let fake = Fake::default();
+        let error = get_with(&Packages::new(&fake), Path::new("/nonexistent"), "5.10", false).unwrap_err().to_string();
+        assert_eq!(error, "no kernel is called 5.10: choose one of 6.1, 6.1-cloud, 6.12, 6.12-cloud, 6.12-rt");
+    }
+
+    #[test]
+    fn a_cached_kernel_asks_nobody() {
+        let cache = std::env::temp_dir().join(format!("kp-cache-test-{}", std::process::id()));
+        let dir = cache.join("kernels/x");
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("Makefile"), "").unwrap();
+        fs::write(dir.join("vmlinuz"), "").unwrap();
+        let kernel = Kernel {
+            name: "6.1".into(),
+            release: "6.1.0-1-amd64".into(),
+            series: "6.1".into(),
+            vmlinuz: dir.join("vmlinuz"),
+            headers: dir.clone(),
+        };
+        fs::write(record(&cache, "6.1"), toml::to_string(&kernel).unwrap()).unwrap();
+        let fake = Fake::default();
+        let got = get_with(&Packages::new(&fake), &cache, "6.1", true);
+        fs::remove_dir_all(&cache).unwrap();
+        assert_eq!(got.unwrap(), kernel);
+        assert!(fake.asked.borrow().is_empty());
+    }
+}

@@ -1,0 +1,390 @@
+//! Debian packages: which are missing, and how they come.
+//!
+//! Everything that touches the system goes through [`Machine`], so that tests can put a made-up one in its place.
+
+use anyhow::{Context, Result, bail};
+use std::cell::Cell;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// What a command left behind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Whether it ended with status 0.
+    pub success: bool,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+/// The machine that packages are looked for, and installed, on.
+pub trait Machine {
+    /// Runs a command to its end, in `dir` if one is given. Fails if it cannot be started.
+    fn run(&self, dir: Option<&Path>, program: &str, args: &[&str]) -> Result<Done>;
+    /// Whether this process may install packages without asking anybody.
+    fn is_root(&self) -> bool;
+    /// Whether `program` is in the search path.
+    fn has_program(&self, program: &str) -> bool;
+    /// The text of a file, `None` if it cannot be read.
+    fn read(&self, path: &Path) -> Option<String>;
+}
+
+/// The machine that this process runs on.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct ThisMachine;
+
+impl Machine for ThisMachine {
+    fn run(&self, dir: Option<&Path>, program: &str, args: &[&str]) -> Result<Done> {
+        let mut command = Command::new(program);
+        // The outputs are parsed, so they have to be in one language.
+        command.args(args).env("LC_ALL", "C.UTF-8").env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+        if let Some(dir) = dir {
+            command.current_dir(dir);
+        }
+        let output = command.output().with_context(|| format!("cannot start {program}: is it installed?"))?;
+        Ok(Done {
+            success: output.status.success(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    fn is_root(&self) -> bool {
+        rustix::process::geteuid().is_root()
+    }
+
+    fn has_program(&self, program: &str) -> bool {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+    }
+
+    fn read(&self, path: &Path) -> Option<String> {
+        std::fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+/// What packages are wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Building a kernel module.
+    Build,
+    /// Booting a kernel in a virtual machine.
+    Boot,
+}
+
+impl Purpose {
+    /// The Debian packages it needs.
+    pub fn packages(self) -> &'static [&'static str] {
+        match self {
+            // Debian's kernels name gcc-12 as their compiler, and 6.12's headers let pahole write type information. The last
+            // three are what kbuild's own programs link against; a small container may lack them.
+            Purpose::Build => &[
+                "rustc-web",
+                "cargo-web",
+                "rust-web-src",
+                "gcc-12",
+                "libc6-dev",
+                "make",
+                "binutils",
+                "pahole",
+                "libelf1",
+                "libssl3",
+                "zlib1g",
+            ],
+            Purpose::Boot => &["qemu-system-x86"],
+        }
+    }
+}
+
+/// Debian's package tools, on one machine, for the length of one run.
+pub struct Packages<'m> {
+    machine: &'m dyn Machine,
+    updated: Cell<bool>,
+}
+
+impl<'m> Packages<'m> {
+    /// The package tools of `machine`.
+    pub fn new(machine: &'m dyn Machine) -> Self {
+        Packages { machine, updated: Cell::new(false) }
+    }
+
+    /// The packages of `purpose` that are not installed, in the order of [`Purpose::packages`].
+    ///
+    /// Fails if there is no dpkg.
+    pub fn missing(&self, purpose: Purpose) -> Result<Vec<&'static str>> {
+        let wanted = purpose.packages();
+        let mut args = vec!["--show", "--showformat=${db:Status-Abbrev}${Package}\\n"];
+        args.extend(wanted);
+        // The status is of no use: dpkg-query fails as soon as one name is unknown to it.
+        let done = self.machine.run(None, "dpkg-query", &args)?;
+        let installed: Vec<&str> = done.stdout.lines().filter_map(|line| line.strip_prefix("ii ")).collect();
+        Ok(wanted.iter().copied().filter(|name| !installed.contains(name)).collect())
+    }
+
+    /// Sees to it that the packages of `purpose` are there: installs what is missing if `setup`, else fails with the command
+    /// that would.
+    pub fn require(&self, purpose: Purpose, setup: bool) -> Result<()> {
+        let missing = self.missing(purpose)?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let names = missing.join(" ");
+        if !setup {
+            bail!("missing packages: {names}; run `{}apt-get install {names}`, or add --setup", self.sudo_hint());
+        }
+        self.install(&missing)
+    }
+
+    /// Installs packages with apt-get, and says so on stderr. Fails if they cannot be installed, or if this user may not.
+    pub fn install(&self, names: &[&str]) -> Result<()> {
+        self.update()?;
+        eprintln!("installing {}", names.join(" "));
+        let mut args = vec!["install", "-y", "--no-install-recommends"];
+        args.extend(names);
+        let done = self.run_as_root("apt-get", &args)?;
+        if !done.success {
+            bail!("apt-get install {} failed: {}", names.join(" "), last_line(&done.stderr));
+        }
+        Ok(())
+    }
+
+    /// Brings the package lists up to date, at most once in the life of this value. Fails if this user may not.
+    pub fn update(&self) -> Result<()> {
+        if self.updated.get() {
+            return Ok(());
+        }
+        eprintln!("updating the package lists");
+        let done = self.run_as_root("apt-get", &["update"])?;
+        if !done.success {
+            bail!("apt-get update failed: {}; check /etc/apt and the network", last_line(&done.stderr));
+        }
+        self.updated.set(true);
+        Ok(())
+    }
+
+    /// The packages that `name` depends on, first alternatives only. Empty if `name` is not in the package lists.
+    pub fn depends(&self, name: &str) -> Result<Vec<String>> {
+        let done = self.machine.run(None, "apt-cache", &["depends", "--no-recommends", "--no-suggests", name])?;
+        Ok(parse_depends(&done.stdout, name))
+    }
+
+    /// Downloads packages as files into `dir`, without installing them. Those that lie there already stay. Gives the files'
+    /// names in the order of `names`.
+    ///
+    /// Needs no privileges. Fails if the archive no longer has the version that the package lists name.
+    pub fn download(&self, dir: &Path, names: &[String]) -> Result<Vec<String>> {
+        let mut args = vec!["download", "--print-uris"];
+        args.extend(names.iter().map(String::as_str));
+        let done = self.machine.run(Some(dir), "apt-get", &args)?;
+        if !done.success {
+            bail!("apt-get does not know {}: {}", names.join(" "), last_line(&done.stderr));
+        }
+        let offered = parse_uris(&done.stdout);
+        let mut files = Vec::new();
+        let mut wanted = vec!["download"];
+        for name in names {
+            let Some(file) = offered.iter().find(|file| file.split('_').next() == Some(name)) else {
+                // apt-get prints no address for a file that lies in `dir` already; then its name is found there.
+                files.push(find_deb(dir, name)?);
+                continue;
+            };
+            if !dir.join(file).exists() {
+                wanted.push(name);
+            }
+            files.push(file.clone());
+        }
+        if wanted.len() > 1 {
+            let done = self.machine.run(Some(dir), "apt-get", &wanted)?;
+            if !done.success {
+                bail!(
+                    "downloading {} failed: {}; run `{}apt-get update`, or add --setup",
+                    wanted[1..].join(" "),
+                    last_line(&done.stderr),
+                    self.sudo_hint()
+                );
+            }
+        }
+        Ok(files)
+    }
+
+    /// The machine underneath.
+    pub fn machine(&self) -> &'m dyn Machine {
+        self.machine
+    }
+
+    /// What a user types in front of a command that needs root.
+    pub fn sudo_hint(&self) -> &'static str {
+        if self.machine.is_root() { "" } else { "sudo " }
+    }
+
+    fn run_as_root(&self, program: &str, args: &[&str]) -> Result<Done> {
+        if self.machine.is_root() {
+            return self.machine.run(None, program, args);
+        }
+        if !self.machine.has_program("sudo") {
+            bail!("`{program} {}` needs root: run it as root, then try again", args.join(" "));
+        }
+        eprintln!("running sudo {program} {}", args.join(" "));
+        let mut all = vec![program];
+        all.extend(args);
+        self.machine.run(None, "sudo", &all)
+    }
+}
+
+/// Finds what `apt-cache depends` lists for `name`. Of alternatives (lines with a bar) the first counts.
+fn parse_depends(text: &str, name: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut alternative = false;
+    // apt-cache goes on with the providers of virtual packages, as further blocks.
+    for line in text.lines().skip_while(|line| *line != name).skip(1).take_while(|line| line.starts_with([' ', '|'])) {
+        let follows = alternative;
+        alternative = line.trim_start().starts_with('|');
+        let Some(target) = line.trim_start_matches([' ', '|']).strip_prefix("Depends: ") else { continue };
+        if !follows && !target.starts_with('<') {
+            found.push(target.to_owned());
+        }
+    }
+    found
+}
+
+/// Finds the file names in `apt-get download --print-uris`: `'address' file size checksum`.
+fn parse_uris(text: &str) -> Vec<String> {
+    text.lines()
+        .filter(|line| line.starts_with('\''))
+        .filter_map(|line| line.split_whitespace().nth(1))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn find_deb(dir: &Path, name: &str) -> Result<String> {
+    let prefix = format!("{name}_");
+    for entry in std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
+        let file = entry?.file_name().to_string_lossy().into_owned();
+        if file.starts_with(&prefix) && file.ends_with(".deb") {
+            return Ok(file);
+        }
+    }
+    bail!("apt-get offers no file for {name}; run `apt-get update`")
+}
+
+/// The last line with something in it, as the part of a tool's output that fits into one line. apt-get warns about its sandbox
+/// after the error, so warnings don't count.
+pub(crate) fn last_line(text: &str) -> &str {
+    text.lines().rev().find(|line| !line.trim().is_empty() && !line.starts_with("W: ")).unwrap_or("no message").trim()
+}
+
+#[cfg(test)]
+pub(crate) mod fake {
+    //! A machine made of canned answers.
+
+    use super::{Done, Machine};
+    use anyhow::Result;
+    use std::cell::RefCell;
+    use std::collections::HashMap;
+    use std::path::{Path, PathBuf};
+
+    /// Answers commands from a table, and keeps what was asked.
+    #[derive(Default)]
+    pub(crate) struct Fake {
+        pub answers: HashMap<String, Done>,
+        pub files: HashMap<PathBuf, String>,
+        pub programs: Vec<&'static str>,
+        pub root: bool,
+        pub asked: RefCell<Vec<String>>,
+    }
+
+    impl Fake {
+        /// `command` succeeds and prints `stdout`. Commands without an answer fail.
+        pub fn answer(mut self, command: &str, stdout: &str) -> Self {
+            let done = Done { success: true, stdout: stdout.into(), stderr: String::new() };
+            self.answers.insert(command.into(), done);
+            self
+        }
+    }
+
+    impl Machine for Fake {
+        fn run(&self, _dir: Option<&Path>, program: &str, args: &[&str]) -> Result<Done> {
+            let command = format!("{program} {}", args.join(" "));
+            self.asked.borrow_mut().push(command.clone());
+            // The longest beginning wins, so that a test need not spell out every flag.
+            let mut fits: Vec<_> =
+                self.answers.iter().filter(|(start, _)| command.starts_with(start.as_str())).collect();
+            fits.sort_by_key(|(start, _)| start.len());
+            let failed = || Done { success: false, stdout: String::new(), stderr: "E: no answer".into() };
+            Ok(fits.last().map_or_else(failed, |(_, done)| (*done).clone()))
+        }
+
+        fn is_root(&self) -> bool {
+            self.root
+        }
+
+        fn has_program(&self, program: &str) -> bool {
+            self.programs.contains(&program)
+        }
+
+        fn read(&self, path: &Path) -> Option<String> {
+            self.files.get(path).cloned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fake::Fake;
+    use super::*;
+
+    #[test]
+    fn missing_names_what_dpkg_does_not_call_installed() {
+        let fake = Fake::default().answer("dpkg-query", "ii gcc-12\nrc make\nii binutils\n");
+        let missing = Packages::new(&fake).missing(Purpose::Build).unwrap();
+        assert!(missing.contains(&"make"), "a removed package counts as missing");
+        assert!(missing.contains(&"rustc-web"));
+        assert!(!missing.contains(&"gcc-12"));
+    }
+
+    #[test]
+    fn without_setup_the_error_names_packages_and_one_command_and_installs_nothing() {
+        let fake = Fake::default().answer("dpkg-query", "");
+        let error = Packages::new(&fake).require(Purpose::Boot, false).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "missing packages: qemu-system-x86; run `sudo apt-get install qemu-system-x86`, or add --setup"
+        );
+        assert_eq!(fake.asked.borrow().len(), 1);
+    }
+
+    #[test]
+    fn with_setup_the_lists_are_updated_once_and_the_packages_installed() {
+        let fake = Fake { root: true, ..Fake::default() }.answer("dpkg-query", "").answer("apt-get", "");
+        let packages = Packages::new(&fake);
+        packages.require(Purpose::Boot, true).unwrap();
+        packages.require(Purpose::Boot, true).unwrap();
+        let asked = fake.asked.borrow();
+        assert_eq!(asked.iter().filter(|command| *command == "apt-get update").count(), 1);
+        assert!(asked.contains(&"apt-get install -y --no-install-recommends qemu-system-x86".to_owned()));
+    }
+
+    #[test]
+    fn a_user_without_root_goes_through_sudo_or_is_told_what_to_run() {
+        let sudo = Fake { programs: vec!["sudo"], ..Fake::default() }.answer("sudo apt-get", "");
+        Packages::new(&sudo).update().unwrap();
+        assert_eq!(*sudo.asked.borrow(), ["sudo apt-get update"]);
+
+        let nobody = Fake::default();
+        let error = Packages::new(&nobody).update().unwrap_err().to_string();
+        assert_eq!(error, "`apt-get update` needs root: run it as root, then try again");
+    }
+
+    #[test]
+    fn of_alternatives_the_first_counts() {
+        let text = "a\n  Depends: b\n |Depends: c\n  Depends: d\n  Depends: <virtual>\n    e\n  Conflicts: f\n";
+        assert_eq!(parse_depends(text, "a"), ["b", "c"]);
+    }
+
+    #[test]
+    fn file_names_come_from_the_printed_addresses() {
+        let text = "Reading...\n'http://host/pool/x_1%3a2_amd64.deb' x_1%3a2_amd64.deb 70550672 SHA256:a86e\n";
+        assert_eq!(parse_uris(text), ["x_1%3a2_amd64.deb"]);
+    }
+}

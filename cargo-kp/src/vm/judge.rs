@@ -1,0 +1,350 @@
+//! Judges a kernel's log, line by line as it comes.
+//!
+//! Lines arrive with their level (`console_msg_format=syslog`). Whatever tells of a crash fails the run at once, and so does a
+//! line of level warning or worse that nobody allowed or expected, once the boot is over. The patterns that are allowed always are
+//! in `kernel-log.allow`.
+
+use super::pattern::fits;
+use crate::guest::plan::LOG_START;
+
+/// Parts of lines that tell of a crash or of a broken rule of the kernel, at whatever level.
+const BAD: &[&str] = &[
+    "Kernel panic",
+    "panic - not syncing",
+    "BUG: ",
+    "kernel BUG at",
+    "WARNING: ",
+    "Oops",
+    "Call Trace",
+    "general protection",
+    "invalid opcode",
+    "Unable to handle kernel",
+    "unable to handle page fault",
+    "stack-protector",
+    "hung_task:",
+    "blocked for more than",
+    "soft lockup",
+    "hard LOCKUP",
+    "KASAN:",
+    "KFENCE:",
+    "UBSAN:",
+    "scheduling while atomic",
+    "possible circular locking dependency",
+    "possible recursive locking",
+    "possible irq lock inversion",
+    "inconsistent lock state",
+    "suspicious RCU usage",
+    "held lock freed",
+    "objects remaining in",
+    "nobody cared",
+];
+
+/// Comes in front of every `BUG` and `WARNING` report. The next line says what it is about.
+const CUT_HERE: &str = "------------[ cut here ]------------";
+
+/// The worst level that needs no permission: `LOGLEVEL_NOTICE`. Numbers below it are worse.
+const NOTICE: u8 = 5;
+
+/// Something that a test brings about on purpose. It has to happen exactly once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// One line that fits a pattern; each `*` in it stands for anything. At any level.
+    Line(String),
+    /// A whole crash report that the kernel survives: from the line that fits the pattern, through the trace, to the registers
+    /// after `end trace`. A panic of the kernel is no part of it.
+    Oops(String),
+}
+
+impl Expected {
+    /// One line that fits `pattern`.
+    pub fn line(pattern: &str) -> Self {
+        Expected::Line(pattern.to_owned())
+    }
+
+    /// A crash report that begins with a line that fits `pattern`.
+    pub fn oops(pattern: &str) -> Self {
+        Expected::Oops(pattern.to_owned())
+    }
+
+    fn pattern(&self) -> &str {
+        match self {
+            Expected::Line(pattern) | Expected::Oops(pattern) => pattern,
+        }
+    }
+}
+
+/// Where in an expected crash report the log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Outside,
+    Trace,
+    Registers,
+}
+
+/// Follows one guest's log.
+#[derive(Debug)]
+pub struct Judge {
+    allowed: Vec<String>,
+    expected: Vec<(Expected, u32)>,
+    place: Place,
+    booting: bool,
+    verdict: Option<String>,
+}
+
+impl Judge {
+    /// A judge that expects `expected`, and allows what `kernel-log.allow` lists.
+    pub fn new(expected: &[Expected]) -> Self {
+        let list = include_str!("../../kernel-log.allow");
+        let allowed = list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        Judge {
+            allowed: allowed.map(str::to_owned).collect(),
+            expected: expected.iter().map(|one| (one.clone(), 0)).collect(),
+            place: Place::Outside,
+            booting: true,
+            verdict: None,
+        }
+    }
+
+    /// Looks at one line. `Err` names the first line that fails the run, from then on for every line.
+    pub fn line(&mut self, line: &LogLine) -> Result<(), &str> {
+        if self.verdict.is_none() {
+            self.verdict = self.look(line).err();
+        }
+        self.so_far()
+    }
+
+    /// What the lines up to now amount to.
+    pub fn so_far(&self) -> Result<(), &str> {
+        self.verdict.as_deref().map_or(Ok(()), Err)
+    }
+
+    /// The end of the log: names what was expected and did not come.
+    pub fn finish(&self) -> Result<(), String> {
+        if let Some(why) = &self.verdict {
+            return Err(why.clone());
+        }
+        match self.expected.iter().find(|(_, seen)| *seen == 0) {
+            Some((expected, _)) => Err(format!("expected in the kernel's log, but not there: {}", expected.pattern())),
+            None => Ok(()),
+        }
+    }
+
+    fn look(&mut self, line: &LogLine) -> Result<(), String> {
+        let text = line.text.trim();
+        self.booting &= text != LOG_START;
+        let panic = text.contains("Kernel panic");
+        if !panic {
+            if let Some((expected, seen)) = self.expected.iter_mut().find(|(one, _)| fits(one.pattern(), text)) {
+                *seen += 1;
+                if *seen > 1 {
+                    return Err(format!("expected once in the kernel's log, but there again: {text}"));
+                }
+                if matches!(expected, Expected::Oops(_)) {
+                    self.place = Place::Trace;
+                }
+                return Ok(());
+            }
+            if self.inside_expected_oops(text) {
+                return Ok(());
+            }
+        }
+        if is_bad(text) {
+            return Err(format!("kernel log: {text}"));
+        }
+        // A line without a level is not from the kernel's log (firmware, QEMU).
+        let harmless = self.booting || text == CUT_HERE || line.level.is_none_or(|level| level >= NOTICE);
+        if harmless || self.allowed.iter().any(|pattern| fits(pattern, text)) {
+            return Ok(());
+        }
+        Err(format!("kernel log: {text}"))
+    }
+
+    fn inside_expected_oops(&mut self, text: &str) -> bool {
+        match self.place {
+            Place::Outside => false,
+            Place::Trace => {
+                if text.starts_with("---[ end trace") {
+                    self.place = Place::Registers;
+                }
+                true
+            }
+            Place::Registers => {
+                // 6.1 and 6.12 print the registers once more after the trace's end.
+                const REGISTERS: &[&str] = &[
+                    "RIP:", "RSP:", "RAX:", "RDX:", "RBP:", "R10:", "R13:", "FS:", "CS:", "CR2:", "DR0:", "DR3:",
+                    "PKRU:", "Code:",
+                ];
+                let inside = REGISTERS.iter().any(|register| text.starts_with(register));
+                if !inside {
+                    self.place = Place::Outside;
+                }
+                inside
+            }
+        }
+    }
+}
+
+fn is_bad(text: &str) -> bool {
+    // "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks"
+    let stall = text.contains("rcu") && text.contains("stall");
+    stall || BAD.iter().any(|part| text.contains(part))
+}
+
+/// A line of the kernel's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// 0 (emergency) to 7 (debug); `None` for what comes from firmware or from QEMU.
+    pub level: Option<u8>,
+    /// The text, without level and time.
+    pub text: String,
+}
+
+impl LogLine {
+    /// Takes apart `<14>[    1.234567] text`. The number is the level, plus eight times the facility.
+    pub fn parse(line: &str) -> Self {
+        let plain = || LogLine { level: None, text: without_escapes(line) };
+        // The firmware clears the screen in front of the first line.
+        let Some(start) = line.find('<') else { return plain() };
+        let Some((number, rest)) = line[start + 1..].split_once(">[") else { return plain() };
+        let (Ok(number), Some((_, text))) = (number.parse::<u16>(), rest.split_once(']')) else { return plain() };
+        // CONFIG_PRINTK_CALLER adds `[T123]` or `[C0]` in its own brackets.
+        let text = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((_, text)) => text,
+            None => text,
+        };
+        LogLine { level: Some((number % 8) as u8), text: text.strip_prefix(' ').unwrap_or(text).to_owned() }
+    }
+}
+
+/// Removes what the firmware sends to paint a terminal.
+fn without_escapes(line: &str) -> String {
+    let mut text = String::new();
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        if c == '\x1b' {
+            // A sequence ends with its first letter.
+            chars.by_ref().find(char::is_ascii_alphabetic);
+        } else if !c.is_control() {
+            text.push(c);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(expected: &[Expected], lines: &[&str]) -> Result<(), String> {
+        let mut judge = Judge::new(expected);
+        judge.line(&LogLine { level: Some(6), text: LOG_START.into() }).unwrap();
+        for line in lines {
+            judge.line(&LogLine::parse(line)).map_err(str::to_owned)?;
+        }
+        judge.finish()
+    }
+
+    #[test]
+    fn every_sign_of_a_crash_fails_the_run_even_at_info_level() {
+        for bad in [
+            "Kernel panic - not syncing: Attempted to kill init!",
+            "BUG: kernel NULL pointer dereference, address: 0000000000000000",
+            "BUG: sleeping function called from invalid context at x.c:1",
+            "WARNING: CPU: 0 PID: 1 at x.c:3 f+0x1/0x2 [x]",
+            "Oops: 0000 [#1] PREEMPT SMP NOPTI",
+            "Call Trace:",
+            "general protection fault, probably for non-canonical address",
+            "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+            "INFO: task x:12 blocked for more than 120 seconds.",
+            "BUG: KASAN: use-after-free in f+0x1/0x2",
+            "WARNING: possible circular locking dependency detected",
+            "watchdog: BUG: soft lockup - CPU#0 stuck for 22s!",
+            "kernel BUG at mm/slub.c:379!",
+        ] {
+            let why = judge(&[], &[&format!("<6>[    1.000000] {bad}")]).unwrap_err();
+            assert_eq!(why, format!("kernel log: {bad}"));
+        }
+    }
+
+    #[test]
+    fn a_warning_nobody_allowed_fails_the_run_and_lower_levels_do_not() {
+        assert_eq!(judge(&[], &["<4>[    1.000000] hm"]), Err("kernel log: hm".into()));
+        assert_eq!(judge(&[], &["<12>[    1.000000] hm"]), Err("kernel log: hm".into()), "user-level facility");
+        assert_eq!(
+            judge(&[], &["<5>[    1.000000] hm", "<6>[    1.000000] hm", "<7>[    1.000000] hm", "SeaBIOS"]),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn while_booting_a_warning_passes_and_a_crash_does_not() {
+        let mut judge = Judge::new(&[]);
+        assert_eq!(judge.line(&LogLine::parse("<4>[    1.000000] tsc: hm")), Ok(()));
+        assert!(judge.line(&LogLine::parse("<4>[    1.000000] WARNING: CPU: 0")).is_err());
+    }
+
+    #[test]
+    fn the_failing_line_is_the_one_that_says_something() {
+        let why =
+            judge(&[], &["<4>[    1.0] ------------[ cut here ]------------", "<4>[    1.0] WARNING: x"]).unwrap_err();
+        assert_eq!(why, "kernel log: WARNING: x");
+    }
+
+    #[test]
+    fn taint_notices_are_allowed() {
+        assert_eq!(judge(&[], &["<4>[    1.000000] kp_edu: loading out-of-tree module taints kernel."]), Ok(()));
+    }
+
+    #[test]
+    fn the_allow_list_cannot_hide_a_crash() {
+        let line = "<4>[    1.0] BUG: loading out-of-tree module taints kernel.";
+        assert!(judge(&[], &[line]).is_err());
+    }
+
+    #[test]
+    fn an_expected_line_has_to_come_exactly_once() {
+        let expected = [Expected::line("kp_edu: panic at *")];
+        let line = "<0>[    1.000000] kp_edu: panic at src/lib.rs:7";
+        assert_eq!(judge(&expected, &[line]), Ok(()));
+        assert!(judge(&expected, &[line, line]).unwrap_err().contains("there again"));
+        assert!(judge(&expected, &[]).unwrap_err().contains("not there"));
+    }
+
+    const OOPS: &[&str] = &[
+        "<4>[    1.000000] invalid opcode: 0000 [#1] PREEMPT SMP NOPTI",
+        "<4>[    1.000000] Call Trace:",
+        "<4>[    1.000000]  <TASK>",
+        "<4>[    1.000000] ---[ end trace 0000000000000000 ]---",
+        "<4>[    1.000000] RIP: 0010:f+0x1/0x2 [x]",
+        "<4>[    1.000000] CR2: 0000000000000000",
+    ];
+
+    #[test]
+    fn an_expected_oops_covers_its_report_and_nothing_after_it() {
+        let expected = [Expected::oops("invalid opcode: *")];
+        assert_eq!(judge(&expected, OOPS), Ok(()));
+        let twice: Vec<_> = OOPS.iter().chain(OOPS).copied().collect();
+        assert!(judge(&expected, &twice).is_err());
+        let warned: Vec<_> = OOPS.iter().copied().chain(["<4>[    1.000000] hm"]).collect();
+        assert_eq!(judge(&expected, &warned), Err("kernel log: hm".into()));
+        assert!(judge(&[], OOPS).is_err());
+    }
+
+    #[test]
+    fn no_expectation_covers_a_panic() {
+        let expected = [Expected::oops("*")];
+        assert!(judge(&expected, &["<0>[    1.0] Kernel panic - not syncing: x"]).is_err());
+        let expected = [Expected::oops("invalid opcode: *")];
+        assert!(judge(&expected, &[OOPS[0], "<0>[    1.0] Kernel panic - not syncing: x"]).is_err());
+    }
+
+    #[test]
+    fn lines_are_taken_apart() {
+        let line = |level, text: &str| LogLine { level, text: text.into() };
+        assert_eq!(LogLine::parse("<14>[   12.345678] a <b>[c]"), line(Some(6), "a <b>[c]"));
+        assert_eq!(LogLine::parse("<4>[    1.000000][    T1] hm"), line(Some(4), "hm"));
+        assert_eq!(LogLine::parse("\x1b[2J<6>[    0.000000] Linux"), line(Some(6), "Linux"));
+        assert_eq!(LogLine::parse("\x1bc\x1b[?7l\x1b[2JSeaBIOS (x)"), line(None, "SeaBIOS (x)"));
+        assert_eq!(LogLine::parse("<6>[    0.000000]  indented"), line(Some(6), " indented"));
+    }
+}

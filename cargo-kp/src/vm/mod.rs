@@ -1,0 +1,185 @@
+//! Boots a kernel in QEMU with a made-to-measure initramfs, follows its log, and judges the run.
+//!
+//! [`Vm`] describes a guest and [`Vm::run`] runs it. What happens inside is a [`Plan`](crate::guest::plan::Plan), carried out by
+//! [`guest`](crate::guest). The kernel's log comes out of one serial port and the results out of another, so neither can
+//! disturb the other.
+
+pub mod command;
+pub mod initramfs;
+pub mod judge;
+mod pattern;
+pub mod progress;
+mod qemu;
+mod tempfile;
+
+use crate::guest::plan::Step;
+use crate::kernels::Kernel;
+use anyhow::{Context, Result};
+pub use judge::Expected;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempFile;
+
+/// A guest to boot.
+#[derive(Debug, Clone)]
+pub struct Vm {
+    kernel: Kernel,
+    init: Option<PathBuf>,
+    cpus: u32,
+    memory: u32,
+    qemu_args: Vec<String>,
+    kernel_args: Vec<String>,
+    programs: Vec<(PathBuf, String)>,
+    files: Vec<(PathBuf, String)>,
+    steps: Vec<Step>,
+    expected: Vec<Expected>,
+    timeout: Duration,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every step came out as planned, and the kernel's log is clean.
+    Passed,
+    /// It did not; one line says why.
+    Failed(String),
+}
+
+/// What a run left behind.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// What the guest's programs printed, line by line.
+    pub output: Vec<String>,
+    /// One line per step: `step 0: ok`, `step 1: failed: …`.
+    pub steps: Vec<String>,
+    /// The kernel's log, without levels and times; from QEMU itself if it complained.
+    pub log: Vec<String>,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// How long it took, from the start of QEMU to its end.
+    pub seconds: f64,
+}
+
+impl Report {
+    /// Turns a failed verdict into an error.
+    pub fn into_result(self) -> Result<Report> {
+        match &self.verdict {
+            Verdict::Passed => Ok(self),
+            Verdict::Failed(why) => anyhow::bail!("{why}"),
+        }
+    }
+}
+
+impl Vm {
+    /// A guest with one CPU, 512 MiB of memory, no network, nothing to do, and two minutes to do it.
+    pub fn new(kernel: &Kernel) -> Self {
+        Vm {
+            kernel: kernel.clone(),
+            init: None,
+            cpus: 1,
+            memory: 512,
+            qemu_args: Vec::new(),
+            kernel_args: Vec::new(),
+            programs: Vec::new(),
+            files: Vec::new(),
+            steps: Vec::new(),
+            expected: Vec::new(),
+            timeout: Duration::from_secs(120),
+        }
+    }
+
+    /// Makes `program` the guest's init instead of the running executable. Its `main` has to start with
+    /// [`guest::enter_if_init`](crate::guest::enter_if_init).
+    pub fn init(mut self, program: impl AsRef<Path>) -> Self {
+        self.init = Some(program.as_ref().to_owned());
+        self
+    }
+
+    /// Gives the guest this many CPUs.
+    pub fn cpus(mut self, count: u32) -> Self {
+        self.cpus = count;
+        self
+    }
+
+    /// Gives the guest this much memory, in MiB.
+    pub fn memory(mut self, mebibytes: u32) -> Self {
+        self.memory = mebibytes;
+        self
+    }
+
+    /// Adds a device, as in QEMU's `-device`.
+    pub fn device(self, device: &str) -> Self {
+        self.qemu_arg("-device").qemu_arg(device)
+    }
+
+    /// Adds an argument to QEMU's command line.
+    pub fn qemu_arg(mut self, arg: &str) -> Self {
+        self.qemu_args.push(arg.to_owned());
+        self
+    }
+
+    /// Adds an argument to the kernel's command line.
+    pub fn kernel_arg(mut self, arg: &str) -> Self {
+        self.kernel_args.push(arg.to_owned());
+        self
+    }
+
+    /// Puts an executable into the guest, with the shared libraries it needs.
+    pub fn program(mut self, host: impl AsRef<Path>, guest: &str) -> Self {
+        self.programs.push((host.as_ref().to_owned(), guest.to_owned()));
+        self
+    }
+
+    /// Puts a file into the guest as it is.
+    pub fn file(mut self, host: impl AsRef<Path>, guest: &str) -> Self {
+        self.files.push((host.as_ref().to_owned(), guest.to_owned()));
+        self
+    }
+
+    /// Adds a step to the guest's plan.
+    pub fn step(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    /// Declares something that the kernel's log has to contain exactly once.
+    pub fn expect(mut self, expected: Expected) -> Self {
+        self.expected.push(expected);
+        self
+    }
+
+    /// Limits how long the guest may run.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = limit;
+        self
+    }
+
+    /// Boots the guest, waits for its end, and judges it. `on_line` gets each line that the guest's programs print, as it comes.
+    ///
+    /// Fails if the guest can't be put together or QEMU can't be started. A guest that fails is no error: the report says so.
+    pub fn run(&self, on_line: &mut dyn FnMut(&str)) -> Result<Report> {
+        let archive = self.initramfs()?;
+        let (initrd, mut file) = TempFile::create()?;
+        file.write_all(&archive).with_context(|| format!("cannot write {}: is there space?", initrd.path.display()))?;
+        qemu::run(self, &initrd.path, on_line)
+    }
+
+    fn initramfs(&self) -> Result<Vec<u8>> {
+        let init = match &self.init {
+            Some(path) => path.clone(),
+            None => std::env::current_exe().context("cannot find the running executable")?,
+        };
+        let mut image = initramfs::Initramfs::new();
+        image.program(&init, "/init")?;
+        for (host, guest) in &self.programs {
+            image.program(host, guest)?;
+        }
+        for (host, guest) in &self.files {
+            image.copy(host, guest)?;
+        }
+        let plan = serde_json::to_vec(&self.steps).context("cannot write down the plan")?;
+        image.file(crate::guest::plan::PATH, 0o644, plan);
+        Ok(image.finish())
+    }
+}

@@ -1,0 +1,232 @@
+//! Starts QEMU and follows it to its end.
+//!
+//! The result port is QEMU's standard input and output. The kernel's log comes out of its standard error, and with it what
+//! QEMU itself has to complain about. Always emulation (TCG): it gives the same machine everywhere.
+
+use super::judge::{Judge, LogLine};
+use super::{Report, Verdict, Vm};
+use crate::guest::plan::{EXIT_PORT, FAILURE_CODE, LOG_END, LOG_START, OUTPUT_TAG, SUCCESS_CODE};
+use anyhow::{Context, Result};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const PROGRAM: &str = "qemu-system-x86_64";
+
+/// How much longer a guest may live after the line that fails it, so that the log gets the rest of the report.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What the two serial ports bring.
+enum Event {
+    Log(String),
+    Result(String),
+}
+
+pub(super) fn run(vm: &Vm, initrd: &Path, on_line: &mut dyn FnMut(&str)) -> Result<Report> {
+    let start = Instant::now();
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments(vm, initrd));
+    let child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().with_context(|| {
+            format!("cannot start {PROGRAM}: run `apt-get install qemu-system-x86`, or see `cargo kp doctor`")
+        })?;
+    let mut qemu = Qemu(child);
+    let (sender, events) = channel();
+    let results = qemu.0.stdout.take().map(|pipe| follow(pipe, Event::Result, sender.clone()));
+    let log = qemu.0.stderr.take().map(|pipe| follow(pipe, Event::Log, sender));
+    let mut run = Run { judge: Judge::new(&vm.expected), qemu, log: Vec::new(), output: Vec::new(), steps: Vec::new() };
+    let timed_out = run.watch(&events, start + vm.timeout, on_line);
+    if timed_out.is_err() {
+        // Already gone is as good.
+        let _ = run.qemu.0.kill();
+    }
+    // After a kill there may be lines under way.
+    while let Ok(event) = events.recv() {
+        run.take(event, on_line);
+    }
+    for thread in [results, log].into_iter().flatten() {
+        thread.join().expect("the readers don't panic");
+    }
+    let status = run.qemu.0.wait().context("cannot wait for QEMU")?;
+    let verdict = run.verdict(timed_out, status, vm.timeout);
+    let Run { output, steps, log, .. } = run;
+    Ok(Report { output, steps, log, verdict, seconds: start.elapsed().as_secs_f64() })
+}
+
+fn arguments(vm: &Vm, initrd: &Path) -> Vec<String> {
+    let exit_device = format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=4");
+    let (cpus, memory) = (vm.cpus.to_string(), vm.memory.to_string());
+    let (kernel, initrd) = (vm.kernel.vmlinuz.to_string_lossy(), initrd.to_string_lossy());
+    // Until the guest's init asks for more the console shows only warnings and worse: printing takes time. The format puts the
+    // level in front of each line. A panic reboots, and thereby ends QEMU.
+    let mut append = String::from("console=ttyS0 console_msg_format=syslog loglevel=5 panic=-1");
+    for arg in &vm.kernel_args {
+        append.push(' ');
+        append.push_str(arg);
+    }
+    let fixed = [
+        "-machine",
+        "q35",
+        "-accel",
+        "tcg",
+        "-cpu",
+        "max",
+        "-smp",
+        &cpus,
+        "-m",
+        &memory,
+        "-display",
+        "none",
+        "-monitor",
+        "none",
+        "-nodefaults",
+        "-no-reboot",
+        "-chardev",
+        "file,id=log,path=/dev/stderr",
+        "-serial",
+        "chardev:log",
+        "-chardev",
+        "stdio,id=results,signal=off",
+        "-serial",
+        "chardev:results",
+        "-device",
+        &exit_device,
+        "-kernel",
+        &kernel,
+        "-initrd",
+        &initrd,
+        "-append",
+        &append,
+    ];
+    fixed.iter().map(|&arg| arg.to_owned()).chain(vm.qemu_args.iter().cloned()).collect()
+}
+
+/// Sends a pipe's lines to the channel until its end.
+fn follow(
+    pipe: impl Read + Send + 'static,
+    event: fn(String) -> Event,
+    sender: Sender<Event>,
+) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        let mut reader = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+            let text = String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned();
+            line.clear();
+            if sender.send(event(text)).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// The time limit ran out.
+struct TimedOut;
+
+/// QEMU's process. It doesn't outlive this value, whatever happens to the one who waits for it.
+struct Qemu(Child);
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        // Already gone is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+struct Run {
+    qemu: Qemu,
+    judge: Judge,
+    log: Vec<String>,
+    output: Vec<String>,
+    steps: Vec<String>,
+}
+
+impl Run {
+    /// Follows the guest to its end, or until it has to be ended.
+    fn watch(
+        &mut self,
+        events: &Receiver<Event>,
+        limit: Instant,
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<(), Option<TimedOut>> {
+        let mut failed_at = None;
+        loop {
+            if failed_at.is_none() && self.judge.so_far().is_err() {
+                failed_at = Some(Instant::now());
+            }
+            let deadline = failed_at.map_or(limit, |at| limit.min(at + LAST_WORDS));
+            match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(event) => self.take(event, on_line),
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) if failed_at.is_some() => return Err(None),
+                Err(RecvTimeoutError::Timeout) => return Err(Some(TimedOut)),
+            }
+            // A guest that never stops talking must not outlive its limit.
+            if Instant::now() > deadline {
+                return Err(failed_at.is_none().then_some(TimedOut));
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event, on_line: &mut dyn FnMut(&str)) {
+        match event {
+            Event::Log(line) => {
+                let line = LogLine::parse(&line);
+                if line.text == LOG_END {
+                    self.release_guest();
+                    return;
+                }
+                // The verdict is kept by the judge; `watch` looks there.
+                let _ = self.judge.line(&line);
+                if line.text != LOG_START {
+                    self.log.push(line.text);
+                }
+            }
+            Event::Result(line) => match line.strip_prefix(OUTPUT_TAG) {
+                Some(text) => {
+                    on_line(text);
+                    self.output.push(text.to_owned());
+                }
+                None => self.steps.push(line.trim_start_matches(|c: char| c.is_ascii_punctuation()).to_owned()),
+            },
+        }
+    }
+
+    /// The log is complete: tells the guest that it may end.
+    fn release_guest(&mut self) {
+        if let Some(stdin) = &mut self.qemu.0.stdin {
+            // If QEMU is gone its exit status tells.
+            let _ = stdin.write_all(b".").and_then(|()| stdin.flush());
+        }
+    }
+
+    fn verdict(&self, ended: Result<(), Option<TimedOut>>, status: ExitStatus, limit: Duration) -> Verdict {
+        let log = self.judge.so_far();
+        let failed_step = self.steps.iter().find(|line| !line.ends_with(": ok"));
+        let qemu = |code: u8| Some(i32::from(code) * 2 + 1);
+        let why = match (log, ended) {
+            (Err(line), _) => line.to_owned(),
+            (_, Err(_)) => format!("the guest did not end within {} s; {}", limit.as_secs(), self.last_log_line()),
+            _ if status.code() == qemu(SUCCESS_CODE) && failed_step.is_none() => match self.judge.finish() {
+                Ok(()) => return Verdict::Passed,
+                Err(why) => why,
+            },
+            _ if status.code() == qemu(FAILURE_CODE) || failed_step.is_some() => {
+                failed_step.cloned().unwrap_or_else(|| "the guest failed without a reason".to_owned())
+            }
+            _ => format!("the guest stopped early (QEMU: {status}); {}", self.last_log_line()),
+        };
+        Verdict::Failed(why)
+    }
+
+    fn last_log_line(&self) -> String {
+        match self.log.last() {
+            Some(line) => format!("the log's last line: {line}"),
+            None => "the log is empty".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Boots stock kernels with small C modules, to show that the runner passes what is sound and fails what is not.
+//!
+//! Slow, and in need of QEMU and Debian's kernels: `cargo test -p cargo-kp --test boot -- --ignored`.
+
+use cargo_kp::guest::plan::{Outcome, Step};
+use cargo_kp::kernels::{self, Kernel};
+use cargo_kp::vm::{Expected, Report, Verdict, Vm};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Misbehaves as its parameters say: `warn` and `die` while it loads, `trip` when something is written to it later.
+const MODULE: &str = r#"
+#include <linux/module.h>
+static int warn, die;
+module_param(warn, int, 0);
+module_param(die, int, 0);
+static int trip(const char *value, const struct kernel_param *param) { BUG(); return 0; }
+static const struct kernel_param_ops ops = { .set = trip };
+module_param_cb(trip, &ops, NULL, 0200);
+static int __init up(void) { pr_info("specimen: up\n"); WARN_ON(warn); if (die) panic("planted"); return 0; }
+static void __exit down(void) { pr_info("specimen: down\n"); }
+module_init(up);
+module_exit(down);
+MODULE_LICENSE("Dual MIT/GPL");
+MODULE_DESCRIPTION("specimen");
+"#;
+
+fn build(kernel: &Kernel, test: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}-{}", kernel.name));
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("specimen.c"), MODULE).unwrap();
+    std::fs::write(dir.join("Kbuild"), "obj-m := specimen.o\n").unwrap();
+    let mut make = Command::new("make");
+    make.arg("-C").arg(&kernel.headers).arg(format!("M={}", dir.display())).arg("modules");
+    let output = make.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    dir.join("specimen.ko")
+}
+
+fn load(params: &str) -> Step {
+    let step = Step::load("/kp/specimen.ko");
+    let Step::Load { path, nodes, expect, .. } = step else { unreachable!("it is a load") };
+    Step::Load { path, params: params.into(), nodes, expect }
+}
+
+fn guest(kernel: &Kernel, test: &str) -> Vm {
+    Vm::new(kernel)
+        .init(env!("CARGO_BIN_EXE_cargo-kp"))
+        .file(build(kernel, test), "/kp/specimen.ko")
+        .program("/bin/sh", "/bin/sh")
+        .timeout(Duration::from_secs(300))
+}
+
+fn kernel(name: &str) -> Kernel {
+    kernels::get(name, false).unwrap()
+}
+
+fn run(vm: Vm) -> Report {
+    vm.run(&mut |_| {}).unwrap()
+}
+
+fn why(report: &Report) -> &str {
+    match &report.verdict {
+        Verdict::Failed(why) => why,
+        Verdict::Passed => panic!("it passed; its log: {:#?}", report.log),
+    }
+}
+
+#[test]
+#[ignore = "boots kernels"]
+fn on_every_kernel_a_sound_module_loads_runs_a_program_unloads_and_leaves_a_whole_log() {
+    for name in kernels::names() {
+        let vm = guest(&kernel(&name), "sound")
+            .cpus(2)
+            .step(load(""))
+            .step(Step::run(&["/bin/sh", "-c", "echo one; echo two >&2"]))
+            .step(Step::unload("specimen"))
+            .expect(Expected::line("specimen: up"))
+            .expect(Expected::line("specimen: down"));
+        let report = run(vm);
+        assert_eq!(report.verdict, Verdict::Passed, "{name}: {:#?}", report.log);
+        assert_eq!(report.output, ["one", "two"]);
+    }
+}
+
+#[test]
+#[ignore = "boots kernels"]
+fn on_every_kernel_a_planted_warning_fails_the_run_and_is_named() {
+    for name in kernels::names() {
+        let report = run(guest(&kernel(&name), "warning").step(load("warn=1")));
+        assert!(why(&report).starts_with("kernel log: WARNING: CPU: "), "{name}: {}", why(&report));
+    }
+}
+
+#[test]
+#[ignore = "boots kernels"]
+fn a_panic_fails_the_run() {
+    let report = run(guest(&kernel("6.12-rt"), "panic").step(load("die=1")));
+    assert_eq!(why(&report), "kernel log: Kernel panic - not syncing: planted");
+}
+
+#[test]
+#[ignore = "boots kernels"]
+fn an_expected_oops_passes_and_an_unexpected_one_does_not() {
+    for name in ["6.1-cloud", "6.12-cloud"] {
+        let trip = Step::run(&["/bin/sh", "-c", "echo 1 > /sys/module/specimen/parameters/trip"]);
+        let vm = guest(&kernel(name), "oops").step(load("")).step(trip.expecting(Outcome::Signal(11)));
+        let report = run(vm.clone());
+        assert!(why(&report).starts_with("kernel log: kernel BUG at "), "{name}: {}", why(&report));
+        let report = run(vm.expect(Expected::oops("kernel BUG at *")));
+        assert_eq!(report.verdict, Verdict::Passed, "{name}: {:#?}", report.log);
+    }
+}
+
+#[test]
+#[ignore = "boots kernels"]
+fn a_step_that_ends_otherwise_than_planned_fails_the_run_and_says_how() {
+    let kernel = kernel("6.1-cloud");
+    let report = run(guest(&kernel, "steps").step(Step::run(&["/bin/sh", "-c", "exit 3"])).step(load("")));
+    assert_eq!(why(&report), "step 0: failed: Exit(3)");
+    assert_eq!(report.steps, ["step 0: failed: Exit(3)", "step 1: ok"]);
+    let report = run(guest(&kernel, "steps").step(Step::unload("specimen").expecting(Outcome::Errno(2))));
+    assert_eq!(report.verdict, Verdict::Passed);
+}
+
+#[test]
+#[ignore = "boots kernels"]
+fn a_guest_that_does_not_end_is_ended() {
+    let vm = guest(&kernel("6.1-cloud"), "timeout").step(Step::run(&["/bin/sh", "-c", "while :; do :; done"]));
+    let report = run(vm.timeout(Duration::from_secs(8)));
+    assert!(why(&report).starts_with("the guest did not end within 8 s"), "{}", why(&report));
+    assert!(report.seconds < 12.0);
+}

@@ -1,0 +1,1 @@
+//! The echo plugin's app.

@@ -1,0 +1,1 @@
+//! The edu plugin's app.

@@ -1,0 +1,318 @@
+//! [`interface!`]: a plugin's messages, declared once for both sides.
+use crate::limits::MAX_ARGS;
+use crate::{Field, Type};
+
+/// Declares a plugin's messages once, for the app and for the plugin.
+///
+/// ```
+/// kp_abi::interface! {
+///     /// A store.
+///     pub mod store, version 1 {
+///         /// Writes `data` at `at`, and answers how many bytes fitted.
+///         fn write(at: u64, data: &[u8]) -> u32 = 1;
+///         /// Replaced by `read`.
+///         #[retired]
+///         fn read_byte(at: u64) -> u8 = 2;
+///         /// Reads from `at`, up to what the app has room for.
+///         fn read(at: u64) -> [u8] = 3;
+///         /// Forgets all.
+///         fn reset() = 4;
+///     }
+/// }
+///
+/// use kp_abi::{Message, Out, Reply, Result, Transport};
+///
+/// // The plugin answers; `()` stands for the host's level and for the session.
+/// struct Store(Vec<u8>);
+/// impl store::Handler<()> for Store {
+///     fn write(&self, _: &mut (), _: &(), _at: u64, data: &[u8]) -> Result<u32> {
+///         Ok(data.len() as u32)
+///     }
+///     fn read(&self, _: &mut (), _: &(), at: u64, out: &mut Out<'_, '_, u8>) -> Result<()> {
+///         let rest = self.0.get(at as usize..).unwrap_or_default();
+///         out.extend(&rest[..rest.len().min(out.room())])
+///     }
+///     fn reset(&self, _: &mut (), _: &()) -> Result<()> {
+///         Ok(())
+///     }
+/// }
+///
+/// // A loop-back in the place of the kernel.
+/// struct Loopback(Store);
+/// impl Transport for Loopback {
+///     fn call(&self, id: u32, args: &[u8], data: &[u8], reply: &mut [u8]) -> Result<usize> {
+///         let mut reply = Reply::new(reply);
+///         store::dispatch(&self.0, &mut (), &(), Message { id, args, data }, &mut reply)?;
+///         Ok(reply.written())
+///     }
+/// }
+///
+/// // The app calls.
+/// let client = store::Client(Loopback(Store(vec![1, 2, 3])));
+/// assert_eq!(client.write(0, b"abc"), Ok(3));
+/// assert_eq!(client.read(1, &mut [0; 8]), Ok(&[2, 3][..]));
+/// assert!(client.has(3) && !client.has(2), "message 2 is retired");
+/// assert_eq!(store::INTERFACE.methods[0].args[1].name, "data");
+/// ```
+///
+/// The module has
+/// - `INTERFACE: &Interface`, the messages as data;
+/// - `trait Handler<Context, Session = ()>`, with a method per message, which the plugin implements;
+/// - `dispatch(handler, context, session, message, reply)`, which checks a message and hands it to its method. Answers
+///   [`UNKNOWN_MESSAGE`](crate::Status::UNKNOWN_MESSAGE), [`INPUT_LENGTH`](crate::Status::INPUT_LENGTH),
+///   [`BAD_VALUE`](crate::Status::BAD_VALUE), or, for a reply of fixed size,
+///   [`OUTPUT_LENGTH`](crate::Status::OUTPUT_LENGTH), before the handler runs;
+/// - `Client(transport)`, with a method per message, which the app calls, and `has(number)`. It answers
+///   [`PROTOCOL`](crate::Status::PROTOCOL) to a reply that is none of its message.
+///
+/// Parameters are [`Wire`](crate::Wire) values, 256 bytes of them at most, and perhaps a last `&[T]`. A reply is nothing, a
+/// `Wire` value (a name in one word, or an array), or `[T]`, which the app reads into a `&mut [T]` of its own; `T` must be
+/// made of any bytes ([`wire!`](crate::wire!) tells how).
+///
+/// Messages are numbered 1, 2, 3, … and are never changed, reordered or removed, since old apps know them: put new ones at
+/// the end, and mark those that nobody shall use any more `#[retired]`. A retired message keeps its number and its
+/// declaration, and has no method on either side. Names of parameters are part of the [fingerprint](crate::Interface::chain).
+#[macro_export]
+macro_rules! interface {
+    (
+        $(#[$meta:meta])* $vis:vis mod $name:ident, version $version:literal {
+            $(
+                $(#[$attr:ident $(= $doc:literal)?])*
+                fn $method:ident ( $($arg:ident : $ty:ty),* $(,)? ) $(-> $reply:tt)? = $id:literal ;
+            )*
+        }
+    ) => {
+        $(#[$meta])*
+        $vis mod $name {
+            #[allow(unused_imports, reason = "the messages may use types of the enclosing module, or may not")]
+            use super::*;
+
+            /// The messages as data.
+            pub const INTERFACE: &$crate::Interface = &$crate::Interface {
+                name: stringify!($name),
+                version: $version,
+                methods: &[$(
+                    $crate::Method {
+                        id: $id,
+                        name: stringify!($method),
+                        doc: $crate::__docs!($($attr $(= $doc)?,)*),
+                        args: {
+                            const KP_NAMES: &[&str] = &[$(stringify!($arg)),*];
+                            const KP_TYPES: &[&$crate::Type] = &[$(<$ty as $crate::Arg<'_, _>>::TYPE),*];
+                            const KP_SIZES: &[usize] = &[$(<$ty as $crate::Arg<'_, _>>::SIZE),*];
+                            const KP_ARGS: [$crate::Field; KP_NAMES.len()] = $crate::__fields(KP_NAMES, KP_TYPES, KP_SIZES);
+                            &KP_ARGS
+                        },
+                        reply: $crate::__reply_type!($($reply)?),
+                        retired: $crate::__retired!($($attr $(= $doc)?,)*),
+                    }
+                ),*],
+            };
+            const _: () = INTERFACE.__check();
+
+            // Type parameters and constants that a macro makes are visible to the types that its user names: hence `Kp…`.
+            /// What the driver answers, a method per message.
+            #[diagnostic::on_unimplemented(
+                message = "`{Self}` does not answer the messages of `this interface`",
+                note = "write `impl …::Handler<Passive, Session> for {Self}` with the `Session` of its `impl Init`"
+            )]
+            pub trait Handler<KpContext: ?Sized, KpSession: ?Sized = ()> {
+                $($crate::__handler_method! {
+                    [$($attr $(= $doc)?,)*] $id $method ($($arg: $ty),*) $($reply)?
+                })*
+            }
+
+            /// Checks a message and hands it to its method. A bad one reaches nobody.
+            pub fn dispatch<KpContext: ?Sized, KpSession: ?Sized, KpHandler: Handler<KpContext, KpSession> + ?Sized>(
+                handler: &KpHandler,
+                context: &mut KpContext,
+                session: &KpSession,
+                message: $crate::Message<'_>,
+                reply: &mut $crate::Reply<'_>,
+            ) -> $crate::Result<()> {
+                match message.id {
+                    $($id => $crate::__answer! {
+                        [$($attr $(= $doc)?,)*] (handler, context, session, message, reply)
+                        $method ($($arg: $ty),*) $($reply)?
+                    },)*
+                    _ => Err($crate::Status::UNKNOWN_MESSAGE.into()),
+                }
+            }
+
+            /// What the app calls, a method per message.
+            #[derive(Clone, Copy, Debug)]
+            pub struct Client<KpTransport>(
+                /// What carries the calls.
+                pub KpTransport,
+            );
+
+            impl<KpTransport: $crate::Transport> Client<KpTransport> {
+                /// Can message `id` be called? No if it is retired, or unknown to the driver or to this build.
+                pub fn has(&self, id: u32) -> bool {
+                    INTERFACE.method(id).is_some_and(|method| !method.retired) && self.0.knows(id)
+                }
+
+                $($crate::__client_method! {
+                    [$($attr $(= $doc)?,)*] $id $method ($($arg: $ty),*) $($reply)?
+                })*
+            }
+        }
+    };
+}
+
+/// The parameters of a message, each at the end of the one before.
+#[doc(hidden)]
+pub const fn __fields<const N: usize>(names: &[&'static str], types: &[&'static Type], sizes: &[usize]) -> [Field; N] {
+    let mut fields = [Field { name: "", offset: 0, ty: &Type::Unit }; N];
+    let mut offset = 0;
+    let mut i = 0;
+    while i < N {
+        assert!(!matches!(types[i], Type::Slice(_)) || i + 1 == N, "only the last parameter can be a slice");
+        fields[i] = Field { name: names[i], offset, ty: types[i] };
+        offset += sizes[i];
+        i += 1;
+    }
+    assert!(offset <= MAX_ARGS, "a message's fixed parameters are over 256 bytes: pass a slice");
+    fields
+}
+
+/// Attributes of a message → its documentation.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __docs {
+    ($(doc = $doc:literal,)* $(retired, $(doc = $more:literal,)*)?) => { &[$($doc,)* $($($more,)*)?] };
+}
+
+/// Attributes of a message → is it retired?
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __retired {
+    ($(doc = $doc:literal,)*) => {
+        false
+    };
+    ($(doc = $doc:literal,)* retired, $(doc = $more:literal,)*) => {
+        true
+    };
+}
+
+/// A reply → its type.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __reply_type {
+    () => {
+        &$crate::Type::Unit
+    };
+    ([$ty:ty]) => {
+        &$crate::Type::Slice($crate::Type::__element::<$ty>())
+    };
+    ($ty:ty) => {
+        <$ty as $crate::Wire>::SCHEMA
+    };
+}
+
+/// The handler's method of a message.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __handler_method {
+    ([$(doc = $doc:literal,)*] $id:literal $method:ident ($($arg:ident: $ty:ty),*)) => {
+        $crate::__handler_method! { [$(doc = $doc,)*] $id $method ($($arg: $ty),*) () }
+    };
+    ([$(doc = $doc:literal,)*] $id:literal $method:ident ($($arg:ident: $ty:ty),*) [$reply:ty]) => {
+        $(#[doc = $doc])*
+        #[doc = concat!("\n\nMessage ", $id, ".")]
+        #[allow(clippy::too_many_arguments, reason = "as many as the message has")]
+        fn $method(
+            &self,
+            context: &mut KpContext,
+            session: &KpSession,
+            $($arg: $ty,)*
+            out: &mut $crate::Out<'_, '_, $reply>,
+        ) -> $crate::Result<()>;
+    };
+    ([$(doc = $doc:literal,)*] $id:literal $method:ident ($($arg:ident: $ty:ty),*) $reply:ty) => {
+        $(#[doc = $doc])*
+        #[doc = concat!("\n\nMessage ", $id, ".")]
+        #[allow(clippy::too_many_arguments, reason = "as many as the message has")]
+        fn $method(&self, context: &mut KpContext, session: &KpSession, $($arg: $ty),*) -> $crate::Result<$reply>;
+    };
+    ([$(doc = $doc:literal,)* retired, $(doc = $more:literal,)*] $($declaration:tt)*) => {};
+}
+
+/// What `dispatch` does with a message. A reply of fixed size must fit before the handler runs.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __answer {
+    (
+        [$(doc = $doc:literal,)*] ($handler:ident, $context:ident, $session:ident, $message:ident, $reply:ident)
+        $method:ident ($($arg:ident: $ty:ty),*) $($type:tt)?
+    ) => {{
+        #[allow(unused_mut, reason = "a message may have no arguments")]
+        let mut reader = $crate::Reader::new(&$message);
+        $(let $arg = <$ty as $crate::Arg<'_, _>>::take(&mut reader)?;)*
+        reader.finish()?;
+        $crate::__run!($reply, $($type)?; $handler.$method($context, $session $(, $arg)*))
+    }};
+    ([$(doc = $doc:literal,)* retired, $(doc = $more:literal,)*] $($declaration:tt)*) => {
+        Err($crate::Status::UNKNOWN_MESSAGE.into())
+    };
+}
+
+/// Runs a handler, as its kind of reply wants it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __run {
+    ($out:ident, ; $handler:ident.$method:ident($($arg:ident),*)) => { $handler.$method($($arg),*) };
+    ($out:ident, [$reply:ty]; $handler:ident.$method:ident($($arg:ident),*)) => {
+        $handler.$method($($arg,)* &mut $out.out::<$reply>())
+    };
+    ($out:ident, $reply:ty; $handler:ident.$method:ident($($arg:ident),*)) => {{
+        $out.need(size_of::<$reply>())?;
+        let value: $reply = $handler.$method($($arg),*)?;
+        $out.put(&value)
+    }};
+}
+
+/// The client's method of a message.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __client_method {
+    ([$(doc = $doc:literal,)*] $id:literal $method:ident ($($arg:ident: $ty:ty),*)) => {
+        $crate::__client_method! { [$(doc = $doc,)*] $id $method ($($arg: $ty),*) () }
+    };
+    ([$(doc = $doc:literal,)*] $id:literal $method:ident ($($arg:ident: $ty:ty),*) [$reply:ty]) => {
+        $(#[doc = $doc])*
+        #[doc = concat!("\n\nMessage ", $id, ". The reply is the front of `out`.")]
+        #[allow(clippy::too_many_arguments, reason = "as many as the message has")]
+        pub fn $method<'kp_out>(
+            &self,
+            $($arg: $ty,)*
+            out: &'kp_out mut [$reply],
+        ) -> $crate::Result<&'kp_out [$reply]> {
+            let writer = $crate::__gather!($($arg: $ty),*);
+            writer.__slice(&self.0, $id, out)
+        }
+    };
+    ([$(doc = $doc:literal,)*] $id:literal $method:ident ($($arg:ident: $ty:ty),*) $reply:ty) => {
+        $(#[doc = $doc])*
+        #[doc = concat!("\n\nMessage ", $id, ".")]
+        #[allow(clippy::too_many_arguments, reason = "as many as the message has")]
+        pub fn $method(&self, $($arg: $ty),*) -> $crate::Result<$reply> {
+            let writer = $crate::__gather!($($arg: $ty),*);
+            writer.__value(&self.0, $id, &mut [0; size_of::<$reply>()])
+        }
+    };
+    ([$(doc = $doc:literal,)* retired, $(doc = $more:literal,)*] $($declaration:tt)*) => {};
+}
+
+/// Arguments → a writer that has them.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __gather {
+    ($($arg:ident: $ty:ty),*) => {{
+        const KP_ROOM: usize = 0 $(+ <$ty as $crate::Arg<'_, _>>::SIZE)*;
+        #[allow(unused_mut, reason = "a message may have no arguments")]
+        let mut writer = $crate::Writer::<'_, KP_ROOM>::new();
+        $($crate::Arg::put($arg, &mut writer);)*
+        writer
+    }};
+}

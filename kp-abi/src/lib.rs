@@ -1,0 +1,30 @@
+//! The wire between an app and a kernel plugin: [requests](request), [messages](interface!), [plain data](wire!), their
+//! [schema](Interface), and the [status table](Status). No allocation, no unsafe code.
+//!
+//! An interface crate depends on this crate alone. The layout in words: `docs/abi.md`.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate self as kp_abi; // the derives that `wire!` writes name `kp_abi::zerocopy`
+
+#[doc(hidden)]
+pub use {bitflags, static_assertions, zerocopy};
+
+mod interface;
+pub mod limits;
+mod message;
+pub mod request;
+mod schema;
+mod status;
+mod wire;
+
+#[doc(hidden)]
+pub use interface::__fields;
+pub use message::{Arg, Fixed, Message, Out, Reader, Reply, Slice, Transport, Writer};
+pub use request::Counters;
+pub use schema::{Field, Interface, Method, Type};
+pub use status::{Error, Result, Status, StatusRow};
+pub use wire::Wire;
+
+#[cfg(target_endian = "big")]
+compile_error!("the wire is little-endian");

@@ -1,0 +1,27 @@
+//! The bounds that hold on every kernel. QUERY reports them, so an app need not be built with the same ones.
+
+/// The ABI's major version: another one is refused at OPEN.
+pub const ABI_MAJOR: u32 = 1;
+/// The ABI's minor version: the smaller one of app and driver is spoken.
+pub const ABI_MINOR: u32 = 0;
+
+/// Fixed arguments of one message together, in bytes.
+pub const MAX_ARGS: usize = 256;
+/// Data of a call, and its reply, in bytes each; this many are still accepted.
+pub const MAX_DATA: usize = 65_536;
+/// Data of OPEN and INT_ENABLE, in bytes.
+pub const MAX_OPEN_DATA: usize = 4096;
+/// A request's struct, in bytes.
+pub const MAX_REQUEST: usize = 4096;
+/// A plugin's name, in bytes.
+pub const MAX_NAME: usize = 31;
+/// Open sessions of one device.
+pub const MAX_SESSIONS: u32 = 64;
+/// Calls in flight in one session.
+pub const MAX_CALLS: u32 = 64;
+/// Pending INT_WAITs of one session.
+pub const MAX_WAITS: u32 = 64;
+/// Vectors of one device: what MSI-X can have.
+pub const MAX_VECTORS: u32 = 2048;
+/// Notifications waiting to be taken, per vector; more are counted as lost.
+pub const MAX_AVAILABLE: u64 = (1 << 31) - 1;

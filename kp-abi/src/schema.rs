@@ -1,0 +1,227 @@
+//! What travels, as data: documents, bindings and fuzzers are made from it, and so is the fingerprint.
+//!
+//! The canonical form that is hashed is written down in `docs/abi.md`; it never changes.
+use crate::Wire;
+
+/// A type on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// `()`: no bytes.
+    Unit,
+    /// `bool`: one byte, 0 or 1.
+    Bool,
+    /// An unsigned integer of so many bytes.
+    Uint(u8),
+    /// A signed integer of so many bytes, two's complement.
+    Int(u8),
+    /// So many elements, back to back.
+    Array(&'static Type, usize),
+    /// As many elements as there are, back to back: a last parameter, or a reply.
+    Slice(&'static Type),
+    /// A `#[repr(C)]` struct without padding.
+    Struct {
+        /// The type's name, for people: not part of the fingerprint.
+        name: &'static str,
+        /// Size in bytes.
+        size: usize,
+        /// Alignment in bytes, at most 8.
+        align: usize,
+        /// Its fields, in the order of their offsets.
+        fields: &'static [Field],
+    },
+    /// An integer that has one of the listed values.
+    Enum {
+        /// The type's name, for people: not part of the fingerprint.
+        name: &'static str,
+        /// Size in bytes.
+        size: usize,
+        /// Name and value of each variant, as declared.
+        variants: &'static [(&'static str, u64)],
+    },
+    /// An integer made of the listed bits.
+    Flags {
+        /// The type's name, for people: not part of the fingerprint.
+        name: &'static str,
+        /// Size in bytes.
+        size: usize,
+        /// Name and value of each flag, as declared.
+        bits: &'static [(&'static str, u64)],
+    },
+}
+
+impl Type {
+    /// Schema of a slice's element. Elements without a size could not be counted.
+    #[doc(hidden)]
+    pub const fn __element<T: Wire>() -> &'static Type {
+        assert!(size_of::<T>() > 0, "a slice needs elements of at least one byte");
+        T::SCHEMA
+    }
+}
+
+/// A field of a struct, or a parameter of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// Bytes from the start of the struct, or of the message's fixed arguments.
+    pub offset: usize,
+    /// Its type.
+    pub ty: &'static Type,
+}
+
+impl Field {
+    /// A field whose type the accessor tells, so that [`describe!`](crate::describe!) need not repeat it.
+    #[doc(hidden)]
+    pub const fn __of<S, F: Wire>(name: &'static str, offset: usize, _: fn(&S) -> &F) -> Self {
+        Self { name, offset, ty: F::SCHEMA }
+    }
+}
+
+/// A message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Method {
+    /// Its number: 1, 2, 3, … in the order of the declaration.
+    pub id: u32,
+    /// Its name.
+    pub name: &'static str,
+    /// Its documentation, line by line; not part of the fingerprint.
+    pub doc: &'static [&'static str],
+    /// Its parameters.
+    pub args: &'static [Field],
+    /// Its reply.
+    pub reply: &'static Type,
+    /// Declared `#[retired]`: nobody answers it any more. Not part of the fingerprint, so old apps can still open.
+    pub retired: bool,
+}
+
+/// A plugin's messages. [`interface!`](crate::interface!) writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: &'static str,
+    /// Its version, for people: not part of the fingerprint.
+    pub version: u32,
+    /// Its messages; number `n` stands at index `n - 1`.
+    pub methods: &'static [Method],
+}
+
+impl Interface {
+    /// The fingerprint chain at the first `n` messages, or at all of them if there are fewer.
+    ///
+    /// `chain(0)` is made of the name alone, and `chain(n)` of `chain(n - 1)` and message `n`. So two builds of an
+    /// interface fit exactly if their chains agree at the smaller one of their message counts.
+    pub const fn chain(&self, n: usize) -> u64 {
+        let count = if n < self.methods.len() { n } else { self.methods.len() };
+        let mut chain = Hash::new().text(self.name).0;
+        let mut i = 0;
+        while i < count {
+            chain = Hash::new().number(chain).message(&self.methods[i]).0;
+            i += 1;
+        }
+        chain
+    }
+
+    /// The fingerprint chain at all messages.
+    pub const fn fingerprint(&self) -> u64 {
+        self.chain(self.methods.len())
+    }
+
+    /// May an app that knows `known` messages with this `fingerprint` talk to us? `None` if it knows more than we do:
+    /// the app then asks for our chain and decides.
+    pub const fn accepts(&self, known: usize, fingerprint: u64) -> Option<bool> {
+        if known <= self.methods.len() { Some(self.chain(known) == fingerprint) } else { None }
+    }
+
+    /// The message of this number, retired ones included.
+    pub const fn method(&self, id: u32) -> Option<&'static Method> {
+        if id >= 1 && id as usize <= self.methods.len() { Some(&self.methods[id as usize - 1]) } else { None }
+    }
+
+    /// Stops the build unless the numbers start at 1 and go up by one, so none can be used again or left out.
+    #[doc(hidden)]
+    pub const fn __check(&self) {
+        let mut i = 0;
+        while i < self.methods.len() {
+            assert!(
+                self.methods[i].id == i as u32 + 1,
+                "message numbers must be 1, 2, 3, ... in order: append only, never reuse"
+            );
+            i += 1;
+        }
+    }
+}
+
+/// FNV-1a, 64 bits, over the canonical form.
+struct Hash(u64);
+
+impl Hash {
+    const fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    const fn byte(self, byte: u8) -> Self {
+        Self((self.0 ^ byte as u64).wrapping_mul(0x0000_0100_0000_01b3))
+    }
+
+    /// Eight bytes, little-endian.
+    const fn number(mut self, number: u64) -> Self {
+        let bytes = number.to_le_bytes();
+        let mut i = 0;
+        while i < bytes.len() {
+            self = self.byte(bytes[i]);
+            i += 1;
+        }
+        self
+    }
+
+    /// The length, then the bytes: no two lists of texts have the same form.
+    const fn text(self, text: &str) -> Self {
+        let bytes = text.as_bytes();
+        let mut hash = self.number(bytes.len() as u64);
+        let mut i = 0;
+        while i < bytes.len() {
+            hash = hash.byte(bytes[i]);
+            i += 1;
+        }
+        hash
+    }
+
+    const fn message(self, method: &Method) -> Self {
+        self.number(method.id as u64).text(method.name).fields(method.args).ty(method.reply)
+    }
+
+    const fn fields(self, fields: &[Field]) -> Self {
+        let mut hash = self.number(fields.len() as u64);
+        let mut i = 0;
+        while i < fields.len() {
+            hash = hash.text(fields[i].name).number(fields[i].offset as u64).ty(fields[i].ty);
+            i += 1;
+        }
+        hash
+    }
+
+    const fn values(self, values: &[(&str, u64)]) -> Self {
+        let mut hash = self.number(values.len() as u64);
+        let mut i = 0;
+        while i < values.len() {
+            hash = hash.text(values[i].0).number(values[i].1);
+            i += 1;
+        }
+        hash
+    }
+
+    /// Type names are left out: renaming a type changes nothing on the wire.
+    const fn ty(self, ty: &Type) -> Self {
+        match ty {
+            Type::Unit => self.number(0),
+            Type::Bool => self.number(1),
+            Type::Uint(size) => self.number(2).number(*size as u64),
+            Type::Int(size) => self.number(3).number(*size as u64),
+            Type::Array(element, length) => self.number(4).ty(element).number(*length as u64),
+            Type::Slice(element) => self.number(5).ty(element),
+            Type::Struct { size, fields, .. } => self.number(6).number(*size as u64).fields(fields),
+            Type::Enum { size, variants, .. } => self.number(7).number(*size as u64).values(variants),
+            Type::Flags { size, bits, .. } => self.number(8).number(*size as u64).values(bits),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The app's side of one request, as a port hands it in: every access may fail, and nothing is read twice.
+
+/// An address that cannot be read or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Faulted;
+
+/// One request's struct and buffers in the app's memory. A port makes one per request; every byte behind it is hostile.
+pub trait Door {
+    /// Copies the struct's first bytes, once, and then stores NoReply in its status: an answer that cannot be written is found before
+    /// anything was done.
+    fn take(&mut self, head: &mut [u8]) -> Result<(), Faulted>;
+    /// Reads the struct's `size` alone. For the answer when `take` has failed.
+    fn size(&mut self) -> Result<u32, Faulted>;
+    /// Copies bytes of the struct behind those of `take`.
+    fn tail(&mut self, at: usize, bytes: &mut [u8]) -> Result<(), Faulted>;
+    /// Writes bytes of the struct.
+    fn put(&mut self, at: usize, bytes: &[u8]) -> Result<(), Faulted>;
+    /// Writes status and detail: the whole answer of a CALL, in one store.
+    fn answer(&mut self, status: u32, detail: u32) -> Result<(), Faulted>;
+    /// Can this range be the app's at all? Reads and writes nothing.
+    fn in_range(&self, address: u64, len: usize) -> bool;
+    /// Copies from the app's memory.
+    fn fetch(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Faulted>;
+    /// Copies to the app's memory.
+    fn store(&mut self, address: u64, bytes: &[u8]) -> Result<(), Faulted>;
+    /// Was the handle opened for reading and writing?
+    fn is_read_write(&self) -> bool;
+}

@@ -1,0 +1,277 @@
+//! A bound device: the plugin's value, its sessions, its interrupt; from `init` until removal, and a record of it until the
+//! last session has gone.
+use super::{
+    Signal, Woken,
+    interrupt::Interrupts,
+    kernel,
+    session::{Session, SessionList},
+    wait_kind,
+};
+use crate::{Device, Error, Happening, KBox, Mutex, Passive, Plugin, Result, Status};
+use core::{
+    cell::UnsafeCell,
+    ops::Deref,
+    ptr::NonNull,
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*},
+};
+use kp_abi::request::{NO_BUS_ADDRESS, state};
+
+/// What a port knows of a device.
+pub struct RawDevice {
+    id: usize,
+    bars: [Option<usize>; 6],
+    bus_address: u64,
+}
+
+impl RawDevice {
+    /// Device `id` of the port, with the lengths of its memory BARs in bytes, and its PCI address as in QUERY.
+    ///
+    /// # Safety
+    /// `id` names a device of this kernel until its driver's `remove` has returned; the lengths are right; nobody else drives it.
+    pub unsafe fn new(id: usize, bars: [Option<usize>; 6], bus_address: u64) -> Self {
+        Self { id, bars, bus_address }
+    }
+
+    /// For a plugin that drives no device.
+    pub fn none() -> Self {
+        Self { id: 0, bars: [None; 6], bus_address: NO_BUS_ADDRESS }
+    }
+}
+
+/// The record of one bound device. Shared by the port's [`Driver`] and every session.
+pub struct Bound<P: Plugin> {
+    references: AtomicUsize,
+    pub(super) id: usize,
+    pub(super) bus_address: u64,
+    /// One of [`state`], but for POISONED, which the kernel knows.
+    state: AtomicU32,
+    /// Moves with `state`; calls of a suspended device wait for it.
+    epoch: AtomicU32,
+    changed: Signal,
+    /// The hardware is not there any more: no callback may touch it.
+    absent: AtomicBool,
+    /// INVARIANT: Some until the last step of `remove`; used by sessions inside their gate, and by the interrupt while connected.
+    plugin: UnsafeCell<Option<P>>,
+    pub(super) sessions: Mutex<SessionList<P>>,
+    pub(super) open_sessions: AtomicU32,
+    next_session: AtomicU64,
+    pub(super) interrupts: Interrupts<P>,
+}
+// SAFETY: the plugin is Sync, and is taken out only by `remove`, after every gate is drained and the interrupt disconnected.
+unsafe impl<P: Plugin> Sync for Bound<P> {}
+// SAFETY: all parts are Send.
+unsafe impl<P: Plugin> Send for Bound<P> {}
+
+/// A counted reference to a bound device: one is the port's, one each session's.
+pub struct Driver<P: Plugin>(NonNull<Bound<P>>);
+// SAFETY: a counted reference to something Send and Sync.
+unsafe impl<P: Plugin> Send for Driver<P> {}
+// SAFETY: as above.
+unsafe impl<P: Plugin> Sync for Driver<P> {}
+
+impl<P: Plugin> Clone for Driver<P> {
+    fn clone(&self) -> Self {
+        self.references.fetch_add(1, Relaxed);
+        Self(self.0)
+    }
+}
+impl<P: Plugin> Deref for Driver<P> {
+    type Target = Bound<P>;
+    fn deref(&self) -> &Bound<P> {
+        // SAFETY: counted: the record lives as long as this reference.
+        unsafe { self.0.as_ref() }
+    }
+}
+impl<P: Plugin> Drop for Driver<P> {
+    fn drop(&mut self) {
+        if self.references.fetch_sub(1, AcqRel) == 1 {
+            // SAFETY: the last reference; the record came from a KBox.
+            drop(unsafe { KBox::from_raw(self.0) });
+        }
+    }
+}
+
+impl<P: Plugin> Driver<P> {
+    /// Runs the plugin's `init`. Passive. InitFailed or the plugin's own status; nothing is left then.
+    pub fn bind(cx: &mut Passive, device: RawDevice) -> Result<Self> {
+        let RawDevice { id, bars, bus_address } = device;
+        let changed = Signal::new(cx)?;
+        let sessions = Mutex::new(cx, SessionList::new())?;
+        let interrupts = Interrupts::new(cx)?;
+        let plugin = P::init(cx, Device::new(id, bars))?;
+        let bound = Bound {
+            references: AtomicUsize::new(1),
+            id,
+            bus_address,
+            state: AtomicU32::new(state::BOUND),
+            epoch: AtomicU32::new(0),
+            changed,
+            absent: AtomicBool::new(false),
+            plugin: UnsafeCell::new(Some(plugin)),
+            sessions,
+            open_sessions: AtomicU32::new(0),
+            next_session: AtomicU64::new(1),
+            interrupts,
+        };
+        Ok(Self(KBox::new(cx, bound)?.into_raw()))
+    }
+
+    /// The device is going, or the plugin is unloaded: ends every session, runs each callback that is due, drops the plugin. When
+    /// it returns no code of the plugin runs, and none will. `present`: the hardware is still there. Passive.
+    pub fn remove(&self, cx: &mut Passive, present: bool) {
+        self.absent.store(!present, Relaxed);
+        self.happen(cx, Happening::Removing);
+        self.set_state(state::GONE);
+        self.sessions.with(cx, |sessions, cx| sessions.each(|session| session.tear_down(cx)));
+        if kernel::poisoned() && self.open_sessions.load(Acquire) != 0 {
+            crate::log!("a call of {} panicked and never returned: its state is leaked", P::TABLE.name);
+            return;
+        }
+        // SAFETY: every gate is shut and drained, the interrupt is off, and no new session opens: nobody uses it.
+        drop(unsafe { (*self.plugin.get()).take() });
+    }
+
+    /// The device is going to sleep: `event` runs, then calls wait and its interrupts are not looked at. Passive.
+    pub fn suspend(&self, cx: &mut Passive) {
+        self.happen(cx, Happening::Suspend);
+        if self.state() == state::BOUND {
+            self.set_state(state::SUSPENDED);
+        }
+    }
+
+    /// The device is awake: `event` runs, then calls go on. Passive.
+    pub fn resume(&self, cx: &mut Passive) {
+        self.happen(cx, Happening::Resume);
+        if self.state() == state::SUSPENDED {
+            self.set_state(state::BOUND);
+        }
+    }
+
+    /// For ports that keep it as an address.
+    pub fn into_raw(self) -> *const () {
+        let raw = self.0.as_ptr().cast_const().cast();
+        core::mem::forget(self);
+        raw
+    }
+
+    /// Borrows what [`into_raw`](Self::into_raw) gave.
+    ///
+    /// # Safety
+    /// `raw` came from `into_raw` of this type, and [`from_raw`](Self::from_raw) was not called for it.
+    pub unsafe fn borrow_raw<R>(raw: *const (), f: impl FnOnce(&Self) -> R) -> R {
+        // SAFETY: the caller's promise: a record that is counted by `raw`, and so is not null.
+        let driver = core::mem::ManuallyDrop::new(Self(unsafe { NonNull::new_unchecked(raw.cast_mut().cast()) }));
+        f(&driver)
+    }
+
+    /// Takes back what [`into_raw`](Self::into_raw) gave.
+    ///
+    /// # Safety
+    /// `raw` came from `into_raw` of this type, and is not used again.
+    pub unsafe fn from_raw(raw: *const ()) -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { NonNull::new_unchecked(raw.cast_mut().cast()) })
+    }
+
+    /// Runs `int_at_irql` for one vector: what a port that knows its plugin's type calls rather than [`IrqEntry`](super::IrqEntry).
+    ///
+    /// # Safety
+    /// At Irql, between `irq_connect` and the return of `irq_disconnect`, never twice at once for one vector; `cookie` is the entry's.
+    #[inline]
+    pub unsafe fn isr(cookie: *const (), vector: u32) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { Interrupts::<P>::isr(cookie, vector) }
+    }
+
+    /// Runs `int_at_dpc` for one vector.
+    ///
+    /// # Safety
+    /// As [`isr`](Self::isr), at Dispatch.
+    #[inline]
+    pub unsafe fn dpc(cookie: *const (), vector: u32) {
+        // SAFETY: the caller's promise.
+        unsafe { Interrupts::<P>::dpc(cookie, vector) }
+    }
+
+    /// A session's shell: what open(2) or IRP_MJ_CREATE makes. The plugin's `open` runs at the OPEN request. Passive.
+    pub fn session(&self, cx: &mut Passive, caller: crate::Caller) -> Result<NonNull<Session<P>>> {
+        if self.state() == state::GONE {
+            return Err(Status::DEVICE_GONE.into());
+        }
+        let session = Session::new(cx, self.clone(), caller)?;
+        // SAFETY: it is linked until `Session::release`, which unlinks it before it is freed.
+        self.sessions.with(cx, |sessions, _| unsafe { sessions.insert(session) });
+        Ok(session)
+    }
+}
+
+impl<P: Plugin> Bound<P> {
+    /// The plugin.
+    ///
+    /// # Safety
+    /// The caller is inside a session's gate, or between `irq_connect` and the return of `irq_disconnect`, or is `remove` itself.
+    #[inline]
+    pub(super) unsafe fn plugin(&self) -> &P {
+        // SAFETY: only `remove` writes, after all of those have ended.
+        match unsafe { &*self.plugin.get() } {
+            Some(plugin) => plugin,
+            // SAFETY: the invariant of the field.
+            None => unsafe { core::hint::unreachable_unchecked() },
+        }
+    }
+
+    #[inline]
+    pub(super) fn state(&self) -> u32 {
+        self.state.load(Acquire)
+    }
+
+    pub(super) fn is_absent(&self) -> bool {
+        self.absent.load(Relaxed)
+    }
+
+    pub(super) fn new_session_number(&self) -> u64 {
+        self.next_session.fetch_add(1, Relaxed)
+    }
+
+    fn set_state(&self, state: u32) {
+        self.state.store(state, Release);
+        self.epoch.fetch_add(1, Release);
+        self.changed.wake();
+    }
+
+    /// Runs the plugin's `event`. Before `remove` has taken the plugin, by the thread that the port gives to such things.
+    fn happen(&self, cx: &mut Passive, happening: Happening) {
+        if kernel::poisoned() {
+            return;
+        }
+        if let Some(event) = P::TABLE.event {
+            // SAFETY: `remove` comes last of the port's calls, and takes the plugin only after this.
+            let _ = event(unsafe { self.plugin() }, cx, happening);
+        }
+    }
+
+    /// Is the device at work? Waits while it sleeps, unless `nowait`.
+    #[inline]
+    pub(super) fn awake(&self, nowait: bool) -> Result<()> {
+        if self.state() == state::BOUND && !kernel::poisoned() { Ok(()) } else { self.wait_awake(nowait) }
+    }
+
+    #[cold]
+    fn wait_awake(&self, nowait: bool) -> Result<()> {
+        loop {
+            let epoch = self.epoch.load(Acquire);
+            if kernel::poisoned() {
+                return Err(Status::POISONED.into());
+            }
+            match self.state() {
+                state::BOUND => return Ok(()),
+                state::SUSPENDED if nowait => return Err(Status::SUSPENDED.into()),
+                state::SUSPENDED => {}
+                _ => return Err(Status::DEVICE_GONE.into()),
+            }
+            if self.changed.wait(&self.epoch, epoch, u64::MAX, wait_kind::KILLABLE) == Woken::Signal {
+                return Err(Error::from(Status::INTERRUPTED));
+            }
+        }
+    }
+}

@@ -1,0 +1,504 @@
+//! A device's interrupt: enabling and disabling in two phases each, ISR and DPC, waits.
+use super::{
+    IrqEntry, Stop, Woken,
+    driver::{Bound, Driver},
+    kernel,
+    mailbox::{Mail, Mailbox, Taken},
+    session::Session,
+    wait_kind,
+};
+use crate::{
+    Dispatch, Error, IntTable, Irql, KVec, Mutex, Passive, Plugin, Result, Source, SpinLock, Status, Verdict, limits,
+};
+use core::{
+    cell::UnsafeCell,
+    ptr::{self, NonNull},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering::*},
+};
+use kp_abi::{
+    Counters,
+    request::{ANY_VECTOR, kind},
+};
+
+/// ISR runs of one vector, without a DPC run between them, after which it is looked at; and the same again.
+const STORM_RUNS: u32 = 100_000;
+/// As many runs again within this time, in ns, are a storm: nothing real interrupts that often.
+const STORM_NS: u64 = 1_000_000_000;
+/// How often an endless wait asks whether the plugin has panicked, in ns.
+const POISON_CHECK_NS: u64 = 1_000_000_000;
+
+/// What ISR and DPC of one vector count. Each field has one writer at a time, but for `pending`.
+#[derive(Default)]
+pub(super) struct Vector {
+    /// Deferrals that no DPC run has finished yet.
+    pending: AtomicU32,
+    pub(super) received: AtomicU64,
+    pub(super) spurious: AtomicU64,
+    pub(super) deferred: AtomicU64,
+    pub(super) dpc_runs: AtomicU64,
+    unserved: AtomicU32,
+    unserved_since: AtomicU64,
+}
+
+/// One more, where there is one writer: no locked instruction.
+#[inline]
+fn count(counter: &AtomicU64) {
+    counter.store(counter.load(Relaxed) + 1, Release);
+}
+
+/// Every reason a wait may have to return, as one word: none can be slept through.
+pub(crate) struct Waker {
+    bell: AtomicU32,
+    waits: AtomicU32,
+}
+
+impl Waker {
+    pub(super) const fn new() -> Self {
+        Self { bell: AtomicU32::new(0), waits: AtomicU32::new(0) }
+    }
+
+    /// Passive and Dispatch.
+    #[inline]
+    pub(super) fn ring(&self, stop: &Stop) {
+        self.bell.fetch_add(1, Release);
+        stop.signal.wake();
+    }
+
+    pub(super) fn waits(&self) -> u32 {
+        self.waits.load(Relaxed)
+    }
+}
+
+/// A device's interrupt.
+pub(crate) struct Interrupts<P: Plugin> {
+    /// Held by whoever enables or disables.
+    control: Mutex<()>,
+    /// What the interrupt callbacks share. INVARIANT: Some, and not written, while connected; written under `control`.
+    context: UnsafeCell<Option<P::Interrupt>>,
+    /// The mailbox's vectors, for ISR and DPC. INVARIANT: `count` of them, in place, while connected.
+    vectors: AtomicPtr<Vector>,
+    count: AtomicU32,
+    is_line: AtomicBool,
+    mailbox: SpinLock<Mailbox<P>, Dispatch>,
+}
+// SAFETY: the context is Sync, and is written under `control` while nothing is connected.
+unsafe impl<P: Plugin> Sync for Interrupts<P> {}
+
+/// What INT_ENABLE asks for.
+pub(super) struct Wanted<'a> {
+    pub(super) kinds: u32,
+    pub(super) min: u32,
+    pub(super) max: u32,
+    pub(super) data: &'a [u8],
+}
+
+/// What INT_ENABLE got.
+pub(super) struct Enabled {
+    pub(super) kind: u32,
+    pub(super) count: u32,
+    pub(super) generation: u64,
+}
+
+impl<P: Plugin> Interrupts<P> {
+    pub(super) fn new(cx: &mut Passive) -> Result<Self> {
+        Ok(Self {
+            control: Mutex::new(cx, ())?,
+            context: UnsafeCell::new(None),
+            vectors: AtomicPtr::new(ptr::null_mut()),
+            count: AtomicU32::new(0),
+            is_line: AtomicBool::new(false),
+            mailbox: SpinLock::new(cx, Mailbox::new())?,
+        })
+    }
+
+    /// The plugin's context while connected.
+    ///
+    /// # Safety
+    /// `control` is held, or the caller runs between `irq_connect` and the return of `irq_disconnect`.
+    #[inline]
+    unsafe fn context(&self) -> Option<&P::Interrupt> {
+        // SAFETY: nobody writes then.
+        unsafe { (*self.context.get()).as_ref() }
+    }
+
+    /// One vector's counts. None: no such vector.
+    #[inline]
+    fn vector(&self, vector: u32) -> Option<&Vector> {
+        if vector >= self.count.load(Relaxed) {
+            return None;
+        }
+        let first = self.vectors.load(Relaxed);
+        // SAFETY: by the invariant there are `count` of them.
+        let at = unsafe { first.add(vector as usize) };
+        // SAFETY: as above; they are shared, and all their fields atomic.
+        unsafe { at.as_ref() }
+    }
+
+    /// INT_ENABLE. The caller is inside `session`'s gate.
+    pub(super) fn enable(&self, bound: &Driver<P>, session: &Session<P>, wanted: Wanted<'_>) -> Result<Enabled> {
+        let Some(table) = &P::TABLE.int else { return Err(Status::NO_INTERRUPT.into()) };
+        // SAFETY: a request runs at Passive; nothing else in this function holds a level.
+        let mut cx = unsafe { Passive::in_session(session.stop()) };
+        self.control.with(&mut cx, |(), cx| {
+            match self.mailbox.with(cx, |mailbox, _| mailbox.check_owner(session)) {
+                Ok(()) => return Err(Status::ALREADY_ENABLED.into()),
+                Err(error) if error == Status::INTERRUPT_OWNED => return Err(error),
+                Err(_) => {}
+            }
+            let vectors = kernel::irq_prepare(bound.id, wanted.kinds, wanted.min, wanted.max)?;
+            let enabled = self.enable_prepared(cx, table, bound, session, vectors.kind, vectors.count, wanted.data);
+            if enabled.is_err() {
+                kernel::irq_release(bound.id);
+            }
+            enabled
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the second half of `enable`, split where its undoing splits")]
+    fn enable_prepared(
+        &self,
+        cx: &mut Passive,
+        table: &IntTable<P>,
+        bound: &Driver<P>,
+        session: &Session<P>,
+        kind: u32,
+        count: u32,
+        data: &[u8],
+    ) -> Result<Enabled> {
+        let mut vectors = KVec::with_capacity(cx, count as usize)?;
+        let mut mails = KVec::with_capacity(cx, count as usize)?;
+        for _ in 0..count {
+            vectors.push(cx, Vector::default())?;
+            mails.push(cx, Mail::default())?;
+        }
+        // SAFETY: the caller of `enable` is inside the gate.
+        let plugin = unsafe { bound.plugin() };
+        // SAFETY: as above.
+        let value = unsafe { session.value() };
+        let Some(enable) = table.enable else { return Err(Status::NO_INTERRUPT.into()) };
+        let context = enable(plugin, cx, value, data)?;
+
+        // SAFETY: nothing is connected, and `control` is held.
+        unsafe { *self.context.get() = Some(context) };
+        let owner = NonNull::from(session);
+        let (old, generation) = self.mailbox.with(cx, |mailbox, _| {
+            let old = mailbox.start(owner, mails, vectors);
+            self.vectors.store(mailbox.vectors.as_mut_ptr(), Relaxed);
+            (old, mailbox.generation)
+        });
+        drop(old);
+        self.count.store(count, Relaxed);
+        self.is_line.store(kind == kind::LINE, Relaxed);
+
+        let entry = IrqEntry { cookie: bound.as_cookie(), isr: Self::isr, dpc: Self::dpc };
+        // SAFETY: vectors are prepared, context and counts are in place until `irq_disconnect` has returned.
+        if let Err(error) = unsafe { kernel::irq_connect(bound.id, entry) } {
+            self.forget_owner(cx);
+            self.finish(cx, bound);
+            return Err(error);
+        }
+        // SAFETY: connected.
+        let armed = match (table.arm, unsafe { self.context() }) {
+            (Some(arm), Some(context)) => arm(plugin, cx, context),
+            _ => Ok(()),
+        };
+        if let Err(error) = armed {
+            self.disconnect(cx, bound);
+            return Err(error);
+        }
+        if session.stop().closing.load(Acquire) != 0 {
+            self.disarm(cx, bound);
+            self.disconnect(cx, bound);
+            return Err(session.refusal().into());
+        }
+        Ok(Enabled { kind, count, generation })
+    }
+
+    /// INT_DISABLE. The caller is inside `session`'s gate. The final counters.
+    pub(super) fn disable(&self, bound: &Bound<P>, session: &Session<P>) -> Result<(u64, Counters)> {
+        // SAFETY: a request runs at Passive; nothing else in this function holds a level.
+        let mut cx = unsafe { Passive::assume() };
+        self.control.with(&mut cx, |(), cx| {
+            self.mailbox.with(cx, |mailbox, _| mailbox.check_owner(session))?;
+            self.stop(cx, bound, session);
+            self.mailbox.with(cx, |mailbox, _| Ok((mailbox.generation, mailbox.counters(ANY_VECTOR)?)))
+        })
+    }
+
+    /// A session closes: disables the interrupt if it is its own.
+    pub(super) fn session_closes(&self, cx: &mut Passive, bound: &Bound<P>, session: &Session<P>) {
+        self.control.with(cx, |(), cx| {
+            if self.mailbox.with(cx, |mailbox, _| mailbox.check_owner(session).is_ok()) {
+                self.stop(cx, bound, session);
+            }
+        });
+    }
+
+    /// The one order of disabling. Under `control`, enabled.
+    fn stop(&self, cx: &mut Passive, bound: &Bound<P>, session: &Session<P>) {
+        self.mailbox.with(cx, |mailbox, _| mailbox.armed = false);
+        session.waker.ring(session.stop());
+        self.disarm(cx, bound);
+        self.disconnect(cx, bound);
+        kernel::irq_release(bound.id);
+    }
+
+    /// Still connected: lets the plugin quiet its device, if that is there.
+    fn disarm(&self, cx: &mut Passive, bound: &Bound<P>) {
+        if bound.is_absent() || kernel::poisoned() {
+            return;
+        }
+        let Some(table) = &P::TABLE.int else { return };
+        // SAFETY: connected, and `control` is held.
+        if let (Some(disarm), Some(context)) = (table.disarm, unsafe { self.context() }) {
+            // SAFETY: connected: the plugin is there until every session's tear-down.
+            disarm(unsafe { bound.plugin() }, cx, context);
+        }
+    }
+
+    /// Disconnects, runs what was deferred, and ends the enabling.
+    fn disconnect(&self, cx: &mut Passive, bound: &Bound<P>) {
+        // SAFETY: it is connected, and `control` is held.
+        unsafe { kernel::irq_disconnect(bound.id) };
+        for vector in 0..self.count.load(Relaxed) {
+            self.run_the_rest(cx, bound, vector);
+        }
+        self.forget_owner(cx);
+        self.finish(cx, bound);
+    }
+
+    /// Deferrals that were counted after the last DPC had looked. No ISR and no DPC runs any more: this one cannot overlap.
+    fn run_the_rest(&self, cx: &mut Passive, bound: &Bound<P>, vector: u32) {
+        let pending = self.vector(vector).map_or(0, |counts| counts.pending.swap(0, AcqRel));
+        if pending == 0 {
+            return;
+        }
+        let notifications = self.mailbox.with(cx, |_, cx| self.run_dpc(cx, bound, vector, pending));
+        self.mailbox.with(cx, |mailbox, _| mailbox.notify(vector, notifications));
+    }
+
+    /// No DPC runs any more: the enabling has no owner, and nobody will take what is left.
+    fn forget_owner(&self, cx: &mut Passive) {
+        self.mailbox.with(cx, |mailbox, _| {
+            mailbox.armed = false;
+            mailbox.lose_the_rest();
+            mailbox.owner = None;
+        });
+        self.count.store(0, Relaxed);
+    }
+
+    /// `int_disable`. Nothing is connected, `control` is held.
+    fn finish(&self, cx: &mut Passive, bound: &Bound<P>) {
+        // SAFETY: nothing is connected, and `control` is held.
+        let Some(context) = (unsafe { (*self.context.get()).take() }) else { return };
+        if kernel::poisoned() {
+            return;
+        }
+        if let Some(disable) = P::TABLE.int.as_ref().and_then(|table| table.disable) {
+            // SAFETY: the plugin is there until every session's tear-down.
+            disable(unsafe { bound.plugin() }, cx, context);
+        }
+    }
+
+    /// The entry's ISR.
+    ///
+    /// # Safety
+    /// At Irql, while connected, never twice at once for one vector.
+    #[inline]
+    pub(super) unsafe fn isr(cookie: *const (), vector: u32) -> bool {
+        // SAFETY: the cookie is the record, which outlives the connection.
+        let bound = unsafe { &*cookie.cast::<Bound<P>>() };
+        let this = &bound.interrupts;
+        let Some(table) = &P::TABLE.int else { return false };
+        let Some(counts) = this.vector(vector) else { return false };
+        if bound.state() == kp_abi::request::state::SUSPENDED || kernel::poisoned() {
+            return false;
+        }
+        // SAFETY: connected.
+        let Some(context) = (unsafe { this.context() }) else { return false };
+        let source = this.source(vector);
+        // SAFETY: connected.
+        let plugin = unsafe { bound.plugin() };
+        // SAFETY: the caller's promise.
+        let mut cx = unsafe { Irql::assume() };
+        let Verdict { claimed, deferred } = (table.at_irql)(plugin, &mut cx, context, source);
+        if !claimed && !deferred {
+            count(&counts.spurious);
+            return source != Source::Line;
+        }
+        count(&counts.received);
+        this.watch(bound, counts, vector);
+        if deferred {
+            count(&counts.deferred);
+            if counts.pending.fetch_add(1, AcqRel) == 0 {
+                kernel::dpc_queue(bound.id, vector);
+            }
+        }
+        true
+    }
+
+    fn source(&self, vector: u32) -> Source {
+        if self.is_line.load(Relaxed) { Source::Line } else { Source::Message(vector as u16) }
+    }
+
+    /// The storm guard.
+    #[inline]
+    fn watch(&self, bound: &Bound<P>, counts: &Vector, vector: u32) {
+        let runs = counts.unserved.load(Relaxed) + 1;
+        counts.unserved.store(runs, Relaxed);
+        if runs >= STORM_RUNS {
+            self.watch_closely(bound, counts, vector, runs);
+        }
+    }
+
+    #[cold]
+    fn watch_closely(&self, bound: &Bound<P>, counts: &Vector, vector: u32, runs: u32) {
+        if runs == STORM_RUNS {
+            counts.unserved_since.store(kernel::now_ns(), Relaxed);
+        } else if runs == 2 * STORM_RUNS {
+            if kernel::now_ns().wrapping_sub(counts.unserved_since.load(Relaxed)) < STORM_NS {
+                kernel::irq_mask(bound.id, vector);
+                crate::log!("an interrupt never ends: masked until it is disabled");
+                // The mailbox is a Dispatch lock: its DPC takes note.
+                counts.unserved.store(u32::MAX / 2, Relaxed);
+                if counts.pending.fetch_add(1, AcqRel) == 0 {
+                    kernel::dpc_queue(bound.id, vector);
+                }
+            } else {
+                counts.unserved.store(0, Relaxed);
+            }
+        }
+    }
+
+    /// The entry's DPC.
+    ///
+    /// # Safety
+    /// At Dispatch, while connected, never twice at once for one vector.
+    #[inline]
+    pub(super) unsafe fn dpc(cookie: *const (), vector: u32) {
+        // SAFETY: the cookie is the record, which outlives the connection.
+        let bound = unsafe { &*cookie.cast::<Bound<P>>() };
+        let this = &bound.interrupts;
+        let Some(counts) = this.vector(vector) else { return };
+        let pending = counts.pending.load(Acquire);
+        if pending == 0 {
+            return;
+        }
+        // SAFETY: the caller's promise.
+        let mut cx = unsafe { Dispatch::assume() };
+        let storm = counts.unserved.load(Relaxed) >= u32::MAX / 2;
+        let notifications = if storm { 0 } else { this.run_dpc(&mut cx, bound, vector, pending) };
+        counts.unserved.store(0, Relaxed);
+        if notifications != 0 || storm {
+            let owner = this.mailbox.with(&mut cx, |mailbox, _| {
+                mailbox.notify(vector, notifications);
+                mailbox.storm |= storm;
+                mailbox.owner
+            });
+            if let Some(owner) = owner {
+                // SAFETY: an owner's tear-down waits for `irq_disconnect`, which waits for this DPC.
+                let owner = unsafe { owner.as_ref() };
+                owner.waker.ring(owner.stop());
+            }
+        }
+        if counts.pending.fetch_sub(pending, AcqRel) != pending {
+            kernel::dpc_queue(bound.id, vector);
+        }
+    }
+
+    /// Runs `int_at_dpc`: the notifications it asks for. Without one, each deferral is a notification.
+    #[inline]
+    fn run_dpc(&self, cx: &mut Dispatch, bound: &Bound<P>, vector: u32, pending: u32) -> u32 {
+        if kernel::poisoned() {
+            return 0;
+        }
+        // SAFETY: connected, or under `control`.
+        let (Some(table), Some(context)) = (&P::TABLE.int, unsafe { self.context() }) else { return 0 };
+        // SAFETY: the plugin is there until every session's tear-down.
+        let plugin = unsafe { bound.plugin() };
+        let notifications = match table.at_dpc {
+            Some(at_dpc) => at_dpc(plugin, cx, context, self.source(vector), pending),
+            None => pending,
+        };
+        if let Some(counts) = self.vector(vector) {
+            count(&counts.dpc_runs);
+        }
+        notifications
+    }
+
+    /// INT_WAIT: takes notifications, waiting for them until `deadline` (`None`: for ever).
+    pub(super) fn wait(&self, session: &Session<P>, vector: u32, max: u32, deadline: Option<u64>) -> Result<Taken> {
+        let waker = &session.waker;
+        if waker.waits.fetch_add(1, AcqRel) >= limits::MAX_WAITS {
+            waker.waits.fetch_sub(1, AcqRel);
+            return Err(Status::TOO_MANY_WAITS.into());
+        }
+        let taken = self.wait_counted(session, vector, max, deadline);
+        waker.waits.fetch_sub(1, AcqRel);
+        taken
+    }
+
+    fn wait_counted(&self, session: &Session<P>, vector: u32, max: u32, deadline: Option<u64>) -> Result<Taken> {
+        // SAFETY: a request runs at Passive; nothing else in this function holds a level.
+        let mut cx = unsafe { Passive::assume() };
+        let generation = self.mailbox.with(&mut cx, |mailbox, _| {
+            mailbox.check_owner(session)?;
+            if mailbox.armed { Ok(mailbox.generation) } else { Err(Error::from(Status::NOT_ENABLED)) }
+        })?;
+        loop {
+            let bell = session.waker.bell.load(Acquire);
+            if kernel::poisoned() || !session.is_open() {
+                return Err(session.refusal().into());
+            }
+            let taken = self.mailbox.with(&mut cx, |mailbox, _| mailbox.take(session, generation, vector, max));
+            match taken {
+                Err(error) if error == Status::TIMEOUT => {}
+                // The enabling that this wait belongs to has ended.
+                Err(error) if error == Status::NOT_ENABLED || error == Status::INTERRUPT_OWNED => {
+                    return Err(Status::INT_DISABLED.into());
+                }
+                other => return other,
+            }
+            let left = match deadline {
+                None => u64::MAX,
+                Some(deadline) => deadline.saturating_sub(kernel::now_ns()),
+            };
+            if left == 0 {
+                return Err(Status::TIMEOUT.into());
+            }
+            let slice = left.min(POISON_CHECK_NS);
+            if session.stop().signal.wait(&session.waker.bell, bell, slice, wait_kind::INTERRUPTIBLE) == Woken::Signal {
+                return Err(Status::INTERRUPTED.into());
+            }
+        }
+    }
+
+    /// Undoes a wait whose answer could not be delivered.
+    pub(super) fn put_back(&self, session: &Session<P>, taken: Taken) {
+        // SAFETY: a request runs at Passive; nothing else in this function holds a level.
+        let mut cx = unsafe { Passive::assume() };
+        self.mailbox.with(&mut cx, |mailbox, _| mailbox.put_back(taken));
+        session.waker.ring(session.stop());
+    }
+
+    /// INT_COUNT.
+    pub(super) fn counters(&self, vector: u32) -> Result<(u64, Counters)> {
+        // SAFETY: a request runs at Passive; nothing else in this function holds a level.
+        let mut cx = unsafe { Passive::assume() };
+        self.mailbox.with(&mut cx, |mailbox, _| Ok((mailbox.generation, mailbox.counters(vector)?)))
+    }
+
+    /// Is there something for `session` to take?
+    pub(super) fn has_mail(&self, session: &Session<P>) -> bool {
+        // SAFETY: poll runs at Passive; nothing else in this function holds a level.
+        let mut cx = unsafe { Passive::assume() };
+        self.mailbox.with(&mut cx, |mailbox, _| mailbox.check_owner(session).is_ok() && mailbox.has_mail())
+    }
+}
+
+impl<P: Plugin> Driver<P> {
+    /// What the port hands to ISR and DPC.
+    fn as_cookie(&self) -> *const () {
+        ptr::from_ref::<Bound<P>>(self).cast()
+    }
+}

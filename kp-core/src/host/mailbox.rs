@@ -1,0 +1,167 @@
+//! Where notifications wait to be taken. All of it changes under one Dispatch lock, so that
+//! `notified = delivered + available + lost` holds at every look.
+use super::{interrupt::Vector, session::Session};
+use crate::{Error, KVec, Plugin, Result, Status, limits};
+use core::{
+    ptr::NonNull,
+    sync::atomic::Ordering::{Acquire, Relaxed},
+};
+use kp_abi::{Counters, request::ANY_VECTOR};
+
+/// Notifications of one vector.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Mail {
+    notified: u64,
+    delivered: u64,
+    available: u64,
+    lost: u64,
+}
+
+/// What a wait took.
+#[derive(Clone, Copy)]
+pub(super) struct Taken {
+    pub(super) vector: u32,
+    pub(super) got: u32,
+    pub(super) available: u64,
+    pub(super) generation: u64,
+}
+
+/// The interrupt's side that apps see.
+pub(super) struct Mailbox<P: Plugin> {
+    /// The session that enabled it. INVARIANT: alive; None outside of an enabling.
+    pub(super) owner: Option<NonNull<Session<P>>>,
+    /// Waits may take. False from the start of disabling.
+    pub(super) armed: bool,
+    /// A vector never ended and was masked.
+    pub(super) storm: bool,
+    /// Number of the latest enabling.
+    pub(super) generation: u64,
+    /// One per vector, of the latest enabling.
+    pub(super) mails: KVec<Mail>,
+    /// What ISR and DPC count, as many as `mails`. It stays where it is until the next enabling.
+    pub(super) vectors: KVec<Vector>,
+    /// Where the search for a vector with mail starts: after the one served last.
+    next: usize,
+}
+// SAFETY: the owner is an address, used only while the interrupt is connected; a session may be used from any thread.
+unsafe impl<P: Plugin> Send for Mailbox<P> {}
+
+impl<P: Plugin> Mailbox<P> {
+    pub(super) const fn new() -> Self {
+        Self {
+            owner: None,
+            armed: false,
+            storm: false,
+            generation: 0,
+            mails: KVec::new(),
+            vectors: KVec::new(),
+            next: 0,
+        }
+    }
+
+    /// Starts an enabling. Gives back the buffers of the one before, to be dropped where that is cheap.
+    pub(super) fn start(
+        &mut self,
+        owner: NonNull<Session<P>>,
+        mails: KVec<Mail>,
+        vectors: KVec<Vector>,
+    ) -> (KVec<Mail>, KVec<Vector>) {
+        self.owner = Some(owner);
+        self.armed = true;
+        self.storm = false;
+        self.generation += 1;
+        self.next = 0;
+        (core::mem::replace(&mut self.mails, mails), core::mem::replace(&mut self.vectors, vectors))
+    }
+
+    /// `count` notifications of `vector`. What is above the limit is lost, and counted so.
+    pub(super) fn notify(&mut self, vector: u32, count: u32) {
+        let Some(mail) = self.mails.get_mut(vector as usize) else { return };
+        let count = u64::from(count);
+        let room = limits::MAX_AVAILABLE - mail.available;
+        let kept = count.min(room);
+        mail.notified += count;
+        mail.available += kept;
+        mail.lost += count - kept;
+    }
+
+    /// Takes up to `max` of one vector's. Timeout: there is nothing.
+    pub(super) fn take(&mut self, session: &Session<P>, generation: u64, vector: u32, max: u32) -> Result<Taken> {
+        self.check_owner(session)?;
+        if !self.armed || self.generation != generation {
+            return Err(Status::INT_DISABLED.into());
+        }
+        let count = self.mails.len();
+        let at = match vector {
+            ANY_VECTOR => (0..count).map(|i| (self.next + i) % count).find(|&i| self.mails[i].available > 0),
+            one if (one as usize) < count => Some(one as usize).filter(|&i| self.mails[i].available > 0),
+            _ => return Err(Status::BAD_VECTOR.into()),
+        };
+        let Some(at) = at else {
+            return Err(if self.storm { Status::INTERRUPT_STORM } else { Status::TIMEOUT }.into());
+        };
+        self.next = at + 1;
+        let mail = &mut self.mails[at];
+        let got = mail.available.min(u64::from(max)) as u32;
+        mail.available -= u64::from(got);
+        mail.delivered += u64::from(got);
+        Ok(Taken { vector: at as u32, got, available: mail.available, generation })
+    }
+
+    /// Undoes a `take` whose answer could not be delivered.
+    pub(super) fn put_back(&mut self, taken: Taken) {
+        let here = self.generation == taken.generation;
+        let armed = self.armed;
+        if let Some(mail) = self.mails.get_mut(taken.vector as usize).filter(|_| here) {
+            mail.delivered -= u64::from(taken.got);
+            if armed {
+                mail.available += u64::from(taken.got);
+            } else {
+                mail.lost += u64::from(taken.got);
+            }
+        }
+    }
+
+    /// What nobody has taken is lost.
+    pub(super) fn lose_the_rest(&mut self) {
+        for mail in &mut *self.mails {
+            mail.lost += core::mem::take(&mut mail.available);
+        }
+    }
+
+    /// NotEnabled, or InterruptOwned if it is another session's.
+    pub(super) fn check_owner(&self, session: &Session<P>) -> Result<()> {
+        match self.owner {
+            Some(owner) if core::ptr::eq(owner.as_ptr(), session) => Ok(()),
+            Some(_) => Err(Status::INTERRUPT_OWNED.into()),
+            None => Err(Status::NOT_ENABLED.into()),
+        }
+    }
+
+    /// One vector's counters, or all together; zeros if it was never enabled.
+    pub(super) fn counters(&self, vector: u32) -> Result<Counters> {
+        let mut sum = Counters::default();
+        if vector != ANY_VECTOR && vector as usize >= self.mails.len() {
+            return Err(Error::from(Status::BAD_VECTOR));
+        }
+        for (i, (mail, counts)) in self.mails.iter().zip(&*self.vectors).enumerate() {
+            if vector == ANY_VECTOR || vector as usize == i {
+                sum.add(&Counters {
+                    received: counts.received.load(Relaxed),
+                    spurious: counts.spurious.load(Relaxed),
+                    deferred: counts.deferred.load(Acquire),
+                    dpc_runs: counts.dpc_runs.load(Acquire),
+                    notified: mail.notified,
+                    delivered: mail.delivered,
+                    available: mail.available,
+                    lost: mail.lost,
+                });
+            }
+        }
+        Ok(sum)
+    }
+
+    pub(super) fn has_mail(&self) -> bool {
+        self.mails.iter().any(|mail| mail.available > 0)
+    }
+}

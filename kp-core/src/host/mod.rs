@@ -1,0 +1,34 @@
+//! What a port implements and calls. Plugins never come here.
+//!
+//! - [`Kernel`]: what the port implements (`port`). [`Door`]: one request's bytes in the app's memory.
+//! - [`Driver`]: a bound device, from `init` to removal. [`Session`]: one open of it.
+//! - `requests`: the app's bytes, decoded, checked and answered, the same on every kernel.
+//! - `interrupt`, `mailbox`: enabling, ISR, DPC; waits and counters. `gate`, `signal`: who is inside; waiting.
+mod door;
+mod driver;
+mod gate;
+mod interrupt;
+mod mailbox;
+mod port;
+mod requests;
+mod session;
+mod signal;
+
+pub use door::{Door, Faulted};
+pub use driver::{Driver, RawDevice};
+pub(crate) use port::kernel;
+pub use port::{IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind, wait_kind};
+pub use requests::{Readiness, Served};
+pub use session::Session;
+pub(crate) use signal::{Signal, Stop};
+
+use crate::Passive;
+
+/// Runs `f` at Passive, with nothing to end its sleeps: what a port's entry points do first.
+///
+/// # Safety
+/// The calling thread runs at Passive, and `passive` is not already on its stack.
+pub unsafe fn passive<R>(f: impl FnOnce(&mut Passive) -> R) -> R {
+    // SAFETY: the caller's promise.
+    f(&mut unsafe { Passive::assume() })
+}

@@ -1,0 +1,219 @@
+//! The whole contract of a port: [`Kernel`], about 40 static functions.
+//!
+//! There is one kernel per binary, chosen when it is linked: [`kernel!`](crate::kernel!) exports a port's functions as symbols,
+//! kp-core calls the symbols, and link-time optimisation makes direct calls of them. Trait, imports and exports are written from
+//! the one list below, so they cannot disagree.
+/// A lock that the port made. Never looked into.
+#[repr(C)]
+pub struct RawLock {
+    _opaque: [u8; 0],
+}
+
+/// Something to wait on that the port made. Never looked into.
+#[repr(C)]
+pub struct RawSignal {
+    _opaque: [u8; 0],
+}
+
+/// Kinds of [`RawLock`].
+pub mod lock_kind {
+    /// Its holder may sleep. Passive.
+    pub const MUTEX: u32 = 0;
+    /// Holds off everything up to Dispatch. Taken at Passive and Dispatch.
+    pub const DISPATCH: u32 = 1;
+    /// Holds off the device's interrupts too. Taken at any level.
+    pub const IRQL: u32 = 2;
+}
+
+/// What may end a wait early.
+pub mod wait_kind {
+    /// Nothing but the change.
+    pub const UNINTERRUPTIBLE: u32 = 0;
+    /// A signal that ends the process. The kernel may freeze the task meanwhile.
+    pub const KILLABLE: u32 = 1;
+    /// Any signal. The kernel may freeze the task meanwhile.
+    pub const INTERRUPTIBLE: u32 = 2;
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Woken {
+    /// The word has changed.
+    Changed = 0,
+    /// The time is up.
+    Timeout = 1,
+    /// A signal came.
+    Signal = 2,
+}
+
+/// What the port calls when the device interrupts.
+#[derive(Clone, Copy)]
+pub struct IrqEntry {
+    /// First argument of both functions.
+    pub cookie: *const (),
+    /// Runs the plugin's `int_at_irql` for vector `n`, at Irql. True: the interrupt was this device's.
+    pub isr: unsafe fn(cookie: *const (), vector: u32) -> bool,
+    /// Runs the plugin's `int_at_dpc` for vector `n`, at Dispatch; never twice at once for one vector.
+    pub dpc: unsafe fn(cookie: *const (), vector: u32),
+}
+// SAFETY: the cookie is an address that only the two functions look into; they may run on any thread.
+unsafe impl Send for IrqEntry {}
+
+/// The vectors that a device was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vectors {
+    /// One of [`kp_abi::request::kind`].
+    pub kind: u32,
+    /// How many, at least 1.
+    pub count: u32,
+}
+
+/// The list of kernel functions, once.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __kernel_functions {
+    ([$($callback:tt)+] $($prefix:tt)*) => { $($callback)+! { $($prefix)*
+        /// Non-paged memory, or null. Passive.
+        safe fn alloc(size: usize, align: usize) -> *mut u8;
+        /// Gives back what `alloc` gave for the same size and alignment. Any level: a port defers what its kernel cannot do there.
+        unsafe fn free(memory: *mut u8, size: usize, align: usize) -> ();
+        /// Writes one line to the kernel's log. Any level.
+        safe fn log(text: &str) -> ();
+        /// Time since some start, in ns; never goes back. Any level.
+        safe fn now_ns() -> u64;
+        /// Spins for `us` microseconds, at most 50. Any level.
+        safe fn stall_us(us: u32) -> ();
+        /// Sleeps for `ns`; nothing ends it early. Passive.
+        safe fn sleep_ns(ns: u64) -> ();
+        /// Has plugin code of this kernel panicked? Any level.
+        safe fn poisoned() -> bool;
+
+        /// A lock of this kind, or null. Passive. It stays where it is.
+        safe fn lock_new(kind: u32) -> *mut $crate::host::RawLock;
+        /// Frees a lock that nobody holds. Any level, as `free`.
+        unsafe fn lock_free(lock: *mut $crate::host::RawLock, kind: u32) -> ();
+        /// Takes a lock; the answer goes to the matching `lock_release`.
+        unsafe fn lock_acquire(lock: *mut $crate::host::RawLock, kind: u32) -> usize;
+        /// Releases a lock; locks are released in the reverse order of their taking.
+        unsafe fn lock_release(lock: *mut $crate::host::RawLock, kind: u32, saved: usize) -> ();
+
+        /// Something to wait on, or null. Passive.
+        safe fn signal_new() -> *mut $crate::host::RawSignal;
+        /// Frees a signal that nobody waits on. Passive.
+        unsafe fn signal_free(signal: *mut $crate::host::RawSignal) -> ();
+        /// Waits until `*word != seen`, at most `ns` (`u64::MAX`: no limit), unless what `kind` names comes first. Looks at the word again
+        /// after every `signal_wake`; a change without a wake may go unseen. Passive.
+        unsafe fn signal_wait(signal: *mut $crate::host::RawSignal, word: &core::sync::atomic::AtomicU32, seen: u32, ns: u64, kind: u32) -> $crate::host::Woken;
+        /// Wakes all who wait on the signal. Passive and Dispatch.
+        unsafe fn signal_wake(signal: *mut $crate::host::RawSignal) -> ();
+
+        /// One aligned read of a mapped register. Any level.
+        unsafe fn mmio_read8(address: usize) -> u8;
+        /// One aligned read of a mapped register. Any level.
+        unsafe fn mmio_read16(address: usize) -> u16;
+        /// One aligned read of a mapped register. Any level.
+        unsafe fn mmio_read32(address: usize) -> u32;
+        /// One aligned read of a mapped register. Any level.
+        unsafe fn mmio_read64(address: usize) -> u64;
+        /// One aligned write to a mapped register. Any level.
+        unsafe fn mmio_write8(address: usize, value: u8) -> ();
+        /// One aligned write to a mapped register. Any level.
+        unsafe fn mmio_write16(address: usize, value: u16) -> ();
+        /// One aligned write to a mapped register. Any level.
+        unsafe fn mmio_write32(address: usize, value: u32) -> ();
+        /// One aligned write to a mapped register. Any level.
+        unsafe fn mmio_write64(address: usize, value: u64) -> ();
+
+        /// Maps the first `len` bytes of a memory BAR, uncached; 0 if it cannot. Passive.
+        safe fn map(device: usize, bar: usize, len: usize) -> usize;
+        /// Undoes `map`. Any level, as `free`.
+        unsafe fn unmap(base: usize, len: usize) -> ();
+        /// Lets the device start transfers of its own, or stops it. Passive.
+        safe fn bus_master(device: usize, on: bool) -> ();
+        /// Reads 1, 2 or 4 bytes of configuration space; all ones without a device. Passive.
+        safe fn config_read(device: usize, offset: u32, width: u32) -> u32;
+        /// Writes 1, 2 or 4 bytes of configuration space. Passive.
+        safe fn config_write(device: usize, offset: u32, width: u32, value: u32) -> ();
+
+        /// Gets vectors of one of these kinds, best first, at least `min` and at most `max`; the device cannot interrupt yet. Passive.
+        safe fn irq_prepare(device: usize, kinds: u32, min: u32, max: u32) -> $crate::Result<$crate::host::Vectors>;
+        /// Connects `entry` to every vector of `irq_prepare`, or to none. From now on it may be called. Passive.
+        unsafe fn irq_connect(device: usize, entry: $crate::host::IrqEntry) -> $crate::Result<()>;
+        /// Disconnects. Returns after the last ISR and DPC have returned and no DPC is queued. Passive.
+        unsafe fn irq_disconnect(device: usize) -> ();
+        /// Gives the vectors of `irq_prepare` back. Passive.
+        safe fn irq_release(device: usize) -> ();
+        /// Stops a vector that never ends; `irq_disconnect` undoes it. Irql.
+        safe fn irq_mask(device: usize, vector: u32) -> ();
+        /// Has the entry's `dpc` run for this vector, once, soon. Irql and Dispatch, while connected.
+        safe fn dpc_queue(device: usize, vector: u32) -> ();
+    } };
+}
+
+macro_rules! declare {
+    ($($(#[$meta:meta])* $safety:ident fn $name:ident ( $($argument:ident : $type:ty),* ) -> $answer:ty;)*) => {
+        /// What a port implements, and all of it.
+        ///
+        /// # Safety
+        /// Each function does what its own line says, at the levels it names. `device` is what the port gave to
+        /// [`RawDevice::new`](crate::host::RawDevice::new), or 0 for a plugin that drives none; the interrupt functions are called for one device
+        /// by one thread at a time, in the order prepare, connect, disconnect, release.
+        pub unsafe trait Kernel {
+            $( $crate::__kernel_function! { trait [$(#[$meta])*] $safety $name ($($argument: $type),*) $answer } )*
+        }
+        /// The port's functions, as kp-core calls them.
+        pub(crate) mod kernel {
+            #[expect(unused_imports, reason = "types in the list are named by full path")]
+            use super::*;
+            unsafe extern "Rust" {
+                $( $(#[$meta])* #[link_name = concat!("__kp1_", stringify!($name))] pub $safety fn $name($($argument: $type),*) -> $answer; )*
+            }
+        }
+    };
+}
+__kernel_functions! { [declare] }
+
+/// One function of the list: as the trait's, or as the export of kernel `K`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __kernel_function {
+    (trait [$(#[$meta:meta])*] safe $name:ident ($($argument:ident: $type:ty),*) $answer:ty) => {
+        $(#[$meta])* fn $name($($argument: $type),*) -> $answer;
+    };
+    (trait [$(#[$meta:meta])*] unsafe $name:ident ($($argument:ident: $type:ty),*) $answer:ty) => {
+        $(#[$meta])*
+        #[doc = "\n# Safety\nThe caller holds what the first line asks for; pointers come from this kernel and are alive."]
+        unsafe fn $name($($argument: $type),*) -> $answer;
+    };
+    (export safe $kernel:ident $name:ident ($($argument:ident: $type:ty),*) $answer:ty) => {
+        #[unsafe(export_name = concat!("__kp1_", stringify!($name)))]
+        fn $name($($argument: $type),*) -> $answer {
+            <$kernel as $crate::host::Kernel>::$name($($argument),*)
+        }
+    };
+    (export unsafe $kernel:ident $name:ident ($($argument:ident: $type:ty),*) $answer:ty) => {
+        #[unsafe(export_name = concat!("__kp1_", stringify!($name)))]
+        unsafe fn $name($($argument: $type),*) -> $answer {
+            // SAFETY: kp-core calls with what the list asks for.
+            unsafe { <$kernel as $crate::host::Kernel>::$name($($argument),*) }
+        }
+    };
+}
+
+/// Exports a port's functions to kp-core. Once per binary: a second kernel is a link error.
+#[macro_export]
+macro_rules! kernel {
+    ($kernel:ident) => {
+        const _: () = {
+            $crate::__kernel_functions! { [$crate::__kernel_export] ($kernel) }
+        };
+    };
+}
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __kernel_export {
+    (($kernel:ident) $($(#[$meta:meta])* $safety:ident fn $name:ident ( $($argument:ident : $type:ty),* ) -> $answer:ty;)*) => {
+        $( $crate::__kernel_function! { export $safety $kernel $name ($($argument: $type),*) $answer } )*
+    };
+}

@@ -1,0 +1,480 @@
+//! Requests, from the app's bytes to the app's bytes: the size rule, the checks of each field, the answer. One code for every
+//! kernel; a port brings the [`Door`].
+use super::{
+    door::{Door, Faulted},
+    interrupt::Wanted,
+    kernel,
+    session::{Bounce, Session},
+};
+use crate::{Error, KBox, Message, Passive, Plugin, Reply, Status, limits};
+use core::{
+    ptr::{self, NonNull},
+    sync::atomic::Ordering::*,
+};
+use kp_abi::{
+    request::{self, CALL_NOWAIT, NO_TIMEOUT, Request, kind, state},
+    zerocopy::IntoBytes,
+};
+
+/// Arguments, data and reply together up to here need no buffer of the session's.
+const ON_STACK: usize = 256;
+
+/// A request was served: what the transport answers. `Ok`: the status is in the header.
+pub type Served = Result<(), Status>;
+
+/// Why a request goes no further.
+enum Stopped {
+    /// The header can carry it.
+    Answer(Error),
+    /// It cannot: the transport fails.
+    Transport(Status),
+}
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Stopped::Answer(error)
+    }
+}
+impl From<Status> for Stopped {
+    fn from(status: Status) -> Self {
+        Stopped::Answer(status.into())
+    }
+}
+impl From<Faulted> for Stopped {
+    fn from(_: Faulted) -> Self {
+        Stopped::Transport(Status::FAULT)
+    }
+}
+
+/// What poll(2) and its like report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// A wait would return with a notification.
+    pub notification: bool,
+    /// The session is closed or its device gone.
+    pub over: bool,
+}
+
+/// A request's struct, copied, and as much of it as the app knows.
+struct Taken<R> {
+    request: R,
+    known: usize,
+}
+
+impl<P: Plugin> Session<P> {
+    /// Serves request `nr`. `Err`: the transport's own answer; everything else is in the request's head. Passive, in the caller's
+    /// context.
+    #[inline]
+    pub fn request(&self, nr: u32, door: &mut impl Door) -> Served {
+        match nr {
+            request::Call::NR => self.serve_call(door),
+            _ => self.serve_other(nr, door),
+        }
+    }
+
+    #[inline(never)]
+    fn serve_other(&self, nr: u32, door: &mut impl Door) -> Served {
+        match nr {
+            request::Query::NR => self.serve(door, |query, _| self.query(query)),
+            request::Open::NR => self.serve(door, |open, door| self.request_open(open, door)),
+            request::Close::NR => self.serve(door, |_: &mut request::Close, _| Ok(self.close()?)),
+            request::IntEnable::NR => self.serve(door, |enable, door| self.request_enable(enable, door)),
+            request::IntWait::NR => self.serve_wait(door),
+            request::IntCount::NR => self.serve(door, |count, _| self.request_count(count)),
+            request::IntDisable::NR => self.serve(door, |disable, _| self.request_disable(disable)),
+            _ => Err(Status::UNKNOWN_REQUEST),
+        }
+    }
+
+    /// What poll(2) says. Passive.
+    pub fn readiness(&self) -> Readiness {
+        Readiness {
+            notification: self.driver.interrupts.has_mail(self),
+            over: kernel::poisoned() || self.driver.state() == state::GONE || self.is_closed(),
+        }
+    }
+
+    /// Serves one request whose answer is its own struct.
+    fn serve<R: Request, D: Door>(
+        &self,
+        door: &mut D,
+        f: impl FnOnce(&mut R, &mut D) -> Result<(), Stopped>,
+    ) -> Served {
+        let mut taken = match take::<R>(door, 0) {
+            Ok(taken) => taken,
+            Err(stopped) => return refuse(door, stopped),
+        };
+        match f(&mut taken.request, door) {
+            Ok(()) => finish(door, &mut taken, Status::OK.into()),
+            Err(Stopped::Answer(error)) => finish(door, &mut taken, error),
+            Err(Stopped::Transport(status)) => Err(status),
+        }
+    }
+
+    /// QUERY.
+    fn query(&self, query: &mut request::Query) -> Result<(), Stopped> {
+        let table = &P::TABLE;
+        if query.reserved != 0 {
+            return Err(Status::BAD_FIELD.into());
+        }
+        query.state = if kernel::poisoned() { state::POISONED } else { self.driver.state() };
+        query.abi_major = limits::ABI_MAJOR;
+        query.abi_minor = limits::ABI_MINOR;
+        query.features = 0;
+        query.message_count = table.interface.map_or(0, |interface| interface.methods.len() as u32);
+        query.interface_version = table.interface.map_or(0, |interface| interface.version);
+        query.chain = chain::<P>(query.chain_at);
+        query.bus_address = self.driver.bus_address;
+        query.max_data = limits::MAX_DATA as u32;
+        query.max_open_data = limits::MAX_OPEN_DATA as u32;
+        query.max_sessions = limits::MAX_SESSIONS;
+        query.max_calls = limits::MAX_CALLS;
+        query.max_waits = limits::MAX_WAITS;
+        query.max_args = limits::MAX_ARGS as u32;
+        query.name = [0; 32];
+        query.name[..table.name.len()].copy_from_slice(table.name.as_bytes());
+        query.sessions = self.driver.session_count();
+        query.calls = self.calls_inside();
+        query.waits = self.waker.waits();
+        Ok(())
+    }
+
+    /// OPEN: does the app fit? Then the plugin's `open`.
+    fn request_open(&self, open: &mut request::Open, door: &mut impl Door) -> Result<(), Stopped> {
+        if open.reserved != 0 {
+            return Err(Status::BAD_FIELD.into());
+        }
+        let mut data = SmallBuffer::new();
+        let data = self.fetch_small(door, open.data_addr, open.data_len, &mut data)?;
+        let app = *open;
+        let known = app.message_count.min(chain_len::<P>());
+        open.abi_major = limits::ABI_MAJOR;
+        open.abi_minor = limits::ABI_MINOR;
+        open.features = 0;
+        open.message_count = chain_len::<P>();
+        open.interface_version = P::TABLE.interface.map_or(0, |interface| interface.version);
+        open.fingerprint = chain::<P>(known);
+        if app.abi_major != limits::ABI_MAJOR {
+            return Err(Error::new(Status::ABI_MISMATCH, limits::ABI_MAJOR << 16 | limits::ABI_MINOR).into());
+        }
+        #[expect(clippy::unnecessary_min_or_max, reason = "the first minor version is 0")]
+        let spoken = app.abi_minor.min(limits::ABI_MINOR);
+        open.abi_minor = spoken;
+        if app.message_count > chain_len::<P>() || app.fingerprint != open.fingerprint {
+            return Err(Status::INTERFACE_MISMATCH.into());
+        }
+        open.session = self.open(data)?;
+        Ok(())
+    }
+
+    /// INT_ENABLE.
+    fn request_enable(&self, enable: &mut request::IntEnable, door: &mut impl Door) -> Result<(), Stopped> {
+        let kinds = enable.kinds;
+        let fits = kinds != 0
+            && kinds & !kind::ANY == 0
+            && enable.min >= 1
+            && enable.min <= enable.max
+            && enable.max <= limits::MAX_VECTORS;
+        if !fits {
+            return Err(Status::BAD_FIELD.into());
+        }
+        if !self.is_open() {
+            return Err(self.refusal().into());
+        }
+        let mut data = SmallBuffer::new();
+        let data = self.fetch_small(door, enable.data_addr, enable.data_len, &mut data)?;
+        self.driver.awake(false)?;
+        let _pass = self.enter()?;
+        let wanted = Wanted { kinds, min: enable.min, max: enable.max, data };
+        let enabled = self.driver.interrupts.enable(&self.driver, self, wanted)?;
+        enable.kind = enabled.kind;
+        enable.count = enabled.count;
+        enable.generation = enabled.generation;
+        Ok(())
+    }
+
+    /// INT_DISABLE.
+    fn request_disable(&self, disable: &mut request::IntDisable) -> Result<(), Stopped> {
+        self.driver.awake(false)?;
+        let _pass = self.enter()?;
+        let (generation, counters) = self.driver.interrupts.disable(&self.driver, self)?;
+        disable.generation = generation;
+        disable.counters = counters;
+        Ok(())
+    }
+
+    /// INT_COUNT.
+    fn request_count(&self, count: &mut request::IntCount) -> Result<(), Stopped> {
+        if count.reserved != 0 {
+            return Err(Status::BAD_FIELD.into());
+        }
+        if !self.is_open() || kernel::poisoned() || self.driver.state() == state::GONE {
+            return Err(self.refusal().into());
+        }
+        let (generation, counters) = self.driver.interrupts.counters(count.vector)?;
+        count.generation = generation;
+        count.counters = counters;
+        Ok(())
+    }
+
+    /// INT_WAIT. A signal leaves the rest of the time in the struct, for the call's restart; an answer that cannot be written puts
+    /// the notifications back.
+    fn serve_wait(&self, door: &mut impl Door) -> Served {
+        let mut taken = match take::<request::IntWait>(door, 0) {
+            Ok(taken) => taken,
+            Err(stopped) => return refuse(door, stopped),
+        };
+        let wait = &mut taken.request;
+        let deadline = match wait.timeout_ns {
+            NO_TIMEOUT => None,
+            ns => Some(kernel::now_ns().saturating_add(ns)),
+        };
+        let got = if wait.max == 0 || !self.is_open() {
+            Err(if wait.max == 0 { Status::BAD_FIELD } else { self.refusal() }.into())
+        } else {
+            self.driver.interrupts.wait(self, wait.vector, wait.max, deadline)
+        };
+        match got {
+            Ok(got) => {
+                wait.got_vector = got.vector;
+                wait.got = got.got;
+                wait.available = got.available;
+                wait.generation = got.generation;
+                finish(door, &mut taken, Status::OK.into()).inspect_err(|_| self.driver.interrupts.put_back(self, got))
+            }
+            Err(error) if error == Status::INTERRUPTED => {
+                let left = deadline.map_or(NO_TIMEOUT, |deadline| deadline.saturating_sub(kernel::now_ns()));
+                let _ = door.put(core::mem::offset_of!(request::IntWait, timeout_ns), left.as_bytes());
+                Err(Status::INTERRUPTED)
+            }
+            Err(error) => finish(door, &mut taken, error),
+        }
+    }
+
+    /// CALL: one copy in, the handler, one copy out, one store.
+    #[inline]
+    fn serve_call(&self, door: &mut impl Door) -> Served {
+        let call = match take::<request::Call>(door, CALL_NOWAIT) {
+            Ok(taken) => taken.request,
+            Err(stopped) => return refuse(door, stopped),
+        };
+        match self.request_call(&call, door) {
+            Ok(written) => door.answer(Status::OK.0, written as u32).map_err(|Faulted| Status::FAULT),
+            Err(stopped) => refuse(door, stopped),
+        }
+    }
+
+    #[inline]
+    fn request_call(&self, call: &request::Call, door: &mut impl Door) -> Result<usize, Stopped> {
+        let (args, data, room) = (call.args_len as usize, call.in_len as usize, call.out_len as usize);
+        if args > limits::MAX_ARGS || data > limits::MAX_DATA || room > limits::MAX_DATA {
+            return Err(Status::PAYLOAD_TOO_LARGE.into());
+        }
+        let in_range = (args == 0 || door.in_range(call.args_addr, args))
+            && (data == 0 || door.in_range(call.in_addr, data))
+            && (room == 0 || door.in_range(call.out_addr, room));
+        if !in_range {
+            return Err(Faulted.into());
+        }
+        if !self.is_open() {
+            return Err(self.refusal().into());
+        }
+        if args.next_multiple_of(8) + data <= ON_STACK && room <= ON_STACK {
+            let mut input = [0u64; ON_STACK / 8];
+            let mut output = [0u64; ON_STACK / 8];
+            self.call_in(call, door, input.as_mut_bytes(), output.as_mut_bytes())
+        } else {
+            self.call_large(call, door)
+        }
+    }
+
+    /// With the session's own buffers, or new ones if another call has them.
+    #[inline(never)]
+    fn call_large(&self, call: &request::Call, door: &mut impl Door) -> Result<usize, Stopped> {
+        let mut bounce = match NonNull::new(self.bounce.swap(ptr::null_mut(), Acquire)) {
+            // SAFETY: it came from a KBox below; the swap has made it this call's alone.
+            Some(kept) => unsafe { KBox::from_raw(kept) },
+            None => {
+                // SAFETY: a request runs at Passive; nothing else in this function holds a level.
+                let mut cx = unsafe { Passive::assume() };
+                Bounce::new(&mut cx)?
+            }
+        };
+        let buffers = &mut *bounce;
+        let result = self.call_in(call, door, buffers.input.as_mut_bytes(), buffers.output.as_mut_bytes());
+        let raw = bounce.into_raw();
+        if self.bounce.compare_exchange(ptr::null_mut(), raw.as_ptr(), Release, Relaxed).is_err() {
+            // SAFETY: it came from a KBox, and was not kept.
+            drop(unsafe { KBox::from_raw(raw) });
+        }
+        result
+    }
+
+    /// The call itself, in buffers that are 8-aligned and large enough.
+    #[inline]
+    fn call_in(
+        &self,
+        call: &request::Call,
+        door: &mut impl Door,
+        input: &mut [u8],
+        output: &mut [u8],
+    ) -> Result<usize, Stopped> {
+        let (args_len, data_len, room) = (call.args_len as usize, call.in_len as usize, call.out_len as usize);
+        let data_at = args_len.next_multiple_of(8);
+        let (Some(message), Some(output)) = (input.get_mut(..data_at + data_len), output.get_mut(..room)) else {
+            return Err(Status::PAYLOAD_TOO_LARGE.into());
+        };
+        if data_len != 0 && args_len != 0 && call.in_addr == call.args_addr.wrapping_add(data_at as u64) {
+            door.fetch(call.args_addr, message)?;
+        } else {
+            if args_len != 0 {
+                door.fetch(call.args_addr, &mut message[..args_len])?;
+            }
+            if data_len != 0 {
+                door.fetch(call.in_addr, &mut message[data_at..])?;
+            }
+        }
+        let (args, data) = message.split_at(data_at);
+        let message = Message { id: call.message, args: &args[..args_len], data };
+        let mut reply = Reply::new(output);
+        self.call(call.head.flags & CALL_NOWAIT != 0, message, &mut reply).map_err(|error| self.public(error))?;
+        let written = reply.written();
+        if written != 0 {
+            door.store(call.out_addr, &output[..written])?;
+        }
+        Ok(written)
+    }
+
+    /// What an app may see of a handler's error. The numbers that transports answer with are not a plugin's to give, and a sleep
+    /// that ended because the device goes says so.
+    fn public(&self, error: Error) -> Error {
+        match error.status {
+            Status::NO_MEMORY | Status::INTERRUPTED => error,
+            Status::CLOSED => self.refusal().into(),
+            status if status.0 < 16 || status.row().is_none() => Error::plugin(status.0),
+            _ => error,
+        }
+    }
+
+    /// Copies the data of OPEN or INT_ENABLE.
+    fn fetch_small<'b>(
+        &self,
+        door: &mut impl Door,
+        address: u64,
+        len: u32,
+        buffer: &'b mut SmallBuffer,
+    ) -> Result<&'b [u8], Stopped> {
+        let len = len as usize;
+        if len == 0 {
+            return Ok(&[]);
+        }
+        if len > limits::MAX_OPEN_DATA {
+            return Err(Status::PAYLOAD_TOO_LARGE.into());
+        }
+        if !door.in_range(address, len) {
+            return Err(Faulted.into());
+        }
+        let bytes = buffer.room(len)?;
+        door.fetch(address, bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// The data of OPEN or INT_ENABLE: 8-aligned.
+struct SmallBuffer(Option<crate::KVec<u64>>);
+
+impl SmallBuffer {
+    fn new() -> Self {
+        Self(None)
+    }
+
+    fn room(&mut self, len: usize) -> Result<&mut [u8], Error> {
+        // SAFETY: a request runs at Passive; nothing else in this function holds a level.
+        let mut cx = unsafe { Passive::assume() };
+        let words = crate::KVec::zeroed(&mut cx, len.div_ceil(8))?;
+        Ok(&mut self.0.insert(words).as_mut_bytes()[..len])
+    }
+}
+
+/// Messages of the plugin's interface.
+fn chain_len<P: Plugin>() -> u32 {
+    P::TABLE.interface.map_or(0, |interface| interface.methods.len() as u32)
+}
+
+/// The fingerprint chain at `count`, or at the last message if there are fewer.
+fn chain<P: Plugin>(count: u32) -> u64 {
+    P::TABLE.interface.map_or(0, |interface| interface.chain((count as usize).min(interface.methods.len())))
+}
+
+/// Copies a request's struct: one copy of its first version, and the rest only if the app has more.
+#[inline]
+fn take<R: Request>(door: &mut impl Door, flags: u32) -> Result<Taken<R>, Stopped> {
+    let mut request = R::new_zeroed();
+    if door.take(&mut request.as_mut_bytes()[..R::FIRST_SIZE]).is_err() {
+        return Err(short_or_fault::<R>(door));
+    }
+    let size = request.head().size as usize;
+    let known = size_of::<R>().min(size);
+    if size != R::FIRST_SIZE {
+        take_rest(door, &mut request, size)?;
+    }
+    if request.head().flags & !flags != 0 {
+        return Err(Status::UNKNOWN_FLAG.into());
+    }
+    if R::NR != request::Query::NR && !door.is_read_write() {
+        // INT_COUNT only reads, but a session needs OPEN, and OPEN needs both.
+        return Err(Stopped::Transport(Status::DENIED));
+    }
+    Ok(Taken { request, known })
+}
+
+/// The struct could not be copied. Was it too short, or is its address bad?
+#[cold]
+fn short_or_fault<R: Request>(door: &mut impl Door) -> Stopped {
+    match door.size() {
+        Ok(size) if (size as usize) < R::FIRST_SIZE => Stopped::Answer(Status::TOO_SMALL.into()),
+        _ => Stopped::Transport(Status::FAULT),
+    }
+}
+
+#[cold]
+fn take_rest<R: Request>(door: &mut impl Door, request: &mut R, size: usize) -> Result<(), Stopped> {
+    if size < R::FIRST_SIZE {
+        return Err(Status::TOO_SMALL.into());
+    }
+    if size > limits::MAX_REQUEST {
+        return Err(Status::TOO_LARGE.into());
+    }
+    let known = size_of::<R>().min(size);
+    if known > R::FIRST_SIZE {
+        door.tail(R::FIRST_SIZE, &mut request.as_mut_bytes()[R::FIRST_SIZE..known])?;
+    }
+    let mut at = known;
+    while at < size {
+        let mut chunk = [0u8; 64];
+        let part = &mut chunk[..(size - at).min(64)];
+        door.tail(at, part)?;
+        if part.iter().any(|&byte| byte != 0) {
+            return Err(Status::UNKNOWN_TAIL.into());
+        }
+        at += part.len();
+    }
+    Ok(())
+}
+
+/// Writes the answer: status, detail, and as much of the struct as the app knows.
+fn finish<R: Request>(door: &mut impl Door, taken: &mut Taken<R>, error: Error) -> Served {
+    let head = taken.request.head();
+    head.status = error.status.0;
+    head.detail = error.detail;
+    door.put(8, &taken.request.as_bytes()[8..taken.known]).map_err(|Faulted| Status::FAULT)
+}
+
+/// Writes the answer of a request that goes no further.
+#[cold]
+fn refuse(door: &mut impl Door, stopped: Stopped) -> Served {
+    match stopped {
+        Stopped::Answer(error) if error == Status::INTERRUPTED => Err(Status::INTERRUPTED),
+        Stopped::Answer(error) => door.answer(error.status.0, error.detail).map_err(|Faulted| Status::FAULT),
+        Stopped::Transport(status) => Err(status),
+    }
+}

@@ -1,0 +1,369 @@
+//! One open: a shell that the operating system's handle points to, and in it, between OPEN and CLOSE, the plugin's session.
+use super::{
+    RawSignal, Stop,
+    driver::{Bound, Driver},
+    gate::{Gate, Pass, Refused},
+    interrupt::Waker,
+    kernel,
+};
+use crate::{Caller, KBox, KVec, Message, Mutex, Passive, Plugin, Reply, Result, Status, limits};
+use core::{
+    cell::UnsafeCell,
+    ptr::{self, NonNull},
+    sync::atomic::{AtomicPtr, AtomicU32, Ordering::*},
+};
+use kp_abi::request::state;
+
+/// What became of a session. Its device's removal shows in the device's state.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+enum Life {
+    Fresh = 0,
+    Open = 1,
+    Closing = 2,
+    Closed = 3,
+}
+
+/// One open. The port holds its address until [`release`](Self::release).
+pub struct Session<P: Plugin> {
+    pub(super) driver: Driver<P>,
+    caller: Caller,
+    life: AtomicU32,
+    gate: Gate,
+    /// Ends the sleeps of this session's calls; its signal wakes its waits and its drain too.
+    stop: Stop,
+    /// Moves for every reason for which a wait may have to return.
+    pub(super) waker: Waker,
+    /// Held by OPEN and by whoever closes.
+    control: Mutex<()>,
+    /// INVARIANT: Some while the gate is open or somebody is inside; written under `control` only.
+    session: UnsafeCell<Option<P::Session>>,
+    /// Buffers for large calls, or null while a call uses them.
+    pub(super) bounce: AtomicPtr<Bounce>,
+    previous: UnsafeCell<*mut Session<P>>,
+    next: UnsafeCell<*mut Session<P>>,
+}
+// SAFETY: `session` is Sync and written under `control` while nobody is inside; the links belong to the list's lock.
+unsafe impl<P: Plugin> Sync for Session<P> {}
+// SAFETY: all parts are Send.
+unsafe impl<P: Plugin> Send for Session<P> {}
+
+/// A pair of buffers for calls above what the stack takes. Never shared between sessions: what an earlier call left is the
+/// session's own.
+pub(super) struct Bounce {
+    pub(super) input: KVec<u64>,
+    pub(super) output: KVec<u64>,
+}
+
+impl Bounce {
+    /// Zeroed once, here.
+    pub(super) fn new(cx: &mut Passive) -> Result<KBox<Self>> {
+        let words = (limits::MAX_ARGS + limits::MAX_DATA) / 8;
+        let input = KVec::zeroed(cx, words)?;
+        let output = KVec::zeroed(cx, limits::MAX_DATA / 8)?;
+        KBox::new(cx, Bounce { input, output })
+    }
+}
+
+impl<P: Plugin> Session<P> {
+    pub(super) fn new(cx: &mut Passive, driver: Driver<P>, caller: Caller) -> Result<NonNull<Self>> {
+        let stop = Stop::new(cx)?;
+        let control = Mutex::new(cx, ())?;
+        let session = Session {
+            driver,
+            caller,
+            life: AtomicU32::new(Life::Fresh as u32),
+            gate: Gate::new(),
+            stop,
+            waker: Waker::new(),
+            control,
+            session: UnsafeCell::new(None),
+            bounce: AtomicPtr::new(ptr::null_mut()),
+            previous: UnsafeCell::new(ptr::null_mut()),
+            next: UnsafeCell::new(ptr::null_mut()),
+        };
+        Ok(KBox::new(cx, session)?.into_raw())
+    }
+
+    /// The last reference of the operating system is gone: closes what is open and frees the session. Passive.
+    ///
+    /// # Safety
+    /// `this` came from [`Driver::session`], no request of it is in flight, and it is not used again.
+    pub unsafe fn release(this: NonNull<Self>, cx: &mut Passive) {
+        // SAFETY: the caller's promise: alive until the end of this function.
+        let session = unsafe { this.as_ref() };
+        session.tear_down(cx);
+        let driver = session.driver.clone();
+        // SAFETY: it was inserted by `Driver::session` and is removed once, here.
+        driver.sessions.with(cx, |sessions, _| unsafe { sessions.remove(this) });
+        let bounce = session.bounce.swap(ptr::null_mut(), Acquire);
+        if let Some(bounce) = NonNull::new(bounce) {
+            // SAFETY: it came from a KBox, and no call is in flight to hold it.
+            drop(unsafe { KBox::from_raw(bounce) });
+        }
+        // SAFETY: it came from a KBox, and nobody has its address any more: not the list, not the caller.
+        drop(unsafe { KBox::from_raw(this) });
+    }
+
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.life() == Life::Open
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.life(), Life::Closing | Life::Closed)
+    }
+
+    /// What its waits and drains wait on, for a port's own poll. Alive until [`release`](Self::release).
+    pub fn signal(&self) -> *mut RawSignal {
+        self.stop.signal.raw()
+    }
+
+    pub(super) fn calls_inside(&self) -> u32 {
+        self.gate.inside()
+    }
+
+    pub(super) fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
+    fn life(&self) -> Life {
+        match self.life.load(Acquire) {
+            0 => Life::Fresh,
+            1 => Life::Open,
+            2 => Life::Closing,
+            _ => Life::Closed,
+        }
+    }
+
+    fn set_life(&self, life: Life) {
+        self.life.store(life as u32, Release);
+    }
+
+    /// Why a request that needs an open session is not served.
+    #[cold]
+    pub(super) fn refusal(&self) -> Status {
+        if kernel::poisoned() {
+            Status::POISONED
+        } else if self.driver.state() == state::GONE {
+            Status::DEVICE_GONE
+        } else if self.life() == Life::Fresh {
+            Status::NOT_OPEN
+        } else {
+            Status::CLOSED
+        }
+    }
+
+    /// Goes inside: from here to the pass's drop the plugin and the session's value live.
+    #[inline]
+    pub(super) fn enter(&self) -> Result<Pass<'_>, Status> {
+        match self.gate.enter(&self.stop.signal) {
+            Ok(pass) => Ok(pass),
+            Err(Refused::Shut) => Err(self.refusal()),
+            Err(full @ Refused::Full) => Err(full.into()),
+        }
+    }
+
+    /// OPEN, after the interface was found to fit.
+    pub(super) fn open(&self, data: &[u8]) -> Result<u64> {
+        self.driver.awake(false)?;
+        // SAFETY: a request runs at Passive, and this is its only level.
+        let mut cx = unsafe { Passive::assume() };
+        self.control.with(&mut cx, |(), _| {
+            match self.life() {
+                Life::Fresh => {}
+                Life::Open => return Err(Status::ALREADY_OPEN.into()),
+                Life::Closing | Life::Closed => return Err(self.refusal().into()),
+            }
+            if self.driver.open_sessions.fetch_add(1, AcqRel) >= limits::MAX_SESSIONS {
+                self.driver.open_sessions.fetch_sub(1, AcqRel);
+                return Err(Status::TOO_MANY_SESSIONS.into());
+            }
+            self.open_plugin(data).inspect_err(|_| {
+                self.driver.open_sessions.fetch_sub(1, AcqRel);
+            })
+        })
+    }
+
+    /// Runs the plugin's `open`, under `control`: removal waits for that lock before it drops the plugin.
+    fn open_plugin(&self, data: &[u8]) -> Result<u64> {
+        if self.driver.state() == state::GONE {
+            return Err(Status::DEVICE_GONE.into());
+        }
+        let Some(open) = P::TABLE.open else { return Err(Status::UNKNOWN_REQUEST.into()) };
+        // SAFETY: a request runs at Passive; the outer level is borrowed by the lock.
+        let mut cx = unsafe { Passive::in_session(&self.stop) };
+        // SAFETY: removal has not passed this session's `control`, which is held.
+        let plugin = unsafe { self.driver.plugin() };
+        let session = open(plugin, &mut cx, &self.caller, data)?;
+        if self.stop.closing.load(Acquire) != 0 {
+            // SAFETY: as `cx`, which is not used any more; nothing ends this one's sleeps.
+            let mut cx = unsafe { Passive::assume() };
+            if let Some(close) = P::TABLE.close {
+                close(plugin, &mut cx, session);
+            }
+            return Err(self.refusal().into());
+        }
+        // SAFETY: the gate is shut and nobody is inside: nobody reads.
+        unsafe { *self.session.get() = Some(session) };
+        self.set_life(Life::Open);
+        self.gate.open();
+        Ok(self.driver.new_session_number())
+    }
+
+    /// CALL: the message is checked, and its bytes are the kernel's own.
+    #[inline]
+    pub(super) fn call(&self, nowait: bool, message: Message<'_>, reply: &mut Reply<'_>) -> Result<()> {
+        self.driver.awake(nowait)?;
+        let _pass = self.enter()?;
+        let Some(call) = P::TABLE.call else { return Err(Status::UNKNOWN_MESSAGE.into()) };
+        // SAFETY: inside the gate.
+        let plugin = unsafe { self.driver.plugin() };
+        // SAFETY: inside the gate.
+        let session = unsafe { self.value() };
+        // SAFETY: a request runs at Passive, and this is its only level.
+        let mut cx = unsafe { Passive::in_session(&self.stop) };
+        call(plugin, &mut cx, session, message, reply)
+    }
+
+    /// The plugin's session value.
+    ///
+    /// # Safety
+    /// The caller is inside the gate.
+    #[inline]
+    pub(super) unsafe fn value(&self) -> &P::Session {
+        // SAFETY: inside the gate nobody writes.
+        match unsafe { &*self.session.get() } {
+            Some(session) => session,
+            // SAFETY: the invariant of the field.
+            None => unsafe { core::hint::unreachable_unchecked() },
+        }
+    }
+
+    /// CLOSE. The second caller waits for the first.
+    pub(super) fn close(&self) -> Result<()> {
+        if self.life() == Life::Closed && self.driver.state() != state::GONE {
+            return Err(Status::CLOSED.into());
+        }
+        // SAFETY: a request runs at Passive, and this is its only level.
+        let mut cx = unsafe { Passive::assume() };
+        self.tear_down(&mut cx);
+        Ok(())
+    }
+
+    /// The one order of tear-down: shut the gate, wake everybody, disable the interrupt if it is this session's, wait for the
+    /// calls, close. Idempotent; a second caller waits for the first.
+    pub(super) fn tear_down(&self, cx: &mut Passive) {
+        self.gate.shut();
+        self.stop.stop();
+        self.waker.ring(&self.stop);
+        self.control.with(cx, |(), cx| {
+            self.gate.shut(); // again: an OPEN may have opened it since
+            if self.life() != Life::Open {
+                self.set_life(Life::Closed);
+                return;
+            }
+            self.set_life(Life::Closing);
+            self.waker.ring(&self.stop);
+            self.driver.interrupts.session_closes(cx, &self.driver, self);
+            if self.gate.drain(&self.stop.signal) {
+                self.close_plugin(cx);
+                self.driver.open_sessions.fetch_sub(1, AcqRel);
+            } else {
+                crate::log!("a session of {} is leaked: its call panicked", P::TABLE.name);
+            }
+            self.set_life(Life::Closed);
+            self.waker.ring(&self.stop);
+        });
+    }
+
+    /// Runs the plugin's `close`. Under `control`, the gate drained.
+    fn close_plugin(&self, cx: &mut Passive) {
+        // SAFETY: the gate is shut and drained, and `control` is held: nobody else has a reference.
+        let Some(session) = (unsafe { (*self.session.get()).take() }) else { return };
+        if kernel::poisoned() {
+            drop(session);
+        } else if let Some(close) = P::TABLE.close {
+            // SAFETY: removal drops the plugin only after this session's tear-down.
+            close(unsafe { self.driver.plugin() }, cx, session);
+        }
+    }
+}
+
+impl<P: Plugin> Session<P> {
+    /// Under the list's lock.
+    fn link_next(&self, next: *mut Session<P>) {
+        // SAFETY: the links are used by the list alone, under its lock.
+        unsafe { *self.next.get() = next }
+    }
+
+    /// Under the list's lock.
+    fn link_previous(&self, previous: *mut Session<P>) {
+        // SAFETY: as above.
+        unsafe { *self.previous.get() = previous }
+    }
+}
+
+/// The sessions of one device, open or not.
+pub(super) struct SessionList<P: Plugin> {
+    first: *mut Session<P>,
+}
+// SAFETY: the links are used under the list's lock only.
+unsafe impl<P: Plugin> Send for SessionList<P> {}
+
+impl<P: Plugin> SessionList<P> {
+    pub(super) const fn new() -> Self {
+        Self { first: ptr::null_mut() }
+    }
+
+    /// # Safety
+    /// `session` is alive, in no list, and is removed before it is freed.
+    pub(super) unsafe fn insert(&mut self, session: NonNull<Session<P>>) {
+        // SAFETY: alive.
+        unsafe { session.as_ref() }.link_next(self.first);
+        if let Some(first) = NonNull::new(self.first) {
+            // SAFETY: what is linked is alive.
+            unsafe { first.as_ref() }.link_previous(session.as_ptr());
+        }
+        self.first = session.as_ptr();
+    }
+
+    /// # Safety
+    /// `session` is in this list.
+    unsafe fn remove(&mut self, session: NonNull<Session<P>>) {
+        // SAFETY: what is linked is alive.
+        let old = unsafe { session.as_ref() };
+        // SAFETY: the links belong to this list's lock, which is held through `&mut self`.
+        let previous = unsafe { *old.previous.get() };
+        // SAFETY: as above.
+        let next = unsafe { *old.next.get() };
+        match NonNull::new(previous) {
+            // SAFETY: what is linked is alive.
+            Some(previous) => unsafe { previous.as_ref() }.link_next(next),
+            None => self.first = next,
+        }
+        if let Some(next) = NonNull::new(next) {
+            // SAFETY: as above.
+            unsafe { next.as_ref() }.link_previous(previous);
+        }
+    }
+
+    /// Runs `f` for each.
+    pub(super) fn each(&mut self, mut f: impl FnMut(&Session<P>)) {
+        let mut at = self.first;
+        while let Some(session) = NonNull::new(at) {
+            // SAFETY: what is linked is alive, and stays linked while the list's lock is held.
+            let session = unsafe { session.as_ref() };
+            f(session);
+            // SAFETY: the links belong to this list's lock.
+            at = unsafe { *session.next.get() };
+        }
+    }
+}
+
+impl<P: Plugin> Bound<P> {
+    /// How many sessions are open.
+    pub(super) fn session_count(&self) -> u32 {
+        self.open_sessions.load(Relaxed)
+    }
+}

@@ -1,0 +1,135 @@
+//! Kernel plugins in Rust, written once: small drivers that become Linux kernel modules, Windows drivers and in-process test
+//! builds from the same source.
+//!
+//! A plugin is one type with one trait per callback; only [`Init`] is needed. [`plugin!`] names and checks them.
+//!
+//! | callback | level | when |
+//! |---|---|---|
+//! | [`Init::init`] | [`Passive`] | a device is bound, or the plugin is loaded |
+//! | [`Open`]: `open`, `close` | [`Passive`] | an app opens and closes |
+//! | [`Call`], written by [`plugin!`] from an interface | [`Passive`] | a message comes; calls may overlap |
+//! | [`IntEnable`]: `int_enable`, `int_arm`, `int_disarm`, `int_disable` | [`Passive`] | an app enables the interrupt, and disables it |
+//! | [`IntAtIrql`] | [`Irql`] | the device interrupts |
+//! | [`IntAtDpc`] | [`Dispatch`] | soon after, if `int_at_irql` deferred |
+//! | [`Event`] | [`Passive`] | the device is suspended, resumed, removed |
+//!
+//! **Levels.** Where code runs is a value that it was lent: `cx: &mut Passive`, `&mut Dispatch` or `&mut Irql`. What may sleep
+//! or allocate asks for `&mut Passive`, so it does not compile in an interrupt handler or with a spin lock held.
+//! At Passive there are [`sleep_ms`](Passive::sleep_ms) and [`poll`](Passive::poll); `now_ns` and `stall_us` are everywhere.
+//!
+//! **Shared state.** Callbacks take `&self` and may run at the same time. [`SpinLock<T, Irql>`](SpinLock) guards what the
+//! interrupt touches, `SpinLock<T, Dispatch>` what `int_at_dpc` touches, [`Mutex<T>`](Mutex) the rest; atomics are fine anywhere.
+//!
+//! **Memory.** [`KBox`] and [`KVec`] are made at Passive and dropped anywhere; a [`Pool`] is made at Passive and allocated from
+//! anywhere. Lack of memory is an error, never a stop.
+//!
+//! **Registers.** [`registers!`] declares a BAR's registers, [`Device::map`] maps them; reading a write-only register does not
+//! compile. [`log!`] writes to the kernel's log.
+//!
+//! **Errors.** A callback returns a [`Status`], or [`Error::plugin`] with a number of its own, and the app gets just that.
+//!
+//! A whole plugin, for a card that ticks:
+//!
+//! ```no_run,standalone_crate
+//! #![no_std]
+//! #![forbid(unsafe_code)]
+//! # extern crate std;
+//! use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+//! use kp_core::*;
+//!
+//! registers! {
+//!     mod regs[0x10] {
+//!         0x00 STATUS: u32, RO { TICKED = 0, BUSY = 1 };
+//!         0x04 ACKNOWLEDGE: u32, WO;
+//!         0x08 PERIOD: u32, RW;
+//!     }
+//! }
+//!
+//! kp_abi::interface! {
+//!     pub mod ticker, version 1 {
+//!         /// Sets the period, in microseconds.
+//!         fn set_period(us: u32) = 1;
+//!         /// How often it has ticked.
+//!         fn ticks() -> u32 = 2;
+//!     }
+//! }
+//!
+//! pub struct Ticker {
+//!     bar: Bar<regs::Map>,
+//!     ticks: AtomicU32,
+//! }
+//!
+//! impl Init for Ticker {
+//!     type Session = ();
+//!     type Interrupt = ();
+//!     fn init(cx: &mut Passive, mut device: Device) -> Result<Self> {
+//!         Ok(Ticker { bar: device.map(cx, 0)?, ticks: AtomicU32::new(0) })
+//!     }
+//! }
+//!
+//! impl ticker::Handler<Passive> for Ticker {
+//!     fn set_period(&self, cx: &mut Passive, _session: &(), us: u32) -> Result<()> {
+//!         self.bar.write(regs::PERIOD, us);
+//!         cx.poll(100, || !regs::STATUS::BUSY.is_set(self.bar.read(regs::STATUS)))
+//!     }
+//!     fn ticks(&self, _: &mut Passive, _session: &()) -> Result<u32> {
+//!         Ok(self.ticks.load(Relaxed))
+//!     }
+//! }
+//!
+//! impl IntAtIrql for Ticker {
+//!     fn int_at_irql(&self, _: &mut Irql, _: &(), _: Source) -> Verdict {
+//!         if !regs::STATUS::TICKED.is_set(self.bar.read(regs::STATUS)) {
+//!             return Verdict::NOT_MINE;
+//!         }
+//!         self.bar.write(regs::ACKNOWLEDGE, 1);
+//!         self.ticks.fetch_add(1, Relaxed);
+//!         Verdict::DEFER // and so the app that waits is woken
+//!     }
+//! }
+//!
+//! plugin! { Ticker { name: "ticker", devices: [0x1234:0x5678], interface: ticker, callbacks: [IntAtIrql] } }
+//! # fn main() {}
+//! ```
+//!
+//! What runs a plugin is a port: it implements [`host::Kernel`] and calls [`host::Driver`]. Plugins need neither.
+#![no_std]
+#![deny(unsafe_code)]
+
+extern crate self as kp_core; // so that `plugin!` and `registers!` work in this crate too
+#[cfg(test)]
+extern crate std;
+
+mod callbacks;
+#[expect(unsafe_code, reason = "calls the port's functions, and is called by it")]
+pub mod host;
+#[expect(unsafe_code, reason = "makes the levels, which are proofs")]
+mod level;
+#[expect(unsafe_code, reason = "shares data under a kernel's lock")]
+mod lock;
+mod log;
+#[expect(unsafe_code, reason = "manages memory")]
+mod mem;
+mod plugin;
+#[expect(unsafe_code, reason = "touches device registers")]
+mod regs;
+
+pub use callbacks::{
+    Call, Caller, Deliver, Event, Happening, Init, IntAtDpc, IntAtIrql, IntEnable, Open, Source, Verdict,
+};
+pub use kp_abi::{Error, Message, Out, Reply, Result, Status};
+pub use level::{AtMost, Ceiling, Dispatch, Irql, Level, Passive};
+pub use lock::{Mutex, SpinLock};
+pub use mem::{KBox, KVec, Pool, PoolBox};
+pub use plugin::{IntTable, Plugin, Table};
+pub use regs::{Bar, Device, Field, Readable, Register, RegisterMap, Width, Writable};
+
+use kp_abi::limits;
+#[doc(hidden)]
+pub use {kp_abi, log::write as __log};
+
+/// What `plugin!` expands to.
+#[doc(hidden)]
+pub mod __plugin {
+    pub use crate::plugin::{Absent, Probe, check_name, contains};
+}

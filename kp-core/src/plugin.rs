@@ -1,0 +1,297 @@
+//! `plugin!`: a plugin's table of callbacks, checked against what the plugin implements.
+use crate::{
+    Call, Caller, Deliver, Dispatch, Event, Happening, Init, IntAtDpc, IntAtIrql, IntEnable, Irql, Message, Open,
+    Passive, Reply, Result, Source, Verdict,
+};
+use core::marker::PhantomData;
+
+type OpenFn<P> = fn(&P, &mut Passive, &Caller, &[u8]) -> Result<<P as Init>::Session>;
+type CloseFn<P> = fn(&P, &mut Passive, <P as Init>::Session);
+type CallFn<P> = fn(&P, &mut Passive, &<P as Init>::Session, Message<'_>, &mut Reply<'_>) -> Result<()>;
+type EventFn<P> = fn(&P, &mut Passive, Happening) -> Deliver;
+type EnableFn<P> = fn(&P, &mut Passive, &<P as Init>::Session, &[u8]) -> Result<<P as Init>::Interrupt>;
+type ArmFn<P> = fn(&P, &mut Passive, &<P as Init>::Interrupt) -> Result<()>;
+type DisarmFn<P> = fn(&P, &mut Passive, &<P as Init>::Interrupt);
+type DisableFn<P> = fn(&P, &mut Passive, <P as Init>::Interrupt);
+type AtIrqlFn<P> = fn(&P, &mut Irql, &<P as Init>::Interrupt, Source) -> Verdict;
+type AtDpcFn<P> = fn(&P, &mut Dispatch, &<P as Init>::Interrupt, Source, u32) -> u32;
+
+/// A plugin type with its [`plugin!`](crate::plugin!) lines, which write this.
+#[diagnostic::on_unimplemented(message = "`{Self}` has no `plugin!` lines")]
+pub trait Plugin: Init {
+    /// What it is called, drives and implements.
+    const TABLE: Table<Self>;
+}
+
+/// What a plugin implements. One constant per plugin type: the host's `if let Some` on it is decided by the compiler.
+pub struct Table<P: Init> {
+    /// 1 to 31 of a-z, 0-9, `_` and `-`.
+    pub name: &'static str,
+    /// PCI vendor and device of what it drives; none for a plugin without hardware.
+    pub devices: &'static [(u16, u16)],
+    /// Its typed messages.
+    pub interface: Option<&'static kp_abi::Interface>,
+    /// [`Open::open`], or `Session::default`.
+    pub open: Option<OpenFn<P>>,
+    /// [`Open::close`].
+    pub close: Option<CloseFn<P>>,
+    /// [`Call::call`].
+    pub call: Option<CallFn<P>>,
+    /// The interrupt callbacks, if there is [`IntAtIrql`].
+    pub int: Option<IntTable<P>>,
+    /// [`Event::event`].
+    pub event: Option<EventFn<P>>,
+}
+
+/// The interrupt callbacks of a [`Table`].
+pub struct IntTable<P: Init> {
+    /// [`IntEnable::int_enable`], or `Interrupt::default`.
+    pub enable: Option<EnableFn<P>>,
+    /// [`IntEnable::int_arm`].
+    pub arm: Option<ArmFn<P>>,
+    /// [`IntEnable::int_disarm`].
+    pub disarm: Option<DisarmFn<P>>,
+    /// [`IntEnable::int_disable`].
+    pub disable: Option<DisableFn<P>>,
+    /// [`IntAtIrql::int_at_irql`].
+    pub at_irql: AtIrqlFn<P>,
+    /// [`IntAtDpc::int_at_dpc`].
+    pub at_dpc: Option<AtDpcFn<P>>,
+}
+
+/// Asks which callbacks `P` has: an inherent constant, where its bound holds, hides the one of the same name in [`Absent`].
+#[doc(hidden)]
+pub struct Probe<P>(PhantomData<P>);
+
+#[doc(hidden)]
+pub trait Absent<P: Init>: Sized {
+    const OPEN: Option<OpenFn<P>> = None;
+    const CLOSE: Option<CloseFn<P>> = None;
+    const CALL: Option<CallFn<P>> = None;
+    const EVENT: Option<EventFn<P>> = None;
+    const INT_ENABLE: Option<EnableFn<P>> = None;
+    const INT_ARM: Option<ArmFn<P>> = None;
+    const INT_DISARM: Option<DisarmFn<P>> = None;
+    const INT_DISABLE: Option<DisableFn<P>> = None;
+    const AT_IRQL: Option<AtIrqlFn<P>> = None;
+    const AT_DPC: Option<AtDpcFn<P>> = None;
+    const DEFAULT_SESSION: Option<OpenFn<P>> = None;
+    const DEFAULT_INTERRUPT: Option<EnableFn<P>> = None;
+}
+impl<P: Init> Absent<P> for Probe<P> {}
+
+#[doc(hidden)]
+impl<P: Open> Probe<P> {
+    pub const OPEN: Option<OpenFn<P>> = Some(P::open);
+    pub const CLOSE: Option<CloseFn<P>> = Some(P::close);
+}
+#[doc(hidden)]
+impl<P: Call> Probe<P> {
+    pub const CALL: Option<CallFn<P>> = Some(P::call);
+}
+#[doc(hidden)]
+impl<P: Event> Probe<P> {
+    pub const EVENT: Option<EventFn<P>> = Some(P::event);
+}
+#[doc(hidden)]
+impl<P: IntEnable> Probe<P> {
+    pub const INT_ENABLE: Option<EnableFn<P>> = Some(P::int_enable);
+    pub const INT_ARM: Option<ArmFn<P>> = Some(P::int_arm);
+    pub const INT_DISARM: Option<DisarmFn<P>> = Some(P::int_disarm);
+    pub const INT_DISABLE: Option<DisableFn<P>> = Some(P::int_disable);
+}
+#[doc(hidden)]
+impl<P: IntAtIrql> Probe<P> {
+    pub const AT_IRQL: Option<AtIrqlFn<P>> = Some(P::int_at_irql);
+}
+#[doc(hidden)]
+impl<P: IntAtDpc> Probe<P> {
+    pub const AT_DPC: Option<AtDpcFn<P>> = Some(P::int_at_dpc);
+}
+#[doc(hidden)]
+impl<P: Init<Session: Default>> Probe<P> {
+    pub const DEFAULT_SESSION: Option<OpenFn<P>> = Some(|_, _, _, _| Ok(Default::default()));
+}
+#[doc(hidden)]
+impl<P: Init<Interrupt: Default>> Probe<P> {
+    pub const DEFAULT_INTERRUPT: Option<EnableFn<P>> = Some(|_, _, _, _| Ok(Default::default()));
+}
+
+/// A plugin's last lines: its name, the devices it drives, its interface, and the callbacks it implements.
+///
+/// `devices` and `interface` may be left out. The list of callbacks is checked both ways: what is listed must be implemented,
+/// what is implemented must be listed. With an interface, calls go to its `Handler`, and `Call` is not listed.
+/// Once per module; a plugin crate has it in its root.
+///
+/// ```
+/// # use kp_core::*;
+/// # struct Echo;
+/// # impl Init for Echo {
+/// #     type Session = ();
+/// #     type Interrupt = ();
+/// #     fn init(_: &mut Passive, _: Device) -> Result<Self> {
+/// #         Ok(Echo)
+/// #     }
+/// # }
+/// # impl Call for Echo {
+/// #     fn call(&self, _: &mut Passive, _: &(), message: Message<'_>, reply: &mut Reply<'_>) -> Result<()> {
+/// #         reply.bytes(message.data)
+/// #     }
+/// # }
+/// plugin! { Echo { name: "echo", callbacks: [Call] } }
+/// assert_eq!(Echo::TABLE.name, "echo");
+/// ```
+#[macro_export]
+macro_rules! plugin {
+    ($plugin:ident {
+        name: $name:literal,
+        $(devices: [$($vendor:literal : $device:literal),* $(,)?],)?
+        $(interface: $($interface:ident)::+,)?
+        callbacks: [$($callback:ident),* $(,)?] $(,)?
+    }) => {
+        $(
+            impl $crate::Call for $plugin {
+                #[inline]
+                fn call(
+                    &self,
+                    cx: &mut $crate::Passive,
+                    session: &<$plugin as $crate::Init>::Session,
+                    message: $crate::Message<'_>,
+                    reply: &mut $crate::Reply<'_>,
+                ) -> $crate::Result<()> {
+                    $($interface)::+::dispatch(self, cx, session, message, reply)
+                }
+            }
+        )?
+        const _: () = {
+            $( {
+                const fn needs<T: $crate::$callback>() {}
+                needs::<$plugin>()
+            } )*
+        };
+        impl $crate::Plugin for $plugin {
+            const TABLE: $crate::Table<$plugin> = {
+                #[allow(unused_imports, reason = "not needed if nothing is absent")]
+                use $crate::__plugin::Absent as _;
+                type Probe = $crate::__plugin::Probe<$plugin>;
+                const LIST: &[&str] = &[$(::core::stringify!($callback)),*];
+                const INTERFACE: ::core::option::Option<&'static $crate::kp_abi::Interface> =
+                    $crate::__plugin_interface!($($($interface)::+)?);
+                $crate::__plugin::check_name($name);
+                $crate::__plugin_listed! { $plugin LIST
+                    Open: Probe::OPEN.is_some(),
+                    Call: Probe::CALL.is_some() && INTERFACE.is_none(),
+                    IntEnable: Probe::INT_ENABLE.is_some(),
+                    IntAtIrql: Probe::AT_IRQL.is_some(),
+                    IntAtDpc: Probe::AT_DPC.is_some(),
+                    Event: Probe::EVENT.is_some(),
+                }
+                ::core::assert!(
+                    INTERFACE.is_none() || !$crate::__plugin::contains(LIST, "Call"),
+                    "with `interface`, calls go to its `Handler`: take `Call` off the list"
+                );
+                ::core::assert!(
+                    Probe::AT_IRQL.is_some() || Probe::AT_DPC.is_none() && Probe::INT_ENABLE.is_none(),
+                    "`IntEnable` and `IntAtDpc` need `IntAtIrql`: nothing would defer to them"
+                );
+                ::core::assert!(
+                    Probe::OPEN.is_some() || Probe::DEFAULT_SESSION.is_some(),
+                    "without `Open`, `Session` must implement Default"
+                );
+                ::core::assert!(
+                    Probe::AT_IRQL.is_none() || Probe::INT_ENABLE.is_some() || Probe::DEFAULT_INTERRUPT.is_some(),
+                    "without `IntEnable`, `Interrupt` must implement Default"
+                );
+                $crate::Table {
+                    name: $name,
+                    devices: &[$($(($vendor, $device)),*)?],
+                    interface: INTERFACE,
+                    open: if Probe::OPEN.is_some() { Probe::OPEN } else { Probe::DEFAULT_SESSION },
+                    close: Probe::CLOSE,
+                    call: Probe::CALL,
+                    event: Probe::EVENT,
+                    int: match Probe::AT_IRQL {
+                        ::core::option::Option::None => ::core::option::Option::None,
+                        ::core::option::Option::Some(at_irql) => ::core::option::Option::Some($crate::IntTable {
+                            enable: if Probe::INT_ENABLE.is_some() { Probe::INT_ENABLE } else { Probe::DEFAULT_INTERRUPT },
+                            arm: Probe::INT_ARM,
+                            disarm: Probe::INT_DISARM,
+                            disable: Probe::INT_DISABLE,
+                            at_irql,
+                            at_dpc: Probe::AT_DPC,
+                        }),
+                    },
+                }
+            };
+        }
+        // The table is evaluated where it is used: use it here, so that its checks do not wait for a host.
+        const _: () = {
+            let _ = <$plugin as $crate::Plugin>::TABLE;
+        };
+        /// Where a port finds the plugin.
+        #[doc(hidden)]
+        pub type __KpPlugin = $plugin;
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __plugin_interface {
+    () => {
+        ::core::option::Option::None
+    };
+    ($($interface:ident)::+) => {
+        ::core::option::Option::Some($($interface)::+::INTERFACE)
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __plugin_listed {
+    ($plugin:ident $list:ident $($callback:ident: $implemented:expr,)*) => { $(
+        ::core::assert!(
+            !$implemented || $crate::__plugin::contains($list, ::core::stringify!($callback)),
+            ::core::concat!(
+                "`", ::core::stringify!($plugin), "` implements `", ::core::stringify!($callback), "`: list it in `callbacks`"
+            )
+        );
+    )* };
+}
+
+#[doc(hidden)]
+pub const fn contains(list: &[&str], name: &str) -> bool {
+    let mut i = 0;
+    while i < list.len() {
+        if equal(list[i].as_bytes(), name.as_bytes()) {
+            return true;
+        }
+        i += 1;
+    }
+    false
+}
+
+const fn equal(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < a.len() {
+        if a[i] != b[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+#[doc(hidden)]
+pub const fn check_name(name: &str) {
+    let name = name.as_bytes();
+    assert!(!name.is_empty() && name.len() <= kp_abi::limits::MAX_NAME, "a plugin's name has 1 to 31 characters");
+    let mut i = 0;
+    while i < name.len() {
+        let good = matches!(name[i], b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+        assert!(good, "a plugin's name is made of a-z, 0-9, _ and -");
+        i += 1;
+    }
+}

@@ -1,0 +1,340 @@
+//! The device and its registers: width, access and offset are the compiler's business, a BAR's length is checked once.
+use crate::{Passive, Result, Status, host::kernel};
+use core::marker::PhantomData;
+
+/// The device that a plugin was bound to. A plugin that drives none gets one without hardware.
+pub struct Device {
+    /// The port's name for it; 0: no hardware.
+    pub(crate) id: usize,
+    /// Length of each memory BAR, in bytes.
+    pub(crate) bars: [Option<usize>; 6],
+    /// Which were mapped, one bit per BAR.
+    mapped: u8,
+}
+
+macro_rules! config_access {
+    ($($read:ident $write:ident $type:ty;)*) => { $(
+        /// Reads configuration space at `offset`, in bytes.
+        ///
+        /// Errors: `WRONG_DEVICE` without hardware, `BAD_VALUE` if the offset is misaligned or beyond 4095.
+        pub fn $read(&self, _cx: &mut Passive, offset: u16) -> Result<$type> {
+            let width = self.config(offset, size_of::<$type>() as u32, 0)?;
+            Ok(kernel::config_read(self.id, offset.into(), width) as $type)
+        }
+
+        /// Writes configuration space at `offset`, in bytes.
+        ///
+        /// Errors: as for reading; `BAD_VALUE` also for the first 64 bytes, which are the kernel's: they say where the BARs
+        /// are.
+        pub fn $write(&mut self, _cx: &mut Passive, offset: u16, value: $type) -> Result<()> {
+            let width = self.config(offset, size_of::<$type>() as u32, CONFIG_HEADER)?;
+            kernel::config_write(self.id, offset.into(), width, value.into());
+            Ok(())
+        }
+    )* };
+}
+
+/// Bytes of configuration space that the kernel itself writes.
+const CONFIG_HEADER: u16 = 64;
+/// Bytes of configuration space.
+const CONFIG_SIZE: u16 = 4096;
+
+impl Device {
+    pub(crate) fn new(id: usize, bars: [Option<usize>; 6]) -> Self {
+        Self { id, bars, mapped: 0 }
+    }
+
+    /// Is there a device?
+    pub fn has_hardware(&self) -> bool {
+        self.id != 0
+    }
+
+    /// Maps the registers `M` of BAR `index`, for as long as the answer lives. A BAR is mapped once.
+    ///
+    /// Errors: `WRONG_DEVICE` without such a memory BAR, `BAR_TOO_SHORT` if the registers do not fit, `BUSY` the second time,
+    /// `NO_MEMORY`.
+    pub fn map<M: RegisterMap>(&mut self, _cx: &mut Passive, index: usize) -> Result<Bar<M>> {
+        let len = self.bars.get(index).copied().flatten().ok_or(Status::WRONG_DEVICE)?;
+        if len < M::LEN {
+            return Err(Status::BAR_TOO_SHORT.into());
+        }
+        let bit = 1 << index;
+        if self.mapped & bit != 0 {
+            return Err(Status::BUSY.into());
+        }
+        let base = kernel::map(self.id, index, M::LEN);
+        if base == 0 {
+            return Err(Status::NO_MEMORY.into());
+        }
+        self.mapped |= bit;
+        Ok(Bar { base, _map: PhantomData })
+    }
+
+    /// Lets the device start transfers of its own, MSI among them, or stops it. Errors: `WRONG_DEVICE` without hardware.
+    pub fn bus_master(&mut self, _cx: &mut Passive, on: bool) -> Result<()> {
+        if !self.has_hardware() {
+            return Err(Status::WRONG_DEVICE.into());
+        }
+        kernel::bus_master(self.id, on);
+        Ok(())
+    }
+
+    config_access! {
+        config_read8 config_write8 u8;
+        config_read16 config_write16 u16;
+        config_read32 config_write32 u32;
+    }
+
+    /// Checks an access of `width` bytes, and gives the width back.
+    fn config(&self, offset: u16, width: u32, lowest: u16) -> Result<u32> {
+        if !self.has_hardware() {
+            return Err(Status::WRONG_DEVICE.into());
+        }
+        let aligned = u32::from(offset) & (width - 1) == 0;
+        if aligned && (lowest..CONFIG_SIZE).contains(&offset) { Ok(width) } else { Err(Status::BAD_VALUE.into()) }
+    }
+}
+
+/// The registers of one BAR. Made by [`registers!`](crate::registers!).
+pub trait RegisterMap: 'static {
+    /// Length in bytes.
+    const LEN: usize;
+}
+
+/// One register. Made by [`registers!`](crate::registers!).
+pub trait Register: Copy {
+    /// The map that it belongs to.
+    type Map: RegisterMap;
+    /// Its width: `u8`, `u16`, `u32` or `u64`.
+    type Value: Width;
+    /// Where it is in the map, in bytes.
+    const OFFSET: usize;
+}
+
+/// A register that may be read.
+#[diagnostic::on_unimplemented(message = "register `{Self}` is write-only", label = "cannot be read")]
+pub trait Readable: Register {}
+
+/// A register that may be written.
+#[diagnostic::on_unimplemented(message = "register `{Self}` is read-only", label = "cannot be written")]
+pub trait Writable: Register {}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// A register's width: `u8`, `u16`, `u32` or `u64`.
+pub trait Width: sealed::Sealed + Copy + Into<u64> {
+    /// # Safety
+    /// `address` is aligned and in a mapped BAR.
+    #[doc(hidden)]
+    unsafe fn read(address: usize) -> Self;
+    /// # Safety
+    /// `address` is aligned and in a mapped BAR.
+    #[doc(hidden)]
+    unsafe fn write(address: usize, value: Self);
+    #[doc(hidden)]
+    fn cut(value: u64) -> Self;
+}
+
+macro_rules! widths {
+    ($($type:ty: $read:ident $write:ident;)*) => { $(
+        impl sealed::Sealed for $type {}
+        impl Width for $type {
+            #[inline(always)]
+            unsafe fn read(address: usize) -> Self {
+                // SAFETY: the caller's promise.
+                unsafe { kernel::$read(address) }
+            }
+            #[inline(always)]
+            unsafe fn write(address: usize, value: Self) {
+                // SAFETY: the caller's promise.
+                unsafe { kernel::$write(address, value) }
+            }
+            #[inline(always)]
+            fn cut(value: u64) -> Self {
+                value as $type
+            }
+        }
+    )* };
+}
+widths! {
+    u8: mmio_read8 mmio_write8;
+    u16: mmio_read16 mmio_write16;
+    u32: mmio_read32 mmio_write32;
+    u64: mmio_read64 mmio_write64;
+}
+
+/// Some bits of register `R`. Works on values: reading and writing the register stays visible.
+pub struct Field<R> {
+    shift: u32,
+    /// The bits, shifted down.
+    mask: u64,
+    _register: PhantomData<fn(R)>,
+}
+
+impl<R: Register> Field<R> {
+    #[doc(hidden)]
+    pub const fn new(low: u32, high: u32) -> Self {
+        assert!(low <= high && high < 8 * size_of::<R::Value>() as u32, "bit field outside its register");
+        Self { shift: low, mask: u64::MAX >> (63 - (high - low)), _register: PhantomData }
+    }
+
+    /// The field's bits out of a register's value.
+    #[inline(always)]
+    pub fn of(&self, value: R::Value) -> R::Value {
+        R::Value::cut(value.into() >> self.shift & self.mask)
+    }
+
+    /// Is any of the field's bits set?
+    #[inline(always)]
+    pub fn is_set(&self, value: R::Value) -> bool {
+        value.into() >> self.shift & self.mask != 0
+    }
+
+    /// A register's value with the field's bits replaced; what of `bits` does not fit is cut off.
+    #[inline(always)]
+    pub fn set(&self, value: R::Value, bits: R::Value) -> R::Value {
+        R::Value::cut(value.into() & !(self.mask << self.shift) | (bits.into() & self.mask) << self.shift)
+    }
+}
+
+/// A mapped BAR. Each access is one instruction, at any level, in program order.
+///
+/// INVARIANT: `M::LEN` bytes at `base` are mapped as long as this lives.
+pub struct Bar<M: RegisterMap> {
+    base: usize,
+    _map: PhantomData<fn(M)>,
+}
+
+impl<M: RegisterMap> Bar<M> {
+    /// Reads a register. Any level.
+    #[inline(always)]
+    pub fn read<R: Readable<Map = M>>(&self, _register: R) -> R::Value {
+        const { check::<R>() }
+        // SAFETY: aligned and inside the map, as checked; the map is mapped.
+        unsafe { R::Value::read(self.base.wrapping_add(R::OFFSET)) }
+    }
+
+    /// Writes a register. Any level.
+    #[inline(always)]
+    pub fn write<R: Writable<Map = M>>(&self, _register: R, value: R::Value) {
+        const { check::<R>() }
+        // SAFETY: aligned and inside the map, as checked; the map is mapped.
+        unsafe { R::Value::write(self.base.wrapping_add(R::OFFSET), value) }
+    }
+}
+
+/// Checked at each use, not only in `registers!`: anyone may write `impl Register`.
+const fn check<R: Register>() {
+    let (size, len) = (size_of::<R::Value>(), R::Map::LEN);
+    assert!(R::OFFSET.is_multiple_of(size), "misaligned register");
+    assert!(R::OFFSET < len && len - R::OFFSET >= size, "register outside its map");
+}
+
+impl<M: RegisterMap> Drop for Bar<M> {
+    fn drop(&mut self) {
+        // SAFETY: of `kernel::map` with this length, and nobody uses it after this.
+        unsafe { kernel::unmap(self.base, M::LEN) }
+    }
+}
+
+/// Declares the registers of a BAR.
+///
+/// ```
+/// kp_core::registers! {
+///     /// BAR 0, 0x20 bytes of it.
+///     pub mod regs[0x20] {
+///         /// Who is it?
+///         0x00 ID: u32, RO { MINOR = 0..=7, MAJOR = 8..=15 };
+///         0x08 CONTROL: u16, RW { ON = 0 };
+///         0x10 ACKNOWLEDGE: u64, WO;
+///     }
+/// }
+/// assert_eq!(regs::ID::MAJOR.of(0x0203), 2);
+/// assert_eq!(regs::CONTROL::ON.set(0x10, 1), 0x11);
+/// ```
+/// `RO`, `WO`, `RW`: may be read, written, both. A bar is `Bar<regs::Map>`; it reads by `bar.read(regs::ID)`.
+#[macro_export]
+macro_rules! registers {
+    ($(#[$map_meta:meta])* $visibility:vis mod $map:ident[$len:literal] {
+        $( $(#[$meta:meta])* $offset:literal $name:ident : $type:ty, $access:ident $({
+            $( $(#[$field_meta:meta])* $field:ident = $low:literal $(..= $high:literal)? ),* $(,)?
+        })? ; )*
+    }) => {
+        $(#[$map_meta])*
+        $visibility mod $map {
+            /// All registers of the BAR.
+            #[derive(Clone, Copy, Debug)]
+            pub struct Map;
+            impl $crate::RegisterMap for Map {
+                const LEN: usize = $len;
+            }
+            $(
+                $(#[$meta])*
+                #[doc = ::core::concat!("\n\nOffset `", ::core::stringify!($offset), "`, `", ::core::stringify!($type), "`, ", ::core::stringify!($access), ".")]
+                #[derive(Clone, Copy, Debug)]
+                #[allow(non_camel_case_types, reason = "hardware names")]
+                pub struct $name;
+                impl $crate::Register for $name {
+                    type Map = Map;
+                    type Value = $type;
+                    const OFFSET: usize = $offset;
+                }
+                const _: () = ::core::assert!(
+                    $offset + ::core::mem::size_of::<$type>() <= $len && $offset % ::core::mem::size_of::<$type>() == 0,
+                    ::core::concat!("register ", ::core::stringify!($name), " is misaligned or outside the map")
+                );
+                $crate::__access! { $access $name }
+                $(
+                    #[allow(dead_code, reason = "a map lists what there is, used or not")]
+                    impl $name {
+                        $(
+                            $(#[$field_meta])*
+                            #[doc = ::core::concat!("\n\nBits `", ::core::stringify!($low $(..= $high)?), "`.")]
+                            pub const $field: $crate::Field<$name> = $crate::Field::new($low, $crate::__last!($low $($high)?));
+                        )*
+                    }
+                    $(const _: () = { let _ = $name::$field; };)*
+                )?
+            )*
+        }
+    };
+}
+
+/// The last of one or two bit numbers.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __last {
+    ($low:literal) => {
+        $low
+    };
+    ($low:literal $high:literal) => {
+        $high
+    };
+}
+
+/// What a register may be used for.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __access {
+    (RO $name:ident) => {
+        impl $crate::Readable for $name {}
+    };
+    (WO $name:ident) => {
+        impl $crate::Writable for $name {}
+    };
+    (RW $name:ident) => {
+        impl $crate::Readable for $name {}
+        impl $crate::Writable for $name {}
+    };
+    ($access:ident $name:ident) => {
+        ::core::compile_error!(::core::concat!(
+            "access of ",
+            ::core::stringify!($name),
+            " is `",
+            ::core::stringify!($access),
+            "`: write RO, WO or RW"
+        ));
+    };
+}

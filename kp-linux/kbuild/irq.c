@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* Interrupts: INTx, MSI and MSI-X; a tasklet per vector for what is deferred. */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+#include <linux/interrupt.h>
+#include <linux/pci.h>
+#include <linux/slab.h>
+#include "kp.h"
+#include "kp_probes.h"
+
+/* The kernel's name for level-triggered vectors has changed; Kbuild asks the compiler which it has. */
+#ifndef KP_HAS_IRQ_INTX
+#define PCI_IRQ_INTX PCI_IRQ_LEGACY
+#endif
+
+int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 *kind);
+int kp_c_irq_connect(struct kp_device *device, void *cookie);
+void kp_c_irq_disconnect(struct kp_device *device);
+void kp_c_irq_release(struct kp_device *device);
+void kp_c_irq_mask(struct kp_device *device, u32 vector);
+void kp_c_dpc_queue(struct kp_device *device, u32 vector);
+void kp_c_bus_master(struct kp_device *device, bool on);
+u32 kp_c_config_read(struct kp_device *device, u32 offset, u32 width);
+void kp_c_config_write(struct kp_device *device, u32 offset, u32 width, u32 value);
+
+static irqreturn_t kp_irq(int irq, void *data)
+{
+	struct kp_vector *vector = data;
+
+	return kp_rs_isr(vector->device->cookie, vector->index) ? IRQ_HANDLED : IRQ_NONE;
+}
+
+static void kp_tasklet(struct tasklet_struct *tasklet)
+{
+	struct kp_vector *vector = container_of(tasklet, struct kp_vector, tasklet);
+
+	kp_rs_dpc(vector->device->cookie, vector->index);
+}
+
+int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 *kind)
+{
+	unsigned int flags = 0;
+	int count;
+	u32 i;
+
+	if (!device)
+		return -ENODEV;
+	if (kinds & KP_KIND_LINE)
+		flags |= PCI_IRQ_INTX;
+	if (kinds & KP_KIND_MSI)
+		flags |= PCI_IRQ_MSI;
+	if (kinds & KP_KIND_MSIX)
+		flags |= PCI_IRQ_MSIX;
+	count = pci_alloc_irq_vectors(device->pci, min, max, flags);
+	if (count < 0)
+		return count;
+	device->vectors = kcalloc(count, sizeof(*device->vectors), GFP_KERNEL_ACCOUNT);
+	if (!device->vectors) {
+		pci_free_irq_vectors(device->pci);
+		return -ENOMEM;
+	}
+	for (i = 0; i < count; i++) {
+		device->vectors[i].device = device;
+		device->vectors[i].index = i;
+		device->vectors[i].irq = pci_irq_vector(device->pci, i);
+		tasklet_setup(&device->vectors[i].tasklet, kp_tasklet);
+	}
+	device->count = count;
+	if (device->pci->msix_enabled)
+		device->kind = KP_KIND_MSIX;
+	else if (device->pci->msi_enabled)
+		device->kind = KP_KIND_MSI;
+	else
+		device->kind = KP_KIND_LINE;
+	if (device->kind == KP_KIND_LINE)
+		pci_intx(device->pci, 0); /* nobody listens yet */
+	else
+		pci_set_master(device->pci); /* a message is a write of the device's own */
+	*kind = device->kind;
+	return count;
+}
+
+int kp_c_irq_connect(struct kp_device *device, void *cookie)
+{
+	unsigned long flags = device->kind == KP_KIND_LINE ? IRQF_SHARED : 0;
+	u32 i;
+	int ret;
+
+	device->cookie = cookie;
+	for (i = 0; i < device->count; i++) {
+		struct kp_vector *vector = &device->vectors[i];
+
+		ret = request_irq(vector->irq, kp_irq, flags, KBUILD_MODNAME, vector);
+		if (ret) {
+			kp_c_irq_disconnect(device);
+			return ret;
+		}
+		vector->connected = true;
+	}
+	if (device->kind == KP_KIND_LINE)
+		pci_intx(device->pci, 1);
+	return 0;
+}
+
+void kp_c_irq_disconnect(struct kp_device *device)
+{
+	u32 i;
+
+	if (device->kind == KP_KIND_LINE)
+		pci_intx(device->pci, 0);
+	for (i = 0; i < device->count; i++) {
+		struct kp_vector *vector = &device->vectors[i];
+
+		if (!vector->connected)
+			continue;
+		vector->connected = false;
+		/* Undone before the handler goes: others may share the line. */
+		if (atomic_xchg(&vector->masked, 0))
+			enable_irq(vector->irq);
+		free_irq(vector->irq, vector);
+		tasklet_kill(&vector->tasklet);
+	}
+}
+
+void kp_c_irq_release(struct kp_device *device)
+{
+	pci_free_irq_vectors(device->pci);
+	kfree(device->vectors);
+	device->vectors = NULL;
+	device->count = 0;
+	if (!device->master)
+		pci_clear_master(device->pci);
+}
+
+void kp_c_irq_mask(struct kp_device *device, u32 vector)
+{
+	if (!atomic_xchg(&device->vectors[vector].masked, 1))
+		disable_irq_nosync(device->vectors[vector].irq);
+}
+
+void kp_c_dpc_queue(struct kp_device *device, u32 vector)
+{
+	tasklet_schedule(&device->vectors[vector].tasklet);
+}
+
+void kp_c_bus_master(struct kp_device *device, bool on)
+{
+	if (!device)
+		return;
+	device->master = on;
+	if (on)
+		pci_set_master(device->pci);
+	else if (device->kind == KP_KIND_LINE || !device->count)
+		pci_clear_master(device->pci);
+}
+
+u32 kp_c_config_read(struct kp_device *device, u32 offset, u32 width)
+{
+	u32 dword = ~0u;
+	u16 word;
+	u8 byte;
+
+	if (!device)
+		return dword;
+	switch (width) {
+	case 1:
+		return pci_read_config_byte(device->pci, offset, &byte) ? dword : byte;
+	case 2:
+		return pci_read_config_word(device->pci, offset, &word) ? dword : word;
+	default:
+		pci_read_config_dword(device->pci, offset, &dword);
+		return dword;
+	}
+}
+
+void kp_c_config_write(struct kp_device *device, u32 offset, u32 width, u32 value)
+{
+	if (!device)
+		return;
+	switch (width) {
+	case 1:
+		pci_write_config_byte(device->pci, offset, value);
+		break;
+	case 2:
+		pci_write_config_word(device->pci, offset, value);
+		break;
+	default:
+		pci_write_config_dword(device->pci, offset, value);
+	}
+}

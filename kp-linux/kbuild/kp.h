@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* What the C glue and the Rust side call each other with. The Rust halves: kp-linux/src/{c,entry}.rs. */
+#ifndef KP_H
+#define KP_H
+
+#include <linux/types.h>
+#include <linux/interrupt.h>
+#include <linux/pci.h>
+
+/* Kinds of interrupt, as in the ABI. */
+#define KP_KIND_LINE 1u
+#define KP_KIND_MSI 2u
+#define KP_KIND_MSIX 4u
+
+/* Status of a request that was not answered, as in the ABI. */
+#define KP_NO_REPLY 0xffffffffu
+
+/* Rust to C is called kp_c_*, C to Rust kp_rs_*. */
+int kp_rs_bind(void *device, const u64 *bars, u64 bus_address, void **driver);
+void kp_rs_remove(void *driver, bool present);
+void kp_rs_drop(void *driver);
+void kp_rs_suspend(void *driver);
+void kp_rs_resume(void *driver);
+int kp_rs_open(void *driver, u32 process, bool admin, bool is_32bit, void **session);
+void kp_rs_release(void *session);
+long kp_rs_request(void *session, u32 nr, unsigned long address, bool read_write);
+u32 kp_rs_ready(void *session);
+void *kp_rs_signal(void *session);
+bool kp_rs_isr(void *cookie, u32 vector);
+void kp_rs_dpc(void *cookie, u32 vector);
+
+/* Bits of kp_rs_ready. */
+#define KP_READY_NOTIFICATION 1u
+#define KP_READY_OVER 2u
+
+/* One interrupt vector. */
+struct kp_vector {
+	struct kp_device *device;
+	u32 index;
+	int irq;
+	bool connected;
+	atomic_t masked;
+	struct tasklet_struct tasklet;
+};
+
+/* One bound device: what `device` is on the Rust side. */
+struct kp_device {
+	struct pci_dev *pci;
+	struct kp_node *node;
+	void *cookie; /* of the connected interrupt */
+	struct kp_vector *vectors;
+	u32 count;
+	u32 kind;
+	bool master; /* asked for by the plugin */
+};
+
+/* memory.c: what is alive, for the line at unload. */
+void kp_report_live(void);
+void kp_flush_late(void);
+
+/* irq.c */
+void kp_irq_quiet(struct kp_device *device);
+
+#endif

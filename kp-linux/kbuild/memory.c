@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/*
+ * Memory, locks, wait queues, mappings, log and time. Everything made here is counted, and the counts are printed at unload.
+ *
+ * Free, lock_free and unmap are legal at any level. Where the kernel is in no position to do them, they go to a lock-free list
+ * that a work item empties: the freed memory itself is the list's node.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+#include <linux/delay.h>
+#include <linux/hrtimer.h>
+#include <linux/io.h>
+#include <linux/llist.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/timekeeping.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include "kp.h"
+
+static atomic_t live_allocations = ATOMIC_INIT(0);
+static atomic_t live_locks = ATOMIC_INIT(0);
+static atomic_t live_mappings = ATOMIC_INIT(0);
+
+void *kp_c_alloc(size_t size, size_t align);
+void kp_c_free(void *memory);
+void kp_c_log(const char *text, size_t len);
+void kp_c_panic(const char *text, size_t len);
+u64 kp_c_now(void);
+void kp_c_stall(u32 us);
+void kp_c_sleep(u64 ns);
+void *kp_c_lock_new(u32 kind);
+void kp_c_lock_free(void *lock);
+void kp_c_mutex_lock(void *lock);
+void kp_c_mutex_unlock(void *lock);
+void kp_c_bh_lock(void *lock);
+void kp_c_bh_unlock(void *lock);
+unsigned long kp_c_irq_lock(void *lock);
+void kp_c_irq_unlock(void *lock, unsigned long flags);
+void *kp_c_signal_new(void);
+void kp_c_signal_free(void *signal);
+u32 kp_c_signal_wait(void *signal, const u32 *word, u32 seen, u64 ns, u32 kind);
+void kp_c_signal_wake(void *signal);
+unsigned long kp_c_map(struct kp_device *device, u32 bar, size_t len);
+void kp_c_unmap(unsigned long base);
+
+/* ---- what cannot be freed here and now ---- */
+
+static LLIST_HEAD(late_frees);
+static LLIST_HEAD(late_unmaps);
+
+struct kp_mapping {
+	struct llist_node late;
+	struct list_head all;
+	void __iomem *base;
+};
+
+static void kp_unmap_now(struct kp_mapping *mapping)
+{
+	iounmap(mapping->base);
+	kfree(mapping);
+	atomic_dec(&live_mappings);
+}
+
+static void kp_late(struct work_struct *work)
+{
+	struct llist_node *node, *next;
+	struct kp_mapping *mapping, *after;
+
+	llist_for_each_safe(node, next, llist_del_all(&late_frees))
+		kvfree(node);
+	llist_for_each_entry_safe(mapping, after, llist_del_all(&late_unmaps), late)
+		kp_unmap_now(mapping);
+}
+static DECLARE_WORK(late_work, kp_late);
+
+/* May vfree and iounmap run here? */
+static bool kp_may_free(void)
+{
+	return !irqs_disabled() && !in_interrupt();
+}
+
+void kp_flush_late(void)
+{
+	flush_work(&late_work);
+}
+
+void kp_report_live(void)
+{
+	pr_info("unloaded; live: %d allocations, %d locks, %d mappings\n", atomic_read(&live_allocations),
+		atomic_read(&live_locks), atomic_read(&live_mappings));
+}
+
+static void kp_free_anywhere(void *memory)
+{
+	if (kp_may_free()) {
+		kvfree(memory);
+		return;
+	}
+	llist_add(memory, &late_frees);
+	schedule_work(&late_work);
+}
+
+/* ---- memory ---- */
+
+void *kp_c_alloc(size_t size, size_t align)
+{
+	void *memory;
+
+	/* kmalloc gives powers of two their own alignment, and kvmalloc whole pages. */
+	if (align > ARCH_KMALLOC_MINALIGN)
+		size = roundup_pow_of_two(max(size, align));
+	memory = kvmalloc(size, GFP_KERNEL_ACCOUNT);
+	if (memory)
+		atomic_inc(&live_allocations);
+	return memory;
+}
+
+void kp_c_free(void *memory)
+{
+	atomic_dec(&live_allocations);
+	kp_free_anywhere(memory);
+}
+
+/* ---- log ---- */
+
+void kp_c_log(const char *text, size_t len)
+{
+	pr_info("%.*s\n", (int)len, text);
+}
+
+void kp_c_panic(const char *text, size_t len)
+{
+	pr_emerg("%.*s\n", (int)len, text);
+}
+
+/* ---- time ---- */
+
+u64 kp_c_now(void)
+{
+	return ktime_get_mono_fast_ns();
+}
+
+void kp_c_stall(u32 us)
+{
+	udelay(us);
+}
+
+void kp_c_sleep(u64 ns)
+{
+	ktime_t until = ktime_add_ns(ktime_get(), ns);
+
+	do {
+		set_current_state(TASK_IDLE);
+		schedule_hrtimeout(&until, HRTIMER_MODE_ABS);
+	} while (ktime_before(ktime_get(), until));
+}
+
+/* ---- locks ---- */
+
+struct kp_lock {
+	union {
+		struct mutex mutex;
+		spinlock_t bh;
+		raw_spinlock_t irq;
+	};
+};
+
+void *kp_c_lock_new(u32 kind)
+{
+	struct kp_lock *lock = kmalloc(sizeof(*lock), GFP_KERNEL_ACCOUNT);
+
+	if (!lock)
+		return NULL;
+	switch (kind) {
+	case 0:
+		mutex_init(&lock->mutex);
+		break;
+	case 1:
+		spin_lock_init(&lock->bh);
+		break;
+	default:
+		raw_spin_lock_init(&lock->irq);
+	}
+	atomic_inc(&live_locks);
+	return lock;
+}
+
+void kp_c_lock_free(void *lock)
+{
+	atomic_dec(&live_locks);
+	kp_free_anywhere(lock);
+}
+
+void kp_c_mutex_lock(void *lock)
+{
+	mutex_lock(&((struct kp_lock *)lock)->mutex);
+}
+
+void kp_c_mutex_unlock(void *lock)
+{
+	mutex_unlock(&((struct kp_lock *)lock)->mutex);
+}
+
+void kp_c_bh_lock(void *lock)
+{
+	spin_lock_bh(&((struct kp_lock *)lock)->bh);
+}
+
+void kp_c_bh_unlock(void *lock)
+{
+	spin_unlock_bh(&((struct kp_lock *)lock)->bh);
+}
+
+unsigned long kp_c_irq_lock(void *lock)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&((struct kp_lock *)lock)->irq, flags);
+	return flags;
+}
+
+void kp_c_irq_unlock(void *lock, unsigned long flags)
+{
+	raw_spin_unlock_irqrestore(&((struct kp_lock *)lock)->irq, flags);
+}
+
+/* ---- wait queues ---- */
+
+/* A sleeper that the freezer may leave asleep; older kernels have no such state. */
+#ifndef TASK_FREEZABLE
+#define TASK_FREEZABLE 0
+#endif
+
+void *kp_c_signal_new(void)
+{
+	wait_queue_head_t *queue = kmalloc(sizeof(*queue), GFP_KERNEL_ACCOUNT);
+
+	if (!queue)
+		return NULL;
+	init_waitqueue_head(queue);
+	atomic_inc(&live_locks);
+	return queue;
+}
+
+void kp_c_signal_free(void *signal)
+{
+	atomic_dec(&live_locks);
+	kfree(signal);
+}
+
+static u32 kp_wait(wait_queue_head_t *queue, const u32 *word, u32 seen, u64 ns, unsigned int state)
+{
+	ktime_t timeout = ns >= KTIME_MAX ? KTIME_MAX : ns_to_ktime(ns);
+	int ret = 0;
+
+	if (smp_load_acquire(word) != seen)
+		return 0;
+	ret = __wait_event_hrtimeout(*queue, smp_load_acquire(word) != seen, timeout, state);
+	if (!ret)
+		return 0;
+	return ret == -ETIME ? 1 : 2;
+}
+
+u32 kp_c_signal_wait(void *signal, const u32 *word, u32 seen, u64 ns, u32 kind)
+{
+	switch (kind) {
+	case 0:
+		return kp_wait(signal, word, seen, ns, TASK_IDLE);
+	case 1:
+		return kp_wait(signal, word, seen, ns, TASK_KILLABLE | TASK_FREEZABLE);
+	default:
+		return kp_wait(signal, word, seen, ns, TASK_INTERRUPTIBLE | TASK_FREEZABLE);
+	}
+}
+
+void kp_c_signal_wake(void *signal)
+{
+	wake_up_all((wait_queue_head_t *)signal);
+}
+
+/* ---- mappings ---- */
+
+static LIST_HEAD(mappings);
+static DEFINE_RAW_SPINLOCK(mappings_lock);
+
+unsigned long kp_c_map(struct kp_device *device, u32 bar, size_t len)
+{
+	struct kp_mapping *mapping;
+	unsigned long flags;
+
+	if (!device)
+		return 0;
+	mapping = kmalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT);
+	if (!mapping)
+		return 0;
+	mapping->base = ioremap(pci_resource_start(device->pci, bar), len);
+	if (!mapping->base) {
+		kfree(mapping);
+		return 0;
+	}
+	raw_spin_lock_irqsave(&mappings_lock, flags);
+	list_add(&mapping->all, &mappings);
+	raw_spin_unlock_irqrestore(&mappings_lock, flags);
+	atomic_inc(&live_mappings);
+	return (unsigned long)mapping->base;
+}
+
+void kp_c_unmap(unsigned long base)
+{
+	struct kp_mapping *mapping, *found = NULL;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&mappings_lock, flags);
+	list_for_each_entry(mapping, &mappings, all) {
+		if ((unsigned long)mapping->base == base) {
+			found = mapping;
+			list_del(&mapping->all);
+			break;
+		}
+	}
+	raw_spin_unlock_irqrestore(&mappings_lock, flags);
+	if (WARN_ON(!found))
+		return;
+	if (kp_may_free()) {
+		kp_unmap_now(found);
+	} else {
+		llist_add(&found->late, &late_unmaps);
+		schedule_work(&late_work);
+	}
+}

@@ -1,0 +1,80 @@
+//! What the C glue gives to the Rust side. `kbuild/kp.c` has the other half of each line.
+use core::ffi::c_void;
+
+unsafe extern "C" {
+    /// kvmalloc, charged to the caller's control group; null if there is none.
+    pub safe fn kp_c_alloc(size: usize, align: usize) -> *mut u8;
+    /// kvfree, later if it cannot be done here.
+    pub fn kp_c_free(memory: *mut u8);
+    /// One line of the kernel's log.
+    pub fn kp_c_log(text: *const u8, len: usize);
+    /// One line of the kernel's log, at its highest level. Returns: the caller traps, so that the oops names it.
+    pub fn kp_c_panic(text: *const u8, len: usize);
+    /// ktime_get_mono_fast_ns.
+    pub safe fn kp_c_now() -> u64;
+    /// udelay.
+    pub safe fn kp_c_stall(us: u32);
+    /// Sleeps, whatever signals come.
+    pub safe fn kp_c_sleep(ns: u64);
+
+    /// A mutex, spinlock_t or raw_spinlock_t.
+    pub safe fn kp_c_lock_new(kind: u32) -> *mut c_void;
+    /// Frees it, later if it cannot be done here.
+    pub fn kp_c_lock_free(lock: *mut c_void);
+    /// mutex_lock.
+    pub fn kp_c_mutex_lock(lock: *mut c_void);
+    /// mutex_unlock.
+    pub fn kp_c_mutex_unlock(lock: *mut c_void);
+    /// spin_lock_bh.
+    pub fn kp_c_bh_lock(lock: *mut c_void);
+    /// spin_unlock_bh.
+    pub fn kp_c_bh_unlock(lock: *mut c_void);
+    /// raw_spin_lock_irqsave.
+    pub fn kp_c_irq_lock(lock: *mut c_void) -> usize;
+    /// raw_spin_unlock_irqrestore.
+    pub fn kp_c_irq_unlock(lock: *mut c_void, flags: usize);
+
+    /// A wait queue.
+    pub safe fn kp_c_signal_new() -> *mut c_void;
+    /// Frees it.
+    pub fn kp_c_signal_free(signal: *mut c_void);
+    /// Waits until `*word != seen`. 0 changed, 1 timeout, 2 a signal.
+    pub fn kp_c_signal_wait(signal: *mut c_void, word: *const u32, seen: u32, ns: u64, kind: u32) -> u32;
+    /// wake_up_all.
+    pub fn kp_c_signal_wake(signal: *mut c_void);
+
+    /// ioremap of a part of a BAR; 0 if it cannot.
+    pub safe fn kp_c_map(device: usize, bar: u32, len: usize) -> usize;
+    /// iounmap, later if it cannot be done here.
+    pub fn kp_c_unmap(base: usize);
+    /// pci_set_master, pci_clear_master.
+    pub safe fn kp_c_bus_master(device: usize, on: bool);
+    /// pci_read_config_*.
+    pub safe fn kp_c_config_read(device: usize, offset: u32, width: u32) -> u32;
+    /// pci_write_config_*.
+    pub safe fn kp_c_config_write(device: usize, offset: u32, width: u32, value: u32);
+
+    /// pci_alloc_irq_vectors. The number of vectors, or a negative errno; the kind goes to `kind`.
+    pub fn kp_c_irq_prepare(device: usize, kinds: u32, min: u32, max: u32, kind: *mut u32) -> i32;
+    /// request_irq for each. 0, or a negative errno and nothing connected.
+    pub fn kp_c_irq_connect(device: usize, cookie: *const ()) -> i32;
+    /// free_irq and tasklet_kill for each.
+    pub fn kp_c_irq_disconnect(device: usize);
+    /// pci_free_irq_vectors.
+    pub safe fn kp_c_irq_release(device: usize);
+    /// disable_irq_nosync.
+    pub safe fn kp_c_irq_mask(device: usize, vector: u32);
+    /// tasklet_schedule.
+    pub safe fn kp_c_dpc_queue(device: usize, vector: u32);
+
+    /// Copies `len` bytes (a multiple of 8) of a request, and stores NoReply at byte 8, in one user-access section.
+    pub fn kp_c_user_take(to: *mut u8, address: usize, len: usize) -> bool;
+    /// copy_from_user.
+    pub fn kp_c_user_fetch(to: *mut u8, address: u64, len: usize) -> bool;
+    /// copy_to_user.
+    pub fn kp_c_user_store(address: u64, from: *const u8, len: usize) -> bool;
+    /// One u64 to user memory.
+    pub safe fn kp_c_user_answer(address: usize, answer: u64) -> bool;
+    /// access_ok, and below 4 GiB for a 32-bit caller.
+    pub safe fn kp_c_user_range(address: u64, len: usize) -> bool;
+}

@@ -1,0 +1,232 @@
+//! The module's entry points, for any plugin. The C glue calls them, through [`glue!`](crate::glue!), at the level each one names.
+use crate::UserDoor;
+use core::ptr::NonNull;
+use kp_abi::{Error, Status};
+use kp_core::{
+    Caller, Plugin,
+    host::{Driver, RawDevice, Session, passive},
+};
+
+/// Kernel-internal errno: restart the system call, or EINTR.
+const ERESTARTSYS: isize = 512;
+
+/// Bit of [`ready`]: a wait would return with a notification.
+pub const READY_NOTIFICATION: u32 = 1;
+/// Bit of [`ready`]: the session is over.
+pub const READY_OVER: u32 = 2;
+
+/// Length of [`info`].
+pub const fn info_len<P: Plugin>() -> usize {
+    4 + 32 + 4 + 4 * P::TABLE.devices.len()
+}
+
+/// The `.kp_info` section: version, name in 32 bytes, number of devices, and vendor and device of each; little-endian.
+pub const fn info<P: Plugin, const N: usize>() -> [u8; N] {
+    let mut info = [0; N];
+    let mut at = put(&mut info, 0, &crate::INFO_VERSION.to_le_bytes());
+    put(&mut info, at, P::TABLE.name.as_bytes());
+    at += 32;
+    at = put(&mut info, at, &(P::TABLE.devices.len() as u32).to_le_bytes());
+    let mut i = 0;
+    while i < P::TABLE.devices.len() {
+        let (vendor, device) = P::TABLE.devices[i];
+        at = put(&mut info, at, &vendor.to_le_bytes());
+        at = put(&mut info, at, &device.to_le_bytes());
+        i += 1;
+    }
+    info
+}
+
+const fn put(info: &mut [u8], at: usize, bytes: &[u8]) -> usize {
+    let mut i = 0;
+    while i < bytes.len() {
+        info[at + i] = bytes[i];
+        i += 1;
+    }
+    at + bytes.len()
+}
+
+/// The errno of an error, negative, for probe and open.
+fn errno(error: Error) -> i32 {
+    -i32::from(error.status.errno())
+}
+
+/// Binds a device, or with a null `device` a plugin that drives none. Process context. 0, or a negative errno.
+///
+/// # Safety
+/// `device` is null or alive until [`remove`] has returned; `bars` has six lengths, 0 for none; `driver` is writable.
+pub unsafe fn bind<P: Plugin>(device: *mut (), bars: *const u64, bus_address: u64, driver: *mut *const ()) -> i32 {
+    let raw = if device.is_null() {
+        RawDevice::none()
+    } else {
+        // SAFETY: the caller's promise.
+        let lengths = unsafe { &*bars.cast::<[u64; 6]>() };
+        let bars = lengths.map(|len| if len == 0 { None } else { Some(len as usize) });
+        // SAFETY: the caller's promise; the PCI core gives a device to one driver.
+        unsafe { RawDevice::new(device.expose_provenance(), bars, bus_address) }
+    };
+    // SAFETY: process context.
+    match unsafe { passive(|cx| Driver::<P>::bind(cx, raw)) } {
+        Ok(bound) => {
+            // SAFETY: the caller's promise.
+            unsafe { driver.write(bound.into_raw()) };
+            0
+        }
+        Err(error) => {
+            kp_core::log!("init refused the device: {}", error);
+            errno(error)
+        }
+    }
+}
+
+/// Runs `f` with the driver behind the C glue's pointer.
+///
+/// # Safety
+/// `driver` came from [`bind`] and was not dropped.
+unsafe fn with<P: Plugin, R>(driver: *const (), f: impl FnOnce(&Driver<P>) -> R) -> R {
+    // SAFETY: the caller's promise.
+    unsafe { Driver::<P>::borrow_raw(driver, f) }
+}
+
+/// The device goes, or the module. Process context.
+///
+/// # Safety
+/// `driver` came from [`bind`]; no [`open`] runs or comes.
+pub unsafe fn remove<P: Plugin>(driver: *const (), present: bool) {
+    // SAFETY: process context.
+    let f = |driver: &Driver<P>| unsafe { passive(|cx| driver.remove(cx, present)) };
+    // SAFETY: the caller's promise.
+    unsafe { with(driver, f) }
+}
+
+/// Gives up the C glue's reference. Process context.
+///
+/// # Safety
+/// `driver` came from [`bind`], [`remove`] has returned, and it is not used again.
+pub unsafe fn drop_driver<P: Plugin>(driver: *const ()) {
+    // SAFETY: the caller's promise.
+    drop(unsafe { Driver::<P>::from_raw(driver) })
+}
+
+/// The device goes to sleep. Process context.
+///
+/// # Safety
+/// `driver` came from [`bind`] and was not removed.
+pub unsafe fn suspend<P: Plugin>(driver: *const ()) {
+    // SAFETY: process context.
+    let f = |driver: &Driver<P>| unsafe { passive(|cx| driver.suspend(cx)) };
+    // SAFETY: the caller's promise.
+    unsafe { with(driver, f) }
+}
+
+/// The device is awake. Process context.
+///
+/// # Safety
+/// As [`suspend`].
+pub unsafe fn resume<P: Plugin>(driver: *const ()) {
+    // SAFETY: process context.
+    let f = |driver: &Driver<P>| unsafe { passive(|cx| driver.resume(cx)) };
+    // SAFETY: the caller's promise.
+    unsafe { with(driver, f) }
+}
+
+/// open(2): a session's shell. Process context. 0, or a negative errno.
+///
+/// # Safety
+/// `driver` came from [`bind`] and was not dropped; `session` is writable.
+pub unsafe fn open<P: Plugin>(
+    driver: *const (),
+    process: u32,
+    admin: bool,
+    is_32bit: bool,
+    session: *mut *mut (),
+) -> i32 {
+    let caller = Caller::new(process, admin, is_32bit);
+    // SAFETY: process context.
+    let f = |driver: &Driver<P>| unsafe { passive(|cx| driver.session(cx, caller)) };
+    // SAFETY: the caller's promise.
+    match unsafe { with(driver, f) } {
+        Ok(shell) => {
+            // SAFETY: the caller's promise.
+            unsafe { session.write(shell.as_ptr().cast()) };
+            0
+        }
+        Err(error) => errno(error),
+    }
+}
+
+/// A session's shell.
+///
+/// # Safety
+/// `session` came from [`open`] and was not released.
+#[inline]
+unsafe fn shell<'a, P: Plugin>(session: *mut ()) -> &'a Session<P> {
+    // SAFETY: the caller's promise.
+    unsafe { &*session.cast::<Session<P>>() }
+}
+
+/// The last reference of the file is gone. Process context.
+///
+/// # Safety
+/// `session` came from [`open`], no request of it runs, and it is not used again.
+pub unsafe fn release<P: Plugin>(session: *mut ()) {
+    let Some(session) = NonNull::new(session.cast::<Session<P>>()) else { return };
+    // SAFETY: the caller's promise.
+    let f = |cx: &mut kp_core::Passive| unsafe { Session::release(session, cx) };
+    // SAFETY: process context.
+    unsafe { passive(f) }
+}
+
+/// ioctl(2), for the right type and direction. Process context. 0, or a negative errno.
+///
+/// # Safety
+/// `session` came from [`open`] and is not released before this returns.
+#[inline]
+pub unsafe fn request<P: Plugin>(session: *mut (), nr: u32, address: usize, read_write: bool) -> isize {
+    // SAFETY: the caller's promise.
+    let session = unsafe { shell::<P>(session) };
+    match session.request(nr, &mut UserDoor::new(address, read_write)) {
+        Ok(()) => 0,
+        Err(Status::INTERRUPTED) => -ERESTARTSYS,
+        Err(status) => -(status.errno() as isize),
+    }
+}
+
+/// poll(2): [`READY_NOTIFICATION`] and [`READY_OVER`]. Process context.
+///
+/// # Safety
+/// As [`request`].
+pub unsafe fn ready<P: Plugin>(session: *mut ()) -> u32 {
+    // SAFETY: the caller's promise.
+    let readiness = unsafe { shell::<P>(session) }.readiness();
+    (u32::from(readiness.notification) * READY_NOTIFICATION) | (u32::from(readiness.over) * READY_OVER)
+}
+
+/// The wait queue of a session, for poll(2).
+///
+/// # Safety
+/// As [`request`].
+pub unsafe fn signal<P: Plugin>(session: *mut ()) -> *mut () {
+    // SAFETY: the caller's promise.
+    unsafe { shell::<P>(session) }.signal().cast()
+}
+
+/// The interrupt handler of one vector. Hard interrupt context, or an interrupt thread.
+///
+/// # Safety
+/// `cookie` came from `kp_c_irq_connect`; never twice at once for one vector; not after `kp_c_irq_disconnect` has returned.
+#[inline]
+pub unsafe fn isr<P: Plugin>(cookie: *const (), vector: u32) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { Driver::<P>::isr(cookie, vector) }
+}
+
+/// The tasklet of one vector. Softirq context.
+///
+/// # Safety
+/// As [`isr`].
+#[inline]
+pub unsafe fn dpc<P: Plugin>(cookie: *const (), vector: u32) {
+    // SAFETY: the caller's promise.
+    unsafe { Driver::<P>::dpc(cookie, vector) }
+}

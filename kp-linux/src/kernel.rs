@@ -1,0 +1,182 @@
+//! The kernel functions of kp-core, by the C glue's.
+use crate::c::*;
+use core::sync::atomic::AtomicU32;
+use kp_core::{
+    Error, Result, Status,
+    host::{IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind},
+};
+
+struct Linux;
+kp_core::kernel!(Linux);
+
+// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says; see `kbuild/kp.c`.
+unsafe impl Kernel for Linux {
+    fn alloc(size: usize, align: usize) -> *mut u8 {
+        kp_c_alloc(size, align)
+    }
+    unsafe fn free(memory: *mut u8, _: usize, _: usize) {
+        // SAFETY: the caller's promise: it came from `alloc`.
+        unsafe { kp_c_free(memory) }
+    }
+    fn log(text: &str) {
+        // SAFETY: a readable range.
+        unsafe { kp_c_log(text.as_ptr(), text.len()) }
+    }
+    fn now_ns() -> u64 {
+        kp_c_now()
+    }
+    fn stall_us(us: u32) {
+        kp_c_stall(us)
+    }
+    fn sleep_ns(ns: u64) {
+        kp_c_sleep(ns)
+    }
+    #[inline]
+    fn poisoned() -> bool {
+        crate::panic::is_poisoned()
+    }
+
+    fn lock_new(kind: u32) -> *mut RawLock {
+        kp_c_lock_new(kind).cast()
+    }
+    unsafe fn lock_free(lock: *mut RawLock, _: u32) {
+        // SAFETY: the caller's promise: made by `lock_new`, not held.
+        unsafe { kp_c_lock_free(lock.cast()) }
+    }
+    #[inline]
+    unsafe fn lock_acquire(lock: *mut RawLock, kind: u32) -> usize {
+        let lock = lock.cast();
+        match kind {
+            // SAFETY: alive, of this kind, at a level that takes it: the caller's promise.
+            lock_kind::MUTEX => unsafe { kp_c_mutex_lock(lock) },
+            // SAFETY: as above.
+            lock_kind::DISPATCH => unsafe { kp_c_bh_lock(lock) },
+            // SAFETY: as above.
+            _ => return unsafe { kp_c_irq_lock(lock) },
+        }
+        0
+    }
+    #[inline]
+    unsafe fn lock_release(lock: *mut RawLock, kind: u32, saved: usize) {
+        let lock = lock.cast();
+        match kind {
+            // SAFETY: held by this thread: the caller's promise.
+            lock_kind::MUTEX => unsafe { kp_c_mutex_unlock(lock) },
+            // SAFETY: as above.
+            lock_kind::DISPATCH => unsafe { kp_c_bh_unlock(lock) },
+            // SAFETY: as above; `saved` is what its taking gave.
+            _ => unsafe { kp_c_irq_unlock(lock, saved) },
+        }
+    }
+
+    fn signal_new() -> *mut RawSignal {
+        kp_c_signal_new().cast()
+    }
+    unsafe fn signal_free(signal: *mut RawSignal) {
+        // SAFETY: the caller's promise: made by `signal_new`, nobody waits.
+        unsafe { kp_c_signal_free(signal.cast()) }
+    }
+    unsafe fn signal_wait(signal: *mut RawSignal, word: &AtomicU32, seen: u32, ns: u64, kind: u32) -> Woken {
+        // SAFETY: the caller's promise, and `word` is borrowed for the call.
+        match unsafe { kp_c_signal_wait(signal.cast(), word.as_ptr(), seen, ns, kind) } {
+            0 => Woken::Changed,
+            1 => Woken::Timeout,
+            _ => Woken::Signal,
+        }
+    }
+    #[inline]
+    unsafe fn signal_wake(signal: *mut RawSignal) {
+        // SAFETY: the caller's promise: alive.
+        unsafe { kp_c_signal_wake(signal.cast()) }
+    }
+
+    // On x86 a volatile access of these widths is one `mov`, and the kernel's readX/writeX are that with a compiler barrier.
+    #[inline(always)]
+    unsafe fn mmio_read8(address: usize) -> u8 {
+        // SAFETY: the caller's promise: mapped and aligned.
+        unsafe { (address as *const u8).read_volatile() }
+    }
+    #[inline(always)]
+    unsafe fn mmio_read16(address: usize) -> u16 {
+        // SAFETY: as above.
+        unsafe { (address as *const u16).read_volatile() }
+    }
+    #[inline(always)]
+    unsafe fn mmio_read32(address: usize) -> u32 {
+        // SAFETY: as above.
+        unsafe { (address as *const u32).read_volatile() }
+    }
+    #[inline(always)]
+    unsafe fn mmio_read64(address: usize) -> u64 {
+        // SAFETY: as above.
+        unsafe { (address as *const u64).read_volatile() }
+    }
+    #[inline(always)]
+    unsafe fn mmio_write8(address: usize, value: u8) {
+        // SAFETY: as above.
+        unsafe { (address as *mut u8).write_volatile(value) }
+    }
+    #[inline(always)]
+    unsafe fn mmio_write16(address: usize, value: u16) {
+        // SAFETY: as above.
+        unsafe { (address as *mut u16).write_volatile(value) }
+    }
+    #[inline(always)]
+    unsafe fn mmio_write32(address: usize, value: u32) {
+        // SAFETY: as above.
+        unsafe { (address as *mut u32).write_volatile(value) }
+    }
+    #[inline(always)]
+    unsafe fn mmio_write64(address: usize, value: u64) {
+        // SAFETY: as above.
+        unsafe { (address as *mut u64).write_volatile(value) }
+    }
+
+    fn map(device: usize, bar: usize, len: usize) -> usize {
+        kp_c_map(device, bar as u32, len)
+    }
+    unsafe fn unmap(base: usize, _: usize) {
+        // SAFETY: the caller's promise: it came from `map`.
+        unsafe { kp_c_unmap(base) }
+    }
+    fn bus_master(device: usize, on: bool) {
+        kp_c_bus_master(device, on)
+    }
+    fn config_read(device: usize, offset: u32, width: u32) -> u32 {
+        kp_c_config_read(device, offset, width)
+    }
+    fn config_write(device: usize, offset: u32, width: u32, value: u32) {
+        kp_c_config_write(device, offset, width, value)
+    }
+
+    fn irq_prepare(device: usize, kinds: u32, min: u32, max: u32) -> Result<Vectors> {
+        let mut kind = 0;
+        // SAFETY: `kind` is writable.
+        match unsafe { kp_c_irq_prepare(device, kinds, min, max, &mut kind) } {
+            count @ 1.. => Ok(Vectors { kind, count: count as u32 }),
+            errno => Err(Error::new(Status::NO_INTERRUPT, errno.unsigned_abs())),
+        }
+    }
+    unsafe fn irq_connect(device: usize, entry: IrqEntry) -> Result<()> {
+        // The C glue calls this binary's own `kp_rs_isr` and `kp_rs_dpc`: no indirect call.
+        // SAFETY: the caller's promise.
+        match unsafe { kp_c_irq_connect(device, entry.cookie) } {
+            0 => Ok(()),
+            errno => Err(Error::new(Status::CONNECT_FAILED, errno.unsigned_abs())),
+        }
+    }
+    unsafe fn irq_disconnect(device: usize) {
+        // SAFETY: the caller's promise: connected.
+        unsafe { kp_c_irq_disconnect(device) }
+    }
+    fn irq_release(device: usize) {
+        kp_c_irq_release(device)
+    }
+    fn irq_mask(device: usize, vector: u32) {
+        kp_c_irq_mask(device, vector)
+    }
+    #[inline]
+    fn dpc_queue(device: usize, vector: u32) {
+        kp_c_dpc_queue(device, vector)
+    }
+}

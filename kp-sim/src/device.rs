@@ -1,0 +1,132 @@
+//! What hardware looks like to a host: the trait that a device model implements.
+//!
+//! A model is driven from outside. It has no threads and no clock: the host reads and writes its
+//! registers, says how interrupts are sent, and tells it with [`DeviceModel::advance`] that time
+//! has passed. So a test runs the same way every time.
+//!
+//! Two models come with this crate: [`crate::edu::Edu`], and [`crate::qtest::Qemu`], which hands
+//! every access to the device inside a real QEMU.
+
+/// Who the device is: the two numbers a PCI bus matches drivers with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// The PCI vendor id.
+    pub vendor: u16,
+    /// The PCI device id.
+    pub device: u16,
+}
+
+/// A way in which a device sends interrupts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// INTx: one wire, raised for as long as the device wants attention.
+    Line,
+    /// MSI: one message for each event.
+    Msi,
+    /// MSI-X: one message for each event, with a table of vectors.
+    Msix,
+}
+
+/// The host's memory as a device's DMA sees it. Addresses are bus addresses, in bytes.
+pub trait Memory {
+    /// Fills `into` from `address` on. Answers false, and changes nothing, if any of these bytes
+    /// may not be read by the device.
+    fn read(&mut self, address: u64, into: &mut [u8]) -> bool;
+
+    /// Stores `from` at `address`. Answers false, and stores nothing, if any of these bytes may not
+    /// be written by the device.
+    fn write(&mut self, address: u64, from: &[u8]) -> bool;
+}
+
+/// Plain memory that begins at bus address 0, for testing a model on its own.
+impl Memory for Vec<u8> {
+    fn read(&mut self, address: u64, into: &mut [u8]) -> bool {
+        let bytes = span(address, into.len()).and_then(|span| self.get(span));
+        bytes.is_some_and(|bytes| {
+            into.copy_from_slice(bytes);
+            true
+        })
+    }
+
+    fn write(&mut self, address: u64, from: &[u8]) -> bool {
+        let bytes = span(address, from.len()).and_then(|span| self.get_mut(span));
+        bytes.is_some_and(|bytes| {
+            bytes.copy_from_slice(from);
+            true
+        })
+    }
+}
+
+/// The indices of `len` bytes at `address`, if they can be indices at all.
+fn span(address: u64, len: usize) -> Option<std::ops::Range<usize>> {
+    let start = usize::try_from(address).ok()?;
+    Some(start..start.checked_add(len)?)
+}
+
+/// A device: its registers, its interrupts and its DMA.
+///
+/// The host calls one method at a time. Interrupts are collected by the host: it looks at
+/// [`line`](Self::line) and [`take_message`](Self::take_message) after every call that may have
+/// changed them (register accesses and [`advance`](Self::advance)).
+pub trait DeviceModel: Send {
+    /// Which device this is.
+    fn identity(&self) -> Identity;
+
+    /// The length in bytes of memory BAR number `bar` (0 to 5), or `None` if there is none.
+    fn bar_len(&self, bar: usize) -> Option<u64>;
+
+    /// Reads `width` bytes (1, 2, 4 or 8), little end first, at `offset` bytes into the BAR.
+    /// What the device does not answer reads as it does on its bus; mostly all ones.
+    fn read(&mut self, bar: usize, offset: u64, width: u8, ram: &mut dyn Memory) -> u64;
+
+    /// Writes the low `width` bytes (1, 2, 4 or 8) of `value` at `offset` bytes into the BAR.
+    fn write(&mut self, bar: usize, offset: u64, width: u8, value: u64, ram: &mut dyn Memory);
+
+    /// How many vectors the device has of this kind; 0 if it does not have the kind.
+    /// A device with a line has one.
+    fn vectors(&self, kind: Signal) -> u16;
+
+    /// The host chooses how interrupts are sent, and how many vectors it listens to. `None` turns
+    /// them off: messages disabled and INTx masked, as after power on.
+    fn select(&mut self, kind: Option<Signal>, count: u16);
+
+    /// Whether the INTx wire is raised now. False unless [`Signal::Line`] is selected.
+    fn line(&mut self) -> bool;
+
+    /// The oldest message that was sent and not yet taken, as its vector number from 0.
+    fn take_message(&mut self) -> Option<u16>;
+
+    /// The host allows or forbids the device to reach memory by itself: DMA and messages.
+    /// Forbidden after power on.
+    fn bus_master(&mut self, on: bool);
+
+    /// `ns` nanoseconds pass. Whatever ends in that time has ended when this returns.
+    fn advance(&mut self, ns: u64, ram: &mut dyn Memory);
+
+    /// Power off and on: everything the host has set is forgotten.
+    fn reset(&mut self);
+
+    /// Why the device is dead, in one line, if it is. A dead device reads as all ones, ignores
+    /// writes and sends nothing until [`reset`](Self::reset).
+    fn fault(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// All ones in the low `width` bytes: what an access reads that nobody answers.
+pub(crate) fn ones(width: u8) -> u64 {
+    if width >= 8 { u64::MAX } else { (1 << (8 * width)) - 1 }
+}
+
+/// Splits an access into aligned ones, as QEMU's bus does before its device sees them: each part as
+/// wide as its own alignment and what is left allow. Gives offset and width of each.
+pub(crate) fn aligned_parts(offset: u64, width: u8) -> impl Iterator<Item = (u64, u8)> {
+    let mut at = offset;
+    let end = offset + u64::from(width);
+    std::iter::from_fn(move || {
+        let fits = |size: &u8| at.is_multiple_of(u64::from(*size)) && at + u64::from(*size) <= end;
+        let size = [8, 4, 2, 1].into_iter().find(fits)?;
+        at += u64::from(size);
+        Some((at - u64::from(size), size))
+    })
+}

@@ -1,0 +1,1 @@
+//! A simulated kernel with simulated devices, in the test process.

@@ -1,0 +1,72 @@
+//! What one open handle can do, whatever carries it.
+use kp_abi::{Counters, Result, request};
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
+
+/// What INT_ENABLE got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IntEnabled {
+    /// One of [`request::kind`].
+    pub kind: u32,
+    /// Vectors.
+    pub count: u32,
+    /// Number of this enabling; each one has its own counters.
+    pub generation: u64,
+}
+
+/// Notifications that a wait has taken. Each goes to exactly one wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notification {
+    /// Vector they came from.
+    pub vector: u32,
+    /// Notifications taken; at least 1.
+    pub got: u32,
+    /// Notifications of that vector still there.
+    pub available: u64,
+    /// Number of the enabling they belong to.
+    pub generation: u64,
+}
+
+/// One open handle of a plugin's device: one method per request of the ABI, and one implementation per transport.
+///
+/// A connection carries; it does not negotiate, retry or keep state. [`Plugin`](crate::Plugin) does that, over any
+/// connection. Every method may be called from any thread, and several at once. Dropping a connection closes the handle
+/// without CLOSE.
+///
+/// Errors are those of the [status table](kp_abi::Status); a transport that fails answers the row marked T that fits.
+pub trait Connection: Send + Sync {
+    /// QUERY: who are you? Asks for the fingerprint chain at `chain_at` messages. Works in every state.
+    fn query(&self, chain_at: u32) -> Result<request::Query>;
+
+    /// OPEN, once, as the caller has filled it in; the connection adds `data`. The out-fields are filled in also when the
+    /// answer is [`ABI_MISMATCH`](kp_abi::Status::ABI_MISMATCH) or
+    /// [`INTERFACE_MISMATCH`](kp_abi::Status::INTERFACE_MISMATCH).
+    fn open(&self, open: &mut request::Open, data: &[u8]) -> Result<()>;
+
+    /// CALL: sends a message and answers how many bytes of `reply` were written. The bytes behind them keep their values.
+    /// `flags` are 0 or [`CALL_NOWAIT`](request::CALL_NOWAIT).
+    fn call(&self, message: u32, flags: u32, args: &[u8], data: &[u8], reply: &mut [u8]) -> Result<usize>;
+
+    /// CLOSE: ends the session and wakes its waits with [`CLOSED`](kp_abi::Status::CLOSED). Idempotent.
+    fn close(&self) -> Result<()>;
+
+    /// INT_ENABLE: `kinds` is a mask of [`request::kind`], `min` and `max` bound the number of vectors, `data` is the
+    /// plugin's.
+    fn int_enable(&self, kinds: u32, min: u32, max: u32, data: &[u8]) -> Result<IntEnabled>;
+
+    /// INT_WAIT: takes at most `max` notifications of `vector`, or of [`ANY_VECTOR`](request::ANY_VECTOR). `timeout_ns` is
+    /// in ns: 0 asks only, [`NO_TIMEOUT`](request::NO_TIMEOUT) has no end. [`TIMEOUT`](kp_abi::Status::TIMEOUT) if none
+    /// came, [`INT_DISABLED`](kp_abi::Status::INT_DISABLED) or [`CLOSED`](kp_abi::Status::CLOSED) if the wait was ended.
+    fn int_wait(&self, timeout_ns: u64, vector: u32, max: u32) -> Result<Notification>;
+
+    /// INT_COUNT: generation and counters of `vector`, or of all together with [`ANY_VECTOR`](request::ANY_VECTOR).
+    fn int_count(&self, vector: u32) -> Result<(u64, Counters)>;
+
+    /// INT_DISABLE: generation and final counters of the enabling that ended.
+    fn int_disable(&self) -> Result<(u64, Counters)>;
+
+    /// A descriptor for poll(2): readable when a notification can be taken, hung up when the session is over. `None` if
+    /// the connection has none.
+    #[cfg(unix)]
+    fn as_fd(&self) -> Option<BorrowedFd<'_>>;
+}

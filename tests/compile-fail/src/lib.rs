@@ -1,0 +1,35 @@
+//! What must not compile, and what its author sees.
+//!
+//! Every `ui/*.rs` is a case: it must fail to compile. What it must fail with is written down twice.
+//!
+//! - `ui/EXPECT`, for any compiler: the codes and lines of the errors, and the sentences that this project's own attributes and
+//!   macros put into them.
+//! - `ui/*.stderr`, for the compiler named in `ui/COMPILER`: all of the text.
+//!
+//! `KP_BLESS=1 cargo test -p compile-fail` writes both anew, and `ui/COMPILER`; the sentences are kept, they are written by hand.
+mod compile;
+mod expect;
+mod normal;
+
+pub use compile::{Compiler, Outcome};
+pub use expect::{Expectation, read_expectations, write_expectations};
+pub use normal::normal;
+
+use std::path::{Path, PathBuf};
+
+/// The folder of the cases.
+pub fn cases_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("ui")
+}
+
+/// The names of the cases, in order.
+pub fn cases() -> Vec<String> {
+    let files = std::fs::read_dir(cases_dir()).expect("ui/ is beside src/");
+    let mut names: Vec<String> = files
+        .map(|file| PathBuf::from(file.expect("a readable folder").file_name()))
+        .filter(|file| file.extension().is_some_and(|extension| extension == "rs"))
+        .map(|file| file.with_extension("").display().to_string())
+        .collect();
+    names.sort();
+    names
+}

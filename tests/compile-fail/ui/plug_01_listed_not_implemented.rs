@@ -1,0 +1,10 @@
+//! A listed callback is implemented.
+include!("part/plugin.rs");
+
+impl IntAtIrql for Plain {
+    fn int_at_irql(&self, _: &mut Irql, _: &(), _: Source) -> Verdict {
+        Verdict::DONE
+    }
+}
+
+plugin! { Plain { name: "plain", callbacks: [IntAtIrql, IntAtDpc] } }

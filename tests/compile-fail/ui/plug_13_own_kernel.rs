@@ -1,0 +1,6 @@
+//! Only a port is a kernel.
+use kp_core::*;
+
+pub struct Mine;
+
+kernel!(Mine);

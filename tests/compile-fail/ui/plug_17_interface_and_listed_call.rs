@@ -1,0 +1,14 @@
+//! With an interface, `Call` is not listed.
+include!("part/plugin.rs");
+include!("part/interface.rs");
+
+impl sums::Handler<Passive> for Plain {
+    fn double(&self, _: &mut Passive, _: &(), n: u32) -> Result<u32> {
+        Ok(2 * n)
+    }
+    fn clear(&self, _: &mut Passive, _: &()) -> Result<()> {
+        Ok(())
+    }
+}
+
+plugin! { Plain { name: "plain", interface: sums, callbacks: [Call] } }

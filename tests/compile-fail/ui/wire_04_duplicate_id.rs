@@ -1,0 +1,7 @@
+//! No two messages share a number.
+kp_abi::interface! {
+    pub mod sums, version 1 {
+        fn set(n: u32) = 1;
+        fn clear() = 1;
+    }
+}

@@ -1,0 +1,6 @@
+//! A field has one size on every machine.
+kp_abi::wire! {
+    pub struct Length {
+        pub bytes: usize,
+    }
+}

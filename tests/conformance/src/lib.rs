@@ -1,0 +1,1 @@
+//! One scenario, run on every host, with one transcript.
