@@ -18,10 +18,10 @@ module_param(die, int, 0);
 static int trip(const char *value, const struct kernel_param *param) { BUG(); return 0; }
 static const struct kernel_param_ops ops = { .set = trip };
 module_param_cb(trip, &ops, NULL, 0200);
-static int __init up(void) { pr_info("specimen: up\n"); WARN_ON(warn); if (die) panic("planted"); return 0; }
-static void __exit down(void) { pr_info("specimen: down\n"); }
-module_init(up);
-module_exit(down);
+static int __init specimen_init(void) { pr_info("specimen: up\n"); WARN_ON(warn); if (die) panic("planted"); return 0; }
+static void __exit specimen_exit(void) { pr_info("specimen: down\n"); }
+module_init(specimen_init);
+module_exit(specimen_exit);
 MODULE_LICENSE("Dual MIT/GPL");
 MODULE_DESCRIPTION("specimen");
 "#;
@@ -81,6 +81,7 @@ fn on_every_kernel_a_sound_module_loads_runs_a_program_unloads_and_leaves_a_whol
         let report = run(vm);
         assert_eq!(report.verdict, Verdict::Passed, "{name}: {:#?}", report.log);
         assert_eq!(report.output, ["one", "two"]);
+        println!("{name}: {:.1} s", report.seconds);
     }
 }
 

@@ -263,6 +263,9 @@ impl<T> DerefMut for KVec<T> {
 
 /// A fixed amount of memory to allocate from at any level. It lives until the pool and its last box are dropped.
 ///
+/// Its allocator checks its own free list by assertions: a release build that shows that `int_at_irql` cannot panic counts
+/// them.
+///
 /// INVARIANT: points to an arena of which this is one of the `users`.
 pub struct Pool(NonNull<Arena>);
 // SAFETY: the arena counts its users atomically, and its heap is behind a lock.

@@ -234,7 +234,7 @@ static int kp_resume(struct device *dev)
 
 static DEFINE_SIMPLE_DEV_PM_OPS(kp_pm, kp_suspend, kp_resume);
 
-static const struct pci_device_id kp_ids[] = { KP_DEVICES{} };
+static const struct pci_device_id kp_ids[] = { KP_DEVICES, {} };
 MODULE_DEVICE_TABLE(pci, kp_ids);
 
 static struct pci_driver kp_driver = {

@@ -1,7 +1,56 @@
 //! The client library of apps: open a plugin, call it, receive its interrupts.
+//!
+//! ```no_run
+//! # mod edu_interface {
+//! #     kp_abi::interface! { pub mod edu, version 1 { fn factorial(n: u32) -> u32 = 1; fn raise(bits: u32) = 2; } }
+//! # }
+//! use edu_interface::edu; // what the plugin and its apps say to each other
+//! use kp_user::{Enable, Plugin};
+//! use std::time::Duration;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // The lowest instance; "edu.1" is that one.
+//! let plugin = Plugin::open_interface("edu", edu::INTERFACE, &[])?;
+//! let device = edu::Client(&plugin);
+//! assert_eq!(device.factorial(5)?, 120);
+//!
+//! // Wait for an interrupt …
+//! let interrupts = plugin.interrupts(Enable::any())?;
+//! device.raise(1)?;
+//! let notification = interrupts.wait(Duration::from_secs(1))?;
+//! println!("{} from vector {}", notification.got, notification.vector);
+//!
+//! // … or have a thread that does.
+//! let thread = interrupts.on_notify(|notification| println!("{notification:?}"))?;
+//! device.raise(1)?;
+//! let counters = thread.disable()?;
+//! assert_eq!(counters.notified, counters.delivered + counters.lost);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Dropping tidies up: the thread ends, the interrupt is disabled, the session closed, and last the handle.
+//!
+//! The same code runs over any [`Connection`], as with [`Plugin::over`]: a kernel's, or the simulator's in a test.
 #![deny(unsafe_code)]
 
 mod connection;
+mod error;
+mod handler;
+mod interrupts;
+#[cfg(target_os = "linux")]
+mod linux;
+mod name;
+mod open;
+mod plugin;
 
 pub use connection::{Connection, IntEnabled, Notification};
+pub use error::{Cause, OpenError, Side};
+pub use handler::HandlerThread;
+pub use interrupts::{Enable, Interrupts, Kind};
 pub use kp_abi;
+#[cfg(target_os = "linux")]
+pub use linux::Node;
+pub use name::{BadName, Name};
+pub use open::OpenOptions;
+pub use plugin::{NoWait, Plugin};

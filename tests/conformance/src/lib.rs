@@ -1,1 +1,66 @@
-//! One scenario, run on every host, with one transcript.
+//! One scenario, run on every host, with one transcript; and what every host must refuse.
+//!
+//! [`scenario`] is the same code everywhere, over the client library and a small [`World`]. [`simulated`] is the simulator's world;
+//! `linux` that of a guest, whose modules it loads and unloads.
+pub mod calls;
+pub mod interrupts;
+#[cfg(target_os = "linux")]
+pub mod linux;
+pub mod simulated;
+pub mod transcript;
+pub mod world;
+
+pub use world::{Subject, Unload, Victim, World};
+
+/// The transcript that every host gives.
+pub const SNAPSHOT: &str = include_str!("../transcript.txt");
+
+/// A part of the scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// On echo.
+    Calls,
+    /// On edu.
+    Interrupts,
+    /// Both.
+    All,
+}
+
+impl Part {
+    /// Its transcript in the snapshot.
+    pub fn snapshot(self) -> &'static str {
+        let interrupts = SNAPSHOT.find("# interrupts\n").expect("the snapshot has both parts");
+        match self {
+            Part::Calls => &SNAPSHOT[..interrupts],
+            Part::Interrupts => &SNAPSHOT[interrupts..],
+            Part::All => SNAPSHOT,
+        }
+    }
+}
+
+impl std::str::FromStr for Part {
+    type Err = String;
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "calls" => Ok(Part::Calls),
+            "interrupts" => Ok(Part::Interrupts),
+            "all" => Ok(Part::All),
+            _ => Err(format!("no such part: {name}; there are calls, interrupts and all")),
+        }
+    }
+}
+
+/// Runs the scenario and gives its transcript.
+///
+/// # Panics
+/// At the first line that is not what it should be.
+pub fn scenario(world: &mut dyn World, part: Part) -> String {
+    let mut transcript = transcript::Transcript::new();
+    if part != Part::Interrupts {
+        calls::run(world, &mut transcript);
+    }
+    if part != Part::Calls {
+        interrupts::run(world, &mut transcript);
+    }
+    transcript.text()
+}

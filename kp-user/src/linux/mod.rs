@@ -1,0 +1,172 @@
+//! Connections through a device node.
+mod nodes;
+mod prepared;
+#[cfg(test)]
+mod tests;
+
+use crate::{Connection, IntEnabled, Notification};
+use kp_abi::{
+    Counters, Error, Result, Status,
+    request::{self, Head, Request},
+};
+pub(crate) use nodes::{list, open};
+use prepared::Prepared;
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    path::Path,
+};
+
+/// Arguments, padded to 8, and data that together have up to this many bytes are gathered, so that the driver copies once.
+const GATHERED: usize = 256;
+
+/// The kernel, as far as an open node sees it. A trait, so that tests need none.
+trait Kernel: Send + Sync {
+    /// ioctl(2). `Err`: the errno.
+    fn ioctl(&self, request: Prepared<'_>) -> Result<(), i32>;
+
+    /// The descriptor.
+    fn as_fd(&self) -> Option<BorrowedFd<'_>>;
+}
+
+impl Kernel for File {
+    #[inline]
+    fn ioctl(&self, request: Prepared<'_>) -> Result<(), i32> {
+        prepared::ioctl(self, request)
+    }
+
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(AsFd::as_fd(self))
+    }
+}
+
+/// A plugin's open device node.
+///
+/// A signal does not end a wait: the driver keeps the remaining time, and the wait goes on. A program that this process starts
+/// does not inherit the descriptor.
+#[derive(Debug)]
+pub struct Node<K = File> {
+    kernel: K,
+}
+
+impl Node {
+    /// Opens a device node for reading and writing. Starts no session.
+    pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
+        // std opens everything with O_CLOEXEC.
+        let kernel = OpenOptions::new().read(true).write(true).open(path)?;
+        Ok(Self { kernel })
+    }
+}
+
+impl<K: Kernel> Node<K> {
+    #[inline]
+    fn send(&self, request: Prepared<'_>) -> Result<()> {
+        self.kernel.ioctl(request).map_err(|errno| status(errno).into())
+    }
+}
+
+impl<K: Kernel> Connection for Node<K> {
+    fn query(&self, chain_at: u32) -> Result<request::Query> {
+        let mut query = request::Query { chain_at, ..Request::new() };
+        self.send(Prepared::plain(&mut query))?;
+        answer(&query.head)?;
+        Ok(query)
+    }
+
+    fn open(&self, open: &mut request::Open, data: &[u8]) -> Result<()> {
+        self.send(Prepared::open(open, data))?;
+        answer(&open.head)
+    }
+
+    #[inline]
+    fn call(&self, message: u32, flags: u32, args: &[u8], data: &[u8], reply: &mut [u8]) -> Result<usize> {
+        let mut call = request::Call { message, ..Request::new() };
+        call.head.flags = flags;
+        let room = reply.len();
+        let data_at = args.len().next_multiple_of(8);
+        if args.is_empty() || data.is_empty() || data_at + data.len() > GATHERED {
+            self.send(Prepared::call(&mut call, args, data, reply))?;
+        } else {
+            let mut gathered = [0; GATHERED];
+            let (first, second) = gathered.split_at_mut(data_at);
+            let (first, second) = (&mut first[..args.len()], &mut second[..data.len()]);
+            first.copy_from_slice(args);
+            second.copy_from_slice(data);
+            self.send(Prepared::call(&mut call, first, second, reply))?;
+        }
+        answer(&call.head)?;
+        let written = call.head.detail as usize;
+        if written <= room { Ok(written) } else { Err(Status::PROTOCOL.into()) }
+    }
+
+    fn close(&self) -> Result<()> {
+        let mut close = request::Close::new();
+        self.send(Prepared::plain(&mut close))?;
+        answer(&close.head)
+    }
+
+    fn int_enable(&self, kinds: u32, min: u32, max: u32, data: &[u8]) -> Result<IntEnabled> {
+        let mut enable = request::IntEnable { kinds, min, max, ..Request::new() };
+        self.send(Prepared::int_enable(&mut enable, data))?;
+        answer(&enable.head)?;
+        Ok(IntEnabled { kind: enable.kind, count: enable.count, generation: enable.generation })
+    }
+
+    fn int_wait(&self, timeout_ns: u64, vector: u32, max: u32) -> Result<Notification> {
+        let mut wait = request::IntWait { timeout_ns, vector, max, ..Request::new() };
+        while let Err(error) = self.send(Prepared::plain(&mut wait)) {
+            if error != Status::INTERRUPTED {
+                return Err(error);
+            }
+            // The driver has left the rest of the time in `wait`.
+        }
+        answer(&wait.head)?;
+        Ok(Notification {
+            vector: wait.got_vector,
+            got: wait.got,
+            available: wait.available,
+            generation: wait.generation,
+        })
+    }
+
+    fn int_count(&self, vector: u32) -> Result<(u64, Counters)> {
+        let mut count = request::IntCount { vector, ..Request::new() };
+        self.send(Prepared::plain(&mut count))?;
+        answer(&count.head)?;
+        Ok((count.generation, count.counters))
+    }
+
+    fn int_disable(&self) -> Result<(u64, Counters)> {
+        let mut disable = request::IntDisable::new();
+        self.send(Prepared::plain(&mut disable))?;
+        answer(&disable.head)?;
+        Ok((disable.generation, disable.counters))
+    }
+
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.kernel.as_fd()
+    }
+}
+
+/// What the head says.
+#[inline]
+fn answer(head: &Head) -> Result<()> {
+    if head.status == Status::OK.0 { Ok(()) } else { Err(Error::new(Status(head.status), head.detail)) }
+}
+
+/// The row of an ioctl that failed.
+#[cold]
+fn status(errno: i32) -> Status {
+    match errno {
+        libc::ENOTTY => Status::UNKNOWN_REQUEST,
+        libc::EFAULT => Status::FAULT,
+        libc::EINVAL => Status::HEADER_TOO_SMALL,
+        libc::EACCES | libc::EPERM => Status::DENIED,
+        libc::EINTR => Status::INTERRUPTED,
+        libc::ENOMEM => Status::NO_MEMORY,
+        libc::ENXIO => Status::WRONG_CONTEXT,
+        libc::ENODEV => Status::DEVICE_GONE,
+        _ => Status::NO_REPLY,
+    }
+}

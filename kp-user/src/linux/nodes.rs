@@ -1,0 +1,193 @@
+//! The nodes under `/dev/kp`.
+use super::Node;
+use crate::{Cause, Name, OpenError, error};
+use kp_abi::Status;
+use std::{fs, io, path::Path};
+
+/// Where the kernel shows plugins.
+struct Places<'a> {
+    /// The device nodes.
+    nodes: &'a Path,
+    /// A directory for each loaded module.
+    modules: &'a Path,
+}
+
+/// What was opened.
+pub struct Place {
+    /// The node's path.
+    pub path: String,
+    /// The plugin's name.
+    pub plugin: String,
+}
+
+impl Places<'static> {
+    fn system() -> Self {
+        Self { nodes: Path::new("/dev/kp"), modules: Path::new("/sys/module") }
+    }
+}
+
+/// Opens the node of `name`; without an instance, the lowest one.
+pub fn open(name: &str) -> Result<(Node, Place), OpenError> {
+    Places::system().open(name)
+}
+
+/// Names of all nodes, sorted.
+pub fn list() -> io::Result<Vec<Name>> {
+    Places::system().list()
+}
+
+impl Places<'_> {
+    fn open(&self, text: &str) -> Result<(Node, Place), OpenError> {
+        let Ok(name) = text.parse::<Name>() else {
+            return Err(OpenError { place: format!("{text:?}"), plugin: None, cause: Cause::BadName });
+        };
+        let plugin = name.plugin().to_owned();
+        let name = self.lowest(name);
+        let path = self.nodes.join(name.to_string()).display().to_string();
+        match Node::open(&path) {
+            Ok(node) => Ok((node, Place { path, plugin })),
+            Err(error) => {
+                let cause = self.cause(error, &plugin);
+                Err(OpenError { place: path, plugin: Some(plugin), cause })
+            }
+        }
+    }
+
+    /// The name that there is a node for, if it leaves the instance open. The plugin's own name if there is none, or if the
+    /// nodes cannot be listed: opening then says why.
+    fn lowest(&self, name: Name) -> Name {
+        if name.instance().is_some() {
+            return name;
+        }
+        let names = self.list().unwrap_or_default();
+        names.into_iter().find(|other| other.plugin() == name.plugin()).unwrap_or(name)
+    }
+
+    fn list(&self) -> io::Result<Vec<Name>> {
+        let entries = match fs::read_dir(self.nodes) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            names.extend(entry?.file_name().to_str().and_then(|text| text.parse::<Name>().ok()));
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Why open(2) failed. A driver's own answer comes as the errno of its class.
+    fn cause(&self, error: io::Error, plugin: &str) -> Cause {
+        match error.raw_os_error() {
+            Some(libc::ENOENT | libc::ENOTDIR) => {
+                Cause::NoNode { is_loaded: self.modules.join(error::module(plugin)).exists() }
+            }
+            Some(libc::EACCES | libc::EPERM) => Cause::Denied,
+            Some(libc::ENODEV | libc::ENXIO) => Cause::Refused(Status::DEVICE_GONE.into()),
+            Some(libc::EIO) => Cause::Refused(Status::POISONED.into()),
+            Some(libc::EISDIR) => Cause::NotKp,
+            _ => Cause::Io(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{env, path::PathBuf, process};
+
+    /// A directory that goes away with its test.
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(test: &str) -> Self {
+            let path = env::temp_dir().join(format!("kp-user-{}-{test}", process::id()));
+            fs::create_dir_all(path.join("nodes")).unwrap();
+            fs::create_dir_all(path.join("modules")).unwrap();
+            Self(path)
+        }
+
+        fn node(self, name: &str) -> Self {
+            fs::write(self.0.join("nodes").join(name), []).unwrap();
+            self
+        }
+
+        fn with<R>(&self, test: impl FnOnce(Places<'_>) -> R) -> R {
+            test(Places { nodes: &self.0.join("nodes"), modules: &self.0.join("modules") })
+        }
+
+        fn open(&self, name: &str) -> Result<String, String> {
+            let place = |path: &str| path.replace(&*self.0.join("nodes").to_string_lossy(), "NODES");
+            self.with(|places| match places.open(name) {
+                Ok((_, opened)) => Ok(place(&opened.path)),
+                Err(error) => Err(place(&error.to_string())),
+            })
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_name_without_instance_is_the_lowest_one() {
+        let directory = Directory::new("lowest").node("edu.10").node("edu.2").node("echo").node("education.0");
+        assert_eq!(directory.open("edu"), Ok("NODES/edu.2".into()));
+        assert_eq!(directory.open("edu.10"), Ok("NODES/edu.10".into()));
+        assert_eq!(directory.open("echo"), Ok("NODES/echo".into()));
+        let names = directory.with(|places| places.list()).unwrap();
+        assert_eq!(names.iter().map(Name::to_string).collect::<Vec<_>>(), ["echo", "edu.2", "edu.10", "education.0"]);
+    }
+
+    #[test]
+    fn no_plugin_loaded_is_an_empty_list() {
+        let missing = Places { nodes: Path::new("/nonexistent/kp"), modules: Path::new("/nonexistent") };
+        assert_eq!(missing.list().unwrap(), []);
+    }
+
+    #[test]
+    fn a_missing_node_says_how_to_load_the_module() {
+        let directory = Directory::new("missing");
+        let error = directory.open("my-edu").unwrap_err();
+        assert_eq!(error, "NODES/my-edu: no such device node: is the module loaded? `insmod kp-my-edu.ko`");
+        fs::create_dir(directory.0.join("modules/kp_my_edu")).unwrap();
+        let error = directory.open("my-edu.3").unwrap_err();
+        let expected = "no such device node, though kp_my_edu is loaded: it drives no such device, see `dmesg`";
+        assert_eq!(error, format!("NODES/my-edu.3: {expected}"));
+    }
+
+    #[test]
+    fn a_bad_name_opens_nothing() {
+        let error = Directory::new("bad").open("../edu").unwrap_err();
+        let expected = "not a plugin's name: use one such as `edu`, or `edu.1` for one of its devices";
+        assert_eq!(error, format!("\"../edu\": {expected}"));
+    }
+
+    #[test]
+    fn what_open_answers_names_a_remedy() {
+        let text = |errno| {
+            let cause = Places::system().cause(io::Error::from_raw_os_error(errno), "edu");
+            OpenError { place: "/dev/kp/edu.0".into(), plugin: Some("edu".into()), cause }.to_string()
+        };
+        assert_eq!(
+            text(libc::EACCES),
+            "/dev/kp/edu.0: permission denied: run as root, or let a group in with a udev rule: KERNEL==\"kp-edu*\", \
+             GROUP=\"GROUP\", MODE=\"0660\""
+        );
+        assert_eq!(
+            text(libc::ENODEV),
+            "/dev/kp/edu.0: the device was removed: plug it in again, or `rmmod kp_edu` and `insmod kp-edu.ko`"
+        );
+        assert_eq!(
+            text(libc::EIO),
+            "/dev/kp/edu.0: the plugin has panicked: see `dmesg`, then `rmmod kp_edu` and `insmod kp-edu.ko`"
+        );
+        assert_eq!(
+            text(libc::EISDIR),
+            "/dev/kp/edu.0: not a kp device: remove what has taken this path, then `insmod kp-edu.ko`"
+        );
+    }
+}

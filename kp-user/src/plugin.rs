@@ -1,0 +1,138 @@
+//! An open plugin.
+use crate::{Connection, Enable, Interrupts, OpenError, OpenOptions, Side, open::Opened};
+use kp_abi::{Interface, Result, Status, Transport, request};
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
+use std::{fmt, sync::Arc};
+
+/// An open plugin: one session with one device. Threads may share it.
+///
+/// `&Plugin` carries the messages of an interface's client: `edu::Client(&plugin)`. Dropping it ends the session, and only
+/// then closes the handle, so waits of other threads end with [`CLOSED`](Status::CLOSED) on every kernel.
+pub struct Plugin {
+    connection: Arc<dyn Connection>,
+    opened: Opened,
+}
+
+impl Plugin {
+    pub(crate) fn new(connection: Arc<dyn Connection>, opened: Opened) -> Self {
+        Self { connection, opened }
+    }
+
+    /// Opens `edu`, the lowest instance, or `edu.1`, that one. Does not check the interface: with a typed client, use
+    /// [`open_interface`](Self::open_interface).
+    #[cfg(target_os = "linux")]
+    pub fn open(name: &str) -> Result<Self, OpenError> {
+        OpenOptions::new().open(name)
+    }
+
+    /// Opens a plugin whose interface must fit `interface`; `data` is for the plugin's `open`.
+    #[cfg(target_os = "linux")]
+    pub fn open_interface(name: &str, interface: &Interface, data: &[u8]) -> Result<Self, OpenError> {
+        OpenOptions::new().interface(interface).data(data).open(name)
+    }
+
+    /// Opens over a connection that is there already; else as [`open_interface`](Self::open_interface).
+    pub fn over(connection: Arc<dyn Connection>, interface: &Interface, data: &[u8]) -> Result<Self, OpenError> {
+        OpenOptions::new().interface(interface).data(data).over(connection)
+    }
+
+    /// Names of the devices that are there to open, sorted. Empty if no plugin is loaded.
+    #[cfg(target_os = "linux")]
+    pub fn list() -> std::io::Result<Vec<crate::Name>> {
+        crate::linux::list()
+    }
+
+    /// Number of the session, never used again while the plugin is loaded.
+    pub fn session(&self) -> u64 {
+        self.opened.session
+    }
+
+    /// The driver's interface.
+    pub fn driver(&self) -> Side {
+        self.opened.driver
+    }
+
+    /// QUERY: the driver's limits, state and bus address.
+    pub fn query(&self) -> Result<request::Query> {
+        self.connection.query(self.opened.driver.messages)
+    }
+
+    /// The same session, with calls that answer [`SUSPENDED`](Status::SUSPENDED) at once while the device sleeps, rather
+    /// than wait until it is back.
+    pub fn nowait(&self) -> NoWait<'_> {
+        NoWait(self)
+    }
+
+    /// Enables the device's interrupt for this session.
+    ///
+    /// [`NO_INTERRUPT`](Status::NO_INTERRUPT) if the device has none of the kind, [`ALREADY_ENABLED`](Status::ALREADY_ENABLED) or
+    /// [`INTERRUPT_OWNED`](Status::INTERRUPT_OWNED) if this or another session has it, or what the plugin answers.
+    pub fn interrupts(&self, enable: Enable<'_>) -> Result<Interrupts> {
+        Interrupts::enable(&self.connection, enable)
+    }
+
+    /// The connection.
+    pub fn connection(&self) -> &Arc<dyn Connection> {
+        &self.connection
+    }
+
+    /// A descriptor for poll(2): readable when a notification can be taken, hung up when the session is over. `None` if the
+    /// connection has none.
+    #[cfg(unix)]
+    pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.connection.as_fd()
+    }
+
+    /// Ends the session, as dropping does, and says what CLOSE answered.
+    pub fn close(self) -> Result<()> {
+        // The drop sends it again, and the driver answers Ok again.
+        self.connection.close()
+    }
+
+    fn call_with(&self, id: u32, flags: u32, args: &[u8], data: &[u8], reply: &mut [u8]) -> Result<usize> {
+        if !self.knows(id) {
+            return Err(Status::UNKNOWN_MESSAGE.into());
+        }
+        self.connection.call(id, flags, args, data, reply)
+    }
+}
+
+impl Transport for Plugin {
+    #[inline]
+    fn call(&self, id: u32, args: &[u8], data: &[u8], reply: &mut [u8]) -> Result<usize> {
+        self.call_with(id, 0, args, data, reply)
+    }
+
+    #[inline]
+    fn knows(&self, id: u32) -> bool {
+        self.opened.highest.is_none_or(|highest| (1..=highest).contains(&id))
+    }
+}
+
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        // A session that cannot be closed is over already.
+        let _ = self.connection.close();
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin").field("session", &self.session()).field("driver", &self.driver()).finish_non_exhaustive()
+    }
+}
+
+/// A session whose calls do not wait for a device that sleeps. From [`Plugin::nowait`].
+#[derive(Clone, Copy, Debug)]
+pub struct NoWait<'a>(&'a Plugin);
+
+impl Transport for NoWait<'_> {
+    fn call(&self, id: u32, args: &[u8], data: &[u8], reply: &mut [u8]) -> Result<usize> {
+        self.0.call_with(id, request::CALL_NOWAIT, args, data, reply)
+    }
+
+    fn knows(&self, id: u32) -> bool {
+        self.0.knows(id)
+    }
+}

@@ -1,0 +1,64 @@
+//! The world of a Linux guest: modules are files, clients are processes.
+use crate::{Subject, Unload, Victim, World};
+use kp_user::Plugin;
+use rustix::{io::Errno, system};
+use std::{
+    ffi::CString,
+    fs::File,
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+};
+
+/// Where the modules are: `kp-<plugin>.ko` in this folder.
+pub const MODULES: &str = "/kp";
+
+/// The guest that this program runs in.
+pub struct Guest;
+
+impl World for Guest {
+    fn load(&mut self, subject: Subject) {
+        let path = format!("{MODULES}/kp-{}.ko", subject.name());
+        let file = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        system::finit_module(&file, c"", 0).unwrap_or_else(|error| panic!("load {path}: {error}"));
+    }
+
+    fn unload(&mut self, subject: Subject) -> Unload {
+        let name = CString::new(format!("kp_{}", subject.name())).expect("no zero in a plugin's name");
+        match system::delete_module(&name, rustix::fs::OFlags::NONBLOCK.bits() as i32) {
+            Ok(()) => Unload::Gone,
+            Err(Errno::WOULDBLOCK) => Unload::Stays,
+            Err(error) => panic!("unload {}: {error}", subject.name()),
+        }
+    }
+
+    fn connect(&mut self, subject: Subject) -> Plugin {
+        Plugin::open(subject.name(), subject.interface()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn client_that_waits(&mut self, kinds: u32) -> Box<dyn Victim> {
+        Box::new(spawn_until_ready(&["client-that-waits", &kinds.to_string()]))
+    }
+}
+
+/// Starts this program again, and returns when it says that it is ready.
+pub fn spawn_until_ready(arguments: &[&str]) -> Child {
+    let program = std::env::current_exe().expect("this program has a file");
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
+    let mut line = String::new();
+    let output = child.stdout.take().expect("its output is a pipe");
+    BufReader::new(output).read_line(&mut line).expect("its output can be read");
+    assert_eq!(line, "ready\n", "{arguments:?}");
+    child
+}
+
+impl Victim for Child {
+    fn kill(mut self: Box<Self>) {
+        Child::kill(&mut self).expect("a child can be killed");
+        // Its files are closed before it can be waited for.
+        self.wait().expect("a child can be waited for");
+    }
+}

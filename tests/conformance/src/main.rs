@@ -1,0 +1,58 @@
+//! Runs the scenario on one host and prints its transcript, and nothing else.
+use conformance::{Part, Subject, World, interrupts, simulated};
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: conformance --host sim|sim:qemu|guest [--part calls|interrupts|all]";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments[..] {
+        ["--host", host] => transcript(host, Part::All),
+        ["--host", host, "--part", part] => part.parse().and_then(|part| transcript(host, part)),
+        ["client-that-waits", kinds] => client_that_waits(kinds),
+        _ => Err(USAGE.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn transcript(host: &str, part: Part) -> Result<(), String> {
+    let text = conformance::scenario(&mut *world(host)?, part);
+    print!("{text}");
+    if text == part.snapshot() { Ok(()) } else { Err("the transcript is not the one in transcript.txt".into()) }
+}
+
+fn world(host: &str) -> Result<Box<dyn World>, String> {
+    match host {
+        "sim" => Ok(Box::new(simulated::Simulated::new())),
+        "sim:qemu" => Ok(Box::new(simulated::Simulated::with_qemu())),
+        #[cfg(target_os = "linux")]
+        "guest" => Ok(Box::new(conformance::linux::Guest)),
+        _ => Err(format!("no such host: {host}\n{USAGE}")),
+    }
+}
+
+/// Opens edu, enables its interrupt, waits, says so when the driver's own counters show it, and never ends by itself.
+#[cfg(target_os = "linux")]
+fn client_that_waits(kinds: &str) -> Result<(), String> {
+    let kinds = kinds.parse().map_err(|_| format!("{kinds} is no mask of kinds"))?;
+    let plugin = conformance::linux::Guest.connect(Subject::Edu);
+    plugin.connection().int_enable(kinds, 1, 1, &[]).map_err(|error| format!("enable: {error}"))?;
+    std::thread::scope(|scope| {
+        scope.spawn(|| plugin.connection().int_wait(u64::MAX, u32::MAX, 1));
+        interrupts::until("the wait is pending", || plugin.connection().query(0).is_ok_and(|query| query.waits == 1));
+        println!("ready");
+    });
+    Err("the wait ended".into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn client_that_waits(_: &str) -> Result<(), String> {
+    Err(USAGE.into())
+}
