@@ -1,6 +1,8 @@
 //! `cargo kp`: builds kernel plugins, boots them in stock kernels, and tests them.
 
 use cargo_kp::build::BuildArgs;
+use cargo_kp::conformance::ConformanceArgs;
+use cargo_kp::demo::DemoArgs;
 use cargo_kp::vm::command::VmArgs;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -17,6 +19,8 @@ struct Cli {
 enum Command {
     Build(BuildArgs),
     Vm(VmArgs),
+    Demo(DemoArgs),
+    Conformance(ConformanceArgs),
     /// Lists what this machine has and lacks for building and booting.
     Doctor,
 }
@@ -28,6 +32,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse_from(args.map(|(_, arg)| arg));
     let result = match cli.command {
         Command::Build(args) => cargo_kp::build::command(&args),
+        Command::Demo(args) => cargo_kp::demo::command(&args),
+        Command::Conformance(args) => cargo_kp::conformance::command(&args),
         Command::Vm(args) => cargo_kp::vm::command::run(&args),
         Command::Doctor => cargo_kp::doctor::run(),
     };

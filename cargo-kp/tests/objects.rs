@@ -51,7 +51,7 @@ fn a_good_object_passes_every_check() {
     let object = compile("good", GOOD, &[]);
     assert_eq!(check::object(&object), Ok(()));
     for entry in ["kp_rs_isr", "kp_rs_dpc"] {
-        assert_eq!(check::unreachable(&object, entry, "kp_c_panic"), Ok(()));
+        assert_eq!(check::no_path(&object, entry, "kp_c_panic"), Ok(()));
     }
 }
 
@@ -166,10 +166,10 @@ fn a_path_from_a_handler_to_the_panic_entry_is_refused_and_printed() {
     "#;
     let object = compile("panics", source, &[]);
     assert_eq!(
-        refusal(check::unreachable(&object, "kp_rs_isr", "kp_c_panic")),
+        refusal(check::no_path(&object, "kp_rs_isr", "kp_c_panic")),
         "kp_rs_isr can reach kp_c_panic: kp_rs_isr → get → fail → kp_c_panic; take the call off this path"
     );
-    assert_eq!(check::unreachable(&object, "kp_rs_dpc", "kp_c_panic"), Ok(()));
+    assert_eq!(check::no_path(&object, "kp_rs_dpc", "kp_c_panic"), Ok(()));
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn a_function_in_a_table_counts_as_called() {
     "#;
     let object = compile("table", source, &[]);
     assert_eq!(
-        refusal(check::unreachable(&object, "kp_rs_dpc", "kp_c_free")),
+        refusal(check::no_path(&object, "kp_rs_dpc", "kp_c_free")),
         "kp_rs_dpc can reach kp_c_free: kp_rs_dpc → table → drop → kp_c_free; take the call off this path"
     );
 }
@@ -197,7 +197,7 @@ fn a_call_through_a_pointer_is_refused_with_and_without_retpolines() {
     let thunks: &[&str] = &["-mindirect-branch=thunk-extern", "-mindirect-branch-register"];
     for (name, flags) in [("pointer", &[][..]), ("retpoline", thunks)] {
         assert_eq!(
-            refusal(check::unreachable(&compile(name, source, flags), "kp_rs_dpc", "kp_c_panic")),
+            refusal(check::no_path(&compile(name, source, flags), "kp_rs_dpc", "kp_c_panic")),
             "kp_rs_dpc can reach a call through a pointer in run: kp_rs_dpc → run; call a known function there",
             "{name}"
         );
@@ -213,7 +213,7 @@ fn a_path_to_the_panic_entry_is_told_rather_than_a_call_through_a_pointer() {
         void kp_rs_isr(unsigned at) { if (at > 3) fail(); __asm__ volatile(""); }
     "#;
     assert_eq!(
-        refusal(check::unreachable(&compile("both-ways", source, &[]), "kp_rs_isr", "kp_c_panic")),
+        refusal(check::no_path(&compile("both-ways", source, &[]), "kp_rs_isr", "kp_c_panic")),
         "kp_rs_isr can reach kp_c_panic: kp_rs_isr → fail → kp_c_panic; take the call off this path"
     );
 }
@@ -222,7 +222,7 @@ fn a_path_to_the_panic_entry_is_told_rather_than_a_call_through_a_pointer() {
 fn an_object_without_the_entry_is_refused() {
     let object = compile("no-entry", "void kp_rs_dpc(void) {}", &[]);
     assert_eq!(
-        refusal(check::unreachable(&object, "kp_rs_isr", "kp_c_panic")),
+        refusal(check::no_path(&object, "kp_rs_isr", "kp_c_panic")),
         "the object has no kp_rs_isr: kp-linux and cargo-kp aren't of one version"
     );
 }

@@ -58,7 +58,5 @@ struct kp_device {
 void kp_report_live(void);
 void kp_flush_late(void);
 
-/* irq.c */
-void kp_irq_quiet(struct kp_device *device);
 
 #endif

@@ -19,6 +19,11 @@ pub(crate) fn misuse(text: &str) -> ! {
     panic!("{text}")
 }
 
+/// Is the panic that was just caught a verdict? It must go on then.
+pub(crate) fn is_verdict() -> bool {
+    VERDICT.get()
+}
+
 /// Was the panic that was just caught a verdict? It must go on to the test then.
 pub(crate) fn take() -> bool {
     VERDICT.replace(false)

@@ -21,7 +21,10 @@ pub struct HandlerThread {
 }
 
 impl HandlerThread {
-    pub(crate) fn start(interrupts: Interrupts, mut handler: impl FnMut(Notification) + Send + 'static) -> Result<Self> {
+    pub(crate) fn start(
+        interrupts: Interrupts,
+        mut handler: impl FnMut(Notification) + Send + 'static,
+    ) -> Result<Self> {
         let connection: Arc<dyn Connection> = interrupts.connection().clone();
         let run = move || loop {
             match connection.int_wait(NO_TIMEOUT, ANY_VECTOR, u32::MAX) {

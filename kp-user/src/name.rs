@@ -75,7 +75,9 @@ mod tests {
         for text in ["edu", "edu.0", "edu.17", "my_plugin-2"] {
             assert_eq!(text.parse::<Name>().expect(text).to_string(), text);
         }
-        for text in ["", ".", ".1", "edu.", "edu.x", "edu.+1", "edu.01", "edu.1.2", "Edu", "../edu", "edu/1", "edu.4294967296"] {
+        for text in
+            ["", ".", ".1", "edu.", "edu.x", "edu.+1", "edu.01", "edu.1.2", "Edu", "../edu", "edu/1", "edu.4294967296"]
+        {
             assert_eq!(text.parse::<Name>(), Err(BadName), "{text}");
         }
         assert_eq!("a".repeat(32).parse::<Name>(), Err(BadName));
@@ -83,7 +85,8 @@ mod tests {
 
     #[test]
     fn instances_sort_by_number() {
-        let mut names: Vec<Name> = ["edu.10", "edu.9", "echo", "edu"].iter().map(|text| text.parse().unwrap()).collect();
+        let mut names: Vec<Name> =
+            ["edu.10", "edu.9", "echo", "edu"].iter().map(|text| text.parse().unwrap()).collect();
         names.sort();
         assert_eq!(names.iter().map(Name::to_string).collect::<Vec<_>>(), ["echo", "edu", "edu.9", "edu.10"]);
     }

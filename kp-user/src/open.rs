@@ -130,10 +130,9 @@ fn driver(open: &request::Open) -> Side {
 fn refusal(error: Error, open: &request::Open) -> Cause {
     match error.status {
         Status::UNKNOWN_REQUEST => Cause::NotKp,
-        Status::ABI_MISMATCH => Cause::Abi {
-            app: (limits::ABI_MAJOR, limits::ABI_MINOR),
-            driver: (open.abi_major, open.abi_minor),
-        },
+        Status::ABI_MISMATCH => {
+            Cause::Abi { app: (limits::ABI_MAJOR, limits::ABI_MINOR), driver: (open.abi_major, open.abi_minor) }
+        }
         _ => Cause::Refused(error),
     }
 }

@@ -12,11 +12,12 @@ use std::{fmt, sync::Arc};
 pub struct Plugin {
     connection: Arc<dyn Connection>,
     opened: Opened,
+    is_closed: bool,
 }
 
 impl Plugin {
     pub(crate) fn new(connection: Arc<dyn Connection>, opened: Opened) -> Self {
-        Self { connection, opened }
+        Self { connection, opened, is_closed: false }
     }
 
     /// Opens `edu`, the lowest instance, or `edu.1`, that one. Does not check the interface: with a typed client, use
@@ -85,8 +86,8 @@ impl Plugin {
     }
 
     /// Ends the session, as dropping does, and says what CLOSE answered.
-    pub fn close(self) -> Result<()> {
-        // The drop sends it again, and the driver answers Ok again.
+    pub fn close(mut self) -> Result<()> {
+        self.is_closed = true;
         self.connection.close()
     }
 
@@ -112,14 +113,19 @@ impl Transport for Plugin {
 
 impl Drop for Plugin {
     fn drop(&mut self) {
-        // A session that cannot be closed is over already.
-        let _ = self.connection.close();
+        if self.is_closed {
+            // A session that cannot be closed is over already.
+            let _ = self.connection.close();
+        }
     }
 }
 
 impl fmt::Debug for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plugin").field("session", &self.session()).field("driver", &self.driver()).finish_non_exhaustive()
+        f.debug_struct("Plugin")
+            .field("session", &self.session())
+            .field("driver", &self.driver())
+            .finish_non_exhaustive()
     }
 }
 

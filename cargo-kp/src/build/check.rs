@@ -1,6 +1,6 @@
 //! What a kernel must not be given: each check reads an object and refuses it with a [`Refusal`].
 //!
-//! The call graph's check, [`unreachable`], lies in a file of its own.
+//! The call graph's check, [`no_path`], lies in a file of its own.
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -8,7 +8,7 @@ use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Instruction, OpKind};
 use object::elf;
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags, RelocationTarget, SectionFlags};
 
-pub use super::callgraph::check as unreachable;
+pub use super::callgraph::check as no_path;
 pub use super::exports::{Exports, imports};
 
 /// What an object may leave to the kernel or to the port's C glue. A name that ends in `*` stands for all that begin so.

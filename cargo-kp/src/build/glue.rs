@@ -99,6 +99,8 @@ fn cargo() -> Command {
             command.env_remove(&*name);
         }
     }
+    // `cargo run` puts its own toolchain's libraries there.
+    command.env_remove("LD_LIBRARY_PATH");
     // build-std and the -Z flags are nightly features; this variable opens them on a release compiler.
     command.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", RUSTC);
     command

@@ -1,8 +1,8 @@
 //! From a plugin's package to kernel modules.
 //!
-//! [`plugin`] finds the package, [`glue`] compiles it with the Linux port into a static library, [`object`](mod@object) makes
-//! that one relocatable object, [`check`] and [`callgraph`] refuse what a kernel must not run, and [`module`](mod@module)
-//! builds the object and the C glue into one module for each kernel.
+//! `plugin` finds the package, `glue` compiles it with the Linux port into a static library, `object` makes that one
+//! relocatable object, [`check`] and `callgraph` refuse what a kernel must not run, and `module` builds the object and the C
+//! glue into one module for each kernel.
 mod callgraph;
 pub mod check;
 mod exports;
@@ -14,10 +14,11 @@ mod object;
 mod plugin;
 mod target;
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use rustix::fs::{FlockOperation, flock};
 
 pub use self::got::make_direct;
 pub use self::info::Info;
@@ -25,7 +26,7 @@ pub use self::module::module;
 pub use self::object::{Object, object};
 pub use self::plugin::{License, Plugin, select};
 
-/// What `cargo kp build` takes.
+/// Builds a plugin's module for each kernel named, and prints where the modules are.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct BuildArgs {
     /// The plugin's package. Without it: the package here, or the only plugin of the workspace.
@@ -69,4 +70,13 @@ fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<bool> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(true)
+}
+
+/// Waits until no other build of the plugin runs, in this process or another, and keeps others waiting until it is dropped.
+fn lock(plugin: &Plugin) -> Result<File> {
+    let path = plugin.output.join(&plugin.name).join("lock");
+    write(&path, "")?;
+    let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    flock(&file, FlockOperation::LockExclusive).with_context(|| format!("cannot lock {}", path.display()))?;
+    Ok(file)
 }

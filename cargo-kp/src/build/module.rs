@@ -40,6 +40,7 @@ pub fn module(plugin: &Plugin, object: &Object, kernel: &Kernel) -> Result<PathB
 
 /// [`module`], for a kernel that may be only headers.
 pub(super) fn build(plugin: &Plugin, object: &Object, kernel: &Target) -> Result<PathBuf> {
+    let _alone = super::lock(plugin)?;
     let dir = plugin.output.join(&plugin.name).join(&kernel.release);
     copy(&object.kbuild, &dir).context("cannot copy the port's C sources")?;
     super::write(&dir.join("kp_plugin.h"), header(plugin, object))?;

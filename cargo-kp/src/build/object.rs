@@ -43,6 +43,7 @@ pub struct Object {
 /// # Errors
 /// What the compiler, the linker or a check of [`check`] refuses.
 pub fn object(plugin: &Plugin, progress: &dyn Fn(&str)) -> Result<Object> {
+    let _alone = super::lock(plugin)?;
     progress(&format!("{}: compiling for the kernel", plugin.name));
     let built = glue::build(plugin)?;
     progress(&format!("{}: linking and checking the object", plugin.name));

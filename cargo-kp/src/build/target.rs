@@ -24,7 +24,7 @@ impl From<&Kernel> for Target {
     }
 }
 
-/// A folder with headers, the release of an installed kernel, or a name that [`kernels::get`] knows.
+/// A folder with headers, the release of a kernel that is installed or in the cache, or a name that [`kernels::get`] knows.
 pub fn find(name: &str, setup: bool) -> Result<Target> {
     if name.contains('/') {
         return in_folder(Path::new(name));
@@ -32,6 +32,11 @@ pub fn find(name: &str, setup: bool) -> Result<Target> {
     let installed = installed(name);
     if installed.exists() {
         return in_folder(&installed);
+    }
+    let cache = kernels::cache_dir()?;
+    let mut cached = kernels::names().into_iter().filter_map(|known| kernels::cached_in(&cache, &known));
+    if let Some(kernel) = cached.find(|kernel| kernel.release == name) {
+        return Ok(Target::from(&kernel));
     }
     Ok(Target::from(&kernels::get(name, setup)?))
 }
@@ -61,4 +66,17 @@ fn in_folder(dir: &Path) -> Result<Target> {
     let release =
         release.with_context(|| format!("no kernel headers in {}: cannot read {}", dir.display(), path.display()))?;
     Ok(Target { release: release.trim().to_owned(), headers })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::find;
+
+    #[test]
+    fn a_folder_without_headers_is_refused_with_the_file_that_it_lacks() {
+        assert_eq!(
+            find("/no/headers", false).expect_err("there is no such folder").to_string(),
+            "no kernel headers in /no/headers: cannot read /no/headers/include/config/kernel.release"
+        );
+    }
 }

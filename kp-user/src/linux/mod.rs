@@ -59,23 +59,16 @@ impl Node {
     }
 }
 
-impl<K: Kernel> Node<K> {
-    #[inline]
-    fn send(&self, request: Prepared<'_>) -> Result<()> {
-        self.kernel.ioctl(request).map_err(|errno| status(errno).into())
-    }
-}
-
 impl<K: Kernel> Connection for Node<K> {
     fn query(&self, chain_at: u32) -> Result<request::Query> {
         let mut query = request::Query { chain_at, ..Request::new() };
-        self.send(Prepared::plain(&mut query))?;
+        send(&self.kernel, Prepared::plain(&mut query))?;
         answer(&query.head)?;
         Ok(query)
     }
 
     fn open(&self, open: &mut request::Open, data: &[u8]) -> Result<()> {
-        self.send(Prepared::open(open, data))?;
+        send(&self.kernel, Prepared::open(open, data))?;
         answer(&open.head)
     }
 
@@ -86,14 +79,14 @@ impl<K: Kernel> Connection for Node<K> {
         let room = reply.len();
         let data_at = args.len().next_multiple_of(8);
         if args.is_empty() || data.is_empty() || data_at + data.len() > GATHERED {
-            self.send(Prepared::call(&mut call, args, data, reply))?;
+            send(&self.kernel, Prepared::call(&mut call, args, data, reply))?;
         } else {
             let mut gathered = [0; GATHERED];
             let (first, second) = gathered.split_at_mut(data_at);
             let (first, second) = (&mut first[..args.len()], &mut second[..data.len()]);
             first.copy_from_slice(args);
             second.copy_from_slice(data);
-            self.send(Prepared::call(&mut call, first, second, reply))?;
+            send(&self.kernel, Prepared::call(&mut call, first, second, reply))?;
         }
         answer(&call.head)?;
         let written = call.head.detail as usize;
@@ -102,20 +95,20 @@ impl<K: Kernel> Connection for Node<K> {
 
     fn close(&self) -> Result<()> {
         let mut close = request::Close::new();
-        self.send(Prepared::plain(&mut close))?;
+        send(&self.kernel, Prepared::plain(&mut close))?;
         answer(&close.head)
     }
 
     fn int_enable(&self, kinds: u32, min: u32, max: u32, data: &[u8]) -> Result<IntEnabled> {
         let mut enable = request::IntEnable { kinds, min, max, ..Request::new() };
-        self.send(Prepared::int_enable(&mut enable, data))?;
+        send(&self.kernel, Prepared::int_enable(&mut enable, data))?;
         answer(&enable.head)?;
         Ok(IntEnabled { kind: enable.kind, count: enable.count, generation: enable.generation })
     }
 
     fn int_wait(&self, timeout_ns: u64, vector: u32, max: u32) -> Result<Notification> {
         let mut wait = request::IntWait { timeout_ns, vector, max, ..Request::new() };
-        while let Err(error) = self.send(Prepared::plain(&mut wait)) {
+        while let Err(error) = send(&self.kernel, Prepared::plain(&mut wait)) {
             if error != Status::INTERRUPTED {
                 return Err(error);
             }
@@ -132,14 +125,14 @@ impl<K: Kernel> Connection for Node<K> {
 
     fn int_count(&self, vector: u32) -> Result<(u64, Counters)> {
         let mut count = request::IntCount { vector, ..Request::new() };
-        self.send(Prepared::plain(&mut count))?;
+        send(&self.kernel, Prepared::plain(&mut count))?;
         answer(&count.head)?;
         Ok((count.generation, count.counters))
     }
 
     fn int_disable(&self) -> Result<(u64, Counters)> {
         let mut disable = request::IntDisable::new();
-        self.send(Prepared::plain(&mut disable))?;
+        send(&self.kernel, Prepared::plain(&mut disable))?;
         answer(&disable.head)?;
         Ok((disable.generation, disable.counters))
     }
@@ -147,6 +140,12 @@ impl<K: Kernel> Connection for Node<K> {
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         self.kernel.as_fd()
     }
+}
+
+/// Sends a request; its head then has the answer.
+#[inline]
+fn send(kernel: &impl Kernel, request: Prepared<'_>) -> Result<()> {
+    kernel.ioctl(request).map_err(|errno| status(errno).into())
 }
 
 /// What the head says.

@@ -1,8 +1,5 @@
 //! Requests whose addresses are those of live buffers, and the system call that sends them: all the unsafe code there is.
-use kp_abi::{
-    request::{self, Request},
-    zerocopy::IntoBytes,
-};
+use kp_abi::request::{self, Request};
 use std::{fs::File, io, marker::PhantomData, os::fd::AsRawFd};
 
 /// A request ready for the kernel.

@@ -1,1 +1,174 @@
+//! What a node makes of the kernel's answers, without a kernel.
 use super::*;
+use kp_abi::request::{Call, IntWait, NO_TIMEOUT};
+use std::sync::Mutex;
+
+/// Answers each request with the next step of its script, and keeps the bytes that came.
+struct Script<F> {
+    steps: Mutex<Vec<F>>,
+    seen: Mutex<Vec<(u32, Vec<u8>)>>,
+}
+
+type Step = fn(&mut [u8]) -> Result<(), i32>;
+
+impl Kernel for Script<Step> {
+    fn ioctl(&self, mut request: Prepared<'_>) -> Result<(), i32> {
+        self.seen.lock().unwrap().push((request.nr(), request.bytes().to_vec()));
+        let step = self.steps.lock().unwrap().remove(0);
+        step(request.bytes())
+    }
+
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+fn node(steps: impl IntoIterator<Item = Step>) -> Node<Script<Step>> {
+    let steps = Mutex::new(steps.into_iter().collect());
+    Node { kernel: Script { steps, seen: Mutex::default() } }
+}
+
+impl Node<Script<Step>> {
+    fn seen<R: Request>(&self) -> Vec<R> {
+        let seen = self.kernel.seen.lock().unwrap();
+        seen.iter()
+            .map(|(nr, bytes)| {
+                assert_eq!(*nr, R::NR);
+                R::read_from_bytes(bytes).expect("a whole struct")
+            })
+            .collect()
+    }
+}
+
+/// Answers in the head.
+fn reply<R: Request>(bytes: &mut [u8], fill: impl FnOnce(&mut R)) -> Result<(), i32> {
+    let mut request = R::read_from_bytes(bytes).expect("a whole struct");
+    request.head().status = Status::OK.0;
+    fill(&mut request);
+    bytes.copy_from_slice(request.as_bytes());
+    Ok(())
+}
+
+#[test]
+fn a_wait_that_a_signal_interrupts_goes_on_with_the_remaining_time() {
+    let interrupted: Step = |bytes| {
+        reply::<IntWait>(bytes, |wait| {
+            wait.head.status = Status::NO_REPLY.0;
+            wait.timeout_ns -= 300;
+        })?;
+        Err(libc::EINTR)
+    };
+    let notified: Step = |bytes| {
+        reply::<IntWait>(bytes, |wait| {
+            (wait.got_vector, wait.got, wait.available, wait.generation) = (2, 3, 4, 5);
+        })
+    };
+    let node = node([interrupted, interrupted, notified]);
+    let notification = node.int_wait(1000, 2, 8).unwrap();
+    assert_eq!(notification, Notification { vector: 2, got: 3, available: 4, generation: 5 });
+    let seen = node.seen::<IntWait>();
+    assert_eq!(seen.iter().map(|wait| wait.timeout_ns).collect::<Vec<_>>(), [1000, 700, 400]);
+    assert!(seen.iter().all(|wait| (wait.vector, wait.max) == (2, 8)));
+}
+
+#[test]
+fn other_requests_say_that_a_signal_came() {
+    let interrupted: Step = |_| Err(libc::EINTR);
+    assert_eq!(node([interrupted]).call(1, 0, &[], &[], &mut []), Err(Status::INTERRUPTED.into()));
+    assert_eq!(node([interrupted]).int_disable(), Err(Status::INTERRUPTED.into()));
+}
+
+#[test]
+fn a_transport_that_fails_is_a_row_of_the_table() {
+    let rows: [(Step, Status); 8] = [
+        (|_| Err(libc::ENOTTY), Status::UNKNOWN_REQUEST),
+        (|_| Err(libc::EFAULT), Status::FAULT),
+        (|_| Err(libc::EACCES), Status::DENIED),
+        (|_| Err(libc::EPERM), Status::DENIED),
+        (|_| Err(libc::ENOMEM), Status::NO_MEMORY),
+        (|_| Err(libc::ENODEV), Status::DEVICE_GONE),
+        (|_| Err(libc::EBADF), Status::NO_REPLY),
+        (|_| Ok(()), Status::NO_REPLY), // nobody has touched the head
+    ];
+    for (step, status) in rows {
+        assert_eq!(node([step]).query(0).unwrap_err(), Error::from(status));
+    }
+    for row in Status::TABLE.iter().filter(|row| row.status.is_transport()) {
+        assert_eq!(status(row.errno.into()), row.status, "errno {}", row.errno);
+    }
+}
+
+#[test]
+fn a_status_in_the_head_is_the_answer() {
+    let refused: Step = |bytes| {
+        reply::<Call>(bytes, |call| {
+            (call.head.status, call.head.detail) = (Status::OUTPUT_LENGTH.0, 24);
+        })
+    };
+    assert_eq!(node([refused]).call(1, 0, &[], &[], &mut [0; 8]), Err(Error::new(Status::OUTPUT_LENGTH, 24)));
+}
+
+#[test]
+fn small_arguments_and_data_adjoin() {
+    let done: Step = |bytes| reply::<Call>(bytes, |_| {});
+    let cases = [
+        (5, 8, true),
+        (8, 248, true),
+        (1, 248, true),
+        (9, 241, false), // padded, they are 257
+        (8, 249, false),
+        (256, 65_536, false),
+    ];
+    for (args, data, adjoin) in cases {
+        let (args, data) = (vec![1; args], vec![2; data]);
+        let node = node([done]);
+        node.call(7, request::CALL_NOWAIT, &args, &data, &mut []).unwrap();
+        let call = node.seen::<Call>()[0];
+        assert_eq!((call.message, call.head.flags, call.head.size), (7, request::CALL_NOWAIT, 56));
+        assert_eq!((call.args_len as usize, call.in_len as usize), (args.len(), data.len()));
+        let offset = call.in_addr.wrapping_sub(call.args_addr);
+        assert_eq!(offset == args.len().next_multiple_of(8) as u64 && call.in_addr != address(&data), adjoin);
+        assert_eq!(call.args_addr == address(&args) && call.in_addr == address(&data), !adjoin);
+    }
+}
+
+#[test]
+fn what_is_alone_is_not_copied() {
+    let done: Step = |bytes| reply::<Call>(bytes, |_| {});
+    let (bytes, mut room) = ([1; 16], [0xAA; 32]);
+    let alone = node([done, done]);
+    alone.call(1, 0, &bytes, &[], &mut room).unwrap();
+    alone.call(1, 0, &[], &bytes, &mut room).unwrap();
+    let calls = alone.seen::<Call>();
+    assert_eq!((calls[0].args_addr, calls[0].in_len), (address(&bytes), 0));
+    assert_eq!((calls[1].in_addr, calls[1].args_len), (address(&bytes), 0));
+    assert!(calls.iter().all(|call| (call.out_addr, call.out_len) == (address(&room), 32)));
+    assert_eq!(room, [0xAA; 32], "nobody clears the room for the reply");
+}
+
+#[test]
+fn a_reply_longer_than_its_room_is_none() {
+    let nine: Step = |bytes| reply::<Call>(bytes, |call| call.head.detail = 9);
+    let both = node([nine, nine]);
+    assert_eq!(both.call(1, 0, &[], &[], &mut [0; 9]), Ok(9));
+    assert_eq!(both.call(1, 0, &[], &[], &mut [0; 8]), Err(Status::PROTOCOL.into()));
+}
+
+#[test]
+fn waiting_without_end_is_asked_for_as_such() {
+    let closed: Step = |bytes| reply::<IntWait>(bytes, |wait| wait.head.status = Status::CLOSED.0);
+    let node = node([closed]);
+    assert_eq!(node.int_wait(NO_TIMEOUT, 0, 1), Err(Status::CLOSED.into()));
+    assert_eq!(node.seen::<IntWait>()[0].timeout_ns, NO_TIMEOUT);
+}
+
+#[test]
+fn a_file_that_is_no_kp_device_knows_no_request() {
+    let node = Node::open("/dev/null").expect("every Linux has it");
+    assert_eq!(node.query(0).unwrap_err(), Error::from(Status::UNKNOWN_REQUEST));
+    assert!(node.as_fd().is_some());
+}
+
+fn address(bytes: &[u8]) -> u64 {
+    bytes.as_ptr().addr() as u64
+}

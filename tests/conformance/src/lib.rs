@@ -2,11 +2,14 @@
 //!
 //! [`scenario`] is the same code everywhere, over the client library and a small [`World`]. [`simulated`] is the simulator's world;
 //! `linux` that of a guest, whose modules it loads and unloads.
+pub mod bad_input;
 pub mod calls;
+pub mod fuzz;
 pub mod interrupts;
 #[cfg(target_os = "linux")]
 pub mod linux;
-pub mod simulated;
+//pub mod simulated;
+pub mod raw;
 pub mod transcript;
 pub mod world;
 

@@ -1,4 +1,6 @@
 //! The world of a Linux guest: modules are files, clients are processes.
+pub mod raw;
+
 use crate::{Subject, Unload, Victim, World};
 use kp_user::Plugin;
 use rustix::{io::Errno, system};
@@ -32,7 +34,7 @@ impl World for Guest {
     }
 
     fn connect(&mut self, subject: Subject) -> Plugin {
-        Plugin::open(subject.name(), subject.interface()).unwrap_or_else(|error| panic!("{error}"))
+        Plugin::open_interface(subject.name(), subject.interface(), &[]).unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn client_that_waits(&mut self, kinds: u32) -> Box<dyn Victim> {

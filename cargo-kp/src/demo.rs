@@ -1,0 +1,64 @@
+//! `cargo kp demo`: the edu app against the module in a real kernel, told as a person would want to read it.
+use crate::{
+    guest::plan::Step,
+    host::{self, PROGRAM},
+    packages::{Packages, Purpose, ThisMachine},
+    programs,
+    vm::Verdict,
+};
+use anyhow::{Result, bail};
+use clap::Args;
+use std::time::Instant;
+
+/// The kernel of the demo: the quickest to boot.
+const KERNEL: &str = "6.1-cloud";
+
+/// Shows the edu plugin at work in a stock kernel, in a virtual machine.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Install missing packages first; needs root or sudo.
+    #[arg(long)]
+    pub setup: bool,
+}
+
+/// Carries it out. Where no guest can be booted, the story is told in the simulator, and the first line says so.
+pub fn command(args: &DemoArgs) -> Result<()> {
+    let start = Instant::now();
+    let packages = Packages::new(&ThisMachine);
+    let lacking = [Purpose::Build, Purpose::Boot].into_iter().try_for_each(|purpose| packages.require(purpose, args.setup));
+    if let Err(lacking) = lacking {
+        return simulated(&lacking);
+    }
+    println!("building   the edu plugin as a module for Debian's kernel {KERNEL}");
+    let modules = host::modules(KERNEL, &["edu"], args.setup)?;
+    let app = programs::build("edu-app")?;
+    println!("booting    {} in QEMU, with an edu device", modules.kernel.release);
+    let vm = modules
+        .guest(&app)
+        .step(Step::load_until("/kp/kp-edu.ko", "", "/dev/kp/edu.0"))
+        .step(Step::run(&[PROGRAM]))
+        .step(Step::unload("kp_edu"));
+    let mut first = true;
+    let report = vm.run(&mut |line| {
+        if std::mem::take(&mut first) {
+            println!("loaded     kp-edu.ko: the app opens /dev/kp/edu.0");
+        }
+        println!("{line}");
+    })?;
+    if let Verdict::Failed(why) = &report.verdict {
+        report.log.iter().for_each(|line| eprintln!("    {line}"));
+        bail!("{why}");
+    }
+    if let Some(live) = report.log.iter().find_map(|line| line.split_once("unloaded; live: ")) {
+        println!("unloaded   kp_edu left {} behind", live.1);
+    }
+    println!("powered off, after {:.1} s in the guest and {:.1} s in all", report.seconds, start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn simulated(lacking: &anyhow::Error) -> Result<()> {
+    println!("SIMULATED  no kernel can be booted here: {lacking:#}");
+    println!("SIMULATED  the same plugin and app, on the simulator with its model of the device:");
+    let program = programs::build_with("edu-app", &["--example", "simulated"])?;
+    programs::run_file(&program, &[], &mut |line| println!("{line}"))
+}

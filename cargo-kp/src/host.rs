@@ -1,0 +1,142 @@
+//! Hosts that the scenario runs on, by name, and how it is run there.
+use crate::{
+    build,
+    guest::plan::Step,
+    kernels::{self, Kernel},
+    packages::{Packages, Purpose, ThisMachine},
+    programs,
+    vm::Vm,
+};
+use anyhow::{Result, bail};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// A host's name, understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    /// The simulator with its own device models.
+    Sim,
+    /// The simulator with QEMU's.
+    SimQemu,
+    /// A kernel in a virtual machine.
+    Linux {
+        /// Its name in kernels.toml.
+        kernel: String,
+        /// Booted with `threadirqs`: handlers run in threads.
+        threadirqs: bool,
+    },
+}
+
+impl std::str::FromStr for Host {
+    type Err = anyhow::Error;
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "sim" => return Ok(Host::Sim),
+            "sim:qemu" => return Ok(Host::SimQemu),
+            _ => {}
+        }
+        if let Some(kernel) = name.strip_prefix("linux:") {
+            let (kernel, threadirqs) = match kernel.strip_suffix("+threadirqs") {
+                Some(kernel) => (kernel, true),
+                None => (kernel, false),
+            };
+            if kernels::names().iter().any(|name| name == kernel) {
+                return Ok(Host::Linux { kernel: kernel.into(), threadirqs });
+            }
+        }
+        let kernels = kernels::names().join("|");
+        bail!("no such host: {name}; there are sim, sim:qemu and linux:{kernels}, the last also with +threadirqs")
+    }
+}
+
+impl std::fmt::Display for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Host::Sim => f.write_str("sim"),
+            Host::SimQemu => f.write_str("sim:qemu"),
+            Host::Linux { kernel, threadirqs } => {
+                write!(f, "linux:{kernel}{}", if *threadirqs { "+threadirqs" } else { "" })
+            }
+        }
+    }
+}
+
+/// Where a guest has its modules.
+pub const MODULES: &str = "/kp";
+/// Where a guest has the program that a case runs.
+pub const PROGRAM: &str = "/kp/program";
+
+/// The example plugins' modules for one kernel, built.
+pub struct Modules {
+    /// What the guest boots.
+    pub kernel: Kernel,
+    /// One file for each plugin asked for.
+    pub files: Vec<PathBuf>,
+}
+
+/// Gets a kernel and builds these plugins for it.
+pub fn modules(kernel: &str, plugins: &[&str], setup: bool) -> Result<Modules> {
+    let packages = Packages::new(&ThisMachine);
+    packages.require(Purpose::Build, setup)?;
+    packages.require(Purpose::Boot, setup)?;
+    let kernel = kernels::get(kernel, setup)?;
+    let mut files = Vec::new();
+    for name in plugins {
+        let plugin = build::select(Some(name), Path::new("."))?;
+        let object = build::object(&plugin, &|_| {})?;
+        files.push(build::module(&plugin, &object, &kernel)?);
+    }
+    Ok(Modules { kernel, files })
+}
+
+impl Modules {
+    /// A guest with the modules' files, an edu device, and `program`, which is what its steps run.
+    pub fn guest(&self, program: &Path) -> Vm {
+        let mut vm = Vm::new(&self.kernel).device("edu").program(program, PROGRAM);
+        for file in &self.files {
+            let name = file.file_name().expect("a module has a name").to_string_lossy();
+            vm = vm.file(file, &format!("{MODULES}/{name}"));
+        }
+        vm
+    }
+}
+
+/// Runs one part of the scenario, or `all`, on a host. The transcript goes to `on_line`.
+///
+/// # Errors
+/// The host is not to be had here, or the scenario failed there.
+pub fn scenario(host: &Host, part: &str, setup: bool, on_line: &mut dyn FnMut(&str)) -> Result<()> {
+    match host {
+        Host::Sim => programs::run("conformance", &["--host", "sim", "--part", part], on_line),
+        Host::SimQemu => {
+            Packages::new(&ThisMachine).require(Purpose::Boot, setup)?;
+            programs::run("conformance", &["--host", "sim:qemu", "--part", part], on_line)
+        }
+        Host::Linux { kernel, threadirqs } => {
+            let modules = modules(kernel, &["echo", "edu"], setup)?;
+            let program = programs::build("conformance")?;
+            let step = Step::run(&[PROGRAM, "--host", "guest", "--part", part]);
+            let mut vm = modules.guest(&program).cpus(2).step(step).timeout(Duration::from_secs(120));
+            if *threadirqs {
+                vm = vm.kernel_arg("threadirqs");
+            }
+            vm.run(on_line)?.into_result().map(|_| ())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hosts_name_is_read_and_written_alike_and_an_unknown_one_says_which_there_are() {
+        for name in ["sim", "sim:qemu", "linux:6.1", "linux:6.12-rt", "linux:6.12-cloud+threadirqs"] {
+            assert_eq!(name.parse::<Host>().unwrap().to_string(), name);
+        }
+        let error = "linux:5.10".parse::<Host>().unwrap_err().to_string();
+        assert!(error.starts_with("no such host: linux:5.10; there are sim, sim:qemu and linux:6.1|6.1-cloud|"), "{error}");
+    }
+}

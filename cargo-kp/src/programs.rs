@@ -1,0 +1,58 @@
+//! The workspace's own programs, built by cargo when they are wanted.
+use anyhow::{Context, Result, bail};
+use cargo_metadata::Message;
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// Builds a package's program of the same name, and says where it is.
+pub fn build(package: &str) -> Result<PathBuf> {
+    build_with(package, &["--bin", package])
+}
+
+/// Builds one of a package's programs, chosen by cargo's `arguments`, and says where it is.
+pub fn build_with(package: &str, arguments: &[&str]) -> Result<PathBuf> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--package", package, "--message-format=json-render-diagnostics"])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start cargo: is it in the search path?")?;
+    let output = BufReader::new(cargo.stdout.take().context("cargo's output is a pipe")?);
+    let mut program = None;
+    for message in Message::parse_stream(output) {
+        if let Message::CompilerArtifact(artifact) = message.context("cannot read what cargo says")? {
+            program = artifact.executable.map(PathBuf::from).or(program);
+        }
+    }
+    if !cargo.wait()?.success() {
+        bail!("{package} does not build: see above");
+    }
+    program.with_context(|| format!("{package} has no such program"))
+}
+
+/// Builds a program and runs it here. Its output goes to `on_line`, its errors to ours.
+pub fn run(package: &str, arguments: &[&str], on_line: &mut dyn FnMut(&str)) -> Result<()> {
+    run_file(&build(package)?, arguments, on_line)
+}
+
+/// Runs a program here. Its output goes to `on_line`, its errors to ours.
+pub fn run_file(program: &Path, arguments: &[&str], on_line: &mut dyn FnMut(&str)) -> Result<()> {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    for line in BufReader::new(child.stdout.take().context("its output is a pipe")?).lines() {
+        on_line(&line?);
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("{} {} failed: {status}", program.display(), arguments.join(" "));
+    }
+    Ok(())
+}

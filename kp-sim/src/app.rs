@@ -1,0 +1,303 @@
+//! A simulated app: a process with memory of its own, and one open handle. Every request goes through the door.
+use crate::{
+    context,
+    machine::lock,
+    sim::Loaded,
+    user::{Access, PAGE, Process, UserDoor, UserMemory},
+    verdict,
+};
+use kp_abi::{
+    Counters, Error, Result, Status,
+    request::{self, Request},
+    zerocopy::{FromBytes, IntoBytes},
+};
+use kp_core::{
+    Caller, Plugin,
+    host::{Readiness, Session, passive},
+};
+use kp_user::{Connection, IntEnabled, Notification};
+use std::{
+    panic::{self, AssertUnwindSafe},
+    ptr::NonNull,
+    sync::{Arc, Mutex},
+};
+
+/// Who opens a handle, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Opener {
+    /// The process's number.
+    pub process: u32,
+    /// May it administer the machine?
+    pub admin: bool,
+    /// Is it a 32-bit process?
+    pub is_32bit: bool,
+    /// Is the handle for reading and writing? Else requests but QUERY are `DENIED`.
+    pub read_write: bool,
+}
+
+impl Default for Opener {
+    fn default() -> Self {
+        Self { process: 1, admin: false, is_32bit: false, read_write: true }
+    }
+}
+
+/// One open handle. Dropping it closes the handle, without CLOSE.
+///
+/// It is a [`Connection`]: typed clients work over it by `kp_user::Plugin::over`. [`raw`](Self::raw) sends whatever a hostile
+/// app may send.
+pub struct App<P: Plugin> {
+    loaded: Arc<Loaded<P>>,
+    process: Arc<Process>,
+    /// INVARIANT: alive until this is dropped.
+    session: NonNull<Session<P>>,
+    read_write: bool,
+    /// Places for a request's struct and buffers that no request uses now.
+    arenas: Mutex<Vec<Arena>>,
+}
+// SAFETY: a session may be used from any thread, and `release` comes once, when nobody borrows this any more.
+unsafe impl<P: Plugin> Send for App<P> {}
+// SAFETY: as above.
+unsafe impl<P: Plugin> Sync for App<P> {}
+
+/// Mapped memory for one request: its struct at the start, then what it sends, then room for the reply.
+#[derive(Clone, Copy)]
+struct Arena {
+    address: u64,
+    len: usize,
+}
+
+/// Where the parts of a request lie.
+struct Layout {
+    arena: Arena,
+    input: u64,
+    output: u64,
+}
+
+impl<P: Plugin> App<P> {
+    pub(crate) fn open(loaded: &Arc<Loaded<P>>, opener: Opener) -> Result<Self> {
+        let Some(driver) = loaded.driver() else { return Err(Status::DEVICE_GONE.into()) };
+        let process = Arc::new(Process::default());
+        loaded.machine.state().handles += 1;
+        let caller = Caller::new(opener.process, opener.admin, opener.is_32bit);
+        let session = context::enter(&loaded.machine, Some(process.clone()), || {
+            // SAFETY: `enter` refuses to nest, so no other level is on this stack.
+            let session = unsafe { passive(|cx| driver.session(cx, caller)) };
+            drop(driver);
+            session
+        });
+        let session = session.inspect_err(|_| loaded.machine.state().handles -= 1)?;
+        let read_write = opener.read_write;
+        Ok(Self { loaded: loaded.clone(), process, session, read_write, arenas: Mutex::default() })
+    }
+
+    /// This app's memory.
+    pub fn memory(&self) -> &UserMemory {
+        &self.process.memory
+    }
+
+    /// Sends request `nr` with its struct at `address`, checked by nobody. Errors: the rows of the status table marked T, and
+    /// `POISONED` if plugin code panicked in this very request; every other answer is in the struct's head.
+    pub fn raw(&self, nr: u32, address: u64) -> Result<(), Status> {
+        // SAFETY: alive by the invariant.
+        let session = unsafe { self.session.as_ref() };
+        let mut door = UserDoor { memory: self.memory(), address, read_write: self.read_write };
+        let serve = || context::enter(&self.loaded.machine, Some(self.process.clone()), || session.request(nr, &mut door));
+        match panic::catch_unwind(AssertUnwindSafe(serve)) {
+            Ok(served) => served,
+            Err(payload) if verdict::is_verdict() => {
+                verdict::take();
+                panic::resume_unwind(payload)
+            }
+            Err(_) => Err(Status::POISONED),
+        }
+    }
+
+    /// What poll(2) says.
+    pub fn readiness(&self) -> Readiness {
+        // SAFETY: alive by the invariant.
+        let session = unsafe { self.session.as_ref() };
+        context::enter(&self.loaded.machine, Some(self.process.clone()), || session.readiness())
+    }
+
+    /// A signal comes: a wait ends with `INTERRUPTED`. Sleeps in the plugin go on.
+    pub fn interrupt(&self) {
+        self.signal(false);
+    }
+
+    /// The process is killed: waits and sleeps end with `INTERRUPTED`, now and from now on.
+    pub fn kill(&self) {
+        self.signal(true);
+    }
+
+    fn signal(&self, fatal: bool) {
+        self.process.send_signal(fatal);
+        let machine = &self.loaded.machine;
+        context::enter(machine, None, || machine.wake_all());
+    }
+
+    /// A place for a request, taken out of the unused ones.
+    fn arena(&self, input: usize, output: usize) -> Layout {
+        let input_len = input.next_multiple_of(PAGE);
+        let len = PAGE + input_len + output.next_multiple_of(PAGE);
+        let found = {
+            let mut arenas = lock(&self.arenas);
+            let at = arenas.iter().position(|arena| arena.len >= len);
+            at.map(|at| arenas.swap_remove(at))
+        };
+        let arena = found.unwrap_or_else(|| Arena { address: self.memory().map(len, Access::ReadWrite), len });
+        let input = arena.address + PAGE as u64;
+        Layout { arena, input, output: input + input_len as u64 }
+    }
+
+    fn give_back(&self, layout: &Layout) {
+        lock(&self.arenas).push(layout.arena);
+    }
+
+    /// Sends a request whose struct has been filled in, and brings its answer back.
+    fn send<R: Request>(&self, layout: &Layout, request: &mut R) -> Result<()> {
+        let address = layout.arena.address;
+        self.memory().write(address, request.as_bytes())?;
+        self.raw(R::NR, address)?;
+        self.memory().read(address, request.as_mut_bytes())?;
+        let head = request.head();
+        match Status(head.status) {
+            Status::OK => Ok(()),
+            status => Err(Error::new(status, head.detail)),
+        }
+    }
+
+    /// As [`send`](Self::send), with data that the struct points to.
+    fn exchange<R: Request>(&self, data: &[u8], fill: impl FnOnce(&mut R, u64), request: &mut R) -> Result<()> {
+        let layout = self.arena(data.len(), 0);
+        let answer = self.memory().write(layout.input, data).map_err(Error::from).and_then(|()| {
+            fill(request, layout.input);
+            self.send(&layout, request)
+        });
+        self.give_back(&layout);
+        answer
+    }
+
+    fn ask<R: Request>(&self, mut request: R) -> Result<R> {
+        self.exchange(&[], |_: &mut R, _| (), &mut request)?;
+        Ok(request)
+    }
+}
+
+/// Lengths travel as 32 bits.
+fn length(bytes: &[u8]) -> Result<u32> {
+    u32::try_from(bytes.len()).map_err(|_| Status::PAYLOAD_TOO_LARGE.into())
+}
+
+impl<P: Plugin> Connection for App<P> {
+    fn query(&self, chain_at: u32) -> Result<request::Query> {
+        let mut query = request::Query::new();
+        query.chain_at = chain_at;
+        self.ask(query)
+    }
+
+    fn open(&self, open: &mut request::Open, data: &[u8]) -> Result<()> {
+        open.data_len = length(data)?;
+        self.exchange(data, |open: &mut request::Open, address| open.data_addr = address, open)
+    }
+
+    fn call(&self, message: u32, flags: u32, args: &[u8], data: &[u8], reply: &mut [u8]) -> Result<usize> {
+        let data_at = args.len().next_multiple_of(8);
+        let layout = self.arena(data_at + data.len(), reply.len());
+        let answer = self.call_in(&layout, (message, flags), args, data, reply);
+        self.give_back(&layout);
+        answer
+    }
+
+    fn close(&self) -> Result<()> {
+        self.ask(request::Close::new()).map(|_| ())
+    }
+
+    fn int_enable(&self, kinds: u32, min: u32, max: u32, data: &[u8]) -> Result<IntEnabled> {
+        let mut enable = request::IntEnable::new();
+        (enable.kinds, enable.min, enable.max, enable.data_len) = (kinds, min, max, length(data)?);
+        self.exchange(data, |enable: &mut request::IntEnable, address| enable.data_addr = address, &mut enable)?;
+        Ok(IntEnabled { kind: enable.kind, count: enable.count, generation: enable.generation })
+    }
+
+    fn int_wait(&self, timeout_ns: u64, vector: u32, max: u32) -> Result<Notification> {
+        let mut wait = request::IntWait::new();
+        (wait.timeout_ns, wait.vector, wait.max) = (timeout_ns, vector, max);
+        let wait = self.ask(wait)?;
+        Ok(Notification {
+            vector: wait.got_vector,
+            got: wait.got,
+            available: wait.available,
+            generation: wait.generation,
+        })
+    }
+
+    fn int_count(&self, vector: u32) -> Result<(u64, Counters)> {
+        let mut count = request::IntCount::new();
+        count.vector = vector;
+        let count = self.ask(count)?;
+        Ok((count.generation, count.counters))
+    }
+
+    fn int_disable(&self) -> Result<(u64, Counters)> {
+        let disable = self.ask(request::IntDisable::new())?;
+        Ok((disable.generation, disable.counters))
+    }
+
+    #[cfg(unix)]
+    fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
+}
+
+impl<P: Plugin> App<P> {
+    fn call_in(
+        &self,
+        layout: &Layout,
+        (message, flags): (u32, u32),
+        args: &[u8],
+        data: &[u8],
+        reply: &mut [u8],
+    ) -> Result<usize> {
+        let mut call = request::Call::new();
+        call.head.flags = flags;
+        call.message = message;
+        (call.args_len, call.in_len, call.out_len) = (length(args)?, length(data)?, length(reply)?);
+        let data_at = layout.input + args.len().next_multiple_of(8) as u64;
+        (call.args_addr, call.in_addr, call.out_addr) = (layout.input, data_at, layout.output);
+        self.memory().write(layout.input, args)?;
+        self.memory().write(data_at, data)?;
+        self.send(layout, &mut call)?;
+        let written = call.head.detail as usize;
+        let room = reply.get_mut(..written).ok_or(Status::PROTOCOL)?;
+        self.memory().read(layout.output, room)?;
+        Ok(written)
+    }
+}
+
+impl<P: Plugin> Drop for App<P> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return; // a test that fails already is not to wait for anything
+        }
+        context::enter(&self.loaded.machine, None, || {
+            // SAFETY: nobody borrows this app, so no request of it is in flight; it is not used again.
+            let release = |cx: &mut kp_core::Passive| unsafe { Session::release(self.session, cx) };
+            // SAFETY: `enter` refuses to nest, so no other level is on this stack.
+            unsafe { passive(release) }
+        });
+        self.loaded.machine.state().handles -= 1;
+    }
+}
+
+/// Reads a request's struct from an app's memory, for tests that send it [`raw`](App::raw). Errors: `FAULT`.
+pub fn read_request<R: Request>(memory: &UserMemory, address: u64) -> Result<R, Status> {
+    let mut request = R::default();
+    memory.read(address, request.as_mut_bytes())?;
+    Ok(request)
+}
+
+/// Maps a request's struct into an app's memory, and gives its address.
+pub fn map_request<R: Request>(memory: &UserMemory, request: &R) -> u64 {
+    let address = memory.map(size_of::<R>(), Access::ReadWrite);
+    memory.write(address, request.as_bytes()).map_or(0, |()| address)
+}

@@ -1,0 +1,249 @@
+//! The bus and what is on it: one device model or none, its mapped BARs, its configuration space, memory for its DMA.
+use crate::{
+    device::{DeviceModel, Signal, ones},
+    machine::lock,
+    verdict::misuse,
+};
+use std::{any::Any, sync::Mutex};
+
+/// Where BAR 0 is mapped; each BAR has 4 GiB.
+const MAPPED_AT: usize = 0x10_0000_0000;
+const BAR_SHIFT: u32 = 32;
+const CONFIG_SIZE: usize = 4096;
+/// Slot 4 of the first bus.
+pub(crate) const BUS_ADDRESS: u64 = 4 << 3;
+
+/// BAR and offset in one number, for a trace.
+pub(crate) fn place(address: usize) -> u64 {
+    (address - MAPPED_AT) as u64
+}
+
+/// A device model that can be found again by its type.
+pub(crate) trait Attached: DeviceModel + Any {}
+impl<M: DeviceModel + Any> Attached for M {}
+
+pub(crate) struct Bus {
+    parts: Mutex<Parts>,
+    has_device: bool,
+}
+
+struct Parts {
+    model: Option<Box<dyn Attached>>,
+    /// The device was pulled out: reads give all ones.
+    absent: bool,
+    /// No power: it does not interrupt.
+    asleep: bool,
+    /// Mapped length of each BAR.
+    mapped: [Option<usize>; 6],
+    config: Vec<u8>,
+    ram: Vec<u8>,
+    /// The plugin wants transfers; messages switch them on for themselves.
+    master: bool,
+    listening: Option<(Signal, u16)>,
+}
+
+/// What the device signals now.
+#[derive(Default)]
+pub(crate) struct Signals {
+    pub(crate) line: bool,
+    pub(crate) messages: Vec<u16>,
+}
+
+impl Bus {
+    pub(crate) fn new(model: Option<Box<dyn Attached>>, ram: usize) -> Self {
+        let mut config = vec![0; CONFIG_SIZE];
+        if let Some(model) = &model {
+            let identity = model.identity();
+            config[0..2].copy_from_slice(&identity.vendor.to_le_bytes());
+            config[2..4].copy_from_slice(&identity.device.to_le_bytes());
+        }
+        let has_device = model.is_some();
+        let parts = Parts {
+            model,
+            absent: false,
+            asleep: false,
+            mapped: [None; 6],
+            config,
+            ram: vec![0; ram],
+            master: false,
+            listening: None,
+        };
+        Self { parts: Mutex::new(parts), has_device }
+    }
+
+    pub(crate) fn has_device(&self) -> bool {
+        self.has_device
+    }
+
+    /// Lengths of the BARs, in bytes.
+    pub(crate) fn bars(&self) -> [Option<usize>; 6] {
+        let parts = lock(&self.parts);
+        let len = |bar| parts.model.as_ref().and_then(|model| model.bar_len(bar)).and_then(|len| usize::try_from(len).ok());
+        std::array::from_fn(len)
+    }
+
+    /// Runs `f` with the model, if it is an `M`.
+    pub(crate) fn with_model<M: DeviceModel + 'static, R>(&self, f: impl FnOnce(&mut M) -> R) -> Option<R> {
+        let mut parts = lock(&self.parts);
+        let model: &mut dyn Any = parts.model.as_deref_mut()?;
+        model.downcast_mut().map(f)
+    }
+
+    /// Runs `f` with the memory that DMA reaches.
+    pub(crate) fn with_ram<R>(&self, f: impl FnOnce(&mut [u8]) -> R) -> R {
+        f(&mut lock(&self.parts).ram)
+    }
+
+    /// The device is pulled out.
+    pub(crate) fn pull_out(&self) {
+        lock(&self.parts).absent = true;
+    }
+
+    /// The device loses power.
+    pub(crate) fn power_off(&self) {
+        lock(&self.parts).asleep = true;
+    }
+
+    /// It has power again, and the PCI core restores what is its own.
+    pub(crate) fn power_on(&self) {
+        let mut parts = lock(&self.parts);
+        parts.asleep = false;
+        let (listening, master) = (parts.listening, parts.is_master());
+        if let Some(model) = &mut parts.model {
+            model.reset();
+            model.bus_master(master);
+            model.select(listening.map(|(kind, _)| kind), listening.map_or(0, |(_, count)| count));
+        }
+    }
+
+    // Registers.
+
+    pub(crate) fn mappings(&self) -> usize {
+        lock(&self.parts).mapped.iter().flatten().count()
+    }
+
+    pub(crate) fn map(&self, bar: usize, len: usize) -> usize {
+        let mut parts = lock(&self.parts);
+        let fits = parts.model.as_ref().and_then(|model| model.bar_len(bar)).is_some_and(|has| len as u64 <= has);
+        if !fits {
+            return 0;
+        }
+        parts.mapped[bar] = Some(len);
+        MAPPED_AT + (bar << BAR_SHIFT)
+    }
+
+    pub(crate) fn unmap(&self, base: usize, len: usize) {
+        let mapping = lock(&self.parts).mapped[bar_of(base)].take();
+        if mapping != Some(len) {
+            misuse("a mapping was undone that is not there, or has another length");
+        }
+    }
+
+    pub(crate) fn read(&self, address: usize, width: u8) -> u64 {
+        let mut parts = lock(&self.parts);
+        let Some((bar, offset)) = parts.find(address, width) else {
+            drop(parts);
+            misuse(&format!("a read of {width} bytes at {:#x} meets no mapped, aligned register", place(address)))
+        };
+        let Parts { model: Some(model), absent: false, ram, .. } = &mut *parts else { return ones(width) };
+        model.read(bar, offset, width, ram)
+    }
+
+    pub(crate) fn write(&self, address: usize, width: u8, value: u64) {
+        let mut parts = lock(&self.parts);
+        let Some((bar, offset)) = parts.find(address, width) else {
+            drop(parts);
+            misuse(&format!("a write of {width} bytes at {:#x} meets no mapped, aligned register", place(address)))
+        };
+        if let Parts { model: Some(model), absent: false, ram, .. } = &mut *parts {
+            model.write(bar, offset, width, value, ram);
+        }
+    }
+
+    pub(crate) fn config_read(&self, offset: u32, width: u32) -> u32 {
+        let parts = lock(&self.parts);
+        let at = offset as usize;
+        match parts.config.get(at..at + width as usize) {
+            Some(bytes) if parts.model.is_some() && !parts.absent => {
+                bytes.iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte))
+            }
+            _ => ones(width as u8) as u32,
+        }
+    }
+
+    pub(crate) fn config_write(&self, offset: u32, width: u32, value: u32) {
+        let mut parts = lock(&self.parts);
+        let at = offset as usize;
+        if parts.model.is_some()
+            && !parts.absent
+            && let Some(bytes) = parts.config.get_mut(at..at + width as usize)
+        {
+            bytes.copy_from_slice(&value.to_le_bytes()[..width as usize]);
+        }
+    }
+
+    /// Time passes.
+    pub(crate) fn advance(&self, ns: u64) {
+        let parts = &mut *lock(&self.parts);
+        if let Parts { model: Some(model), absent: false, asleep: false, ram, .. } = parts {
+            model.advance(ns, ram);
+        }
+    }
+
+    // Interrupts.
+
+    /// The kinds that the device has, with how many vectors of each, best first.
+    pub(crate) fn kinds(&self) -> Vec<(Signal, u16)> {
+        let parts = lock(&self.parts);
+        let Some(model) = &parts.model else { return Vec::new() };
+        let counted = [Signal::Msix, Signal::Msi, Signal::Line].map(|kind| (kind, model.vectors(kind)));
+        counted.into_iter().filter(|&(_, count)| count > 0).collect()
+    }
+
+    /// Says how the device shall signal, and to how many vectors.
+    pub(crate) fn listen(&self, listening: Option<(Signal, u16)>) {
+        let parts = &mut *lock(&self.parts);
+        parts.listening = listening;
+        let master = parts.is_master();
+        if let Some(model) = &mut parts.model {
+            model.bus_master(master);
+            model.select(listening.map(|(kind, _)| kind), listening.map_or(0, |(_, count)| count));
+        }
+    }
+
+    pub(crate) fn set_master(&self, on: bool) {
+        let parts = &mut *lock(&self.parts);
+        parts.master = on;
+        let master = parts.is_master();
+        if let Some(model) = &mut parts.model {
+            model.bus_master(master);
+        }
+    }
+
+    /// Takes what the device signals now.
+    pub(crate) fn take_signals(&self) -> Signals {
+        let parts = &mut *lock(&self.parts);
+        let Parts { model: Some(model), absent: false, asleep: false, .. } = parts else { return Signals::default() };
+        Signals { line: model.line(), messages: std::iter::from_fn(|| model.take_message()).collect() }
+    }
+}
+
+fn bar_of(address: usize) -> usize {
+    (address.wrapping_sub(MAPPED_AT) >> BAR_SHIFT).min(5)
+}
+
+impl Parts {
+    /// The mapped BAR and offset of an access.
+    fn find(&self, address: usize, width: u8) -> Option<(usize, u64)> {
+        let bar = bar_of(address);
+        let offset = address.wrapping_sub(MAPPED_AT + (bar << BAR_SHIFT));
+        let end = offset.checked_add(usize::from(width))?;
+        let len = self.mapped[bar]?;
+        (end <= len && offset.is_multiple_of(usize::from(width))).then_some((bar, offset as u64))
+    }
+
+    /// A message is a write of the device's own.
+    fn is_master(&self) -> bool {
+        self.master || self.listening.is_some_and(|(kind, _)| kind != Signal::Line)
+    }
+}

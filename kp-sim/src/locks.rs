@@ -1,0 +1,177 @@
+//! Locks: who holds which, and in which order they are taken.
+use crate::{
+    context::{Context, PASSIVE},
+    machine::{Channel, Machine},
+    verdict::misuse,
+};
+use kp_core::host::{RawLock, lock_kind};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ptr,
+    sync::Arc,
+    thread::{self, ThreadId},
+};
+
+/// What a [`RawLock`] is here.
+struct Handle {
+    number: u32,
+}
+
+#[derive(Default)]
+struct Lock {
+    kind: u32,
+    holder: Option<ThreadId>,
+    /// Locks that were taken with this one held.
+    after: BTreeSet<u32>,
+}
+
+/// All locks of a kernel, by number.
+#[derive(Default)]
+pub(crate) struct Locks {
+    locks: BTreeMap<u32, Lock>,
+    made: u32,
+}
+
+impl Locks {
+    pub(crate) fn count(&self) -> usize {
+        self.locks.len()
+    }
+
+    /// Is `to` taken, at the end of some chain, with `from` held?
+    fn leads(&self, from: u32, to: u32) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![from];
+        while let Some(number) = open.pop() {
+            if number == to {
+                return true;
+            }
+            if seen.insert(number)
+                && let Some(lock) = self.locks.get(&number)
+            {
+                open.extend(&lock.after);
+            }
+        }
+        false
+    }
+
+    /// Notes that `number` is taken with `held` held. Wrong if the opposite was seen before.
+    fn note_order(&mut self, held: u32, number: u32) -> Result<(), String> {
+        let known = self.locks.get(&held).is_none_or(|lock| lock.after.contains(&number));
+        if known {
+            return Ok(());
+        }
+        if self.leads(number, held) {
+            let (first, second) = (self.name(held), self.name(number));
+            return Err(format!(
+                "lock order: {second} is taken with {first} held, and {first} was taken with {second} held before: \
+                 two threads can wait for each other for ever; take them in one order everywhere"
+            ));
+        }
+        if let Some(lock) = self.locks.get_mut(&held) {
+            lock.after.insert(number);
+        }
+        Ok(())
+    }
+
+    fn name(&self, number: u32) -> String {
+        let kind = match self.locks.get(&number).map(|lock| lock.kind) {
+            Some(lock_kind::MUTEX) => "Mutex",
+            Some(lock_kind::DISPATCH) => "SpinLock<_, Dispatch>",
+            _ => "SpinLock<_, Irql>",
+        };
+        format!("lock #{number} ({kind})")
+    }
+}
+
+/// # Safety
+/// `lock` came from `new_lock` and was not freed.
+unsafe fn number(lock: *mut RawLock) -> u32 {
+    // SAFETY: the caller's promise: it points to a `Handle`.
+    unsafe { &*lock.cast::<Handle>() }.number
+}
+
+impl Machine {
+    pub(crate) fn new_lock(&self, kind: u32) -> *mut RawLock {
+        if self.fails() {
+            return ptr::null_mut();
+        }
+        let mut state = self.state();
+        state.locks.made += 1;
+        let number = state.locks.made;
+        state.locks.locks.insert(number, Lock { kind, ..Lock::default() });
+        Box::into_raw(Box::new(Handle { number })).cast()
+    }
+
+    pub(crate) fn drop_lock(&self, address: usize) {
+        let handle = ptr::with_exposed_provenance_mut::<Handle>(address);
+        // SAFETY: made by `new_lock`; the caller of `lock_free` has given it up.
+        let Handle { number } = *unsafe { Box::from_raw(handle) };
+        let mut state = self.state();
+        let lock = state.locks.locks.remove(&number);
+        for other in state.locks.locks.values_mut() {
+            other.after.remove(&number);
+        }
+        drop(state);
+        if lock.is_none_or(|lock| lock.holder.is_some()) && !thread::panicking() {
+            misuse(&format!("lock #{number} was freed while it was held"));
+        }
+    }
+
+    /// Takes a lock; the level before.
+    ///
+    /// # Safety
+    /// `lock` came from `new_lock` and was not freed.
+    pub(crate) unsafe fn acquire(self: &Arc<Self>, context: &Context, lock: *mut RawLock, kind: u32) -> usize {
+        // SAFETY: the caller's promise.
+        let number = unsafe { number(lock) };
+        context.at_most(kind as u8, "lock_acquire");
+        self.point("lock", number.into());
+        let me = thread::current().id();
+        let wrong = self.check_order(context, me, number);
+        if let Some(wrong) = wrong
+            && !thread::panicking()
+        {
+            misuse(&wrong);
+        }
+        let asleep = kind == lock_kind::MUTEX;
+        self.wait_for(self.channel(Channel::Lock, number), None, asleep, |state| {
+            let Some(lock) = state.locks.locks.get_mut(&number).filter(|lock| lock.holder.is_none()) else { return false };
+            lock.holder = Some(me);
+            true
+        });
+        context.held.borrow_mut().push(number);
+        let level = context.level.get();
+        context.level.set(level.max(kind as u8));
+        level.into()
+    }
+
+    fn check_order(&self, context: &Context, me: ThreadId, number: u32) -> Option<String> {
+        let mut state = self.state();
+        if state.locks.locks.get(&number).is_some_and(|lock| lock.holder == Some(me)) {
+            return Some(format!("deadlock: this thread holds the lock already: {}", state.locks.name(number)));
+        }
+        let held = context.held.borrow();
+        held.iter().find_map(|&held| state.locks.note_order(held, number).err())
+    }
+
+    /// Releases a lock.
+    ///
+    /// # Safety
+    /// `lock` came from `new_lock` and was not freed.
+    pub(crate) unsafe fn release(self: &Arc<Self>, context: &Context, lock: *mut RawLock, kind: u32, saved: usize) {
+        // SAFETY: the caller's promise.
+        let number = unsafe { number(lock) };
+        let last = context.held.borrow_mut().pop();
+        if last != Some(number) && !thread::panicking() {
+            misuse(&format!("lock #{number} was released, but it is not the one that was taken last"));
+        }
+        if let Some(lock) = self.state().locks.locks.get_mut(&number) {
+            lock.holder = None;
+        }
+        if kind != lock_kind::MUTEX {
+            context.level.set(u8::try_from(saved).unwrap_or(PASSIVE));
+        }
+        self.wake(self.channel(Channel::Lock, number));
+        self.point("unlock", number.into());
+    }
+}

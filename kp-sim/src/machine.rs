@@ -1,0 +1,318 @@
+//! One simulated kernel: its state, its clock, and the two things that happen around every kernel call.
+//!
+//! Free mode: threads are real, interrupts are delivered as soon as a thread's level lets them through. Seeded mode: the
+//! world's schedule says which thread runs and when an interrupt comes.
+use crate::{
+    bus::Bus,
+    context::{self, Context, PASSIVE},
+    interrupt::Vectors,
+    locks::Locks,
+    memory::Heap,
+    schedule::Schedule,
+    verdict::misuse,
+};
+use kp_core::host::Woken;
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*},
+    },
+    time::{Duration, Instant},
+};
+
+/// A clock that is read moves on by this much, in ns: a loop that waits for a time ends.
+const READ_NS: u64 = 100;
+/// Longest step in which time passes for a device, in ns.
+pub(crate) const STEP_NS: u64 = 1_000_000;
+
+/// What a test chooses.
+#[derive(Clone, Copy)]
+pub(crate) struct Options {
+    /// The fallible kernel call that fails, from 1; 0: none.
+    pub(crate) fail_nth: u64,
+    /// Kinds of interrupt that the machine offers, a mask.
+    pub(crate) kinds: u32,
+    /// The app's memory for DMA, in bytes.
+    pub(crate) ram: usize,
+}
+
+/// What changes under the machine's lock.
+pub(crate) struct State {
+    pub(crate) heap: Heap,
+    pub(crate) locks: Locks,
+    pub(crate) signals: u32,
+    pub(crate) next_signal: u32,
+    /// Handles that apps hold.
+    pub(crate) handles: u32,
+    pub(crate) vectors: Vectors,
+    fallible: u64,
+    /// Threads asleep in free mode, and the real time up to which the clock has followed them.
+    sleepers: u32,
+    anchor: Instant,
+}
+
+pub(crate) struct Machine {
+    /// Number in its world.
+    pub(crate) id: u32,
+    state: Mutex<State>,
+    changed: Condvar,
+    pub(crate) bus: Bus,
+    clock: Arc<AtomicU64>,
+    pub(crate) world: Option<Arc<Schedule>>,
+    poisoned: AtomicBool,
+    options: Options,
+    log: Mutex<Vec<String>>,
+    /// How many frees at Irql were put off.
+    pub(crate) deferred_frees: AtomicU32,
+}
+
+/// A lock's guard, whatever happened to its last holder: verdicts panic.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Machine {
+    /// A kernel with this bus. It belongs to the world that the calling thread is in, if it is in one.
+    pub(crate) fn new(bus: Bus, options: Options) -> Arc<Self> {
+        crate::verdict::watch_panics();
+        let world = Schedule::current();
+        let machine = Arc::new(Self {
+            id: world.as_ref().map_or(0, |world| world.new_machine_id()),
+            state: Mutex::new(State {
+                heap: Heap::default(),
+                locks: Locks::default(),
+                signals: 0,
+                next_signal: 0,
+                handles: 0,
+                vectors: Vectors::default(),
+                fallible: 0,
+                sleepers: 0,
+                anchor: Instant::now(),
+            }),
+            changed: Condvar::new(),
+            bus,
+            clock: world.as_ref().map_or_else(Arc::default, |world| world.clock.clone()),
+            world,
+            poisoned: AtomicBool::new(false),
+            options,
+            log: Mutex::default(),
+            deferred_frees: AtomicU32::new(0),
+        });
+        if let Some(world) = &machine.world {
+            world.add_machine(&machine);
+        }
+        machine
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        self.options
+    }
+
+    /// Does the next fallible call fail?
+    pub(crate) fn fails(&self) -> bool {
+        let mut state = self.state();
+        state.fallible += 1;
+        state.fallible == self.options.fail_nth
+    }
+
+    /// Fallible kernel calls so far.
+    pub(crate) fn fallible_calls(&self) -> u64 {
+        self.state().fallible
+    }
+
+    pub(crate) fn write_log(&self, text: &str) {
+        lock(&self.log).push(text.to_owned());
+    }
+
+    pub(crate) fn log_lines(&self) -> Vec<String> {
+        lock(&self.log).clone()
+    }
+
+    pub(crate) fn poison(&self, why: &str) {
+        self.poisoned.store(true, Release);
+        self.write_log(why);
+    }
+
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Acquire)
+    }
+
+    /// Refuses threads that the seeded world does not know.
+    pub(crate) fn check_thread(&self) {
+        if let Some(world) = &self.world
+            && !world.is_mine()
+        {
+            misuse("a thread of no world entered a seeded kernel: start it with `scope.spawn` of the world's `scope`");
+        }
+    }
+
+    // Around kernel calls.
+
+    /// Before a kernel call takes effect: another thread may run first.
+    pub(crate) fn point(&self, what: &'static str, value: u64) {
+        if let Some(world) = &self.world
+            && !std::thread::panicking()
+        {
+            world.point(what, value);
+        }
+    }
+
+    /// After a kernel call took effect: interrupts that the level lets through may come, and what was put off is done.
+    pub(crate) fn settle(self: &Arc<Self>, context: &Context) {
+        if std::thread::panicking() {
+            return;
+        }
+        self.interrupts(context);
+        if context.level.get() == PASSIVE {
+            self.free_late();
+        }
+    }
+
+    // Time.
+
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.load(Acquire)
+    }
+
+    /// Reads the clock.
+    pub(crate) fn read_clock(&self) -> u64 {
+        self.clock.fetch_add(READ_NS, AcqRel) + READ_NS
+    }
+
+    /// `ns` pass, for the clock and every device of this world; nothing is delivered.
+    pub(crate) fn pass(&self, ns: u64) {
+        match &self.world {
+            Some(world) => world.pass(ns),
+            None => {
+                self.clock.fetch_add(ns, AcqRel);
+                self.bus.advance(ns);
+            }
+        }
+    }
+
+    // Waiting.
+
+    /// Waits until `done` says so, at most until the clock shows `until`. `asleep`: time passes meanwhile.
+    pub(crate) fn wait_for(
+        self: &Arc<Self>,
+        channel: u64,
+        until: Option<u64>,
+        asleep: bool,
+        mut done: impl FnMut(&mut State) -> bool,
+    ) -> bool {
+        loop {
+            let mut state = self.state();
+            if done(&mut state) {
+                return true;
+            }
+            if until.is_some_and(|until| self.now() >= until) {
+                return false;
+            }
+            match &self.world {
+                Some(world) => {
+                    drop(state);
+                    world.block(channel, until);
+                }
+                None => self.wait_really(state, until, asleep),
+            }
+            if !std::thread::panicking() {
+                self.interrupts(&context::current());
+            }
+        }
+    }
+
+    /// One slice of waiting in free mode. While somebody sleeps the clock follows real time.
+    fn wait_really(&self, mut state: MutexGuard<'_, State>, until: Option<u64>, asleep: bool) {
+        let left = until.map_or(u64::MAX, |until| until.saturating_sub(self.now()));
+        let longest = if self.bus.has_device() { STEP_NS } else { 50 * STEP_NS };
+        if asleep {
+            if state.sleepers == 0 {
+                state.anchor = Instant::now();
+            }
+            state.sleepers += 1;
+        }
+        let slice = Duration::from_nanos(left.min(longest));
+        let waited = self.changed.wait_timeout(state, slice).unwrap_or_else(PoisonError::into_inner);
+        let mut state = waited.0;
+        if asleep {
+            let now = Instant::now();
+            let passed = now.saturating_duration_since(state.anchor);
+            state.anchor = now;
+            state.sleepers -= 1;
+            drop(state);
+            self.pass(u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// Whoever waits on `channel` looks again.
+    pub(crate) fn wake(&self, channel: u64) {
+        match &self.world {
+            Some(world) => world.wake(channel),
+            None => {
+                // Under the lock: whoever has just looked is waiting by now.
+                let _state = self.state();
+                self.changed.notify_all();
+            }
+        }
+    }
+
+    /// Everybody looks again.
+    pub(crate) fn wake_all(&self) {
+        match &self.world {
+            Some(world) => world.wake_all(),
+            None => self.wake(0),
+        }
+    }
+
+    /// Sleeps for `ns`; nothing ends it early.
+    pub(crate) fn sleep(self: &Arc<Self>, ns: u64) {
+        let until = self.now().saturating_add(ns);
+        self.wait_for(self.channel(Channel::Nothing, 0), Some(until), true, |_| false);
+    }
+
+    /// Waits for a change of `word`.
+    pub(crate) fn wait_word(self: &Arc<Self>, wait: WordWait<'_>) -> Woken {
+        let until = (wait.ns != u64::MAX).then(|| self.now().saturating_add(wait.ns));
+        let process = context::current().process.clone();
+        let mut signalled = false;
+        let changed = self.wait_for(self.channel(Channel::Signal, wait.signal), until, true, |_| {
+            if wait.word.load(Acquire) != wait.seen {
+                return true;
+            }
+            signalled = process.as_ref().is_some_and(|process| process.take_signal(wait.kind));
+            signalled
+        });
+        match (changed, signalled) {
+            (_, true) => Woken::Signal,
+            (true, false) => Woken::Changed,
+            (false, false) => Woken::Timeout,
+        }
+    }
+
+    /// A name for what threads of this machine wait on, unique in the world and the same in every run.
+    pub(crate) fn channel(&self, kind: Channel, number: u32) -> u64 {
+        u64::from(self.id) << 40 | (kind as u64) << 32 | u64::from(number)
+    }
+}
+
+/// What `signal_wait` is asked for.
+pub(crate) struct WordWait<'a> {
+    pub(crate) signal: u32,
+    pub(crate) word: &'a AtomicU32,
+    pub(crate) seen: u32,
+    pub(crate) ns: u64,
+    pub(crate) kind: u32,
+}
+
+/// What a thread may wait on.
+#[derive(Clone, Copy)]
+pub(crate) enum Channel {
+    Nothing = 1,
+    Lock = 2,
+    Signal = 3,
+    Interrupt = 4,
+}

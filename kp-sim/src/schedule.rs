@@ -1,0 +1,387 @@
+//! The schedule of a seeded world: one thread runs at a time, and a random number says which.
+//!
+//! Nothing here depends on real time, addresses or hash order, so a seed gives the same run every time.
+use crate::{
+    machine::{Machine, STEP_NS, lock},
+    trace::Event,
+    verdict::misuse,
+};
+use std::{
+    cell::RefCell,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering::*},
+    },
+};
+
+/// A run with more events than this has no end.
+const MAX_EVENTS: usize = 400_000;
+/// Simulated time without any wake-up or interrupt after which a run is stuck, in ns. The host logic asks about panics
+/// every second, so somebody always sleeps.
+const STUCK_NS: u64 = 60_000_000_000;
+
+/// Waiting for the end of a scope's threads.
+const JOIN: u64 = 0;
+
+thread_local! {
+    static ME: RefCell<Option<(Arc<Schedule>, usize)>> = const { RefCell::new(None) };
+}
+
+/// Random numbers, good enough for choices: splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// One of `count`.
+    fn below(&mut self, count: usize) -> usize {
+        (self.next() % count.max(1) as u64) as usize
+    }
+
+    fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    Runnable,
+    Blocked { channel: u64, until: Option<u64> },
+    Done,
+}
+
+struct Thread {
+    name: String,
+    doing: Doing,
+    turn: Arc<Condvar>,
+}
+
+struct State {
+    random: Random,
+    /// A point changes the thread once in this many times; a property of the run.
+    switch_one_in: usize,
+    /// Something due is delivered at a point once in this many times; a property of the run.
+    deliver_one_in: usize,
+    threads: Vec<Thread>,
+    running: usize,
+    events: Vec<Event>,
+    machines: Vec<Weak<Machine>>,
+    machine_ids: u32,
+    /// Simulated time since anything happened, in ns.
+    quiet_ns: u64,
+    /// Why the run is over, if it is stuck.
+    stuck: Option<String>,
+}
+
+pub(crate) struct Schedule {
+    state: Mutex<State>,
+    pub(crate) clock: Arc<AtomicU64>,
+}
+
+/// Ends the calling thread's part in its world.
+struct Leave;
+impl Drop for Leave {
+    fn drop(&mut self) {
+        ME.with(|me| *me.borrow_mut() = None);
+    }
+}
+
+impl Schedule {
+    pub(crate) fn new(seed: u64) -> Arc<Self> {
+        let mut random = Random(seed);
+        let switch_one_in = 2 << random.below(4);
+        let deliver_one_in = 1 + random.below(6);
+        let state = State {
+            random,
+            switch_one_in,
+            deliver_one_in,
+            threads: Vec::new(),
+            running: 0,
+            events: Vec::new(),
+            machines: Vec::new(),
+            machine_ids: 0,
+            quiet_ns: 0,
+            stuck: None,
+        };
+        Arc::new(Self { state: Mutex::new(state), clock: Arc::default() })
+    }
+
+    /// The world of the calling thread.
+    pub(crate) fn current() -> Option<Arc<Self>> {
+        ME.with(|me| me.borrow().as_ref().map(|(schedule, _)| schedule.clone()))
+    }
+
+    pub(crate) fn is_mine(self: &Arc<Self>) -> bool {
+        Self::current().is_some_and(|mine| Arc::ptr_eq(&mine, self))
+    }
+
+    /// The calling thread's number. Only threads of this world come here.
+    fn me(&self) -> usize {
+        ME.with(|me| me.borrow().as_ref().map_or(0, |&(_, number)| number))
+    }
+
+    pub(crate) fn new_machine_id(&self) -> u32 {
+        let mut state = lock(&self.state);
+        state.machine_ids += 1;
+        state.machine_ids
+    }
+
+    pub(crate) fn add_machine(&self, machine: &Arc<Machine>) {
+        lock(&self.state).machines.push(Arc::downgrade(machine));
+    }
+
+    /// The events so far, with the names of the threads.
+    pub(crate) fn take_events(&self) -> (Vec<Event>, Vec<String>) {
+        let mut state = lock(&self.state);
+        let names = state.threads.iter().map(|thread| thread.name.clone()).collect();
+        (std::mem::take(&mut state.events), names)
+    }
+
+    // Threads.
+
+    /// A new thread, which may be chosen from now on; its number.
+    pub(crate) fn add_thread(&self, name: &str) -> usize {
+        let mut state = lock(&self.state);
+        state.threads.push(Thread { name: name.to_owned(), doing: Doing::Runnable, turn: Arc::default() });
+        state.threads.len() - 1
+    }
+
+    pub(crate) fn thread_count(&self) -> usize {
+        lock(&self.state).threads.len()
+    }
+
+    /// Runs `f` as thread `number`, as soon as it is its turn, and ends the thread.
+    pub(crate) fn run_thread<R>(self: &Arc<Self>, number: usize, f: impl FnOnce() -> R) -> R {
+        drop(self.wait_for_turn(lock(&self.state), number));
+        ME.with(|me| *me.borrow_mut() = Some((self.clone(), number)));
+        let _leave = Leave;
+        let answer = f();
+        self.end_thread(number);
+        answer
+    }
+
+    fn end_thread(&self, me: usize) {
+        let mut state = lock(&self.state);
+        state.threads[me].doing = Doing::Done;
+        state.record(me, "ends", 0);
+        state.wake(JOIN);
+        // The thread that opened the scope is there, and has just been woken: somebody can run.
+        if let Some(next) = state.choose() {
+            state.hand_over(next);
+        }
+    }
+
+    /// Waits until threads `first..` have ended.
+    pub(crate) fn join(&self, first: usize) {
+        let ended = || lock(&self.state).threads[first..].iter().all(|thread| thread.doing == Doing::Done);
+        while !ended() {
+            // Even if the run is stuck: the threads need their turns to leave.
+            drop(self.wait_blocked(JOIN, None));
+        }
+        self.leave_if_stuck(lock(&self.state));
+    }
+
+    fn wait_for_turn<'a>(&self, mut state: MutexGuard<'a, State>, me: usize) -> MutexGuard<'a, State> {
+        let turn = state.threads[me].turn.clone();
+        while state.running != me {
+            state = turn.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state
+    }
+
+    // What happens at a kernel call.
+
+    /// Another thread may run now.
+    pub(crate) fn point(&self, what: &'static str, value: u64) {
+        let me = self.me();
+        let mut state = lock(&self.state);
+        state.record(me, what, value);
+        if state.events.len() > MAX_EVENTS && state.stuck.is_none() {
+            state.stop(format!("no end after {MAX_EVENTS} events"));
+        }
+        let one_in = state.switch_one_in;
+        if state.random.one_in(one_in)
+            && let Some(next) = state.choose()
+            && next != me
+        {
+            state.hand_over(next);
+            state = self.wait_for_turn(state, me);
+        }
+        self.leave_if_stuck(state);
+    }
+
+    /// Is something that is due delivered now, on this thread?
+    pub(crate) fn deliver_now(&self) -> bool {
+        let mut state = lock(&self.state);
+        let one_in = state.deliver_one_in;
+        state.random.one_in(one_in)
+    }
+
+    /// Lets the others run until somebody wakes `channel`, or the clock shows `until`; perhaps earlier.
+    pub(crate) fn block(&self, channel: u64, until: Option<u64>) {
+        let state = self.wait_blocked(channel, until);
+        self.leave_if_stuck(state);
+    }
+
+    fn wait_blocked(&self, channel: u64, until: Option<u64>) -> MutexGuard<'_, State> {
+        let me = self.me();
+        let mut state = lock(&self.state);
+        state.record(me, "waits", channel & 0xFFFF_FFFF);
+        state.threads[me].doing = Doing::Blocked { channel, until };
+        loop {
+            match state.choose() {
+                Some(next) => {
+                    state.hand_over(next);
+                    state = self.wait_for_turn(state, me);
+                    if state.threads[me].doing == Doing::Runnable {
+                        break;
+                    }
+                }
+                None => {
+                    let delivered = self.idle(state, me);
+                    state = lock(&self.state);
+                    if delivered || state.threads[me].doing == Doing::Runnable {
+                        break;
+                    }
+                }
+            }
+        }
+        state
+    }
+
+    /// Nobody can run: takes what the devices have to say, or lets time pass. Says whether the first was the case; the thread
+    /// is no longer blocked then, since it was away.
+    fn idle(&self, mut state: MutexGuard<'_, State>, me: usize) -> bool {
+        let machines = state.machines();
+        drop(state);
+        if let Some(machine) = machines.iter().find(|machine| machine.has_interrupts()) {
+            state = lock(&self.state);
+            state.threads[me].doing = Doing::Runnable;
+            state.quiet_ns = 0;
+            drop(state);
+            machine.interrupt_idle();
+            return true;
+        }
+        state = lock(&self.state);
+        let now = self.clock.load(Acquire);
+        let Some(next) = state.next_deadline() else {
+            let waiting = state.waiting();
+            state.stop(format!("deadlock: every thread waits, and nothing will wake any: {waiting}"));
+            return false;
+        };
+        let step = next.saturating_sub(now).min(STEP_NS);
+        state.quiet_ns += step;
+        if state.quiet_ns > STUCK_NS {
+            let waiting = state.waiting();
+            state.stop(format!("stuck: nothing has happened for a simulated minute: {waiting}"));
+            return false;
+        }
+        drop(state);
+        self.pass(step);
+        lock(&self.state).wake_sleepers(now + step);
+        false
+    }
+
+    /// Time passes for the clock and all devices.
+    pub(crate) fn pass(&self, ns: u64) {
+        self.clock.fetch_add(ns, AcqRel);
+        let machines = lock(&self.state).machines();
+        for machine in machines {
+            machine.bus.advance(ns);
+        }
+    }
+
+    pub(crate) fn wake(&self, channel: u64) {
+        let mut state = lock(&self.state);
+        state.quiet_ns = 0;
+        state.wake(channel);
+    }
+
+    pub(crate) fn wake_all(&self) {
+        let mut state = lock(&self.state);
+        state.quiet_ns = 0;
+        for thread in &mut state.threads {
+            if matches!(thread.doing, Doing::Blocked { .. }) {
+                thread.doing = Doing::Runnable;
+            }
+        }
+    }
+
+    fn leave_if_stuck(&self, state: MutexGuard<'_, State>) {
+        if let Some(why) = state.stuck.clone() {
+            drop(state);
+            if !std::thread::panicking() {
+                misuse(&why);
+            }
+        }
+    }
+}
+
+impl State {
+    fn record(&mut self, thread: usize, what: &'static str, value: u64) {
+        self.events.push(Event { thread: thread as u32, what, value });
+    }
+
+    /// One of those that can run.
+    fn choose(&mut self) -> Option<usize> {
+        let can_run: Vec<usize> =
+            (0..self.threads.len()).filter(|&at| self.threads[at].doing == Doing::Runnable).collect();
+        let chosen = self.random.below(can_run.len());
+        can_run.get(chosen).copied()
+    }
+
+    fn hand_over(&mut self, next: usize) {
+        self.running = next;
+        self.threads[next].turn.notify_one();
+    }
+
+    fn wake(&mut self, woken: u64) {
+        for thread in &mut self.threads {
+            if matches!(thread.doing, Doing::Blocked { channel, .. } if channel == woken) {
+                thread.doing = Doing::Runnable;
+            }
+        }
+    }
+
+    fn wake_sleepers(&mut self, now: u64) {
+        for thread in &mut self.threads {
+            if matches!(thread.doing, Doing::Blocked { until: Some(until), .. } if until <= now) {
+                thread.doing = Doing::Runnable;
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        let deadline = |thread: &Thread| match thread.doing {
+            Doing::Blocked { until, .. } => until,
+            _ => None,
+        };
+        self.threads.iter().filter_map(deadline).min()
+    }
+
+    /// Ends the run: every thread leaves at its next kernel call.
+    fn stop(&mut self, why: String) {
+        self.stuck = Some(why);
+        for thread in &mut self.threads {
+            if matches!(thread.doing, Doing::Blocked { .. }) {
+                thread.doing = Doing::Runnable;
+            }
+        }
+    }
+
+    fn waiting(&self) -> String {
+        let waits = |thread: &&Thread| matches!(thread.doing, Doing::Blocked { .. });
+        let names: Vec<&str> = self.threads.iter().filter(waits).map(|thread| thread.name.as_str()).collect();
+        names.join(", ")
+    }
+
+    fn machines(&self) -> Vec<Arc<Machine>> {
+        self.machines.iter().filter_map(Weak::upgrade).collect()
+    }
+}

@@ -1,0 +1,298 @@
+//! A simulated kernel with one plugin in it, as a test sees it.
+use crate::{
+    app::{App, Opener},
+    bus::{Attached, BUS_ADDRESS, Bus},
+    context,
+    device::DeviceModel,
+    machine::{Machine, Options, STEP_NS, lock},
+    memory::Live,
+};
+use kp_abi::{Interface, Result, request::kind};
+use kp_core::{
+    Passive, Plugin,
+    host::{Driver, RawDevice, passive},
+};
+use std::{
+    any::type_name,
+    marker::PhantomData,
+    sync::{Arc, Mutex, atomic::Ordering::*},
+};
+
+/// A simulated kernel, with one plugin and at most one device.
+///
+/// Dropping it unloads the plugin; if apps still hold handles, the last of them does. What the plugin or the host has not
+/// given back by then fails the test.
+pub struct Sim<P: Plugin> {
+    pub(crate) loaded: Arc<Loaded<P>>,
+}
+
+/// What apps and the simulator share.
+pub(crate) struct Loaded<P: Plugin> {
+    pub(crate) machine: Arc<Machine>,
+    /// None once the plugin is unloaded.
+    driver: Mutex<Option<Driver<P>>>,
+    removed: Mutex<bool>,
+}
+
+/// How a simulated kernel shall be.
+///
+/// ```no_run
+/// # use kp_sim::{Sim, edu::Edu};
+/// # fn f<P: kp_core::Plugin>() -> kp_abi::Result<()> {
+/// let sim = Sim::<P>::builder().device(Edu::new()).fail_nth(3).build()?;
+/// # Ok(()) }
+/// ```
+pub struct Builder<P> {
+    model: Option<Box<dyn Attached>>,
+    options: Options,
+    _plugin: PhantomData<fn(P)>,
+}
+
+/// The plugin cannot be unloaded: apps hold handles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+impl<P: Plugin> Builder<P> {
+    /// The device that the plugin is bound to. Without one it is a plugin without hardware.
+    pub fn device(mut self, model: impl DeviceModel + 'static) -> Self {
+        self.model = Some(Box::new(model));
+        self
+    }
+
+    /// The `n`th kernel call that can fail does, from 1; 0: none. Calls that can fail: memory, locks, signals, mappings,
+    /// vectors, connecting. [`Sim::fallible_calls`] counts them.
+    pub fn fail_nth(mut self, n: u64) -> Self {
+        self.options.fail_nth = n;
+        self
+    }
+
+    /// The kinds of interrupt that this machine has, a mask of [`kind`]; a device that has others cannot use them.
+    pub fn kinds(mut self, kinds: u32) -> Self {
+        self.options.kinds = kinds;
+        self
+    }
+
+    /// Memory that the device reaches by itself, in bytes, at bus address 0 and up.
+    pub fn ram(mut self, len: usize) -> Self {
+        self.options.ram = len;
+        self
+    }
+
+    /// Loads the plugin and binds it. Errors: those of the plugin's `init`, and `NO_MEMORY`; nothing is left then.
+    ///
+    /// Inside of [`explore`](crate::explore) the kernel runs by the world's schedule.
+    pub fn build(self) -> Result<Sim<P>> {
+        let Self { model, options, .. } = self;
+        let has_device = model.is_some();
+        let machine = Machine::new(Bus::new(model, options.ram), options);
+        let raw = if has_device {
+            // SAFETY: device 1 is this machine's only one, and the driver is removed before the machine goes.
+            unsafe { RawDevice::new(1, machine.bus.bars(), BUS_ADDRESS) }
+        } else {
+            RawDevice::none()
+        };
+        let bound = in_kernel(&machine, |cx| Driver::<P>::bind(cx, raw));
+        match bound {
+            Ok(driver) => {
+                let loaded = Loaded { machine, driver: Mutex::new(Some(driver)), removed: Mutex::new(false) };
+                Ok(Sim { loaded: Arc::new(loaded) })
+            }
+            Err(error) => {
+                machine.write_log(&format!("init refused the device: {error}"));
+                check_leaks(&machine);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<P: Plugin> Sim<P> {
+    /// A kernel with the plugin in it, and no device. Errors: as [`Builder::build`].
+    pub fn new() -> Result<Self> {
+        Self::builder().build()
+    }
+
+    /// A kernel with the plugin bound to this device. Errors: as [`Builder::build`].
+    pub fn with(model: impl DeviceModel + 'static) -> Result<Self> {
+        Self::builder().device(model).build()
+    }
+
+    /// For a kernel with options.
+    pub fn builder() -> Builder<P> {
+        let options = Options { fail_nth: 0, kinds: kind::ANY, ram: 0 };
+        Builder { model: None, options, _plugin: PhantomData }
+    }
+
+    /// Opens a handle, as open(2) does; the session starts at OPEN. Panics if that fails: see [`try_open`](Self::try_open).
+    pub fn open(&self) -> App<P> {
+        match self.try_open(Opener::default()) {
+            Ok(app) => app,
+            Err(error) => panic!("the handle could not be opened: {error}"),
+        }
+    }
+
+    /// Opens a handle for this process. Errors: `DEVICE_GONE`, `NO_MEMORY`.
+    pub fn try_open(&self, opener: Opener) -> Result<App<P>> {
+        App::open(&self.loaded, opener)
+    }
+
+    /// Opens a handle and starts a session of this interface on it. Errors: as `kp_user::Plugin::over`.
+    pub fn connect(&self, interface: &'static Interface) -> Result<kp_user::Plugin> {
+        kp_user::Plugin::over(Arc::new(self.try_open(Opener::default())?), interface, &[])
+    }
+
+    /// The device goes; `present`: it is still there, only its driver is taken away. Returns when every call and session has
+    /// ended. The second time it does nothing.
+    pub fn remove(&self, present: bool) {
+        self.loaded.remove(present);
+    }
+
+    /// The device goes to sleep, and loses power.
+    pub fn suspend(&self) {
+        let Some(driver) = self.loaded.driver() else { return };
+        in_kernel(&self.loaded.machine, |cx| driver.suspend(cx));
+        self.loaded.machine.bus.power_off();
+    }
+
+    /// The device has power again, with its registers as after power-on.
+    pub fn resume(&self) {
+        let Some(driver) = self.loaded.driver() else { return };
+        self.loaded.machine.bus.power_on();
+        in_kernel(&self.loaded.machine, |cx| driver.resume(cx));
+    }
+
+    /// Unloads the plugin, and checks that nothing is left of it: what is fails the test. Busy: apps hold handles.
+    pub fn unload(&self) -> Result<(), Busy> {
+        if self.live().handles != 0 {
+            return Err(Busy);
+        }
+        self.loaded.unload();
+        Ok(())
+    }
+
+    /// The kernel's log.
+    pub fn log(&self) -> Vec<String> {
+        self.loaded.machine.log_lines()
+    }
+
+    /// What is given out and not back.
+    pub fn live(&self) -> Live {
+        self.loaded.machine.live()
+    }
+
+    /// Kernel calls so far that could have failed.
+    pub fn fallible_calls(&self) -> u64 {
+        self.loaded.machine.fallible_calls()
+    }
+
+    /// How often something was dropped at Irql, and its freeing put off. Plugins should not.
+    pub fn deferred_frees(&self) -> u32 {
+        self.loaded.machine.deferred_frees.load(Relaxed)
+    }
+
+    /// Has plugin code panicked?
+    pub fn is_poisoned(&self) -> bool {
+        self.loaded.machine.is_poisoned()
+    }
+
+    /// The simulated time, in ns. It passes while threads sleep or wait, and by [`advance`](Self::advance).
+    pub fn now_ns(&self) -> u64 {
+        self.loaded.machine.now()
+    }
+
+    /// Uses the device model, then takes its interrupts. Panics if it is no `M`.
+    pub fn device<M: DeviceModel + 'static, R>(&self, f: impl FnOnce(&mut M) -> R) -> R {
+        let machine = &self.loaded.machine;
+        let Some(answer) = machine.bus.with_model(f) else {
+            panic!("the simulated device is no `{}`: name the model that was given to the `Sim`", type_name::<M>())
+        };
+        context::enter(machine, None, || machine.settle(&context::current()));
+        answer
+    }
+
+    /// The memory that the device reaches by itself.
+    pub fn ram<R>(&self, f: impl FnOnce(&mut [u8]) -> R) -> R {
+        self.loaded.machine.bus.with_ram(f)
+    }
+
+    /// `ns` pass, for the clock and the device; interrupts come as they arise.
+    pub fn advance(&self, ns: u64) {
+        let machine = &self.loaded.machine;
+        context::enter(machine, None, || {
+            let mut left = ns;
+            while left > 0 {
+                let step = left.min(STEP_NS);
+                left -= step;
+                machine.pass(step);
+                machine.settle(&context::current());
+            }
+            machine.point("advance", ns);
+        });
+    }
+
+    /// Runs `f` in this kernel on this thread, at Passive: for tests of parts of a plugin.
+    pub fn enter<R>(&self, f: impl FnOnce(&mut Passive) -> R) -> R {
+        in_kernel(&self.loaded.machine, f)
+    }
+}
+
+/// Runs `f` in the kernel, at Passive, for no process.
+fn in_kernel<R>(machine: &Arc<Machine>, f: impl FnOnce(&mut Passive) -> R) -> R {
+    // SAFETY: `enter` refuses to nest, so no other level is on this stack.
+    context::enter(machine, None, || unsafe { passive(f) })
+}
+
+/// What is left fails the test, unless a plugin that panicked has left it.
+fn check_leaks(machine: &Machine) {
+    machine.free_late();
+    let live = machine.live();
+    if live == Live::default() {
+        return;
+    }
+    if machine.is_poisoned() {
+        machine.write_log(&format!("left by a plugin that panicked: {live}"));
+    } else {
+        panic!("left at unload: {live}; something was not given back");
+    }
+}
+
+impl<P: Plugin> Loaded<P> {
+    /// The driver, while the plugin is loaded.
+    pub(crate) fn driver(&self) -> Option<Driver<P>> {
+        lock(&self.driver).clone()
+    }
+
+    fn remove(&self, present: bool) {
+        if std::mem::replace(&mut *lock(&self.removed), true) {
+            return;
+        }
+        let Some(driver) = self.driver() else { return };
+        if !present {
+            self.machine.bus.pull_out();
+        }
+        in_kernel(&self.machine, |cx| {
+            driver.remove(cx, present);
+            drop(driver);
+        });
+    }
+
+    fn unload(&self) {
+        self.remove(true);
+        let driver = lock(&self.driver).take();
+        if driver.is_some() {
+            in_kernel(&self.machine, |_| drop(driver));
+            check_leaks(&self.machine);
+        }
+    }
+}
+
+impl<P: Plugin> Drop for Loaded<P> {
+    fn drop(&mut self) {
+        // A test that fails already is not to wait for anything; what it holds stays.
+        if std::thread::panicking() {
+            std::mem::forget(lock(&self.driver).take());
+        } else {
+            self.unload();
+        }
+    }
+}

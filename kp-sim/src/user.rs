@@ -1,0 +1,216 @@
+//! An app's side of the door: its process, its memory, and one request's way through it.
+use crate::{context, machine::lock};
+use kp_abi::Status;
+use kp_core::host::{Door, Faulted, wait_kind};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU8, Ordering::*},
+    },
+};
+
+/// A page, in bytes: the unit of mapping, and of faults.
+pub const PAGE: usize = 4096;
+/// Addresses from here on are the kernel's.
+pub const KERNEL_AT: u64 = 1 << 47;
+/// Where the first mapping is. All of them fit a 32-bit process.
+const FIRST_AT: u64 = 0x1000_0000;
+
+/// No signal, any, one that ends the process.
+const NO_SIGNAL: u8 = 0;
+const SIGNAL: u8 = 1;
+const FATAL: u8 = 2;
+
+/// A simulated process.
+#[derive(Default)]
+pub(crate) struct Process {
+    signal: AtomicU8,
+    pub(crate) memory: UserMemory,
+}
+
+impl Process {
+    pub(crate) fn send_signal(&self, fatal: bool) {
+        self.signal.fetch_max(if fatal { FATAL } else { SIGNAL }, AcqRel);
+    }
+
+    /// Does a signal end a wait of this kind? One that is handled is gone then; a fatal one stays.
+    pub(crate) fn take_signal(&self, kind: u32) -> bool {
+        match self.signal.load(Acquire) {
+            FATAL => kind != wait_kind::UNINTERRUPTIBLE,
+            SIGNAL if kind == wait_kind::INTERRUPTIBLE => {
+                self.signal.compare_exchange(SIGNAL, NO_SIGNAL, AcqRel, Relaxed).is_ok()
+            }
+            _ => false,
+        }
+    }
+}
+
+/// What an app may do with a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read and write.
+    ReadWrite,
+    /// Read only: an answer stored there is a fault.
+    ReadOnly,
+}
+
+struct Page {
+    access: Access,
+    bytes: Box<[AtomicU8]>,
+}
+
+#[derive(Default)]
+struct Pages {
+    /// By page number.
+    pages: BTreeMap<u64, Arc<Page>>,
+    mapped: u64,
+}
+
+/// An app's memory. Any thread may read and write it while the kernel does: bytes are atomic, so a race has an outcome.
+#[derive(Clone, Default)]
+pub struct UserMemory(Arc<Mutex<Pages>>);
+
+impl UserMemory {
+    /// Maps `len` bytes of zeros, in whole pages. What lies before and behind is not mapped.
+    pub fn map(&self, len: usize, access: Access) -> u64 {
+        let mut pages = lock(&self.0);
+        let count = len.div_ceil(PAGE).max(1) as u64;
+        let first = FIRST_AT / PAGE as u64 + pages.mapped;
+        pages.mapped += count + 1;
+        for number in first..first + count {
+            let bytes = (0..PAGE).map(|_| AtomicU8::new(0)).collect();
+            pages.pages.insert(number, Arc::new(Page { access, bytes }));
+        }
+        first * PAGE as u64
+    }
+
+    /// Unmaps the pages that `len` bytes at `address` lie in.
+    pub fn unmap(&self, address: u64, len: usize) {
+        let mut pages = lock(&self.0);
+        for number in page_numbers(address, len) {
+            pages.pages.remove(&number);
+        }
+    }
+
+    /// Changes what may be done with the pages that `len` bytes at `address` lie in.
+    pub fn protect(&self, address: u64, len: usize, access: Access) {
+        let mut pages = lock(&self.0);
+        for number in page_numbers(address, len) {
+            if let Some(page) = pages.pages.get_mut(&number) {
+                // The bytes move: an access that is under way still sees the old page, as with a stale translation.
+                let bytes = page.bytes.iter().map(|byte| AtomicU8::new(byte.load(Relaxed))).collect();
+                *page = Arc::new(Page { access, bytes });
+            }
+        }
+    }
+
+    /// Reads as the app does. Fault: a byte is not mapped; those before it were read.
+    pub fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Status> {
+        self.each(address, bytes.len(), |page, at, range| {
+            for (byte, shared) in bytes[range.clone()].iter_mut().zip(&page.bytes[at..at + range.len()]) {
+                *byte = shared.load(Relaxed);
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes as the app does. Fault: a byte is not mapped or read-only; those before it were written.
+    pub fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Status> {
+        self.each(address, bytes.len(), |page, at, range| {
+            if page.access == Access::ReadOnly {
+                return Err(Status::FAULT);
+            }
+            for (byte, shared) in bytes[range.clone()].iter().zip(&page.bytes[at..at + range.len()]) {
+                shared.store(*byte, Relaxed);
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes whatever the app itself may do: what a read-only page had in it before.
+    pub fn fill(&self, address: u64, bytes: &[u8]) -> Result<(), Status> {
+        self.each(address, bytes.len(), |page, at, range| {
+            for (byte, shared) in bytes[range.clone()].iter().zip(&page.bytes[at..at + range.len()]) {
+                shared.store(*byte, Relaxed);
+            }
+            Ok(())
+        })
+    }
+
+    /// Runs `f` with each page that the range meets, where in the page, and which of the range's bytes.
+    fn each(
+        &self,
+        address: u64,
+        len: usize,
+        mut f: impl FnMut(&Page, usize, std::ops::Range<usize>) -> Result<(), Status>,
+    ) -> Result<(), Status> {
+        let mut done = 0;
+        while done < len {
+            let here = address.checked_add(done as u64).filter(|&here| here < KERNEL_AT).ok_or(Status::FAULT)?;
+            let page = lock(&self.0).pages.get(&(here / PAGE as u64)).cloned().ok_or(Status::FAULT)?;
+            let at = (here % PAGE as u64) as usize;
+            let count = (PAGE - at).min(len - done);
+            f(&page, at, done..done + count)?;
+            done += count;
+        }
+        Ok(())
+    }
+}
+
+fn page_numbers(address: u64, len: usize) -> std::ops::Range<u64> {
+    let page = PAGE as u64;
+    address / page..(address + len as u64).div_ceil(page)
+}
+
+/// One request at the door.
+pub(crate) struct UserDoor<'a> {
+    pub(crate) memory: &'a UserMemory,
+    pub(crate) address: u64,
+    pub(crate) read_write: bool,
+}
+
+/// Offset of the status in a request's head, and of status and detail together.
+const STATUS_AT: u64 = 8;
+
+/// A copy through the door is a point at which other threads run.
+fn at_door(what: &'static str, len: usize, f: impl FnOnce() -> Result<(), Status>) -> Result<(), Faulted> {
+    context::current().machine.point(what, len as u64);
+    f().map_err(|_| Faulted)
+}
+
+impl Door for UserDoor<'_> {
+    fn take(&mut self, head: &mut [u8]) -> Result<(), Faulted> {
+        at_door("take", head.len(), || {
+            self.memory.read(self.address, head)?;
+            self.memory.write(self.address.wrapping_add(STATUS_AT), &Status::NO_REPLY.0.to_le_bytes())
+        })
+    }
+    fn size(&mut self) -> Result<u32, Faulted> {
+        let mut size = [0; 4];
+        self.fetch(self.address, &mut size)?;
+        Ok(u32::from_le_bytes(size))
+    }
+    fn tail(&mut self, at: usize, bytes: &mut [u8]) -> Result<(), Faulted> {
+        self.fetch(self.address.wrapping_add(at as u64), bytes)
+    }
+    fn put(&mut self, at: usize, bytes: &[u8]) -> Result<(), Faulted> {
+        self.store(self.address.wrapping_add(at as u64), bytes)
+    }
+    fn answer(&mut self, status: u32, detail: u32) -> Result<(), Faulted> {
+        let both = u64::from(detail) << 32 | u64::from(status);
+        at_door("answer", 8, || self.memory.write(self.address.wrapping_add(STATUS_AT), &both.to_le_bytes()))
+    }
+    fn in_range(&self, address: u64, len: usize) -> bool {
+        address.checked_add(len as u64).is_some_and(|end| end <= KERNEL_AT)
+    }
+    fn fetch(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Faulted> {
+        at_door("fetch", bytes.len(), || self.memory.read(address, bytes))
+    }
+    fn store(&mut self, address: u64, bytes: &[u8]) -> Result<(), Faulted> {
+        at_door("store", bytes.len(), || self.memory.write(address, bytes))
+    }
+    fn is_read_write(&self) -> bool {
+        self.read_write
+    }
+}

@@ -1,0 +1,310 @@
+//! Random requests: half of them valid ones with one to three fields changed. A seed makes the run; nothing else does.
+use crate::raw::{Access, Handle, PAGE, Process, Sender, open};
+use echo_interface::echo;
+use edu_interface::edu;
+use kp_abi::{
+    Status,
+    request::{self, ANY_VECTOR, Call, Close, IntCount, IntDisable, IntEnable, IntWait, Open, Query, Request, kind},
+    zerocopy::IntoBytes,
+};
+use std::{collections::BTreeMap, fmt};
+
+/// Statuses that a run of some length has to see, all of which the list of requests can reach.
+const REACHABLE: &[Status] = &[
+    Status::OK,
+    Status::UNKNOWN_REQUEST,
+    Status::FAULT,
+    Status::TOO_SMALL,
+    Status::TOO_LARGE,
+    Status::UNKNOWN_TAIL,
+    Status::UNKNOWN_FLAG,
+    Status::BAD_FIELD,
+    Status::UNKNOWN_MESSAGE,
+    Status::INPUT_LENGTH,
+    Status::OUTPUT_LENGTH,
+    Status::PAYLOAD_TOO_LARGE,
+    Status::BAD_VALUE,
+    Status::ABI_MISMATCH,
+    Status::INTERFACE_MISMATCH,
+    Status::NOT_OPEN,
+    Status::ALREADY_OPEN,
+    Status::CLOSED,
+    Status::NOT_ENABLED,
+    Status::ALREADY_ENABLED,
+    Status::INTERRUPT_OWNED,
+    Status::NO_INTERRUPT,
+    Status::TIMEOUT,
+    Status::BAD_VECTOR,
+    Status::PLUGIN_ERROR,
+];
+
+/// What a run saw.
+pub struct Histogram {
+    seed: u64,
+    requests: u64,
+    /// Requests that a plugin's own code answered.
+    handled: u64,
+    statuses: BTreeMap<u32, u64>,
+}
+
+impl fmt::Display for Histogram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {:#x}: {} requests, {} reached a handler", self.seed, self.requests, self.handled)?;
+        self.statuses.iter().try_for_each(|(status, count)| writeln!(f, "{count:>9} {}", Status(*status)))
+    }
+}
+
+/// SplitMix64. Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    fn of<T: Copy>(&mut self, list: &[T]) -> T {
+        list[self.below(list.len() as u64) as usize]
+    }
+}
+
+/// Sends `requests` random requests; echo and edu are loaded. Every other one is valid but for up to three fields.
+///
+/// # Panics
+/// If fewer than a fifth reached a handler, a status of the list was not seen, memory beside the buffers changed, or a normal
+/// session does not work afterwards.
+pub fn run(process: &dyn Process, seed: u64, requests: u64) -> Histogram {
+    let mut fuzz = Fuzz::new(process, seed);
+    for _ in 0..requests {
+        fuzz.one();
+    }
+    fuzz.handles.clear();
+    fuzz.check(requests);
+    Histogram { seed, requests, handled: fuzz.handled, statuses: fuzz.statuses }
+}
+
+/// A struct of any request, as bytes, and its number.
+struct Prepared {
+    nr: u32,
+    bytes: Vec<u8>,
+    fields: Vec<(usize, usize)>,
+}
+
+fn prepared<R: Request>(request: R) -> Prepared {
+    let starts = R::FIELDS.iter().map(|(at, _)| *at).chain([size_of::<R>()]);
+    let starts: Vec<usize> = [0, 4].into_iter().chain(starts).collect();
+    let fields = starts.windows(2).map(|pair| (pair[0], (pair[1] - pair[0]).min(8))).collect();
+    Prepared { nr: R::NR, bytes: request.as_bytes().to_vec(), fields }
+}
+
+struct Fuzz<'p> {
+    sender: Sender<'p>,
+    random: Random,
+    handles: Vec<(&'static str, Box<dyn Handle + 'p>)>,
+    /// Input, output, and a page between and around them that nothing may change.
+    input: u64,
+    output: u64,
+    canary: u64,
+    handled: u64,
+    statuses: BTreeMap<u32, u64>,
+}
+
+/// What the canary page holds.
+const CANARY: u8 = 0xC5;
+/// Pages of input and of output.
+const PAGES: u64 = 17;
+
+impl<'p> Fuzz<'p> {
+    fn new(process: &'p dyn Process, seed: u64) -> Self {
+        let input = process.map(((2 * PAGES + 1) * PAGE) as usize, Access::ReadWrite);
+        let canary = input + PAGES * PAGE;
+        process.write(canary, &[CANARY; PAGE as usize]);
+        let mut fuzz = Self {
+            sender: Sender::new(process),
+            random: Random(seed),
+            handles: Vec::new(),
+            input,
+            output: canary + PAGE,
+            canary,
+            handled: 0,
+            statuses: BTreeMap::new(),
+        };
+        for _ in 0..2 {
+            fuzz.handles.push(("echo", process.handle("echo")));
+            fuzz.handles.push(("edu", process.handle("edu")));
+        }
+        fuzz
+    }
+
+    fn one(&mut self) {
+        let at = self.random.below(self.handles.len() as u64) as usize;
+        if self.random.below(64) == 0 {
+            let plugin = self.handles[at].0;
+            self.handles[at].1 = self.sender.process.handle(plugin); // the old one closes as it is
+        }
+        let plugin = self.handles[at].0;
+        let mut request = self.valid(plugin);
+        match self.random.below(8) {
+            0..4 => {
+                for _ in 0..=self.random.below(3) {
+                    self.change(&mut request);
+                }
+            }
+            4 => self.scramble(&mut request),
+            _ => {}
+        }
+        self.send(at, request);
+    }
+
+    /// A valid request of any kind; calls above all.
+    fn valid(&mut self, plugin: &str) -> Prepared {
+        let interface = if plugin == "echo" { echo::INTERFACE } else { edu::INTERFACE };
+        match self.random.below(16) {
+            0 => prepared(Query::new()),
+            1 => prepared(open(interface)),
+            2 => prepared(Open { message_count: 1, fingerprint: interface.chain(1), ..open(interface) }),
+            3 => {
+                let kinds = self.random.of(&[kind::LINE, kind::MSI, kind::ANY]);
+                prepared(IntEnable { kinds, min: 1, max: self.random.of(&[1, 4]), ..IntEnable::new() })
+            }
+            4 => prepared(IntWait { vector: self.random.of(&[0, ANY_VECTOR]), max: 1, ..IntWait::new() }),
+            5 => prepared(IntCount { vector: self.random.of(&[0, ANY_VECTOR]), ..IntCount::new() }),
+            6 if self.random.below(2) == 0 => prepared(IntDisable::new()),
+            6 if self.random.below(8) == 0 => prepared(Close::new()),
+            _ => self.call(plugin),
+        }
+    }
+
+    fn call(&mut self, plugin: &str) -> Prepared {
+        let data_len = self.random.of(&[0u32, 1, 5, 200, 300, 5000, 65_536]);
+        let number = self.random.next() as u32;
+        let (message, args, in_len, out_len): (u32, Vec<u8>, u32, u32) = match (plugin, self.random.below(6)) {
+            ("echo", 0 | 1) => (1, vec![], data_len, 4),
+            ("echo", 2) => (2, vec![], 0, 65_536),
+            ("echo", 3) => (3, [number % 3, number % 4].as_bytes().to_vec(), data_len.min(5000), 5000),
+            ("echo", 4) => (4, vec![], 0, 16),
+            // Never a nap of any length: it is too long, or it is none.
+            ("echo", _) => (5, self.random.of(&[0u32, 60_001, u32::MAX]).as_bytes().to_vec(), 0, 0),
+            (_, 0) => (1, vec![], 0, 24),
+            (_, 1) => (2, vec![], 0, 4),
+            (_, 2) => (3, number.as_bytes().to_vec(), 0, 4),
+            (_, 3) => (4, (number % 20).as_bytes().to_vec(), 0, 4),
+            (_, 4) => (5, (number % 4).as_bytes().to_vec(), 0, 0),
+            _ => (6, (number % 4).as_bytes().to_vec(), 0, 0),
+        };
+        // Arguments and data in one place, as the client library sends small messages, or apart.
+        let (args_addr, in_addr) = (self.input, self.input + (args.len() as u64).next_multiple_of(8));
+        self.sender.process.write(args_addr, &args);
+        let args_len = args.len() as u32;
+        let out_addr = self.output;
+        prepared(Call { message, args_len, in_len, out_len, args_addr, in_addr, out_addr, ..Call::new() })
+    }
+
+    /// Changes one field.
+    fn change(&mut self, request: &mut Prepared) {
+        let (at, width) = self.random.of(&request.fields);
+        if request.nr == IntWait::NR && at == core::mem::offset_of!(IntWait, timeout_ns) {
+            let short = self.random.below(1000); // a wait without end would end the run
+            request.bytes[at..][..8].copy_from_slice(short.as_bytes());
+            return;
+        }
+        let bit = self.random.below(8 * width as u64);
+        let value = match self.random.below(8) {
+            0 => 0,
+            1 => u64::MAX,
+            2 => self.random.below(64),
+            3 => self.random.next(),
+            4 => 1 << bit,
+            5 => self.input + self.random.below(2 * PAGE),
+            6 => self.random.of(&[55, 57, 64, 96, 4096, 4097, 65_536, 65_537, self.sender.process.kernel_address()]),
+            _ => {
+                let mut old = [0; 8];
+                old[..width].copy_from_slice(&request.bytes[at..at + width]);
+                u64::from_le_bytes(old) ^ (1 << bit)
+            }
+        };
+        if request.nr == Call::NR && at == core::mem::offset_of!(Call, out_addr) && self.hits_canary(value) {
+            return; // a reply there would be what was asked for
+        }
+        request.bytes[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
+    }
+
+    fn hits_canary(&self, address: u64) -> bool {
+        (self.canary - 65_536..self.canary + PAGE).contains(&address) || (self.input..self.canary).contains(&address)
+    }
+
+    /// A struct of nothing but noise, with a size that fits or not.
+    fn scramble(&mut self, request: &mut Prepared) {
+        for at in (0..request.bytes.len()).step_by(8) {
+            let word = self.random.next();
+            let end = request.bytes.len().min(at + 8);
+            request.bytes[at..end].copy_from_slice(&word.as_bytes()[..end - at]);
+        }
+        if request.nr == IntWait::NR {
+            request.bytes[16..24].fill(0);
+        }
+        if self.random.below(4) != 0 {
+            let size = request.bytes.len() as u32;
+            request.bytes[..4].copy_from_slice(size.as_bytes());
+            request.bytes[4..8].fill(0);
+        }
+        if self.random.below(8) == 0 {
+            request.nr = self.random.below(256) as u32;
+        }
+        if request.nr == IntWait::NR && request.bytes.len() < size_of::<IntWait>() {
+            request.nr = Query::NR; // what lies behind it would be the timeout
+        }
+    }
+
+    fn send(&mut self, at: usize, request: Prepared) {
+        let process = self.sender.process;
+        let place = match self.random.below(256) {
+            0 => process.kernel_address(),
+            1 => self.random.next(),
+            2 => self.sender.place + 2 * PAGE - self.random.below(64), // across the end
+            _ => self.sender.place,
+        };
+        let whole = place == self.sender.place;
+        if whole {
+            process.write(place, &request.bytes);
+            // What lies behind the struct is zero, or it is not.
+            let tail = [u8::from(self.random.below(2) == 0) * 0x55; 64];
+            process.write(place + request.bytes.len() as u64, &tail);
+        } else if request.nr == IntWait::NR {
+            return; // what lies there would be the timeout
+        }
+        let status = match self.handles[at].1.send(request.nr, place) {
+            Err(status) => status,
+            Ok(()) if whole => {
+                let head: request::Head = self.sender.value(place);
+                Status(head.status)
+            }
+            Ok(()) => Status::OK,
+        };
+        assert_ne!(status, Status::NO_REPLY, "request {} left no answer", request.nr);
+        let of_handler = matches!(status, Status::OK | Status::PLUGIN_ERROR | Status::BAD_VALUE | Status::OUTPUT_LENGTH);
+        self.handled += u64::from(request.nr == Call::NR && of_handler);
+        *self.statuses.entry(status.0).or_default() += 1;
+    }
+
+    fn check(&self, requests: u64) {
+        let process = self.sender.process;
+        let seen = Histogram { seed: self.random.0, requests, handled: self.handled, statuses: self.statuses.clone() };
+        assert!(self.handled * 5 >= requests, "fewer than a fifth reached a handler\n{seen}");
+        for status in REACHABLE {
+            assert!(self.statuses.contains_key(&status.0), "{status} was never seen\n{seen}");
+        }
+        assert!(self.sender.bytes(self.canary, PAGE as usize).iter().all(|&byte| byte == CANARY), "the canary changed");
+        for (plugin, interface) in [("echo", echo::INTERFACE), ("edu", edu::INTERFACE)] {
+            let handle = process.handle(plugin);
+            assert_eq!(self.sender.open(&*handle, interface).status, Status::OK, "a session of {plugin} afterwards");
+        }
+    }
+}

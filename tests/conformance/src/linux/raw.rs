@@ -1,0 +1,134 @@
+//! Raw requests of a Linux process: its own memory, and ioctl.
+use crate::raw::{Access, Handle, PAGE, Process};
+use kp_abi::{Status, request};
+use rustix::{
+    io::Errno,
+    ioctl::{Ioctl, IoctlOutput, Opcode, ioctl},
+    mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect},
+};
+use std::{
+    ffi::c_void,
+    fs::{File, OpenOptions},
+    ptr,
+    sync::Mutex,
+};
+
+/// This process.
+#[derive(Default)]
+pub struct ThisProcess {
+    /// Start and length of what was mapped read-only.
+    read_only: Mutex<Vec<(u64, usize)>>,
+}
+
+impl Process for ThisProcess {
+    fn map(&self, len: usize, access: Access) -> u64 {
+        let len = len.next_multiple_of(PAGE as usize);
+        let whole = len + 2 * PAGE as usize;
+        // SAFETY: new memory, at an address of the kernel's choice.
+        let start = unsafe { mmap_anonymous(ptr::null_mut(), whole, ProtFlags::empty(), MapFlags::PRIVATE) };
+        let start = start.expect("memory").expose_provenance() as u64 + PAGE;
+        protect(start, len, MprotectFlags::READ | MprotectFlags::WRITE);
+        if access == Access::ReadOnly {
+            protect(start, len, MprotectFlags::READ);
+            self.read_only.lock().expect("no panic holds this").push((start, len));
+        }
+        start
+    }
+
+    fn read(&self, address: u64, bytes: &mut [u8]) {
+        for (i, byte) in bytes.iter_mut().enumerate() {
+            // SAFETY: the caller maps what it reads; volatile, for another thread may write meanwhile.
+            *byte = unsafe { ptr::with_exposed_provenance::<u8>(address as usize + i).read_volatile() };
+        }
+    }
+
+    fn write(&self, address: u64, bytes: &[u8]) {
+        let read_only = self.read_only.lock().expect("no panic holds this");
+        let here = read_only.iter().find(|(start, len)| (*start..start + *len as u64).contains(&address)).copied();
+        drop(read_only);
+        if let Some((start, len)) = here {
+            protect(start, len, MprotectFlags::READ | MprotectFlags::WRITE);
+        }
+        for (i, &byte) in bytes.iter().enumerate() {
+            // SAFETY: the caller maps what it writes; volatile, for the kernel may read meanwhile.
+            unsafe { ptr::with_exposed_provenance_mut::<u8>(address as usize + i).write_volatile(byte) };
+        }
+        if let Some((start, len)) = here {
+            protect(start, len, MprotectFlags::READ);
+        }
+    }
+
+    fn kernel_address(&self) -> u64 {
+        0xffff_8880_0000_1000 // in the direct map of all memory
+    }
+
+    fn handle(&self, plugin: &str) -> Box<dyn Handle + '_> {
+        open(plugin, true)
+    }
+
+    fn read_only_handle(&self, plugin: &str) -> Box<dyn Handle + '_> {
+        open(plugin, false)
+    }
+}
+
+fn protect(start: u64, len: usize, flags: MprotectFlags) {
+    let start = ptr::with_exposed_provenance_mut(start as usize);
+    // SAFETY: memory that `map` made, to which no reference exists.
+    unsafe { mprotect(start, len, flags) }.expect("this memory's protection can be changed");
+}
+
+fn open(plugin: &str, write: bool) -> Box<dyn Handle> {
+    let path = format!("/dev/kp/{plugin}{}", if plugin == "edu" { ".0" } else { "" });
+    let file = OpenOptions::new().read(true).write(write).open(&path);
+    Box::new(Node(file.unwrap_or_else(|error| panic!("{path}: {error}"))))
+}
+
+/// An open node.
+struct Node(File);
+
+impl Handle for Node {
+    fn send(&self, nr: u32, address: u64) -> Result<(), Status> {
+        loop {
+            // SAFETY: the driver checks every address it is given; that is what is tested here, and where it fails, the test has.
+            match unsafe { ioctl(&self.0, Raw { nr, address }) } {
+                Ok(()) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(status(error)),
+            }
+        }
+    }
+}
+
+/// The status of a transport's failure.
+fn status(error: Errno) -> Status {
+    match error {
+        Errno::NOTTY => Status::UNKNOWN_REQUEST,
+        Errno::FAULT => Status::FAULT,
+        Errno::ACCESS => Status::DENIED,
+        Errno::NOMEM => Status::NO_MEMORY,
+        other => panic!("ioctl answers {other}, which is no transport's failure"),
+    }
+}
+
+struct Raw {
+    nr: u32,
+    address: u64,
+}
+
+// SAFETY: the opcode is kp's own, and its argument an address that nobody promises anything about.
+unsafe impl Ioctl for Raw {
+    type Output = ();
+    const IS_MUTATING: bool = true;
+
+    fn opcode(&self) -> Opcode {
+        request::ioctl_number(self.nr)
+    }
+
+    fn as_ptr(&mut self) -> *mut c_void {
+        ptr::with_exposed_provenance_mut(self.address as usize)
+    }
+
+    unsafe fn output_from_ptr(_: IoctlOutput, _: *mut c_void) -> rustix::io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,138 @@
+//! Requests as bytes at addresses, below the client library: what a hostile app can do.
+use kp_abi::{
+    Status,
+    request::{self, Request},
+    zerocopy::{FromBytes, IntoBytes},
+};
+
+/// An app's process, as far as requests reach into it: its memory, and open handles.
+pub trait Process: Sync {
+    /// New memory, zeroed, of `len` bytes in whole pages, with unmapped pages before and behind. Its address.
+    fn map(&self, len: usize, access: Access) -> u64;
+    /// Reads mapped memory.
+    fn read(&self, address: u64, bytes: &mut [u8]);
+    /// Writes memory that is mapped, for the process itself, whatever its access for the kernel.
+    fn write(&self, address: u64, bytes: &[u8]);
+    /// An address that is the kernel's.
+    fn kernel_address(&self) -> u64;
+    /// Opens the plugin's node; no OPEN is sent.
+    fn handle(&self, plugin: &str) -> Box<dyn Handle + '_>;
+    /// Like `handle`, but for reading only.
+    fn read_only_handle(&self, plugin: &str) -> Box<dyn Handle + '_>;
+}
+
+/// What the kernel may do with memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Both.
+    ReadWrite,
+    /// Read only.
+    ReadOnly,
+}
+
+/// One open handle.
+pub trait Handle: Sync {
+    /// Sends request `nr` with its struct at `address`. `Err`: the transport itself failed, with this status.
+    fn send(&self, nr: u32, address: u64) -> Result<(), Status>;
+}
+
+/// Bytes of a page, on every host here.
+pub const PAGE: u64 = 4096;
+
+/// A process and a place in it for structs: sends them by value.
+pub struct Sender<'p> {
+    /// The process.
+    pub process: &'p dyn Process,
+    /// Two pages to read and write.
+    pub place: u64,
+}
+
+/// What came of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer<R> {
+    /// The transport's, or else the header's.
+    pub status: Status,
+    /// The header's.
+    pub detail: u32,
+    /// The struct afterwards.
+    pub request: R,
+}
+
+impl<'p> Sender<'p> {
+    /// Maps a place for structs.
+    pub fn new(process: &'p dyn Process) -> Self {
+        Self { process, place: process.map(2 * PAGE as usize, Access::ReadWrite) }
+    }
+
+    /// Sends a struct as it is.
+    pub fn send<R: Request>(&self, handle: &dyn Handle, request: R) -> Answer<R> {
+        self.process.write(self.place, request.as_bytes());
+        self.send_at(handle, self.place)
+    }
+
+    /// Sends the struct that is at `address` already.
+    pub fn send_at<R: Request>(&self, handle: &dyn Handle, address: u64) -> Answer<R> {
+        match handle.send(R::NR, address) {
+            Err(status) => Answer { status, detail: 0, request: R::default() },
+            Ok(()) => {
+                let mut request = R::default();
+                self.process.read(address, request.as_mut_bytes());
+                let head = *request.head();
+                Answer { status: Status(head.status), detail: head.detail, request }
+            }
+        }
+    }
+
+    /// OPEN with an interface's own count and fingerprint.
+    pub fn open(&self, handle: &dyn Handle, interface: &kp_abi::Interface) -> Answer<request::Open> {
+        self.send(handle, open(interface))
+    }
+
+    /// A call of `message` with arguments and data, and room for a reply of `room` bytes; these are all in memory of their own.
+    pub fn call(&self, handle: &dyn Handle, message: u32, args: &[u8], data: &[u8], room: usize) -> Answer<request::Call> {
+        self.send(handle, self.prepare(message, args, data, room))
+    }
+
+    /// A call ready to be sent.
+    pub fn prepare(&self, message: u32, args: &[u8], data: &[u8], room: usize) -> request::Call {
+        let put = |bytes: &[u8]| {
+            let address = self.process.map(bytes.len().max(1), Access::ReadWrite);
+            self.process.write(address, bytes);
+            address
+        };
+        request::Call {
+            message,
+            args_len: args.len() as u32,
+            in_len: data.len() as u32,
+            out_len: room as u32,
+            args_addr: put(args),
+            in_addr: put(data),
+            out_addr: self.process.map(room.max(1), Access::ReadWrite),
+            ..request::Call::new()
+        }
+    }
+
+    /// The bytes at an address.
+    pub fn bytes(&self, address: u64, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        self.process.read(address, &mut bytes);
+        bytes
+    }
+
+    /// A value at an address.
+    pub fn value<T: FromBytes + IntoBytes>(&self, address: u64) -> T {
+        T::read_from_bytes(&self.bytes(address, size_of::<T>())).expect("as many bytes as asked for")
+    }
+}
+
+/// An OPEN with an interface's own count and fingerprint.
+pub fn open(interface: &kp_abi::Interface) -> request::Open {
+    request::Open {
+        abi_major: kp_abi::limits::ABI_MAJOR,
+        abi_minor: kp_abi::limits::ABI_MINOR,
+        message_count: interface.methods.len() as u32,
+        interface_version: interface.version,
+        fingerprint: interface.fingerprint(),
+        ..request::Open::new()
+    }
+}
