@@ -3,6 +3,7 @@
 use cargo_kp::build::BuildArgs;
 use cargo_kp::conformance::ConformanceArgs;
 use cargo_kp::demo::DemoArgs;
+use cargo_kp::test::TestArgs;
 use cargo_kp::vm::command::VmArgs;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ enum Command {
     Vm(VmArgs),
     Demo(DemoArgs),
     Conformance(ConformanceArgs),
+    Test(TestArgs),
     /// Lists what this machine has and lacks for building and booting.
     Doctor,
 }
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Command::Build(args) => cargo_kp::build::command(&args),
         Command::Demo(args) => cargo_kp::demo::command(&args),
         Command::Conformance(args) => cargo_kp::conformance::command(&args),
+        Command::Test(args) => cargo_kp::test::command(&args),
         Command::Vm(args) => cargo_kp::vm::command::run(&args),
         Command::Doctor => cargo_kp::doctor::run(),
     };

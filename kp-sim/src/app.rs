@@ -9,7 +9,6 @@ use crate::{
 use kp_abi::{
     Counters, Error, Result, Status,
     request::{self, Request},
-    zerocopy::{FromBytes, IntoBytes},
 };
 use kp_core::{
     Caller, Plugin,
@@ -287,17 +286,4 @@ impl<P: Plugin> Drop for App<P> {
         });
         self.loaded.machine.state().handles -= 1;
     }
-}
-
-/// Reads a request's struct from an app's memory, for tests that send it [`raw`](App::raw). Errors: `FAULT`.
-pub fn read_request<R: Request>(memory: &UserMemory, address: u64) -> Result<R, Status> {
-    let mut request = R::default();
-    memory.read(address, request.as_mut_bytes())?;
-    Ok(request)
-}
-
-/// Maps a request's struct into an app's memory, and gives its address.
-pub fn map_request<R: Request>(memory: &UserMemory, request: &R) -> u64 {
-    let address = memory.map(size_of::<R>(), Access::ReadWrite);
-    memory.write(address, request.as_bytes()).map_or(0, |()| address)
 }

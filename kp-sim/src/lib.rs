@@ -17,7 +17,7 @@ mod trace;
 mod user;
 mod verdict;
 
-pub use app::{App, Opener, map_request, read_request};
+pub use app::{App, Opener};
 pub use explore::{Run, Scope, World, explore, find, replay};
 pub use kp_core::host::Readiness;
 pub use memory::Live;

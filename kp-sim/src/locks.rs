@@ -63,8 +63,8 @@ impl Locks {
         if self.leads(number, held) {
             let (first, second) = (self.name(held), self.name(number));
             return Err(format!(
-                "lock order: {second} is taken with {first} held, and {first} was taken with {second} held before: \
-                 two threads can wait for each other for ever; take them in one order everywhere"
+                "lock order: {second} is taken with {first} held, and the other way round was seen before: two threads can \
+                 wait for each other for ever; take them in one order everywhere"
             ));
         }
         if let Some(lock) = self.locks.get_mut(&held) {

@@ -257,7 +257,7 @@ impl Schedule {
 
     /// Nobody can run: takes what the devices have to say, or lets time pass. Says whether the first was the case; the thread
     /// is no longer blocked then, since it was away.
-    fn idle(&self, mut state: MutexGuard<'_, State>, me: usize) -> bool {
+    fn idle<'a>(&'a self, mut state: MutexGuard<'a, State>, me: usize) -> bool {
         let machines = state.machines();
         drop(state);
         if let Some(machine) = machines.iter().find(|machine| machine.has_interrupts()) {
@@ -298,9 +298,7 @@ impl Schedule {
     }
 
     pub(crate) fn wake(&self, channel: u64) {
-        let mut state = lock(&self.state);
-        state.quiet_ns = 0;
-        state.wake(channel);
+        lock(&self.state).wake(channel);
     }
 
     pub(crate) fn wake_all(&self) {
@@ -345,6 +343,7 @@ impl State {
         for thread in &mut self.threads {
             if matches!(thread.doing, Doing::Blocked { channel, .. } if channel == woken) {
                 thread.doing = Doing::Runnable;
+                self.quiet_ns = 0;
             }
         }
     }

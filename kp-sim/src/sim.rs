@@ -136,9 +136,10 @@ impl<P: Plugin> Sim<P> {
         App::open(&self.loaded, opener)
     }
 
-    /// Opens a handle and starts a session of this interface on it. Errors: as `kp_user::Plugin::over`.
-    pub fn connect(&self, interface: &'static Interface) -> Result<kp_user::Plugin> {
-        kp_user::Plugin::over(Arc::new(self.try_open(Opener::default())?), interface, &[])
+    /// Opens a handle and starts a session of this interface on it. Errors: those of `kp_user::Plugin::over`. Panics as
+    /// [`open`](Self::open).
+    pub fn connect(&self, interface: &Interface) -> Result<kp_user::Plugin, kp_user::OpenError> {
+        kp_user::Plugin::over(Arc::new(self.open()), interface, &[])
     }
 
     /// The device goes; `present`: it is still there, only its driver is taken away. Returns when every call and session has

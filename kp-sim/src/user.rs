@@ -1,6 +1,9 @@
 //! An app's side of the door: its process, its memory, and one request's way through it.
 use crate::{context, machine::lock};
-use kp_abi::Status;
+use kp_abi::{
+    Status,
+    zerocopy::{FromBytes, Immutable, IntoBytes},
+};
 use kp_core::host::{Door, Faulted, wait_kind};
 use std::{
     collections::BTreeMap,
@@ -136,6 +139,21 @@ impl UserMemory {
             }
             Ok(())
         })
+    }
+
+    /// Maps a value by itself, a request's struct say, and gives its address.
+    pub fn place<T: IntoBytes + Immutable>(&self, value: &T) -> u64 {
+        let address = self.map(size_of::<T>(), Access::ReadWrite);
+        let written = self.write(address, value.as_bytes());
+        debug_assert!(written.is_ok(), "just mapped");
+        address
+    }
+
+    /// Reads a value. Errors: as [`read`](Self::read).
+    pub fn value<T: FromBytes + IntoBytes>(&self, address: u64) -> Result<T, Status> {
+        let mut value = T::new_zeroed();
+        self.read(address, value.as_mut_bytes())?;
+        Ok(value)
     }
 
     /// Runs `f` with each page that the range meets, where in the page, and which of the range's bytes.

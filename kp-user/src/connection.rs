@@ -38,13 +38,13 @@ pub trait Connection: Send + Sync {
     /// QUERY: who are you? Asks for the fingerprint chain at `chain_at` messages. Works in every state.
     fn query(&self, chain_at: u32) -> Result<request::Query>;
 
-    /// OPEN, once, as the caller has filled it in; the connection adds `data`. The out-fields are filled in also when the
-    /// answer is [`ABI_MISMATCH`](kp_abi::Status::ABI_MISMATCH) or
+    /// OPEN, once, as the caller has filled it in; the connection adds `data`. The out-fields are filled in also when
+    /// the answer is [`ABI_MISMATCH`](kp_abi::Status::ABI_MISMATCH) or
     /// [`INTERFACE_MISMATCH`](kp_abi::Status::INTERFACE_MISMATCH).
     fn open(&self, open: &mut request::Open, data: &[u8]) -> Result<()>;
 
-    /// CALL: sends a message and answers how many bytes of `reply` were written. The bytes behind them keep their values.
-    /// `flags` are 0 or [`CALL_NOWAIT`](request::CALL_NOWAIT).
+    /// CALL: sends a message and answers how many bytes of `reply` were written. The bytes behind them keep their
+    /// values. `flags` are 0 or [`CALL_NOWAIT`](request::CALL_NOWAIT).
     fn call(&self, message: u32, flags: u32, args: &[u8], data: &[u8], reply: &mut [u8]) -> Result<usize>;
 
     /// CLOSE: ends the session and wakes its waits with [`CLOSED`](kp_abi::Status::CLOSED). Idempotent.
@@ -54,9 +54,10 @@ pub trait Connection: Send + Sync {
     /// plugin's.
     fn int_enable(&self, kinds: u32, min: u32, max: u32, data: &[u8]) -> Result<IntEnabled>;
 
-    /// INT_WAIT: takes at most `max` notifications of `vector`, or of [`ANY_VECTOR`](request::ANY_VECTOR). `timeout_ns` is
-    /// in ns: 0 asks only, [`NO_TIMEOUT`](request::NO_TIMEOUT) has no end. [`TIMEOUT`](kp_abi::Status::TIMEOUT) if none
-    /// came, [`INT_DISABLED`](kp_abi::Status::INT_DISABLED) or [`CLOSED`](kp_abi::Status::CLOSED) if the wait was ended.
+    /// INT_WAIT: takes at most `max` notifications of `vector`, or of [`ANY_VECTOR`](request::ANY_VECTOR). `timeout_ns`
+    /// is in ns: 0 asks only, [`NO_TIMEOUT`](request::NO_TIMEOUT) has no end. [`TIMEOUT`](kp_abi::Status::TIMEOUT) if
+    /// none came, [`INT_DISABLED`](kp_abi::Status::INT_DISABLED) or [`CLOSED`](kp_abi::Status::CLOSED) if the wait was
+    /// ended.
     fn int_wait(&self, timeout_ns: u64, vector: u32, max: u32) -> Result<Notification>;
 
     /// INT_COUNT: generation and counters of `vector`, or of all together with [`ANY_VECTOR`](request::ANY_VECTOR).

@@ -12,8 +12,8 @@ use std::{
 
 /// A thread that waits for notifications and hands them to a handler. From [`Interrupts::on_notify`].
 ///
-/// Dropping it disables the interrupt and waits until the handler has returned; a panic of the handler is then lost. If the
-/// handler itself drops it, nothing waits.
+/// Dropping it disables the interrupt and waits until the handler has returned; a panic of the handler is then lost. If
+/// the handler itself drops it, nothing waits.
 #[derive(Debug)]
 pub struct HandlerThread {
     interrupts: Interrupts,
@@ -46,16 +46,17 @@ impl HandlerThread {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Disables the interrupt, waits until the handler has returned, and reads the final counters. Panics if the handler
-    /// panicked.
+    /// Disables the interrupt, waits until the handler has returned, and reads the final counters. Panics if the
+    /// handler panicked.
     pub fn disable(mut self) -> Result<Counters> {
         let counters = self.interrupts.disable_once();
         self.end();
         counters
     }
 
-    /// Waits until the thread ends by itself, and says why: [`INT_DISABLED`](Status::INT_DISABLED), [`CLOSED`](Status::CLOSED),
-    /// [`DEVICE_GONE`](Status::DEVICE_GONE), or another answer of a wait. Panics if the handler panicked.
+    /// Waits until the thread ends by itself, and says why: [`INT_DISABLED`](Status::INT_DISABLED),
+    /// [`CLOSED`](Status::CLOSED), [`DEVICE_GONE`](Status::DEVICE_GONE), or another answer of a wait. Panics if the
+    /// handler panicked.
     pub fn join(mut self) -> Error {
         self.end()
     }

@@ -114,22 +114,22 @@ impl Interrupts {
 
     /// Waits for one notification of any vector. [`Duration::MAX`] has no end.
     ///
-    /// [`TIMEOUT`](Status::TIMEOUT) if none came, [`INT_DISABLED`](Status::INT_DISABLED) or [`CLOSED`](Status::CLOSED) if the wait was
-    /// ended, [`DEVICE_GONE`](Status::DEVICE_GONE) if the device was removed,
-    /// [`INTERRUPT_STORM`](Status::INTERRUPT_STORM) if the interrupt was masked. A signal does not end a wait: to be woken by
-    /// other things too, poll the [descriptor](Self::as_fd).
+    /// [`TIMEOUT`](Status::TIMEOUT) if none came, [`INT_DISABLED`](Status::INT_DISABLED) or [`CLOSED`](Status::CLOSED)
+    /// if the wait was ended, [`DEVICE_GONE`](Status::DEVICE_GONE) if the device was removed,
+    /// [`INTERRUPT_STORM`](Status::INTERRUPT_STORM) if the interrupt was masked. A signal does not end a wait: to be
+    /// woken by other things too, poll the [descriptor](Self::as_fd).
     pub fn wait(&self, timeout: Duration) -> Result<Notification> {
         self.wait_many(ANY_VECTOR, 1, timeout)
     }
 
-    /// Waits for one notification of `vector`, 0 being the first. [`BAD_VECTOR`](Status::BAD_VECTOR) if there is none; else as
-    /// [`wait`](Self::wait).
+    /// Waits for one notification of `vector`, 0 being the first. [`BAD_VECTOR`](Status::BAD_VECTOR) if there is none;
+    /// else as [`wait`](Self::wait).
     pub fn wait_vector(&self, vector: u32, timeout: Duration) -> Result<Notification> {
         self.wait_many(vector, 1, timeout)
     }
 
-    /// Waits until there are notifications of `vector`, or of [`ANY_VECTOR`], and takes up to `max` of them. `max` is at least 1,
-    /// else [`BAD_FIELD`](Status::BAD_FIELD). Else as [`wait`](Self::wait).
+    /// Waits until there are notifications of `vector`, or of [`ANY_VECTOR`], and takes up to `max` of them. `max` is
+    /// at least 1, else [`BAD_FIELD`](Status::BAD_FIELD). Else as [`wait`](Self::wait).
     pub fn wait_many(&self, vector: u32, max: u32, timeout: Duration) -> Result<Notification> {
         let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(NO_TIMEOUT);
         self.connection.int_wait(timeout_ns, vector, max)
@@ -155,16 +155,16 @@ impl Interrupts {
         self.disable_once()
     }
 
-    /// Hands every notification to `handler`, in a thread of its own, until the interrupt is disabled, the session closed, or the
-    /// device gone. The handler gets all that have come together: [`Notification::got`] says how many.
+    /// Hands every notification to `handler`, in a thread of its own, until the interrupt is disabled, the session
+    /// closed, or the device gone. The handler gets all that have come together: [`Notification::got`] says how many.
     ///
     /// [`NO_MEMORY`](Status::NO_MEMORY) if there is no thread to be had; the interrupt is then disabled.
     pub fn on_notify(self, handler: impl FnMut(Notification) + Send + 'static) -> Result<HandlerThread> {
         HandlerThread::start(self, handler)
     }
 
-    /// A descriptor for poll(2): readable when a notification can be taken, hung up when the session is over. `None` if the
-    /// connection has none.
+    /// A descriptor for poll(2): readable when a notification can be taken, hung up when the session is over. `None` if
+    /// the connection has none.
     #[cfg(unix)]
     pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         self.connection.as_fd()

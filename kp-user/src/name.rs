@@ -17,8 +17,8 @@ impl Name {
         &self.plugin
     }
 
-    /// The device's number among those of the plugin: 1 in `edu.1`. `None` for a plugin that drives no device, or if the
-    /// name leaves it open.
+    /// The device's number among those of the plugin: 1 in `edu.1`. `None` for a plugin that drives no device, or if
+    /// the name leaves it open.
     pub fn instance(&self) -> Option<u32> {
         self.instance
     }

@@ -7,8 +7,8 @@ use std::{fmt, sync::Arc};
 
 /// An open plugin: one session with one device. Threads may share it.
 ///
-/// `&Plugin` carries the messages of an interface's client: `edu::Client(&plugin)`. Dropping it ends the session, and only
-/// then closes the handle, so waits of other threads end with [`CLOSED`](Status::CLOSED) on every kernel.
+/// `&Plugin` carries the messages of an interface's client: `edu::Client(&plugin)`. Dropping it ends the session, and
+/// only then closes the handle, so waits of other threads end with [`CLOSED`](Status::CLOSED) on every kernel.
 pub struct Plugin {
     connection: Arc<dyn Connection>,
     opened: Opened,
@@ -59,16 +59,17 @@ impl Plugin {
         self.connection.query(self.opened.driver.messages)
     }
 
-    /// The same session, with calls that answer [`SUSPENDED`](Status::SUSPENDED) at once while the device sleeps, rather
-    /// than wait until it is back.
+    /// The same session, with calls that answer [`SUSPENDED`](Status::SUSPENDED) at once while the device sleeps,
+    /// rather than wait until it is back.
     pub fn nowait(&self) -> NoWait<'_> {
         NoWait(self)
     }
 
     /// Enables the device's interrupt for this session.
     ///
-    /// [`NO_INTERRUPT`](Status::NO_INTERRUPT) if the device has none of the kind, [`ALREADY_ENABLED`](Status::ALREADY_ENABLED) or
-    /// [`INTERRUPT_OWNED`](Status::INTERRUPT_OWNED) if this or another session has it, or what the plugin answers.
+    /// [`NO_INTERRUPT`](Status::NO_INTERRUPT) if the device has none of the kind,
+    /// [`ALREADY_ENABLED`](Status::ALREADY_ENABLED) or [`INTERRUPT_OWNED`](Status::INTERRUPT_OWNED) if this or another
+    /// session has it, or what the plugin answers.
     pub fn interrupts(&self, enable: Enable<'_>) -> Result<Interrupts> {
         Interrupts::enable(&self.connection, enable)
     }
@@ -78,8 +79,8 @@ impl Plugin {
         &self.connection
     }
 
-    /// A descriptor for poll(2): readable when a notification can be taken, hung up when the session is over. `None` if the
-    /// connection has none.
+    /// A descriptor for poll(2): readable when a notification can be taken, hung up when the session is over. `None` if
+    /// the connection has none.
     #[cfg(unix)]
     pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         self.connection.as_fd()
@@ -113,7 +114,7 @@ impl Transport for Plugin {
 
 impl Drop for Plugin {
     fn drop(&mut self) {
-        if self.is_closed {
+        if !self.is_closed {
             // A session that cannot be closed is over already.
             let _ = self.connection.close();
         }

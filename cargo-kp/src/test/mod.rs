@@ -1,1 +1,47 @@
-//! `cargo kp test`.
+//! `cargo kp test`: every test of this repository, in stages, with one count at the end.
+//!
+//! A [`Stage`](stage::Stage) is a name and what it runs; [`local`] has those that need no guest, [`boots`] those that boot one.
+mod boots;
+mod local;
+mod stage;
+
+use crate::packages::{Packages, Purpose, ThisMachine};
+use anyhow::{Result, bail};
+use clap::Args;
+use stage::{Stage, Tally};
+use std::time::Instant;
+
+/// Runs every test, in stages, and ends with `N passed, N failed`.
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// Install missing packages first; needs root or sudo.
+    #[arg(long)]
+    pub setup: bool,
+    /// Everything on every host, planted faults included; takes longer.
+    #[arg(long)]
+    pub long: bool,
+    /// Only the stages whose name contains this.
+    #[arg(long, value_name = "NAME")]
+    pub only: Option<String>,
+}
+
+/// Carries it out. A stage with no test is a failure, and so is one that cannot run here.
+pub fn command(args: &TestArgs) -> Result<()> {
+    let start = Instant::now();
+    let packages = Packages::new(&ThisMachine);
+    packages.require(Purpose::Build, args.setup)?;
+    packages.require(Purpose::Boot, args.setup)?;
+    println!("packages   {:.0} s", start.elapsed().as_secs_f64());
+    let chosen = |stage: &Stage| args.only.as_ref().is_none_or(|name| stage.name.contains(name.as_str()));
+    let stages: Vec<Stage> = local::stages().into_iter().chain(boots::stages(args.long)).filter(chosen).collect();
+    let mut all = Tally::default();
+    for stage in &stages {
+        all.add(stage::run(stage, args.setup));
+    }
+    println!("{:.0} s in all", start.elapsed().as_secs_f64());
+    println!("{} passed, {} failed", all.passed, all.failed);
+    if all.failed > 0 || all.passed == 0 {
+        bail!("{}", if all.passed == 0 { "no stage has that name" } else { "see the lines marked FAILED above" });
+    }
+    Ok(())
+}

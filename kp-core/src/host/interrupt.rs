@@ -435,7 +435,7 @@ impl<P: Plugin> Interrupts<P> {
         }
         let taken = self.wait_counted(session, vector, max, deadline);
         waker.waits.fetch_sub(1, AcqRel);
-        taken
+        taken.map_err(|error| session.why_disabled(error))
     }
 
     fn wait_counted(&self, session: &Session<P>, vector: u32, max: u32, deadline: Option<u64>) -> Result<Taken> {

@@ -196,7 +196,8 @@ impl<P: Plugin> Session<P> {
     fn request_disable(&self, disable: &mut request::IntDisable) -> Result<(), Stopped> {
         self.driver.awake(false)?;
         let _pass = self.enter()?;
-        let (generation, counters) = self.driver.interrupts.disable(&self.driver, self)?;
+        let disabled = self.driver.interrupts.disable(&self.driver, self);
+        let (generation, counters) = disabled.map_err(|error| self.why_disabled(error))?;
         disable.generation = generation;
         disable.counters = counters;
         Ok(())

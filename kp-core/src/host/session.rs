@@ -6,7 +6,7 @@ use super::{
     interrupt::Waker,
     kernel,
 };
-use crate::{Caller, KBox, KVec, Message, Mutex, Passive, Plugin, Reply, Result, Status, limits};
+use crate::{Caller, Error, KBox, KVec, Message, Mutex, Passive, Plugin, Reply, Result, Status, limits};
 use core::{
     cell::UnsafeCell,
     ptr::{self, NonNull},
@@ -152,6 +152,12 @@ impl<P: Plugin> Session<P> {
         } else {
             Status::CLOSED
         }
+    }
+
+    /// An error that says there is no interrupt, as the app shall see it: a session that closes disables its own.
+    pub(super) fn why_disabled(&self, error: Error) -> Error {
+        let disabled = [Status::NOT_ENABLED, Status::INT_DISABLED, Status::INTERRUPT_OWNED].contains(&error.status);
+        if disabled && !self.is_open() { self.refusal().into() } else { error }
     }
 
     /// Goes inside: from here to the pass's drop the plugin and the session's value live.

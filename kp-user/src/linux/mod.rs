@@ -18,7 +18,8 @@ use std::{
     path::Path,
 };
 
-/// Arguments, padded to 8, and data that together have up to this many bytes are gathered, so that the driver copies once.
+/// Arguments, padded to 8, and data that together have up to this many bytes are gathered, so that the driver copies
+/// once.
 const GATHERED: usize = 256;
 
 /// The kernel, as far as an open node sees it. A trait, so that tests need none.
@@ -43,8 +44,8 @@ impl Kernel for File {
 
 /// A plugin's open device node.
 ///
-/// A signal does not end a wait: the driver keeps the remaining time, and the wait goes on. A program that this process starts
-/// does not inherit the descriptor.
+/// A signal does not end a wait: the driver keeps the remaining time, and the wait goes on. A program that this process
+/// starts does not inherit the descriptor.
 #[derive(Debug)]
 pub struct Node<K = File> {
     kernel: K,

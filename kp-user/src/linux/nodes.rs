@@ -53,8 +53,8 @@ impl Places<'_> {
         }
     }
 
-    /// The name that there is a node for, if it leaves the instance open. The plugin's own name if there is none, or if the
-    /// nodes cannot be listed: opening then says why.
+    /// The name that there is a node for, if it leaves the instance open. The plugin's own name if there is none, or if
+    /// the nodes cannot be listed: opening then says why.
     fn lowest(&self, name: Name) -> Name {
         if name.instance().is_some() {
             return name;

@@ -1,11 +1,12 @@
-//! Requests whose addresses are those of live buffers, and the system call that sends them: all the unsafe code there is.
+//! Requests whose addresses are those of live buffers, and the system call that sends them: all the unsafe code there
+//! is.
 use kp_abi::request::{self, Request};
 use std::{fs::File, io, marker::PhantomData, os::fd::AsRawFd};
 
 /// A request ready for the kernel.
 ///
-/// INVARIANT: `bytes` are one whole request struct of number `nr`; its `size` is their length, and each address and length in
-/// it describes memory that is borrowed for `'a`, mutably if the kernel writes there.
+/// INVARIANT: `bytes` are one whole request struct of number `nr`; its `size` is their length, and each address and
+/// length in it describes memory that is borrowed for `'a`, mutably if the kernel writes there.
 pub struct Prepared<'a> {
     nr: u32,
     bytes: &'a mut [u8],
@@ -84,9 +85,10 @@ fn length(bytes: &[u8]) -> u32 {
 #[expect(unsafe_code, reason = "std has no ioctl")]
 pub fn ioctl(file: &File, request: Prepared<'_>) -> Result<(), i32> {
     let number = request::ioctl_number(request.nr) as libc::Ioctl;
-    // SAFETY: the descriptor is open as long as `file` is borrowed. A kp driver reads and writes the struct, no further than
-    // `size`, and the buffers that it names, and nothing after it returns: by the invariant all of them are borrowed until then,
-    // and no bytes are invalid in them. The number belongs to kp: it has kp's type and no length, and other drivers refuse it.
+    // SAFETY: the descriptor is open as long as `file` is borrowed. A kp driver reads and writes the struct, no further
+    // than `size`, and the buffers that it names, and nothing after it returns: by the invariant all of them are
+    // borrowed until then, and no bytes are invalid in them. The number belongs to kp: it has kp's type and no length,
+    // and other drivers refuse it.
     let answer = unsafe { libc::ioctl(file.as_raw_fd(), number, request.bytes.as_mut_ptr()) };
     if answer >= 0 { Ok(()) } else { Err(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)) }
 }

@@ -6,7 +6,11 @@ use std::os::fd::BorrowedFd;
 use std::{
     collections::VecDeque,
     sync::{Arc, Condvar, Mutex},
+    time::Duration,
 };
+
+/// A wait that nobody ends fails its test after this, rather than hang.
+const STUCK: Duration = Duration::from_secs(20);
 
 /// The driver.
 pub struct Fake {
@@ -139,7 +143,12 @@ impl Connection for Fake {
                 return Err(Status::TIMEOUT.into());
             }
             assert_eq!(timeout_ns, request::NO_TIMEOUT, "this driver has no clock");
-            state = self.changed.wait(state).unwrap();
+            let (back, timeout) = self.changed.wait_timeout(state, STUCK).unwrap();
+            state = back;
+            if timeout.timed_out() {
+                drop(state); // so that the panic does not poison it
+                panic!("nobody ended this wait");
+            }
         }
     }
 

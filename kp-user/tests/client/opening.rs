@@ -75,6 +75,13 @@ fn a_second_refusal_is_final() {
 }
 
 #[test]
+fn a_driver_that_knows_all_messages_is_not_asked_again() {
+    let fake = Fake::new(Some(two::edu::INTERFACE)).refusing(Status::INTERFACE_MISMATCH).shared();
+    assert!(Plugin::over(fake.clone(), two::edu::INTERFACE, &[]).is_err());
+    assert_eq!(fake.log(), ["OPEN 2 "]);
+}
+
+#[test]
 fn another_major_abi_names_both() {
     let fake = Fake::new(Some(two::edu::INTERFACE)).speaking(2, 3).shared();
     let error = Plugin::over(fake.clone(), two::edu::INTERFACE, &[]).unwrap_err();

@@ -11,6 +11,10 @@ fn main() -> ExitCode {
         ["--host", host] => transcript(host, Part::All),
         ["--host", host, "--part", part] => part.parse().and_then(|part| transcript(host, part)),
         ["client-that-waits", kinds] => client_that_waits(kinds),
+        #[cfg(target_os = "linux")]
+        ["bad-input"] => bad_input(),
+        #[cfg(target_os = "linux")]
+        ["fuzz", seed, requests] => fuzz(seed, requests),
         _ => Err(USAGE.into()),
     };
     match result {
@@ -50,6 +54,28 @@ fn client_that_waits(kinds: &str) -> Result<(), String> {
         println!("ready");
     });
     Err("the wait ended".into())
+}
+
+/// The bad-input list, against the modules of this guest.
+#[cfg(target_os = "linux")]
+fn bad_input() -> Result<(), String> {
+    let loaded = conformance::linux::Loaded::all();
+    let seen = conformance::bad_input::run(&conformance::linux::raw::ThisProcess::default());
+    println!("{seen} bad requests, each with its status");
+    drop(loaded);
+    Ok(())
+}
+
+/// Random requests, against the modules of this guest.
+#[cfg(target_os = "linux")]
+fn fuzz(seed: &str, requests: &str) -> Result<(), String> {
+    let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text} is no number"));
+    let (seed, requests) = (number(seed)?, number(requests)?);
+    println!("seed {seed}, {requests} requests");
+    let loaded = conformance::linux::Loaded::all();
+    print!("{}", conformance::fuzz::run(&conformance::linux::raw::ThisProcess::default(), seed, requests));
+    drop(loaded);
+    Ok(())
 }
 
 #[cfg(not(target_os = "linux"))]

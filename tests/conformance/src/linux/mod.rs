@@ -42,6 +42,27 @@ impl World for Guest {
     }
 }
 
+/// Both plugins, loaded until it is dropped.
+pub struct Loaded;
+
+impl Loaded {
+    /// Loads both.
+    pub fn all() -> Self {
+        Guest.load(Subject::Echo);
+        Guest.load(Subject::Edu);
+        Loaded
+    }
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        for subject in [Subject::Echo, Subject::Edu] {
+            let gone = Guest.unload(subject);
+            assert!(std::thread::panicking() || gone == Unload::Gone, "{} is still in use", subject.name());
+        }
+    }
+}
+
 /// Starts this program again, and returns when it says that it is ready.
 pub fn spawn_until_ready(arguments: &[&str]) -> Child {
     let program = std::env::current_exe().expect("this program has a file");

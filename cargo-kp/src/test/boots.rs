@@ -1,0 +1,143 @@
+//! Stages that boot guests: which kernels run what, and how each has to end.
+use super::stage::{Stage, Tally};
+use crate::{
+    guest::plan::Step,
+    host::{self, PROGRAM},
+    kernels, programs,
+    vm::{Expected, Report, Verdict},
+};
+use anyhow::Result;
+use std::{
+    path::Path,
+    sync::Mutex,
+    time::Duration,
+};
+
+/// One guest: booted, made to run these programs, and judged by its log.
+struct Boot {
+    kernel: String,
+    kernel_args: &'static [&'static str],
+    devices: &'static [&'static str],
+    /// Arguments of the conformance program, one run after the other.
+    runs: Vec<Vec<String>>,
+    /// Lines that the log must have, once each.
+    expected: Vec<Expected>,
+    timeout: Duration,
+}
+
+impl Boot {
+    fn new(kernel: &str, runs: &[&[&str]]) -> Self {
+        Self {
+            kernel: kernel.to_owned(),
+            kernel_args: &[],
+            devices: &[],
+            runs: runs.iter().map(|run| run.iter().map(|&argument| argument.to_owned()).collect()).collect(),
+            expected: Vec::new(),
+            timeout: Duration::from_secs(300),
+        }
+    }
+
+    fn with(mut self, kernel_args: &'static [&'static str]) -> Self {
+        self.kernel_args = kernel_args;
+        self
+    }
+
+    fn name(&self) -> String {
+        let args: Vec<String> = self.kernel_args.iter().map(|arg| format!("+{arg}")).collect();
+        format!("{}{}", self.kernel, args.concat())
+    }
+}
+
+const SCENARIO: &[&str] = &["--host", "guest"];
+
+/// All of them, in order.
+pub fn stages(long: bool) -> Vec<Stage> {
+    let every = kernels::names();
+    let scenario = {
+        let every = every.clone();
+        move |setup| {
+            let mut boots: Vec<Boot> = every.iter().map(|kernel| Boot::new(kernel, &[SCENARIO])).collect();
+            boots.push(Boot::new("6.1-cloud", &[SCENARIO]).with(&["threadirqs"]));
+            boots.push(Boot::new("6.12", &[SCENARIO]).with(&["threadirqs"]));
+            run(&boots, setup)
+        }
+    };
+    let hostile = move |setup| {
+        let boots: Vec<Boot> = every
+            .iter()
+            .map(|kernel| {
+                let requests = if kernel == "6.12-cloud" || long { "1000000" } else { "100000" };
+                Boot::new(kernel, &[&["bad-input"], &["fuzz", "1", requests]])
+            })
+            .collect();
+        run(&boots, setup)
+    };
+    vec![
+        Stage { name: "scenario in every kernel", run: Box::new(scenario) },
+        Stage { name: "hostile requests in every kernel", run: Box::new(hostile) },
+    ]
+}
+
+/// Boots all, two at a time. Each program is a test, and each log.
+fn run(boots: &[Boot], setup: bool) -> Result<Tally> {
+    let program = programs::build("conformance")?;
+    // Modules are built one after the other: it is one object for all kernels, and make is parallel itself.
+    let guests = boots.iter().map(|boot| host::modules(&boot.kernel, &["echo", "edu"], setup)).collect::<Result<Vec<_>>>()?;
+    let todo = Mutex::new(boots.iter().zip(&guests));
+    let tally = Mutex::new(Tally::default());
+    let worker = || {
+        loop {
+            let next = todo.lock().expect("no panic holds this").next();
+            let Some((boot, modules)) = next else { return };
+            let one = boot_one(boot, modules, &program);
+            tally.lock().expect("no panic holds this").add(one);
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(worker);
+        scope.spawn(worker);
+    });
+    Ok(tally.into_inner().expect("no panic holds this"))
+}
+
+fn boot_one(boot: &Boot, modules: &host::Modules, program: &Path) -> Tally {
+    let mut vm = modules.guest(program).cpus(2).timeout(boot.timeout);
+    for arg in boot.kernel_args {
+        vm = vm.kernel_arg(arg);
+    }
+    for device in boot.devices {
+        vm = vm.device(device);
+    }
+    for run in &boot.runs {
+        let argv: Vec<&str> = [PROGRAM].into_iter().chain(run.iter().map(String::as_str)).collect();
+        vm = vm.step(Step::run(&argv));
+    }
+    for expected in &boot.expected {
+        vm = vm.expect(expected.clone());
+    }
+    match vm.run(&mut |_| {}) {
+        Ok(report) => judge(boot, &report),
+        Err(error) => {
+            println!("FAILED     {}: {error:#}", boot.name());
+            Tally { passed: 0, failed: boot.runs.len() + 1 }
+        }
+    }
+}
+
+/// One test for each program that ran, and one for the log.
+fn judge(boot: &Boot, report: &Report) -> Tally {
+    let mut tally = Tally::default();
+    for (at, run) in boot.runs.iter().enumerate() {
+        let ok = report.steps.iter().any(|line| *line == format!("step {at}: ok"));
+        println!("{}     {}: {}", if ok { "passed" } else { "FAILED" }, boot.name(), run.join(" "));
+        tally.count(ok);
+    }
+    let clean = report.verdict == Verdict::Passed || tally.failed > 0;
+    tally.count(clean);
+    if let Verdict::Failed(why) = &report.verdict {
+        println!("FAILED     {}: {why}", boot.name());
+        report.output.iter().rev().take(40).rev().for_each(|line| println!("    {line}"));
+        report.log.iter().rev().take(40).rev().for_each(|line| println!("    kernel: {line}"));
+    }
+    tally
+}

@@ -1,0 +1,185 @@
+//! The request door: whatever address an app gives, it gets an answer or a fault, and nothing else happens.
+mod part;
+
+use kp_abi::{
+    Status, limits,
+    request::{Call, Close, Head, Open, Query, Request},
+    zerocopy::{Immutable, IntoBytes},
+};
+use kp_sim::{Access, App, KERNEL_AT, Opener, PAGE, Sim, edu::Edu, explore, find};
+use part::{Part, part as messages};
+use std::sync::Mutex;
+
+const KEEP: u32 = 3;
+const KEPT: u32 = 4;
+
+fn sim() -> Sim<Part> {
+    Sim::<Part>::with(Edu::new()).unwrap()
+}
+
+/// An app with a session.
+fn opened(sim: &Sim<Part>) -> App<Part> {
+    let app = sim.open();
+    let mut open = Open::new();
+    open.abi_major = limits::ABI_MAJOR;
+    open.fingerprint = messages::INTERFACE.chain(0);
+    assert_eq!(answer(&app, &open), Status::OK);
+    app
+}
+
+/// Sends a request from memory of its own: the status in its head.
+fn answer<R: Request + IntoBytes + Immutable>(app: &App<Part>, request: &R) -> Status {
+    let address = app.memory().place(request);
+    assert_eq!(app.raw(R::NR, address), Ok(()), "the transport failed");
+    status_at(app, address)
+}
+
+fn status_at(app: &App<Part>, address: u64) -> Status {
+    Status(app.memory().value::<Head>(address).unwrap().status)
+}
+
+/// KEEP with this data.
+fn keep(address: u64, len: u32) -> Call {
+    let mut call = Call::new();
+    (call.message, call.in_addr, call.in_len) = (KEEP, address, len);
+    (call.out_addr, call.out_len) = (address, 4);
+    call
+}
+
+#[test]
+fn a_request_in_mapped_memory_is_answered() {
+    let sim = sim();
+    let app = sim.open();
+    let address = app.memory().place(&Query::new());
+    assert_eq!(app.raw(Query::NR, address), Ok(()));
+    let query: Query = app.memory().value(address).unwrap();
+    assert_eq!((query.head.status, &query.name[..5]), (0, &b"part\0"[..]));
+    assert_eq!(app.raw(99, address), Err(Status::UNKNOWN_REQUEST));
+}
+
+#[test]
+fn a_struct_that_cannot_be_read_or_answered_is_a_fault() {
+    let sim = sim();
+    let app = sim.open();
+    let memory = app.memory();
+    for address in [0, PAGE as u64, KERNEL_AT, KERNEL_AT - 8, u64::MAX, u64::MAX - 20] {
+        assert_eq!(app.raw(Query::NR, address), Err(Status::FAULT), "at {address:#x}");
+    }
+    let read_only = memory.place(&Query::new());
+    memory.protect(read_only, PAGE, Access::ReadOnly);
+    assert_eq!(app.raw(Query::NR, read_only), Err(Status::FAULT));
+
+    // It crosses into a page that is not mapped.
+    let page = memory.map(PAGE, Access::ReadWrite);
+    let address = page + PAGE as u64 - 64;
+    memory.write(address, &Query::new().as_bytes()[..64]).unwrap();
+    assert_eq!(app.raw(Query::NR, address), Err(Status::FAULT));
+
+    // What there is of it says that it is too short: that can be answered.
+    let address = page + PAGE as u64 - 16;
+    memory.write(address, Head { size: 16, ..Head::default() }.as_bytes()).unwrap();
+    assert_eq!(app.raw(Query::NR, address), Ok(()));
+    assert_eq!(status_at(&app, address), Status::TOO_SMALL);
+}
+
+#[test]
+fn a_struct_across_two_pages_is_served() {
+    let sim = sim();
+    let app = sim.open();
+    let address = app.memory().map(2 * PAGE, Access::ReadWrite) + PAGE as u64 - 20;
+    app.memory().write(address, Query::new().as_bytes()).unwrap();
+    assert_eq!(app.raw(Query::NR, address), Ok(()));
+    assert_eq!(status_at(&app, address), Status::OK);
+}
+
+#[test]
+fn bad_buffers_are_faults_before_the_handler_or_after_it() {
+    let sim = sim();
+    let app = opened(&sim);
+    let memory = app.memory();
+    let text = memory.map(PAGE, Access::ReadWrite);
+    memory.write(text, b"good").unwrap();
+    assert_eq!(answer(&app, &keep(text, 4)), Status::OK);
+
+    let end = text + PAGE as u64;
+    for (address, len) in [(0, 4), (end, 4), (end - 2, 4), (KERNEL_AT, 4), (KERNEL_AT - 2, 4), (u64::MAX - 2, 4)] {
+        let mut call = keep(address, len);
+        call.out_addr = text;
+        let request = memory.place(&call);
+        assert_eq!(app.raw(Call::NR, request), Err(Status::FAULT), "input at {address:#x}");
+    }
+    let read_only = memory.map(PAGE, Access::ReadOnly);
+    memory.fill(read_only, b"read").unwrap();
+    for (address, runs) in [(KERNEL_AT, false), (read_only, true)] {
+        memory.write(text, b"next").unwrap();
+        let mut call = keep(text, 4);
+        call.out_addr = address;
+        let request = memory.place(&call);
+        assert_eq!(app.raw(Call::NR, request), Err(Status::FAULT), "output at {address:#x}");
+        // A range that no app can have is refused before the handler; a page only shows when it is written.
+        assert_eq!(kept(&app), if runs { *b"next" } else { *b"good" });
+    }
+}
+
+/// KEPT, as the app sees it.
+fn kept(app: &App<Part>) -> [u8; 4] {
+    let room = app.memory().map(PAGE, Access::ReadWrite);
+    let mut call = Call::new();
+    (call.message, call.out_addr, call.out_len) = (KEPT, room, 4);
+    assert_eq!(answer(app, &call), Status::OK);
+    app.memory().value(room).unwrap()
+}
+
+#[test]
+fn a_handle_for_reading_may_only_ask() {
+    let sim = sim();
+    let app = sim.try_open(Opener { read_write: false, ..Opener::default() }).unwrap();
+    assert_eq!(answer(&app, &Query::new()), Status::OK);
+    let address = app.memory().place(&Close::new());
+    assert_eq!(app.raw(Close::NR, address), Err(Status::DENIED));
+}
+
+/// Bytes that another thread flips are copied once: what the handler keeps is what it was told the length of.
+#[test]
+fn bytes_that_change_meanwhile_are_read_once() {
+    let seen = Mutex::new(std::collections::BTreeSet::new());
+    explore(0..40, |world| {
+        let sim = sim();
+        let app = opened(&sim);
+        let text = app.memory().map(PAGE, Access::ReadWrite);
+        app.memory().write(text, b"aaaa").unwrap();
+        let mut call = keep(text, 4);
+        call.out_addr = text + 8;
+        let request = app.memory().place(&call);
+        world.scope(|scope| {
+            scope.spawn("caller", || assert_eq!(app.raw(Call::NR, request), Ok(())));
+            scope.spawn("flipper", || {
+                // A kernel call of its own is where the other thread gets in between.
+                app.memory().write(text, b"bbbb").unwrap();
+                sim.advance(1);
+                app.memory().write(text, b"cccc").unwrap();
+            });
+        });
+        let kept = kept(&app);
+        assert!([*b"aaaa", *b"bbbb", *b"cccc"].contains(&kept), "{kept:?} was never there");
+        seen.lock().unwrap().insert(kept);
+    });
+    assert!(seen.into_inner().unwrap().len() >= 2, "no schedule got in between");
+}
+
+#[test]
+fn a_page_that_goes_away_before_the_answer_is_a_fault() {
+    let faulted = find(0..100, |world| {
+        let sim = sim();
+        let app = sim.open();
+        let request = app.memory().place(&Query::new());
+        world.scope(|scope| {
+            scope.spawn("caller", || assert_eq!(app.raw(Query::NR, request), Ok(())));
+            scope.spawn("unmapper", || {
+                sim.advance(1);
+                app.memory().unmap(request, PAGE);
+            });
+        });
+    });
+    assert!(faulted.is_some_and(|run| run.failure.is_some_and(|why| why.contains("Fault"))));
+}

@@ -1,0 +1,110 @@
+//! Every kernel call that can fail does so once: the app gets an error, and nothing is left behind.
+mod part;
+
+use kp_abi::{
+    Status,
+    request::{ANY_VECTOR, kind},
+};
+use kp_core::{Error, KVec, Mutex, Open, Passive, Plugin, plugin};
+use kp_sim::{Sim, edu::Edu};
+use part::{Part, part as messages};
+
+/// Runs `story` with each fallible call failing in turn, until none is left. How many there were.
+fn every_failure<P: Plugin>(
+    build: impl Fn(u64) -> Result<Sim<P>, Error>,
+    story: impl Fn(&Sim<P>) -> Result<(), Error>,
+) -> u64 {
+    for n in 1.. {
+        // The simulator itself checks that a failed `build` and a dropped `Sim` leave nothing.
+        let sim = match build(n) {
+            Ok(sim) => sim,
+            Err(error) => {
+                assert_eq!(error, Status::NO_MEMORY, "call {n}");
+                continue;
+            }
+        };
+        let told = story(&sim);
+        if sim.fallible_calls() < n {
+            assert_eq!(told, Ok(()));
+            return n - 1;
+        }
+        let error = told.expect_err("a call failed, and nobody was told");
+        let expected = [Status::NO_MEMORY, Status::NO_INTERRUPT, Status::CONNECT_FAILED];
+        assert!(expected.contains(&error.status), "call {n}: {error}");
+        // It goes on without the failure.
+        assert_eq!(story(&sim), Ok(()), "call {n}");
+    }
+    0
+}
+
+/// What opening over the wire answers, without the text for people.
+fn connect<P: Plugin>(sim: &Sim<P>, interface: &kp_abi::Interface) -> Result<kp_user::Plugin, Error> {
+    let app = sim.try_open(kp_sim::Opener::default())?;
+    let over = kp_user::Plugin::over(std::sync::Arc::new(app), interface, b"hello");
+    over.map_err(|error| error.status().unwrap_or(Status::PROTOCOL).into())
+}
+
+#[test]
+fn every_failure_of_a_plugin_with_interrupts() {
+    let build = |n| Sim::<Part>::builder().device(Edu::new()).fail_nth(n).build();
+    let calls = every_failure(build, |sim| {
+        let plugin = connect(sim, messages::INTERFACE)?;
+        let (app, client) = (plugin.connection(), messages::Client(&plugin));
+        client.keep(&[1; 3000])?;
+        app.int_enable(kind::ANY, 1, 1, &[9; 100])?;
+        client.raise(1)?;
+        app.int_wait(0, ANY_VECTOR, 1)?;
+        app.int_disable()?;
+        client.factorial(5)?;
+        Ok(())
+    });
+    assert!(calls > 15, "the story makes only {calls} calls that can fail");
+}
+
+/// A plugin without hardware.
+struct Echo;
+struct Said(Mutex<KVec<u8>>);
+impl kp_core::Init for Echo {
+    type Session = Said;
+    type Interrupt = ();
+    fn init(_: &mut Passive, _: kp_core::Device) -> kp_core::Result<Self> {
+        Ok(Echo)
+    }
+}
+impl Open for Echo {
+    fn open(&self, cx: &mut Passive, _: &kp_core::Caller, data: &[u8]) -> kp_core::Result<Said> {
+        let mut text = KVec::new();
+        text.extend(cx, data)?;
+        Ok(Said(Mutex::new(cx, text)?))
+    }
+}
+kp_abi::interface! {
+    mod echo, version 1 {
+        fn say(text: &[u8]) -> u32 = 1;
+        fn hear() -> [u8] = 2;
+    }
+}
+impl echo::Handler<Passive, Said> for Echo {
+    fn say(&self, cx: &mut Passive, session: &Said, text: &[u8]) -> kp_core::Result<u32> {
+        session.0.with(cx, |said, cx| said.extend(cx, text))?;
+        Ok(text.len() as u32)
+    }
+    fn hear(&self, cx: &mut Passive, session: &Said, out: &mut kp_core::Out<'_, '_, u8>) -> kp_core::Result<()> {
+        session.0.with(cx, |said, _| out.extend(said))
+    }
+}
+plugin! { Echo { name: "echo", interface: echo, callbacks: [Open] } }
+
+#[test]
+fn every_failure_of_a_plugin_without_hardware() {
+    let build = |n| Sim::<Echo>::builder().fail_nth(n).build();
+    let calls = every_failure(build, |sim| {
+        let plugin = connect(sim, echo::INTERFACE)?;
+        let client = echo::Client(&plugin);
+        client.say(&[b'x'; 1000])?;
+        let mut room = [0; 2000];
+        assert_eq!(client.hear(&mut room)?.len(), 1005);
+        Ok(())
+    });
+    assert!(calls > 8, "the story makes only {calls} calls that can fail");
+}

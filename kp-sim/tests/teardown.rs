@@ -1,0 +1,180 @@
+//! Closing, disabling, removing and unloading race calls and waits, in many orders: all of them end, and nothing is left.
+mod part;
+
+use kp_abi::{
+    Status,
+    request::{ANY_VECTOR, NO_TIMEOUT, kind},
+};
+use kp_sim::{Sim, World, edu::Edu, explore};
+use kp_user::Plugin;
+use part::{Part, part as messages};
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+/// What ends a session.
+#[derive(Clone, Copy)]
+enum End {
+    Close,
+    Disable,
+    RemoveDriver,
+    PullOut,
+}
+
+/// The answers that were seen; one that is not among `allowed` fails.
+struct Answers(Mutex<BTreeSet<&'static str>>);
+
+impl Answers {
+    fn note<T>(&self, what: &str, answer: Result<T, kp_abi::Error>, allowed: &[Status]) -> bool {
+        let status = answer.as_ref().err().map_or(Status::OK, |error| error.status);
+        assert!(status == Status::OK || allowed.contains(&status), "{what} answered {status}");
+        self.0.lock().unwrap().insert(status.name());
+        status == Status::OK
+    }
+}
+
+fn story(world: &World, end: End, answers: &Answers) {
+    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let plugin: Plugin = sim.connect(messages::INTERFACE).unwrap();
+    let app = plugin.connection();
+    app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
+    let client = messages::Client(&plugin);
+    // What a call is told, and what a wait is told. A wait that comes after the end of the enabling finds none.
+    let (over, off): (&[Status], &[Status]) = match end {
+        End::Close => (&[Status::CLOSED], &[Status::CLOSED]),
+        End::Disable => (&[], &[Status::INT_DISABLED, Status::NOT_ENABLED]),
+        End::RemoveDriver | End::PullOut => (&[Status::DEVICE_GONE], &[Status::DEVICE_GONE]),
+    };
+    world.scope(|scope| {
+        scope.spawn("caller", || {
+            while answers.note("raise", client.raise(1), over) && answers.note("keep", client.keep(b"text"), over) {
+                if answers.0.lock().unwrap().len() > 100 || matches!(end, End::Disable) {
+                    break;
+                }
+            }
+        });
+        scope.spawn("sleeper", || {
+            answers.note("nap", client.nap(5), over);
+        });
+        scope.spawn("waiter", || while answers.note("wait", app.int_wait(NO_TIMEOUT, ANY_VECTOR, 1), off) {});
+        scope.spawn("ender", || match end {
+            End::Close => {
+                answers.note("close", app.close(), &[]);
+            }
+            End::Disable => {
+                answers.note("disable", app.int_disable(), &[]);
+            }
+            End::RemoveDriver => sim.remove(true),
+            End::PullOut => sim.remove(false),
+        });
+    });
+    drop(plugin);
+    assert_eq!(sim.unload(), Ok(()));
+}
+
+fn every_order(end: End) -> BTreeSet<&'static str> {
+    let answers = Answers(Mutex::default());
+    explore(0..150, |world| story(world, end, &answers));
+    answers.0.into_inner().unwrap()
+}
+
+#[test]
+fn closing_races_calls_and_waits() {
+    assert_eq!(every_order(End::Close), BTreeSet::from(["Closed", "Ok"]));
+}
+
+#[test]
+fn disabling_races_calls_and_waits() {
+    let seen = every_order(End::Disable);
+    assert!(seen.contains("IntDisabled") && seen.contains("Ok"), "{seen:?}");
+}
+
+#[test]
+fn removal_races_calls_and_waits() {
+    assert_eq!(every_order(End::RemoveDriver), BTreeSet::from(["DeviceGone", "Ok"]));
+    assert_eq!(every_order(End::PullOut), BTreeSet::from(["DeviceGone", "Ok"]));
+}
+
+/// Two close at once, one drops its handle: the session is closed once.
+#[test]
+fn two_that_close_at_once_wait_for_each_other() {
+    explore(0..100, |world| {
+        let sim = Sim::<Part>::with(Edu::new()).unwrap();
+        let (one, two) = (sim.connect(messages::INTERFACE).unwrap(), sim.connect(messages::INTERFACE).unwrap());
+        let app = one.connection().clone();
+        app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
+        world.scope(|scope| {
+            scope.spawn("first", || _ = app.close());
+            scope.spawn("second", || _ = app.close());
+            scope.spawn("other", move || {
+                // The interrupt is free once its owner has closed, and not before.
+                let enabled = two.connection().int_enable(kind::ANY, 1, 1, &[]);
+                assert!(enabled.is_ok() || enabled == Err(Status::INTERRUPT_OWNED.into()), "{enabled:?}");
+            });
+        });
+        assert_eq!(app.close().map_err(|error| error.status), Err(Status::CLOSED));
+    });
+}
+
+/// The device sleeps while apps call: calls wait, and go on.
+#[test]
+fn calls_wait_while_the_device_sleeps() {
+    explore(0..60, |world| {
+        let sim = Sim::<Part>::with(Edu::new()).unwrap();
+        let plugin = sim.connect(messages::INTERFACE).unwrap();
+        let client = messages::Client(&plugin);
+        world.scope(|scope| {
+            scope.spawn("caller", || (0..4).for_each(|_| assert_eq!(client.keep(b"text"), Ok(4))));
+            scope.spawn("system", || {
+                sim.suspend();
+                let nowait = plugin.connection().call(3, kp_abi::request::CALL_NOWAIT, &[], b"x", &mut [0; 4]);
+                assert_eq!(nowait, Err(Status::SUSPENDED.into()));
+                sim.resume();
+            });
+        });
+    });
+}
+
+/// With real threads too.
+#[test]
+fn removal_ends_what_real_threads_wait_for() {
+    for present in [true, false] {
+        let sim = Sim::<Part>::with(Edu::new()).unwrap();
+        let plugin = sim.connect(messages::INTERFACE).unwrap();
+        let (app, client) = (plugin.connection(), messages::Client(&plugin));
+        app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| app.int_wait(NO_TIMEOUT, ANY_VECTOR, 1));
+            let sleeper = scope.spawn(|| client.nap(60_000));
+            while app.query(0).unwrap().waits == 0 || app.query(0).unwrap().calls == 0 {
+                std::thread::yield_now();
+            }
+            sim.remove(present);
+            assert_eq!(waiter.join().unwrap(), Err(Status::DEVICE_GONE.into()));
+            assert_eq!(sleeper.join().unwrap(), Err(Status::DEVICE_GONE.into()));
+        });
+    }
+}
+
+/// A panic in a call, while another one sleeps and a third thread waits: they hear of it, and the plugin can be unloaded.
+#[test]
+fn a_panic_ends_what_others_wait_for() {
+    explore(0..60, |world| {
+        let sim = Sim::<Part>::with(Edu::new()).unwrap();
+        let plugin = sim.connect(messages::INTERFACE).unwrap();
+        let (app, client) = (plugin.connection(), messages::Client(&plugin));
+        app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
+        world.scope(|scope| {
+            scope.spawn("waiter", || {
+                assert_eq!(app.int_wait(NO_TIMEOUT, ANY_VECTOR, 1), Err(Status::POISONED.into()));
+            });
+            scope.spawn("panicker", || assert_eq!(client.panic(), Err(Status::POISONED.into())));
+            scope.spawn("sleeper", || {
+                let slept = client.nap(10);
+                assert!(slept.is_ok() || slept == Err(Status::POISONED.into()), "{slept:?}");
+            });
+        });
+        assert_eq!(client.seen(), Err(Status::POISONED.into()));
+        drop(plugin);
+        assert_eq!(sim.unload(), Ok(()));
+    });
+}
