@@ -11,7 +11,7 @@ use kp_abi::{
     request::{self, Request},
 };
 use kp_core::{
-    Caller, Plugin,
+    Plugin,
     host::{Readiness, Session, passive},
 };
 use kp_user::{Connection, IntEnabled, Notification};
@@ -21,23 +21,13 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-/// Who opens a handle, and how.
-#[derive(Clone, Copy, Debug)]
-pub struct Opener {
-    /// The process's number.
-    pub process: u32,
-    /// May it administer the machine?
-    pub admin: bool,
-    /// Is it a 32-bit process?
-    pub is_32bit: bool,
-    /// Is the handle for reading and writing? Else requests but QUERY are `DENIED`.
-    pub read_write: bool,
-}
-
-impl Default for Opener {
-    fn default() -> Self {
-        Self { process: 1, admin: false, is_32bit: false, read_write: true }
-    }
+/// What a handle is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// All requests.
+    ReadWrite,
+    /// QUERY only; others answer `DENIED`.
+    Read,
 }
 
 /// One open handle. Dropping it closes the handle, without CLOSE.
@@ -46,10 +36,10 @@ impl Default for Opener {
 /// app may send.
 pub struct App<P: Plugin> {
     loaded: Arc<Loaded<P>>,
-    process: Arc<Process>,
+    process: Process,
     /// INVARIANT: alive until this is dropped.
     session: NonNull<Session<P>>,
-    read_write: bool,
+    mode: Mode,
     /// Places for a request's struct and buffers that no request uses now.
     arenas: Mutex<Vec<Arena>>,
 }
@@ -73,25 +63,22 @@ struct Layout {
 }
 
 impl<P: Plugin> App<P> {
-    pub(crate) fn open(loaded: &Arc<Loaded<P>>, opener: Opener) -> Result<Self> {
+    pub(crate) fn open(loaded: &Arc<Loaded<P>>, process: &Process, mode: Mode) -> Result<Self> {
         let Some(driver) = loaded.driver() else { return Err(Status::DEVICE_GONE.into()) };
-        let process = Arc::new(Process::default());
         loaded.machine.state().handles += 1;
-        let caller = Caller::new(opener.process, opener.admin, opener.is_32bit);
         let session = context::enter(&loaded.machine, Some(process.clone()), || {
             // SAFETY: `enter` refuses to nest, so no other level is on this stack.
-            let session = unsafe { passive(|cx| driver.session(cx, caller)) };
+            let session = unsafe { passive(|cx| driver.session(cx, process.caller())) };
             drop(driver);
             session
         });
         let session = session.inspect_err(|_| loaded.machine.state().handles -= 1)?;
-        let read_write = opener.read_write;
-        Ok(Self { loaded: loaded.clone(), process, session, read_write, arenas: Mutex::default() })
+        Ok(Self { loaded: loaded.clone(), process: process.clone(), session, mode, arenas: Mutex::default() })
     }
 
-    /// This app's memory.
+    /// The memory of its process.
     pub fn memory(&self) -> &UserMemory {
-        &self.process.memory
+        self.process.memory()
     }
 
     /// Sends request `nr` with its struct at `address`, checked by nobody. Errors: the rows of the status table marked T, and
@@ -99,7 +86,7 @@ impl<P: Plugin> App<P> {
     pub fn raw(&self, nr: u32, address: u64) -> Result<(), Status> {
         // SAFETY: alive by the invariant.
         let session = unsafe { self.session.as_ref() };
-        let mut door = UserDoor { memory: self.memory(), address, read_write: self.read_write };
+        let mut door = UserDoor { memory: self.memory(), address, read_write: self.mode == Mode::ReadWrite };
         let serve = || context::enter(&self.loaded.machine, Some(self.process.clone()), || session.request(nr, &mut door));
         match panic::catch_unwind(AssertUnwindSafe(serve)) {
             Ok(served) => served,

@@ -20,7 +20,7 @@ pub(crate) fn level_name(level: u8) -> &'static str {
 pub(crate) struct Context {
     pub(crate) machine: Arc<Machine>,
     /// Whose call it is; none for `init`, removal, and the hardware.
-    pub(crate) process: Option<Arc<Process>>,
+    pub(crate) process: Option<Process>,
     pub(crate) level: Cell<u8>,
     /// Numbers of the locks that this code holds, in the order of their taking.
     pub(crate) held: RefCell<Vec<u32>>,
@@ -52,7 +52,7 @@ impl Drop for Back {
 }
 
 /// Runs `f` in `machine`, at Passive.
-pub(crate) fn enter<R>(machine: &Arc<Machine>, process: Option<Arc<Process>>, f: impl FnOnce() -> R) -> R {
+pub(crate) fn enter<R>(machine: &Arc<Machine>, process: Option<Process>, f: impl FnOnce() -> R) -> R {
     if try_current().is_some() {
         // A second `Passive` in one thread would outlive a raise of the first.
         misuse("a system call from inside the kernel: plugin code must not call an `App` or a `Sim`");
@@ -73,7 +73,7 @@ pub(crate) fn enter<R>(machine: &Arc<Machine>, process: Option<Arc<Process>>, f:
 }
 
 /// Runs `f` in `machine` whatever the thread was doing: a processor that was idle takes an interrupt.
-pub(crate) fn aside<R>(machine: &Arc<Machine>, process: Option<Arc<Process>>, f: impl FnOnce() -> R) -> R {
+pub(crate) fn aside<R>(machine: &Arc<Machine>, process: Option<Process>, f: impl FnOnce() -> R) -> R {
     let context = Context { machine: machine.clone(), process, level: Cell::new(PASSIVE), held: RefCell::default() };
     let _back = Back(CURRENT.with(|current| current.borrow_mut().replace(Rc::new(context))));
     f()

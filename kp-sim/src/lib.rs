@@ -17,10 +17,10 @@ mod trace;
 mod user;
 mod verdict;
 
-pub use app::{App, Opener};
+pub use app::{App, Mode};
 pub use explore::{Run, Scope, World, explore, find, replay};
 pub use kp_core::host::Readiness;
 pub use memory::Live;
 pub use sim::{Builder, Busy, Sim};
 pub use trace::{Event, Trace};
-pub use user::{Access, KERNEL_AT, PAGE, UserMemory};
+pub use user::{Access, KERNEL_AT, PAGE, Process, UserMemory};

@@ -1,11 +1,12 @@
 //! A simulated kernel with one plugin in it, as a test sees it.
 use crate::{
-    app::{App, Opener},
+    app::{App, Mode},
     bus::{Attached, BUS_ADDRESS, Bus},
     context,
     device::DeviceModel,
     machine::{Machine, Options, STEP_NS, lock},
     memory::Live,
+    user::Process,
 };
 use kp_abi::{Interface, Result, request::kind};
 use kp_core::{
@@ -123,17 +124,18 @@ impl<P: Plugin> Sim<P> {
         Builder { model: None, options, _plugin: PhantomData }
     }
 
-    /// Opens a handle, as open(2) does; the session starts at OPEN. Panics if that fails: see [`try_open`](Self::try_open).
+    /// Opens a handle in a process of its own, as open(2) does; the session starts at OPEN. Panics if that fails: see
+    /// [`open_in`](Self::open_in).
     pub fn open(&self) -> App<P> {
-        match self.try_open(Opener::default()) {
+        match self.open_in(&Process::new(1), Mode::ReadWrite) {
             Ok(app) => app,
             Err(error) => panic!("the handle could not be opened: {error}"),
         }
     }
 
-    /// Opens a handle for this process. Errors: `DEVICE_GONE`, `NO_MEMORY`.
-    pub fn try_open(&self, opener: Opener) -> Result<App<P>> {
-        App::open(&self.loaded, opener)
+    /// Opens a handle in this process. Errors: `DEVICE_GONE`, `NO_MEMORY`.
+    pub fn open_in(&self, process: &Process, mode: Mode) -> Result<App<P>> {
+        App::open(&self.loaded, process, mode)
     }
 
     /// Opens a handle and starts a session of this interface on it. Errors: those of `kp_user::Plugin::over`. Panics as

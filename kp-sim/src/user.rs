@@ -4,7 +4,10 @@ use kp_abi::{
     Status,
     zerocopy::{FromBytes, Immutable, IntoBytes},
 };
-use kp_core::host::{Door, Faulted, wait_kind};
+use kp_core::{
+    Caller,
+    host::{Door, Faulted, wait_kind},
+};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -25,14 +28,50 @@ const NO_SIGNAL: u8 = 0;
 const SIGNAL: u8 = 1;
 const FATAL: u8 = 2;
 
-/// A simulated process.
-#[derive(Default)]
-pub(crate) struct Process {
-    signal: AtomicU8,
-    pub(crate) memory: UserMemory,
+/// A simulated process: who opens handles, and the memory that requests point into. A clone is the same process.
+///
+/// ```
+/// use kp_sim::Process;
+/// let process = Process::new(7).admin();
+/// let address = process.memory().place(&42u64);
+/// assert_eq!(process.memory().value(address), Ok(42u64));
+/// ```
+#[derive(Clone)]
+pub struct Process {
+    number: u32,
+    is_admin: bool,
+    is_32bit: bool,
+    memory: UserMemory,
+    signal: Arc<AtomicU8>,
 }
 
 impl Process {
+    /// An ordinary process of 64 bits with this number.
+    pub fn new(number: u32) -> Self {
+        Self { number, is_admin: false, is_32bit: false, memory: UserMemory::default(), signal: Arc::default() }
+    }
+
+    /// It may administer the machine.
+    pub fn admin(mut self) -> Self {
+        self.is_admin = true;
+        self
+    }
+
+    /// It is a 32-bit process.
+    pub fn is_32bit(mut self) -> Self {
+        self.is_32bit = true;
+        self
+    }
+
+    /// Its memory.
+    pub fn memory(&self) -> &UserMemory {
+        &self.memory
+    }
+
+    pub(crate) fn caller(&self) -> Caller {
+        Caller::new(self.number, self.is_admin, self.is_32bit)
+    }
+
     pub(crate) fn send_signal(&self, fatal: bool) {
         self.signal.fetch_max(if fatal { FATAL } else { SIGNAL }, AcqRel);
     }

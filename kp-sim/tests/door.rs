@@ -6,7 +6,7 @@ use kp_abi::{
     request::{Call, Close, Head, Open, Query, Request},
     zerocopy::{Immutable, IntoBytes},
 };
-use kp_sim::{Access, App, KERNEL_AT, Opener, PAGE, Sim, edu::Edu, explore, find};
+use kp_sim::{Access, App, KERNEL_AT, Mode, PAGE, Process, Sim, edu::Edu, explore, find};
 use part::{Part, part as messages};
 use std::sync::Mutex;
 
@@ -133,7 +133,7 @@ fn kept(app: &App<Part>) -> [u8; 4] {
 #[test]
 fn a_handle_for_reading_may_only_ask() {
     let sim = sim();
-    let app = sim.try_open(Opener { read_write: false, ..Opener::default() }).unwrap();
+    let app = sim.open_in(&Process::new(1), Mode::Read).unwrap();
     assert_eq!(answer(&app, &Query::new()), Status::OK);
     let address = app.memory().place(&Close::new());
     assert_eq!(app.raw(Close::NR, address), Err(Status::DENIED));
@@ -182,4 +182,14 @@ fn a_page_that_goes_away_before_the_answer_is_a_fault() {
         });
     });
     assert!(faulted.is_some_and(|run| run.failure.is_some_and(|why| why.contains("Fault"))));
+}
+
+#[test]
+fn handles_of_one_process_share_its_memory() {
+    let (sim, other) = (sim(), sim());
+    let process = Process::new(9).admin();
+    let one = sim.open_in(&process, Mode::ReadWrite).unwrap();
+    let two = other.open_in(&process, Mode::ReadWrite).unwrap();
+    let address = process.memory().place(&Query::new());
+    assert_eq!((one.raw(Query::NR, address), two.raw(Query::NR, address)), (Ok(()), Ok(())));
 }

@@ -6,7 +6,7 @@ use kp_abi::{
     request::{ANY_VECTOR, kind},
 };
 use kp_core::{Error, KVec, Mutex, Open, Passive, Plugin, plugin};
-use kp_sim::{Sim, edu::Edu};
+use kp_sim::{Mode, Process, Sim, edu::Edu};
 use part::{Part, part as messages};
 
 /// Runs `story` with each fallible call failing in turn, until none is left. How many there were.
@@ -39,7 +39,7 @@ fn every_failure<P: Plugin>(
 
 /// What opening over the wire answers, without the text for people.
 fn connect<P: Plugin>(sim: &Sim<P>, interface: &kp_abi::Interface) -> Result<kp_user::Plugin, Error> {
-    let app = sim.try_open(kp_sim::Opener::default())?;
+    let app = sim.open_in(&Process::new(1), Mode::ReadWrite)?;
     let over = kp_user::Plugin::over(std::sync::Arc::new(app), interface, b"hello");
     over.map_err(|error| error.status().unwrap_or(Status::PROTOCOL).into())
 }

@@ -2,7 +2,7 @@
 mod part;
 
 use kp_core::*;
-use kp_sim::{Busy, Live, Sim, edu::Edu};
+use kp_sim::{Busy, Live, Mode, Process, Sim, edu::Edu};
 use part::{Part, part as messages};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -75,5 +75,6 @@ fn a_removed_device_reads_all_ones_and_leaves_nothing() {
     sim.remove(false);
     assert_eq!(messages::Client(&plugin).seen(), Err(Status::DEVICE_GONE.into()));
     assert_eq!(sim.live().mappings, 0);
-    assert!(sim.try_open(kp_sim::Opener::default()).is_err_and(|error| error == Status::DEVICE_GONE));
+    let opened = sim.open_in(&Process::new(1), Mode::ReadWrite);
+    assert!(opened.is_err_and(|error| error == Status::DEVICE_GONE));
 }
