@@ -25,7 +25,8 @@ pub struct DemoArgs {
 pub fn command(args: &DemoArgs) -> Result<()> {
     let start = Instant::now();
     let packages = Packages::new(&ThisMachine);
-    let lacking = [Purpose::Build, Purpose::Boot].into_iter().try_for_each(|purpose| packages.require(purpose, args.setup));
+    let lacking =
+        [Purpose::Build, Purpose::Boot].into_iter().try_for_each(|purpose| packages.require(purpose, args.setup));
     if let Err(lacking) = lacking {
         return simulated(&lacking);
     }
@@ -52,7 +53,11 @@ pub fn command(args: &DemoArgs) -> Result<()> {
     if let Some(live) = report.log.iter().find_map(|line| line.split_once("unloaded; live: ")) {
         println!("unloaded   kp_edu left {} behind", live.1);
     }
-    println!("powered off, after {:.1} s in the guest and {:.1} s in all", report.seconds, start.elapsed().as_secs_f64());
+    println!(
+        "powered off, after {:.1} s in the guest and {:.1} s in all",
+        report.seconds,
+        start.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 

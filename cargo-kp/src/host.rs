@@ -137,6 +137,9 @@ mod tests {
             assert_eq!(name.parse::<Host>().unwrap().to_string(), name);
         }
         let error = "linux:5.10".parse::<Host>().unwrap_err().to_string();
-        assert!(error.starts_with("no such host: linux:5.10; there are sim, sim:qemu and linux:6.1|6.1-cloud|"), "{error}");
+        assert!(
+            error.starts_with("no such host: linux:5.10; there are sim, sim:qemu and linux:6.1|6.1-cloud|"),
+            "{error}"
+        );
     }
 }

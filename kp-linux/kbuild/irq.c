@@ -105,6 +105,8 @@ void kp_c_irq_disconnect(struct kp_device *device)
 {
 	u32 i;
 
+	if (!device || !device->vectors)
+		return;
 	if (device->kind == KP_KIND_LINE)
 		pci_intx(device->pci, 0);
 	for (i = 0; i < device->count; i++) {
@@ -123,6 +125,8 @@ void kp_c_irq_disconnect(struct kp_device *device)
 
 void kp_c_irq_release(struct kp_device *device)
 {
+	if (!device || !device->vectors)
+		return;
 	pci_free_irq_vectors(device->pci);
 	kfree(device->vectors);
 	device->vectors = NULL;

@@ -87,7 +87,8 @@ impl<P: Plugin> App<P> {
         // SAFETY: alive by the invariant.
         let session = unsafe { self.session.as_ref() };
         let mut door = UserDoor { memory: self.memory(), address, read_write: self.mode == Mode::ReadWrite };
-        let serve = || context::enter(&self.loaded.machine, Some(self.process.clone()), || session.request(nr, &mut door));
+        let serve =
+            || context::enter(&self.loaded.machine, Some(self.process.clone()), || session.request(nr, &mut door));
         match panic::catch_unwind(AssertUnwindSafe(serve)) {
             Ok(served) => served,
             Err(payload) if verdict::is_verdict() => {

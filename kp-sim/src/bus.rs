@@ -78,7 +78,8 @@ impl Bus {
     /// Lengths of the BARs, in bytes.
     pub(crate) fn bars(&self) -> [Option<usize>; 6] {
         let parts = lock(&self.parts);
-        let len = |bar| parts.model.as_ref().and_then(|model| model.bar_len(bar)).and_then(|len| usize::try_from(len).ok());
+        let len =
+            |bar| parts.model.as_ref().and_then(|model| model.bar_len(bar)).and_then(|len| usize::try_from(len).ok());
         std::array::from_fn(len)
     }
 

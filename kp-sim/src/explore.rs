@@ -81,8 +81,7 @@ pub fn replay(seed: u64, story: impl FnOnce(&World)) -> Run {
     assert!(Schedule::current().is_none(), "a world inside a world: run one after the other");
     let world = World { schedule: Schedule::new(seed), failure: Mutex::default() };
     let main = world.schedule.add_thread("main");
-    let outcome =
-        world.schedule.run_thread(main, || panic::catch_unwind(AssertUnwindSafe(|| story(&world))));
+    let outcome = world.schedule.run_thread(main, || panic::catch_unwind(AssertUnwindSafe(|| story(&world))));
     verdict::take();
     let failure = outcome.err().map(|payload| verdict::message(&*payload));
     let (events, threads) = world.schedule.take_events();
@@ -107,6 +106,9 @@ pub fn explore(seeds: Range<u64>, story: impl FnMut(&World)) {
     if let Some(Run { trace, failure }) = find(seeds, story) {
         let why = failure.unwrap_or_default();
         let seed = trace.seed;
-        panic!("seed {seed}: {why}\nThe end of its trace; `kp_sim::replay({seed}, …)` is the same run again:\n{}", trace.tail(TAIL));
+        panic!(
+            "seed {seed}: {why}\nThe end of its trace; `kp_sim::replay({seed}, …)` is the same run again:\n{}",
+            trace.tail(TAIL)
+        );
     }
 }

@@ -135,7 +135,9 @@ impl Machine {
         }
         let asleep = kind == lock_kind::MUTEX;
         self.wait_for(self.channel(Channel::Lock, number), None, asleep, |state| {
-            let Some(lock) = state.locks.locks.get_mut(&number).filter(|lock| lock.holder.is_none()) else { return false };
+            let Some(lock) = state.locks.locks.get_mut(&number).filter(|lock| lock.holder.is_none()) else {
+                return false;
+            };
             lock.holder = Some(me);
             true
         });

@@ -1,10 +1,13 @@
 //! The kernel's memory: every byte counted, filled with rubbish, and freed only as it was allocated.
-use crate::{context::{Context, IRQL}, machine::Machine, verdict::misuse};
+use crate::{
+    context::{Context, IRQL},
+    machine::Machine,
+    verdict::misuse,
+};
 use std::{
     alloc::{self, Layout},
     collections::BTreeMap,
-    fmt,
-    ptr,
+    fmt, ptr,
     sync::atomic::Ordering::Relaxed,
 };
 

@@ -141,9 +141,14 @@ unsafe impl Kernel for Simulated {
     }
 
     fn map(_device: usize, bar: usize, len: usize) -> usize {
-        call("map", bar as u64, PASSIVE, |context| {
-            if context.machine.fails() { 0 } else { context.machine.bus.map(bar, len) }
-        })
+        call(
+            "map",
+            bar as u64,
+            PASSIVE,
+            |context| {
+                if context.machine.fails() { 0 } else { context.machine.bus.map(bar, len) }
+            },
+        )
     }
     unsafe fn unmap(base: usize, len: usize) {
         call("unmap", len as u64, IRQL, |context| {

@@ -56,6 +56,7 @@ pub(crate) fn watch_panics() {
 
 fn poison(info: &PanicHookInfo<'_>) {
     let Some(context) = context::try_current() else { return };
-    let place = info.location().map_or_else(|| "an unknown place".to_owned(), |at| format!("{}:{}", at.file(), at.line()));
+    let place =
+        info.location().map_or_else(|| "an unknown place".to_owned(), |at| format!("{}:{}", at.file(), at.line()));
     context.machine.poison(&format!("panicked at {place}: {}", message(info.payload())));
 }

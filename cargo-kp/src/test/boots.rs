@@ -7,11 +7,7 @@ use crate::{
     vm::{Expected, Report, Verdict},
 };
 use anyhow::Result;
-use std::{
-    path::Path,
-    sync::Mutex,
-    time::Duration,
-};
+use std::{path::Path, sync::Mutex, time::Duration};
 
 /// One guest: booted, made to run these programs, and judged by its log.
 struct Boot {
@@ -82,7 +78,8 @@ pub fn stages(long: bool) -> Vec<Stage> {
 fn run(boots: &[Boot], setup: bool) -> Result<Tally> {
     let program = programs::build("conformance")?;
     // Modules are built one after the other: it is one object for all kernels, and make is parallel itself.
-    let guests = boots.iter().map(|boot| host::modules(&boot.kernel, &["echo", "edu"], setup)).collect::<Result<Vec<_>>>()?;
+    let guests =
+        boots.iter().map(|boot| host::modules(&boot.kernel, &["echo", "edu"], setup)).collect::<Result<Vec<_>>>()?;
     let todo = Mutex::new(boots.iter().zip(&guests));
     let tally = Mutex::new(Tally::default());
     let worker = || {

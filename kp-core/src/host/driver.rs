@@ -16,6 +16,9 @@ use core::{
 };
 use kp_abi::request::{NO_BUS_ADDRESS, state};
 
+/// How often a call that waits for its device to wake asks whether the plugin has panicked, in ns.
+const POISON_CHECK_NS: u64 = 1_000_000_000;
+
 /// What a port knows of a device.
 pub struct RawDevice {
     id: usize,
@@ -122,7 +125,14 @@ impl<P: Plugin> Driver<P> {
         self.absent.store(!present, Relaxed);
         self.happen(cx, Happening::Removing);
         self.set_state(state::GONE);
-        self.sessions.with(cx, |sessions, cx| sessions.each(|session| session.tear_down(cx)));
+        self.sessions.with(cx, |sessions, cx| {
+            sessions.each(|session| {
+                let _ = session.tear_down(cx); // a lost one stays open, and so keeps the plugin
+            })
+        });
+        if kernel::poisoned() {
+            self.interrupts.abandon(self);
+        }
         if kernel::poisoned() && self.open_sessions.load(Acquire) != 0 {
             crate::log!("a call of {} panicked and never returned: its state is leaked", P::TABLE.name);
             return;
@@ -269,7 +279,7 @@ impl<P: Plugin> Bound<P> {
                 state::SUSPENDED => {}
                 _ => return Err(Status::DEVICE_GONE.into()),
             }
-            if self.changed.wait(&self.epoch, epoch, u64::MAX, wait_kind::KILLABLE) == Woken::Signal {
+            if self.changed.wait(&self.epoch, epoch, POISON_CHECK_NS, wait_kind::KILLABLE) == Woken::Signal {
                 return Err(Error::from(Status::INTERRUPTED));
             }
         }

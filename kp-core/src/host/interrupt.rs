@@ -1,6 +1,6 @@
 //! A device's interrupt: enabling and disabling in two phases each, ISR and DPC, waits.
 use super::{
-    IrqEntry, Stop, Woken,
+    IrqEntry, Lost, Stop, Turn, Woken,
     driver::{Bound, Driver},
     kernel,
     mailbox::{Mail, Mailbox, Taken},
@@ -8,7 +8,7 @@ use super::{
     wait_kind,
 };
 use crate::{
-    Dispatch, Error, IntTable, Irql, KVec, Mutex, Passive, Plugin, Result, Source, SpinLock, Status, Verdict, limits,
+    Dispatch, Error, IntTable, Irql, KVec, Passive, Plugin, Result, Source, SpinLock, Status, Verdict, limits,
 };
 use core::{
     cell::UnsafeCell,
@@ -72,7 +72,7 @@ impl Waker {
 /// A device's interrupt.
 pub(crate) struct Interrupts<P: Plugin> {
     /// Held by whoever enables or disables.
-    control: Mutex<()>,
+    control: Turn,
     /// What the interrupt callbacks share. INVARIANT: Some, and not written, while connected; written under `control`.
     context: UnsafeCell<Option<P::Interrupt>>,
     /// The mailbox's vectors, for ISR and DPC. INVARIANT: `count` of them, in place, while connected.
@@ -102,7 +102,7 @@ pub(super) struct Enabled {
 impl<P: Plugin> Interrupts<P> {
     pub(super) fn new(cx: &mut Passive) -> Result<Self> {
         Ok(Self {
-            control: Mutex::new(cx, ())?,
+            control: Turn::new(cx)?,
             context: UnsafeCell::new(None),
             vectors: AtomicPtr::new(ptr::null_mut()),
             count: AtomicU32::new(0),
@@ -139,7 +139,7 @@ impl<P: Plugin> Interrupts<P> {
         let Some(table) = &P::TABLE.int else { return Err(Status::NO_INTERRUPT.into()) };
         // SAFETY: a request runs at Passive; nothing else in this function holds a level.
         let mut cx = unsafe { Passive::in_session(session.stop()) };
-        self.control.with(&mut cx, |(), cx| {
+        let enabled = self.control.with(&mut cx, |cx| {
             match self.mailbox.with(cx, |mailbox, _| mailbox.check_owner(session)) {
                 Ok(()) => return Err(Status::ALREADY_ENABLED.into()),
                 Err(error) if error == Status::INTERRUPT_OWNED => return Err(error),
@@ -151,7 +151,8 @@ impl<P: Plugin> Interrupts<P> {
                 kernel::irq_release(bound.id);
             }
             enabled
-        })
+        });
+        enabled.unwrap_or(Err(Status::POISONED.into()))
     }
 
     #[expect(clippy::too_many_arguments, reason = "the second half of `enable`, split where its undoing splits")]
@@ -218,20 +219,21 @@ impl<P: Plugin> Interrupts<P> {
     pub(super) fn disable(&self, bound: &Bound<P>, session: &Session<P>) -> Result<(u64, Counters)> {
         // SAFETY: a request runs at Passive; nothing else in this function holds a level.
         let mut cx = unsafe { Passive::assume() };
-        self.control.with(&mut cx, |(), cx| {
+        let disabled = self.control.with(&mut cx, |cx| {
             self.mailbox.with(cx, |mailbox, _| mailbox.check_owner(session))?;
             self.stop(cx, bound, session);
             self.mailbox.with(cx, |mailbox, _| Ok((mailbox.generation, mailbox.counters(ANY_VECTOR)?)))
-        })
+        });
+        disabled.unwrap_or(Err(Status::POISONED.into()))
     }
 
     /// A session closes: disables the interrupt if it is its own.
-    pub(super) fn session_closes(&self, cx: &mut Passive, bound: &Bound<P>, session: &Session<P>) {
-        self.control.with(cx, |(), cx| {
+    pub(super) fn session_closes(&self, cx: &mut Passive, bound: &Bound<P>, session: &Session<P>) -> Result<(), Lost> {
+        self.control.with(cx, |cx| {
             if self.mailbox.with(cx, |mailbox, _| mailbox.check_owner(session).is_ok()) {
                 self.stop(cx, bound, session);
             }
-        });
+        })
     }
 
     /// The one order of disabling. Under `control`, enabled.
@@ -298,6 +300,13 @@ impl<P: Plugin> Interrupts<P> {
             // SAFETY: the plugin is there until every session's tear-down.
             disable(unsafe { bound.plugin() }, cx, context);
         }
+    }
+
+    /// The plugin panicked, perhaps with the interrupt connected and the turn to disable it lost. No session is torn down after this.
+    pub(super) fn abandon(&self, bound: &Bound<P>) {
+        // SAFETY: disconnecting what is not connected does nothing, and whoever had the turn is dead.
+        unsafe { kernel::irq_disconnect(bound.id) };
+        kernel::irq_release(bound.id);
     }
 
     /// The entry's ISR.

@@ -3,7 +3,7 @@
 //! - [`Kernel`]: what the port implements (`port`). [`Door`]: one request's bytes in the app's memory.
 //! - [`Driver`]: a bound device, from `init` to removal. [`Session`]: one open of it.
 //! - `requests`: the app's bytes, decoded, checked and answered, the same on every kernel.
-//! - `interrupt`, `mailbox`: enabling, ISR, DPC; waits and counters. `gate`, `signal`: who is inside; waiting.
+//! - `interrupt`, `mailbox`: enabling, ISR, DPC; waits and counters. `gate`, `turn`, `signal`: who is inside; one at a time; waiting.
 mod door;
 mod driver;
 mod gate;
@@ -13,6 +13,7 @@ mod port;
 mod requests;
 mod session;
 mod signal;
+mod turn;
 
 pub use door::{Door, Faulted};
 pub use driver::{Driver, RawDevice};
@@ -21,6 +22,7 @@ pub use port::{IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind, 
 pub use requests::{Readiness, Served};
 pub use session::Session;
 pub(crate) use signal::{Signal, Stop};
+pub(crate) use turn::{Lost, Turn};
 
 use crate::Passive;
 

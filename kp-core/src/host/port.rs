@@ -140,9 +140,9 @@ macro_rules! __kernel_functions {
         safe fn irq_prepare(device: usize, kinds: u32, min: u32, max: u32) -> $crate::Result<$crate::host::Vectors>;
         /// Connects `entry` to every vector of `irq_prepare`, or to none. From now on it may be called. Passive.
         unsafe fn irq_connect(device: usize, entry: $crate::host::IrqEntry) -> $crate::Result<()>;
-        /// Disconnects. Returns after the last ISR and DPC have returned and no DPC is queued. Passive.
+        /// Disconnects; nothing if nothing is connected. Returns after the last ISR and DPC have returned and no DPC is queued. Passive.
         unsafe fn irq_disconnect(device: usize) -> ();
-        /// Gives the vectors of `irq_prepare` back. Passive.
+        /// Gives the vectors of `irq_prepare` back; nothing if there are none. Passive.
         safe fn irq_release(device: usize) -> ();
         /// Stops a vector that never ends; `irq_disconnect` undoes it. Irql.
         safe fn irq_mask(device: usize, vector: u32) -> ();

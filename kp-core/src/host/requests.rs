@@ -421,8 +421,8 @@ fn take<R: Request>(door: &mut impl Door, flags: u32) -> Result<Taken<R>, Stoppe
     if request.head().flags & !flags != 0 {
         return Err(Status::UNKNOWN_FLAG.into());
     }
-    if R::NR != request::Query::NR && !door.is_read_write() {
-        // INT_COUNT only reads, but a session needs OPEN, and OPEN needs both.
+    let only_reads = matches!(R::NR, request::Query::NR | request::IntCount::NR);
+    if !only_reads && !door.is_read_write() {
         return Err(Stopped::Transport(Status::DENIED));
     }
     Ok(Taken { request, known })

@@ -1,12 +1,12 @@
 //! One open: a shell that the operating system's handle points to, and in it, between OPEN and CLOSE, the plugin's session.
 use super::{
-    RawSignal, Stop,
+    Lost, RawSignal, Stop, Turn,
     driver::{Bound, Driver},
     gate::{Gate, Pass, Refused},
     interrupt::Waker,
     kernel,
 };
-use crate::{Caller, Error, KBox, KVec, Message, Mutex, Passive, Plugin, Reply, Result, Status, limits};
+use crate::{Caller, Error, KBox, KVec, Message, Passive, Plugin, Reply, Result, Status, limits};
 use core::{
     cell::UnsafeCell,
     ptr::{self, NonNull},
@@ -35,7 +35,7 @@ pub struct Session<P: Plugin> {
     /// Moves for every reason for which a wait may have to return.
     pub(super) waker: Waker,
     /// Held by OPEN and by whoever closes.
-    control: Mutex<()>,
+    control: Turn,
     /// INVARIANT: Some while the gate is open or somebody is inside; written under `control` only.
     session: UnsafeCell<Option<P::Session>>,
     /// Buffers for large calls, or null while a call uses them.
@@ -68,7 +68,7 @@ impl Bounce {
 impl<P: Plugin> Session<P> {
     pub(super) fn new(cx: &mut Passive, driver: Driver<P>, caller: Caller) -> Result<NonNull<Self>> {
         let stop = Stop::new(cx)?;
-        let control = Mutex::new(cx, ())?;
+        let control = Turn::new(cx)?;
         let session = Session {
             driver,
             caller,
@@ -92,7 +92,10 @@ impl<P: Plugin> Session<P> {
     pub unsafe fn release(this: NonNull<Self>, cx: &mut Passive) {
         // SAFETY: the caller's promise: alive until the end of this function.
         let session = unsafe { this.as_ref() };
-        session.tear_down(cx);
+        if session.tear_down(cx).is_err() {
+            crate::log!("a session of {} is leaked: its open or close panicked", P::TABLE.name);
+            return;
+        }
         let driver = session.driver.clone();
         // SAFETY: it was inserted by `Driver::session` and is removed once, here.
         driver.sessions.with(cx, |sessions, _| unsafe { sessions.remove(this) });
@@ -175,7 +178,7 @@ impl<P: Plugin> Session<P> {
         self.driver.awake(false)?;
         // SAFETY: a request runs at Passive, and this is its only level.
         let mut cx = unsafe { Passive::assume() };
-        self.control.with(&mut cx, |(), _| {
+        let opened = self.control.with(&mut cx, |_| {
             match self.life() {
                 Life::Fresh => {}
                 Life::Open => return Err(Status::ALREADY_OPEN.into()),
@@ -188,7 +191,8 @@ impl<P: Plugin> Session<P> {
             self.open_plugin(data).inspect_err(|_| {
                 self.driver.open_sessions.fetch_sub(1, AcqRel);
             })
-        })
+        });
+        opened.unwrap_or(Err(Status::POISONED.into()))
     }
 
     /// Runs the plugin's `open`, under `control`: removal waits for that lock before it drops the plugin.
@@ -199,7 +203,7 @@ impl<P: Plugin> Session<P> {
         let Some(open) = P::TABLE.open else { return Err(Status::UNKNOWN_REQUEST.into()) };
         // SAFETY: a request runs at Passive; the outer level is borrowed by the lock.
         let mut cx = unsafe { Passive::in_session(&self.stop) };
-        // SAFETY: removal has not passed this session's `control`, which is held.
+        // SAFETY: removal has not passed this session's `control`, whose turn this is.
         let plugin = unsafe { self.driver.plugin() };
         let session = open(plugin, &mut cx, &self.caller, data)?;
         if self.stop.closing.load(Acquire) != 0 {
@@ -253,17 +257,17 @@ impl<P: Plugin> Session<P> {
         }
         // SAFETY: a request runs at Passive, and this is its only level.
         let mut cx = unsafe { Passive::assume() };
-        self.tear_down(&mut cx);
-        Ok(())
+        self.tear_down(&mut cx).map_err(|Lost| Status::POISONED.into())
     }
 
     /// The one order of tear-down: shut the gate, wake everybody, disable the interrupt if it is this session's, wait for the
-    /// calls, close. Idempotent; a second caller waits for the first.
-    pub(super) fn tear_down(&self, cx: &mut Passive) {
+    /// calls, close. Idempotent; a second caller waits for the first. `Lost`: the plugin panicked in its `open` or in an earlier
+    /// tear-down of this session, which stays as it is for good.
+    pub(super) fn tear_down(&self, cx: &mut Passive) -> Result<(), Lost> {
         self.gate.shut();
         self.stop.stop();
         self.waker.ring(&self.stop);
-        self.control.with(cx, |(), cx| {
+        self.control.with(cx, |cx| {
             self.gate.shut(); // again: an OPEN may have opened it since
             if self.life() != Life::Open {
                 self.set_life(Life::Closed);
@@ -271,8 +275,8 @@ impl<P: Plugin> Session<P> {
             }
             self.set_life(Life::Closing);
             self.waker.ring(&self.stop);
-            self.driver.interrupts.session_closes(cx, &self.driver, self);
-            if self.gate.drain(&self.stop.signal) {
+            let disabled = self.driver.interrupts.session_closes(cx, &self.driver, self);
+            if disabled.is_ok() && self.gate.drain(&self.stop.signal) {
                 self.close_plugin(cx);
                 self.driver.open_sessions.fetch_sub(1, AcqRel);
             } else {
@@ -280,7 +284,7 @@ impl<P: Plugin> Session<P> {
             }
             self.set_life(Life::Closed);
             self.waker.ring(&self.stop);
-        });
+        })
     }
 
     /// Runs the plugin's `close`. Under `control`, the gate drained.

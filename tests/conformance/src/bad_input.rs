@@ -8,7 +8,9 @@ use edu_interface::edu;
 use kp_abi::{
     Status,
     limits::{ABI_MAJOR, ABI_MINOR, MAX_ARGS, MAX_DATA, MAX_OPEN_DATA, MAX_REQUEST},
-    request::{self, ANY_VECTOR, Call, Close, IntCount, IntDisable, IntEnable, IntWait, NO_TIMEOUT, Open, Query, Request, kind},
+    request::{
+        self, ANY_VECTOR, Call, Close, IntCount, IntDisable, IntEnable, IntWait, NO_TIMEOUT, Open, Query, Request, kind,
+    },
     zerocopy::IntoBytes,
 };
 
@@ -60,7 +62,10 @@ impl<'p> List<'p> {
         self.sizes_of::<Query>(Query::new(), Status::OK);
         self.sizes_of::<Open>(Open { message_count: 99, ..open(echo::INTERFACE) }, Status::INTERFACE_MISMATCH);
         self.sizes_of::<Call>(Call { message: 99, ..Call::new() }, Status::UNKNOWN_MESSAGE);
-        self.sizes_of::<IntEnable>(IntEnable { kinds: kind::ANY, min: 1, max: 1, ..IntEnable::new() }, Status::NO_INTERRUPT);
+        self.sizes_of::<IntEnable>(
+            IntEnable { kinds: kind::ANY, min: 1, max: 1, ..IntEnable::new() },
+            Status::NO_INTERRUPT,
+        );
         self.sizes_of::<IntWait>(IntWait { vector: ANY_VECTOR, max: 1, ..IntWait::new() }, Status::NOT_ENABLED);
         self.sizes_of::<IntCount>(IntCount { vector: ANY_VECTOR, ..IntCount::new() }, Status::OK);
         self.sizes_of::<IntDisable>(IntDisable::new(), Status::NOT_ENABLED);
@@ -90,7 +95,11 @@ impl<'p> List<'p> {
         for size in [first + 1, first + 8, MAX_REQUEST as u32] {
             let (handle, request) = sized(size);
             self.sender.process.write(self.sender.place + u64::from(size) - 1, &[1]);
-            self.is(&format!("size {size}, a tail that is not zero"), self.sender.send(&*handle, request), Status::UNKNOWN_TAIL);
+            self.is(
+                &format!("size {size}, a tail that is not zero"),
+                self.sender.send(&*handle, request),
+                Status::UNKNOWN_TAIL,
+            );
         }
         let (handle, mut request) = sized(first);
         request.head().flags = 1 << 31;
@@ -157,7 +166,8 @@ impl<'p> List<'p> {
     fn opening(&self) {
         let s = &self.sender;
         let mine = || open(echo::INTERFACE);
-        let refused = |what: &str, request: Open, want: Status| self.is(what, s.send(&*self.fresh("echo"), request), want);
+        let refused =
+            |what: &str, request: Open, want: Status| self.is(what, s.send(&*self.fresh("echo"), request), want);
         for abi_major in [0, ABI_MAJOR + 1, u32::MAX] {
             let answer = refused("another ABI", Open { abi_major, ..mine() }, Status::ABI_MISMATCH);
             assert_eq!(answer.detail, (ABI_MAJOR << 16) | ABI_MINOR, "the driver says which ABI it has");
@@ -172,14 +182,22 @@ impl<'p> List<'p> {
         assert_eq!(answer.request.fingerprint, echo::INTERFACE.fingerprint(), "and its chain there");
         let older = Open { message_count: 2, fingerprint: echo::INTERFACE.chain(2), ..mine() };
         refused("an older app", older, Status::OK);
-        refused("an older app's count with another chain", Open { message_count: 2, ..mine() }, Status::INTERFACE_MISMATCH);
+        refused(
+            "an older app's count with another chain",
+            Open { message_count: 2, ..mine() },
+            Status::INTERFACE_MISMATCH,
+        );
         refused("a reserved field", Open { reserved: 1, ..mine() }, Status::BAD_FIELD);
         let room = s.process.map(MAX_OPEN_DATA + 1, Access::ReadWrite);
         refused("as much data as fits", Open { data_addr: room, data_len: MAX_OPEN_DATA as u32, ..mine() }, Status::OK);
         let above = Open { data_addr: room, data_len: MAX_OPEN_DATA as u32 + 1, ..mine() };
         refused("data above the limit", above, Status::PAYLOAD_TOO_LARGE);
         refused("data that is not there", Open { data_addr: 8, data_len: 8, ..mine() }, Status::FAULT);
-        refused("data of the kernel's", Open { data_addr: s.process.kernel_address(), data_len: 8, ..mine() }, Status::FAULT);
+        refused(
+            "data of the kernel's",
+            Open { data_addr: s.process.kernel_address(), data_len: 8, ..mine() },
+            Status::FAULT,
+        );
         refused("data that wraps", Open { data_addr: u64::MAX, data_len: 8, ..mine() }, Status::FAULT);
         let handle = self.session("echo");
         self.is("a second time", s.open(&*handle, echo::INTERFACE), Status::ALREADY_OPEN);
@@ -294,11 +312,13 @@ impl<'p> List<'p> {
     fn wait_that_cannot_answer(&self, handle: &dyn Handle) {
         let s = &self.sender;
         self.is("defer all", s.call(handle, 6, &1u32.to_le_bytes(), &[], 0), Status::OK);
-        self.is("enable", s.send(handle, IntEnable { kinds: kind::LINE, min: 1, max: 1, ..IntEnable::new() }), Status::OK);
+        self.is(
+            "enable",
+            s.send(handle, IntEnable { kinds: kind::LINE, min: 1, max: 1, ..IntEnable::new() }),
+            Status::OK,
+        );
         self.is("raise", s.call(handle, 5, &1u32.to_le_bytes(), &[], 0), Status::OK);
-        let counters = || {
-            s.send(handle, IntCount { vector: ANY_VECTOR, ..IntCount::new() }).request.counters
-        };
+        let counters = || s.send(handle, IntCount { vector: ANY_VECTOR, ..IntCount::new() }).request.counters;
         until("a notification", || counters().available == 1);
         let read_only = s.process.map(PAGE as usize, Access::ReadOnly);
         s.process.write(read_only, IntWait { vector: ANY_VECTOR, max: 1, ..IntWait::new() }.as_bytes());
@@ -373,7 +393,11 @@ impl<'p> List<'p> {
         let s = &self.sender;
         for _ in 0..20 {
             let handle = self.session("edu");
-            self.is("enable", s.send(&*handle, IntEnable { kinds: kind::LINE, min: 1, max: 1, ..IntEnable::new() }), Status::OK);
+            self.is(
+                "enable",
+                s.send(&*handle, IntEnable { kinds: kind::LINE, min: 1, max: 1, ..IntEnable::new() }),
+                Status::OK,
+            );
             let waiting = s.process.map(PAGE as usize, Access::ReadWrite);
             let wait = IntWait { vector: ANY_VECTOR, max: 1, timeout_ns: NO_TIMEOUT, ..IntWait::new() };
             s.process.write(waiting, wait.as_bytes());

@@ -104,6 +104,10 @@ fn prepared<R: Request>(request: R) -> Prepared {
     Prepared { nr: R::NR, bytes: request.as_bytes().to_vec(), fields }
 }
 
+fn interface(plugin: &str) -> &'static kp_abi::Interface {
+    if plugin == "echo" { echo::INTERFACE } else { edu::INTERFACE }
+}
+
 struct Fuzz<'p> {
     sender: Sender<'p>,
     random: Random,
@@ -146,8 +150,7 @@ impl<'p> Fuzz<'p> {
     fn one(&mut self) {
         let at = self.random.below(self.handles.len() as u64) as usize;
         if self.random.below(64) == 0 {
-            let plugin = self.handles[at].0;
-            self.handles[at].1 = self.sender.process.handle(plugin); // the old one closes as it is
+            self.renew(at);
         }
         let plugin = self.handles[at].0;
         let mut request = self.valid(plugin);
@@ -163,10 +166,19 @@ impl<'p> Fuzz<'p> {
         self.send(at, request);
     }
 
+    /// Opens a node anew, and mostly its session too. The old one closes as it is.
+    fn renew(&mut self, at: usize) {
+        let plugin = self.handles[at].0;
+        self.handles[at].1 = self.sender.process.handle(plugin);
+        if self.random.below(8) != 0 {
+            self.sender.open(&*self.handles[at].1, interface(plugin));
+        }
+    }
+
     /// A valid request of any kind; calls above all.
     fn valid(&mut self, plugin: &str) -> Prepared {
-        let interface = if plugin == "echo" { echo::INTERFACE } else { edu::INTERFACE };
-        match self.random.below(16) {
+        let interface = interface(plugin);
+        match self.random.below(24) {
             0 => prepared(Query::new()),
             1 => prepared(open(interface)),
             2 => prepared(Open { message_count: 1, fingerprint: interface.chain(1), ..open(interface) }),
@@ -289,9 +301,13 @@ impl<'p> Fuzz<'p> {
             Ok(()) => Status::OK,
         };
         assert_ne!(status, Status::NO_REPLY, "request {} left no answer", request.nr);
-        let of_handler = matches!(status, Status::OK | Status::PLUGIN_ERROR | Status::BAD_VALUE | Status::OUTPUT_LENGTH);
+        let of_handler =
+            matches!(status, Status::OK | Status::PLUGIN_ERROR | Status::BAD_VALUE | Status::OUTPUT_LENGTH);
         self.handled += u64::from(request.nr == Call::NR && of_handler);
         *self.statuses.entry(status.0).or_default() += 1;
+        if status == Status::CLOSED && self.random.below(4) == 0 {
+            self.renew(at);
+        }
     }
 
     fn check(&self, requests: u64) {

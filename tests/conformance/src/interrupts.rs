@@ -40,7 +40,8 @@ pub fn run(world: &mut dyn World, t: &mut Transcript) {
 
 fn device(plugin: &Plugin, t: &mut Transcript) {
     let client = edu::Client(plugin);
-    let version = client.version().map(|v| format!("{} {}", v.number, String::from_utf8_lossy(&v.name).trim_end_matches('\0')));
+    let version =
+        client.version().map(|v| format!("{} {}", v.number, String::from_utf8_lossy(&v.name).trim_end_matches('\0')));
     t.step("version", answer(version), "Ok 100 kp edu");
     t.step("identity", answer(client.identity().map(|id| format!("{}.{}", id.major, id.minor))), "Ok 1.0");
     t.step("invert 0x12345678", answer(client.invert(0x1234_5678).map(|n| format!("{n:#x}"))), "Ok 0xedcba987");
@@ -76,18 +77,30 @@ fn ownership(other: &Plugin, kinds: u32, t: &mut Transcript) {
 
 fn every_fifth(plugin: &Plugin, t: &mut Transcript) {
     raise(plugin, 10, 2);
-    t.step("10 interrupts, every 5th deferred", counters(plugin), "Ok received 10, deferred 2, notified 2, delivered 0, available 2, lost 0");
+    t.step(
+        "10 interrupts, every 5th deferred",
+        counters(plugin),
+        "Ok received 10, deferred 2, notified 2, delivered 0, available 2, lost 0",
+    );
     t.step("wait for up to 16", wait(plugin, 16), "Ok vector 0: got 2, available 0");
     t.step("wait for nothing", wait(plugin, 16), "Timeout");
     t.step("wait on vector 1", outcome(&plugin.connection().int_wait(0, 1, 1)), "BadVector");
     raise(plugin, 5, 1);
-    t.step("5 more, nobody waits", counters(plugin), "Ok received 15, deferred 3, notified 3, delivered 2, available 1, lost 0");
+    t.step(
+        "5 more, nobody waits",
+        counters(plugin),
+        "Ok received 15, deferred 3, notified 3, delivered 2, available 1, lost 0",
+    );
 }
 
 fn disable(plugin: &Plugin, t: &mut Transcript) {
     let last = plugin.connection().int_disable().map(|(_, counters)| show(&counters));
     t.step("disable", answer(last), "Ok received 15, deferred 3, notified 3, delivered 2, available 0, lost 1");
-    t.step("count afterwards", counters(plugin), "Ok received 15, deferred 3, notified 3, delivered 2, available 0, lost 1");
+    t.step(
+        "count afterwards",
+        counters(plugin),
+        "Ok received 15, deferred 3, notified 3, delivered 2, available 0, lost 1",
+    );
     t.step("wait afterwards", wait(plugin, 1), "NotEnabled");
 }
 
@@ -96,7 +109,11 @@ fn each_one(plugin: &Plugin, kinds: u32, t: &mut Transcript) {
     t.step("enable anew", outcome(&plugin.connection().int_enable(kinds, 1, 1, &[])), "Ok");
     t.step("count anew", counters(plugin), "Ok received 0, deferred 0, notified 0, delivered 0, available 0, lost 0");
     raise(plugin, 3, 3);
-    t.step("3 interrupts, nobody waits", counters(plugin), "Ok received 3, deferred 3, notified 3, delivered 0, available 3, lost 0");
+    t.step(
+        "3 interrupts, nobody waits",
+        counters(plugin),
+        "Ok received 3, deferred 3, notified 3, delivered 0, available 3, lost 0",
+    );
     t.step("wait for up to 16", wait(plugin, 16), "Ok vector 0: got 3, available 0");
     raise(plugin, 3, 3);
     t.step("3 more, wait for 1", wait(plugin, 1), "Ok vector 0: got 1, available 2");
@@ -114,13 +131,21 @@ fn each_one(plugin: &Plugin, kinds: u32, t: &mut Transcript) {
         let last = plugin.connection().int_disable().map(|(_, counters)| show(&counters));
         (last, waiter.join().expect("the waiter does not panic"))
     });
-    t.step("disable during a wait", answer(waited.0), "Ok received 7, deferred 7, notified 7, delivered 7, available 0, lost 0");
+    t.step(
+        "disable during a wait",
+        answer(waited.0),
+        "Ok received 7, deferred 7, notified 7, delivered 7, available 0, lost 0",
+    );
     t.step("the wait", outcome(&waited.1), "IntDisabled");
 }
 
 fn killed(world: &mut dyn World, plugin: &Plugin, kinds: u32, t: &mut Transcript) {
     let victim = world.client_that_waits(kinds);
-    t.step("enable while another client waits", outcome(&plugin.connection().int_enable(kinds, 1, 1, &[])), "InterruptOwned");
+    t.step(
+        "enable while another client waits",
+        outcome(&plugin.connection().int_enable(kinds, 1, 1, &[])),
+        "InterruptOwned",
+    );
     victim.kill();
     t.step("enable after it was killed", outcome(&plugin.connection().int_enable(kinds, 1, 1, &[])), "Ok");
     raise(plugin, 1, 1);

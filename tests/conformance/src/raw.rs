@@ -89,7 +89,14 @@ impl<'p> Sender<'p> {
     }
 
     /// A call of `message` with arguments and data, and room for a reply of `room` bytes; these are all in memory of their own.
-    pub fn call(&self, handle: &dyn Handle, message: u32, args: &[u8], data: &[u8], room: usize) -> Answer<request::Call> {
+    pub fn call(
+        &self,
+        handle: &dyn Handle,
+        message: u32,
+        args: &[u8],
+        data: &[u8],
+        room: usize,
+    ) -> Answer<request::Call> {
         self.send(handle, self.prepare(message, args, data, room))
     }
 

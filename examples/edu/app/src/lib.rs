@@ -21,7 +21,13 @@ pub fn run(plugin: &Plugin, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let name = String::from_utf8_lossy(&version.name);
     writeln!(out, "plugin     {} {}.{:02}", name.trim_end_matches('\0'), version.number / 100, version.number % 100)?;
     let identity = device.identity()?;
-    writeln!(out, "device     edu {}.{}, alive: !0x0f0f0f0f = {:#010x}", identity.major, identity.minor, device.invert(0x0f0f_0f0f)?)?;
+    writeln!(
+        out,
+        "device     edu {}.{}, alive: !0x0f0f0f0f = {:#010x}",
+        identity.major,
+        identity.minor,
+        device.invert(0x0f0f_0f0f)?
+    )?;
     for n in [5, 12] {
         writeln!(out, "factorial  {n}! = {}, computed by the device", device.factorial(n)?)?;
     }
