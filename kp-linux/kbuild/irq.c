@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* Interrupts: INTx, MSI and MSI-X; a tasklet per vector for what is deferred. */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+#include <linux/cpumask.h>
 #include <linux/interrupt.h>
+#include <linux/irq.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 #include "kp.h"
 #include "kp_probes.h"
 
@@ -101,6 +104,39 @@ int kp_c_irq_connect(struct kp_device *device, void *cookie)
 	return 0;
 }
 
+static long kp_nothing(void *unused)
+{
+	return 0;
+}
+
+/*
+ * A message is a write, and an interrupt that no CPU has taken yet is nothing that free_irq could see: it would find its vector
+ * gone, or another's. So the device sends no more of them, and the handler stays until the CPU that they go to has run something
+ * with interrupts on. Level-triggered lines need none of this: the handler is asked, and pci_intx has lowered them.
+ */
+static void kp_settle(struct kp_device *device)
+{
+	u16 control, at;
+	int cpu;
+	u32 i;
+
+	if (device->kind == KP_KIND_LINE)
+		return;
+	if (device->kind == KP_KIND_MSIX) {
+		at = device->pci->msix_cap + PCI_MSIX_FLAGS;
+		pci_read_config_word(device->pci, at, &control);
+		pci_write_config_word(device->pci, at, control | PCI_MSIX_FLAGS_MASKALL);
+	} else {
+		at = device->pci->msi_cap + PCI_MSI_FLAGS;
+		pci_read_config_word(device->pci, at, &control);
+		pci_write_config_word(device->pci, at, control & ~PCI_MSI_FLAGS_ENABLE);
+	}
+	for (i = 0; i < device->count; i++)
+		if (device->vectors[i].connected)
+			for_each_cpu_and(cpu, irq_get_effective_affinity_mask(device->vectors[i].irq), cpu_online_mask)
+				work_on_cpu(cpu, kp_nothing, NULL);
+}
+
 void kp_c_irq_disconnect(struct kp_device *device)
 {
 	u32 i;
@@ -109,6 +145,7 @@ void kp_c_irq_disconnect(struct kp_device *device)
 		return;
 	if (device->kind == KP_KIND_LINE)
 		pci_intx(device->pci, 0);
+	kp_settle(device);
 	for (i = 0; i < device->count; i++) {
 		struct kp_vector *vector = &device->vectors[i];
 

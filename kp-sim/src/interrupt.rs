@@ -17,6 +17,9 @@ use std::{
 /// ISR runs of a line that nobody claimed, after which it is masked, as Linux does.
 const NOBODY_CARED: u32 = 100_000;
 
+/// Runs in a row after which an interrupt will not end by itself; the host masks it long before.
+const ENDLESS: u32 = 1_000_000;
+
 /// The device's vectors, from `irq_prepare` to `irq_release`.
 #[derive(Default)]
 pub(crate) struct Vectors {
@@ -125,6 +128,10 @@ impl Machine {
         let mut state = self.state();
         if state.vectors.entry.is_none() {
             drop(state);
+            // After a panic the host cannot know, and disconnects to be sure.
+            if self.is_poisoned() {
+                return;
+            }
             misuse("irq_disconnect without irq_connect");
         }
         state.vectors.ending = true;
@@ -202,7 +209,12 @@ impl Machine {
 
     /// Runs what the level lets through; in a seeded world only what its schedule wants now.
     pub(crate) fn interrupts(self: &Arc<Self>, context: &Context) {
+        let mut runs = 0;
         while let Some(due) = self.look(context.level.get()) {
+            runs += 1;
+            if runs > ENDLESS {
+                misuse("an interrupt never ends, and the host has not masked it");
+            }
             if let Some(world) = &self.world
                 && !world.deliver_now()
             {
@@ -277,7 +289,7 @@ impl Machine {
         self.wake(self.channel(Channel::Interrupt, 0));
         match outcome {
             Err(verdict) => panic::resume_unwind(verdict),
-            Ok(_) => self.point(if matches!(due, Due::Isr(_)) { "isr ends" } else { "dpc ends" }, claimed.into()),
+            Ok(_) => self.point(if matches!(due, Due::Isr(_)) { "isr ends" } else { "dpc ends" }, number.into()),
         }
     }
 }

@@ -186,3 +186,108 @@ unsafe impl Kernel for Simulated {
         call("dpc_queue", vector.into(), IRQL, |context| context.machine.queue_dpc(context, vector));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        bus::Bus,
+        machine::{Machine, Options},
+        verdict,
+    };
+    use kp_core::host::lock_kind;
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind},
+        sync::atomic::AtomicU32,
+    };
+
+    /// What the simulator says to `f` at this level.
+    fn at(level: u8, f: impl FnOnce()) -> String {
+        let machine = Machine::new(Bus::new(None, 0), Options { fail_nth: 0, kinds: 0, ram: 0 });
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            context::enter(&machine, None, || context::current().interrupted(level, f));
+        }));
+        verdict::take();
+        outcome.map_or_else(|payload| verdict::message(&*payload), |()| "nothing".to_owned())
+    }
+
+    #[test]
+    fn what_needs_passive_is_refused_above_it() {
+        for level in [DISPATCH, IRQL] {
+            let is = context::level_name(level);
+            let said = |what: &str| format!("`{what}` was called at {is}; it is allowed at Passive at most");
+            assert_eq!(at(level, || _ = Simulated::alloc(8, 8)), said("alloc"));
+            assert_eq!(at(level, || Simulated::sleep_ns(1)), said("sleep"));
+            assert_eq!(at(level, || _ = Simulated::lock_new(lock_kind::IRQL)), said("lock_new"));
+            assert_eq!(at(level, || _ = Simulated::signal_new()), said("signal_new"));
+            assert_eq!(at(level, || _ = Simulated::map(1, 0, 4)), said("map"));
+            assert_eq!(at(level, || _ = Simulated::config_read(1, 0, 4)), said("config_read"));
+            assert_eq!(at(level, || _ = Simulated::irq_prepare(1, 1, 1, 1)), said("irq_prepare"));
+        }
+        assert_eq!(at(IRQL, || Simulated::stall_us(1)), "nothing");
+    }
+
+    #[test]
+    fn a_mutex_and_a_wake_are_refused_at_irql() {
+        let wrong = || {
+            let lock = context::current().interrupted(PASSIVE, || Simulated::lock_new(lock_kind::MUTEX));
+            // SAFETY: just made.
+            unsafe { Simulated::lock_acquire(lock, lock_kind::MUTEX) };
+        };
+        assert_eq!(at(DISPATCH, wrong), "`lock_acquire` was called at Dispatch; it is allowed at Passive at most");
+        let wrong = || {
+            let signal = context::current().interrupted(PASSIVE, Simulated::signal_new);
+            // SAFETY: just made.
+            unsafe { Simulated::signal_wake(signal) };
+        };
+        assert_eq!(at(IRQL, wrong), "`wake` was called at Irql; it is allowed at Dispatch at most");
+    }
+
+    #[test]
+    fn a_lock_that_is_kept_at_the_return_is_found() {
+        let keeps = || {
+            let lock = Simulated::lock_new(lock_kind::DISPATCH);
+            // SAFETY: just made.
+            unsafe { Simulated::lock_acquire(lock, lock_kind::DISPATCH) };
+        };
+        let machine = Machine::new(Bus::new(None, 0), Options { fail_nth: 0, kinds: 0, ram: 0 });
+        let outcome = catch_unwind(AssertUnwindSafe(|| context::enter(&machine, None, keeps)));
+        verdict::take();
+        assert_eq!(verdict::message(&*outcome.unwrap_err()), "lock #1 is still held at the return from the kernel");
+    }
+
+    #[test]
+    fn memory_is_freed_as_it_was_allocated_and_once() {
+        let other_size = || {
+            let memory = Simulated::alloc(16, 8);
+            // SAFETY: wrong on purpose; the simulator refuses before anything is freed.
+            unsafe { Simulated::free(memory, 8, 8) };
+        };
+        assert_eq!(at(PASSIVE, other_size), "memory of 16 bytes aligned to 8 was freed as 8 bytes aligned to 8");
+        let twice = || {
+            let memory = Simulated::alloc(16, 8);
+            // SAFETY: allocated so.
+            unsafe { Simulated::free(memory, 16, 8) };
+            // SAFETY: wrong on purpose; the simulator refuses before anything is freed.
+            unsafe { Simulated::free(memory, 16, 8) };
+        };
+        assert_eq!(at(PASSIVE, twice), "memory was freed that was never allocated, or is free already");
+    }
+
+    #[test]
+    fn a_wait_for_what_has_changed_already_returns_at_once() {
+        let waits = || {
+            let signal = Simulated::signal_new();
+            let word = AtomicU32::new(7);
+            // SAFETY: just made.
+            let woken = unsafe { Simulated::signal_wait(signal, &word, 6, u64::MAX, 0) };
+            assert_eq!(woken, Woken::Changed);
+            // SAFETY: as above.
+            let woken = unsafe { Simulated::signal_wait(signal, &word, 7, 1_000_000, 0) };
+            assert_eq!(woken, Woken::Timeout);
+            // SAFETY: nobody waits.
+            unsafe { Simulated::signal_free(signal) };
+        };
+        assert_eq!(at(PASSIVE, waits), "nothing");
+    }
+}

@@ -5,7 +5,12 @@ use kp_abi::{
     Status,
     request::{ANY_VECTOR, kind},
 };
-use kp_sim::{Sim, edu::Edu, find};
+use kp_sim::{
+    Sim,
+    device::{DeviceModel, Identity, Memory, Signal},
+    edu::Edu,
+    find, replay,
+};
 use kp_user::Connection;
 use part::{Part, part as messages};
 
@@ -98,4 +103,186 @@ fn deferrals_merge_before_a_dpc_and_none_is_lost() {
     });
     assert_eq!(failed, None);
     assert!(merged > 0, "no schedule merged two deferrals");
+}
+
+/// A card with MSI-X: a write sends the message of that number.
+struct Card {
+    messages: std::collections::VecDeque<u16>,
+    count: u16,
+}
+
+const VECTORS: u16 = 4;
+
+impl DeviceModel for Card {
+    fn identity(&self) -> Identity {
+        Identity { vendor: 1, device: 2 }
+    }
+    fn bar_len(&self, bar: usize) -> Option<u64> {
+        (bar == 0).then_some(0x1000)
+    }
+    fn read(&mut self, _: usize, _: u64, _: u8, _: &mut dyn Memory) -> u64 {
+        1
+    }
+    fn write(&mut self, _: usize, offset: u64, _: u8, value: u64, _: &mut dyn Memory) {
+        if offset == 0x60 && value < self.count.into() {
+            self.messages.push_back(value as u16);
+        }
+    }
+    fn vectors(&self, kind: Signal) -> u16 {
+        if kind == Signal::Msix { VECTORS } else { 0 }
+    }
+    fn select(&mut self, _: Option<Signal>, count: u16) {
+        self.count = count;
+    }
+    fn line(&mut self) -> bool {
+        false
+    }
+    fn take_message(&mut self) -> Option<u16> {
+        self.messages.pop_front()
+    }
+    fn bus_master(&mut self, _: bool) {}
+    fn advance(&mut self, _: u64, _: &mut dyn Memory) {}
+    fn reset(&mut self) {}
+}
+
+#[test]
+fn each_vector_has_its_own_notifications() {
+    let card = Card { messages: Default::default(), count: 0 };
+    let sim = Sim::<Part>::with(card).unwrap();
+    let plugin = sim.connect(messages::INTERFACE).unwrap();
+    let (app, client) = (plugin.connection(), messages::Client(&plugin));
+    assert_eq!(app.int_enable(kind::ANY, 5, 9, &[]), Err(Status::NO_INTERRUPT.into()));
+    assert_eq!(app.int_enable(kind::LINE | kind::MSI, 1, 1, &[]), Err(Status::NO_INTERRUPT.into()));
+    let enabled = app.int_enable(kind::ANY, 2, 3, &[]).unwrap();
+    assert_eq!((enabled.kind, enabled.count), (kind::MSIX, 3));
+    for vector in [2, 0, 2, 3] {
+        client.raise(vector).unwrap();
+    }
+    assert_eq!(app.int_wait(0, 1, 9), Err(Status::TIMEOUT.into()));
+    let got = [app.int_wait(0, ANY_VECTOR, 9).unwrap(), app.int_wait(0, ANY_VECTOR, 9).unwrap()];
+    assert_eq!(got.map(|got| (got.vector, got.got)), [(0, 1), (2, 2)]);
+    assert_eq!(app.int_wait(0, 3, 9), Err(Status::BAD_VECTOR.into()));
+    assert_eq!(app.int_count(2).unwrap().1.received, 2);
+}
+
+/// ISRs of two vectors run at the same time in some order, those of one vector never do.
+#[test]
+fn two_vectors_run_at_once_and_one_never_twice() {
+    let mut overlapped = false;
+    for seed in 0..100 {
+        let run = replay(seed, |world| {
+            let card = Card { messages: Default::default(), count: 0 };
+            let sim = Sim::<Part>::with(card).unwrap();
+            let plugin = sim.connect(messages::INTERFACE).unwrap();
+            plugin.connection().int_enable(kind::MSIX, 4, 4, &[]).unwrap();
+            let client = messages::Client(&plugin);
+            world.scope(|scope| {
+                for (name, vector) in [("first", 0), ("second", 1), ("third", 0)] {
+                    scope.spawn(name, move || (0..3).for_each(|_| client.raise(vector).unwrap()));
+                }
+            });
+        });
+        assert_eq!(run.failure, None);
+        // Vectors whose ISR runs, in the order of the trace.
+        let mut running = Vec::new();
+        for event in &run.trace.events {
+            match event.what {
+                "isr" => {
+                    assert!(!running.contains(&event.value), "seed {seed}: vector {} twice at once", event.value);
+                    running.push(event.value);
+                    overlapped |= running.len() > 1;
+                }
+                "isr ends" => running.retain(|&vector| vector != event.value),
+                _ => {}
+            }
+        }
+    }
+    assert!(overlapped, "no schedule ran two vectors at once");
+}
+
+/// A plugin that panics in its interrupt handler, or drops a box there.
+mod bad {
+    use kp_core::*;
+
+    pub struct Bad {
+        bar: Bar<regs::Map>,
+    }
+    registers! {
+        mod regs[0x68] {
+            0x60 RAISE: u32, WO;
+            0x64 ACKNOWLEDGE: u32, WO;
+        }
+    }
+    impl Init for Bad {
+        type Session = ();
+        type Interrupt = ();
+        fn init(cx: &mut Passive, mut device: Device) -> Result<Self> {
+            Ok(Bad { bar: device.map(cx, 0)? })
+        }
+    }
+    kp_abi::interface! {
+        pub mod messages, version 1 {
+            fn raise() = 1;
+        }
+    }
+    impl messages::Handler<Passive> for Bad {
+        fn raise(&self, _: &mut Passive, _: &()) -> Result<()> {
+            self.bar.write(regs::RAISE, 1);
+            Ok(())
+        }
+    }
+    impl IntAtIrql for Bad {
+        fn int_at_irql(&self, _: &mut Irql, _: &(), _: Source) -> Verdict {
+            self.bar.write(regs::ACKNOWLEDGE, !0);
+            panic!("planted")
+        }
+    }
+    plugin! { Bad { name: "bad", interface: messages, callbacks: [IntAtIrql] } }
+}
+
+#[test]
+fn a_panic_in_a_handler_poisons_and_spares_who_was_interrupted() {
+    let sim = Sim::<bad::Bad>::with(Edu::new()).unwrap();
+    let plugin = sim.connect(bad::messages::INTERFACE).unwrap();
+    plugin.connection().int_enable(kind::LINE, 1, 1, &[]).unwrap();
+    sim.device(|edu: &mut Edu| edu.write(0, 0x60, 4, 1, &mut Vec::new()));
+    assert!(sim.is_poisoned());
+    assert_eq!(sim.log().iter().filter(|line| line.contains("panicked at")).count(), 1);
+    assert_eq!(bad::messages::Client(&plugin).raise(), Err(Status::POISONED.into()));
+    drop(plugin);
+    assert_eq!(sim.unload(), Ok(()));
+}
+
+#[test]
+fn time_passes_for_the_device() {
+    let sim = Sim::<Part>::with(Edu::new().factorial_takes(u32::MAX, 3_000_000)).unwrap();
+    let plugin = sim.connect(messages::INTERFACE).unwrap();
+    assert_eq!(messages::Client(&plugin).factorial(5), Ok(120), "it was polled until it was done");
+    assert!(sim.now_ns() >= 3_000_000);
+
+    let app = plugin.connection();
+    app.int_enable(kind::LINE, 1, 1, &[]).unwrap();
+    sim.device(|edu: &mut Edu| {
+        edu.write(0, 0x20, 4, 0x80, &mut Vec::new());
+        edu.write(0, 0x08, 4, 3, &mut Vec::new());
+    });
+    sim.advance(2_000_000);
+    assert_eq!(app.int_count(ANY_VECTOR).unwrap().1.received, 0);
+    sim.advance(1_000_000);
+    assert_eq!(app.int_count(ANY_VECTOR).unwrap().1.received, 1);
+}
+
+#[test]
+fn a_device_that_sleeps_does_not_interrupt_and_is_reset() {
+    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let plugin = sim.connect(messages::INTERFACE).unwrap();
+    let app = plugin.connection();
+    app.int_enable(kind::LINE, 1, 1, &[]).unwrap();
+    sim.suspend();
+    sim.device(|edu: &mut Edu| edu.write(0, 0x60, 4, 1, &mut Vec::new()));
+    assert_eq!(app.int_count(ANY_VECTOR).unwrap().1.received, 0);
+    sim.resume();
+    assert_eq!(app.int_count(ANY_VECTOR).unwrap().1.received, 0, "power-on has cleared it");
+    messages::Client(&plugin).raise(1).unwrap();
+    assert_eq!(app.int_count(ANY_VECTOR).unwrap().1.received, 1);
 }

@@ -3,10 +3,11 @@ mod part;
 
 use kp_abi::{
     Status,
-    request::{ANY_VECTOR, NO_TIMEOUT, kind},
+    limits::ABI_MAJOR,
+    request::{ANY_VECTOR, NO_TIMEOUT, Open, Request, kind},
 };
 use kp_sim::{Sim, World, edu::Edu, explore};
-use kp_user::Plugin;
+use kp_user::{Connection, Plugin};
 use part::{Part, part as messages};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -67,6 +68,8 @@ fn story(world: &World, end: End, answers: &Answers) {
             End::PullOut => sim.remove(false),
         });
     });
+    // Everybody was woken: nobody came back only because it looks for panics now and then.
+    assert!(sim.now_ns() < 50_000_000, "it took {} ns", sim.now_ns());
     drop(plugin);
     assert_eq!(sim.unload(), Ok(()));
 }
@@ -177,4 +180,26 @@ fn a_panic_ends_what_others_wait_for() {
         drop(plugin);
         assert_eq!(sim.unload(), Ok(()));
     });
+}
+
+/// OPEN and CLOSE of one handle at once: whoever is later has the last word, and the plugin's session ends.
+#[test]
+fn opening_races_closing() {
+    let answers = Answers(Mutex::default());
+    explore(0..150, |world| {
+        let sim = Sim::<Part>::with(Edu::new()).unwrap();
+        let app = sim.open();
+        world.scope(|scope| {
+            scope.spawn("opener", || {
+                let mut open = Open { abi_major: ABI_MAJOR, fingerprint: messages::INTERFACE.chain(0), ..Open::new() };
+                answers.note("open", app.open(&mut open, b"text"), &[Status::CLOSED]);
+            });
+            scope.spawn("closer", || {
+                answers.note("close", app.close(), &[]);
+            });
+        });
+        assert_eq!(app.call(2, 0, &[], &[], &mut [0; 4]), Err(Status::CLOSED.into()));
+        assert_eq!(app.query(0).unwrap().sessions, 0);
+    });
+    assert_eq!(answers.0.into_inner().unwrap(), BTreeSet::from(["Closed", "Ok"]));
 }

@@ -1,5 +1,8 @@
 //! Stages that boot guests: which kernels run what, and how each has to end.
-use super::stage::{Stage, Tally};
+use super::{
+    stage::{Stage, Tally},
+    unload,
+};
 use crate::{
     guest::plan::Step,
     host::{self, PROGRAM},
@@ -18,6 +21,8 @@ struct Boot {
     runs: Vec<Vec<String>>,
     /// Lines that the log must have, once each.
     expected: Vec<Expected>,
+    /// It brings about a panic on purpose, after which modules may leave something behind.
+    leaks: bool,
     timeout: Duration,
 }
 
@@ -29,6 +34,7 @@ impl Boot {
             devices: &[],
             runs: runs.iter().map(|run| run.iter().map(|&argument| argument.to_owned()).collect()).collect(),
             expected: Vec::new(),
+            leaks: false,
             timeout: Duration::from_secs(300),
         }
     }
@@ -46,6 +52,22 @@ impl Boot {
 
 const SCENARIO: &[&str] = &["--host", "guest"];
 
+const TEAR_DOWN: &[&[&str]] = &[
+    &["stress", "kills", "1"],
+    &["stress", "fork"],
+    &["stress", "unbind", "3"],
+    &["stress", "rounds", "20"],
+    &["stress", "storms", "50"],
+];
+
+const TEAR_DOWN_LONG: &[&[&str]] = &[
+    &["stress", "kills", "2"],
+    &["stress", "fork"],
+    &["stress", "unbind", "10"],
+    &["stress", "rounds", "200"],
+    &["stress", "storms", "200"],
+];
+
 /// All of them, in order.
 pub fn stages(long: bool) -> Vec<Stage> {
     let every = kernels::names();
@@ -55,6 +77,18 @@ pub fn stages(long: bool) -> Vec<Stage> {
             let mut boots: Vec<Boot> = every.iter().map(|kernel| Boot::new(kernel, &[SCENARIO])).collect();
             boots.push(Boot::new("6.1-cloud", &[SCENARIO]).with(&["threadirqs"]));
             boots.push(Boot::new("6.12", &[SCENARIO]).with(&["threadirqs"]));
+            run(&boots, setup)
+        }
+    };
+    let torn_down = {
+        let every = every.clone();
+        move |setup| {
+            let boot = |kernel: &str| {
+                let runs: &[&[&str]] = if kernel == "6.12-cloud" || long { TEAR_DOWN_LONG } else { TEAR_DOWN };
+                Boot::new(kernel, runs)
+            };
+            let mut boots: Vec<Boot> = every.iter().map(|kernel| boot(kernel)).collect();
+            boots.push(boot("6.12").with(&["threadirqs"]));
             run(&boots, setup)
         }
     };
@@ -71,6 +105,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
     vec![
         Stage { name: "scenario in every kernel", run: Box::new(scenario) },
         Stage { name: "hostile requests in every kernel", run: Box::new(hostile) },
+        Stage { name: "tear-down in every kernel", run: Box::new(torn_down) },
     ]
 }
 
@@ -116,12 +151,12 @@ fn boot_one(boot: &Boot, modules: &host::Modules, program: &Path) -> Tally {
         Ok(report) => judge(boot, &report),
         Err(error) => {
             println!("FAILED     {}: {error:#}", boot.name());
-            Tally { passed: 0, failed: boot.runs.len() + 1 }
+            Tally { passed: 0, failed: boot.runs.len() + 2 }
         }
     }
 }
 
-/// One test for each program that ran, and one for the log.
+/// One test for each program that ran, one for the log, and one for what the modules said when they were unloaded.
 fn judge(boot: &Boot, report: &Report) -> Tally {
     let mut tally = Tally::default();
     for (at, run) in boot.runs.iter().enumerate() {
@@ -131,6 +166,11 @@ fn judge(boot: &Boot, report: &Report) -> Tally {
     }
     let clean = report.verdict == Verdict::Passed || tally.failed > 0;
     tally.count(clean);
+    let freed = unload::check(&report.log, boot.leaks);
+    if let Err(why) = &freed {
+        println!("FAILED     {}: {why}", boot.name());
+    }
+    tally.count(freed.is_ok());
     if let Verdict::Failed(why) = &report.verdict {
         println!("FAILED     {}: {why}", boot.name());
         report.output.iter().rev().take(40).rev().for_each(|line| println!("    {line}"));

@@ -4,6 +4,7 @@
 mod boots;
 mod local;
 mod stage;
+mod unload;
 
 use crate::packages::{Packages, Purpose, ThisMachine};
 use anyhow::{Result, bail};

@@ -19,6 +19,9 @@ pub struct VmArgs {
     /// A module to load; may be repeated. Unloaded in reverse order at the end.
     #[arg(long = "module", value_name = "FILE")]
     pub modules: Vec<PathBuf>,
+    /// A file to put into the guest as it is, as HOST:GUEST; may be repeated.
+    #[arg(long = "file", value_name = "HOST:GUEST")]
+    pub files: Vec<String>,
     /// A device to add, as in QEMU's -device; may be repeated.
     #[arg(long = "device", value_name = "DEVICE")]
     pub devices: Vec<String>,
@@ -46,6 +49,10 @@ pub fn run(args: &VmArgs) -> Result<()> {
     let mut vm = Vm::new(&kernel).cpus(args.cpus).timeout(Duration::from_secs(args.timeout));
     for device in &args.devices {
         vm = vm.device(device);
+    }
+    for file in &args.files {
+        let (host, guest) = file.split_once(':').ok_or_else(|| anyhow!("--file {file}: write HOST:GUEST"))?;
+        vm = vm.file(host, guest);
     }
     for module in &args.modules {
         let guest = format!("/kp/{}.ko", module_name(module)?);

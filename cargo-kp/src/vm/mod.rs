@@ -6,6 +6,7 @@
 
 pub mod command;
 pub mod initramfs;
+pub mod ivshmem;
 pub mod judge;
 mod pattern;
 pub mod progress;

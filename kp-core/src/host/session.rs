@@ -150,7 +150,7 @@ impl<P: Plugin> Session<P> {
             Status::POISONED
         } else if self.driver.state() == state::GONE {
             Status::DEVICE_GONE
-        } else if self.life() == Life::Fresh {
+        } else if self.life() == Life::Fresh && self.stop.closing.load(Acquire) == 0 {
             Status::NOT_OPEN
         } else {
             Status::CLOSED

@@ -15,6 +15,10 @@ fn main() -> ExitCode {
         ["bad-input"] => bad_input(),
         #[cfg(target_os = "linux")]
         ["fuzz", seed, requests] => fuzz(seed, requests),
+        #[cfg(target_os = "linux")]
+        ["stress", ..] => conformance::linux::stress::command(&arguments[1..]),
+        #[cfg(target_os = "linux")]
+        ["planted", ref trouble @ ..] => conformance::linux::planted::run(trouble),
         _ => Err(USAGE.into()),
     };
     match result {

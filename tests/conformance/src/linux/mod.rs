@@ -1,5 +1,7 @@
 //! The world of a Linux guest: modules are files, clients are processes.
+pub mod planted;
 pub mod raw;
+pub mod stress;
 
 use crate::{Subject, Unload, Victim, World};
 use kp_user::Plugin;
@@ -19,18 +21,11 @@ pub struct Guest;
 
 impl World for Guest {
     fn load(&mut self, subject: Subject) {
-        let path = format!("{MODULES}/kp-{}.ko", subject.name());
-        let file = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        system::finit_module(&file, c"", 0).unwrap_or_else(|error| panic!("load {path}: {error}"));
+        load(subject.name());
     }
 
     fn unload(&mut self, subject: Subject) -> Unload {
-        let name = CString::new(format!("kp_{}", subject.name())).expect("no zero in a plugin's name");
-        match system::delete_module(&name, rustix::fs::OFlags::NONBLOCK.bits() as i32) {
-            Ok(()) => Unload::Gone,
-            Err(Errno::WOULDBLOCK) => Unload::Stays,
-            Err(error) => panic!("unload {}: {error}", subject.name()),
-        }
+        unload(subject.name())
     }
 
     fn connect(&mut self, subject: Subject) -> Plugin {
@@ -39,6 +34,23 @@ impl World for Guest {
 
     fn client_that_waits(&mut self, kinds: u32) -> Box<dyn Victim> {
         Box::new(spawn_until_ready(&["client-that-waits", &kinds.to_string()]))
+    }
+}
+
+/// Loads a plugin's module.
+fn load(plugin: &str) {
+    let path = format!("{MODULES}/kp-{plugin}.ko");
+    let file = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    system::finit_module(&file, c"", 0).unwrap_or_else(|error| panic!("load {path}: {error}"));
+}
+
+/// Asks for its unload.
+fn unload(plugin: &str) -> Unload {
+    let name = CString::new(format!("kp_{plugin}")).expect("no zero in a plugin's name");
+    match system::delete_module(&name, rustix::fs::OFlags::NONBLOCK.bits() as i32) {
+        Ok(()) => Unload::Gone,
+        Err(Errno::WOULDBLOCK) => Unload::Stays,
+        Err(error) => panic!("unload {plugin}: {error}"),
     }
 }
 

@@ -1,0 +1,51 @@
+//! What goes wrong on purpose, or nearly: panics, leaks, a machine that goes to sleep. The plugin for it is `tests/plugins/trouble`.
+mod leak;
+mod panic;
+mod suspend;
+
+use super::{load, unload};
+use crate::Unload;
+use kp_user::Plugin;
+use trouble_interface::trouble;
+
+const NAME: &str = "trouble";
+
+/// Runs one of them, chosen by the program's arguments.
+///
+/// # Errors
+/// There is none of that name.
+///
+/// # Panics
+/// At the first thing that is not as it should be.
+pub fn run(arguments: &[&str]) -> Result<(), String> {
+    match arguments {
+        ["interrupt"] => leak::interrupt(),
+        ["leak", what] => leak::run(what),
+        ["panic"] => panic::run(),
+        ["panic-here", place] => panic::here(place),
+        ["suspend"] => suspend::run(),
+        _ => return Err(format!("no such trouble: {}", arguments.join(" "))),
+    }
+    Ok(())
+}
+
+/// The module, loaded until it is dropped.
+struct Loaded;
+
+impl Loaded {
+    fn new() -> Self {
+        load(NAME);
+        Loaded
+    }
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        let gone = unload(NAME);
+        assert!(std::thread::panicking() || gone == Unload::Gone, "{NAME} is still in use");
+    }
+}
+
+fn open(data: &[u8]) -> Plugin {
+    Plugin::open_interface(NAME, trouble::INTERFACE, data).unwrap_or_else(|error| panic!("{error}"))
+}

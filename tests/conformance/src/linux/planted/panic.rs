@@ -1,0 +1,106 @@
+//! A panic in plugin code kills the calling process. The device answers Poisoned from then on, and the module unloads.
+use super::{Loaded, NAME, open};
+use crate::interrupts::until;
+use kp_abi::{
+    Result, Status,
+    request::{self, ANY_VECTOR, NO_TIMEOUT, kind, state},
+};
+use kp_user::{Connection, Node, Plugin};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::{os::unix::process::ExitStatusExt, process::Command};
+use trouble_interface::{BYTES, trouble};
+
+/// The callbacks that panic, one after the other. Each looks up another byte, so that their panics can be told apart.
+const PLACES: [&str; 4] = ["call", "open", "close", "int_enable"];
+
+/// The signal that an oops ends its process with.
+const SIGSEGV: i32 = 11;
+
+/// Each place, with the module loaded anew; and at last a module that has not panicked.
+pub fn run() {
+    for place in PLACES {
+        println!("panic in {place}");
+        panic_in(place);
+    }
+    let loaded = Loaded::new();
+    let plugin = open(&[]);
+    assert_eq!(trouble::Client(&plugin).ping(), Ok(()), "the poison is gone with the module");
+    drop(plugin);
+    drop(loaded);
+}
+
+/// In a process of its own: panics in one place, and does not return.
+pub fn here(place: &str) {
+    let at = PLACES.iter().position(|&one| one == place).unwrap_or_else(|| panic!("no such place: {place}"));
+    let index = BYTES + at as u32;
+    let byte = index as u8;
+    let told = match place {
+        "call" => trouble::Client(&open(&[])).boom(index).map(drop),
+        "open" => open_raw(&[byte, 0]),
+        "close" => open(&[0, byte]).close(),
+        _ => open(&[]).connection().int_enable(kind::MSI, 1, 1, &[byte]).map(drop),
+    };
+    panic!("the driver lives, and answers {told:?}");
+}
+
+fn open_raw(data: &[u8]) -> Result<()> {
+    node().open(&mut crate::raw::open(trouble::INTERFACE), data)
+}
+
+fn node() -> Node {
+    Node::open(format!("/dev/kp/{NAME}.0")).expect("the node can be opened")
+}
+
+fn panic_in(place: &str) {
+    let loaded = Loaded::new();
+    let witness = open(&[]);
+    let fresh = node();
+    // The interrupt has one owner: in the last place the one that dies wants it.
+    if place == "int_enable" {
+        die(place);
+    } else {
+        let connection = witness.connection();
+        connection.int_enable(kind::MSI, 1, 1, &[]).expect("an interrupt can be enabled");
+        let waited = std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| connection.int_wait(NO_TIMEOUT, ANY_VECTOR, 1));
+            until("the wait is pending", || connection.query(0).is_ok_and(|query| query.waits == 1));
+            die(place);
+            waiter.join().expect("the waiter does not panic")
+        });
+        assert_eq!(waited.map(drop), POISONED, "a wait that was pending");
+    }
+    everything_is_poisoned(&witness, &fresh);
+    assert_eq!(witness.connection().close(), Ok(()), "CLOSE");
+    assert_eq!(trouble::Client(&witness).ping(), POISONED, "a call after CLOSE");
+    assert_eq!(fresh.close(), Ok(()), "CLOSE of a session that never opened");
+    drop((witness, fresh));
+    drop(loaded);
+}
+
+/// Starts a process that panics in the plugin. It has one thread: with more the kernel would keep the file open for the dead one.
+fn die(place: &str) {
+    let program = std::env::current_exe().expect("this program has a file");
+    let status = Command::new(program).args(["planted", "panic-here", place]).status().expect("this program starts");
+    assert_eq!(status.signal(), Some(SIGSEGV), "{place}: {status}");
+}
+
+const POISONED: Result<()> = Err(kp_abi::Error { status: Status::POISONED, detail: 0 });
+
+/// Every request but QUERY and CLOSE, on an open session and on one that never opened.
+fn everything_is_poisoned(open: &Plugin, fresh: &Node) {
+    assert_eq!(fresh.open(&mut crate::raw::open(trouble::INTERFACE), &[]), POISONED, "OPEN");
+    assert_eq!(node().open(&mut crate::raw::open(trouble::INTERFACE), &[]), POISONED, "OPEN of a new file");
+    for connection in [&**open.connection(), fresh as &dyn Connection] {
+        assert_eq!(connection.call(1, 0, &[], &[], &mut []).map(drop), POISONED, "CALL");
+        assert_eq!(connection.call(1, request::CALL_NOWAIT, &[], &[], &mut []).map(drop), POISONED, "CALL, NOWAIT");
+        assert_eq!(connection.int_enable(kind::LINE, 1, 1, &[]).map(drop), POISONED, "INT_ENABLE");
+        assert_eq!(connection.int_wait(NO_TIMEOUT, ANY_VECTOR, 1).map(drop), POISONED, "INT_WAIT");
+        assert_eq!(connection.int_count(ANY_VECTOR).map(drop), POISONED, "INT_COUNT");
+        assert_eq!(connection.int_disable().map(drop), POISONED, "INT_DISABLE");
+        assert_eq!(connection.query(0).map(|query| query.state), Ok(state::POISONED), "QUERY");
+    }
+    let descriptor = open.as_fd().expect("a node has a descriptor");
+    let mut polled = [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)];
+    poll(&mut polled, Some(&Timespec::default())).expect("a node can be polled");
+    assert!(polled[0].revents().contains(PollFlags::HUP | PollFlags::ERR), "{:?}", polled[0].revents());
+}

@@ -1,0 +1,94 @@
+//! The machine goes to sleep and wakes, as far as its devices notice, with a wait pending and calls under way. Nothing is lost.
+use super::{Loaded, open};
+use crate::interrupts::until;
+use kp_abi::{
+    Status,
+    request::{ANY_VECTOR, NO_TIMEOUT, kind},
+};
+use kp_user::Plugin;
+use std::{
+    fs,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    thread,
+};
+use trouble_interface::{Happened, trouble};
+
+/// Once for each kind of interrupt.
+pub fn run() {
+    let loaded = Loaded::new();
+    for (at, (name, kinds)) in (1..).zip([("line", kind::LINE), ("MSI", kind::MSI)]) {
+        println!("{name}");
+        around_a_sleep(kinds, at);
+    }
+    drop(loaded);
+}
+
+/// `nth`: how many sleeps there are then since the module was loaded.
+fn around_a_sleep(kinds: u32, nth: u32) {
+    let (owner, napper, caller) = (open(&[]), open(&[]), open(&[]));
+    let (calls, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let got = owner.connection().int_enable(kinds, 1, 1, &[]).expect("an interrupt can be enabled");
+    assert_eq!(got.kind, kinds);
+    one_interrupt(&owner);
+    thread::scope(|scope| {
+        let wait = scope.spawn(|| owner.connection().int_wait(NO_TIMEOUT, ANY_VECTOR, 1));
+        let nap = scope.spawn(|| trouble::Client(&napper).nap(60_000));
+        let caller = scope.spawn(|| call_until(&caller, &calls, &over));
+        let pending = || waits(&owner) == 1 && calls_inside(&napper) == 1;
+        until("the wait and the nap are pending", pending);
+        until("calls go through", || calls.load(Relaxed) > 100);
+
+        sleep_and_wake();
+
+        let before = calls.load(Relaxed);
+        until("calls go through again", || calls.load(Relaxed) > before + 100);
+        assert!(pending(), "the wait and the nap are pending still");
+        let happened = trouble::Client(&owner).happened();
+        assert_eq!(happened, Ok(Happened { suspends: nth, resumes: nth }));
+        assert_eq!(trouble::Client(&owner).invert(0x1234_5678), Ok(!0x1234_5678), "the registers work");
+
+        trouble::Client(&owner).raise(1).expect("the device can be told to interrupt");
+        let waited = wait.join().expect("the waiter does not panic");
+        assert_eq!(waited.map(|notification| notification.got), Ok(1), "the wait ends by an interrupt");
+        assert_eq!(napper.connection().close(), Ok(()));
+        assert_eq!(nap.join().expect("the napper does not panic"), Err(Status::CLOSED.into()), "the nap ends by CLOSE");
+        over.store(true, Relaxed);
+        caller.join().expect("every call was answered Ok");
+    });
+    one_interrupt(&owner);
+    let (_, counters) = owner.connection().int_disable().expect("the interrupt can be disabled");
+    assert_eq!((counters.received, counters.delivered, counters.lost), (3, 3, 0), "{counters:?}");
+}
+
+fn call_until(plugin: &Plugin, calls: &AtomicU64, over: &AtomicBool) {
+    while !over.load(Relaxed) {
+        assert_eq!(trouble::Client(plugin).ping(), Ok(()), "a call around a sleep");
+        calls.fetch_add(1, Relaxed);
+    }
+}
+
+fn one_interrupt(plugin: &Plugin) {
+    trouble::Client(plugin).raise(1).expect("the device can be told to interrupt");
+    let waited = plugin.connection().int_wait(NO_TIMEOUT, ANY_VECTOR, 1);
+    assert_eq!(waited.map(|notification| notification.got), Ok(1));
+}
+
+fn waits(plugin: &Plugin) -> u32 {
+    plugin.query().expect("QUERY works always").waits
+}
+
+fn calls_inside(plugin: &Plugin) -> u32 {
+    plugin.query().expect("QUERY works always").calls
+}
+
+/// Suspends the devices, not the machine, for a second; returns when all is awake again. An error of the kernel's is that it
+/// could not: a process that would not freeze, a device that would not sleep.
+fn sleep_and_wake() {
+    let write = |path: &str, text: &str| fs::write(path, text).unwrap_or_else(|error| panic!("{path}: {error}"));
+    write("/sys/module/suspend/parameters/pm_test_delay", "1");
+    write("/sys/power/pm_test", "devices");
+    let states = fs::read_to_string("/sys/power/state").expect("this kernel can sleep");
+    let state = if states.split_whitespace().any(|state| state == "mem") { "mem" } else { "freeze" };
+    println!("  {state}, of: {}", states.trim_end());
+    write("/sys/power/state", state);
+}

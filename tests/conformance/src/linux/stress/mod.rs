@@ -1,0 +1,144 @@
+//! Tear-down while something is going on: clients killed in every state, handles that outlive their process, devices unbound and
+//! modules unloaded under fire.
+//!
+//! Every state is read from the driver's own counters before anything is torn down in it, so a run that passes has been there.
+mod fork;
+mod kills;
+mod rounds;
+mod stall;
+mod storms;
+mod unbind;
+
+use crate::{Subject, World, interrupts::until, linux::Guest};
+use edu_interface::edu;
+use kp_abi::{
+    Counters,
+    request::{ANY_VECTOR, kind},
+};
+use kp_user::Plugin;
+use std::{
+    path::Path,
+    process::{Command, exit},
+    sync::mpsc::{RecvTimeoutError, Sender, channel},
+    time::Duration,
+};
+
+/// How long one tear-down may take before it counts as a hang: no measure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The kinds of interrupt that edu has.
+const KINDS: [u32; 2] = [kind::LINE, kind::MSI];
+
+const USAGE: &str = "usage: conformance stress kills N | fork | unbind N | rounds N | storms N";
+
+/// Runs one of the tests, N times over, or becomes one of the clients that they start.
+///
+/// # Errors
+/// The arguments name no test. A test that fails panics, or ends the program.
+pub fn command(arguments: &[&str]) -> Result<(), String> {
+    match *arguments {
+        ["kills", rounds] => kills::run(number(rounds)?),
+        ["victim", state, kinds] => kills::victim(state, number(kinds)?)?,
+        ["fork"] => fork::run(),
+        ["parent"] => fork::parent(),
+        ["holder", descriptor] => fork::holder(number(descriptor)?),
+        ["unbind", rounds] => unbind::run(number(rounds)?),
+        ["rounds", rounds] => rounds::run(number(rounds)?),
+        ["storms", cycles] => storms::run(number(cycles)?),
+        _ => return Err(USAGE.into()),
+    }
+    Ok(())
+}
+
+fn number(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("{text} is no number\n{USAGE}"))
+}
+
+/// This program again, with these arguments of `stress`.
+fn again(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this program has a file"));
+    command.arg("stress").args(arguments);
+    command
+}
+
+/// Ends the program if it is not dropped in time. A thread that hangs in the kernel cannot be joined, so a panic would not do.
+struct Watchdog {
+    _until_dropped: Sender<()>,
+}
+
+impl Watchdog {
+    fn new(what: &'static str) -> Self {
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || {
+            if receiver.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("error: waited in vain: {what}");
+                exit(1);
+            }
+        });
+        Watchdog { _until_dropped: sender }
+    }
+}
+
+fn connect() -> Plugin {
+    Guest.connect(Subject::Edu)
+}
+
+/// Counters and generation, checked: no notification is ever unaccounted for.
+fn counters(plugin: &Plugin) -> (u64, Counters) {
+    let (generation, c) = plugin.connection().int_count(ANY_VECTOR).expect("an open session can count");
+    assert_eq!(c.notified, c.delivered + c.available + c.lost, "{c:?}");
+    (generation, c)
+}
+
+/// The counters of an enabling that has ended: nothing is left to be taken, and every deferral has had its DPC.
+fn check_final(c: &Counters) {
+    assert_eq!(c.available, 0, "{c:?}");
+    assert_eq!(c.notified, c.delivered + c.lost, "{c:?}");
+    // edu asks for one notification per deferral.
+    assert_eq!(c.deferred, c.notified, "{c:?}");
+}
+
+/// Makes each interrupt a notification, and enables it.
+fn enable(plugin: &Plugin, kinds: u32) {
+    edu::Client(plugin).defer_every(1).expect("the plugin is told how often to defer");
+    plugin.connection().int_enable(kinds, 1, 1, &[]).unwrap_or_else(|error| panic!("enable: {error}"));
+}
+
+fn disable(plugin: &Plugin) -> Counters {
+    let (_, c) = plugin.connection().int_disable().unwrap_or_else(|error| panic!("disable: {error}"));
+    check_final(&c);
+    c
+}
+
+fn raise(plugin: &Plugin) {
+    edu::Client(plugin).raise(1).unwrap_or_else(|error| panic!("raise: {error}"));
+}
+
+/// The device is free, and all of it works: calls, an interrupt, its notification.
+fn works(plugin: &Plugin, kinds: u32) {
+    assert_eq!(edu::Client(plugin).factorial(5), Ok(120));
+    enable(plugin, kinds);
+    raise(plugin);
+    let taken = plugin.connection().int_wait(PATIENCE.as_nanos() as u64, ANY_VECTOR, 1);
+    assert_eq!(taken.map(|taken| taken.got), Ok(1));
+    let c = disable(plugin);
+    assert_eq!((c.received, c.delivered, c.lost), (1, 1, 0), "{c:?}");
+}
+
+/// Its PCI address, as sysfs writes it.
+fn address(plugin: &Plugin) -> String {
+    let address = plugin.query().expect("a plugin can always be asked").bus_address;
+    let (domain, bus, slot, function) = (address >> 16, address >> 8 & 0xff, address >> 3 & 0x1f, address & 7);
+    format!("{domain:04x}:{bus:02x}:{slot:02x}.{function}")
+}
+
+/// Has the kernel take the driver from the device, or give it back: `unbind` or `bind`.
+fn sysfs(what: &str, address: &str) {
+    let path = format!("/sys/bus/pci/drivers/kp_edu/{what}");
+    std::fs::write(&path, address).unwrap_or_else(|error| panic!("{path}: {error}"));
+}
+
+/// Is edu's node there?
+fn has_node() -> bool {
+    Path::new("/dev/kp/edu.0").exists()
+}

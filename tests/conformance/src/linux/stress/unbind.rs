@@ -1,0 +1,126 @@
+//! The driver is taken from its device while calls, waits and stalled copies are in flight, and given back.
+use super::{KINDS, Watchdog, address, connect, enable, has_node, stall::Stall, sysfs, until, works};
+use crate::{Subject, Unload, World, linux::Guest, raw};
+use edu_interface::edu;
+use kp_abi::{
+    Status,
+    request::{ANY_VECTOR, NO_TIMEOUT, state},
+};
+use kp_user::{Connection, Node, Plugin};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+const INVERT: u32 = 3;
+const FACTORIAL: u32 = 4;
+const WAITS: u32 = 3;
+
+/// Unbinds and binds, `rounds` times with each kind of interrupt.
+pub fn run(rounds: u32) {
+    Guest.load(Subject::Edu);
+    for _ in 0..rounds {
+        for kinds in KINDS {
+            unbind_and_bind(kinds);
+        }
+    }
+    println!(
+        "unbound and bound {} times, with {WAITS} waits, a loop of calls and two stalled copies in flight",
+        2 * rounds
+    );
+    assert_eq!(Guest.unload(Subject::Edu), Unload::Gone);
+}
+
+/// The sessions of one device, and a handle without one.
+struct Clients {
+    owner: Plugin,
+    caller: Plugin,
+    stalled: Plugin,
+    fresh: Node,
+}
+
+fn unbind_and_bind(kinds: u32) {
+    let _watchdog = Watchdog::new("unbinding and binding");
+    let node = || Node::open("/dev/kp/edu.0").expect("the node can be opened");
+    let clients = Clients { owner: connect(), caller: connect(), stalled: connect(), fresh: node() };
+    let address = address(&clients.owner);
+    enable(&clients.owner, kinds);
+    unbind(&clients, &address);
+    all_gone(&clients);
+    assert_eq!(Guest.unload(Subject::Edu), Unload::Stays, "there are open handles");
+
+    sysfs("bind", &address);
+    until("the node is back", has_node);
+    let new = connect();
+    works(&new, kinds);
+    all_gone(&clients);
+    assert_eq!(new.query().map(|query| query.sessions), Ok(1), "the old sessions are another device's");
+    drop(clients);
+    works(&new, kinds);
+}
+
+fn unbind(clients: &Clients, address: &str) {
+    let Clients { owner, caller, stalled, .. } = clients;
+    let gone = Status::DEVICE_GONE;
+    let stall = Stall::new(2);
+    // SAFETY: page 1 is taken once, here.
+    let late = unsafe { stall.output(1, 4) };
+    std::thread::scope(|scope| {
+        let waits: Vec<_> = (0..WAITS)
+            .map(|_| scope.spawn(|| owner.connection().int_wait(NO_TIMEOUT, ANY_VECTOR, 1).expect_err("nothing came")))
+            .collect();
+        let calls = scope.spawn(|| {
+            loop {
+                match edu::Client(caller).factorial(10) {
+                    Ok(n) => assert_eq!(n, 3_628_800),
+                    Err(error) => break error,
+                }
+            }
+        });
+        let copied_in = scope.spawn(|| stalled.connection().call(FACTORIAL, 0, stall.input(0, 4), &[], &mut [0; 4]));
+        let copied_out = scope.spawn(|| {
+            let written = stalled.connection().call(INVERT, 0, &0x0f0f_0f0fu32.to_ne_bytes(), &[], late);
+            (written, u32::from_ne_bytes((*late).try_into().expect("4 bytes")))
+        });
+        let mut faults = [stall.fault(), stall.fault()];
+        faults.sort();
+        assert_eq!(faults, [0, 1], "both copies are stalled");
+        until("the waits are pending", || owner.query().is_ok_and(|query| query.waits == WAITS));
+        until("a call is in flight", || caller.query().is_ok_and(|query| query.calls == 1));
+        assert_eq!(stalled.query().map(|query| query.calls), Ok(0), "a stalled copy is not inside");
+
+        sysfs("unbind", address);
+
+        assert!(!copied_in.is_finished() && !copied_out.is_finished(), "both copies are still stalled");
+        for wait in waits {
+            assert_eq!(wait.join().expect("a wait does not panic"), gone);
+        }
+        assert_eq!(calls.join().expect("calls do not panic"), gone);
+        assert!(!has_node());
+        assert!(!copied_in.is_finished() && !copied_out.is_finished(), "both copies are still stalled");
+        stall.come(0);
+        assert_eq!(copied_in.join().expect("a call does not panic"), Err(gone.into()), "it was not inside yet");
+        stall.come(1);
+        let done = copied_out.join().expect("a call does not panic");
+        assert_eq!(done, (Ok(4), 0xf0f0_f0f0), "it was outside again");
+    });
+}
+
+/// Every request of every handle answers as 1.4 of the semantics says.
+fn all_gone(clients: &Clients) {
+    let gone = || kp_abi::Error::from(Status::DEVICE_GONE);
+    let Clients { owner, caller, stalled, fresh } = clients;
+    for plugin in [owner, caller, stalled] {
+        let connection = plugin.connection();
+        assert_eq!(plugin.query().map(|query| query.state), Ok(state::GONE));
+        assert_eq!(edu::Client(plugin).factorial(5), Err(gone()));
+        assert_eq!(connection.int_enable(KINDS[0], 1, 1, &[]), Err(gone()));
+        assert_eq!(connection.int_wait(0, ANY_VECTOR, 1), Err(gone()));
+        assert_eq!(connection.int_count(ANY_VECTOR), Err(gone()));
+        assert_eq!(connection.int_disable(), Err(gone()));
+        assert_eq!(connection.close(), Ok(()), "CLOSE is idempotent");
+        let over = PollFlags::HUP | PollFlags::ERR;
+        let mut polled = [PollFd::from_borrowed_fd(plugin.as_fd().expect("a node has a descriptor"), PollFlags::IN)];
+        assert_eq!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1));
+        assert_eq!(polled[0].revents() & over, over);
+    }
+    assert_eq!(fresh.query(0).map(|query| query.state), Ok(state::GONE));
+    assert_eq!(fresh.open(&mut raw::open(edu::INTERFACE), &[]), Err(gone()));
+}

@@ -1,0 +1,41 @@
+//! What the tests and the plugin that makes trouble say to each other.
+#![no_std]
+#![forbid(unsafe_code)]
+
+kp_abi::wire! {
+    /// What the kernel has told the plugin.
+    pub struct Happened {
+        /// Times that the device was to go to sleep.
+        pub suspends: u32,
+        /// Times that it was awake again.
+        pub resumes: u32,
+    }
+}
+
+/// Bytes that the plugin has to look up: an index from here on panics.
+///
+/// Each callback that can be made to panic looks one up: `open` the first byte of its data, `close` the second,
+/// `int_enable` the first of its own.
+pub const BYTES: u32 = 4;
+
+kp_abi::interface! {
+    /// Trouble on demand.
+    pub mod trouble, version 1 {
+        /// Does nothing.
+        fn ping() = 1;
+        /// Looks a byte up. Panics if there is none.
+        fn boom(index: u32) -> u8 = 2;
+        /// Allocates, and loses it.
+        fn leak_box() = 3;
+        /// Has the registers stay mapped when the plugin goes.
+        fn leak_mapping() = 4;
+        /// Sleeps, at most a minute.
+        fn nap(ms: u32) = 5;
+        /// What has happened since the plugin was bound.
+        fn happened() -> Happened = 6;
+        /// Has the device interrupt, with these bits of its interrupt status.
+        fn raise(bits: u32) = 7;
+        /// The bitwise inverse of `word`, which the device makes.
+        fn invert(word: u32) -> u32 = 8;
+    }
+}

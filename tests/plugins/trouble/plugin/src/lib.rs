@@ -1,0 +1,169 @@
+//! A plugin that makes trouble: it panics and leaks when it is told to. It drives QEMU's edu.
+#![no_std]
+#![forbid(unsafe_code)]
+
+use core::{
+    mem,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+};
+use kp_core::*;
+pub use trouble_interface::{BYTES, Happened, trouble};
+
+registers! {
+    /// BAR 0, as far as it is needed here. Source: QEMU's documentation, docs/specs/edu.
+    mod regs[0x68] {
+        0x04 LIVENESS: u32, RW;
+        0x24 INTERRUPT_STATUS: u32, RO;
+        0x60 INTERRUPT_RAISE: u32, WO;
+        0x64 INTERRUPT_ACKNOWLEDGE: u32, WO;
+    }
+}
+
+/// What callbacks look bytes up in. An index from [`BYTES`] on panics.
+const TABLE: [u8; BYTES as usize] = [2, 3, 5, 7];
+
+/// One device.
+pub struct Trouble {
+    /// None only while the plugin is dropped.
+    bar: Option<Bar<regs::Map>>,
+    /// Held from the write of a word until its inverse is read.
+    liveness: Mutex<()>,
+    keep_mapping: AtomicBool,
+    suspends: AtomicU32,
+    resumes: AtomicU32,
+}
+
+/// One open.
+pub struct Session {
+    /// What `close` looks up.
+    at_close: u8,
+}
+
+impl Trouble {
+    fn bar(&self) -> Result<&Bar<regs::Map>> {
+        self.bar.as_ref().ok_or(Status::DEVICE_GONE.into())
+    }
+}
+
+impl Init for Trouble {
+    type Session = Session;
+    type Interrupt = ();
+    fn init(cx: &mut Passive, mut device: Device) -> Result<Self> {
+        Ok(Trouble {
+            bar: Some(device.map(cx, 0)?),
+            liveness: Mutex::new(cx, ())?,
+            keep_mapping: AtomicBool::new(false),
+            suspends: AtomicU32::new(0),
+            resumes: AtomicU32::new(0),
+        })
+    }
+}
+
+impl Drop for Trouble {
+    fn drop(&mut self) {
+        if self.keep_mapping.load(Relaxed) {
+            mem::forget(self.bar.take());
+        }
+    }
+}
+
+impl Open for Trouble {
+    fn open(&self, _: &mut Passive, _: &Caller, data: &[u8]) -> Result<Session> {
+        let [at_open, at_close] = *data else { return Ok(Session { at_close: 0 }) };
+        log!("opened with {}", TABLE[usize::from(at_open)]); // panics: open
+        Ok(Session { at_close })
+    }
+
+    fn close(&self, _: &mut Passive, session: Session) {
+        log!("closed with {}", TABLE[usize::from(session.at_close)]); // panics: close
+    }
+}
+
+impl trouble::Handler<Passive, Session> for Trouble {
+    fn ping(&self, _: &mut Passive, _: &Session) -> Result<()> {
+        Ok(())
+    }
+
+    fn boom(&self, _: &mut Passive, _: &Session, index: u32) -> Result<u8> {
+        Ok(TABLE[index as usize]) // panics: call
+    }
+
+    fn leak_box(&self, cx: &mut Passive, _: &Session) -> Result<()> {
+        mem::forget(KBox::new(cx, [0_u64; 4])?);
+        Ok(())
+    }
+
+    fn leak_mapping(&self, _: &mut Passive, _: &Session) -> Result<()> {
+        self.keep_mapping.store(true, Relaxed);
+        Ok(())
+    }
+
+    fn nap(&self, cx: &mut Passive, _: &Session, ms: u32) -> Result<()> {
+        cx.sleep_ms(ms.min(60_000))
+    }
+
+    fn happened(&self, _: &mut Passive, _: &Session) -> Result<Happened> {
+        Ok(Happened { suspends: self.suspends.load(Relaxed), resumes: self.resumes.load(Relaxed) })
+    }
+
+    fn raise(&self, _: &mut Passive, _: &Session, bits: u32) -> Result<()> {
+        self.bar()?.write(regs::INTERRUPT_RAISE, bits);
+        Ok(())
+    }
+
+    fn invert(&self, cx: &mut Passive, _: &Session, word: u32) -> Result<u32> {
+        let bar = self.bar()?;
+        self.liveness.with(cx, |(), _| {
+            bar.write(regs::LIVENESS, word);
+            Ok(bar.read(regs::LIVENESS))
+        })
+    }
+}
+
+impl IntEnable for Trouble {
+    fn int_enable(&self, _: &mut Passive, _: &Session, data: &[u8]) -> Result<()> {
+        if let [at, ..] = *data {
+            log!("enabled with {}", TABLE[usize::from(at)]); // panics: int_enable
+        }
+        self.bar()?.write(regs::INTERRUPT_ACKNOWLEDGE, !0);
+        Ok(())
+    }
+
+    fn int_disarm(&self, _: &mut Passive, (): &()) {
+        if let Ok(bar) = self.bar() {
+            bar.write(regs::INTERRUPT_ACKNOWLEDGE, !0);
+        }
+    }
+}
+
+impl IntAtIrql for Trouble {
+    fn int_at_irql(&self, _: &mut Irql, (): &(), _: Source) -> Verdict {
+        let Ok(bar) = self.bar() else { return Verdict::NOT_MINE };
+        let bits = bar.read(regs::INTERRUPT_STATUS);
+        if bits == 0 {
+            return Verdict::NOT_MINE;
+        }
+        bar.write(regs::INTERRUPT_ACKNOWLEDGE, bits);
+        Verdict::DEFER
+    }
+}
+
+impl Event for Trouble {
+    fn event(&self, _: &mut Passive, happening: Happening) -> Deliver {
+        match happening {
+            Happening::Suspend => self.suspends.fetch_add(1, Relaxed),
+            Happening::Resume => self.resumes.fetch_add(1, Relaxed),
+            _ => 0,
+        };
+        Deliver::Swallow
+    }
+}
+
+plugin! {
+    Trouble {
+        name: "trouble",
+        devices: [0x1234:0x11e8],
+        interface: trouble,
+        callbacks: [Open, IntEnable, IntAtIrql, Event],
+    }
+}
