@@ -195,7 +195,10 @@ impl<'p> Fuzz<'p> {
     }
 
     fn call(&mut self, plugin: &str) -> Prepared {
-        let data_len = self.random.of(&[0u32, 1, 5, 200, 300, 5000, 65_536]);
+        let mut data_len = self.random.of(&[0u32, 1, 5, 200, 300, 1000]);
+        if self.random.below(32) == 0 {
+            data_len = 65_536;
+        }
         let number = self.random.next() as u32;
         let (message, args, in_len, out_len): (u32, Vec<u8>, u32, u32) = match (plugin, self.random.below(6)) {
             ("echo", 0 | 1) => (1, vec![], data_len, 4),

@@ -1,0 +1,30 @@
+//! The scenario and the hostile requests, in the simulator.
+use conformance::{
+    Part,
+    simulated::{Simulated, SimulatedProcess},
+};
+
+#[test]
+fn the_transcript_is_the_one_that_every_host_gives() {
+    let transcript = conformance::scenario(&mut Simulated::new(), Part::All);
+    assert_eq!(transcript, conformance::SNAPSHOT);
+}
+
+#[test]
+#[ignore = "needs qemu-system-x86; run by `cargo kp test`"]
+fn the_transcript_is_the_same_on_qemus_own_device() {
+    let transcript = conformance::scenario(&mut Simulated::with_qemu(), Part::All);
+    assert_eq!(transcript, conformance::SNAPSHOT);
+}
+
+#[test]
+fn every_bad_request_has_its_status_and_changes_nothing() {
+    let world = Simulated::loaded();
+    assert!(conformance::bad_input::run(&SimulatedProcess::new(&world)) > 400);
+}
+
+#[test]
+fn random_requests_leave_a_driver_that_works() {
+    let world = Simulated::loaded();
+    println!("{}", conformance::fuzz::run(&SimulatedProcess::new(&world), 1, 20_000));
+}
