@@ -65,7 +65,13 @@ struct Layout {
 impl<P: Plugin> App<P> {
     pub(crate) fn open(loaded: &Arc<Loaded<P>>, process: &Process, mode: Mode) -> Result<Self> {
         let Some(driver) = loaded.driver() else { return Err(Status::DEVICE_GONE.into()) };
-        loaded.machine.state().handles += 1;
+        {
+            let mut state = loaded.machine.state();
+            if state.is_unloading {
+                return Err(Status::DEVICE_GONE.into());
+            }
+            state.handles += 1;
+        }
         let session = context::enter(&loaded.machine, Some(process.clone()), || {
             // SAFETY: `enter` refuses to nest, so no other level is on this stack.
             let session = unsafe { passive(|cx| driver.session(cx, process.caller())) };

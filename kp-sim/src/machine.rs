@@ -44,6 +44,8 @@ pub(crate) struct State {
     pub(crate) next_signal: u32,
     /// Handles that apps hold.
     pub(crate) handles: u32,
+    /// No new handle is given out.
+    pub(crate) is_unloading: bool,
     pub(crate) vectors: Vectors,
     fallible: u64,
     /// Threads asleep in free mode, and the real time up to which the clock has followed them.
@@ -84,6 +86,7 @@ impl Machine {
                 signals: 0,
                 next_signal: 0,
                 handles: 0,
+                is_unloading: false,
                 vectors: Vectors::default(),
                 fallible: 0,
                 sleepers: 0,

@@ -166,8 +166,12 @@ impl<P: Plugin> Sim<P> {
 
     /// Unloads the plugin, and checks that nothing is left of it: what is fails the test. Busy: apps hold handles.
     pub fn unload(&self) -> Result<(), Busy> {
-        if self.live().handles != 0 {
-            return Err(Busy);
+        {
+            let mut state = self.loaded.machine.state();
+            if state.handles != 0 {
+                return Err(Busy);
+            }
+            state.is_unloading = true;
         }
         self.loaded.unload();
         Ok(())

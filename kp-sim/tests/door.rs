@@ -3,13 +3,15 @@ mod part;
 
 use kp_abi::{
     Status, limits,
-    request::{Call, Close, Head, Open, Query, Request},
+    request::{ANY_VECTOR, Call, Close, Head, IntWait, NO_TIMEOUT, Open, Query, Request, kind},
     zerocopy::{Immutable, IntoBytes},
 };
 use kp_sim::{Access, App, KERNEL_AT, Mode, PAGE, Process, Sim, edu::Edu, explore, find};
+use kp_user::Connection;
 use part::{Part, part as messages};
 use std::sync::Mutex;
 
+const RAISE: u32 = 1;
 const KEEP: u32 = 3;
 const KEPT: u32 = 4;
 
@@ -192,4 +194,33 @@ fn handles_of_one_process_share_its_memory() {
     let two = other.open_in(&process, Mode::ReadWrite).unwrap();
     let address = process.memory().place(&Query::new());
     assert_eq!((one.raw(Query::NR, address), two.raw(Query::NR, address)), (Ok(()), Ok(())));
+}
+
+/// An answer that cannot be written any more takes nothing away.
+#[test]
+fn a_wait_whose_answer_faults_puts_its_notifications_back() {
+    let faults = Mutex::new(0);
+    explore(0..100, |world| {
+        let sim = sim();
+        let app = opened(&sim);
+        app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
+        app.call(RAISE, 0, &1u32.to_le_bytes(), &[], &mut []).unwrap();
+        let wait = IntWait { timeout_ns: NO_TIMEOUT, vector: ANY_VECTOR, max: 1, ..IntWait::new() };
+        let address = app.memory().place(&wait);
+        world.scope(|scope| {
+            scope.spawn("waiter", || {
+                if app.raw(IntWait::NR, address) == Err(Status::FAULT) {
+                    *faults.lock().unwrap() += 1;
+                    assert_eq!(app.int_wait(NO_TIMEOUT, ANY_VECTOR, 1).map(|got| got.got), Ok(1));
+                }
+            });
+            scope.spawn("protector", || {
+                sim.advance(1);
+                app.memory().protect(address, PAGE, Access::ReadOnly);
+            });
+        });
+        let counters = app.int_count(ANY_VECTOR).unwrap().1;
+        assert_eq!((counters.notified, counters.delivered, counters.available), (1, 1, 0));
+    });
+    assert!(faults.into_inner().unwrap() > 5, "too few waits met the fault");
 }

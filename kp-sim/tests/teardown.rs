@@ -6,7 +6,7 @@ use kp_abi::{
     limits::ABI_MAJOR,
     request::{ANY_VECTOR, NO_TIMEOUT, Open, Request, kind},
 };
-use kp_sim::{Sim, World, edu::Edu, explore};
+use kp_sim::{Mode, Process, Sim, World, edu::Edu, explore};
 use kp_user::{Connection, Plugin};
 use part::{Part, part as messages};
 use std::collections::BTreeSet;
@@ -54,7 +54,9 @@ fn story(world: &World, end: End, answers: &Answers) {
             }
         });
         scope.spawn("sleeper", || {
-            answers.note("nap", client.nap(5), over);
+            // One that must end early would take longer than the whole story may.
+            let ms = if matches!(end, End::Disable) { 5 } else { 100 };
+            answers.note("nap", client.nap(ms), over);
         });
         scope.spawn("waiter", || while answers.note("wait", app.int_wait(NO_TIMEOUT, ANY_VECTOR, 1), off) {});
         scope.spawn("ender", || match end {
@@ -202,4 +204,29 @@ fn opening_races_closing() {
         assert_eq!(app.query(0).unwrap().sessions, 0);
     });
     assert_eq!(answers.0.into_inner().unwrap(), BTreeSet::from(["Closed", "Ok"]));
+}
+
+/// Unloading races opening: it is refused, or the opening is.
+#[test]
+fn unloading_races_opening() {
+    let mut outcomes = BTreeSet::new();
+    explore(0..100, |world| {
+        let sim = Sim::<Part>::with(Edu::new()).unwrap();
+        let (opened, unloaded) = (Mutex::new(None), Mutex::new(None));
+        world.scope(|scope| {
+            scope.spawn("opener", || {
+                let app = sim.open_in(&Process::new(1), Mode::ReadWrite);
+                *opened.lock().unwrap() = Some(app.map(|app| app.query(0).map(|query| query.state)));
+            });
+            scope.spawn("unloader", || *unloaded.lock().unwrap() = Some(sim.unload()));
+        });
+        let (opened, unloaded) = (opened.into_inner().unwrap(), unloaded.into_inner().unwrap());
+        match (opened, unloaded) {
+            (Some(Err(error)), Some(Ok(()))) => assert_eq!(error, Status::DEVICE_GONE),
+            (Some(Ok(state)), Some(_)) => assert_eq!(state, Ok(0), "the device was there all the time"),
+            outcome => panic!("{outcome:?}"),
+        }
+        outcomes.insert(unloaded.is_some_and(|unloaded| unloaded.is_ok()));
+    });
+    assert_eq!(outcomes.len(), 2, "no schedule refused it, or none let it through");
 }

@@ -1,0 +1,137 @@
+//! What plugins are given: memory, pools, locks, time and the log.
+use kp_core::*;
+use kp_sim::Sim;
+use std::rc::Rc;
+
+struct Nothing;
+impl Init for Nothing {
+    type Session = ();
+    type Interrupt = ();
+    fn init(_: &mut Passive, _: Device) -> Result<Self> {
+        Ok(Nothing)
+    }
+}
+plugin! { Nothing { name: "nothing", callbacks: [] } }
+
+/// Runs `f` in a kernel, whose leak check comes at the end.
+fn in_kernel(f: impl FnOnce(&mut Passive)) {
+    Sim::<Nothing>::new().unwrap().enter(f);
+}
+
+#[test]
+fn a_box_drops_its_value_once_and_is_aligned() {
+    #[repr(align(4096))]
+    struct Page(u8);
+    in_kernel(|cx| {
+        let counted = Rc::new(());
+        let kept = KBox::new(cx, counted.clone()).unwrap();
+        assert_eq!(Rc::strong_count(&counted), 2);
+        drop(kept);
+        assert_eq!(Rc::strong_count(&counted), 1);
+        assert_eq!(KBox::new(cx, String::from("x")).unwrap().into_inner(), "x");
+        let page = KBox::new(cx, Page(7)).unwrap();
+        assert_eq!((&raw const *page as usize % 4096, page.0), (0, 7));
+        drop(KBox::new(cx, ()).unwrap());
+    });
+}
+
+#[test]
+fn an_array_grows_and_gives_up_each_value_once() {
+    in_kernel(|cx| {
+        let counted = Rc::new(());
+        let mut values = KVec::new();
+        for _ in 0..100 {
+            values.push(cx, counted.clone()).unwrap();
+        }
+        assert_eq!(values.len(), 100);
+        drop(values.pop());
+        values.truncate(10);
+        assert_eq!(Rc::strong_count(&counted), 11);
+        while values.push_within(counted.clone()).is_ok() {}
+        values.clear();
+        assert_eq!(Rc::strong_count(&counted), 1);
+    });
+}
+
+#[test]
+fn an_array_that_cannot_grow_is_as_it_was() {
+    in_kernel(|cx| {
+        let mut values = KVec::<u16>::with_capacity(cx, 3).unwrap();
+        values.extend(cx, &[1, 2, 3]).unwrap();
+        assert_eq!(values.reserve(cx, usize::MAX).unwrap_err(), Status::NO_MEMORY);
+        assert_eq!(values[..], [1, 2, 3]);
+        values.extend(cx, &[4; 100]).unwrap();
+        assert_eq!(values.iter().map(|&n| u32::from(n)).sum::<u32>(), 406);
+        assert!(KVec::<u64>::with_capacity(cx, usize::MAX).is_err());
+    });
+}
+
+#[test]
+fn zeroed_memory_is_zero_and_nothing_takes_no_memory() {
+    in_kernel(|cx| {
+        assert!(KVec::<u64>::zeroed(cx, 1000).unwrap().iter().all(|&n| n == 0));
+        assert!(KVec::<u64>::zeroed(cx, 0).unwrap().is_empty());
+        let mut units = KVec::new();
+        units.push(cx, ()).unwrap();
+        assert_eq!((units.len(), units.pop(), units.pop()), (1, Some(()), None));
+    });
+}
+
+#[test]
+fn a_pool_is_full_when_it_is_full_and_its_boxes_outlive_it() {
+    in_kernel(|cx| {
+        let pool = Pool::new(cx, 256).unwrap();
+        let mut boxes = Vec::new();
+        while let Ok(one) = pool.alloc(boxes.len() as u64) {
+            boxes.push(one);
+        }
+        assert!(boxes.len() >= 4, "{}", boxes.len());
+        assert!(boxes.iter().enumerate().all(|(i, one)| **one == i as u64));
+        boxes.remove(0);
+        boxes.push(pool.alloc(77).unwrap());
+        drop(pool);
+        assert_eq!(**boxes.last().unwrap(), 77);
+        assert!(Pool::new(cx, usize::MAX).is_err());
+    });
+}
+
+#[test]
+fn a_poll_asks_often_at_first_and_gives_up_in_time() {
+    in_kernel(|cx| {
+        let start = cx.now_ns();
+        let mut asked = 0;
+        let busy = cx.poll(5, || {
+            asked += 1;
+            false
+        });
+        assert_eq!(busy.unwrap_err(), Status::TIMEOUT);
+        let took = cx.now_ns() - start;
+        assert!((5_000_000..7_000_000).contains(&took), "{took} ns");
+        assert!(asked > 12, "asked {asked} times");
+        assert!(cx.poll(0, || true).is_ok());
+        assert!(cx.poll(0, || false).is_err());
+    });
+}
+
+#[test]
+fn a_stall_is_cut_to_50_microseconds() {
+    in_kernel(|cx| {
+        let start = cx.now_ns();
+        cx.stall_us(1_000_000);
+        assert!(cx.now_ns() - start < 100_000);
+    });
+}
+
+#[test]
+fn a_log_line_is_cut_at_160_bytes() {
+    let sim = Sim::<Nothing>::new().unwrap();
+    sim.enter(|_| {
+        log!("plain");
+        log!("{} of {x}", 1, x = 2);
+        log!("{}", "a".repeat(500));
+    });
+    let log = sim.log();
+    let lines: Vec<&str> = log.iter().rev().take(3).rev().map(String::as_str).collect();
+    assert_eq!(lines[..2], ["plain", "1 of 2"]);
+    assert_eq!(lines[2].len(), 160);
+}
