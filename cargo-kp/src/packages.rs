@@ -71,6 +71,8 @@ pub enum Purpose {
     Build,
     /// Booting a kernel in a virtual machine.
     Boot,
+    /// Building a 32-bit app. Not gcc-multilib: it conflicts with cross compilers.
+    App32,
 }
 
 impl Purpose {
@@ -93,6 +95,7 @@ impl Purpose {
                 "zlib1g",
             ],
             Purpose::Boot => &["qemu-system-x86"],
+            Purpose::App32 => &["libc6-dev-i386", "lib32gcc-12-dev"],
         }
     }
 }

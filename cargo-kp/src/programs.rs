@@ -1,6 +1,10 @@
 //! The workspace's own programs, built by cargo when they are wanted.
+use crate::{
+    build,
+    packages::{Packages, Purpose, ThisMachine},
+};
 use anyhow::{Context, Result, bail};
-use cargo_metadata::Message;
+use cargo_metadata::{Message, MetadataCommand};
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
@@ -14,7 +18,30 @@ pub fn build(package: &str) -> Result<PathBuf> {
 
 /// Builds one of a package's programs, chosen by cargo's `arguments`, and says where it is.
 pub fn build_with(package: &str, arguments: &[&str]) -> Result<PathBuf> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    run_cargo(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())), package, arguments)
+}
+
+/// What makes a 32-bit program that needs no 32-bit library: [`Purpose::App32`] has what it is linked with.
+const FLAGS_32: &str = "-Ctarget-feature=+crt-static\x1f-Clinker=gcc-12\x1f-Clink-arg=-m32";
+
+/// Builds a package's program of the same name for 32-bit x86, with Debian's compiler and the standard library from source, and says
+/// where it is. Statically linked. Takes a minute the first time.
+pub fn build_32bit(package: &str, setup: bool) -> Result<PathBuf> {
+    Packages::new(&ThisMachine).require(Purpose::App32, setup)?;
+    build::require_debian_compiler()?;
+    let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
+    let mut cargo = build::debian_cargo();
+    // Without debug information, which would only take time.
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", FLAGS_32).env("CARGO_PROFILE_DEV_DEBUG", "false");
+    let folder = metadata.target_directory.join("kp/app32");
+    let target = ["-Zbuild-std=std,panic_abort", "--target=i686-unknown-linux-gnu", "--target-dir", folder.as_str()];
+    let arguments: Vec<&str> = ["--quiet", "--bin", package].into_iter().chain(target).collect();
+    run_cargo(cargo, package, &arguments)
+}
+
+/// Runs this Cargo's `build`, and says where the program is.
+fn run_cargo(mut cargo: Command, package: &str, arguments: &[&str]) -> Result<PathBuf> {
+    let mut cargo = cargo
         .args(["build", "--package", package, "--message-format=json-render-diagnostics"])
         .args(arguments)
         .stdin(Stdio::null())

@@ -51,6 +51,8 @@ impl fmt::Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut encoded = [0; 4];
         for character in text.chars() {
+            // A line stays one: what an app says must not look like the kernel's own next line.
+            let character = if character.is_control() { ' ' } else { character };
             let bytes = character.encode_utf8(&mut encoded).as_bytes();
             let room = self.bytes.get_mut(self.len..).and_then(|rest| rest.get_mut(..bytes.len()));
             room.ok_or(fmt::Error)?.copy_from_slice(bytes);

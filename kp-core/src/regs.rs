@@ -10,6 +10,8 @@ pub struct Device {
     pub(crate) bars: [Option<usize>; 6],
     /// Which were mapped, one bit per BAR.
     mapped: u8,
+    /// Not to be kept: the port's name for the device ends with its removal.
+    _here: PhantomData<*mut ()>,
 }
 
 macro_rules! config_access {
@@ -41,7 +43,7 @@ const CONFIG_SIZE: u16 = 4096;
 
 impl Device {
     pub(crate) fn new(id: usize, bars: [Option<usize>; 6]) -> Self {
-        Self { id, bars, mapped: 0 }
+        Self { id, bars, mapped: 0, _here: PhantomData }
     }
 
     /// Is there a device?

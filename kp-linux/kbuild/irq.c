@@ -74,13 +74,17 @@ int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 
 		device->kind = KP_KIND_MSI;
 	else
 		device->kind = KP_KIND_LINE;
+	mutex_lock(&device->command);
 	if (device->kind == KP_KIND_LINE)
 		pci_intx(device->pci, 0); /* nobody listens yet */
 	else
 		pci_set_master(device->pci); /* a message is a write of the device's own */
+	mutex_unlock(&device->command);
 	*kind = device->kind;
 	return count;
 }
+
+static void kp_line(struct kp_device *device, int on);
 
 int kp_c_irq_connect(struct kp_device *device, void *cookie)
 {
@@ -99,9 +103,18 @@ int kp_c_irq_connect(struct kp_device *device, void *cookie)
 		}
 		vector->connected = true;
 	}
-	if (device->kind == KP_KIND_LINE)
-		pci_intx(device->pci, 1);
+	kp_line(device, 1);
 	return 0;
+}
+
+/* Lets the device raise its line, or keeps it from that. */
+static void kp_line(struct kp_device *device, int on)
+{
+	if (device->kind != KP_KIND_LINE)
+		return;
+	mutex_lock(&device->command);
+	pci_intx(device->pci, on);
+	mutex_unlock(&device->command);
 }
 
 static long kp_nothing(void *unused)
@@ -143,8 +156,7 @@ void kp_c_irq_disconnect(struct kp_device *device)
 
 	if (!device || !device->vectors)
 		return;
-	if (device->kind == KP_KIND_LINE)
-		pci_intx(device->pci, 0);
+	kp_line(device, 0);
 	kp_settle(device);
 	for (i = 0; i < device->count; i++) {
 		struct kp_vector *vector = &device->vectors[i];
@@ -152,9 +164,6 @@ void kp_c_irq_disconnect(struct kp_device *device)
 		if (!vector->connected)
 			continue;
 		vector->connected = false;
-		/* Undone before the handler goes: others may share the line. */
-		if (atomic_xchg(&vector->masked, 0))
-			enable_irq(vector->irq);
 		free_irq(vector->irq, vector);
 		tasklet_kill(&vector->tasklet);
 	}
@@ -168,13 +177,18 @@ void kp_c_irq_release(struct kp_device *device)
 	kfree(device->vectors);
 	device->vectors = NULL;
 	device->count = 0;
+	mutex_lock(&device->command);
 	if (!device->master)
 		pci_clear_master(device->pci);
+	mutex_unlock(&device->command);
 }
 
+/* A line may be others' too: it is the device that is kept from raising it. A vector of its own needs no undoing: free_irq ends it. */
 void kp_c_irq_mask(struct kp_device *device, u32 vector)
 {
-	if (!atomic_xchg(&device->vectors[vector].masked, 1))
+	if (device->kind == KP_KIND_LINE)
+		pci_check_and_mask_intx(device->pci);
+	else
 		disable_irq_nosync(device->vectors[vector].irq);
 }
 
@@ -187,11 +201,13 @@ void kp_c_bus_master(struct kp_device *device, bool on)
 {
 	if (!device)
 		return;
+	mutex_lock(&device->command);
 	device->master = on;
 	if (on)
 		pci_set_master(device->pci);
 	else if (device->kind == KP_KIND_LINE || !device->count)
 		pci_clear_master(device->pci);
+	mutex_unlock(&device->command);
 }
 
 u32 kp_c_config_read(struct kp_device *device, u32 offset, u32 width)

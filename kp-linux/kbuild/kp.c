@@ -34,6 +34,7 @@ asm(".pushsection .text\n.globl __x86_indirect_thunk_r11\n.type __x86_indirect_t
 struct kp_node {
 	struct miscdevice misc;
 	void *driver; /* the Rust side's */
+	bool hidden;
 	char name[64];
 	char path[64];
 };
@@ -120,13 +121,24 @@ static struct kp_node *kp_node_new(void *driver, int instance)
 	return node;
 }
 
-/* Ends every session of a driver, then the driver. */
-static void kp_node_free(struct kp_node *node, bool present)
+/* Nothing opens it from here on. */
+static void kp_node_hide(struct kp_node *node)
 {
-	misc_deregister(&node->misc); /* nothing opens it from here on */
-	kp_rs_remove(node->driver, present);
+	if (node->hidden)
+		return;
+	node->hidden = true;
+	misc_deregister(&node->misc);
+}
+
+/* Ends every session of a driver, then the driver. False: the plugin has panicked, and what it may use has to stay for good. */
+static bool kp_node_free(struct kp_node *node, bool present)
+{
+	kp_node_hide(node);
+	if (!kp_rs_remove(node->driver, present))
+		return false;
 	kp_rs_drop(node->driver);
 	kfree(node);
+	return true;
 }
 
 #ifdef KP_DEVICES
@@ -153,6 +165,7 @@ static int kp_probe(struct pci_dev *pci, const struct pci_device_id *id)
 	if (!bound)
 		return -ENOMEM;
 	bound->device.pci = pci;
+	mutex_init(&bound->device.command);
 	ret = pci_enable_device(pci);
 	if (ret)
 		goto free;
@@ -185,6 +198,7 @@ unbind:
 	kp_rs_remove(driver, true);
 	kp_rs_drop(driver);
 regions:
+	kp_flush_late(); /* the last mapping goes before the regions do */
 	pci_clear_master(pci);
 	pci_release_regions(pci);
 disable:
@@ -198,7 +212,8 @@ static void kp_remove(struct pci_dev *pci)
 {
 	struct kp_bound *bound = pci_get_drvdata(pci);
 
-	kp_node_free(bound->device.node, pci_device_is_present(pci));
+	if (!kp_node_free(bound->device.node, pci_device_is_present(pci)))
+		return;
 	ida_free(&kp_instances, bound->instance);
 	kp_flush_late(); /* the last mapping goes before the regions do */
 	pci_clear_master(pci);
@@ -212,6 +227,7 @@ static void kp_shutdown(struct pci_dev *pci)
 {
 	struct kp_bound *bound = pci_get_drvdata(pci);
 
+	kp_node_hide(bound->device.node);
 	kp_rs_remove(bound->device.node->driver, true);
 	pci_clear_master(pci);
 }

@@ -5,6 +5,7 @@
 
 #include <linux/types.h>
 #include <linux/interrupt.h>
+#include <linux/mutex.h>
 #include <linux/pci.h>
 
 /* Kinds of interrupt, as in the ABI. */
@@ -17,7 +18,7 @@
 
 /* Rust to C is called kp_c_*, C to Rust kp_rs_*. */
 int kp_rs_bind(void *device, const u64 *bars, u64 bus_address, void **driver);
-void kp_rs_remove(void *driver, bool present);
+bool kp_rs_remove(void *driver, bool present);
 void kp_rs_drop(void *driver);
 void kp_rs_suspend(void *driver);
 void kp_rs_resume(void *driver);
@@ -39,7 +40,6 @@ struct kp_vector {
 	u32 index;
 	int irq;
 	bool connected;
-	atomic_t masked;
 	struct tasklet_struct tasklet;
 };
 
@@ -52,6 +52,7 @@ struct kp_device {
 	u32 count;
 	u32 kind;
 	bool master; /* asked for by the plugin */
+	struct mutex command; /* held around changes of the PCI command register */
 };
 
 /* memory.c: what is alive, for the line at unload. */

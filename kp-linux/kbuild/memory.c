@@ -30,6 +30,8 @@ void *kp_c_alloc(size_t size, size_t align);
 void kp_c_free(void *memory);
 void kp_c_log(const char *text, size_t len);
 void kp_c_panic(const char *text, size_t len);
+u32 kp_c_task(void);
+bool kp_c_is_dead(u32 task);
 u64 kp_c_now(void);
 void kp_c_stall(u32 us);
 void kp_c_sleep(u64 ns);
@@ -111,10 +113,12 @@ void *kp_c_alloc(size_t size, size_t align)
 {
 	void *memory;
 
+	if (align > PAGE_SIZE || size > INT_MAX)
+		return NULL;
 	/* kmalloc gives powers of two their own alignment, and kvmalloc whole pages. */
 	if (align > ARCH_KMALLOC_MINALIGN)
 		size = roundup_pow_of_two(max(size, align));
-	memory = kvmalloc(size, GFP_KERNEL_ACCOUNT);
+	memory = kvmalloc(size, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (memory)
 		atomic_inc(&live_allocations);
 	return memory;
@@ -133,8 +137,31 @@ void kp_c_log(const char *text, size_t len)
 	pr_info("%.*s\n", (int)len, text);
 }
 
+/* Tasks that panicked in plugin code. More than these are not told from the living, and their turns not given up. */
+static u32 dead_tasks[64];
+static atomic_t dead_count = ATOMIC_INIT(0);
+
+u32 kp_c_task(void)
+{
+	return task_pid_nr(current);
+}
+
+bool kp_c_is_dead(u32 task)
+{
+	int i;
+
+	for (i = 0; task && i < ARRAY_SIZE(dead_tasks); i++)
+		if (READ_ONCE(dead_tasks[i]) == task)
+			return true;
+	return false;
+}
+
 void kp_c_panic(const char *text, size_t len)
 {
+	int at = atomic_inc_return(&dead_count) - 1;
+
+	if (at < ARRAY_SIZE(dead_tasks))
+		WRITE_ONCE(dead_tasks[at], task_pid_nr(current));
 	pr_emerg("%.*s\n", (int)len, text);
 }
 
@@ -270,7 +297,7 @@ u32 kp_c_signal_wait(void *signal, const u32 *word, u32 seen, u64 ns, u32 kind)
 {
 	switch (kind) {
 	case 0:
-		return kp_wait(signal, word, seen, ns, TASK_IDLE);
+		return kp_wait(signal, word, seen, ns, TASK_IDLE | TASK_FREEZABLE);
 	case 1:
 		return kp_wait(signal, word, seen, ns, TASK_KILLABLE | TASK_FREEZABLE);
 	default:

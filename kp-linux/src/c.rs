@@ -10,6 +10,10 @@ unsafe extern "C" {
     pub fn kp_c_log(text: *const u8, len: usize);
     /// One line of the kernel's log, at its highest level. Returns: the caller traps, so that the oops names it.
     pub fn kp_c_panic(text: *const u8, len: usize);
+    /// current->pid.
+    pub safe fn kp_c_task() -> u32;
+    /// Did the task with this pid call kp_c_panic?
+    pub safe fn kp_c_is_dead(task: u32) -> bool;
     /// ktime_get_mono_fast_ns.
     pub safe fn kp_c_now() -> u64;
     /// udelay.

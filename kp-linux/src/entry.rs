@@ -1,7 +1,7 @@
 //! The module's entry points, for any plugin. The C glue calls them, through [`glue!`](crate::glue!), at the level each one names.
 use crate::UserDoor;
 use core::ptr::NonNull;
-use kp_abi::{Error, Status};
+use kp_abi::{Error, Status, request::Request};
 use kp_core::{
     Caller, Plugin,
     host::{Driver, RawDevice, Session, passive},
@@ -88,11 +88,12 @@ unsafe fn with<P: Plugin, R>(driver: *const (), f: impl FnOnce(&Driver<P>) -> R)
     unsafe { Driver::<P>::borrow_raw(driver, f) }
 }
 
-/// The device goes, or the module. Process context.
+/// The device goes, or the module. Process context. False: `device` of [`bind`] has to stay for good, and its mapped BARs too; the
+/// plugin has panicked.
 ///
 /// # Safety
 /// `driver` came from [`bind`]; no [`open`] runs or comes.
-pub unsafe fn remove<P: Plugin>(driver: *const (), present: bool) {
+pub unsafe fn remove<P: Plugin>(driver: *const (), present: bool) -> bool {
     // SAFETY: process context.
     let f = |driver: &Driver<P>| unsafe { passive(|cx| driver.remove(cx, present)) };
     // SAFETY: the caller's promise.
@@ -187,7 +188,8 @@ pub unsafe fn request<P: Plugin>(session: *mut (), nr: u32, address: usize, read
     let session = unsafe { shell::<P>(session) };
     match session.request(nr, &mut UserDoor::new(address, read_write)) {
         Ok(()) => 0,
-        Err(Status::INTERRUPTED) => -ERESTARTSYS,
+        // What is left of the time stands in the struct: the kernel may call again. Anything else would be done twice.
+        Err(Status::INTERRUPTED) if nr == kp_abi::request::IntWait::NR => -ERESTARTSYS,
         Err(status) => -(status.errno() as isize),
     }
 }

@@ -36,6 +36,13 @@ unsafe impl Kernel for Linux {
         crate::panic::is_poisoned()
     }
 
+    fn task() -> u32 {
+        kp_c_task()
+    }
+    fn is_dead(task: u32) -> bool {
+        kp_c_is_dead(task)
+    }
+
     fn lock_new(kind: u32) -> *mut RawLock {
         kp_c_lock_new(kind).cast()
     }

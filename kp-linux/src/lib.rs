@@ -32,7 +32,7 @@ macro_rules! glue {
 
         $crate::__entries! { $plugin;
             fn kp_rs_bind(device: *mut (), bars: *const u64, bus_address: u64, driver: *mut *const ()) -> i32 = bind;
-            fn kp_rs_remove(driver: *const (), present: bool) = remove;
+            fn kp_rs_remove(driver: *const (), present: bool) -> bool = remove;
             fn kp_rs_drop(driver: *const ()) = drop_driver;
             fn kp_rs_suspend(driver: *const ()) = suspend;
             fn kp_rs_resume(driver: *const ()) = resume;

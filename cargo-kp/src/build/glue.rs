@@ -76,7 +76,7 @@ pub fn build(plugin: &Plugin) -> Result<Built> {
 }
 
 /// Refuses to go on without Debian's compiler and core's source.
-fn compiler() -> Result<()> {
+pub fn compiler() -> Result<()> {
     let version =
         Command::new(RUSTC).arg("-V").output().ok().map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let minor = version.as_deref().and_then(|version| version.split('.').nth(1)?.parse::<u32>().ok());
@@ -89,7 +89,7 @@ fn compiler() -> Result<()> {
 }
 
 /// Debian's Cargo with Debian's compiler, untouched by the settings of the Cargo that started this program.
-fn cargo() -> Command {
+pub fn cargo() -> Command {
     let mut command = Command::new(CARGO);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();

@@ -20,8 +20,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, flock};
 
+pub(crate) use self::glue::{cargo as debian_cargo, compiler as require_debian_compiler};
 pub use self::got::make_direct;
 pub use self::info::Info;
+pub(crate) use self::module::copy;
 pub use self::module::module;
 pub use self::object::{Object, object};
 pub use self::plugin::{License, Plugin, select};

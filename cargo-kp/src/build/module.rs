@@ -106,7 +106,7 @@ fn refuse_gpl_only(linked: &Path, plugin: &Plugin, exports: &Exports) -> Result<
 }
 
 /// Copies a folder with its folders, and removes C sources that are gone from it: `Kbuild` takes all that it finds.
-fn copy(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
         let entry = entry?;
         let target = to.join(entry.file_name());

@@ -7,7 +7,7 @@ use crate::{
     guest::plan::Step,
     host::{self, PROGRAM},
     kernels, programs,
-    vm::{Expected, Report, Verdict},
+    vm::{Expected, Report, Verdict, ivshmem::Server},
 };
 use anyhow::Result;
 use std::{path::Path, sync::Mutex, time::Duration};
@@ -17,6 +17,10 @@ struct Boot {
     kernel: String,
     kernel_args: &'static [&'static str],
     devices: &'static [&'static str],
+    /// Plugins whose modules the guest has.
+    plugins: &'static [&'static str],
+    /// Vectors of the ivshmem-doorbell that the guest has; 0 if it has none.
+    vectors: u16,
     /// Arguments of the conformance program, one run after the other.
     runs: Vec<Vec<String>>,
     /// Lines that the log must have, once each.
@@ -32,6 +36,8 @@ impl Boot {
             kernel: kernel.to_owned(),
             kernel_args: &[],
             devices: &[],
+            plugins: &["echo", "edu"],
+            vectors: 0,
             runs: runs.iter().map(|run| run.iter().map(|&argument| argument.to_owned()).collect()).collect(),
             expected: Vec::new(),
             leaks: false,
@@ -57,7 +63,7 @@ const TEAR_DOWN: &[&[&str]] = &[
     &["stress", "fork"],
     &["stress", "unbind", "3"],
     &["stress", "rounds", "20"],
-    &["stress", "storms", "50"],
+    &["stress", "storms", "25"],
 ];
 
 const TEAR_DOWN_LONG: &[&[&str]] = &[
@@ -65,7 +71,7 @@ const TEAR_DOWN_LONG: &[&[&str]] = &[
     &["stress", "fork"],
     &["stress", "unbind", "10"],
     &["stress", "rounds", "200"],
-    &["stress", "storms", "200"],
+    &["stress", "storms", "100"],
 ];
 
 /// All of them, in order.
@@ -85,7 +91,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
         move |setup| {
             let boot = |kernel: &str| {
                 let runs: &[&[&str]] = if kernel == "6.12-cloud" || long { TEAR_DOWN_LONG } else { TEAR_DOWN };
-                Boot::new(kernel, runs)
+                Boot { timeout: Duration::from_secs(600), ..Boot::new(kernel, runs) }
             };
             let mut boots: Vec<Boot> = every.iter().map(|kernel| boot(kernel)).collect();
             boots.push(boot("6.12").with(&["threadirqs"]));
@@ -102,26 +108,43 @@ pub fn stages(long: bool) -> Vec<Stage> {
             .collect();
         run(&boots, setup)
     };
+    let msix = move |setup| {
+        let boot = |kernel: &str| Boot { plugins: &["ivshmem"], vectors: 4, ..Boot::new(kernel, &[&["msix"]]) };
+        let mut boots: Vec<Boot> = kernels::names().iter().map(|kernel| boot(kernel)).collect();
+        boots.push(boot("6.12").with(&["threadirqs"]));
+        run(&boots, setup)
+    };
+    let app_32bit = |setup| {
+        let boots =
+            ["6.1-cloud", "6.12-cloud"].map(|kernel| Boot::new(kernel, &[SCENARIO, &["bad-input"], &["compat"]]));
+        run_program(&boots, &programs::build_32bit("conformance", setup)?, setup)
+    };
     vec![
         Stage { name: "scenario in every kernel", run: Box::new(scenario) },
         Stage { name: "hostile requests in every kernel", run: Box::new(hostile) },
         Stage { name: "tear-down in every kernel", run: Box::new(torn_down) },
+        Stage { name: "MSI-X", run: Box::new(msix) },
+        Stage { name: "a 32-bit app", run: Box::new(app_32bit) },
     ]
 }
 
 /// Boots all, two at a time. Each program is a test, and each log.
 fn run(boots: &[Boot], setup: bool) -> Result<Tally> {
-    let program = programs::build("conformance")?;
+    run_program(boots, &programs::build("conformance")?, setup)
+}
+
+/// The same, with another build of the conformance program.
+fn run_program(boots: &[Boot], program: &Path, setup: bool) -> Result<Tally> {
     // Modules are built one after the other: it is one object for all kernels, and make is parallel itself.
     let guests =
-        boots.iter().map(|boot| host::modules(&boot.kernel, &["echo", "edu"], setup)).collect::<Result<Vec<_>>>()?;
+        boots.iter().map(|boot| host::modules(&boot.kernel, boot.plugins, setup)).collect::<Result<Vec<_>>>()?;
     let todo = Mutex::new(boots.iter().zip(&guests));
     let tally = Mutex::new(Tally::default());
     let worker = || {
         loop {
             let next = todo.lock().expect("no panic holds this").next();
             let Some((boot, modules)) = next else { return };
-            let one = boot_one(boot, modules, &program);
+            let one = boot_one(boot, modules, program);
             tally.lock().expect("no panic holds this").add(one);
         }
     };
@@ -147,7 +170,11 @@ fn boot_one(boot: &Boot, modules: &host::Modules, program: &Path) -> Tally {
     for expected in &boot.expected {
         vm = vm.expect(expected.clone());
     }
-    match vm.run(&mut |_| {}) {
+    let served = match boot.vectors {
+        0 => vm.run(&mut |_| {}),
+        vectors => Server::start(vectors).and_then(|server| server.attach(vm).run(&mut |_| {})),
+    };
+    match served {
         Ok(report) => judge(boot, &report),
         Err(error) => {
             println!("FAILED     {}: {error:#}", boot.name());

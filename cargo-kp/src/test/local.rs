@@ -15,7 +15,7 @@ pub fn stages() -> Vec<Stage> {
         Stage { name: "cargo test, with compilers and QEMU", run: Box::new(|_| cargo_test(&[], &["--ignored"])) },
         Stage { name: "lints", run: Box::new(|_| lints()) },
         Stage { name: "modules for every kernel", run: Box::new(modules) },
-        Stage { name: "scenario in the simulator", run: Box::new(|setup| scenarios(setup)) },
+        Stage { name: "scenario in the simulator", run: Box::new(scenarios) },
     ]
 }
 

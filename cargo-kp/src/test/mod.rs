@@ -2,7 +2,9 @@
 //!
 //! A [`Stage`](stage::Stage) is a name and what it runs; [`local`] has those that need no guest, [`boots`] those that boot one.
 mod boots;
+mod faults;
 mod local;
+mod planted;
 mod stage;
 mod unload;
 
@@ -34,7 +36,13 @@ pub fn command(args: &TestArgs) -> Result<()> {
     packages.require(Purpose::Boot, args.setup)?;
     println!("packages   {:.0} s", start.elapsed().as_secs_f64());
     let chosen = |stage: &Stage| args.only.as_ref().is_none_or(|name| stage.name.contains(name.as_str()));
-    let stages: Vec<Stage> = local::stages().into_iter().chain(boots::stages(args.long)).filter(chosen).collect();
+    let stages: Vec<Stage> = local::stages()
+        .into_iter()
+        .chain(boots::stages(args.long))
+        .chain(planted::stages(args.long))
+        .chain(faults::stages(args.long))
+        .filter(chosen)
+        .collect();
     let mut all = Tally::default();
     for stage in &stages {
         all.add(stage::run(stage, args.setup));
@@ -42,7 +50,7 @@ pub fn command(args: &TestArgs) -> Result<()> {
     println!("{:.0} s in all", start.elapsed().as_secs_f64());
     println!("{} passed, {} failed", all.passed, all.failed);
     if all.failed > 0 || all.passed == 0 {
-        bail!("{}", if all.passed == 0 { "no stage has that name" } else { "see the lines marked FAILED above" });
+        bail!("{}", if stages.is_empty() { "no stage has that name" } else { "see the lines marked FAILED above" });
     }
     Ok(())
 }

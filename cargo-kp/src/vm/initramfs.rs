@@ -3,9 +3,9 @@
 
 use super::tempfile::TempFile;
 use anyhow::{Context, Result, anyhow};
-use object::elf::{self, FileHeader64};
+use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
-use object::{Endianness, StringTable};
+use object::{Endianness, FileKind, StringTable};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
@@ -52,7 +52,7 @@ impl Initramfs {
     /// Adds a program, and with it the dynamic loader and the shared libraries that it needs, at the places where the host has
     /// them. Debug information stays behind if the host has `strip`.
     ///
-    /// Fails if it is no ELF file for 64-bit x86 or if a library can't be found.
+    /// Fails if it is no ELF file for x86, if a library can't be found, or if it is for 32 bits and not statically linked.
     pub fn program(&mut self, host: &Path, guest: &str) -> Result<()> {
         let content = read(host)?;
         let needs = Needs::of(&content).with_context(|| format!("{} is no program for this guest", host.display()))?;
@@ -130,6 +130,9 @@ struct Needs {
 
 impl Needs {
     fn of(data: &[u8]) -> Result<Self> {
+        if FileKind::parse(data)? == FileKind::Elf32 {
+            return Self::of_32bit(data);
+        }
         let header = FileHeader64::<Endianness>::parse(data)?;
         let endian = header.endian()?;
         if header.e_machine(endian) != elf::EM_X86_64 {
@@ -162,6 +165,21 @@ impl Needs {
             }
         }
         Ok(needs)
+    }
+
+    /// The guest has no 32-bit libraries.
+    fn of_32bit(data: &[u8]) -> Result<Self> {
+        let header = FileHeader32::<Endianness>::parse(data)?;
+        let endian = header.endian()?;
+        if header.e_machine(endian) != elf::EM_386 {
+            return Err(anyhow!("not for x86"));
+        }
+        for segment in header.program_headers(endian, data)? {
+            if segment.interpreter(endian, data)?.is_some() {
+                return Err(anyhow!("for 32 bits, and not linked with crt-static"));
+            }
+        }
+        Ok(Needs::default())
     }
 }
 

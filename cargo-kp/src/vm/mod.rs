@@ -8,7 +8,7 @@ pub mod command;
 pub mod initramfs;
 pub mod ivshmem;
 pub mod judge;
-mod pattern;
+pub(crate) mod pattern;
 pub mod progress;
 mod qemu;
 mod tempfile;

@@ -7,7 +7,7 @@ use super::{
     session::{Session, SessionList},
     wait_kind,
 };
-use crate::{Device, Error, Happening, KBox, Mutex, Passive, Plugin, Result, Status};
+use crate::{Device, Error, Happening, KBox, Passive, Plugin, Result, Status};
 use core::{
     cell::UnsafeCell,
     ops::Deref,
@@ -15,6 +15,9 @@ use core::{
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*},
 };
 use kp_abi::request::{NO_BUS_ADDRESS, state};
+
+/// Handles of one device at most, open or not: those that are not cost little, but not nothing.
+const MAX_SHELLS: u32 = 4 * crate::limits::MAX_SESSIONS;
 
 /// How often a call that waits for its device to wake asks whether the plugin has panicked, in ns.
 const POISON_CHECK_NS: u64 = 1_000_000_000;
@@ -53,9 +56,17 @@ pub struct Bound<P: Plugin> {
     changed: Signal,
     /// The hardware is not there any more: no callback may touch it.
     absent: AtomicBool,
+    /// `remove` was called: no callback of the port's comes after it.
+    removed: AtomicBool,
+    /// `remove` has left the plugin where it is, for good.
+    leaked: AtomicBool,
+    /// The device sleeps: its interrupts are not looked at.
+    deaf: AtomicBool,
     /// INVARIANT: Some until the last step of `remove`; used by sessions inside their gate, and by the interrupt while connected.
     plugin: UnsafeCell<Option<P>>,
-    pub(super) sessions: Mutex<SessionList<P>>,
+    pub(super) sessions: SessionList<P>,
+    /// Sessions, open or not.
+    pub(super) shells: AtomicU32,
     pub(super) open_sessions: AtomicU32,
     next_session: AtomicU64,
     pub(super) interrupts: Interrupts<P>,
@@ -99,7 +110,7 @@ impl<P: Plugin> Driver<P> {
     pub fn bind(cx: &mut Passive, device: RawDevice) -> Result<Self> {
         let RawDevice { id, bars, bus_address } = device;
         let changed = Signal::new(cx)?;
-        let sessions = Mutex::new(cx, SessionList::new())?;
+        let sessions = SessionList::new(cx)?;
         let interrupts = Interrupts::new(cx)?;
         let plugin = P::init(cx, Device::new(id, bars))?;
         let bound = Bound {
@@ -110,6 +121,10 @@ impl<P: Plugin> Driver<P> {
             epoch: AtomicU32::new(0),
             changed,
             absent: AtomicBool::new(false),
+            removed: AtomicBool::new(false),
+            leaked: AtomicBool::new(false),
+            deaf: AtomicBool::new(false),
+            shells: AtomicU32::new(0),
             plugin: UnsafeCell::new(Some(plugin)),
             sessions,
             open_sessions: AtomicU32::new(0),
@@ -120,41 +135,49 @@ impl<P: Plugin> Driver<P> {
     }
 
     /// The device is going, or the plugin is unloaded: ends every session, runs each callback that is due, drops the plugin. When
-    /// it returns no code of the plugin runs, and none will. `present`: the hardware is still there. Passive.
-    pub fn remove(&self, cx: &mut Passive, present: bool) {
+    /// it returns true no code of the plugin runs, and none will. False: the plugin has panicked, and a call that will never end, or
+    /// that has not yet, is still in it: what it may use stays for good, and so must the device's record in the port, though its
+    /// interrupt is disconnected. `present`: the hardware is still there. A second time it does nothing. Passive.
+    pub fn remove(&self, cx: &mut Passive, present: bool) -> bool {
+        if self.removed.swap(true, AcqRel) {
+            return !self.leaked.load(Acquire);
+        }
         self.absent.store(!present, Relaxed);
         self.happen(cx, Happening::Removing);
         self.set_state(state::GONE);
-        self.sessions.with(cx, |sessions, cx| {
-            sessions.each(|session| {
-                let _ = session.tear_down(cx); // a lost one stays open, and so keeps the plugin
-            })
-        });
+        let closed = self.sessions.close_all(cx);
         if kernel::poisoned() {
-            self.interrupts.abandon(self);
+            self.interrupts.abandon(cx, self);
         }
-        if kernel::poisoned() && self.open_sessions.load(Acquire) != 0 {
-            crate::log!("a call of {} panicked and never returned: its state is leaked", P::TABLE.name);
-            return;
+        if !closed {
+            crate::log!("{} is leaked: a call of it panicked and never returned", P::TABLE.name);
+            self.leaked.store(true, Release);
+            return false;
         }
         // SAFETY: every gate is shut and drained, the interrupt is off, and no new session opens: nobody uses it.
         drop(unsafe { (*self.plugin.get()).take() });
+        true
     }
 
-    /// The device is going to sleep: `event` runs, then calls wait and its interrupts are not looked at. Passive.
+    /// The device is going to sleep: `event` runs, then calls wait and its interrupts are not looked at: a plugin quiets its device
+    /// in `event`. Passive.
     pub fn suspend(&self, cx: &mut Passive) {
-        self.happen(cx, Happening::Suspend);
-        if self.state() == state::BOUND {
-            self.set_state(state::SUSPENDED);
+        if self.removed.load(Acquire) {
+            return;
         }
+        self.happen(cx, Happening::Suspend);
+        self.deaf.store(true, Release);
+        self.set_state(state::SUSPENDED);
     }
 
-    /// The device is awake: `event` runs, then calls go on. Passive.
+    /// The device is awake: its interrupts are looked at, `event` runs, then calls go on. Passive.
     pub fn resume(&self, cx: &mut Passive) {
-        self.happen(cx, Happening::Resume);
-        if self.state() == state::SUSPENDED {
-            self.set_state(state::BOUND);
+        if self.removed.load(Acquire) {
+            return;
         }
+        self.deaf.store(false, Release);
+        self.happen(cx, Happening::Resume);
+        self.set_state(state::BOUND);
     }
 
     /// For ports that keep it as an address.
@@ -208,9 +231,20 @@ impl<P: Plugin> Driver<P> {
         if self.state() == state::GONE {
             return Err(Status::DEVICE_GONE.into());
         }
-        let session = Session::new(cx, self.clone(), caller)?;
-        // SAFETY: it is linked until `Session::release`, which unlinks it before it is freed.
-        self.sessions.with(cx, |sessions, _| unsafe { sessions.insert(session) });
+        if self.shells.fetch_add(1, AcqRel) >= MAX_SHELLS {
+            self.shells.fetch_sub(1, AcqRel);
+            return Err(Status::TOO_MANY_SESSIONS.into());
+        }
+        let session = Session::new(cx, self.clone(), caller).inspect_err(|_| {
+            self.shells.fetch_sub(1, AcqRel);
+        })?;
+        // SAFETY: alive, new, and in no list; `Session::release` takes it out before it is freed.
+        if unsafe { self.sessions.insert(cx, session) }.is_err() {
+            // SAFETY: it came from a KBox, and nobody else has its address.
+            drop(unsafe { KBox::from_raw(session) });
+            self.shells.fetch_sub(1, AcqRel);
+            return Err(Status::POISONED.into());
+        }
         Ok(session)
     }
 }
@@ -249,14 +283,20 @@ impl<P: Plugin> Bound<P> {
         self.changed.wake();
     }
 
-    /// Runs the plugin's `event`. Before `remove` has taken the plugin, by the thread that the port gives to such things.
+    /// Are its interrupts not looked at?
+    #[inline]
+    pub(super) fn is_deaf(&self) -> bool {
+        self.deaf.load(Acquire)
+    }
+
+    /// Runs the plugin's `event`, on the thread that the port gives to such things, one at a time.
     fn happen(&self, cx: &mut Passive, happening: Happening) {
         if kernel::poisoned() {
             return;
         }
-        if let Some(event) = P::TABLE.event {
-            // SAFETY: `remove` comes last of the port's calls, and takes the plugin only after this.
-            let _ = event(unsafe { self.plugin() }, cx, happening);
+        // SAFETY: only `remove` writes, once, and nothing of the port's comes after it.
+        if let (Some(event), Some(plugin)) = (P::TABLE.event, unsafe { (*self.plugin.get()).as_ref() }) {
+            let _ = event(plugin, cx, happening);
         }
     }
 

@@ -20,17 +20,20 @@ use kp_abi::{
     request::{ANY_VECTOR, kind},
 };
 
+/// Bit of [`Vector::pending`]: the vector never ended, and was masked.
+const STORM: u32 = 1 << 31;
+
 /// ISR runs of one vector, without a DPC run between them, after which it is looked at; and the same again.
 const STORM_RUNS: u32 = 100_000;
 /// As many runs again within this time, in ns, are a storm: nothing real interrupts that often.
-const STORM_NS: u64 = 1_000_000_000;
+const STORM_NS: u64 = 5_000_000_000;
 /// How often an endless wait asks whether the plugin has panicked, in ns.
 const POISON_CHECK_NS: u64 = 1_000_000_000;
 
 /// What ISR and DPC of one vector count. Each field has one writer at a time, but for `pending`.
 #[derive(Default)]
 pub(super) struct Vector {
-    /// Deferrals that no DPC run has finished yet.
+    /// Deferrals that no DPC run has finished yet, and [`STORM`].
     pending: AtomicU32,
     pub(super) received: AtomicU64,
     pub(super) spurious: AtomicU64,
@@ -195,6 +198,7 @@ impl<P: Plugin> Interrupts<P> {
         // SAFETY: vectors are prepared, context and counts are in place until `irq_disconnect` has returned.
         if let Err(error) = unsafe { kernel::irq_connect(bound.id, entry) } {
             self.forget_owner(cx);
+            session.waker.ring(session.stop());
             self.finish(cx, bound);
             return Err(error);
         }
@@ -205,11 +209,13 @@ impl<P: Plugin> Interrupts<P> {
         };
         if let Err(error) = armed {
             self.disconnect(cx, bound);
+            session.waker.ring(session.stop());
             return Err(error);
         }
         if session.stop().closing.load(Acquire) != 0 {
             self.disarm(cx, bound);
             self.disconnect(cx, bound);
+            session.waker.ring(session.stop());
             return Err(session.refusal().into());
         }
         Ok(Enabled { kind, count, generation })
@@ -227,8 +233,11 @@ impl<P: Plugin> Interrupts<P> {
         disabled.unwrap_or(Err(Status::POISONED.into()))
     }
 
-    /// A session closes: disables the interrupt if it is its own.
+    /// A session closes: disables the interrupt if it is its own. Who does not own it waits for nobody's turn.
     pub(super) fn session_closes(&self, cx: &mut Passive, bound: &Bound<P>, session: &Session<P>) -> Result<(), Lost> {
+        if self.mailbox.with(cx, |mailbox, _| mailbox.check_owner(session).is_err()) {
+            return Ok(());
+        }
         self.control.with(cx, |cx| {
             if self.mailbox.with(cx, |mailbox, _| mailbox.check_owner(session).is_ok()) {
                 self.stop(cx, bound, session);
@@ -271,7 +280,7 @@ impl<P: Plugin> Interrupts<P> {
 
     /// Deferrals that were counted after the last DPC had looked. No ISR and no DPC runs any more: this one cannot overlap.
     fn run_the_rest(&self, cx: &mut Passive, bound: &Bound<P>, vector: u32) {
-        let pending = self.vector(vector).map_or(0, |counts| counts.pending.swap(0, AcqRel));
+        let pending = self.vector(vector).map_or(0, |counts| counts.pending.swap(0, AcqRel)) & !STORM;
         if pending == 0 {
             return;
         }
@@ -302,11 +311,13 @@ impl<P: Plugin> Interrupts<P> {
         }
     }
 
-    /// The plugin panicked, perhaps with the interrupt connected and the turn to disable it lost. No session is torn down after this.
-    pub(super) fn abandon(&self, bound: &Bound<P>) {
-        // SAFETY: disconnecting what is not connected does nothing, and whoever had the turn is dead.
-        unsafe { kernel::irq_disconnect(bound.id) };
-        kernel::irq_release(bound.id);
+    /// The plugin panicked. If that was while it enabled or disabled, the turn is lost, and the interrupt perhaps still connected.
+    pub(super) fn abandon(&self, cx: &mut Passive, bound: &Bound<P>) {
+        if self.control.with(cx, |_| ()).is_err() {
+            // SAFETY: whoever had the turn is dead, and disconnecting what is not connected does nothing.
+            unsafe { kernel::irq_disconnect(bound.id) };
+            kernel::irq_release(bound.id);
+        }
     }
 
     /// The entry's ISR.
@@ -320,8 +331,12 @@ impl<P: Plugin> Interrupts<P> {
         let this = &bound.interrupts;
         let Some(table) = &P::TABLE.int else { return false };
         let Some(counts) = this.vector(vector) else { return false };
-        if bound.state() == kp_abi::request::state::SUSPENDED || kernel::poisoned() {
+        if bound.is_deaf() {
             return false;
+        }
+        if kernel::poisoned() {
+            kernel::irq_mask(bound.id, vector); // nobody will ever quiet the device
+            return true;
         }
         // SAFETY: connected.
         let Some(context) = (unsafe { this.context() }) else { return false };
@@ -369,8 +384,7 @@ impl<P: Plugin> Interrupts<P> {
                 kernel::irq_mask(bound.id, vector);
                 crate::log!("an interrupt never ends: masked until it is disabled");
                 // The mailbox is a Dispatch lock: its DPC takes note.
-                counts.unserved.store(u32::MAX / 2, Relaxed);
-                if counts.pending.fetch_add(1, AcqRel) == 0 {
+                if counts.pending.fetch_or(STORM, AcqRel) == 0 {
                     kernel::dpc_queue(bound.id, vector);
                 }
             } else {
@@ -395,8 +409,9 @@ impl<P: Plugin> Interrupts<P> {
         }
         // SAFETY: the caller's promise.
         let mut cx = unsafe { Dispatch::assume() };
-        let storm = counts.unserved.load(Relaxed) >= u32::MAX / 2;
-        let notifications = if storm { 0 } else { this.run_dpc(&mut cx, bound, vector, pending) };
+        let storm = pending & STORM != 0;
+        let deferred = pending & !STORM;
+        let notifications = if deferred == 0 { 0 } else { this.run_dpc(&mut cx, bound, vector, deferred) };
         counts.unserved.store(0, Relaxed);
         if notifications != 0 || storm {
             let owner = this.mailbox.with(&mut cx, |mailbox, _| {
@@ -450,6 +465,9 @@ impl<P: Plugin> Interrupts<P> {
     fn wait_counted(&self, session: &Session<P>, vector: u32, max: u32, deadline: Option<u64>) -> Result<Taken> {
         // SAFETY: a request runs at Passive; nothing else in this function holds a level.
         let mut cx = unsafe { Passive::assume() };
+        if kernel::poisoned() {
+            return Err(Status::POISONED.into()); // whoever owns the interrupt
+        }
         let generation = self.mailbox.with(&mut cx, |mailbox, _| {
             mailbox.check_owner(session)?;
             if mailbox.armed { Ok(mailbox.generation) } else { Err(Error::from(Status::NOT_ENABLED)) }

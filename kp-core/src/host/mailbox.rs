@@ -78,7 +78,7 @@ impl<P: Plugin> Mailbox<P> {
     pub(super) fn notify(&mut self, vector: u32, count: u32) {
         let Some(mail) = self.mails.get_mut(vector as usize) else { return };
         let count = u64::from(count);
-        let room = limits::MAX_AVAILABLE - mail.available;
+        let room = limits::MAX_AVAILABLE.saturating_sub(mail.available);
         let kept = count.min(room);
         mail.notified += count;
         mail.available += kept;
@@ -94,7 +94,10 @@ impl<P: Plugin> Mailbox<P> {
         let count = self.mails.len();
         let at = match vector {
             ANY_VECTOR => (0..count).map(|i| (self.next + i) % count).find(|&i| self.mails[i].available > 0),
-            one if (one as usize) < count => Some(one as usize).filter(|&i| self.mails[i].available > 0),
+            one if (one as usize) < count => {
+                let at = clamp(one as usize, count);
+                Some(at).filter(|&at| self.mails[at].available > 0)
+            }
             _ => return Err(Status::BAD_VECTOR.into()),
         };
         let Some(at) = at else {
@@ -114,11 +117,10 @@ impl<P: Plugin> Mailbox<P> {
         let armed = self.armed;
         if let Some(mail) = self.mails.get_mut(taken.vector as usize).filter(|_| here) {
             mail.delivered -= u64::from(taken.got);
-            if armed {
-                mail.available += u64::from(taken.got);
-            } else {
-                mail.lost += u64::from(taken.got);
-            }
+            let got = u64::from(taken.got);
+            let kept = if armed { got.min(limits::MAX_AVAILABLE.saturating_sub(mail.available)) } else { 0 };
+            mail.available += kept;
+            mail.lost += got - kept;
         }
     }
 
@@ -146,11 +148,15 @@ impl<P: Plugin> Mailbox<P> {
         }
         for (i, (mail, counts)) in self.mails.iter().zip(&*self.vectors).enumerate() {
             if vector == ANY_VECTOR || vector as usize == i {
+                // In the reverse of the order in which ISR and DPC count: each look sees no more runs than deferrals, and no more
+                // deferrals than interrupts.
+                let dpc_runs = counts.dpc_runs.load(Acquire);
+                let deferred = counts.deferred.load(Acquire);
                 sum.add(&Counters {
                     received: counts.received.load(Relaxed),
                     spurious: counts.spurious.load(Relaxed),
-                    deferred: counts.deferred.load(Acquire),
-                    dpc_runs: counts.dpc_runs.load(Acquire),
+                    deferred,
+                    dpc_runs,
                     notified: mail.notified,
                     delivered: mail.delivered,
                     available: mail.available,
@@ -163,5 +169,24 @@ impl<P: Plugin> Mailbox<P> {
 
     pub(super) fn has_mail(&self) -> bool {
         self.mails.iter().any(|mail| mail.available > 0)
+    }
+}
+
+/// `index`, which is below `len`; 0 if a processor that guesses ahead believes it is not. So no app can have memory behind a table
+/// read by guessing.
+#[inline(always)]
+fn clamp(index: usize, len: usize) -> usize {
+    let below = (!(index | len.wrapping_sub(1).wrapping_sub(index)) as isize >> (usize::BITS - 1)) as usize;
+    index & core::hint::black_box(below)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_clamped_index_is_itself_below_the_length_and_0_from_there() {
+        for len in [1, 2, 5, 2048] {
+            assert!((0..len).all(|index| super::clamp(index, len) == index));
+            assert_eq!([len, len + 1, usize::MAX].map(|index| super::clamp(index, len)), [0; 3]);
+        }
     }
 }

@@ -80,7 +80,7 @@ macro_rules! __kernel_functions {
         unsafe fn free(memory: *mut u8, size: usize, align: usize) -> ();
         /// Writes one line to the kernel's log. Any level.
         safe fn log(text: &str) -> ();
-        /// Time since some start, in ns; never goes back. Any level.
+        /// Time since some start, in ns. Any level.
         safe fn now_ns() -> u64;
         /// Spins for `us` microseconds, at most 50. Any level.
         safe fn stall_us(us: u32) -> ();
@@ -88,6 +88,10 @@ macro_rules! __kernel_functions {
         safe fn sleep_ns(ns: u64) -> ();
         /// Has plugin code of this kernel panicked? Any level.
         safe fn poisoned() -> bool;
+        /// The calling task's number, not 0. Passive.
+        safe fn task() -> u32;
+        /// Did this task panic in plugin code, and never return from it? False for 0. Passive.
+        safe fn is_dead(task: u32) -> bool;
 
         /// A lock of this kind, or null. Passive. It stays where it is.
         safe fn lock_new(kind: u32) -> *mut $crate::host::RawLock;

@@ -92,13 +92,17 @@ impl<P: Plugin> Session<P> {
     pub unsafe fn release(this: NonNull<Self>, cx: &mut Passive) {
         // SAFETY: the caller's promise: alive until the end of this function.
         let session = unsafe { this.as_ref() };
-        if session.tear_down(cx).is_err() {
-            crate::log!("a session of {} is leaked: its open or close panicked", P::TABLE.name);
+        // A session that a dead call is still inside stays, with its place in the list: removal sees it there.
+        if !session.tear_down(cx) {
+            crate::log!("a session of {} is leaked: its call panicked", P::TABLE.name);
             return;
         }
         let driver = session.driver.clone();
-        // SAFETY: it was inserted by `Driver::session` and is removed once, here.
-        driver.sessions.with(cx, |sessions, _| unsafe { sessions.remove(this) });
+        // SAFETY: it was inserted by `Driver::session` and is taken out once, here.
+        if unsafe { driver.sessions.remove(cx, this) }.is_err() {
+            return;
+        }
+        driver.shells.fetch_sub(1, AcqRel);
         let bounce = session.bounce.swap(ptr::null_mut(), Acquire);
         if let Some(bounce) = NonNull::new(bounce) {
             // SAFETY: it came from a KBox, and no call is in flight to hold it.
@@ -257,34 +261,39 @@ impl<P: Plugin> Session<P> {
         }
         // SAFETY: a request runs at Passive, and this is its only level.
         let mut cx = unsafe { Passive::assume() };
-        self.tear_down(&mut cx).map_err(|Lost| Status::POISONED.into())
+        if self.tear_down(&mut cx) { Ok(()) } else { Err(Status::POISONED.into()) }
     }
 
     /// The one order of tear-down: shut the gate, wake everybody, disable the interrupt if it is this session's, wait for the
-    /// calls, close. Idempotent; a second caller waits for the first. `Lost`: the plugin panicked in its `open` or in an earlier
-    /// tear-down of this session, which stays as it is for good.
-    pub(super) fn tear_down(&self, cx: &mut Passive) -> Result<(), Lost> {
+    /// calls, close. Idempotent; a second caller waits for the first. False: the plugin panicked, and a call is still inside; the
+    /// session stays as it is for good.
+    pub(super) fn tear_down(&self, cx: &mut Passive) -> bool {
         self.gate.shut();
         self.stop.stop();
         self.waker.ring(&self.stop);
-        self.control.with(cx, |cx| {
+        let torn = self.control.with(cx, |cx| {
             self.gate.shut(); // again: an OPEN may have opened it since
             if self.life() != Life::Open {
-                self.set_life(Life::Closed);
-                return;
+                let leaked = self.life() == Life::Closing;
+                self.set_life(if leaked { Life::Closing } else { Life::Closed });
+                return !leaked;
             }
             self.set_life(Life::Closing);
             self.waker.ring(&self.stop);
-            let disabled = self.driver.interrupts.session_closes(cx, &self.driver, self);
-            if disabled.is_ok() && self.gate.drain(&self.stop.signal) {
-                self.close_plugin(cx);
-                self.driver.open_sessions.fetch_sub(1, AcqRel);
-            } else {
-                crate::log!("a session of {} is leaked: its call panicked", P::TABLE.name);
+            let bound: &Bound<P> = &self.driver;
+            // The second look is for an INT_ENABLE that was under way at the first: it is over when the gate is drained.
+            let disabled = bound.interrupts.session_closes(cx, bound, self).is_ok();
+            let drained = self.gate.drain(&self.stop.signal);
+            if !drained || !disabled || bound.interrupts.session_closes(cx, bound, self).is_err() {
+                return false;
             }
+            self.close_plugin(cx);
+            self.driver.open_sessions.fetch_sub(1, AcqRel);
             self.set_life(Life::Closed);
             self.waker.ring(&self.stop);
-        })
+            true
+        });
+        matches!(torn, Ok(true))
     }
 
     /// Runs the plugin's `close`. Under `control`, the gate drained.
@@ -301,73 +310,103 @@ impl<P: Plugin> Session<P> {
 }
 
 impl<P: Plugin> Session<P> {
-    /// Under the list's lock.
+    /// The links, to the one before and the one behind. Under the list's turn.
+    fn links(&self) -> (*mut Session<P>, *mut Session<P>) {
+        // SAFETY: the links are used by the list alone, under its turn.
+        let previous = unsafe { *self.previous.get() };
+        // SAFETY: as above.
+        (previous, unsafe { *self.next.get() })
+    }
+
+    /// Under the list's turn.
     fn link_next(&self, next: *mut Session<P>) {
-        // SAFETY: the links are used by the list alone, under its lock.
+        // SAFETY: the links are used by the list alone, under its turn.
         unsafe { *self.next.get() = next }
     }
 
-    /// Under the list's lock.
+    /// Under the list's turn.
     fn link_previous(&self, previous: *mut Session<P>) {
         // SAFETY: as above.
         unsafe { *self.previous.get() = previous }
     }
 }
 
-/// The sessions of one device, open or not.
+/// The sessions of one device, open or not: a list through their own links.
 pub(super) struct SessionList<P: Plugin> {
-    first: *mut Session<P>,
+    /// Held by whoever uses the links.
+    turn: Turn,
+    first: UnsafeCell<*mut Session<P>>,
 }
-// SAFETY: the links are used under the list's lock only.
+// SAFETY: `first` and the links are used under the turn.
+unsafe impl<P: Plugin> Sync for SessionList<P> {}
+// SAFETY: as above.
 unsafe impl<P: Plugin> Send for SessionList<P> {}
 
 impl<P: Plugin> SessionList<P> {
-    pub(super) const fn new() -> Self {
-        Self { first: ptr::null_mut() }
+    pub(super) fn new(cx: &mut Passive) -> Result<Self> {
+        Ok(Self { turn: Turn::new(cx)?, first: UnsafeCell::new(ptr::null_mut()) })
     }
 
     /// # Safety
     /// `session` is alive, in no list, and is removed before it is freed.
-    pub(super) unsafe fn insert(&mut self, session: NonNull<Session<P>>) {
-        // SAFETY: alive.
-        unsafe { session.as_ref() }.link_next(self.first);
-        if let Some(first) = NonNull::new(self.first) {
-            // SAFETY: what is linked is alive.
-            unsafe { first.as_ref() }.link_previous(session.as_ptr());
-        }
-        self.first = session.as_ptr();
+    pub(super) unsafe fn insert(&self, cx: &mut Passive, session: NonNull<Session<P>>) -> Result<(), Lost> {
+        self.turn.with(cx, |_| {
+            let first = self.first();
+            // SAFETY: alive.
+            unsafe { session.as_ref() }.link_next(first);
+            if let Some(first) = NonNull::new(first) {
+                // SAFETY: what is linked is alive.
+                unsafe { first.as_ref() }.link_previous(session.as_ptr());
+            }
+            self.set_first(session.as_ptr());
+        })
     }
 
     /// # Safety
     /// `session` is in this list.
-    unsafe fn remove(&mut self, session: NonNull<Session<P>>) {
-        // SAFETY: what is linked is alive.
-        let old = unsafe { session.as_ref() };
-        // SAFETY: the links belong to this list's lock, which is held through `&mut self`.
-        let previous = unsafe { *old.previous.get() };
-        // SAFETY: as above.
-        let next = unsafe { *old.next.get() };
-        match NonNull::new(previous) {
+    unsafe fn remove(&self, cx: &mut Passive, session: NonNull<Session<P>>) -> Result<(), Lost> {
+        self.turn.with(cx, |_| {
             // SAFETY: what is linked is alive.
-            Some(previous) => unsafe { previous.as_ref() }.link_next(next),
-            None => self.first = next,
-        }
-        if let Some(next) = NonNull::new(next) {
-            // SAFETY: as above.
-            unsafe { next.as_ref() }.link_previous(previous);
-        }
+            let old = unsafe { session.as_ref() };
+            let (previous, next) = old.links();
+            match NonNull::new(previous) {
+                // SAFETY: what is linked is alive.
+                Some(previous) => unsafe { previous.as_ref() }.link_next(next),
+                None => self.set_first(next),
+            }
+            if let Some(next) = NonNull::new(next) {
+                // SAFETY: as above.
+                unsafe { next.as_ref() }.link_previous(previous);
+            }
+        })
     }
 
-    /// Runs `f` for each.
-    pub(super) fn each(&mut self, mut f: impl FnMut(&Session<P>)) {
-        let mut at = self.first;
-        while let Some(session) = NonNull::new(at) {
-            // SAFETY: what is linked is alive, and stays linked while the list's lock is held.
-            let session = unsafe { session.as_ref() };
-            f(session);
-            // SAFETY: the links belong to this list's lock.
-            at = unsafe { *session.next.get() };
-        }
+    /// Tears each of them down. False: one of them stays for good.
+    pub(super) fn close_all(&self, cx: &mut Passive) -> bool {
+        let closed = self.turn.with(cx, |cx| {
+            let mut closed = true;
+            let mut at = self.first();
+            while let Some(session) = NonNull::new(at) {
+                // SAFETY: what is linked is alive, and stays linked while the turn lasts.
+                let session = unsafe { session.as_ref() };
+                closed &= session.tear_down(cx);
+                at = session.links().1;
+            }
+            closed
+        });
+        matches!(closed, Ok(true))
+    }
+
+    /// Under the turn.
+    fn first(&self) -> *mut Session<P> {
+        // SAFETY: used under the turn alone.
+        unsafe { *self.first.get() }
+    }
+
+    /// Under the turn.
+    fn set_first(&self, first: *mut Session<P>) {
+        // SAFETY: used under the turn alone.
+        unsafe { *self.first.get() = first }
     }
 }
 

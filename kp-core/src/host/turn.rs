@@ -1,18 +1,24 @@
 //! Taking turns at Passive, across plugin code that may panic and never return.
 //!
 //! A kernel's own mutex would stay held by the dead task, and with it the task's own exit, which closes its session, would wait
-//! for ever. A turn is given up for lost once the plugin is poisoned.
+//! for ever. A turn whose holder panicked is given up for lost. Turns go in the order in which they were asked for: an app that
+//! enables and disables without end holds up nobody's exit for longer than one turn.
 use super::{Signal, kernel, wait_kind};
 use crate::{Passive, Result};
 use core::sync::atomic::{AtomicU32, Ordering::*};
 
-/// How often those who wait ask whether the plugin has panicked, in ns.
+/// How often those who wait ask whether the holder has panicked, in ns.
 const POISON_CHECK_NS: u64 = 100_000_000;
 
-/// One at a time.
+/// One at a time, first come first served.
 pub(crate) struct Turn {
-    taken: AtomicU32,
-    free: Signal,
+    /// The next ticket.
+    next: AtomicU32,
+    /// The ticket whose turn it is.
+    serving: AtomicU32,
+    /// The task whose turn it is, as `kernel::task` names it; 0: nobody's.
+    holder: AtomicU32,
+    moved: Signal,
 }
 
 /// Whoever had the turn panicked and will never end it.
@@ -21,17 +27,25 @@ pub(crate) struct Lost;
 
 impl Turn {
     pub(crate) fn new(cx: &mut Passive) -> Result<Self> {
-        Ok(Self { taken: AtomicU32::new(0), free: Signal::new(cx)? })
+        let moved = Signal::new(cx)?;
+        Ok(Self { next: AtomicU32::new(0), serving: AtomicU32::new(0), holder: AtomicU32::new(0), moved })
     }
 
-    /// Runs `f` when it is this one's turn. May sleep; nothing but a panic of the plugin ends the wait.
+    /// Runs `f` when it is this one's turn. May sleep; nothing but the holder's panic ends the wait, and then nobody's turn comes
+    /// ever again.
     pub(crate) fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(&mut Passive) -> R) -> Result<R, Lost> {
-        while self.taken.swap(1, Acquire) != 0 {
-            self.free.wait(&self.taken, 1, POISON_CHECK_NS, wait_kind::UNINTERRUPTIBLE);
-            if kernel::poisoned() && self.taken.load(Relaxed) != 0 {
+        let ticket = self.next.fetch_add(1, AcqRel);
+        loop {
+            let serving = self.serving.load(Acquire);
+            if serving == ticket {
+                break;
+            }
+            if kernel::poisoned() && kernel::is_dead(self.holder.load(Acquire)) {
                 return Err(Lost);
             }
+            self.moved.wait(&self.serving, serving, POISON_CHECK_NS, wait_kind::UNINTERRUPTIBLE);
         }
+        self.holder.store(kernel::task(), Release);
         let _held = Held(self);
         Ok(f(cx))
     }
@@ -42,7 +56,8 @@ struct Held<'a>(&'a Turn);
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.0.taken.store(0, Release);
-        self.0.free.wake();
+        self.0.holder.store(0, Release);
+        self.0.serving.fetch_add(1, Release);
+        self.0.moved.wake();
     }
 }

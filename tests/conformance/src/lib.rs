@@ -8,8 +8,9 @@ pub mod fuzz;
 pub mod interrupts;
 #[cfg(target_os = "linux")]
 pub mod linux;
-//pub mod simulated;
 pub mod raw;
+#[cfg(target_pointer_width = "64")]
+pub mod simulated;
 pub mod transcript;
 pub mod world;
 

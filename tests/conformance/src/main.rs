@@ -1,4 +1,6 @@
 //! Runs the scenario on one host and prints its transcript, and nothing else.
+#[cfg(target_pointer_width = "64")]
+use conformance::simulated;
 use conformance::{Part, Subject, World, interrupts};
 use std::process::ExitCode;
 
@@ -15,6 +17,10 @@ fn main() -> ExitCode {
         ["bad-input"] => bad_input(),
         #[cfg(target_os = "linux")]
         ["fuzz", seed, requests] => fuzz(seed, requests),
+        #[cfg(target_os = "linux")]
+        ["msix"] => conformance::linux::msix::run(),
+        #[cfg(target_os = "linux")]
+        ["compat"] => conformance::linux::compat::run(),
         #[cfg(target_os = "linux")]
         ["stress", ..] => conformance::linux::stress::command(&arguments[1..]),
         #[cfg(target_os = "linux")]
@@ -38,8 +44,10 @@ fn transcript(host: &str, part: Part) -> Result<(), String> {
 
 fn world(host: &str) -> Result<Box<dyn World>, String> {
     match host {
-        //"sim" => Ok(Box::new(simulated::Simulated::new())),
-        //"sim:qemu" => Ok(Box::new(simulated::Simulated::with_qemu())),
+        #[cfg(target_pointer_width = "64")]
+        "sim" => Ok(Box::new(simulated::Simulated::new())),
+        #[cfg(target_pointer_width = "64")]
+        "sim:qemu" => Ok(Box::new(simulated::Simulated::with_qemu())),
         #[cfg(target_os = "linux")]
         "guest" => Ok(Box::new(conformance::linux::Guest)),
         _ => Err(format!("no such host: {host}\n{USAGE}")),

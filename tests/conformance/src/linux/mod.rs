@@ -1,4 +1,6 @@
 //! The world of a Linux guest: modules are files, clients are processes.
+pub mod compat;
+pub mod msix;
 pub mod planted;
 pub mod raw;
 pub mod stress;
@@ -8,7 +10,7 @@ use kp_user::Plugin;
 use rustix::{io::Errno, system};
 use std::{
     ffi::CString,
-    fs::File,
+    fs::{self, File},
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
 };
@@ -48,7 +50,11 @@ fn load(plugin: &str) {
 fn unload(plugin: &str) -> Unload {
     let name = CString::new(format!("kp_{plugin}")).expect("no zero in a plugin's name");
     match system::delete_module(&name, rustix::fs::OFlags::NONBLOCK.bits() as i32) {
-        Ok(()) => Unload::Gone,
+        Ok(()) => {
+            // The module's own line has to be there already: the log is judged by it.
+            fs::write("/dev/kmsg", format!("<6>conformance: unloaded kp_{plugin}\n")).expect("the log can be written");
+            Unload::Gone
+        }
         Err(Errno::WOULDBLOCK) => Unload::Stays,
         Err(error) => panic!("unload {plugin}: {error}"),
     }

@@ -38,7 +38,7 @@ impl Process for ThisProcess {
     fn read(&self, address: u64, bytes: &mut [u8]) {
         for (i, byte) in bytes.iter_mut().enumerate() {
             // SAFETY: the caller maps what it reads; volatile, for another thread may write meanwhile.
-            *byte = unsafe { ptr::with_exposed_provenance::<u8>(address as usize + i).read_volatile() };
+            *byte = unsafe { ptr::with_exposed_provenance::<u8>(own(address) + i).read_volatile() };
         }
     }
 
@@ -51,7 +51,7 @@ impl Process for ThisProcess {
         }
         for (i, &byte) in bytes.iter().enumerate() {
             // SAFETY: the caller maps what it writes; volatile, for the kernel may read meanwhile.
-            unsafe { ptr::with_exposed_provenance_mut::<u8>(address as usize + i).write_volatile(byte) };
+            unsafe { ptr::with_exposed_provenance_mut::<u8>(own(address) + i).write_volatile(byte) };
         }
         if let Some((start, len)) = here {
             protect(start, len, MprotectFlags::READ);
@@ -71,8 +71,13 @@ impl Process for ThisProcess {
     }
 }
 
+/// An address as this process writes it: a 32-bit one cannot name more than its own 4 GiB.
+fn own(address: u64) -> usize {
+    usize::try_from(address).expect("an address that this process can name")
+}
+
 fn protect(start: u64, len: usize, flags: MprotectFlags) {
-    let start = ptr::with_exposed_provenance_mut(start as usize);
+    let start = ptr::with_exposed_provenance_mut(own(start));
     // SAFETY: memory that `map` made, to which no reference exists.
     unsafe { mprotect(start, len, flags) }.expect("this memory's protection can be changed");
 }
@@ -125,7 +130,7 @@ unsafe impl Ioctl for Raw {
     }
 
     fn as_ptr(&mut self) -> *mut c_void {
-        ptr::with_exposed_provenance_mut(self.address as usize)
+        ptr::with_exposed_provenance_mut(own(self.address))
     }
 
     unsafe fn output_from_ptr(_: IoctlOutput, _: *mut c_void) -> rustix::io::Result<()> {

@@ -1,0 +1,306 @@
+//! Trouble made on purpose. What must fail fails, for its own reason; what a plugin cannot break stays whole.
+//!
+//! Safe plugin code can panic and leak, so `tests/plugins/trouble` does. It cannot leave an interrupt connected, sleep in a DPC or
+//! have the kernel warn: for these the port's own C sources are changed, in a copy.
+use super::{
+    stage::{Stage, Tally},
+    unload,
+};
+use crate::{
+    build,
+    guest::plan::Step,
+    host::{Modules, PROGRAM, modules},
+    kernels, programs,
+    vm::{Expected, Report, Verdict, Vm, pattern::fits},
+};
+use anyhow::{Context, Result, bail};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Mutex,
+    time::Duration,
+};
+
+/// The kernel on which one is enough.
+const KERNEL: &str = "6.12-cloud";
+/// The kernels of which a machine is made that sleeps.
+const SLEEPERS: [&str; 2] = ["6.1", "6.12"];
+
+/// Both, in order. `long`: everything on every kernel.
+pub fn stages(long: bool) -> Vec<Stage> {
+    vec![
+        Stage { name: "planted trouble", run: Box::new(move |setup| trouble(long, setup)) },
+        Stage { name: "suspend and resume", run: Box::new(suspend) },
+    ]
+}
+
+fn trouble(long: bool, setup: bool) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for build in REFUSED {
+        report(&mut tally, &format!("{KERNEL}: {} is refused", build.plugin), refused(&build));
+    }
+    let program = programs::build("conformance")?;
+    let mut guests = Vec::new();
+    for kernel in kernels::names() {
+        let trouble = modules(&kernel, &["trouble"], setup)?;
+        guests.push(panics(&kernel, &trouble, &program)?);
+        if long || kernel == KERNEL {
+            guests.extend(leaks(&kernel, &trouble, &program));
+            guests.extend(faults(&kernel, &program, setup)?);
+        }
+    }
+    tally.add(run(guests));
+    Ok(tally)
+}
+
+fn suspend(setup: bool) -> Result<Tally> {
+    let program = programs::build("conformance")?;
+    let guest = |kernel: &&str| {
+        let vm = guest(&modules(kernel, &["trouble"], setup)?, &program, &["suspend"]);
+        Ok(Guest { name: format!("{kernel}: suspend"), vm, verdict: Box::new(clean) })
+    };
+    Ok(run(SLEEPERS.iter().map(guest).collect::<Result<_>>()?))
+}
+
+/// A plugin that `cargo kp build` must refuse.
+struct RefusedBuild {
+    plugin: &'static str,
+    /// The last line that it prints.
+    error: &'static str,
+}
+
+const REFUSED: [RefusedBuild; 2] = [
+    RefusedBuild {
+        plugin: "panics-at-irql",
+        error: "error: kp_rs_isr can reach kp_c_panic: kp_rs_isr → *panic_bounds_check → * → kp_c_panic; take the call off this path",
+    },
+    RefusedBuild {
+        plugin: "frees-at-irql",
+        error: "error: kp_rs_isr can reach kp_c_free: kp_rs_isr → *kp_c_free; take the call off this path",
+    },
+];
+
+/// Runs `cargo kp build`, this very program, as a person would.
+fn refused(build: &RefusedBuild) -> Result<(), String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let build_it = ["build", "--plugin", build.plugin, "--kernel", KERNEL];
+    let output = Command::new(program).args(build_it).output().map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().last().unwrap_or_default();
+    match output.status.success() {
+        true => Err("it builds".to_owned()),
+        false if fits(build.error, last) => Ok(()),
+        false => Err(format!("refused, but not for its reason: {last}")),
+    }
+}
+
+/// Looks at how a guest ended. `Err`: not as it has to, and why.
+type Judgement = dyn Fn(&Report) -> Result<(), String> + Send;
+
+/// A guest, and how it has to end.
+struct Guest {
+    name: String,
+    vm: Vm,
+    verdict: Box<Judgement>,
+}
+
+fn guest(modules: &Modules, program: &Path, trouble: &[&str]) -> Vm {
+    let argv: Vec<&str> = [PROGRAM, "planted"].into_iter().chain(trouble.iter().copied()).collect();
+    modules.guest(program).cpus(2).timeout(Duration::from_secs(180)).step(Step::run(&argv))
+}
+
+/// Boots all, two at a time. Each is a test.
+fn run(guests: Vec<Guest>) -> Tally {
+    let todo = Mutex::new(guests.into_iter());
+    let tally = Mutex::new(Tally::default());
+    let worker = || {
+        loop {
+            let next = todo.lock().expect("no panic holds this").next();
+            let Some(guest) = next else { return };
+            let came_out = match guest.vm.run(&mut |_| {}) {
+                Ok(report) => (guest.verdict)(&report).map_err(|why| with_log(why, &report)),
+                Err(error) => Err(format!("{error:#}")),
+            };
+            report(&mut tally.lock().expect("no panic holds this"), &guest.name, came_out);
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(worker);
+        scope.spawn(worker);
+    });
+    tally.into_inner().expect("no panic holds this")
+}
+
+fn report(tally: &mut Tally, name: &str, came_out: Result<(), String>) {
+    match &came_out {
+        Ok(()) => println!("passed     {name}"),
+        Err(why) => println!("FAILED     {name}: {why}"),
+    }
+    tally.count(came_out.is_ok());
+}
+
+fn with_log(mut why: String, report: &Report) -> String {
+    for line in report.output.iter().rev().take(40).rev() {
+        why.push_str(&format!("\n    {line}"));
+    }
+    for line in report.log.iter().rev().take(40).rev() {
+        why.push_str(&format!("\n    kernel: {line}"));
+    }
+    why
+}
+
+/// It has to pass, and leave nothing behind.
+fn clean(report: &Report) -> Result<(), String> {
+    passed(report)?;
+    unload::check(&report.log, false)
+}
+
+fn passed(report: &Report) -> Result<(), String> {
+    match &report.verdict {
+        Verdict::Passed => Ok(()),
+        Verdict::Failed(why) => Err(why.clone()),
+    }
+}
+
+/// It has to fail, with a reason that fits.
+fn fails(report: &Report, reason: &str) -> Result<(), String> {
+    match &report.verdict {
+        Verdict::Failed(why) if fits(reason, why) => Ok(()),
+        Verdict::Failed(why) => Err(format!("it fails, but not for its reason: {why}")),
+        Verdict::Passed => Err("nobody notices".to_owned()),
+    }
+}
+
+/// What the plugin itself can lose; and nothing, which must pass.
+fn leaks(kernel: &str, trouble: &Modules, program: &Path) -> Vec<Guest> {
+    let lost = [("box", "1 allocations, 0 locks, 0 mappings"), ("mapping", "0 allocations, 0 locks, 1 mappings")];
+    let guest = |what: &str, verdict| Guest {
+        name: format!("{kernel}: leaks {what}"),
+        vm: guest(trouble, program, &["leak", what]),
+        verdict,
+    };
+    let mut guests = vec![guest("nothing", Box::new(clean))];
+    for (what, live) in lost {
+        let why = format!("left behind: kp_trouble: unloaded; live: {live}");
+        let verdict = move |report: &Report| {
+            passed(report)?;
+            match unload::check(&report.log, false) {
+                Err(found) if found == why => Ok(()),
+                Err(found) => Err(found),
+                Ok(()) => Err("nobody notices".to_owned()),
+            }
+        };
+        guests.push(guest(what, Box::new(verdict)));
+    }
+    guests
+}
+
+/// A fault of the port: a change in one of its C sources.
+struct Fault {
+    name: &'static str,
+    file: &'static str,
+    /// What is there, exactly once.
+    find: &'static str,
+    /// What is put there instead.
+    replace: &'static str,
+    /// Why the run fails.
+    reason: &'static str,
+}
+
+const FAULTS: [Fault; 3] = [
+    Fault {
+        name: "warns",
+        file: "kp.c",
+        find: "\tfile->private_data = session;\n",
+        replace: "\tfile->private_data = session;\n\tWARN_ON(1);\n",
+        reason: "kernel log: WARNING: CPU: * at *kp.c:* kp_open*[kp_edu]",
+    },
+    Fault {
+        name: "leaves an irq",
+        file: "irq.c",
+        find: "\t\tfree_irq(vector->irq, vector);\n",
+        replace: "",
+        reason: "kernel log: remove_proc_entry: removing non-empty directory 'irq/*', leaking at least 'kp_edu'",
+    },
+    Fault {
+        name: "sleeps in a DPC",
+        file: "irq.c",
+        find: "\tkp_rs_dpc(vector->device->cookie, vector->index);\n",
+        replace: "\tschedule_timeout_uninterruptible(1);\n\tkp_rs_dpc(vector->device->cookie, vector->index);\n",
+        reason: "kernel log: BUG: scheduling while atomic: *",
+    },
+];
+
+/// edu with each of the port's faults, one at a time; and without, which must pass.
+fn faults(kernel: &str, program: &Path, setup: bool) -> Result<Vec<Guest>> {
+    let whole = modules(kernel, &["edu"], setup)?;
+    let mut guests = vec![Guest {
+        name: format!("{kernel}: no fault"),
+        vm: guest(&whole, program, &["interrupt"]),
+        verdict: Box::new(clean),
+    }];
+    for fault in FAULTS {
+        let file = plant(&fault, &whole).with_context(|| format!("cannot build the module that {}", fault.name))?;
+        let planted = Modules { kernel: whole.kernel.clone(), files: vec![file] };
+        guests.push(Guest {
+            name: format!("{kernel}: {}", fault.name),
+            vm: guest(&planted, program, &["interrupt"]),
+            verdict: Box::new(move |report| fails(report, fault.reason)),
+        });
+    }
+    Ok(guests)
+}
+
+/// Builds edu's module from changed sources, apart from the good one.
+fn plant(fault: &Fault, good: &Modules) -> Result<PathBuf> {
+    let mut plugin = build::select(Some("edu"), Path::new("."))?;
+    let mut object = build::object(&plugin, &|_| {})?;
+    plugin.output = plugin.output.join("planted").join(fault.name.replace(' ', "-"));
+    let sources = plugin.output.join("kbuild");
+    build::copy(&object.kbuild, &sources)?;
+    let path = sources.join(fault.file);
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let times = text.matches(fault.find).count();
+    if times != 1 {
+        bail!("{:?} is {times} times in {}, not once: mend the fault in cargo-kp's planted.rs", fault.find, fault.file);
+    }
+    fs::write(&path, text.replace(fault.find, fault.replace))?;
+    object.kbuild = sources;
+    build::module(&plugin, &object, &good.kernel)
+}
+
+/// The callbacks that panic, in the order of the conformance program, each with what is live after the unload. A session whose
+/// `open` or `close` never returned stays, and with it the device's record and the plugin: its locks, its mapping. Besides there
+/// is what the dead task's stack owned: the data of OPEN or INT_ENABLE, the vectors of an enabling.
+const PANICS: [(&str, &str); 4] = [
+    ("call", "0 allocations, 0 locks, 0 mappings"),
+    ("open", "5 allocations, 7 locks, 1 mappings"),
+    ("close", "4 allocations, 7 locks, 1 mappings"),
+    ("int_enable", "3 allocations, 0 locks, 0 mappings"),
+];
+
+/// A panic in each callback that a request runs: the log has plugin, file and line, the process dies, the module unloads.
+fn panics(kernel: &str, trouble: &Modules, program: &Path) -> Result<Guest> {
+    let source = build::select(Some("trouble"), Path::new("."))?.dir.join("src/lib.rs");
+    let source = fs::read_to_string(&source).with_context(|| format!("cannot read {}", source.display()))?;
+    let mut vm = guest(trouble, program, &["panic"]);
+    for (at, (place, _)) in PANICS.iter().enumerate() {
+        let mark = format!("// panics: {place}");
+        let line = source.lines().position(|line| line.ends_with(&mark)).with_context(|| format!("no {mark}"))? + 1;
+        let file = "tests/plugins/trouble/plugin/src/lib.rs";
+        vm = vm
+            .expect(Expected::line(&format!("kp_trouble: panicked at {file}:{line}:*:")))
+            .expect(Expected::line(&format!("*index out of bounds: the len is 4 but the index is {}", 4 + at)))
+            .expect(Expected::oops(&format!("*invalid opcode: 0000 [#{}]*", at + 1)));
+    }
+    let verdict = |report: &Report| {
+        passed(report)?;
+        let said = report.log.iter().filter_map(|line| line.split_once("kp_trouble: unloaded; live: "));
+        let said: Vec<&str> = said.map(|(_, live)| live.trim()).collect();
+        let nothing = "0 allocations, 0 locks, 0 mappings"; // the last one has not panicked
+        let due: Vec<&str> = PANICS.iter().map(|(_, live)| *live).chain([nothing]).collect();
+        if said == due { Ok(()) } else { Err(format!("left behind: {said:?}")) }
+    };
+    Ok(Guest { name: format!("{kernel}: panics"), vm, verdict: Box::new(verdict) })
+}

@@ -1,0 +1,84 @@
+//! A 32-bit app of a 64-bit kernel: addresses that its own do not reach.
+use crate::raw::{Access, Handle, PAGE, Sender, open};
+use echo_interface::echo;
+use edu_interface::edu;
+use kp_abi::{
+    Status,
+    request::{Call, IntEnable, IntWait, Open, Request, kind},
+};
+
+/// Bits that are in no address of a 32-bit process, one at a time and all together.
+const HIGH: [u64; 4] = [1 << 32, 1 << 47, 1 << 63, !0 << 32];
+
+/// Runs it, with the modules loaded for it.
+///
+/// # Errors
+/// This program is none of 32 bits. What is wrong panics, and so names its line.
+pub fn run() -> Result<(), String> {
+    if size_of::<usize>() != 4 {
+        return Err("build this program for a 32-bit target: i686-unknown-linux-gnu".into());
+    }
+    let loaded = super::Loaded::all();
+    let process = super::raw::ThisProcess::default();
+    let sender = Sender::new(&process);
+    let seen = calls(&sender) + opens(&sender) + enables(&sender);
+    drop(loaded);
+    println!("{seen} addresses whose low half is good, and each refused");
+    Ok(())
+}
+
+/// A call works; with a high bit in any of its addresses it does not, and nothing has happened.
+fn calls(s: &Sender<'_>) -> usize {
+    let handle = s.process.handle("echo");
+    assert_eq!(s.open(&*handle, echo::INTERFACE).status, Status::OK);
+    let say = s.prepare(1, &[], b"hello", 4);
+    assert_eq!(s.send(&*handle, say).status, Status::OK);
+    let nap = s.prepare(5, &0u32.to_le_bytes(), &[], 0);
+    assert_eq!(s.send(&*handle, nap).status, Status::OK);
+    for high in HIGH {
+        refused(s, &*handle, Call { in_addr: say.in_addr | high, ..say });
+        refused(s, &*handle, Call { args_addr: nap.args_addr | high, ..nap });
+    }
+    assert_eq!(said(s, &*handle), [1, 5], "only the good call was made");
+    // A reply that cannot be written is found after the handler ran, as with read(2). It is not written to the low half either.
+    for high in HIGH {
+        s.process.write(say.out_addr, &[0xA5; 4]);
+        refused(s, &*handle, Call { out_addr: say.out_addr | high, ..say });
+        assert_eq!(s.bytes(say.out_addr, 4), [0xA5; 4]);
+    }
+    3 * HIGH.len()
+}
+
+fn said(s: &Sender<'_>, handle: &dyn Handle) -> [u64; 2] {
+    let answer = s.call(handle, 4, &[], &[], 16);
+    assert_eq!(answer.status, Status::OK);
+    s.value(answer.request.out_addr)
+}
+
+fn opens(s: &Sender<'_>) -> usize {
+    let data_addr = s.process.map(PAGE as usize, Access::ReadWrite);
+    let good = Open { data_addr, data_len: 8, ..open(echo::INTERFACE) };
+    assert_eq!(s.send(&*s.process.handle("echo"), good).status, Status::OK);
+    for high in HIGH {
+        refused(s, &*s.process.handle("echo"), Open { data_addr: data_addr | high, ..good });
+    }
+    HIGH.len()
+}
+
+fn enables(s: &Sender<'_>) -> usize {
+    let handle = s.process.handle("edu");
+    assert_eq!(s.open(&*handle, edu::INTERFACE).status, Status::OK);
+    let data_addr = s.process.map(PAGE as usize, Access::ReadWrite);
+    let good = IntEnable { kinds: kind::LINE, min: 1, max: 1, data_addr, data_len: 8, ..IntEnable::new() };
+    for high in HIGH {
+        refused(s, &*handle, IntEnable { data_addr: data_addr | high, ..good });
+    }
+    assert_eq!(s.send(&*handle, IntWait { max: 1, ..IntWait::new() }).status, Status::NOT_ENABLED);
+    assert_eq!(s.send(&*handle, good).status, Status::OK);
+    HIGH.len()
+}
+
+#[track_caller]
+fn refused<R: Request>(s: &Sender<'_>, handle: &dyn Handle, request: R) {
+    assert_eq!(s.send(handle, request).status, Status::FAULT, "{}", R::NAME);
+}

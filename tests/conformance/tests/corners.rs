@@ -1,0 +1,157 @@
+//! What no line of the scenario shows, because most hosts cannot be made to do it at will: in the simulator.
+use edu::Edu;
+use edu_interface::edu as messages;
+use kp_abi::{
+    Status,
+    request::{ANY_VECTOR, NO_TIMEOUT, kind},
+};
+use kp_sim::{
+    Sim,
+    device::{DeviceModel, Identity, Memory, Signal},
+    edu::Edu as Model,
+    explore,
+};
+use kp_user::Plugin;
+use std::sync::{Arc, Mutex};
+
+/// Registers of edu.
+const STATUS: u64 = 0x20;
+const RAISE: u64 = 0x60;
+const ACKNOWLEDGE: u64 = 0x64;
+
+/// What the host does to the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    Write(u64, u64),
+    Listens(bool),
+}
+
+/// edu, watched. It interrupts again at each acknowledgement, `again` times.
+struct Watched {
+    model: Model,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    again: u32,
+}
+
+impl DeviceModel for Watched {
+    fn identity(&self) -> Identity {
+        self.model.identity()
+    }
+
+    fn bar_len(&self, bar: usize) -> Option<u64> {
+        self.model.bar_len(bar)
+    }
+
+    fn read(&mut self, bar: usize, offset: u64, width: u8, ram: &mut dyn Memory) -> u64 {
+        self.model.read(bar, offset, width, ram)
+    }
+
+    fn write(&mut self, bar: usize, offset: u64, width: u8, value: u64, ram: &mut dyn Memory) {
+        self.seen.lock().unwrap().push(Seen::Write(offset, value));
+        self.model.write(bar, offset, width, value, ram);
+        if offset == ACKNOWLEDGE && value == 1 && self.again > 0 {
+            self.again -= 1;
+            self.model.write(bar, RAISE, 4, 1, ram);
+        }
+    }
+
+    fn vectors(&self, kind: Signal) -> u16 {
+        self.model.vectors(kind)
+    }
+
+    fn select(&mut self, kind: Option<Signal>, count: u16) {
+        self.seen.lock().unwrap().push(Seen::Listens(kind.is_some()));
+        self.model.select(kind, count);
+    }
+
+    fn line(&mut self) -> bool {
+        self.model.line()
+    }
+
+    fn take_message(&mut self) -> Option<u16> {
+        self.model.take_message()
+    }
+
+    fn bus_master(&mut self, on: bool) {
+        self.model.bus_master(on);
+    }
+
+    fn advance(&mut self, ns: u64, ram: &mut dyn Memory) {
+        self.model.advance(ns, ram);
+    }
+
+    fn reset(&mut self) {
+        self.model.reset();
+    }
+}
+
+/// A simulated kernel with edu's plugin, one client, and what its device sees.
+fn watched(again: u32) -> (Sim<Edu>, Plugin, Arc<Mutex<Vec<Seen>>>) {
+    let seen = Arc::default();
+    let sim = Sim::<Edu>::with(Watched { model: Model::new(), seen: Arc::clone(&seen), again }).unwrap();
+    let plugin = sim.connect(messages::INTERFACE).unwrap();
+    (sim, plugin, seen)
+}
+
+#[test]
+fn every_deferral_before_a_dpc_counts() {
+    let (_sim, plugin, _) = watched(4);
+    let connection = plugin.connection();
+    messages::Client(&plugin).defer_every(1).unwrap();
+    connection.int_enable(kind::LINE, 1, 1, &[]).unwrap();
+    messages::Client(&plugin).raise(1).unwrap();
+    let counters = connection.int_count(ANY_VECTOR).unwrap().1;
+    assert_eq!((counters.received, counters.deferred, counters.dpc_runs), (5, 5, 1), "received, deferred, DPC runs");
+    assert_eq!(counters.notified, 5, "notified");
+}
+
+#[test]
+fn the_device_is_quieted_before_nobody_listens_to_it() {
+    for (name, kinds) in [("line", kind::LINE), ("MSI", kind::MSI)] {
+        let (_sim, plugin, seen) = watched(0);
+        plugin.connection().int_enable(kinds, 1, 1, &[]).unwrap();
+        seen.lock().unwrap().clear();
+        plugin.connection().int_disable().unwrap();
+        let quieted = [Seen::Write(STATUS, 0), Seen::Write(ACKNOWLEDGE, 0xffff_ffff), Seen::Listens(false)];
+        assert_eq!(seen.lock().unwrap()[..], quieted, "{name}");
+    }
+}
+
+#[test]
+fn every_enabling_has_its_own_number() {
+    let (_sim, plugin, _) = watched(0);
+    let connection = plugin.connection();
+    for number in 1..4 {
+        let enabled = connection.int_enable(kind::ANY, 1, 1, &[]).unwrap();
+        assert_eq!(enabled.generation, number, "enable");
+        assert_eq!(connection.int_count(ANY_VECTOR).unwrap().0, number, "count");
+        assert_eq!(connection.int_disable().unwrap().0, number, "disable");
+    }
+}
+
+/// In simulated time: a wait that nobody wakes looks for itself after a second.
+#[test]
+fn a_wait_ends_when_its_reason_comes() {
+    explore(0..20, |world| {
+        let sim = Sim::<Edu>::with(Model::new()).unwrap();
+        let plugin = sim.connect(messages::INTERFACE).unwrap();
+        let connection = plugin.connection();
+        messages::Client(&plugin).defer_every(1).unwrap();
+        connection.int_enable(kind::ANY, 1, 1, &[]).unwrap();
+        world.scope(|scope| {
+            scope.spawn("waiter", || {
+                assert_eq!(connection.int_wait(NO_TIMEOUT, ANY_VECTOR, 1).map(|taken| taken.got), Ok(1));
+            });
+            scope.spawn("device", || messages::Client(&plugin).raise(1).unwrap());
+        });
+        assert!(sim.now_ns() < 100_000_000, "an interrupt has not woken its wait");
+        world.scope(|scope| {
+            scope.spawn("waiter", || {
+                let ended = connection.int_wait(NO_TIMEOUT, ANY_VECTOR, 1).map_err(|error| error.status);
+                assert!(matches!(ended, Err(Status::INT_DISABLED | Status::NOT_ENABLED)), "{ended:?}");
+            });
+            scope.spawn("ender", || assert!(connection.int_disable().is_ok()));
+        });
+        assert!(sim.now_ns() < 200_000_000, "INT_DISABLE has not woken a wait");
+    });
+}
