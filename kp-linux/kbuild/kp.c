@@ -130,11 +130,14 @@ static void kp_node_hide(struct kp_node *node)
 	misc_deregister(&node->misc);
 }
 
+/* The module goes: nobody has a file of it open, so nobody but tasks that died there is in the plugin. */
+static bool kp_exiting;
+
 /* Ends every session of a driver, then the driver. False: the plugin has panicked, and what it may use has to stay for good. */
 static bool kp_node_free(struct kp_node *node, bool present)
 {
 	kp_node_hide(node);
-	if (!kp_rs_remove(node->driver, present))
+	if (!kp_rs_remove(node->driver, present) && !kp_exiting)
 		return false;
 	kp_rs_drop(node->driver);
 	kfree(node);
@@ -314,6 +317,7 @@ static int __init kp_init(void)
 
 static void __exit kp_exit(void)
 {
+	kp_exiting = true;
 	kp_stop();
 	kp_flush_late();
 	kp_report_live();

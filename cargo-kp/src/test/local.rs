@@ -70,7 +70,7 @@ fn lints() -> Result<Tally> {
     let checks: [(&str, &[&str], &str); 3] = [
         ("rustfmt", &["fmt", "--all", "--check"], ""),
         ("clippy", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"], ""),
-        ("rustdoc", &["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"], "-D warnings"),
+        ("rustdoc", &["doc", "--quiet", "--workspace", "--no-deps"], "-D warnings"),
     ];
     for (name, arguments, rustdoc) in checks {
         let output = cargo().args(arguments).env("RUSTDOCFLAGS", rustdoc).output().context("cannot start cargo")?;

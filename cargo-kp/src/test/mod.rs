@@ -1,6 +1,7 @@
 //! `cargo kp test`: every test of this repository, in stages, with one count at the end.
 //!
-//! A [`Stage`](stage::Stage) is a name and what it runs; [`local`] has those that need no guest, [`boots`] those that boot one.
+//! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `planted`
+//! those that boot trouble, and `faults`, with `--long`, plants faults in the framework itself.
 mod boots;
 mod faults;
 mod local;

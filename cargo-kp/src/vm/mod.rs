@@ -1,6 +1,6 @@
 //! Boots a kernel in QEMU with a made-to-measure initramfs, follows its log, and judges the run.
 //!
-//! [`Vm`] describes a guest and [`Vm::run`] runs it. What happens inside is a [`Plan`](crate::guest::plan::Plan), carried out by
+//! [`Vm`] describes a guest and [`Vm::run`] runs it. What happens inside is a [plan](crate::guest::plan), carried out by
 //! [`guest`](crate::guest). The kernel's log comes out of one serial port and the results out of another, so neither can
 //! disturb the other.
 

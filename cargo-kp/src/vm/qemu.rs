@@ -63,7 +63,9 @@ fn arguments(vm: &Vm, initrd: &Path) -> Vec<String> {
     // Until the guest's init asks for more the console shows only warnings and worse: printing takes time. The format puts the
     // level in front of each line. A panic reboots, and thereby ends QEMU. A busy host may keep the emulated timer from ticking just
     // while the kernel checks that it does, and without a check it does not panic.
-    let mut append = String::from("console=ttyS0 console_msg_format=syslog loglevel=5 panic=-1 no_timer_check");
+    let mut append = String::from(
+        "console=ttyS0 console_msg_format=syslog loglevel=5 panic=-1 no_timer_check cryptomgr.notests rcupdate.rcu_cpu_stall_timeout=120",
+    );
     for arg in &vm.kernel_args {
         append.push(' ');
         append.push_str(arg);
