@@ -167,7 +167,7 @@ fn raise(plugin: &Plugin, times: u64, notifications: u64) {
 /// Waits until `done`: each look is a request to the driver, so nothing is missed and nothing is slept through.
 ///
 /// # Panics
-/// After [`PATIENCE`].
+/// After 30 s.
 pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
