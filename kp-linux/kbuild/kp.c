@@ -60,14 +60,27 @@ static int kp_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-static long kp_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+static __always_inline long kp_request(struct file *file, unsigned int cmd, unsigned long arg, u64 limit)
 {
 	const fmode_t both = FMODE_READ | FMODE_WRITE;
 
 	if ((cmd & ~(unsigned int)_IOC_NRMASK) != _IOC(_IOC_READ | _IOC_WRITE, 0xBF, 0, 0))
 		return -ENOTTY;
-	return kp_rs_request(file->private_data, _IOC_NR(cmd), arg, (file->f_mode & both) == both);
+	return kp_rs_request(file->private_data, _IOC_NR(cmd), arg, limit, (file->f_mode & both) == both);
 }
+
+static long kp_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return kp_request(file, cmd, arg, TASK_SIZE_MAX);
+}
+
+#ifdef CONFIG_COMPAT
+/* The same structs; but a 32-bit caller's addresses end at 4 GiB. */
+static long kp_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return kp_request(file, cmd, (unsigned long)compat_ptr(arg), 1ull << 32);
+}
+#endif
 
 static __poll_t kp_poll(struct file *file, poll_table *table)
 {
@@ -88,7 +101,9 @@ static const struct file_operations kp_fops = {
 	.open = kp_open,
 	.release = kp_release,
 	.unlocked_ioctl = kp_ioctl,
-	.compat_ioctl = compat_ptr_ioctl,
+#ifdef CONFIG_COMPAT
+	.compat_ioctl = kp_compat_ioctl,
+#endif
 	.poll = kp_poll,
 };
 

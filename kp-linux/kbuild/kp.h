@@ -24,7 +24,7 @@ void kp_rs_suspend(void *driver);
 void kp_rs_resume(void *driver);
 int kp_rs_open(void *driver, u32 process, bool admin, bool is_32bit, void **session);
 void kp_rs_release(void *session);
-long kp_rs_request(void *session, u32 nr, unsigned long address, bool read_write);
+long kp_rs_request(void *session, u32 nr, unsigned long address, u64 limit, bool read_write);
 u32 kp_rs_ready(void *session);
 void *kp_rs_signal(void *session);
 bool kp_rs_isr(void *cookie, u32 vector);

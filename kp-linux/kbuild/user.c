@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* An app's memory: every access checked by the kernel, each byte read once. */
-#include <linux/compat.h>
-#include <linux/limits.h>
 #include <linux/uaccess.h>
 #include "kp.h"
+
+/* Size of the request that is made most: CALL. */
+#define KP_CALL_SIZE 56
 
 bool kp_c_user_take(u64 *to, unsigned long address, size_t len);
 bool kp_c_user_fetch(void *to, u64 address, size_t len);
 bool kp_c_user_store(u64 address, const void *from, size_t len);
 bool kp_c_user_answer(unsigned long address, u64 answer);
-bool kp_c_user_range(u64 address, size_t len);
+bool kp_c_user_fetch_words(void *to, u64 address, size_t len);
+bool kp_c_user_reply(u64 address, const void *from, size_t len, unsigned long head, u64 answer);
 
 bool kp_c_user_take(u64 *to, unsigned long address, size_t len)
 {
@@ -18,8 +20,14 @@ bool kp_c_user_take(u64 *to, unsigned long address, size_t len)
 
 	if (!user_access_begin(from, len))
 		return false;
-	for (i = 0; i < len / 8; i++)
-		unsafe_get_user(to[i], from + i, fault);
+	if (likely(len == KP_CALL_SIZE)) {
+#pragma GCC unroll 7
+		for (i = 0; i < KP_CALL_SIZE / 8; i++)
+			unsafe_get_user(to[i], from + i, fault);
+	} else {
+		for (i = 0; i < len / 8; i++)
+			unsafe_get_user(to[i], from + i, fault);
+	}
 	unsafe_put_user(KP_NO_REPLY, (u32 __user *)(address + 8), fault);
 	user_access_end();
 	return true;
@@ -43,9 +51,38 @@ bool kp_c_user_answer(unsigned long address, u64 answer)
 	return !put_user(answer, (u64 __user *)address);
 }
 
-bool kp_c_user_range(u64 address, size_t len)
+bool kp_c_user_fetch_words(void *to, u64 address, size_t len)
 {
-	if (in_compat_syscall() && address + len > U32_MAX)
+	const char __user *from = (const char __user *)(unsigned long)address;
+
+	if (!user_read_access_begin(from, len))
 		return false;
-	return access_ok((void __user *)(unsigned long)address, len);
+	for (; len >= 8; len -= 8, from += 8, to += 8)
+		unsafe_get_user(*(u64 *)to, (const u64 __user *)from, fault);
+	for (; len; len--, from++, to++)
+		unsafe_get_user(*(u8 *)to, (const u8 __user *)from, fault);
+	user_read_access_end();
+	return true;
+fault:
+	user_read_access_end();
+	return false;
+}
+
+/* The head's address was found to be the caller's when its request was taken. */
+bool kp_c_user_reply(u64 address, const void *from, size_t len, unsigned long head, u64 answer)
+{
+	char __user *to = (char __user *)(unsigned long)address;
+
+	if (len ? !user_write_access_begin(to, len) : !user_write_access_begin((void __user *)head, 8))
+		return false;
+	for (; len >= 8; len -= 8, from += 8, to += 8)
+		unsafe_put_user(*(const u64 *)from, (u64 __user *)to, fault);
+	for (; len; len--, from++, to++)
+		unsafe_put_user(*(const u8 *)from, (u8 __user *)to, fault);
+	unsafe_put_user(answer, (u64 __user *)head, fault);
+	user_write_access_end();
+	return true;
+fault:
+	user_write_access_end();
+	return false;
 }

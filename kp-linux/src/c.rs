@@ -79,6 +79,8 @@ unsafe extern "C" {
     pub fn kp_c_user_store(address: u64, from: *const u8, len: usize) -> bool;
     /// One u64 to user memory.
     pub safe fn kp_c_user_answer(address: usize, answer: u64) -> bool;
-    /// access_ok, and below 4 GiB for a 32-bit caller.
-    pub safe fn kp_c_user_range(address: u64, len: usize) -> bool;
+    /// `kp_c_user_fetch` for few bytes.
+    pub fn kp_c_user_fetch_words(to: *mut u8, address: u64, len: usize) -> bool;
+    /// Few bytes to `address`, and then one u64 to `head`, in one user-access section.
+    pub fn kp_c_user_reply(address: u64, from: *const u8, len: usize, head: usize, answer: u64) -> bool;
 }

@@ -5,14 +5,19 @@ use kp_core::host::{Door, Faulted};
 /// One ioctl's argument.
 pub struct UserDoor {
     address: usize,
+    /// End of what the caller may name.
+    limit: u64,
     read_write: bool,
 }
 
+/// Bytes up to which words are copied one by one, in one user-access section: less than the call of the general copy costs.
+const WORDS: usize = 256;
+
 impl UserDoor {
-    /// The request at user address `address`, which nobody has checked.
+    /// The request at user address `address`, which nobody has checked. `limit` is the end of user memory, for this caller.
     #[inline]
-    pub fn new(address: usize, read_write: bool) -> Self {
-        Self { address, read_write }
+    pub fn new(address: usize, limit: u64, read_write: bool) -> Self {
+        Self { address, limit, read_write }
     }
 }
 
@@ -43,10 +48,15 @@ impl Door for UserDoor {
     }
     #[inline]
     fn in_range(&self, address: u64, len: usize) -> bool {
-        kp_c_user_range(address, len)
+        let len = len as u64;
+        len <= self.limit && address <= self.limit - len
     }
     #[inline]
     fn fetch(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Faulted> {
+        if bytes.len() <= WORDS {
+            // SAFETY: `bytes` is writable; as in `take`.
+            return done(unsafe { kp_c_user_fetch_words(bytes.as_mut_ptr(), address, bytes.len()) });
+        }
         // SAFETY: `bytes` is writable; as in `take`.
         done(unsafe { kp_c_user_fetch(bytes.as_mut_ptr(), address, bytes.len()) })
     }
@@ -54,6 +64,16 @@ impl Door for UserDoor {
     fn store(&mut self, address: u64, bytes: &[u8]) -> Result<(), Faulted> {
         // SAFETY: `bytes` is readable; as in `take`.
         done(unsafe { kp_c_user_store(address, bytes.as_ptr(), bytes.len()) })
+    }
+    #[inline]
+    fn reply(&mut self, address: u64, bytes: &[u8]) -> Result<(), Faulted> {
+        let answer = (bytes.len() as u64) << 32 | u64::from(kp_abi::Status::OK.0);
+        if bytes.len() > WORDS {
+            self.store(address, bytes)?;
+            return done(kp_c_user_answer(self.address.wrapping_add(8), answer));
+        }
+        // SAFETY: `bytes` is readable; as in `take`.
+        done(unsafe { kp_c_user_reply(address, bytes.as_ptr(), bytes.len(), self.address.wrapping_add(8), answer) })
     }
     #[inline]
     fn is_read_write(&self) -> bool {

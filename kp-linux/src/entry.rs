@@ -178,15 +178,15 @@ pub unsafe fn release<P: Plugin>(session: *mut ()) {
     unsafe { passive(f) }
 }
 
-/// ioctl(2), for the right type and direction. Process context. 0, or a negative errno.
+/// ioctl(2), for the right type and direction. `limit`: end of the caller's user memory. Process context. 0, or a negative errno.
 ///
 /// # Safety
 /// `session` came from [`open`] and is not released before this returns.
 #[inline]
-pub unsafe fn request<P: Plugin>(session: *mut (), nr: u32, address: usize, read_write: bool) -> isize {
+pub unsafe fn request<P: Plugin>(session: *mut (), nr: u32, address: usize, limit: u64, read_write: bool) -> isize {
     // SAFETY: the caller's promise.
     let session = unsafe { shell::<P>(session) };
-    match session.request(nr, &mut UserDoor::new(address, read_write)) {
+    match session.request(nr, &mut UserDoor::new(address, limit, read_write)) {
         Ok(()) => 0,
         // What is left of the time stands in the struct: the kernel may call again. Anything else would be done twice.
         Err(Status::INTERRUPTED) if nr == kp_abi::request::IntWait::NR => -ERESTARTSYS,

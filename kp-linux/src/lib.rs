@@ -38,7 +38,7 @@ macro_rules! glue {
             fn kp_rs_resume(driver: *const ()) = resume;
             fn kp_rs_open(driver: *const (), process: u32, admin: bool, is_32bit: bool, session: *mut *mut ()) -> i32 = open;
             fn kp_rs_release(session: *mut ()) = release;
-            fn kp_rs_request(session: *mut (), nr: u32, address: usize, read_write: bool) -> isize = request;
+            fn kp_rs_request(session: *mut (), nr: u32, address: usize, limit: u64, read_write: bool) -> isize = request;
             fn kp_rs_ready(session: *mut ()) -> u32 = ready;
             fn kp_rs_signal(session: *mut ()) -> *mut () = signal;
             fn kp_rs_isr(cookie: *const (), vector: u32) -> bool = isr;

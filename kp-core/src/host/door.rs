@@ -23,6 +23,14 @@ pub trait Door {
     fn fetch(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Faulted>;
     /// Copies to the app's memory.
     fn store(&mut self, address: u64, bytes: &[u8]) -> Result<(), Faulted>;
+    /// The whole answer of a CALL that succeeded: the reply's bytes, then status and detail.
+    #[inline]
+    fn reply(&mut self, address: u64, bytes: &[u8]) -> Result<(), Faulted> {
+        if !bytes.is_empty() {
+            self.store(address, bytes)?;
+        }
+        self.answer(kp_abi::Status::OK.0, bytes.len() as u32)
+    }
     /// Was the handle opened for reading and writing?
     fn is_read_write(&self) -> bool;
 }

@@ -3,7 +3,9 @@
 //! - [`Kernel`]: what the port implements (`port`). [`Door`]: one request's bytes in the app's memory.
 //! - [`Driver`]: a bound device, from `init` to removal. [`Session`]: one open of it.
 //! - `requests`: the app's bytes, decoded, checked and answered, the same on every kernel.
+//! - `buffers`: where a call's bytes are while it runs.
 //! - `interrupt`, `mailbox`: enabling, ISR, DPC; waits and counters. `gate`, `turn`, `signal`: who is inside; one at a time; waiting.
+mod buffers;
 mod door;
 mod driver;
 mod gate;

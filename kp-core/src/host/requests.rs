@@ -4,20 +4,13 @@ use super::{
     door::{Door, Faulted},
     interrupt::Wanted,
     kernel,
-    session::{Bounce, Session},
+    session::{SMALL, Session},
 };
-use crate::{Error, KBox, Message, Passive, Plugin, Reply, Status, limits};
-use core::{
-    ptr::{self, NonNull},
-    sync::atomic::Ordering::*,
-};
+use crate::{Error, Message, Passive, Plugin, Reply, Status, limits};
 use kp_abi::{
     request::{self, CALL_NOWAIT, NO_TIMEOUT, Request, kind, state},
-    zerocopy::IntoBytes,
+    zerocopy::{FromZeros, IntoBytes},
 };
-
-/// Arguments, data and reply together up to here need no buffer of the session's.
-const ON_STACK: usize = 256;
 
 /// A request was served: what the transport answers. `Ok`: the status is in the header.
 pub type Served = Result<(), Status>;
@@ -251,21 +244,21 @@ impl<P: Plugin> Session<P> {
         }
     }
 
-    /// CALL: one copy in, the handler, one copy out, one store.
+    /// CALL: one copy in, the handler, one copy out with the answer.
     #[inline]
     fn serve_call(&self, door: &mut impl Door) -> Served {
-        let call = match take::<request::Call>(door, CALL_NOWAIT) {
-            Ok(taken) => taken.request,
-            Err(stopped) => return refuse(door, stopped),
-        };
+        let mut call = request::Call::new_zeroed();
+        if let Err(stopped) = take_into(door, CALL_NOWAIT, &mut call) {
+            return refuse(door, stopped);
+        }
         match self.request_call(&call, door) {
-            Ok(written) => door.answer(Status::OK.0, written as u32).map_err(|Faulted| Status::FAULT),
+            Ok(()) => Ok(()),
             Err(stopped) => refuse(door, stopped),
         }
     }
 
-    #[inline]
-    fn request_call(&self, call: &request::Call, door: &mut impl Door) -> Result<usize, Stopped> {
+    #[inline(always)]
+    fn request_call(&self, call: &request::Call, door: &mut impl Door) -> Result<(), Stopped> {
         let (args, data, room) = (call.args_len as usize, call.in_len as usize, call.out_len as usize);
         if args > limits::MAX_ARGS || data > limits::MAX_DATA || room > limits::MAX_DATA {
             return Err(Status::PAYLOAD_TOO_LARGE.into());
@@ -279,46 +272,27 @@ impl<P: Plugin> Session<P> {
         if !self.is_open() {
             return Err(self.refusal().into());
         }
-        if args.next_multiple_of(8) + data <= ON_STACK && room <= ON_STACK {
-            let mut input = [0u64; ON_STACK / 8];
-            let mut output = [0u64; ON_STACK / 8];
-            self.call_in(call, door, input.as_mut_bytes(), output.as_mut_bytes())
+        if data <= SMALL && room <= SMALL {
+            self.small.with(|input, output| self.call_in(call, door, input, output))?
         } else {
             self.call_large(call, door)
         }
     }
 
-    /// With the session's own buffers, or new ones if another call has them.
     #[inline(never)]
-    fn call_large(&self, call: &request::Call, door: &mut impl Door) -> Result<usize, Stopped> {
-        let mut bounce = match NonNull::new(self.bounce.swap(ptr::null_mut(), Acquire)) {
-            // SAFETY: it came from a KBox below; the swap has made it this call's alone.
-            Some(kept) => unsafe { KBox::from_raw(kept) },
-            None => {
-                // SAFETY: a request runs at Passive; nothing else in this function holds a level.
-                let mut cx = unsafe { Passive::assume() };
-                Bounce::new(&mut cx)?
-            }
-        };
-        let buffers = &mut *bounce;
-        let result = self.call_in(call, door, buffers.input.as_mut_bytes(), buffers.output.as_mut_bytes());
-        let raw = bounce.into_raw();
-        if self.bounce.compare_exchange(ptr::null_mut(), raw.as_ptr(), Release, Relaxed).is_err() {
-            // SAFETY: it came from a KBox, and was not kept.
-            drop(unsafe { KBox::from_raw(raw) });
-        }
-        result
+    fn call_large(&self, call: &request::Call, door: &mut impl Door) -> Result<(), Stopped> {
+        self.large.with(|input, output| self.call_in(call, door, input, output))?
     }
 
     /// The call itself, in buffers that are 8-aligned and large enough.
-    #[inline]
+    #[inline(always)]
     fn call_in(
         &self,
         call: &request::Call,
         door: &mut impl Door,
         input: &mut [u8],
         output: &mut [u8],
-    ) -> Result<usize, Stopped> {
+    ) -> Result<(), Stopped> {
         let (args_len, data_len, room) = (call.args_len as usize, call.in_len as usize, call.out_len as usize);
         let data_at = args_len.next_multiple_of(8);
         let (Some(message), Some(output)) = (input.get_mut(..data_at + data_len), output.get_mut(..room)) else {
@@ -339,10 +313,7 @@ impl<P: Plugin> Session<P> {
         let mut reply = Reply::new(output);
         self.call(call.head.flags & CALL_NOWAIT != 0, message, &mut reply).map_err(|error| self.public(error))?;
         let written = reply.written();
-        if written != 0 {
-            door.store(call.out_addr, &output[..written])?;
-        }
-        Ok(written)
+        Ok(door.reply(call.out_addr, &output[..written])?)
     }
 
     /// What an app may see of a handler's error. The numbers that transports answer with are not a plugin's to give, and a sleep
@@ -406,17 +377,23 @@ fn chain<P: Plugin>(count: u32) -> u64 {
     P::TABLE.interface.map_or(0, |interface| interface.chain((count as usize).min(interface.methods.len())))
 }
 
-/// Copies a request's struct: one copy of its first version, and the rest only if the app has more.
-#[inline]
+/// Copies a request's struct.
 fn take<R: Request>(door: &mut impl Door, flags: u32) -> Result<Taken<R>, Stopped> {
     let mut request = R::new_zeroed();
+    take_into(door, flags, &mut request)?;
+    let known = size_of::<R>().min(request.head().size as usize);
+    Ok(Taken { request, known })
+}
+
+/// Copies a request's struct: one copy of its first version, and the rest only if the app has more.
+#[inline(always)]
+fn take_into<R: Request>(door: &mut impl Door, flags: u32, request: &mut R) -> Result<(), Stopped> {
     if door.take(&mut request.as_mut_bytes()[..R::FIRST_SIZE]).is_err() {
         return Err(short_or_fault::<R>(door));
     }
     let size = request.head().size as usize;
-    let known = size_of::<R>().min(size);
     if size != R::FIRST_SIZE {
-        take_rest(door, &mut request, size)?;
+        take_rest(door, request, size)?;
     }
     if request.head().flags & !flags != 0 {
         return Err(Status::UNKNOWN_FLAG.into());
@@ -425,7 +402,7 @@ fn take<R: Request>(door: &mut impl Door, flags: u32) -> Result<Taken<R>, Stoppe
     if !only_reads && !door.is_read_write() {
         return Err(Stopped::Transport(Status::DENIED));
     }
-    Ok(Taken { request, known })
+    Ok(())
 }
 
 /// The struct could not be copied. Was it too short, or is its address bad?

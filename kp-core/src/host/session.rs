@@ -1,18 +1,22 @@
 //! One open: a shell that the operating system's handle points to, and in it, between OPEN and CLOSE, the plugin's session.
 use super::{
     Lost, RawSignal, Stop, Turn,
+    buffers::Buffers,
     driver::{Bound, Driver},
     gate::{Gate, Pass, Refused},
     interrupt::Waker,
     kernel,
 };
-use crate::{Caller, Error, KBox, KVec, Message, Passive, Plugin, Reply, Result, Status, limits};
+use crate::{Caller, Error, KBox, Message, Passive, Plugin, Reply, Result, Status, limits};
 use core::{
     cell::UnsafeCell,
     ptr::{self, NonNull},
-    sync::atomic::{AtomicPtr, AtomicU32, Ordering::*},
+    sync::atomic::{AtomicU32, Ordering::*},
 };
 use kp_abi::request::state;
+
+/// Data of a call and reply, each, up to which it allocates nothing, in bytes.
+pub(super) const SMALL: usize = 4096;
 
 /// What became of a session. Its device's removal shows in the device's state.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,8 +42,10 @@ pub struct Session<P: Plugin> {
     control: Turn,
     /// INVARIANT: Some while the gate is open or somebody is inside; written under `control` only.
     session: UnsafeCell<Option<P::Session>>,
-    /// Buffers for large calls, or null while a call uses them.
-    pub(super) bounce: AtomicPtr<Bounce>,
+    /// For most calls; made at OPEN.
+    pub(super) small: Buffers<SMALL>,
+    /// For the largest; made at the first of them.
+    pub(super) large: Buffers<{ limits::MAX_DATA }>,
     previous: UnsafeCell<*mut Session<P>>,
     next: UnsafeCell<*mut Session<P>>,
 }
@@ -47,23 +53,6 @@ pub struct Session<P: Plugin> {
 unsafe impl<P: Plugin> Sync for Session<P> {}
 // SAFETY: all parts are Send.
 unsafe impl<P: Plugin> Send for Session<P> {}
-
-/// A pair of buffers for calls above what the stack takes. Never shared between sessions: what an earlier call left is the
-/// session's own.
-pub(super) struct Bounce {
-    pub(super) input: KVec<u64>,
-    pub(super) output: KVec<u64>,
-}
-
-impl Bounce {
-    /// Zeroed once, here.
-    pub(super) fn new(cx: &mut Passive) -> Result<KBox<Self>> {
-        let words = (limits::MAX_ARGS + limits::MAX_DATA) / 8;
-        let input = KVec::zeroed(cx, words)?;
-        let output = KVec::zeroed(cx, limits::MAX_DATA / 8)?;
-        KBox::new(cx, Bounce { input, output })
-    }
-}
 
 impl<P: Plugin> Session<P> {
     pub(super) fn new(cx: &mut Passive, driver: Driver<P>, caller: Caller) -> Result<NonNull<Self>> {
@@ -78,7 +67,8 @@ impl<P: Plugin> Session<P> {
             waker: Waker::new(),
             control,
             session: UnsafeCell::new(None),
-            bounce: AtomicPtr::new(ptr::null_mut()),
+            small: Buffers::new(),
+            large: Buffers::new(),
             previous: UnsafeCell::new(ptr::null_mut()),
             next: UnsafeCell::new(ptr::null_mut()),
         };
@@ -103,11 +93,6 @@ impl<P: Plugin> Session<P> {
             return;
         }
         driver.shells.fetch_sub(1, AcqRel);
-        let bounce = session.bounce.swap(ptr::null_mut(), Acquire);
-        if let Some(bounce) = NonNull::new(bounce) {
-            // SAFETY: it came from a KBox, and no call is in flight to hold it.
-            drop(unsafe { KBox::from_raw(bounce) });
-        }
         // SAFETY: it came from a KBox, and nobody has its address any more: not the list, not the caller.
         drop(unsafe { KBox::from_raw(this) });
     }
@@ -205,6 +190,7 @@ impl<P: Plugin> Session<P> {
             return Err(Status::DEVICE_GONE.into());
         }
         let Some(open) = P::TABLE.open else { return Err(Status::UNKNOWN_REQUEST.into()) };
+        self.small.make()?;
         // SAFETY: a request runs at Passive; the outer level is borrowed by the lock.
         let mut cx = unsafe { Passive::in_session(&self.stop) };
         // SAFETY: removal has not passed this session's `control`, whose turn this is.

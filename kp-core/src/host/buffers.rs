@@ -1,0 +1,94 @@
+//! Where a call's bytes are while it runs: a pair of buffers that a session keeps, one for what comes in and one for the reply.
+//!
+//! They are zeroed once, when they are made, and never shared between sessions: what an earlier call left in them is the session's
+//! own, and no handler sees it anyway. A second call at the same time gets a pair of its own.
+use crate::{KBox, KVec, Passive, Result, limits};
+use core::{
+    ptr::{self, NonNull},
+    sync::atomic::{AtomicPtr, Ordering::*},
+};
+use kp_abi::zerocopy::IntoBytes;
+
+/// A session's pair for up to `DATA` bytes each way; null while a call has it, and before the first one.
+pub(super) struct Buffers<const DATA: usize> {
+    kept: AtomicPtr<Pair<DATA>>,
+}
+
+/// `DATA` bytes and a message's fixed arguments, and then `DATA` bytes. 8-aligned.
+struct Pair<const DATA: usize> {
+    words: KVec<u64>,
+}
+
+impl<const DATA: usize> Pair<DATA> {
+    fn new() -> Result<KBox<Self>> {
+        // SAFETY: a request runs at Passive, and its caller holds no level across this.
+        let mut cx = unsafe { Passive::assume() };
+        let words = KVec::zeroed(&mut cx, (limits::MAX_ARGS + 2 * DATA) / 8)?;
+        KBox::new(&mut cx, Self { words })
+    }
+
+    #[inline(always)]
+    fn parts(&mut self) -> (&mut [u8], &mut [u8]) {
+        self.words.as_mut_bytes().split_at_mut(limits::MAX_ARGS + DATA)
+    }
+}
+
+impl<const DATA: usize> Buffers<DATA> {
+    pub(super) const fn new() -> Self {
+        Self { kept: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// Makes the pair, so that calls need not.
+    pub(super) fn make(&self) -> Result<()> {
+        self.keep(Pair::new()?.into_raw());
+        Ok(())
+    }
+
+    /// Runs `f` with a pair: the kept one, or else a new one.
+    #[inline(always)]
+    pub(super) fn with<R>(&self, f: impl FnOnce(&mut [u8], &mut [u8]) -> R) -> Result<R> {
+        let pair = match NonNull::new(self.kept.swap(ptr::null_mut(), Acquire)) {
+            Some(kept) => kept,
+            None => Pair::new()?.into_raw(),
+        };
+        let in_use = InUse { buffers: self, pair };
+        // SAFETY: it came from a KBox, and is this call's alone since the swap.
+        let (input, output) = unsafe { &mut *in_use.pair.as_ptr() }.parts();
+        Ok(f(input, output))
+    }
+
+    /// Keeps a pair. If another was kept meanwhile, that one is freed.
+    #[inline(always)]
+    fn keep(&self, pair: NonNull<Pair<DATA>>) {
+        if let Some(other) = NonNull::new(self.kept.swap(pair.as_ptr(), AcqRel)) {
+            free(other);
+        }
+    }
+}
+
+/// A pair that a call has. It is kept afterwards, also when the simulator unwinds.
+struct InUse<'a, const DATA: usize> {
+    buffers: &'a Buffers<DATA>,
+    pair: NonNull<Pair<DATA>>,
+}
+
+impl<const DATA: usize> Drop for InUse<'_, DATA> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.buffers.keep(self.pair);
+    }
+}
+
+#[cold]
+fn free<const DATA: usize>(pair: NonNull<Pair<DATA>>) {
+    // SAFETY: it came from a KBox, and the swap that gave it has made it the caller's alone.
+    drop(unsafe { KBox::from_raw(pair) });
+}
+
+impl<const DATA: usize> Drop for Buffers<DATA> {
+    fn drop(&mut self) {
+        if let Some(pair) = NonNull::new(*self.kept.get_mut()) {
+            free(pair);
+        }
+    }
+}
