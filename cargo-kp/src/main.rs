@@ -1,5 +1,6 @@
 //! `cargo kp`: builds kernel plugins, boots them in stock kernels, and tests them.
 
+use cargo_kp::bench::BenchArgs;
 use cargo_kp::build::BuildArgs;
 use cargo_kp::conformance::ConformanceArgs;
 use cargo_kp::demo::DemoArgs;
@@ -23,6 +24,7 @@ enum Command {
     Demo(DemoArgs),
     Conformance(ConformanceArgs),
     Test(TestArgs),
+    Bench(BenchArgs),
     /// Lists what this machine has and lacks for building and booting.
     Doctor,
 }
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => cargo_kp::demo::command(&args),
         Command::Conformance(args) => cargo_kp::conformance::command(&args),
         Command::Test(args) => cargo_kp::test::command(&args),
+        Command::Bench(args) => cargo_kp::bench::command(&args),
         Command::Vm(args) => cargo_kp::vm::command::run(&args),
         Command::Doctor => cargo_kp::doctor::run(),
     };

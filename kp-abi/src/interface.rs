@@ -123,6 +123,7 @@ macro_rules! interface {
             }
 
             /// Checks a message and hands it to its method. A bad one reaches nobody.
+            #[inline]
             pub fn dispatch<KpContext: ?Sized, KpSession: ?Sized, KpHandler: Handler<KpContext, KpSession> + ?Sized>(
                 handler: &KpHandler,
                 context: &mut KpContext,
@@ -283,6 +284,7 @@ macro_rules! __client_method {
         $(#[doc = $doc])*
         #[doc = concat!("\n\nMessage ", $id, ". The reply is the front of `out`.")]
         #[allow(clippy::too_many_arguments, reason = "as many as the message has")]
+        #[inline]
         pub fn $method<'kp_out>(
             &self,
             $($arg: $ty,)*
@@ -296,6 +298,7 @@ macro_rules! __client_method {
         $(#[doc = $doc])*
         #[doc = concat!("\n\nMessage ", $id, ".")]
         #[allow(clippy::too_many_arguments, reason = "as many as the message has")]
+        #[inline]
         pub fn $method(&self, $($arg: $ty),*) -> $crate::Result<$reply> {
             let writer = $crate::__gather!($($arg: $ty),*);
             writer.__value(&self.0, $id, &mut [0; size_of::<$reply>()])

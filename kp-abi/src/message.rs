@@ -26,31 +26,37 @@ pub struct Reply<'a> {
 
 impl<'a> Reply<'a> {
     /// An empty reply with this room.
+    #[inline]
     pub fn new(room: &'a mut [u8]) -> Self {
         Self { room, written: 0 }
     }
 
     /// Bytes that can still be written.
+    #[inline]
     pub fn room(&self) -> usize {
         self.room.len() - self.written
     }
 
     /// Bytes written so far.
+    #[inline]
     pub fn written(&self) -> usize {
         self.written
     }
 
     /// Is there room for `more` bytes? Else [`Status::OUTPUT_LENGTH`]; the detail is the length of the whole reply.
+    #[inline]
     pub fn need(&self, more: usize) -> Result<()> {
         if more <= self.room() { Ok(()) } else { Err(self.too_small(more)) }
     }
 
     /// Appends a value. [`Status::OUTPUT_LENGTH`] as for [`need`](Self::need); then nothing is written.
+    #[inline]
     pub fn put<T: Wire>(&mut self, value: &T) -> Result<()> {
         self.bytes(value.as_bytes())
     }
 
     /// Appends bytes. [`Status::OUTPUT_LENGTH`] as for [`need`](Self::need); then nothing is written.
+    #[inline]
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         let Some(place) = self.room.get_mut(self.written..).and_then(|room| room.get_mut(..bytes.len())) else {
             return Err(self.too_small(bytes.len()));
@@ -61,6 +67,7 @@ impl<'a> Reply<'a> {
     }
 
     /// The reply as a list of `T`: what handlers of `-> [T]` write to.
+    #[inline]
     pub fn out<T: Wire>(&mut self) -> Out<'_, 'a, T> {
         Out { reply: self, elements: PhantomData }
     }
@@ -85,11 +92,13 @@ impl<T: Wire> Out<'_, '_, T> {
     }
 
     /// Appends an element. [`Status::OUTPUT_LENGTH`] as for [`Reply::need`]; then nothing is written.
+    #[inline]
     pub fn push(&mut self, element: T) -> Result<()> {
         self.reply.put(&element)
     }
 
     /// Appends elements. [`Status::OUTPUT_LENGTH`] as for [`Reply::need`]; then nothing is written.
+    #[inline]
     pub fn extend(&mut self, elements: &[T]) -> Result<()> {
         self.reply.bytes(elements.as_bytes())
     }
@@ -103,11 +112,13 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// At the first argument.
+    #[inline]
     pub fn new(message: &Message<'a>) -> Self {
         Self { args: message.args, data: Some(message.data) }
     }
 
     /// [`Status::INPUT_LENGTH`] if something is left over.
+    #[inline]
     pub fn finish(self) -> Result<()> {
         let data_left = self.data.is_some_and(|data| !data.is_empty());
         if self.args.is_empty() && !data_left { Ok(()) } else { Err(Status::INPUT_LENGTH.into()) }
@@ -124,16 +135,19 @@ pub struct Writer<'a, const ROOM: usize> {
 impl<'a, const ROOM: usize> Writer<'a, ROOM> {
     /// No arguments yet.
     #[expect(clippy::new_without_default, reason = "not a value to have lying about")]
+    #[inline]
     pub fn new() -> Self {
         Self { args: [0; ROOM], len: 0, data: &[] }
     }
 
     /// The fixed arguments so far.
+    #[inline]
     pub fn args(&self) -> &[u8] {
         &self.args[..self.len]
     }
 
     /// The data.
+    #[inline]
     pub fn data(&self) -> &'a [u8] {
         self.data
     }
@@ -141,6 +155,7 @@ impl<'a, const ROOM: usize> Writer<'a, ROOM> {
     /// Sends the message; the reply is one value, checked. `room` is as long as it is. [`Status::PROTOCOL`] if the reply
     /// has another length, or is no value of the type.
     #[doc(hidden)]
+    #[inline]
     pub fn __value<R: Wire>(&self, transport: &impl Transport, id: u32, room: &mut [u8]) -> Result<R> {
         let written = transport.call(id, self.args(), self.data, room)?;
         if written != room.len() {
@@ -155,6 +170,7 @@ impl<'a, const ROOM: usize> Writer<'a, ROOM> {
     /// Sends the message; the reply is the front of `out`, which is not cleared before. [`Status::PROTOCOL`] if it is not
     /// made of whole elements, or longer than `out`.
     #[doc(hidden)]
+    #[inline]
     pub fn __slice<'o, R: Element>(&self, transport: &impl Transport, id: u32, out: &'o mut [R]) -> Result<&'o [R]> {
         let written = transport.call(id, self.args(), self.data, out.as_mut_bytes())?;
         if written % size_of::<R>() != 0 {

@@ -19,6 +19,9 @@ const PROGRAM: &str = "qemu-system-x86_64";
 /// How much longer a guest may live after the line that fails it, so that the log gets the rest of the report.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// How long a kernel may take to its first process.
+const BOOT_LIMIT: Duration = Duration::from_secs(90);
+
 /// What the two serial ports bring.
 enum Event {
     Log(String),
@@ -37,7 +40,8 @@ pub(super) fn run(vm: &Vm, initrd: &Path, on_line: &mut dyn FnMut(&str)) -> Resu
     let (sender, events) = channel();
     let results = qemu.0.stdout.take().map(|pipe| follow(pipe, Event::Result, sender.clone()));
     let log = qemu.0.stderr.take().map(|pipe| follow(pipe, Event::Log, sender));
-    let mut run = Run { judge: Judge::new(&vm.expected), qemu, log: Vec::new(), output: Vec::new(), steps: Vec::new() };
+    let judge = Judge::new(&vm.expected);
+    let mut run = Run { judge, qemu, started: false, log: Vec::new(), output: Vec::new(), steps: Vec::new() };
     let timed_out = run.watch(&events, start + vm.timeout, on_line);
     if timed_out.is_err() {
         // Already gone is as good.
@@ -52,8 +56,8 @@ pub(super) fn run(vm: &Vm, initrd: &Path, on_line: &mut dyn FnMut(&str)) -> Resu
     }
     let status = run.qemu.0.wait().context("cannot wait for QEMU")?;
     let verdict = run.verdict(timed_out, status, vm.timeout);
-    let Run { output, steps, log, .. } = run;
-    Ok(Report { output, steps, log, verdict, seconds: start.elapsed().as_secs_f64() })
+    let Run { started, output, steps, log, .. } = run;
+    Ok(Report { started, output, steps, log, verdict, seconds: start.elapsed().as_secs_f64() })
 }
 
 fn arguments(vm: &Vm, initrd: &Path) -> Vec<String> {
@@ -143,6 +147,8 @@ impl Drop for Qemu {
 struct Run {
     qemu: Qemu,
     judge: Judge,
+    /// The guest's first process runs.
+    started: bool,
     log: Vec<String>,
     output: Vec<String>,
     steps: Vec<String>,
@@ -157,10 +163,12 @@ impl Run {
         on_line: &mut dyn FnMut(&str),
     ) -> Result<(), Option<TimedOut>> {
         let mut failed_at = None;
+        let boot_limit = Instant::now() + BOOT_LIMIT;
         loop {
             if failed_at.is_none() && self.judge.so_far().is_err() {
                 failed_at = Some(Instant::now());
             }
+            let limit = if self.started { limit } else { limit.min(boot_limit) };
             let deadline = failed_at.map_or(limit, |at| limit.min(at + LAST_WORDS));
             match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(event) => self.take(event, on_line),
@@ -185,7 +193,9 @@ impl Run {
                 }
                 // The verdict is kept by the judge; `watch` looks there.
                 let _ = self.judge.line(&line);
-                if line.text != LOG_START {
+                if line.text == LOG_START {
+                    self.started = true;
+                } else {
                     self.log.push(line.text);
                 }
             }

@@ -1,0 +1,153 @@
+//! QEMU's edu as a process sees it: its registers, its configuration space, and a thread that has it interrupt.
+use crate::clock;
+use std::{
+    fs::{self, File, OpenOptions},
+    os::{fd::AsRawFd, unix::fs::FileExt},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::*},
+    },
+    thread::JoinHandle,
+};
+
+const RAISE: usize = 0x60;
+const ACKNOWLEDGE: usize = 0x64;
+/// High byte of the command register, where INTx is disabled.
+const COMMAND_HIGH: u64 = 5;
+const INTX_DISABLE: u8 = 1 << 2;
+
+/// The device's folder in /sys.
+fn folder() -> Result<PathBuf, String> {
+    let read = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
+    let all = fs::read_dir("/sys/bus/pci/devices").map_err(|error| format!("no PCI bus: {error}"))?;
+    all.flatten()
+        .map(|entry| entry.path())
+        .find(|path| read(path.join("vendor")).trim() == "0x1234" && read(path.join("device")).trim() == "0x11e8")
+        .ok_or_else(|| "this guest has no edu".to_owned())
+}
+
+/// BAR 0, mapped. The kernel has to be booted with `iomem=relaxed`, for a driver has the device too.
+#[derive(Clone, Copy)]
+pub struct Registers(usize);
+
+impl Registers {
+    /// Maps them, for good.
+    pub fn map() -> Result<Self, String> {
+        let path = folder()?.join("resource0");
+        let failed = |error| format!("{}: {error}", path.display());
+        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: new memory at an address of the kernel's choice.
+        let base = unsafe { libc::mmap(std::ptr::null_mut(), 4096, access, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+        if base == libc::MAP_FAILED {
+            Err(failed(std::io::Error::last_os_error()))
+        } else {
+            Ok(Self(base.expose_provenance()))
+        }
+    }
+
+    #[inline(always)]
+    fn write(self, at: usize, value: u32) {
+        let register = std::ptr::with_exposed_provenance_mut::<u32>(self.0 + at);
+        // SAFETY: inside the page that `map` mapped and nobody unmaps.
+        unsafe { register.write_volatile(value) }
+    }
+
+    /// Has the device interrupt.
+    #[inline(always)]
+    pub fn raise(self) {
+        self.write(RAISE, 1);
+    }
+
+    /// Acknowledges the interrupt.
+    #[inline(always)]
+    pub fn acknowledge(self) {
+        self.write(ACKNOWLEDGE, 1);
+    }
+}
+
+/// The device's INTx, on and off by its configuration space: how a UIO process takes the next interrupt.
+pub struct Line {
+    config: File,
+    enabled: [u8; 1],
+}
+
+impl Line {
+    /// With INTx enabled.
+    pub fn enabled() -> Result<Self, String> {
+        let path = folder()?.join("config");
+        let failed = |error| format!("{}: {error}", path.display());
+        let config = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
+        let mut command = [0];
+        config.read_exact_at(&mut command, COMMAND_HIGH).map_err(failed)?;
+        let line = Self { config, enabled: [command[0] & !INTX_DISABLE] };
+        line.enable();
+        Ok(line)
+    }
+
+    /// Enables INTx again, which the kernel's handler has disabled.
+    #[inline(always)]
+    pub fn enable(&self) {
+        let written = self.config.write_at(&self.enabled, COMMAND_HIGH);
+        assert!(written.is_ok(), "the configuration space can be written");
+    }
+}
+
+struct Shared {
+    wanted: AtomicU64,
+    at: AtomicU64,
+    over: AtomicBool,
+}
+
+/// A thread that runs only when nothing else does, and then has the device interrupt: the waiter is blocked by then.
+pub struct Raiser {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Raiser {
+    /// Starts it.
+    pub fn start(registers: Registers) -> Self {
+        let shared = Arc::new(Shared { wanted: 0.into(), at: 0.into(), over: false.into() });
+        let its = shared.clone();
+        let thread = std::thread::spawn(move || {
+            let parameters = libc::sched_param { sched_priority: 0 };
+            // SAFETY: this thread, and parameters that live.
+            let answer = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &parameters) };
+            assert_eq!(answer, 0, "a thread may become idle");
+            let mut done = 0;
+            while !its.over.load(Relaxed) {
+                let wanted = its.wanted.load(Acquire);
+                if wanted != done {
+                    done = wanted;
+                    its.at.store(clock::now(), Relaxed);
+                    registers.raise();
+                }
+            }
+        });
+        Self { shared, thread: Some(thread) }
+    }
+
+    /// The next interrupt may come, as soon as the caller sleeps.
+    #[inline(always)]
+    pub fn arm(&self) {
+        self.shared.wanted.fetch_add(1, Release);
+    }
+
+    /// When the last one was raised.
+    #[inline(always)]
+    pub fn raised_at(&self) -> u64 {
+        self.shared.at.load(Relaxed)
+    }
+}
+
+impl Drop for Raiser {
+    fn drop(&mut self) {
+        self.shared.over.store(true, Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // It has said what was wrong.
+            let _ = thread.join();
+        }
+    }
+}

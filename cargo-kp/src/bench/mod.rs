@@ -1,0 +1,155 @@
+//! `cargo kp bench`: the plugins against what somebody would write by hand, in the same guest, by the same loops.
+//!
+//! [`guest`] counts instructions of calls and interrupts, [`host`] those of a message's dispatch in one process, [`author`] measures
+//! sizes and the times that an author waits. Each gives [`Row`]s; [`report`] prints and keeps them, and [`plot`] draws them.
+pub mod author;
+pub mod baselines;
+pub mod guest;
+pub mod host;
+pub mod plot;
+pub mod report;
+
+use crate::packages::{Packages, Purpose, ThisMachine};
+use anyhow::{Context, Result};
+use cargo_metadata::MetadataCommand;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// What is measured when nothing is named, and the kernels it is measured on.
+const KERNELS: [&str; 2] = ["6.1-cloud", "6.12-cloud"];
+
+/// Measures the framework against hand-written baselines, prints one table, and keeps it in target/kp/bench.
+#[derive(Debug, Clone, clap::Args)]
+pub struct BenchArgs {
+    /// A kernel to measure on; may be given often. Without it: 6.1-cloud and 6.12-cloud.
+    #[arg(long, value_name = "KERNEL")]
+    pub kernel: Vec<String>,
+    /// Measure only this part; may be given often.
+    #[arg(long, value_enum)]
+    pub only: Vec<Part>,
+    /// Install missing packages first.
+    #[arg(long)]
+    pub setup: bool,
+}
+
+/// One part of the measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// Calls: `call-*`.
+    Calls,
+    /// Interrupts: `irq-*`.
+    Interrupts,
+    /// A message's dispatch in one process: `*-64`.
+    Host,
+    /// Sizes: `text-*`.
+    Sizes,
+    /// Times that an author waits: `build-*`, `boot-to-result`.
+    Author,
+}
+
+/// One measure on one kernel.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// Its name.
+    pub measure: String,
+    /// The kernel's release, or `host`.
+    pub kernel: String,
+    /// Ours.
+    pub ours: f64,
+    /// The baseline's. None: there is nothing to compare with.
+    pub baseline: Option<f64>,
+    /// Ours by the baseline's.
+    pub ratio: Option<f64>,
+    /// What the ratio, or for `dispatch-64` the difference, may be at most. None: only reported.
+    pub limit: Option<f64>,
+    /// Is the limit kept?
+    pub reached: Option<bool>,
+    /// What is counted.
+    pub unit: &'static str,
+    /// What the baseline is, and how both were measured.
+    pub how: String,
+}
+
+impl Row {
+    /// A row that is only reported.
+    pub fn new(measure: &str, kernel: &str, ours: f64, baseline: Option<f64>, unit: &'static str, how: &str) -> Self {
+        Row {
+            measure: measure.into(),
+            kernel: kernel.into(),
+            ours,
+            baseline,
+            ratio: baseline.map(|baseline| ours / baseline),
+            limit: None,
+            reached: None,
+            unit,
+            how: how.into(),
+        }
+    }
+
+    /// The ratio may be this at most.
+    pub fn at_most(mut self, limit: f64) -> Self {
+        self.limit = Some(limit);
+        self.reached = self.ratio.map(|ratio| ratio <= limit);
+        self
+    }
+
+    /// The difference may be this at most.
+    pub fn over_at_most(mut self, limit: f64) -> Self {
+        self.limit = Some(limit);
+        self.reached = self.baseline.map(|baseline| self.ours - baseline <= limit);
+        self
+    }
+}
+
+/// Where results and what they need are put, and where the workspace is.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The workspace's folder.
+    pub workspace: PathBuf,
+    /// `target/kp/bench`.
+    pub output: PathBuf,
+}
+
+impl Place {
+    /// The workspace around the working folder.
+    pub fn here() -> Result<Self> {
+        let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
+        let output = metadata.target_directory.join("kp/bench");
+        std::fs::create_dir_all(&output).with_context(|| format!("cannot make {output}"))?;
+        Ok(Place { workspace: metadata.workspace_root.into(), output: output.into() })
+    }
+}
+
+/// `cargo kp bench`.
+///
+/// # Errors
+/// What stops a measure. A limit that is not kept is no error: the table says so.
+pub fn command(args: &BenchArgs) -> Result<()> {
+    let place = Place::here()?;
+    let packages = Packages::new(&ThisMachine);
+    packages.require(Purpose::Build, args.setup)?;
+    packages.require(Purpose::Boot, args.setup)?;
+    let wants = |part| args.only.is_empty() || args.only.contains(&part);
+    let mut rows = Vec::new();
+    if wants(Part::Host) {
+        rows.extend(host::measure()?);
+    }
+    let named: Vec<&str> = args.kernel.iter().map(String::as_str).collect();
+    for kernel in if named.is_empty() { &KERNELS[..] } else { &named } {
+        let built = guest::Built::new(&place, kernel, args.setup)?;
+        if wants(Part::Calls) {
+            rows.extend(guest::calls(&built)?);
+        }
+        if wants(Part::Interrupts) {
+            rows.extend(guest::interrupts(&built)?);
+        }
+        if wants(Part::Sizes) {
+            rows.extend(author::sizes(&built)?);
+        }
+        if wants(Part::Author) {
+            rows.extend(author::times(&place, &built)?);
+        }
+    }
+    report::print(&rows);
+    report::keep(&place, &rows)
+}
