@@ -25,6 +25,22 @@ fn cargo() -> Command {
     cargo
 }
 
+/// The tests of the wire and of the simulator, and with them those of the host logic, under Miri.
+pub fn miri() -> Result<()> {
+    let has_miri = cargo().args(["miri", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status()?.success();
+    if !has_miri {
+        bail!("cargo miri is not here: `rustup +nightly component add miri`, and run this with `cargo +nightly`");
+    }
+    // Races are looked for with seeds; a few of each are what an interpreter has time for. Files and the clock are its host's.
+    let tests = ["miri", "test", "-p", "kp-abi", "-p", "kp-core", "-p", "kp-sim", "--lib", "--tests"];
+    let status =
+        cargo().args(tests).env("MIRIFLAGS", "-Zmiri-disable-isolation").status().context("cannot start cargo")?;
+    if !status.success() {
+        bail!("Miri found what it says above");
+    }
+    Ok(())
+}
+
 /// Runs cargo's tests and adds up what each program says of itself. Failures are shown as cargo shows them.
 fn cargo_test(arguments: &[&str], harness: &[&str]) -> Result<Tally> {
     let mut child = cargo()

@@ -24,6 +24,9 @@ pub struct TestArgs {
     /// Everything on every host, planted faults included; takes longer.
     #[arg(long)]
     pub long: bool,
+    /// Only the crates' own tests, under Miri; needs `cargo miri`.
+    #[arg(long)]
+    pub miri: bool,
     /// Only the stages whose name contains this.
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
@@ -31,6 +34,9 @@ pub struct TestArgs {
 
 /// Carries it out. A stage with no test is a failure, and so is one that cannot run here.
 pub fn command(args: &TestArgs) -> Result<()> {
+    if args.miri {
+        return local::miri();
+    }
     let start = Instant::now();
     let packages = Packages::new(&ThisMachine);
     packages.require(Purpose::Build, args.setup)?;

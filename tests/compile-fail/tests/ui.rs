@@ -106,3 +106,13 @@ fn a_case_that_is_right_compiles() {
     let outcome = Compiler::prepare().compile(&dir, "right", &scratch());
     assert!(outcome.compiled, "{}", outcome.text);
 }
+
+/// What the README opens with is what a reader copies.
+#[test]
+fn the_readmes_plugin_compiles() {
+    let readme = read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md"));
+    let plugin = readme.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of Rust");
+    write(scratch().join("readme.rs"), &format!("{plugin}\n"));
+    let outcome = Compiler::prepare().compile(&scratch(), "readme", &scratch());
+    assert!(outcome.compiled, "{}", outcome.text);
+}
