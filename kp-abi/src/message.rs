@@ -156,8 +156,10 @@ impl<'a, const ROOM: usize> Writer<'a, ROOM> {
     /// has another length, or is no value of the type.
     #[doc(hidden)]
     #[inline]
-    pub fn __value<R: Wire>(&self, transport: &impl Transport, id: u32, room: &mut [u8]) -> Result<R> {
-        let written = transport.call(id, self.args(), self.data, room)?;
+    pub fn __value<R: Wire>(self, transport: &impl Transport, id: u32, room: &mut [u8]) -> Result<R> {
+        // Apart, so that the optimiser still knows length and data when the transport has seen the arguments' address.
+        let Self { args, len, data } = self;
+        let written = transport.call(id, &args[..len], data, room)?;
         if written != room.len() {
             return Err(Status::PROTOCOL.into());
         }

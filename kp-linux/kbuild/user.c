@@ -57,6 +57,12 @@ bool kp_c_user_fetch_words(void *to, u64 address, size_t len)
 
 	if (!user_read_access_begin(from, len))
 		return false;
+	for (; len >= 32; len -= 32, from += 32, to += 32) {
+		unsafe_get_user(((u64 *)to)[0], (const u64 __user *)from, fault);
+		unsafe_get_user(((u64 *)to)[1], (const u64 __user *)from + 1, fault);
+		unsafe_get_user(((u64 *)to)[2], (const u64 __user *)from + 2, fault);
+		unsafe_get_user(((u64 *)to)[3], (const u64 __user *)from + 3, fault);
+	}
 	for (; len >= 8; len -= 8, from += 8, to += 8)
 		unsafe_get_user(*(u64 *)to, (const u64 __user *)from, fault);
 	for (; len; len--, from++, to++)
@@ -75,6 +81,12 @@ bool kp_c_user_reply(u64 address, const void *from, size_t len, unsigned long he
 
 	if (len ? !user_write_access_begin(to, len) : !user_write_access_begin((void __user *)head, 8))
 		return false;
+	for (; len >= 32; len -= 32, from += 32, to += 32) {
+		unsafe_put_user(((const u64 *)from)[0], (u64 __user *)to, fault);
+		unsafe_put_user(((const u64 *)from)[1], (u64 __user *)to + 1, fault);
+		unsafe_put_user(((const u64 *)from)[2], (u64 __user *)to + 2, fault);
+		unsafe_put_user(((const u64 *)from)[3], (u64 __user *)to + 3, fault);
+	}
 	for (; len >= 8; len -= 8, from += 8, to += 8)
 		unsafe_put_user(*(const u64 *)from, (u64 __user *)to, fault);
 	for (; len; len--, from++, to++)

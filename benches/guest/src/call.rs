@@ -144,11 +144,11 @@ pub fn run() -> Result<(), String> {
 fn client(plugin: &Plugin, pair: u64) -> Result<(), String> {
     let client = bench::Client(plugin);
     let failed = |error| format!("client: {error}");
-    let bytes = [7; 64];
+    let words = [7; 8];
     client.null().map_err(failed)?;
     Sample::of(2001, pair, || _ = client.null()).print("call-0-client");
-    client.copy64(bytes).map_err(failed)?;
-    Sample::of(2001, pair, || _ = std::hint::black_box(client.copy64(bytes))).print("call-64-client");
+    client.copy64(words).map_err(failed)?;
+    Sample::of(2001, pair, || _ = std::hint::black_box(client.copy64(words))).print("call-64-client");
     let (data, mut reply) = (pattern(1024), [0; 1024]);
     client.copy(&data, &mut reply).map_err(failed)?;
     Sample::of(2001, pair, || _ = client.copy(&data, &mut reply)).print("call-1024-client");

@@ -13,7 +13,7 @@ use rkyv::{
 use std::{hint::black_box, mem::MaybeUninit};
 
 /// What request and reply carry.
-pub type Bytes = [u8; 64];
+pub type Words = [u64; 8];
 
 /// Answers messages.
 pub struct Plugin;
@@ -24,8 +24,8 @@ impl bench::Handler<()> for Plugin {
     }
 
     #[inline(never)]
-    fn copy64(&self, _: &mut (), _: &(), bytes: Bytes) -> Result<Bytes> {
-        Ok(bytes)
+    fn copy64(&self, _: &mut (), _: &(), words: Words) -> Result<Words> {
+        Ok(words)
     }
 
     fn copy(&self, _: &mut (), _: &(), data: &[u8], out: &mut Out<'_, '_, u8>) -> Result<()> {
@@ -40,28 +40,29 @@ impl Transport for Loopback {
     #[inline]
     fn call(&self, id: u32, args: &[u8], data: &[u8], reply: &mut [u8]) -> Result<usize> {
         let mut reply = Reply::new(reply);
-        bench::dispatch(&Plugin, &mut (), &(), black_box(Message { id, args, data }), &mut reply)?;
+        let message = Message { id: black_box(id), args: black_box(args), data };
+        bench::dispatch(&Plugin, &mut (), &(), message, &mut reply)?;
         Ok(reply.written())
     }
 }
 
 /// Calls the handler's method.
 #[inline(never)]
-pub fn direct(bytes: Bytes) -> Bytes {
-    Plugin.copy64(&mut (), &(), bytes).unwrap_or([0; 64])
+pub fn direct(words: Words) -> Words {
+    Plugin.copy64(&mut (), &(), words).unwrap_or([0; 8])
 }
 
 /// Sends the message: the client's method, the checks of `dispatch`, the handler, and the client's check of the reply.
 #[inline(never)]
-pub fn dispatch(bytes: Bytes) -> Bytes {
-    bench::Client(Loopback).copy64(bytes).unwrap_or([0; 64])
+pub fn dispatch(words: Words) -> Words {
+    bench::Client(Loopback).copy64(words).unwrap_or([0; 8])
 }
 
 /// The requests of the same interface, as bincode and rkyv have them.
 #[derive(bincode::Encode, bincode::Decode, rkyv::Archive, rkyv::Serialize)]
 enum Request {
     Null,
-    Copy64(Bytes),
+    Copy64(Words),
     Copy(u32),
 }
 
@@ -70,45 +71,47 @@ const CONFIG: bincode::config::Configuration<bincode::config::LittleEndian, binc
 
 /// Sends the request by bincode.
 #[inline(never)]
-pub fn bincode(bytes: Bytes) -> Bytes {
-    through_bincode(bytes).unwrap_or([0; 64])
+pub fn bincode(words: Words) -> Words {
+    through_bincode(words).unwrap_or([0; 8])
 }
 
-fn through_bincode(bytes: Bytes) -> Option<Bytes> {
+fn through_bincode(words: Words) -> Option<Words> {
     let mut wire = [0; 80];
-    let len = bincode::encode_into_slice(Request::Copy64(bytes), &mut wire, CONFIG).ok()?;
+    let len = bincode::encode_into_slice(Request::Copy64(words), &mut wire, CONFIG).ok()?;
     let (request, _) = bincode::decode_from_slice(black_box(&wire[..len]), CONFIG).ok()?;
-    let Request::Copy64(bytes) = request else { return None };
-    let reply = Plugin.copy64(&mut (), &(), bytes).ok()?;
+    let Request::Copy64(words) = request else { return None };
+    let reply = Plugin.copy64(&mut (), &(), words).ok()?;
     let len = bincode::encode_into_slice(reply, &mut wire, CONFIG).ok()?;
     bincode::decode_from_slice(black_box(&wire[..len]), CONFIG).ok().map(|(reply, _)| reply)
 }
 
 /// Sends the request by rkyv, which reads it where it lies.
 #[inline(never)]
-pub fn rkyv(bytes: Bytes) -> Bytes {
-    through_rkyv(bytes).unwrap_or([0; 64])
+pub fn rkyv(words: Words) -> Words {
+    through_rkyv(words).unwrap_or([0; 8])
 }
 
-fn through_rkyv(bytes: Bytes) -> Option<Bytes> {
+fn through_rkyv(words: Words) -> Option<Words> {
     let mut wire = Align([MaybeUninit::<u8>::uninit(); 80]);
     let mut nothing: [MaybeUninit<u8>; 0] = [];
     let room = Buffer::from(&mut wire.0);
     let request =
-        low::to_bytes_in_with_alloc::<_, _, Failure>(&Request::Copy64(bytes), room, SubAllocator::new(&mut nothing));
+        low::to_bytes_in_with_alloc::<_, _, Failure>(&Request::Copy64(words), room, SubAllocator::new(&mut nothing));
     let request = request.ok()?;
-    let ArchivedRequest::Copy64(bytes) = low::access::<ArchivedRequest, Failure>(black_box(&request)).ok()? else {
+    let ArchivedRequest::Copy64(words) = low::access::<ArchivedRequest, Failure>(black_box(&request)).ok()? else {
         return None;
     };
-    let reply = Plugin.copy64(&mut (), &(), *bytes).ok()?;
+    let reply = Plugin.copy64(&mut (), &(), words.map(|word| word.to_native())).ok()?;
     let mut wire = Align([MaybeUninit::<u8>::uninit(); 80]);
     let room = Buffer::from(&mut wire.0);
     let reply = low::to_bytes_in_with_alloc::<_, _, Failure>(&reply, room, SubAllocator::new(&mut nothing)).ok()?;
-    low::access::<Bytes, Failure>(black_box(&reply)).ok().copied()
+    low::access::<rkyv::Archived<Words>, Failure>(black_box(&reply))
+        .ok()
+        .map(|reply| reply.map(|word| word.to_native()))
 }
 
 /// A request and its reply.
-pub type Way = fn(Bytes) -> Bytes;
+pub type Way = fn(Words) -> Words;
 
 /// All of them, by name.
 pub const WAYS: [(&str, Way); 4] =
@@ -117,10 +120,10 @@ pub const WAYS: [(&str, Way); 4] =
 #[cfg(test)]
 mod tests {
     #[test]
-    fn every_way_gives_the_bytes_back() {
-        let bytes = std::array::from_fn(|at| at as u8);
+    fn every_way_gives_the_words_back() {
+        let words = std::array::from_fn(|at| at as u64);
         for (name, way) in super::WAYS {
-            assert_eq!(way(bytes), bytes, "{name}");
+            assert_eq!(way(words), words, "{name}");
         }
     }
 }

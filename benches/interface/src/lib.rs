@@ -8,7 +8,7 @@ kp_abi::interface! {
         /// Nothing.
         fn null() = 1;
         /// Gives 64 bytes back.
-        fn copy64(bytes: [u8; 64]) -> [u8; 64] = 2;
+        fn copy64(words: [u64; 8]) -> [u64; 8] = 2;
         /// Gives the data back.
         fn copy(data: &[u8]) -> [u8] = 3;
     }

@@ -21,8 +21,8 @@ impl bench::Handler<Passive> for Bench {
         Ok(())
     }
 
-    fn copy64(&self, _: &mut Passive, _: &(), bytes: [u8; 64]) -> Result<[u8; 64]> {
-        Ok(bytes)
+    fn copy64(&self, _: &mut Passive, _: &(), words: [u64; 8]) -> Result<[u64; 8]> {
+        Ok(words)
     }
 
     fn copy(&self, _: &mut Passive, _: &(), data: &[u8], out: &mut Out<'_, '_, u8>) -> Result<()> {

@@ -153,10 +153,15 @@ impl Judge {
         }
         // A line without a level is not from the kernel's log (firmware, QEMU).
         let harmless = self.booting || text == CUT_HERE || line.level.is_none_or(|level| level >= NOTICE);
-        if harmless || self.allowed.iter().any(|pattern| fits(pattern, text)) {
+        if harmless || self.allowed.iter().any(|pattern| fits(pattern, text)) || self.is_start_of_expected(text) {
             return Ok(());
         }
         Err(format!("kernel log: {text}"))
+    }
+
+    /// An RT kernel in trouble stops printing in the middle of a line, and prints that line anew.
+    fn is_start_of_expected(&self, text: &str) -> bool {
+        self.expected.iter().any(|(one, _)| one.pattern().starts_with(text))
     }
 
     fn inside_expected_oops(&mut self, text: &str) -> bool {
@@ -274,6 +279,18 @@ mod tests {
             judge(&[], &["<5>[    1.000000] hm", "<6>[    1.000000] hm", "<7>[    1.000000] hm", "SeaBIOS"]),
             Ok(())
         );
+    }
+
+    #[test]
+    fn the_start_of_an_expected_line_passes_and_the_line_itself_is_still_due() {
+        let mut judge = Judge::new(&[Expected::line("kp_x: panicked at *")]);
+        judge.booting = false;
+        let line = |text: &str| LogLine { level: Some(0), text: text.to_owned() };
+        assert!(judge.line(&line("kp_x: pan")).is_ok());
+        assert!(judge.finish().is_err());
+        assert!(judge.line(&line("kp_x: panicked at a.rs:1")).is_ok());
+        assert!(judge.finish().is_ok());
+        assert!(judge.line(&line("kp_y")).is_err());
     }
 
     #[test]
