@@ -187,7 +187,8 @@ impl Vm {
     fn initramfs(&self) -> Result<Vec<u8>> {
         let init = match &self.init {
             Some(path) => path.clone(),
-            None => std::env::current_exe().context("cannot find the running executable")?,
+            // By this name it is there even if cargo has put a newer one in its place meanwhile.
+            None => PathBuf::from(format!("/proc/{}/exe", std::process::id())),
         };
         let mut image = initramfs::Initramfs::new();
         image.program(&init, "/init")?;
