@@ -11,6 +11,11 @@ use std::{
     process::{Command, Stdio},
 };
 
+/// The running tool. By this name it is there even if cargo has put a newer one in its place meanwhile.
+pub fn this_tool() -> PathBuf {
+    PathBuf::from(format!("/proc/{}/exe", std::process::id()))
+}
+
 /// Builds a package's program of the same name, and says where it is.
 pub fn build(package: &str) -> Result<PathBuf> {
     build_with(package, &["--bin", package])

@@ -25,7 +25,9 @@ impl Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let room = LINE - self.len;
         let part = &text.as_bytes()[..text.len().min(room)];
-        self.bytes[self.len..][..part.len()].copy_from_slice(part);
+        for (place, &byte) in self.bytes[self.len..].iter_mut().zip(part) {
+            *place = if byte == b'\n' { b' ' } else { byte }; // one line of the log, with the plugin's name in front
+        }
         self.len += part.len();
         Ok(())
     }

@@ -161,7 +161,7 @@ impl Judge {
 
     /// An RT kernel in trouble stops printing in the middle of a line, and prints that line anew.
     fn is_start_of_expected(&self, text: &str) -> bool {
-        self.expected.iter().any(|(one, _)| one.pattern().starts_with(text))
+        self.expected.iter().any(|(one, _)| one.pattern().trim_start_matches('*').starts_with(text))
     }
 
     fn inside_expected_oops(&mut self, text: &str) -> bool {

@@ -187,8 +187,7 @@ impl Vm {
     fn initramfs(&self) -> Result<Vec<u8>> {
         let init = match &self.init {
             Some(path) => path.clone(),
-            // By this name it is there even if cargo has put a newer one in its place meanwhile.
-            None => PathBuf::from(format!("/proc/{}/exe", std::process::id())),
+            None => crate::programs::this_tool(),
         };
         let mut image = initramfs::Initramfs::new();
         image.program(&init, "/init")?;
