@@ -16,6 +16,22 @@ pub const fn ioctl_number(nr: u32) -> u32 {
     3 << 30 | IOCTL_TYPE << 8 | nr
 }
 
+/// Windows' control code of request `nr`: `CTL_CODE(0x8B50, 0x800 + nr, method, access)`. CALL comes with METHOD_NEITHER, the others
+/// with METHOD_BUFFERED. QUERY needs no access, INT_COUNT reading, the others reading and writing. `None`: no such request.
+pub const fn control_code(nr: u32) -> Option<u32> {
+    const READ: u32 = 1;
+    const WRITE: u32 = 2;
+    const NEITHER: u32 = 3;
+    let (access, method) = match nr {
+        Query::NR => (0, 0),
+        IntCount::NR => (READ, 0),
+        Call::NR => (READ | WRITE, NEITHER),
+        Open::NR | Close::NR | IntEnable::NR | IntWait::NR | IntDisable::NR => (READ | WRITE, 0),
+        _ => return None,
+    };
+    Some(CTL_DEVICE << 16 | access << 14 | (0x800 + nr) << 2 | method)
+}
+
 macro_rules! request {
     ($(#[$meta:meta])* $name:ident = $nr:literal, $size:literal bytes { $($(#[$fmeta:meta])* $at:literal $field:ident: $type:ty,)* }) => {
         $(#[$meta])*

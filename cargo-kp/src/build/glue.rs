@@ -11,7 +11,7 @@ use super::plugin::Plugin;
 /// The only target there is so far. It has no operating system, no red zone and no SSE.
 const TARGET: &str = "x86_64-unknown-none";
 /// Debian's compiler. Its core library comes as source, which `-Zbuild-std` needs to build it with the flags below.
-const RUSTC: &str = "/usr/bin/rustc";
+pub(super) const RUSTC: &str = "/usr/bin/rustc";
 /// Its Cargo. Both have to be of one version, so a Cargo that comes first in `PATH` isn't used.
 const CARGO: &str = "/usr/bin/cargo";
 /// Where Debian keeps core's source.
@@ -139,7 +139,7 @@ fn manifest(plugin: &Plugin, name: &str) -> Result<String> {
 
 /// Builds with the versions that the author's lock file names. Cargo drops from the crate's own what it doesn't need, so a
 /// second copy says whether the author's has changed since.
-fn lock(plugin: &Plugin, dir: &Path) -> Result<()> {
+pub(super) fn lock(plugin: &Plugin, dir: &Path) -> Result<()> {
     let Ok(author) = fs::read_to_string(plugin.workspace.join("Cargo.lock")) else { return Ok(()) };
     if super::write(&dir.join("Cargo.lock.author"), &author)? {
         super::write(&dir.join("Cargo.lock"), &author)?;

@@ -2,7 +2,7 @@
 //!
 //! `plugin` finds the package, `glue` compiles it with the Linux port into a static library, `object` makes that one
 //! relocatable object, [`check`] and `callgraph` refuse what a kernel must not run, and `module` builds the object and the C
-//! glue into one module for each kernel.
+//! glue into one module for each kernel. `windows` compiles it with the Windows port, which is a driver at once.
 mod callgraph;
 pub mod check;
 mod exports;
@@ -13,6 +13,7 @@ mod module;
 mod object;
 mod plugin;
 mod target;
+mod windows;
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -34,8 +35,8 @@ pub struct BuildArgs {
     /// The plugin's package. Without it: the package here, or the only plugin of the workspace.
     #[arg(short, long, value_name = "PLUGIN")]
     pub plugin: Option<String>,
-    /// A kernel to build for: a series (6.12, 6.1-cloud), a release, or a folder with its headers. May be given often.
-    #[arg(long, value_name = "SERIES|RELEASE|DIR")]
+    /// A kernel to build for: a series (6.12, 6.1-cloud), a release, a folder with its headers, or `windows`. May be given often.
+    #[arg(long, value_name = "SERIES|RELEASE|DIR|windows")]
     pub kernel: Vec<String>,
     /// Fetches the headers that are missing from Debian's archive.
     #[arg(long)]
@@ -51,8 +52,15 @@ pub fn command(args: &BuildArgs) -> Result<()> {
     let targets = if args.kernel.is_empty() {
         vec![target::default(args.setup)?]
     } else {
-        args.kernel.iter().map(|name| target::find(name, args.setup)).collect::<Result<_>>()?
+        let linux = args.kernel.iter().filter(|name| *name != windows::NAME);
+        linux.map(|name| target::find(name, args.setup)).collect::<Result<_>>()?
     };
+    if args.kernel.iter().any(|name| name == windows::NAME) {
+        println!("{}", windows::driver(&plugin, &|step| eprintln!("{step}"))?.display());
+    }
+    if targets.is_empty() {
+        return Ok(());
+    }
     let object = object(&plugin, &|step| eprintln!("{step}"))?;
     for target in &targets {
         eprintln!("{}: module for {}", plugin.name, target.release);

@@ -30,6 +30,8 @@ pub struct Plugin {
     pub workspace: PathBuf,
     /// How the generated crate names the Linux port: the value of its line in `[dependencies]`.
     pub(super) port: toml::Table,
+    /// The same, for the Windows port.
+    pub(super) windows_port: toml::Table,
 }
 
 /// What a module's `MODULE_LICENSE` says.
@@ -138,20 +140,21 @@ fn describe(package: &Package, metadata: &Metadata) -> Result<Plugin> {
         no_free: package.metadata["kp"]["no-free"].as_bool().unwrap_or(false),
         output: metadata.target_directory.join("kp").into(),
         workspace: metadata.workspace_root.clone().into(),
-        port: port(core)?,
+        port: port(core, "kp-linux")?,
+        windows_port: port(core, "kp-windows")?,
     })
 }
 
-/// kp-linux from where kp-core came: the same repository folder, the same commit, or the same release.
-fn port(core: &Package) -> Result<toml::Table> {
+/// The port called `name` from where kp-core came: the same repository folder, the same commit, or the same release.
+fn port(core: &Package, name: &str) -> Result<toml::Table> {
     let mut port = toml::Table::new();
     let mut set = |key: &str, value: &str| port.insert(key.to_owned(), value.into());
     match core.source.as_ref().map(|source| source.repr.as_str()) {
         None => {
             let dir = core.manifest_path.parent().and_then(|dir| dir.parent()).context("kp-core has no folder")?;
-            let dir = dir.join("kp-linux");
+            let dir = dir.join(name);
             if !dir.exists() {
-                bail!("no {dir}: kp-linux has to lie beside kp-core");
+                bail!("no {dir}: {name} has to lie beside kp-core");
             }
             set("path", dir.as_str());
         }

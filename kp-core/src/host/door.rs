@@ -19,6 +19,18 @@ pub trait Door {
     fn answer(&mut self, status: u32, detail: u32) -> Result<(), Faulted>;
     /// Can this range be the app's at all? Reads and writes nothing.
     fn in_range(&self, address: u64, len: usize) -> bool;
+    /// Where [`fetch`](Self::fetch) finds `len` bytes: at the `address` that the struct names, if that can be the app's. A port whose
+    /// requests carry their data themselves looks `inline` bytes behind the struct's start instead.
+    #[inline]
+    fn input(&self, address: u64, inline: usize, len: usize) -> Result<u64, Faulted> {
+        let _ = inline;
+        if self.in_range(address, len) { Ok(address) } else { Err(Faulted) }
+    }
+    /// Where [`store`](Self::store) may put `len` bytes of reply: at the `address` that the struct names, or behind the reply's head.
+    #[inline]
+    fn output(&self, address: u64, len: usize) -> Result<u64, Faulted> {
+        if self.in_range(address, len) { Ok(address) } else { Err(Faulted) }
+    }
     /// Copies from the app's memory.
     fn fetch(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Faulted>;
     /// Copies to the app's memory.

@@ -137,7 +137,7 @@ impl<P: Plugin> Session<P> {
             return Err(Status::BAD_FIELD.into());
         }
         let mut data = SmallBuffer::new();
-        let data = self.fetch_small(door, open.data_addr, open.data_len, &mut data)?;
+        let data = self.fetch_small(door, open.head.size, open.data_addr, open.data_len, &mut data)?;
         let app = *open;
         let known = app.message_count.min(chain_len::<P>());
         open.abi_major = limits::ABI_MAJOR;
@@ -174,7 +174,7 @@ impl<P: Plugin> Session<P> {
             return Err(self.refusal().into());
         }
         let mut data = SmallBuffer::new();
-        let data = self.fetch_small(door, enable.data_addr, enable.data_len, &mut data)?;
+        let data = self.fetch_small(door, enable.head.size, enable.data_addr, enable.data_len, &mut data)?;
         self.driver.awake(false)?;
         let _pass = self.enter()?;
         let wanted = Wanted { kinds, min: enable.min, max: enable.max, data };
@@ -251,23 +251,27 @@ impl<P: Plugin> Session<P> {
         if let Err(stopped) = take_into(door, CALL_NOWAIT, &mut call) {
             return refuse(door, stopped);
         }
-        match self.request_call(&call, door) {
+        match self.request_call(&mut call, door) {
             Ok(()) => Ok(()),
             Err(stopped) => refuse(door, stopped),
         }
     }
 
     #[inline(always)]
-    fn request_call(&self, call: &request::Call, door: &mut impl Door) -> Result<(), Stopped> {
+    fn request_call(&self, call: &mut request::Call, door: &mut impl Door) -> Result<(), Stopped> {
         let (args, data, room) = (call.args_len as usize, call.in_len as usize, call.out_len as usize);
         if args > limits::MAX_ARGS || data > limits::MAX_DATA || room > limits::MAX_DATA {
             return Err(Status::PAYLOAD_TOO_LARGE.into());
         }
-        let in_range = (args == 0 || door.in_range(call.args_addr, args))
-            && (data == 0 || door.in_range(call.in_addr, data))
-            && (room == 0 || door.in_range(call.out_addr, room));
-        if !in_range {
-            return Err(Faulted.into());
+        let args_at = call.head.size as usize;
+        if args != 0 {
+            call.args_addr = door.input(call.args_addr, args_at, args)?;
+        }
+        if data != 0 {
+            call.in_addr = door.input(call.in_addr, args_at + args.next_multiple_of(8), data)?;
+        }
+        if room != 0 {
+            call.out_addr = door.output(call.out_addr, room)?;
         }
         if !self.is_open() {
             return Err(self.refusal().into());
@@ -327,10 +331,11 @@ impl<P: Plugin> Session<P> {
         }
     }
 
-    /// Copies the data of OPEN or INT_ENABLE.
+    /// Copies the data of OPEN or INT_ENABLE. `size` is the struct's: inline data follows it.
     fn fetch_small<'b>(
         &self,
         door: &mut impl Door,
+        size: u32,
         address: u64,
         len: u32,
         buffer: &'b mut SmallBuffer,
@@ -342,9 +347,7 @@ impl<P: Plugin> Session<P> {
         if len > limits::MAX_OPEN_DATA {
             return Err(Status::PAYLOAD_TOO_LARGE.into());
         }
-        if !door.in_range(address, len) {
-            return Err(Faulted.into());
-        }
+        let address = door.input(address, size as usize, len)?;
         let bytes = buffer.room(len)?;
         door.fetch(address, bytes)?;
         Ok(bytes)

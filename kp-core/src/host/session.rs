@@ -97,6 +97,12 @@ impl<P: Plugin> Session<P> {
         drop(unsafe { KBox::from_raw(this) });
     }
 
+    /// The last handle is closed, but requests may be under way, and [`release`](Self::release) comes after them: ends them, and closes
+    /// what is open. For kernels that tell the two apart. Idempotent. Passive.
+    pub fn end(&self, cx: &mut Passive) {
+        self.tear_down(cx);
+    }
+
     #[inline]
     pub(super) fn is_open(&self) -> bool {
         self.life() == Life::Open

@@ -1,0 +1,110 @@
+//! The two buffers of a DeviceIoControl. The in-buffer has the struct and what its addresses would point to; the out-buffer gets the
+//! reply's head, and a call's reply behind it. The addresses on the wire are 0, and are offsets here.
+use crate::seh;
+use kp_abi::{Status, request::Head};
+use kp_core::host::{Door, Faulted};
+
+const HEAD: usize = size_of::<Head>();
+/// Offset of the status in a head, and of status and detail together.
+const STATUS_AT: usize = 8;
+
+/// One request's buffers, at least a head long each. They may be the same memory.
+pub(crate) struct BufferDoor {
+    input: *const u8,
+    input_len: usize,
+    output: *mut u8,
+    output_len: usize,
+    /// End of what was written.
+    written: usize,
+}
+
+impl BufferDoor {
+    /// HeaderTooSmall: a buffer has no room for a head.
+    ///
+    /// # Safety
+    /// Until the value is dropped, both buffers are the kernel's, or lie in user memory (probed) of the process that runs.
+    pub(crate) unsafe fn new(
+        input: *const u8,
+        input_len: usize,
+        output: *mut u8,
+        output_len: usize,
+    ) -> Result<Self, Status> {
+        if input_len < HEAD || output_len < HEAD {
+            return Err(Status::HEADER_TOO_SMALL);
+        }
+        Ok(Self { input, input_len, output, output_len, written: 0 })
+    }
+
+    /// How many bytes of the out-buffer are the reply.
+    pub(crate) fn written(&self) -> usize {
+        self.written
+    }
+
+    fn read(&self, at: usize, bytes: &mut [u8]) -> Result<(), Faulted> {
+        if at > self.input_len || bytes.len() > self.input_len - at {
+            return Err(Faulted);
+        }
+        // SAFETY: inside the in-buffer, as `new` was promised; `bytes` is writable.
+        unsafe { seh::copy(bytes.as_mut_ptr(), self.input.wrapping_add(at), bytes.len()) }
+    }
+
+    fn write(&mut self, at: usize, bytes: &[u8]) -> Result<(), Faulted> {
+        if at > self.output_len || bytes.len() > self.output_len - at {
+            return Err(Faulted);
+        }
+        // SAFETY: inside the out-buffer, as `new` was promised; `bytes` is readable.
+        unsafe { seh::copy(self.output.wrapping_add(at), bytes.as_ptr(), bytes.len()) }?;
+        self.written = self.written.max(at + bytes.len());
+        Ok(())
+    }
+}
+
+impl Door for BufferDoor {
+    fn take(&mut self, head: &mut [u8]) -> Result<(), Faulted> {
+        self.read(0, head)?;
+        let size = head.first_chunk().map_or(0, |size| u32::from_le_bytes(*size));
+        if size as usize > self.input_len {
+            return Err(Faulted);
+        }
+        self.write(STATUS_AT, &Status::NO_REPLY.0.to_le_bytes())
+    }
+    /// A struct that ends behind the buffer has no size: that makes it TooSmall.
+    fn size(&mut self) -> Result<u32, Faulted> {
+        let mut size = [0; 4];
+        self.read(0, &mut size)?;
+        let size = u32::from_le_bytes(size);
+        Ok(if size as usize > self.input_len { 0 } else { size })
+    }
+    fn tail(&mut self, at: usize, bytes: &mut [u8]) -> Result<(), Faulted> {
+        self.read(at, bytes)
+    }
+    /// Cut at the out-buffer's end: the app knows no more.
+    fn put(&mut self, at: usize, bytes: &[u8]) -> Result<(), Faulted> {
+        let room = self.output_len.saturating_sub(at);
+        self.write(at, &bytes[..bytes.len().min(room)])
+    }
+    fn answer(&mut self, status: u32, detail: u32) -> Result<(), Faulted> {
+        self.write(STATUS_AT, &(u64::from(detail) << 32 | u64::from(status)).to_le_bytes())
+    }
+    /// Asked with addresses; there are none.
+    fn in_range(&self, _: u64, _: usize) -> bool {
+        false
+    }
+    fn input(&self, address: u64, inline: usize, len: usize) -> Result<u64, Faulted> {
+        let fits = inline <= self.input_len && len <= self.input_len - inline;
+        if address == 0 && fits { Ok(inline as u64) } else { Err(Faulted) }
+    }
+    fn output(&self, address: u64, len: usize) -> Result<u64, Faulted> {
+        if address == 0 && len <= self.output_len - HEAD { Ok(HEAD as u64) } else { Err(Faulted) }
+    }
+    fn fetch(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Faulted> {
+        self.read(address as usize, bytes)
+    }
+    fn store(&mut self, address: u64, bytes: &[u8]) -> Result<(), Faulted> {
+        self.write(address as usize, bytes)
+    }
+    /// The I/O manager has compared the access that the control code asks for with the handle's.
+    fn is_read_write(&self) -> bool {
+        true
+    }
+}

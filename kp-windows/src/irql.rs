@@ -1,0 +1,66 @@
+//! The processor's interrupt request level. These functions are looked up, not imported: not every kernel that the port is tried
+//! on exports them. Where they are missing no interrupt is ever connected, and nothing runs above DISPATCH_LEVEL.
+use crate::names::find;
+use core::{
+    ffi::{CStr, c_void},
+    mem::transmute,
+    ptr,
+    sync::atomic::{AtomicPtr, Ordering::*},
+};
+
+/// Above every device's interrupt on x64 (3 to 11), and below the clock.
+const ABOVE_DEVICES: u8 = 12;
+
+static CURRENT: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+static RAISE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+static LOWER: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+
+/// Looks the functions up: all, or none. Passive, before anything else here.
+pub(crate) fn find_all() {
+    const NAMES: [&CStr; 3] = [c"KeGetCurrentIrql", c"KfRaiseIrql", c"KeLowerIrql"];
+    let [current, raise, lower] = NAMES.map(find);
+    if !current.is_null() && !raise.is_null() && !lower.is_null() {
+        CURRENT.store(current, Relaxed);
+        LOWER.store(lower, Relaxed);
+        RAISE.store(raise, Relaxed);
+    }
+}
+
+/// The level, if it can be known.
+#[inline]
+pub(crate) fn current() -> Option<u8> {
+    let f = CURRENT.load(Relaxed);
+    if f.is_null() {
+        return None;
+    }
+    // SAFETY: the kernel's KeGetCurrentIrql has this type.
+    let f = unsafe { transmute::<*mut c_void, extern "efiapi" fn() -> u8>(f) };
+    Some(f())
+}
+
+/// Raises the level above every device's interrupt; the answer is the level before. None: it cannot be raised.
+#[inline]
+pub(crate) fn raise() -> Option<u8> {
+    let f = RAISE.load(Relaxed);
+    if f.is_null() {
+        return None;
+    }
+    // SAFETY: the kernel's KfRaiseIrql has this type.
+    let f = unsafe { transmute::<*mut c_void, extern "efiapi" fn(u8) -> u8>(f) };
+    Some(f(ABOVE_DEVICES))
+}
+
+/// Can the level be read and raised?
+#[inline]
+pub(crate) fn is_known() -> bool {
+    !RAISE.load(Relaxed).is_null()
+}
+
+/// Goes back to the level before [`raise`], which has answered it.
+#[inline]
+pub(crate) fn lower(to: u8) {
+    let f = LOWER.load(Relaxed);
+    // SAFETY: `raise` has answered, so it was found; the kernel's KeLowerIrql has this type.
+    let f = unsafe { transmute::<*mut c_void, extern "efiapi" fn(u8)>(f) };
+    f(to);
+}

@@ -1,0 +1,195 @@
+//! The kernel functions of kp-core.
+use crate::{
+    lock, memory,
+    names::find,
+    nt::*,
+    panic,
+    signal::{self, Signal, relative},
+};
+use core::{
+    ffi::c_void,
+    mem::transmute,
+    ptr,
+    sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::*},
+};
+use kp_core::{
+    Error, Result, Status,
+    host::{IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken},
+};
+
+struct Windows;
+kp_core::kernel!(Windows);
+
+/// KeQueryInterruptTimePrecise.
+static PRECISE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+/// KeQueryTickCount, where there is no precise clock: in Wine.
+static TICKS: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+/// KeQueryTimeIncrement: a tick, in 100 ns.
+static INCREMENT: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+static NAME: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+static NAME_LEN: AtomicUsize = AtomicUsize::new(0);
+
+/// Log lines come from the component for drivers of devices that have no class of their own, DPFLTR_IHVDRIVER_ID.
+const COMPONENT: u32 = 77;
+/// DPFLTR_ERROR_LEVEL: shown without asking for it.
+const LEVEL: u32 = 0;
+/// What a log line is cut to, in bytes: DbgPrintEx takes 512 with the name.
+const LINE: usize = 440;
+
+/// Looks up what not every kernel exports, and keeps the plugin's name. Passive, before anything else of the port. False: there is
+/// no clock.
+pub(crate) fn start(name: &'static str) -> bool {
+    NAME.store(name.as_ptr().cast_mut(), Relaxed);
+    NAME_LEN.store(name.len(), Relaxed);
+    crate::irql::find_all();
+    PRECISE.store(find(c"KeQueryInterruptTimePrecise"), Relaxed);
+    TICKS.store(find(c"KeQueryTickCount"), Relaxed);
+    INCREMENT.store(find(c"KeQueryTimeIncrement"), Relaxed);
+    !PRECISE.load(Relaxed).is_null() || !(TICKS.load(Relaxed).is_null() || INCREMENT.load(Relaxed).is_null())
+}
+
+/// Since the machine was started, without what it has slept. Any level.
+pub(crate) fn now_ns() -> u64 {
+    let precise = PRECISE.load(Relaxed);
+    let mut count = 0;
+    let hundreds = if precise.is_null() {
+        // SAFETY: `start` has found both if it has not found the other; KeQueryTickCount has this type.
+        let ticks = unsafe { transmute::<*mut c_void, extern "efiapi" fn(&mut u64)>(TICKS.load(Relaxed)) };
+        // SAFETY: as above; KeQueryTimeIncrement has this type.
+        let increment = unsafe { transmute::<*mut c_void, extern "efiapi" fn() -> u32>(INCREMENT.load(Relaxed)) };
+        ticks(&mut count);
+        count.saturating_mul(increment().into())
+    } else {
+        // SAFETY: KeQueryInterruptTimePrecise has this type; `count` gets the performance counter.
+        let f = unsafe { transmute::<*mut c_void, extern "efiapi" fn(&mut u64) -> u64>(precise) };
+        f(&mut count)
+    };
+    hundreds.saturating_mul(100)
+}
+
+/// Writes one line to the debugger's log. Any level.
+pub(crate) fn log(text: &str) {
+    let (name, name_len) = (NAME.load(Relaxed), NAME_LEN.load(Relaxed));
+    let text = text.as_bytes();
+    let format = c"kp-%.*s: %.*s\n".as_ptr().cast();
+    // SAFETY: two readable ranges, and a format for them.
+    unsafe { DbgPrintEx(COMPONENT, LEVEL, format, name_len, name, text.len().min(LINE), text.as_ptr()) };
+}
+
+/// One `mov`, so that a kernel that traps and decodes the access can; for the compiler it is opaque, as a volatile access.
+macro_rules! mmio {
+    ($($read:ident $write:ident $type:ty, $class:ident, $form:literal;)*) => { $(
+        #[inline(always)]
+        unsafe fn $read(address: usize) -> $type {
+            let value: $type;
+            // SAFETY: the caller's promise: mapped and aligned.
+            unsafe { core::arch::asm!(concat!("mov {0", $form, "}, [{1}]"), out($class) value, in(reg) address, options(nostack, preserves_flags)) };
+            value
+        }
+        #[inline(always)]
+        unsafe fn $write(address: usize, value: $type) {
+            // SAFETY: as above.
+            unsafe { core::arch::asm!(concat!("mov [{1}], {0", $form, "}"), in($class) value, in(reg) address, options(nostack, preserves_flags)) };
+        }
+    )* };
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl Kernel for Windows {
+    fn alloc(size: usize, align: usize) -> *mut u8 {
+        memory::alloc(size, align)
+    }
+    unsafe fn free(memory: *mut u8, _: usize, align: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { memory::free(memory, align) }
+    }
+    fn log(text: &str) {
+        log(text)
+    }
+    fn now_ns() -> u64 {
+        now_ns()
+    }
+    fn stall_us(us: u32) {
+        let end = now_ns() + 1000 * u64::from(us);
+        while now_ns() < end {
+            core::hint::spin_loop();
+        }
+    }
+    fn sleep_ns(ns: u64) {
+        let interval = relative(ns);
+        // SAFETY: readable; a kernel-mode delay ends with its time only.
+        unsafe { KeDelayExecutionThread(mode::KERNEL, 0, &interval) };
+    }
+    #[inline]
+    fn poisoned() -> bool {
+        panic::is_poisoned()
+    }
+    fn task() -> u32 {
+        PsGetCurrentThreadId() as u32
+    }
+    fn is_dead(task: u32) -> bool {
+        panic::is_dead(task)
+    }
+
+    fn lock_new(kind: u32) -> *mut RawLock {
+        lock::new(kind).cast()
+    }
+    unsafe fn lock_free(lock: *mut RawLock, kind: u32) {
+        // SAFETY: the caller's promise.
+        unsafe { lock::free(lock.cast(), kind) }
+    }
+    #[inline]
+    unsafe fn lock_acquire(lock: *mut RawLock, kind: u32) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { lock::acquire(lock.cast(), kind) }
+    }
+    #[inline]
+    unsafe fn lock_release(lock: *mut RawLock, kind: u32, saved: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { lock::release(lock.cast(), kind, saved) }
+    }
+
+    fn signal_new() -> *mut RawSignal {
+        signal::new().cast()
+    }
+    unsafe fn signal_free(signal: *mut RawSignal) {
+        // SAFETY: the caller's promise.
+        unsafe { signal::free(signal.cast()) }
+    }
+    unsafe fn signal_wait(signal: *mut RawSignal, word: &AtomicU32, seen: u32, ns: u64, kind: u32) -> Woken {
+        // SAFETY: the caller's promise.
+        unsafe { signal::wait(signal.cast::<Signal>(), word, seen, ns, kind) }
+    }
+    unsafe fn signal_wake(signal: *mut RawSignal) {
+        // SAFETY: the caller's promise.
+        unsafe { signal::wake(signal.cast::<Signal>()) }
+    }
+
+    mmio! {
+        mmio_read8 mmio_write8 u8, reg_byte, "";
+        mmio_read16 mmio_write16 u16, reg, ":x";
+        mmio_read32 mmio_write32 u32, reg, ":e";
+        mmio_read64 mmio_write64 u64, reg, ":r";
+    }
+
+    // No device is ever bound: there is nothing to map, and nothing that interrupts.
+    fn map(_: usize, _: usize, _: usize) -> usize {
+        0
+    }
+    unsafe fn unmap(_: usize, _: usize) {}
+    fn bus_master(_: usize, _: bool) {}
+    fn config_read(_: usize, _: u32, width: u32) -> u32 {
+        u32::MAX >> (32 - 8 * width.clamp(1, 4))
+    }
+    fn config_write(_: usize, _: u32, _: u32, _: u32) {}
+    fn irq_prepare(_: usize, _: u32, _: u32, _: u32) -> Result<Vectors> {
+        Err(Error::from(Status::NO_INTERRUPT))
+    }
+    unsafe fn irq_connect(_: usize, _: IrqEntry) -> Result<()> {
+        Err(Error::from(Status::NO_INTERRUPT))
+    }
+    unsafe fn irq_disconnect(_: usize) {}
+    fn irq_release(_: usize) {}
+    fn irq_mask(_: usize, _: u32) {}
+    fn dpc_queue(_: usize, _: u32) {}
+}

@@ -1,0 +1,49 @@
+//! What the kernel exports.
+use super::{DeviceObject, DriverObject, Event, Irp, NtStatus, SpinLock, UnicodeString};
+use core::ffi::c_void;
+
+/// Declares imports: by name out of ntoskrnl.exe on Windows; elsewhere, for tests, as functions of the same calling convention.
+macro_rules! imports {
+    ($($body:tt)*) => {
+        #[cfg(windows)]
+        #[link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")]
+        unsafe extern "system" { $($body)* }
+        #[cfg(not(windows))]
+        unsafe extern "efiapi" { $($body)* }
+    };
+}
+
+imports! {
+    pub(crate) fn IoCreateDevice(driver: *mut DriverObject, extension: u32, name: *const UnicodeString, kind: u32, characteristics: u32, exclusive: u8, device: *mut *mut DeviceObject) -> NtStatus;
+    pub(crate) fn IoDeleteDevice(device: *mut DeviceObject);
+    pub(crate) fn IoCreateSymbolicLink(link: *const UnicodeString, name: *const UnicodeString) -> NtStatus;
+    pub(crate) fn IoDeleteSymbolicLink(link: *const UnicodeString) -> NtStatus;
+    pub(crate) fn IofCompleteRequest(irp: *mut Irp, boost: i8);
+    pub(crate) fn IoIs32bitProcess(irp: *mut Irp) -> u8;
+    pub(crate) fn IoGetRequestorProcess(irp: *mut Irp) -> *mut c_void;
+    pub(crate) safe fn IoGetCurrentProcess() -> *mut c_void;
+    pub(crate) fn ObOpenObjectByPointer(object: *mut c_void, attributes: u32, access_state: *mut c_void, access: u32, kind: *mut c_void, mode: i8, handle: *mut *mut c_void) -> NtStatus;
+    pub(crate) fn ZwSetSecurityObject(handle: *mut c_void, what: u32, descriptor: *const c_void) -> NtStatus;
+    pub(crate) fn ZwClose(handle: *mut c_void) -> NtStatus;
+    pub(crate) safe fn SeSinglePrivilegeCheck(privilege: u64, mode: i8) -> u8;
+    pub(crate) safe fn PsGetCurrentProcessId() -> usize;
+    pub(crate) safe fn PsGetCurrentThreadId() -> usize;
+    pub(crate) fn MmGetSystemRoutineAddress(name: *const UnicodeString) -> *mut c_void;
+    pub(crate) safe fn ExAllocatePoolWithTag(kind: i32, size: usize, tag: u32) -> *mut c_void;
+    pub(crate) fn ExFreePoolWithTag(memory: *mut c_void, tag: u32);
+    pub(crate) fn KeInitializeEvent(event: *mut Event, kind: i32, state: u8);
+    pub(crate) fn KeSetEvent(event: *mut Event, increment: i32, wait: u8) -> i32;
+    pub(crate) fn KeWaitForSingleObject(object: *mut c_void, reason: i32, mode: i8, alertable: u8, timeout: *const i64) -> NtStatus;
+    pub(crate) fn KeDelayExecutionThread(mode: i8, alertable: u8, interval: *const i64) -> NtStatus;
+    pub(crate) safe fn KeEnterCriticalRegion();
+    pub(crate) safe fn KeLeaveCriticalRegion();
+    pub(crate) fn KeAcquireSpinLockRaiseToDpc(lock: *mut SpinLock) -> u8;
+    pub(crate) fn KeReleaseSpinLock(lock: *mut SpinLock, irql: u8);
+    pub(crate) fn KeAcquireSpinLockAtDpcLevel(lock: *mut SpinLock);
+    pub(crate) fn KeReleaseSpinLockFromDpcLevel(lock: *mut SpinLock);
+    pub(crate) safe fn KeBugCheckEx(code: u32, a: usize, b: usize, c: usize, d: usize) -> !;
+    /// Only called through the guarded call: it raises an exception for a range that is not the app's.
+    pub(crate) fn ProbeForRead(address: *const c_void, len: usize, align: u32);
+    /// Really variadic. Declared with the arguments of `%.*s: %.*s`, which are passed in the same places.
+    pub(crate) fn DbgPrintEx(component: u32, level: u32, format: *const u8, name_len: usize, name: *const u8, len: usize, text: *const u8) -> u32;
+}
