@@ -452,26 +452,41 @@ impl<P: Plugin> Interrupts<P> {
 
     /// INT_WAIT: takes notifications, waiting for them until `deadline` (`None`: for ever).
     pub(super) fn wait(&self, session: &Session<P>, vector: u32, max: u32, deadline: Option<u64>) -> Result<Taken> {
+        // Which enabling it waits for is settled before it is counted: whoever sees it pending and disables ends it with IntDisabled.
+        let generation = self.waitable(session).map_err(|error| session.why_disabled(error))?;
         let waker = &session.waker;
         if waker.waits.fetch_add(1, AcqRel) >= limits::MAX_WAITS {
             waker.waits.fetch_sub(1, AcqRel);
             return Err(Status::TOO_MANY_WAITS.into());
         }
-        let taken = self.wait_counted(session, vector, max, deadline);
+        let taken = self.wait_counted(session, generation, vector, max, deadline);
         waker.waits.fetch_sub(1, AcqRel);
         taken.map_err(|error| session.why_disabled(error))
     }
 
-    fn wait_counted(&self, session: &Session<P>, vector: u32, max: u32, deadline: Option<u64>) -> Result<Taken> {
-        // SAFETY: a request runs at Passive; nothing else in this function holds a level.
-        let mut cx = unsafe { Passive::assume() };
+    /// Number of the enabling that a wait of this session is for.
+    fn waitable(&self, session: &Session<P>) -> Result<u64> {
         if kernel::poisoned() {
             return Err(Status::POISONED.into()); // whoever owns the interrupt
         }
-        let generation = self.mailbox.with(&mut cx, |mailbox, _| {
+        // SAFETY: a request runs at Passive; nothing else in this function holds a level.
+        let mut cx = unsafe { Passive::assume() };
+        self.mailbox.with(&mut cx, |mailbox, _| {
             mailbox.check_owner(session)?;
             if mailbox.armed { Ok(mailbox.generation) } else { Err(Error::from(Status::NOT_ENABLED)) }
-        })?;
+        })
+    }
+
+    fn wait_counted(
+        &self,
+        session: &Session<P>,
+        generation: u64,
+        vector: u32,
+        max: u32,
+        deadline: Option<u64>,
+    ) -> Result<Taken> {
+        // SAFETY: a request runs at Passive; nothing else in this function holds a level.
+        let mut cx = unsafe { Passive::assume() };
         loop {
             let bell = session.waker.bell.load(Acquire);
             if kernel::poisoned() || !session.is_open() {
