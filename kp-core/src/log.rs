@@ -28,26 +28,34 @@ pub fn write(text: fmt::Arguments<'_>) {
 
 #[inline(never)]
 fn write_formatted(text: fmt::Arguments<'_>) {
-    let mut line = Line { bytes: [0; LINE], len: 0 };
+    let mut line = Line::<LINE>::new();
     // An error only says that the line is full, or that an argument's own formatting gave up.
     let _ = fmt::write(&mut line, text);
     kernel::log(line.text());
 }
 
-/// A line being written. INVARIANT: the first `len` bytes are UTF-8.
-struct Line {
-    bytes: [u8; LINE],
+/// One line being written: cut after `LEN` bytes, between characters, and with no line end in it. For ports that log a panic
+/// themselves. INVARIANT: the first `len` bytes are UTF-8.
+pub struct Line<const LEN: usize> {
+    bytes: [u8; LEN],
     len: usize,
 }
 
-impl Line {
-    fn text(&self) -> &str {
+#[expect(clippy::new_without_default, reason = "not a value to have lying about")]
+impl<const LEN: usize> Line<LEN> {
+    /// An empty one.
+    pub const fn new() -> Self {
+        Self { bytes: [0; LEN], len: 0 }
+    }
+
+    /// What was written.
+    pub fn text(&self) -> &str {
         let written = self.bytes.get(..self.len).unwrap_or(&[]);
         core::str::from_utf8(written).unwrap_or("")
     }
 }
 
-impl fmt::Write for Line {
+impl<const LEN: usize> fmt::Write for Line<LEN> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut encoded = [0; 4];
         for character in text.chars() {

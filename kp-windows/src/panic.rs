@@ -1,10 +1,11 @@
 //! A panic in plugin code: poison, log, stop the thread.
 use crate::{irql, kernel, nt::*};
 use core::{
-    fmt::{self, Write},
+    fmt::Write,
     panic::PanicInfo,
     sync::atomic::{AtomicBool, AtomicU32, Ordering::*},
 };
+use kp_core::host::Line;
 
 static POISONED: AtomicBool = AtomicBool::new(false);
 /// Threads that panicked; 0 is a free place.
@@ -26,29 +27,13 @@ pub(crate) fn is_dead(task: u32) -> bool {
     task != 0 && DEAD.iter().any(|dead| dead.load(Acquire) == task)
 }
 
-struct Line {
-    bytes: [u8; LINE],
-    len: usize,
-}
-
-impl Write for Line {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = LINE - self.len;
-        let part = &text.as_bytes()[..text.len().min(room)];
-        self.bytes[self.len..][..part.len()].copy_from_slice(part);
-        self.len += part.len();
-        Ok(())
-    }
-}
-
 /// The panic handler: every later request is answered Poisoned; file, line and message are logged. A thread at Passive is stopped
 /// for good, as no kernel function ends one from inside; above Passive, or when too many have panicked, the machine is.
 pub fn panicked(info: &PanicInfo<'_>) -> ! {
     POISONED.store(true, Relaxed);
-    let mut line = Line { bytes: [0; LINE], len: 0 };
+    let mut line = Line::<LINE>::new();
     let _ = write!(line, "{info}");
-    let text = line.bytes[..line.len].utf8_chunks().next().map_or("", |chunk| chunk.valid());
-    kernel::log(text);
+    kernel::log(line.text());
     let passive = irql::current().is_none_or(|level| level == 0);
     let task = PsGetCurrentThreadId() as u32;
     let mark = |dead: &AtomicU32| dead.compare_exchange(0, task, Release, Relaxed).is_ok();

@@ -3,7 +3,7 @@
 //! One word: a bit that says shut, and a count of those inside. It covers the plugin's callbacks and nothing else: the app's
 //! bytes are copied in before and copied out after, so an app cannot hold a gate with a page that never comes.
 use super::{Signal, Woken, kernel, wait_kind};
-use crate::{Status, limits};
+use crate::limits;
 use core::sync::atomic::{AtomicU32, Ordering::*};
 
 const SHUT: u32 = 1 << 31;
@@ -84,16 +84,6 @@ impl Drop for Pass<'_> {
         // no request of it in flight.
         if self.gate.word.fetch_sub(1, Release) == SHUT | 1 {
             self.drained.wake();
-        }
-    }
-}
-
-/// The status of a full gate.
-impl From<Refused> for Status {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Shut => Status::CLOSED,
-            Refused::Full => Status::TOO_MANY_CALLS,
         }
     }
 }

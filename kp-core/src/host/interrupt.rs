@@ -152,6 +152,7 @@ impl<P: Plugin> Interrupts<P> {
             let enabled = self.enable_prepared(cx, table, bound, session, vectors.kind, vectors.count, wanted.data);
             if enabled.is_err() {
                 kernel::irq_release(bound.id);
+                session.waker.ring(session.stop()); // a wait may have seen it enabled
             }
             enabled
         });
@@ -198,7 +199,6 @@ impl<P: Plugin> Interrupts<P> {
         // SAFETY: vectors are prepared, context and counts are in place until `irq_disconnect` has returned.
         if let Err(error) = unsafe { kernel::irq_connect(bound.id, entry) } {
             self.forget_owner(cx);
-            session.waker.ring(session.stop());
             self.finish(cx, bound);
             return Err(error);
         }
@@ -209,13 +209,11 @@ impl<P: Plugin> Interrupts<P> {
         };
         if let Err(error) = armed {
             self.disconnect(cx, bound);
-            session.waker.ring(session.stop());
             return Err(error);
         }
         if session.stop().closing.load(Acquire) != 0 {
             self.disarm(cx, bound);
             self.disconnect(cx, bound);
-            session.waker.ring(session.stop());
             return Err(session.refusal().into());
         }
         Ok(Enabled { kind, count, generation })

@@ -17,6 +17,7 @@ mod session;
 mod signal;
 mod turn;
 
+pub use crate::log::Line;
 pub use door::{Door, Faulted};
 pub use driver::{Driver, RawDevice};
 pub(crate) use port::kernel;

@@ -7,6 +7,7 @@ use super::{
     session::{SMALL, Session},
 };
 use crate::{Error, Message, Passive, Plugin, Reply, Status, limits};
+use core::sync::atomic::Ordering::Relaxed;
 use kp_abi::{
     request::{self, CALL_NOWAIT, NO_TIMEOUT, Request, kind, state},
     zerocopy::{FromZeros, IntoBytes},
@@ -125,7 +126,7 @@ impl<P: Plugin> Session<P> {
         query.max_args = limits::MAX_ARGS as u32;
         query.name = [0; 32];
         query.name[..table.name.len()].copy_from_slice(table.name.as_bytes());
-        query.sessions = self.driver.session_count();
+        query.sessions = self.driver.open_sessions.load(Relaxed);
         query.calls = self.calls_inside();
         query.waits = self.waker.waits();
         Ok(())

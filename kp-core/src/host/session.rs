@@ -164,7 +164,7 @@ impl<P: Plugin> Session<P> {
         match self.gate.enter(&self.stop.signal) {
             Ok(pass) => Ok(pass),
             Err(Refused::Shut) => Err(self.refusal()),
-            Err(full @ Refused::Full) => Err(full.into()),
+            Err(Refused::Full) => Err(Status::TOO_MANY_CALLS),
         }
     }
 
@@ -265,10 +265,13 @@ impl<P: Plugin> Session<P> {
         self.waker.ring(&self.stop);
         let torn = self.control.with(cx, |cx| {
             self.gate.shut(); // again: an OPEN may have opened it since
-            if self.life() != Life::Open {
-                let leaked = self.life() == Life::Closing;
-                self.set_life(if leaked { Life::Closing } else { Life::Closed });
-                return !leaked;
+            match self.life() {
+                Life::Open => {}
+                Life::Closing => return false, // an earlier tear-down has left it so
+                Life::Fresh | Life::Closed => {
+                    self.set_life(Life::Closed);
+                    return true;
+                }
             }
             self.set_life(Life::Closing);
             self.waker.ring(&self.stop);
@@ -399,12 +402,5 @@ impl<P: Plugin> SessionList<P> {
     fn set_first(&self, first: *mut Session<P>) {
         // SAFETY: used under the turn alone.
         unsafe { *self.first.get() = first }
-    }
-}
-
-impl<P: Plugin> Bound<P> {
-    /// How many sessions are open.
-    pub(super) fn session_count(&self) -> u32 {
-        self.open_sessions.load(Relaxed)
     }
 }
