@@ -2,9 +2,12 @@
 //!
 //! One word: a bit that says shut, and a count of those inside. It covers the plugin's callbacks and nothing else: the app's
 //! bytes are copied in before and copied out after, so an app cannot hold a gate with a page that never comes.
-use super::{Signal, Woken, kernel, wait_kind};
+use super::{
+    Signal, Woken, kernel,
+    sync::{AtomicU32, Ordering::*},
+    wait_kind,
+};
 use crate::limits;
-use core::sync::atomic::{AtomicU32, Ordering::*};
 
 const SHUT: u32 = 1 << 31;
 
@@ -23,7 +26,7 @@ pub(crate) enum Refused {
 
 impl Gate {
     /// A gate that is shut, until [`open`](Self::open).
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { word: AtomicU32::new(SHUT) }
     }
 

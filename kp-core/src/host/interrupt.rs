@@ -4,6 +4,7 @@ use super::{
     driver::{Bound, Driver},
     kernel,
     mailbox::{Mail, Mailbox, Taken},
+    pending::Pending,
     session::Session,
     wait_kind,
 };
@@ -20,9 +21,6 @@ use kp_abi::{
     request::{ANY_VECTOR, kind},
 };
 
-/// Bit of [`Vector::pending`]: the vector never ended, and was masked.
-const STORM: u32 = 1 << 31;
-
 /// ISR runs of one vector, without a DPC run between them, after which it is looked at; and the same again.
 const STORM_RUNS: u32 = 100_000;
 /// As many runs again within this time, in ns, are a storm: nothing real interrupts that often.
@@ -33,8 +31,7 @@ const POISON_CHECK_NS: u64 = 1_000_000_000;
 /// What ISR and DPC of one vector count. Each field has one writer at a time, but for `pending`.
 #[derive(Default)]
 pub(super) struct Vector {
-    /// Deferrals that no DPC run has finished yet, and [`STORM`].
-    pending: AtomicU32,
+    pending: Pending,
     pub(super) received: AtomicU64,
     pub(super) spurious: AtomicU64,
     pub(super) deferred: AtomicU64,
@@ -278,7 +275,7 @@ impl<P: Plugin> Interrupts<P> {
 
     /// Deferrals that were counted after the last DPC had looked. No ISR and no DPC runs any more: this one cannot overlap.
     fn run_the_rest(&self, cx: &mut Passive, bound: &Bound<P>, vector: u32) {
-        let pending = self.vector(vector).map_or(0, |counts| counts.pending.swap(0, AcqRel)) & !STORM;
+        let pending = self.vector(vector).map_or(0, |counts| counts.pending.take_rest());
         if pending == 0 {
             return;
         }
@@ -352,7 +349,7 @@ impl<P: Plugin> Interrupts<P> {
         this.watch(bound, counts, vector);
         if deferred {
             count(&counts.deferred);
-            if counts.pending.fetch_add(1, AcqRel) == 0 {
+            if counts.pending.defer() {
                 kernel::dpc_queue(bound.id, vector);
             }
         }
@@ -382,7 +379,7 @@ impl<P: Plugin> Interrupts<P> {
                 kernel::irq_mask(bound.id, vector);
                 crate::log!("an interrupt never ends: masked until it is disabled");
                 // The mailbox is a Dispatch lock: its DPC takes note.
-                if counts.pending.fetch_or(STORM, AcqRel) == 0 {
+                if counts.pending.storm() {
                     kernel::dpc_queue(bound.id, vector);
                 }
             } else {
@@ -401,20 +398,16 @@ impl<P: Plugin> Interrupts<P> {
         let bound = unsafe { &*cookie.cast::<Bound<P>>() };
         let this = &bound.interrupts;
         let Some(counts) = this.vector(vector) else { return };
-        let pending = counts.pending.load(Acquire);
-        if pending == 0 {
-            return;
-        }
+        let Some(run) = counts.pending.begin() else { return };
         // SAFETY: the caller's promise.
         let mut cx = unsafe { Dispatch::assume() };
-        let storm = pending & STORM != 0;
-        let deferred = pending & !STORM;
+        let deferred = run.deferred();
         let notifications = if deferred == 0 { 0 } else { this.run_dpc(&mut cx, bound, vector, deferred) };
         counts.unserved.store(0, Relaxed);
-        if notifications != 0 || storm {
+        if notifications != 0 || run.storm() {
             let owner = this.mailbox.with(&mut cx, |mailbox, _| {
                 mailbox.notify(vector, notifications);
-                mailbox.storm |= storm;
+                mailbox.storm |= run.storm();
                 mailbox.owner
             });
             if let Some(owner) = owner {
@@ -423,7 +416,7 @@ impl<P: Plugin> Interrupts<P> {
                 owner.waker.ring(owner.stop());
             }
         }
-        if counts.pending.fetch_sub(pending, AcqRel) != pending {
+        if counts.pending.done(run) {
             kernel::dpc_queue(bound.id, vector);
         }
     }

@@ -4,17 +4,20 @@
 //! - [`Driver`]: a bound device, from `init` to removal. [`Session`]: one open of it.
 //! - `requests`: the app's bytes, decoded, checked and answered, the same on every kernel.
 //! - `buffers`: where a call's bytes are while it runs.
-//! - `interrupt`, `mailbox`: enabling, ISR, DPC; waits and counters. `gate`, `turn`, `signal`: who is inside; one at a time; waiting.
+//! - `interrupt`, `mailbox`, `pending`: enabling, ISR, DPC; waits and counters; whether the DPC is queued.
+//! - `gate`, `turn`, `signal`: who is inside; one at a time; waiting. `tests/models` checks `gate`, `turn` and `pending` as they stand.
 mod buffers;
 mod door;
 mod driver;
 mod gate;
 mod interrupt;
 mod mailbox;
+mod pending;
 mod port;
 mod requests;
 mod session;
 mod signal;
+mod sync;
 mod turn;
 
 pub use crate::log::Line;

@@ -3,9 +3,12 @@
 //! A kernel's own mutex would stay held by the dead task, and with it the task's own exit, which closes its session, would wait
 //! for ever. A turn whose holder panicked is given up for lost. Turns go in the order in which they were asked for: an app that
 //! enables and disables without end holds up nobody's exit for longer than one turn.
-use super::{Signal, kernel, wait_kind};
+use super::{
+    Signal, kernel,
+    sync::{AtomicU32, Ordering::*},
+    wait_kind,
+};
 use crate::{Passive, Result};
-use core::sync::atomic::{AtomicU32, Ordering::*};
 
 /// How often those who wait ask whether the holder has panicked, in ns.
 const POISON_CHECK_NS: u64 = 100_000_000;

@@ -1,0 +1,33 @@
+//! The parts of kp-core's host code that many threads meet in, run under the interleavings that the memory model allows.
+//!
+//! The files are kp-core's own, compiled here with loom's atomics and with a signal made of loom's lock and condition variable. A
+//! missing wake-up is a deadlock to loom, and an access that nothing orders is a race.
+
+/// What kp-core's files find in their crate.
+use kp_abi::limits;
+
+/// The level of those who may sleep.
+pub struct Passive;
+
+/// As in kp-core.
+pub type Result<T, E = kp_abi::Error> = core::result::Result<T, E>;
+
+/// What kp-core's files find beside them.
+#[cfg_attr(not(test), expect(dead_code, reason = "only the models use them"))]
+mod host {
+    #[path = "../../../../kp-core/src/host/gate.rs"]
+    pub(crate) mod gate;
+    #[path = "../../../../kp-core/src/host/pending.rs"]
+    pub(crate) mod pending;
+    #[path = "../../../../kp-core/src/host/turn.rs"]
+    pub(crate) mod turn;
+
+    pub(crate) mod sync {
+        pub(crate) use loom::sync::atomic::{AtomicU32, Ordering};
+    }
+    mod fake;
+    pub(crate) use fake::{Signal, Woken, kernel, wait_kind};
+}
+
+#[cfg(test)]
+mod models;

@@ -1,0 +1,176 @@
+//! The models: few threads, few steps, every order.
+use crate::{
+    Passive,
+    host::{Signal, gate::Gate, pending::Pending, turn::Turn},
+};
+use loom::{
+    cell::UnsafeCell,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::*},
+    },
+    thread,
+};
+
+/// Every order in which no thread is stopped more than `STOPS` times: with locks inside, all orders of three threads are too many.
+fn model(f: impl Fn() + Sync + Send + 'static) {
+    const STOPS: usize = 3;
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(STOPS);
+    builder.check(f);
+}
+
+/// A session as far as its gate goes: what calls read, and a tear-down takes.
+struct Guarded {
+    gate: Gate,
+    drained: Signal,
+    torn: AtomicU32,
+    value: UnsafeCell<Option<u32>>,
+}
+
+/// Looks at the value, or is refused.
+fn call(session: &Guarded) {
+    if let Ok(_pass) = session.gate.enter(&session.drained) {
+        // SAFETY: what the model is about: inside the gate nobody writes. loom finds out if somebody does.
+        session.value.with(|value| assert_eq!(unsafe { *value }, Some(7)));
+    }
+}
+
+fn open_session() -> Arc<Guarded> {
+    let gate = Gate::new();
+    gate.open();
+    Arc::new(Guarded {
+        gate,
+        drained: Signal::new(&mut Passive).unwrap(),
+        torn: AtomicU32::new(0),
+        value: UnsafeCell::new(Some(7)),
+    })
+}
+
+/// Shuts, drains, and takes the value.
+fn tear_down(session: &Guarded) {
+    session.gate.shut();
+    assert!(session.gate.drain(&session.drained));
+    // SAFETY: what the model is about: the gate is drained.
+    session.value.with_mut(|value| unsafe { *value = None });
+    session.torn.fetch_add(1, Relaxed);
+}
+
+#[test]
+fn no_call_is_inside_a_gate_that_is_drained_and_the_drain_ends() {
+    model(|| {
+        let session = open_session();
+        let callers: Vec<_> = (0..2)
+            .map(|_| {
+                let session = session.clone();
+                thread::spawn(move || call(&session))
+            })
+            .collect();
+        tear_down(&session);
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+        assert_eq!(session.torn.load(Relaxed), 1);
+        assert_eq!(session.gate.inside(), 0);
+    });
+}
+
+#[test]
+fn a_gate_opened_late_shows_what_was_written_before_it() {
+    model(|| {
+        let session = Arc::new(Guarded {
+            gate: Gate::new(),
+            drained: Signal::new(&mut Passive).unwrap(),
+            torn: AtomicU32::new(0),
+            value: UnsafeCell::new(None),
+        });
+        let caller = {
+            let session = session.clone();
+            thread::spawn(move || call(&session))
+        };
+        // SAFETY: what the model is about: the gate is still shut.
+        session.value.with_mut(|value| unsafe { *value = Some(7) });
+        session.gate.open();
+        caller.join().unwrap();
+    });
+}
+
+#[test]
+fn turns_exclude_each_other_and_everybody_gets_one() {
+    model(|| {
+        let turn = Arc::new((Turn::new(&mut Passive).unwrap(), UnsafeCell::new(0)));
+        let take = |turn: &(Turn, UnsafeCell<u32>)| {
+            // SAFETY: what the model is about: one at a time. loom finds out if two are.
+            turn.0.with(&mut Passive, |_| turn.1.with_mut(|count| unsafe { *count += 1 })).unwrap();
+        };
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let turn = turn.clone();
+                thread::spawn(move || take(&turn))
+            })
+            .collect();
+        take(&turn);
+        others.into_iter().for_each(|other| other.join().unwrap());
+        // SAFETY: nobody else is there any more.
+        turn.1.with(|count| assert_eq!(unsafe { *count }, 3));
+    });
+}
+
+/// An interrupt's vector, with a kernel that starts every queued DPC at once on another processor.
+struct Vector {
+    pending: Pending,
+    /// What the runs were given, together. Only a run touches it.
+    counted: UnsafeCell<u32>,
+    /// DPCs that have returned.
+    runs: AtomicU32,
+}
+
+fn queue(vector: &Arc<Vector>) {
+    let vector = vector.clone();
+    thread::spawn(move || dpc(&vector));
+}
+
+fn dpc(vector: &Arc<Vector>) {
+    let run = vector.pending.begin().expect("no run is for nothing");
+    assert!(run.deferred() > 0 || run.storm());
+    // SAFETY: what the model is about: runs never overlap. loom finds out if two do.
+    vector.counted.with_mut(|counted| unsafe { *counted += run.deferred() });
+    vector.runs.fetch_add(1, Release);
+    if vector.pending.done(run) {
+        queue(vector);
+    }
+}
+
+#[test]
+fn every_deferral_is_in_one_run_and_runs_do_not_overlap() {
+    model(|| {
+        let vector = Arc::new(Vector { pending: Pending::new(), counted: UnsafeCell::new(0), runs: AtomicU32::new(0) });
+        for _ in 0..2 {
+            if vector.pending.defer() {
+                queue(&vector);
+            }
+        }
+        while vector.pending.begin().is_some() {
+            thread::yield_now();
+        }
+        // SAFETY: nothing is pending, so no run is between its count and its end.
+        vector.counted.with(|counted| assert_eq!(unsafe { *counted }, 2));
+        assert!((1..=2).contains(&vector.runs.load(Acquire)));
+    });
+}
+
+#[test]
+fn a_storm_is_seen_beside_a_deferral() {
+    model(|| {
+        let pending = Arc::new(Pending::new());
+        let other = {
+            let pending = pending.clone();
+            thread::spawn(move || u32::from(pending.storm()))
+        };
+        let queued = u32::from(pending.defer()) + other.join().unwrap();
+        assert_eq!(queued, 1, "the DPC is queued once");
+        let run = pending.begin().unwrap();
+        assert!(run.storm());
+        assert_eq!(run.deferred(), 1);
+        assert!(!pending.done(run));
+        assert_eq!(pending.take_rest(), 0);
+    });
+}
