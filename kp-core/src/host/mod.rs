@@ -4,7 +4,7 @@
 //! - [`Driver`]: a bound device, from `init` to removal. [`Session`]: one open of it.
 //! - `requests`: the app's bytes, decoded, checked and answered, the same on every kernel.
 //! - `buffers`: where a call's bytes are while it runs.
-//! - `interrupt`, `mailbox`: enabling, ISR, DPC; waits and counters. `gate`, `turn`, `signal`: who is inside; one at a time; waiting.
+//! - `interrupt`, `mailbox`: enabling, ISR, DPC; notifications and counters. `wait`: INT_WAIT, in steps. `gate`, `turn`, `signal`: who is inside; one at a time; waiting.
 mod buffers;
 mod door;
 mod driver;
@@ -16,6 +16,7 @@ mod requests;
 mod session;
 mod signal;
 mod turn;
+mod wait;
 
 pub use crate::log::Line;
 pub use door::{Door, Faulted};
@@ -26,6 +27,7 @@ pub use requests::{Readiness, Served};
 pub use session::Session;
 pub(crate) use signal::{Signal, Stop};
 pub(crate) use turn::{Lost, Turn};
+pub use wait::{PendingWait, WaitAnswer};
 
 use crate::Passive;
 
