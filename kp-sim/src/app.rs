@@ -1,4 +1,7 @@
 //! A simulated app: a process with memory of its own, and one open handle. Every request goes through the door.
+#[cfg(test)]
+mod pended;
+
 use crate::{
     context,
     machine::lock,

@@ -8,6 +8,8 @@ use kp_core::{
     Result,
     host::{IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken},
 };
+#[cfg(test)]
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::{ptr, sync::atomic::AtomicU32};
 
 struct Simulated;
@@ -26,6 +28,18 @@ fn call<R>(what: &'static str, value: u64, highest: u8, f: impl FnOnce(&Context)
 /// What a [`RawSignal`] is here.
 struct Signal {
     number: u32,
+    #[cfg(test)]
+    wakes: AtomicU32,
+}
+
+/// How often it was woken.
+///
+/// # Safety
+/// `signal` came from `signal_new` and was not freed.
+#[cfg(test)]
+pub(crate) unsafe fn wakes(signal: *mut RawSignal) -> u32 {
+    // SAFETY: the caller's promise: it points to a `Signal`.
+    unsafe { &*signal.cast::<Signal>() }.wakes.load(Acquire)
 }
 
 /// # Safety
@@ -117,7 +131,12 @@ unsafe impl Kernel for Simulated {
             let mut state = context.machine.state();
             state.signals += 1;
             state.next_signal += 1;
-            Box::into_raw(Box::new(Signal { number: state.next_signal })).cast()
+            let signal = Signal {
+                number: state.next_signal,
+                #[cfg(test)]
+                wakes: AtomicU32::new(0),
+            };
+            Box::into_raw(Box::new(signal)).cast()
         })
     }
     unsafe fn signal_free(signal: *mut RawSignal) {
@@ -135,6 +154,9 @@ unsafe impl Kernel for Simulated {
         })
     }
     unsafe fn signal_wake(signal: *mut RawSignal) {
+        #[cfg(test)]
+        // SAFETY: the caller's promise.
+        unsafe { &*signal.cast::<Signal>() }.wakes.fetch_add(1, AcqRel);
         // SAFETY: the caller's promise.
         let signal = unsafe { number(signal) };
         call("wake", signal.into(), DISPATCH, |context| {

@@ -80,8 +80,10 @@ impl Door for BufferDoor {
     }
     /// Cut at the out-buffer's end: the app knows no more.
     fn put(&mut self, at: usize, bytes: &[u8]) -> Result<(), Faulted> {
-        let room = self.output_len.saturating_sub(at);
-        self.write(at, &bytes[..bytes.len().min(room)])
+        match self.output_len.saturating_sub(at) {
+            0 => Ok(()),
+            room => self.write(at, &bytes[..bytes.len().min(room)]),
+        }
     }
     fn answer(&mut self, status: u32, detail: u32) -> Result<(), Faulted> {
         self.write(STATUS_AT, &(u64::from(detail) << 32 | u64::from(status)).to_le_bytes())

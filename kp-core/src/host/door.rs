@@ -17,6 +17,12 @@ pub trait Door {
     fn put(&mut self, at: usize, bytes: &[u8]) -> Result<(), Faulted>;
     /// Writes status and detail: the whole answer of a CALL, in one store.
     fn answer(&mut self, status: u32, detail: u32) -> Result<(), Faulted>;
+    /// Writes bytes of the struct, and then status and detail.
+    #[inline]
+    fn put_answer(&mut self, at: usize, bytes: &[u8], status: u32, detail: u32) -> Result<(), Faulted> {
+        self.put(at, bytes)?;
+        self.answer(status, detail)
+    }
     /// Can this range be the app's at all? Reads and writes nothing.
     fn in_range(&self, address: u64, len: usize) -> bool;
     /// Where [`fetch`](Self::fetch) finds `len` bytes: at the `address` that the struct names, if that can be the app's. A port whose

@@ -1,16 +1,13 @@
-//! A device's interrupt: enabling and disabling in two phases each, ISR and DPC, waits.
+//! A device's interrupt: enabling and disabling in two phases each, ISR and DPC.
 use super::{
-    IrqEntry, Lost, Stop, Turn, Woken,
+    IrqEntry, Lost, Turn,
     driver::{Bound, Driver},
     kernel,
     mailbox::{Mail, Mailbox, Taken},
     pending::Pending,
     session::Session,
-    wait_kind,
 };
-use crate::{
-    Dispatch, Error, IntTable, Irql, KVec, Passive, Plugin, Result, Source, SpinLock, Status, Verdict, limits,
-};
+use crate::{Dispatch, Error, IntTable, Irql, KVec, Passive, Plugin, Result, Source, SpinLock, Status, Verdict};
 use core::{
     cell::UnsafeCell,
     ptr::{self, NonNull},
@@ -25,8 +22,6 @@ use kp_abi::{
 const STORM_RUNS: u32 = 100_000;
 /// As many runs again within this time, in ns, are a storm: nothing real interrupts that often.
 const STORM_NS: u64 = 5_000_000_000;
-/// How often an endless wait asks whether the plugin has panicked, in ns.
-const POISON_CHECK_NS: u64 = 1_000_000_000;
 
 /// What ISR and DPC of one vector count. Each field has one writer at a time, but for `pending`.
 #[derive(Default)]
@@ -44,29 +39,6 @@ pub(super) struct Vector {
 #[inline]
 fn count(counter: &AtomicU64) {
     counter.store(counter.load(Relaxed) + 1, Release);
-}
-
-/// Every reason a wait may have to return, as one word: none can be slept through.
-pub(crate) struct Waker {
-    bell: AtomicU32,
-    waits: AtomicU32,
-}
-
-impl Waker {
-    pub(super) const fn new() -> Self {
-        Self { bell: AtomicU32::new(0), waits: AtomicU32::new(0) }
-    }
-
-    /// Passive and Dispatch.
-    #[inline]
-    pub(super) fn ring(&self, stop: &Stop) {
-        self.bell.fetch_add(1, Release);
-        stop.signal.wake();
-    }
-
-    pub(super) fn waits(&self) -> u32 {
-        self.waits.load(Relaxed)
-    }
 }
 
 /// A device's interrupt.
@@ -441,22 +413,8 @@ impl<P: Plugin> Interrupts<P> {
         notifications
     }
 
-    /// INT_WAIT: takes notifications, waiting for them until `deadline` (`None`: for ever).
-    pub(super) fn wait(&self, session: &Session<P>, vector: u32, max: u32, deadline: Option<u64>) -> Result<Taken> {
-        // Which enabling it waits for is settled before it is counted: whoever sees it pending and disables ends it with IntDisabled.
-        let generation = self.waitable(session).map_err(|error| session.why_disabled(error))?;
-        let waker = &session.waker;
-        if waker.waits.fetch_add(1, AcqRel) >= limits::MAX_WAITS {
-            waker.waits.fetch_sub(1, AcqRel);
-            return Err(Status::TOO_MANY_WAITS.into());
-        }
-        let taken = self.wait_counted(session, generation, vector, max, deadline);
-        waker.waits.fetch_sub(1, AcqRel);
-        taken.map_err(|error| session.why_disabled(error))
-    }
-
     /// Number of the enabling that a wait of this session is for.
-    fn waitable(&self, session: &Session<P>) -> Result<u64> {
+    pub(super) fn waitable(&self, session: &Session<P>) -> Result<u64> {
         if kernel::poisoned() {
             return Err(Status::POISONED.into()); // whoever owns the interrupt
         }
@@ -468,50 +426,19 @@ impl<P: Plugin> Interrupts<P> {
         })
     }
 
-    fn wait_counted(
-        &self,
-        session: &Session<P>,
-        generation: u64,
-        vector: u32,
-        max: u32,
-        deadline: Option<u64>,
-    ) -> Result<Taken> {
-        // SAFETY: a request runs at Passive; nothing else in this function holds a level.
-        let mut cx = unsafe { Passive::assume() };
-        loop {
-            let bell = session.waker.bell.load(Acquire);
-            if kernel::poisoned() || !session.is_open() {
-                return Err(session.refusal().into());
-            }
-            let taken = self.mailbox.with(&mut cx, |mailbox, _| mailbox.take(session, generation, vector, max));
-            match taken {
-                Err(error) if error == Status::TIMEOUT => {}
-                // The enabling that this wait belongs to has ended.
-                Err(error) if error == Status::NOT_ENABLED || error == Status::INTERRUPT_OWNED => {
-                    return Err(Status::INT_DISABLED.into());
-                }
-                other => return other,
-            }
-            let left = match deadline {
-                None => u64::MAX,
-                Some(deadline) => deadline.saturating_sub(kernel::now_ns()),
-            };
-            if left == 0 {
-                return Err(Status::TIMEOUT.into());
-            }
-            let slice = left.min(POISON_CHECK_NS);
-            if session.stop().signal.wait(&session.waker.bell, bell, slice, wait_kind::INTERRUPTIBLE) == Woken::Signal {
-                return Err(Status::INTERRUPTED.into());
-            }
-        }
+    /// Takes up to `max` notifications. Timeout: there are none. Passive and Dispatch.
+    #[inline]
+    pub(super) fn take(&self, session: &Session<P>, generation: u64, vector: u32, max: u32) -> Result<Taken> {
+        // SAFETY: what runs at Passive may do what is allowed at Dispatch; nothing else in this function holds a level.
+        let mut cx = unsafe { Dispatch::assume() };
+        self.mailbox.with(&mut cx, |mailbox, _| mailbox.take(session, generation, vector, max))
     }
 
-    /// Undoes a wait whose answer could not be delivered.
-    pub(super) fn put_back(&self, session: &Session<P>, taken: Taken) {
-        // SAFETY: a request runs at Passive; nothing else in this function holds a level.
-        let mut cx = unsafe { Passive::assume() };
+    /// Undoes a `take` whose answer could not be delivered. Passive and Dispatch.
+    pub(super) fn put_back(&self, taken: Taken) {
+        // SAFETY: as in `take`.
+        let mut cx = unsafe { Dispatch::assume() };
         self.mailbox.with(&mut cx, |mailbox, _| mailbox.put_back(taken));
-        session.waker.ring(session.stop());
     }
 
     /// INT_COUNT.

@@ -4,7 +4,8 @@
 //! - [`Driver`]: a bound device, from `init` to removal. [`Session`]: one open of it.
 //! - `requests`: the app's bytes, decoded, checked and answered, the same on every kernel.
 //! - `buffers`: where a call's bytes are while it runs.
-//! - `interrupt`, `mailbox`, `pending`: enabling, ISR, DPC; waits and counters; whether the DPC is queued.
+//! - `interrupt`, `mailbox`, `pending`: enabling, ISR, DPC; notifications and counters; whether the DPC is queued.
+//! - `wait`: INT_WAIT, in steps.
 //! - `gate`, `turn`, `signal`: who is inside; one at a time; waiting. `tests/models` checks `gate`, `turn` and `pending` as they stand.
 mod buffers;
 mod door;
@@ -19,6 +20,7 @@ mod session;
 mod signal;
 mod sync;
 mod turn;
+mod wait;
 
 pub use crate::log::Line;
 pub use door::{Door, Faulted};
@@ -29,6 +31,7 @@ pub use requests::{Readiness, Served};
 pub use session::Session;
 pub(crate) use signal::{Signal, Stop};
 pub(crate) use turn::{Lost, Turn};
+pub use wait::{PendingWait, WaitAnswer};
 
 use crate::Passive;
 

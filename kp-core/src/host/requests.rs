@@ -9,7 +9,7 @@ use super::{
 use crate::{Error, Message, Passive, Plugin, Reply, Status, limits};
 use core::sync::atomic::Ordering::Relaxed;
 use kp_abi::{
-    request::{self, CALL_NOWAIT, NO_TIMEOUT, Request, kind, state},
+    request::{self, CALL_NOWAIT, Request, kind, state},
     zerocopy::{FromZeros, IntoBytes},
 };
 
@@ -17,7 +17,7 @@ use kp_abi::{
 pub type Served = Result<(), Status>;
 
 /// Why a request goes no further.
-enum Stopped {
+pub(super) enum Stopped {
     /// The header can carry it.
     Answer(Error),
     /// It cannot: the transport fails.
@@ -49,8 +49,8 @@ pub struct Readiness {
 }
 
 /// A request's struct, copied, and as much of it as the app knows.
-struct Taken<R> {
-    request: R,
+pub(super) struct Taken<R> {
+    pub(super) request: R,
     known: usize,
 }
 
@@ -211,40 +211,6 @@ impl<P: Plugin> Session<P> {
         Ok(())
     }
 
-    /// INT_WAIT. A signal leaves the rest of the time in the struct, for the call's restart; an answer that cannot be written puts
-    /// the notifications back.
-    fn serve_wait(&self, door: &mut impl Door) -> Served {
-        let mut taken = match take::<request::IntWait>(door, 0) {
-            Ok(taken) => taken,
-            Err(stopped) => return refuse(door, stopped),
-        };
-        let wait = &mut taken.request;
-        let deadline = match wait.timeout_ns {
-            NO_TIMEOUT => None,
-            ns => Some(kernel::now_ns().saturating_add(ns)),
-        };
-        let got = if wait.max == 0 || !self.is_open() {
-            Err(if wait.max == 0 { Status::BAD_FIELD } else { self.refusal() }.into())
-        } else {
-            self.driver.interrupts.wait(self, wait.vector, wait.max, deadline)
-        };
-        match got {
-            Ok(got) => {
-                wait.got_vector = got.vector;
-                wait.got = got.got;
-                wait.available = got.available;
-                wait.generation = got.generation;
-                finish(door, &mut taken, Status::OK.into()).inspect_err(|_| self.driver.interrupts.put_back(self, got))
-            }
-            Err(error) if error == Status::INTERRUPTED => {
-                let left = deadline.map_or(NO_TIMEOUT, |deadline| deadline.saturating_sub(kernel::now_ns()));
-                let _ = door.put(core::mem::offset_of!(request::IntWait, timeout_ns), left.as_bytes());
-                Err(Status::INTERRUPTED)
-            }
-            Err(error) => finish(door, &mut taken, error),
-        }
-    }
-
     /// CALL: one copy in, the handler, one copy out with the answer.
     #[inline]
     fn serve_call(&self, door: &mut impl Door) -> Served {
@@ -382,7 +348,7 @@ fn chain<P: Plugin>(count: u32) -> u64 {
 }
 
 /// Copies a request's struct.
-fn take<R: Request>(door: &mut impl Door, flags: u32) -> Result<Taken<R>, Stopped> {
+pub(super) fn take<R: Request>(door: &mut impl Door, flags: u32) -> Result<Taken<R>, Stopped> {
     let mut request = R::new_zeroed();
     take_into(door, flags, &mut request)?;
     let known = size_of::<R>().min(request.head().size as usize);
@@ -453,7 +419,7 @@ fn finish<R: Request>(door: &mut impl Door, taken: &mut Taken<R>, error: Error) 
 
 /// Writes the answer of a request that goes no further.
 #[cold]
-fn refuse(door: &mut impl Door, stopped: Stopped) -> Served {
+pub(super) fn refuse(door: &mut impl Door, stopped: Stopped) -> Served {
     match stopped {
         Stopped::Answer(error) if error == Status::INTERRUPTED => Err(Status::INTERRUPTED),
         Stopped::Answer(error) => door.answer(error.status.0, error.detail).map_err(|Faulted| Status::FAULT),

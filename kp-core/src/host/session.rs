@@ -4,8 +4,8 @@ use super::{
     buffers::Buffers,
     driver::{Bound, Driver},
     gate::{Gate, Pass, Refused},
-    interrupt::Waker,
     kernel,
+    wait::Waker,
 };
 use crate::{Caller, Error, KBox, Message, Passive, Plugin, Reply, Result, Status, limits};
 use core::{

@@ -1,0 +1,208 @@
+//! INT_WAIT, in steps. A port that blocks a thread loops around [`Session::wait_step`], as [`Session::request`] does; a port that keeps
+//! requests pending keeps the [`PendingWait`] with its request, and takes the next step whenever the session's signal is woken.
+use super::{
+    Stop, Woken,
+    door::{Door, Faulted},
+    kernel,
+    mailbox::Taken,
+    requests::{Served, refuse, take},
+    session::Session,
+    wait_kind,
+};
+use crate::{Plugin, Result, Status, limits};
+use core::{
+    mem::offset_of,
+    sync::atomic::{AtomicU32, Ordering::*},
+};
+use kp_abi::{
+    request::{IntWait, NO_TIMEOUT},
+    zerocopy::IntoBytes,
+};
+
+/// How often an endless wait asks whether the plugin has panicked, in ns.
+const POISON_CHECK_NS: u64 = 1_000_000_000;
+/// A deadline that never comes.
+const NEVER: u64 = u64::MAX;
+
+/// Every reason a wait may have to return, as one word: none can be slept through.
+pub(crate) struct Waker {
+    bell: AtomicU32,
+    waits: AtomicU32,
+}
+
+impl Waker {
+    pub(super) const fn new() -> Self {
+        Self { bell: AtomicU32::new(0), waits: AtomicU32::new(0) }
+    }
+
+    /// Passive and Dispatch.
+    #[inline]
+    pub(super) fn ring(&self, stop: &Stop) {
+        self.bell.fetch_add(1, Release);
+        stop.signal.wake();
+    }
+
+    pub(super) fn waits(&self) -> u32 {
+        self.waits.load(Relaxed)
+    }
+}
+
+/// An INT_WAIT that is not over: it is counted among its session's, and belongs to one enabling. It ends in [`Session::wait_step`] or
+/// [`Session::wait_end`]; one that is dropped stays counted.
+#[must_use = "it is counted until it is ended"]
+#[derive(Debug)]
+pub struct PendingWait {
+    generation: u64,
+    deadline: u64,
+    vector: u32,
+    max: u32,
+}
+
+impl PendingWait {
+    /// When its time is up, in ns as the port's `now_ns` counts. None: never.
+    pub fn deadline_ns(&self) -> Option<u64> {
+        (self.deadline != NEVER).then_some(self.deadline)
+    }
+
+    /// It asks only: the first step answers.
+    pub fn is_poll(&self) -> bool {
+        self.deadline == 0
+    }
+}
+
+/// How a wait ended.
+#[must_use = "it may have taken notifications: give it to the app, or put them back"]
+pub struct WaitAnswer(Result<Taken>);
+
+impl WaitAnswer {
+    /// What the app is told.
+    pub fn status(&self) -> Status {
+        self.0.as_ref().err().map_or(Status::OK, |error| error.status)
+    }
+
+    /// Writes the answer: what was taken, then status and detail. On an error nothing counts as written:
+    /// [`Session::wait_put_back`] is next. The level is the door's.
+    pub fn give(&self, door: &mut impl Door) -> Served {
+        const FROM: usize = offset_of!(IntWait, got_vector);
+        let given = match &self.0 {
+            Ok(taken) => {
+                let Taken { vector: got_vector, got, available, generation } = *taken;
+                let wait = IntWait { got_vector, got, available, generation, ..IntWait::default() };
+                door.put_answer(FROM, &wait.as_bytes()[FROM..], Status::OK.0, 0)
+            }
+            Err(error) => door.answer(error.status.0, error.detail),
+        };
+        given.map_err(|Faulted| Status::FAULT)
+    }
+}
+
+impl<P: Plugin> Session<P> {
+    /// INT_WAIT, up to where it may have to wait. None: it is refused, and the answer written. Passive, in the caller's context.
+    ///
+    /// Nothing is looked for yet. A port that keeps the wait pending puts it where `signal_wake` of [`signal`](Self::signal) finds it, and
+    /// then takes the first step: what came before was not lost, what comes later wakes.
+    pub fn wait_start(&self, door: &mut impl Door) -> Result<Option<PendingWait>, Status> {
+        let wait = match take::<IntWait>(door, 0) {
+            Ok(taken) => taken.request,
+            Err(stopped) => return refuse(door, stopped).map(|()| None),
+        };
+        match self.count_wait(&wait) {
+            Ok(wait) => Ok(Some(wait)),
+            Err(error) => WaitAnswer(Err(error)).give(door).map(|()| None),
+        }
+    }
+
+    fn count_wait(&self, wait: &IntWait) -> Result<PendingWait> {
+        if wait.max == 0 {
+            return Err(Status::BAD_FIELD.into());
+        }
+        if !self.is_open() {
+            return Err(self.refusal().into());
+        }
+        // Which enabling it waits for is settled before it is counted: whoever sees it pending and disables ends it with IntDisabled.
+        let generation = self.driver.interrupts.waitable(self).map_err(|error| self.why_disabled(error))?;
+        if self.waker.waits.fetch_add(1, AcqRel) >= limits::MAX_WAITS {
+            self.waker.waits.fetch_sub(1, AcqRel);
+            return Err(Status::TOO_MANY_WAITS.into());
+        }
+        let deadline = match wait.timeout_ns {
+            NO_TIMEOUT => NEVER,
+            0 => 0,
+            ns => kernel::now_ns().saturating_add(ns),
+        };
+        Ok(PendingWait { generation, deadline, vector: wait.vector, max: wait.max })
+    }
+
+    /// Is the wait over? `Err`: not yet. It is if there are notifications, or will be none: the interrupt is disabled or has been masked,
+    /// the session is closed, the device gone, the plugin has panicked, the time is up. Passive and Dispatch.
+    ///
+    /// Due once after [`wait_start`](Self::wait_start), whenever the session's signal is woken, and at the deadline.
+    #[inline]
+    pub fn wait_step(&self, wait: PendingWait) -> Result<WaitAnswer, PendingWait> {
+        match self.look_for(&wait) {
+            Some(answer) => {
+                self.waker.waits.fetch_sub(1, AcqRel);
+                Ok(WaitAnswer(answer.map_err(|error| self.why_disabled(error))))
+            }
+            None => Err(wait),
+        }
+    }
+
+    #[inline]
+    fn look_for(&self, wait: &PendingWait) -> Option<Result<Taken>> {
+        if kernel::poisoned() || !self.is_open() {
+            return Some(Err(self.refusal().into()));
+        }
+        match self.driver.interrupts.take(self, wait.generation, wait.vector, wait.max) {
+            Err(error) if error == Status::TIMEOUT => {}
+            // The enabling that this wait belongs to has ended.
+            Err(error) if error == Status::NOT_ENABLED || error == Status::INTERRUPT_OWNED => {
+                return Some(Err(Status::INT_DISABLED.into()));
+            }
+            other => return Some(other),
+        }
+        let is_over = wait.deadline != NEVER && kernel::now_ns() >= wait.deadline;
+        is_over.then(|| Err(Status::TIMEOUT.into()))
+    }
+
+    /// Ends a wait that is not over, and has taken nothing, with a status of the port's: it was cancelled, or cannot wait here.
+    /// Passive and Dispatch.
+    pub fn wait_end(&self, wait: PendingWait, status: Status) -> WaitAnswer {
+        let PendingWait { .. } = wait;
+        self.waker.waits.fetch_sub(1, AcqRel);
+        WaitAnswer(Err(status.into()))
+    }
+
+    /// Takes back an answer that could not be delivered. Wakes the session's signal. Passive and Dispatch.
+    pub fn wait_put_back(&self, answer: WaitAnswer) {
+        if let Ok(taken) = answer.0 {
+            self.driver.interrupts.put_back(taken);
+            self.waker.ring(self.stop());
+        }
+    }
+
+    /// INT_WAIT that blocks the calling thread. A signal leaves the rest of the time in the struct, for the call's restart.
+    pub(super) fn serve_wait(&self, door: &mut impl Door) -> Served {
+        let Some(mut wait) = self.wait_start(door)? else { return Ok(()) };
+        loop {
+            // Before the look: what comes after it moves the bell.
+            let bell = self.waker.bell.load(Acquire);
+            wait = match self.wait_step(wait) {
+                Ok(answer) => return answer.give(door).inspect_err(|_| self.wait_put_back(answer)),
+                Err(wait) => wait,
+            };
+            let slice = time_left(&wait).min(POISON_CHECK_NS);
+            if self.stop().signal.wait(&self.waker.bell, bell, slice, wait_kind::INTERRUPTIBLE) == Woken::Signal {
+                let _ = door.put(offset_of!(IntWait, timeout_ns), time_left(&wait).as_bytes());
+                let _ = self.wait_end(wait, Status::INTERRUPTED);
+                return Err(Status::INTERRUPTED);
+            }
+        }
+    }
+}
+
+const _: () = assert!(size_of::<PendingWait>() == 24, "what docs/porting.md promises");
+
+fn time_left(wait: &PendingWait) -> u64 {
+    wait.deadline_ns().map_or(NO_TIMEOUT, |deadline| deadline.saturating_sub(kernel::now_ns()))
+}
