@@ -309,7 +309,8 @@ impl<'p> List<'p> {
         self.wait_that_cannot_answer(&*handle);
     }
 
-    /// A wait whose answer cannot be written gives nothing away.
+    /// A wait whose answer cannot be written gives nothing away: neither one that is refused at once, nor one that finds out when a
+    /// notification has come.
     fn wait_that_cannot_answer(&self, handle: &dyn Handle) {
         let s = &self.sender;
         self.is("defer all", s.call(handle, 6, &1u32.to_le_bytes(), &[], 0), Status::OK);
@@ -321,10 +322,25 @@ impl<'p> List<'p> {
         self.is("raise", s.call(handle, 5, &1u32.to_le_bytes(), &[], 0), Status::OK);
         let counters = || s.send(handle, IntCount { vector: ANY_VECTOR, ..IntCount::new() }).request.counters;
         until("a notification", || counters().available == 1);
+        let wait = IntWait { vector: ANY_VECTOR, max: 1, ..IntWait::new() };
         let read_only = s.process.map(PAGE as usize, Access::ReadOnly);
-        s.process.write(read_only, IntWait { vector: ANY_VECTOR, max: 1, ..IntWait::new() }.as_bytes());
+        s.process.write(read_only, wait.as_bytes());
         self.is("an answer that cannot be written", s.send_at::<IntWait>(handle, read_only), Status::FAULT);
         assert_eq!((counters().available, counters().delivered), (1, 0), "the notification is still there");
+        self.is("take it", s.send(handle, wait), Status::OK);
+
+        let waiting = s.process.map(PAGE as usize, Access::ReadWrite);
+        s.process.write(waiting, IntWait { timeout_ns: NO_TIMEOUT, ..wait }.as_bytes());
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| handle.send(IntWait::NR, waiting));
+            until("the wait is pending", || s.send(handle, Query::new()).request.waits == 1);
+            s.process.make_read_only(waiting, PAGE as usize);
+            self.is("raise", s.call(handle, 5, &1u32.to_le_bytes(), &[], 0), Status::OK);
+            let answer = waiter.join().expect("the waiter does not panic");
+            assert_eq!(answer, Err(Status::FAULT), "an answer that can no longer be written");
+        });
+        assert_eq!((counters().available, counters().delivered), (1, 1), "the notification was put back");
+        assert_eq!(self.is("take it", s.send(handle, wait), Status::OK).request.got, 1);
         self.is("disable", s.send(handle, IntDisable::new()), Status::OK);
     }
 

@@ -13,6 +13,8 @@ pub trait Process: Sync {
     fn read(&self, address: u64, bytes: &mut [u8]);
     /// Writes memory that is mapped, for the process itself, whatever its access for the kernel.
     fn write(&self, address: u64, bytes: &[u8]);
+    /// From now on the kernel may only read this memory, whole pages of `map`'s.
+    fn make_read_only(&self, address: u64, len: usize);
     /// An address that is the kernel's.
     fn kernel_address(&self) -> u64;
     /// Opens the plugin's node; no OPEN is sent.

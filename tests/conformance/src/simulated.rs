@@ -176,6 +176,10 @@ impl raw::Process for SimulatedProcess<'_> {
         self.process.memory().fill(address, bytes).expect("the test maps what it writes");
     }
 
+    fn make_read_only(&self, address: u64, len: usize) {
+        self.process.memory().protect(address, len, kp_sim::Access::ReadOnly);
+    }
+
     fn kernel_address(&self) -> u64 {
         0xffff_8880_0000_1000
     }

@@ -29,10 +29,14 @@ impl Process for ThisProcess {
         let start = start.expect("memory").expose_provenance() as u64 + PAGE;
         protect(start, len, MprotectFlags::READ | MprotectFlags::WRITE);
         if access == Access::ReadOnly {
-            protect(start, len, MprotectFlags::READ);
-            self.read_only.lock().expect("no panic holds this").push((start, len));
+            self.make_read_only(start, len);
         }
         start
+    }
+
+    fn make_read_only(&self, address: u64, len: usize) {
+        protect(address, len, MprotectFlags::READ);
+        self.read_only.lock().expect("no panic holds this").push((address, len));
     }
 
     fn read(&self, address: u64, bytes: &mut [u8]) {
