@@ -131,7 +131,7 @@ impl<P: Plugin> App<P> {
         }
         let machine = &self.file.loaded.machine;
         let shared = context::enter(machine, Some(self.process.clone()), || {
-            let find = |start: NonNull<u8>, _: bool| machine.shared(start.expose_provenance().get());
+            let find = |start: NonNull<u8>, _: bool| machine.shared(start.as_ptr().expose_provenance());
             self.file.session().map_shared(offset, len, write, find)
         })?;
         let Some(shared) = shared else { misuse("the kernel maps what it does not share") };
