@@ -14,6 +14,7 @@ mod interface;
 pub mod limits;
 mod message;
 pub mod request;
+pub mod ring;
 mod schema;
 mod status;
 mod wire;

@@ -3,7 +3,7 @@
 /// The ABI's major version: another one is refused at OPEN.
 pub const ABI_MAJOR: u32 = 1;
 /// The ABI's minor version: the smaller one of app and driver is spoken.
-pub const ABI_MINOR: u32 = 0;
+pub const ABI_MINOR: u32 = 1;
 
 /// Fixed arguments of one message together, in bytes.
 pub const MAX_ARGS: usize = 256;
@@ -25,3 +25,7 @@ pub const MAX_WAITS: u32 = 64;
 pub const MAX_VECTORS: u32 = 2048;
 /// Notifications waiting to be taken, per vector; more are counted as lost.
 pub const MAX_AVAILABLE: u64 = (1 << 31) - 1;
+/// Entries of a ring.
+pub const MAX_RING_ENTRIES: u32 = 4096;
+/// A ring's memory, data included, in bytes.
+pub const MAX_RING_MEMORY: usize = 4 << 20;

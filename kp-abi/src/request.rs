@@ -115,6 +115,12 @@ pub mod kind {
     pub const ANY: u32 = LINE | MSI | MSIX;
 }
 
+/// Optional parts of the ABI, as bits of a mask. An app may use what it has asked for at OPEN and was granted.
+pub mod feature {
+    /// Batched calls: RING_SETUP, RING_ENTER, RING_TEARDOWN.
+    pub const RING: u64 = 1 << 0;
+}
+
 /// Values of [`Query::state`].
 pub mod state {
     /// Bound, and at work.
@@ -138,7 +144,7 @@ request! {
         24 abi_major: u32,
         /// Out: the driver's ABI, minor.
         28 abi_minor: u32,
-        /// Out: optional parts of the ABI that the driver has; none so far.
+        /// Out: optional parts of the ABI that the driver has, a mask of [`feature`]s.
         32 features: u64,
         /// Out: messages of the plugin's interface.
         40 message_count: u32,
@@ -179,7 +185,7 @@ request! {
         16 abi_major: u32,
         /// In: the app's ABI, minor; out: the driver's.
         20 abi_minor: u32,
-        /// In: features wanted; out: those granted.
+        /// In: [`feature`]s wanted; out: those granted.
         24 features: u64,
         /// In: messages that the app knows; out: that the driver knows.
         32 message_count: u32,
@@ -281,6 +287,45 @@ request! {
         /// Out: its final counters, all vectors together.
         24 counters: Counters,
     }
+}
+request! {
+    /// Makes the session's ring. Its memory, and a page of the driver's, are mapped with mmap(2) at the offsets that it answers.
+    RingSetup = 32, 72 bytes {
+        /// In: entries of each queue, a power of two, at most `MAX_RING_ENTRIES`.
+        16 entries: u32,
+        /// In: length of the data area in bytes; it is made whole pages.
+        20 data_len: u32,
+        /// Out: where to map the ring's memory, for reading and writing.
+        24 memory_offset: u64,
+        /// Out: length of the ring's memory in bytes.
+        32 memory_len: u64,
+        /// Out: where to map the kernel page, for reading.
+        40 page_offset: u64,
+        /// Out: length of the kernel page in bytes.
+        48 page_len: u64,
+        /// Out: the submissions, in the ring's memory.
+        56 sq_at: u32,
+        /// Out: the completions, in the ring's memory.
+        60 cq_at: u32,
+        /// Out: the data area, in the ring's memory.
+        64 data_at: u32,
+        /// Zero.
+        68 reserved: u32,
+    }
+}
+request! {
+    /// Runs submitted messages, in their order, in the calling thread. Whatever the status, `submitted` of them were taken, and each of
+    /// those has its completion.
+    RingEnter = 33, 24 bytes {
+        /// In: submissions to take, at most.
+        16 to_submit: u32,
+        /// Out: submissions taken.
+        20 submitted: u32,
+    }
+}
+request! {
+    /// Takes the session's ring down. What the app has mapped stays mapped, and nobody reads it any more.
+    RingTeardown = 34, 16 bytes {}
 }
 
 /// What happened since the interrupt was enabled. `notified = delivered + available + lost`, always.

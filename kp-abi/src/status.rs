@@ -83,6 +83,9 @@ status_table! {
     65 INIT_FAILED InitFailed 5 0xE4B5_0041 "The plugin's `init` refused the device.";
     66 WRONG_DEVICE WrongDevice 6 0xE4B5_0042 "Not the device, or not the part of it, that was asked for.";
     67 BAR_TOO_SHORT BarTooShort 6 0xE4B5_0043 "The BAR is shorter than its register map.";
+    80 RING_CORRUPT RingCorrupt 117 0xE4B5_0050 "An index of the ring is impossible; nothing was taken.";
+    81 RING_EXISTS RingExists 17 0xE4B5_0051 "The session has a ring already.";
+    82 NO_RING NoRing 61 0xE4B5_0052 "The session has no ring.";
     0xFFFF_FFFE PROTOCOL Protocol 71 0xE4B5_FFFE "Client side: the reply is no reply of this message.";
     0xFFFF_FFFF NO_REPLY NoReply 5 0xE4B5_FFFF "Client side: the driver left no answer.";
 }

@@ -1,11 +1,12 @@
 //! `docs/abi.md` says what the code says. Each table of numbers is made here from the code and must stand in the page word
 //! for word; if one does not, the rows that are missing are printed, ready to be pasted.
 use kp_abi::request::{self, Request};
-use kp_abi::{Counters, Status};
+use kp_abi::{Counters, Status, ring};
 use std::fmt::Write;
 
 const PAGE: &str = include_str!("../../docs/abi.md");
 const REQUESTS: &str = include_str!("../src/request.rs");
+const RING: &str = include_str!("../src/ring/mod.rs");
 const LIMITS: &str = include_str!("../src/limits.rs");
 
 /// Asserts that the page has this table, with no other row in it.
@@ -63,7 +64,7 @@ fn declarations<'s>(source: &'s str, from: &str, to: &str) -> Vec<Declared<'s>> 
 }
 
 /// A row of a table of fields.
-fn field_row(at: usize, field: &str, ty: &str, doc: &str) -> String {
+fn field_row(at: usize, field: &str, ty: &str, doc: &str, since: &str) -> String {
     let (direction, meaning) = match doc.split_once(": ") {
         Some(("In", meaning)) if meaning.contains("; out: ") => ("in, out", meaning),
         Some(("In", meaning)) => ("in", meaning),
@@ -71,12 +72,12 @@ fn field_row(at: usize, field: &str, ty: &str, doc: &str) -> String {
         _ if doc == "Zero." => ("–", "zero"),
         _ => ("in", doc),
     };
-    format!("| {at} | `{field}` | {ty} | {direction} | {} | 1.0 |", meaning.trim_end_matches('.'))
+    format!("| {at} | `{field}` | {ty} | {direction} | {} | {since} |", meaning.trim_end_matches('.'))
 }
 
 const FIELD_HEAD: &str = "| offset | field | type | | meaning | since |";
 
-fn check_request<R: Request>() {
+fn check_request<R: Request>(since: &str) {
     let from = format!("{} = {}, {} bytes {{", R::NAME, R::NR, R::FIRST_SIZE);
     let mut rows = Vec::new();
     let mut seen = Vec::new();
@@ -86,7 +87,7 @@ fn check_request<R: Request>() {
             let (at, field) = field.split_once(' ').expect("offset field");
             let at = at.parse().expect("an offset");
             seen.push((at, field));
-            rows.push(field_row(at, field, ty, &doc));
+            rows.push(field_row(at, field, ty, &doc, since));
         }
         check(R::NAME, FIELD_HEAD, &rows);
     }
@@ -97,14 +98,17 @@ fn check_request<R: Request>() {
 
 #[test]
 fn the_page_has_every_field() {
-    check_request::<request::Query>();
-    check_request::<request::Open>();
-    check_request::<request::Call>();
-    check_request::<request::Close>();
-    check_request::<request::IntEnable>();
-    check_request::<request::IntWait>();
-    check_request::<request::IntCount>();
-    check_request::<request::IntDisable>();
+    check_request::<request::Query>("1.0");
+    check_request::<request::Open>("1.0");
+    check_request::<request::Call>("1.0");
+    check_request::<request::Close>("1.0");
+    check_request::<request::IntEnable>("1.0");
+    check_request::<request::IntWait>("1.0");
+    check_request::<request::IntCount>("1.0");
+    check_request::<request::IntDisable>("1.0");
+    check_request::<request::RingSetup>("1.1");
+    check_request::<request::RingEnter>("1.1");
+    check_request::<request::RingTeardown>("1.1");
 }
 
 #[test]
@@ -116,12 +120,38 @@ fn the_page_has_the_head_and_the_counters() {
             let (field, ty) = text.split_once(": ").expect("field: type");
             rows.push(match name {
                 "Counters" => format!("| {at} | `{field}` | {ty} | {} | 1.0 |", doc.trim_end_matches('.')),
-                _ => field_row(at, field, ty, &doc),
+                _ => field_row(at, field, ty, &doc, "1.0"),
             });
             at += if ty == "u64" { 8 } else { 4 };
         }
         assert_eq!(at, size, "the source of {name} was read as the compiler reads it");
         check(name, if name == "Head" { FIELD_HEAD } else { "| offset | field | type | meaning | since |" }, &rows);
+    }
+}
+
+#[test]
+fn the_page_has_every_layout_of_the_ring() {
+    let layouts = [
+        ("UserPage", ring::UserPage::FIELDS),
+        ("KernelPage", ring::KernelPage::FIELDS),
+        ("Submission", ring::Submission::FIELDS),
+        ("Completion", ring::Completion::FIELDS),
+    ];
+    for (name, fields) in layouts {
+        let mut seen = Vec::new();
+        let mut rows = Vec::new();
+        for Declared { doc, text } in declarations(RING, &format!("{name}, "), "}") {
+            let (field, ty) = text.split_once(": ").expect("offset field: type");
+            let (at, field) = field.split_once(' ').expect("offset field");
+            let at = at.parse().expect("an offset");
+            seen.push((at, field));
+            if !field.starts_with("gap") {
+                let ty = ty.replace("crate::", "");
+                rows.push(format!("| {at} | `{field}` | {ty} | {} | 1.1 |", doc.trim_end_matches('.')));
+            }
+        }
+        assert_eq!(seen, fields, "the source was read as the compiler reads it");
+        check(name, "| offset | field | type | meaning | since |", &rows);
     }
 }
 
@@ -143,7 +173,7 @@ fn constants(source: &str, from: &str, to: &str) -> Vec<String> {
         .iter()
         .filter_map(|Declared { doc, text }| {
             let (name, rest) = text.strip_prefix("const ")?.split_once(": ")?;
-            let value = cell(rest.split_once(" = ")?.1).replace('_', "");
+            let value = cell(rest.split_once(" = ")?.1).replace("65_536", "65536");
             Some(format!("| `{name}` | {value} | {} |", doc.trim_end_matches('.')))
         })
         .collect()
@@ -156,6 +186,8 @@ fn the_page_has_every_limit_and_constant() {
     check("transport", head, &constants(REQUESTS, "use zerocopy", "/// Linux's ioctl number"));
     check("special values", head, &constants(REQUESTS, "const_assert_eq!(size_of::<Head>", "/// Kinds of interrupt"));
     check("kinds", head, &constants(REQUESTS, "pub mod kind", "}"));
+    check("features", head, &constants(REQUESTS, "pub mod feature", "}"));
+    check("ring", head, &constants(RING, "pub mod queue", "macro_rules"));
     check("states", head, &constants(REQUESTS, "pub mod state", "}"));
 }
 
@@ -180,6 +212,9 @@ fn the_page_has_every_number() {
         row::<request::IntWait>(),
         row::<request::IntCount>(),
         row::<request::IntDisable>(),
+        row::<request::RingSetup>(),
+        row::<request::RingEnter>(),
+        row::<request::RingTeardown>(),
     ];
     check("numbers", "| nr | request | first size | Linux ioctl | Windows function |", &rows);
 }

@@ -105,6 +105,7 @@ static const struct file_operations kp_fops = {
 	.compat_ioctl = kp_compat_ioctl,
 #endif
 	.poll = kp_poll,
+	.mmap = kp_mmap,
 };
 
 /* Makes /dev/kp/<name> for a bound driver. */

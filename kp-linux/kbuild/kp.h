@@ -27,6 +27,7 @@ void kp_rs_release(void *session);
 long kp_rs_request(void *session, u32 nr, unsigned long address, u64 limit, bool read_write);
 u32 kp_rs_ready(void *session);
 void *kp_rs_signal(void *session);
+int kp_rs_map(void *session, void *vma, u64 offset, unsigned long len, bool write);
 bool kp_rs_isr(void *cookie, u32 vector);
 void kp_rs_dpc(void *cookie, u32 vector);
 
@@ -58,6 +59,11 @@ struct kp_device {
 /* memory.c: what is alive, for the line at unload. */
 void kp_report_live(void);
 void kp_flush_late(void);
+void kp_count_allocation(int change);
 
+/* share.c: what apps map. */
+struct file;
+struct vm_area_struct;
+int kp_mmap(struct file *file, struct vm_area_struct *vma);
 
 #endif

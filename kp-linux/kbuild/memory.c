@@ -91,6 +91,11 @@ void kp_flush_late(void)
 	flush_work(&late_work);
 }
 
+void kp_count_allocation(int change)
+{
+	atomic_add(change, &live_allocations);
+}
+
 void kp_report_live(void)
 {
 	pr_info("unloaded; live: %d allocations, %d locks, %d mappings\n", atomic_read(&live_allocations),

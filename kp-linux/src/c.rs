@@ -21,6 +21,15 @@ unsafe extern "C" {
     /// Sleeps, whatever signals come.
     pub safe fn kp_c_sleep(ns: u64);
 
+    /// Zeroed pages that can be mapped by apps; null if there are none.
+    pub safe fn kp_c_shared_new(len: usize) -> *mut u8;
+    /// vfree.
+    pub fn kp_c_shared_free(memory: *mut u8);
+    /// cond_resched. Is a fatal signal pending?
+    pub safe fn kp_c_breathe() -> bool;
+    /// Maps memory of kp_c_shared_new into an app's vm_area_struct. 0, or a negative errno.
+    pub fn kp_c_shared_map(vma: *mut c_void, memory: *mut u8, writable: bool) -> i32;
+
     /// A mutex, spinlock_t or raw_spinlock_t.
     pub safe fn kp_c_lock_new(kind: u32) -> *mut c_void;
     /// Frees it, later if it cannot be done here.

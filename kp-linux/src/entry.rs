@@ -213,6 +213,20 @@ pub unsafe fn signal<P: Plugin>(session: *mut ()) -> *mut () {
     unsafe { shell::<P>(session) }.signal().cast()
 }
 
+/// mmap(2) of `len` bytes at `offset`, shared, into `vma`. Process context. 0, or a negative errno.
+///
+/// # Safety
+/// As [`request`]; `vma` is the vm_area_struct that is being made.
+pub unsafe fn map<P: Plugin>(session: *mut (), vma: *mut (), offset: u64, len: usize, write: bool) -> i32 {
+    // SAFETY: the caller's promise.
+    let session = unsafe { shell::<P>(session) };
+    let mapped = session.map_shared(offset, len, write, |memory, writable| {
+        // SAFETY: the memory came from `kp_c_shared_new`, and is there as long as this runs; `vma` by the caller's promise.
+        unsafe { crate::c::kp_c_shared_map(vma.cast(), memory.as_ptr(), writable) }
+    });
+    mapped.unwrap_or_else(|status| errno(status.into()))
+}
+
 /// The interrupt handler of one vector. Hard interrupt context, or an interrupt thread.
 ///
 /// # Safety

@@ -43,6 +43,21 @@ unsafe impl Kernel for Linux {
         kp_c_is_dead(task)
     }
 
+    fn shares() -> bool {
+        true
+    }
+    fn shared_new(len: usize) -> *mut u8 {
+        kp_c_shared_new(len)
+    }
+    unsafe fn shared_free(memory: *mut u8, _: usize) {
+        // SAFETY: the caller's promise: it came from `shared_new`.
+        unsafe { kp_c_shared_free(memory) }
+    }
+    #[inline]
+    fn breathe() -> bool {
+        kp_c_breathe()
+    }
+
     fn lock_new(kind: u32) -> *mut RawLock {
         kp_c_lock_new(kind).cast()
     }

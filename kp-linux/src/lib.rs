@@ -41,6 +41,7 @@ macro_rules! glue {
             fn kp_rs_request(session: *mut (), nr: u32, address: usize, limit: u64, read_write: bool) -> isize = request;
             fn kp_rs_ready(session: *mut ()) -> u32 = ready;
             fn kp_rs_signal(session: *mut ()) -> *mut () = signal;
+            fn kp_rs_map(session: *mut (), vma: *mut (), offset: u64, len: usize, write: bool) -> i32 = map;
             fn kp_rs_isr(cookie: *const (), vector: u32) -> bool = isr;
             fn kp_rs_dpc(cookie: *const (), vector: u32) = dpc;
         }

@@ -7,7 +7,7 @@ use crate::{
     machine::lock,
     sim::Loaded,
     user::{Access, PAGE, Process, UserDoor, UserMemory},
-    verdict,
+    verdict::{self, misuse},
 };
 use kp_abi::{
     Counters, Error, Result, Status,
@@ -17,7 +17,7 @@ use kp_core::{
     Plugin,
     host::{Readiness, Session, passive},
 };
-use kp_user::{Connection, IntEnabled, Notification};
+use kp_user::{Connection, IntEnabled, Notification, SharedMemory};
 use std::{
     panic::{self, AssertUnwindSafe},
     ptr::NonNull,
@@ -38,18 +38,30 @@ pub enum Mode {
 /// It is a [`Connection`]: typed clients work over it by `kp_user::Plugin::over`. [`raw`](Self::raw) sends whatever a hostile
 /// app may send.
 pub struct App<P: Plugin> {
-    loaded: Arc<Loaded<P>>,
+    file: Arc<File<P>>,
     process: Process,
-    /// INVARIANT: alive until this is dropped.
-    session: NonNull<Session<P>>,
     mode: Mode,
     /// Places for a request's struct and buffers that no request uses now.
     arenas: Mutex<Vec<Arena>>,
 }
+
+/// The open file behind a handle. What is mapped of it keeps it open, as in a real kernel.
+struct File<P: Plugin> {
+    loaded: Arc<Loaded<P>>,
+    /// INVARIANT: alive until this is dropped.
+    session: NonNull<Session<P>>,
+}
 // SAFETY: a session may be used from any thread, and `release` comes once, when nobody borrows this any more.
-unsafe impl<P: Plugin> Send for App<P> {}
+unsafe impl<P: Plugin> Send for File<P> {}
 // SAFETY: as above.
-unsafe impl<P: Plugin> Sync for App<P> {}
+unsafe impl<P: Plugin> Sync for File<P> {}
+
+impl<P: Plugin> File<P> {
+    fn session(&self) -> &Session<P> {
+        // SAFETY: alive by the invariant.
+        unsafe { self.session.as_ref() }
+    }
+}
 
 /// Mapped memory for one request: its struct at the start, then what it sends, then room for the reply.
 #[derive(Clone, Copy)]
@@ -82,7 +94,8 @@ impl<P: Plugin> App<P> {
             session
         });
         let session = session.inspect_err(|_| loaded.machine.state().handles -= 1)?;
-        Ok(Self { loaded: loaded.clone(), process: process.clone(), session, mode, arenas: Mutex::default() })
+        let file = Arc::new(File { loaded: loaded.clone(), session });
+        Ok(Self { file, process: process.clone(), mode, arenas: Mutex::default() })
     }
 
     /// The memory of its process.
@@ -93,11 +106,10 @@ impl<P: Plugin> App<P> {
     /// Sends request `nr` with its struct at `address`, checked by nobody. Errors: the rows of the status table marked T, and
     /// `POISONED` if plugin code panicked in this very request; every other answer is in the struct's head.
     pub fn raw(&self, nr: u32, address: u64) -> Result<(), Status> {
-        // SAFETY: alive by the invariant.
-        let session = unsafe { self.session.as_ref() };
+        let session = self.file.session();
         let mut door = UserDoor { memory: self.memory(), address, read_write: self.mode == Mode::ReadWrite };
         let serve =
-            || context::enter(&self.loaded.machine, Some(self.process.clone()), || session.request(nr, &mut door));
+            || context::enter(&self.file.loaded.machine, Some(self.process.clone()), || session.request(nr, &mut door));
         match panic::catch_unwind(AssertUnwindSafe(serve)) {
             Ok(served) => served,
             Err(payload) if verdict::is_verdict() => {
@@ -110,9 +122,25 @@ impl<P: Plugin> App<P> {
 
     /// What poll(2) says.
     pub fn readiness(&self) -> Readiness {
-        // SAFETY: alive by the invariant.
-        let session = unsafe { self.session.as_ref() };
-        context::enter(&self.loaded.machine, Some(self.process.clone()), || session.readiness())
+        let session = self.file.session();
+        context::enter(&self.file.loaded.machine, Some(self.process.clone()), || session.readiness())
+    }
+
+    /// Maps what RING_SETUP has answered, as mmap(2) does. It stays mapped, and this handle's session open, until it is dropped.
+    /// Errors: `BAD_FIELD`: nothing is mapped so. `DENIED`: it can only be read, or the handle is for reading.
+    pub fn map(&self, offset: u64, len: usize, write: bool) -> Result<SharedMemory> {
+        if write && self.mode == Mode::Read {
+            return Err(Status::DENIED.into());
+        }
+        let machine = &self.file.loaded.machine;
+        let shared = context::enter(machine, Some(self.process.clone()), || {
+            let find = |start: NonNull<u8>, _: bool| machine.shared(start.as_ptr().expose_provenance());
+            self.file.session().map_shared(offset, len, write, find)
+        })?;
+        let Some(shared) = shared else { misuse("the kernel maps what it does not share") };
+        let start = shared.start();
+        // SAFETY: the owner keeps the pages, and both sides use them by atomic words.
+        Ok(unsafe { SharedMemory::new(start, len, Arc::new((shared, self.file.clone()))) })
     }
 
     /// A signal comes: a wait ends with `INTERRUPTED`. Sleeps in the plugin go on.
@@ -127,7 +155,7 @@ impl<P: Plugin> App<P> {
 
     fn signal(&self, fatal: bool) {
         self.process.send_signal(fatal);
-        let machine = &self.loaded.machine;
+        let machine = &self.file.loaded.machine;
         context::enter(machine, None, || machine.wake_all());
     }
 
@@ -239,6 +267,25 @@ impl<P: Plugin> Connection for App<P> {
         Ok((disable.generation, disable.counters))
     }
 
+    fn ring_setup(&self, setup: &mut request::RingSetup) -> Result<()> {
+        *setup = self.ask(*setup)?;
+        Ok(())
+    }
+
+    fn ring_enter(&self, to_submit: u32) -> (u32, Result<()>) {
+        let mut enter = request::RingEnter { to_submit, ..Request::new() };
+        let answer = self.exchange(&[], |_: &mut request::RingEnter, _| (), &mut enter);
+        (enter.submitted, answer)
+    }
+
+    fn ring_teardown(&self) -> Result<()> {
+        self.ask(request::RingTeardown::new()).map(|_| ())
+    }
+
+    fn map_shared(&self, offset: u64, len: usize, write: bool) -> Result<SharedMemory> {
+        self.map(offset, len, write)
+    }
+
     #[cfg(unix)]
     fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         None
@@ -270,13 +317,13 @@ impl<P: Plugin> App<P> {
     }
 }
 
-impl<P: Plugin> Drop for App<P> {
+impl<P: Plugin> Drop for File<P> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             return; // a test that fails already is not to wait for anything
         }
         context::enter(&self.loaded.machine, None, || {
-            // SAFETY: nobody borrows this app, so no request of it is in flight; it is not used again.
+            // SAFETY: nobody borrows this file, so no request of it is in flight; it is not used again.
             let release = |cx: &mut kp_core::Passive| unsafe { Session::release(self.session, cx) };
             // SAFETY: `enter` refuses to nest, so no other level is on this stack.
             unsafe { passive(release) }

@@ -2,13 +2,15 @@
 use crate::{
     context::{Context, IRQL},
     machine::Machine,
+    user::PAGE,
     verdict::misuse,
 };
 use std::{
     alloc::{self, Layout},
     collections::BTreeMap,
-    fmt, ptr,
-    sync::atomic::Ordering::Relaxed,
+    fmt,
+    ptr::{self, NonNull},
+    sync::{Arc, atomic::Ordering::Relaxed},
 };
 
 /// What new memory is filled with.
@@ -20,8 +22,40 @@ const FREED: u8 = 0x5A;
 #[derive(Default)]
 pub(crate) struct Heap {
     blocks: BTreeMap<usize, Layout>,
+    /// What the kernel shares with apps, by address.
+    shared: BTreeMap<usize, Arc<Shared>>,
     /// Freed at Irql, to be given back later.
     late: Vec<Late>,
+}
+
+/// Zeroed pages that an app can map. They live as long as the kernel has them, or an app.
+pub(crate) struct Shared {
+    start: NonNull<u8>,
+    layout: Layout,
+}
+// SAFETY: plain memory; both sides use it by atomic words.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    fn new(len: usize) -> Option<Self> {
+        let layout = Layout::from_size_align(len, PAGE).ok().filter(|layout| layout.size() != 0)?;
+        // SAFETY: the layout has bytes.
+        let start = NonNull::new(unsafe { alloc::alloc_zeroed(layout) })?;
+        Some(Self { start, layout })
+    }
+
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // SAFETY: of `new` with this layout, and nobody has it any more.
+        unsafe { alloc::dealloc(self.start.as_ptr(), self.layout) }
+    }
 }
 
 /// Something whose freeing was put off.
@@ -34,7 +68,7 @@ pub(crate) enum Late {
 /// What a kernel has given out and not got back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Live {
-    /// Blocks of memory.
+    /// Blocks of memory, and what the kernel shares with apps.
     pub allocations: usize,
     /// Locks, of all kinds.
     pub locks: usize,
@@ -63,7 +97,7 @@ impl Machine {
     pub(crate) fn live(&self) -> Live {
         let state = self.state();
         Live {
-            allocations: state.heap.blocks.len(),
+            allocations: state.heap.blocks.len() + state.heap.shared.len(),
             locks: state.locks.count(),
             signals: state.signals as usize,
             mappings: self.bus.mappings(),
@@ -91,6 +125,31 @@ impl Machine {
         unsafe { memory.write_bytes(NEW, size) };
         self.state().heap.blocks.insert(memory.expose_provenance(), layout);
         memory
+    }
+
+    /// Pages that an app can map; null if there are none.
+    pub(crate) fn share(&self, len: usize) -> *mut u8 {
+        if self.fails() {
+            return ptr::null_mut();
+        }
+        let Some(shared) = Shared::new(len) else { return ptr::null_mut() };
+        let start = shared.start().as_ptr();
+        self.state().heap.shared.insert(start.expose_provenance(), Arc::new(shared));
+        start
+    }
+
+    /// The kernel gives them up.
+    pub(crate) fn unshare(&self, address: usize, len: usize) {
+        let shared = self.state().heap.shared.remove(&address);
+        let Some(shared) = shared else { misuse("shared memory was freed that is not there, or is free already") };
+        if shared.layout.size() != len {
+            misuse(&format!("shared memory of {} bytes was freed as {len} bytes", shared.layout.size()));
+        }
+    }
+
+    /// What the kernel shares at this address, for an app that maps it.
+    pub(crate) fn shared(&self, address: usize) -> Option<Arc<Shared>> {
+        self.state().heap.shared.get(&address).cloned()
     }
 
     /// Frees now, or puts it off if the level is too high for it.

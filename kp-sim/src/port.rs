@@ -103,6 +103,19 @@ unsafe impl Kernel for Simulated {
         false
     }
 
+    fn shares() -> bool {
+        true
+    }
+    fn shared_new(len: usize) -> *mut u8 {
+        call("shared_new", len as u64, PASSIVE, |context| context.machine.share(len))
+    }
+    unsafe fn shared_free(memory: *mut u8, len: usize) {
+        call("shared_free", len as u64, PASSIVE, |context| context.machine.unshare(memory.expose_provenance(), len));
+    }
+    fn breathe() -> bool {
+        call("breathe", 0, PASSIVE, |context| context.process.as_ref().is_some_and(|process| process.is_killed()))
+    }
+
     fn lock_new(kind: u32) -> *mut RawLock {
         call("lock_new", kind.into(), PASSIVE, |context| context.machine.new_lock(kind))
     }

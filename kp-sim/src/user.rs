@@ -76,6 +76,11 @@ impl Process {
         self.signal.fetch_max(if fatal { FATAL } else { SIGNAL }, AcqRel);
     }
 
+    /// Is a fatal signal pending?
+    pub(crate) fn is_killed(&self) -> bool {
+        self.signal.load(Acquire) == FATAL
+    }
+
     /// Does a signal end a wait of this kind? One that is handled is gone then; a fatal one stays.
     pub(crate) fn take_signal(&self, kind: u32) -> bool {
         match self.signal.load(Acquire) {

@@ -1,5 +1,6 @@
 //! What one open handle can do, whatever carries it.
-use kp_abi::{Counters, Result, request};
+use crate::SharedMemory;
+use kp_abi::{Counters, Result, Status, request};
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
 
@@ -65,6 +66,32 @@ pub trait Connection: Send + Sync {
 
     /// INT_DISABLE: generation and final counters of the enabling that ended.
     fn int_disable(&self) -> Result<(u64, Counters)>;
+
+    /// RING_SETUP, as the caller has filled it in. What it answers is mapped with [`map_shared`](Self::map_shared).
+    ///
+    /// Like the other three, a connection whose driver has no rings need not implement it: it answers
+    /// [`UNKNOWN_REQUEST`](Status::UNKNOWN_REQUEST).
+    fn ring_setup(&self, setup: &mut request::RingSetup) -> Result<()> {
+        let _ = setup;
+        Err(Status::UNKNOWN_REQUEST.into())
+    }
+
+    /// RING_ENTER: how many submissions were taken, whatever else is answered.
+    fn ring_enter(&self, to_submit: u32) -> (u32, Result<()>) {
+        let _ = to_submit;
+        (0, Err(Status::UNKNOWN_REQUEST.into()))
+    }
+
+    /// RING_TEARDOWN.
+    fn ring_teardown(&self) -> Result<()> {
+        Err(Status::UNKNOWN_REQUEST.into())
+    }
+
+    /// Maps memory that the driver shares, at the offset that RING_SETUP has answered: all `len` bytes of it.
+    fn map_shared(&self, offset: u64, len: usize, write: bool) -> Result<SharedMemory> {
+        let _ = (offset, len, write);
+        Err(Status::UNKNOWN_REQUEST.into())
+    }
 
     /// A descriptor for poll(2): readable when a notification can be taken, hung up when the session is over. `None` if
     /// the connection has none.

@@ -43,6 +43,8 @@ mod linux;
 mod name;
 mod open;
 mod plugin;
+mod ring;
+mod shared;
 
 pub use connection::{Connection, IntEnabled, Notification};
 pub use error::{Cause, OpenError, Side};
@@ -54,3 +56,5 @@ pub use linux::Node;
 pub use name::{BadName, Name};
 pub use open::OpenOptions;
 pub use plugin::{NoWait, Plugin};
+pub use ring::{Queues, Ring};
+pub use shared::SharedMemory;

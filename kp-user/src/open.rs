@@ -2,7 +2,7 @@
 use crate::{Cause, Connection, OpenError, Plugin, Side};
 use kp_abi::{
     Error, Interface, Status, limits,
-    request::{self, Request},
+    request::{self, Request, feature},
 };
 use std::sync::Arc;
 
@@ -111,6 +111,7 @@ fn request(message_count: u32, interface_version: u32, fingerprint: u64) -> requ
     request::Open {
         abi_major: limits::ABI_MAJOR,
         abi_minor: limits::ABI_MINOR,
+        features: feature::RING,
         message_count,
         interface_version,
         fingerprint,

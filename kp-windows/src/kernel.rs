@@ -131,6 +131,18 @@ unsafe impl Kernel for Windows {
         panic::is_dead(task)
     }
 
+    // A ring's memory would be the app's own, pinned by a request that stays pending.
+    fn shares() -> bool {
+        false
+    }
+    fn shared_new(_: usize) -> *mut u8 {
+        ptr::null_mut()
+    }
+    unsafe fn shared_free(_: *mut u8, _: usize) {}
+    fn breathe() -> bool {
+        false
+    }
+
     fn lock_new(kind: u32) -> *mut RawLock {
         lock::new(kind).cast()
     }

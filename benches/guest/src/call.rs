@@ -2,6 +2,7 @@
 use crate::{
     clock::{self, Sample},
     module::Module,
+    ring::{self, Batches},
 };
 use bench_interface::bench;
 use kp_abi::request::{self, Request};
@@ -47,7 +48,7 @@ impl Prepared {
 }
 
 /// A text to send that is not all one byte.
-fn pattern(size: usize) -> Vec<u8> {
+pub fn pattern(size: usize) -> Vec<u8> {
     (0..size).map(|at| (at % 251) as u8).collect()
 }
 
@@ -78,9 +79,11 @@ impl PlainDevice {
 }
 
 /// A session, and a node whose descriptor is known.
-struct OurDevice {
-    plugin: Plugin,
-    fd: RawFd,
+pub struct OurDevice {
+    /// The session.
+    pub plugin: Plugin,
+    /// Its descriptor.
+    pub fd: RawFd,
 }
 
 impl OurDevice {
@@ -137,7 +140,8 @@ pub fn run() -> Result<(), String> {
         plain.with(Plain::Moved, size, |call| call.measure(&name("plain-moved"), turns(size), pair))?;
         ours.with(size, |call| call.measure(&name("ours"), turns(size), pair))??;
     }
-    client(&ours.plugin, pair)
+    client(&ours.plugin, pair)?;
+    ring::run(&ours, pair)
 }
 
 /// The same calls by the client library's typed methods.
@@ -159,11 +163,16 @@ fn client(plugin: &Plugin, pair: u64) -> Result<(), String> {
 pub fn only(who: &str, size: &str, count: &str) -> Result<(), String> {
     let number = |text: &str| text.parse::<usize>().map_err(|_| format!("{text} is no number"));
     let (size, count) = (number(size)?, number(count)?);
+    if who == "ring" {
+        let _module = Module::load("/kp/kp-bench.ko", "")?;
+        let mut batches = Batches::new(&OurDevice::open()?)?;
+        return if (0..count).all(|_| batches.run()) { Ok(()) } else { Err("a batch went wrong".into()) };
+    }
     let repeat = |call: &Prepared| (0..count).try_for_each(|_| call.sent("call"));
     let _modules = (Module::load("/kp/plain.ko", "")?, Module::load("/kp/kp-bench.ko", "")?);
     match who {
         "ours" => OurDevice::open()?.with(size, repeat)?,
         "plain" => PlainDevice::open()?.with(Plain::Same, size, repeat),
-        _ => Err(format!("{who} is neither ours nor plain")),
+        _ => Err(format!("{who} is neither ours, plain nor ring")),
     }
 }

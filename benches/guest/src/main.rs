@@ -7,6 +7,7 @@ mod clock;
 mod edu;
 mod interrupt;
 mod module;
+mod ring;
 
 use std::process::ExitCode;
 
@@ -18,7 +19,7 @@ fn main() -> ExitCode {
         ["interrupts"] => interrupt::run(),
         ["call", who, size, count] => call::only(who, size, count),
         ["wake", who, count] => interrupt::only(who, count),
-        _ => Err("usage: bench-guest calls|interrupts|call ours|plain SIZE COUNT|wake ours|plain COUNT".into()),
+        _ => Err("usage: bench-guest calls|interrupts|call ours|plain|ring SIZE COUNT|wake ours|plain COUNT".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

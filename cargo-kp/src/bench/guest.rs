@@ -112,6 +112,10 @@ pub fn calls(built: &Built) -> Result<Vec<Row>> {
             rows.push(row(&format!("call-{size}-client"), client, "plain", how)?);
         }
     }
+    let message = counted.get("ring-64-batch")? / 64.0;
+    let how = "one plain ioctl of 64 bytes; a message of a batch of 64, submissions and completions included, median";
+    let plain = counted.get("call-64-plain")?;
+    rows.push(Row::new("ring-64", built.kernel(), message, Some(plain), INSTRUCTIONS, how).at_most(0.15));
     Ok(rows)
 }
 

@@ -1,6 +1,6 @@
 //! Where notifications wait to be taken. All of it changes under one Dispatch lock, so that
 //! `notified = delivered + available + lost` holds at every look.
-use super::{interrupt::Vector, session::Session};
+use super::{clamp, interrupt::Vector, session::Session};
 use crate::{Error, KVec, Plugin, Result, Status, limits};
 use core::{
     ptr::NonNull,
@@ -169,24 +169,5 @@ impl<P: Plugin> Mailbox<P> {
 
     pub(super) fn has_mail(&self) -> bool {
         self.mails.iter().any(|mail| mail.available > 0)
-    }
-}
-
-/// `index`, which is below `len`; 0 if a processor that guesses ahead believes it is not. So no app can have memory behind a table
-/// read by guessing.
-#[inline(always)]
-fn clamp(index: usize, len: usize) -> usize {
-    let below = (!(index | len.wrapping_sub(1).wrapping_sub(index)) as isize >> (usize::BITS - 1)) as usize;
-    index & core::hint::black_box(below)
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_clamped_index_is_itself_below_the_length_and_0_from_there() {
-        for len in [1, 2, 5, 2048] {
-            assert!((0..len).all(|index| super::clamp(index, len) == index));
-            assert_eq!([len, len + 1, usize::MAX].map(|index| super::clamp(index, len)), [0; 3]);
-        }
     }
 }

@@ -4,6 +4,7 @@
 //! - [`Driver`]: a bound device, from `init` to removal. [`Session`]: one open of it.
 //! - `requests`: the app's bytes, decoded, checked and answered, the same on every kernel.
 //! - `buffers`: where a call's bytes are while it runs.
+//! - `ring`: batched calls, through memory that app and driver share.
 //! - `interrupt`, `mailbox`, `pending`: enabling, ISR, DPC; notifications and counters; whether the DPC is queued.
 //! - `wait`: INT_WAIT, in steps.
 //! - `gate`, `turn`, `signal`: who is inside; one at a time; waiting. `tests/models` checks `gate`, `turn` and `pending` as they stand.
@@ -16,6 +17,7 @@ mod mailbox;
 mod pending;
 mod port;
 mod requests;
+mod ring;
 mod session;
 mod signal;
 mod sync;
@@ -42,4 +44,23 @@ use crate::Passive;
 pub unsafe fn passive<R>(f: impl FnOnce(&mut Passive) -> R) -> R {
     // SAFETY: the caller's promise.
     f(&mut unsafe { Passive::assume() })
+}
+
+/// `index`, which is below `len`; 0 if a processor that guesses ahead believes it is not. So no app can have memory behind a table
+/// read by guessing.
+#[inline(always)]
+fn clamp(index: usize, len: usize) -> usize {
+    let below = (!(index | len.wrapping_sub(1).wrapping_sub(index)) as isize >> (usize::BITS - 1)) as usize;
+    index & core::hint::black_box(below)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_clamped_index_is_itself_below_the_length_and_0_from_there() {
+        for len in [1, 2, 5, 2048] {
+            assert!((0..len).all(|index| super::clamp(index, len) == index));
+            assert_eq!([len, len + 1, usize::MAX].map(|index| super::clamp(index, len)), [0; 3]);
+        }
+    }
 }

@@ -93,6 +93,15 @@ macro_rules! __kernel_functions {
         /// Did this task panic in plugin code, and never return from it? False for 0. Passive.
         safe fn is_dead(task: u32) -> bool;
 
+        /// Can an app map memory of `shared_new`? If not, there are no rings. Any level.
+        safe fn shares() -> bool;
+        /// Whole pages of zeros that an app may map, at a page, or null. Passive.
+        safe fn shared_new(len: usize) -> *mut u8;
+        /// The kernel's side gives them up; an app that has them mapped keeps them as long. Passive.
+        unsafe fn shared_free(memory: *mut u8, len: usize) -> ();
+        /// Between two messages of a batch: lets others run if it is time for that. True: the task is being killed. Passive.
+        safe fn breathe() -> bool;
+
         /// A lock of this kind, or null. Passive. It stays where it is.
         safe fn lock_new(kind: u32) -> *mut $crate::host::RawLock;
         /// Frees a lock that nobody holds. Any level, as `free`.

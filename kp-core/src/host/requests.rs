@@ -75,6 +75,11 @@ impl<P: Plugin> Session<P> {
             request::IntWait::NR => self.serve_wait(door),
             request::IntCount::NR => self.serve(door, |count, _| self.request_count(count)),
             request::IntDisable::NR => self.serve(door, |disable, _| self.request_disable(disable)),
+            request::RingSetup::NR => self.serve(door, |setup, _| self.request_ring_setup(setup)),
+            request::RingEnter::NR => self.serve(door, |enter, _| self.request_ring_enter(enter)),
+            request::RingTeardown::NR => {
+                self.serve(door, |_: &mut request::RingTeardown, _| self.request_ring_teardown())
+            }
             _ => Err(Status::UNKNOWN_REQUEST),
         }
     }
@@ -113,7 +118,7 @@ impl<P: Plugin> Session<P> {
         query.state = if kernel::poisoned() { state::POISONED } else { self.driver.state() };
         query.abi_major = limits::ABI_MAJOR;
         query.abi_minor = limits::ABI_MINOR;
-        query.features = 0;
+        query.features = features();
         query.message_count = table.interface.map_or(0, |interface| interface.methods.len() as u32);
         query.interface_version = table.interface.map_or(0, |interface| interface.version);
         query.chain = chain::<P>(query.chain_at);
@@ -150,13 +155,13 @@ impl<P: Plugin> Session<P> {
         if app.abi_major != limits::ABI_MAJOR {
             return Err(Error::new(Status::ABI_MISMATCH, limits::ABI_MAJOR << 16 | limits::ABI_MINOR).into());
         }
-        #[expect(clippy::unnecessary_min_or_max, reason = "the first minor version is 0")]
         let spoken = app.abi_minor.min(limits::ABI_MINOR);
         open.abi_minor = spoken;
         if app.message_count > chain_len::<P>() || app.fingerprint != open.fingerprint {
             return Err(Status::INTERFACE_MISMATCH.into());
         }
-        open.session = self.open(data)?;
+        open.features = if spoken >= 1 { app.features & features() } else { 0 };
+        open.session = self.open(data, open.features)?;
         Ok(())
     }
 
@@ -289,7 +294,7 @@ impl<P: Plugin> Session<P> {
 
     /// What an app may see of a handler's error. The numbers that transports answer with are not a plugin's to give, and a sleep
     /// that ended because the device goes says so.
-    fn public(&self, error: Error) -> Error {
+    pub(super) fn public(&self, error: Error) -> Error {
         match error.status {
             Status::NO_MEMORY | Status::INTERRUPTED => error,
             Status::CLOSED => self.refusal().into(),
@@ -335,6 +340,11 @@ impl SmallBuffer {
         let words = crate::KVec::zeroed(&mut cx, len.div_ceil(8))?;
         Ok(&mut self.0.insert(words).as_mut_bytes()[..len])
     }
+}
+
+/// Optional parts of the ABI that this driver has.
+fn features() -> u64 {
+    if kernel::shares() { request::feature::RING } else { 0 }
 }
 
 /// Messages of the plugin's interface.

@@ -5,13 +5,14 @@ use super::{
     driver::{Bound, Driver},
     gate::{Gate, Pass, Refused},
     kernel,
+    ring::Rings,
     wait::Waker,
 };
 use crate::{Caller, Error, KBox, Message, Passive, Plugin, Reply, Result, Status, limits};
 use core::{
     cell::UnsafeCell,
     ptr::{self, NonNull},
-    sync::atomic::{AtomicU32, Ordering::*},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::*},
 };
 use kp_abi::request::state;
 
@@ -46,6 +47,9 @@ pub struct Session<P: Plugin> {
     pub(super) small: Buffers<SMALL>,
     /// For the largest; made at the first of them.
     pub(super) large: Buffers<{ limits::MAX_DATA }>,
+    pub(super) rings: Rings,
+    /// Optional parts of the ABI that OPEN has granted.
+    features: AtomicU64,
     previous: UnsafeCell<*mut Session<P>>,
     next: UnsafeCell<*mut Session<P>>,
 }
@@ -69,6 +73,8 @@ impl<P: Plugin> Session<P> {
             session: UnsafeCell::new(None),
             small: Buffers::new(),
             large: Buffers::new(),
+            rings: Rings::new(),
+            features: AtomicU64::new(0),
             previous: UnsafeCell::new(ptr::null_mut()),
             next: UnsafeCell::new(ptr::null_mut()),
         };
@@ -125,6 +131,10 @@ impl<P: Plugin> Session<P> {
         &self.stop
     }
 
+    pub(super) fn features(&self) -> u64 {
+        self.features.load(Relaxed)
+    }
+
     fn life(&self) -> Life {
         match self.life.load(Acquire) {
             0 => Life::Fresh,
@@ -169,7 +179,7 @@ impl<P: Plugin> Session<P> {
     }
 
     /// OPEN, after the interface was found to fit.
-    pub(super) fn open(&self, data: &[u8]) -> Result<u64> {
+    pub(super) fn open(&self, data: &[u8], features: u64) -> Result<u64> {
         self.driver.awake(false)?;
         // SAFETY: a request runs at Passive, and this is its only level.
         let mut cx = unsafe { Passive::assume() };
@@ -183,7 +193,7 @@ impl<P: Plugin> Session<P> {
                 self.driver.open_sessions.fetch_sub(1, AcqRel);
                 return Err(Status::TOO_MANY_SESSIONS.into());
             }
-            self.open_plugin(data).inspect_err(|_| {
+            self.open_plugin(data, features).inspect_err(|_| {
                 self.driver.open_sessions.fetch_sub(1, AcqRel);
             })
         });
@@ -191,7 +201,7 @@ impl<P: Plugin> Session<P> {
     }
 
     /// Runs the plugin's `open`, under `control`: removal waits for that lock before it drops the plugin.
-    fn open_plugin(&self, data: &[u8]) -> Result<u64> {
+    fn open_plugin(&self, data: &[u8], features: u64) -> Result<u64> {
         if self.driver.state() == state::GONE {
             return Err(Status::DEVICE_GONE.into());
         }
@@ -212,6 +222,7 @@ impl<P: Plugin> Session<P> {
         }
         // SAFETY: the gate is shut and nobody is inside: nobody reads.
         unsafe { *self.session.get() = Some(session) };
+        self.features.store(features, Relaxed);
         self.set_life(Life::Open);
         self.gate.open();
         Ok(self.driver.new_session_number())
@@ -278,6 +289,7 @@ impl<P: Plugin> Session<P> {
             let bound: &Bound<P> = &self.driver;
             // The second look is for an INT_ENABLE that was under way at the first: it is over when the gate is drained.
             let disabled = bound.interrupts.session_closes(cx, bound, self).is_ok();
+            self.rings.revoke();
             let drained = self.gate.drain(&self.stop.signal);
             if !drained || !disabled || bound.interrupts.session_closes(cx, bound, self).is_err() {
                 return false;

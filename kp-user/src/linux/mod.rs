@@ -1,10 +1,11 @@
 //! Connections through a device node.
+mod mapping;
 mod nodes;
 mod prepared;
 #[cfg(test)]
 mod tests;
 
-use crate::{Connection, IntEnabled, Notification};
+use crate::{Connection, IntEnabled, Notification, SharedMemory};
 use kp_abi::{
     Counters, Error, Result, Status,
     request::{self, Head, Request},
@@ -27,6 +28,9 @@ trait Kernel: Send + Sync {
     /// ioctl(2). `Err`: the errno.
     fn ioctl(&self, request: Prepared<'_>) -> Result<(), i32>;
 
+    /// mmap(2), shared. `Err`: the errno.
+    fn map(&self, offset: u64, len: usize, write: bool) -> Result<SharedMemory, i32>;
+
     /// The descriptor.
     fn as_fd(&self) -> Option<BorrowedFd<'_>>;
 }
@@ -35,6 +39,10 @@ impl Kernel for File {
     #[inline]
     fn ioctl(&self, request: Prepared<'_>) -> Result<(), i32> {
         prepared::ioctl(self, request)
+    }
+
+    fn map(&self, offset: u64, len: usize, write: bool) -> Result<SharedMemory, i32> {
+        mapping::map(self, offset, len, write)
     }
 
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
@@ -136,6 +144,27 @@ impl<K: Kernel> Connection for Node<K> {
         send(&self.kernel, Prepared::plain(&mut disable))?;
         answer(&disable.head)?;
         Ok((disable.generation, disable.counters))
+    }
+
+    fn ring_setup(&self, setup: &mut request::RingSetup) -> Result<()> {
+        send(&self.kernel, Prepared::plain(setup))?;
+        answer(&setup.head)
+    }
+
+    fn ring_enter(&self, to_submit: u32) -> (u32, Result<()>) {
+        let mut enter = request::RingEnter { to_submit, ..Request::new() };
+        let sent = send(&self.kernel, Prepared::plain(&mut enter));
+        (enter.submitted, sent.and_then(|()| answer(&enter.head)))
+    }
+
+    fn ring_teardown(&self) -> Result<()> {
+        let mut teardown = request::RingTeardown::new();
+        send(&self.kernel, Prepared::plain(&mut teardown))?;
+        answer(&teardown.head)
+    }
+
+    fn map_shared(&self, offset: u64, len: usize, write: bool) -> Result<SharedMemory> {
+        self.kernel.map(offset, len, write).map_err(|errno| status(errno).into())
     }
 
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {

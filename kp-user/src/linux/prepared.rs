@@ -20,6 +20,9 @@ impl Plain for request::Close {}
 impl Plain for request::IntWait {}
 impl Plain for request::IntCount {}
 impl Plain for request::IntDisable {}
+impl Plain for request::RingSetup {}
+impl Plain for request::RingEnter {}
+impl Plain for request::RingTeardown {}
 
 impl<'a> Prepared<'a> {
     /// A request without addresses.

@@ -18,6 +18,10 @@ impl Kernel for Script<Step> {
         step(request.bytes())
     }
 
+    fn map(&self, _: u64, _: usize, _: bool) -> Result<SharedMemory, i32> {
+        Err(libc::EINVAL)
+    }
+
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }

@@ -1,0 +1,88 @@
+//! Batches of 64 messages on the ring: from the first word that the app writes to the last that it reads.
+use crate::{
+    call::{OurDevice, pattern},
+    clock::Sample,
+};
+use kp_abi::{
+    Status,
+    request::{self, Request},
+    ring::Submission,
+};
+use kp_user::Ring;
+
+/// Messages in a batch.
+pub const BATCH: usize = 64;
+/// Bytes that each sends and gets.
+const BYTES: usize = 64;
+
+/// A ring on which a batch can be run again and again: the message that gives 64 bytes back, each with a place of its own.
+pub struct Batches {
+    ring: Ring,
+    fd: std::os::fd::RawFd,
+}
+
+impl Batches {
+    /// Sets the ring up, and writes what is to be sent.
+    pub fn new(ours: &OurDevice) -> Result<Self, String> {
+        let length = (2 * BATCH * BYTES) as u32;
+        let ring = Ring::set_up(ours.plugin.connection(), BATCH as u32, length);
+        let ring = ring.map_err(|error| format!("the ring: {error}"))?;
+        for at in 0..BATCH {
+            ring.write(at * BYTES, &pattern(BYTES));
+        }
+        Ok(Self { ring, fd: ours.fd })
+    }
+
+    /// One batch. False: a message was not answered as it should be.
+    #[inline(always)]
+    pub fn run(&mut self) -> bool {
+        let mut enter = request::RingEnter { to_submit: BATCH as u32, ..Request::new() };
+        let mut queues = self.ring.queues();
+        for at in 0..BATCH as u32 {
+            let submission = Submission {
+                user_data: at.into(),
+                message: 2,
+                flags: 0,
+                args_len: BYTES as u16,
+                in_off: at * BYTES as u32,
+                in_len: 0,
+                out_off: (BATCH as u32 + at) * BYTES as u32,
+                out_len: BYTES as u32,
+                inline: [0; 4],
+            };
+            queues.push(&submission);
+        }
+        queues.publish();
+        let number = u64::from(request::ioctl_number(request::RingEnter::NR));
+        // SAFETY: the struct is there, and the ring belongs to this descriptor.
+        unsafe { libc::ioctl(self.fd, number as libc::Ioctl, &raw mut enter) };
+        let mut right = 0;
+        while let Some((_, answer)) = queues.pop() {
+            right += usize::from((answer.status, answer.detail) == (Status::OK, BYTES as u32));
+        }
+        queues.release();
+        right == BATCH
+    }
+
+    /// Has the driver given back what it was sent?
+    fn check(&mut self) -> Result<(), String> {
+        let whole = self.run();
+        for at in 0..BATCH {
+            let mut reply = [0; BYTES];
+            self.ring.read((BATCH + at) * BYTES, &mut reply);
+            self.ring.write((BATCH + at) * BYTES, &[0; BYTES]);
+            if !whole || reply[..] != pattern(BYTES) {
+                return Err(format!("message {at} of a batch: {reply:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Measures batches.
+pub fn run(ours: &OurDevice, pair: u64) -> Result<(), String> {
+    let mut batches = Batches::new(ours)?;
+    batches.check()?;
+    Sample::of(201, pair, || _ = std::hint::black_box(batches.run())).print("ring-64-batch");
+    batches.check()
+}

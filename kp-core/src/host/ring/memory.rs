@@ -1,0 +1,108 @@
+//! Memory that an app has mapped too. Whatever stands in it may change at any moment: it is read and written by single atomic words,
+//! and no reference to its bytes exists.
+use super::super::kernel;
+use crate::{Passive, Result, Status};
+use core::{
+    ptr::NonNull,
+    slice,
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+};
+
+/// Pages of `shared_new`, zeroed when they were made. INVARIANT: `len` bytes, a multiple of 8, alive until dropped.
+pub(super) struct SharedMemory {
+    start: NonNull<u8>,
+    len: usize,
+}
+// SAFETY: plain memory, used by atomic words only.
+unsafe impl Send for SharedMemory {}
+// SAFETY: as above.
+unsafe impl Sync for SharedMemory {}
+
+impl SharedMemory {
+    /// Errors: `NO_MEMORY`.
+    pub(super) fn new(_: &mut Passive, len: usize) -> Result<Self> {
+        let start = NonNull::new(kernel::shared_new(len)).ok_or(Status::NO_MEMORY)?;
+        Ok(Self { start, len })
+    }
+
+    pub(super) fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// A word that is always used as one of 32 bits.
+    pub(super) fn word(&self, at: usize) -> &AtomicU32 {
+        &self.array(at, 1)[0]
+    }
+
+    /// `count` things of whole words from `at`.
+    pub(super) fn array<T: Words>(&self, at: usize, count: usize) -> &[T] {
+        let fits = at <= self.len && count <= (self.len - at) / size_of::<T>();
+        assert!(fits && at.is_multiple_of(align_of::<T>()), "the layout lies inside");
+        // SAFETY: inside the memory.
+        let first = unsafe { self.start.add(at) }.cast::<T>();
+        // SAFETY: alive, in bounds and aligned, as asserted; atomics may be shared with whoever else writes there, and any bytes are
+        // values of them.
+        unsafe { slice::from_raw_parts(first.as_ptr(), count) }
+    }
+}
+
+impl Drop for SharedMemory {
+    fn drop(&mut self) {
+        // SAFETY: of `shared_new` with this length, given up once.
+        unsafe { kernel::shared_free(self.start.as_ptr(), self.len) }
+    }
+}
+
+/// Atomic words, and arrays of them.
+///
+/// # Safety
+/// Any bytes are a value, and shared references to it may be used while others write.
+pub(super) unsafe trait Words {}
+// SAFETY: an atomic.
+unsafe impl Words for AtomicU32 {}
+// SAFETY: an atomic.
+unsafe impl Words for AtomicU64 {}
+// SAFETY: atomics, side by side.
+unsafe impl<const N: usize> Words for [AtomicU64; N] {}
+
+/// Copies shared words into private ones, each read once.
+#[inline(always)]
+pub(super) fn copy_in(shared: &[AtomicU64], private: &mut [u64]) {
+    let (mut from, mut to) = (shared.chunks_exact(4), private.chunks_exact_mut(4));
+    for (from, to) in from.by_ref().zip(to.by_ref()) {
+        // Four at a time, from one bounds check.
+        to[0] = from[0].load(Relaxed);
+        to[1] = from[1].load(Relaxed);
+        to[2] = from[2].load(Relaxed);
+        to[3] = from[3].load(Relaxed);
+    }
+    for (from, to) in from.remainder().iter().zip(to.into_remainder()) {
+        *to = from.load(Relaxed);
+    }
+}
+
+/// Copies `len` private bytes out; the bytes behind them, up to the next word, become zeros.
+#[inline(always)]
+pub(super) fn copy_out(private: &[u64], shared: &[AtomicU64], len: usize) {
+    let whole = len / 8;
+    let (Some(words), Some(rooms)) = (private.get(..whole), shared.get(..whole)) else { return };
+    let (mut from, mut to) = (words.chunks_exact(4), rooms.chunks_exact(4));
+    for (from, to) in from.by_ref().zip(to.by_ref()) {
+        to[0].store(from[0], Relaxed);
+        to[1].store(from[1], Relaxed);
+        to[2].store(from[2], Relaxed);
+        to[3].store(from[3], Relaxed);
+    }
+    for (from, to) in from.remainder().iter().zip(to.remainder()) {
+        to.store(*from, Relaxed);
+    }
+    if !len.is_multiple_of(8)
+        && let (Some(last), Some(room)) = (private.get(whole), shared.get(whole))
+    {
+        room.store(last & ((1 << (8 * (len % 8))) - 1), Relaxed);
+    }
+}

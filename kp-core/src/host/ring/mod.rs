@@ -1,0 +1,209 @@
+//! Batched calls: RING_SETUP, RING_ENTER, RING_TEARDOWN.
+//!
+//! An app writes submissions into memory that it shares with the driver, and one request runs them, in its own thread: each is copied
+//! once, checked like a CALL, and handed to the same handler. The app is believed nothing: what the driver must know it keeps in memory
+//! of its own ([`DriverSide`]), the app's indices are read once per request, and offsets are checked and clamped. A hostile app
+//! hurts only itself.
+//!
+//! `memory`: shared words, and copies in and out. `slot`: whose turn the ring is. `message`: one submission. `page`: what the app
+//! can only read.
+mod memory;
+mod message;
+mod page;
+mod slot;
+
+use super::{kernel, requests::Stopped, session::Session};
+use crate::{KVec, Passive, Plugin, Result, Status};
+use core::{mem::offset_of, ptr::NonNull};
+use kp_abi::{
+    request,
+    ring::{
+        Layout, PAGE, UserPage,
+        queue::{DriverSide, Words},
+    },
+};
+use memory::SharedMemory;
+use page::PageSlot;
+use slot::Slot;
+
+/// Where the kernel page is mapped.
+const PAGE_OFFSET: u64 = 0;
+/// Where the ring's memory is mapped.
+const MEMORY_OFFSET: u64 = PAGE as u64;
+
+/// A session's ring, if it has one.
+pub(super) struct Rings {
+    ring: Slot<Ring>,
+    page: PageSlot,
+}
+
+/// A ring: its shared memory, and what the driver knows of it.
+struct Ring {
+    memory: SharedMemory,
+    layout: Layout,
+    entries: u32,
+    side: DriverSide,
+    input: KVec<u64>,
+    output: KVec<u64>,
+}
+
+impl Rings {
+    pub(super) const fn new() -> Self {
+        Self { ring: Slot::new(), page: PageSlot::new() }
+    }
+
+    /// The session is torn down: nobody enters the ring or maps it any more, and whoever is in it leaves after the message that runs.
+    pub(super) fn revoke(&self) {
+        self.ring.revoke();
+    }
+}
+
+impl<P: Plugin> Session<P> {
+    /// May this session have a ring?
+    fn ring_allowed(&self) -> Result<(), Stopped> {
+        if !self.is_open() {
+            return Err(self.refusal().into());
+        }
+        if self.features() & request::feature::RING == 0 {
+            return Err(Stopped::Transport(Status::UNKNOWN_REQUEST));
+        }
+        Ok(())
+    }
+
+    /// What a claim of the ring answers.
+    fn claimed<R>(&self, claimed: Result<R, Status>) -> Result<R, Stopped> {
+        claimed.map_err(|status| if status == Status::CLOSED { self.refusal() } else { status }.into())
+    }
+
+    /// RING_SETUP.
+    pub(super) fn request_ring_setup(&self, setup: &mut request::RingSetup) -> Result<(), Stopped> {
+        self.ring_allowed()?;
+        if setup.reserved != 0 {
+            return Err(Status::BAD_FIELD.into());
+        }
+        let Some(layout) = Layout::new(setup.entries, setup.data_len) else { return Err(Status::BAD_FIELD.into()) };
+        let made = self.rings.ring.with(|slot| -> Result<()> {
+            if slot.is_some() {
+                return Err(Status::RING_EXISTS.into());
+            }
+            // SAFETY: a request runs at Passive, and this is its only level.
+            let mut cx = unsafe { Passive::assume() };
+            let page = self.rings.page.make(&mut cx)?;
+            let (sq_head, cq_tail) = page::queue_words(page);
+            let ring = Ring {
+                memory: SharedMemory::new(&mut cx, layout.len)?,
+                layout,
+                entries: setup.entries,
+                side: DriverSide::new(setup.entries),
+                input: KVec::zeroed(&mut cx, message::INPUT_WORDS)?,
+                output: KVec::zeroed(&mut cx, message::OUTPUT_WORDS)?,
+            };
+            // After an earlier ring.
+            sq_head.store(0, core::sync::atomic::Ordering::Relaxed);
+            cq_tail.store(0, core::sync::atomic::Ordering::Relaxed);
+            *slot = Some(ring);
+            Ok(())
+        });
+        self.claimed(made)??;
+        setup.memory_offset = MEMORY_OFFSET;
+        setup.memory_len = layout.len as u64;
+        setup.page_offset = PAGE_OFFSET;
+        setup.page_len = PAGE as u64;
+        setup.sq_at = layout.sq_at as u32;
+        setup.cq_at = layout.cq_at as u32;
+        setup.data_at = layout.data_at as u32;
+        Ok(())
+    }
+
+    /// RING_ENTER.
+    pub(super) fn request_ring_enter(&self, enter: &mut request::RingEnter) -> Result<(), Stopped> {
+        self.ring_allowed()?;
+        enter.submitted = 0;
+        let entered = self.rings.ring.with(|slot| match slot {
+            Some(ring) => self.enter_ring(ring, enter),
+            None => Err(Status::NO_RING.into()),
+        });
+        Ok(self.claimed(entered)??)
+    }
+
+    fn enter_ring(&self, ring: &mut Ring, enter: &mut request::RingEnter) -> Result<()> {
+        let Some(page) = self.rings.page.get() else { return Err(Status::NO_RING.into()) };
+        let (sq_head, cq_tail) = page::queue_words(page);
+        let memory = &ring.memory;
+        let words = Words {
+            sq_tail: memory.word(offset_of!(UserPage, sq_tail)),
+            cq_head: memory.word(offset_of!(UserPage, cq_head)),
+            sq_head,
+            cq_tail,
+            submissions: memory.array(ring.layout.sq_at, ring.entries as usize),
+            completions: memory.array(ring.layout.cq_at, ring.entries as usize),
+        };
+        let data = memory.array(ring.layout.data_at, ring.layout.data_len() / 8);
+        let mut small = message::Buffers { input: &mut ring.input, output: &mut ring.output };
+        let side = &mut ring.side;
+        let batch = side.begin(&words, enter.to_submit)?;
+        let mut end = Ok(());
+        for done in 0..batch.submitted {
+            let stop = if done == batch.room {
+                Some(Status::BUSY)
+            } else if !self.is_open() {
+                Some(self.refusal())
+            } else if kernel::breathe() {
+                Some(Status::INTERRUPTED)
+            } else {
+                None
+            };
+            if let Some(status) = stop {
+                end = Err(status.into());
+                break;
+            }
+            let Some(taken) = side.take(&words) else { break };
+            match self.run_submission(&taken, data, &mut small) {
+                Ok(written) => side.post(&words, taken.user_data, Status::OK, written),
+                Err(error) => side.post(&words, taken.user_data, error.status, error.detail),
+            }
+            enter.submitted = done + 1;
+        }
+        side.end(&words);
+        end
+    }
+
+    /// RING_TEARDOWN.
+    pub(super) fn request_ring_teardown(&self) -> Result<(), Stopped> {
+        self.ring_allowed()?;
+        match self.claimed(self.rings.ring.with(Option::take))? {
+            Some(ring) => {
+                drop(ring);
+                Ok(())
+            }
+            None => Err(Status::NO_RING.into()),
+        }
+    }
+
+    /// An app maps what RING_SETUP has answered: runs `f` with the memory at `offset`, all `len` bytes of it, which stays as long as `f`
+    /// runs; `true`: the app may write there. BadField: nothing is mapped so. Denied: it cannot be written. Passive.
+    pub fn map_shared<R>(
+        &self,
+        offset: u64,
+        len: usize,
+        write: bool,
+        f: impl FnOnce(NonNull<u8>, bool) -> R,
+    ) -> Result<R, Status> {
+        let mapped = self.rings.ring.with(|slot| {
+            let page = self.rings.page.get().ok_or(Status::BAD_FIELD)?;
+            let (memory, writable) = match (offset, slot) {
+                (PAGE_OFFSET, _) => (page, false),
+                (MEMORY_OFFSET, Some(ring)) => (&ring.memory, true),
+                _ => return Err(Status::BAD_FIELD),
+            };
+            if len != memory.len() {
+                return Err(Status::BAD_FIELD);
+            }
+            if write && !writable {
+                return Err(Status::DENIED);
+            }
+            Ok(f(memory.start(), writable))
+        });
+        mapped?
+    }
+}

@@ -1,0 +1,186 @@
+//! The session's ring: submissions and completions in memory that the driver shares.
+use crate::{Connection, SharedMemory};
+use kp_abi::{
+    Counters, Error, Result, Status,
+    request::{ANY_VECTOR, Request, RingSetup},
+    ring::{
+        KernelPage, Layout, SHOWN_VECTORS, Submission, UserPage,
+        queue::{AppSide, Words},
+    },
+};
+use std::{
+    fmt,
+    mem::offset_of,
+    sync::{Arc, atomic::Ordering::Acquire},
+};
+
+/// A ring: what [`Batch`](crate::Batch) is made on, for those who want to fill in submissions themselves. A session has one at most.
+/// Dropping it takes it down.
+pub struct Ring {
+    connection: Arc<dyn Connection>,
+    memory: SharedMemory,
+    page: SharedMemory,
+    layout: Layout,
+    entries: u32,
+    side: AppSide,
+}
+
+impl Ring {
+    /// Sets it up, with `entries` submissions, a power of two, and `data_len` bytes for what they send and get.
+    ///
+    /// [`UNKNOWN_REQUEST`](Status::UNKNOWN_REQUEST) if the driver has no rings, or OPEN has not asked for them;
+    /// [`RING_EXISTS`](Status::RING_EXISTS); [`BAD_FIELD`](Status::BAD_FIELD) above the limits.
+    pub fn set_up(connection: &Arc<dyn Connection>, entries: u32, data_len: u32) -> Result<Self> {
+        let mut setup = RingSetup { entries, data_len, ..Request::new() };
+        connection.ring_setup(&mut setup)?;
+        let ring = Self::map(connection, &setup);
+        if ring.is_err() {
+            let _ = connection.ring_teardown();
+        }
+        ring
+    }
+
+    fn map(connection: &Arc<dyn Connection>, setup: &RingSetup) -> Result<Self> {
+        let layout = Layout::new(setup.entries, setup.data_len).ok_or(Status::PROTOCOL)?;
+        let said = (setup.memory_len, setup.sq_at, setup.cq_at, setup.data_at);
+        if said != (layout.len as u64, layout.sq_at as u32, layout.cq_at as u32, layout.data_at as u32)
+            || setup.page_len != size_of::<KernelPage>() as u64
+        {
+            return Err(Status::PROTOCOL.into());
+        }
+        Ok(Self {
+            connection: connection.clone(),
+            memory: connection.map_shared(setup.memory_offset, layout.len, true)?,
+            page: connection.map_shared(setup.page_offset, size_of::<KernelPage>(), false)?,
+            layout,
+            entries: setup.entries,
+            side: AppSide::new(setup.entries),
+        })
+    }
+
+    /// Submissions that it has room for.
+    pub fn entries(&self) -> u32 {
+        self.entries
+    }
+
+    /// Length of the data area in bytes: whole pages.
+    pub fn data_len(&self) -> usize {
+        self.layout.data_len()
+    }
+
+    /// Both queues.
+    #[inline]
+    pub fn queues(&mut self) -> Queues<'_> {
+        let Self { memory, page, layout, entries, side, .. } = self;
+        let words = Words {
+            sq_tail: memory.word(offset_of!(UserPage, sq_tail)),
+            cq_head: memory.word(offset_of!(UserPage, cq_head)),
+            sq_head: page.word(offset_of!(KernelPage, sq_head)),
+            cq_tail: page.word(offset_of!(KernelPage, cq_tail)),
+            submissions: memory.slots(layout.sq_at, *entries as usize),
+            completions: memory.slots(layout.cq_at, *entries as usize),
+        };
+        Queues { side, words }
+    }
+
+    /// RING_ENTER: has the driver run what was submitted, in this thread. How many it has taken, and why it stopped, if not for want of
+    /// more: [`BUSY`](Status::BUSY) if completions have to be taken first, or another thread is here already.
+    #[inline]
+    pub fn enter(&self) -> (u32, Result<()>) {
+        self.connection.ring_enter(self.entries)
+    }
+
+    /// Writes to the data area, from `at`, a multiple of 8, on; whole words. Panics if there is no room.
+    #[inline]
+    pub fn write(&self, at: usize, bytes: &[u8]) {
+        self.memory.write(self.layout.data_at + at, bytes);
+    }
+
+    /// Reads from the data area, from `at`, a multiple of 8, on. Panics if there are not as many.
+    #[inline]
+    pub fn read(&self, at: usize, bytes: &mut [u8]) {
+        self.memory.read(self.layout.data_at + at, bytes);
+    }
+
+    /// The counters of the interrupt that this session has enabled, of `vector` or of all together with [`ANY_VECTOR`], and the number
+    /// of that enabling; 0 if there is none. No system call: each figure is as it was at some moment, but not all at the same one. For
+    /// exact sums there is [`Interrupts::counters`](crate::Interrupts::counters).
+    ///
+    /// [`BAD_VECTOR`](Status::BAD_VECTOR) if the enabling has no such vector, or more vectors than the page has room for, which is 60.
+    pub fn counters(&self, vector: u32) -> Result<(u64, Counters)> {
+        let word = |at| self.page.words(at, 1)[0].load(Acquire);
+        loop {
+            let generation = word(offset_of!(KernelPage, generation));
+            let vectors = word(offset_of!(KernelPage, vectors)) as usize;
+            let shown = match vector as usize {
+                _ if vector == ANY_VECTOR && vectors <= SHOWN_VECTORS => 0..vectors,
+                one if one < vectors.min(SHOWN_VECTORS) => one..one + 1,
+                _ => return Err(Status::BAD_VECTOR.into()),
+            };
+            let mut sum = Counters::default();
+            for vector in shown {
+                let at = offset_of!(KernelPage, counters) + vector * size_of::<Counters>();
+                let mut words = self.page.words(at, size_of::<Counters>() / 8).iter().map(|word| word.load(Acquire));
+                let mut next = || words.next().unwrap_or_default();
+                sum.add(&Counters {
+                    received: next(),
+                    spurious: next(),
+                    deferred: next(),
+                    dpc_runs: next(),
+                    notified: next(),
+                    delivered: next(),
+                    available: next(),
+                    lost: next(),
+                });
+            }
+            if word(offset_of!(KernelPage, generation)) == generation {
+                return Ok((generation, sum));
+            }
+        }
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // A session that is over has none any more.
+        let _ = self.connection.ring_teardown();
+    }
+}
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring").field("entries", &self.entries).field("layout", &self.layout).finish_non_exhaustive()
+    }
+}
+
+/// A ring's two queues. From [`Ring::queues`].
+pub struct Queues<'a> {
+    side: &'a mut AppSide,
+    words: Words<'a>,
+}
+
+impl Queues<'_> {
+    /// Writes a submission. False: the queue is full. The driver sees it after [`publish`](Self::publish).
+    #[inline]
+    pub fn push(&mut self, submission: &Submission) -> bool {
+        self.side.push(&self.words, submission)
+    }
+
+    /// Lets the driver see what was pushed.
+    #[inline]
+    pub fn publish(&mut self) {
+        self.side.publish(&self.words);
+    }
+
+    /// The next completion, if there is one: its submission's `user_data`, and status and detail.
+    #[inline]
+    pub fn pop(&mut self) -> Option<(u64, Error)> {
+        self.side.pop(&self.words)
+    }
+
+    /// Lets the driver use the slots of what was popped.
+    #[inline]
+    pub fn release(&mut self) {
+        self.side.release(&self.words);
+    }
+}

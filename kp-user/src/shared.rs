@@ -1,0 +1,111 @@
+//! Memory that this process shares with a driver.
+use std::{
+    any::Any,
+    fmt,
+    ptr::NonNull,
+    slice,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+/// Memory that a driver sees too, and may change at any moment. It is read and written by words; no reference to its bytes exists.
+/// Dropping it unmaps it.
+pub struct SharedMemory {
+    /// INVARIANT: `len` bytes, alive as long as the owner.
+    start: NonNull<u8>,
+    len: usize,
+    owner: Arc<dyn Any + Send + Sync>,
+}
+#[expect(unsafe_code, reason = "a pointer is not Send by itself")]
+// SAFETY: plain memory, used by atomic words.
+unsafe impl Send for SharedMemory {}
+#[expect(unsafe_code, reason = "a pointer is not Sync by itself")]
+// SAFETY: as above.
+unsafe impl Sync for SharedMemory {}
+
+impl SharedMemory {
+    /// For connections.
+    ///
+    /// # Safety
+    /// There are `len` bytes at `start`, at a multiple of 8, as long as the owner lives; whoever else uses them meanwhile does so by
+    /// atomic words, or outside of this process.
+    #[expect(unsafe_code, reason = "trusts its caller with a pointer")]
+    pub unsafe fn new(start: NonNull<u8>, len: usize, owner: Arc<dyn Any + Send + Sync>) -> Self {
+        Self { start, len, owner }
+    }
+
+    /// Its length in bytes.
+    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The word of 32 bits at byte `at`, a multiple of 4. A place is to be used with one width only. Panics if it is not there.
+    pub fn word(&self, at: usize) -> &AtomicU32 {
+        &self.array(at, 1)[0]
+    }
+
+    /// `count` words of 64 bits from byte `at`, a multiple of 8, on. Panics if they are not there.
+    pub fn words(&self, at: usize, count: usize) -> &[AtomicU64] {
+        self.array(at, count)
+    }
+
+    /// `count` slots of `N` words of 64 bits. Panics if they are not there.
+    pub(crate) fn slots<const N: usize>(&self, at: usize, count: usize) -> &[[AtomicU64; N]] {
+        self.array(at, count)
+    }
+
+    /// Writes bytes from `at`, a multiple of 8, on, in whole words: those behind the last one become zeros. Panics if there is no room.
+    #[inline]
+    pub fn write(&self, at: usize, bytes: &[u8]) {
+        let words = self.words(at, bytes.len().div_ceil(8));
+        let (whole, rest) = bytes.as_chunks::<8>();
+        for (word, value) in words.iter().zip(whole) {
+            word.store(u64::from_le_bytes(*value), Relaxed);
+        }
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            words[whole.len()].store(u64::from_le_bytes(last), Relaxed);
+        }
+    }
+
+    /// Reads bytes from `at`, a multiple of 8, on. Panics if they are not there.
+    #[inline]
+    pub fn read(&self, at: usize, bytes: &mut [u8]) {
+        let words = self.words(at, bytes.len().div_ceil(8));
+        let (whole, rest) = bytes.as_chunks_mut::<8>();
+        let count = whole.len();
+        for (value, word) in whole.iter_mut().zip(words) {
+            *value = word.load(Relaxed).to_le_bytes();
+        }
+        if !rest.is_empty() {
+            rest.copy_from_slice(&words[count].load(Relaxed).to_le_bytes()[..rest.len()]);
+        }
+    }
+
+    #[expect(unsafe_code, reason = "makes references of a pointer")]
+    fn array<T: Words>(&self, at: usize, count: usize) -> &[T] {
+        let fits = at <= self.len && count <= (self.len - at) / size_of::<T>();
+        assert!(fits && at.is_multiple_of(align_of::<T>()), "{count} words at {at} of {} bytes", self.len);
+        // SAFETY: inside the memory.
+        let first = unsafe { self.start.add(at) }.cast::<T>();
+        // SAFETY: alive, in bounds and aligned, as asserted; atomics may be shared, and any bytes are values of them.
+        unsafe { slice::from_raw_parts(first.as_ptr(), count) }
+    }
+}
+
+/// Atomic words, and arrays of them: any bytes are a value, and shared references may be used while others write.
+trait Words {}
+impl Words for AtomicU32 {}
+impl Words for AtomicU64 {}
+impl<const N: usize> Words for [AtomicU64; N] {}
+
+impl fmt::Debug for SharedMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let _ = &self.owner;
+        f.debug_struct("SharedMemory").field("len", &self.len).finish_non_exhaustive()
+    }
+}
