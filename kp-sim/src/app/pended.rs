@@ -36,9 +36,8 @@ impl Port {
     }
 
     fn in_kernel<R>(&self, f: impl FnOnce(&Session<Part>) -> R) -> R {
-        // SAFETY: alive as long as the app.
-        let session = unsafe { self.app.session.as_ref() };
-        context::enter(&self.app.loaded.machine, Some(self.app.process.clone()), || f(session))
+        let session = self.app.file.session();
+        context::enter(&self.app.file.loaded.machine, Some(self.app.process.clone()), || f(session))
     }
 
     fn door(&self, address: u64) -> UserDoor<'_> {
@@ -90,8 +89,7 @@ impl Port {
 
     /// How often the session's signal was woken: what tells the port to look.
     fn wakes(&self) -> u32 {
-        // SAFETY: alive as long as the app.
-        let session = unsafe { self.app.session.as_ref() };
+        let session = self.app.file.session();
         // SAFETY: alive as long as the session.
         unsafe { port::wakes(session.signal()) }
     }
