@@ -34,6 +34,13 @@ pub const fn control_code(nr: u32) -> Option<u32> {
 
 macro_rules! request {
     ($(#[$meta:meta])* $name:ident = $nr:literal, $size:literal bytes { $($(#[$fmeta:meta])* $at:literal $field:ident: $type:ty,)* }) => {
+        request! { $(#[$meta])* $name = $nr, $size bytes { $($(#[$fmeta])* $at $field: $type,)* } grown to $size bytes {} }
+    };
+    (
+        $(#[$meta:meta])* $name:ident = $nr:literal,
+        $first:literal bytes { $($(#[$fmeta:meta])* $at:literal $field:ident: $type:ty,)* }
+        grown to $size:literal bytes { $($(#[$gmeta:meta])* $gat:literal $grown:ident: $gtype:ty,)* }
+    ) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
         #[repr(C)]
@@ -41,12 +48,16 @@ macro_rules! request {
             /// Size, flags and the answer.
             pub head: Head,
             $($(#[$fmeta])* pub $field: $type,)*
+            $($(#[$gmeta])* pub $grown: $gtype,)*
         }
         impl Request for $name {
             const NR: u32 = $nr;
             const NAME: &'static str = stringify!($name);
-            const FIRST_SIZE: usize = $size;
-            const FIELDS: &'static [(usize, &'static str)] = &[$(($at, stringify!($field))),*];
+            const FIRST_SIZE: usize = $first;
+            const FIELDS: &'static [(usize, &'static str)] = &[
+                $(($at, stringify!($field)),)*
+                $(($gat, stringify!($grown)),)*
+            ];
             fn head(&mut self) -> &mut Head {
                 &mut self.head
             }
@@ -54,6 +65,7 @@ macro_rules! request {
         const_assert_eq!(size_of::<$name>(), $size);
         const_assert_eq!(align_of::<$name>(), 8);
         $(const_assert_eq!(core::mem::offset_of!($name, $field), $at);)*
+        $(const_assert_eq!(core::mem::offset_of!($name, $grown), $gat); const _: () = assert!($gat >= $first);)*
     };
 }
 
@@ -176,6 +188,12 @@ request! {
         128 waits: u32,
         /// Zero.
         132 reserved: u32,
+    }
+    grown to 144 bytes {
+        /// Out: entries of a ring at most; 0: the driver has no rings.
+        136 max_ring_entries: u32,
+        /// Out: a ring's memory at most, data included, in bytes.
+        140 max_ring_memory: u32,
     }
 }
 request! {

@@ -79,15 +79,21 @@ const FIELD_HEAD: &str = "| offset | field | type | | meaning | since |";
 
 fn check_request<R: Request>(since: &str) {
     let from = format!("{} = {}, {} bytes {{", R::NAME, R::NR, R::FIRST_SIZE);
+    let mut blocks = vec![(from, since)];
+    if size_of::<R>() > R::FIRST_SIZE {
+        blocks.push((format!("grown to {} bytes {{", size_of::<R>()), "1.1"));
+    }
     let mut rows = Vec::new();
     let mut seen = Vec::new();
     if !R::FIELDS.is_empty() {
-        for Declared { doc, text } in declarations(REQUESTS, &from, "}") {
-            let (field, ty) = text.split_once(": ").expect("offset field: type");
-            let (at, field) = field.split_once(' ').expect("offset field");
-            let at = at.parse().expect("an offset");
-            seen.push((at, field));
-            rows.push(field_row(at, field, ty, &doc, since));
+        for (from, since) in blocks {
+            for Declared { doc, text } in declarations(REQUESTS, &from, "}") {
+                let (field, ty) = text.split_once(": ").expect("offset field: type");
+                let (at, field) = field.split_once(' ').expect("offset field");
+                let at = at.parse().expect("an offset");
+                seen.push((at, field));
+                rows.push(field_row(at, field, ty, &doc, since));
+            }
         }
         check(R::NAME, FIELD_HEAD, &rows);
     }

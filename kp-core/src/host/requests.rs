@@ -134,6 +134,9 @@ impl<P: Plugin> Session<P> {
         query.sessions = self.driver.open_sessions.load(Relaxed);
         query.calls = self.calls_inside();
         query.waits = self.waker.waits();
+        let rings = features() & request::feature::RING != 0;
+        (query.max_ring_entries, query.max_ring_memory) =
+            if rings { (limits::MAX_RING_ENTRIES, limits::MAX_RING_MEMORY as u32) } else { (0, 0) };
         Ok(())
     }
 

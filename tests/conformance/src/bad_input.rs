@@ -21,6 +21,7 @@ use kp_abi::{
 pub fn run(process: &dyn Process) -> usize {
     let list = List { sender: Sender::new(process), seen: std::cell::Cell::new(0) };
     list.sizes();
+    list.older_app();
     list.unknown_requests();
     list.addresses();
     list.opening();
@@ -88,11 +89,12 @@ impl<'p> List<'p> {
             let (handle, request) = sized(size);
             self.is(&format!("size {size}"), self.sender.send(&*handle, request), want);
         }
-        for size in [first, first + 1, first + 8, MAX_REQUEST as u32] {
+        let known = size_of::<R>() as u32;
+        for size in [first, first + 1, first + 8, known, known + 8, MAX_REQUEST as u32] {
             let (handle, request) = sized(size);
             self.is(&format!("size {size}, zero tail"), self.sender.send(&*handle, request), want);
         }
-        for size in [first + 1, first + 8, MAX_REQUEST as u32] {
+        for size in [known + 1, known + 8, MAX_REQUEST as u32] {
             let (handle, request) = sized(size);
             self.sender.process.write(self.sender.place + u64::from(size) - 1, &[1]);
             self.is(
@@ -104,6 +106,24 @@ impl<'p> List<'p> {
         let (handle, mut request) = sized(first);
         request.head().flags = 1 << 31;
         self.is("an unknown flag", self.sender.send(&*handle, request), Status::UNKNOWN_FLAG);
+    }
+
+    /// QUERY has grown: an app that knows its first version, or a part of the second, gets what it knows, and not a byte more.
+    fn older_app(&self) {
+        const { assert!(size_of::<Query>() > Query::FIRST_SIZE) };
+        let s = &self.sender;
+        let handle = self.session("echo");
+        let whole = self.is("of today", s.send(&*handle, Query::new()), Status::OK).request;
+        assert_ne!(whole.as_bytes()[Query::FIRST_SIZE..], [0; size_of::<Query>() - Query::FIRST_SIZE]);
+        for size in [Query::FIRST_SIZE, Query::FIRST_SIZE + 4] {
+            let mut query = Query { waits: 99, max_ring_entries: 99, max_ring_memory: 99, ..Query::new() };
+            query.head().size = size as u32;
+            let mut want = whole;
+            want.head().size = size as u32;
+            let answer = self.is(&format!("of {size} bytes"), s.send(&*handle, query), Status::OK).request;
+            assert_eq!(answer.as_bytes()[..size], want.as_bytes()[..size], "what the app knows");
+            assert_eq!(answer.as_bytes()[size..], query.as_bytes()[size..], "what it does not know stays as it was");
+        }
     }
 
     fn unknown_requests(&self) {
@@ -158,8 +178,8 @@ impl<'p> List<'p> {
             let address = page + PAGE - size;
             let mut request = R::new();
             request.head().size = R::FIRST_SIZE as u32 + 8;
-            process.write(address, request.as_bytes());
-            self.is("a tail that is not mapped", self.sender.send_at::<R>(&*handle, address), Status::FAULT);
+            process.write(address, &request.as_bytes()[..R::FIRST_SIZE]);
+            assert_eq!(handle.send(R::NR, address), Err(Status::FAULT), "{}: a tail that is not mapped", R::NAME);
         }
         self.is("the session still works", self.sender.send(&*handle, Query::new()), Status::OK);
     }
