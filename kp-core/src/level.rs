@@ -132,8 +132,8 @@ impl Passive {
 
     /// Sleeps for `ms` milliseconds.
     ///
-    /// Errors: `CLOSED` if the session closes meanwhile, `INTERRUPTED` if the process is being killed. In `init`, `close`,
-    /// `int_disarm`, `int_disable` and `event` nothing ends a sleep early.
+    /// Errors: `CLOSED` if the session closes meanwhile, `INTERRUPTED` if the process is being killed, `POISONED` if other code of the
+    /// plugin panics. In `init`, `close`, `int_disarm`, `int_disable` and `event` nothing ends a sleep early.
     pub fn sleep_ms(&mut self, ms: u32) -> Result<()> {
         self.sleep_ns(u64::from(ms) * 1_000_000)
     }

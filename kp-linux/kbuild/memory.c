@@ -3,7 +3,8 @@
  * Memory, locks, wait queues, mappings, log and time. Everything made here is counted, and the counts are printed at unload.
  *
  * Free, lock_free and unmap are legal at any level. Where the kernel is in no position to do them, they go to a lock-free list
- * that a work item empties: the freed memory itself is the list's node.
+ * that a work item empties: the freed memory itself is the list's node. The same work item wakes everybody after a panic, which
+ * too may come at any level.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 #include <linux/delay.h>
@@ -68,11 +69,15 @@ static void kp_unmap_now(struct kp_mapping *mapping)
 	atomic_dec(&live_mappings);
 }
 
+static void kp_wake_all(void);
+
 static void kp_late(struct work_struct *work)
 {
 	struct llist_node *node, *next;
 	struct kp_mapping *mapping, *after;
 
+	if (READ_ONCE(kp_rs_poisoned))
+		kp_wake_all();
 	llist_for_each_safe(node, next, llist_del_all(&late_frees))
 		kvfree(node);
 	llist_for_each_entry_safe(mapping, after, llist_del_all(&late_unmaps), late)
@@ -168,6 +173,7 @@ void kp_c_panic(const char *text, size_t len)
 	if (at < ARRAY_SIZE(dead_tasks))
 		WRITE_ONCE(dead_tasks[at], task_pid_nr(current));
 	pr_emerg("%.*s\n", (int)len, text);
+	schedule_work(&late_work);
 }
 
 /* ---- time ---- */
@@ -268,31 +274,66 @@ void kp_c_irq_unlock(void *lock, unsigned long flags)
 #define TASK_FREEZABLE 0
 #endif
 
+struct kp_signal {
+	wait_queue_head_t queue; /* first: poll(2) waits on it */
+	struct list_head all;
+};
+
+static LIST_HEAD(signals);
+static DEFINE_SPINLOCK(signals_lock);
+
 void *kp_c_signal_new(void)
 {
-	wait_queue_head_t *queue = kmalloc(sizeof(*queue), GFP_KERNEL_ACCOUNT);
+	struct kp_signal *signal = kmalloc(sizeof(*signal), GFP_KERNEL_ACCOUNT);
 
-	if (!queue)
+	if (!signal)
 		return NULL;
-	init_waitqueue_head(queue);
+	init_waitqueue_head(&signal->queue);
+	spin_lock(&signals_lock);
+	list_add(&signal->all, &signals);
+	spin_unlock(&signals_lock);
 	atomic_inc(&live_locks);
-	return queue;
+	return signal;
 }
 
-void kp_c_signal_free(void *signal)
+void kp_c_signal_free(void *raw)
 {
+	struct kp_signal *signal = raw;
+
+	spin_lock(&signals_lock);
+	list_del(&signal->all);
+	spin_unlock(&signals_lock);
 	atomic_dec(&live_locks);
 	kfree(signal);
 }
 
-static u32 kp_wait(wait_queue_head_t *queue, const u32 *word, u32 seen, u64 ns, unsigned int state)
+static void kp_wake_all(void)
 {
-	ktime_t timeout = ns >= KTIME_MAX ? KTIME_MAX : ns_to_ktime(ns);
-	int ret = 0;
+	struct kp_signal *signal;
 
-	if (smp_load_acquire(word) != seen)
+	spin_lock(&signals_lock);
+	list_for_each_entry(signal, &signals, all)
+		wake_up_all(&signal->queue);
+	spin_unlock(&signals_lock);
+}
+
+static __always_inline bool kp_wait_over(const u32 *word, u32 seen, bool panic_ends)
+{
+	return smp_load_acquire(word) != seen || (panic_ends && READ_ONCE(kp_rs_poisoned));
+}
+
+static __always_inline u32 kp_wait(struct kp_signal *signal, const u32 *word, u32 seen, u64 ns, unsigned int state, bool panic_ends)
+{
+	wait_queue_head_t *queue = &signal->queue;
+	int ret;
+
+	if (kp_wait_over(word, seen, panic_ends))
 		return 0;
-	ret = __wait_event_hrtimeout(*queue, smp_load_acquire(word) != seen, timeout, state);
+	/* A timer costs as much as half of the wake-up. */
+	if (ns >= KTIME_MAX)
+		ret = ___wait_event(*queue, kp_wait_over(word, seen, panic_ends), state, 0, 0, schedule());
+	else
+		ret = __wait_event_hrtimeout(*queue, kp_wait_over(word, seen, panic_ends), ns_to_ktime(ns), state);
 	if (!ret)
 		return 0;
 	return ret == -ETIME ? 1 : 2;
@@ -302,17 +343,17 @@ u32 kp_c_signal_wait(void *signal, const u32 *word, u32 seen, u64 ns, u32 kind)
 {
 	switch (kind) {
 	case 0:
-		return kp_wait(signal, word, seen, ns, TASK_IDLE | TASK_FREEZABLE);
+		return kp_wait(signal, word, seen, ns, TASK_IDLE | TASK_FREEZABLE, false);
 	case 1:
-		return kp_wait(signal, word, seen, ns, TASK_KILLABLE | TASK_FREEZABLE);
+		return kp_wait(signal, word, seen, ns, TASK_KILLABLE | TASK_FREEZABLE, true);
 	default:
-		return kp_wait(signal, word, seen, ns, TASK_INTERRUPTIBLE | TASK_FREEZABLE);
+		return kp_wait(signal, word, seen, ns, TASK_INTERRUPTIBLE | TASK_FREEZABLE, true);
 	}
 }
 
 void kp_c_signal_wake(void *signal)
 {
-	wake_up_all((wait_queue_head_t *)signal);
+	wake_up_all(&((struct kp_signal *)signal)->queue);
 }
 
 /* ---- mappings ---- */

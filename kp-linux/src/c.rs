@@ -8,7 +8,8 @@ unsafe extern "C" {
     pub fn kp_c_free(memory: *mut u8);
     /// One line of the kernel's log.
     pub fn kp_c_log(text: *const u8, len: usize);
-    /// One line of the kernel's log, at its highest level. Returns: the caller traps, so that the oops names it.
+    /// One line of the kernel's log, at its highest level; soon after, every wait that a panic ends is woken. Returns: the caller traps,
+    /// so that the oops names it.
     pub fn kp_c_panic(text: *const u8, len: usize);
     /// current->pid.
     pub safe fn kp_c_task() -> u32;
@@ -51,7 +52,7 @@ unsafe extern "C" {
     pub safe fn kp_c_signal_new() -> *mut c_void;
     /// Frees it.
     pub fn kp_c_signal_free(signal: *mut c_void);
-    /// Waits until `*word != seen`. 0 changed, 1 timeout, 2 a signal.
+    /// Waits until `*word != seen`, or a panic ends it. 0 one of these, 1 timeout, 2 a signal.
     pub fn kp_c_signal_wait(signal: *mut c_void, word: *const u32, seen: u32, ns: u64, kind: u32) -> u32;
     /// wake_up_all.
     pub fn kp_c_signal_wake(signal: *mut c_void);

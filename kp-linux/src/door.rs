@@ -21,6 +21,16 @@ impl UserDoor {
     }
 }
 
+impl UserDoor {
+    /// Few bytes, then status and detail.
+    #[inline]
+    fn put_words(&mut self, address: u64, bytes: &[u8], status: u32, detail: u32) -> Result<(), Faulted> {
+        let (head, answer) = (self.address.wrapping_add(8), u64::from(detail) << 32 | u64::from(status));
+        // SAFETY: `bytes` is readable; user memory is only touched through the kernel's own checked access.
+        done(unsafe { kp_c_user_reply(address, bytes.as_ptr(), bytes.len(), head, answer) })
+    }
+}
+
 fn done(ok: bool) -> Result<(), Faulted> {
     if ok { Ok(()) } else { Err(Faulted) }
 }
@@ -47,6 +57,10 @@ impl Door for UserDoor {
         done(kp_c_user_answer(self.address.wrapping_add(8), u64::from(detail) << 32 | u64::from(status)))
     }
     #[inline]
+    fn put_answer(&mut self, at: usize, bytes: &[u8], status: u32, detail: u32) -> Result<(), Faulted> {
+        self.put_words(self.address as u64 + at as u64, bytes, status, detail)
+    }
+    #[inline]
     fn in_range(&self, address: u64, len: usize) -> bool {
         let len = len as u64;
         len <= self.limit && address <= self.limit - len
@@ -67,13 +81,12 @@ impl Door for UserDoor {
     }
     #[inline]
     fn reply(&mut self, address: u64, bytes: &[u8]) -> Result<(), Faulted> {
-        let answer = (bytes.len() as u64) << 32 | u64::from(kp_abi::Status::OK.0);
+        let (status, detail) = (kp_abi::Status::OK.0, bytes.len() as u32);
         if bytes.len() > WORDS {
             self.store(address, bytes)?;
-            return done(kp_c_user_answer(self.address.wrapping_add(8), answer));
+            return self.answer(status, detail);
         }
-        // SAFETY: `bytes` is readable; as in `take`.
-        done(unsafe { kp_c_user_reply(address, bytes.as_ptr(), bytes.len(), self.address.wrapping_add(8), answer) })
+        self.put_words(address, bytes, status, detail)
     }
     #[inline]
     fn is_read_write(&self) -> bool {

@@ -7,6 +7,8 @@ use core::{
 };
 use kp_core::host::Line;
 
+/// Read by the C glue too.
+#[unsafe(export_name = "kp_rs_poisoned")]
 static POISONED: AtomicBool = AtomicBool::new(false);
 
 #[inline]
@@ -17,8 +19,8 @@ pub(crate) fn is_poisoned() -> bool {
 /// What a panic's line is cut to, in bytes.
 const LINE: usize = 256;
 
-/// The panic handler: every later request is answered Poisoned; file, line and message are logged; then the kernel's own stop, an
-/// invalid instruction, which kills the calling task.
+/// The panic handler: every later request is answered Poisoned; whoever waits is woken; file, line and message are logged; then the
+/// kernel's own stop, an invalid instruction, which kills the calling task.
 pub fn panicked(info: &PanicInfo<'_>) -> ! {
     POISONED.store(true, Relaxed);
     let mut line = Line::<LINE>::new();

@@ -11,7 +11,7 @@ use crate::{
     schedule::Schedule,
     verdict::misuse,
 };
-use kp_core::host::Woken;
+use kp_core::host::{Woken, wait_kind};
 use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -135,9 +135,11 @@ impl Machine {
         lock(&self.log).clone()
     }
 
+    /// Plugin code panics, on this thread: whoever waits looks again.
     pub(crate) fn poison(&self, why: &str) {
         self.poisoned.store(true, Release);
         self.write_log(why);
+        self.wake_all();
     }
 
     pub(crate) fn is_poisoned(&self) -> bool {
@@ -283,7 +285,8 @@ impl Machine {
         let process = context::current().process.clone();
         let mut signalled = false;
         let changed = self.wait_for(self.channel(Channel::Signal, wait.signal), until, true, |_| {
-            if wait.word.load(Acquire) != wait.seen {
+            let poisoned = wait.kind != wait_kind::UNINTERRUPTIBLE && self.is_poisoned();
+            if poisoned || wait.word.load(Acquire) != wait.seen {
                 return true;
             }
             signalled = process.as_ref().is_some_and(|process| process.take_signal(wait.kind));

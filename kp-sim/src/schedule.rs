@@ -16,8 +16,8 @@ use std::{
 
 /// A run with more events than this has no end.
 const MAX_EVENTS: usize = 400_000;
-/// Simulated time without any wake-up or interrupt after which a run is stuck, in ns. The host logic asks about panics
-/// every second, so somebody always sleeps.
+/// Simulated time without any wake-up or interrupt after which a run is stuck, in ns. A tear-down asks about panics now and
+/// then, so somebody always sleeps there.
 const STUCK_NS: u64 = 60_000_000_000;
 
 /// Waiting for the end of a scope's threads.

@@ -160,7 +160,7 @@ fn removal_ends_what_real_threads_wait_for() {
     }
 }
 
-/// A panic in a call, while another one sleeps and a third thread waits: they hear of it, and the plugin can be unloaded.
+/// A panic in a call, while another one sleeps and a third thread waits: they hear of it at once, and the plugin can be unloaded.
 #[test]
 fn a_panic_ends_what_others_wait_for() {
     explore(0..60, |world| {
@@ -174,13 +174,49 @@ fn a_panic_ends_what_others_wait_for() {
             });
             scope.spawn("panicker", || assert_eq!(client.panic(), Err(Status::POISONED.into())));
             scope.spawn("sleeper", || {
-                let slept = client.nap(10);
-                assert!(slept.is_ok() || slept == Err(Status::POISONED.into()), "{slept:?}");
+                assert_eq!(client.nap(100), Err(Status::POISONED.into()));
             });
         });
+        assert!(sim.now_ns() < 50_000_000, "it took {} ns", sim.now_ns());
         assert_eq!(client.seen(), Err(Status::POISONED.into()));
         drop(plugin);
         assert_eq!(sim.unload(), Ok(()));
+    });
+}
+
+/// With real threads too.
+#[test]
+fn a_panic_ends_what_real_threads_wait_for() {
+    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let plugin = sim.connect(messages::INTERFACE).unwrap();
+    let (app, client) = (plugin.connection(), messages::Client(&plugin));
+    app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| app.int_wait(NO_TIMEOUT, ANY_VECTOR, 1));
+        let sleeper = scope.spawn(|| client.nap(3_600_000));
+        while app.query(0).unwrap().waits == 0 || app.query(0).unwrap().calls == 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(client.panic(), Err(Status::POISONED.into()));
+        assert_eq!(waiter.join().unwrap(), Err(Status::POISONED.into()));
+        assert_eq!(sleeper.join().unwrap(), Err(Status::POISONED.into()));
+    });
+}
+
+/// A call that waits for its device to wake hears of a panic in `event`, say.
+#[test]
+fn a_panic_ends_the_wait_for_a_device_that_sleeps() {
+    explore(0..60, |world| {
+        let sim = Sim::<Part>::with(Edu::new()).unwrap();
+        let plugin = sim.connect(messages::INTERFACE).unwrap();
+        sim.suspend();
+        world.scope(|scope| {
+            scope.spawn("caller", || assert_eq!(messages::Client(&plugin).seen(), Err(Status::POISONED.into())));
+            scope.spawn("system", || {
+                let panics = std::panic::AssertUnwindSafe(|| sim.enter(|_| panic!("planted")));
+                assert!(std::panic::catch_unwind(panics).is_err());
+            });
+        });
     });
 }
 

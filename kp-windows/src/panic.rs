@@ -1,5 +1,5 @@
 //! A panic in plugin code: poison, log, stop the thread.
-use crate::{irql, kernel, nt::*};
+use crate::{irql, kernel, nt::*, signal};
 use core::{
     fmt::Write,
     panic::PanicInfo,
@@ -27,7 +27,7 @@ pub(crate) fn is_dead(task: u32) -> bool {
     task != 0 && DEAD.iter().any(|dead| dead.load(Acquire) == task)
 }
 
-/// The panic handler: every later request is answered Poisoned; file, line and message are logged. A thread at Passive is stopped
+/// The panic handler: every later request is answered Poisoned, and whoever waits is woken; file, line and message are logged. A thread at Passive is stopped
 /// for good, as no kernel function ends one from inside; above Passive, or when too many have panicked, the machine is.
 pub fn panicked(info: &PanicInfo<'_>) -> ! {
     POISONED.store(true, Relaxed);
@@ -40,6 +40,7 @@ pub fn panicked(info: &PanicInfo<'_>) -> ! {
     if !passive || !DEAD.iter().any(mark) {
         KeBugCheckEx(BUGCHECK, 0, 0, 0, 0);
     }
+    signal::wake_all();
     loop {
         // SAFETY: readable; at Passive.
         unsafe { KeDelayExecutionThread(mode::KERNEL, 0, &AN_HOUR) };

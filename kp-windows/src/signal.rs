@@ -1,6 +1,8 @@
-//! Waiting for a word to change. Each waiter has an event of its own in the signal's list, so no wake is lost to another waiter.
-use crate::{kernel::now_ns, memory, nt::*};
+//! Waiting for a word to change. Each waiter has an event of its own in the signal's list, so no wake is lost to another waiter. All
+//! signals are in one list too: a panic wakes everybody.
+use crate::{kernel::now_ns, memory, nt::*, panic};
 use core::{
+    cell::UnsafeCell,
     ptr,
     sync::atomic::{AtomicU32, Ordering::Acquire},
 };
@@ -11,6 +13,43 @@ pub(crate) struct Signal {
     lock: SpinLock,
     /// Under `lock`.
     first: *mut Waiter,
+    /// The links of [`ALL`], under its lock.
+    previous: *mut Signal,
+    next: *mut Signal,
+}
+
+/// The signals that there are.
+struct All {
+    lock: UnsafeCell<SpinLock>,
+    /// Under `lock`.
+    first: UnsafeCell<*mut Signal>,
+}
+// SAFETY: `first` and the links are used under the lock, and the lock by the kernel's functions for it.
+unsafe impl Sync for All {}
+
+static ALL: All = All { lock: UnsafeCell::new(0), first: UnsafeCell::new(ptr::null_mut()) };
+
+/// Runs `f` with the first of all signals, under their lock. At DISPATCH_LEVEL or below.
+fn with_all(f: impl FnOnce(&mut *mut Signal)) {
+    // SAFETY: a lock of the driver's, which stays.
+    let irql = unsafe { KeAcquireSpinLockRaiseToDpc(ALL.lock.get()) };
+    // SAFETY: under the lock.
+    f(unsafe { &mut *ALL.first.get() });
+    // SAFETY: taken above.
+    unsafe { KeReleaseSpinLock(ALL.lock.get(), irql) };
+}
+
+/// A panic: whoever waits looks again. At DISPATCH_LEVEL or below.
+pub(crate) fn wake_all() {
+    with_all(|first| {
+        let mut signal = *first;
+        while !signal.is_null() {
+            // SAFETY: in the list, so alive: it leaves under this lock.
+            unsafe { wake(signal) };
+            // SAFETY: as above.
+            signal = unsafe { (*signal).next };
+        }
+    });
 }
 
 /// One wait. In the list from before the word is looked at until it is over.
@@ -25,8 +64,18 @@ struct Waiter {
 pub(crate) fn new() -> *mut Signal {
     let signal = memory::alloc(size_of::<Signal>(), align_of::<Signal>()).cast::<Signal>();
     if !signal.is_null() {
+        let fresh = Signal { lock: 0, first: ptr::null_mut(), previous: ptr::null_mut(), next: ptr::null_mut() };
         // SAFETY: fresh memory of this size.
-        unsafe { signal.write(Signal { lock: 0, first: ptr::null_mut() }) };
+        unsafe { signal.write(fresh) };
+        with_all(|first| {
+            if !first.is_null() {
+                // SAFETY: in the list, under its lock.
+                unsafe { (**first).previous = signal };
+            }
+            // SAFETY: this function's own so far.
+            unsafe { (*signal).next = *first };
+            *first = signal;
+        });
     }
     signal
 }
@@ -34,7 +83,23 @@ pub(crate) fn new() -> *mut Signal {
 /// # Safety
 /// It came from [`new`]; nobody waits.
 pub(crate) unsafe fn free(signal: *mut Signal) {
-    // SAFETY: the caller's promise.
+    with_all(|first| {
+        // SAFETY: in the list, under its lock.
+        let previous = unsafe { (*signal).previous };
+        // SAFETY: as above.
+        let next = unsafe { (*signal).next };
+        if previous.is_null() {
+            *first = next;
+        } else {
+            // SAFETY: as above.
+            unsafe { (*previous).next = next };
+        }
+        if !next.is_null() {
+            // SAFETY: as above.
+            unsafe { (*next).previous = previous };
+        }
+    });
+    // SAFETY: the caller's promise, and in no list any more.
     unsafe { memory::free(signal.cast(), align_of::<Signal>()) }
 }
 
@@ -73,12 +138,13 @@ pub(crate) unsafe fn wake(signal: *mut Signal) {
     unsafe { locked(signal, set_all) }
 }
 
-/// Waits until `*word != seen`, at most `ns`. Only the end of the thread cuts the waits short that a signal may cut short.
+/// Waits until `*word != seen`, at most `ns`. Only the end of the thread and a panic cut the waits short that a signal may cut short.
 ///
 /// # Safety
 /// The signal is alive. Passive.
 pub(crate) unsafe fn wait(signal: *mut Signal, word: &AtomicU32, seen: u32, ns: u64, kind: u32) -> Woken {
-    if word.load(Acquire) != seen {
+    let is_over = || word.load(Acquire) != seen || (kind != wait_kind::UNINTERRUPTIBLE && panic::is_poisoned());
+    if is_over() {
         return Woken::Changed;
     }
     let mut on_stack = Waiter { event: Event::UNUSED, previous: ptr::null_mut(), next: ptr::null_mut() };
@@ -101,7 +167,7 @@ pub(crate) unsafe fn wait(signal: *mut Signal, word: &AtomicU32, seen: u32, ns: 
     // SAFETY: the caller's promise; the waiter stays until `leave`.
     unsafe { locked(signal, |first| enter(first, waiter)) };
     // SAFETY: in the list, its event initialised.
-    let woken = unsafe { wait_in_list(event, mode, word, seen, ns) };
+    let woken = unsafe { wait_in_list(event, mode, is_over, ns) };
     // SAFETY: entered above.
     unsafe { locked(signal, |first| leave(first, waiter)) };
     if !in_pool.is_null() {
@@ -140,13 +206,13 @@ fn leave(first: &mut *mut Waiter, waiter: *mut Waiter) {
 
 /// # Safety
 /// The event is initialised and stays, in memory that may be waited on in this mode. Passive.
-unsafe fn wait_in_list(event: *mut Event, mode: i8, word: &AtomicU32, seen: u32, ns: u64) -> Woken {
+unsafe fn wait_in_list(event: *mut Event, mode: i8, is_over: impl Fn() -> bool, ns: u64) -> Woken {
     let deadline = match ns {
         u64::MAX => None,
         ns => Some(now_ns().saturating_add(ns)),
     };
     loop {
-        if word.load(Acquire) != seen {
+        if is_over() {
             return Woken::Changed;
         }
         let interval = deadline.map(|deadline| relative(deadline.saturating_sub(now_ns())));
@@ -159,7 +225,7 @@ unsafe fn wait_in_list(event: *mut Event, mode: i8, word: &AtomicU32, seen: u32,
             STATUS_TIMEOUT => Woken::Timeout,
             _ => Woken::Signal,
         };
-        return if word.load(Acquire) != seen { Woken::Changed } else { early };
+        return if is_over() { Woken::Changed } else { early };
     }
 }
 

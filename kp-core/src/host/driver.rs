@@ -19,9 +19,6 @@ use kp_abi::request::{NO_BUS_ADDRESS, state};
 /// Handles of one device at most, open or not: those that are not cost little, but not nothing.
 const MAX_SHELLS: u32 = 4 * crate::limits::MAX_SESSIONS;
 
-/// How often a call that waits for its device to wake asks whether the plugin has panicked, in ns.
-const POISON_CHECK_NS: u64 = 1_000_000_000;
-
 /// What a port knows of a device.
 pub struct RawDevice {
     id: usize,
@@ -319,7 +316,7 @@ impl<P: Plugin> Bound<P> {
                 state::SUSPENDED => {}
                 _ => return Err(Status::DEVICE_GONE.into()),
             }
-            if self.changed.wait(&self.epoch, epoch, POISON_CHECK_NS, wait_kind::KILLABLE) == Woken::Signal {
+            if self.changed.wait(&self.epoch, epoch, u64::MAX, wait_kind::KILLABLE) == Woken::Signal {
                 return Err(Error::from(Status::INTERRUPTED));
             }
         }

@@ -27,11 +27,11 @@ pub mod lock_kind {
 
 /// What may end a wait early.
 pub mod wait_kind {
-    /// Nothing but the change.
+    /// Nothing but the change; not even a panic.
     pub const UNINTERRUPTIBLE: u32 = 0;
-    /// A signal that ends the process. The kernel may freeze the task meanwhile.
+    /// A signal that ends the process, or a panic of plugin code. The kernel may freeze the task meanwhile.
     pub const KILLABLE: u32 = 1;
-    /// Any signal. The kernel may freeze the task meanwhile.
+    /// Any signal, or a panic of plugin code. The kernel may freeze the task meanwhile.
     pub const INTERRUPTIBLE: u32 = 2;
 }
 
@@ -39,7 +39,7 @@ pub mod wait_kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Woken {
-    /// The word has changed.
+    /// The word has changed, or plugin code has panicked.
     Changed = 0,
     /// The time is up.
     Timeout = 1,
@@ -116,7 +116,8 @@ macro_rules! __kernel_functions {
         /// Frees a signal that nobody waits on. Passive.
         unsafe fn signal_free(signal: *mut $crate::host::RawSignal) -> ();
         /// Waits until `*word != seen`, at most `ns` (`u64::MAX`: no limit), unless what `kind` names comes first. Looks at the word again
-        /// after every `signal_wake`; a change without a wake may go unseen. Passive.
+        /// after every `signal_wake`; a change without a wake may go unseen. A wait that a signal can end never goes on once `poisoned` is
+        /// true: it is Changed then. Passive.
         unsafe fn signal_wait(signal: *mut $crate::host::RawSignal, word: &core::sync::atomic::AtomicU32, seen: u32, ns: u64, kind: u32) -> $crate::host::Woken;
         /// Wakes all who wait on the signal. Passive and Dispatch.
         unsafe fn signal_wake(signal: *mut $crate::host::RawSignal) -> ();

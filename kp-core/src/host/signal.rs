@@ -55,10 +55,11 @@ impl Stop {
         Ok(Self { closing: AtomicU32::new(0), signal: Signal::new(cx)? })
     }
 
-    /// Sleeps `ns`. Closed: the session closes. Interrupted: a fatal signal.
+    /// Sleeps `ns`. Closed: the session closes. Poisoned: plugin code has panicked. Interrupted: a fatal signal.
     pub(crate) fn sleep(&self, ns: u64) -> Result<()> {
         match self.signal.wait(&self.closing, 0, ns, super::wait_kind::KILLABLE) {
             Woken::Timeout => Ok(()),
+            Woken::Changed if self.closing.load(Acquire) == 0 => Err(Status::POISONED.into()),
             Woken::Changed => Err(Status::CLOSED.into()),
             Woken::Signal => Err(Status::INTERRUPTED.into()),
         }

@@ -19,8 +19,6 @@ use kp_abi::{
     zerocopy::IntoBytes,
 };
 
-/// How often an endless wait asks whether the plugin has panicked, in ns.
-const POISON_CHECK_NS: u64 = 1_000_000_000;
 /// A deadline that never comes.
 const NEVER: u64 = u64::MAX;
 
@@ -191,8 +189,8 @@ impl<P: Plugin> Session<P> {
                 Ok(answer) => return answer.give(door).inspect_err(|_| self.wait_put_back(answer)),
                 Err(wait) => wait,
             };
-            let slice = time_left(&wait).min(POISON_CHECK_NS);
-            if self.stop().signal.wait(&self.waker.bell, bell, slice, wait_kind::INTERRUPTIBLE) == Woken::Signal {
+            let left = time_left(&wait);
+            if self.stop().signal.wait(&self.waker.bell, bell, left, wait_kind::INTERRUPTIBLE) == Woken::Signal {
                 let _ = door.put(offset_of!(IntWait, timeout_ns), time_left(&wait).as_bytes());
                 let _ = self.wait_end(wait, Status::INTERRUPTED);
                 return Err(Status::INTERRUPTED);
