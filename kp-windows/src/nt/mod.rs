@@ -1,6 +1,7 @@
 //! The part of the NT kernel's binary interface that the port uses, for 64-bit Windows 10 and later. Written by hand: no WDK is
 //! needed, and every offset that matters is asserted when it is compiled.
 mod imports;
+mod layouts;
 mod structs;
 
 pub(crate) use imports::*;

@@ -1,9 +1,7 @@
-//! The kernel's structs, as far as the port looks into them; what it does not look into is an array of that size.
+//! The kernel's structs, as far as the port looks into them; what it does not look into is an array of that size. Sizes and offsets
+//! are held in `layouts`.
 use super::NtStatus;
-use core::{
-    ffi::c_void,
-    mem::{offset_of, size_of},
-};
+use core::ffi::c_void;
 
 /// A driver's dispatch function.
 pub(crate) type Dispatch = unsafe extern "efiapi" fn(*mut DeviceObject, *mut Irp) -> NtStatus;
@@ -113,31 +111,3 @@ pub(crate) struct IoStackLocation {
     pub(crate) file_object: *mut FileObject,
     _completion: [usize; 2],
 }
-
-#[cfg(target_pointer_width = "64")]
-const _: () = {
-    assert!(size_of::<UnicodeString>() == 16);
-    assert!(size_of::<Event>() == 24);
-    assert!(size_of::<DriverObject>() == 336);
-    assert!(offset_of!(DriverObject, device_object) == 8);
-    assert!(offset_of!(DriverObject, driver_unload) == 104);
-    assert!(offset_of!(DriverObject, major_function) == 112);
-    assert!(size_of::<DeviceObject>() == 336);
-    assert!(offset_of!(DeviceObject, flags) == 48);
-    assert!(offset_of!(DeviceObject, device_extension) == 64);
-    assert!(offset_of!(FileObject, fs_context) == 24);
-    assert!(offset_of!(FileObject, related_file_object) == 64);
-    assert!(offset_of!(FileObject, file_name) == 88);
-    assert!(size_of::<Irp>() == 208);
-    assert!(offset_of!(Irp, system_buffer) == 24);
-    assert!(offset_of!(Irp, io_status) == 48);
-    assert!(offset_of!(Irp, requestor_mode) == 64);
-    assert!(offset_of!(Irp, user_buffer) == 112);
-    assert!(offset_of!(Irp, current_stack_location) == 184);
-    assert!(size_of::<IoStackLocation>() == 72);
-    assert!(offset_of!(IoStackLocation, output_buffer_length) == 8);
-    assert!(offset_of!(IoStackLocation, input_buffer_length) == 16);
-    assert!(offset_of!(IoStackLocation, io_control_code) == 24);
-    assert!(offset_of!(IoStackLocation, type3_input_buffer) == 32);
-    assert!(offset_of!(IoStackLocation, file_object) == 48);
-};
