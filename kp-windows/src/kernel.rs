@@ -76,20 +76,20 @@ pub(crate) fn log(text: &str) {
     unsafe { DbgPrintEx(COMPONENT, LEVEL, format, name_len, name, text.len().min(LINE), text.as_ptr()) };
 }
 
-/// One `mov`, so that a kernel that traps and decodes the access can; for the compiler it is opaque, as a volatile access.
+/// One instruction, so that a kernel that traps and decodes the access can; for the compiler it is opaque, as a volatile access.
 macro_rules! mmio {
-    ($($read:ident $write:ident $type:ty, $class:ident, $form:literal;)*) => { $(
+    ($($read:ident $write:ident $type:ty, $load:literal, $store:literal, $class:ident;)*) => { $(
         #[inline(always)]
         unsafe fn $read(address: usize) -> $type {
             let value: $type;
             // SAFETY: the caller's promise: mapped and aligned.
-            unsafe { core::arch::asm!(concat!("mov {0", $form, "}, [{1}]"), out($class) value, in(reg) address, options(nostack, preserves_flags)) };
+            unsafe { core::arch::asm!($load, value = out($class) value, at = in(reg) address, options(nostack, preserves_flags)) };
             value
         }
         #[inline(always)]
         unsafe fn $write(address: usize, value: $type) {
             // SAFETY: as above.
-            unsafe { core::arch::asm!(concat!("mov [{1}], {0", $form, "}"), in($class) value, in(reg) address, options(nostack, preserves_flags)) };
+            unsafe { core::arch::asm!($store, value = in($class) value, at = in(reg) address, options(nostack, preserves_flags)) };
         }
     )* };
 }
@@ -177,11 +177,19 @@ unsafe impl Kernel for Windows {
         unsafe { signal::wake(signal.cast::<Signal>()) }
     }
 
+    #[cfg(target_arch = "x86_64")]
     mmio! {
-        mmio_read8 mmio_write8 u8, reg_byte, "";
-        mmio_read16 mmio_write16 u16, reg, ":x";
-        mmio_read32 mmio_write32 u32, reg, ":e";
-        mmio_read64 mmio_write64 u64, reg, ":r";
+        mmio_read8 mmio_write8 u8, "mov {value}, [{at}]", "mov [{at}], {value}", reg_byte;
+        mmio_read16 mmio_write16 u16, "mov {value:x}, [{at}]", "mov [{at}], {value:x}", reg;
+        mmio_read32 mmio_write32 u32, "mov {value:e}, [{at}]", "mov [{at}], {value:e}", reg;
+        mmio_read64 mmio_write64 u64, "mov {value:r}, [{at}]", "mov [{at}], {value:r}", reg;
+    }
+    #[cfg(target_arch = "aarch64")]
+    mmio! {
+        mmio_read8 mmio_write8 u8, "ldrb {value:w}, [{at}]", "strb {value:w}, [{at}]", reg;
+        mmio_read16 mmio_write16 u16, "ldrh {value:w}, [{at}]", "strh {value:w}, [{at}]", reg;
+        mmio_read32 mmio_write32 u32, "ldr {value:w}, [{at}]", "str {value:w}, [{at}]", reg;
+        mmio_read64 mmio_write64 u64, "ldr {value:x}, [{at}]", "str {value:x}, [{at}]", reg;
     }
 
     // No device is ever bound: there is nothing to map, and nothing that interrupts.

@@ -28,6 +28,7 @@ pub(crate) use self::module::copy;
 pub use self::module::module;
 pub use self::object::{Object, object};
 pub use self::plugin::{License, Plugin, select};
+pub use self::windows::{Arch, driver};
 
 /// Builds a plugin's module for each kernel named, and prints where the modules are.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -35,8 +36,9 @@ pub struct BuildArgs {
     /// The plugin's package. Without it: the package here, or the only plugin of the workspace.
     #[arg(short, long, value_name = "PLUGIN")]
     pub plugin: Option<String>,
-    /// A kernel to build for: a series (6.12, 6.1-cloud), a release, a folder with its headers, or `windows`. May be given often.
-    #[arg(long, value_name = "SERIES|RELEASE|DIR|windows")]
+    /// A kernel to build for: a series (6.12, 6.1-cloud), a release, a folder with its headers, `windows`, or `windows-arm64`. May
+    /// be given often.
+    #[arg(long, visible_alias = "target", value_name = "SERIES|RELEASE|DIR|windows|windows-arm64")]
     pub kernel: Vec<String>,
     /// Fetches the headers that are missing from Debian's archive.
     #[arg(long)]
@@ -49,14 +51,13 @@ pub struct BuildArgs {
 /// Whatever stops a build. Kernels are looked up first, so that a missing one doesn't cost a build.
 pub fn command(args: &BuildArgs) -> Result<()> {
     let plugin = select(args.plugin.as_deref(), Path::new("."))?;
-    let targets = if args.kernel.is_empty() {
-        vec![target::default(args.setup)?]
-    } else {
-        let linux = args.kernel.iter().filter(|name| *name != windows::NAME);
-        linux.map(|name| target::find(name, args.setup)).collect::<Result<_>>()?
+    let (windows, linux): (Vec<_>, Vec<_>) = args.kernel.iter().partition(|name| Arch::named(name).is_some());
+    let targets = match (linux.as_slice(), windows.as_slice()) {
+        ([], []) => vec![target::default(args.setup)?],
+        (linux, _) => linux.iter().map(|name| target::find(name, args.setup)).collect::<Result<_>>()?,
     };
-    if args.kernel.iter().any(|name| name == windows::NAME) {
-        println!("{}", windows::driver(&plugin, &|step| eprintln!("{step}"))?.display());
+    for arch in windows.iter().filter_map(|name| Arch::named(name)) {
+        println!("{}", windows::driver(&plugin, arch, &|step| eprintln!("{step}"))?.display());
     }
     if targets.is_empty() {
         return Ok(());

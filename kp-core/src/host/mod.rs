@@ -3,6 +3,7 @@
 //! - [`Kernel`]: what the port implements (`port`). [`Door`]: one request's bytes in the app's memory.
 //! - [`Driver`]: a bound device, from `init` to removal. [`Session`]: one open of it.
 //! - `requests`: the app's bytes, decoded, checked and answered, the same on every kernel.
+//! - [`info`]: what a driver's file says of its plugin.
 //! - `buffers`: where a call's bytes are while it runs.
 //! - `ring`: batched calls, through memory that app and driver share.
 //! - `interrupt`, `mailbox`, `pending`: enabling, ISR, DPC; notifications and counters; whether the DPC is queued.
@@ -12,6 +13,7 @@ mod buffers;
 mod door;
 mod driver;
 mod gate;
+mod info;
 mod interrupt;
 mod mailbox;
 mod pending;
@@ -27,6 +29,7 @@ mod wait;
 pub use crate::log::Line;
 pub use door::{Door, Faulted};
 pub use driver::{Driver, RawDevice};
+pub use info::{info, info_len};
 pub(crate) use port::kernel;
 pub use port::{IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind, wait_kind};
 pub use requests::{Readiness, Served};
