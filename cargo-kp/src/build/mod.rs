@@ -11,6 +11,7 @@ mod got;
 mod info;
 mod module;
 mod object;
+pub mod pe;
 mod plugin;
 mod target;
 mod windows;

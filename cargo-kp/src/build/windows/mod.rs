@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use super::pe;
 use super::plugin::Plugin;
 
 /// A processor that Windows runs on.
@@ -64,6 +65,7 @@ pub fn driver(plugin: &Plugin, arch: Arch, progress: &dyn Fn(&str)) -> Result<Pa
     let built = glue::build(plugin, arch, &output.join("glue"))?;
     let driver = output.join(format!("kp-{}.sys", plugin.name));
     let bytes = fs::read(&built.program).with_context(|| format!("cannot read {}", built.program.display()))?;
+    pe::driver(&bytes, arch)?;
     // By the name that the driver has for it.
     let symbols = built.symbols.file_name().context("debug information without a name")?;
     fs::copy(&built.symbols, output.join(symbols)).context("cannot copy the debug information")?;
