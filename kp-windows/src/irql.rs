@@ -1,5 +1,8 @@
 //! The processor's interrupt request level. These functions are looked up, not imported: not every kernel that the port is tried
 //! on exports them. Where they are missing no interrupt is ever connected, and nothing runs above DISPATCH_LEVEL.
+//!
+//! They are called through pointers, by functions that are never inlined: so the build's check of what a handler can get to sees
+//! that the pointer is the port's.
 use crate::names::find;
 use core::{
     ffi::{CStr, c_void},
@@ -27,7 +30,7 @@ pub(crate) fn find_all() {
 }
 
 /// The level, if it can be known.
-#[inline]
+#[inline(never)]
 pub(crate) fn current() -> Option<u8> {
     let f = CURRENT.load(Relaxed);
     if f.is_null() {
@@ -39,7 +42,7 @@ pub(crate) fn current() -> Option<u8> {
 }
 
 /// Raises the level above every device's interrupt; the answer is the level before. None: it cannot be raised.
-#[inline]
+#[inline(never)]
 pub(crate) fn raise() -> Option<u8> {
     let f = RAISE.load(Relaxed);
     if f.is_null() {
@@ -57,7 +60,7 @@ pub(crate) fn is_known() -> bool {
 }
 
 /// Goes back to the level before [`raise`], which has answered it.
-#[inline]
+#[inline(never)]
 pub(crate) fn lower(to: u8) {
     let f = LOWER.load(Relaxed);
     // SAFETY: `raise` has answered, so it was found; the kernel's KeLowerIrql has this type.

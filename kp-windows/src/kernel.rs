@@ -48,7 +48,8 @@ pub(crate) fn start(name: &'static str) -> bool {
     !PRECISE.load(Relaxed).is_null() || !(TICKS.load(Relaxed).is_null() || INCREMENT.load(Relaxed).is_null())
 }
 
-/// Since the machine was started, without what it has slept. Any level.
+/// Since the machine was started, without what it has slept. Any level. Not inlined: see `irql`.
+#[inline(never)]
 pub(crate) fn now_ns() -> u64 {
     let precise = PRECISE.load(Relaxed);
     let mut count = 0;

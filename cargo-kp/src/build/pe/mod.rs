@@ -1,18 +1,20 @@
 //! What Windows must not be given: each check reads a driver's file and refuses it with a [`Refusal`].
 //!
 //! [`image`] has what the headers say, [`imports`] what it asks of the kernel, [`guard`] Control Flow Guard's tables, [`code`] its
-//! instructions. What the interrupt handlers can get to is asked of the object file, by [`no_path`].
+//! instructions. What the interrupt handlers can get to is asked of the object file that it was linked from, by [`paths`].
 pub mod code;
 pub mod guard;
 pub mod image;
 pub mod imports;
+pub mod paths;
 
 use std::fmt;
 
 use object::read::pe::PeFile64;
 
-pub use super::callgraph::check as no_path;
 use super::windows::Arch;
+
+pub use super::callgraph::check as no_path;
 
 /// Why a driver is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -37,6 +37,8 @@ pub struct Built {
     pub program: PathBuf,
     /// Its debug information.
     pub symbols: PathBuf,
+    /// What it was linked from, all but core's own functions for memory: each function in a section of its own.
+    pub object: PathBuf,
 }
 
 /// Generates the program in `dir` and builds it. Compiler messages go to standard error.
@@ -57,9 +59,10 @@ pub fn build(plugin: &Plugin, arch: Arch, dir: &Path) -> Result<Built> {
     let linker_variable = format!("CARGO_TARGET_{}_LINKER", arch.triple().replace('-', "_").to_uppercase());
     let status = glue::cargo()
         .current_dir(dir)
-        .args(["build", "--release", "-Zbuild-std=core,alloc,compiler_builtins,panic_abort"])
+        .args(["rustc", "--release", "-Zbuild-std=core,alloc,compiler_builtins,panic_abort"])
         .args(["-Zbuild-std-features=compiler-builtins-mem", "--target", arch.triple(), "--target-dir"])
         .arg(&target_dir)
+        .args(["--", "--emit=obj"])
         .env("CARGO_ENCODED_RUSTFLAGS", flags.collect::<Vec<_>>().join("\x1f"))
         .env(linker_variable, &linker)
         .status()
@@ -71,6 +74,7 @@ pub fn build(plugin: &Plugin, arch: Arch, dir: &Path) -> Result<Built> {
     Ok(Built {
         program: folder.join(format!("{name}.exe")),
         symbols: folder.join(format!("{}.pdb", name.replace('-', "_"))),
+        object: folder.join("deps").join(format!("{}.o", name.replace('-', "_"))),
     })
 }
 

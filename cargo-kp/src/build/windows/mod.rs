@@ -66,6 +66,8 @@ pub fn driver(plugin: &Plugin, arch: Arch, progress: &dyn Fn(&str)) -> Result<Pa
     let driver = output.join(format!("kp-{}.sys", plugin.name));
     let bytes = fs::read(&built.program).with_context(|| format!("cannot read {}", built.program.display()))?;
     pe::driver(&bytes, arch)?;
+    let object = fs::read(&built.object).with_context(|| format!("cannot read {}", built.object.display()))?;
+    pe::paths::handlers(&object, plugin.no_free)?;
     // By the name that the driver has for it.
     let symbols = built.symbols.file_name().context("debug information without a name")?;
     fs::copy(&built.symbols, output.join(symbols)).context("cannot copy the debug information")?;
