@@ -1,12 +1,14 @@
 //! A plugin as a Windows driver, built without the WDK: `glue` compiles and links it, [`pe`](super::pe) checks it, `inf` writes what
 //! installs it, and `sign` signs it.
 mod glue;
+mod inf;
 
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use super::info::Info;
 use super::pe;
 use super::plugin::Plugin;
 
@@ -54,7 +56,7 @@ impl Arch {
 }
 
 /// Builds a plugin's driver, `target/kp/<plugin>/windows-x86_64/kp-<plugin>.sys` or `…/windows-arm64/…`, and says where it is. Its
-/// debug information lies beside it.
+/// INF and its debug information lie beside it.
 ///
 /// # Errors
 /// A tool that is missing, or what compiler, linker or a check refuses.
@@ -71,6 +73,7 @@ pub fn driver(plugin: &Plugin, arch: Arch, progress: &dyn Fn(&str)) -> Result<Pa
     // By the name that the driver has for it.
     let symbols = built.symbols.file_name().context("debug information without a name")?;
     fs::copy(&built.symbols, output.join(symbols)).context("cannot copy the debug information")?;
+    super::write(&driver.with_extension("inf"), inf::generate(plugin, &Info::from_driver(&bytes)?, arch))?;
     super::write(&driver, &bytes)?;
     Ok(driver)
 }
