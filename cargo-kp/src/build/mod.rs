@@ -19,7 +19,7 @@ mod windows;
 use std::fs::{self, File};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustix::fs::{FlockOperation, flock};
 
 pub(crate) use self::glue::{cargo as debian_cargo, compiler as require_debian_compiler};
@@ -29,7 +29,7 @@ pub(crate) use self::module::copy;
 pub use self::module::module;
 pub use self::object::{Object, object};
 pub use self::plugin::{License, Plugin, select};
-pub use self::windows::{Arch, driver};
+pub use self::windows::{Arch, Signer, driver};
 
 /// Builds a plugin's module for each kernel named, and prints where the modules are.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -44,6 +44,9 @@ pub struct BuildArgs {
     /// Fetches the headers that are missing from Debian's archive.
     #[arg(long)]
     pub setup: bool,
+    /// Who signs drivers for Windows.
+    #[command(flatten)]
+    pub signer: Signer,
 }
 
 /// `cargo kp build`: builds a module for each kernel asked for and prints their paths, one a line, on standard output.
@@ -53,12 +56,15 @@ pub struct BuildArgs {
 pub fn command(args: &BuildArgs) -> Result<()> {
     let plugin = select(args.plugin.as_deref(), Path::new("."))?;
     let (windows, linux): (Vec<_>, Vec<_>) = args.kernel.iter().partition(|name| Arch::named(name).is_some());
+    if args.signer.certificate.is_some() && windows.is_empty() {
+        bail!("--certificate signs drivers for Windows: add --target windows");
+    }
     let targets = match (linux.as_slice(), windows.as_slice()) {
         ([], []) => vec![target::default(args.setup)?],
         (linux, _) => linux.iter().map(|name| target::find(name, args.setup)).collect::<Result<_>>()?,
     };
     for arch in windows.iter().filter_map(|name| Arch::named(name)) {
-        println!("{}", windows::driver(&plugin, arch, &|step| eprintln!("{step}"))?.display());
+        println!("{}", windows::driver(&plugin, arch, &args.signer, &|step| eprintln!("{step}"))?.display());
     }
     if targets.is_empty() {
         return Ok(());

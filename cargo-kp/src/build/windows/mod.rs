@@ -2,11 +2,14 @@
 //! installs it, and `sign` signs it.
 mod glue;
 mod inf;
+mod sign;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+
+pub use self::sign::Signer;
 
 use super::info::Info;
 use super::pe;
@@ -60,20 +63,24 @@ impl Arch {
 ///
 /// # Errors
 /// A tool that is missing, or what compiler, linker or a check refuses.
-pub fn driver(plugin: &Plugin, arch: Arch, progress: &dyn Fn(&str)) -> Result<PathBuf> {
+pub fn driver(plugin: &Plugin, arch: Arch, signer: &Signer, progress: &dyn Fn(&str)) -> Result<PathBuf> {
     let _alone = super::lock(plugin)?;
     progress(&format!("{}: compiling and linking for {}", plugin.name, arch.triple()));
     let output = plugin.output.join(&plugin.name).join(arch.folder());
     let built = glue::build(plugin, arch, &output.join("glue"))?;
-    let driver = output.join(format!("kp-{}.sys", plugin.name));
-    let bytes = fs::read(&built.program).with_context(|| format!("cannot read {}", built.program.display()))?;
+    progress(&format!("{}: checking the driver", plugin.name));
+    let read = |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let bytes = read(&built.program)?;
     pe::driver(&bytes, arch)?;
-    let object = fs::read(&built.object).with_context(|| format!("cannot read {}", built.object.display()))?;
-    pe::paths::handlers(&object, plugin.no_free)?;
+    pe::paths::handlers(&read(&built.object)?, plugin.no_free)?;
+
+    let driver = output.join(format!("kp-{}.sys", plugin.name));
+    super::write(&driver.with_extension("inf"), inf::generate(plugin, &Info::from_driver(&bytes)?, arch))?;
     // By the name that the driver has for it.
     let symbols = built.symbols.file_name().context("debug information without a name")?;
     fs::copy(&built.symbols, output.join(symbols)).context("cannot copy the debug information")?;
-    super::write(&driver.with_extension("inf"), inf::generate(plugin, &Info::from_driver(&bytes)?, arch))?;
-    super::write(&driver, &bytes)?;
+    signer.sign(&built.program, &driver)?;
+    // A signature is behind all that, and the checksum has it in.
+    pe::image::checksum(&read(&driver)?)?;
     Ok(driver)
 }
