@@ -1,10 +1,10 @@
 //! Runs the scenario on one host and prints its transcript, and nothing else.
-#[cfg(target_pointer_width = "64")]
+#[cfg(all(target_pointer_width = "64", not(windows)))]
 use conformance::simulated;
 use conformance::{Part, Subject, World, interrupts};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: conformance --host sim|sim:qemu|guest [--part calls|interrupts|all]";
+const USAGE: &str = "usage: conformance --host sim|sim:qemu|guest|windows [--part calls|interrupts|all]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -44,21 +44,37 @@ fn transcript(host: &str, part: Part) -> Result<(), String> {
 
 fn world(host: &str) -> Result<Box<dyn World>, String> {
     match host {
-        #[cfg(target_pointer_width = "64")]
+        #[cfg(all(target_pointer_width = "64", not(windows)))]
         "sim" => Ok(Box::new(simulated::Simulated::new())),
-        #[cfg(target_pointer_width = "64")]
+        #[cfg(all(target_pointer_width = "64", not(windows)))]
         "sim:qemu" => Ok(Box::new(simulated::Simulated::with_qemu())),
-        #[cfg(target_os = "linux")]
-        "guest" => Ok(Box::new(conformance::linux::Guest)),
+        #[cfg(any(target_os = "linux", windows))]
+        KERNEL => Ok(Box::new(kernel())),
         _ => Err(format!("no such host: {host}\n{USAGE}")),
     }
 }
 
-/// Opens edu, enables its interrupt, waits, says so when the driver's own counters show it, and never ends by itself.
+/// The name of the kernel that this program runs on.
+#[cfg(any(target_os = "linux", windows))]
+const KERNEL: &str = if cfg!(windows) { "windows" } else { "guest" };
+
+/// Its world.
 #[cfg(target_os = "linux")]
+fn kernel() -> conformance::linux::Guest {
+    conformance::linux::Guest
+}
+
+/// Its world.
+#[cfg(windows)]
+fn kernel() -> conformance::windows::Machine {
+    conformance::windows::Machine::default()
+}
+
+/// Opens edu, enables its interrupt, waits, says so when the driver's own counters show it, and never ends by itself.
+#[cfg(any(target_os = "linux", windows))]
 fn client_that_waits(kinds: &str) -> Result<(), String> {
     let kinds = kinds.parse().map_err(|_| format!("{kinds} is no mask of kinds"))?;
-    let plugin = conformance::linux::Guest.connect(Subject::Edu);
+    let plugin = kernel().connect(Subject::Edu);
     plugin.connection().int_enable(kinds, 1, 1, &[]).map_err(|error| format!("enable: {error}"))?;
     std::thread::scope(|scope| {
         scope.spawn(|| plugin.connection().int_wait(u64::MAX, u32::MAX, 1));
@@ -90,7 +106,7 @@ fn fuzz(seed: &str, requests: &str) -> Result<(), String> {
     Ok(())
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 fn client_that_waits(_: &str) -> Result<(), String> {
     Err(USAGE.into())
 }
