@@ -3,6 +3,7 @@
 //! [`scenario`] is the same code everywhere, over the client library and a small [`World`]. `simulated` is the simulator's world;
 //! `linux` that of a guest, whose modules it loads and unloads; `windows` that of Windows and Wine, whose drivers are services.
 pub mod bad_input;
+pub mod buffers;
 pub mod calls;
 #[cfg(any(target_os = "linux", windows))]
 pub mod child;

@@ -13,9 +13,17 @@ fn main() -> ExitCode {
         ["--host", host] => transcript(host, Part::All),
         ["--host", host, "--part", part] => part.parse().and_then(|part| transcript(host, part)),
         ["client-that-waits", kinds] => client_that_waits(kinds),
-        #[cfg(target_os = "linux")]
+        #[cfg(windows)]
+        ["client-that-naps"] => conformance::windows::life::client_that_naps(),
+        #[cfg(windows)]
+        ["killed-in-a-call", times] => {
+            number(times).map(|times| conformance::windows::life::killed_in_a_call(times as u32))
+        }
+        #[cfg(windows)]
+        ["rounds", times] => number(times).map(|times| conformance::windows::life::rounds(times as u32)),
+        #[cfg(any(target_os = "linux", windows))]
         ["bad-input"] => bad_input(),
-        #[cfg(target_os = "linux")]
+        #[cfg(any(target_os = "linux", windows))]
         ["fuzz", seed, requests] => fuzz(seed, requests),
         #[cfg(target_os = "linux")]
         ["msix"] => conformance::linux::msix::run(),
@@ -94,14 +102,33 @@ fn bad_input() -> Result<(), String> {
     Ok(())
 }
 
-/// Random requests, against the modules of this guest.
-#[cfg(target_os = "linux")]
+/// The bad-input list, as far as it needs no device and no addresses, and what only Windows has.
+#[cfg(windows)]
+fn bad_input() -> Result<(), String> {
+    let loaded = conformance::windows::Loaded::all();
+    let seen = conformance::bad_input::run(&conformance::windows::raw::ThisProcess::default());
+    let seen = seen + conformance::windows::codes::run();
+    println!("{seen} bad requests, each with its status");
+    drop(loaded);
+    Ok(())
+}
+
+#[cfg(any(target_os = "linux", windows))]
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text} is no number"))
+}
+
+/// Random requests, against the modules of this guest, or the driver of this machine.
+#[cfg(any(target_os = "linux", windows))]
 fn fuzz(seed: &str, requests: &str) -> Result<(), String> {
-    let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text} is no number"));
+    #[cfg(target_os = "linux")]
+    use conformance::linux::{Loaded, raw::ThisProcess};
+    #[cfg(windows)]
+    use conformance::windows::{Loaded, raw::ThisProcess};
     let (seed, requests) = (number(seed)?, number(requests)?);
     println!("seed {seed}, {requests} requests");
-    let loaded = conformance::linux::Loaded::all();
-    print!("{}", conformance::fuzz::run(&conformance::linux::raw::ThisProcess::default(), seed, requests));
+    let loaded = Loaded::all();
+    print!("{}", conformance::fuzz::run(&ThisProcess::default(), seed, requests));
     drop(loaded);
     Ok(())
 }

@@ -1,4 +1,7 @@
 //! The world of Windows, and of Wine: drivers are services, clients are processes.
+pub mod codes;
+pub mod life;
+pub mod raw;
 mod service;
 
 use crate::{Subject, Unload, Victim, World, child::spawn_until_ready, interrupts::until};
@@ -53,6 +56,26 @@ impl World for Machine {
 
     fn client_that_waits(&mut self, kinds: u32) -> Box<dyn Victim> {
         Box::new(spawn_until_ready(&["client-that-waits", &kinds.to_string()]))
+    }
+}
+
+/// What needs no device, loaded until this is dropped: echo.
+pub struct Loaded(Machine);
+
+impl Loaded {
+    /// Loads it.
+    pub fn all() -> Self {
+        let mut machine = Machine::default();
+        machine.load(Subject::Echo);
+        Loaded(machine)
+    }
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.0.unload(Subject::Echo), Unload::Gone, "a session is open still");
+        }
     }
 }
 
