@@ -85,7 +85,8 @@ pub struct Modules {
 
 /// Builds an example plugin as a Windows driver.
 pub fn driver(plugin: &str) -> Result<PathBuf> {
-    build::driver(&build::select(Some(plugin), Path::new("."))?, &|_| {})
+    let plugin = build::select(Some(plugin), Path::new("."))?;
+    build::driver(&plugin, build::Arch::X64, &build::Signer::default(), &|_| {})
 }
 
 /// Gets a kernel and builds these plugins for it.
