@@ -34,6 +34,7 @@
 //! The same code runs over any [`Connection`], as with [`Plugin::over`]: a kernel's, or the simulator's in a test.
 #![deny(unsafe_code)]
 
+mod agreement;
 mod connection;
 mod error;
 mod handler;
@@ -56,6 +57,7 @@ use windows as platform;
 
 #[cfg(windows)]
 pub use crate::windows::{Handle, Node, PendingWait};
+pub use agreement::Agreement;
 pub use connection::{Connection, IntEnabled, Notification};
 pub use error::{Cause, OpenError, Side};
 pub use handler::HandlerThread;
