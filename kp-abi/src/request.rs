@@ -130,7 +130,7 @@ pub mod kind {
 /// Optional parts of the ABI, as bits of a mask. An app may use what it has asked for at OPEN and was granted.
 pub mod feature {
     /// Batched calls: RING_SETUP, RING_ENTER, RING_TEARDOWN.
-    pub const RING: u64 = 1 << 0;
+    pub const RING: u64 = 1 << 1;
 }
 
 /// Values of [`Query::state`].

@@ -135,13 +135,14 @@ impl DriverSide {
 pub struct AppSide {
     mask: u32,
     sq_tail: u32,
+    published: u32,
     cq_head: u32,
 }
 
 impl AppSide {
     /// At the start of a ring of so many entries, a power of two.
     pub const fn new(entries: u32) -> Self {
-        Self { mask: entries - 1, sq_tail: 0, cq_head: 0 }
+        Self { mask: entries - 1, sq_tail: 0, published: 0, cq_head: 0 }
     }
 
     /// Writes a submission. False: the queue is full, and nothing was written. The driver sees it after [`publish`](Self::publish).
@@ -167,8 +168,14 @@ impl AppSide {
 
     /// Lets the driver see what was pushed.
     #[inline]
-    pub fn publish(&self, words: &Words<'_>) {
+    pub fn publish(&mut self, words: &Words<'_>) {
+        self.published = self.sq_tail;
         words.sq_tail.store(self.sq_tail, Release);
+    }
+
+    /// Takes back what was pushed and not published.
+    pub fn take_back(&mut self) {
+        self.sq_tail = self.published;
     }
 
     /// Takes a completion, if there is one. The driver may use its slot anew after [`release`](Self::release).

@@ -126,6 +126,8 @@ impl<P: Plugin> Session<P> {
         Ok(self.claimed(entered)??)
     }
 
+    /// Runs the batch.
+    #[inline(never)]
     fn enter_ring(&self, ring: &mut Ring, enter: &mut request::RingEnter) -> Result<()> {
         let Some(page) = self.rings.page.get() else { return Err(Status::NO_RING.into()) };
         let (sq_head, cq_tail) = page::queue_words(page);
