@@ -6,12 +6,11 @@
 //!
 //! Neither side believes the other: how many entries there are, and how far it has come itself, each side keeps in memory of its own
 //! and never reads back. The driver's side reads each of the app's words once.
-use super::{Completion, Submission};
+use super::{
+    Completion, INLINE, Submission,
+    sync::{AtomicU32, AtomicU64, Ordering::*},
+};
 use crate::{Error, Status};
-#[cfg(not(all(test, loom)))]
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
-#[cfg(all(test, loom))]
-use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
 /// A submission's words.
 pub type SubmissionSlot = [AtomicU64; size_of::<Submission>() / 8];
@@ -157,7 +156,7 @@ impl AppSide {
         slot[1].store(u64::from(args_len) << 48 | u64::from(flags) << 32 | u64::from(message), Relaxed);
         slot[2].store(u64::from(in_len) << 32 | u64::from(in_off), Relaxed);
         slot[3].store(u64::from(out_len) << 32 | u64::from(out_off), Relaxed);
-        if flags & super::INLINE != 0 {
+        if flags & INLINE != 0 {
             for (word, value) in slot[4..].iter().zip(inline) {
                 word.store(value, Relaxed);
             }

@@ -12,7 +12,7 @@ mod message;
 mod page;
 mod slot;
 
-use super::{kernel, requests::Stopped, session::Session};
+use super::{kernel, requests::Stopped, session::Session, sync};
 use crate::{KVec, Passive, Plugin, Result, Status};
 use core::{mem::offset_of, ptr::NonNull};
 use kp_abi::{
@@ -48,7 +48,7 @@ struct Ring {
 }
 
 impl Rings {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { ring: Slot::new(), page: PageSlot::new() }
     }
 
