@@ -36,6 +36,7 @@
 //! The same code runs over any [`Connection`], as with [`Plugin::over`]: a kernel's, or the simulator's in a test.
 #![deny(unsafe_code)]
 
+mod agreement;
 mod batch;
 mod connection;
 mod error;
@@ -49,6 +50,7 @@ mod plugin;
 mod ring;
 mod shared;
 
+pub use agreement::Agreement;
 pub use batch::{Batch, Replies};
 pub use connection::{Connection, IntEnabled, Notification};
 pub use error::{Cause, OpenError, Side};

@@ -58,7 +58,7 @@ pub struct Taken<'m> {
 }
 
 /// How far the driver has come.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct DriverSide {
     mask: u32,
     sq_head: u32,
