@@ -1,5 +1,6 @@
 //! The processor's interrupt request level, and how high a lock must raise it. These functions are looked up, not imported: not
-//! every kernel that the port is tried on exports them. Where they are missing no interrupt is ever connected, and nothing runs above DISPATCH_LEVEL.
+//! every kernel that the port is tried on exports them. Where they are missing no interrupt is ever connected, and nothing runs
+//! above DISPATCH_LEVEL.
 //!
 //! They are called through pointers, by functions that are never inlined: so the build, which looks for what a handler can get to,
 //! sees that the pointer is the port's.

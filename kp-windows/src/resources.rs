@@ -100,11 +100,11 @@ fn length(descriptor: &PartialDescriptor) -> u64 {
 unsafe fn descriptors<'a>(list: *const ResourceList) -> &'a [PartialDescriptor] {
     // SAFETY: the caller's promise.
     match unsafe { list.as_ref() } {
-        Some(first) if first.count != 0 => {
+        Some(all) if all.count != 0 => {
             // SAFETY: the list is as long as it says.
-            let partial = unsafe { &raw const (*list).partial };
+            let partial = unsafe { &raw const (*list).first.partial };
             // SAFETY: as above.
-            unsafe { core::slice::from_raw_parts(partial.cast(), first.partial_count as usize) }
+            unsafe { core::slice::from_raw_parts(partial.cast(), all.first.partial_count as usize) }
         }
         _ => &[],
     }

@@ -5,7 +5,7 @@ use super::{structs::*, structs_device::*};
 /// `Ours = WINDOWS_NAME, size N { field = Windows.Path at N; }`. No size: our struct is only the beginning of Windows'.
 macro_rules! layouts {
     ($($ours:ident = $theirs:ident $(, size $size:literal)? {
-        $($($field:ident).+ = $($path:ident $([$index:literal])?).+ at $offset:literal;)*
+        $($($field:ident).+ = $($path:ident).+ at $offset:literal;)*
     })*) => {
         #[cfg(target_pointer_width = "64")]
         const _: () = {
@@ -23,22 +23,23 @@ layouts! {
     }
     Event = KEVENT, size 24 {
     }
+    SpinLock = KSPIN_LOCK, size 8 {
+    }
     Dpc = KDPC, size 64 {
     }
     Timer = KTIMER, size 64 {
-    }
-    SpinLock = KSPIN_LOCK, size 8 {
     }
     ListEntry = LIST_ENTRY, size 16 {
         next = Flink at 0;
         previous = Blink at 8;
     }
     Guid = GUID, size 16 {
+        a = Data1 at 0;
         b = Data2 at 4;
         c = Data3 at 6;
         d = Data4 at 8;
     }
-    RemoveLock = IO_REMOVE_LOCK, size 32 {
+    RemoveLock = IO_REMOVE_LOCK_COMMON_BLOCK, size 32 {
     }
     DriverExtension = DRIVER_EXTENSION {
         add_device = AddDevice at 8;
@@ -102,8 +103,11 @@ layouts! {
     }
     ResourceList = CM_RESOURCE_LIST {
         count = Count at 0;
-        partial_count = List[0].PartialResourceList.Count at 16;
-        partial = List[0].PartialResourceList.PartialDescriptors at 20;
+        first = List at 4;
+    }
+    FullDescriptor = CM_FULL_RESOURCE_DESCRIPTOR {
+        partial_count = PartialResourceList.Count at 12;
+        partial = PartialResourceList.PartialDescriptors at 16;
     }
     PartialDescriptor = CM_PARTIAL_RESOURCE_DESCRIPTOR, size 20 {
         kind = Type at 0;

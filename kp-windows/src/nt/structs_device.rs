@@ -12,10 +12,16 @@ pub(crate) type BusData = unsafe extern "efiapi" fn(*mut c_void, u32, *mut c_voi
 /// InterfaceReference and InterfaceDereference.
 pub(crate) type InterfaceCount = unsafe extern "efiapi" fn(*mut c_void);
 
-/// CM_RESOURCE_LIST with the beginning of its first CM_FULL_RESOURCE_DESCRIPTOR: a device on one bus has no second one.
+/// CM_RESOURCE_LIST. A device on one bus has no second entry.
 #[repr(C)]
 pub(crate) struct ResourceList {
     pub(crate) count: u32,
+    pub(crate) first: FullDescriptor,
+}
+
+/// CM_FULL_RESOURCE_DESCRIPTOR, up to its list.
+#[repr(C)]
+pub(crate) struct FullDescriptor {
     _interface_type: i32,
     _bus_number: u32,
     _version_revision: [u16; 2],
