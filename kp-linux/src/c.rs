@@ -1,5 +1,5 @@
 //! What the C glue gives to the Rust side. `kbuild/kp.c` has the other half of each line.
-use core::ffi::c_void;
+use core::{ffi::c_void, sync::atomic::AtomicUsize};
 
 unsafe extern "C" {
     /// kvmalloc, charged to the caller's control group; null if there is none.
@@ -26,6 +26,8 @@ unsafe extern "C" {
     pub safe fn kp_c_shared_new(len: usize) -> *mut u8;
     /// vfree.
     pub fn kp_c_shared_free(memory: *mut u8);
+    /// The calling task's thread flags, and to `mask` those for which kp_c_breathe is to be called.
+    pub fn kp_c_attention(mask: *mut usize) -> *const AtomicUsize;
     /// cond_resched. Is a fatal signal pending?
     pub safe fn kp_c_breathe() -> bool;
     /// Maps memory of kp_c_shared_new into an app's vm_area_struct. 0, or a negative errno.
@@ -83,6 +85,10 @@ unsafe extern "C" {
 
     /// Copies `len` bytes (a multiple of 8) of a request, and stores NoReply at byte 8, in one user-access section.
     pub fn kp_c_user_take(to: *mut u8, address: usize, len: usize) -> bool;
+    /// Copies `len` bytes that stand behind the answer of a direct call, and clears the answer, in one user-access section.
+    pub fn kp_c_user_begin(to: *mut u8, address: usize, len: usize) -> bool;
+    /// Stores `len` bytes, not 0, in one user-access section.
+    pub fn kp_c_user_end(address: usize, from: *const u8, len: usize) -> bool;
     /// copy_from_user.
     pub fn kp_c_user_fetch(to: *mut u8, address: u64, len: usize) -> bool;
     /// copy_to_user.
@@ -91,6 +97,12 @@ unsafe extern "C" {
     pub safe fn kp_c_user_answer(address: usize, answer: u64) -> bool;
     /// `kp_c_user_fetch` for few bytes.
     pub fn kp_c_user_fetch_words(to: *mut u8, address: u64, len: usize) -> bool;
+    /// check_object_size: `len` bytes at `object` are one object's.
+    pub fn kp_c_user_vouch(object: *const u8, len: usize);
+    /// `kp_c_user_fetch` to bytes of an object that was vouched for.
+    pub fn kp_c_user_fetch_vouched(to: *mut u8, address: u64, len: usize) -> bool;
+    /// Bytes of an object that was vouched for to `address`, and then one u64 to `head`.
+    pub fn kp_c_user_reply_vouched(address: u64, from: *const u8, len: usize, head: usize, answer: u64) -> bool;
     /// Few bytes to `address`, and then one u64 to `head`, in one user-access section.
     pub fn kp_c_user_reply(address: u64, from: *const u8, len: usize, head: usize, answer: u64) -> bool;
 }

@@ -27,6 +27,8 @@ pub(crate) struct Opened {
     pub(crate) driver: Side,
     /// The highest message number that the driver has; `None` if it declares no interface, and so takes any.
     pub(crate) highest: Option<u32>,
+    /// What was granted, a mask of [`feature`].
+    pub(crate) features: u64,
 }
 
 impl<'a> OpenOptions<'a> {
@@ -86,7 +88,10 @@ fn negotiate(connection: &dyn Connection, interface: &Interface, data: &[u8]) ->
         }
     }
     match answer {
-        Ok(()) => Ok(opened(&open, Some(open.message_count))),
+        Ok(()) => {
+            connection.agree(interface);
+            Ok(opened(&open, Some(open.message_count)))
+        }
         Err(error) if error == Status::INTERFACE_MISMATCH => Err(Cause::Interface {
             name: interface.name,
             app: Side { version: interface.version, messages: count },
@@ -111,7 +116,7 @@ fn request(message_count: u32, interface_version: u32, fingerprint: u64) -> requ
     request::Open {
         abi_major: limits::ABI_MAJOR,
         abi_minor: limits::ABI_MINOR,
-        features: feature::RING,
+        features: feature::RING | feature::DIRECT,
         message_count,
         interface_version,
         fingerprint,
@@ -120,7 +125,7 @@ fn request(message_count: u32, interface_version: u32, fingerprint: u64) -> requ
 }
 
 fn opened(open: &request::Open, highest: Option<u32>) -> Opened {
-    Opened { session: open.session, driver: driver(open), highest }
+    Opened { session: open.session, driver: driver(open), highest, features: open.features }
 }
 
 /// The driver's interface, after its answer.

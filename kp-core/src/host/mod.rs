@@ -4,12 +4,14 @@
 //! - [`Driver`]: a bound device, from `init` to removal. [`Session`]: one open of it.
 //! - `requests`: the app's bytes, decoded, checked and answered, the same on every kernel.
 //! - [`info`]: what a driver's file says of its plugin.
+//! - `direct`: the short way of a call whose message both sides have agreed on.
 //! - `buffers`: where a call's bytes are while it runs.
 //! - `ring`: batched calls, through memory that app and driver share.
 //! - `interrupt`, `mailbox`, `pending`: enabling, ISR, DPC; notifications and counters; whether the DPC is queued.
 //! - `wait`: INT_WAIT, in steps.
 //! - `gate`, `turn`, `signal`: who is inside; one at a time; waiting. `tests/models` checks `gate`, `turn` and `pending` as they stand.
 mod buffers;
+mod direct;
 mod door;
 mod driver;
 mod gate;
@@ -27,11 +29,12 @@ mod turn;
 mod wait;
 
 pub use crate::log::Line;
-pub use door::{Door, Faulted};
+pub use direct::Told;
+pub use door::{DirectDoor, Door, Faulted};
 pub use driver::{Driver, RawDevice};
 pub use info::{info, info_len};
 pub(crate) use port::kernel;
-pub use port::{IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind, wait_kind};
+pub use port::{Attention, IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind, wait_kind};
 pub use requests::{Readiness, Served};
 pub use session::Session;
 pub(crate) use signal::{Signal, Stop};

@@ -72,37 +72,23 @@ unsafe impl<const N: usize> Words for [AtomicU64; N] {}
 /// Copies shared words into private ones, each read once.
 #[inline(always)]
 pub(super) fn copy_in(shared: &[AtomicU64], private: &mut [u64]) {
-    let (mut from, mut to) = (shared.chunks_exact(4), private.chunks_exact_mut(4));
-    for (from, to) in from.by_ref().zip(to.by_ref()) {
-        // Four at a time, from one bounds check.
-        to[0] = from[0].load(Relaxed);
-        to[1] = from[1].load(Relaxed);
-        to[2] = from[2].load(Relaxed);
-        to[3] = from[3].load(Relaxed);
-    }
-    for (from, to) in from.remainder().iter().zip(to.into_remainder()) {
+    for (from, to) in shared.iter().zip(private) {
         *to = from.load(Relaxed);
     }
 }
 
-/// Copies `len` private bytes out; the bytes behind them, up to the next word, become zeros.
+/// Copies private bytes out, wherever they lie; those behind them, up to the next word, become zeros.
 #[inline(always)]
-pub(super) fn copy_out(private: &[u64], shared: &[AtomicU64], len: usize) {
-    let whole = len / 8;
-    let (Some(words), Some(rooms)) = (private.get(..whole), shared.get(..whole)) else { return };
-    let (mut from, mut to) = (words.chunks_exact(4), rooms.chunks_exact(4));
-    for (from, to) in from.by_ref().zip(to.by_ref()) {
-        to[0].store(from[0], Relaxed);
-        to[1].store(from[1], Relaxed);
-        to[2].store(from[2], Relaxed);
-        to[3].store(from[3], Relaxed);
+pub(super) fn copy_out(private: &[u8], shared: &[AtomicU64]) {
+    let (whole, rest) = private.as_chunks::<8>();
+    for (from, to) in whole.iter().zip(shared) {
+        to.store(u64::from_le_bytes(*from), Relaxed);
     }
-    for (from, to) in from.remainder().iter().zip(to.remainder()) {
-        to.store(*from, Relaxed);
-    }
-    if !len.is_multiple_of(8)
-        && let (Some(last), Some(room)) = (private.get(whole), shared.get(whole))
+    if !rest.is_empty()
+        && let Some(to) = shared.get(whole.len())
     {
-        room.store(last & ((1 << (8 * (len % 8))) - 1), Relaxed);
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        to.store(u64::from_le_bytes(last), Relaxed);
     }
 }
