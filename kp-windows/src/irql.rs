@@ -1,8 +1,9 @@
-//! The processor's interrupt request level, and how high a lock must raise it. These functions are looked up, not imported: not every kernel that the port is tried
-//! on exports them. Where they are missing no interrupt is ever connected, and nothing runs above DISPATCH_LEVEL.
+//! The processor's interrupt request level, and how high a lock must raise it. These functions are looked up, not imported: not
+//! every kernel that the port is tried on exports them. Where they are missing no interrupt is ever connected, and nothing runs
+//! above DISPATCH_LEVEL.
 //!
-//! They are called through pointers, by functions that are never inlined: so the build's check of what a handler can get to sees
-//! that the pointer is the port's.
+//! They are called through pointers, by functions that are never inlined: so the build, which looks for what a handler can get to,
+//! sees that the pointer is the port's.
 use crate::names::find;
 use crate::nt::DISPATCH_LEVEL;
 use core::{

@@ -7,7 +7,7 @@
 //! - `handle`, `control`, `wait`: CREATE to CLOSE, DeviceIoControl, and the requests that stay pending. `door`, `seh`: an app's bytes.
 //! - `hardware`, `resources`, `bus`, `mapping`, `interrupt`: a started device. `kernel`: all of that as kp-core's functions, with `memory`,
 //!   `lock`, `signal`, `irql` and `panic`. `live`: what was not given back.
-//! - `nt`: the kernel's binary interface.
+//! - `nt`: the kernel's binary interface. `cfg`: what the linker and the kernel want for Control Flow Guard.
 #![no_std]
 
 mod bus;
