@@ -346,7 +346,7 @@ fn the_table_has_what_the_port_names_and_nothing_else() {
             imports.extend(lines.filter_map(|line| Some(line.split_once(" fn ")?.1.split('(').next()?.to_owned())));
         }
         // Kernel functions are the only C strings of letters alone.
-        let strings = text.split("c\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let strings = text.split("(c\"").skip(1).filter_map(|rest| rest.split('"').next());
         let names =
             strings.filter(|text| !text.is_empty() && text.chars().all(|letter| letter.is_ascii_alphanumeric()));
         looked_up.extend(names.map(str::to_owned));
