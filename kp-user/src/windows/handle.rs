@@ -1,6 +1,6 @@
 //! An open handle, and the requests that go through it: all the unsafe code there is, but for a wait that is pending.
 #![expect(unsafe_code, reason = "std has no DeviceIoControl")]
-use super::Kernel;
+use super::DeviceControl;
 use kp_abi::{Result, Status};
 use std::{
     cell::Cell,
@@ -39,7 +39,7 @@ impl Handle {
     }
 }
 
-impl Kernel for Handle {
+impl DeviceControl for Handle {
     fn control(&self, code: u32, input: &[u8], output: &mut [u8]) -> Result<usize, Status> {
         let event = Event::take()?;
         let mut io = OVERLAPPED { hEvent: event.0.as_raw_handle(), ..OVERLAPPED::default() };
