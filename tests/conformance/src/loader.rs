@@ -11,7 +11,7 @@ use windows_loader::{Assigned, Device, Driver, Handle, Machine, Mode, Process, S
 
 /// One simulated machine for each driver that is loaded.
 pub struct Loader {
-    /// Where `kp-echo.sys` and `kp-edu.sys` are.
+    /// The tool's output: `echo/windows-x86_64/kp-echo.sys` and so on.
     drivers: PathBuf,
     qemu: bool,
     echo: Option<Loaded>,
@@ -31,7 +31,7 @@ pub struct Loaded {
 }
 
 impl Loader {
-    /// With the drivers in this folder, and the simulator's model of the device.
+    /// With the drivers in the tool's output folder, `target/kp`, and the simulator's model of the device.
     pub fn new(drivers: impl Into<PathBuf>) -> Self {
         Self { drivers: drivers.into(), qemu: false, echo: None, edu: None }
     }
@@ -51,7 +51,8 @@ impl Loader {
 
     fn start(&self, subject: Subject) -> Loaded {
         let machine = Machine::default();
-        let sys = self.drivers.join(format!("kp-{}.sys", subject.name()));
+        let name = subject.name();
+        let sys = self.drivers.join(name).join("windows-x86_64").join(format!("kp-{name}.sys"));
         let driver = machine.start(&sys).unwrap_or_else(|error| panic!("start {}: {error}", subject.name()));
         let device = (subject == Subject::Edu).then(|| {
             let device = if self.qemu {
