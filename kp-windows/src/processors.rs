@@ -21,6 +21,7 @@ pub(crate) fn find_all() {
 ///
 /// # Safety
 /// It is initialised, and not queued.
+#[inline(never)] // as in `irql`
 pub(crate) unsafe fn aim_elsewhere(dpc: *mut Dpc) {
     let (Some(count), Some(here)) = (COUNT.get(), HERE.get()) else { return };
     let (Some(aim), Some(importance)) = (AIM.get(), IMPORTANCE.get()) else { return };
