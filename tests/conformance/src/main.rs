@@ -27,6 +27,11 @@ fn main() -> ExitCode {
             number(times).map(|times| conformance::windows::life::killed_in_a_call(times as u32))
         }
         #[cfg(windows)]
+        ["start-is-refused", plugin, hardware] => {
+            conformance::windows::pnp::start_is_refused(plugin, hardware);
+            Ok(())
+        }
+        #[cfg(windows)]
         ["rounds", times] => number(times).map(|times| conformance::windows::life::rounds(times as u32)),
         #[cfg(any(target_os = "linux", windows))]
         ["bad-input"] => bad_input(),
