@@ -13,17 +13,17 @@ mod panic;
 pub use door::UserDoor;
 pub use panic::panicked;
 
-/// Layout of the `.kp_info` section, from which the build tool learns the plugin's name and devices.
-pub const INFO_VERSION: u32 = 1;
+#[doc(hidden)]
+pub use kp_core::host::{info, info_len};
 
 /// Exports the entry points of a module that is plugin `$plugin`. Once per binary.
 #[macro_export]
 macro_rules! glue {
     ($plugin:ty) => {
-        const INFO_LEN: usize = $crate::entry::info_len::<$plugin>();
+        const INFO_LEN: usize = $crate::info_len::<$plugin>();
         #[used]
         #[unsafe(link_section = ".kp_info")]
-        static INFO: [u8; INFO_LEN] = $crate::entry::info::<$plugin, INFO_LEN>();
+        static INFO: [u8; INFO_LEN] = $crate::info::<$plugin, INFO_LEN>();
 
         #[panic_handler]
         fn panic(info: &core::panic::PanicInfo<'_>) -> ! {

@@ -76,8 +76,93 @@ kp_seh_call:                                  # (f, a, b, c): f(a, b, c), then 0
 "#
 );
 
-#[cfg(all(windows, not(target_arch = "x86_64")))]
-compile_error!("the guarded copy is written for x86_64 only");
+#[cfg(all(windows, target_arch = "aarch64"))]
+core::arch::global_asm!(
+    r#"
+    .text
+    .globl kp_seh_copy
+    .def kp_seh_copy; .scl 2; .type 32; .endef
+    .p2align 2
+    .seh_proc kp_seh_copy
+    .seh_handler __C_specific_handler, @except
+kp_seh_copy:                                  // (to, from, len): 0, or the exception's code
+    stp x29, x30, [sp, #-16]!
+    .seh_save_fplr_x 16
+    mov x29, sp
+    .seh_set_fp
+    .seh_endprologue
+1:
+    cmp x2, #16
+    b.lo 6f
+5:
+    ldp x3, x4, [x1], #16
+    stp x3, x4, [x0], #16
+    sub x2, x2, #16
+    cmp x2, #16
+    b.hs 5b
+6:
+    cbz x2, 8f
+7:
+    ldrb w3, [x1], #1
+    strb w3, [x0], #1
+    subs x2, x2, #1
+    b.ne 7b
+8:
+    nop
+2:
+    mov w0, wzr
+3:
+    .seh_startepilogue
+    ldp x29, x30, [sp], #16
+    .seh_save_fplr_x 16
+    .seh_endepilogue
+    ret
+4:                                            // w0 has the code
+    b 3b
+    .seh_handlerdata
+    .long 1
+    .long 1b@IMGREL, 2b@IMGREL, 1, 4b@IMGREL
+    .text
+    .seh_endproc
+
+    .globl kp_seh_call
+    .def kp_seh_call; .scl 2; .type 32; .endef
+    .p2align 2
+    .seh_proc kp_seh_call
+    .seh_handler __C_specific_handler, @except
+kp_seh_call:                                  // (f, a, b, c): f(a, b, c), then 0, or the exception's code
+    stp x29, x30, [sp, #-16]!
+    .seh_save_fplr_x 16
+    mov x29, sp
+    .seh_set_fp
+    .seh_endprologue
+1:
+    mov x9, x0
+    mov x0, x1
+    mov x1, x2
+    mov x2, x3
+    blr x9
+    nop
+2:
+    mov w0, wzr
+3:
+    .seh_startepilogue
+    ldp x29, x30, [sp], #16
+    .seh_save_fplr_x 16
+    .seh_endepilogue
+    ret
+4:
+    b 3b
+    .seh_handlerdata
+    .long 1
+    .long 1b@IMGREL, 2b@IMGREL, 1, 4b@IMGREL
+    .text
+    .seh_endproc
+"#
+);
+
+#[cfg(all(windows, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+compile_error!("the guarded copy is written for x86_64 and aarch64 only");
 
 #[cfg(windows)]
 #[link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")]

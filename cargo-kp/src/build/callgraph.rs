@@ -4,16 +4,29 @@
 //! an object compiled otherwise only has fewer and larger nodes. An edge is a relocation. A function whose address is taken,
 //! or that stands in a table someone refers to, counts as called. So the graph may hold paths that no run takes, and it lacks
 //! none: calls through pointers, which have no edge, are refused.
+//!
+//! It reads the objects of both kernels, ELF and COFF. In COFF a function of the kernel is called through the import table, which
+//! its relocation names. An object for Arm is not searched for calls through pointers: there the kernel's functions are called
+//! so too. The same source was compiled for x86-64.
 use std::collections::{HashMap, VecDeque};
 
 use iced_x86::{Decoder, DecoderOptions, FlowControl};
 use object::elf;
-use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags, SectionIndex, SymbolKind};
+use object::{
+    Architecture, Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags, RelocationTarget, SectionIndex,
+    SymbolKind,
+};
 
 use super::check::{Refusal, Target, demangled, is_executable, target};
 
 /// What retpolines call in place of a pointer.
 const INDIRECT_THUNK: &str = "__x86_indirect_thunk_";
+/// What Control Flow Guard calls in place of a pointer.
+const GUARD: &str = "__guard_";
+/// How an entry of a COFF object's import table is called.
+const IMPORT: &str = "__imp_";
+/// The port that calls what it has looked up in the kernel by name: pointers, of which it knows where they go.
+const LOOKS_UP: [&str; 2] = ["kp_windows::", "<kp_windows::"];
 
 /// Refuses an object in which `entry` can get to the undefined symbol `forbidden`, or to a call through a pointer.
 ///
@@ -29,12 +42,15 @@ pub fn check(object: &[u8], entry: &str, forbidden: &str) -> Result<(), Refusal>
     let mut pointer = None;
     while let Some(node) = waiting.pop_front() {
         let path = || path(&file, &came_from, node, entry);
-        if pointer.is_none() && calls_pointer(&file, node)? {
+        let looks_up = LOOKS_UP.iter().any(|port| name(&file, node).starts_with(port));
+        if pointer.is_none() && !looks_up && calls_pointer(&file, node)? {
             pointer = Some(path());
         }
         let mut next = Vec::new();
         for (_, relocation) in file.section_by_index(node)?.relocations() {
             match target(&file, &relocation)? {
+                // Behind it is the pointer that was found above.
+                _ if symbol(&file, &relocation).is_some_and(|name| name.starts_with(GUARD)) => {}
                 Some(Target::Section(section)) => next.push(section),
                 Some(Target::Symbol(name)) if name == forbidden => {
                     let mut path = path();
@@ -71,7 +87,7 @@ fn path(
     let mut here = Some(node);
     while let Some(section) = here {
         here = came_from.get(&section).copied().flatten();
-        path.push(if here.is_some() { name(file, section) } else { entry.to_owned() });
+        path.push(if here.is_some() { name(file, section) } else { demangled(entry) });
     }
     path.reverse();
     path
@@ -86,11 +102,19 @@ fn name(file: &object::File<'_>, section: SectionIndex) -> String {
     symbol.or_else(section).unwrap_or_else(|| "?".to_owned())
 }
 
-/// Whether code of the section calls or jumps to an address that it reads or computes. An entry of a global offset table is
-/// known: its relocation names the function.
+/// The name of the symbol that a relocation refers to.
+fn symbol<'data>(file: &object::File<'data>, relocation: &object::Relocation) -> Option<&'data str> {
+    match relocation.target() {
+        RelocationTarget::Symbol(index) => file.symbol_by_index(index).ok()?.name().ok(),
+        _ => None,
+    }
+}
+
+/// Whether code of the section calls or jumps to an address that it reads or computes. An entry of a global offset table or of
+/// an import table is known: its relocation names the function.
 fn calls_pointer(file: &object::File<'_>, node: SectionIndex) -> Result<bool, Refusal> {
     let section = file.section_by_index(node)?;
-    if !is_executable(&section) {
+    if !is_executable(&section) || file.architecture() != Architecture::X86_64 {
         return Ok(false);
     }
     let through_table = |relocation: &object::Relocation| {
@@ -98,6 +122,7 @@ fn calls_pointer(file: &object::File<'_>, node: SectionIndex) -> Result<bool, Re
         [elf::R_X86_64_GOTPCREL, elf::R_X86_64_GOTPCRELX, elf::R_X86_64_REX_GOTPCRELX]
             .iter()
             .any(|&r_type| kind == RelocationFlags::Elf { r_type })
+            || symbol(file, relocation).is_some_and(|name| name.starts_with(IMPORT))
     };
     let known = section.relocations().filter(|(_, relocation)| through_table(relocation));
     let known: Vec<u64> = known.map(|(offset, _)| offset).collect();

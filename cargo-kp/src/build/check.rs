@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Instruction, OpKind};
-use object::elf;
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags, RelocationTarget, SectionFlags};
+use object::{elf, pe};
 
 pub use super::callgraph::check as no_path;
 pub use super::exports::{Exports, imports};
@@ -236,7 +236,11 @@ fn is_loaded<'data>(section: &impl object::ObjectSection<'data>) -> bool {
 
 /// Whether a section holds code.
 pub(super) fn is_executable<'data>(section: &impl object::ObjectSection<'data>) -> bool {
-    flags(section) & u64::from(elf::SHF_EXECINSTR) != 0
+    match section.flags() {
+        SectionFlags::Elf { sh_flags } => sh_flags & u64::from(elf::SHF_EXECINSTR) != 0,
+        SectionFlags::Coff { characteristics } => characteristics & pe::IMAGE_SCN_MEM_EXECUTE != 0,
+        _ => false,
+    }
 }
 
 /// A symbol's name as Rust source has it, without the hash.

@@ -1,8 +1,8 @@
-//! What a plugin says of itself in its object: the section `.kp_info`.
+//! What a plugin says of itself in its object or its driver: the section `.kp_info`.
 use anyhow::{Context, Result, bail};
 use object::{Object as _, ObjectSection as _};
 
-/// The section's name. It is read from the static library and isn't part of the module.
+/// The section's name. It is read from the static library and isn't part of the module; in a driver it is given back after the start.
 const SECTION: &str = ".kp_info";
 /// The layout's version.
 const VERSION: u32 = 1;
@@ -38,6 +38,18 @@ impl Info {
             [] => bail!("no {SECTION} in the library: kp-linux and cargo-kp aren't of one version"),
             _ => bail!("{} times {SECTION} in one library: a plugin can't depend on another plugin", found.len()),
         }
+    }
+
+    /// Finds the section in a Windows driver.
+    ///
+    /// # Errors
+    /// No section, or one that isn't laid out as version 1 has it.
+    pub fn from_driver(driver: &[u8]) -> Result<Info> {
+        let file = object::File::parse(driver)?;
+        let section = file.section_by_name(SECTION);
+        let section = section
+            .with_context(|| format!("no {SECTION} in the driver: kp-windows and cargo-kp aren't of one version"))?;
+        Info::decode(section.data()?).with_context(|| format!("the plugin's {SECTION} isn't of version {VERSION}"))
     }
 
     /// Decodes the section: u32 version, name, u32 count, then vendor and device for each, all little-endian.

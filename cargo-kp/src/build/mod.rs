@@ -11,6 +11,7 @@ mod got;
 mod info;
 mod module;
 mod object;
+pub mod pe;
 mod plugin;
 mod target;
 mod windows;
@@ -18,7 +19,7 @@ mod windows;
 use std::fs::{self, File};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustix::fs::{FlockOperation, flock};
 
 pub(crate) use self::glue::{cargo as debian_cargo, compiler as require_debian_compiler};
@@ -28,6 +29,7 @@ pub(crate) use self::module::copy;
 pub use self::module::module;
 pub use self::object::{Object, object};
 pub use self::plugin::{License, Plugin, select};
+pub use self::windows::{Arch, Signer, driver};
 
 /// Builds a plugin's module for each kernel named, and prints where the modules are.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -35,12 +37,16 @@ pub struct BuildArgs {
     /// The plugin's package. Without it: the package here, or the only plugin of the workspace.
     #[arg(short, long, value_name = "PLUGIN")]
     pub plugin: Option<String>,
-    /// A kernel to build for: a series (6.12, 6.1-cloud), a release, a folder with its headers, or `windows`. May be given often.
-    #[arg(long, value_name = "SERIES|RELEASE|DIR|windows")]
+    /// A kernel to build for: a series (6.12, 6.1-cloud), a release, a folder with its headers, `windows`, or `windows-arm64`. May
+    /// be given often.
+    #[arg(long, visible_alias = "target", value_name = "SERIES|RELEASE|DIR|windows|windows-arm64")]
     pub kernel: Vec<String>,
     /// Fetches the headers that are missing from Debian's archive.
     #[arg(long)]
     pub setup: bool,
+    /// Who signs drivers for Windows.
+    #[command(flatten)]
+    pub signer: Signer,
 }
 
 /// `cargo kp build`: builds a module for each kernel asked for and prints their paths, one a line, on standard output.
@@ -49,14 +55,16 @@ pub struct BuildArgs {
 /// Whatever stops a build. Kernels are looked up first, so that a missing one doesn't cost a build.
 pub fn command(args: &BuildArgs) -> Result<()> {
     let plugin = select(args.plugin.as_deref(), Path::new("."))?;
-    let targets = if args.kernel.is_empty() {
-        vec![target::default(args.setup)?]
-    } else {
-        let linux = args.kernel.iter().filter(|name| *name != windows::NAME);
-        linux.map(|name| target::find(name, args.setup)).collect::<Result<_>>()?
+    let (windows, linux): (Vec<_>, Vec<_>) = args.kernel.iter().partition(|name| Arch::named(name).is_some());
+    if args.signer.certificate.is_some() && windows.is_empty() {
+        bail!("--certificate signs drivers for Windows: add --target windows");
+    }
+    let targets = match (linux.as_slice(), windows.as_slice()) {
+        ([], []) => vec![target::default(args.setup)?],
+        (linux, _) => linux.iter().map(|name| target::find(name, args.setup)).collect::<Result<_>>()?,
     };
-    if args.kernel.iter().any(|name| name == windows::NAME) {
-        println!("{}", windows::driver(&plugin, &|step| eprintln!("{step}"))?.display());
+    for arch in windows.iter().filter_map(|name| Arch::named(name)) {
+        println!("{}", windows::driver(&plugin, arch, &args.signer, &|step| eprintln!("{step}"))?.display());
     }
     if targets.is_empty() {
         return Ok(());

@@ -3,6 +3,7 @@
 //! - [`Kernel`]: what the port implements (`port`). [`Door`]: one request's bytes in the app's memory.
 //! - [`Driver`]: a bound device, from `init` to removal. [`Session`]: one open of it.
 //! - `requests`: the app's bytes, decoded, checked and answered, the same on every kernel.
+//! - [`info`]: what a driver's file says of its plugin.
 //! - `direct`: the short way of a call whose message both sides have agreed on.
 //! - `buffers`: where a call's bytes are while it runs.
 //! - `ring`: batched calls, through memory that app and driver share.
@@ -14,6 +15,7 @@ mod direct;
 mod door;
 mod driver;
 mod gate;
+mod info;
 mod interrupt;
 mod mailbox;
 mod pending;
@@ -30,6 +32,7 @@ pub use crate::log::Line;
 pub use direct::Told;
 pub use door::{DirectDoor, Door, Faulted};
 pub use driver::{Driver, RawDevice};
+pub use info::{info, info_len};
 pub(crate) use port::kernel;
 pub use port::{IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind, wait_kind};
 pub use requests::{Readiness, Served};

@@ -1,17 +1,14 @@
-//! A plugin as a Windows driver: the generated program that ties it to the Windows port, linked without the WDK.
-use std::path::PathBuf;
+//! The generated program that ties a plugin to the Windows port, and its build with Debian's compiler.
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::glue;
-use super::plugin::Plugin;
+use super::Arch;
+use crate::build::glue;
+use crate::build::plugin::Plugin;
 
-/// What `--kernel` says for it.
-pub const NAME: &str = "windows";
-const TARGET: &str = "x86_64-pc-windows-msvc";
-
-/// A driver is a program that starts at `DriverEntry`, with a checksum, and with nothing from the C library.
+/// A driver is a program that starts at `DriverEntry`, with nothing from the C library.
 const FLAGS: &[&str] = &[
     "-Clinker-flavor=lld-link",
     "-Cpanic=abort",
@@ -19,48 +16,66 @@ const FLAGS: &[&str] = &[
     "-Clink-arg=/SUBSYSTEM:NATIVE,10.0",
     "-Clink-arg=/ENTRY:DriverEntry",
     "-Clink-arg=/NODEFAULTLIB",
+    // A warning is an error.
+    "-Clink-arg=/WX",
+    // The checksum, without which Windows loads no driver.
     "-Clink-arg=/RELEASE",
+    // The same bytes from the same source: a hash in place of the date.
+    "-Clink-arg=/Brepro",
+    // The kernel checks calls through pointers against the driver's list of functions.
+    "-Ccontrol-flow-guard=yes",
+    "-Clink-arg=/GUARD:CF",
+    "-Clink-arg=/MERGE:.00cfg=.rdata",
+    // What is given back once DriverEntry has returned: itself, and what only the build reads.
+    "-Clink-arg=/SECTION:INIT,ERD",
+    "-Clink-arg=/SECTION:.kp_info,RD",
 ];
 
-/// Compiles a plugin into `target/kp/<plugin>/windows-x86_64/kp-<plugin>.sys`, and says where that is. Compiler messages go to
-/// standard error.
-///
-/// # Errors
-/// A tool that is missing, a plugin that drives a device, or what compiler and linker refuse.
-pub fn driver(plugin: &Plugin, progress: &dyn Fn(&str)) -> Result<PathBuf> {
-    let _alone = super::lock(plugin)?;
+/// What the build gives.
+pub struct Built {
+    /// The driver.
+    pub program: PathBuf,
+    /// Its debug information.
+    pub symbols: PathBuf,
+    /// What it was linked from, all but core's own functions for memory: each function in a section of its own.
+    pub object: PathBuf,
+}
+
+/// Generates the program in `dir` and builds it. Compiler messages go to standard error.
+pub fn build(plugin: &Plugin, arch: Arch, dir: &Path) -> Result<Built> {
     glue::compiler()?;
     let linker = linker()?;
-    progress(&format!("{}: compiling and linking for Windows", plugin.name));
-    let output = plugin.output.join(&plugin.name).join("windows-x86_64");
-    let dir = output.join("glue");
     let name = format!("kp-{}", plugin.name);
-    super::write(&dir.join("Cargo.toml"), manifest(plugin, &name)?)?;
-    super::write(
+    crate::build::write(&dir.join("Cargo.toml"), manifest(plugin, &name)?)?;
+    crate::build::write(
         &dir.join("src/main.rs"),
         format!("#![no_std]\n#![no_main]\nkp_windows::glue!({}::__KpPlugin);\n", plugin.crate_name),
     )?;
-    glue::lock(plugin, &dir)?;
+    glue::lock(plugin, dir)?;
 
     let target_dir = plugin.output.join("build");
     let remap = format!("--remap-path-prefix={}=", plugin.workspace.display());
     let flags = FLAGS.iter().copied().chain([remap.as_str(), "--remap-path-scope=object"]);
+    let linker_variable = format!("CARGO_TARGET_{}_LINKER", arch.triple().replace('-', "_").to_uppercase());
     let status = glue::cargo()
-        .current_dir(&dir)
-        .args(["build", "--release", "-Zbuild-std=core,alloc,compiler_builtins,panic_abort"])
-        .args(["-Zbuild-std-features=compiler-builtins-mem", "--target", TARGET, "--target-dir"])
+        .current_dir(dir)
+        .args(["rustc", "--release", "-Zbuild-std=core,alloc,compiler_builtins,panic_abort"])
+        .args(["-Zbuild-std-features=compiler-builtins-mem", "--target", arch.triple(), "--target-dir"])
         .arg(&target_dir)
+        .args(["--", "--emit=obj"])
         .env("CARGO_ENCODED_RUSTFLAGS", flags.collect::<Vec<_>>().join("\x1f"))
-        .env("CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_LINKER", &linker)
+        .env(linker_variable, &linker)
         .status()
         .context("cannot run Debian's cargo")?;
     if !status.success() {
-        bail!("{} doesn't compile for {TARGET}; the compiler's messages are above", plugin.name);
+        bail!("{} doesn't compile for {}; the compiler's messages are above", plugin.name, arch.triple());
     }
-    let program = target_dir.join(TARGET).join("release").join(format!("{name}.exe"));
-    let driver = output.join(format!("{name}.sys"));
-    std::fs::copy(&program, &driver).with_context(|| format!("cannot copy {}", program.display()))?;
-    Ok(driver)
+    let folder = target_dir.join(arch.triple()).join("release");
+    Ok(Built {
+        program: folder.join(format!("{name}.exe")),
+        symbols: folder.join(format!("{}.pdb", name.replace('-', "_"))),
+        object: folder.join("deps").join(format!("{}.o", name.replace('-', "_"))),
+    })
 }
 
 /// rust-lld of the toolchain that rustup has installed: unlike Debian's lld it knows `/RELEASE`, which writes the checksum.

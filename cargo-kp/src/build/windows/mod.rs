@@ -1,0 +1,86 @@
+//! A plugin as a Windows driver, built without the WDK: `glue` compiles and links it, [`pe`](super::pe) checks it, `inf` writes what
+//! installs it, and `sign` signs it.
+mod glue;
+mod inf;
+mod sign;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+pub use self::sign::Signer;
+
+use super::info::Info;
+use super::pe;
+use super::plugin::Plugin;
+
+/// A processor that Windows runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arch {
+    /// x86-64.
+    X64,
+    /// 64-bit Arm.
+    Arm64,
+}
+
+impl Arch {
+    /// Both of them.
+    pub const ALL: [Arch; 2] = [Arch::X64, Arch::Arm64];
+
+    /// What `--kernel` says for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Arch::X64 => "windows",
+            Arch::Arm64 => "windows-arm64",
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Arch> {
+        Arch::ALL.into_iter().find(|arch| arch.name() == name)
+    }
+
+    /// The folder of what is built for it.
+    fn folder(self) -> &'static str {
+        match self {
+            Arch::X64 => "windows-x86_64",
+            Arch::Arm64 => "windows-arm64",
+        }
+    }
+
+    /// What Rust calls it.
+    fn triple(self) -> &'static str {
+        match self {
+            Arch::X64 => "x86_64-pc-windows-msvc",
+            Arch::Arm64 => "aarch64-pc-windows-msvc",
+        }
+    }
+}
+
+/// Builds a plugin's driver, `target/kp/<plugin>/windows-x86_64/kp-<plugin>.sys` or `…/windows-arm64/…`, and says where it is. Its
+/// INF and its debug information lie beside it.
+///
+/// # Errors
+/// A tool that is missing, or what compiler, linker or a check refuses.
+pub fn driver(plugin: &Plugin, arch: Arch, signer: &Signer, progress: &dyn Fn(&str)) -> Result<PathBuf> {
+    let _alone = super::lock(plugin)?;
+    progress(&format!("{}: compiling and linking for {}", plugin.name, arch.triple()));
+    let output = plugin.output.join(&plugin.name).join(arch.folder());
+    let built = glue::build(plugin, arch, &output.join("glue"))?;
+    progress(&format!("{}: checking the driver", plugin.name));
+    let read = |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let bytes = read(&built.program)?;
+    pe::driver(&bytes, arch)?;
+    pe::paths::handlers(&read(&built.object)?, plugin.no_free)?;
+
+    let driver = output.join(format!("kp-{}.sys", plugin.name));
+    super::write(&driver.with_extension("inf"), inf::generate(plugin, &Info::from_driver(&bytes)?, arch))?;
+    // By the name that the driver has for it.
+    let symbols = built.symbols.file_name().context("debug information without a name")?;
+    fs::copy(&built.symbols, output.join(symbols)).context("cannot copy the debug information")?;
+    signer.sign(&built.program, &driver)?;
+    // A signature is behind all that, and the checksum has it in.
+    pe::image::checksum(&read(&driver)?)?;
+    Ok(driver)
+}

@@ -1,0 +1,99 @@
+//! The call graph's check of a Windows driver's object refuses one that was made to break it, and lets a good one pass.
+//!
+//! The objects are compiled here from a few lines by mingw-w64's compiler: `apt-get install gcc-mingw-w64-x86-64`.
+use cargo_kp::build::pe::{no_path, paths};
+use std::path::Path;
+use std::process::Command;
+
+/// kp-core's handlers, as Rust's symbols name them for `Interrupts<edu::Edu>`.
+const ISR: &str = "_RNvMNtNtCsdeadbeef_7kp_core4host9interruptINtB2_10InterruptsNtCscafe_3edu3EduE3isr";
+const DPC: &str = "_RNvMNtNtCsdeadbeef_7kp_core4host9interruptINtB2_10InterruptsNtCscafe_3edu3EduE3dpc";
+
+/// A function of the port, by Rust's name for it.
+const PORT: &str = "_RNvNtCsdeadbeef_10kp_windows4irql5raise";
+
+fn compile(name: &str, source: &str) -> Vec<u8> {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (input, output) = (dir.join(format!("coff-{name}.c")), dir.join(format!("coff-{name}.o")));
+    let source = source.replace("ISR", ISR).replace("DPC", DPC).replace("PORT", PORT);
+    std::fs::write(
+        &input,
+        format!("#define KERNEL __declspec(dllimport)\n#define APART __attribute__((noinline))\n{source}"),
+    )
+    .unwrap();
+    let mut gcc = Command::new("x86_64-w64-mingw32-gcc");
+    gcc.args(["-c", "-O2", "-w", "-ffunction-sections", "-fdata-sections", "-fno-asynchronous-unwind-tables", "-o"]);
+    let status = gcc.arg(&output).arg(&input).status().expect("apt-get install gcc-mingw-w64-x86-64");
+    assert!(status.success(), "the compiler refused {name}");
+    std::fs::read(output).unwrap()
+}
+
+const GOOD: &str = r#"
+    KERNEL void KeInsertQueueDpc(void), KeBugCheckEx(void), ExFreePoolWithTag(void);
+    void (*found)(void);
+    static unsigned count;
+    APART static unsigned next(void) { return ++count; }
+    APART void PORT(void) { found(); __asm__ volatile(""); }
+    unsigned ISR(void) { PORT(); KeInsertQueueDpc(); return next(); }
+    void DPC(void) { KeInsertQueueDpc(); __asm__ volatile(""); }
+    void control(int at) { if (at > 3) KeBugCheckEx(); ExFreePoolWithTag(); found(); __asm__ volatile(""); }
+"#;
+
+#[test]
+#[ignore = "needs mingw-w64's compiler; run by `cargo kp test`"]
+fn handlers_that_call_the_kernel_and_the_port_pass() {
+    let handlers = paths::handlers(&compile("good", GOOD), true).unwrap();
+    let names = ["isr", "dpc"].map(|name| format!("<kp_core::host::interrupt::Interrupts<edu::Edu>>::{name}"));
+    assert_eq!(handlers, names);
+    assert_eq!(paths::handlers(&compile("none", "void control(void) {}"), true), Ok(vec![]));
+}
+
+#[test]
+#[ignore = "needs mingw-w64's compiler; run by `cargo kp test`"]
+fn a_path_from_a_handler_to_a_panic_is_refused_and_printed() {
+    let source = r#"
+        KERNEL void KeBugCheckEx(void);
+        APART static void fail(void) { KeBugCheckEx(); __asm__ volatile(""); }
+        int ISR(int at) { if (at > 3) fail(); __asm__ volatile(""); return at; }
+        void DPC(void) {}
+    "#;
+    let object = compile("panics", source);
+    assert_eq!(
+        paths::handlers(&object, false).unwrap_err().to_string(),
+        "<kp_core::host::interrupt::Interrupts<edu::Edu>>::isr can reach __imp_KeBugCheckEx: \
+         <kp_core::host::interrupt::Interrupts<edu::Edu>>::isr → fail → __imp_KeBugCheckEx; take the call off this path"
+    );
+    assert_eq!(no_path(&object, DPC, "__imp_KeBugCheckEx"), Ok(()));
+}
+
+#[test]
+#[ignore = "needs mingw-w64's compiler; run by `cargo kp test`"]
+fn a_path_from_a_handler_to_free_is_refused_where_the_plugin_asks_for_it() {
+    let source = r#"
+        KERNEL void ExFreePoolWithTag(void);
+        void DPC(void) { ExFreePoolWithTag(); __asm__ volatile(""); }
+    "#;
+    let object = compile("frees", source);
+    assert!(paths::handlers(&object, false).is_ok());
+    assert!(paths::handlers(&object, true).unwrap_err().to_string().contains("can reach __imp_ExFreePoolWithTag: "));
+}
+
+#[test]
+#[ignore = "needs mingw-w64's compiler; run by `cargo kp test`"]
+fn a_call_through_a_pointer_is_refused_with_and_without_control_flow_guard() {
+    let source = r#"
+        void (*hook)(void);
+        APART static void run(void) { hook(); __asm__ volatile(""); }
+        void DPC(void) { run(); __asm__ volatile(""); }
+    "#;
+    // What Rust's compiler makes of the same call: through the place where the kernel puts its check.
+    let guarded = source.replace("hook();", "__asm__ volatile(\"callq *__guard_dispatch_icall_fptr(%rip)\");");
+    for (name, source) in [("pointer", source), ("guarded", &guarded)] {
+        assert_eq!(
+            paths::handlers(&compile(name, source), false).unwrap_err().to_string(),
+            "<kp_core::host::interrupt::Interrupts<edu::Edu>>::dpc can reach a call through a pointer in run: \
+             <kp_core::host::interrupt::Interrupts<edu::Edu>>::dpc → run; call a known function there",
+            "{name}"
+        );
+    }
+}
