@@ -29,12 +29,15 @@
 //! # }
 //! ```
 //!
+//! Many messages can go in one request: [`Batch`].
+//!
 //! Dropping tidies up: the thread ends, the interrupt is disabled, the session closed, and last the handle.
 //!
 //! The same code runs over any [`Connection`], as with [`Plugin::over`]: a kernel's, or the simulator's in a test.
 #![deny(unsafe_code)]
 
 mod agreement;
+mod batch;
 mod connection;
 mod error;
 mod handler;
@@ -58,6 +61,7 @@ use windows as platform;
 #[cfg(windows)]
 pub use crate::windows::{Handle, Node, PendingWait};
 pub use agreement::Agreement;
+pub use batch::{Batch, Replies};
 pub use connection::{Connection, IntEnabled, Notification};
 pub use error::{Cause, OpenError, Side};
 pub use handler::HandlerThread;

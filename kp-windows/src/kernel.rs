@@ -16,7 +16,7 @@ use core::{
 };
 use kp_core::{
     Error, Result, Status,
-    host::{IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken},
+    host::{Attention, IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken},
 };
 
 struct Windows;
@@ -155,6 +155,11 @@ unsafe impl Kernel for Windows {
         ptr::null_mut()
     }
     unsafe fn shared_free(_: *mut u8, _: usize) {}
+    fn attention() -> Attention {
+        static NEVER: AtomicUsize = AtomicUsize::new(0);
+        // SAFETY: a static.
+        unsafe { Attention::new(&NEVER, 0) }
+    }
     fn breathe() -> bool {
         false
     }

@@ -34,7 +34,7 @@ pub use door::{DirectDoor, Door, Faulted};
 pub use driver::{Driver, RawDevice};
 pub use info::{info, info_len};
 pub(crate) use port::kernel;
-pub use port::{IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind, wait_kind};
+pub use port::{Attention, IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind, wait_kind};
 pub use requests::{Readiness, Served};
 pub use session::Session;
 pub(crate) use signal::{Signal, Stop};
