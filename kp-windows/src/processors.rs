@@ -17,11 +17,11 @@ pub(crate) fn find_all() {
     }
 }
 
-/// Has a deferred call run on another processor, soon, if there is one. Any level. Not inlined: see `irql`.
+/// Has a deferred call run on another processor, soon, if there is one. Any level.
 ///
 /// # Safety
 /// It is initialised, and not queued.
-#[inline(never)]
+#[inline(never)] // as in `irql`
 pub(crate) unsafe fn aim_elsewhere(dpc: *mut Dpc) {
     let (Some(count), Some(here)) = (COUNT.get(), HERE.get()) else { return };
     let (Some(aim), Some(importance)) = (AIM.get(), IMPORTANCE.get()) else { return };

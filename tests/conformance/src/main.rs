@@ -27,6 +27,13 @@ fn main() -> ExitCode {
             number(times).map(|times| conformance::windows::life::killed_in_a_call(times as u32))
         }
         #[cfg(windows)]
+        ["with-echo", program, ref arguments @ ..] => conformance::windows::life::with_echo(program, arguments),
+        #[cfg(windows)]
+        ["start-is-refused", plugin, hardware] => {
+            conformance::windows::pnp::start_is_refused(plugin, hardware);
+            Ok(())
+        }
+        #[cfg(windows)]
         ["rounds", times] => number(times).map(|times| conformance::windows::life::rounds(times as u32)),
         #[cfg(any(target_os = "linux", windows))]
         ["bad-input"] => bad_input(),
