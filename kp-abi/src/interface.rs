@@ -62,6 +62,7 @@ use crate::{Field, Type};
 ///   [`UNKNOWN_MESSAGE`](crate::Status::UNKNOWN_MESSAGE), [`INPUT_LENGTH`](crate::Status::INPUT_LENGTH),
 ///   [`BAD_VALUE`](crate::Status::BAD_VALUE), or, for a reply of fixed size,
 ///   [`OUTPUT_LENGTH`](crate::Status::OUTPUT_LENGTH), before the handler runs;
+/// - `direct(number, direct)`, which is `dispatch` for a host that has the arguments still to fetch: see [`Direct`](crate::Direct);
 /// - `Client(transport)`, with a method per message, which the app calls, and `has(number)`. It answers
 ///   [`PROTOCOL`](crate::Status::PROTOCOL) to a reply that is none of its message.
 ///
@@ -78,7 +79,7 @@ macro_rules! interface {
         $(#[$meta:meta])* $vis:vis mod $name:ident, version $version:literal {
             $(
                 $(#[$attr:ident $(= $doc:literal)?])*
-                fn $method:ident ( $($arg:ident : $ty:ty),* $(,)? ) $(-> $reply:tt)? = $id:literal ;
+                fn $method:ident ( $($args:tt)* ) $(-> $reply:tt)? = $id:literal ;
             )*
         }
     ) => {
@@ -96,13 +97,7 @@ macro_rules! interface {
                         id: $id,
                         name: stringify!($method),
                         doc: $crate::__docs!($($attr $(= $doc)?,)*),
-                        args: {
-                            const KP_NAMES: &[&str] = &[$(stringify!($arg)),*];
-                            const KP_TYPES: &[&$crate::Type] = &[$(<$ty as $crate::Arg<'_, _>>::TYPE),*];
-                            const KP_SIZES: &[usize] = &[$(<$ty as $crate::Arg<'_, _>>::SIZE),*];
-                            const KP_ARGS: [$crate::Field; KP_NAMES.len()] = $crate::__fields(KP_NAMES, KP_TYPES, KP_SIZES);
-                            &KP_ARGS
-                        },
+                        args: $crate::__args!($($args)*),
                         reply: $crate::__reply_type!($($reply)?),
                         retired: $crate::__retired!($($attr $(= $doc)?,)*),
                     }
@@ -118,25 +113,44 @@ macro_rules! interface {
             )]
             pub trait Handler<KpContext: ?Sized, KpSession: ?Sized = ()> {
                 $($crate::__handler_method! {
-                    [$($attr $(= $doc)?,)*] $id $method ($($arg: $ty),*) $($reply)?
+                    [$($attr $(= $doc)?,)*] $id $method ($($args)*) $($reply)?
                 })*
             }
 
             /// Checks a message and hands it to its method. A bad one reaches nobody.
             #[inline]
-            pub fn dispatch<KpContext: ?Sized, KpSession: ?Sized, KpHandler: Handler<KpContext, KpSession> + ?Sized>(
+            pub fn dispatch<
+                'kp_message,
+                KpContext: ?Sized,
+                KpSession: ?Sized,
+                KpHandler: Handler<KpContext, KpSession> + ?Sized,
+            >(
                 handler: &KpHandler,
                 context: &mut KpContext,
                 session: &KpSession,
-                message: $crate::Message<'_>,
-                reply: &mut $crate::Reply<'_>,
+                message: $crate::Message<'kp_message>,
+                reply: &mut $crate::Reply<'kp_message>,
             ) -> $crate::Result<()> {
                 match message.id {
                     $($id => $crate::__answer! {
                         [$($attr $(= $doc)?,)*] (handler, context, session, message, reply)
-                        $method ($($arg: $ty),*) $($reply)?
+                        $method ($($args)*) $($reply)?
                     },)*
                     _ => Err($crate::Status::UNKNOWN_MESSAGE.into()),
+                }
+            }
+
+            /// Has `direct` carry out message `id`. The number chooses by comparing, and indexes nothing.
+            #[inline(always)]
+            pub fn direct<KpDirect: $crate::Direct>(id: u32, direct: KpDirect) -> KpDirect::Answer
+            where
+                KpDirect::Handler: Handler<KpDirect::Context, KpDirect::Session>,
+            {
+                match id {
+                    $($id => $crate::__direct! {
+                        [$($attr $(= $doc)?,)*] direct $id $method ($($args)*) $($reply)?
+                    },)*
+                    _ => direct.unknown(),
                 }
             }
 
@@ -154,11 +168,24 @@ macro_rules! interface {
                 }
 
                 $($crate::__client_method! {
-                    [$($attr $(= $doc)?,)*] $id $method ($($arg: $ty),*) $($reply)?
+                    [$($attr $(= $doc)?,)*] $id $method ($($args)*) $($reply)?
                 })*
             }
         }
     };
+}
+
+/// The parameters of a message → its fields.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __args {
+    ($($arg:ident: $ty:ty),* $(,)?) => {{
+        const KP_NAMES: &[&str] = &[$(stringify!($arg)),*];
+        const KP_TYPES: &[&$crate::Type] = &[$(<$ty as $crate::Arg<'_, _>>::TYPE),*];
+        const KP_SIZES: &[usize] = &[$(<$ty as $crate::Arg<'_, _>>::SIZE),*];
+        const KP_ARGS: [$crate::Field; KP_NAMES.len()] = $crate::__fields(KP_NAMES, KP_TYPES, KP_SIZES);
+        &KP_ARGS
+    }};
 }
 
 /// The parameters of a message, each at the end of the one before.
@@ -215,22 +242,13 @@ macro_rules! __reply_type {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __handler_method {
-    ([$(doc = $doc:literal,)*] $id:literal $method:ident ($($arg:ident: $ty:ty),*)) => {
-        $crate::__handler_method! { [$(doc = $doc,)*] $id $method ($($arg: $ty),*) () }
+    ([$(doc = $doc:literal,)*] $id:literal $method:ident ($($args:tt)*)) => {
+        $crate::__handler_method! { [$(doc = $doc,)*] $id $method ($($args)*) () }
     };
-    ([$(doc = $doc:literal,)*] $id:literal $method:ident ($($arg:ident: $ty:ty),*) [$reply:ty]) => {
-        $(#[doc = $doc])*
-        #[doc = concat!("\n\nMessage ", $id, ".")]
-        #[allow(clippy::too_many_arguments, reason = "as many as the message has")]
-        fn $method(
-            &self,
-            context: &mut KpContext,
-            session: &KpSession,
-            $($arg: $ty,)*
-            out: &mut $crate::Out<'_, '_, $reply>,
-        ) -> $crate::Result<()>;
+    ([$(doc = $doc:literal,)*] $id:literal $method:ident ($($args:tt)*) [$reply:ty]) => {
+        $crate::__list_method! { [$(doc = $doc,)*] $id $method [$reply] () $($args)* }
     };
-    ([$(doc = $doc:literal,)*] $id:literal $method:ident ($($arg:ident: $ty:ty),*) $reply:ty) => {
+    ([$(doc = $doc:literal,)*] $id:literal $method:ident ($($arg:ident: $ty:ty),* $(,)?) $reply:ty) => {
         $(#[doc = $doc])*
         #[doc = concat!("\n\nMessage ", $id, ".")]
         #[allow(clippy::too_many_arguments, reason = "as many as the message has")]
@@ -239,13 +257,38 @@ macro_rules! __handler_method {
     ([$(doc = $doc:literal,)* retired, $(doc = $more:literal,)*] $($declaration:tt)*) => {};
 }
 
+/// The handler's method of a message whose reply is a list: parameter by parameter, for the slice among them, the last one, gets the
+/// lifetime of what can be lent.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __list_method {
+    ($attrs:tt $id:literal $method:ident $reply:tt ($($done:tt)*) $arg:ident: &[$ty:ty] $(,)?) => {
+        $crate::__list_method! { $attrs $id $method $reply ($($done)* $arg: &'kp_message [$ty],) }
+    };
+    ($attrs:tt $id:literal $method:ident $reply:tt ($($done:tt)*) $arg:ident: $ty:ty $(, $($rest:tt)*)?) => {
+        $crate::__list_method! { $attrs $id $method $reply ($($done)* $arg: $ty,) $($($rest)*)? }
+    };
+    ([$(doc = $doc:literal,)*] $id:literal $method:ident [$reply:ty] ($($args:tt)*)) => {
+        $(#[doc = $doc])*
+        #[doc = concat!("\n\nMessage ", $id, ". What lives for `'kp_message` can be lent to `out`, rather than copied.")]
+        #[allow(clippy::too_many_arguments, reason = "as many as the message has")]
+        fn $method<'kp_message>(
+            &self,
+            context: &mut KpContext,
+            session: &KpSession,
+            $($args)*
+            out: &mut $crate::Out<'_, 'kp_message, $reply>,
+        ) -> $crate::Result<()>;
+    };
+}
+
 /// What `dispatch` does with a message. A reply of fixed size must fit before the handler runs.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __answer {
     (
         [$(doc = $doc:literal,)*] ($handler:ident, $context:ident, $session:ident, $message:ident, $reply:ident)
-        $method:ident ($($arg:ident: $ty:ty),*) $($type:tt)?
+        $method:ident ($($arg:ident: $ty:ty),* $(,)?) $($type:tt)?
     ) => {{
         #[allow(unused_mut, reason = "a message may have no arguments")]
         let mut reader = $crate::Reader::new(&$message);
@@ -255,6 +298,29 @@ macro_rules! __answer {
     }};
     ([$(doc = $doc:literal,)* retired, $(doc = $more:literal,)*] $($declaration:tt)*) => {
         Err($crate::Status::UNKNOWN_MESSAGE.into())
+    };
+}
+
+/// What `direct` does with a message.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __direct {
+    ([$(doc = $doc:literal,)*] $direct:ident $id:literal $method:ident ($($args:tt)*) $($reply:tt)?) => {{
+        const KP_SHAPE: $crate::Shape = INTERFACE.methods[$id - 1].shape();
+        const KP_SIZES: (usize, usize) = match KP_SHAPE {
+            $crate::Shape::Fixed { args, reply } => (args, reply),
+            $crate::Shape::Segments { args } => (args, 0),
+        };
+        if const { matches!(KP_SHAPE, $crate::Shape::Fixed { .. }) } {
+            $direct.fixed::<{ KP_SIZES.0 }, { KP_SIZES.1 }>(#[inline(always)] |handler, context, session, message, reply| {
+                $crate::__answer! { [] (handler, context, session, message, reply) $method ($($args)*) $($reply)? }
+            })
+        } else {
+            $direct.segments(KP_SIZES.0)
+        }
+    }};
+    ([$(doc = $doc:literal,)* retired, $(doc = $more:literal,)*] $direct:ident $($declaration:tt)*) => {
+        $direct.unknown()
     };
 }
 
@@ -277,10 +343,10 @@ macro_rules! __run {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __client_method {
-    ([$(doc = $doc:literal,)*] $id:literal $method:ident ($($arg:ident: $ty:ty),*)) => {
+    ([$(doc = $doc:literal,)*] $id:literal $method:ident ($($arg:ident: $ty:ty),* $(,)?)) => {
         $crate::__client_method! { [$(doc = $doc,)*] $id $method ($($arg: $ty),*) () }
     };
-    ([$(doc = $doc:literal,)*] $id:literal $method:ident ($($arg:ident: $ty:ty),*) [$reply:ty]) => {
+    ([$(doc = $doc:literal,)*] $id:literal $method:ident ($($arg:ident: $ty:ty),* $(,)?) [$reply:ty]) => {
         $(#[doc = $doc])*
         #[doc = concat!("\n\nMessage ", $id, ". The reply is the front of `out`.")]
         #[allow(clippy::too_many_arguments, reason = "as many as the message has")]
@@ -294,7 +360,7 @@ macro_rules! __client_method {
             writer.__slice(&self.0, $id, out)
         }
     };
-    ([$(doc = $doc:literal,)*] $id:literal $method:ident ($($arg:ident: $ty:ty),*) $reply:ty) => {
+    ([$(doc = $doc:literal,)*] $id:literal $method:ident ($($arg:ident: $ty:ty),* $(,)?) $reply:ty) => {
         $(#[doc = $doc])*
         #[doc = concat!("\n\nMessage ", $id, ".")]
         #[allow(clippy::too_many_arguments, reason = "as many as the message has")]
@@ -311,7 +377,7 @@ macro_rules! __client_method {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __gather {
-    ($($arg:ident: $ty:ty),*) => {{
+    ($($arg:ident: $ty:ty),* $(,)?) => {{
         const KP_ROOM: usize = 0 $(+ <$ty as $crate::Arg<'_, _>>::SIZE)*;
         #[allow(unused_mut, reason = "a message may have no arguments")]
         let mut writer = $crate::Writer::<'_, KP_ROOM>::new();

@@ -21,9 +21,9 @@ mod wire;
 
 #[doc(hidden)]
 pub use interface::__fields;
-pub use message::{Arg, Fixed, Message, Out, Reader, Reply, Slice, Transport, Writer};
+pub use message::{Arg, Direct, Fixed, Message, Out, Reader, Reply, Slice, Transport, Writer};
 pub use request::Counters;
-pub use schema::{Field, Interface, Method, Type};
+pub use schema::{Field, Interface, Method, Shape, Type};
 pub use status::{Error, Result, Status, StatusRow};
 pub use wire::Wire;
 

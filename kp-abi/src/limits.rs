@@ -7,6 +7,10 @@ pub const ABI_MINOR: u32 = 1;
 
 /// Fixed arguments of one message together, in bytes.
 pub const MAX_ARGS: usize = 256;
+/// A reply of fixed size that a direct call brings in the place of the arguments, in bytes; a larger one has a place of its own.
+pub const MAX_FIXED_REPLY: usize = 256;
+/// The highest message number of a direct call: what an ioctl's number has room for.
+pub const MAX_DIRECT_MESSAGE: u32 = (1 << 14) - 1;
 /// Data of a call, and its reply, in bytes each; this many are still accepted.
 pub const MAX_DATA: usize = 65_536;
 /// Data of OPEN and INT_ENABLE, in bytes.

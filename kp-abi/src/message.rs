@@ -19,16 +19,20 @@ pub struct Message<'a> {
 
 /// Where the answer goes. It counts what was written, and nothing else ever leaves the kernel: the room behind may hold
 /// old bytes, and no method shows them.
+///
+/// `'a` is the time for which the message's own bytes stay as they are: what lives that long can be [lent](Self::lend).
 pub struct Reply<'a> {
     room: &'a mut [u8],
     written: usize,
+    /// The whole reply, if it is not empty: then nothing is in `room` yet.
+    lent: &'a [u8],
 }
 
 impl<'a> Reply<'a> {
     /// An empty reply with this room.
     #[inline]
     pub fn new(room: &'a mut [u8]) -> Self {
-        Self { room, written: 0 }
+        Self { room, written: 0, lent: &[] }
     }
 
     /// Bytes that can still be written.
@@ -63,13 +67,44 @@ impl<'a> Reply<'a> {
         };
         place.copy_from_slice(bytes);
         self.written += bytes.len();
+        if !self.lent.is_empty() {
+            self.settle();
+        }
         Ok(())
+    }
+
+    /// Appends bytes that stay as they are until the app has its reply: the message's own, above all. They are not copied if they
+    /// are the whole reply. [`Status::OUTPUT_LENGTH`] as for [`need`](Self::need); then nothing is written.
+    #[inline]
+    pub fn lend(&mut self, bytes: &'a [u8]) -> Result<()> {
+        if self.written != 0 {
+            return self.bytes(bytes);
+        }
+        self.need(bytes.len())?;
+        self.written = bytes.len();
+        self.lent = bytes;
+        Ok(())
+    }
+
+    /// What was written, for the host.
+    #[inline]
+    pub fn into_bytes(self) -> &'a [u8] {
+        if self.lent.is_empty() { self.room.get(..self.written).unwrap_or_default() } else { self.lent }
     }
 
     /// The reply as a list of `T`: what handlers of `-> [T]` write to.
     #[inline]
     pub fn out<T: Wire>(&mut self) -> Out<'_, 'a, T> {
         Out { reply: self, elements: PhantomData }
+    }
+
+    /// Something was appended to bytes that were lent: they have to be where the rest is.
+    #[cold]
+    fn settle(&mut self) {
+        if let Some(place) = self.room.get_mut(..self.lent.len()) {
+            place.copy_from_slice(self.lent);
+        }
+        self.lent = &[];
     }
 
     #[cold]
@@ -79,13 +114,13 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// A reply of as many `T` as the app has room for.
+/// A reply of as many `T` as the app has room for. `'a` is that of [`Reply`].
 pub struct Out<'r, 'a, T> {
     reply: &'r mut Reply<'a>,
     elements: PhantomData<fn(T)>,
 }
 
-impl<T: Wire> Out<'_, '_, T> {
+impl<'a, T: Wire> Out<'_, 'a, T> {
     /// Elements that can still be written.
     pub fn room(&self) -> usize {
         self.reply.room() / size_of::<T>()
@@ -102,6 +137,44 @@ impl<T: Wire> Out<'_, '_, T> {
     pub fn extend(&mut self, elements: &[T]) -> Result<()> {
         self.reply.bytes(elements.as_bytes())
     }
+
+    /// Appends elements of the message itself, or others that live as long. They are not copied if they are the whole reply.
+    /// [`Status::OUTPUT_LENGTH`] as for [`Reply::need`]; then nothing is written.
+    #[inline]
+    pub fn lend(&mut self, elements: &'a [T]) -> Result<()> {
+        self.reply.lend(elements.as_bytes())
+    }
+}
+
+/// The host's side of one call in the direct form, as the `direct` of an [`interface!`](crate::interface!) drives it: that knows the
+/// messages, this knows the app's buffer, the plugin and its session.
+pub trait Direct: Sized {
+    /// The plugin.
+    type Handler: ?Sized;
+    /// The level its methods get.
+    type Context: ?Sized;
+    /// The session its methods get.
+    type Session: ?Sized;
+    /// What is to be told to the app.
+    type Answer;
+
+    /// The message has [`Shape::Fixed`](crate::Shape::Fixed). `run` answers it; its data are empty, and the reply has room for `REPLY` bytes.
+    fn fixed<const ARGS: usize, const REPLY: usize>(
+        self,
+        run: impl for<'m> FnOnce(
+            &Self::Handler,
+            &mut Self::Context,
+            &Self::Session,
+            Message<'m>,
+            &mut Reply<'m>,
+        ) -> Result<()>,
+    ) -> Self::Answer;
+
+    /// The message has [`Shape::Segments`](crate::Shape::Segments): it goes to `dispatch`, with `args` bytes of arguments.
+    fn segments(self, args: usize) -> Self::Answer;
+
+    /// There is no such message.
+    fn unknown(self) -> Self::Answer;
 }
 
 /// Takes a message's arguments out, one by one. `dispatch` uses it.

@@ -16,6 +16,14 @@ pub const fn ioctl_number(nr: u32) -> u32 {
     3 << 30 | IOCTL_TYPE << 8 | nr
 }
 
+/// Number of the direct form of CALL, [`direct_number`]. It has no struct.
+pub const CALL_DIRECT: u32 = 12;
+
+/// Linux's ioctl number of message `message` in the direct form of CALL: the message's number stands where others have a size.
+pub const fn direct_number(message: u32) -> u32 {
+    3 << 30 | (message & crate::limits::MAX_DIRECT_MESSAGE) << 16 | IOCTL_TYPE << 8 | CALL_DIRECT
+}
+
 /// Windows' control code of request `nr`: `CTL_CODE(0x8B50, 0x800 + nr, method, access)`. CALL comes with METHOD_NEITHER, the others
 /// with METHOD_BUFFERED. QUERY needs no access, INT_COUNT reading, the others reading and writing. `None`: no such request.
 pub const fn control_code(nr: u32) -> Option<u32> {
@@ -90,6 +98,33 @@ pub trait Request: FromBytes + IntoBytes + Immutable + KnownLayout + Copy + Defa
     }
 }
 
+/// First 8 bytes of a direct call's buffer. Behind them stands what the message's [`Shape`](crate::Shape) says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Answer {
+    /// Out: the answer, the same as the ioctl's.
+    pub status: u32,
+    /// Out: what the status says it is. After Ok, the bytes of reply written where [`Segments`] says.
+    pub detail: u32,
+}
+const_assert_eq!(size_of::<Answer>(), 8);
+
+/// What stands behind the [`Answer`] in a direct call's buffer, if the message's [`Shape`](crate::Shape) says so; the fixed arguments
+/// follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Segments {
+    /// In: length of the data in bytes.
+    pub in_len: u32,
+    /// In: room for the reply in bytes.
+    pub out_len: u32,
+    /// In: address of the data.
+    pub in_addr: u64,
+    /// In: address of the room for the reply.
+    pub out_addr: u64,
+}
+const_assert_eq!(size_of::<Segments>(), 24);
+
 /// First 16 bytes of every request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(8))]
@@ -131,6 +166,8 @@ pub mod kind {
 pub mod feature {
     /// Batched calls: RING_SETUP, RING_ENTER, RING_TEARDOWN.
     pub const RING: u64 = 1 << 0;
+    /// The direct form of CALL.
+    pub const DIRECT: u64 = 1 << 1;
 }
 
 /// Values of [`Query::state`].

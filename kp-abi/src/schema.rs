@@ -1,7 +1,7 @@
 //! What travels, as data: documents, bindings and fuzzers are made from it, and so is the fingerprint.
 //!
 //! The canonical form that is hashed is written down in `docs/abi.md`; it never changes.
-use crate::Wire;
+use crate::{Wire, limits::MAX_FIXED_REPLY};
 
 /// A type on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,21 @@ impl Type {
         assert!(size_of::<T>() > 0, "a slice needs elements of at least one byte");
         T::SCHEMA
     }
+
+    /// Bytes of a value; `None` for a slice.
+    pub const fn size(&self) -> Option<usize> {
+        Some(match self {
+            Type::Unit => 0,
+            Type::Bool => 1,
+            Type::Uint(size) | Type::Int(size) => *size as usize,
+            Type::Array(element, length) => match element.size() {
+                Some(size) => size * *length,
+                None => return None,
+            },
+            Type::Slice(_) => return None,
+            Type::Struct { size, .. } | Type::Enum { size, .. } | Type::Flags { size, .. } => *size,
+        })
+    }
 }
 
 /// A field of a struct, or a parameter of a message.
@@ -92,6 +107,41 @@ pub struct Method {
     pub reply: &'static Type,
     /// Declared `#[retired]`: nobody answers it any more. Not part of the fingerprint, so old apps can still open.
     pub retired: bool,
+}
+
+/// What stands behind the [`Answer`](crate::request::Answer) in the buffer of a direct call. Both sides know it from the message's declaration, so no length travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Arguments of this many bytes; then, in their place, a reply of this many.
+    Fixed {
+        /// Fixed arguments, in bytes.
+        args: usize,
+        /// The reply, in bytes; [`MAX_FIXED_REPLY`] at most.
+        reply: usize,
+    },
+    /// [`Segments`](crate::request::Segments), then arguments of this many bytes: messages that have a slice, or a large reply.
+    Segments {
+        /// Fixed arguments, in bytes.
+        args: usize,
+    },
+}
+
+impl Method {
+    /// How it stands in the buffer of a direct call.
+    pub const fn shape(&self) -> Shape {
+        let (mut args, mut has_data, mut i) = (0, false, 0);
+        while i < self.args.len() {
+            match self.args[i].ty.size() {
+                Some(size) => args += size,
+                None => has_data = true,
+            }
+            i += 1;
+        }
+        match self.reply.size() {
+            Some(reply) if !has_data && reply <= MAX_FIXED_REPLY => Shape::Fixed { args, reply },
+            _ => Shape::Segments { args },
+        }
+    }
 }
 
 /// A plugin's messages. [`interface!`](crate::interface!) writes it.

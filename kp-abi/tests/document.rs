@@ -118,20 +118,26 @@ fn the_page_has_every_field() {
 }
 
 #[test]
-fn the_page_has_the_head_and_the_counters() {
-    for (name, size) in [("Head", size_of::<request::Head>()), ("Counters", size_of::<Counters>())] {
+fn the_page_has_the_head_the_counters_and_the_parts_of_a_direct_call() {
+    for (name, size, since) in [
+        ("Head", size_of::<request::Head>(), "1.0"),
+        ("Counters", size_of::<Counters>(), "1.0"),
+        ("Answer", size_of::<request::Answer>(), "1.1"),
+        ("Segments", size_of::<request::Segments>(), "1.1"),
+    ] {
         let mut at = 0;
         let mut rows = Vec::new();
         for Declared { doc, text } in declarations(REQUESTS, &format!("pub struct {name} {{"), "}") {
             let (field, ty) = text.split_once(": ").expect("field: type");
             rows.push(match name {
-                "Counters" => format!("| {at} | `{field}` | {ty} | {} | 1.0 |", doc.trim_end_matches('.')),
-                _ => field_row(at, field, ty, &doc, "1.0"),
+                "Counters" => format!("| {at} | `{field}` | {ty} | {} | {since} |", doc.trim_end_matches('.')),
+                _ => field_row(at, field, ty, &doc, since),
             });
             at += if ty == "u64" { 8 } else { 4 };
         }
         assert_eq!(at, size, "the source of {name} was read as the compiler reads it");
-        check(name, if name == "Head" { FIELD_HEAD } else { "| offset | field | type | meaning | since |" }, &rows);
+        let head = if name == "Counters" { "| offset | field | type | meaning | since |" } else { FIELD_HEAD };
+        check(name, head, &rows);
     }
 }
 
@@ -190,6 +196,11 @@ fn the_page_has_every_limit_and_constant() {
     let head = "| name | value | meaning |";
     check("limits", head, &constants(LIMITS, "//! The bounds", "end of the file"));
     check("transport", head, &constants(REQUESTS, "use zerocopy", "/// Linux's ioctl number"));
+    check(
+        "direct calls",
+        head,
+        &constants(REQUESTS, "/// Linux's ioctl number of request", "/// Linux's ioctl number of message"),
+    );
     check("special values", head, &constants(REQUESTS, "const_assert_eq!(size_of::<Head>", "/// Kinds of interrupt"));
     check("kinds", head, &constants(REQUESTS, "pub mod kind", "}"));
     check("features", head, &constants(REQUESTS, "pub mod feature", "}"));

@@ -37,13 +37,13 @@ pub trait Open: Init {
 )]
 pub trait Call: Init {
     /// A message from the app. Calls of one session may run at the same time. The app gets what was written to `reply`
-    /// if the answer is `Ok`, else the error alone.
-    fn call(
+    /// if the answer is `Ok`, else the error alone. The message's bytes can be [lent](Reply::lend) to the reply.
+    fn call<'m>(
         &self,
         cx: &mut Passive,
         session: &Self::Session,
-        message: Message<'_>,
-        reply: &mut Reply<'_>,
+        message: Message<'m>,
+        reply: &mut Reply<'m>,
     ) -> Result<()>;
 }
 

@@ -7,7 +7,7 @@ use core::marker::PhantomData;
 
 type OpenFn<P> = fn(&P, &mut Passive, &Caller, &[u8]) -> Result<<P as Init>::Session>;
 type CloseFn<P> = fn(&P, &mut Passive, <P as Init>::Session);
-type CallFn<P> = fn(&P, &mut Passive, &<P as Init>::Session, Message<'_>, &mut Reply<'_>) -> Result<()>;
+type CallFn<P> = for<'m> fn(&P, &mut Passive, &<P as Init>::Session, Message<'m>, &mut Reply<'m>) -> Result<()>;
 type EventFn<P> = fn(&P, &mut Passive, Happening) -> Deliver;
 type EnableFn<P> = fn(&P, &mut Passive, &<P as Init>::Session, &[u8]) -> Result<<P as Init>::Interrupt>;
 type ArmFn<P> = fn(&P, &mut Passive, &<P as Init>::Interrupt) -> Result<()>;
@@ -21,6 +21,17 @@ type AtDpcFn<P> = fn(&P, &mut Dispatch, &<P as Init>::Interrupt, Source, u32) ->
 pub trait Plugin: Init {
     /// What it is called, drives and implements.
     const TABLE: Table<Self>;
+
+    /// Has `direct` carry out message `id`: the `direct` of the plugin's interface.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn direct<D>(id: u32, direct: D) -> D::Answer
+    where
+        D: kp_abi::Direct<Handler = Self, Context = Passive, Session = Self::Session>,
+    {
+        let _ = id;
+        direct.unknown()
+    }
 }
 
 /// What a plugin implements. One constant per plugin type: the host's `if let Some` on it is decided by the compiler.
@@ -152,12 +163,12 @@ macro_rules! plugin {
         $(
             impl $crate::Call for $plugin {
                 #[inline]
-                fn call(
+                fn call<'m>(
                     &self,
                     cx: &mut $crate::Passive,
                     session: &<$plugin as $crate::Init>::Session,
-                    message: $crate::Message<'_>,
-                    reply: &mut $crate::Reply<'_>,
+                    message: $crate::Message<'m>,
+                    reply: &mut $crate::Reply<'m>,
                 ) -> $crate::Result<()> {
                     $($interface)::+::dispatch(self, cx, session, message, reply)
                 }
@@ -223,6 +234,19 @@ macro_rules! plugin {
                     },
                 }
             };
+            $(
+                #[inline(always)]
+                fn direct<D>(id: u32, direct: D) -> D::Answer
+                where
+                    D: $crate::kp_abi::Direct<
+                            Handler = Self,
+                            Context = $crate::Passive,
+                            Session = <$plugin as $crate::Init>::Session,
+                        >,
+                {
+                    $($interface)::+::direct(id, direct)
+                }
+            )?
         }
         // The table is evaluated where it is used: use it here, so that its checks do not wait for a host.
         const _: () = {

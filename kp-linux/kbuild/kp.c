@@ -62,11 +62,19 @@ static int kp_release(struct inode *inode, struct file *file)
 
 static __always_inline long kp_request(struct file *file, unsigned int cmd, unsigned long arg, u64 limit)
 {
-	const fmode_t both = FMODE_READ | FMODE_WRITE;
+	const unsigned int request = _IOC(_IOC_READ | _IOC_WRITE, 0xBF, 0, 0);
+	const unsigned int direct = _IOC(_IOC_READ | _IOC_WRITE, 0xBF, KP_NR_DIRECT, 0);
+	const unsigned int nr = _IOC_NRMASK << _IOC_NRSHIFT;
+	const unsigned int message = _IOC_SIZEMASK << _IOC_SIZESHIFT;
+	/* The modes' bits are Linux's, as the Rust side knows them. */
+	const unsigned int mode = (__force unsigned int)file->f_mode;
 
-	if ((cmd & ~(unsigned int)_IOC_NRMASK) != _IOC(_IOC_READ | _IOC_WRITE, 0xBF, 0, 0))
-		return -ENOTTY;
-	return kp_rs_request(file->private_data, _IOC_NR(cmd), arg, limit, (file->f_mode & both) == both);
+	BUILD_BUG_ON((__force unsigned int)FMODE_READ != 1 || (__force unsigned int)FMODE_WRITE != 2);
+	if (likely((cmd & ~message) == direct))
+		return kp_rs_direct(file->private_data, _IOC_SIZE(cmd), arg, limit, mode);
+	if (likely((cmd & ~nr) == request))
+		return kp_rs_request(file->private_data, _IOC_NR(cmd), arg, limit, mode);
+	return -ENOTTY;
 }
 
 static long kp_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

@@ -13,6 +13,9 @@
 #define KP_KIND_MSI 2u
 #define KP_KIND_MSIX 4u
 
+/* Number of the direct form of CALL, as in the ABI. */
+#define KP_NR_DIRECT 12
+
 /* Status of a request that was not answered, as in the ABI. */
 #define KP_NO_REPLY 0xffffffffu
 
@@ -24,7 +27,8 @@ void kp_rs_suspend(void *driver);
 void kp_rs_resume(void *driver);
 int kp_rs_open(void *driver, u32 process, bool admin, bool is_32bit, void **session);
 void kp_rs_release(void *session);
-long kp_rs_request(void *session, u32 nr, unsigned long address, u64 limit, bool read_write);
+long kp_rs_request(void *session, u32 nr, unsigned long address, u64 limit, u32 mode);
+long kp_rs_direct(void *session, u32 message, unsigned long address, u64 limit, u32 mode);
 u32 kp_rs_ready(void *session);
 void *kp_rs_signal(void *session);
 int kp_rs_map(void *session, void *vma, u64 offset, unsigned long len, bool write);

@@ -83,6 +83,10 @@ unsafe extern "C" {
 
     /// Copies `len` bytes (a multiple of 8) of a request, and stores NoReply at byte 8, in one user-access section.
     pub fn kp_c_user_take(to: *mut u8, address: usize, len: usize) -> bool;
+    /// Copies `len` bytes that stand behind the answer of a direct call, and clears the answer, in one user-access section.
+    pub fn kp_c_user_begin(to: *mut u8, address: usize, len: usize) -> bool;
+    /// Stores `len` bytes, not 0, in one user-access section.
+    pub fn kp_c_user_end(address: usize, from: *const u8, len: usize) -> bool;
     /// copy_from_user.
     pub fn kp_c_user_fetch(to: *mut u8, address: u64, len: usize) -> bool;
     /// copy_to_user.
@@ -91,6 +95,12 @@ unsafe extern "C" {
     pub safe fn kp_c_user_answer(address: usize, answer: u64) -> bool;
     /// `kp_c_user_fetch` for few bytes.
     pub fn kp_c_user_fetch_words(to: *mut u8, address: u64, len: usize) -> bool;
+    /// check_object_size: `len` bytes at `object` are one object's.
+    pub fn kp_c_user_vouch(object: *const u8, len: usize);
+    /// `kp_c_user_fetch` to bytes of an object that was vouched for.
+    pub fn kp_c_user_fetch_vouched(to: *mut u8, address: u64, len: usize) -> bool;
+    /// Bytes of an object that was vouched for to `address`, and then one u64 to `head`.
+    pub fn kp_c_user_reply_vouched(address: u64, from: *const u8, len: usize, head: usize, answer: u64) -> bool;
     /// Few bytes to `address`, and then one u64 to `head`, in one user-access section.
     pub fn kp_c_user_reply(address: u64, from: *const u8, len: usize, head: usize, answer: u64) -> bool;
 }

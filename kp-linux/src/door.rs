@@ -1,23 +1,43 @@
 //! An app's memory, behind the kernel's user-access functions.
 use crate::c::*;
-use kp_core::host::{Door, Faulted};
+use core::mem::MaybeUninit;
+use kp_abi::request::Answer;
+use kp_core::host::{DirectDoor, Door, Faulted};
 
 /// One ioctl's argument.
 pub struct UserDoor {
     address: usize,
+    /// Where the answer goes.
+    answer: usize,
     /// End of what the caller may name.
     limit: u64,
-    read_write: bool,
+    /// [`MODE_READ`] and [`MODE_WRITE`].
+    mode: u32,
 }
+
+/// Bytes of a direct call's answer, at its buffer's start.
+const ANSWER: usize = size_of::<Answer>();
+
+/// Bit of a file's mode: it was opened for reading. Linux's FMODE_READ.
+pub const MODE_READ: u32 = 1;
+/// Bit of a file's mode: it was opened for writing. Linux's FMODE_WRITE.
+pub const MODE_WRITE: u32 = 2;
 
 /// Bytes up to which words are copied one by one, in one user-access section: less than the call of the general copy costs.
 const WORDS: usize = 256;
 
 impl UserDoor {
-    /// The request at user address `address`, which nobody has checked. `limit` is the end of user memory, for this caller.
+    /// The request at user address `address`, which nobody has checked. `limit` is the end of user memory, for this caller; `mode` is the
+    /// file's.
     #[inline]
-    pub fn new(address: usize, limit: u64, read_write: bool) -> Self {
-        Self { address, limit, read_write }
+    pub fn new(address: usize, limit: u64, mode: u32) -> Self {
+        Self { address, answer: address.wrapping_add(8), limit, mode }
+    }
+
+    /// The buffer of a direct call at user address `address`; else as [`new`](Self::new).
+    #[inline]
+    pub fn direct(address: usize, limit: u64, mode: u32) -> Self {
+        Self { address, answer: address, limit, mode }
     }
 }
 
@@ -25,10 +45,14 @@ impl UserDoor {
     /// Few bytes, then status and detail.
     #[inline]
     fn put_words(&mut self, address: u64, bytes: &[u8], status: u32, detail: u32) -> Result<(), Faulted> {
-        let (head, answer) = (self.address.wrapping_add(8), u64::from(detail) << 32 | u64::from(status));
         // SAFETY: `bytes` is readable; user memory is only touched through the kernel's own checked access.
-        done(unsafe { kp_c_user_reply(address, bytes.as_ptr(), bytes.len(), head, answer) })
+        done(unsafe { kp_c_user_reply(address, bytes.as_ptr(), bytes.len(), self.answer, answer(status, detail)) })
     }
+}
+
+/// Status and detail as they stand side by side.
+fn answer(status: u32, detail: u32) -> u64 {
+    u64::from(detail) << 32 | u64::from(status)
 }
 
 fn done(ok: bool) -> Result<(), Faulted> {
@@ -54,7 +78,7 @@ impl Door for UserDoor {
     }
     #[inline]
     fn answer(&mut self, status: u32, detail: u32) -> Result<(), Faulted> {
-        done(kp_c_user_answer(self.address.wrapping_add(8), u64::from(detail) << 32 | u64::from(status)))
+        done(kp_c_user_answer(self.answer, answer(status, detail)))
     }
     #[inline]
     fn put_answer(&mut self, at: usize, bytes: &[u8], status: u32, detail: u32) -> Result<(), Faulted> {
@@ -75,6 +99,19 @@ impl Door for UserDoor {
         done(unsafe { kp_c_user_fetch(bytes.as_mut_ptr(), address, bytes.len()) })
     }
     #[inline]
+    fn vouch(&mut self, object: &[u8]) {
+        // SAFETY: a readable range.
+        unsafe { kp_c_user_vouch(object.as_ptr(), object.len()) }
+    }
+    #[inline]
+    fn fetch_data(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Faulted> {
+        if bytes.len() <= WORDS {
+            return self.fetch(address, bytes);
+        }
+        // SAFETY: `bytes` is writable; as in `take`.
+        done(unsafe { kp_c_user_fetch_vouched(bytes.as_mut_ptr(), address, bytes.len()) })
+    }
+    #[inline]
     fn store(&mut self, address: u64, bytes: &[u8]) -> Result<(), Faulted> {
         // SAFETY: `bytes` is readable; as in `take`.
         done(unsafe { kp_c_user_store(address, bytes.as_ptr(), bytes.len()) })
@@ -83,13 +120,34 @@ impl Door for UserDoor {
     fn reply(&mut self, address: u64, bytes: &[u8]) -> Result<(), Faulted> {
         let (status, detail) = (kp_abi::Status::OK.0, bytes.len() as u32);
         if bytes.len() > WORDS {
-            self.store(address, bytes)?;
-            return self.answer(status, detail);
+            // SAFETY: `bytes` is readable; as in `take`.
+            return done(unsafe {
+                kp_c_user_reply_vouched(address, bytes.as_ptr(), bytes.len(), self.answer, answer(status, detail))
+            });
         }
         self.put_words(address, bytes, status, detail)
     }
     #[inline]
     fn is_read_write(&self) -> bool {
-        self.read_write
+        self.mode & (MODE_READ | MODE_WRITE) == MODE_READ | MODE_WRITE
+    }
+    fn is_direct(&self) -> bool {
+        true
+    }
+}
+
+impl DirectDoor for UserDoor {
+    #[inline]
+    fn begin<'b>(&mut self, bytes: &'b mut [MaybeUninit<u8>]) -> Result<&'b mut [u8], Faulted> {
+        let (at, len) = (bytes.as_mut_ptr().cast::<u8>(), bytes.len());
+        // SAFETY: `bytes` is writable; as in `take`.
+        done(unsafe { kp_c_user_begin(at, self.address, len) })?;
+        // SAFETY: all of it was written, and it is borrowed for as long.
+        Ok(unsafe { core::slice::from_raw_parts_mut(at, len) })
+    }
+    #[inline]
+    fn end(&mut self, bytes: &[u8]) -> Result<(), Faulted> {
+        // SAFETY: `bytes` is readable; as in `take`.
+        done(unsafe { kp_c_user_end(self.address.wrapping_add(ANSWER), bytes.as_ptr(), bytes.len()) })
     }
 }

@@ -147,20 +147,39 @@ pub unsafe fn release<P: Plugin>(session: *mut ()) {
     unsafe { passive(f) }
 }
 
-/// ioctl(2), for the right type and direction. `limit`: end of the caller's user memory. Process context. 0, or a negative errno.
+/// ioctl(2), for the right type and direction. `limit`: end of the caller's user memory; `mode`: the file's. Process context. 0, or a negative errno.
 ///
 /// # Safety
 /// `session` came from [`open`] and is not released before this returns.
 #[inline]
-pub unsafe fn request<P: Plugin>(session: *mut (), nr: u32, address: usize, limit: u64, read_write: bool) -> isize {
+pub unsafe fn request<P: Plugin>(session: *mut (), nr: u32, address: usize, limit: u64, mode: u32) -> isize {
     // SAFETY: the caller's promise.
     let session = unsafe { shell::<P>(session) };
-    match session.request(nr, &mut UserDoor::new(address, limit, read_write)) {
+    match session.request(nr, &mut UserDoor::new(address, limit, mode)) {
         Ok(()) => 0,
         // What is left of the time stands in the struct: the kernel may call again. Anything else would be done twice.
         Err(Status::INTERRUPTED) if nr == kp_abi::request::IntWait::NR => -ERESTARTSYS,
-        Err(status) => -(status.errno() as isize),
+        Err(status) => transport(status),
     }
+}
+
+/// ioctl(2) with a direct call of message `message`; else as [`request`]. 0, a status, or a negative errno.
+///
+/// # Safety
+/// As [`request`].
+#[inline]
+pub unsafe fn direct<P: Plugin>(session: *mut (), message: u32, address: usize, limit: u64, mode: u32) -> isize {
+    // SAFETY: the caller's promise.
+    let session = unsafe { shell::<P>(session) };
+    match session.direct(message, &mut UserDoor::direct(address, limit, mode)) {
+        Ok(status) => status.0 as isize,
+        Err(status) => transport(status),
+    }
+}
+
+#[cold]
+fn transport(status: Status) -> isize {
+    -(status.errno() as isize)
 }
 
 /// poll(2): [`READY_NOTIFICATION`] and [`READY_OVER`]. Process context.

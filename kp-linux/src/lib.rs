@@ -38,7 +38,8 @@ macro_rules! glue {
             fn kp_rs_resume(driver: *const ()) = resume;
             fn kp_rs_open(driver: *const (), process: u32, admin: bool, is_32bit: bool, session: *mut *mut ()) -> i32 = open;
             fn kp_rs_release(session: *mut ()) = release;
-            fn kp_rs_request(session: *mut (), nr: u32, address: usize, limit: u64, read_write: bool) -> isize = request;
+            fn kp_rs_request(session: *mut (), nr: u32, address: usize, limit: u64, mode: u32) -> isize = request;
+            fn kp_rs_direct(session: *mut (), message: u32, address: usize, limit: u64, mode: u32) -> isize = direct;
             fn kp_rs_ready(session: *mut ()) -> u32 = ready;
             fn kp_rs_signal(session: *mut ()) -> *mut () = signal;
             fn kp_rs_map(session: *mut (), vma: *mut (), offset: u64, len: usize, write: bool) -> i32 = map;

@@ -1,4 +1,5 @@
 //! A simulated app: a process with memory of its own, and one open handle. Every request goes through the door.
+mod call;
 #[cfg(test)]
 mod pended;
 
@@ -6,18 +7,18 @@ use crate::{
     context,
     machine::lock,
     sim::Loaded,
-    user::{Access, PAGE, Process, UserDoor, UserMemory},
+    user::{Access, PAGE, Process, STATUS_AT, UserDoor, UserMemory},
     verdict::{self, misuse},
 };
 use kp_abi::{
-    Counters, Error, Result, Status,
+    Counters, Error, Interface, Result, Status,
     request::{self, Request},
 };
 use kp_core::{
     Plugin,
     host::{Readiness, Session, passive},
 };
-use kp_user::{Connection, IntEnabled, Notification, SharedMemory};
+use kp_user::{Agreement, Connection, IntEnabled, Notification, SharedMemory};
 use std::{
     panic::{self, AssertUnwindSafe},
     ptr::NonNull,
@@ -41,6 +42,7 @@ pub struct App<P: Plugin> {
     file: Arc<File<P>>,
     process: Process,
     mode: Mode,
+    agreement: Agreement,
     /// Places for a request's struct and buffers that no request uses now.
     arenas: Mutex<Vec<Arena>>,
 }
@@ -95,7 +97,7 @@ impl<P: Plugin> App<P> {
         });
         let session = session.inspect_err(|_| loaded.machine.state().handles -= 1)?;
         let file = Arc::new(File { loaded: loaded.clone(), session });
-        Ok(Self { file, process: process.clone(), mode, arenas: Mutex::default() })
+        Ok(Self { file, process: process.clone(), mode, agreement: Agreement::default(), arenas: Mutex::default() })
     }
 
     /// The memory of its process.
@@ -106,10 +108,25 @@ impl<P: Plugin> App<P> {
     /// Sends request `nr` with its struct at `address`, checked by nobody. Errors: the rows of the status table marked T, and
     /// `POISONED` if plugin code panicked in this very request; every other answer is in the struct's head.
     pub fn raw(&self, nr: u32, address: u64) -> Result<(), Status> {
+        self.serve(|session| session.request(nr, &mut self.door(address, STATUS_AT)))
+    }
+
+    /// Sends message `message` in the direct form of CALL with its buffer at `address`, checked by nobody. The status, if the transport
+    /// does not fail; else as [`raw`](Self::raw).
+    pub fn raw_direct(&self, message: u32, address: u64) -> Result<Status, Status> {
+        self.serve(|session| session.direct(message, &mut self.door(address, 0)))
+    }
+
+    /// The way to the memory of its process.
+    fn door(&self, address: u64, answer: u64) -> UserDoor<'_> {
+        let read_write = self.mode == Mode::ReadWrite;
+        UserDoor { memory: self.memory(), address, answer_at: address.wrapping_add(answer), read_write }
+    }
+
+    /// Has the session serve one request, in the kernel.
+    fn serve<R>(&self, f: impl FnOnce(&Session<P>) -> Result<R, Status>) -> Result<R, Status> {
         let session = self.file.session();
-        let mut door = UserDoor { memory: self.memory(), address, read_write: self.mode == Mode::ReadWrite };
-        let serve =
-            || context::enter(&self.file.loaded.machine, Some(self.process.clone()), || session.request(nr, &mut door));
+        let serve = || context::enter(&self.file.loaded.machine, Some(self.process.clone()), || f(session));
         match panic::catch_unwind(AssertUnwindSafe(serve)) {
             Ok(served) => served,
             Err(payload) if verdict::is_verdict() => {
@@ -221,13 +238,23 @@ impl<P: Plugin> Connection for App<P> {
 
     fn open(&self, open: &mut request::Open, data: &[u8]) -> Result<()> {
         open.data_len = length(data)?;
-        self.exchange(data, |open: &mut request::Open, address| open.data_addr = address, open)
+        let sent = *open;
+        self.exchange(data, |open: &mut request::Open, address| open.data_addr = address, open)?;
+        self.agreement.opened(&sent, open);
+        Ok(())
+    }
+
+    fn agree(&self, interface: &Interface) {
+        self.agreement.agree(interface);
     }
 
     fn call(&self, message: u32, flags: u32, args: &[u8], data: &[u8], reply: &mut [u8]) -> Result<usize> {
         let data_at = args.len().next_multiple_of(8);
         let layout = self.arena(data_at + data.len(), reply.len());
-        let answer = self.call_in(&layout, (message, flags), args, data, reply);
+        let answer = match self.agreement.shape(message, args.len(), data.len(), reply.len()) {
+            Some(shape) if flags == 0 => self.call_directly(&layout, shape, message, args, data, reply),
+            _ => self.call_in(&layout, (message, flags), args, data, reply),
+        };
         self.give_back(&layout);
         answer
     }
@@ -289,31 +316,6 @@ impl<P: Plugin> Connection for App<P> {
     #[cfg(unix)]
     fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         None
-    }
-}
-
-impl<P: Plugin> App<P> {
-    fn call_in(
-        &self,
-        layout: &Layout,
-        (message, flags): (u32, u32),
-        args: &[u8],
-        data: &[u8],
-        reply: &mut [u8],
-    ) -> Result<usize> {
-        let mut call = request::Call::new();
-        call.head.flags = flags;
-        call.message = message;
-        (call.args_len, call.in_len, call.out_len) = (length(args)?, length(data)?, length(reply)?);
-        let data_at = layout.input + args.len().next_multiple_of(8) as u64;
-        (call.args_addr, call.in_addr, call.out_addr) = (layout.input, data_at, layout.output);
-        self.memory().write(layout.input, args)?;
-        self.memory().write(data_at, data)?;
-        self.send(layout, &mut call)?;
-        let written = call.head.detail as usize;
-        let room = reply.get_mut(..written).ok_or(Status::PROTOCOL)?;
-        self.memory().read(layout.output, room)?;
-        Ok(written)
     }
 }
 

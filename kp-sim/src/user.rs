@@ -2,14 +2,17 @@
 use crate::{context, machine::lock};
 use kp_abi::{
     Status,
+    request::Answer,
     zerocopy::{FromBytes, Immutable, IntoBytes},
 };
 use kp_core::{
     Caller,
-    host::{Door, Faulted, wait_kind},
+    host::{DirectDoor, Door, Faulted, wait_kind},
 };
 use std::{
     collections::BTreeMap,
+    mem::MaybeUninit,
+    slice,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU8, Ordering::*},
@@ -229,11 +232,15 @@ fn page_numbers(address: u64, len: usize) -> std::ops::Range<u64> {
 pub(crate) struct UserDoor<'a> {
     pub(crate) memory: &'a UserMemory,
     pub(crate) address: u64,
+    /// Where status and detail go.
+    pub(crate) answer_at: u64,
     pub(crate) read_write: bool,
 }
 
 /// Offset of the status in a request's head, and of status and detail together.
-const STATUS_AT: u64 = 8;
+pub(crate) const STATUS_AT: u64 = 8;
+/// Offset of what a direct call's buffer has behind its answer.
+const BODY_AT: u64 = size_of::<Answer>() as u64;
 
 /// A copy through the door is a point at which other threads run.
 fn at_door(what: &'static str, len: usize, f: impl FnOnce() -> Result<(), Status>) -> Result<(), Faulted> {
@@ -245,7 +252,7 @@ impl Door for UserDoor<'_> {
     fn take(&mut self, head: &mut [u8]) -> Result<(), Faulted> {
         at_door("take", head.len(), || {
             self.memory.read(self.address, head)?;
-            self.memory.write(self.address.wrapping_add(STATUS_AT), &Status::NO_REPLY.0.to_le_bytes())
+            self.memory.write(self.answer_at, &Status::NO_REPLY.0.to_le_bytes())
         })
     }
     fn size(&mut self) -> Result<u32, Faulted> {
@@ -261,7 +268,7 @@ impl Door for UserDoor<'_> {
     }
     fn answer(&mut self, status: u32, detail: u32) -> Result<(), Faulted> {
         let both = u64::from(detail) << 32 | u64::from(status);
-        at_door("answer", 8, || self.memory.write(self.address.wrapping_add(STATUS_AT), &both.to_le_bytes()))
+        at_door("answer", 8, || self.memory.write(self.answer_at, &both.to_le_bytes()))
     }
     fn in_range(&self, address: u64, len: usize) -> bool {
         address.checked_add(len as u64).is_some_and(|end| end <= KERNEL_AT)
@@ -274,5 +281,27 @@ impl Door for UserDoor<'_> {
     }
     fn is_read_write(&self) -> bool {
         self.read_write
+    }
+    fn is_direct(&self) -> bool {
+        true
+    }
+}
+
+impl DirectDoor for UserDoor<'_> {
+    fn begin<'b>(&mut self, bytes: &'b mut [MaybeUninit<u8>]) -> Result<&'b mut [u8], Faulted> {
+        let mut copy = vec![0; bytes.len()];
+        at_door("begin", copy.len(), || {
+            self.memory.read(self.address.wrapping_add(BODY_AT), &mut copy)?;
+            self.memory.write(self.answer_at, Answer::default().as_bytes())
+        })?;
+        for (place, byte) in bytes.iter_mut().zip(copy) {
+            place.write(byte);
+        }
+        let (at, len) = (bytes.as_mut_ptr().cast::<u8>(), bytes.len());
+        // SAFETY: all of it was written, and it is borrowed for as long.
+        Ok(unsafe { slice::from_raw_parts_mut(at, len) })
+    }
+    fn end(&mut self, bytes: &[u8]) -> Result<(), Faulted> {
+        at_door("end", bytes.len(), || self.memory.write(self.address.wrapping_add(BODY_AT), bytes))
     }
 }

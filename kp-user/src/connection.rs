@@ -1,6 +1,6 @@
 //! What one open handle can do, whatever carries it.
 use crate::SharedMemory;
-use kp_abi::{Counters, Result, Status, request};
+use kp_abi::{Counters, Interface, Result, Status, request};
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
 
@@ -47,6 +47,12 @@ pub trait Connection: Send + Sync {
     /// CALL: sends a message and answers how many bytes of `reply` were written. The bytes behind them keep their
     /// values. `flags` are 0 or [`CALL_NOWAIT`](request::CALL_NOWAIT).
     fn call(&self, message: u32, flags: u32, args: &[u8], data: &[u8], reply: &mut [u8]) -> Result<usize>;
+
+    /// OPEN has just succeeded with this interface: a connection that can may send the messages that OPEN agreed on in the direct form of
+    /// CALL from now on. [`Agreement`](crate::Agreement) keeps what it needs for that.
+    fn agree(&self, interface: &Interface) {
+        let _ = interface;
+    }
 
     /// CLOSE: ends the session and wakes its waits with [`CLOSED`](kp_abi::Status::CLOSED). Idempotent.
     fn close(&self) -> Result<()>;

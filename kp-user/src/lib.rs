@@ -34,6 +34,7 @@
 //! The same code runs over any [`Connection`], as with [`Plugin::over`]: a kernel's, or the simulator's in a test.
 #![deny(unsafe_code)]
 
+mod agreement;
 mod connection;
 mod error;
 mod handler;
@@ -46,6 +47,7 @@ mod plugin;
 mod ring;
 mod shared;
 
+pub use agreement::Agreement;
 pub use connection::{Connection, IntEnabled, Notification};
 pub use error::{Cause, OpenError, Side};
 pub use handler::HandlerThread;

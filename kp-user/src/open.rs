@@ -86,7 +86,10 @@ fn negotiate(connection: &dyn Connection, interface: &Interface, data: &[u8]) ->
         }
     }
     match answer {
-        Ok(()) => Ok(opened(&open, Some(open.message_count))),
+        Ok(()) => {
+            connection.agree(interface);
+            Ok(opened(&open, Some(open.message_count)))
+        }
         Err(error) if error == Status::INTERFACE_MISMATCH => Err(Cause::Interface {
             name: interface.name,
             app: Side { version: interface.version, messages: count },
@@ -111,7 +114,7 @@ fn request(message_count: u32, interface_version: u32, fingerprint: u64) -> requ
     request::Open {
         abi_major: limits::ABI_MAJOR,
         abi_minor: limits::ABI_MINOR,
-        features: feature::RING,
+        features: feature::RING | feature::DIRECT,
         message_count,
         interface_version,
         fingerprint,

@@ -5,7 +5,7 @@ use crate::{
     ring::{self, Batches},
 };
 use bench_interface::bench;
-use kp_abi::request::{self, Request};
+use kp_abi::request::{self, Answer, Request, Segments};
 use kp_user::Plugin;
 use std::{
     ffi::c_void,
@@ -16,6 +16,13 @@ use std::{
 
 /// Requests and replies, in bytes.
 const SIZES: [usize; 4] = [0, 64, 1024, 65_536];
+/// Bytes of a direct call's answer.
+const ANSWER: usize = size_of::<Answer>();
+
+/// The buffer of a direct call with slices and without arguments.
+#[repr(C)]
+struct Large(Answer, Segments);
+
 /// Above this many bytes plain's length stands in the request.
 const LONG: usize = 0x3fff;
 
@@ -94,8 +101,35 @@ impl OurDevice {
         Ok(Self { plugin, fd })
     }
 
-    /// The message that copies so many bytes, as the client library would send it.
+    /// The message that copies so many bytes, as the client library would send it: in the direct form.
     fn with<R>(&self, size: usize, f: impl FnOnce(&Prepared) -> R) -> Result<R, String> {
+        let request = pattern(size);
+        if size == 0 || size == 64 {
+            let mut buffer = [&[0xff; ANSWER], &request[..]].concat();
+            let number = u64::from(request::direct_number(if size == 0 { 1 } else { 2 }));
+            let result = f(&Prepared { fd: self.fd, number, argument: buffer.as_mut_ptr().cast() });
+            let right = std::hint::black_box(&buffer)[ANSWER..] == request;
+            return if right { Ok(result) } else { Err(format!("direct call of {size} bytes: {:?}", &buffer[..8])) };
+        }
+        let mut reply = vec![0u8; size];
+        let address = |bytes: *const u8| bytes.expose_provenance() as u64;
+        let segments = Segments {
+            in_len: size as u32,
+            out_len: size as u32,
+            in_addr: address(request.as_ptr()),
+            out_addr: address(reply.as_mut_ptr()),
+        };
+        let mut buffer = Large(Answer::default(), segments);
+        let number = u64::from(request::direct_number(3));
+        let result = f(&Prepared { fd: self.fd, number, argument: (&raw mut buffer).cast() });
+        // The kernel wrote both behind the compiler's back.
+        let answer = std::hint::black_box(&buffer).0;
+        let right = answer == Answer { status: 0, detail: size as u32 } && std::hint::black_box(&reply) == &request;
+        if right { Ok(result) } else { Err(format!("direct call of {size} bytes: {answer:?}")) }
+    }
+
+    /// The same as CALL.
+    fn with_struct<R>(&self, size: usize, f: impl FnOnce(&Prepared) -> R) -> Result<R, String> {
         let mut request = pattern(size);
         let mut reply = vec![0u8; size];
         let mut call = request::Call::new();
@@ -139,6 +173,7 @@ pub fn run() -> Result<(), String> {
         plain.with(Plain::Same, size, |call| call.measure(&name("plain"), turns(size), pair))?;
         plain.with(Plain::Moved, size, |call| call.measure(&name("plain-moved"), turns(size), pair))?;
         ours.with(size, |call| call.measure(&name("ours"), turns(size), pair))??;
+        ours.with_struct(size, |call| call.measure(&name("struct"), turns(size), pair))??;
     }
     client(&ours.plugin, pair)?;
     ring::run(&ours, pair)
@@ -172,7 +207,8 @@ pub fn only(who: &str, size: &str, count: &str) -> Result<(), String> {
     let _modules = (Module::load("/kp/plain.ko", "")?, Module::load("/kp/kp-bench.ko", "")?);
     match who {
         "ours" => OurDevice::open()?.with(size, repeat)?,
+        "struct" => OurDevice::open()?.with_struct(size, repeat)?,
         "plain" => PlainDevice::open()?.with(Plain::Same, size, repeat),
-        _ => Err(format!("{who} is neither ours, plain nor ring")),
+        _ => Err(format!("{who} is not ours, struct, plain or ring")),
     }
 }

@@ -19,7 +19,10 @@ fn main() -> ExitCode {
         ["interrupts"] => interrupt::run(),
         ["call", who, size, count] => call::only(who, size, count),
         ["wake", who, count] => interrupt::only(who, count),
-        _ => Err("usage: bench-guest calls|interrupts|call ours|plain|ring SIZE COUNT|wake ours|plain COUNT".into()),
+        _ => {
+            Err("usage: bench-guest calls|interrupts|call ours|struct|plain|ring SIZE COUNT|wake ours|plain COUNT"
+                .into())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -25,8 +25,8 @@ impl bench::Handler<Passive> for Bench {
         Ok(words)
     }
 
-    fn copy(&self, _: &mut Passive, _: &(), data: &[u8], out: &mut Out<'_, '_, u8>) -> Result<()> {
-        out.extend(data)
+    fn copy<'m>(&self, _: &mut Passive, _: &(), data: &'m [u8], out: &mut Out<'_, 'm, u8>) -> Result<()> {
+        out.lend(data)
     }
 }
 

@@ -103,6 +103,8 @@ pub fn calls(built: &Built) -> Result<Vec<Row>> {
         };
         let how = "plain: one buffer in and out; ioctl to ioctl, median";
         rows.push(row(&format!("call-{size}"), ours, "plain", how)?.at_most(limit));
+        let how = "the request CALL, with its struct, in the place of its direct form; ioctl to ioctl, median";
+        rows.push(row(&format!("call-{size}-struct"), counted.get(&format!("call-{size}-struct"))?, "plain", how)?);
         if size > 0 {
             let how = "plain that copies the request to a reply buffer, as our handler does; median";
             rows.push(row(&format!("call-{size}-same-work"), ours, "plain-moved", how)?);

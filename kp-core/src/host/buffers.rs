@@ -26,11 +26,6 @@ impl<const DATA: usize> Pair<DATA> {
         let words = KVec::zeroed(&mut cx, (limits::MAX_ARGS + 2 * DATA) / 8)?;
         KBox::new(&mut cx, Self { words })
     }
-
-    #[inline(always)]
-    fn parts(&mut self) -> (&mut [u8], &mut [u8]) {
-        self.words.as_mut_bytes().split_at_mut(limits::MAX_ARGS + DATA)
-    }
 }
 
 impl<const DATA: usize> Buffers<DATA> {
@@ -44,17 +39,17 @@ impl<const DATA: usize> Buffers<DATA> {
         Ok(())
     }
 
-    /// Runs `f` with a pair: the kept one, or else a new one.
+    /// Runs `f` with a pair, the kept one, or else a new one: first `MAX_ARGS + DATA` bytes for what comes in, then `DATA` for the reply.
     #[inline(always)]
-    pub(super) fn with<R>(&self, f: impl FnOnce(&mut [u8], &mut [u8]) -> R) -> Result<R> {
+    pub(super) fn with<R>(&self, f: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
         let pair = match NonNull::new(self.kept.swap(ptr::null_mut(), Acquire)) {
             Some(kept) => kept,
             None => Pair::new()?.into_raw(),
         };
         let in_use = InUse { buffers: self, pair };
         // SAFETY: it came from a KBox, and is this call's alone since the swap.
-        let (input, output) = unsafe { &mut *in_use.pair.as_ptr() }.parts();
-        Ok(f(input, output))
+        let pair = unsafe { &mut *in_use.pair.as_ptr() };
+        Ok(f(pair.words.as_mut_bytes()))
     }
 
     /// Keeps a pair. If another was kept meanwhile, that one is freed.

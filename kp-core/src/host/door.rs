@@ -1,4 +1,5 @@
 //! The app's side of one request, as a port hands it in: every access may fail, and nothing is read twice.
+use core::mem::MaybeUninit;
 
 /// An address that cannot be read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,17 @@ pub trait Door {
     fn output(&self, address: u64, len: usize) -> Result<u64, Faulted> {
         if self.in_range(address, len) { Ok(address) } else { Err(Faulted) }
     }
+    /// The object that [`fetch_data`](Self::fetch_data) and [`reply`](Self::reply) copy to and from, for a port whose kernel checks such
+    /// objects: once, rather than at each copy.
+    #[inline]
+    fn vouch(&mut self, object: &[u8]) {
+        let _ = object;
+    }
+    /// As [`fetch`](Self::fetch), to bytes of the object that was vouched for.
+    #[inline]
+    fn fetch_data(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Faulted> {
+        self.fetch(address, bytes)
+    }
     /// Copies from the app's memory.
     fn fetch(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Faulted>;
     /// Copies to the app's memory.
@@ -51,4 +63,17 @@ pub trait Door {
     }
     /// Was the handle opened for reading and writing?
     fn is_read_write(&self) -> bool;
+    /// Does the port take direct calls, as a [`DirectDoor`]?
+    fn is_direct(&self) -> bool {
+        false
+    }
+}
+
+/// A door that direct calls come through too. Then a buffer takes the struct's place: the answer is written at its start, and what the app
+/// sends and gets stands behind it.
+pub trait DirectDoor: Door {
+    /// Copies what the app sends, once, and clears the answer's place: one that cannot be written is found before anything was done.
+    fn begin<'b>(&mut self, bytes: &'b mut [MaybeUninit<u8>]) -> Result<&'b mut [u8], Faulted>;
+    /// Writes a reply over what the app has sent.
+    fn end(&mut self, bytes: &[u8]) -> Result<(), Faulted>;
 }

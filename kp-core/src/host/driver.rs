@@ -297,10 +297,16 @@ impl<P: Plugin> Bound<P> {
         }
     }
 
+    /// Is the device at work?
+    #[inline]
+    pub(super) fn is_awake(&self) -> bool {
+        self.state() == state::BOUND && !kernel::poisoned()
+    }
+
     /// Is the device at work? Waits while it sleeps, unless `nowait`.
     #[inline]
     pub(super) fn awake(&self, nowait: bool) -> Result<()> {
-        if self.state() == state::BOUND && !kernel::poisoned() { Ok(()) } else { self.wait_awake(nowait) }
+        if self.is_awake() { Ok(()) } else { self.wait_awake(nowait) }
     }
 
     #[cold]

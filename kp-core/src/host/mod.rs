@@ -3,6 +3,7 @@
 //! - [`Kernel`]: what the port implements (`port`). [`Door`]: one request's bytes in the app's memory.
 //! - [`Driver`]: a bound device, from `init` to removal. [`Session`]: one open of it.
 //! - `requests`: the app's bytes, decoded, checked and answered, the same on every kernel.
+//! - `direct`: the short way of a call whose message both sides have agreed on.
 //! - [`info`]: what a driver's file says of its plugin.
 //! - `buffers`: where a call's bytes are while it runs.
 //! - `ring`: batched calls, through memory that app and driver share.
@@ -10,6 +11,7 @@
 //! - `wait`: INT_WAIT, in steps.
 //! - `gate`, `turn`, `signal`: who is inside; one at a time; waiting. `tests/models` checks `gate`, `turn` and `pending` as they stand.
 mod buffers;
+mod direct;
 mod door;
 mod driver;
 mod gate;
@@ -27,7 +29,8 @@ mod turn;
 mod wait;
 
 pub use crate::log::Line;
-pub use door::{Door, Faulted};
+pub use direct::Told;
+pub use door::{DirectDoor, Door, Faulted};
 pub use driver::{Driver, RawDevice};
 pub use info::{info, info_len};
 pub(crate) use port::kernel;

@@ -9,7 +9,7 @@ use super::{
 use crate::{Error, Message, Passive, Plugin, Reply, Status, limits};
 use core::sync::atomic::Ordering::Relaxed;
 use kp_abi::{
-    request::{self, CALL_NOWAIT, Request, kind, state},
+    request::{self, CALL_NOWAIT, Request, feature, kind, state},
     zerocopy::{FromZeros, IntoBytes},
 };
 
@@ -68,7 +68,7 @@ impl<P: Plugin> Session<P> {
     #[inline(never)]
     fn serve_other(&self, nr: u32, door: &mut impl Door) -> Served {
         match nr {
-            request::Query::NR => self.serve(door, |query, _| self.query(query)),
+            request::Query::NR => self.serve(door, |query, door| self.query(query, door)),
             request::Open::NR => self.serve(door, |open, door| self.request_open(open, door)),
             request::Close::NR => self.serve(door, |_: &mut request::Close, _| Ok(self.close()?)),
             request::IntEnable::NR => self.serve(door, |enable, door| self.request_enable(enable, door)),
@@ -110,7 +110,7 @@ impl<P: Plugin> Session<P> {
     }
 
     /// QUERY.
-    fn query(&self, query: &mut request::Query) -> Result<(), Stopped> {
+    fn query(&self, query: &mut request::Query, door: &mut impl Door) -> Result<(), Stopped> {
         let table = &P::TABLE;
         if query.reserved != 0 {
             return Err(Status::BAD_FIELD.into());
@@ -118,7 +118,7 @@ impl<P: Plugin> Session<P> {
         query.state = if kernel::poisoned() { state::POISONED } else { self.driver.state() };
         query.abi_major = limits::ABI_MAJOR;
         query.abi_minor = limits::ABI_MINOR;
-        query.features = features();
+        query.features = features::<P>(door);
         query.message_count = table.interface.map_or(0, |interface| interface.methods.len() as u32);
         query.interface_version = table.interface.map_or(0, |interface| interface.version);
         query.chain = chain::<P>(query.chain_at);
@@ -134,7 +134,7 @@ impl<P: Plugin> Session<P> {
         query.sessions = self.driver.open_sessions.load(Relaxed);
         query.calls = self.calls_inside();
         query.waits = self.waker.waits();
-        let rings = features() & request::feature::RING != 0;
+        let rings = query.features & feature::RING != 0;
         (query.max_ring_entries, query.max_ring_memory) =
             if rings { (limits::MAX_RING_ENTRIES, limits::MAX_RING_MEMORY as u32) } else { (0, 0) };
         Ok(())
@@ -163,7 +163,7 @@ impl<P: Plugin> Session<P> {
         if app.message_count > chain_len::<P>() || app.fingerprint != open.fingerprint {
             return Err(Status::INTERFACE_MISMATCH.into());
         }
-        open.features = if spoken >= 1 { app.features & features() } else { 0 };
+        open.features = if spoken >= 1 { app.features & features::<P>(door) } else { 0 };
         open.session = self.open(data, open.features)?;
         Ok(())
     }
@@ -234,73 +234,87 @@ impl<P: Plugin> Session<P> {
 
     #[inline(always)]
     fn request_call(&self, call: &mut request::Call, door: &mut impl Door) -> Result<(), Stopped> {
-        let (args, data, room) = (call.args_len as usize, call.in_len as usize, call.out_len as usize);
-        if args > limits::MAX_ARGS || data > limits::MAX_DATA || room > limits::MAX_DATA {
+        let (args, data) = (call.args_len as usize, call.in_len as usize);
+        if args > limits::MAX_ARGS {
             return Err(Status::PAYLOAD_TOO_LARGE.into());
         }
+        let mut parts = Parts {
+            in_len: data,
+            out_len: call.out_len as usize,
+            in_addr: call.in_addr,
+            out_addr: call.out_addr,
+            nowait: call.head.flags & CALL_NOWAIT != 0,
+        };
+        parts.check_lengths()?;
         let args_at = call.head.size as usize;
         if args != 0 {
             call.args_addr = door.input(call.args_addr, args_at, args)?;
         }
-        if data != 0 {
-            call.in_addr = door.input(call.in_addr, args_at + args.next_multiple_of(8), data)?;
-        }
-        if room != 0 {
-            call.out_addr = door.output(call.out_addr, room)?;
-        }
+        parts.check_addresses(door, args_at + args.next_multiple_of(8))?;
         if !self.is_open() {
             return Err(self.refusal().into());
         }
-        if data <= SMALL && room <= SMALL {
-            self.small.with(|input, output| self.call_in(call, door, input, output))?
+        if parts.is_small() {
+            self.small.with(|buffers| self.call_in::<SMALL>(call, parts, door, buffers))?
         } else {
-            self.call_large(call, door)
+            self.call_large(call, parts, door)
         }
     }
 
     #[inline(never)]
-    fn call_large(&self, call: &request::Call, door: &mut impl Door) -> Result<(), Stopped> {
-        self.large.with(|input, output| self.call_in(call, door, input, output))?
+    fn call_large(&self, call: &request::Call, parts: Parts, door: &mut impl Door) -> Result<(), Stopped> {
+        self.large.with(|buffers| self.call_in::<{ limits::MAX_DATA }>(call, parts, door, buffers))?
     }
 
-    /// The call itself, in buffers that are 8-aligned and large enough.
+    /// The call itself, in a pair of buffers for `DATA` bytes.
     #[inline(always)]
-    fn call_in(
+    fn call_in<const DATA: usize>(
         &self,
         call: &request::Call,
+        parts: Parts,
         door: &mut impl Door,
-        input: &mut [u8],
-        output: &mut [u8],
+        buffers: &mut [u8],
     ) -> Result<(), Stopped> {
-        let (args_len, data_len, room) = (call.args_len as usize, call.in_len as usize, call.out_len as usize);
-        let data_at = args_len.next_multiple_of(8);
-        let (Some(message), Some(output)) = (input.get_mut(..data_at + data_len), output.get_mut(..room)) else {
-            return Err(Status::PAYLOAD_TOO_LARGE.into());
-        };
-        if data_len != 0 && args_len != 0 && call.in_addr == call.args_addr.wrapping_add(data_at as u64) {
-            door.fetch(call.args_addr, message)?;
+        let (args_len, data_at) = (call.args_len as usize, (call.args_len as usize).next_multiple_of(8));
+        let (message, output) = parts.split::<DATA>(door, data_at, buffers)?;
+        let data_len = parts.in_len;
+        if data_len != 0 && args_len != 0 && parts.in_addr == call.args_addr.wrapping_add(data_at as u64) {
+            door.fetch_data(call.args_addr, message)?;
         } else {
             if args_len != 0 {
-                door.fetch(call.args_addr, &mut message[..args_len])?;
+                door.fetch_data(call.args_addr, &mut message[..args_len])?;
             }
             if data_len != 0 {
-                door.fetch(call.in_addr, &mut message[data_at..])?;
+                door.fetch_data(parts.in_addr, &mut message[data_at..])?;
             }
         }
         let (args, data) = message.split_at(data_at);
         let message = Message { id: call.message, args: &args[..args_len], data };
+        self.call_out(&parts, door, message, output)
+    }
+
+    /// The last part of a call in either form: the handler, and one copy out with the answer.
+    #[inline(always)]
+    pub(super) fn call_out<'m>(
+        &self,
+        parts: &Parts,
+        door: &mut impl Door,
+        message: Message<'m>,
+        output: &'m mut [u8],
+    ) -> Result<(), Stopped> {
         let mut reply = Reply::new(output);
-        self.call(call.head.flags & CALL_NOWAIT != 0, message, &mut reply).map_err(|error| self.public(error))?;
-        let written = reply.written();
-        Ok(door.reply(call.out_addr, &output[..written])?)
+        self.call(parts.nowait, message, &mut reply).map_err(|error| self.public(error))?;
+        Ok(door.reply(parts.out_addr, reply.into_bytes())?)
     }
 
     /// What an app may see of a handler's error. The numbers that transports answer with are not a plugin's to give, and a sleep
     /// that ended because the device goes says so.
+    #[cold]
     pub(super) fn public(&self, error: Error) -> Error {
         match error.status {
             Status::NO_MEMORY | Status::INTERRUPTED => error,
             Status::CLOSED => self.refusal().into(),
+            Status::PROTOCOL | Status::NO_REPLY => Error::plugin(error.status.0),
             status if status.0 < 16 || status.row().is_none() => Error::plugin(status.0),
             _ => error,
         }
@@ -329,6 +343,60 @@ impl<P: Plugin> Session<P> {
     }
 }
 
+/// Where a call's data is, and the room for its reply.
+#[derive(Clone, Copy)]
+pub(super) struct Parts {
+    pub(super) in_len: usize,
+    pub(super) out_len: usize,
+    pub(super) in_addr: u64,
+    pub(super) out_addr: u64,
+    pub(super) nowait: bool,
+}
+
+impl Parts {
+    #[inline(always)]
+    pub(super) fn check_lengths(&self) -> Result<(), Stopped> {
+        if self.in_len > limits::MAX_DATA || self.out_len > limits::MAX_DATA {
+            return Err(Status::PAYLOAD_TOO_LARGE.into());
+        }
+        Ok(())
+    }
+
+    /// Could these be the app's? `inline` is where data stands in a request that carries it itself.
+    #[inline(always)]
+    pub(super) fn check_addresses(&mut self, door: &impl Door, inline: usize) -> Result<(), Stopped> {
+        if self.in_len != 0 {
+            self.in_addr = door.input(self.in_addr, inline, self.in_len)?;
+        }
+        if self.out_len != 0 {
+            self.out_addr = door.output(self.out_addr, self.out_len)?;
+        }
+        Ok(())
+    }
+
+    /// A pair of buffers for `DATA` bytes → `args` bytes and room for the data, and the room for the reply. All 8-aligned.
+    #[inline(always)]
+    pub(super) fn split<'b, const DATA: usize>(
+        &self,
+        door: &mut impl Door,
+        args: usize,
+        buffers: &'b mut [u8],
+    ) -> Result<(&'b mut [u8], &'b mut [u8]), Stopped> {
+        door.vouch(buffers);
+        let (input, output) = buffers.split_at_mut(limits::MAX_ARGS + DATA);
+        match (input.get_mut(..args + self.in_len), output.get_mut(..self.out_len)) {
+            (Some(input), Some(output)) => Ok((input, output)),
+            _ => Err(Status::PAYLOAD_TOO_LARGE.into()),
+        }
+    }
+
+    /// Do the buffers that every session has do?
+    #[inline(always)]
+    pub(super) fn is_small(&self) -> bool {
+        self.in_len <= SMALL && self.out_len <= SMALL
+    }
+}
+
 /// The data of OPEN or INT_ENABLE: 8-aligned.
 struct SmallBuffer(Option<crate::KVec<u64>>);
 
@@ -345,9 +413,11 @@ impl SmallBuffer {
     }
 }
 
-/// Optional parts of the ABI that this driver has.
-fn features() -> u64 {
-    if kernel::shares() { request::feature::RING } else { 0 }
+/// Optional parts of the ABI that this driver has: the direct form is for messages that an interface describes.
+fn features<P: Plugin>(door: &impl Door) -> u64 {
+    let ring = if kernel::shares() { feature::RING } else { 0 };
+    let direct = if P::TABLE.interface.is_some() && door.is_direct() { feature::DIRECT } else { 0 };
+    ring | direct
 }
 
 /// Messages of the plugin's interface.

@@ -131,6 +131,7 @@ impl<P: Plugin> Session<P> {
         &self.stop
     }
 
+    #[inline]
     pub(super) fn features(&self) -> u64 {
         self.features.load(Relaxed)
     }
@@ -228,19 +229,39 @@ impl<P: Plugin> Session<P> {
         Ok(self.driver.new_session_number())
     }
 
-    /// CALL: the message is checked, and its bytes are the kernel's own.
+    /// A message, whichever way it came: checked by the plugin's `dispatch`, its bytes the kernel's own.
     #[inline]
-    pub(super) fn call(&self, nowait: bool, message: Message<'_>, reply: &mut Reply<'_>) -> Result<()> {
-        self.driver.awake(nowait)?;
+    pub(super) fn call<'m>(&self, nowait: bool, message: Message<'m>, reply: &mut Reply<'m>) -> Result<()> {
+        self.inside(nowait, |plugin, cx, session| {
+            let Some(call) = P::TABLE.call else { return Err(Status::UNKNOWN_MESSAGE.into()) };
+            call(plugin, cx, session, message, reply)
+        })
+    }
+
+    /// Runs `f` inside the gate, when the device is awake.
+    #[inline(always)]
+    pub(super) fn inside(
+        &self,
+        nowait: bool,
+        f: impl FnOnce(&P, &mut Passive, &P::Session) -> Result<()>,
+    ) -> Result<()> {
+        if !self.driver.is_awake() {
+            self.wait_awake(nowait)?;
+        }
         let _pass = self.enter()?;
-        let Some(call) = P::TABLE.call else { return Err(Status::UNKNOWN_MESSAGE.into()) };
         // SAFETY: inside the gate.
         let plugin = unsafe { self.driver.plugin() };
         // SAFETY: inside the gate.
         let session = unsafe { self.value() };
         // SAFETY: a request runs at Passive, and this is its only level.
         let mut cx = unsafe { Passive::in_session(&self.stop) };
-        call(plugin, &mut cx, session, message, reply)
+        f(plugin, &mut cx, session)
+    }
+
+    /// The device is not at work. A session that is not open does not wait for it.
+    #[cold]
+    fn wait_awake(&self, nowait: bool) -> Result<()> {
+        if self.is_open() { self.driver.awake(nowait) } else { Err(self.refusal().into()) }
     }
 
     /// The plugin's session value.

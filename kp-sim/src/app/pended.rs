@@ -41,7 +41,7 @@ impl Port {
     }
 
     fn door(&self, address: u64) -> UserDoor<'_> {
-        UserDoor { memory: self.app.memory(), address, read_write: true }
+        self.app.door(address, STATUS_AT)
     }
 
     /// Err: answered at once.

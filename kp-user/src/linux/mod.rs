@@ -1,13 +1,14 @@
 //! Connections through a device node.
+mod direct;
 mod mapping;
 mod nodes;
 mod prepared;
 #[cfg(test)]
 mod tests;
 
-use crate::{Connection, IntEnabled, Notification, SharedMemory};
+use crate::{Agreement, Connection, IntEnabled, Notification, SharedMemory};
 use kp_abi::{
-    Counters, Error, Result, Status,
+    Counters, Error, Interface, Result, Status,
     request::{self, Head, Request},
 };
 pub(crate) use nodes::{list, open};
@@ -25,8 +26,8 @@ const GATHERED: usize = 256;
 
 /// The kernel, as far as an open node sees it. A trait, so that tests need none.
 trait Kernel: Send + Sync {
-    /// ioctl(2). `Err`: the errno.
-    fn ioctl(&self, request: Prepared<'_>) -> Result<(), i32>;
+    /// ioctl(2), and what it gives. `Err`: the errno.
+    fn ioctl(&self, request: Prepared<'_>) -> Result<u32, i32>;
 
     /// mmap(2), shared. `Err`: the errno.
     fn map(&self, offset: u64, len: usize, write: bool) -> Result<SharedMemory, i32>;
@@ -37,7 +38,7 @@ trait Kernel: Send + Sync {
 
 impl Kernel for File {
     #[inline]
-    fn ioctl(&self, request: Prepared<'_>) -> Result<(), i32> {
+    fn ioctl(&self, request: Prepared<'_>) -> Result<u32, i32> {
         prepared::ioctl(self, request)
     }
 
@@ -57,6 +58,7 @@ impl Kernel for File {
 #[derive(Debug)]
 pub struct Node<K = File> {
     kernel: K,
+    agreement: Agreement,
 }
 
 impl Node {
@@ -64,7 +66,7 @@ impl Node {
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         // std opens everything with O_CLOEXEC.
         let kernel = OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(Self { kernel })
+        Ok(Self { kernel, agreement: Agreement::default() })
     }
 }
 
@@ -77,12 +79,24 @@ impl<K: Kernel> Connection for Node<K> {
     }
 
     fn open(&self, open: &mut request::Open, data: &[u8]) -> Result<()> {
+        let sent = *open;
         send(&self.kernel, Prepared::open(open, data))?;
-        answer(&open.head)
+        answer(&open.head)?;
+        self.agreement.opened(&sent, open);
+        Ok(())
+    }
+
+    fn agree(&self, interface: &Interface) {
+        self.agreement.agree(interface);
     }
 
     #[inline]
     fn call(&self, message: u32, flags: u32, args: &[u8], data: &[u8], reply: &mut [u8]) -> Result<usize> {
+        if flags == 0
+            && let Some(shape) = self.agreement.shape(message, args.len(), data.len(), reply.len())
+        {
+            return direct::call(&self.kernel, shape, message, args, data, reply);
+        }
         let mut call = request::Call { message, ..Request::new() };
         call.head.flags = flags;
         let room = reply.len();
@@ -175,7 +189,7 @@ impl<K: Kernel> Connection for Node<K> {
 /// Sends a request; its head then has the answer.
 #[inline]
 fn send(kernel: &impl Kernel, request: Prepared<'_>) -> Result<()> {
-    kernel.ioctl(request).map_err(|errno| status(errno).into())
+    kernel.ioctl(request).map(|_| ()).map_err(|errno| status(errno).into())
 }
 
 /// What the head says.

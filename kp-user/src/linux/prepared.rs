@@ -1,17 +1,24 @@
 //! Requests whose addresses are those of live buffers, and the system call that sends them: all the unsafe code there
 //! is.
-use kp_abi::request::{self, Request};
+use kp_abi::{
+    request::{self, Answer, Request, Segments},
+    zerocopy::IntoBytes,
+};
 use std::{fs::File, io, marker::PhantomData, os::fd::AsRawFd};
 
 /// A request ready for the kernel.
 ///
-/// INVARIANT: `bytes` are one whole request struct of number `nr`; its `size` is their length, and each address and
-/// length in it describes memory that is borrowed for `'a`, mutably if the kernel writes there.
+/// INVARIANT: `bytes` are one whole request struct of the request with this ioctl number, and its `size` is their length; or
+/// they are the buffer of a direct call, as long as its message needs it. Each address and length in them describes
+/// memory that is borrowed for `'a`, mutably if the kernel writes there.
 pub struct Prepared<'a> {
-    nr: u32,
+    number: u32,
     bytes: &'a mut [u8],
     buffers: PhantomData<&'a mut [u8]>,
 }
+
+/// Bytes of a direct call's answer.
+const ANSWER: usize = size_of::<Answer>();
 
 /// A request without addresses.
 pub trait Plain: Request {}
@@ -55,13 +62,31 @@ impl<'a> Prepared<'a> {
     #[inline]
     fn new<R: Request>(request: &'a mut R) -> Self {
         request.head().size = size_of::<R>() as u32;
-        Self { nr: R::NR, bytes: request.as_mut_bytes(), buffers: PhantomData }
+        Self { number: request::ioctl_number(R::NR), bytes: request.as_mut_bytes(), buffers: PhantomData }
     }
 
-    /// The request's number.
+    /// A direct call. The caller has made sure that app and driver agree on the message's shape, that it is this one, and that `buffer` is as
+    /// long as it needs; behind the answer the caller has put the arguments.
+    #[inline]
+    pub fn fixed(message: u32, buffer: &'a mut [u8]) -> Self {
+        Self { number: request::direct_number(message), bytes: buffer, buffers: PhantomData }
+    }
+
+    /// A direct call with segments: data and room for the reply, at most `u32::MAX` bytes of each. Otherwise as
+    /// [`fixed`](Self::fixed); the arguments stand behind the segments, which are filled in here.
+    #[inline]
+    pub fn segments(message: u32, buffer: &'a mut [u8], data: &'a [u8], reply: &'a mut [u8]) -> Self {
+        let (in_addr, in_len) = read(data);
+        let (out_len, out_addr) = (length(reply), reply.as_mut_ptr().expose_provenance() as u64);
+        let segments = Segments { in_len, out_len, in_addr, out_addr };
+        buffer[ANSWER..ANSWER + size_of::<Segments>()].copy_from_slice(segments.as_bytes());
+        Self { number: request::direct_number(message), bytes: buffer, buffers: PhantomData }
+    }
+
+    /// The request's ioctl number.
     #[cfg(test)]
-    pub fn nr(&self) -> u32 {
-        self.nr
+    pub fn number(&self) -> u32 {
+        self.number
     }
 
     /// The request's struct.
@@ -86,12 +111,12 @@ fn length(bytes: &[u8]) -> u32 {
 /// Sends a request. `Err`: the errno.
 #[inline]
 #[expect(unsafe_code, reason = "std has no ioctl")]
-pub fn ioctl(file: &File, request: Prepared<'_>) -> Result<(), i32> {
-    let number = request::ioctl_number(request.nr) as libc::Ioctl;
+pub fn ioctl(file: &File, request: Prepared<'_>) -> Result<u32, i32> {
+    let number = request.number as libc::Ioctl;
     // SAFETY: the descriptor is open as long as `file` is borrowed. A kp driver reads and writes the struct, no further
-    // than `size`, and the buffers that it names, and nothing after it returns: by the invariant all of them are
-    // borrowed until then, and no bytes are invalid in them. The number belongs to kp: it has kp's type and no length,
-    // and other drivers refuse it.
+    // than `size`, or what the message needs of a direct call's buffer, and the buffers that are named there, and
+    // nothing after it returns: by the invariant all of them are borrowed until then, and no bytes are invalid in them.
+    // The number belongs to kp: it has kp's type, and other drivers refuse it.
     let answer = unsafe { libc::ioctl(file.as_raw_fd(), number, request.bytes.as_mut_ptr()) };
-    if answer >= 0 { Ok(()) } else { Err(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)) }
+    u32::try_from(answer).map_err(|_| io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
 }

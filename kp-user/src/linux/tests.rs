@@ -1,6 +1,9 @@
 //! What a node makes of the kernel's answers, without a kernel.
 use super::*;
-use kp_abi::request::{Call, IntWait, NO_TIMEOUT};
+use kp_abi::{
+    request::{Call, IntWait, NO_TIMEOUT, Open, Segments, feature},
+    zerocopy::FromBytes,
+};
 use std::sync::Mutex;
 
 /// Answers each request with the next step of its script, and keeps the bytes that came.
@@ -9,11 +12,11 @@ struct Script<F> {
     seen: Mutex<Vec<(u32, Vec<u8>)>>,
 }
 
-type Step = fn(&mut [u8]) -> Result<(), i32>;
+type Step = fn(&mut [u8]) -> Result<u32, i32>;
 
 impl Kernel for Script<Step> {
-    fn ioctl(&self, mut request: Prepared<'_>) -> Result<(), i32> {
-        self.seen.lock().unwrap().push((request.nr(), request.bytes().to_vec()));
+    fn ioctl(&self, mut request: Prepared<'_>) -> Result<u32, i32> {
+        self.seen.lock().unwrap().push((request.number(), request.bytes().to_vec()));
         let step = self.steps.lock().unwrap().remove(0);
         step(request.bytes())
     }
@@ -29,15 +32,15 @@ impl Kernel for Script<Step> {
 
 fn node(steps: impl IntoIterator<Item = Step>) -> Node<Script<Step>> {
     let steps = Mutex::new(steps.into_iter().collect());
-    Node { kernel: Script { steps, seen: Mutex::default() } }
+    Node { kernel: Script { steps, seen: Mutex::default() }, agreement: Agreement::default() }
 }
 
 impl Node<Script<Step>> {
     fn seen<R: Request>(&self) -> Vec<R> {
         let seen = self.kernel.seen.lock().unwrap();
         seen.iter()
-            .map(|(nr, bytes)| {
-                assert_eq!(*nr, R::NR);
+            .map(|(number, bytes)| {
+                assert_eq!(*number, request::ioctl_number(R::NR));
                 R::read_from_bytes(bytes).expect("a whole struct")
             })
             .collect()
@@ -45,12 +48,12 @@ impl Node<Script<Step>> {
 }
 
 /// Answers in the head.
-fn reply<R: Request>(bytes: &mut [u8], fill: impl FnOnce(&mut R)) -> Result<(), i32> {
+fn reply<R: Request>(bytes: &mut [u8], fill: impl FnOnce(&mut R)) -> Result<u32, i32> {
     let mut request = R::read_from_bytes(bytes).expect("a whole struct");
     request.head().status = Status::OK.0;
     fill(&mut request);
     bytes.copy_from_slice(request.as_bytes());
-    Ok(())
+    Ok(0)
 }
 
 #[test]
@@ -92,7 +95,7 @@ fn a_transport_that_fails_is_a_row_of_the_table() {
         (|_| Err(libc::ENOMEM), Status::NO_MEMORY),
         (|_| Err(libc::ENODEV), Status::DEVICE_GONE),
         (|_| Err(libc::EBADF), Status::NO_REPLY),
-        (|_| Ok(()), Status::NO_REPLY), // nobody has touched the head
+        (|_| Ok(0), Status::NO_REPLY), // nobody has touched the head
     ];
     for (step, status) in rows {
         assert_eq!(node([step]).query(0).unwrap_err(), Error::from(status));
@@ -171,6 +174,85 @@ fn a_file_that_is_no_kp_device_knows_no_request() {
     let node = Node::open("/dev/null").expect("every Linux has it");
     assert_eq!(node.query(0).unwrap_err(), Error::from(Status::UNKNOWN_REQUEST));
     assert!(node.as_fd().is_some());
+}
+
+kp_abi::interface! {
+    pub mod store, version 1 {
+        fn add(a: u32, b: u64) -> u64 = 1;
+        fn write(at: u64, data: &[u8]) -> u32 = 2;
+        fn large() -> [u64; 33] = 3;
+    }
+}
+
+/// A node whose OPEN has agreed on `store`; the next requests get these answers.
+fn agreed(steps: impl IntoIterator<Item = Step>) -> Node<Script<Step>> {
+    let granted: Step = |bytes| reply::<Open>(bytes, |_| {});
+    let node = node([granted].into_iter().chain(steps));
+    let (features, fingerprint) = (feature::DIRECT, store::INTERFACE.fingerprint());
+    let mut open = Open { features, message_count: 3, fingerprint, ..Open::new() };
+    node.open(&mut open, &[]).unwrap();
+    node.agree(store::INTERFACE);
+    node.kernel.seen.lock().unwrap().clear();
+    node
+}
+
+#[test]
+fn a_message_that_both_sides_know_travels_directly() {
+    let sum: Step = |buffer| {
+        assert_eq!(buffer[8..20], [1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]);
+        buffer[8..16].copy_from_slice(&3u64.to_le_bytes());
+        Ok(0)
+    };
+    let wrote: Step = |buffer| {
+        buffer[4..8].copy_from_slice(&4u32.to_le_bytes());
+        Ok(0)
+    };
+    let node = agreed([sum, wrote, wrote]);
+    let args = [1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0];
+    let (mut room, mut large) = ([0xAA; 8], [0; 264]);
+    assert_eq!(node.call(1, 0, &args, &[], &mut room), Ok(8));
+    assert_eq!(u64::from_le_bytes(room), 3);
+    assert_eq!(node.call(2, 0, &[7; 8], b"data", &mut room[..4]), Ok(4));
+    assert_eq!(node.call(3, 0, &[], &[], &mut large), Ok(4));
+    let seen = node.kernel.seen.lock().unwrap();
+    let numbers: Vec<_> = seen.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, [1, 2, 3].map(request::direct_number));
+    let segments = Segments::read_from_bytes(&seen[1].1[8..32]).unwrap();
+    assert_eq!((segments.in_len, segments.out_len, segments.out_addr), (4, 4, address(&room)));
+    assert_eq!(seen[1].1[32..40], [7; 8]);
+}
+
+#[test]
+fn what_does_not_fit_the_agreement_travels_as_a_call() {
+    let done: Step = |bytes| reply::<Call>(bytes, |_| {});
+    let node = agreed([done; 6]);
+    let mut room = [0; 9];
+    node.call(1, request::CALL_NOWAIT, &[0; 12], &[], &mut room[..8]).unwrap();
+    node.call(1, 0, &[0; 11], &[], &mut room[..8]).unwrap();
+    node.call(1, 0, &[0; 12], &[], &mut room[..9]).unwrap();
+    node.call(1, 0, &[0; 12], b"x", &mut room[..8]).unwrap();
+    node.call(2, 0, &[0; 7], b"x", &mut room[..4]).unwrap();
+    node.call(4, 0, &[], &[], &mut []).unwrap();
+    assert_eq!(node.seen::<Call>().len(), 6);
+}
+
+#[test]
+fn a_direct_answer_is_the_status_and_its_detail() {
+    let refused: Step = |buffer| {
+        buffer[..8].copy_from_slice(&[64, 0, 0, 0, 9, 0, 0, 0]);
+        Ok(64)
+    };
+    let faulted: Step = |_| Err(libc::EFAULT);
+    let too_long: Step = |buffer| {
+        buffer[4..8].copy_from_slice(&5u32.to_le_bytes());
+        Ok(0)
+    };
+    let node = agreed([refused, faulted, too_long]);
+    let mut room = [0xAA; 8];
+    assert_eq!(node.call(1, 0, &[0; 12], &[], &mut room), Err(Error::plugin(9)));
+    assert_eq!(room, [0xAA; 8], "a call that failed leaves the reply's room alone");
+    assert_eq!(node.call(1, 0, &[0; 12], &[], &mut room), Err(Status::FAULT.into()));
+    assert_eq!(node.call(2, 0, &[0; 8], b"x", &mut room[..4]), Err(Status::PROTOCOL.into()));
 }
 
 fn address(bytes: &[u8]) -> u64 {

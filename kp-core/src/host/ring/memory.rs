@@ -85,24 +85,26 @@ pub(super) fn copy_in(shared: &[AtomicU64], private: &mut [u64]) {
     }
 }
 
-/// Copies `len` private bytes out; the bytes behind them, up to the next word, become zeros.
+/// Copies private bytes out, wherever they lie; the bytes behind them, up to the next word, become zeros.
 #[inline(always)]
-pub(super) fn copy_out(private: &[u64], shared: &[AtomicU64], len: usize) {
-    let whole = len / 8;
-    let (Some(words), Some(rooms)) = (private.get(..whole), shared.get(..whole)) else { return };
-    let (mut from, mut to) = (words.chunks_exact(4), rooms.chunks_exact(4));
-    for (from, to) in from.by_ref().zip(to.by_ref()) {
-        to[0].store(from[0], Relaxed);
-        to[1].store(from[1], Relaxed);
-        to[2].store(from[2], Relaxed);
-        to[3].store(from[3], Relaxed);
+pub(super) fn copy_out(private: &[u8], shared: &[AtomicU64]) {
+    let (words, rest) = private.as_chunks::<8>();
+    let Some(rooms) = shared.get(..words.len()) else { return };
+    let ((fours, ones), (rooms, last_rooms)) = (words.as_chunks::<4>(), rooms.as_chunks::<4>());
+    for (from, to) in fours.iter().zip(rooms) {
+        to[0].store(u64::from_ne_bytes(from[0]), Relaxed);
+        to[1].store(u64::from_ne_bytes(from[1]), Relaxed);
+        to[2].store(u64::from_ne_bytes(from[2]), Relaxed);
+        to[3].store(u64::from_ne_bytes(from[3]), Relaxed);
     }
-    for (from, to) in from.remainder().iter().zip(to.remainder()) {
-        to.store(*from, Relaxed);
+    for (from, to) in ones.iter().zip(last_rooms) {
+        to.store(u64::from_ne_bytes(*from), Relaxed);
     }
-    if !len.is_multiple_of(8)
-        && let (Some(last), Some(room)) = (private.get(whole), shared.get(whole))
+    if !rest.is_empty()
+        && let Some(room) = shared.get(words.len())
     {
-        room.store(last & ((1 << (8 * (len % 8))) - 1), Relaxed);
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        room.store(u64::from_ne_bytes(last), Relaxed);
     }
 }

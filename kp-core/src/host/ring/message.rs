@@ -48,9 +48,9 @@ impl<P: Plugin> Session<P> {
 
     #[inline(never)]
     fn run_large(&self, taken: &Taken<'_>, places: (&[AtomicU64], &[AtomicU64])) -> Result<u32> {
-        self.large.with(|input, output| {
-            let input = <[u64]>::mut_from_bytes(input).map_err(|_| Status::NO_MEMORY)?;
-            let output = <[u64]>::mut_from_bytes(output).map_err(|_| Status::NO_MEMORY)?;
+        self.large.with(|buffers| {
+            let words = <[u64]>::mut_from_bytes(buffers).map_err(|_| Status::NO_MEMORY)?;
+            let (input, output) = words.split_at_mut((limits::MAX_ARGS + limits::MAX_DATA) / 8);
             self.run_in(taken, places, &mut Buffers { input, output })
         })?
     }
@@ -74,9 +74,9 @@ impl<P: Plugin> Session<P> {
         };
         let mut reply = Reply::new(buffers.output.as_mut_bytes().get_mut(..room).ok_or(too_large)?);
         self.call(taken.flags & NOWAIT != 0, message, &mut reply).map_err(|error| self.public(error))?;
-        let written = reply.written();
-        copy_out(buffers.output, to, written);
-        Ok(written as u32)
+        let written = reply.into_bytes();
+        copy_out(written, to);
+        Ok(written.len() as u32)
     }
 }
 

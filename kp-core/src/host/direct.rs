@@ -1,0 +1,179 @@
+//! The direct form of CALL, for messages that both sides have agreed on at OPEN.
+//!
+//! How long a message's fixed parts are follows from its declaration, so neither a struct nor lengths travel: the arguments are copied
+//! from the app's buffer to the stack, and the reply back to their place. What is checked, and what an app is told, is as for CALL.
+use super::{
+    door::DirectDoor,
+    requests::{Parts, Stopped},
+    session::{SMALL, Session},
+};
+use crate::{
+    Error, Message, Passive, Plugin, Reply, Result, Status,
+    limits::{MAX_ARGS, MAX_DATA},
+};
+use core::mem::MaybeUninit;
+use kp_abi::{
+    Direct,
+    request::{Segments, feature},
+    zerocopy::FromBytes,
+};
+
+/// What a direct call tells the app: `Ok`, the status, which stands in the [`Answer`](kp_abi::request::Answer) too unless it is Ok;
+/// `Err`, the transport's own.
+pub type Told = core::result::Result<Status, Status>;
+
+impl<P: Plugin> Session<P> {
+    /// Serves message `message` in the direct form. Passive, in the caller's context.
+    #[inline(always)]
+    pub fn direct(&self, message: u32, door: &mut impl DirectDoor) -> Told {
+        if self.features() & feature::DIRECT == 0 {
+            return self.not_agreed(door);
+        }
+        P::direct(message, Call { session: self, door, message })
+    }
+
+    /// OPEN has not agreed on direct calls, if there was an OPEN. A handle that may only read has none.
+    #[cold]
+    fn not_agreed(&self, door: &mut impl DirectDoor) -> Told {
+        if !door.is_read_write() {
+            Err(Status::DENIED)
+        } else if self.is_open() {
+            Err(Status::UNKNOWN_REQUEST)
+        } else {
+            self.tell(door, Stopped::Answer(self.refusal().into()))
+        }
+    }
+
+    /// The answer to a call that goes no further.
+    #[cold]
+    fn tell(&self, door: &mut impl DirectDoor, stopped: Stopped) -> Told {
+        match stopped {
+            Stopped::Answer(error) if error == Status::INTERRUPTED => Err(Status::INTERRUPTED),
+            Stopped::Answer(error) => match door.answer(error.status.0, error.detail) {
+                Ok(()) => Ok(error.status),
+                Err(_) => Err(Status::FAULT),
+            },
+            Stopped::Transport(status) => Err(status),
+        }
+    }
+
+    /// The answer to a call whose handler, or the way to it, has failed.
+    #[cold]
+    fn tell_error(&self, door: &mut impl DirectDoor, error: Error) -> Told {
+        self.tell(door, Stopped::Answer(self.public(error)))
+    }
+
+    /// A message with slices: data and reply have places of their own, the arguments are in the buffer.
+    #[inline(never)]
+    fn segments(&self, door: &mut impl DirectDoor, message: u32, args: usize) -> Told {
+        match self.try_segments(door, message, args) {
+            Ok(()) => Ok(Status::OK),
+            Err(stopped) => self.tell(door, stopped),
+        }
+    }
+
+    #[inline(always)]
+    fn try_segments(&self, door: &mut impl DirectDoor, id: u32, args: usize) -> core::result::Result<(), Stopped> {
+        let mut buffer = [const { MaybeUninit::uninit() }; size_of::<Segments>() + MAX_ARGS];
+        let buffer = door.begin(&mut buffer[..size_of::<Segments>() + args])?;
+        let Ok((segments, args)) = Segments::read_from_prefix(buffer) else { return Err(Status::TOO_SMALL.into()) };
+        let mut parts = Parts {
+            in_len: segments.in_len as usize,
+            out_len: segments.out_len as usize,
+            in_addr: segments.in_addr,
+            out_addr: segments.out_addr,
+            nowait: false,
+        };
+        parts.check_lengths()?;
+        parts.check_addresses(door, 0)?;
+        if !self.is_open() {
+            return Err(self.refusal().into());
+        }
+        if parts.is_small() {
+            self.small.with(|buffers| self.segments_in::<SMALL>(id, args, &parts, door, buffers))?
+        } else {
+            self.segments_large(id, args, &parts, door)
+        }
+    }
+
+    #[inline(never)]
+    fn segments_large(
+        &self,
+        id: u32,
+        args: &[u8],
+        parts: &Parts,
+        door: &mut impl DirectDoor,
+    ) -> core::result::Result<(), Stopped> {
+        self.large.with(|buffers| self.segments_in::<MAX_DATA>(id, args, parts, door, buffers))?
+    }
+
+    #[inline(always)]
+    fn segments_in<'m, const DATA: usize>(
+        &self,
+        id: u32,
+        args: &'m [u8],
+        parts: &Parts,
+        door: &mut impl DirectDoor,
+        buffers: &'m mut [u8],
+    ) -> core::result::Result<(), Stopped> {
+        let (data, output) = parts.split::<DATA>(door, 0, buffers)?;
+        if !data.is_empty() {
+            door.fetch_data(parts.in_addr, data)?;
+        }
+        self.call_out(parts, door, Message { id, args, data }, output)
+    }
+}
+
+/// One direct call.
+struct Call<'s, P: Plugin, D> {
+    session: &'s Session<P>,
+    door: &'s mut D,
+    message: u32,
+}
+
+impl<P: Plugin, D: DirectDoor> Direct for Call<'_, P, D> {
+    type Handler = P;
+    type Context = Passive;
+    type Session = P::Session;
+    type Answer = Told;
+
+    #[inline(always)]
+    fn fixed<const ARGS: usize, const REPLY: usize>(
+        self,
+        run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
+    ) -> Told {
+        let Self { session, door, message } = self;
+        let mut args = [const { MaybeUninit::uninit() }; ARGS];
+        let args: &[u8] = if ARGS == 0 {
+            &[]
+        } else {
+            match door.begin(&mut args) {
+                Ok(args) => args,
+                Err(_) => return Err(Status::FAULT),
+            }
+        };
+        let mut room = [0; REPLY];
+        let mut reply = Reply::new(&mut room);
+        let message = Message { id: message, args, data: &[] };
+        if let Err(error) = session.inside(false, |plugin, cx, value| run(plugin, cx, value, message, &mut reply)) {
+            return session.tell_error(door, error);
+        }
+        if REPLY != 0 && door.end(reply.into_bytes()).is_err() {
+            return Err(Status::FAULT);
+        }
+        Ok(Status::OK)
+    }
+
+    #[inline(always)]
+    fn segments(self, args: usize) -> Told {
+        self.session.segments(self.door, self.message, args)
+    }
+
+    #[cold]
+    fn unknown(self) -> Told {
+        match self.session.inside(false, |_, _, _| Err(Status::UNKNOWN_MESSAGE.into())) {
+            Ok(()) => Ok(Status::OK),
+            Err(error) => self.session.tell_error(self.door, error),
+        }
+    }
+}
