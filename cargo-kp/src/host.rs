@@ -6,6 +6,7 @@ use crate::{
     packages::{Packages, Purpose, ThisMachine},
     programs,
     vm::Vm,
+    wine,
 };
 use anyhow::{Result, bail};
 use std::{
@@ -27,6 +28,8 @@ pub enum Host {
         /// Booted with `threadirqs`: handlers run in threads.
         threadirqs: bool,
     },
+    /// The Windows driver under Wine.
+    Wine,
 }
 
 impl std::str::FromStr for Host {
@@ -35,6 +38,7 @@ impl std::str::FromStr for Host {
         match name {
             "sim" => return Ok(Host::Sim),
             "sim:qemu" => return Ok(Host::SimQemu),
+            "windows:wine" => return Ok(Host::Wine),
             _ => {}
         }
         if let Some(kernel) = name.strip_prefix("linux:") {
@@ -47,7 +51,9 @@ impl std::str::FromStr for Host {
             }
         }
         let kernels = kernels::names().join("|");
-        bail!("no such host: {name}; there are sim, sim:qemu and linux:{kernels}, the last also with +threadirqs")
+        bail!(
+            "no such host: {name}; there are sim, sim:qemu, windows:wine and linux:{kernels}, the last also with +threadirqs"
+        )
     }
 }
 
@@ -56,6 +62,7 @@ impl std::fmt::Display for Host {
         match self {
             Host::Sim => f.write_str("sim"),
             Host::SimQemu => f.write_str("sim:qemu"),
+            Host::Wine => f.write_str("windows:wine"),
             Host::Linux { kernel, threadirqs } => {
                 write!(f, "linux:{kernel}{}", if *threadirqs { "+threadirqs" } else { "" })
             }
@@ -74,6 +81,12 @@ pub struct Modules {
     pub kernel: Kernel,
     /// One file for each plugin asked for.
     pub files: Vec<PathBuf>,
+}
+
+/// Builds an example plugin as a Windows driver.
+pub fn driver(plugin: &str) -> Result<PathBuf> {
+    let plugin = build::select(Some(plugin), Path::new("."))?;
+    build::driver(&plugin, build::Arch::X64, &build::Signer::default(), &|_| {})
 }
 
 /// Gets a kernel and builds these plugins for it.
@@ -124,6 +137,17 @@ pub fn scenario(host: &Host, part: &str, setup: bool, on_line: &mut dyn FnMut(&s
             }
             vm.run(on_line)?.into_result().map(|_| ())
         }
+        Host::Wine => {
+            if part != "calls" {
+                bail!("windows:wine has the part calls only, so add --part calls: Wine gives a driver no device");
+            }
+            let mut wine = wine::Wine::start(setup)?;
+            wine.put(&driver("echo")?)?;
+            wine.put(&wine::build_program("conformance", setup)?)?;
+            let arguments = ["--host", "windows", "--part", part];
+            let ran = wine.run("conformance.exe", &arguments, Duration::from_secs(120), on_line)?;
+            ran.into_result()
+        }
     }
 }
 
@@ -133,12 +157,14 @@ mod tests {
 
     #[test]
     fn a_hosts_name_is_read_and_written_alike_and_an_unknown_one_says_which_there_are() {
-        for name in ["sim", "sim:qemu", "linux:6.1", "linux:6.12-rt", "linux:6.12-cloud+threadirqs"] {
+        for name in ["sim", "sim:qemu", "windows:wine", "linux:6.1", "linux:6.12-rt", "linux:6.12-cloud+threadirqs"] {
             assert_eq!(name.parse::<Host>().unwrap().to_string(), name);
         }
         let error = "linux:5.10".parse::<Host>().unwrap_err().to_string();
         assert!(
-            error.starts_with("no such host: linux:5.10; there are sim, sim:qemu and linux:6.1|6.1-cloud|"),
+            error.starts_with(
+                "no such host: linux:5.10; there are sim, sim:qemu, windows:wine and linux:6.1|6.1-cloud|"
+            ),
             "{error}"
         );
     }

@@ -73,6 +73,8 @@ pub enum Purpose {
     Boot,
     /// Building a 32-bit app. Not gcc-multilib: it conflicts with cross compilers.
     App32,
+    /// Building programs for Windows, and running them and drivers under Wine.
+    Windows,
 }
 
 impl Purpose {
@@ -95,6 +97,7 @@ impl Purpose {
                 "zlib1g",
             ],
             Purpose::Boot => &["qemu-system-x86"],
+            Purpose::Windows => &["gcc-mingw-w64-x86-64", "mingw-w64-x86-64-dev", "wine", "wine64"],
             Purpose::App32 => &["libc6-dev-i386", "lib32gcc-12-dev"],
         }
     }

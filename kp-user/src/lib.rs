@@ -46,7 +46,17 @@ mod open;
 mod plugin;
 mod ring;
 mod shared;
+mod system;
+#[cfg(any(windows, test))]
+mod windows;
 
+#[cfg(target_os = "linux")]
+use linux as platform;
+#[cfg(windows)]
+use windows as platform;
+
+#[cfg(windows)]
+pub use crate::windows::{Handle, Node, PendingWait};
 pub use agreement::Agreement;
 pub use connection::{Connection, IntEnabled, Notification};
 pub use error::{Cause, OpenError, Side};

@@ -1,6 +1,8 @@
 //! The kernel functions of kp-core.
 use crate::{
-    lock, memory,
+    hardware::Hardware,
+    interrupt::Interrupt,
+    lock, mapping, memory,
     names::find,
     nt::*,
     panic,
@@ -68,6 +70,18 @@ pub(crate) fn now_ns() -> u64 {
     hundreds.saturating_mul(100)
 }
 
+/// The plugin's name.
+pub(crate) fn name() -> &'static str {
+    let (name, len) = (NAME.load(Relaxed), NAME_LEN.load(Relaxed));
+    if name.is_null() {
+        return "";
+    }
+    // SAFETY: `start` has stored the parts of a text that is never freed.
+    let bytes = unsafe { core::slice::from_raw_parts(name, len) };
+    // SAFETY: as above.
+    unsafe { core::str::from_utf8_unchecked(bytes) }
+}
+
 /// Writes one line to the debugger's log. Any level.
 pub(crate) fn log(text: &str) {
     let (name, name_len) = (NAME.load(Relaxed), NAME_LEN.load(Relaxed));
@@ -128,8 +142,9 @@ unsafe impl Kernel for Windows {
     fn task() -> u32 {
         PsGetCurrentThreadId() as u32
     }
-    fn is_dead(task: u32) -> bool {
-        panic::is_dead(task)
+    /// A panic stops the machine: nobody is left to ask.
+    fn is_dead(_: u32) -> bool {
+        false
     }
 
     // A ring's memory would be the app's own, pinned by a request that stays pending.
@@ -193,24 +208,73 @@ unsafe impl Kernel for Windows {
         mmio_read64 mmio_write64 u64, "ldr {value:x}, [{at}]", "str {value:x}, [{at}]", reg;
     }
 
-    // No device is ever bound: there is nothing to map, and nothing that interrupts.
-    fn map(_: usize, _: usize, _: usize) -> usize {
-        0
+    // The device is the address of a record that stays until its driver has ended; kp-core calls none of these later.
+    fn map(device: usize, bar: usize, len: usize) -> usize {
+        // SAFETY: as above.
+        unsafe { Hardware::of(device) }.map_or(0, |hardware| hardware.map(bar, len))
     }
-    unsafe fn unmap(_: usize, _: usize) {}
-    fn bus_master(_: usize, _: bool) {}
-    fn config_read(_: usize, _: u32, width: u32) -> u32 {
-        u32::MAX >> (32 - 8 * width.clamp(1, 4))
+    unsafe fn unmap(base: usize, _: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { mapping::unmap(base) }
     }
-    fn config_write(_: usize, _: u32, _: u32, _: u32) {}
-    fn irq_prepare(_: usize, _: u32, _: u32, _: u32) -> Result<Vectors> {
-        Err(Error::from(Status::NO_INTERRUPT))
+    fn bus_master(device: usize, on: bool) {
+        // SAFETY: as above.
+        if let Some(hardware) = unsafe { Hardware::of(device) } {
+            hardware.bus_master(on);
+        }
     }
-    unsafe fn irq_connect(_: usize, _: IrqEntry) -> Result<()> {
-        Err(Error::from(Status::NO_INTERRUPT))
+    fn config_read(device: usize, offset: u32, width: u32) -> u32 {
+        // SAFETY: as above.
+        match unsafe { Hardware::of(device) } {
+            Some(hardware) => hardware.config_read(offset, width),
+            None => u32::MAX >> (32 - 8 * width.clamp(1, 4)),
+        }
     }
-    unsafe fn irq_disconnect(_: usize) {}
-    fn irq_release(_: usize) {}
-    fn irq_mask(_: usize, _: u32) {}
-    fn dpc_queue(_: usize, _: u32) {}
+    fn config_write(device: usize, offset: u32, width: u32, value: u32) {
+        // SAFETY: as above.
+        if let Some(hardware) = unsafe { Hardware::of(device) } {
+            hardware.config_write(offset, width, value);
+        }
+    }
+
+    fn irq_prepare(device: usize, kinds: u32, min: u32, max: u32) -> Result<Vectors> {
+        // SAFETY: as above.
+        match unsafe { Hardware::of(device) } {
+            Some(hardware) => Interrupt::prepare(hardware, kinds, min, max),
+            None => Err(Error::from(Status::NO_INTERRUPT)),
+        }
+    }
+    unsafe fn irq_connect(device: usize, entry: IrqEntry) -> Result<()> {
+        // SAFETY: as above.
+        match unsafe { Hardware::of(device) } {
+            // SAFETY: the caller's promise.
+            Some(hardware) => unsafe { Interrupt::connect(hardware, entry) },
+            None => Err(Error::from(Status::NO_INTERRUPT)),
+        }
+    }
+    unsafe fn irq_disconnect(device: usize) {
+        // SAFETY: as above.
+        if let Some(hardware) = unsafe { Hardware::of(device) } {
+            Interrupt::disconnect(hardware);
+        }
+    }
+    fn irq_release(device: usize) {
+        // SAFETY: as above.
+        if let Some(hardware) = unsafe { Hardware::of(device) } {
+            Interrupt::release(hardware);
+        }
+    }
+    fn irq_mask(device: usize, _: u32) {
+        // SAFETY: as above.
+        if let Some(hardware) = unsafe { Hardware::of(device) } {
+            hardware.interrupt.mask();
+        }
+    }
+    #[inline]
+    fn dpc_queue(device: usize, vector: u32) {
+        // SAFETY: as above.
+        if let Some(hardware) = unsafe { Hardware::of(device) } {
+            hardware.interrupt.queue(vector);
+        }
+    }
 }

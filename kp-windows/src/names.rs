@@ -2,7 +2,7 @@
 use crate::nt::{MmGetSystemRoutineAddress, UnicodeString};
 use core::ffi::{CStr, c_void};
 
-/// The longest name that the port makes: `\DosDevices\kp-`, a plugin's name, and the zero at the end.
+/// The longest name that the port makes: `\DosDevices\kp-`, a plugin's name, a number, and the zero at the end.
 const MAX: usize = 64;
 
 /// A short ASCII name.

@@ -21,6 +21,14 @@ pub trait Process: Sync {
     fn handle(&self, plugin: &str) -> Box<dyn Handle + '_>;
     /// Like `handle`, but for reading only.
     fn read_only_handle(&self, plugin: &str) -> Box<dyn Handle + '_>;
+    /// Whether requests go to the driver by address. On Windows their bytes go instead, in two buffers.
+    fn sends_addresses(&self) -> bool {
+        true
+    }
+    /// Whether there is a device, and so edu is loaded too.
+    fn has_device(&self) -> bool {
+        true
+    }
 }
 
 /// What the kernel may do with memory.
