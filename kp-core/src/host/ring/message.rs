@@ -46,6 +46,7 @@ impl<P: Plugin> Session<P> {
         self.run_large(taken, (from, to))
     }
 
+    #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
     fn run_large(&self, taken: &Taken<'_>, places: (&[AtomicU64], &[AtomicU64])) -> Result<u32> {
         self.large.with(|buffers| {
