@@ -50,7 +50,6 @@ mod plugin;
 mod ring;
 mod shared;
 mod system;
-#[cfg(any(windows, test))]
 mod windows;
 
 #[cfg(target_os = "linux")]
@@ -58,6 +57,7 @@ use linux as platform;
 #[cfg(windows)]
 use windows as platform;
 
+pub use crate::windows::{ControlNode, DeviceControl};
 #[cfg(windows)]
 pub use crate::windows::{Handle, Node, PendingWait};
 pub use agreement::Agreement;
