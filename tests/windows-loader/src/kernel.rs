@@ -12,6 +12,7 @@ use crate::{
     objects::Objects,
     pool::{Pool, tag_name},
     remove_lock::RemoveLocks,
+    security::Dacl,
     service::Service,
     space::Space,
     thunk::Thunks,
@@ -284,6 +285,18 @@ impl Machine {
             Ok(leaks) => panic!("left behind:\n{}", leaks.join("\n")),
             Err(verdict) => panic!("{verdict}"),
         }
+    }
+
+    /// An address of the kernel's own memory, which is really there.
+    pub fn kernel_address(&self) -> usize {
+        self.kernel.space.own_address()
+    }
+
+    /// Who may open the device that a path names; None: nobody has said so.
+    pub fn dacl(&self, path: &str) -> Option<Dacl> {
+        let objects = lock(&self.kernel.objects);
+        let (device, _) = objects.resolve(path).ok()?;
+        objects.devices.get(&device)?.dacl.clone()
     }
 
     /// Keeps DPCs in their queue until they are let go or flushed, so that what piles up meanwhile can be seen.
