@@ -21,7 +21,7 @@ use std::{
 
 /// An open file, with the handle to it.
 pub(crate) struct File {
-    kernel: Arc<Kernel>,
+    pub(crate) kernel: Arc<Kernel>,
     process: Arc<Process>,
     service: Arc<Service>,
     device: usize,

@@ -23,7 +23,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{
             AtomicBool, AtomicIsize,
             Ordering::{AcqRel, Acquire, Release},
@@ -87,7 +87,7 @@ pub(crate) struct Kernel {
     pub(crate) faults: Faults,
     pub(crate) images: RwLock<Vec<Arc<Image>>>,
     pub(crate) started: Instant,
-    services: Mutex<Vec<(usize, Weak<Service>)>>,
+    services: Mutex<Vec<(usize, Arc<Service>)>>,
     log: Mutex<Vec<String>>,
     is_stopped: AtomicBool,
     verdict: OnceLock<Verdict>,
@@ -174,7 +174,7 @@ impl Kernel {
 
     /// A driver object exists from now on.
     pub(crate) fn register(&self, service: &Arc<Service>) {
-        lock(&self.services).push((service.object, Arc::downgrade(service)));
+        lock(&self.services).push((service.object, service.clone()));
     }
 
     pub(crate) fn unregister(&self, driver: usize) {
@@ -183,7 +183,7 @@ impl Kernel {
 
     /// The service of a driver object.
     pub(crate) fn service(&self, driver: usize) -> Option<Arc<Service>> {
-        lock(&self.services).iter().find(|(object, _)| *object == driver)?.1.upgrade()
+        lock(&self.services).iter().find(|(object, _)| *object == driver).map(|(_, service)| service.clone())
     }
 
     /// The bus's interface is given away, or given back.

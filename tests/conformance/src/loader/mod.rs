@@ -1,4 +1,5 @@
 //! The world of the loader: the drivers' real .sys, in this process, over a simulated NT kernel.
+pub mod faults;
 pub mod hostile;
 pub mod life;
 pub mod raw;
@@ -239,8 +240,9 @@ pub fn command(arguments: &[&str]) -> Result<(), String> {
             world.unload_all();
         }
         ["rounds", drivers, times] => life::rounds(drivers, number(times)? as u32),
+        ["faults", drivers] => faults::run(drivers),
         ["life", drivers] => life::run(drivers),
-        _ => return Err("usage: conformance loader bad-input|fuzz|rounds|life DRIVERS …".into()),
+        _ => return Err("usage: conformance loader bad-input|fuzz|rounds|life|faults DRIVERS …".into()),
     }
     Ok(())
 }
