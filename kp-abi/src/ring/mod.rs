@@ -84,10 +84,10 @@ layout! {
         0 user_data: u64,
         /// Number of the message.
         8 message: u32,
-        /// `INLINE`, `NOWAIT`, or both; another one is UnknownFlag.
-        12 flags: u16,
         /// Length of the fixed arguments in bytes.
-        14 args_len: u16,
+        12 args_len: u16,
+        /// `INLINE`, `NOWAIT`, or both; another one is UnknownFlag.
+        14 flags: u16,
         /// Where arguments, padding to 8, and data are, in the data area. A multiple of 8.
         16 in_off: u32,
         /// Length of the data in bytes.

@@ -39,22 +39,58 @@ pub struct Words<'m> {
 pub struct Taken<'m> {
     /// The app's own.
     pub user_data: u64,
-    /// Number of the message.
-    pub message: u32,
-    /// Flags.
-    pub flags: u16,
-    /// Length of the arguments in bytes.
-    pub args_len: u16,
-    /// Where the input is.
-    pub in_off: u32,
-    /// Length of the data in bytes.
-    pub in_len: u32,
-    /// Where the reply goes.
-    pub out_off: u32,
-    /// Room for the reply in bytes.
-    pub out_len: u32,
+    /// Message, length of the arguments, and flags.
+    pub message: u64,
+    /// Where the input is, and the length of the data.
+    pub input: u64,
+    /// Where the reply goes, and the room for it.
+    pub output: u64,
     /// The inline bytes.
     pub inline: &'m [AtomicU64],
+}
+
+impl Taken<'_> {
+    /// Number of the message.
+    #[inline(always)]
+    pub fn number(&self) -> u32 {
+        self.message as u32
+    }
+
+    /// Length of the arguments in bytes.
+    #[inline(always)]
+    pub fn args_len(&self) -> usize {
+        usize::from((self.message >> 32) as u16)
+    }
+
+    /// Flags.
+    #[inline(always)]
+    pub fn flags(&self) -> u16 {
+        (self.message >> 48) as u16
+    }
+
+    /// Where the input is, in bytes from the start of the data area.
+    #[inline(always)]
+    pub fn in_off(&self) -> usize {
+        self.input as u32 as usize
+    }
+
+    /// Length of the data in bytes.
+    #[inline(always)]
+    pub fn in_len(&self) -> usize {
+        (self.input >> 32) as usize
+    }
+
+    /// Where the reply goes, in bytes from the start of the data area.
+    #[inline(always)]
+    pub fn out_off(&self) -> usize {
+        self.output as u32 as usize
+    }
+
+    /// Room for the reply in bytes.
+    #[inline(always)]
+    pub fn out_len(&self) -> usize {
+        (self.output >> 32) as usize
+    }
 }
 
 /// How far the driver has come.
@@ -98,17 +134,12 @@ impl DriverSide {
         let slot = words.submissions.get((self.sq_head & self.mask) as usize)?;
         let (head, inline) = slot.split_at(4);
         let [user_data, message, input, output] = head else { return None };
-        let (message, input, output) = (message.load(Relaxed), input.load(Relaxed), output.load(Relaxed));
         self.sq_head = self.sq_head.wrapping_add(1);
         Some(Taken {
             user_data: user_data.load(Relaxed),
-            message: message as u32,
-            flags: (message >> 32) as u16,
-            args_len: (message >> 48) as u16,
-            in_off: input as u32,
-            in_len: (input >> 32) as u32,
-            out_off: output as u32,
-            out_len: (output >> 32) as u32,
+            message: message.load(Relaxed),
+            input: input.load(Relaxed),
+            output: output.load(Relaxed),
             inline,
         })
     }
@@ -135,25 +166,32 @@ pub struct AppSide {
     mask: u32,
     sq_tail: u32,
     published: u32,
+    /// The driver's, as it was when it was looked at last.
+    sq_head: u32,
     cq_head: u32,
+    /// As `sq_head`.
+    cq_tail: u32,
 }
 
 impl AppSide {
     /// At the start of a ring of so many entries, a power of two.
     pub const fn new(entries: u32) -> Self {
-        Self { mask: entries - 1, sq_tail: 0, published: 0, cq_head: 0 }
+        Self { mask: entries - 1, sq_tail: 0, published: 0, sq_head: 0, cq_head: 0, cq_tail: 0 }
     }
 
     /// Writes a submission. False: the queue is full, and nothing was written. The driver sees it after [`publish`](Self::publish).
     #[inline]
     pub fn push(&mut self, words: &Words<'_>, submission: &Submission) -> bool {
-        if self.sq_tail.wrapping_sub(words.sq_head.load(Acquire)) > self.mask {
-            return false;
+        if self.sq_tail.wrapping_sub(self.sq_head) > self.mask {
+            self.sq_head = words.sq_head.load(Acquire);
+            if self.sq_tail.wrapping_sub(self.sq_head) > self.mask {
+                return false;
+            }
         }
         let Some(slot) = words.submissions.get((self.sq_tail & self.mask) as usize) else { return false };
         let Submission { user_data, message, flags, args_len, in_off, in_len, out_off, out_len, inline } = *submission;
         slot[0].store(user_data, Relaxed);
-        slot[1].store(u64::from(args_len) << 48 | u64::from(flags) << 32 | u64::from(message), Relaxed);
+        slot[1].store(u64::from(flags) << 48 | u64::from(args_len) << 32 | u64::from(message), Relaxed);
         slot[2].store(u64::from(in_len) << 32 | u64::from(in_off), Relaxed);
         slot[3].store(u64::from(out_len) << 32 | u64::from(out_off), Relaxed);
         if flags & INLINE != 0 {
@@ -180,8 +218,11 @@ impl AppSide {
     /// Takes a completion, if there is one. The driver may use its slot anew after [`release`](Self::release).
     #[inline]
     pub fn pop(&mut self, words: &Words<'_>) -> Option<(u64, Error)> {
-        if words.cq_tail.load(Acquire) == self.cq_head {
-            return None;
+        if self.cq_tail == self.cq_head {
+            self.cq_tail = words.cq_tail.load(Acquire);
+            if self.cq_tail == self.cq_head {
+                return None;
+            }
         }
         let slot = words.completions.get((self.cq_head & self.mask) as usize)?;
         let answer = slot[1].load(Relaxed);

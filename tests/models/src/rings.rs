@@ -60,12 +60,13 @@ fn enter(side: &mut DriverSide, words: &Words<'_>) -> Result<u32, Status> {
     let count = submitted.min(room);
     for _ in 0..count {
         let taken = side.take(words).expect("there is a slot for each index");
-        let n = taken.user_data as u32;
+        let n = taken.user_data as usize;
         assert_ne!(n, 0, "a slot that nobody has filled");
-        let parts = [taken.message, taken.args_len.into(), taken.in_off, taken.in_len, taken.out_off, taken.out_len];
+        let number = taken.number() as usize;
+        let parts = [number, taken.args_len(), taken.in_off(), taken.in_len(), taken.out_off(), taken.out_len()];
         assert_eq!(parts, [n; 6], "a submission in pieces");
-        assert_eq!((taken.flags, taken.inline.len()), (0, 4));
-        side.post(words, taken.user_data, Status::OK, n);
+        assert_eq!((taken.flags(), taken.inline.len()), (0, 4));
+        side.post(words, taken.user_data, Status::OK, n as u32);
     }
     side.end(words);
     Ok(count)

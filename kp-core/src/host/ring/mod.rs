@@ -152,15 +152,10 @@ impl<P: Plugin> Session<P> {
             }
             let Some(taken) = side.take(&words) else { break };
             left -= 1;
-            match self.run_submission(&taken, data, &mut ring.small) {
-                Ok(written) => side.post(&words, taken.user_data, Status::OK, written),
-                Err(error) => {
-                    side.post(&words, taken.user_data, error.status, error.detail);
-                    if !self.is_open() || kernel::poisoned() {
-                        end = Err(self.refusal().into());
-                        break;
-                    }
-                }
+            let answer = self.run_submission(taken, data, &mut ring.small, (&mut side, &words));
+            if answer.is_err() && (!self.is_open() || kernel::poisoned()) {
+                end = Err(self.refusal().into());
+                break;
             }
         }
         side.end(&words);
