@@ -61,7 +61,7 @@ layout! {
         0 sq_head: u32,
         /// Zero.
         4 gap_1: [u32; 15],
-        /// Completions that the driver has written, ever, modulo 2^32. Moves with each of them.
+        /// Completions that the driver has written, ever, modulo 2^32. Moves at the end of RING_ENTER.
         64 cq_tail: u32,
         /// Zero.
         68 gap_2: [u32; 31],

@@ -7,9 +7,9 @@ use super::{
         clamp,
         session::{SMALL, Session},
     },
-    memory::{copy_in, copy_out},
+    memory::{Queues, copy_in, copy_out},
 };
-use crate::{Error, Message, Passive, Plugin, Reply, Result, Status, limits};
+use crate::{Error, KVec, Message, Passive, Plugin, Reply, Result, Status, limits};
 use core::{
     mem::MaybeUninit,
     slice,
@@ -19,7 +19,7 @@ use kp_abi::{
     Direct,
     ring::{
         INLINE, NOWAIT,
-        queue::{DriverSide, Taken, Words},
+        queue::{DriverSide, Taken},
     },
     zerocopy::{FromBytes, IntoBytes},
 };
@@ -34,11 +34,11 @@ impl<P: Plugin> Session<P> {
         &self,
         taken: Taken<'_>,
         data: &[AtomicU64],
-        small: &mut [u64],
-        ring: (&mut DriverSide, &Words<'_>),
+        small: &mut KVec<u64>,
+        ring: (&mut DriverSide, &Queues<'_>),
     ) -> Result<(), Error> {
-        let (side, words) = ring;
-        if let Some(answer) = P::direct(taken.number(), Fast { session: self, taken, data, ring: (&mut *side, words) })
+        let (side, queues) = ring;
+        if let Some(answer) = P::direct(taken.number(), Fast { session: self, taken, data, ring: (&mut *side, queues) })
         {
             return answer;
         }
@@ -46,11 +46,11 @@ impl<P: Plugin> Session<P> {
         let Taken { user_data, message, input, output, inline } = taken;
         match self.run_slowly(message, input, output, inline, data, small) {
             Ok(written) => {
-                side.post(words, user_data, Status::OK, written);
+                side.post(queues, user_data, Status::OK, written);
                 Ok(())
             }
             Err(error) => {
-                side.post(words, user_data, error.status, error.detail);
+                side.post(queues, user_data, error.status, error.detail);
                 Err(error)
             }
         }
@@ -138,7 +138,7 @@ struct Fast<'s, P: Plugin> {
     session: &'s Session<P>,
     taken: Taken<'s>,
     data: &'s [AtomicU64],
-    ring: (&'s mut DriverSide, &'s Words<'s>),
+    ring: (&'s mut DriverSide, &'s Queues<'s>),
 }
 
 impl<P: Plugin> Direct for Fast<'_, P> {
@@ -152,44 +152,38 @@ impl<P: Plugin> Direct for Fast<'_, P> {
         self,
         run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
     ) -> Option<Result<()>> {
-        let Self { session, taken, data, ring: (side, words) } = self;
-        // Lengths as declared, no flags, no data, offsets in whole words: each part is zero then.
-        let other = (taken.message >> 32 ^ ARGS as u64)
-            | taken.input >> 32
-            | (taken.output >> 32 ^ REPLY as u64)
-            | ((if ARGS == 0 { 0 } else { taken.input }) | (if REPLY == 0 { 0 } else { taken.output })) & 7;
+        let Self { session, taken, data, ring: (side, queues) } = self;
+        // Lengths as declared, no flags, no data: each part is zero then.
+        let other = (taken.message >> 32 ^ ARGS as u64) | taken.input >> 32 | (taken.output >> 32 ^ REPLY as u64);
         if other != 0 {
             return None;
         }
         let from = part(data, taken.in_off(), ARGS).ok()?;
         let to = part(data, taken.out_off(), REPLY).ok()?;
-        let mut input = [const { MaybeUninit::<u64>::uninit() }; limits::MAX_ARGS / 8];
-        for (to, from) in input.iter_mut().zip(from) {
-            to.write(from.load(Relaxed));
-        }
-        // SAFETY: ARGS bytes, which is MAX_ARGS at most, were written just now.
-        let args = unsafe { slice::from_raw_parts(input.as_ptr().cast::<u8>(), ARGS) };
-        let mut room = [0; REPLY];
-        let mut reply = Reply::new(&mut room);
-        let message = Message { id: taken.number(), args, data: &[] };
         let ran = session.inside(
             false,
             #[inline(always)]
-            |plugin, cx, value| run(plugin, cx, value, message, &mut reply),
-        );
-        match ran {
-            Ok(()) => {
+            |plugin, cx, value| {
+                let mut input = [const { MaybeUninit::<u64>::uninit() }; limits::MAX_ARGS / 8];
+                for (to, from) in input.iter_mut().zip(from) {
+                    to.write(from.load(Relaxed));
+                }
+                // SAFETY: ARGS bytes, which is MAX_ARGS at most, were written just now.
+                let args = unsafe { slice::from_raw_parts(input.as_ptr().cast::<u8>(), ARGS) };
+                let mut room = [0; REPLY];
+                let mut reply = Reply::new(&mut room);
+                run(plugin, cx, value, Message { id: taken.number(), args, data: &[] }, &mut reply)?;
                 let bytes = reply.into_bytes();
                 copy_out(bytes, to);
-                side.post(words, taken.user_data, Status::OK, bytes.len() as u32);
-                Some(Ok(()))
-            }
-            Err(error) => {
-                let error = session.public(error);
-                side.post(words, taken.user_data, error.status, error.detail);
-                Some(Err(error))
-            }
-        }
+                side.post(queues, taken.user_data, Status::OK, bytes.len() as u32);
+                Ok(())
+            },
+        );
+        Some(ran.map_err(|error| {
+            let error = session.public(error);
+            side.post(queues, taken.user_data, error.status, error.detail);
+            error
+        }))
     }
 
     #[inline(always)]

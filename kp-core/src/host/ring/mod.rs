@@ -14,15 +14,15 @@ mod slot;
 
 use super::{kernel, requests::Stopped, session::Session, sync};
 use crate::{KVec, Passive, Plugin, Result, Status};
-use core::{mem::offset_of, ptr::NonNull};
+use core::ptr::NonNull;
 use kp_abi::{
     request,
     ring::{
-        Layout, PAGE, UserPage,
-        queue::{Batch, DriverSide, Words},
+        Layout, PAGE,
+        queue::{Batch, DriverSide},
     },
 };
-use memory::SharedMemory;
+use memory::{Queues, SharedMemory};
 use page::PageSlot;
 use slot::Slot;
 
@@ -89,17 +89,15 @@ impl<P: Plugin> Session<P> {
             // SAFETY: a request runs at Passive, and this is its only level.
             let mut cx = unsafe { Passive::assume() };
             let page = self.rings.page.make(&mut cx)?;
-            let (sq_head, cq_tail) = page::queue_words(page);
             let ring = Ring {
                 memory: SharedMemory::new(&mut cx, layout.len)?,
                 layout,
                 entries: setup.entries,
-                side: DriverSide::new(setup.entries),
+                side: DriverSide::new(),
                 small: KVec::zeroed(&mut cx, message::SMALL_WORDS)?,
             };
-            // After an earlier ring.
-            sq_head.store(0, core::sync::atomic::Ordering::Relaxed);
-            cq_tail.store(0, core::sync::atomic::Ordering::Relaxed);
+            // After an earlier ring, the page has that one's words.
+            ring.side.end(&Queues::new(&ring.memory, &ring.layout, ring.entries, page));
             *slot = Some(ring);
             Ok(())
         });
@@ -129,38 +127,29 @@ impl<P: Plugin> Session<P> {
     #[inline(never)]
     fn enter_ring(&self, ring: &mut Ring, enter: &mut request::RingEnter) -> Result<()> {
         let Some(page) = self.rings.page.get() else { return Err(Status::NO_RING.into()) };
-        let (sq_head, cq_tail) = page::queue_words(page);
-        let memory = &ring.memory;
-        let words = Words {
-            sq_tail: memory.word(offset_of!(UserPage, sq_tail)),
-            cq_head: memory.word(offset_of!(UserPage, cq_head)),
-            sq_head,
-            cq_tail,
-            submissions: memory.array(ring.layout.sq_at, ring.entries as usize),
-            completions: memory.array(ring.layout.cq_at, ring.entries as usize),
-        };
-        let data = memory.array(ring.layout.data_at, ring.layout.data_len() / 8);
+        let queues = Queues::new(&ring.memory, &ring.layout, ring.entries, page);
+        let data = ring.memory.words(ring.layout.data_at, ring.layout.data_len() / 8);
         let attention = kernel::attention();
         let mut side = ring.side;
-        let Batch { submitted, room } = side.begin(&words, enter.to_submit)?;
+        let Batch { submitted, room } = side.begin(&queues, enter.to_submit)?;
+        let first = side.taken();
+        let last = first.wrapping_add(submitted.min(room));
         let mut end = if room < submitted { Err(Status::BUSY.into()) } else { Ok(()) };
-        let mut left = submitted.min(room);
-        while left != 0 {
+        while side.taken() != last {
             if attention.is_due() && kernel::breathe() {
                 end = Err(Status::INTERRUPTED.into());
                 break;
             }
-            let Some(taken) = side.take(&words) else { break };
-            left -= 1;
-            let answer = self.run_submission(taken, data, &mut ring.small, (&mut side, &words));
+            let taken = side.take(&queues);
+            let answer = self.run_submission(taken, data, &mut ring.small, (&mut side, &queues));
             if answer.is_err() && (!self.is_open() || kernel::poisoned()) {
                 end = Err(self.refusal().into());
                 break;
             }
         }
-        side.end(&words);
+        side.end(&queues);
         ring.side = side;
-        enter.submitted = submitted.min(room) - left;
+        enter.submitted = side.taken().wrapping_sub(first);
         end
     }
 

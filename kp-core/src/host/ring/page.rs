@@ -4,9 +4,9 @@ use super::memory::SharedMemory;
 use crate::{Passive, Result};
 use core::{
     ptr::{self, NonNull},
-    sync::atomic::{AtomicPtr, AtomicU32, Ordering::*},
+    sync::atomic::{AtomicPtr, Ordering::*},
 };
-use kp_abi::ring::{KernelPage, PAGE};
+use kp_abi::ring::PAGE;
 
 /// A session's kernel page; none before its first ring.
 pub(crate) struct PageSlot(AtomicPtr<SharedMemory>);
@@ -40,9 +40,4 @@ impl Drop for PageSlot {
             drop(unsafe { crate::KBox::from_raw(page) });
         }
     }
-}
-
-/// The two words of the queues.
-pub(super) fn queue_words(page: &SharedMemory) -> (&AtomicU32, &AtomicU32) {
-    (page.word(core::mem::offset_of!(KernelPage, sq_head)), page.word(core::mem::offset_of!(KernelPage, cq_tail)))
 }
