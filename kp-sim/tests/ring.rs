@@ -20,9 +20,9 @@ fn submission() -> Submission {
         message: 0,
         flags: 0,
         args_len: 0,
-        in_off: 0,
+        in_word: 0,
         in_len: 0,
-        out_off: 0,
+        out_word: 0,
         out_len: 0,
         inline: [0; 4],
     }
@@ -39,7 +39,7 @@ fn one_request_runs_many_messages_in_their_order() {
             message: 5,
             flags: INLINE,
             args_len: 4,
-            out_off: 8 * n as u32,
+            out_word: n as u32,
             out_len: 4,
             inline: [n % 10, 0, 0, 0],
             ..submission()

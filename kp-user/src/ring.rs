@@ -88,7 +88,10 @@ impl Ring {
     /// more: [`BUSY`](Status::BUSY) if completions have to be taken first, or another thread is here already.
     #[inline]
     pub fn enter(&self) -> (u32, Result<()>) {
-        self.connection.ring_enter(self.entries)
+        let taken = self.page.word(offset_of!(KernelPage, sq_head));
+        let before = taken.load(Acquire);
+        let entered = self.connection.ring_enter(self.entries);
+        (taken.load(Acquire).wrapping_sub(before), entered)
     }
 
     /// Writes to the data area, from `at`, a multiple of 8, on; whole words. Panics if there is no room.

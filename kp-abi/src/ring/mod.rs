@@ -88,12 +88,12 @@ layout! {
         12 args_len: u16,
         /// `INLINE`, `NOWAIT`, or both; another one is UnknownFlag.
         14 flags: u16,
-        /// Where arguments, padding to 8, and data are, in the data area. A multiple of 8.
-        16 in_off: u32,
+        /// Where arguments, padding to 8, and data are: words of 8 bytes from the start of the data area.
+        16 in_word: u32,
         /// Length of the data in bytes.
         20 in_len: u32,
-        /// Where the reply goes, in the data area. A multiple of 8.
-        24 out_off: u32,
+        /// Where the reply goes: words of 8 bytes from the start of the data area.
+        24 out_word: u32,
         /// Room for the reply in bytes.
         28 out_len: u32,
         /// With `INLINE`: arguments, padding to 8, and data, 32 bytes together at most.

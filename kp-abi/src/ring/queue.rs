@@ -69,9 +69,9 @@ impl Taken<'_> {
         (self.message >> 48) as u16
     }
 
-    /// Where the input is, in bytes from the start of the data area.
+    /// Where the input is, in words of 8 bytes from the start of the data area.
     #[inline(always)]
-    pub fn in_off(&self) -> usize {
+    pub fn in_word(&self) -> usize {
         self.input as u32 as usize
     }
 
@@ -81,9 +81,9 @@ impl Taken<'_> {
         (self.input >> 32) as usize
     }
 
-    /// Where the reply goes, in bytes from the start of the data area.
+    /// Where the reply goes, in words of 8 bytes from the start of the data area.
     #[inline(always)]
-    pub fn out_off(&self) -> usize {
+    pub fn out_word(&self) -> usize {
         self.output as u32 as usize
     }
 
@@ -193,11 +193,12 @@ impl AppSide {
             }
         }
         let slot = shared.submission(self.sq_tail);
-        let Submission { user_data, message, flags, args_len, in_off, in_len, out_off, out_len, inline } = *submission;
+        let Submission { user_data, message, flags, args_len, in_word, in_len, out_word, out_len, inline } =
+            *submission;
         slot[0].store(user_data, Relaxed);
         slot[1].store(u64::from(flags) << 48 | u64::from(args_len) << 32 | u64::from(message), Relaxed);
-        slot[2].store(u64::from(in_len) << 32 | u64::from(in_off), Relaxed);
-        slot[3].store(u64::from(out_len) << 32 | u64::from(out_off), Relaxed);
+        slot[2].store(u64::from(in_len) << 32 | u64::from(in_word), Relaxed);
+        slot[3].store(u64::from(out_len) << 32 | u64::from(out_word), Relaxed);
         if flags & INLINE != 0 {
             for (word, value) in slot[4..].iter().zip(inline) {
                 word.store(value, Relaxed);

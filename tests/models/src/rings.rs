@@ -65,9 +65,9 @@ fn submission(n: u64) -> Submission {
         message: small,
         flags: 0,
         args_len: n as u16,
-        in_off: small,
+        in_word: small,
         in_len: small,
-        out_off: small,
+        out_word: small,
         out_len: small,
         inline: [0; 4],
     }
@@ -82,7 +82,7 @@ fn enter(side: &mut DriverSide, words: &&Memory) -> Result<u32, Status> {
         let n = taken.user_data as usize;
         assert_ne!(n, 0, "a slot that nobody has filled");
         let number = taken.number() as usize;
-        let parts = [number, taken.args_len(), taken.in_off(), taken.in_len(), taken.out_off(), taken.out_len()];
+        let parts = [number, taken.args_len(), taken.in_word(), taken.in_len(), taken.out_word(), taken.out_len()];
         assert_eq!(parts, [n; 6], "a submission in pieces");
         assert_eq!((taken.flags(), taken.inline.len()), (0, 4));
         side.post(words, taken.user_data, Status::OK, n as u32);

@@ -78,11 +78,11 @@ impl<P: Plugin> Session<P> {
         let data_at = args_len.next_multiple_of(8);
         let len = if in_len == 0 { args_len } else { data_at + in_len };
         let from = if taken.flags() & INLINE == 0 {
-            part(data, taken.in_off(), len)?
+            part(data, taken.in_word(), len)?
         } else {
             inline.get(..len.div_ceil(8)).ok_or(Status::INPUT_LENGTH)?
         };
-        let to = part(data, taken.out_off(), room)?;
+        let to = part(data, taken.out_word(), room)?;
         if in_len <= SMALL && room <= SMALL {
             return self.run_in::<SMALL>(&taken, from, to, small);
         }
@@ -118,14 +118,14 @@ impl<P: Plugin> Session<P> {
     }
 }
 
-/// `len` bytes of the data area at `offset`, in whole words. BadField: the offset is no multiple of 8, or not all of them are there.
+/// `len` bytes of the data area from word `at` on, in whole words. BadField: not all of them are there.
 #[inline(always)]
-fn part(data: &[AtomicU64], offset: usize, len: usize) -> Result<&[AtomicU64]> {
+fn part(data: &[AtomicU64], at: usize, len: usize) -> Result<&[AtomicU64]> {
     if len == 0 {
         return Ok(&[]);
     }
-    let (at, count) = (offset / 8, len.div_ceil(8));
-    if !offset.is_multiple_of(8) || at + count > data.len() {
+    let count = len.div_ceil(8);
+    if at + count > data.len() {
         return Err(Status::BAD_FIELD.into());
     }
     let at = clamp(at, data.len());
@@ -158,8 +158,8 @@ impl<P: Plugin> Direct for Fast<'_, P> {
         if other != 0 {
             return None;
         }
-        let from = part(data, taken.in_off(), ARGS).ok()?;
-        let to = part(data, taken.out_off(), REPLY).ok()?;
+        let from = part(data, taken.in_word(), ARGS).ok()?;
+        let to = part(data, taken.out_word(), REPLY).ok()?;
         let ran = session.inside(
             false,
             #[inline(always)]

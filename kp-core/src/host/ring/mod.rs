@@ -12,7 +12,7 @@ mod message;
 mod page;
 mod slot;
 
-use super::{kernel, requests::Stopped, session::Session, sync};
+use super::{direct::Told, kernel, requests::Stopped, session::Session, sync};
 use crate::{KVec, Passive, Plugin, Result, Status};
 use core::ptr::NonNull;
 use kp_abi::{
@@ -117,40 +117,58 @@ impl<P: Plugin> Session<P> {
         self.ring_allowed()?;
         enter.submitted = 0;
         let entered = self.rings.ring.with(|slot| match slot {
-            Some(ring) => self.enter_ring(ring, enter),
-            None => Err(Status::NO_RING.into()),
+            Some(ring) => self.enter_ring(ring, enter.to_submit),
+            None => (0, Err(Status::NO_RING)),
         });
-        Ok(self.claimed(entered)??)
+        let (submitted, end) = self.claimed(entered)?;
+        enter.submitted = submitted;
+        Ok(end?)
     }
 
-    /// Runs the batch.
+    /// RING_ENTER in its short form: the status, or the transport's own. `read_write`: the handle was opened so. Passive, in the caller's
+    /// context.
+    pub fn enter_directly(&self, to_submit: u32, read_write: bool) -> Told {
+        if !read_write {
+            return Err(Status::DENIED);
+        }
+        let mut enter = request::RingEnter { to_submit, ..request::RingEnter::default() };
+        match self.request_ring_enter(&mut enter) {
+            Ok(()) => Ok(Status::OK),
+            Err(Stopped::Answer(error)) => Ok(error.status),
+            Err(Stopped::Transport(status)) => Err(status),
+        }
+    }
+
+    /// Runs the batch: how many submissions were taken, and why no more.
     #[inline(never)]
-    fn enter_ring(&self, ring: &mut Ring, enter: &mut request::RingEnter) -> Result<()> {
-        let Some(page) = self.rings.page.get() else { return Err(Status::NO_RING.into()) };
+    fn enter_ring(&self, ring: &mut Ring, to_submit: u32) -> (u32, Result<(), Status>) {
+        let Some(page) = self.rings.page.get() else { return (0, Err(Status::NO_RING)) };
         let queues = Queues::new(&ring.memory, &ring.layout, ring.entries, page);
         let data = ring.memory.words(ring.layout.data_at, ring.layout.data_len() / 8);
         let attention = kernel::attention();
         let mut side = ring.side;
-        let Batch { submitted, room } = side.begin(&queues, enter.to_submit)?;
+        let Batch { submitted, room } = match side.begin(&queues, to_submit) {
+            Ok(batch) => batch,
+            Err(status) => return (0, Err(status)),
+        };
         let first = side.taken();
         let last = first.wrapping_add(submitted.min(room));
-        let mut end = if room < submitted { Err(Status::BUSY.into()) } else { Ok(()) };
+        let mut end = if room < submitted { Err(Status::BUSY) } else { Ok(()) };
         while side.taken() != last {
             if attention.is_due() && kernel::breathe() {
-                end = Err(Status::INTERRUPTED.into());
+                end = Err(Status::INTERRUPTED);
                 break;
             }
             let taken = side.take(&queues);
             let answer = self.run_submission(taken, data, &mut ring.small, (&mut side, &queues));
             if answer.is_err() && (!self.is_open() || kernel::poisoned()) {
-                end = Err(self.refusal().into());
+                end = Err(self.refusal());
                 break;
             }
         }
         side.end(&queues);
         ring.side = side;
-        enter.submitted = side.taken().wrapping_sub(first);
-        end
+        (side.taken().wrapping_sub(first), end)
     }
 
     /// RING_TEARDOWN.
