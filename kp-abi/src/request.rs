@@ -19,9 +19,6 @@ pub const fn ioctl_number(nr: u32) -> u32 {
 /// Number of the direct form of CALL, [`direct_number`]. It has no struct.
 pub const CALL_DIRECT: u32 = 12;
 
-/// Number of the short form of RING_ENTER. It has no struct: the ioctl's argument is how many submissions to take, at most.
-pub const ENTER_DIRECT: u32 = 35;
-
 /// Linux's ioctl number of message `message` in the direct form of CALL: the message's number stands where others have a size.
 pub const fn direct_number(message: u32) -> u32 {
     3 << 30 | (message & crate::limits::MAX_DIRECT_MESSAGE) << 16 | IOCTL_TYPE << 8 | CALL_DIRECT

@@ -155,7 +155,7 @@ pub unsafe fn release<P: Plugin>(session: *mut ()) {
 pub unsafe fn request<P: Plugin>(session: *mut (), nr: u32, address: usize, limit: u64, mode: u32) -> isize {
     // SAFETY: the caller's promise.
     let session = unsafe { shell::<P>(session) };
-    if nr == kp_abi::request::ENTER_DIRECT {
+    if nr == kp_abi::ring::ENTER_DIRECT {
         return told(session.enter_directly(address as u32, mode & 3 == 3));
     }
     match session.request(nr, &mut UserDoor::new(address, limit, mode)) {

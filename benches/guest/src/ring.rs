@@ -48,7 +48,7 @@ impl Batches {
             queues.push(&submission);
         }
         queues.publish();
-        let number = u64::from(request::ioctl_number(request::ENTER_DIRECT));
+        let number = u64::from(request::ioctl_number(kp_abi::ring::ENTER_DIRECT));
         // SAFETY: the argument is a number, and the ring belongs to this descriptor.
         unsafe { libc::ioctl(self.fd, number as libc::Ioctl, libc::c_ulong::from(batch)) };
         let mut right = 0u32;

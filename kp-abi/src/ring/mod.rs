@@ -10,6 +10,8 @@ mod sync {
 use static_assertions::const_assert_eq;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+/// Number of the short form of RING_ENTER. It has no struct: the ioctl's argument is how many submissions to take, at most.
+pub const ENTER_DIRECT: u32 = 35;
 /// Bytes of a page here, whatever the processor's are: [`UserPage`] and [`KernelPage`] have one each.
 pub const PAGE: usize = 4096;
 

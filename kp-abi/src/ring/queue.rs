@@ -112,10 +112,7 @@ pub struct Batch {
 
 impl DriverSide {
     /// At the start of a ring.
-    #[expect(clippy::new_without_default, reason = "not a value to have lying about")]
-    pub const fn new() -> Self {
-        Self { sq_head: 0, cq_tail: 0 }
-    }
+    pub const START: Self = Self { sq_head: 0, cq_tail: 0 };
 
     /// Reads the app's two indices, once each. [`Status::RING_CORRUPT`]: one of them is more than the entries ahead or behind.
     pub fn begin<'m>(&self, shared: &impl Shared<'m>, to_submit: u32) -> Result<Batch, Status> {

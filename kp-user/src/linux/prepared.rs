@@ -125,7 +125,7 @@ pub fn ioctl(file: &File, request: Prepared<'_>) -> Result<u32, i32> {
 #[inline]
 #[expect(unsafe_code, reason = "std has no ioctl")]
 pub fn enter(file: &File, to_submit: u32) -> Result<u32, i32> {
-    let number = request::ioctl_number(request::ENTER_DIRECT) as libc::Ioctl;
+    let number = request::ioctl_number(kp_abi::ring::ENTER_DIRECT) as libc::Ioctl;
     // SAFETY: the descriptor is open as long as `file` is borrowed, and the argument is a number to a kp driver. Other drivers refuse
     // the ioctl's.
     let answer = unsafe { libc::ioctl(file.as_raw_fd(), number, to_submit as libc::c_ulong) };

@@ -93,7 +93,7 @@ impl<P: Plugin> Session<P> {
                 memory: SharedMemory::new(&mut cx, layout.len)?,
                 layout,
                 entries: setup.entries,
-                side: DriverSide::new(),
+                side: DriverSide::START,
                 small: KVec::zeroed(&mut cx, message::SMALL_WORDS)?,
             };
             // After an earlier ring, the page has that one's words.
