@@ -44,15 +44,18 @@ pub fn run() -> Result<()> {
 pub fn examine(machine: &dyn Machine) -> Vec<Finding> {
     let packages = Packages::new(machine);
     let mut findings = vec![debian(machine), security_suite(machine, packages.sudo_hint())];
-    for purpose in [Purpose::Build, Purpose::Boot] {
+    for purpose in [Purpose::Build, Purpose::Boot, Purpose::Windows] {
         // Without dpkg nothing that it could have installed is there.
         let missing = packages.missing(purpose).unwrap_or_else(|_| purpose.packages().to_vec());
         for &name in purpose.packages() {
             findings.push(Finding {
                 ok: !missing.contains(&name),
-                needed: true,
+                needed: purpose != Purpose::Windows,
                 what: format!("package {name}{}", version(machine, name)),
-                remedy: format!("{}apt-get install {name}", packages.sudo_hint()),
+                remedy: match purpose {
+                    Purpose::Windows => format!("for Windows: {}apt-get install {name}", packages.sudo_hint()),
+                    _ => format!("{}apt-get install {name}", packages.sudo_hint()),
+                },
             });
         }
     }

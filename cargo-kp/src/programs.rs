@@ -23,7 +23,7 @@ pub fn build(package: &str) -> Result<PathBuf> {
 
 /// Builds one of a package's programs, chosen by cargo's `arguments`, and says where it is.
 pub fn build_with(package: &str, arguments: &[&str]) -> Result<PathBuf> {
-    run_cargo(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())), package, arguments)
+    run_cargo(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())), "build", package, arguments)
 }
 
 /// What makes a 32-bit program that needs no 32-bit library: [`Purpose::App32`] has what it is linked with.
@@ -41,13 +41,13 @@ pub fn build_32bit(package: &str, setup: bool) -> Result<PathBuf> {
     let folder = metadata.target_directory.join("kp/app32");
     let target = ["-Zbuild-std=std,panic_abort", "--target=i686-unknown-linux-gnu", "--target-dir", folder.as_str()];
     let arguments: Vec<&str> = ["--quiet", "--bin", package].into_iter().chain(target).collect();
-    run_cargo(cargo, package, &arguments)
+    run_cargo(cargo, "build", package, &arguments)
 }
 
-/// Runs this Cargo's `build`, and says where the program is.
-fn run_cargo(mut cargo: Command, package: &str, arguments: &[&str]) -> Result<PathBuf> {
+/// Runs this Cargo's `build`, or its `test` without running one, and says where the program is.
+pub(crate) fn run_cargo(mut cargo: Command, command: &str, package: &str, arguments: &[&str]) -> Result<PathBuf> {
     let mut cargo = cargo
-        .args(["build", "--package", package, "--message-format=json-render-diagnostics"])
+        .args([command, "--package", package, "--message-format=json-render-diagnostics"])
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -103,4 +103,12 @@ pub trait Connection: Send + Sync {
     /// the connection has none.
     #[cfg(unix)]
     fn as_fd(&self) -> Option<BorrowedFd<'_>>;
+
+    /// INT_WAIT that is under way while the thread does something else; Windows' counterpart of a descriptor for poll(2).
+    /// [`UNKNOWN_REQUEST`](kp_abi::Status::UNKNOWN_REQUEST) if the connection has none.
+    #[cfg(windows)]
+    fn start_wait(&self, timeout_ns: u64, vector: u32, max: u32) -> Result<crate::PendingWait<'_>> {
+        let _ = (timeout_ns, vector, max);
+        Err(kp_abi::Status::UNKNOWN_REQUEST.into())
+    }
 }

@@ -1,4 +1,5 @@
 //! Why a plugin could not be opened, and what to do about it.
+use crate::system::System;
 use kp_abi::{Error, Status, limits};
 use std::{fmt, io};
 
@@ -81,70 +82,28 @@ impl OpenError {
         self.plugin.as_deref().unwrap_or("PLUGIN")
     }
 
-    /// How to load the plugin's module.
-    fn load(&self) -> String {
-        format!("`insmod kp-{}.ko`", self.plugin())
-    }
-
-    /// The module's name in the kernel.
-    fn module(&self) -> String {
-        module(self.plugin())
-    }
-
-    fn refused(&self, f: &mut fmt::Formatter<'_>, error: Error) -> fmt::Result {
-        let module = self.module();
-        match error.status {
-            Status::POISONED => {
-                write!(f, "the plugin has panicked: see `dmesg`, then `rmmod {module}` and {}", self.load())
-            }
-            Status::DEVICE_GONE => {
-                write!(f, "the device was removed: plug it in again, or `rmmod {module}` and {}", self.load())
-            }
-            Status::TOO_MANY_SESSIONS => f.write_str("the device has as many sessions as it allows: close another one"),
-            Status::PAYLOAD_TOO_LARGE => {
-                write!(f, "the open data is too long: pass {} bytes at most", limits::MAX_OPEN_DATA)
-            }
-            Status::PLUGIN_ERROR => {
-                write!(f, "the plugin refused with its error {}: see its documentation, and `dmesg`", error.detail)
-            }
-            Status::NO_REPLY => f.write_str("the driver left no answer: see `dmesg`, and load the module anew"),
-            status => {
-                write!(f, "OPEN answered {error}")?;
-                match status.row() {
-                    Some(row) => write!(f, ": {} See `dmesg`", row.meaning),
-                    None => f.write_str(": this build does not know the status; rebuild the app with a newer kp-user"),
-                }
-            }
-        }
-    }
-}
-
-/// The kernel's name of a plugin's module.
-pub(crate) fn module(plugin: &str) -> String {
-    format!("kp_{}", plugin.replace('-', "_"))
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The error in one line, with what to do on `system`.
+    fn write(&self, f: &mut fmt::Formatter<'_>, system: System) -> fmt::Result {
+        let (name, log) = (self.plugin(), system.log());
         write!(f, "{}: ", self.place)?;
         match &self.cause {
             Cause::BadName => write!(f, "{}", crate::BadName),
             Cause::NoNode { is_loaded: false } => {
-                write!(f, "no such device node: is the module loaded? {}", self.load())
+                let (node, module) = (system.node(), system.module());
+                write!(f, "no such {node}: is the {module} loaded? {}", system.load(name))
             }
-            Cause::NoNode { is_loaded: true } => {
-                let module = self.module();
-                write!(f, "no such device node, though {module} is loaded: it drives no such device, see `dmesg`")
-            }
-            Cause::Denied => write!(
+            Cause::NoNode { is_loaded: true } => write!(
                 f,
-                "permission denied: run as root, or let a group in with a udev rule: KERNEL==\"kp-{}*\", GROUP=\"GROUP\", \
-                 MODE=\"0660\"",
-                self.plugin()
+                "no such {}, though {} is loaded: it drives no such device, see {log}",
+                system.node(),
+                system.loaded(name)
             ),
-            Cause::NotKp => write!(f, "not a kp device: remove what has taken this path, then {}", self.load()),
+            Cause::Denied => f.write_str(&system.let_in(name)),
+            Cause::NotKp => {
+                write!(f, "not a kp device: remove what has taken this {}, then {}", system.place(), system.load(name))
+            }
             Cause::Io(error) => match error.raw_os_error() {
-                Some(_) => write!(f, "{error}: see `dmesg`"),
+                Some(_) => write!(f, "{error}: see {log}"),
                 None => write!(f, "{error}"),
             },
             Cause::Abi { app, driver } => write!(
@@ -157,8 +116,41 @@ impl fmt::Display for OpenError {
                 "the app's interface `{name}` is {app}, the driver's is {driver}, and they differ in a message that both know: \
                  build both from one interface crate"
             ),
-            Cause::Refused(error) => self.refused(f, *error),
+            Cause::Refused(error) => self.refused(f, *error, system),
         }
+    }
+
+    fn refused(&self, f: &mut fmt::Formatter<'_>, error: Error, system: System) -> fmt::Result {
+        let (name, log) = (self.plugin(), system.log());
+        match error.status {
+            Status::POISONED => write!(f, "the plugin has panicked: see {log}, then {}", system.load_anew(name)),
+            Status::DEVICE_GONE => {
+                write!(f, "the device was removed: plug it in again, or {}", system.load_anew(name))
+            }
+            Status::TOO_MANY_SESSIONS => f.write_str("the device has as many sessions as it allows: close another one"),
+            Status::PAYLOAD_TOO_LARGE => {
+                write!(f, "the open data is too long: pass {} bytes at most", limits::MAX_OPEN_DATA)
+            }
+            Status::PLUGIN_ERROR => {
+                write!(f, "the plugin refused with its error {}: see its documentation, and {log}", error.detail)
+            }
+            Status::NO_REPLY => {
+                write!(f, "the driver left no answer: see {log}, and load the {} anew", system.module())
+            }
+            status => {
+                write!(f, "OPEN answered {error}")?;
+                match status.row() {
+                    Some(row) => write!(f, ": {} See {log}", row.meaning),
+                    None => f.write_str(": this build does not know the status; rebuild the app with a newer kp-user"),
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, System::HERE)
     }
 }
 
@@ -169,5 +161,71 @@ impl std::error::Error for OpenError {
             Cause::Refused(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As it is shown on one system.
+    struct On<'e>(System, &'e OpenError);
+    impl fmt::Display for On<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.1.write(f, self.0)
+        }
+    }
+
+    #[test]
+    fn each_system_is_told_in_its_own_words_what_to_do() {
+        let shown = |system: System, cause: Cause| {
+            let place = if system == System::Windows { r"\\.\kp-my-edu.0" } else { "/dev/kp/my-edu.0" };
+            let error = OpenError { place: place.into(), plugin: Some("my-edu".into()), cause };
+            On(system, &error).to_string().split_once(": ").expect("a place, and why").1.to_owned()
+        };
+        let both = |cause: fn() -> Cause| [System::Linux, System::Windows].map(|system| shown(system, cause()));
+        assert_eq!(
+            both(|| Cause::NoNode { is_loaded: false }),
+            [
+                "no such device node: is the module loaded? `insmod kp-my-edu.ko`",
+                "no such device: is the driver loaded? `sc start kp-my-edu`, or install kp-my-edu.inf"
+            ]
+        );
+        assert_eq!(
+            both(|| Cause::NoNode { is_loaded: true }),
+            [
+                "no such device node, though kp_my_edu is loaded: it drives no such device, see `dmesg`",
+                "no such device, though kp-my-edu is loaded: it drives no such device, see the debugger's output"
+            ]
+        );
+        assert_eq!(
+            both(|| Cause::Denied),
+            [
+                "permission denied: run as root, or let a group in with a udev rule: KERNEL==\"kp-my-edu*\", \
+                 GROUP=\"GROUP\", MODE=\"0660\"",
+                "access denied: run as administrator"
+            ]
+        );
+        assert_eq!(
+            both(|| Cause::NotKp),
+            [
+                "not a kp device: remove what has taken this path, then `insmod kp-my-edu.ko`",
+                "not a kp device: remove what has taken this name, then `sc start kp-my-edu`, or install kp-my-edu.inf"
+            ]
+        );
+        assert_eq!(
+            both(|| Cause::Refused(Status::POISONED.into())),
+            [
+                "the plugin has panicked: see `dmesg`, then `rmmod kp_my_edu` and `insmod kp-my-edu.ko`",
+                "the plugin has panicked: see the debugger's output, then boot Windows again"
+            ]
+        );
+        assert_eq!(
+            both(|| Cause::Refused(Status::DEVICE_GONE.into())),
+            [
+                "the device was removed: plug it in again, or `rmmod kp_my_edu` and `insmod kp-my-edu.ko`",
+                "the device was removed: plug it in again, or boot Windows again"
+            ]
+        );
     }
 }

@@ -170,6 +170,14 @@ impl Interrupts {
         self.connection.as_fd()
     }
 
+    /// Starts a wait for one notification of any vector, and returns at once. The answer has a handle that is set when the wait is
+    /// over. [`UNKNOWN_REQUEST`](Status::UNKNOWN_REQUEST) if the connection cannot do that.
+    #[cfg(windows)]
+    pub fn start_wait(&self, timeout: Duration) -> Result<crate::PendingWait<'_>> {
+        let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(NO_TIMEOUT);
+        self.connection.start_wait(timeout_ns, ANY_VECTOR, 1)
+    }
+
     pub(crate) fn connection(&self) -> &Arc<dyn Connection> {
         &self.connection
     }

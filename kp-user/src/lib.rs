@@ -49,7 +49,17 @@ mod open;
 mod plugin;
 mod ring;
 mod shared;
+mod system;
+mod windows;
 
+#[cfg(target_os = "linux")]
+use linux as platform;
+#[cfg(windows)]
+use windows as platform;
+
+pub use crate::windows::{ControlNode, DeviceControl};
+#[cfg(windows)]
+pub use crate::windows::{Handle, Node, PendingWait};
 pub use agreement::Agreement;
 pub use batch::{Batch, Replies};
 pub use connection::{Connection, IntEnabled, Notification};

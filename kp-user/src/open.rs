@@ -50,9 +50,9 @@ impl<'a> OpenOptions<'a> {
     }
 
     /// Opens `edu`, the lowest instance, or `edu.1`, that one.
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     pub fn open(self, name: &str) -> Result<Plugin, OpenError> {
-        let (node, place) = crate::linux::open(name)?;
+        let (node, place) = crate::platform::open(name)?;
         self.start(Arc::new(node), &place.path, Some(&place.plugin))
     }
 

@@ -34,13 +34,13 @@ impl Plugin {
 
     /// Opens `edu`, the lowest instance, or `edu.1`, that one. Does not check the interface: with a typed client, use
     /// [`open_interface`](Self::open_interface).
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     pub fn open(name: &str) -> Result<Self, OpenError> {
         OpenOptions::new().open(name)
     }
 
     /// Opens a plugin whose interface must fit `interface`; `data` is for the plugin's `open`.
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     pub fn open_interface(name: &str, interface: &Interface, data: &[u8]) -> Result<Self, OpenError> {
         OpenOptions::new().interface(interface).data(data).open(name)
     }
@@ -51,9 +51,9 @@ impl Plugin {
     }
 
     /// Names of the devices that are there to open, sorted. Empty if no plugin is loaded.
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     pub fn list() -> std::io::Result<Vec<crate::Name>> {
-        crate::linux::list()
+        crate::platform::list()
     }
 
     /// Number of the session, never used again while the plugin is loaded.

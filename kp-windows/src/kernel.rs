@@ -1,15 +1,17 @@
 //! The kernel functions of kp-core.
 use crate::{
-    lock, memory,
-    names::find,
+    hardware::Hardware,
+    interrupt::{self, Interrupt},
+    irql, lock, mapping, memory,
+    names::Routine,
     nt::*,
-    panic,
+    panic, processors,
     signal::{self, Signal, relative},
 };
 use core::{
     ffi::c_void,
     mem::transmute,
-    ptr,
+    ptr::{self, NonNull},
     sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::*},
 };
 use kp_core::{
@@ -20,12 +22,11 @@ use kp_core::{
 struct Windows;
 kp_core::kernel!(Windows);
 
-/// KeQueryInterruptTimePrecise.
-static PRECISE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
-/// KeQueryTickCount, where there is no precise clock: in Wine.
-static TICKS: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
-/// KeQueryTimeIncrement: a tick, in 100 ns.
-static INCREMENT: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+static PRECISE: Routine = Routine::new(c"KeQueryInterruptTimePrecise");
+/// Where there is no precise clock: in Wine.
+static TICKS: Routine = Routine::new(c"KeQueryTickCount");
+/// A tick, in 100 ns.
+static INCREMENT: Routine = Routine::new(c"KeQueryTimeIncrement");
 static NAME: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
 static NAME_LEN: AtomicUsize = AtomicUsize::new(0);
 
@@ -41,31 +42,47 @@ const LINE: usize = 440;
 pub(crate) fn start(name: &'static str) -> bool {
     NAME.store(name.as_ptr().cast_mut(), Relaxed);
     NAME_LEN.store(name.len(), Relaxed);
-    crate::irql::find_all();
-    PRECISE.store(find(c"KeQueryInterruptTimePrecise"), Relaxed);
-    TICKS.store(find(c"KeQueryTickCount"), Relaxed);
-    INCREMENT.store(find(c"KeQueryTimeIncrement"), Relaxed);
-    !PRECISE.load(Relaxed).is_null() || !(TICKS.load(Relaxed).is_null() || INCREMENT.load(Relaxed).is_null())
+    irql::find_all();
+    mapping::find_all();
+    interrupt::find_all();
+    processors::find_all();
+    PRECISE.find();
+    TICKS.find();
+    INCREMENT.find();
+    PRECISE.get().is_some() || (TICKS.get().is_some() && INCREMENT.get().is_some())
 }
 
 /// Since the machine was started, without what it has slept. Any level. Not inlined: see `irql`.
 #[inline(never)]
 pub(crate) fn now_ns() -> u64 {
-    let precise = PRECISE.load(Relaxed);
+    hundreds_of_ns().unwrap_or(0).saturating_mul(100)
+}
+
+fn hundreds_of_ns() -> Option<u64> {
     let mut count = 0;
-    let hundreds = if precise.is_null() {
-        // SAFETY: `start` has found both if it has not found the other; KeQueryTickCount has this type.
-        let ticks = unsafe { transmute::<*mut c_void, extern "efiapi" fn(&mut u64)>(TICKS.load(Relaxed)) };
-        // SAFETY: as above; KeQueryTimeIncrement has this type.
-        let increment = unsafe { transmute::<*mut c_void, extern "efiapi" fn() -> u32>(INCREMENT.load(Relaxed)) };
-        ticks(&mut count);
-        count.saturating_mul(increment().into())
-    } else {
+    if let Some(precise) = PRECISE.get() {
         // SAFETY: KeQueryInterruptTimePrecise has this type; `count` gets the performance counter.
-        let f = unsafe { transmute::<*mut c_void, extern "efiapi" fn(&mut u64) -> u64>(precise) };
-        f(&mut count)
-    };
-    hundreds.saturating_mul(100)
+        let f = unsafe { transmute::<NonNull<c_void>, extern "efiapi" fn(&mut u64) -> u64>(precise) };
+        return Some(f(&mut count));
+    }
+    // SAFETY: KeQueryTickCount has this type.
+    let ticks = unsafe { transmute::<NonNull<c_void>, extern "efiapi" fn(&mut u64)>(TICKS.get()?) };
+    // SAFETY: KeQueryTimeIncrement has this type.
+    let increment = unsafe { transmute::<NonNull<c_void>, extern "efiapi" fn() -> u32>(INCREMENT.get()?) };
+    ticks(&mut count);
+    Some(count.saturating_mul(increment().into()))
+}
+
+/// The plugin's name.
+pub(crate) fn name() -> &'static str {
+    let (name, len) = (NAME.load(Relaxed), NAME_LEN.load(Relaxed));
+    if name.is_null() {
+        return "";
+    }
+    // SAFETY: `start` has stored the parts of a text that is never freed.
+    let bytes = unsafe { core::slice::from_raw_parts(name, len) };
+    // SAFETY: as above.
+    unsafe { core::str::from_utf8_unchecked(bytes) }
 }
 
 /// Writes one line to the debugger's log. Any level.
@@ -128,8 +145,9 @@ unsafe impl Kernel for Windows {
     fn task() -> u32 {
         PsGetCurrentThreadId() as u32
     }
-    fn is_dead(task: u32) -> bool {
-        panic::is_dead(task)
+    /// A panic stops the machine: nobody is left to ask.
+    fn is_dead(_: u32) -> bool {
+        false
     }
 
     // A ring's memory would be the app's own, pinned by a request that stays pending.
@@ -198,24 +216,73 @@ unsafe impl Kernel for Windows {
         mmio_read64 mmio_write64 u64, "ldr {value:x}, [{at}]", "str {value:x}, [{at}]", reg;
     }
 
-    // No device is ever bound: there is nothing to map, and nothing that interrupts.
-    fn map(_: usize, _: usize, _: usize) -> usize {
-        0
+    // The device is the address of a record that stays until its driver has ended; kp-core calls none of these later.
+    fn map(device: usize, bar: usize, len: usize) -> usize {
+        // SAFETY: as above.
+        unsafe { Hardware::of(device) }.map_or(0, |hardware| hardware.map(bar, len))
     }
-    unsafe fn unmap(_: usize, _: usize) {}
-    fn bus_master(_: usize, _: bool) {}
-    fn config_read(_: usize, _: u32, width: u32) -> u32 {
-        u32::MAX >> (32 - 8 * width.clamp(1, 4))
+    unsafe fn unmap(base: usize, _: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { mapping::unmap(base) }
     }
-    fn config_write(_: usize, _: u32, _: u32, _: u32) {}
-    fn irq_prepare(_: usize, _: u32, _: u32, _: u32) -> Result<Vectors> {
-        Err(Error::from(Status::NO_INTERRUPT))
+    fn bus_master(device: usize, on: bool) {
+        // SAFETY: as above.
+        if let Some(hardware) = unsafe { Hardware::of(device) } {
+            hardware.bus_master(on);
+        }
     }
-    unsafe fn irq_connect(_: usize, _: IrqEntry) -> Result<()> {
-        Err(Error::from(Status::NO_INTERRUPT))
+    fn config_read(device: usize, offset: u32, width: u32) -> u32 {
+        // SAFETY: as above.
+        match unsafe { Hardware::of(device) } {
+            Some(hardware) => hardware.config_read(offset, width),
+            None => u32::MAX >> (32 - 8 * width.clamp(1, 4)),
+        }
     }
-    unsafe fn irq_disconnect(_: usize) {}
-    fn irq_release(_: usize) {}
-    fn irq_mask(_: usize, _: u32) {}
-    fn dpc_queue(_: usize, _: u32) {}
+    fn config_write(device: usize, offset: u32, width: u32, value: u32) {
+        // SAFETY: as above.
+        if let Some(hardware) = unsafe { Hardware::of(device) } {
+            hardware.config_write(offset, width, value);
+        }
+    }
+
+    fn irq_prepare(device: usize, kinds: u32, min: u32, max: u32) -> Result<Vectors> {
+        // SAFETY: as above.
+        match unsafe { Hardware::of(device) } {
+            Some(hardware) => Interrupt::prepare(hardware, kinds, min, max),
+            None => Err(Error::from(Status::NO_INTERRUPT)),
+        }
+    }
+    unsafe fn irq_connect(device: usize, entry: IrqEntry) -> Result<()> {
+        // SAFETY: as above.
+        match unsafe { Hardware::of(device) } {
+            // SAFETY: the caller's promise.
+            Some(hardware) => unsafe { Interrupt::connect(hardware, entry) },
+            None => Err(Error::from(Status::NO_INTERRUPT)),
+        }
+    }
+    unsafe fn irq_disconnect(device: usize) {
+        // SAFETY: as above.
+        if let Some(hardware) = unsafe { Hardware::of(device) } {
+            Interrupt::disconnect(hardware);
+        }
+    }
+    fn irq_release(device: usize) {
+        // SAFETY: as above.
+        if let Some(hardware) = unsafe { Hardware::of(device) } {
+            Interrupt::release(hardware);
+        }
+    }
+    fn irq_mask(device: usize, _: u32) {
+        // SAFETY: as above.
+        if let Some(hardware) = unsafe { Hardware::of(device) } {
+            hardware.interrupt.mask();
+        }
+    }
+    #[inline]
+    fn dpc_queue(device: usize, vector: u32) {
+        // SAFETY: as above.
+        if let Some(hardware) = unsafe { Hardware::of(device) } {
+            hardware.interrupt.queue(vector);
+        }
+    }
 }

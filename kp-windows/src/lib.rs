@@ -1,26 +1,53 @@
 //! The Windows port: a WDM driver that imports ntoskrnl.exe only, built without the WDK. It translates; kp-core decides.
 //!
-//! [`glue!`] makes the driver's entry point for one plugin; `cargo kp build` writes the crate that calls it. Only plugins without a
-//! device so far: the port has a control device, and no PnP.
+//! [`glue!`] makes the driver's entry point for one plugin; `cargo kp build` writes the crate that calls it.
+//!
+//! - `entry`: DriverEntry and unload. `control_device`: the node of a plugin without hardware. `stack`, `pnp`, `power`: a device of a
+//!   stack, from AddDevice to REMOVE_DEVICE. `node`: what both have, as apps open it.
+//! - `handle`, `control`, `wait`: CREATE to CLOSE, DeviceIoControl, and the requests that stay pending. `door`, `seh`: an app's bytes.
+//! - `hardware`, `resources`, `bus`, `mapping`, `interrupt`, `processors`: a started device. `kernel`: all of that as kp-core's functions, with `memory`,
+//!   `lock`, `signal`, `irql` and `panic`. `live`: what was not given back.
+//! - `nt`: the kernel's binary interface. `cfg`: what the linker and the kernel want for Control Flow Guard.
 #![no_std]
 
+mod bus;
 mod cfg;
+mod control;
+mod control_device;
 mod door;
 pub mod entry;
+mod handle;
+mod hardware;
+mod interrupt;
+mod irp;
 mod irql;
 mod kernel;
+mod live;
 mod lock;
+mod mapping;
 mod memory;
 mod names;
+mod node;
 mod nt;
 mod panic;
+mod pnp;
+mod power;
+mod processors;
+mod resources;
 mod security;
 mod seh;
 mod signal;
+mod stack;
+mod wait;
 
 #[doc(hidden)]
 pub use kp_core::host::{info, info_len};
 pub use panic::panicked;
+
+/// A status as the kernel's functions answer it.
+fn ntstatus(status: kp_abi::Status) -> nt::NtStatus {
+    status.ntstatus() as nt::NtStatus
+}
 
 /// Makes the entry point of a driver that is plugin `$plugin`. Once per binary, in the root of a `no_std`, `no_main` program.
 #[macro_export]

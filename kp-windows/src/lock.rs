@@ -1,5 +1,5 @@
 //! The three kinds of lock.
-use crate::{irql, memory, nt::*};
+use crate::{irql, live, memory, nt::*};
 use core::{
     ptr,
     sync::atomic::{AtomicUsize, Ordering::*},
@@ -15,6 +15,12 @@ struct Mutex {
 
 /// A lock of this kind, or null. Passive.
 pub(crate) fn new(kind: u32) -> *mut u8 {
+    let lock = new_uncounted(kind);
+    live::LOCKS.made(!lock.is_null());
+    lock
+}
+
+fn new_uncounted(kind: u32) -> *mut u8 {
     match kind {
         lock_kind::MUTEX => {
             let mutex = memory::alloc(size_of::<Mutex>(), align_of::<Mutex>()).cast::<Mutex>();
@@ -44,7 +50,8 @@ pub(crate) fn new(kind: u32) -> *mut u8 {
 pub(crate) unsafe fn free(lock: *mut u8, kind: u32) {
     let align = if kind == lock_kind::MUTEX { align_of::<Mutex>() } else { align_of::<SpinLock>() };
     // SAFETY: the caller's promise.
-    unsafe { memory::free(lock, align) }
+    unsafe { memory::free(lock, align) };
+    live::LOCKS.gone();
 }
 
 /// # Safety

@@ -1,7 +1,7 @@
 //! Non-paged pool, which is only given back up to DISPATCH_LEVEL: what is freed above it waits in a list.
 use crate::{
-    irql,
-    nt::{DISPATCH_LEVEL, ExAllocatePoolWithTag, ExFreePoolWithTag, NON_PAGED_POOL_NX},
+    irql, live,
+    nt::{ExAllocatePoolWithTag, ExFreePoolWithTag, NON_PAGED_POOL_NX},
 };
 use core::{
     ptr,
@@ -35,7 +35,17 @@ pub(crate) fn alloc(size: usize, align: usize) -> *mut u8 {
 }
 
 fn pool(size: usize) -> *mut u8 {
-    ExAllocatePoolWithTag(NON_PAGED_POOL_NX, size.max(POOL_ALIGN), TAG).cast()
+    let memory = ExAllocatePoolWithTag(NON_PAGED_POOL_NX, size.max(POOL_ALIGN), TAG);
+    live::ALLOCATIONS.made(!memory.is_null());
+    memory.cast()
+}
+
+/// # Safety
+/// It came from [`pool`], and is not used again; at DISPATCH_LEVEL or below.
+unsafe fn give_back(memory: *mut u8) {
+    // SAFETY: the caller's promise.
+    unsafe { ExFreePoolWithTag(memory.cast(), TAG) };
+    live::ALLOCATIONS.gone();
 }
 
 /// Gives memory back, at any level.
@@ -49,9 +59,9 @@ pub(crate) unsafe fn free(memory: *mut u8, align: usize) {
         // SAFETY: `alloc` has written it there.
         unsafe { memory.cast::<*mut u8>().wrapping_sub(1).read() }
     };
-    if irql::current().is_some_and(|level| level <= DISPATCH_LEVEL) {
+    if irql::may_free() {
         // SAFETY: the caller's promise, at a level that may.
-        unsafe { ExFreePoolWithTag(start.cast(), TAG) };
+        unsafe { give_back(start) };
         return;
     }
     let mut first = LATE.load(Relaxed);
@@ -75,7 +85,7 @@ pub(crate) fn free_late() {
         // SAFETY: `free` has put it there.
         let next = unsafe { piece.cast::<*mut u8>().read() };
         // SAFETY: from the pool, and this list's alone since the swap.
-        unsafe { ExFreePoolWithTag(piece.cast(), TAG) };
+        unsafe { give_back(piece) };
         piece = next;
     }
 }

@@ -1,48 +1,49 @@
-//! A panic in plugin code: poison, log, stop the thread.
-use crate::{irql, kernel, nt::*, signal};
+//! A panic in plugin code: poison, log, stop the machine.
+use crate::{kernel, nt::KeBugCheckEx};
 use core::{
     fmt::Write,
     panic::PanicInfo,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering::*},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 use kp_core::host::Line;
 
 static POISONED: AtomicBool = AtomicBool::new(false);
-/// Threads that panicked; 0 is a free place.
-static DEAD: [AtomicU32; 64] = [const { AtomicU32::new(0) }; 64];
 
-/// Code of the stop screen: "KP", and 1 for a panic.
+/// Code of the stop: "KP", and 1 for a panic.
 const BUGCHECK: u32 = 0x4B50_0001;
-/// What a panic's line is cut to, in bytes.
+/// What a panic's line and a file's name are cut to, in bytes.
 const LINE: usize = 256;
-/// How long a stopped thread sleeps at a time, in 100 ns, from now: an hour.
-const AN_HOUR: i64 = -36_000_000_000;
 
 #[inline]
 pub(crate) fn is_poisoned() -> bool {
     POISONED.load(Relaxed)
 }
 
-pub(crate) fn is_dead(task: u32) -> bool {
-    task != 0 && DEAD.iter().any(|dead| dead.load(Acquire) == task)
-}
-
-/// The panic handler: every later request is answered Poisoned, and whoever waits is woken; file, line and message are logged. A thread at Passive is stopped
-/// for good, as no kernel function ends one from inside; above Passive, or when too many have panicked, the machine is.
+/// The panic handler: file, line and message are logged; then the kernel's own stop, a bug check. Its parameters: the plugin's name, up to
+/// eight bytes, the first one lowest; the address of the file's name; the line; the address of the whole message. Both texts end with a
+/// zero, and lie on the stack of the thread, which the smallest dump has too.
 pub fn panicked(info: &PanicInfo<'_>) -> ! {
     POISONED.store(true, Relaxed);
-    let mut line = Line::<LINE>::new();
-    let _ = write!(line, "{info}");
-    kernel::log(line.text());
-    let passive = irql::current().is_none_or(|level| level == 0);
-    let task = PsGetCurrentThreadId() as u32;
-    let mark = |dead: &AtomicU32| dead.compare_exchange(0, task, Release, Relaxed).is_ok();
-    if !passive || !DEAD.iter().any(mark) {
-        KeBugCheckEx(BUGCHECK, 0, 0, 0, 0);
+    let mut message = Line::<LINE>::new();
+    let _ = write!(message, "{info}");
+    kernel::log(message.text());
+    let (file, number) = info.location().map_or(("", 0), |location| (location.file(), location.line()));
+    let (file, message) = (zero_ended(file), zero_ended(message.text()));
+    let mut name = [0; 8];
+    for (to, from) in name.iter_mut().zip(kernel::name().bytes()) {
+        *to = from;
     }
-    signal::wake_all();
-    loop {
-        // SAFETY: readable; at Passive.
-        unsafe { KeDelayExecutionThread(mode::KERNEL, 0, &AN_HOUR) };
+    let texts = [&file, &message].map(|text| text.as_ptr().expose_provenance());
+    KeBugCheckEx(BUGCHECK, usize::from_le_bytes(name), texts[0], number as usize, texts[1])
+}
+
+/// The end of a text, with a zero behind it: of a path that is what tells.
+fn zero_ended(text: &str) -> [u8; LINE] {
+    let mut bytes = [0; LINE];
+    let end = text.as_bytes();
+    let end = &end[end.len().saturating_sub(LINE - 1)..];
+    for (to, from) in bytes.iter_mut().zip(end) {
+        *to = *from;
     }
+    bytes
 }

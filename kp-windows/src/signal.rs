@@ -1,8 +1,6 @@
-//! Waiting for a word to change. Each waiter has an event of its own in the signal's list, so no wake is lost to another waiter. All
-//! signals are in one list too: a panic wakes everybody.
-use crate::{kernel::now_ns, memory, nt::*, panic};
+//! Waiting for a word to change. Each waiter has an event of its own in the signal's list, so no wake is lost to another waiter.
+use crate::{kernel::now_ns, memory, nt::*};
 use core::{
-    cell::UnsafeCell,
     ptr,
     sync::atomic::{AtomicU32, Ordering::Acquire},
 };
@@ -13,44 +11,12 @@ pub(crate) struct Signal {
     lock: SpinLock,
     /// Under `lock`.
     first: *mut Waiter,
-    /// The links of [`ALL`], under its lock.
-    previous: *mut Signal,
-    next: *mut Signal,
+    /// What else looks at its word when it is woken: a function, and its argument. Under `lock`.
+    watcher: Option<Watcher>,
 }
 
-/// The signals that there are.
-struct All {
-    lock: UnsafeCell<SpinLock>,
-    /// Under `lock`.
-    first: UnsafeCell<*mut Signal>,
-}
-// SAFETY: `first` and the links are used under the lock, and the lock by the kernel's functions for it.
-unsafe impl Sync for All {}
-
-static ALL: All = All { lock: UnsafeCell::new(0), first: UnsafeCell::new(ptr::null_mut()) };
-
-/// Runs `f` with the first of all signals, under their lock. At DISPATCH_LEVEL or below.
-fn with_all(f: impl FnOnce(&mut *mut Signal)) {
-    // SAFETY: a lock of the driver's, which stays.
-    let irql = unsafe { KeAcquireSpinLockRaiseToDpc(ALL.lock.get()) };
-    // SAFETY: under the lock.
-    f(unsafe { &mut *ALL.first.get() });
-    // SAFETY: taken above.
-    unsafe { KeReleaseSpinLock(ALL.lock.get(), irql) };
-}
-
-/// A panic: whoever waits looks again. At DISPATCH_LEVEL or below.
-pub(crate) fn wake_all() {
-    with_all(|first| {
-        let mut signal = *first;
-        while !signal.is_null() {
-            // SAFETY: in the list, so alive: it leaves under this lock.
-            unsafe { wake(signal) };
-            // SAFETY: as above.
-            signal = unsafe { (*signal).next };
-        }
-    });
-}
+/// A function, and its argument.
+type Watcher = (unsafe fn(*const ()), *const ());
 
 /// One wait. In the list from before the word is looked at until it is over.
 struct Waiter {
@@ -64,18 +30,8 @@ struct Waiter {
 pub(crate) fn new() -> *mut Signal {
     let signal = memory::alloc(size_of::<Signal>(), align_of::<Signal>()).cast::<Signal>();
     if !signal.is_null() {
-        let fresh = Signal { lock: 0, first: ptr::null_mut(), previous: ptr::null_mut(), next: ptr::null_mut() };
         // SAFETY: fresh memory of this size.
-        unsafe { signal.write(fresh) };
-        with_all(|first| {
-            if !first.is_null() {
-                // SAFETY: in the list, under its lock.
-                unsafe { (**first).previous = signal };
-            }
-            // SAFETY: this function's own so far.
-            unsafe { (*signal).next = *first };
-            *first = signal;
-        });
+        unsafe { signal.write(Signal { lock: 0, first: ptr::null_mut(), watcher: None }) };
     }
     signal
 }
@@ -83,47 +39,44 @@ pub(crate) fn new() -> *mut Signal {
 /// # Safety
 /// It came from [`new`]; nobody waits.
 pub(crate) unsafe fn free(signal: *mut Signal) {
-    with_all(|first| {
-        // SAFETY: in the list, under its lock.
-        let previous = unsafe { (*signal).previous };
-        // SAFETY: as above.
-        let next = unsafe { (*signal).next };
-        if previous.is_null() {
-            *first = next;
-        } else {
-            // SAFETY: as above.
-            unsafe { (*previous).next = next };
-        }
-        if !next.is_null() {
-            // SAFETY: as above.
-            unsafe { (*next).previous = previous };
-        }
-    });
-    // SAFETY: the caller's promise, and in no list any more.
+    // SAFETY: the caller's promise.
     unsafe { memory::free(signal.cast(), align_of::<Signal>()) }
 }
 
-/// Runs `f` with the list's first place, under its lock.
+/// Runs `f` with the list's first place and the watcher's, under the lock.
 ///
 /// # Safety
 /// The signal is alive; at DISPATCH_LEVEL or below.
-unsafe fn locked(signal: *mut Signal, f: impl FnOnce(&mut *mut Waiter)) {
+unsafe fn locked<R>(signal: *mut Signal, f: impl FnOnce(&mut *mut Waiter, &mut Option<Watcher>) -> R) -> R {
     // SAFETY: the caller's promise.
     let lock = unsafe { &raw mut (*signal).lock };
     // SAFETY: as above.
     let irql = unsafe { KeAcquireSpinLockRaiseToDpc(lock) };
     // SAFETY: under the lock.
-    f(unsafe { &mut (*signal).first });
+    let first = unsafe { &mut (*signal).first };
+    // SAFETY: as above, another field.
+    let result = f(first, unsafe { &mut (*signal).watcher });
     // SAFETY: taken above.
     unsafe { KeReleaseSpinLock(lock, irql) };
+    result
 }
 
-/// Wakes all who wait.
+/// Has `f(argument)` called at each wake from now on, outside of the signal's lock, up to DISPATCH_LEVEL.
+///
+/// # Safety
+/// The signal is alive; `f` may be called with the argument as long as it is. At DISPATCH_LEVEL or below.
+pub(crate) unsafe fn watch(signal: *mut Signal, f: unsafe fn(*const ()), argument: *const ()) {
+    // SAFETY: the caller's promise.
+    unsafe { locked(signal, |_, watcher| *watcher = Some((f, argument))) };
+}
+
+/// Wakes all who wait, and calls who watches. Not inlined: see `irql`.
 ///
 /// # Safety
 /// The signal is alive; at DISPATCH_LEVEL or below.
+#[inline(never)]
 pub(crate) unsafe fn wake(signal: *mut Signal) {
-    let set_all = |first: &mut *mut Waiter| {
+    let set_all = |first: &mut *mut Waiter, watcher: &mut Option<Watcher>| {
         let mut waiter = *first;
         while !waiter.is_null() {
             // SAFETY: in the list, so alive: it leaves under this lock.
@@ -133,18 +86,21 @@ pub(crate) unsafe fn wake(signal: *mut Signal) {
             // SAFETY: as above.
             waiter = unsafe { (*waiter).next };
         }
+        *watcher
     };
     // SAFETY: the caller's promise.
-    unsafe { locked(signal, set_all) }
+    if let Some((f, argument)) = unsafe { locked(signal, set_all) } {
+        // SAFETY: what `watch` was promised: the signal is alive.
+        unsafe { f(argument) };
+    }
 }
 
-/// Waits until `*word != seen`, at most `ns`. Only the end of the thread and a panic cut the waits short that a signal may cut short.
+/// Waits until `*word != seen`, at most `ns`. Only the end of the thread cuts the waits short that a signal may cut short.
 ///
 /// # Safety
 /// The signal is alive. Passive.
 pub(crate) unsafe fn wait(signal: *mut Signal, word: &AtomicU32, seen: u32, ns: u64, kind: u32) -> Woken {
-    let is_over = || word.load(Acquire) != seen || (kind != wait_kind::UNINTERRUPTIBLE && panic::is_poisoned());
-    if is_over() {
+    if word.load(Acquire) != seen {
         return Woken::Changed;
     }
     let mut on_stack = Waiter { event: Event::UNUSED, previous: ptr::null_mut(), next: ptr::null_mut() };
@@ -165,11 +121,11 @@ pub(crate) unsafe fn wait(signal: *mut Signal, word: &AtomicU32, seen: u32, ns: 
     // SAFETY: as above.
     unsafe { KeInitializeEvent(event, event_type::SYNCHRONIZATION, 0) };
     // SAFETY: the caller's promise; the waiter stays until `leave`.
-    unsafe { locked(signal, |first| enter(first, waiter)) };
+    unsafe { locked(signal, |first, _| enter(first, waiter)) };
     // SAFETY: in the list, its event initialised.
-    let woken = unsafe { wait_in_list(event, mode, is_over, ns) };
+    let woken = unsafe { wait_in_list(event, mode, word, seen, ns) };
     // SAFETY: entered above.
-    unsafe { locked(signal, |first| leave(first, waiter)) };
+    unsafe { locked(signal, |first, _| leave(first, waiter)) };
     if !in_pool.is_null() {
         // SAFETY: from `alloc`, and nobody's any more.
         unsafe { memory::free(in_pool.cast(), align_of::<Waiter>()) };
@@ -206,13 +162,13 @@ fn leave(first: &mut *mut Waiter, waiter: *mut Waiter) {
 
 /// # Safety
 /// The event is initialised and stays, in memory that may be waited on in this mode. Passive.
-unsafe fn wait_in_list(event: *mut Event, mode: i8, is_over: impl Fn() -> bool, ns: u64) -> Woken {
+unsafe fn wait_in_list(event: *mut Event, mode: i8, word: &AtomicU32, seen: u32, ns: u64) -> Woken {
     let deadline = match ns {
         u64::MAX => None,
         ns => Some(now_ns().saturating_add(ns)),
     };
     loop {
-        if is_over() {
+        if word.load(Acquire) != seen {
             return Woken::Changed;
         }
         let interval = deadline.map(|deadline| relative(deadline.saturating_sub(now_ns())));
@@ -225,7 +181,7 @@ unsafe fn wait_in_list(event: *mut Event, mode: i8, is_over: impl Fn() -> bool, 
             STATUS_TIMEOUT => Woken::Timeout,
             _ => Woken::Signal,
         };
-        return if is_over() { Woken::Changed } else { early };
+        return if word.load(Acquire) != seen { Woken::Changed } else { early };
     }
 }
 

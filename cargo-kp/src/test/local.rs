@@ -71,7 +71,7 @@ fn cargo_test(arguments: &[&str], harness: &[&str]) -> Result<Tally> {
 }
 
 /// Reads `test result: ok. 3 passed; 0 failed; …`.
-fn summary(line: &str) -> Option<Tally> {
+pub(super) fn summary(line: &str) -> Option<Tally> {
     let counts = line.strip_prefix("test result: ")?.split_once(". ")?.1;
     let number = |name: &str| {
         let part = counts.split("; ").find(|part| part.ends_with(name))?;

@@ -1,13 +1,14 @@
 //! `cargo kp test`: every test of this repository, in stages, with one count at the end.
 //!
 //! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `planted`
-//! those that boot trouble, and `faults`, with `--long`, plants faults in the framework itself.
+//! those that boot trouble, `wine` those that load Windows drivers, and `faults`, with `--long`, plants faults in the framework itself.
 mod boots;
 mod faults;
 mod local;
 mod planted;
 mod stage;
 mod unload;
+mod wine;
 
 use crate::packages::{Packages, Purpose, ThisMachine};
 use anyhow::{Result, bail};
@@ -41,12 +42,14 @@ pub fn command(args: &TestArgs) -> Result<()> {
     let packages = Packages::new(&ThisMachine);
     packages.require(Purpose::Build, args.setup)?;
     packages.require(Purpose::Boot, args.setup)?;
+    packages.require(Purpose::Windows, args.setup)?;
     println!("packages   {:.0} s", start.elapsed().as_secs_f64());
     let chosen = |stage: &Stage| args.only.as_ref().is_none_or(|name| stage.name.contains(name.as_str()));
     let stages: Vec<Stage> = local::stages()
         .into_iter()
         .chain(boots::stages(args.long))
         .chain(planted::stages(args.long))
+        .chain(wine::stages(args.long))
         .chain(faults::stages(args.long))
         .filter(chosen)
         .collect();

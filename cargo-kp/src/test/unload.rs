@@ -3,7 +3,7 @@
 //! The conformance program writes a line into the kernel's log after each unload. Before it there has to be the module's own.
 
 /// What a module prints if it has freed everything.
-const NOTHING_LIVE: &str = "unloaded; live: 0 allocations, 0 locks, 0 mappings";
+pub(super) const NOTHING_LIVE: &str = "unloaded; live: 0 allocations, 0 locks, 0 mappings";
 /// What every module prints, whatever it has freed.
 const LIVE: &str = "unloaded; live: ";
 /// What the conformance program writes; the module's name follows.

@@ -382,7 +382,7 @@ impl Parts {
         args: usize,
         buffers: &'b mut [u8],
     ) -> Result<(&'b mut [u8], &'b mut [u8]), Stopped> {
-        door.vouch(buffers);
+        door.vouch(buffers, (args + self.in_len).max(self.out_len));
         let (input, output) = buffers.split_at_mut(limits::MAX_ARGS + DATA);
         match (input.get_mut(..args + self.in_len), output.get_mut(..self.out_len)) {
             (Some(input), Some(output)) => Ok((input, output)),

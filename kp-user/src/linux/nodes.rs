@@ -1,6 +1,6 @@
 //! The nodes under `/dev/kp`.
 use super::Node;
-use crate::{Cause, Name, OpenError, error};
+use crate::{Cause, Name, OpenError, system::System};
 use kp_abi::Status;
 use std::{fs, io, path::Path};
 
@@ -81,7 +81,7 @@ impl Places<'_> {
     fn cause(&self, error: io::Error, plugin: &str) -> Cause {
         match error.raw_os_error() {
             Some(libc::ENOENT | libc::ENOTDIR) => {
-                Cause::NoNode { is_loaded: self.modules.join(error::module(plugin)).exists() }
+                Cause::NoNode { is_loaded: self.modules.join(System::Linux.loaded(plugin)).exists() }
             }
             Some(libc::EACCES | libc::EPERM) => Cause::Denied,
             Some(libc::ENODEV | libc::ENXIO) => Cause::Refused(Status::DEVICE_GONE.into()),

@@ -1,5 +1,8 @@
 //! What the kernel exports.
-use super::{DeviceObject, DriverObject, Event, Irp, NtStatus, SpinLock, UnicodeString};
+use super::{
+    DeviceObject, Dpc, DpcRoutine, DriverObject, Event, Guid, Irp, NtStatus, PowerDone, RemoveLock, SpinLock, Timer,
+    UnicodeString, WorkRoutine,
+};
 use core::ffi::c_void;
 
 /// Declares imports: by name out of ntoskrnl.exe on Windows; elsewhere, for tests, as functions of the same calling convention.
@@ -18,7 +21,25 @@ imports! {
     pub(crate) fn IoDeleteDevice(device: *mut DeviceObject);
     pub(crate) fn IoCreateSymbolicLink(link: *const UnicodeString, name: *const UnicodeString) -> NtStatus;
     pub(crate) fn IoDeleteSymbolicLink(link: *const UnicodeString) -> NtStatus;
+    pub(crate) fn IoAttachDeviceToDeviceStack(device: *mut DeviceObject, target: *mut DeviceObject) -> *mut DeviceObject;
+    pub(crate) fn IoDetachDevice(lower: *mut DeviceObject);
+    pub(crate) fn IoRegisterDeviceInterface(physical: *mut DeviceObject, class: *const Guid, reference: *const UnicodeString, link: *mut UnicodeString) -> NtStatus;
+    pub(crate) fn IoSetDeviceInterfaceState(link: *const UnicodeString, enable: u8) -> NtStatus;
+    pub(crate) fn RtlFreeUnicodeString(text: *mut UnicodeString);
+    pub(crate) fn IoGetDeviceProperty(physical: *mut DeviceObject, property: i32, len: u32, buffer: *mut c_void, needed: *mut u32) -> NtStatus;
+    pub(crate) fn IoInitializeRemoveLockEx(lock: *mut RemoveLock, tag: u32, max_minutes: u32, high_watermark: u32, size: u32);
+    pub(crate) fn IoAcquireRemoveLockEx(lock: *mut RemoveLock, tag: *mut c_void, file: *const u8, line: u32, size: u32) -> NtStatus;
+    pub(crate) fn IoReleaseRemoveLockEx(lock: *mut RemoveLock, tag: *mut c_void, size: u32);
+    pub(crate) fn IoReleaseRemoveLockAndWaitEx(lock: *mut RemoveLock, tag: *mut c_void, size: u32);
+    pub(crate) fn IoBuildSynchronousFsdRequest(major: u32, device: *mut DeviceObject, buffer: *mut c_void, len: u32, offset: *const i64, event: *mut Event, status: *mut super::IoStatusBlock) -> *mut Irp;
+    pub(crate) fn IofCallDriver(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus;
     pub(crate) fn IofCompleteRequest(irp: *mut Irp, boost: i8);
+    pub(crate) fn IoReleaseCancelSpinLock(irql: u8);
+    pub(crate) fn IoAllocateWorkItem(device: *mut DeviceObject) -> *mut c_void;
+    pub(crate) fn IoQueueWorkItem(item: *mut c_void, routine: WorkRoutine, queue: i32, context: *mut c_void);
+    pub(crate) fn IoFreeWorkItem(item: *mut c_void);
+    pub(crate) fn PoRequestPowerIrp(physical: *mut DeviceObject, minor: u8, state: i32, done: Option<PowerDone>, context: *mut c_void, irp: *mut *mut Irp) -> NtStatus;
+    pub(crate) fn PoSetPowerState(device: *mut DeviceObject, kind: i32, state: i32) -> i32;
     pub(crate) fn IoIs32bitProcess(irp: *mut Irp) -> u8;
     pub(crate) fn IoGetRequestorProcess(irp: *mut Irp) -> *mut c_void;
     pub(crate) safe fn IoGetCurrentProcess() -> *mut c_void;
@@ -29,12 +50,20 @@ imports! {
     pub(crate) safe fn PsGetCurrentProcessId() -> usize;
     pub(crate) safe fn PsGetCurrentThreadId() -> usize;
     pub(crate) fn MmGetSystemRoutineAddress(name: *const UnicodeString) -> *mut c_void;
+    pub(crate) fn MmMapIoSpace(physical: u64, len: usize, cache: i32) -> *mut c_void;
+    pub(crate) fn MmUnmapIoSpace(address: *mut c_void, len: usize);
     pub(crate) safe fn ExAllocatePoolWithTag(kind: i32, size: usize, tag: u32) -> *mut c_void;
     pub(crate) fn ExFreePoolWithTag(memory: *mut c_void, tag: u32);
     pub(crate) fn KeInitializeEvent(event: *mut Event, kind: i32, state: u8);
     pub(crate) fn KeSetEvent(event: *mut Event, increment: i32, wait: u8) -> i32;
     pub(crate) fn KeWaitForSingleObject(object: *mut c_void, reason: i32, mode: i8, alertable: u8, timeout: *const i64) -> NtStatus;
     pub(crate) fn KeDelayExecutionThread(mode: i8, alertable: u8, interval: *const i64) -> NtStatus;
+    pub(crate) fn KeInitializeDpc(dpc: *mut Dpc, routine: DpcRoutine, context: *mut c_void);
+    pub(crate) fn KeInsertQueueDpc(dpc: *mut Dpc, a: *mut c_void, b: *mut c_void) -> u8;
+    pub(crate) safe fn KeFlushQueuedDpcs();
+    pub(crate) fn KeInitializeTimer(timer: *mut Timer);
+    pub(crate) fn KeSetTimer(timer: *mut Timer, due: i64, dpc: *mut Dpc) -> u8;
+    pub(crate) fn KeCancelTimer(timer: *mut Timer) -> u8;
     pub(crate) safe fn KeEnterCriticalRegion();
     pub(crate) safe fn KeLeaveCriticalRegion();
     pub(crate) fn KeAcquireSpinLockRaiseToDpc(lock: *mut SpinLock) -> u8;

@@ -1,5 +1,5 @@
-//! The kernel's structs, as far as the port looks into them; what it does not look into is an array of that size. Sizes and offsets
-//! are held in `layouts`.
+//! The kernel's structs, as far as the port looks into them; what it does not look into is an array of that size. Here: drivers,
+//! devices, requests, and what waits and runs later. Sizes and offsets are held in `layouts`.
 use super::NtStatus;
 use core::ffi::c_void;
 
@@ -7,6 +7,18 @@ use core::ffi::c_void;
 pub(crate) type Dispatch = unsafe extern "efiapi" fn(*mut DeviceObject, *mut Irp) -> NtStatus;
 /// A driver's unload function.
 pub(crate) type Unload = unsafe extern "efiapi" fn(*mut DriverObject);
+/// A driver's function for a new device: the driver, and the bus's device object.
+pub(crate) type AddDevice = unsafe extern "efiapi" fn(*mut DriverObject, *mut DeviceObject) -> NtStatus;
+/// What runs when a request that was passed on is completed.
+pub(crate) type Completion = unsafe extern "efiapi" fn(*mut DeviceObject, *mut Irp, *mut c_void) -> NtStatus;
+/// What runs when a request is cancelled, with the cancel spin lock held.
+pub(crate) type Cancel = unsafe extern "efiapi" fn(*mut DeviceObject, *mut Irp);
+/// A deferred call's routine: itself, its context, and two arguments.
+pub(crate) type DpcRoutine = unsafe extern "efiapi" fn(*mut Dpc, *mut c_void, *mut c_void, *mut c_void);
+/// A work item's routine: its device, and its context.
+pub(crate) type WorkRoutine = unsafe extern "efiapi" fn(*mut DeviceObject, *mut c_void);
+/// What runs when a requested power change is done: device, minor function, state, context, status.
+pub(crate) type PowerDone = unsafe extern "efiapi" fn(*mut DeviceObject, u8, i32, *mut c_void, *mut IoStatusBlock);
 
 /// UNICODE_STRING. Lengths in bytes, without the zero at the end.
 #[repr(C)]
@@ -27,8 +39,62 @@ impl Event {
     pub(crate) const UNUSED: Self = Self { _header: [0; 3] };
 }
 
+/// KDPC.
+#[repr(C)]
+pub(crate) struct Dpc {
+    _all: [usize; 8],
+}
+
+impl Dpc {
+    /// Before KeInitializeDpc.
+    pub(crate) const UNUSED: Self = Self { _all: [0; 8] };
+}
+
+/// KTIMER.
+#[repr(C)]
+pub(crate) struct Timer {
+    _all: [usize; 8],
+}
+
+impl Timer {
+    /// Before KeInitializeTimer.
+    pub(crate) const UNUSED: Self = Self { _all: [0; 8] };
+}
+
 /// KSPIN_LOCK.
 pub(crate) type SpinLock = usize;
+
+/// LIST_ENTRY.
+#[repr(C)]
+pub(crate) struct ListEntry {
+    pub(crate) next: *mut ListEntry,
+    pub(crate) previous: *mut ListEntry,
+}
+
+/// GUID.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Guid {
+    pub(crate) a: u32,
+    pub(crate) b: u16,
+    pub(crate) c: u16,
+    pub(crate) d: [u8; 8],
+}
+
+/// IO_REMOVE_LOCK of a kernel that checks nothing: what its functions are told the size of.
+#[repr(C)]
+pub(crate) struct RemoveLock {
+    _removed: [u8; 4],
+    _count: i32,
+    _event: Event,
+}
+
+/// DRIVER_EXTENSION, its beginning.
+#[repr(C)]
+pub(crate) struct DriverExtension {
+    _driver: usize,
+    pub(crate) add_device: Option<AddDevice>,
+}
 
 /// DRIVER_OBJECT.
 #[repr(C)]
@@ -36,7 +102,9 @@ pub(crate) struct DriverObject {
     _type_size: [u16; 2],
     pub(crate) device_object: *mut DeviceObject,
     _flags: u32,
-    _start: [usize; 10],
+    _start: [usize; 3],
+    pub(crate) driver_extension: *mut DriverExtension,
+    _name: [usize; 6],
     pub(crate) driver_unload: Option<Unload>,
     pub(crate) major_function: [Option<Dispatch>; 28],
 }
@@ -65,7 +133,7 @@ pub(crate) struct FileObject {
     _final_status: i32,
     pub(crate) related_file_object: *mut FileObject,
     _access: [u8; 8],
-    _flags: u32,
+    pub(crate) flags: u32,
     pub(crate) file_name: UnicodeString,
 }
 
@@ -86,20 +154,50 @@ pub(crate) struct Irp {
     _thread_list: [usize; 2],
     pub(crate) io_status: IoStatusBlock,
     pub(crate) requestor_mode: i8,
-    _state: [u8; 7],
+    pub(crate) pending_returned: u8,
+    _stack_count: i8,
+    pub(crate) current_location: i8,
+    pub(crate) cancel: u8,
+    pub(crate) cancel_irql: u8,
+    _allocation: [u8; 2],
     _user_status: [usize; 4],
-    _cancel_routine: usize,
+    pub(crate) cancel_routine: Option<Cancel>,
     pub(crate) user_buffer: *mut c_void,
-    _driver_context: [usize; 8],
+    pub(crate) driver_context: [*mut c_void; 4],
+    _thread: [usize; 2],
+    pub(crate) list_entry: ListEntry,
     pub(crate) current_stack_location: *mut IoStackLocation,
     _original_file: [usize; 2],
 }
 
-/// IO_STACK_LOCATION, with the parameters of a device control. On 64-bit Windows each of them stands at a multiple of 8.
+/// IO_STACK_LOCATION.
 #[repr(C)]
 pub(crate) struct IoStackLocation {
-    _major_minor: [u8; 4],
-    _pad: u32,
+    pub(crate) major_function: u8,
+    pub(crate) minor_function: u8,
+    _flags: u8,
+    pub(crate) control: u8,
+    pub(crate) parameters: Parameters,
+    pub(crate) device_object: *mut DeviceObject,
+    pub(crate) file_object: *mut FileObject,
+    pub(crate) completion_routine: Option<Completion>,
+    pub(crate) context: *mut c_void,
+}
+
+/// Parameters of a request, by its major and minor function. On 64-bit Windows each of them stands at a multiple of 8.
+#[repr(C)]
+pub(crate) union Parameters {
+    pub(crate) device_control: DeviceControlParameters,
+    pub(crate) start_device: StartDeviceParameters,
+    pub(crate) query_interface: QueryInterfaceParameters,
+    pub(crate) power: PowerParameters,
+    _others: [usize; 4],
+}
+
+/// Of a device control.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct DeviceControlParameters {
     pub(crate) output_buffer_length: u32,
     _pad0: u32,
     pub(crate) input_buffer_length: u32,
@@ -107,7 +205,39 @@ pub(crate) struct IoStackLocation {
     pub(crate) io_control_code: u32,
     _pad2: u32,
     pub(crate) type3_input_buffer: *mut c_void,
-    _device_object: usize,
-    pub(crate) file_object: *mut FileObject,
-    _completion: [usize; 2],
+}
+
+/// Of START_DEVICE: CM_RESOURCE_LIST, as the bus and as the processor sees what was assigned; null: nothing was.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct StartDeviceParameters {
+    pub(crate) allocated_resources: *const super::ResourceList,
+    pub(crate) allocated_resources_translated: *const super::ResourceList,
+    pub(crate) _pad: [usize; 2],
+}
+
+/// Of QUERY_INTERFACE.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct QueryInterfaceParameters {
+    pub(crate) interface_type: *const super::Guid,
+    pub(crate) size: u16,
+    pub(crate) version: u16,
+    pub(crate) _pad: u32,
+    pub(crate) interface: *mut c_void,
+    pub(crate) interface_specific_data: *mut c_void,
+}
+
+/// Of SET_POWER and QUERY_POWER.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct PowerParameters {
+    _system_context: u32,
+    _pad0: u32,
+    pub(crate) kind: i32,
+    _pad1: u32,
+    pub(crate) state: i32,
+    _pad2: u32,
+    _shutdown_type: i32,
+    _pad3: u32,
 }

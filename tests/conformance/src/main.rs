@@ -1,21 +1,43 @@
 //! Runs the scenario on one host and prints its transcript, and nothing else.
-#[cfg(target_pointer_width = "64")]
+#[cfg(all(target_pointer_width = "64", not(windows)))]
 use conformance::simulated;
 use conformance::{Part, Subject, World, interrupts};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: conformance --host sim|sim:qemu|guest [--part calls|interrupts|all]";
+const USAGE: &str = "usage: conformance --host sim|sim:qemu|guest|windows [--part calls|interrupts|all]
+       conformance --host windows:loader|windows:loader-qemu --part calls|interrupts|all --drivers FOLDER";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments[..] {
-        ["--host", host] => transcript(host, Part::All),
-        ["--host", host, "--part", part] => part.parse().and_then(|part| transcript(host, part)),
+        ["--host", host] => world(host).and_then(|world| transcript(world, Part::All)),
+        ["--host", host, "--part", part] => {
+            part.parse().and_then(|part| world(host).and_then(|world| transcript(world, part)))
+        }
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        ["--host", host, "--part", part, "--drivers", drivers] => {
+            part.parse().and_then(|part| loader(host, drivers).and_then(|world| transcript(world, part)))
+        }
         ["client-that-waits", kinds] => client_that_waits(kinds),
-        #[cfg(target_os = "linux")]
+        #[cfg(windows)]
+        ["client-that-naps"] => conformance::windows::life::client_that_naps(),
+        #[cfg(windows)]
+        ["killed-in-a-call", times] => {
+            number(times).map(|times| conformance::windows::life::killed_in_a_call(times as u32))
+        }
+        #[cfg(windows)]
+        ["with-echo", program, ref arguments @ ..] => conformance::windows::life::with_echo(program, arguments),
+        #[cfg(windows)]
+        ["start-is-refused", plugin, hardware] => {
+            conformance::windows::pnp::start_is_refused(plugin, hardware);
+            Ok(())
+        }
+        #[cfg(windows)]
+        ["rounds", times] => number(times).map(|times| conformance::windows::life::rounds(times as u32)),
+        #[cfg(any(target_os = "linux", windows))]
         ["bad-input"] => bad_input(),
-        #[cfg(target_os = "linux")]
+        #[cfg(any(target_os = "linux", windows))]
         ["fuzz", seed, requests] => fuzz(seed, requests),
         #[cfg(target_os = "linux")]
         ["msix"] => conformance::linux::msix::run(),
@@ -36,29 +58,54 @@ fn main() -> ExitCode {
     }
 }
 
-fn transcript(host: &str, part: Part) -> Result<(), String> {
-    let text = conformance::scenario(&mut *world(host)?, part);
+fn transcript(mut world: Box<dyn World>, part: Part) -> Result<(), String> {
+    let text = conformance::scenario(&mut *world, part);
     print!("{text}");
     if text == part.snapshot() { Ok(()) } else { Err("the transcript is not the one in transcript.txt".into()) }
 }
 
 fn world(host: &str) -> Result<Box<dyn World>, String> {
     match host {
-        #[cfg(target_pointer_width = "64")]
+        #[cfg(all(target_pointer_width = "64", not(windows)))]
         "sim" => Ok(Box::new(simulated::Simulated::new())),
-        #[cfg(target_pointer_width = "64")]
+        #[cfg(all(target_pointer_width = "64", not(windows)))]
         "sim:qemu" => Ok(Box::new(simulated::Simulated::with_qemu())),
-        #[cfg(target_os = "linux")]
-        "guest" => Ok(Box::new(conformance::linux::Guest)),
+        #[cfg(any(target_os = "linux", windows))]
+        KERNEL => Ok(Box::new(kernel())),
         _ => Err(format!("no such host: {host}\n{USAGE}")),
     }
 }
 
-/// Opens edu, enables its interrupt, waits, says so when the driver's own counters show it, and never ends by itself.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn loader(host: &str, drivers: &str) -> Result<Box<dyn World>, String> {
+    match host {
+        "windows:loader" => Ok(Box::new(conformance::loader::Loader::new(drivers))),
+        "windows:loader-qemu" => Ok(Box::new(conformance::loader::Loader::with_qemu(drivers))),
+        _ => Err(format!("no such host: {host}\n{USAGE}")),
+    }
+}
+
+/// The name of the kernel that this program runs on.
+#[cfg(any(target_os = "linux", windows))]
+const KERNEL: &str = if cfg!(windows) { "windows" } else { "guest" };
+
+/// Its world.
 #[cfg(target_os = "linux")]
+fn kernel() -> conformance::linux::Guest {
+    conformance::linux::Guest
+}
+
+/// Its world.
+#[cfg(windows)]
+fn kernel() -> conformance::windows::Machine {
+    conformance::windows::Machine::default()
+}
+
+/// Opens edu, enables its interrupt, waits, says so when the driver's own counters show it, and never ends by itself.
+#[cfg(any(target_os = "linux", windows))]
 fn client_that_waits(kinds: &str) -> Result<(), String> {
     let kinds = kinds.parse().map_err(|_| format!("{kinds} is no mask of kinds"))?;
-    let plugin = conformance::linux::Guest.connect(Subject::Edu);
+    let plugin = kernel().connect(Subject::Edu);
     plugin.connection().int_enable(kinds, 1, 1, &[]).map_err(|error| format!("enable: {error}"))?;
     std::thread::scope(|scope| {
         scope.spawn(|| plugin.connection().int_wait(u64::MAX, u32::MAX, 1));
@@ -78,19 +125,38 @@ fn bad_input() -> Result<(), String> {
     Ok(())
 }
 
-/// Random requests, against the modules of this guest.
-#[cfg(target_os = "linux")]
-fn fuzz(seed: &str, requests: &str) -> Result<(), String> {
-    let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text} is no number"));
-    let (seed, requests) = (number(seed)?, number(requests)?);
-    println!("seed {seed}, {requests} requests");
-    let loaded = conformance::linux::Loaded::all();
-    print!("{}", conformance::fuzz::run(&conformance::linux::raw::ThisProcess::default(), seed, requests));
+/// The bad-input list, as far as it needs no device and no addresses, and what only Windows has.
+#[cfg(windows)]
+fn bad_input() -> Result<(), String> {
+    let loaded = conformance::windows::Loaded::all();
+    let seen = conformance::bad_input::run(&conformance::windows::raw::ThisProcess::default());
+    let seen = seen + conformance::windows::codes::run();
+    println!("{seen} bad requests, each with its status");
     drop(loaded);
     Ok(())
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(target_os = "linux", windows))]
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text} is no number"))
+}
+
+/// Random requests, against the modules of this guest, or the driver of this machine.
+#[cfg(any(target_os = "linux", windows))]
+fn fuzz(seed: &str, requests: &str) -> Result<(), String> {
+    #[cfg(target_os = "linux")]
+    use conformance::linux::{Loaded, raw::ThisProcess};
+    #[cfg(windows)]
+    use conformance::windows::{Loaded, raw::ThisProcess};
+    let (seed, requests) = (number(seed)?, number(requests)?);
+    println!("seed {seed}, {requests} requests");
+    let loaded = Loaded::all();
+    print!("{}", conformance::fuzz::run(&ThisProcess::default(), seed, requests));
+    drop(loaded);
+    Ok(())
+}
+
+#[cfg(not(any(target_os = "linux", windows)))]
 fn client_that_waits(_: &str) -> Result<(), String> {
     Err(USAGE.into())
 }

@@ -21,6 +21,14 @@ pub trait Process: Sync {
     fn handle(&self, plugin: &str) -> Box<dyn Handle + '_>;
     /// Like `handle`, but for reading only.
     fn read_only_handle(&self, plugin: &str) -> Box<dyn Handle + '_>;
+    /// Whether requests go to the driver by address. On Windows their bytes go instead, in two buffers.
+    fn sends_addresses(&self) -> bool {
+        true
+    }
+    /// Whether there is a device, and so edu is loaded too.
+    fn has_device(&self) -> bool {
+        true
+    }
 }
 
 /// What the kernel may do with memory.
@@ -36,6 +44,12 @@ pub enum Access {
 pub trait Handle: Sync {
     /// Sends request `nr` with its struct at `address`. `Err`: the transport itself failed, with this status.
     fn send(&self, nr: u32, address: u64) -> Result<(), Status>;
+    /// Sends a message in the direct form of CALL, its buffer at `address`. The status; `Err`: as for `send`. A host without that form has no
+    /// such request.
+    fn direct(&self, message: u32, address: u64) -> Result<Status, Status> {
+        let _ = (message, address);
+        Err(Status::UNKNOWN_REQUEST)
+    }
 }
 
 /// Bytes of a page, on every host here.

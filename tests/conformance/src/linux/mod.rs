@@ -5,14 +5,12 @@ pub mod planted;
 pub mod raw;
 pub mod stress;
 
-use crate::{Subject, Unload, Victim, World};
+use crate::{Subject, Unload, Victim, World, child::spawn_until_ready};
 use kp_user::Plugin;
 use rustix::{io::Errno, system};
 use std::{
     ffi::CString,
     fs::{self, File},
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
 };
 
 /// Where the modules are: `kp-<plugin>.ko` in this folder.
@@ -78,28 +76,5 @@ impl Drop for Loaded {
             let gone = Guest.unload(subject);
             assert!(std::thread::panicking() || gone == Unload::Gone, "{} is still in use", subject.name());
         }
-    }
-}
-
-/// Starts this program again, and returns when it says that it is ready.
-pub fn spawn_until_ready(arguments: &[&str]) -> Child {
-    let program = std::env::current_exe().expect("this program has a file");
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
-    let mut line = String::new();
-    let output = child.stdout.take().expect("its output is a pipe");
-    BufReader::new(output).read_line(&mut line).expect("its output can be read");
-    assert_eq!(line, "ready\n", "{arguments:?}");
-    child
-}
-
-impl Victim for Child {
-    fn kill(mut self: Box<Self>) {
-        Child::kill(&mut self).expect("a child can be killed");
-        // Its files are closed before it can be waited for.
-        self.wait().expect("a child can be waited for");
     }
 }

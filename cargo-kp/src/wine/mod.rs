@@ -1,0 +1,210 @@
+//! Wine, as a machine that loads the real drivers and runs the real programs: whatever Windows' kernel does without hardware.
+//!
+//! [`Wine::start`] makes a machine of its own, a copy of a pristine one that is kept in the cache; it ends when the value is dropped,
+//! and takes nothing of the user's own Wine. Its drive has one folder of ours, `C:\kp`.
+mod prefix;
+mod programs;
+
+use crate::packages::{Packages, Purpose, ThisMachine};
+use anyhow::{Context, Result, bail};
+pub use programs::{build_program, build_tests, random_library};
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+/// A running machine.
+pub struct Wine {
+    prefix: prefix::Copy,
+    server: Child,
+    /// Where everything writes its errors, and drivers their lines.
+    log: PathBuf,
+    /// How much of the log has been read.
+    read: usize,
+}
+
+/// What a program left behind.
+#[derive(Debug)]
+pub struct Ran {
+    /// Whether it ended with status 0.
+    pub success: bool,
+    /// What drivers logged meanwhile.
+    pub driver_log: Vec<String>,
+    /// What programs wrote to their standard errors meanwhile.
+    pub errors: Vec<String>,
+}
+
+impl Ran {
+    /// An error with the program's last words, if it failed.
+    pub fn into_result(self) -> Result<()> {
+        if !self.success {
+            self.driver_log.iter().for_each(|line| eprintln!("    driver: {line}"));
+            self.errors.iter().for_each(|line| eprintln!("    {line}"));
+            bail!("the program failed under Wine: see above");
+        }
+        Ok(())
+    }
+}
+
+impl Wine {
+    /// Starts one: with what is missing installed if `setup`, else an error that names it.
+    pub fn start(setup: bool) -> Result<Self> {
+        Packages::new(&ThisMachine).require(Purpose::Windows, setup)?;
+        let prefix = prefix::Copy::make()?;
+        let log = prefix.path().join("log");
+        let errors = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
+        // In the foreground, so that it is a child of ours; it ends by itself soon after the last program, should we be killed.
+        let server = command(prefix::SERVER, prefix.path())
+            .args(["--foreground", "--persistent=10"])
+            .stdout(Stdio::null())
+            .stderr(errors)
+            .spawn()
+            .context("cannot start wineserver")?;
+        let mut wine = Wine { prefix, server, log, read: 0 };
+        fs::create_dir_all(wine.folder()).context("cannot make the machine's folder")?;
+        wine.put(&random_library()?)?;
+        // The services, among them what loads drivers, inherit the files of the first program: this one's, which nobody waits for.
+        wine.run_program("wineboot", &[], BOOT, &mut |_| {}).context("Wine does not start")?;
+        Ok(wine)
+    }
+
+    /// Where `C:\kp` is.
+    fn folder(&self) -> PathBuf {
+        self.prefix.path().join("drive_c/kp")
+    }
+
+    /// Copies a file to `C:\kp`.
+    pub fn put(&self, file: &Path) -> Result<()> {
+        let name = file.file_name().with_context(|| format!("{} has no name", file.display()))?;
+        fs::copy(file, self.folder().join(name)).with_context(|| format!("cannot copy {}", file.display()))?;
+        Ok(())
+    }
+
+    /// Writes a file of `C:\kp`.
+    pub fn write(&self, name: &str, text: &str) -> Result<()> {
+        fs::write(self.folder().join(name), text).with_context(|| format!("cannot write {name}"))
+    }
+
+    /// Runs a program of `C:\kp`. Its output goes to `on_line`.
+    ///
+    /// # Errors
+    /// It cannot be started, or does not end in time; it is ended then.
+    pub fn run(
+        &mut self,
+        program: &str,
+        arguments: &[&str],
+        timeout: Duration,
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<Ran> {
+        self.run_program(&format!(r"C:\kp\{program}"), arguments, timeout, on_line)
+    }
+
+    fn run_program(
+        &mut self,
+        program: &str,
+        arguments: &[&str],
+        timeout: Duration,
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<Ran> {
+        let errors = File::options().append(true).open(&self.log).context("cannot open Wine's log")?;
+        let mut child = command(prefix::LOADER, self.prefix.path())
+            .arg(program)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .spawn()
+            .with_context(|| format!("cannot start {program} under Wine"))?;
+        let output = child.stdout.take().context("its output is a pipe")?;
+        let (sender, lines) = mpsc::channel();
+        // Ends with the program, or when nobody listens any more.
+        std::thread::spawn(move || {
+            BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)).ok()
+        });
+        let end = Instant::now() + timeout;
+        let status = loop {
+            match lines.recv_timeout(Duration::from_millis(20)) {
+                Ok(line) => on_line(line.trim_end_matches('\r')),
+                Err(_) => {
+                    if let Some(status) = child.try_wait().context("cannot wait for a program under Wine")? {
+                        break status;
+                    }
+                }
+            }
+            if Instant::now() > end {
+                // Killed and waited for: it is this process's own child.
+                let _ = child.kill().and_then(|()| child.wait());
+                let said = self.new_lines().last().cloned().unwrap_or_else(|| "its log says nothing".into());
+                bail!(
+                    "{program} {} did not end within {} s under Wine: {said}",
+                    arguments.join(" "),
+                    timeout.as_secs()
+                );
+            }
+        };
+        // What it wrote before it ended; a service that it started may hold the pipe open still.
+        while let Ok(line) = lines.recv_timeout(Duration::from_millis(50)) {
+            on_line(line.trim_end_matches('\r'));
+        }
+        let (driver_log, errors) = sort(&self.new_lines());
+        Ok(Ran { success: status.success(), driver_log, errors })
+    }
+
+    /// Lines of the log that are new since the last look.
+    fn new_lines(&mut self) -> Vec<String> {
+        let bytes = fs::read(&self.log).unwrap_or_default();
+        let new = String::from_utf8_lossy(&bytes[self.read.min(bytes.len())..]).into_owned();
+        self.read = bytes.len();
+        new.lines().map(str::to_owned).collect()
+    }
+}
+
+/// How long a machine may take to start.
+const BOOT: Duration = Duration::from_secs(120);
+
+impl Drop for Wine {
+    fn drop(&mut self) {
+        // Ends the server of this prefix, and with it every program of it.
+        let _ = command(prefix::SERVER, self.prefix.path()).arg("--kill").stderr(Stdio::null()).status();
+        let _ = self.server.wait();
+    }
+}
+
+/// A program of Wine's, for a prefix, without a screen, that says nothing but what drivers log.
+fn command(program: &str, prefix: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env("WINEPREFIX", prefix)
+        // Without it, services would be started by a loader that Debian has not.
+        .env("WINELOADER", prefix::LOADER)
+        .env("WINESERVER", prefix::SERVER)
+        // It asks to install these otherwise.
+        .env("WINEDLLOVERRIDES", "mscoree,mshtml=")
+        .env("WINEDEBUG", "-all,warn+debugstr,err+debugstr")
+        .env_remove("WINEARCH")
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY")
+        .stdin(Stdio::null());
+    command
+}
+
+/// Wine's log: what drivers logged, and everything else.
+///
+/// A driver's line is `0054:err:debugstr:vDbgPrintExWithPrefix kp-echo: what it says`, or with another level.
+fn sort(lines: &[String]) -> (Vec<String>, Vec<String>) {
+    let mut drivers = Vec::new();
+    let mut others = Vec::new();
+    for line in lines {
+        match line.split_once(":debugstr:") {
+            Some((_, said)) => match said.find("kp-") {
+                Some(at) => drivers.push(said[at..].trim_end_matches(['"', '\n']).trim_end_matches("\\n").to_owned()),
+                None => others.push(line.clone()),
+            },
+            None => others.push(line.clone()),
+        }
+    }
+    (drivers, others)
+}

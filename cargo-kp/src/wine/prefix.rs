@@ -1,0 +1,87 @@
+//! Wine's folders: a pristine one, made once and kept in the cache, and copies of it, one for each machine.
+use super::command;
+use crate::kernels;
+use anyhow::{Context, Result, bail};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+/// Debian's 64-bit Wine.
+pub const LOADER: &str = "/usr/lib/wine/wine64";
+/// Its server.
+pub const SERVER: &str = "/usr/lib/wine/wineserver";
+
+/// A machine's own folder, which is gone when the value is.
+pub struct Copy(PathBuf);
+
+impl Copy {
+    /// Copies the pristine one; makes that first, if there is none of this version of Wine.
+    pub fn make() -> Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let cache = kernels::cache_dir()?.join("wine");
+        let pristine = pristine(&cache)?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let copy = Copy(cache.join(format!("run-{}-{number}", std::process::id())));
+        // The number may repeat one of a process that was killed.
+        let _ = fs::remove_dir_all(&copy.0);
+        copy_tree(&pristine, &copy.0)?;
+        Ok(copy)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    let status =
+        Command::new("cp").args(["-a", "--reflink=auto"]).arg(from).arg(to).status().context("cannot start cp")?;
+    if !status.success() {
+        bail!("cannot copy {} to {}: is the disk full?", from.display(), to.display());
+    }
+    Ok(())
+}
+
+/// The pristine folder of this version of Wine. It takes 700 MB, and some seconds to make.
+fn pristine(cache: &Path) -> Result<PathBuf> {
+    let output = Command::new(LOADER).arg("--version").output().context("cannot start Wine")?;
+    let version = String::from_utf8_lossy(&output.stdout);
+    let name: String =
+        version.trim().chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
+    let pristine = cache.join(name);
+    if pristine.exists() {
+        return Ok(pristine);
+    }
+    eprintln!("making a folder for Wine, once: {}", pristine.display());
+    let new = Copy(cache.join(format!("new-{}", std::process::id())));
+    fs::create_dir_all(new.path()).with_context(|| format!("cannot make {}", new.path().display()))?;
+    let quiet = |program: &str, arguments: &[&str]| -> Result<()> {
+        let status = command(program, new.path()).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        match status.with_context(|| format!("cannot start {program}"))?.success() {
+            true => Ok(()),
+            false => bail!(
+                "`{program} {}` failed: is Wine whole? apt-get install --reinstall wine64 libwine",
+                arguments.join(" ")
+            ),
+        }
+    };
+    quiet(LOADER, &["wineboot", "--init"])?;
+    // Until its server has ended, the registry is not written.
+    quiet(SERVER, &["--wait"])?;
+    if let Err(error) = fs::rename(new.path(), &pristine)
+        && !pristine.exists()
+    {
+        return Err(error).with_context(|| format!("cannot make {}", pristine.display()));
+    }
+    Ok(pristine)
+}

@@ -1,0 +1,227 @@
+//! An open handle, and the requests that go through it: all the unsafe code there is, but for a wait that is pending.
+#![expect(unsafe_code, reason = "std has no DeviceIoControl")]
+use super::DeviceControl;
+use kp_abi::{Result, Status};
+use std::{
+    cell::Cell,
+    fs::{File, OpenOptions},
+    io,
+    os::windows::{
+        fs::OpenOptionsExt,
+        io::{AsRawHandle, FromRawHandle, OwnedHandle},
+    },
+    process, ptr,
+};
+use windows_sys::Win32::{
+    Foundation::{ERROR_IO_PENDING, GetLastError, HANDLE, RtlNtStatusToDosError, STATUS_PENDING, TRUE},
+    Storage::FileSystem::FILE_FLAG_OVERLAPPED,
+    System::{
+        IO::{DeviceIoControl, GetOverlappedResult, OVERLAPPED},
+        Threading::CreateEventW,
+    },
+};
+
+/// An open device.
+#[derive(Debug)]
+pub struct Handle(File);
+
+impl Handle {
+    /// Opens a path for reading and writing, for overlapped use.
+    pub(super) fn open(path: &str) -> io::Result<Self> {
+        // std's handles are not inherited.
+        let file = OpenOptions::new().read(true).write(true).custom_flags(FILE_FLAG_OVERLAPPED).open(path)?;
+        Ok(Self(file))
+    }
+
+    /// The handle as Windows knows it, open as long as `self` is borrowed.
+    pub(super) fn raw(&self) -> HANDLE {
+        self.0.as_raw_handle()
+    }
+}
+
+impl DeviceControl for Handle {
+    fn control(&self, code: u32, input: &[u8], output: &mut [u8]) -> Result<usize, Status> {
+        let event = Event::take()?;
+        let mut io = OVERLAPPED { hEvent: event.0.as_raw_handle(), ..OVERLAPPED::default() };
+        // SAFETY: the handle is open, and for overlapped use. The driver reads `input` and writes `output`, no further than their
+        // lengths, until the request is over; that is before this function returns, and both are borrowed until then, as is `io`.
+        // No bytes are invalid in them.
+        let done = unsafe {
+            DeviceIoControl(
+                self.raw(),
+                code,
+                input.as_ptr().cast(),
+                length(input),
+                output.as_mut_ptr().cast(),
+                length(output),
+                ptr::null_mut(),
+                &mut io,
+            )
+        };
+        let result = match done {
+            // SAFETY: reads this thread's last error.
+            0 if unsafe { GetLastError() } != ERROR_IO_PENDING => Err(last_status()),
+            // SAFETY: the request of above, through this handle.
+            _ => unsafe { finish(self, &mut io) },
+        };
+        event.put_back();
+        result
+    }
+
+    fn handle(&self) -> Option<&Handle> {
+        Some(self)
+    }
+}
+
+/// Waits until a request is over: the number of bytes written, or the status of a transport that failed.
+///
+/// # Safety
+/// `io` is that of a request that was started through `handle`, with an event of its own.
+pub(super) unsafe fn finish(handle: &Handle, io: &mut OVERLAPPED) -> Result<usize, Status> {
+    let mut written = 0;
+    // SAFETY: the caller's promise.
+    if unsafe { GetOverlappedResult(handle.raw(), io, &mut written, TRUE) } != 0 {
+        return Ok(written as usize);
+    }
+    let status = last_status();
+    // SAFETY: `io` is borrowed; the kernel may write it at any time.
+    if unsafe { (&raw const io.Internal).read_volatile() } == STATUS_PENDING as usize {
+        // The wait itself failed, and the request is still under way in memory that is about to be used for something else.
+        process::abort();
+    }
+    Err(status)
+}
+
+/// The row of what this thread's last call of Windows answered.
+#[cold]
+pub(super) fn last_status() -> Status {
+    // SAFETY: reads this thread's last error.
+    status(unsafe { GetLastError() })
+}
+
+/// The row of an error of Windows: the one whose NTSTATUS Windows translates to it, the transport's own rows first.
+pub(super) fn status(error: u32) -> Status {
+    let of = |transport: bool| Status::TABLE.iter().filter(move |row| row.status.is_transport() == transport);
+    // SAFETY: a look-up in a table, of any number.
+    let is_it = |ntstatus: u32| unsafe { RtlNtStatusToDosError(ntstatus as i32) } == error;
+    let row = of(true).chain(of(false)).find(|row| row.status != Status::OK && is_it(row.ntstatus));
+    row.map_or(Status::NO_REPLY, |row| row.status)
+}
+
+/// A length that is never more than the buffer has.
+fn length(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+}
+
+/// An event that is not inherited. A request that starts clears it, and its end sets it.
+#[derive(Debug)]
+pub(super) struct Event(pub(super) OwnedHandle);
+
+thread_local! {
+    /// This thread's: it has one request at a time, and one that waits for its end needs no other.
+    static EVENT: Cell<Option<Event>> = const { Cell::new(None) };
+}
+
+impl Event {
+    pub(super) fn new() -> Result<Self, Status> {
+        // SAFETY: no attributes and no name; to be cleared by hand, and clear.
+        let event = unsafe { CreateEventW(ptr::null(), TRUE, 0, ptr::null()) };
+        if event.is_null() {
+            return Err(Status::NO_MEMORY);
+        }
+        // SAFETY: a new handle, owned by nobody else.
+        Ok(Self(unsafe { OwnedHandle::from_raw_handle(event) }))
+    }
+
+    /// This thread's; a new one if it has none yet, or ends.
+    fn take() -> Result<Self, Status> {
+        match EVENT.try_with(Cell::take) {
+            Ok(Some(event)) => Ok(event),
+            _ => Self::new(),
+        }
+    }
+
+    fn put_back(self) {
+        let _ = EVENT.try_with(|event| event.set(Some(self)));
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use std::{mem::ManuallyDrop, net::UdpSocket, os::windows::io::AsRawSocket, thread};
+    use windows_sys::Win32::System::IO::CancelIoEx;
+
+    #[test]
+    fn every_row_of_the_transport_comes_back_as_itself() {
+        for row in Status::TABLE.iter().filter(|row| row.status.is_transport()) {
+            // SAFETY: a look-up in a table.
+            let error = unsafe { RtlNtStatusToDosError(row.ntstatus as i32) };
+            assert_eq!(status(error), row.status, "{}: Windows' error {error}", row.name);
+        }
+        assert_eq!(status(0), Status::NO_REPLY, "no error is no row");
+        assert_eq!(status(317), Status::NO_REPLY, "what Windows says of an NTSTATUS that it does not know");
+    }
+
+    /// A socket, whose driver pends the request IOCTL_AFD_POLL until there is something to receive.
+    pub(crate) struct Socket {
+        socket: UdpSocket,
+        pub(crate) handle: ManuallyDrop<Handle>,
+    }
+
+    pub(crate) const AFD_POLL: u32 = 0x12024;
+
+    impl Socket {
+        pub(crate) fn new() -> Self {
+            let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+            // SAFETY: an open handle, which the socket closes and this copy does not.
+            let file = unsafe { File::from_raw_handle(socket.as_raw_socket() as *mut _) };
+            Self { socket, handle: ManuallyDrop::new(Handle(file)) }
+        }
+
+        /// A wait without end: timeout, one entry, not exclusive; and the entry: handle, AFD_POLL_RECEIVE, status.
+        pub(crate) fn request(&self) -> [u8; 56] {
+            let mut info = [0u8; 56];
+            info[..8].copy_from_slice(&i64::MAX.to_le_bytes());
+            info[8..12].copy_from_slice(&1u32.to_le_bytes());
+            info[16..24].copy_from_slice(&self.socket.as_raw_socket().to_le_bytes());
+            info[24..28].copy_from_slice(&1u32.to_le_bytes());
+            info
+        }
+
+        fn poll(&self) -> Result<usize, Status> {
+            self.handle.control(AFD_POLL, &self.request(), &mut [0; 56])
+        }
+
+        pub(crate) fn receive_something(&self) {
+            let address = self.socket.local_addr().expect("it is bound");
+            UdpSocket::bind("127.0.0.1:0").and_then(|sender| sender.send_to(b"x", address)).expect("sent");
+        }
+    }
+
+    #[test]
+    fn a_request_that_pends_is_waited_for() {
+        let socket = Socket::new();
+        let result = thread::scope(|scope| {
+            let poll = scope.spawn(|| socket.poll());
+            socket.receive_something();
+            poll.join().expect("no panic there")
+        });
+        assert_eq!(result, Ok(32), "the info, with what there is to receive");
+    }
+
+    #[test]
+    fn a_request_that_is_cancelled_was_interrupted() {
+        let socket = Socket::new();
+        let result = thread::scope(|scope| {
+            let poll = scope.spawn(|| socket.poll());
+            while !poll.is_finished() {
+                // SAFETY: all requests of an open handle; there may be none yet.
+                unsafe { CancelIoEx(socket.handle.raw(), ptr::null()) };
+                thread::yield_now();
+            }
+            poll.join().expect("no panic there")
+        });
+        assert_eq!(result, Err(Status::INTERRUPTED));
+    }
+}

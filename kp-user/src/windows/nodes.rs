@@ -1,0 +1,128 @@
+//! The devices' names, `\\.\kp-echo` and `\\.\kp-edu.0`.
+#![expect(unsafe_code, reason = "std knows neither services nor the names of devices")]
+use super::{Node, handle};
+use crate::{Cause, Name, OpenError, system::System};
+use kp_abi::Status;
+use std::{ffi::OsStr, io, os::windows::ffi::OsStrExt, ptr};
+use windows_sys::Win32::{
+    Foundation::{ERROR_ACCESS_DENIED, ERROR_FILE_NOT_FOUND, ERROR_INSUFFICIENT_BUFFER, ERROR_PATH_NOT_FOUND},
+    Storage::FileSystem::QueryDosDeviceW,
+    System::Services::{
+        CloseServiceHandle, OpenSCManagerW, OpenServiceW, QueryServiceStatus, SC_HANDLE, SC_MANAGER_CONNECT,
+        SERVICE_QUERY_STATUS, SERVICE_RUNNING, SERVICE_STATUS,
+    },
+};
+
+/// What all names begin with.
+const PREFIX: &str = "kp-";
+
+/// What was opened.
+pub struct Place {
+    /// The device's path.
+    pub path: String,
+    /// The plugin's name.
+    pub plugin: String,
+}
+
+fn path(name: &Name) -> String {
+    format!(r"\\.\{PREFIX}{name}")
+}
+
+/// Opens the device of `name`; without an instance, the lowest one.
+pub fn open(text: &str) -> Result<(Node, Place), OpenError> {
+    let Ok(name) = text.parse::<Name>() else {
+        return Err(OpenError { place: format!("{text:?}"), plugin: None, cause: Cause::BadName });
+    };
+    let plugin = name.plugin().to_owned();
+    let path = path(&lowest(name));
+    match Node::open(&path) {
+        Ok(node) => Ok((node, Place { path, plugin })),
+        Err(error) => {
+            let cause = cause(error, &plugin);
+            Err(OpenError { place: path, plugin: Some(plugin), cause })
+        }
+    }
+}
+
+/// The name that there is a device for, if it leaves the instance open. The plugin's own name if there is none: opening then says
+/// why.
+fn lowest(name: Name) -> Name {
+    if name.instance().is_some() {
+        return name;
+    }
+    let names = list().unwrap_or_default();
+    names.into_iter().find(|other| other.plugin() == name.plugin()).unwrap_or(name)
+}
+
+/// Names of all devices, sorted.
+pub fn list() -> io::Result<Vec<Name>> {
+    let mut names: Vec<Name> = dos_names()?
+        .split('\0')
+        .filter_map(|text| text.strip_prefix(PREFIX))
+        .filter_map(|text| text.parse().ok())
+        .collect();
+    names.sort();
+    // A name can stand in the session's directory and in the global one.
+    names.dedup();
+    Ok(names)
+}
+
+/// The names of all devices that Win32 can open, each with a zero behind it.
+fn dos_names() -> io::Result<String> {
+    let mut room = vec![0u16; 1 << 14];
+    loop {
+        // SAFETY: `room` is writable, and as long as it says.
+        let len = unsafe { QueryDosDeviceW(ptr::null(), room.as_mut_ptr(), room.len() as u32) };
+        if len != 0 {
+            return Ok(String::from_utf16_lossy(&room[..len as usize]));
+        }
+        let error = io::Error::last_os_error();
+        if error.raw_os_error() != Some(ERROR_INSUFFICIENT_BUFFER as i32) || room.len() >= 1 << 24 {
+            return Err(error);
+        }
+        room.resize(2 * room.len(), 0);
+    }
+}
+
+/// Why CreateFile failed. A driver's own answer comes as its NTSTATUS, translated by Windows.
+fn cause(error: io::Error, plugin: &str) -> Cause {
+    match error.raw_os_error().map(|code| code as u32) {
+        Some(ERROR_FILE_NOT_FOUND | ERROR_PATH_NOT_FOUND) => Cause::NoNode { is_loaded: is_running(plugin) },
+        Some(ERROR_ACCESS_DENIED) => Cause::Denied,
+        Some(code) => match handle::status(code) {
+            status @ (Status::DEVICE_GONE | Status::POISONED | Status::NO_MEMORY) => Cause::Refused(status.into()),
+            _ => Cause::Io(error),
+        },
+        None => Cause::Io(error),
+    }
+}
+
+/// Whether the plugin's service runs. `false` also if this user may not know.
+fn is_running(plugin: &str) -> bool {
+    let name: Vec<u16> = OsStr::new(&System::Windows.loaded(plugin)).encode_wide().chain([0]).collect();
+    // SAFETY: this machine's services, by default.
+    let manager = unsafe { OpenSCManagerW(ptr::null(), ptr::null(), SC_MANAGER_CONNECT) };
+    let Some(manager) = Service::new(manager) else { return false };
+    // SAFETY: an open handle, and a name with a zero at its end.
+    let service = unsafe { OpenServiceW(manager.0, name.as_ptr(), SERVICE_QUERY_STATUS) };
+    let Some(service) = Service::new(service) else { return false };
+    let mut status = SERVICE_STATUS::default();
+    // SAFETY: an open handle, and a struct to be filled in.
+    unsafe { QueryServiceStatus(service.0, &mut status) != 0 && status.dwCurrentState == SERVICE_RUNNING }
+}
+
+/// An open handle of the service manager's.
+struct Service(SC_HANDLE);
+
+impl Service {
+    fn new(handle: SC_HANDLE) -> Option<Self> {
+        (!handle.is_null()).then_some(Self(handle))
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // SAFETY: open, and closed once.
+        unsafe { CloseServiceHandle(self.0) };
+    }
+}

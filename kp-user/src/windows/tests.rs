@@ -1,0 +1,128 @@
+//! The bytes that go to a driver, and what a node makes of its answers, without a driver.
+use super::*;
+use kp_abi::request::{CALL_NOWAIT, Call, IntEnable, IntWait, Open};
+use std::sync::Mutex;
+
+/// Answers each request with the next step of its script, and keeps the code and the bytes that came.
+struct Script {
+    steps: Mutex<Vec<Step>>,
+    seen: Mutex<Vec<(u32, Vec<u8>)>>,
+}
+
+type Step = fn(&[u8], &mut [u8]) -> Result<usize, Status>;
+
+impl DeviceControl for Script {
+    fn control(&self, code: u32, input: &[u8], output: &mut [u8]) -> Result<usize, Status> {
+        self.seen.lock().unwrap().push((code, input.to_vec()));
+        let step = self.steps.lock().unwrap().remove(0);
+        step(input, output)
+    }
+
+    #[cfg(windows)]
+    fn handle(&self) -> Option<&Handle> {
+        None
+    }
+}
+
+fn node(steps: impl IntoIterator<Item = Step>) -> Node<Script> {
+    Node { kernel: Script { steps: Mutex::new(steps.into_iter().collect()), seen: Mutex::default() } }
+}
+
+impl Node<Script> {
+    /// The struct of the request at `at`, and what followed it.
+    fn seen<R: Request>(&self, at: usize) -> (R, Vec<u8>) {
+        let seen = self.kernel.seen.lock().unwrap();
+        let (code, bytes) = &seen[at];
+        assert_eq!(Some(*code), control_code(R::NR));
+        let (request, rest) = R::read_from_prefix(bytes).expect("a whole struct");
+        (request, rest.to_vec())
+    }
+}
+
+/// Writes a head, and a reply behind it, as a driver does.
+fn reply(output: &mut [u8], status: Status, detail: u32, reply: &[u8]) -> Result<usize, Status> {
+    output[8..12].copy_from_slice(&status.0.to_le_bytes());
+    output[12..16].copy_from_slice(&detail.to_le_bytes());
+    output[HEAD..HEAD + reply.len()].copy_from_slice(reply);
+    Ok(HEAD + reply.len())
+}
+
+#[test]
+fn arguments_and_data_follow_the_struct_at_a_multiple_of_8() {
+    let done: Step = |_, output| reply(output, Status::OK, 0, &[]);
+    for (args, data, padding) in [(0, 3, 0), (4, 5, 4), (8, 65_536, 0), (9, 0, 7)] {
+        let (args, data) = (vec![1; args], vec![2; data]);
+        let node = node([done]);
+        node.call(7, CALL_NOWAIT, &args, &data, &mut [0; 24]).unwrap();
+        let (call, rest) = node.seen::<Call>(0);
+        assert_eq!((call.message, call.head.flags, call.head.size), (7, CALL_NOWAIT, 56));
+        assert_eq!((call.args_len as usize, call.in_len as usize, call.out_len), (args.len(), data.len(), 24));
+        assert_eq!((call.args_addr, call.in_addr, call.out_addr), (0, 0, 0));
+        assert_eq!(rest, [args, vec![0; padding], data].concat());
+    }
+}
+
+#[test]
+fn open_data_and_enable_data_follow_the_struct() {
+    let refused: Step = |input, output| {
+        output.copy_from_slice(&input[..72]);
+        output[32..36].copy_from_slice(&9u32.to_le_bytes());
+        reply(output, Status::INTERFACE_MISMATCH, 0, &[])?;
+        Ok(72)
+    };
+    let enabled: Step = |input, output| {
+        output.copy_from_slice(&input[..56]);
+        output[44..48].copy_from_slice(&3u32.to_le_bytes());
+        reply(output, Status::OK, 0, &[])?;
+        Ok(56)
+    };
+    let node = node([refused, enabled]);
+    let mut open = Open { message_count: 5, ..Open::new() };
+    assert_eq!(Connection::open(&node, &mut open, b"quiet"), Err(Status::INTERFACE_MISMATCH.into()));
+    assert_eq!(open.message_count, 9, "the driver's count is there after the refusal");
+    let (open, data) = node.seen::<Open>(0);
+    assert_eq!((open.data_addr, open.data_len, &data[..]), (0, 5, &b"quiet"[..]));
+    assert_eq!(node.int_enable(1, 1, 4, b"mode").unwrap().count, 3);
+    let (enable, data) = node.seen::<IntEnable>(1);
+    assert_eq!((enable.data_addr, enable.data_len, &data[..]), (0, 4, &b"mode"[..]));
+}
+
+#[test]
+fn a_reply_longer_than_its_room_or_than_what_was_written_is_none() {
+    let nine: Step = |_, output| reply(output, Status::OK, 9, &[7; 9]);
+    let untold: Step = |_, output| reply(output, Status::OK, 9, &[7; 8]);
+    let mut room = [0xAA; 10];
+    assert_eq!(node([nine]).call(1, 0, &[], &[], &mut room), Ok(9));
+    assert_eq!(room, [7, 7, 7, 7, 7, 7, 7, 7, 7, 0xAA], "bytes behind the reply keep their values");
+    assert_eq!(node([untold]).call(1, 0, &[], &[], &mut room), Err(Status::PROTOCOL.into()));
+    let in_the_head: Step = |_, output| reply(output, Status::OK, 9, &[]);
+    assert_eq!(node([in_the_head]).call(1, 0, &[], &[], &mut [0; 8]), Err(Status::PROTOCOL.into()));
+}
+
+#[test]
+fn one_calls_bytes_are_not_anothers() {
+    let long: Step = |_, output| reply(output, Status::OK, 64, &[0x55; 64]);
+    let nothing: Step = |_, _| Ok(0);
+    let node = node([long, nothing]);
+    node.call(1, 0, &[1; 16], &[2; 200], &mut [0; 64]).unwrap();
+    assert_eq!(
+        node.call(2, 0, &[3], &[], &mut [0; 64]),
+        Err(Status::NO_REPLY.into()),
+        "the last head is not this one's"
+    );
+    assert_eq!(node.seen::<Call>(1).1, [3, 0, 0, 0, 0, 0, 0, 0]);
+}
+
+#[test]
+fn the_answer_is_the_heads_or_else_the_transports() {
+    let denied: Step = |_, _| Err(Status::DENIED);
+    let untouched: Step = |_, _| Ok(0);
+    let needs_more: Step = |_, output| reply(output, Status::OUTPUT_LENGTH, 24, &[]);
+    let node = node([denied, untouched, needs_more, needs_more]);
+    assert_eq!(node.query(0).unwrap_err(), Error::from(Status::DENIED));
+    assert_eq!(node.close(), Err(Status::NO_REPLY.into()));
+    assert_eq!(node.call(1, 0, &[], &[], &mut [0; 8]), Err(Error::new(Status::OUTPUT_LENGTH, 24)));
+    assert_eq!(node.int_wait(5, 1, 2), Err(Error::new(Status::OUTPUT_LENGTH, 24)));
+    let (wait, _) = node.seen::<IntWait>(3);
+    assert_eq!((wait.timeout_ns, wait.vector, wait.max), (5, 1, 2));
+}

@@ -1,0 +1,110 @@
+//! DeviceIoControl: which request it is, where its bytes are, and whether the two fit.
+use crate::{door::BufferDoor, handle::Handle, irp, nt::*, ntstatus, seh};
+use kp_abi::{
+    Status,
+    request::{self, Request},
+};
+use kp_core::Plugin;
+
+/// Bits of a control code: how the buffers come.
+const METHOD: u32 = 3;
+const METHOD_BUFFERED: u32 = 0;
+const METHOD_NEITHER: u32 = 3;
+
+/// How a request goes on.
+pub(crate) enum Served {
+    /// It is over, and this much of the out-buffer is the reply.
+    Done(usize),
+    /// It is answered later.
+    Pending,
+}
+
+/// DeviceIoControl. Passive.
+pub(crate) unsafe extern "efiapi" fn dispatch<P: Plugin>(_: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
+    // SAFETY: the kernel passes this driver's requests.
+    let (status, written) = match unsafe { serve::<P>(irp) } {
+        Ok(Served::Done(written)) => (STATUS_SUCCESS, written),
+        Ok(Served::Pending) => return STATUS_PENDING,
+        Err(status) => (ntstatus(status), 0),
+    };
+    // SAFETY: as above, answered once.
+    unsafe { irp::complete(irp, status, written) }
+}
+
+/// # Safety
+/// A DEVICE_CONTROL of this driver, in the context in which it came. If the answer is Pending, it is not used again.
+unsafe fn serve<P: Plugin>(irp: *mut Irp) -> Result<Served, Status> {
+    // SAFETY: the caller's promise.
+    let handle = unsafe { Handle::<P>::of(irp) }.ok_or(Status::WRONG_CONTEXT)?;
+    // SAFETY: as above; a device control has these parameters.
+    let parameters = unsafe { irp::device_control(irp) };
+    let nr = number(parameters.io_control_code).ok_or(Status::UNKNOWN_REQUEST)?;
+    match parameters.io_control_code & METHOD {
+        METHOD_BUFFERED => {
+            // SAFETY: the caller's promise: the method says that the buffer is the kernel's.
+            let mut door = unsafe { door(irp) }?;
+            if nr == request::IntWait::NR {
+                // SAFETY: the caller's promise.
+                return unsafe { handle.waits.serve(irp, &mut door) };
+            }
+            handle.session().request(nr, &mut door)?;
+            Ok(Served::Done(door.written()))
+        }
+        METHOD_NEITHER => {
+            // SAFETY: the caller's promise.
+            let mut door = unsafe { user_door(irp, &parameters) }?;
+            handle.session().request(nr, &mut door)?;
+            Ok(Served::Done(door.written()))
+        }
+        _ => Err(Status::UNKNOWN_REQUEST),
+    }
+}
+
+/// The door of a request whose buffers are the app's own memory: while it is in the app's context.
+///
+/// # Safety
+/// A DEVICE_CONTROL of this driver with METHOD_NEITHER, alive as long as the door, in the context in which it came.
+unsafe fn user_door(irp: *mut Irp, parameters: &DeviceControlParameters) -> Result<BufferDoor, Status> {
+    // SAFETY: the caller's promise.
+    unsafe { in_callers_context(irp) }?;
+    let input = parameters.type3_input_buffer.cast::<u8>();
+    // SAFETY: as above.
+    let output = unsafe { (*irp).user_buffer }.cast::<u8>();
+    let (input_len, output_len) = (parameters.input_buffer_length as usize, parameters.output_buffer_length as usize);
+    seh::probe(input, input_len).map_err(|_| Status::FAULT)?;
+    seh::probe(output, output_len).map_err(|_| Status::FAULT)?;
+    // SAFETY: two buffers of this process, probed.
+    unsafe { BufferDoor::new(input, input_len, output, output_len) }
+}
+
+/// The door of a request whose buffer is the kernel's: at any level up to DISPATCH_LEVEL, in any context.
+///
+/// # Safety
+/// A DEVICE_CONTROL of this driver with METHOD_BUFFERED, alive as long as the door.
+pub(crate) unsafe fn door(irp: *mut Irp) -> Result<BufferDoor, Status> {
+    // SAFETY: the caller's promise.
+    let parameters = unsafe { irp::device_control(irp) };
+    // SAFETY: as above.
+    let buffer = unsafe { (*irp).system_buffer }.cast::<u8>();
+    let (input_len, output_len) = (parameters.input_buffer_length as usize, parameters.output_buffer_length as usize);
+    // SAFETY: one buffer of the kernel, as long as the longer one of both.
+    unsafe { BufferDoor::new(buffer, input_len, buffer, output_len) }
+}
+
+/// The request that a control code stands for. The number with another method or access is another code, and no request.
+fn number(code: u32) -> Option<u32> {
+    let nr = (code >> 2 & 0xFFF).checked_sub(0x800)?;
+    (request::control_code(nr) == Some(code)).then_some(nr)
+}
+
+/// User addresses mean something only in the process that sent them: a driver above may have passed the request on elsewhere.
+///
+/// # Safety
+/// The request is this driver's.
+unsafe fn in_callers_context(irp: *mut Irp) -> Result<(), Status> {
+    // SAFETY: the caller's promise.
+    let from_user = unsafe { (*irp).requestor_mode } == mode::USER;
+    // SAFETY: as above.
+    let sender = unsafe { IoGetRequestorProcess(irp) };
+    if from_user && sender == IoGetCurrentProcess() { Ok(()) } else { Err(Status::WRONG_CONTEXT) }
+}

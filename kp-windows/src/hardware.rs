@@ -1,0 +1,174 @@
+//! A device as kp-core's kernel functions see it: its BARs, its configuration space, its interrupt. Kept in a record of its own, whose
+//! address is the device's number.
+use crate::{
+    bus::{self, Bus},
+    interrupt::Interrupt,
+    irql, mapping, memory,
+    nt::*,
+    resources::{Memory, Resources},
+};
+use core::{
+    cell::UnsafeCell,
+    ptr::NonNull,
+    sync::atomic::{AtomicBool, Ordering::*},
+};
+use kp_abi::Status;
+
+/// One started device.
+pub(crate) struct Hardware {
+    pub(crate) pdo: *mut DeviceObject,
+    bars: [Memory; 6],
+    bus: Bus,
+    pub(crate) interrupt: Interrupt,
+    /// For reading and writing the command register.
+    command: UnsafeCell<SpinLock>,
+    /// The plugin wants the device to start transfers.
+    wants_master: AtomicBool,
+    /// The command register's bits of ours, as they were found.
+    found: u16,
+}
+
+/// Bits of the command register that this driver sets and clears.
+const OURS: u16 = bus::BUS_MASTER | bus::NO_LINE;
+
+impl Hardware {
+    /// Of a device that its bus has started, with bus mastering off. NoMemory; WrongDevice if its resources are not its BARs'. Passive.
+    ///
+    /// # Safety
+    /// `pdo` and `lower` are the device's, alive until the record is [freed](Self::free); the resources are its own.
+    pub(crate) unsafe fn new(
+        pdo: *mut DeviceObject,
+        lower: *mut DeviceObject,
+        resources: &Resources,
+    ) -> Result<NonNull<Self>, Status> {
+        // SAFETY: the caller's promise.
+        let bus = unsafe { Bus::of(lower) }.map_err(|status| {
+            kp_core::log!("the bus gives no interface: {:#x}", status);
+            Status::WRONG_DEVICE
+        })?;
+        let place = memory::alloc(size_of::<Self>(), align_of::<Self>()).cast::<Self>();
+        let place = NonNull::new(place).ok_or(Status::NO_MEMORY)?;
+        let hardware = Self {
+            pdo,
+            bars: bars(&bus, resources),
+            found: bus.read_u16(bus::COMMAND) & OURS,
+            interrupt: Interrupt::new(resources.lines, bus.capability(bus::MSIX).is_some()),
+            bus,
+            command: UnsafeCell::new(0),
+            wants_master: AtomicBool::new(false),
+        };
+        irql::allow_for(resources.lines.irql);
+        // SAFETY: fresh memory of this size.
+        unsafe { place.write(hardware) };
+        // SAFETY: written above, and where it stays.
+        unsafe { place.as_ref() }.apply();
+        Ok(place)
+    }
+
+    /// Frees the record. Passive.
+    ///
+    /// # Safety
+    /// It came from [`new`](Self::new), its interrupt is disconnected, nothing uses it any more.
+    pub(crate) unsafe fn free(this: NonNull<Self>) {
+        // SAFETY: the caller's promise.
+        let hardware = unsafe { this.as_ref() };
+        hardware.set_command(OURS, hardware.found & !bus::BUS_MASTER);
+        // SAFETY: the caller's promise.
+        unsafe { this.drop_in_place() };
+        // SAFETY: from `alloc`, and nobody's any more.
+        unsafe { memory::free(this.cast().as_ptr(), align_of::<Self>()) };
+    }
+
+    /// The device that kp-core names by number. None: no device.
+    ///
+    /// # Safety
+    /// 0, or the address of a record that is not freed.
+    #[inline]
+    pub(crate) unsafe fn of<'a>(device: usize) -> Option<&'a Self> {
+        let record: *const Self = core::ptr::with_exposed_provenance(device);
+        // SAFETY: the caller's promise.
+        unsafe { record.as_ref() }
+    }
+
+    /// Lengths of the memory BARs.
+    pub(crate) fn lengths(&self) -> [Option<usize>; 6] {
+        self.bars.map(|bar| (bar.len != 0).then_some(bar.len as usize))
+    }
+
+    /// The first `len` bytes of a BAR, mapped; 0: it cannot. Passive.
+    pub(crate) fn map(&self, bar: usize, len: usize) -> usize {
+        match self.bars.get(bar) {
+            Some(bar) if len as u64 <= bar.len => mapping::map(bar.physical, len).expose_provenance(),
+            _ => 0,
+        }
+    }
+
+    /// Does the device answer? Passive.
+    pub(crate) fn is_present(&self) -> bool {
+        self.bus.is_present()
+    }
+
+    pub(crate) fn config_read(&self, offset: u32, width: u32) -> u32 {
+        let mut bytes = [0xFF; 4];
+        self.bus.read(offset, &mut bytes[..width.min(4) as usize]);
+        bytes[width.min(4) as usize..].fill(0);
+        u32::from_le_bytes(bytes)
+    }
+
+    pub(crate) fn config_write(&self, offset: u32, width: u32, value: u32) {
+        self.bus.write(offset, &value.to_le_bytes()[..width.min(4) as usize]);
+    }
+
+    pub(crate) fn bus_master(&self, on: bool) {
+        self.wants_master.store(on, Relaxed);
+        self.apply();
+    }
+
+    /// Sets the command register as everything asks for: messages are transfers of the device's own; a line is off but while it is
+    /// connected; what never ends is off. Up to DISPATCH_LEVEL.
+    pub(crate) fn apply(&self) {
+        let wants_master = self.wants_master.load(Relaxed);
+        let (master, line) = self.interrupt.needs(wants_master);
+        let bits = if master { bus::BUS_MASTER } else { 0 } | if line { 0 } else { bus::NO_LINE };
+        let mask = if self.interrupt.is_line() { OURS } else { bus::BUS_MASTER };
+        self.set_command(mask, bits);
+    }
+
+    /// Sets the masked bits of the command register.
+    fn set_command(&self, mask: u16, bits: u16) {
+        let lock = self.command.get();
+        // SAFETY: the record's own lock, at DISPATCH_LEVEL or below.
+        let before = unsafe { KeAcquireSpinLockRaiseToDpc(lock) };
+        let old = self.bus.read_u16(bus::COMMAND);
+        let new = old & !mask | bits & mask;
+        if new != old && self.bus.is_present() {
+            self.bus.write(bus::COMMAND, &new.to_le_bytes());
+        }
+        // SAFETY: taken above.
+        unsafe { KeReleaseSpinLock(lock, before) };
+    }
+}
+
+/// Which memory is which BAR: the plug-and-play manager lists what was assigned without their numbers.
+fn bars(bus: &Bus, resources: &Resources) -> [Memory; 6] {
+    let mut registers = [0; 24];
+    bus.read(bus::BARS, &mut registers);
+    let register = |index: usize| match registers.get(4 * index..4 * index + 4) {
+        Some(bytes) => u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
+        None => 0,
+    };
+    let mut bars = [Memory::default(); 6];
+    let mut index = 0;
+    while index < bars.len() {
+        let low = register(index);
+        let is_memory = low & 1 == 0;
+        let is_64bit = is_memory && low & 6 == 4;
+        let high = if is_64bit { register(index + 1) } else { 0 };
+        let address = u64::from(low & !0xF) | u64::from(high) << 32;
+        if is_memory && address != 0 {
+            bars[index] = resources.at_bus_address(address).unwrap_or_default();
+        }
+        index += if is_64bit { 2 } else { 1 };
+    }
+    bars
+}

@@ -1,0 +1,281 @@
+//! A device's interrupt: what START has assigned is connected, each vector with a deferred call of its own.
+use crate::{hardware::Hardware, irql, memory, names::Routine, nt::*, processors, resources::Lines};
+use core::{
+    cell::UnsafeCell,
+    ffi::c_void,
+    mem::transmute,
+    ptr::{self, NonNull},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering::*},
+};
+use kp_abi::request::kind;
+use kp_core::{
+    Error, Result, Status,
+    host::{IrqEntry, Vectors},
+};
+
+/// What kp-core's interrupt functions work on. All but the handlers run on one thread at a time.
+pub(crate) struct Interrupt {
+    assigned: Lines,
+    /// One of [`kind`]; nothing is assigned if the count is 0.
+    kind: u32,
+    /// INVARIANT: `count` of them from `prepare` to `release`, which nothing moves.
+    vectors: AtomicPtr<Vector>,
+    count: AtomicU32,
+    /// What kp-core wants called. Written before connecting.
+    entry: UnsafeCell<Option<IrqEntry>>,
+    /// What IoConnectInterruptEx has given: an interrupt object, or a table of messages.
+    connection: UnsafeCell<*mut c_void>,
+    /// ISRs may run.
+    connected: AtomicBool,
+    /// The device has interrupted without end, and nobody looks at it any more.
+    masked: AtomicBool,
+    mask: UnsafeCell<Dpc>,
+}
+
+static CONNECT: Routine = Routine::new(c"IoConnectInterruptEx");
+static DISCONNECT: Routine = Routine::new(c"IoDisconnectInterruptEx");
+
+/// Looks up what not every kernel has. Passive, before anything else here.
+pub(crate) fn find_all() {
+    CONNECT.find();
+    DISCONNECT.find();
+}
+
+/// One vector's deferred call.
+struct Vector {
+    dpc: UnsafeCell<Dpc>,
+    interrupt: *const Interrupt,
+    index: u32,
+}
+
+impl Interrupt {
+    /// Of what was assigned. Windows uses MSI-X rather than MSI where a device has both.
+    pub(crate) fn new(assigned: Lines, has_msix: bool) -> Self {
+        let kind = match (assigned.are_messages, has_msix) {
+            (false, _) => kind::LINE,
+            (true, false) => kind::MSI,
+            (true, true) => kind::MSIX,
+        };
+        Self {
+            assigned,
+            kind,
+            vectors: AtomicPtr::new(ptr::null_mut()),
+            count: AtomicU32::new(0),
+            entry: UnsafeCell::new(None),
+            connection: UnsafeCell::new(ptr::null_mut()),
+            connected: AtomicBool::new(false),
+            masked: AtomicBool::new(false),
+            mask: UnsafeCell::new(Dpc::UNUSED),
+        }
+    }
+
+    pub(crate) fn is_line(&self) -> bool {
+        self.assigned.count != 0 && self.kind == kind::LINE
+    }
+
+    /// Must the device be able to start transfers, and may it raise its line?
+    pub(crate) fn needs(&self, wants_master: bool) -> (bool, bool) {
+        let masked = self.masked.load(Relaxed);
+        let messages = self.kind != kind::LINE && self.count.load(Relaxed) != 0;
+        let line = self.connected.load(Relaxed) && !masked;
+        ((wants_master || messages) && !(messages && masked), line)
+    }
+
+    /// Vectors of the kind that was assigned, if it is one of these. NoInterrupt, NoMemory. Passive.
+    pub(crate) fn prepare(hardware: &Hardware, kinds: u32, min: u32, max: u32) -> Result<Vectors> {
+        let this = &hardware.interrupt;
+        let assigned = this.assigned.count;
+        if assigned == 0 || kinds & this.kind == 0 || assigned < min {
+            return Err(Status::NO_INTERRUPT.into());
+        }
+        let count = assigned.min(max);
+        let vectors = memory::alloc(size_of::<Vector>() * count as usize, align_of::<Vector>()).cast::<Vector>();
+        if vectors.is_null() {
+            return Err(Status::NO_MEMORY.into());
+        }
+        for index in 0..count {
+            let vector = vectors.wrapping_add(index as usize);
+            // SAFETY: fresh memory for `count` of them.
+            unsafe { vector.write(Vector { dpc: UnsafeCell::new(Dpc::UNUSED), interrupt: this, index }) };
+            // SAFETY: written above.
+            let dpc = unsafe { &*vector }.dpc.get();
+            // SAFETY: the vector's own, where it stays.
+            unsafe { KeInitializeDpc(dpc, on_dpc, vector.cast()) };
+        }
+        let context = ptr::from_ref(hardware).cast_mut().cast();
+        // SAFETY: not queued: nothing is connected.
+        unsafe { KeInitializeDpc(this.mask.get(), on_mask, context) };
+        this.vectors.store(vectors, Relaxed);
+        this.count.store(count, Relaxed);
+        hardware.apply();
+        Ok(Vectors { kind: this.kind, count })
+    }
+
+    /// Connects what was prepared. ConnectFailed, detail = the kernel's code. Passive.
+    ///
+    /// # Safety
+    /// Prepared, not connected; what the entry needs is there until [`disconnect`](Self::disconnect) has returned.
+    pub(crate) unsafe fn connect(hardware: &Hardware, entry: IrqEntry) -> Result<()> {
+        let this = &hardware.interrupt;
+        let refused = |status: NtStatus| Error::new(Status::CONNECT_FAILED, status as u32);
+        let Some(function) = CONNECT.get().filter(|_| DISCONNECT.get().is_some() && irql::is_known()) else {
+            return Err(refused(STATUS_PROCEDURE_NOT_FOUND));
+        };
+        // SAFETY: nothing is connected: no handler reads it.
+        unsafe { *this.entry.get() = Some(entry) };
+        let (version, routine) = match this.kind {
+            kind::LINE => (connect::LINE_BASED, on_line as Service as *const c_void),
+            _ => (connect::MESSAGE_BASED, on_message as MessageService as *const c_void),
+        };
+        let mut parameters = ConnectInterrupt {
+            version,
+            _pad0: 0,
+            physical_device_object: hardware.pdo,
+            connection: this.connection.get(),
+            service_routine: routine,
+            service_context: ptr::from_ref(hardware).cast_mut().cast(),
+            spin_lock: ptr::null_mut(),
+            synchronize_irql: this.assigned.irql,
+            floating_save: 0,
+            _pad1: [0; 6],
+            fallback_service_routine: ptr::null(),
+            _pad2: [0; 2],
+        };
+        this.connected.store(true, Release);
+        // SAFETY: the kernel's IoConnectInterruptEx has this type.
+        let function = unsafe {
+            transmute::<NonNull<c_void>, unsafe extern "efiapi" fn(*mut ConnectInterrupt) -> NtStatus>(function)
+        };
+        // SAFETY: complete parameters of this version; the record outlives the connection.
+        let status = unsafe { function(&mut parameters) };
+        if status < 0 {
+            this.connected.store(false, Release);
+            return Err(refused(status));
+        }
+        hardware.apply();
+        Ok(())
+    }
+
+    /// Disconnects, if it is connected: the last ISR and the last deferred call have returned then. Passive.
+    pub(crate) fn disconnect(hardware: &Hardware) {
+        let this = &hardware.interrupt;
+        if !this.connected.swap(false, AcqRel) {
+            return;
+        }
+        hardware.apply(); // the line is off
+        let version = if this.kind == kind::LINE { connect::LINE_BASED } else { connect::MESSAGE_BASED };
+        // SAFETY: written by the connecting, which has returned.
+        let connection = unsafe { *this.connection.get() };
+        let mut parameters = DisconnectInterrupt { version, _pad: 0, connection };
+        if let Some(function) = DISCONNECT.get() {
+            // SAFETY: the kernel's IoDisconnectInterruptEx has this type.
+            let function =
+                unsafe { transmute::<NonNull<c_void>, unsafe extern "efiapi" fn(*mut DisconnectInterrupt)>(function) };
+            // SAFETY: what the connecting has given, used once.
+            unsafe { function(&mut parameters) };
+        }
+        KeFlushQueuedDpcs();
+        this.masked.store(false, Relaxed);
+        hardware.apply();
+    }
+
+    /// Gives the vectors back, if there are any. Passive.
+    pub(crate) fn release(hardware: &Hardware) {
+        let this = &hardware.interrupt;
+        let vectors = this.vectors.swap(ptr::null_mut(), Relaxed);
+        if vectors.is_null() {
+            return;
+        }
+        this.count.store(0, Relaxed);
+        // SAFETY: from `alloc`; nothing is connected, so no call is queued.
+        unsafe { memory::free(vectors.cast(), align_of::<Vector>()) };
+        hardware.apply();
+    }
+
+    /// Has a vector's deferred call run. Irql and Dispatch, while connected.
+    #[inline]
+    pub(crate) fn queue(&self, vector: u32) {
+        if vector >= self.count.load(Relaxed) {
+            return;
+        }
+        let vector = self.vectors.load(Relaxed).wrapping_add(vector as usize);
+        // SAFETY: by the invariant it is there.
+        let dpc = unsafe { &*vector }.dpc.get();
+        // SAFETY: initialised by `prepare`.
+        unsafe { KeInsertQueueDpc(dpc, ptr::null_mut(), ptr::null_mut()) };
+    }
+
+    /// Looks at the device no more, and stops it as soon as that can be done: the bus is not to be used here. Irql, while connected.
+    pub(crate) fn mask(&self) {
+        if self.masked.swap(true, Relaxed) {
+            return;
+        }
+        // SAFETY: initialised by `prepare`, and not queued.
+        unsafe { processors::aim_elsewhere(self.mask.get()) };
+        // SAFETY: initialised by `prepare`.
+        unsafe { KeInsertQueueDpc(self.mask.get(), ptr::null_mut(), ptr::null_mut()) };
+    }
+
+    /// Runs kp-core's handler of one vector.
+    ///
+    /// # Safety
+    /// At the device's level, while connected.
+    #[inline]
+    unsafe fn isr(&self, vector: u32) -> bool {
+        if self.masked.load(Relaxed) {
+            return true;
+        }
+        // SAFETY: written before connecting.
+        match unsafe { &*self.entry.get() } {
+            // SAFETY: the caller's promise; one lock of the kernel's is held for all vectors, so none runs twice at once.
+            Some(entry) => unsafe { (entry.isr)(entry.cookie, vector) },
+            None => false,
+        }
+    }
+}
+
+/// # Safety
+/// The context of a connected interrupt's handler.
+#[inline]
+unsafe fn interrupt_of<'a>(context: *mut c_void) -> &'a Interrupt {
+    // SAFETY: the caller's promise: the record, which outlives the connection.
+    &unsafe { &*context.cast::<Hardware>() }.interrupt
+}
+
+/// The handler of a line, which other devices may share.
+unsafe extern "efiapi" fn on_line(_: *mut c_void, context: *mut c_void) -> u8 {
+    // SAFETY: the kernel calls it with what `connect` gave.
+    let interrupt = unsafe { interrupt_of(context) };
+    // SAFETY: as above, at the device's level.
+    unsafe { interrupt.isr(0) }.into()
+}
+
+/// The handler of messages.
+unsafe extern "efiapi" fn on_message(_: *mut c_void, context: *mut c_void, message: u32) -> u8 {
+    // SAFETY: the kernel calls it with what `connect` gave.
+    let interrupt = unsafe { interrupt_of(context) };
+    if message < interrupt.count.load(Relaxed) {
+        // SAFETY: as above, at the device's level.
+        unsafe { interrupt.isr(message) };
+    }
+    1 // nobody else can have sent it
+}
+
+/// The deferred call of a vector.
+unsafe extern "efiapi" fn on_dpc(_: *mut Dpc, context: *mut c_void, _: *mut c_void, _: *mut c_void) {
+    // SAFETY: `prepare` gave it, and it is there until `disconnect` has flushed the queue.
+    let vector = unsafe { &*context.cast::<Vector>() };
+    // SAFETY: as above.
+    let entry = unsafe { &*vector.interrupt }.entry.get();
+    // SAFETY: written before connecting, and read until the queue is flushed.
+    if let Some(entry) = unsafe { &*entry } {
+        // SAFETY: at DISPATCH_LEVEL; kp-core queues it once at a time.
+        unsafe { (entry.dpc)(entry.cookie, vector.index) };
+    }
+}
+
+/// Stops a device that has interrupted without end.
+unsafe extern "efiapi" fn on_mask(_: *mut Dpc, context: *mut c_void, _: *mut c_void, _: *mut c_void) {
+    // SAFETY: `prepare` gave it, and it is there until `disconnect` has flushed the queue.
+    unsafe { &*context.cast::<Hardware>() }.apply();
+}

@@ -1,0 +1,179 @@
+//! Power. The driver decides over its device's power as a function driver does: a change of the system's state asks for one of the
+//! device's, and that is where the plugin is told.
+use crate::{irp, node::Node, nt::*, stack::Stacked};
+use core::{ffi::c_void, ptr};
+use kp_core::{
+    Plugin,
+    host::{Driver, passive},
+};
+
+/// A power request. Passive, as the device says that its code may be paged.
+pub(crate) unsafe extern "efiapi" fn dispatch<P: Plugin>(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
+    // SAFETY: the kernel passes this driver's devices.
+    let this = unsafe { Stacked::of(device) };
+    if let Err(status) = this.node.enter(irp) {
+        // SAFETY: this driver's, answered once.
+        return unsafe { irp::complete(irp, status, 0) };
+    }
+    // SAFETY: this driver's.
+    let location = unsafe { irp::location(irp) };
+    // SAFETY: power requests have these parameters, at least those that are looked at.
+    let power = unsafe { location.parameters.power };
+    match (location.minor_function, power.kind, power.state) {
+        // SAFETY: as above, used for the last time.
+        (power::SET_POWER, power::SYSTEM, power::WORKING) => unsafe { system_wakes(this, irp) },
+        // SAFETY: as above.
+        (power::SET_POWER, power::SYSTEM, _) => unsafe { system_sleeps::<P>(this, irp) },
+        // SAFETY: as above.
+        (power::SET_POWER, power::DEVICE, power::D0) => unsafe { device_wakes::<P>(this, irp) },
+        (power::SET_POWER, power::DEVICE, state) => {
+            suspend::<P>(this);
+            // SAFETY: this driver's device.
+            unsafe { PoSetPowerState(device, power::DEVICE, state) };
+            // SAFETY: as above.
+            unsafe { pass_and_leave(this, irp) }
+        }
+        // SAFETY: as above.
+        _ => unsafe { pass_and_leave(this, irp) },
+    }
+}
+
+/// # Safety
+/// The request is this driver's, has entered the node, and is not used again.
+unsafe fn pass_and_leave(this: &Stacked, irp: *mut Irp) -> NtStatus {
+    // SAFETY: the caller's promise.
+    unsafe { (*irp).io_status.status = STATUS_SUCCESS };
+    // SAFETY: as above.
+    let status = unsafe { irp::pass(this.lower, irp) };
+    this.node.leave(irp);
+    status
+}
+
+/// The system goes to sleep or off: the device first.
+///
+/// # Safety
+/// As [`pass_and_leave`].
+unsafe fn system_sleeps<P: Plugin>(this: &Stacked, irp: *mut Irp) -> NtStatus {
+    // SAFETY: the caller's promise.
+    unsafe { irp::mark_pending(irp) };
+    // SAFETY: this device's; the request stays until `device_sleeps` passes it on.
+    let status = unsafe {
+        PoRequestPowerIrp(this.pdo, power::SET_POWER, power::D3, Some(device_sleeps), irp.cast(), ptr::null_mut())
+    };
+    if status < 0 {
+        kp_core::log!("no power request: {:#x}", status);
+        suspend::<P>(this);
+        // SAFETY: as above.
+        unsafe { pass_and_leave(this, irp) };
+    }
+    STATUS_PENDING
+}
+
+/// The device sleeps: now the system may. Up to DISPATCH_LEVEL.
+unsafe extern "efiapi" fn device_sleeps(_: *mut DeviceObject, _: u8, _: i32, irp: *mut c_void, _: *mut IoStatusBlock) {
+    let irp = irp.cast::<Irp>();
+    // SAFETY: the request of `system_sleeps`, which is pending.
+    let device = unsafe { irp::location(irp) }.device_object;
+    // SAFETY: the request keeps this driver's device from being deleted.
+    let this = unsafe { Stacked::of(device) };
+    // SAFETY: as above, used for the last time.
+    unsafe { pass_and_leave(this, irp) };
+}
+
+/// The system is awake: the bus first, then the device.
+///
+/// # Safety
+/// As [`pass_and_leave`].
+unsafe fn system_wakes(this: &Stacked, irp: *mut Irp) -> NtStatus {
+    // SAFETY: the caller's promise.
+    unsafe { irp::mark_pending(irp) };
+    // SAFETY: as above; it is `bus_is_awake`'s from here on.
+    unsafe { irp::pass_then(this.lower, irp, bus_is_awake, ptr::null_mut()) };
+    STATUS_PENDING
+}
+
+/// The bus is awake: the system need not wait for the device. Up to DISPATCH_LEVEL.
+unsafe extern "efiapi" fn bus_is_awake(device: *mut DeviceObject, irp: *mut Irp, _: *mut c_void) -> NtStatus {
+    // SAFETY: this driver's device, kept from being deleted by the request.
+    let this = unsafe { Stacked::of(device) };
+    // SAFETY: this device's.
+    let status =
+        unsafe { PoRequestPowerIrp(this.pdo, power::SET_POWER, power::D0, None, ptr::null_mut(), ptr::null_mut()) };
+    if status < 0 {
+        kp_core::log!("no power request: {:#x}", status);
+    }
+    this.node.leave(irp);
+    STATUS_CONTINUE_COMPLETION
+}
+
+/// The device gets its power back: the bus first, then, at Passive, the plugin.
+///
+/// # Safety
+/// As [`pass_and_leave`].
+unsafe fn device_wakes<P: Plugin>(this: &Stacked, irp: *mut Irp) -> NtStatus {
+    // SAFETY: the caller's promise.
+    unsafe { irp::mark_pending(irp) };
+    // SAFETY: as above; it is `device_has_power`'s from here on.
+    unsafe { irp::pass_then(this.lower, irp, device_has_power::<P>, ptr::null_mut()) };
+    STATUS_PENDING
+}
+
+/// The bus has given the device its power back. Up to DISPATCH_LEVEL.
+unsafe extern "efiapi" fn device_has_power<P: Plugin>(
+    device: *mut DeviceObject,
+    irp: *mut Irp,
+    _: *mut c_void,
+) -> NtStatus {
+    // SAFETY: this driver's device, kept from being deleted by the request.
+    let this = unsafe { Stacked::of(device) };
+    // SAFETY: one change of a device's power at a time: it is not queued. The request stays until `wake` completes it.
+    unsafe { IoQueueWorkItem(this.work, wake::<P>, DELAYED_WORK_QUEUE, irp.cast()) };
+    STATUS_MORE_PROCESSING_REQUIRED
+}
+
+/// The device is awake. Passive.
+unsafe extern "efiapi" fn wake<P: Plugin>(device: *mut DeviceObject, irp: *mut c_void) {
+    let irp = irp.cast::<Irp>();
+    // SAFETY: this driver's device, kept from being deleted by the request.
+    let this = unsafe { Stacked::of(device) };
+    // SAFETY: the request of `device_wakes`, which is pending.
+    let status = unsafe { (*irp).io_status.status };
+    if status >= 0 {
+        // SAFETY: this driver's device.
+        unsafe { PoSetPowerState(device, power::DEVICE, power::D0) };
+        resume::<P>(this);
+    }
+    // SAFETY: as above, answered once.
+    unsafe { irp::complete_as(irp, status) };
+    this.node.leave(irp);
+}
+
+/// Tells the plugin that its device goes to sleep, once. Passive.
+fn suspend<P: Plugin>(this: &Stacked) {
+    this.with(|lived| {
+        if !core::mem::replace(&mut lived.suspended, true) {
+            // SAFETY: Passive.
+            tell::<P>(&this.node, |driver| unsafe { passive(|cx| driver.suspend(cx)) });
+        }
+    });
+}
+
+/// Tells the plugin that its device is awake, if it slept. Passive.
+fn resume<P: Plugin>(this: &Stacked) {
+    this.with(|lived| {
+        if core::mem::replace(&mut lived.suspended, false) {
+            if let Some(hardware) = lived.hardware {
+                // SAFETY: a record that is not freed.
+                unsafe { hardware.as_ref() }.apply(); // what it knew it may have forgotten
+            }
+            // SAFETY: Passive.
+            tell::<P>(&this.node, |driver| unsafe { passive(|cx| driver.resume(cx)) });
+        }
+    });
+}
+
+/// Under the device's `life`.
+fn tell<P: Plugin>(node: &Node, f: impl FnOnce(&Driver<P>)) {
+    // SAFETY: one of `P`; only those under `life`, and REMOVE_DEVICE after the last power request, take it.
+    unsafe { node.with::<P, _>(f) };
+}

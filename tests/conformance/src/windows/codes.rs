@@ -1,0 +1,147 @@
+//! What only Windows has: control codes with a method and an access, two buffers of any length, and names with something behind them.
+//!
+//! Wine copies the buffers of METHOD_NEITHER, and tells a driver neither what stands behind its name nor whether a handle is for one
+//! request at a time. So bad addresses, and waits on such a handle, are not in this list.
+use super::raw::control;
+use echo_interface::echo;
+use kp_abi::{
+    Status,
+    request::{CTL_DEVICE, Call, Head, Open, Query, Request, control_code},
+    zerocopy::{FromBytes, IntoBytes},
+};
+use std::fs::{File, OpenOptions};
+
+const HEAD: usize = size_of::<Head>();
+const PATH: &str = r"\\.\kp-echo";
+
+/// Runs the list; echo is loaded. Gives the number of cases seen.
+///
+/// # Panics
+/// At the first case with another answer.
+pub fn run() -> usize {
+    let mut seen = 0;
+    codes(&mut seen);
+    short_buffers(&mut seen);
+    cut_replies(&mut seen);
+    lengths(&mut seen);
+    names(&mut seen);
+    seen
+}
+
+fn open(path: &str) -> std::io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path)
+}
+
+fn fresh() -> File {
+    open(PATH).unwrap_or_else(|error| panic!("{PATH}: {error}"))
+}
+
+fn session() -> File {
+    let file = fresh();
+    let mut open = crate::raw::open(echo::INTERFACE);
+    let request = open;
+    let written = control(&file, code::<Open>(), request.as_bytes(), open.as_mut_bytes());
+    assert_eq!((written, open.head.status), (Ok(size_of::<Open>()), Status::OK.0), "a session");
+    file
+}
+
+fn code<R: Request>() -> u32 {
+    control_code(R::NR).expect("each request has a code")
+}
+
+/// Every number with every method and every access: one code for each request there is, and all others are unknown.
+fn codes(seen: &mut usize) {
+    let file = fresh();
+    let input = [0; 256];
+    for nr in (0..64).chain([255, 0x7FF]) {
+        for (method, access) in (0..4).flat_map(|method| (0..4).map(move |access| (method, access))) {
+            let code = CTL_DEVICE << 16 | access << 14 | (0x800 + nr) << 2 | method;
+            let known = control_code(nr) == Some(code);
+            // A size of 0: a request that is known says so in the head, and does nothing.
+            let mut output = [0xFF; 256];
+            let answer = control(&file, code, &input, &mut output);
+            let want = if known { Ok(HEAD) } else { Err(Status::UNKNOWN_REQUEST) };
+            assert_eq!(answer, want, "request {nr} with method {method} and access {access}");
+            let head = Head::read_from_bytes(&output[..HEAD]).expect("a head");
+            assert_eq!(head.status == Status::TOO_SMALL.0, known, "request {nr}: {}", Status(head.status));
+            *seen += 1;
+        }
+    }
+    // Another device's, with the right function.
+    let foreign = 0x22 << 16 | (0x800 << 2);
+    assert_eq!(control(&file, foreign, &input, &mut [0; 256]), Err(Status::UNKNOWN_REQUEST));
+    *seen += 1;
+}
+
+/// A buffer without room for a head, on either side.
+fn short_buffers(seen: &mut usize) {
+    let file = fresh();
+    for code in [code::<Query>(), code::<Call>()] {
+        for len in [0, 1, 8, HEAD - 1] {
+            assert_eq!(control(&file, code, &vec![0; len], &mut [0; 256]), Err(Status::HEADER_TOO_SMALL));
+            assert_eq!(control(&file, code, &[0; 256], &mut vec![0; len]), Err(Status::HEADER_TOO_SMALL));
+            *seen += 2;
+        }
+    }
+}
+
+/// A reply that is longer than the out-buffer is cut, as for an older app, and a struct longer than the in-buffer is too small.
+fn cut_replies(seen: &mut usize) {
+    let file = fresh();
+    let query = Query::new();
+    for room in [HEAD, HEAD + 4, 64, size_of::<Query>() - 1, size_of::<Query>(), 512] {
+        let mut output = vec![0xEE; room];
+        let written = control(&file, code::<Query>(), query.as_bytes(), &mut output).expect("a head fits");
+        let head = Head::read_from_prefix(&output).expect("a head").0;
+        assert_eq!(head.status, Status::OK.0, "room {room}");
+        assert!(written <= room.min(size_of::<Query>()), "room {room}: {written} written");
+        assert!(output[written..].iter().all(|&byte| byte == 0xEE), "room {room}: nothing behind the reply");
+        *seen += 1;
+    }
+    for len in [HEAD, size_of::<Query>() - 1] {
+        let mut output = Query::new();
+        let written = control(&file, code::<Query>(), &query.as_bytes()[..len], output.as_mut_bytes());
+        assert_eq!((written.is_ok(), output.head.status), (true, Status::TOO_SMALL.0), "an in-buffer of {len}");
+        *seen += 1;
+    }
+}
+
+/// Lengths in the struct against those of the buffers.
+fn lengths(seen: &mut usize) {
+    let file = session();
+    let mut call = |what: &str, call: Call, follows: &[u8], room: usize, want: Status| {
+        let mut output = vec![0; HEAD + room];
+        output[8..12].copy_from_slice(&Status::NO_REPLY.0.to_le_bytes());
+        let input = [call.as_bytes(), follows].concat();
+        let answer = control(&file, code::<Call>(), &input, &mut output);
+        let head = Head::read_from_prefix(&output).expect("a head").0;
+        assert_eq!(answer.map_or_else(|status| status, |_| Status(head.status)), want, "{what}");
+        *seen += 1;
+    };
+    let say = Call { message: 1, in_len: 5, out_len: 4, ..Call::new() };
+    call("say", say, b"hello", 4, Status::OK);
+    call("data that ends before its length", say, b"hell", 4, Status::FAULT);
+    call("no data", say, b"", 4, Status::FAULT);
+    call("room that ends before its length", say, b"hello", 3, Status::FAULT);
+    call("no room", say, b"hello", 0, Status::FAULT);
+    call("an address of data", Call { in_addr: 0x1000, ..say }, b"hello", 4, Status::FAULT);
+    call("an address of room", Call { out_addr: 0x1000, ..say }, b"hello", 4, Status::FAULT);
+    call("more than is needed", say, b"hello and more", 64, Status::OK);
+    let nap = Call { message: 5, args_len: 4, ..Call::new() };
+    call("nap", nap, &[0; 4], 0, Status::OK);
+    call("arguments that end before their length", nap, &[0; 3], 0, Status::FAULT);
+    call("an address of arguments", Call { args_addr: 8, ..nap }, &[0; 4], 0, Status::FAULT);
+    // Data starts at a multiple of 8 behind the arguments: here it would begin where the buffer ends.
+    let repeat = Call { message: 3, args_len: 4, in_len: 4, out_len: 4, ..Call::new() };
+    call("data in the padding", repeat, &[0; 8], 4, Status::FAULT);
+}
+
+/// A name with something behind it opens nothing. Wine itself refuses these; a backslash alone it takes away, so that a driver there
+/// never sees one.
+fn names(seen: &mut usize) {
+    for tail in [r"\x", ":x", ".0", "x"] {
+        let path = format!("{PATH}{tail}");
+        assert!(open(&path).is_err(), "{path} opens");
+        *seen += 1;
+    }
+}

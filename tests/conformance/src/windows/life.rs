@@ -1,0 +1,78 @@
+//! Drivers that come and go, and clients that go.
+use super::Machine;
+use crate::{Subject, Unload, World, child::spawn, interrupts::until, transcript::text};
+use echo_interface::echo;
+use std::{
+    io::{BufRead, BufReader},
+    process::Command,
+};
+
+/// Runs a program of this folder while echo is loaded. `Err`: how it ended.
+pub fn with_echo(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let loaded = super::Loaded::all();
+    let status = Command::new(super::file(program)).args(arguments).status();
+    let status = status.map_err(|error| format!("{program}: {error}"))?;
+    drop(loaded);
+    if status.success() { Ok(()) } else { Err(format!("{program}: {status}")) }
+}
+
+/// Starts and stops echo's driver as often, with a session in each round.
+pub fn rounds(times: u32) {
+    let mut machine = Machine::default();
+    for round in 1..=times {
+        machine.load(Subject::Echo);
+        let plugin = machine.connect(Subject::Echo);
+        let client = echo::Client(&plugin);
+        let said = format!("round {round}");
+        client.say(said.as_bytes()).unwrap_or_else(|error| panic!("{said}: {error}"));
+        assert_eq!(text(client.hear(&mut [0; 16])), format!("Ok \"{said}\""));
+        drop(plugin);
+        assert_eq!(machine.unload(Subject::Echo), Unload::Gone, "{said}");
+    }
+}
+
+/// What the client of [`killed_in_a_call`] says before each call, and after it.
+const BEGINS: &str = "nap begins";
+const OVER: &str = "nap over";
+/// How long each of its calls takes.
+const NAP_MS: u32 = 300;
+
+/// Naps in the driver, again and again, and says so.
+pub fn client_that_naps() -> Result<(), String> {
+    let plugin = Machine::default().connect(Subject::Echo);
+    loop {
+        println!("{BEGINS}");
+        echo::Client(&plugin).nap(NAP_MS).map_err(|error| format!("nap: {error}"))?;
+        println!("{OVER}");
+    }
+}
+
+/// Kills a client while a call of it runs, as often: the driver lets its session go, and the next client finds it well.
+pub fn killed_in_a_call(times: u32) {
+    let mut machine = Machine::default();
+    machine.load(Subject::Echo);
+    let survivor = machine.connect(Subject::Echo);
+    let mut killed = 0;
+    for _ in 0..3 * times {
+        let mut child = spawn(&["client-that-naps"]);
+        let mut lines =
+            BufReader::new(child.stdout.take().expect("its output is a pipe")).lines().map_while(Result::ok);
+        // The first call of a process may be a slow one.
+        for want in [BEGINS, OVER, BEGINS] {
+            assert_eq!(lines.next().as_deref(), Some(want));
+        }
+        child.kill().expect("a child can be killed");
+        child.wait().expect("a child can be waited for");
+        // Its last word says whether a call was under way.
+        let in_a_call = lines.last().is_none_or(|last| last == BEGINS);
+        killed += u32::from(in_a_call);
+        until("its session is over", || survivor.query().is_ok_and(|query| query.sessions == 1));
+        echo::Client(&survivor).say(b"still here").unwrap_or_else(|error| panic!("the survivor: {error}"));
+        if killed == times {
+            break;
+        }
+    }
+    assert_eq!(killed, times, "clients killed in a call");
+    drop(survivor);
+    assert_eq!(machine.unload(Subject::Echo), Unload::Gone);
+}
