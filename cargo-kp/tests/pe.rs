@@ -1,9 +1,9 @@
 //! Each check of a Windows driver refuses a file that was made to break it, and lets a good one pass.
 //!
 //! The drivers are put together here, byte by byte, and then changed: no compiler is needed.
-use cargo_kp::build::{Arch, Info};
 use cargo_kp::build::pe::imports::{self, Table};
 use cargo_kp::build::pe::{self, Refusal, image};
+use cargo_kp::build::{Arch, Info};
 use object::read::pe::PeFile64;
 use std::collections::BTreeSet;
 

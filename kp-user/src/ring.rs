@@ -106,8 +106,8 @@ impl Ring {
         self.memory.read(self.layout.data_at + at, bytes);
     }
 
-    /// The counters of the interrupt that this session has enabled, of `vector` or of all together with [`ANY_VECTOR`], and the number
-    /// of that enabling; 0 if there is none. No system call: each figure is as it was at some moment, but not all at the same one. For
+    /// The counters of the interrupt that this session has enabled since it has a ring, of `vector` or of all together with
+    /// [`ANY_VECTOR`], and the number of that enabling; 0 if there is none. No system call: each figure is as it was at some moment, but not all at the same one. For
     /// exact sums there is [`Interrupts::counters`](crate::Interrupts::counters).
     ///
     /// [`BAD_VECTOR`](Status::BAD_VECTOR) if the enabling has no such vector, or more vectors than the page has room for, which is 60.

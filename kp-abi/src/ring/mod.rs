@@ -67,7 +67,7 @@ layout! {
         64 cq_tail: u32,
         /// Zero.
         68 gap_2: [u32; 31],
-        /// Number of the enabling that the counters are of; 0 if the session has enabled no interrupt.
+        /// Number of the enabling that the counters are of; 0 before the session's first one with a ring.
         192 generation: u64,
         /// Vectors of that enabling; the counters of the first 60 are shown.
         200 vectors: u64,

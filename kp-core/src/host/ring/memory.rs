@@ -49,6 +49,11 @@ impl SharedMemory {
         self.array(at, count)
     }
 
+    /// `count` times eight words from `at` on.
+    pub(super) fn blocks(&self, at: usize, count: usize) -> &[[AtomicU64; 8]] {
+        self.array(at, count)
+    }
+
     fn array<T: Words>(&self, at: usize, count: usize) -> &[T] {
         let fits = at <= self.len && count <= (self.len - at) / size_of::<T>();
         assert!(fits && at.is_multiple_of(align_of::<T>()), "the layout lies inside");

@@ -24,6 +24,7 @@ use kp_abi::{
 };
 use memory::{Queues, SharedMemory};
 use page::PageSlot;
+pub(super) use page::Shown;
 use slot::Slot;
 
 /// Where the kernel page is mapped.
@@ -50,6 +51,11 @@ struct Ring {
 impl Rings {
     pub(super) fn new() -> Self {
         Self { ring: Slot::new(), page: PageSlot::new() }
+    }
+
+    /// The session's kernel page, if it has one.
+    pub(super) fn page(&self) -> &PageSlot {
+        &self.page
     }
 
     /// The session is torn down: nobody enters the ring or maps it any more, and whoever is in it leaves after the message that runs.
