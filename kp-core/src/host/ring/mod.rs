@@ -14,7 +14,7 @@ mod slot;
 
 use super::{direct::Told, kernel, requests::Stopped, session::Session, sync};
 use crate::{KVec, Passive, Plugin, Result, Status};
-use core::ptr::NonNull;
+use core::{ptr::NonNull, sync::atomic::Ordering::Acquire};
 use kp_abi::{
     request,
     ring::{
@@ -167,7 +167,8 @@ impl<P: Plugin> Session<P> {
             }
             let taken = side.take(&queues);
             let answer = self.run_submission(taken, data, &mut ring.small, (&mut side, &queues));
-            if answer.is_err() && (!self.is_open() || kernel::poisoned()) {
+            // Its gate is shut before its life says so.
+            if answer.is_err() && (self.stop().closing.load(Acquire) != 0 || kernel::poisoned()) {
                 end = Err(self.refusal());
                 break;
             }
