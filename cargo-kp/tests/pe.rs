@@ -1,9 +1,9 @@
 //! Each check of a Windows driver refuses a file that was made to break it, and lets a good one pass.
 //!
 //! The drivers are put together here, byte by byte, and then changed: no compiler is needed.
-use cargo_kp::build::Arch;
 use cargo_kp::build::pe::imports::{self, Table};
 use cargo_kp::build::pe::{self, Refusal, image};
+use cargo_kp::build::{Arch, Info};
 use object::read::pe::PeFile64;
 use std::collections::BTreeSet;
 
@@ -260,6 +260,14 @@ fn a_function_of_another_module_is_refused() {
     assert_eq!(
         refusal(&build(&driver)),
         "KeStallExecutionProcessor comes from hal.dll: a driver may use ntoskrnl.exe only"
+    );
+}
+
+#[test]
+fn a_driver_that_does_not_say_which_plugin_it_is_is_refused() {
+    assert_eq!(
+        Info::from_driver(&build(&GOOD)).unwrap_err().to_string(),
+        "no .kp_info in the driver: kp-windows and cargo-kp aren't of one version"
     );
 }
 
