@@ -17,7 +17,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
         Stage { name: "kp-user's own tests under Wine", run: Box::new(client) },
         Stage { name: "drivers under Wine", run: Box::new(move |setup| drivers(long, setup)) },
         Stage { name: "apps under Wine", run: Box::new(apps) },
-        Stage { name: "an INF installed under Wine", run: Box::new(installation) },
+        Stage { name: "INFs installed under Wine", run: Box::new(installation) },
     ]
 }
 
@@ -71,7 +71,18 @@ fn drivers(long: bool, setup: bool) -> Result<Tally> {
             wine = machine()?;
         }
     }
+    tally.count(ends_what_hangs(&mut wine, name(&program)));
     Ok(tally)
+}
+
+/// A client that never ends by itself is ended, and one line says so.
+fn ends_what_hangs(wine: &mut Wine, program: &str) -> bool {
+    let arguments = ["with-echo", program, "client-that-naps"];
+    let ran = wine.run(program, &arguments, Duration::from_secs(5), &mut |_| {});
+    let said = ran.map_or_else(|error| format!("{error:#}"), |_| "it ended by itself".into());
+    let ended = said.contains("did not end within 5 s under Wine: ") && !said.contains('\n');
+    println!("{}     Wine: a program that hangs: {said}", if ended { "passed" } else { "FAILED" });
+    ended
 }
 
 /// Echo's app, as it is for every system, says what it says on every system.
@@ -94,18 +105,23 @@ fn apps(setup: bool) -> Result<Tally> {
 }
 
 /// Edu's driver is installed from its INF, for a device that has no hardware: START is refused with its status, and nothing is left.
+/// Echo's INF makes a service.
 fn installation(setup: bool) -> Result<Tally> {
     let program = wine::build_program("conformance", setup)?;
-    let driver = host::driver("edu")?;
-    let inf = driver.with_extension("inf");
-    let text = fs::read_to_string(&inf).with_context(|| format!("cannot read {}", inf.display()))?;
+    let (edu, echo) = (host::driver("edu")?, host::driver("echo")?);
     let mut wine = Wine::start(setup)?;
-    wine.put(&program)?;
-    wine.put(&driver)?;
-    // Wine 8 finds no models for a build of Windows.
+    for file in [&program, &edu, &echo, &echo.with_extension("inf")] {
+        wine.put(file)?;
+    }
+    let inf = edu.with_extension("inf");
+    let text = fs::read_to_string(&inf).with_context(|| format!("cannot read {}", inf.display()))?;
+    // Wine 8 finds no models for a version of Windows.
     wine.write("kp-edu.inf", &text.replace("NTamd64.10.0...17763", "NTamd64"))?;
-    let says = ["start refused: WrongDevice (0xe4b50042)", NOTHING_LIVE].map(|line| format!("kp-edu: {line}"));
-    Ok(one(&mut wine, name(&program), &["start-is-refused", "edu", r"PCI\VEN_1234&DEV_11E8"], &says).0)
+    let refused = ["start refused: WrongDevice (0xe4b50042)", NOTHING_LIVE].map(|line| format!("kp-edu: {line}"));
+    let device = ["start-is-refused", "edu", r"PCI\VEN_1234&DEV_11E8"];
+    let mut tally = one(&mut wine, name(&program), &device, &refused).0;
+    tally.add(one(&mut wine, name(&program), &["service-is-installed"], &[format!("kp-echo: {NOTHING_LIVE}")]).0);
+    Ok(tally)
 }
 
 /// One test for the program, and one for what drivers logged: these lines, and no others. The program's output too.
