@@ -6,6 +6,8 @@ use super::{
 };
 use crate::{
     host,
+    packages::{Packages, Purpose, ThisMachine},
+    programs,
     wine::{self, Ran, Wine},
 };
 use anyhow::{Context, Result};
@@ -16,7 +18,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
     vec![
         Stage { name: "kp-user's own tests under Wine", run: Box::new(client) },
         Stage { name: "drivers under Wine", run: Box::new(move |setup| drivers(long, setup)) },
-        Stage { name: "apps under Wine", run: Box::new(apps) },
+        Stage { name: "apps under Wine and in the loader", run: Box::new(apps) },
         Stage { name: "INFs installed under Wine", run: Box::new(installation) },
     ]
 }
@@ -85,7 +87,7 @@ fn ends_what_hangs(wine: &mut Wine, program: &str) -> bool {
     ended
 }
 
-/// Echo's app, as it is for every system, says what it says on every system.
+/// Echo's app under Wine, and edu's in the loader on QEMU's device, say what they say on every system.
 fn apps(setup: bool) -> Result<Tally> {
     let mut wine = Wine::start(setup)?;
     let program = wine::build_program("conformance", setup)?;
@@ -101,8 +103,37 @@ fn apps(setup: bool) -> Result<Tally> {
         said.iter().for_each(|line| println!("    {line}"));
     }
     tally.count(story);
+
+    Packages::new(&ThisMachine).require(Purpose::Boot, setup)?;
+    let drivers = host::drivers(&["edu"])?;
+    let drivers = drivers.to_str().context("the target folder's path isn't UTF-8")?;
+    let mut said = String::new();
+    let told = programs::run("conformance", &["loader", "story", drivers], &mut |line| said += &format!("{line}\n"));
+    let story = told.is_ok() && said == EDU_STORY;
+    if !story {
+        println!("FAILED     loader: edu-app says something else: {told:?}\n{said}");
+    }
+    tally.count(story);
     Ok(tally)
 }
+
+/// What edu's app tells in the loader: each time one of its two kinds of interrupt is what the device was given.
+const EDU_STORY: &str = "\
+started    with its line as its interrupt
+plugin     kp edu 1.00
+device     edu 1.0, alive: !0x0f0f0f0f = 0xf0f0f0f0
+factorial  5! = 120, computed by the device
+factorial  12! = 479001600, computed by the device
+INTx       raised 10: 10 received, 2 deferred to the DPC, app woken 2 times, 0 lost
+MSI        not what the device was given here
+started    with messages as its interrupt
+plugin     kp edu 1.00
+device     edu 1.0, alive: !0x0f0f0f0f = 0xf0f0f0f0
+factorial  5! = 120, computed by the device
+factorial  12! = 479001600, computed by the device
+INTx       not what the device was given here
+MSI        raised 10: 10 received, 2 deferred to the DPC, app woken 2 times, 0 lost
+";
 
 /// Edu's driver is installed from its INF, for a device that has no hardware: START is refused with its status, and nothing is left.
 /// Echo's INF makes a service.
