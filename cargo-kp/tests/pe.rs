@@ -1,9 +1,9 @@
 //! Each check of a Windows driver refuses a file that was made to break it, and lets a good one pass.
 //!
 //! The drivers are put together here, byte by byte, and then changed: no compiler is needed.
-use cargo_kp::build::{Arch, Info};
 use cargo_kp::build::pe::imports::{self, Table};
 use cargo_kp::build::pe::{self, Refusal, image};
+use cargo_kp::build::{Arch, Info};
 use object::read::pe::PeFile64;
 use std::collections::BTreeSet;
 
@@ -154,6 +154,21 @@ fn a_driver_that_ends_anywhere_is_refused() {
         assert!(pe::driver(&bytes[..len], Arch::X64).is_err(), "the first {len} bytes passed");
     }
     assert!(refusal(b"\x7fELF").starts_with("not a usable driver: "));
+}
+
+#[test]
+fn no_byte_can_be_changed_unseen_and_none_stops_the_tool() {
+    let good = build(&GOOD);
+    for at in 0..good.len() {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0xFF;
+        assert!(pe::driver(&bytes, Arch::X64).is_err(), "byte {at:#x} changed unseen");
+        // With the checksum put right it may be a driver still.
+        if let Ok((place, checksum)) = image::checksum_of(&bytes) {
+            put(&mut bytes, place, &checksum.to_le_bytes());
+            let _ = pe::driver(&bytes, Arch::X64);
+        }
+    }
 }
 
 #[test]
