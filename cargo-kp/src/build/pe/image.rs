@@ -113,7 +113,7 @@ pub fn checksum(bytes: &[u8]) -> Result<(), Refusal> {
 pub fn checksum_of(bytes: &[u8]) -> Result<(usize, u32), Refusal> {
     let header = pe::ImageDosHeader::parse(bytes)?.nt_headers_offset() as usize;
     let at = header.saturating_add(CHECKSUM);
-    let field = bytes.get(at..at.saturating_add(4)).filter(|_| at % 2 == 0);
+    let field = bytes.get(at..at.saturating_add(4)).filter(|_| at.is_multiple_of(2));
     let field = field.ok_or_else(|| Refusal::Malformed("its checksum has no place".to_owned()))?;
     let sum = |bytes: &[u8]| {
         let words = bytes.chunks(2).map(|word| u64::from(word[0]) | u64::from(*word.get(1).unwrap_or(&0)) << 8);
