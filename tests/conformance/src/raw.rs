@@ -148,9 +148,10 @@ impl<'p> Sender<'p> {
     }
 }
 
-/// An OPEN with an interface's own count and fingerprint.
+/// An OPEN with an interface's own count and fingerprint, that asks for direct calls.
 pub fn open(interface: &kp_abi::Interface) -> request::Open {
     request::Open {
+        features: request::feature::DIRECT,
         abi_major: kp_abi::limits::ABI_MAJOR,
         abi_minor: kp_abi::limits::ABI_MINOR,
         message_count: interface.methods.len() as u32,

@@ -55,6 +55,12 @@ impl<P: Plugin> Session<P> {
         if in_len <= SMALL && room <= SMALL {
             return self.run_in::<SMALL>(taken, from, to, small);
         }
+        self.run_large(taken, from, to)
+    }
+
+    #[cfg_attr(kp_driver, optimize(size))]
+    #[inline(never)]
+    fn run_large(&self, taken: &Taken<'_>, from: &[AtomicU64], to: &[AtomicU64]) -> Result<u32> {
         self.large.with(|bytes| match <[u64]>::mut_from_bytes(bytes) {
             Ok(words) => self.run_in::<{ limits::MAX_DATA }>(taken, from, to, words),
             Err(_) => Err(Status::NO_MEMORY.into()),
@@ -130,6 +136,7 @@ impl<P: Plugin> Direct for Fast<'_, P> {
         }
         let from = part(data, taken.in_off, ARGS).ok()?;
         let to = part(data, taken.out_off, if REPLY == 0 { 0 } else { taken.out_len as usize }).ok()?;
+        let exact = to.get(..REPLY.div_ceil(8))?;
         let mut words = [const { MaybeUninit::<u64>::uninit() }; limits::MAX_ARGS / 8];
         for (to, from) in words.iter_mut().zip(from.get(..ARGS.div_ceil(8))?) {
             to.write(from.load(Relaxed));
@@ -144,7 +151,7 @@ impl<P: Plugin> Direct for Fast<'_, P> {
         }
         let bytes = reply.into_bytes();
         match <&[u8; REPLY]>::try_from(bytes) {
-            Ok(bytes) => copy_out(bytes, to.get(..REPLY.div_ceil(8))?),
+            Ok(bytes) => copy_out(bytes, exact),
             Err(_) => copy_out(bytes, to),
         }
         Some(Ok(bytes.len() as u32))
