@@ -34,7 +34,7 @@ pub fn seal(driver: &mut [u8], symbols: &mut [u8]) -> Result<()> {
     driver[checksum..checksum + 4].copy_from_slice(&sum.to_le_bytes());
 
     let mut renamed = false;
-    for at in 0..symbols.len().saturating_sub(old.len()) {
+    for at in 0..=symbols.len().saturating_sub(old.len()) {
         if symbols[at..].starts_with(&old) {
             symbols[at..at + old.len()].copy_from_slice(&identity);
             renamed = true;
@@ -81,4 +81,56 @@ fn fnv(bytes: &[u8], first: u8) -> u64 {
     std::iter::once(&first)
         .chain(bytes)
         .fold(0xCBF2_9CE4_8422_2325, |hash: u64, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The least that is a driver with symbols: a header, and a section with a debug directory of one entry.
+    fn driver(date: u32, identity: [u8; 16]) -> Vec<u8> {
+        let mut bytes = vec![0; 0x400];
+        let mut put = |at: usize, what: &[u8]| bytes[at..at + what.len()].copy_from_slice(what);
+        put(0, b"MZ");
+        put(0x3C, &[0x40]);
+        put(0x40, b"PE\0\0\x64\x86\x01");
+        put(0x48, &date.to_le_bytes());
+        put(0x54, &[0xF0]); // the optional header's size
+        put(0x58, &[0x0B, 0x02]);
+        put(0x58 + 108, &[16]); // directories, of which the seventh is the debug directory
+        put(0x58 + 112 + 48, &[0, 0x10, 0, 0, 28]);
+        put(0x148 + 8, &[0, 2, 0, 0, 0, 0x10, 0, 0, 0, 2, 0, 0, 0, 2]);
+        put(0x204, &date.to_le_bytes());
+        put(0x20C, &[2, 0, 0, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0x40, 2]);
+        put(0x240, b"RSDS");
+        put(0x244, &identity);
+        bytes
+    }
+
+    #[test]
+    fn dates_and_identities_follow_from_the_rest_and_the_symbols_follow_too() {
+        let sealed = |date: u32, identity: [u8; 16]| {
+            let (mut driver, mut symbols) =
+                (driver(date, identity), [b"before".as_slice(), &identity, b"after"].concat());
+            seal(&mut driver, &mut symbols).unwrap();
+            (driver, symbols)
+        };
+        let (one, symbols) = sealed(1, [1; 16]);
+        assert_eq!((&one, &symbols), (&sealed(2, [2; 16]).0, &sealed(2, [2; 16]).1));
+        assert_eq!(symbols[6..22], one[0x244..0x254]);
+        assert_eq!(one[0x48..0x4C], one[0x204..0x208]);
+        let (at, checksum) = checksum_of(&one).unwrap();
+        assert_eq!(one[at..at + 4], checksum.to_le_bytes());
+        let mut other = driver(1, [1; 16]);
+        other[0x300] = 1;
+        seal(&mut other, &mut [[1; 16]; 2].concat()).unwrap();
+        assert_ne!(other[0x244..0x254], one[0x244..0x254]);
+    }
+
+    #[test]
+    fn symbols_of_another_driver_are_refused() {
+        let error = seal(&mut driver(1, [1; 16]), &mut [2; 64]).unwrap_err().to_string();
+        assert!(error.starts_with("the symbols belong to another driver: "), "{error}");
+        assert!(seal(&mut b"MZ".to_vec(), &mut [0; 64]).is_err());
+    }
 }
