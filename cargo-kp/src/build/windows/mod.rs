@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+pub(crate) use self::glue::{RUSTUP, rust_lld};
 pub use self::sign::Signer;
 
 use super::info::Info;
