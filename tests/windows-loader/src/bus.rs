@@ -377,6 +377,12 @@ impl Device {
         if unsafe { !(*self.object()).attached_device.is_null() } {
             cpu::attached(&self.kernel, None, || cpu::fail("a device object is attached after REMOVE_DEVICE".into()));
         }
+        let left = std::mem::take(&mut lock(&self.kernel.objects).interfaces);
+        // Disabling one may have been failed on purpose; then the plug-and-play manager does it.
+        if let Some(name) = left.first().filter(|_| !self.kernel.faults.are_planned()) {
+            let rule = format!("the device interface {name} is enabled after REMOVE_DEVICE");
+            cpu::attached(&self.kernel, None, || cpu::fail(rule));
+        }
         self.free_lists();
     }
 

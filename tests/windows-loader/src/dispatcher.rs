@@ -5,7 +5,10 @@ use crate::{
     nt::{Header, NtStatus, STATUS_SUCCESS, STATUS_TIMEOUT, STATUS_USER_APC},
 };
 use std::{
-    sync::{Condvar, Mutex},
+    sync::{
+        Condvar, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Instant,
 };
 
@@ -25,6 +28,8 @@ pub(crate) mod kind {
 #[derive(Default)]
 pub(crate) struct Dispatcher {
     lock: Mutex<()>,
+    /// Threads in a wait.
+    waiting: AtomicUsize,
     news: Condvar,
 }
 
@@ -33,6 +38,11 @@ impl Dispatcher {
     pub(crate) fn changed(&self) {
         drop(lock(&self.lock));
         self.news.notify_all();
+    }
+
+    /// Threads that wait for an object, or for time to pass.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Relaxed)
     }
 
     /// Changes an object's state, and answers the state before.
@@ -55,6 +65,7 @@ impl Dispatcher {
         alertable: bool,
         deadline: Option<Instant>,
     ) -> Option<NtStatus> {
+        let _waiting = Waiting::begin(&self.waiting);
         let process = cpu::process();
         let mut guard = lock(&self.lock);
         loop {
@@ -79,6 +90,22 @@ impl Dispatcher {
                 }
             };
         }
+    }
+}
+
+/// Counts a thread as long as it waits.
+struct Waiting<'c>(&'c AtomicUsize);
+
+impl<'c> Waiting<'c> {
+    fn begin(count: &'c AtomicUsize) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 

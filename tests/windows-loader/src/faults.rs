@@ -77,6 +77,11 @@ impl Faults {
         Self { sites }
     }
 
+    /// Do calls fail on purpose in this machine?
+    pub(crate) fn are_planned(&self) -> bool {
+        self.sites.is_some()
+    }
+
     /// Shall this call fail? `rsp` and `rbp` are the caller's.
     pub(crate) fn call(
         &self,

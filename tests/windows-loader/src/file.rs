@@ -5,7 +5,7 @@ use crate::{
     kernel::{Kernel, lock},
     nt::{
         DeviceObject, FileObject, IoStackLocation, Irp, Mdl, NtStatus, STATUS_ACCESS_DENIED, STATUS_ACCESS_VIOLATION,
-        STATUS_INSUFFICIENT_RESOURCES, STATUS_SUCCESS, file_flags, major, method,
+        STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_HANDLE, STATUS_SUCCESS, file_flags, major, method,
     },
     process::{Mode, Process},
     security::{self, access},
@@ -291,6 +291,26 @@ impl File {
 
     /// DEVICE_CONTROL. On a thread of the process.
     fn control(self: &Arc<Self>, code: u32, input: Buffer, output: Buffer) -> Result<Pending, NtStatus> {
+        {
+            let mut state = lock(&self.state);
+            if state.has_closed_handle {
+                return Err(STATUS_INVALID_HANDLE);
+            }
+            state.starting += 1;
+        }
+        let started = self.start(code, input, output);
+        let mut state = lock(&self.state);
+        state.starting -= 1;
+        let close = self.may_close(&mut state);
+        drop(state);
+        self.news.notify_all();
+        if close {
+            self.send_close();
+        }
+        started
+    }
+
+    fn start(self: &Arc<Self>, code: u32, input: Buffer, output: Buffer) -> Result<Pending, NtStatus> {
         let wanted = code >> 14 & 3;
         if self.access & wanted != wanted {
             return Err(STATUS_ACCESS_DENIED);
@@ -302,25 +322,9 @@ impl File {
             irp.user_buffer = ptr::with_exposed_provenance_mut::<c_void>(output.address);
             buffers.put(irp, location, input);
         });
-        {
-            let mut state = lock(&self.state);
-            state.starting += 1;
-            state.requests.push((request.address(), request.clone()));
-        }
-        let sent = irp::send(&self.kernel, self.device_object(), &request);
-        let mut state = lock(&self.state);
-        state.starting -= 1;
-        if request.is_over() {
-            state.requests.retain(|(_, it)| !Arc::ptr_eq(it, &request));
-        }
-        let close = self.may_close(&mut state);
-        drop(state);
-        self.news.notify_all();
-        if sent.is_none() {
+        lock(&self.state).requests.push((request.address(), request.clone()));
+        if irp::send(&self.kernel, self.device_object(), &request).is_none() {
             cpu::abandon();
-        }
-        if close {
-            self.send_close();
         }
         Ok(Pending { file: self.clone(), request, output: kept })
     }

@@ -299,6 +299,11 @@ impl Machine {
         objects.devices.get(&device)?.dacl.clone()
     }
 
+    /// How many threads are in a wait of the kernel: for an object, or for time to pass.
+    pub fn waiting_threads(&self) -> usize {
+        self.kernel.dispatcher.waiting()
+    }
+
     /// Keeps DPCs in their queue until they are let go or flushed, so that what piles up meanwhile can be seen.
     pub fn withhold_dpcs(&self, withhold: bool) {
         self.kernel.dpcs.withhold(withhold);

@@ -7,6 +7,9 @@ use crate::{
 };
 use std::{ffi::c_void, ptr};
 
+/// As many as run DPCs.
+const PROCESSORS: u32 = 2;
+
 /// Sets a timer: `due` in the kernel's way.
 fn set_timer(timer: *mut Ktimer, due: i64, period: i32, dpc: *mut Kdpc) -> u8 {
     let kernel = cpu::kernel();
@@ -45,6 +48,31 @@ exports! {
 
     [0..=15] fn KeRemoveQueueDpc(dpc: *mut Kdpc) -> u8 {
         cpu::kernel().dpcs.remove(dpc).into()
+    }
+
+    /// Both processors take DPCs as they come: a target is one of them all the same.
+    [0..=15] fn KeSetTargetProcessorDpc(dpc: *mut Kdpc, number: i8) {
+        if !(0..PROCESSORS as i8).contains(&number) {
+            cpu::fail(format!("KeSetTargetProcessorDpc: the DPC {dpc:p} is for processor {number}, which there is not"));
+        }
+    }
+
+    [0..=15] fn KeSetImportanceDpc(_dpc: *mut Kdpc, _importance: i32) {}
+
+    [0..=15] fn KeQueryActiveProcessorCount(affinity: *mut usize) -> u32 {
+        if !affinity.is_null() {
+            // SAFETY: the driver's place for the mask.
+            unsafe { *affinity = (1 << PROCESSORS) - 1 };
+        }
+        PROCESSORS
+    }
+
+    [0..=15] fn KeGetCurrentProcessorNumberEx(number: *mut u32) -> u32 {
+        if !number.is_null() {
+            // SAFETY: the driver's place for group and number, four bytes.
+            unsafe { *number = 0 };
+        }
+        0
     }
 
     [0..=0] fn KeFlushQueuedDpcs() {
