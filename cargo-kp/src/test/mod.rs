@@ -1,9 +1,10 @@
 //! `cargo kp test`: every test of this repository, in stages, with one count at the end.
 //!
 //! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `planted`
-//! those that boot trouble, `wine` those that load Windows drivers, and `faults`, with `--long`, plants faults in the framework itself.
+//! those that boot trouble, `loader` and `wine` those that load Windows drivers, and `faults`, with `--long`, plants faults in the framework itself.
 mod boots;
 mod faults;
+mod loader;
 mod local;
 mod planted;
 mod stage;
@@ -49,6 +50,7 @@ pub fn command(args: &TestArgs) -> Result<()> {
         .into_iter()
         .chain(boots::stages(args.long))
         .chain(planted::stages(args.long))
+        .chain(loader::stages())
         .chain(wine::stages(args.long))
         .chain(faults::stages(args.long))
         .filter(chosen)

@@ -98,43 +98,31 @@ impl Interrupts {
                 state.connected.clone()
             };
             for connection in connected {
-                match connection.signal {
-                    Signal::Line => {
-                        while connection.slot.line() {
-                            match self.deliver(kernel, &connection, None) {
-                                None => break,
-                                Some(true) => unclaimed = 0,
-                                Some(false) => unclaimed += 1,
-                            }
-                            if unclaimed > UNCLAIMED {
-                                kernel.stop(Verdict::Broken(
-                                    "a line stays raised, and its handler claims nothing".into(),
-                                ));
-                            }
-                        }
-                    }
-                    Signal::Msi | Signal::Msix => {
-                        while let Some(message) = connection.slot.take_message() {
-                            if message >= connection.count || self.deliver(kernel, &connection, Some(message)).is_none()
-                            {
-                                break;
-                            }
-                        }
+                while let Some(claimed) = self.deliver(kernel, &connection) {
+                    unclaimed = if claimed { 0 } else { unclaimed + 1 };
+                    if unclaimed > UNCLAIMED {
+                        kernel.stop(Verdict::Broken("a line stays raised, and its handler claims nothing".into()));
                     }
                 }
             }
         }
     }
 
-    /// Runs a handler: did it claim the interrupt? None: it is not connected any more.
-    fn deliver(&self, kernel: &Kernel, connection: &Arc<Connection>, message: Option<u16>) -> Option<bool> {
-        {
+    /// Runs a handler, if there is something for it: did it claim the interrupt? None: there is nothing, or it is not connected any more.
+    fn deliver(&self, kernel: &Kernel, connection: &Arc<Connection>) -> Option<bool> {
+        let message = {
             let mut state = lock(&self.state);
+            // Under the lock: a message that comes for the next connection of the same device is not to be taken for this one.
             if !state.connected.iter().any(|other| Arc::ptr_eq(other, connection)) {
                 return None;
             }
+            let message = match connection.signal {
+                Signal::Line => connection.slot.line().then_some(None)?,
+                Signal::Msi | Signal::Msix => Some(connection.slot.take_message()?),
+            };
             state.running = Some(connection.object);
-        }
+            message
+        };
         let arguments = [connection.object, connection.context, usize::from(message.unwrap_or(0))];
         let count = if message.is_some() { 3 } else { 2 };
         let before = cpu::set_irql(connection.irql);

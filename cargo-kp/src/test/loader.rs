@@ -1,0 +1,42 @@
+//! Stages in the loader: the real drivers, echo's and edu's, over a simulated NT kernel in one process.
+use super::stage::{Stage, Tally};
+use crate::{
+    host,
+    packages::{Packages, Purpose, ThisMachine},
+    programs,
+};
+use anyhow::{Context, Result};
+
+/// All of them, in order.
+pub fn stages() -> Vec<Stage> {
+    vec![Stage { name: "drivers in the loader", run: Box::new(drivers) }]
+}
+
+/// The scenario on both models of the device; hostile and random requests; clients and devices that go, starts and stops; each call of the
+/// kernel that can fail, failed once from each place.
+fn drivers(setup: bool) -> Result<Tally> {
+    Packages::new(&ThisMachine).require(Purpose::Boot, setup)?;
+    let folder = host::drivers(&["echo", "edu"])?;
+    let folder = folder.to_str().context("the target folder's path isn't UTF-8")?;
+    let program = programs::build("conformance")?;
+    let runs: [&[&str]; 7] = [
+        &["--host", "windows:loader", "--part", "all", "--drivers", folder],
+        &["--host", "windows:loader-qemu", "--part", "all", "--drivers", folder],
+        &["loader", "bad-input", folder],
+        &["loader", "fuzz", folder, "1", "1000000"],
+        &["loader", "rounds", folder, "200"],
+        &["loader", "life", folder],
+        &["loader", "faults", folder],
+    ];
+    let mut tally = Tally::default();
+    for arguments in runs {
+        let mut lines = Vec::new();
+        let result = programs::run_file(&program, arguments, &mut |line| lines.push(line.to_owned()));
+        if let Err(error) = &result {
+            lines.iter().for_each(|line| println!("    {line}"));
+            println!("FAILED     {error:#}");
+        }
+        tally.count(result.is_ok());
+    }
+    Ok(tally)
+}
