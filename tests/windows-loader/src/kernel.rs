@@ -101,6 +101,9 @@ pub(crate) struct Kernel {
 pub struct Options {
     /// Functions that MmGetSystemRoutineAddress does not find, as on an older Windows.
     pub absent: Vec<String>,
+    /// How many times slower than the host's the clock is that drivers read: what is a rate for a driver then does not depend on how busy
+    /// the host is. Timers and waits are as always. 0 and 1: not at all.
+    pub slowness: u32,
     /// Calls that are to fail.
     pub faults: Option<Arc<Sites>>,
 }

@@ -3,6 +3,7 @@ pub mod faults;
 pub mod hostile;
 pub mod life;
 pub mod raw;
+pub mod storm;
 mod story;
 
 use crate::{Subject, Unload, Victim, World, interrupts};
@@ -55,11 +56,15 @@ impl Loader {
         world
     }
 
+    fn sys(&self, subject: Subject) -> PathBuf {
+        let name = subject.name();
+        self.drivers.join(name).join("windows-x86_64").join(format!("kp-{name}.sys"))
+    }
+
     fn start(&self, subject: Subject) -> Loaded {
         let machine = Machine::default();
-        let name = subject.name();
-        let sys = self.drivers.join(name).join("windows-x86_64").join(format!("kp-{name}.sys"));
-        let driver = machine.start(&sys).unwrap_or_else(|error| panic!("start {}: {error}", subject.name()));
+        let driver =
+            machine.start(&self.sys(subject)).unwrap_or_else(|error| panic!("start {}: {error}", subject.name()));
         let device = (subject == Subject::Edu).then(|| {
             let device = if self.qemu {
                 machine.plug(kp_sim::qtest::Qemu::start().unwrap_or_else(|error| panic!("{error}")))
@@ -242,9 +247,10 @@ pub fn command(arguments: &[&str]) -> Result<(), String> {
         }
         ["rounds", drivers, times] => life::rounds(drivers, number(times)? as u32),
         ["faults", drivers] => faults::run(drivers),
+        ["storm", drivers] => storm::run(drivers),
         ["life", drivers] => life::run(drivers),
         ["story", drivers] => story::run(drivers)?,
-        _ => return Err("usage: conformance loader bad-input|fuzz|rounds|life|faults|story DRIVERS …".into()),
+        _ => return Err("usage: conformance loader bad-input|fuzz|rounds|life|storm|faults|story DRIVERS …".into()),
     }
     Ok(())
 }

@@ -5,7 +5,8 @@ use crate::{cpu, exports::exports, kernel::Verdict, raw};
 const TICK: u64 = 156_250;
 
 fn since_start() -> u64 {
-    cpu::kernel().started.elapsed().as_nanos() as u64 / 100
+    let kernel = cpu::kernel();
+    kernel.started.elapsed().as_nanos() as u64 / 100 / u64::from(kernel.options.slowness.max(1))
 }
 
 exports! {

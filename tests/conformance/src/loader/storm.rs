@@ -1,0 +1,98 @@
+//! A device that never lowers its line, whatever its driver does: it is masked, its waits say why, and it can be disabled and unloaded.
+use super::{Loaded, Loader, open};
+use crate::{Subject, Unload, World};
+use edu_interface::edu;
+use kp_abi::{
+    Status,
+    request::{ANY_VECTOR, NO_TIMEOUT, kind},
+};
+use kp_sim::{
+    device::{DeviceModel, Identity, Memory, Signal},
+    edu::Edu,
+};
+use kp_user::{ControlNode, Plugin};
+use std::sync::Arc;
+use windows_loader::{Assigned, Machine, Options, Token};
+
+/// How often a deferred call is asked for: never.
+const NEVER: u32 = u32::MAX;
+/// The driver takes many interrupts in five seconds for a storm. For it this is a day.
+const SLOWNESS: u32 = 20_000;
+
+/// edu, with a line that is raised for good by the first interrupt.
+struct Stuck {
+    model: Edu,
+    is_raised: bool,
+    listens: Option<Signal>,
+}
+
+impl DeviceModel for Stuck {
+    fn identity(&self) -> Identity {
+        self.model.identity()
+    }
+    fn bar_len(&self, bar: usize) -> Option<u64> {
+        self.model.bar_len(bar)
+    }
+    fn read(&mut self, bar: usize, offset: u64, width: u8, ram: &mut dyn Memory) -> u64 {
+        // The interrupt status, of which bit 0 stays.
+        let stuck = u64::from(self.is_raised && offset == 0x24);
+        self.model.read(bar, offset, width, ram) | stuck
+    }
+    fn write(&mut self, bar: usize, offset: u64, width: u8, value: u64, ram: &mut dyn Memory) {
+        self.is_raised |= offset == 0x60;
+        self.model.write(bar, offset, width, value, ram);
+    }
+    fn vectors(&self, kind: Signal) -> u16 {
+        self.model.vectors(kind)
+    }
+    fn select(&mut self, kind: Option<Signal>, count: u16) {
+        self.listens = kind;
+        self.model.select(kind, count);
+    }
+    fn line(&mut self) -> bool {
+        self.is_raised && self.listens == Some(Signal::Line)
+    }
+    fn take_message(&mut self) -> Option<u16> {
+        self.model.take_message()
+    }
+    fn bus_master(&mut self, on: bool) {
+        self.model.bus_master(on);
+    }
+    fn advance(&mut self, ns: u64, ram: &mut dyn Memory) {
+        self.model.advance(ns, ram);
+    }
+    fn reset(&mut self) {
+        self.is_raised = false;
+        self.model.reset();
+    }
+}
+
+/// Runs it.
+///
+/// # Panics
+/// If the storm is not stopped, or leaves anything behind.
+pub fn run(drivers: &str) {
+    let mut world = Loader::new(drivers);
+    let mut options = Options::default();
+    options.slowness = SLOWNESS;
+    let machine = Machine::new(options);
+    let driver = machine.start(&world.sys(Subject::Edu)).unwrap_or_else(|error| panic!("start edu: {error}"));
+    let device = machine.plug(Stuck { model: Edu::new(), is_raised: false, listens: None });
+    device.add(&driver).unwrap_or_else(|status| panic!("AddDevice: {status:#x}"));
+    device.start(Assigned::Line).unwrap_or_else(|status| panic!("START_DEVICE: {status:#x}"));
+    let process = machine.process(Token::Administrator);
+    let connection = Arc::new(ControlNode::over(open(&process, Subject::Edu)));
+    let plugin = Plugin::over(connection, edu::INTERFACE, &[]).unwrap_or_else(|error| panic!("{error}"));
+    edu::Client(&plugin).defer_every(NEVER).unwrap_or_else(|error| panic!("defer: {error}"));
+    let connection = plugin.connection();
+    connection.int_enable(kind::LINE, 1, 1, &[]).unwrap_or_else(|error| panic!("enable: {error}"));
+    edu::Client(&plugin).raise(1).unwrap_or_else(|error| panic!("raise: {error}"));
+    let ended = connection.int_wait(NO_TIMEOUT, ANY_VECTOR, 1).map_err(|error| error.status);
+    assert_eq!(ended, Err(Status::INTERRUPT_STORM), "the wait");
+    let count = || connection.int_count(ANY_VECTOR).map(|(_, counters)| counters.received);
+    assert!(connection.int_disable().is_ok(), "it can be disabled");
+    assert_eq!(count(), count(), "nothing is counted any more");
+    drop(plugin);
+    world.edu = Some(Loaded { process, device: Some(device), driver, machine });
+    assert_eq!(world.unload(Subject::Edu), Unload::Gone);
+}
