@@ -274,26 +274,39 @@ impl File {
         self.wait_until(|state| state.is_closed);
     }
 
-    pub(crate) fn wait_for_requests(&self) {
-        self.wait_until(|state| state.requests.is_empty() && state.starting == 0);
-    }
-
-    /// CancelIoEx of all its requests.
-    pub(crate) fn cancel_all(&self) {
+    /// CancelIoEx of all its requests. How many there were.
+    pub(crate) fn cancel_all(&self) -> usize {
         let requests: Vec<Arc<Request>> =
             lock(&self.state).requests.iter().map(|(_, request)| request.clone()).collect();
+        for request in &requests {
+            if request.cancel(&self.kernel).is_none() {
+                cpu::abandon();
+            }
+        }
+        requests.len()
+    }
+
+    /// Its process ends: cancels each of its requests, once. Are there none any more?
+    pub(crate) fn end_requests(&self) -> bool {
+        let (requests, is_idle) = {
+            let state = lock(&self.state);
+            let new = state.requests.iter().filter(|(_, request)| request.first_end());
+            let requests: Vec<Arc<Request>> = new.map(|(_, request)| request.clone()).collect();
+            (requests, state.requests.is_empty() && state.starting == 0)
+        };
         for request in requests {
             if request.cancel(&self.kernel).is_none() {
                 cpu::abandon();
             }
         }
+        is_idle
     }
 
     /// DEVICE_CONTROL. On a thread of the process.
     fn control(self: &Arc<Self>, code: u32, input: Buffer, output: Buffer) -> Result<Pending, NtStatus> {
         {
             let mut state = lock(&self.state);
-            if state.has_closed_handle {
+            if state.has_closed_handle || self.process.is_dying() {
                 return Err(STATUS_INVALID_HANDLE);
             }
             state.starting += 1;
@@ -476,7 +489,9 @@ impl Handle {
     /// # Panics
     /// If the run ends.
     pub fn cancel(&self) {
-        cpu::attached(&self.file.kernel, Some(&self.file.process), || self.file.cancel_all());
+        cpu::attached(&self.file.kernel, Some(&self.file.process), || {
+            self.file.cancel_all();
+        });
     }
 
     /// CloseHandle, and waits until the driver has answered CLOSE.

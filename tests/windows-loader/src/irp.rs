@@ -15,7 +15,7 @@ use std::{
     ptr,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::AcqRel},
+        atomic::{AtomicBool, AtomicUsize, Ordering::AcqRel},
     },
     time::{Duration, Instant},
 };
@@ -39,6 +39,8 @@ pub(crate) struct Request {
     /// The file that it was made for.
     file: Option<Arc<File>>,
     then: Mutex<Option<Then>>,
+    /// Its process ends, and has asked for its end too.
+    is_ending: AtomicBool,
     state: Mutex<State>,
     news: Condvar,
 }
@@ -125,6 +127,7 @@ pub(crate) fn make_then(
         stack,
         file: file.cloned(),
         then: Mutex::new(then),
+        is_ending: AtomicBool::new(false),
         state: Mutex::default(),
         news: Condvar::new(),
     });
@@ -202,6 +205,11 @@ impl Request {
     /// Where its packet is, or was.
     pub(crate) fn address(&self) -> usize {
         self.address
+    }
+
+    /// True once: for the end of its process.
+    pub(crate) fn first_end(&self) -> bool {
+        !self.is_ending.swap(true, AcqRel)
     }
 
     /// Is it over?

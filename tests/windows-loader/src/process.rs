@@ -74,13 +74,13 @@ impl Process {
         Ok(Handle { file })
     }
 
-    /// CancelIoEx of every request of the process.
+    /// CancelIoEx of every request of the process. How many there were.
     ///
     /// # Panics
     /// If the run ends.
-    pub fn cancel_all(&self) {
+    pub fn cancel_all(&self) -> usize {
         let files: Vec<Arc<File>> = lock(&self.files).iter().filter_map(Weak::upgrade).collect();
-        cpu::attached(&self.kernel, None, || files.iter().for_each(|file| file.cancel_all()));
+        cpu::attached(&self.kernel, None, || files.iter().map(|file| file.cancel_all()).sum())
     }
 
     /// The process ends: its requests are cancelled, its threads leave the kernel, its handles are closed, and the driver has let go of
@@ -93,8 +93,13 @@ impl Process {
         self.kernel.dispatcher.changed();
         let files: Vec<Arc<File>> = lock(&self.files).iter().filter_map(Weak::upgrade).collect();
         cpu::attached(&self.kernel, None, || {
-            files.iter().for_each(|file| file.cancel_all());
-            files.iter().for_each(|file| file.wait_for_requests());
+            // A thread may be about to make one: it is found the next time.
+            while !files.iter().fold(true, |idle, file| file.end_requests() && idle) {
+                if self.kernel.is_stopped() {
+                    cpu::abandon();
+                }
+                std::thread::yield_now();
+            }
             for file in &files {
                 file.close();
                 file.wait_until_closed();
