@@ -21,7 +21,7 @@ use kp_abi::{
 };
 #[cfg(windows)]
 pub(crate) use nodes::{list, open};
-use std::cell::Cell;
+use std::{cell::Cell, sync::Arc};
 
 const HEAD: usize = size_of::<Head>();
 
@@ -33,6 +33,17 @@ pub trait DeviceControl: Send + Sync {
     /// The handle, if it is one of Windows.
     #[cfg(windows)]
     fn handle(&self) -> Option<&Handle>;
+}
+
+impl<T: DeviceControl + ?Sized> DeviceControl for Arc<T> {
+    fn control(&self, code: u32, input: &[u8], output: &mut [u8]) -> Result<usize, Status> {
+        (**self).control(code, input, output)
+    }
+
+    #[cfg(windows)]
+    fn handle(&self) -> Option<&Handle> {
+        (**self).handle()
+    }
 }
 
 /// A plugin's open device.

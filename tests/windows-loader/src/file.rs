@@ -494,6 +494,14 @@ impl Handle {
         });
     }
 
+    /// CloseHandle by a thread, while requests of others may be under way: the driver is told, and CLOSE comes after the last of them.
+    ///
+    /// # Panics
+    /// If the run ends.
+    pub fn close_under_way(&self) {
+        self.file.close();
+    }
+
     /// CloseHandle, and waits until the driver has answered CLOSE.
     ///
     /// # Panics

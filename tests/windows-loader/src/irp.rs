@@ -15,13 +15,16 @@ use std::{
     ptr,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::AcqRel},
+        atomic::{
+            AtomicBool, AtomicUsize,
+            Ordering::{AcqRel, Acquire, Release},
+        },
     },
     time::{Duration, Instant},
 };
 
 /// How long a request may take that nothing holds up any more.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// All requests that are not over.
 #[derive(Default)]
@@ -41,6 +44,7 @@ pub(crate) struct Request {
     then: Mutex<Option<Then>>,
     /// Its process ends, and has asked for its end too.
     is_ending: AtomicBool,
+    is_cancelled: AtomicBool,
     state: Mutex<State>,
     news: Condvar,
 }
@@ -128,6 +132,7 @@ pub(crate) fn make_then(
         file: file.cloned(),
         then: Mutex::new(then),
         is_ending: AtomicBool::new(false),
+        is_cancelled: AtomicBool::new(false),
         state: Mutex::default(),
         news: Condvar::new(),
     });
@@ -217,9 +222,10 @@ impl Request {
         lock(&self.state).over.is_some()
     }
 
-    /// Waits for its end; None: the run has ended. With `patience`, a request that does not end is a broken rule.
-    pub(crate) fn wait(&self, kernel: &Kernel, patience: bool) -> Option<Over> {
-        let start = Instant::now();
+    /// Waits for its end; None: the run has ended. A request that should end soon and does not is a broken rule: with `soon`, and once it
+    /// is cancelled.
+    pub(crate) fn wait(&self, kernel: &Kernel, soon: bool) -> Option<Over> {
+        let mut since = soon.then(Instant::now);
         let mut state = lock(&self.state);
         loop {
             if let Some(over) = &state.over {
@@ -228,12 +234,17 @@ impl Request {
             if kernel.is_stopped() {
                 return None;
             }
-            if patience && start.elapsed() > PATIENCE {
+            if since.is_none() && self.is_cancelled.load(Acquire) {
+                since = Some(Instant::now());
+            }
+            if since.is_some_and(|since| since.elapsed() > PATIENCE) {
                 drop(state);
-                kernel.stop(crate::Verdict::Broken(format!("the request {:#x} does not end", self.address)));
+                let what = if soon { "is not completed" } else { "is cancelled, and not completed" };
+                kernel.stop(crate::Verdict::Broken(format!("the request {:#x} {what}", self.address)));
                 return None;
             }
-            state = self.news.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner).0;
+            let tick = Duration::from_millis(500);
+            state = self.news.wait_timeout(state, tick).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -246,6 +257,7 @@ impl Request {
             }
             state.pins += 1;
         }
+        self.is_cancelled.store(true, Release);
         let irp = ptr::with_exposed_provenance_mut::<Irp>(self.address);
         let before = cpu::set_irql(level::DISPATCH);
         let cancel_lock = (&raw const kernel.irps.cancel_lock).expose_provenance();

@@ -37,6 +37,7 @@ pub fn rounds(drivers: &str, times: u32) {
 pub fn run(drivers: &str) {
     killed_in_a_call(drivers);
     killed_in_a_wait(drivers);
+    closed_in_a_call(drivers);
     surprise(drivers);
     stopped_while_open(drivers);
     suspended(drivers);
@@ -87,6 +88,25 @@ fn killed_in_a_wait(drivers: &str) {
         assert!(enabled.is_ok(), "the interrupt is free: {enabled:?}");
     }
     assert_eq!(world.unload(Subject::Edu), Unload::Gone);
+}
+
+/// The last handle is closed while a call of another thread runs: the call's sleep ends.
+fn closed_in_a_call(drivers: &str) {
+    let mut world = Loader::new(drivers);
+    world.load(Subject::Echo);
+    let process = world.get(Subject::Echo).process.clone();
+    let handle = Arc::new(open(&process, Subject::Echo));
+    let node = ControlNode::over(handle.clone());
+    node.open(&mut crate::raw::open(echo::INTERFACE), &[]).unwrap_or_else(|error| panic!("open: {error}"));
+    thread::scope(|scope| {
+        let nap = scope.spawn(|| node.call(5, 0, &NAP_MS.to_le_bytes(), &[], &mut []).map_err(|error| error.status));
+        until("the call naps", || node.query(0).is_ok_and(|query| query.calls == 1));
+        handle.close_under_way();
+        let ended = nap.join().expect("the caller does not panic");
+        assert_eq!(ended, Err(Status::CLOSED), "a nap that the close has cut short");
+    });
+    drop((node, handle));
+    assert_eq!(world.unload(Subject::Echo), Unload::Gone);
 }
 
 /// The device is pulled out while a wait is pending and calls are made.
