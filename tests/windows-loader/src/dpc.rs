@@ -65,6 +65,11 @@ impl Dpcs {
         true
     }
 
+    /// Is one of these bytes a DPC that is queued?
+    pub(crate) fn is_queued_in(&self, start: usize, len: usize) -> bool {
+        lock(&self.state).queue.iter().any(|(_, dpc)| (start..start + len).contains(dpc))
+    }
+
     /// Takes a DPC out of the queue. False: it was not there.
     pub(crate) fn remove(&self, dpc: *mut Kdpc) -> bool {
         let mut state = lock(&self.state);

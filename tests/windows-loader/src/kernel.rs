@@ -14,14 +14,14 @@ use crate::{
     remove_lock::RemoveLocks,
     security::Dacl,
     service::Service,
-    space::Space,
+    space::{PAGE, Protection, Space},
     thunk::Thunks,
     timer::Timers,
     work::Works,
 };
 use std::{
     collections::BTreeMap,
-    fmt,
+    fmt, ptr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{
@@ -89,6 +89,8 @@ pub(crate) struct Kernel {
     pub(crate) started: Instant,
     services: Mutex<Vec<(usize, Arc<Service>)>>,
     log: Mutex<Vec<String>>,
+    /// A page that nobody has any business with.
+    canary: usize,
     is_stopped: AtomicBool,
     verdict: OnceLock<Verdict>,
     /// Last, for what lies in it is used by all the others.
@@ -130,6 +132,7 @@ impl Kernel {
             started: Instant::now(),
             services: Mutex::default(),
             log: Mutex::default(),
+            canary: space.take(PAGE, Protection::ReadWrite),
             is_stopped: AtomicBool::new(false),
             verdict: OnceLock::new(),
             options,
@@ -140,6 +143,18 @@ impl Kernel {
     /// Memory of the pool.
     pub(crate) fn allocate(&self, len: usize, tag: &[u8; 4], zeroed: bool) -> usize {
         self.pool.allocate(&self.space, len, u32::from_le_bytes(*tag), zeroed)
+    }
+
+    /// Frees memory of the pool for a driver.
+    pub(crate) fn free(&self, address: usize, tag: Option<u32>) -> Result<(), String> {
+        let len = self.pool.len_of(address).unwrap_or(0);
+        if self.dpcs.is_queued_in(address, len) {
+            return Err(format!("pool: the block at {address:#x} is freed with a DPC in it that is queued"));
+        }
+        if self.timers.is_set_in(address, len) {
+            return Err(format!("pool: the block at {address:#x} is freed with a timer in it that is set"));
+        }
+        self.pool.free(address, tag)
     }
 
     /// Has the run ended?
@@ -275,6 +290,11 @@ impl Machine {
             return Err(verdict);
         }
         self.kernel.pool.check().map_err(Verdict::Broken)?;
+        // SAFETY: a page of the kernel's, mapped as long as it is.
+        let canary = unsafe { &*ptr::with_exposed_provenance::<[u8; PAGE]>(self.kernel.canary) };
+        if canary.iter().any(|&byte| byte != 0) {
+            return Err(Verdict::Broken("memory of the kernel's was written for an app that has named it".into()));
+        }
         Ok(self.kernel.leaks())
     }
 
@@ -290,9 +310,9 @@ impl Machine {
         }
     }
 
-    /// An address of the kernel's own memory, which is really there.
+    /// Address of a page of the kernel's own memory, which a driver can read and write: no app may name it.
     pub fn kernel_address(&self) -> usize {
-        self.kernel.space.own_address()
+        self.kernel.canary
     }
 
     /// Who may open the device that a path names; None: nobody has said so.

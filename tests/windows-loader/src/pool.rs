@@ -68,6 +68,12 @@ impl Pool {
         address
     }
 
+    /// Length of a block.
+    pub(crate) fn len_of(&self, address: usize) -> Option<usize> {
+        let state = self.state.lock().expect("nothing panics with the pool locked");
+        state.used.get(&address).map(|block| block.len)
+    }
+
     /// Frees a block. With a tag, it must be the block's.
     pub(crate) fn free(&self, address: usize, tag: Option<u32>) -> Result<(), String> {
         let mut state = self.state.lock().expect("nothing panics with the pool locked");

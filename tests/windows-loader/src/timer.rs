@@ -45,6 +45,11 @@ impl Timers {
         was_set
     }
 
+    /// Is one of these bytes a timer that is set?
+    pub(crate) fn is_set_in(&self, start: usize, len: usize) -> bool {
+        lock(&self.set).iter().any(|timer| (start..start + len).contains(&timer.address))
+    }
+
     /// Was it set?
     pub(crate) fn cancel(&self, timer: *mut Ktimer) -> bool {
         let mut set = lock(&self.set);

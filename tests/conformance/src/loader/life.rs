@@ -42,6 +42,7 @@ pub fn run(drivers: &str) {
     stopped_while_open(drivers);
     suspended(drivers);
     coalesced(drivers);
+    disabled_with_a_dpc_queued(drivers);
     cancelled(drivers);
 }
 
@@ -203,6 +204,28 @@ fn coalesced(drivers: &str) {
         assert_eq!(counters().dpc_runs, 1, "one DPC for five interrupts");
         drop(plugin);
     }
+    assert_eq!(world.unload(Subject::Edu), Unload::Gone);
+}
+
+/// A DPC that is queued when the interrupt is disabled has run when that is done, and what it counts is counted.
+fn disabled_with_a_dpc_queued(drivers: &str) {
+    let mut world = Loader::new(drivers);
+    world.load(Subject::Edu);
+    let plugin = world.connect(Subject::Edu);
+    let connection = plugin.connection();
+    edu::Client(&plugin).defer_every(1).unwrap_or_else(|error| panic!("defer: {error}"));
+    let machine = &world.get(Subject::Edu).machine;
+    for _ in 0..20 {
+        connection.int_enable(kind::ANY, 1, 1, &[]).unwrap_or_else(|error| panic!("enable: {error}"));
+        machine.withhold_dpcs(true);
+        edu::Client(&plugin).raise(1).unwrap_or_else(|error| panic!("raise: {error}"));
+        let received = || connection.int_count(ANY_VECTOR).expect("an enabled interrupt has counters").1.received;
+        until("the interrupt arrives", || received() == 1);
+        let last = connection.int_disable().unwrap_or_else(|error| panic!("disable: {error}")).1;
+        assert_eq!((last.deferred, last.dpc_runs, last.notified, last.lost), (1, 1, 1, 1));
+        machine.withhold_dpcs(false);
+    }
+    drop(plugin);
     assert_eq!(world.unload(Subject::Edu), Unload::Gone);
 }
 

@@ -30,11 +30,11 @@ exports! {
     }
 
     [0..=2] fn ExFreePoolWithTag(memory: *mut c_void, tag: u32) {
-        checked(cpu::kernel().pool.free(memory.expose_provenance(), Some(tag)));
+        checked(cpu::kernel().free(memory.expose_provenance(), Some(tag)));
     }
 
     [0..=2] fn ExFreePool(memory: *mut c_void) {
-        checked(cpu::kernel().pool.free(memory.expose_provenance(), None));
+        checked(cpu::kernel().free(memory.expose_provenance(), None));
     }
 
     [0..=0] fails null fn MmGetSystemRoutineAddress(name: *const UnicodeString) -> *mut c_void {
