@@ -142,7 +142,7 @@ impl<'p> Fuzz<'p> {
         process.write(canary, &[CANARY; PAGE as usize]);
         let mut fuzz = Self {
             sender: Sender::new(process),
-            random: Random::new(seed),
+            random: Random(seed),
             handles: Vec::new(),
             input,
             output: canary + PAGE,
