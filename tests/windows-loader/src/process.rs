@@ -94,7 +94,11 @@ impl Process {
         let files: Vec<Arc<File>> = lock(&self.files).iter().filter_map(Weak::upgrade).collect();
         cpu::attached(&self.kernel, None, || {
             // A thread may be about to make one: it is found the next time.
-            while !files.iter().fold(true, |idle, file| file.end_requests() && idle) {
+            loop {
+                let busy = files.iter().filter(|file| !file.end_requests()).count();
+                if busy == 0 {
+                    break;
+                }
                 if self.kernel.is_stopped() {
                     cpu::abandon();
                 }
