@@ -409,13 +409,11 @@ impl Device {
     pub fn set_system_power(&self, on: bool) -> Result<(), NtStatus> {
         const SYSTEM: usize = 0;
         let state = if on { 1 } else { 4 };
-        let answer = self.ask(major::POWER, minor::SET_POWER, |location| {
-            location.parameters = [0, SYSTEM, state, 0];
-        });
-        self.kernel.works.wait_until_idle(&self.kernel);
-        answer
+        self.ask(major::POWER, minor::SET_POWER, |location| location.parameters = [0, SYSTEM, state, 0])
     }
 
+    /// Sends a request to the top of the stack, and waits for its end, and until the threads of the system that had to do with it have left
+    /// the drivers: they do so long before a driver can be unloaded.
     fn ask(&self, major: u8, minor: u8, fill: impl FnOnce(&mut IoStackLocation)) -> Result<(), NtStatus> {
         let kernel = &self.kernel;
         let status = cpu::attached(kernel, None, || {
@@ -431,6 +429,7 @@ impl Device {
             let sent = irp::send(kernel, top, &request).and_then(|()| request.wait(kernel, true));
             sent.unwrap_or_else(|| cpu::abandon()).status
         });
+        kernel.works.wait_until_idle(kernel);
         if status == STATUS_SUCCESS { Ok(()) } else { Err(status) }
     }
 

@@ -1,0 +1,371 @@
+//! edu's real .sys through a device's life: stopped, suspended, pulled out, with waits pending and calls under way.
+mod common;
+use common::{control_code, head, sys};
+use kp_abi::{
+    Status,
+    request::{ANY_VECTOR, Call, Close, IntDisable, IntEnable, IntWait, NO_TIMEOUT, Open, Query, Request, kind},
+    zerocopy::{FromBytes, IntoBytes},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use windows_loader::{Assigned, Buffer, Device, Done, Driver, Handle, Machine, Mode, Pending, Process, Token, access};
+
+const READ_WRITE: u32 = access::READ | access::WRITE;
+const SUCCESS: i32 = 0;
+const CANCELLED: i32 = 0xC000_0120_u32 as i32;
+/// Messages of edu's interface.
+const INVERT: u32 = 3;
+const RAISE: u32 = 5;
+const DEFER_EVERY: u32 = 6;
+
+/// A machine with edu.
+struct Edu {
+    process: Arc<Process>,
+    device: Device,
+    driver: Driver,
+    machine: Machine,
+}
+
+impl Edu {
+    fn started(assigned: Assigned) -> Self {
+        let machine = Machine::default();
+        let driver = machine.start(&sys("edu")).unwrap();
+        let device = machine.plug(kp_sim::edu::Edu::new());
+        device.add(&driver).unwrap();
+        device.start(assigned).unwrap();
+        Self { process: machine.process(Token::Administrator), device, driver, machine }
+    }
+
+    fn try_open(&self, mode: Mode) -> Result<Client, i32> {
+        self.process.open(r"\\.\kp-edu.0", READ_WRITE, mode).map(Client)
+    }
+
+    /// A handle whose session is open.
+    fn client(&self) -> Client {
+        let client = self.try_open(Mode::Overlapped).unwrap();
+        client.open();
+        client
+    }
+
+    /// The device goes in order, the driver is unloaded, and nothing is left.
+    fn finish(self) {
+        self.device.remove().unwrap();
+        self.unload();
+    }
+
+    fn unload(self) {
+        let Self { process, device, driver, machine } = self;
+        driver.stop().unwrap();
+        driver.wait_until_unloaded();
+        let log = machine.log();
+        let live = log.iter().find(|line| line.contains("live:"));
+        assert!(live.is_some_and(|line| line.contains("live: 0 allocations, 0 locks, 0 mappings")), "{log:?}");
+        drop((process, device, driver));
+        machine.finish();
+    }
+}
+
+/// A handle.
+struct Client(Handle);
+
+impl Client {
+    /// One request whose answer is its own struct.
+    fn ask<R: Request>(&self, mut request: R) -> R {
+        request.head().size = size_of::<R>() as u32;
+        let mut reply = request;
+        let (input, output) = (Buffer::input(request.as_bytes()), Buffer::output(reply.as_mut_bytes()));
+        assert_eq!(self.0.control(control_code(R::NR), input, output).status, SUCCESS);
+        reply
+    }
+
+    fn status<R: Request>(&self, request: R) -> Status {
+        Status(self.ask(request).head().status)
+    }
+
+    fn try_open(&self) -> Status {
+        let Query { abi_major, chain, .. } = self.ask(Query::new());
+        self.status(Open { abi_major, fingerprint: chain, ..Open::new() })
+    }
+
+    fn open(&self) {
+        assert_eq!(self.try_open(), Status::OK);
+    }
+
+    /// A call with one number, and the number of its reply.
+    fn call(&self, message: u32, argument: u32) -> (Status, u32) {
+        let mut call = Call { message, args_len: 4, out_len: 4, ..Call::new() };
+        call.head.size = size_of::<Call>() as u32;
+        let input = [call.as_bytes(), argument.as_bytes()].concat();
+        let mut reply = [0; 24];
+        let done = self.0.control(control_code(Call::NR), Buffer::input(&input), Buffer::output(&mut reply));
+        assert_eq!(done.status, SUCCESS);
+        (Status(head(&reply).status), u32::read_from_bytes(&reply[16..20]).unwrap())
+    }
+
+    fn enable(&self, kinds: u32) -> Status {
+        self.status(IntEnable { kinds, min: 1, max: 1, ..IntEnable::new() })
+    }
+
+    /// Every interrupt is deferred, and enabled.
+    fn armed(&self) {
+        assert_eq!(self.call(DEFER_EVERY, 1).0, Status::OK);
+        assert_eq!(self.enable(kind::ANY), Status::OK);
+    }
+
+    fn wait(&self, timeout_ns: u64) -> Waiting {
+        let mut request = IntWait { timeout_ns, vector: ANY_VECTOR, max: 1, ..IntWait::new() };
+        request.head.size = size_of::<IntWait>() as u32;
+        let mut bytes = Box::new([0; size_of::<IntWait>()]);
+        bytes.copy_from_slice(request.as_bytes());
+        let (input, output) = (Buffer::input(&*bytes), Buffer::output(&mut *bytes));
+        let pending = self.0.start(control_code(IntWait::NR), input, output).unwrap();
+        Waiting { pending, bytes }
+    }
+
+    fn waits(&self) -> u32 {
+        self.ask(Query::new()).waits
+    }
+}
+
+/// A wait under way, and its buffer.
+struct Waiting {
+    pending: Pending,
+    bytes: Box<[u8; size_of::<IntWait>()]>,
+}
+
+impl Waiting {
+    /// How it ended: the request, and what its reply says.
+    fn end(self) -> (Done, IntWait) {
+        let done = self.pending.wait();
+        (done, IntWait::read_from_bytes(&*self.bytes).unwrap())
+    }
+
+    /// The reply's status; the request must have succeeded.
+    fn status(self) -> Status {
+        let (done, wait) = self.end();
+        assert_eq!(done.status, SUCCESS);
+        Status(wait.head.status)
+    }
+}
+
+fn until(what: &str, done: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+#[ignore = "needs Debian's compiler for Windows; run by `cargo kp test`"]
+fn a_wait_stays_pending_until_a_notification_comes() {
+    for assigned in [Assigned::Line, Assigned::Messages(1)] {
+        let edu = Edu::started(assigned);
+        let client = edu.client();
+        client.armed();
+        let waits = [client.wait(NO_TIMEOUT), client.wait(NO_TIMEOUT)];
+        assert_eq!(client.waits(), 2);
+        assert!(waits.iter().all(|wait| !wait.pending.is_over()));
+        for over in [1, 2] {
+            // One after the other: two that come together are one interrupt.
+            assert_eq!(client.call(RAISE, 1).0, Status::OK);
+            until("a wait is over", || waits.iter().filter(|wait| wait.pending.is_over()).count() == over);
+        }
+        for wait in waits {
+            let (done, wait) = wait.end();
+            assert_eq!((done.status, done.information), (SUCCESS, size_of::<IntWait>()));
+            assert_eq!((Status(wait.head.status), wait.got, wait.available), (Status::OK, 1, 0));
+        }
+        assert_eq!(client.waits(), 0);
+        client.0.close();
+        edu.finish();
+    }
+}
+
+#[test]
+#[ignore = "needs Debian's compiler for Windows; run by `cargo kp test`"]
+fn whatever_ends_a_wait_ends_it_once_and_says_so() {
+    let edu = Edu::started(Assigned::Line);
+    let client = edu.client();
+    client.armed();
+    assert_eq!(client.wait(0).status(), Status::TIMEOUT);
+    assert_eq!(client.wait(2_000_000).status(), Status::TIMEOUT);
+
+    let (one, other) = (client.wait(NO_TIMEOUT), client.wait(NO_TIMEOUT));
+    one.pending.cancel();
+    assert_eq!(one.end().0, Done { status: CANCELLED, information: 0 });
+    assert!(!other.pending.is_over());
+    client.0.cancel();
+    assert_eq!(other.end().0.status, CANCELLED);
+
+    let wait = client.wait(NO_TIMEOUT);
+    assert_eq!(client.status(IntDisable::new()), Status::OK);
+    assert_eq!(wait.status(), Status::INT_DISABLED);
+
+    client.armed();
+    let wait = client.wait(NO_TIMEOUT);
+    assert_eq!(client.status(Close::new()), Status::OK);
+    assert_eq!(wait.status(), Status::CLOSED);
+    assert_eq!(client.wait(NO_TIMEOUT).status(), Status::CLOSED);
+    client.0.close();
+
+    // A cancelled wait takes nothing: what comes afterwards is the next one's.
+    let client = edu.client();
+    client.armed();
+    let wait = client.wait(60_000_000_000);
+    wait.pending.cancel();
+    assert_eq!(wait.end().0.status, CANCELLED);
+    assert_eq!(client.call(RAISE, 1).0, Status::OK);
+    assert_eq!(client.wait(NO_TIMEOUT).status(), Status::OK);
+
+    // The last handle goes: the request is cancelled, as Windows asks for.
+    let wait = client.wait(60_000_000_000);
+    client.0.close();
+    assert_eq!(wait.end().0.status, CANCELLED);
+    edu.finish();
+}
+
+#[test]
+#[ignore = "needs Debian's compiler for Windows; run by `cargo kp test`"]
+fn a_process_that_ends_leaves_no_wait_and_no_interrupt() {
+    let edu = Edu::started(Assigned::Messages(1));
+    let process = edu.machine.process(Token::Administrator);
+    let client = Client(process.open(r"\\.\kp-edu.0", READ_WRITE, Mode::Overlapped).unwrap());
+    client.open();
+    client.armed();
+    let waits = [client.wait(NO_TIMEOUT), client.wait(60_000_000_000)];
+    process.exit();
+    for wait in waits {
+        assert_eq!(wait.end().0.status, CANCELLED);
+    }
+    let next = edu.client();
+    assert_eq!(next.enable(kind::ANY), Status::OK, "nobody owns the interrupt any more");
+    next.0.close();
+    drop(client);
+    edu.finish();
+}
+
+#[test]
+#[ignore = "needs Debian's compiler for Windows; run by `cargo kp test`"]
+fn a_synchronous_handle_may_ask_but_not_wait() {
+    let edu = Edu::started(Assigned::Line);
+    let client = edu.try_open(Mode::Synchronous).unwrap();
+    client.open();
+    client.armed();
+    let wait = |timeout_ns| client.status(IntWait { timeout_ns, vector: ANY_VECTOR, max: 1, ..IntWait::new() });
+    assert_eq!(wait(0), Status::TIMEOUT);
+    assert_eq!(wait(1), Status::NEEDS_OVERLAPPED);
+    assert_eq!(wait(NO_TIMEOUT), Status::NEEDS_OVERLAPPED);
+    assert_eq!(client.waits(), 0);
+    client.0.close();
+    edu.finish();
+}
+
+#[test]
+#[ignore = "needs Debian's compiler for Windows; run by `cargo kp test`"]
+fn only_what_start_assigned_can_be_enabled() {
+    for (assigned, fits, other) in
+        [(Assigned::Line, kind::LINE, kind::MSI | kind::MSIX), (Assigned::Messages(1), kind::MSI, kind::LINE)]
+    {
+        let edu = Edu::started(assigned);
+        let client = edu.client();
+        assert_eq!(client.enable(other), Status::NO_INTERRUPT);
+        let enabled = client.ask(IntEnable { kinds: kind::ANY, min: 1, max: 4, ..IntEnable::new() });
+        assert_eq!((Status(enabled.head.status), enabled.kind, enabled.count), (Status::OK, fits, 1));
+        client.0.close();
+        edu.finish();
+    }
+    let edu = Edu::started(Assigned::Nothing);
+    let client = edu.client();
+    assert_eq!(client.enable(kind::ANY), Status::NO_INTERRUPT);
+    assert_eq!(client.call(INVERT, 1), (Status::OK, !1));
+    client.0.close();
+    edu.finish();
+}
+
+#[test]
+#[ignore = "needs Debian's compiler for Windows; run by `cargo kp test`"]
+fn a_device_that_is_pulled_out_ends_everything_before_the_removal_returns() {
+    let edu = Edu::started(Assigned::Messages(1));
+    let (client, fresh) = (edu.client(), edu.try_open(Mode::Overlapped).unwrap());
+    client.armed();
+    let waits = [client.wait(NO_TIMEOUT), client.wait(60_000_000_000)];
+    edu.device.surprise_removal();
+    for wait in waits {
+        assert_eq!(wait.status(), Status::DEVICE_GONE);
+    }
+    assert_eq!(client.call(INVERT, 1).0, Status::DEVICE_GONE);
+    assert_eq!(fresh.try_open(), Status::DEVICE_GONE);
+    assert_eq!(client.status(Close::new()), Status::OK);
+    assert!(edu.try_open(Mode::Overlapped).is_err(), "nobody opens it any more");
+    client.0.close();
+    fresh.0.close();
+    edu.device.removed();
+    edu.unload();
+}
+
+#[test]
+#[ignore = "needs Debian's compiler for Windows; run by `cargo kp test`"]
+fn a_device_is_stopped_only_while_nobody_has_it_open_and_starts_again() {
+    let edu = Edu::started(Assigned::Line);
+    let client = edu.client();
+    assert!(edu.device.stop().is_err());
+    assert!(edu.device.remove().is_err());
+    assert_eq!(client.call(INVERT, 5), (Status::OK, !5), "it goes on as before");
+    edu.client().0.close();
+    client.0.close();
+    edu.device.stop().unwrap();
+    assert!(edu.try_open(Mode::Overlapped).is_err());
+    edu.device.start(Assigned::Messages(1)).unwrap();
+    let client = edu.client();
+    assert_eq!(client.enable(kind::MSI), Status::OK);
+    client.0.close();
+    edu.finish();
+}
+
+#[test]
+#[ignore = "needs Debian's compiler for Windows; run by `cargo kp test`"]
+fn a_suspended_device_holds_calls_and_keeps_waits() {
+    let edu = Edu::started(Assigned::Line);
+    let client = edu.client();
+    client.armed();
+    let wait = client.wait(NO_TIMEOUT);
+    for _ in 0..3 {
+        edu.device.set_system_power(false).unwrap();
+        let mut call = Call { message: INVERT, args_len: 4, out_len: 4, ..Call::new() };
+        (call.head.size, call.head.flags) = (size_of::<Call>() as u32, kp_abi::request::CALL_NOWAIT);
+        let input = [call.as_bytes(), 7_u32.as_bytes()].concat();
+        let mut reply = [0; 24];
+        client.0.control(control_code(Call::NR), Buffer::input(&input), Buffer::output(&mut reply));
+        assert_eq!(Status(head(&reply).status), Status::SUSPENDED);
+        std::thread::scope(|scope| {
+            let held = scope.spawn(|| client.call(INVERT, 7));
+            edu.device.set_system_power(true).unwrap();
+            assert_eq!(held.join().unwrap(), (Status::OK, !7));
+        });
+        assert!(!wait.pending.is_over());
+    }
+    // It has forgotten what it was told, or not: it is enabled again, and the wait belongs to the enabling before.
+    assert_eq!(client.status(IntDisable::new()), Status::OK);
+    assert_eq!(wait.status(), Status::INT_DISABLED);
+    edu.device.set_system_power(false).unwrap();
+    edu.device.surprise_removal();
+    assert_eq!(client.call(INVERT, 7).0, Status::DEVICE_GONE);
+    client.0.close();
+    edu.device.removed();
+    edu.unload();
+}
+
+#[test]
+#[ignore = "needs Debian's compiler for Windows; run by `cargo kp test`"]
+fn a_name_behind_the_device_is_refused() {
+    let edu = Edu::started(Assigned::Nothing);
+    let opened = edu.process.open(r"\\.\kp-edu.0\x", READ_WRITE, Mode::Overlapped);
+    assert_eq!(opened.err(), Some(0xC000_0034_u32 as i32));
+    let user = edu.machine.process(Token::User);
+    assert_eq!(user.open(r"\\.\kp-edu.0", READ_WRITE, Mode::Overlapped).err(), Some(0xC000_0022_u32 as i32));
+    until("the refused handle is gone", || edu.device.open_handles() == 0);
+    edu.finish();
+}
