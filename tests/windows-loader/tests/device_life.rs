@@ -138,6 +138,7 @@ struct Waiting {
 impl Waiting {
     /// How it ended: the request, and what its reply says.
     fn end(self) -> (Done, IntWait) {
+        until("the wait is over", || self.pending.is_over());
         let done = self.pending.wait();
         (done, IntWait::read_from_bytes(&*self.bytes).unwrap())
     }
