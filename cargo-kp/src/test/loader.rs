@@ -19,7 +19,7 @@ fn drivers(setup: bool) -> Result<Tally> {
     let folder = host::drivers(&["echo", "edu"])?;
     let folder = folder.to_str().context("the target folder's path isn't UTF-8")?;
     let program = programs::build("conformance")?;
-    let runs: [&[&str]; 8] = [
+    let runs: [&[&str]; 9] = [
         &["--host", "windows:loader", "--part", "all", "--drivers", folder],
         &["--host", "windows:loader-qemu", "--part", "all", "--drivers", folder],
         &["loader", "bad-input", folder],
@@ -27,6 +27,7 @@ fn drivers(setup: bool) -> Result<Tally> {
         &["loader", "rounds", folder, "200"],
         &["loader", "life", folder],
         &["loader", "storm", folder],
+        &["loader", "device", folder],
         &["loader", "faults", folder],
     ];
     let mut tally = Tally::default();

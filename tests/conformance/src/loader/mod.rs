@@ -1,4 +1,5 @@
 //! The world of the loader: the drivers' real .sys, in this process, over a simulated NT kernel.
+pub mod device;
 pub mod faults;
 pub mod hostile;
 pub mod life;
@@ -249,8 +250,13 @@ pub fn command(arguments: &[&str]) -> Result<(), String> {
         ["faults", drivers] => faults::run(drivers),
         ["storm", drivers] => storm::run(drivers),
         ["life", drivers] => life::run(drivers),
+        ["device", drivers] => device::run(drivers),
         ["story", drivers] => story::run(drivers)?,
-        _ => return Err("usage: conformance loader bad-input|fuzz|rounds|life|storm|faults|story DRIVERS …".into()),
+        _ => {
+            return Err(
+                "usage: conformance loader bad-input|fuzz|rounds|life|device|storm|faults|story DRIVERS …".into()
+            );
+        }
     }
     Ok(())
 }

@@ -1,15 +1,13 @@
 //! edu's real .sys through a device's life: stopped, suspended, pulled out, with waits pending and calls under way.
-mod common;
-use common::{control_code, head, sys};
+use crate::interrupts::until;
 use kp_abi::{
     Status,
-    request::{ANY_VECTOR, Call, Close, IntDisable, IntEnable, IntWait, NO_TIMEOUT, Open, Query, Request, kind},
+    request::{
+        self, ANY_VECTOR, Call, Close, Head, IntDisable, IntEnable, IntWait, NO_TIMEOUT, Open, Query, Request, kind,
+    },
     zerocopy::{FromBytes, IntoBytes},
 };
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, sync::Arc};
 use windows_loader::{Assigned, Buffer, Device, Done, Driver, Handle, Machine, Mode, Pending, Process, Token, access};
 
 const READ_WRITE: u32 = access::READ | access::WRITE;
@@ -20,6 +18,29 @@ const INVERT: u32 = 3;
 const RAISE: u32 = 5;
 const DEFER_EVERY: u32 = 6;
 
+/// All of it.
+pub fn run(drivers: &str) {
+    a_wait_stays_pending_until_a_notification_comes(drivers);
+    whatever_ends_a_wait_ends_it_once_and_says_so(drivers);
+    a_process_that_ends_leaves_no_wait_and_no_interrupt(drivers);
+    a_synchronous_handle_may_ask_but_not_wait(drivers);
+    only_what_start_assigned_can_be_enabled(drivers);
+    a_device_that_is_pulled_out_ends_everything_before_the_removal_returns(drivers);
+    a_device_is_stopped_only_while_nobody_has_it_open_and_starts_again(drivers);
+    a_suspended_device_holds_calls_and_keeps_waits(drivers);
+    a_name_behind_the_device_is_refused(drivers);
+}
+
+/// A request's control code.
+fn control_code(nr: u32) -> u32 {
+    request::control_code(nr).unwrap()
+}
+
+/// The status in a reply's head.
+fn status(reply: &[u8]) -> Status {
+    Status(Head::read_from_prefix(reply).unwrap().0.status)
+}
+
 /// A machine with edu.
 struct Edu {
     process: Arc<Process>,
@@ -29,9 +50,10 @@ struct Edu {
 }
 
 impl Edu {
-    fn started(assigned: Assigned) -> Self {
+    fn started(drivers: &str, assigned: Assigned) -> Self {
         let machine = Machine::default();
-        let driver = machine.start(&sys("edu")).unwrap();
+        let sys: PathBuf = [drivers, "edu", "windows-x86_64", "kp-edu.sys"].iter().collect();
+        let driver = machine.start(&sys).unwrap();
         let device = machine.plug(kp_sim::edu::Edu::new());
         device.add(&driver).unwrap();
         device.start(assigned).unwrap();
@@ -101,7 +123,7 @@ impl Client {
         let mut reply = [0; 24];
         let done = self.0.control(control_code(Call::NR), Buffer::input(&input), Buffer::output(&mut reply));
         assert_eq!(done.status, SUCCESS);
-        (Status(head(&reply).status), u32::read_from_bytes(&reply[16..20]).unwrap())
+        (status(&reply), u32::read_from_bytes(&reply[16..20]).unwrap())
     }
 
     fn enable(&self, kinds: u32) -> Status {
@@ -151,19 +173,9 @@ impl Waiting {
     }
 }
 
-fn until(what: &str, done: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
-    while !done() {
-        assert!(Instant::now() < end, "never: {what}");
-        std::thread::yield_now();
-    }
-}
-
-#[test]
-#[ignore = "needs Debian's compiler for Windows; run by `cargo kp test`"]
-fn a_wait_stays_pending_until_a_notification_comes() {
+fn a_wait_stays_pending_until_a_notification_comes(drivers: &str) {
     for assigned in [Assigned::Line, Assigned::Messages(1)] {
-        let edu = Edu::started(assigned);
+        let edu = Edu::started(drivers, assigned);
         let client = edu.client();
         client.armed();
         let waits = [client.wait(NO_TIMEOUT), client.wait(NO_TIMEOUT)];
@@ -185,10 +197,8 @@ fn a_wait_stays_pending_until_a_notification_comes() {
     }
 }
 
-#[test]
-#[ignore = "needs Debian's compiler for Windows; run by `cargo kp test`"]
-fn whatever_ends_a_wait_ends_it_once_and_says_so() {
-    let edu = Edu::started(Assigned::Line);
+fn whatever_ends_a_wait_ends_it_once_and_says_so(drivers: &str) {
+    let edu = Edu::started(drivers, Assigned::Line);
     let client = edu.client();
     client.armed();
     assert_eq!(client.wait(0).status(), Status::TIMEOUT);
@@ -228,10 +238,8 @@ fn whatever_ends_a_wait_ends_it_once_and_says_so() {
     edu.finish();
 }
 
-#[test]
-#[ignore = "needs Debian's compiler for Windows; run by `cargo kp test`"]
-fn a_process_that_ends_leaves_no_wait_and_no_interrupt() {
-    let edu = Edu::started(Assigned::Messages(1));
+fn a_process_that_ends_leaves_no_wait_and_no_interrupt(drivers: &str) {
+    let edu = Edu::started(drivers, Assigned::Messages(1));
     let process = edu.machine.process(Token::Administrator);
     let client = Client(process.open(r"\\.\kp-edu.0", READ_WRITE, Mode::Overlapped).unwrap());
     client.open();
@@ -248,10 +256,8 @@ fn a_process_that_ends_leaves_no_wait_and_no_interrupt() {
     edu.finish();
 }
 
-#[test]
-#[ignore = "needs Debian's compiler for Windows; run by `cargo kp test`"]
-fn a_synchronous_handle_may_ask_but_not_wait() {
-    let edu = Edu::started(Assigned::Line);
+fn a_synchronous_handle_may_ask_but_not_wait(drivers: &str) {
+    let edu = Edu::started(drivers, Assigned::Line);
     let client = edu.try_open(Mode::Synchronous).unwrap();
     client.open();
     client.armed();
@@ -264,13 +270,11 @@ fn a_synchronous_handle_may_ask_but_not_wait() {
     edu.finish();
 }
 
-#[test]
-#[ignore = "needs Debian's compiler for Windows; run by `cargo kp test`"]
-fn only_what_start_assigned_can_be_enabled() {
+fn only_what_start_assigned_can_be_enabled(drivers: &str) {
     for (assigned, fits, other) in
         [(Assigned::Line, kind::LINE, kind::MSI | kind::MSIX), (Assigned::Messages(1), kind::MSI, kind::LINE)]
     {
-        let edu = Edu::started(assigned);
+        let edu = Edu::started(drivers, assigned);
         let client = edu.client();
         assert_eq!(client.enable(other), Status::NO_INTERRUPT);
         let enabled = client.ask(IntEnable { kinds: kind::ANY, min: 1, max: 4, ..IntEnable::new() });
@@ -278,7 +282,7 @@ fn only_what_start_assigned_can_be_enabled() {
         client.0.close();
         edu.finish();
     }
-    let edu = Edu::started(Assigned::Nothing);
+    let edu = Edu::started(drivers, Assigned::Nothing);
     let client = edu.client();
     assert_eq!(client.enable(kind::ANY), Status::NO_INTERRUPT);
     assert_eq!(client.call(INVERT, 1), (Status::OK, !1));
@@ -286,10 +290,8 @@ fn only_what_start_assigned_can_be_enabled() {
     edu.finish();
 }
 
-#[test]
-#[ignore = "needs Debian's compiler for Windows; run by `cargo kp test`"]
-fn a_device_that_is_pulled_out_ends_everything_before_the_removal_returns() {
-    let edu = Edu::started(Assigned::Messages(1));
+fn a_device_that_is_pulled_out_ends_everything_before_the_removal_returns(drivers: &str) {
+    let edu = Edu::started(drivers, Assigned::Messages(1));
     let (client, fresh) = (edu.client(), edu.try_open(Mode::Overlapped).unwrap());
     client.armed();
     let waits = [client.wait(NO_TIMEOUT), client.wait(60_000_000_000)];
@@ -307,10 +309,8 @@ fn a_device_that_is_pulled_out_ends_everything_before_the_removal_returns() {
     edu.unload();
 }
 
-#[test]
-#[ignore = "needs Debian's compiler for Windows; run by `cargo kp test`"]
-fn a_device_is_stopped_only_while_nobody_has_it_open_and_starts_again() {
-    let edu = Edu::started(Assigned::Line);
+fn a_device_is_stopped_only_while_nobody_has_it_open_and_starts_again(drivers: &str) {
+    let edu = Edu::started(drivers, Assigned::Line);
     let client = edu.client();
     assert!(edu.device.stop().is_err());
     assert!(edu.device.remove().is_err());
@@ -326,10 +326,8 @@ fn a_device_is_stopped_only_while_nobody_has_it_open_and_starts_again() {
     edu.finish();
 }
 
-#[test]
-#[ignore = "needs Debian's compiler for Windows; run by `cargo kp test`"]
-fn a_suspended_device_holds_calls_and_keeps_waits() {
-    let edu = Edu::started(Assigned::Line);
+fn a_suspended_device_holds_calls_and_keeps_waits(drivers: &str) {
+    let edu = Edu::started(drivers, Assigned::Line);
     let client = edu.client();
     client.armed();
     let wait = client.wait(NO_TIMEOUT);
@@ -340,7 +338,7 @@ fn a_suspended_device_holds_calls_and_keeps_waits() {
         let input = [call.as_bytes(), 7_u32.as_bytes()].concat();
         let mut reply = [0; 24];
         client.0.control(control_code(Call::NR), Buffer::input(&input), Buffer::output(&mut reply));
-        assert_eq!(Status(head(&reply).status), Status::SUSPENDED);
+        assert_eq!(status(&reply), Status::SUSPENDED);
         std::thread::scope(|scope| {
             let held = scope.spawn(|| client.call(INVERT, 7));
             edu.device.set_system_power(true).unwrap();
@@ -359,10 +357,8 @@ fn a_suspended_device_holds_calls_and_keeps_waits() {
     edu.unload();
 }
 
-#[test]
-#[ignore = "needs Debian's compiler for Windows; run by `cargo kp test`"]
-fn a_name_behind_the_device_is_refused() {
-    let edu = Edu::started(Assigned::Nothing);
+fn a_name_behind_the_device_is_refused(drivers: &str) {
+    let edu = Edu::started(drivers, Assigned::Nothing);
     let opened = edu.process.open(r"\\.\kp-edu.0\x", READ_WRITE, Mode::Overlapped);
     assert_eq!(opened.err(), Some(0xC000_0034_u32 as i32));
     let user = edu.machine.process(Token::User);
