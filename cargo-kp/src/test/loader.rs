@@ -1,4 +1,4 @@
-//! Stages in the loader: the real drivers, echo's and edu's, over a simulated NT kernel in one process.
+//! Stages in the loader: the real drivers, echo's, edu's and one that panics, over a simulated NT kernel in one process.
 use super::stage::{Stage, Tally};
 use crate::{
     host,
@@ -16,7 +16,7 @@ pub fn stages() -> Vec<Stage> {
 /// kernel that can fail, failed once from each place.
 fn drivers(setup: bool) -> Result<Tally> {
     Packages::new(&ThisMachine).require(Purpose::Boot, setup)?;
-    let folder = host::drivers(&["echo", "edu"])?;
+    let folder = host::drivers(&["echo", "edu", "trouble"])?;
     let folder = folder.to_str().context("the target folder's path isn't UTF-8")?;
     let program = programs::build("conformance")?;
     let runs: [&[&str]; 9] = [

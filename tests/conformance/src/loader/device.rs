@@ -7,8 +7,15 @@ use kp_abi::{
     },
     zerocopy::{FromBytes, IntoBytes},
 };
-use std::{path::PathBuf, sync::Arc};
-use windows_loader::{Assigned, Buffer, Device, Done, Driver, Handle, Machine, Mode, Pending, Process, Token, access};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::Arc,
+};
+use trouble_interface::BYTES;
+use windows_loader::{
+    Assigned, Buffer, Device, Done, Driver, Handle, Machine, Mode, Pending, Process, Token, Verdict, access,
+};
 
 const READ_WRITE: u32 = access::READ | access::WRITE;
 const SUCCESS: i32 = 0;
@@ -29,6 +36,7 @@ pub fn run(drivers: &str) {
     a_device_is_stopped_only_while_nobody_has_it_open_and_starts_again(drivers);
     a_suspended_device_holds_calls_and_keeps_waits(drivers);
     a_name_behind_the_device_is_refused(drivers);
+    a_panic_stops_the_machine_and_names_plugin_and_line(drivers);
 }
 
 /// A request's control code.
@@ -51,8 +59,13 @@ struct Edu {
 
 impl Edu {
     fn started(drivers: &str, assigned: Assigned) -> Self {
+        Self::driven_by("edu", drivers, assigned)
+    }
+
+    /// Driven by another plugin.
+    fn driven_by(plugin: &str, drivers: &str, assigned: Assigned) -> Self {
         let machine = Machine::default();
-        let sys: PathBuf = [drivers, "edu", "windows-x86_64", "kp-edu.sys"].iter().collect();
+        let sys: PathBuf = [drivers, plugin, "windows-x86_64", &format!("kp-{plugin}.sys")].iter().collect();
         let driver = machine.start(&sys).unwrap();
         let device = machine.plug(kp_sim::edu::Edu::new());
         device.add(&driver).unwrap();
@@ -365,4 +378,24 @@ fn a_name_behind_the_device_is_refused(drivers: &str) {
     assert_eq!(user.open(r"\\.\kp-edu.0", READ_WRITE, Mode::Overlapped).err(), Some(0xC000_0022_u32 as i32));
     until("the refused handle is gone", || edu.device.open_handles() == 0);
     edu.finish();
+}
+
+fn a_panic_stops_the_machine_and_names_plugin_and_line(drivers: &str) {
+    const BOOM: u32 = 2;
+    let source = include_str!("../../../plugins/trouble/plugin/src/lib.rs");
+    let line = 1 + source.lines().position(|line| line.contains("// panics: call")).unwrap();
+    let edu = Edu::driven_by("trouble", drivers, Assigned::Nothing);
+    let client = Client(edu.process.open(r"\\.\kp-trouble.0", READ_WRITE, Mode::Overlapped).unwrap());
+    client.open();
+    // The call never comes back: the run ends.
+    assert!(catch_unwind(AssertUnwindSafe(|| client.call(BOOM, BYTES))).is_err());
+    let Some(Verdict::BugCheck { code, parameters: [plugin, file, at, message] }) = edu.machine.verdict() else {
+        panic!("no bug check: {:?}", edu.machine.verdict());
+    };
+    assert_eq!((code, plugin.to_le_bytes(), at), (0x4B50_0001, *b"trouble\0", line));
+    assert!(file != 0 && message != 0 && file != message);
+    let place = format!("plugin/src/lib.rs:{line}:");
+    assert!(edu.machine.log().iter().any(|said| said.contains(&place)), "{:?}", edu.machine.log());
+    // The handle's machine is no more; nothing is closed in it.
+    std::mem::forget((client, edu));
 }
