@@ -49,6 +49,12 @@ pub(crate) unsafe extern "efiapi" fn dispatch<P: Plugin>(device: *mut DeviceObje
             this.node.leave(irp);
             status
         }
+        pnp::CANCEL_STOP_DEVICE | pnp::CANCEL_REMOVE_DEVICE => {
+            // SAFETY: as above, used for the last time.
+            let status = unsafe { cancel(this, irp, minor) };
+            this.node.leave(irp);
+            status
+        }
         pnp::REMOVE_DEVICE => {
             // SAFETY: as above; the device is not used any more.
             unsafe { remove::<P>(device, this, irp) }
@@ -57,8 +63,6 @@ pub(crate) unsafe extern "efiapi" fn dispatch<P: Plugin>(device: *mut DeviceObje
             let status = match minor {
                 pnp::QUERY_STOP_DEVICE => query(this, State::StopPending, true),
                 pnp::QUERY_REMOVE_DEVICE => query(this, State::RemovePending, false),
-                pnp::CANCEL_STOP_DEVICE => cancel(this, State::StopPending),
-                pnp::CANCEL_REMOVE_DEVICE => cancel(this, State::RemovePending),
                 pnp::STOP_DEVICE => stop::<P>(this),
                 pnp::SURPRISE_REMOVAL => surprise::<P>(this),
                 _ => None,
@@ -234,10 +238,19 @@ fn query(this: &Stacked, pending: State, unless_open: bool) -> Option<NtStatus> 
     Some(if changed { STATUS_SUCCESS } else { STATUS_DEVICE_BUSY })
 }
 
-/// It is not stopped, or removed.
-fn cancel(this: &Stacked, pending: State) -> Option<NtStatus> {
+/// It is not stopped, or removed: when the drivers below know it, it can be opened again.
+///
+/// # Safety
+/// A request of this driver that says so, which is not used again.
+unsafe fn cancel(this: &Stacked, irp: *mut Irp, minor: u8) -> NtStatus {
+    // SAFETY: the caller's promise.
+    unsafe { (*irp).io_status.status = STATUS_SUCCESS };
+    // SAFETY: as above.
+    let status = unsafe { irp::pass_and_wait(this.lower, irp) };
+    let pending = if minor == pnp::CANCEL_STOP_DEVICE { State::StopPending } else { State::RemovePending };
     this.node.change(pending, State::Open, false);
-    Some(STATUS_SUCCESS)
+    // SAFETY: as above, answered once.
+    unsafe { irp::complete_as(irp, status) }
 }
 
 /// It is stopped, and may be started again with other resources.
