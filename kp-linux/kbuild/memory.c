@@ -162,7 +162,6 @@ void kp_c_log(const char *text, size_t len)
 
 /* Tasks that panicked in plugin code. More than these are not told from the living, and their turns not given up. */
 static u32 dead_tasks[64];
-static atomic_t dead_count = ATOMIC_INIT(0);
 
 u32 kp_c_task(void)
 {
@@ -179,6 +178,9 @@ bool kp_c_is_dead(u32 task)
 	return false;
 }
 
+#ifdef KP_CALLS_kp_c_panic
+static atomic_t dead_count = ATOMIC_INIT(0);
+
 void kp_c_panic(const char *text, size_t len)
 {
 	int at = atomic_inc_return(&dead_count) - 1;
@@ -188,6 +190,7 @@ void kp_c_panic(const char *text, size_t len)
 	pr_emerg("%.*s\n", (int)len, text);
 	schedule_work(&late_work);
 }
+#endif
 
 /* ---- time ---- */
 

@@ -33,18 +33,20 @@ impl SharedMemory {
         self.len
     }
 
-    /// A word that is always used as one of 32 bits.
-    pub(super) fn word(&self, at: usize) -> &AtomicU32 {
-        &self.array(at, 1)[0]
+    /// A word that is always used as one of 32 bits. None: it would lie outside.
+    pub(super) fn word(&self, at: usize) -> Option<&AtomicU32> {
+        self.array(at, 1).first()
     }
 
-    /// `count` things of whole words from `at`.
+    /// `count` things of whole words from `at`; none if they would lie outside.
     pub(super) fn array<T: Words>(&self, at: usize, count: usize) -> &[T] {
         let fits = at <= self.len && count <= (self.len - at) / size_of::<T>();
-        assert!(fits && at.is_multiple_of(align_of::<T>()), "the layout lies inside");
+        if !fits || !at.is_multiple_of(align_of::<T>()) {
+            return &[];
+        }
         // SAFETY: inside the memory.
         let first = unsafe { self.start.add(at) }.cast::<T>();
-        // SAFETY: alive, in bounds and aligned, as asserted; atomics may be shared with whoever else writes there, and any bytes are
+        // SAFETY: alive, in bounds and aligned, as was found; atomics may be shared with whoever else writes there, and any bytes are
         // values of them.
         unsafe { slice::from_raw_parts(first.as_ptr(), count) }
     }

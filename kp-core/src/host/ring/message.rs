@@ -45,13 +45,13 @@ impl<P: Plugin> Session<P> {
         }
         self.run_large(taken, (from, to))
     }
-
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
     fn run_large(&self, taken: &Taken<'_>, places: (&[AtomicU64], &[AtomicU64])) -> Result<u32> {
         self.large.with(|buffers| {
             let words = <[u64]>::mut_from_bytes(buffers).map_err(|_| Status::NO_MEMORY)?;
-            let (input, output) = words.split_at_mut((limits::MAX_ARGS + limits::MAX_DATA) / 8);
+            let halves = words.split_at_mut_checked((limits::MAX_ARGS + limits::MAX_DATA) / 8);
+            let (input, output) = halves.ok_or(Status::NO_MEMORY)?;
             self.run_in(taken, places, &mut Buffers { input, output })
         })?
     }

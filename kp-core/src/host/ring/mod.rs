@@ -92,7 +92,7 @@ impl<P: Plugin> Session<P> {
             // SAFETY: a request runs at Passive, and this is its only level.
             let mut cx = unsafe { Passive::assume() };
             let page = self.rings.page.make(&mut cx)?;
-            let (sq_head, cq_tail) = page::queue_words(page);
+            let (sq_head, cq_tail) = page::queue_words(page).ok_or(Status::NO_MEMORY)?;
             let ring = Ring {
                 memory: SharedMemory::new(&mut cx, layout.len)?,
                 layout,
@@ -132,11 +132,11 @@ impl<P: Plugin> Session<P> {
     #[inline(never)]
     fn enter_ring(&self, ring: &mut Ring, enter: &mut request::RingEnter) -> Result<()> {
         let Some(page) = self.rings.page.get() else { return Err(Status::NO_RING.into()) };
-        let (sq_head, cq_tail) = page::queue_words(page);
+        let (sq_head, cq_tail) = page::queue_words(page).ok_or(Status::NO_RING)?;
         let memory = &ring.memory;
         let words = Words {
-            sq_tail: memory.word(offset_of!(UserPage, sq_tail)),
-            cq_head: memory.word(offset_of!(UserPage, cq_head)),
+            sq_tail: memory.word(offset_of!(UserPage, sq_tail)).ok_or(Status::NO_RING)?,
+            cq_head: memory.word(offset_of!(UserPage, cq_head)).ok_or(Status::NO_RING)?,
             sq_head,
             cq_tail,
             submissions: memory.array(ring.layout.sq_at, ring.entries as usize),

@@ -3,6 +3,7 @@
 use super::memory::SharedMemory;
 use crate::{Passive, Result};
 use core::{
+    mem::offset_of,
     ptr::{self, NonNull},
     sync::atomic::{AtomicPtr, AtomicU32, Ordering::*},
 };
@@ -43,6 +44,6 @@ impl Drop for PageSlot {
 }
 
 /// The two words of the queues.
-pub(super) fn queue_words(page: &SharedMemory) -> (&AtomicU32, &AtomicU32) {
-    (page.word(core::mem::offset_of!(KernelPage, sq_head)), page.word(core::mem::offset_of!(KernelPage, cq_tail)))
+pub(super) fn queue_words(page: &SharedMemory) -> Option<(&AtomicU32, &AtomicU32)> {
+    Some((page.word(offset_of!(KernelPage, sq_head))?, page.word(offset_of!(KernelPage, cq_tail))?))
 }
