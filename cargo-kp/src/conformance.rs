@@ -6,7 +6,7 @@ use clap::Args;
 /// Runs the conformance scenario on one host and prints its transcript.
 #[derive(Debug, Args)]
 pub struct ConformanceArgs {
-    /// The host: sim, sim:qemu, windows:wine, or linux: and a kernel of kernels.toml, the latter also with +threadirqs.
+    /// The host: sim, sim:qemu, windows:loader, windows:loader-qemu, windows:wine, or linux: and a kernel of kernels.toml, the latter also with +threadirqs.
     #[arg(long)]
     pub host: String,
     /// Which part: calls (on echo), interrupts (on edu), or all.

@@ -8,7 +8,7 @@ use crate::{
     vm::Vm,
     wine,
 };
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -30,6 +30,11 @@ pub enum Host {
     },
     /// The Windows driver under Wine.
     Wine,
+    /// The Windows driver in the loader's process.
+    Loader {
+        /// With QEMU's device, not the simulator's.
+        qemu: bool,
+    },
 }
 
 impl std::str::FromStr for Host {
@@ -39,6 +44,8 @@ impl std::str::FromStr for Host {
             "sim" => return Ok(Host::Sim),
             "sim:qemu" => return Ok(Host::SimQemu),
             "windows:wine" => return Ok(Host::Wine),
+            "windows:loader" => return Ok(Host::Loader { qemu: false }),
+            "windows:loader-qemu" => return Ok(Host::Loader { qemu: true }),
             _ => {}
         }
         if let Some(kernel) = name.strip_prefix("linux:") {
@@ -52,7 +59,8 @@ impl std::str::FromStr for Host {
         }
         let kernels = kernels::names().join("|");
         bail!(
-            "no such host: {name}; there are sim, sim:qemu, windows:wine and linux:{kernels}, the last also with +threadirqs"
+            "no such host: {name}; there are sim, sim:qemu, windows:loader, windows:loader-qemu, windows:wine and \
+             linux:{kernels}, the last also with +threadirqs"
         )
     }
 }
@@ -63,6 +71,8 @@ impl std::fmt::Display for Host {
             Host::Sim => f.write_str("sim"),
             Host::SimQemu => f.write_str("sim:qemu"),
             Host::Wine => f.write_str("windows:wine"),
+            Host::Loader { qemu: false } => f.write_str("windows:loader"),
+            Host::Loader { qemu: true } => f.write_str("windows:loader-qemu"),
             Host::Linux { kernel, threadirqs } => {
                 write!(f, "linux:{kernel}{}", if *threadirqs { "+threadirqs" } else { "" })
             }
@@ -87,6 +97,16 @@ pub struct Modules {
 pub fn driver(plugin: &str) -> Result<PathBuf> {
     let plugin = build::select(Some(plugin), Path::new("."))?;
     build::driver(&plugin, build::Arch::X64, &build::Signer::default(), &|_| {})
+}
+
+/// Builds example plugins as Windows drivers. The folder in which each has one of its own, with `windows-x86_64` in it.
+pub fn drivers(plugins: &[&str]) -> Result<PathBuf> {
+    let mut folder = PathBuf::new();
+    for plugin in plugins {
+        let sys = driver(plugin)?;
+        folder = sys.ancestors().nth(3).context("a driver has a folder")?.to_path_buf();
+    }
+    Ok(folder)
 }
 
 /// Gets a kernel and builds these plugins for it.
@@ -137,6 +157,19 @@ pub fn scenario(host: &Host, part: &str, setup: bool, on_line: &mut dyn FnMut(&s
             }
             vm.run(on_line)?.into_result().map(|_| ())
         }
+        Host::Loader { qemu } => {
+            if *qemu {
+                Packages::new(&ThisMachine).require(Purpose::Boot, setup)?;
+            }
+            let plugins: &[&str] = match part {
+                "calls" => &["echo"],
+                "interrupts" => &["edu"],
+                _ => &["echo", "edu"],
+            };
+            let drivers = drivers(plugins)?;
+            let drivers = drivers.to_str().context("the target folder's path isn't UTF-8")?;
+            programs::run("conformance", &["--host", &host.to_string(), "--part", part, "--drivers", drivers], on_line)
+        }
         Host::Wine => {
             if part != "calls" {
                 bail!("windows:wine has the part calls only, so add --part calls: Wine gives a driver no device");
@@ -157,13 +190,22 @@ mod tests {
 
     #[test]
     fn a_hosts_name_is_read_and_written_alike_and_an_unknown_one_says_which_there_are() {
-        for name in ["sim", "sim:qemu", "windows:wine", "linux:6.1", "linux:6.12-rt", "linux:6.12-cloud+threadirqs"] {
+        for name in [
+            "sim",
+            "sim:qemu",
+            "windows:loader",
+            "windows:loader-qemu",
+            "windows:wine",
+            "linux:6.1",
+            "linux:6.12-rt",
+            "linux:6.12-cloud+threadirqs",
+        ] {
             assert_eq!(name.parse::<Host>().unwrap().to_string(), name);
         }
         let error = "linux:5.10".parse::<Host>().unwrap_err().to_string();
         assert!(
             error.starts_with(
-                "no such host: linux:5.10; there are sim, sim:qemu, windows:wine and linux:6.1|6.1-cloud|"
+                "no such host: linux:5.10; there are sim, sim:qemu, windows:loader, windows:loader-qemu, windows:wine and linux:6.1|"
             ),
             "{error}"
         );

@@ -73,7 +73,8 @@ pub enum Purpose {
     Boot,
     /// Building a 32-bit app. Not gcc-multilib: it conflicts with cross compilers.
     App32,
-    /// Building programs for Windows, and running them and drivers under Wine.
+    /// Building programs for Windows, running them and drivers under Wine, and signing drivers. The tests of drivers make a
+    /// certificate with openssl, and disassemble with LLVM.
     Windows,
 }
 
@@ -97,7 +98,9 @@ impl Purpose {
                 "zlib1g",
             ],
             Purpose::Boot => &["qemu-system-x86"],
-            Purpose::Windows => &["gcc-mingw-w64-x86-64", "mingw-w64-x86-64-dev", "wine", "wine64"],
+            Purpose::Windows => {
+                &["gcc-mingw-w64-x86-64", "mingw-w64-x86-64-dev", "wine", "wine64", "osslsigncode", "openssl", "llvm"]
+            }
             Purpose::App32 => &["libc6-dev-i386", "lib32gcc-12-dev"],
         }
     }

@@ -97,3 +97,24 @@ fn a_call_through_a_pointer_is_refused_with_and_without_control_flow_guard() {
         );
     }
 }
+
+#[test]
+#[ignore = "needs mingw-w64's compiler; run by `cargo kp test`"]
+fn a_register_counts_as_known_only_if_it_is_loaded_from_the_import_table_and_from_nowhere_else() {
+    // What compilers make of a call in a loop.
+    let loaded = r#"
+        KERNEL void KeSetEvent(void);
+        void DPC(void) { __asm__ volatile("pushq %rbx\n movq __imp_KeSetEvent(%rip), %rbx\n 1: callq *%rbx\n jnz 1b\n popq %rbx"); }
+    "#;
+    assert!(paths::handlers(&compile("loaded", loaded), false).is_ok());
+    for (name, code) in [
+        ("argument", "callq *%rcx"),
+        ("other", "movq __imp_KeSetEvent(%rip), %rbx\\n movq (%rcx), %rbx\\n callq *%rbx"),
+        ("lost", "movq __imp_KeSetEvent(%rip), %rax\\n callq *%rax\\n callq *%rax"),
+        ("memory", "movq __imp_KeSetEvent(%rip), %rbx\\n callq *(%rbx)"),
+    ] {
+        let source = format!("void DPC(void) {{ __asm__ volatile(\"{code}\"); }}");
+        let refusal = paths::handlers(&compile(name, &source), false).expect_err(name).to_string();
+        assert!(refusal.contains(" can reach a call through a pointer in "), "{name}: {refusal}");
+    }
+}

@@ -1,10 +1,11 @@
 //! Each check of a Windows driver refuses a file that was made to break it, and lets a good one pass.
 //!
 //! The drivers are put together here, byte by byte, and then changed: no compiler is needed.
-use cargo_kp::build::Arch;
 use cargo_kp::build::pe::imports::{self, Table};
 use cargo_kp::build::pe::{self, Refusal, image};
+use cargo_kp::build::{Arch, Info};
 use object::read::pe::PeFile64;
+use std::collections::BTreeSet;
 
 const BASE: u64 = 0x1_4000_0000;
 /// Where the PE header begins, and from there the optional header and the first section's header.
@@ -263,6 +264,14 @@ fn a_function_of_another_module_is_refused() {
 }
 
 #[test]
+fn a_driver_that_does_not_say_which_plugin_it_is_is_refused() {
+    assert_eq!(
+        Info::from_driver(&build(&GOOD)).unwrap_err().to_string(),
+        "no .kp_info in the driver: kp-windows and cargo-kp aren't of one version"
+    );
+}
+
+#[test]
 fn a_function_that_the_table_lacks_is_refused() {
     let driver = Driver { imports: &["IoDeleteDevice", "PsLookupProcessByProcessId"], ..GOOD };
     assert_eq!(
@@ -329,11 +338,11 @@ fn an_instruction_on_registers_that_windows_does_not_save_is_refused() {
 }
 
 #[test]
-fn every_function_that_the_port_names_is_in_the_table() {
-    let table = Table::shipped();
+fn the_table_has_what_the_port_names_and_nothing_else() {
     let port = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../kp-windows/src");
     let mut files = vec![port];
-    let (mut imported, mut looked_up) = (0, 0);
+    // What compilers name.
+    let (mut imports, mut looked_up) = (BTreeSet::from(["__C_specific_handler".to_owned()]), BTreeSet::new());
     while let Some(path) = files.pop() {
         if path.is_dir() {
             files.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
@@ -341,19 +350,17 @@ fn every_function_that_the_port_names_is_in_the_table() {
         }
         let text = std::fs::read_to_string(&path).unwrap();
         if path.ends_with("nt/imports.rs") {
-            let names = text.lines().filter(|line| line.starts_with("    pub(crate)"));
-            for name in names.filter_map(|line| line.split_once(" fn ")?.1.split('(').next()) {
-                assert!(table.imports.contains_key(name), "windows-imports.toml lacks {name} among its imports");
-                imported += 1;
-            }
+            let lines = text.lines().filter(|line| line.starts_with("    pub(crate)"));
+            imports.extend(lines.filter_map(|line| Some(line.split_once(" fn ")?.1.split('(').next()?.to_owned())));
         }
         // Kernel functions are the only C strings of letters alone.
-        for name in text.split("c\"").skip(1).filter_map(|rest| rest.split('"').next()) {
-            if name.chars().all(|letter| letter.is_ascii_alphanumeric()) {
-                assert!(table.looked_up.contains_key(name), "windows-imports.toml lacks {name} among its looked-up");
-                looked_up += 1;
-            }
-        }
+        let strings = text.split("(c\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let names =
+            strings.filter(|text| !text.is_empty() && text.chars().all(|letter| letter.is_ascii_alphanumeric()));
+        looked_up.extend(names.map(str::to_owned));
     }
-    assert!(imported > 20 && looked_up > 3, "only {imported} imports and {looked_up} lookups were found");
+    let table = Table::shipped();
+    assert_eq!(table.imports.into_keys().collect::<BTreeSet<_>>(), imports);
+    assert_eq!(table.looked_up.into_keys().collect::<BTreeSet<_>>(), looked_up);
+    assert!(imports.len() > 20 && looked_up.len() > 3, "{imports:?} {looked_up:?}");
 }

@@ -21,8 +21,11 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn echo(arch: Arch, signer: &Signer) -> PathBuf {
-    let plugin = build::select(Some("echo"), &workspace()).unwrap();
-    build::driver(&plugin, arch, signer, &|_| {}).unwrap()
+    build("echo", arch, signer).unwrap()
+}
+
+fn build(plugin: &str, arch: Arch, signer: &Signer) -> anyhow::Result<PathBuf> {
+    build::driver(&build::select(Some(plugin), &workspace())?, arch, signer, &|_| {})
 }
 
 /// Runs a tool to its end, and gives what it said.
@@ -218,6 +221,35 @@ fn the_guarded_copy_and_call_of_both_processors_catch_what_they_do_and_return() 
             assert!(guarded.function.contains(&guarded.target) && !guarded.scope.contains(&guarded.target));
             let after = disassemble(&driver, &(guarded.scope.end..guarded.function.end));
             assert!(epilogue.iter().all(|wanted| after.iter().any(|there| there == wanted)), "{arch:?}: {after:?}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs Debian's compiler; run by `cargo kp test`"]
+fn a_driver_whose_handlers_can_panic_or_free_is_refused_and_edus_are_among_those_looked_at() {
+    let _alone = alone();
+    for (plugin, path) in [
+        ("panics-at-irql", "Interrupts<panics_at_irql::Panics>>::isr can reach __imp_KeBugCheckEx: "),
+        ("frees-at-irql", "Interrupts<frees_at_irql::Frees>>::isr can reach __imp_ExFreePoolWithTag: "),
+    ] {
+        let refusal = build(plugin, Arch::X64, &Signer::default()).unwrap_err().to_string();
+        assert!(refusal.starts_with(&format!("<kp_core::host::interrupt::{path}")), "{refusal}");
+        assert!(refusal.ends_with("; take the call off this path"), "{refusal}");
+    }
+    for arch in Arch::ALL {
+        let driver = build("edu", arch, &Signer::default()).unwrap();
+        let triple = if arch == Arch::X64 { "x86_64-pc-windows-msvc" } else { "aarch64-pc-windows-msvc" };
+        let object = driver.ancestors().nth(3).unwrap().join("build").join(triple).join("release/deps/kp_edu.o");
+        let handlers = pe::paths::handlers(&std::fs::read(object).unwrap(), true).unwrap();
+        for wanted in [
+            "<kp_core::host::interrupt::Interrupts<edu::Edu>>::isr",
+            "<kp_core::host::interrupt::Interrupts<edu::Edu>>::dpc",
+            "kp_windows::wait::step_all::<edu::Edu>",
+            "kp_windows::wait::on_timer::<edu::Edu>",
+            "kp_windows::wait::on_cancel::<edu::Edu>",
+        ] {
+            assert!(handlers.iter().any(|name| name == wanted), "{arch:?}: {wanted} isn't among {handlers:?}");
         }
     }
 }

@@ -64,7 +64,8 @@ use crate::{Field, Type};
 ///   [`OUTPUT_LENGTH`](crate::Status::OUTPUT_LENGTH), before the handler runs;
 /// - `direct(number, direct)`, which is `dispatch` for a host that has the arguments still to fetch: see [`Direct`](crate::Direct);
 /// - `Client(transport)`, with a method per message, which the app calls, and `has(number)`. It answers
-///   [`PROTOCOL`](crate::Status::PROTOCOL) to a reply that is none of its message.
+///   [`PROTOCOL`](crate::Status::PROTOCOL) to a reply that is none of its message;
+/// - `Batch(queue)`, from the client's `batch()` if its transport has batches: a method per message, which queues it.
 ///
 /// Parameters are [`Wire`](crate::Wire) values, 256 bytes of them at most, and perhaps a last `&[T]`. A reply is nothing, a
 /// `Wire` value (a name in one word, or an array), or `[T]`, which the app reads into a `&mut [T]` of its own; `T` must be
@@ -170,6 +171,39 @@ macro_rules! interface {
                 $($crate::__client_method! {
                     [$($attr $(= $doc)?,)*] $id $method ($($args)*) $($reply)?
                 })*
+            }
+
+            impl<KpTransport: $crate::Batching> Client<KpTransport> {
+                /// Starts a batch: messages that go in one request.
+                pub fn batch(&self) -> $crate::Result<Batch<KpTransport::Queue>> {
+                    $crate::Batching::start_batch(&self.0).map(Batch)
+                }
+            }
+
+            /// Messages that queue up and go in one request, a method per message. Each answers a ticket, by which its reply is asked
+            /// for when the batch has run.
+            #[derive(Debug)]
+            pub struct Batch<KpQueue>(
+                /// Where they queue up.
+                pub KpQueue,
+            );
+
+            impl<KpQueue: $crate::Queue> Batch<KpQueue> {
+                $($crate::__batch_method! {
+                    [$($attr $(= $doc)?,)*] $id $method ($($args)*) $($reply)?
+                })*
+            }
+
+            impl<KpQueue> ::core::ops::Deref for Batch<KpQueue> {
+                type Target = KpQueue;
+                fn deref(&self) -> &KpQueue {
+                    &self.0
+                }
+            }
+            impl<KpQueue> ::core::ops::DerefMut for Batch<KpQueue> {
+                fn deref_mut(&mut self) -> &mut KpQueue {
+                    &mut self.0
+                }
             }
         }
     };

@@ -10,6 +10,7 @@ extern crate self as kp_abi; // the derives that `wire!` writes name `kp_abi::ze
 #[doc(hidden)]
 pub use {bitflags, static_assertions, zerocopy};
 
+mod batch;
 mod interface;
 pub mod limits;
 mod message;
@@ -19,9 +20,10 @@ mod schema;
 mod status;
 mod wire;
 
+pub use batch::{Batching, Place, Queue, Ticket};
 #[doc(hidden)]
 pub use interface::__fields;
-pub use message::{Arg, Direct, Fixed, Message, Out, Reader, Reply, Slice, Transport, Writer};
+pub use message::{Arg, Direct, Element, Fixed, Message, Out, Reader, Reply, Slice, Transport, Writer};
 pub use request::Counters;
 pub use schema::{Field, Interface, Method, Shape, Type};
 pub use status::{Error, Result, Status, StatusRow};

@@ -10,6 +10,7 @@
 
 void *kp_c_shared_new(size_t len);
 void kp_c_shared_free(void *memory);
+const unsigned long *kp_c_attention(unsigned long *mask);
 bool kp_c_breathe(void);
 int kp_c_shared_map(struct vm_area_struct *vma, void *memory, bool writable);
 
@@ -47,6 +48,16 @@ void kp_c_shared_free(void *memory)
 {
 	kp_count_allocation(-1);
 	vfree(memory);
+}
+
+/* Reading one word between messages is less than a call; kp_c_breathe then looks properly. */
+const unsigned long *kp_c_attention(unsigned long *mask)
+{
+	*mask = _TIF_NEED_RESCHED | _TIF_SIGPENDING;
+#ifdef _TIF_NEED_RESCHED_LAZY
+	*mask |= _TIF_NEED_RESCHED_LAZY;
+#endif
+	return &current_thread_info()->flags;
 }
 
 bool kp_c_breathe(void)

@@ -1,5 +1,5 @@
 //! What the C glue gives to the Rust side. `kbuild/kp.c` has the other half of each line.
-use core::ffi::c_void;
+use core::{ffi::c_void, sync::atomic::AtomicUsize};
 
 unsafe extern "C" {
     /// kvmalloc, charged to the caller's control group; null if there is none.
@@ -26,6 +26,8 @@ unsafe extern "C" {
     pub safe fn kp_c_shared_new(len: usize) -> *mut u8;
     /// vfree.
     pub fn kp_c_shared_free(memory: *mut u8);
+    /// The calling task's thread flags, and to `mask` those for which kp_c_breathe is to be called.
+    pub fn kp_c_attention(mask: *mut usize) -> *const AtomicUsize;
     /// cond_resched. Is a fatal signal pending?
     pub safe fn kp_c_breathe() -> bool;
     /// Maps memory of kp_c_shared_new into an app's vm_area_struct. 0, or a negative errno.

@@ -99,9 +99,11 @@ impl Door for UserDoor {
         done(unsafe { kp_c_user_fetch(bytes.as_mut_ptr(), address, bytes.len()) })
     }
     #[inline]
-    fn vouch(&mut self, object: &[u8]) {
-        // SAFETY: a readable range.
-        unsafe { kp_c_user_vouch(object.as_ptr(), object.len()) }
+    fn vouch(&mut self, object: &[u8], longest: usize) {
+        if longest > WORDS {
+            // SAFETY: a readable range.
+            unsafe { kp_c_user_vouch(object.as_ptr(), object.len()) }
+        }
     }
     #[inline]
     fn fetch_data(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Faulted> {

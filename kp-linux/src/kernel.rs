@@ -3,7 +3,7 @@ use crate::c::*;
 use core::sync::atomic::AtomicU32;
 use kp_core::{
     Error, Result, Status,
-    host::{IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind},
+    host::{Attention, IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind},
 };
 
 struct Linux;
@@ -52,6 +52,13 @@ unsafe impl Kernel for Linux {
     unsafe fn shared_free(memory: *mut u8, _: usize) {
         // SAFETY: the caller's promise: it came from `shared_new`.
         unsafe { kp_c_shared_free(memory) }
+    }
+    fn attention() -> Attention {
+        let mut mask = 0;
+        // SAFETY: `mask` is writable.
+        let word = unsafe { kp_c_attention(&mut mask) };
+        // SAFETY: the task's own flags, which are there as long as it runs.
+        unsafe { Attention::new(word, mask) }
     }
     #[inline]
     fn breathe() -> bool {

@@ -6,11 +6,14 @@ use crate::{
 };
 use kp_core::{
     Result,
-    host::{IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken},
+    host::{Attention, IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken},
 };
 #[cfg(test)]
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
-use std::{ptr, sync::atomic::AtomicU32};
+use std::{
+    ptr,
+    sync::atomic::{AtomicU32, AtomicUsize},
+};
 
 struct Simulated;
 kp_core::kernel!(Simulated);
@@ -111,6 +114,11 @@ unsafe impl Kernel for Simulated {
     }
     unsafe fn shared_free(memory: *mut u8, len: usize) {
         call("shared_free", len as u64, PASSIVE, |context| context.machine.unshare(memory.expose_provenance(), len));
+    }
+    fn attention() -> Attention {
+        static ALWAYS: AtomicUsize = AtomicUsize::new(1);
+        // SAFETY: a static.
+        unsafe { Attention::new(&ALWAYS, 1) }
     }
     fn breathe() -> bool {
         call("breathe", 0, PASSIVE, |context| context.process.as_ref().is_some_and(|process| process.is_killed()))

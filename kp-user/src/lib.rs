@@ -29,12 +29,15 @@
 //! # }
 //! ```
 //!
+//! Many messages can go in one request: [`Batch`].
+//!
 //! Dropping tidies up: the thread ends, the interrupt is disabled, the session closed, and last the handle.
 //!
 //! The same code runs over any [`Connection`], as with [`Plugin::over`]: a kernel's, or the simulator's in a test.
 #![deny(unsafe_code)]
 
 mod agreement;
+mod batch;
 mod connection;
 mod error;
 mod handler;
@@ -47,7 +50,6 @@ mod plugin;
 mod ring;
 mod shared;
 mod system;
-#[cfg(any(windows, test))]
 mod windows;
 
 #[cfg(target_os = "linux")]
@@ -55,9 +57,11 @@ use linux as platform;
 #[cfg(windows)]
 use windows as platform;
 
+pub use crate::windows::{ControlNode, DeviceControl};
 #[cfg(windows)]
 pub use crate::windows::{Handle, Node, PendingWait};
 pub use agreement::Agreement;
+pub use batch::{Batch, Replies};
 pub use connection::{Connection, IntEnabled, Notification};
 pub use error::{Cause, OpenError, Side};
 pub use handler::HandlerThread;

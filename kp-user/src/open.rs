@@ -27,6 +27,8 @@ pub(crate) struct Opened {
     pub(crate) driver: Side,
     /// The highest message number that the driver has; `None` if it declares no interface, and so takes any.
     pub(crate) highest: Option<u32>,
+    /// What was granted, a mask of [`feature`].
+    pub(crate) features: u64,
 }
 
 impl<'a> OpenOptions<'a> {
@@ -123,7 +125,7 @@ fn request(message_count: u32, interface_version: u32, fingerprint: u64) -> requ
 }
 
 fn opened(open: &request::Open, highest: Option<u32>) -> Opened {
-    Opened { session: open.session, driver: driver(open), highest }
+    Opened { session: open.session, driver: driver(open), highest, features: open.features }
 }
 
 /// The driver's interface, after its answer.

@@ -1,9 +1,18 @@
 //! An open plugin.
-use crate::{Connection, Enable, Interrupts, OpenError, OpenOptions, Side, open::Opened};
-use kp_abi::{Interface, Result, Status, Transport, request};
+use crate::{Connection, Enable, Interrupts, OpenError, OpenOptions, Ring, Side, open::Opened};
+use kp_abi::{
+    Interface, Result, Status, Transport,
+    request::{self, feature},
+};
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 /// An open plugin: one session with one device. Threads may share it.
 ///
@@ -13,11 +22,14 @@ pub struct Plugin {
     connection: Arc<dyn Connection>,
     opened: Opened,
     is_closed: bool,
+    /// Set up by the first batch.
+    pub(crate) ring: Mutex<Option<Ring>>,
+    runs: AtomicU64,
 }
 
 impl Plugin {
     pub(crate) fn new(connection: Arc<dyn Connection>, opened: Opened) -> Self {
-        Self { connection, opened, is_closed: false }
+        Self { connection, opened, is_closed: false, ring: Mutex::new(None), runs: AtomicU64::new(0) }
     }
 
     /// Opens `edu`, the lowest instance, or `edu.1`, that one. Does not check the interface: with a typed client, use
@@ -92,6 +104,35 @@ impl Plugin {
         self.connection.close()
     }
 
+    /// May batches be made? Else they answer [`UNKNOWN_REQUEST`](Status::UNKNOWN_REQUEST): this driver has no rings.
+    pub fn has_batches(&self) -> bool {
+        self.opened.features & feature::RING != 0
+    }
+
+    /// Sets up the ring on which batches are made, for those who want another one than the first batch does by itself: how many messages
+    /// and bytes a batch may have. Errors: as for [`Ring::set_up`].
+    pub fn set_up_ring(&self, entries: u32, data_len: u32) -> Result<()> {
+        let mut ring = self.ring.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *ring = None;
+        *ring = Some(self.new_ring(entries, data_len)?);
+        Ok(())
+    }
+
+    pub(crate) fn new_ring(&self, entries: u32, data_len: u32) -> Result<Ring> {
+        if !self.has_batches() {
+            return Err(Status::UNKNOWN_REQUEST.into());
+        }
+        Ring::set_up(&self.connection, entries, data_len)
+    }
+
+    pub(crate) fn next_run(&self) -> u64 {
+        self.runs.fetch_add(1, Relaxed)
+    }
+
+    pub(crate) fn has_message(&self, id: u32) -> bool {
+        self.knows(id)
+    }
+
     fn call_with(&self, id: u32, flags: u32, args: &[u8], data: &[u8], reply: &mut [u8]) -> Result<usize> {
         if !self.knows(id) {
             return Err(Status::UNKNOWN_MESSAGE.into());
@@ -114,6 +155,8 @@ impl Transport for Plugin {
 
 impl Drop for Plugin {
     fn drop(&mut self) {
+        // Its memory keeps the handle open.
+        *self.ring.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
         if !self.is_closed {
             // A session that cannot be closed is over already.
             let _ = self.connection.close();

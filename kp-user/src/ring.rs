@@ -172,6 +172,11 @@ impl Queues<'_> {
         self.side.publish(&self.words);
     }
 
+    /// Takes back what was pushed and not published.
+    pub fn take_back(&mut self) {
+        self.side.take_back();
+    }
+
     /// The next completion, if there is one: its submission's `user_data`, and status and detail.
     #[inline]
     pub fn pop(&mut self) -> Option<(u64, Error)> {

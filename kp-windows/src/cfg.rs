@@ -46,7 +46,7 @@ _load_config_used:
 #[cfg(all(windows, target_arch = "x86_64"))]
 load_config! {
     r#"
-    .text
+    .section .text$kp_guard, "xr"
     .p2align 4
 kp_guard_check:
     ret
@@ -60,7 +60,7 @@ kp_guard_dispatch:
 #[cfg(all(windows, target_arch = "aarch64"))]
 load_config! {
     r#"
-    .text
+    .section .text$kp_guard, "xr"
     .p2align 2
 kp_guard_check:
     ret

@@ -8,6 +8,7 @@ use kp_core::Plugin;
 
 /// Bits of a control code: how the buffers come.
 const METHOD: u32 = 3;
+const METHOD_BUFFERED: u32 = 0;
 const METHOD_NEITHER: u32 = 3;
 
 /// How a request goes on.
@@ -38,16 +39,32 @@ unsafe fn serve<P: Plugin>(irp: *mut Irp) -> Result<Served, Status> {
     // SAFETY: as above; a device control has these parameters.
     let parameters = unsafe { irp::device_control(irp) };
     let nr = number(parameters.io_control_code).ok_or(Status::UNKNOWN_REQUEST)?;
-    if parameters.io_control_code & METHOD != METHOD_NEITHER {
-        // SAFETY: as above: the method says that the buffer is the kernel's.
-        let mut door = unsafe { door(irp) }?;
-        if nr == request::IntWait::NR {
-            // SAFETY: the caller's promise.
-            return unsafe { handle.waits.serve(irp, &mut door) };
+    match parameters.io_control_code & METHOD {
+        METHOD_BUFFERED => {
+            // SAFETY: the caller's promise: the method says that the buffer is the kernel's.
+            let mut door = unsafe { door(irp) }?;
+            if nr == request::IntWait::NR {
+                // SAFETY: the caller's promise.
+                return unsafe { handle.waits.serve(irp, &mut door) };
+            }
+            handle.session().request(nr, &mut door)?;
+            Ok(Served::Done(door.written()))
         }
-        handle.session().request(nr, &mut door)?;
-        return Ok(Served::Done(door.written()));
+        METHOD_NEITHER => {
+            // SAFETY: the caller's promise.
+            let mut door = unsafe { user_door(irp, &parameters) }?;
+            handle.session().request(nr, &mut door)?;
+            Ok(Served::Done(door.written()))
+        }
+        _ => Err(Status::UNKNOWN_REQUEST),
     }
+}
+
+/// The door of a request whose buffers are the app's own memory: while it is in the app's context.
+///
+/// # Safety
+/// A DEVICE_CONTROL of this driver with METHOD_NEITHER, alive as long as the door, in the context in which it came.
+unsafe fn user_door(irp: *mut Irp, parameters: &DeviceControlParameters) -> Result<BufferDoor, Status> {
     // SAFETY: the caller's promise.
     unsafe { in_callers_context(irp) }?;
     let input = parameters.type3_input_buffer.cast::<u8>();
@@ -57,9 +74,7 @@ unsafe fn serve<P: Plugin>(irp: *mut Irp) -> Result<Served, Status> {
     seh::probe(input, input_len).map_err(|_| Status::FAULT)?;
     seh::probe(output, output_len).map_err(|_| Status::FAULT)?;
     // SAFETY: two buffers of this process, probed.
-    let mut door = unsafe { BufferDoor::new(input, input_len, output, output_len) }?;
-    handle.session().request(nr, &mut door)?;
-    Ok(Served::Done(door.written()))
+    unsafe { BufferDoor::new(input, input_len, output, output_len) }
 }
 
 /// The door of a request whose buffer is the kernel's: at any level up to DISPATCH_LEVEL, in any context.

@@ -1,10 +1,10 @@
 //! A device's interrupt: what START has assigned is connected, each vector with a deferred call of its own.
-use crate::{hardware::Hardware, irql, memory, names::find, nt::*, resources::Lines};
+use crate::{hardware::Hardware, irql, memory, names::Routine, nt::*, processors, resources::Lines};
 use core::{
     cell::UnsafeCell,
     ffi::c_void,
     mem::transmute,
-    ptr,
+    ptr::{self, NonNull},
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering::*},
 };
 use kp_abi::request::kind;
@@ -30,6 +30,15 @@ pub(crate) struct Interrupt {
     /// The device has interrupted without end, and nobody looks at it any more.
     masked: AtomicBool,
     mask: UnsafeCell<Dpc>,
+}
+
+static CONNECT: Routine = Routine::new(c"IoConnectInterruptEx");
+static DISCONNECT: Routine = Routine::new(c"IoDisconnectInterruptEx");
+
+/// Looks up what not every kernel has. Passive, before anything else here.
+pub(crate) fn find_all() {
+    CONNECT.find();
+    DISCONNECT.find();
 }
 
 /// One vector's deferred call.
@@ -109,10 +118,9 @@ impl Interrupt {
     pub(crate) unsafe fn connect(hardware: &Hardware, entry: IrqEntry) -> Result<()> {
         let this = &hardware.interrupt;
         let refused = |status: NtStatus| Error::new(Status::CONNECT_FAILED, status as u32);
-        let function = find(c"IoConnectInterruptEx");
-        if function.is_null() || find(c"IoDisconnectInterruptEx").is_null() || !irql::is_known() {
+        let Some(function) = CONNECT.get().filter(|_| DISCONNECT.get().is_some() && irql::is_known()) else {
             return Err(refused(STATUS_PROCEDURE_NOT_FOUND));
-        }
+        };
         // SAFETY: nothing is connected: no handler reads it.
         unsafe { *this.entry.get() = Some(entry) };
         let (version, routine) = match this.kind {
@@ -135,8 +143,9 @@ impl Interrupt {
         };
         this.connected.store(true, Release);
         // SAFETY: the kernel's IoConnectInterruptEx has this type.
-        let function =
-            unsafe { transmute::<*mut c_void, unsafe extern "efiapi" fn(*mut ConnectInterrupt) -> NtStatus>(function) };
+        let function = unsafe {
+            transmute::<NonNull<c_void>, unsafe extern "efiapi" fn(*mut ConnectInterrupt) -> NtStatus>(function)
+        };
         // SAFETY: complete parameters of this version; the record outlives the connection.
         let status = unsafe { function(&mut parameters) };
         if status < 0 {
@@ -158,14 +167,13 @@ impl Interrupt {
         // SAFETY: written by the connecting, which has returned.
         let connection = unsafe { *this.connection.get() };
         let mut parameters = DisconnectInterrupt { version, _pad: 0, connection };
-        // SAFETY: `connect` has found it; the kernel's IoDisconnectInterruptEx has this type.
-        let function = unsafe {
-            transmute::<*mut c_void, unsafe extern "efiapi" fn(*mut DisconnectInterrupt)>(find(
-                c"IoDisconnectInterruptEx",
-            ))
-        };
-        // SAFETY: what the connecting has given, used once.
-        unsafe { function(&mut parameters) };
+        if let Some(function) = DISCONNECT.get() {
+            // SAFETY: the kernel's IoDisconnectInterruptEx has this type.
+            let function =
+                unsafe { transmute::<NonNull<c_void>, unsafe extern "efiapi" fn(*mut DisconnectInterrupt)>(function) };
+            // SAFETY: what the connecting has given, used once.
+            unsafe { function(&mut parameters) };
+        }
         KeFlushQueuedDpcs();
         this.masked.store(false, Relaxed);
         hardware.apply();
@@ -199,7 +207,11 @@ impl Interrupt {
 
     /// Looks at the device no more, and stops it as soon as that can be done: the bus is not to be used here. Irql, while connected.
     pub(crate) fn mask(&self) {
-        self.masked.store(true, Relaxed);
+        if self.masked.swap(true, Relaxed) {
+            return;
+        }
+        // SAFETY: initialised by `prepare`, and not queued.
+        unsafe { processors::aim_elsewhere(self.mask.get()) };
         // SAFETY: initialised by `prepare`.
         unsafe { KeInsertQueueDpc(self.mask.get(), ptr::null_mut(), ptr::null_mut()) };
     }

@@ -1,33 +1,32 @@
 //! The kernel functions of kp-core.
 use crate::{
     hardware::Hardware,
-    interrupt::Interrupt,
-    lock, mapping, memory,
-    names::find,
+    interrupt::{self, Interrupt},
+    irql, lock, mapping, memory,
+    names::Routine,
     nt::*,
-    panic,
+    panic, processors,
     signal::{self, Signal, relative},
 };
 use core::{
     ffi::c_void,
     mem::transmute,
-    ptr,
+    ptr::{self, NonNull},
     sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::*},
 };
 use kp_core::{
     Error, Result, Status,
-    host::{IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken},
+    host::{Attention, IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken},
 };
 
 struct Windows;
 kp_core::kernel!(Windows);
 
-/// KeQueryInterruptTimePrecise.
-static PRECISE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
-/// KeQueryTickCount, where there is no precise clock: in Wine.
-static TICKS: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
-/// KeQueryTimeIncrement: a tick, in 100 ns.
-static INCREMENT: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+static PRECISE: Routine = Routine::new(c"KeQueryInterruptTimePrecise");
+/// Where there is no precise clock: in Wine.
+static TICKS: Routine = Routine::new(c"KeQueryTickCount");
+/// A tick, in 100 ns.
+static INCREMENT: Routine = Routine::new(c"KeQueryTimeIncrement");
 static NAME: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
 static NAME_LEN: AtomicUsize = AtomicUsize::new(0);
 
@@ -43,31 +42,35 @@ const LINE: usize = 440;
 pub(crate) fn start(name: &'static str) -> bool {
     NAME.store(name.as_ptr().cast_mut(), Relaxed);
     NAME_LEN.store(name.len(), Relaxed);
-    crate::irql::find_all();
-    PRECISE.store(find(c"KeQueryInterruptTimePrecise"), Relaxed);
-    TICKS.store(find(c"KeQueryTickCount"), Relaxed);
-    INCREMENT.store(find(c"KeQueryTimeIncrement"), Relaxed);
-    !PRECISE.load(Relaxed).is_null() || !(TICKS.load(Relaxed).is_null() || INCREMENT.load(Relaxed).is_null())
+    irql::find_all();
+    mapping::find_all();
+    interrupt::find_all();
+    processors::find_all();
+    PRECISE.find();
+    TICKS.find();
+    INCREMENT.find();
+    PRECISE.get().is_some() || (TICKS.get().is_some() && INCREMENT.get().is_some())
 }
 
 /// Since the machine was started, without what it has slept. Any level. Not inlined: see `irql`.
 #[inline(never)]
 pub(crate) fn now_ns() -> u64 {
-    let precise = PRECISE.load(Relaxed);
+    hundreds_of_ns().unwrap_or(0).saturating_mul(100)
+}
+
+fn hundreds_of_ns() -> Option<u64> {
     let mut count = 0;
-    let hundreds = if precise.is_null() {
-        // SAFETY: `start` has found both if it has not found the other; KeQueryTickCount has this type.
-        let ticks = unsafe { transmute::<*mut c_void, extern "efiapi" fn(&mut u64)>(TICKS.load(Relaxed)) };
-        // SAFETY: as above; KeQueryTimeIncrement has this type.
-        let increment = unsafe { transmute::<*mut c_void, extern "efiapi" fn() -> u32>(INCREMENT.load(Relaxed)) };
-        ticks(&mut count);
-        count.saturating_mul(increment().into())
-    } else {
+    if let Some(precise) = PRECISE.get() {
         // SAFETY: KeQueryInterruptTimePrecise has this type; `count` gets the performance counter.
-        let f = unsafe { transmute::<*mut c_void, extern "efiapi" fn(&mut u64) -> u64>(precise) };
-        f(&mut count)
-    };
-    hundreds.saturating_mul(100)
+        let f = unsafe { transmute::<NonNull<c_void>, extern "efiapi" fn(&mut u64) -> u64>(precise) };
+        return Some(f(&mut count));
+    }
+    // SAFETY: KeQueryTickCount has this type.
+    let ticks = unsafe { transmute::<NonNull<c_void>, extern "efiapi" fn(&mut u64)>(TICKS.get()?) };
+    // SAFETY: KeQueryTimeIncrement has this type.
+    let increment = unsafe { transmute::<NonNull<c_void>, extern "efiapi" fn() -> u32>(INCREMENT.get()?) };
+    ticks(&mut count);
+    Some(count.saturating_mul(increment().into()))
 }
 
 /// The plugin's name.
@@ -155,6 +158,11 @@ unsafe impl Kernel for Windows {
         ptr::null_mut()
     }
     unsafe fn shared_free(_: *mut u8, _: usize) {}
+    fn attention() -> Attention {
+        static NEVER: AtomicUsize = AtomicUsize::new(0);
+        // SAFETY: a static.
+        unsafe { Attention::new(&NEVER, 0) }
+    }
     fn breathe() -> bool {
         false
     }

@@ -5,9 +5,9 @@
 //! - `entry`: DriverEntry and unload. `control_device`: the node of a plugin without hardware. `stack`, `pnp`, `power`: a device of a
 //!   stack, from AddDevice to REMOVE_DEVICE. `node`: what both have, as apps open it.
 //! - `handle`, `control`, `wait`: CREATE to CLOSE, DeviceIoControl, and the requests that stay pending. `door`, `seh`: an app's bytes.
-//! - `hardware`, `resources`, `bus`, `mapping`, `interrupt`: a started device. `kernel`: all of that as kp-core's functions, with `memory`,
+//! - `hardware`, `resources`, `bus`, `mapping`, `interrupt`, `processors`: a started device. `kernel`: all of that as kp-core's functions, with `memory`,
 //!   `lock`, `signal`, `irql` and `panic`. `live`: what was not given back.
-//! - `nt`: the kernel's binary interface.
+//! - `nt`: the kernel's binary interface. `cfg`: what the linker and the kernel want for Control Flow Guard.
 #![no_std]
 
 mod bus;
@@ -32,6 +32,7 @@ mod nt;
 mod panic;
 mod pnp;
 mod power;
+mod processors;
 mod resources;
 mod security;
 mod seh;

@@ -1,10 +1,10 @@
 //! Mapped registers. The kernel takes a mapping back up to DISPATCH_LEVEL only: one that is dropped above it waits in the list.
-use crate::{irql, live, lock, memory, names::find, nt::*};
+use crate::{irql, live, lock, memory, names::Routine, nt::*};
 use core::{
     cell::UnsafeCell,
     ffi::c_void,
     mem::transmute,
-    ptr,
+    ptr::{self, NonNull},
     sync::atomic::{AtomicBool, Ordering::*},
 };
 use kp_core::host::lock_kind;
@@ -30,6 +30,13 @@ unsafe impl Sync for List {}
 static ALL: List = List { lock: UnsafeCell::new(0), first: UnsafeCell::new(ptr::null_mut()) };
 /// One in the list is dropped.
 static LATE: AtomicBool = AtomicBool::new(false);
+
+static NEWER: Routine = Routine::new(c"MmMapIoSpaceEx");
+
+/// Looks up what not every kernel has. Passive, before anything else here.
+pub(crate) fn find_all() {
+    NEWER.find();
+}
 
 /// Runs `f` with the list's first place, under its lock. Any level.
 fn locked<R>(f: impl FnOnce(&mut *mut Mapping) -> R) -> R {
@@ -69,13 +76,13 @@ pub(crate) fn map(physical: u64, len: usize) -> *mut c_void {
 
 /// MmMapIoSpaceEx, whose mapping cannot be executed, or where it is missing MmMapIoSpace.
 fn map_now(physical: u64, len: usize) -> *mut c_void {
-    let newer = find(c"MmMapIoSpaceEx");
-    if newer.is_null() {
+    let Some(newer) = NEWER.get() else {
         // SAFETY: the range is the device's: a BAR that START has assigned.
         return unsafe { MmMapIoSpace(physical, len, NON_CACHED) };
-    }
+    };
     // SAFETY: the kernel's MmMapIoSpaceEx has this type.
-    let newer = unsafe { transmute::<*mut c_void, unsafe extern "efiapi" fn(u64, usize, u32) -> *mut c_void>(newer) };
+    let newer =
+        unsafe { transmute::<NonNull<c_void>, unsafe extern "efiapi" fn(u64, usize, u32) -> *mut c_void>(newer) };
     // SAFETY: as above.
     unsafe { newer(physical, len, PAGE_READWRITE_NOCACHE) }
 }

@@ -1,6 +1,10 @@
 //! Counted UTF-16 strings, as the kernel wants them.
 use crate::nt::{MmGetSystemRoutineAddress, UnicodeString};
-use core::ffi::{CStr, c_void};
+use core::{
+    ffi::{CStr, c_void},
+    ptr::{self, NonNull},
+    sync::atomic::{AtomicPtr, Ordering::Relaxed},
+};
 
 /// The longest name that the port makes: `\DosDevices\kp-`, a plugin's name, a number, and the zero at the end.
 const MAX: usize = 64;
@@ -30,10 +34,27 @@ impl Name {
     }
 }
 
-/// A function that the kernel exports, or null. Passive.
-pub(crate) fn find(name: &CStr) -> *mut c_void {
-    let name = Name::new(&[name.to_str().unwrap_or_default()]);
-    let unicode = name.as_unicode();
-    // SAFETY: `unicode` points into `name`, alive for the call.
-    unsafe { MmGetSystemRoutineAddress(&unicode) }
+/// A kernel function that not every kernel has, which is looked up once.
+pub(crate) struct Routine {
+    name: &'static CStr,
+    at: AtomicPtr<c_void>,
+}
+
+impl Routine {
+    pub(crate) const fn new(name: &'static CStr) -> Self {
+        Self { name, at: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// Looks it up. Passive, before it is first used.
+    pub(crate) fn find(&self) {
+        let name = Name::new(&[self.name.to_str().unwrap_or_default()]);
+        // SAFETY: the text is alive for the call.
+        self.at.store(unsafe { MmGetSystemRoutineAddress(&name.as_unicode()) }, Relaxed);
+    }
+
+    /// Its address. None: this kernel does not have it.
+    #[inline]
+    pub(crate) fn get(&self) -> Option<NonNull<c_void>> {
+        NonNull::new(self.at.load(Relaxed))
+    }
 }

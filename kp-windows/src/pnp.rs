@@ -135,7 +135,7 @@ unsafe fn start_device<P: Plugin>(
         Ok(driver) => this.node.put(driver),
         Err(error) => {
             kp_core::log!("init refused the device: {}", error);
-            unbind::<P>(this, lived, true);
+            unbind::<P>(this, lived);
             return Err(error.status);
         }
     }
@@ -143,7 +143,7 @@ unsafe fn start_device<P: Plugin>(
     this.node.set(State::Open);
     publish::<P>(this, lived).map_err(|status| {
         kp_core::log!("no node: {:#x}", status);
-        unbind::<P>(this, lived, true);
+        unbind::<P>(this, lived);
         Status::INIT_FAILED
     })
 }
@@ -201,11 +201,13 @@ fn bus_address(pdo: *mut DeviceObject) -> u64 {
 
 /// Undoes [`start_device`], as far as it came: nobody finds the device, every session ends, the plugin goes. The driver's record stays for
 /// handles that are being made.
-fn unbind<P: Plugin>(this: &Stacked, lived: &mut Lived, present: bool) {
+fn unbind<P: Plugin>(this: &Stacked, lived: &mut Lived) {
     this.node.set(State::Closed);
     if let Some(link) = lived.link.take() {
         hide(this, &link);
     }
+    // SAFETY: a record that is not freed.
+    let present = lived.hardware.is_some_and(|hardware| unsafe { hardware.as_ref() }.is_present());
     // SAFETY: plug-and-play requests come at Passive.
     let end = |driver: &Driver<P>| unsafe { node::end(driver, present) };
     // SAFETY: `put` has put one of `P` there, and only plug-and-play requests, of which one runs at a time, take it.
@@ -240,7 +242,7 @@ fn cancel(this: &Stacked, pending: State) -> Option<NtStatus> {
 
 /// It is stopped, and may be started again with other resources.
 fn stop<P: Plugin>(this: &Stacked) -> Option<NtStatus> {
-    this.with(|lived| unbind::<P>(this, lived, true));
+    this.with(|lived| unbind::<P>(this, lived));
     // SAFETY: no handle is open, and none could be made since QUERY_STOP.
     drop(unsafe { this.node.take::<P>() });
     Some(STATUS_SUCCESS)
@@ -248,11 +250,7 @@ fn stop<P: Plugin>(this: &Stacked) -> Option<NtStatus> {
 
 /// It is gone already, or nothing may touch it from here on: everything ends here, also what has handles.
 fn surprise<P: Plugin>(this: &Stacked) -> Option<NtStatus> {
-    this.with(|lived| {
-        // SAFETY: a record that is not freed.
-        let present = lived.hardware.is_some_and(|hardware| unsafe { hardware.as_ref() }.is_present());
-        unbind::<P>(this, lived, present);
-    });
+    this.with(|lived| unbind::<P>(this, lived));
     Some(STATUS_SUCCESS)
 }
 
@@ -261,7 +259,7 @@ fn surprise<P: Plugin>(this: &Stacked) -> Option<NtStatus> {
 /// # Safety
 /// A REMOVE_DEVICE of this driver, for this device; neither is used again.
 unsafe fn remove<P: Plugin>(device: *mut DeviceObject, this: &Stacked, irp: *mut Irp) -> NtStatus {
-    this.with(|lived| unbind::<P>(this, lived, true));
+    this.with(|lived| unbind::<P>(this, lived));
     // SAFETY: the caller's promise.
     let status = unsafe { pass(this, irp, Some(STATUS_SUCCESS)) };
     this.node.leave_last(irp);

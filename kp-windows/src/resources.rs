@@ -109,3 +109,74 @@ unsafe fn descriptors<'a>(list: *const ResourceList) -> &'a [PartialDescriptor] 
         _ => &[],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A CM_RESOURCE_LIST of one CM_FULL_RESOURCE_DESCRIPTOR.
+    #[repr(C)]
+    struct List<const N: usize> {
+        /// Count; interface type, bus number, version, count of partial descriptors.
+        head: [u32; 5],
+        partial: [PartialDescriptor; N],
+    }
+
+    impl<const N: usize> List<N> {
+        fn new(partial: [PartialDescriptor; N]) -> Self {
+            Self { head: [1, 5, 0, 1, N as u32], partial }
+        }
+        fn as_list(&self) -> *const ResourceList {
+            (&raw const *self).cast()
+        }
+    }
+
+    fn descriptor(kind: u8, flags: u16, u: [u32; 4]) -> PartialDescriptor {
+        PartialDescriptor { kind, share_disposition: 1, flags, u }
+    }
+
+    fn read<const N: usize>(raw: [PartialDescriptor; N], translated: [PartialDescriptor; N]) -> Resources {
+        let (raw, translated) = (List::new(raw), List::new(translated));
+        // SAFETY: two complete lists.
+        match unsafe { Resources::read(raw.as_list(), translated.as_list()) } {
+            Ok(resources) => resources,
+            Err(status) => panic!("{status}"),
+        }
+    }
+
+    #[test]
+    fn a_device_without_resources_is_refused() {
+        let empty = List::new([]);
+        for list in [core::ptr::null(), empty.as_list()] {
+            // SAFETY: null, or a complete list.
+            assert_eq!(unsafe { Resources::read(list, list) }.err(), Some(Status::WRONG_DEVICE));
+        }
+    }
+
+    #[test]
+    fn memory_is_found_by_its_address_on_the_bus_and_mapped_where_the_processor_sees_it() {
+        let raw = descriptor(resource::MEMORY, 0, [0xFEB0_0000, 0, 0x10_0000, 0]);
+        let translated = descriptor(resource::MEMORY, 0, [0xFEB0_0000, 2, 0x10_0000, 0]);
+        let large = descriptor(resource::MEMORY_LARGE, 0x400, [0, 8, 0x20, 0]);
+        let resources = read([raw, large], [translated, large]);
+        let found = resources.at_bus_address(0xFEB0_0000).map(|memory| (memory.physical, memory.len));
+        assert_eq!(found, Some((0x2_FEB0_0000, 0x10_0000)));
+        let found = resources.at_bus_address(8 << 32).map(|memory| memory.len);
+        assert_eq!(found, Some(0x20 << 16), "the length of large memory counts in larger units");
+        assert!(resources.at_bus_address(0).is_none());
+    }
+
+    #[test]
+    fn lines_and_messages_are_counted_with_their_highest_level() {
+        let line = descriptor(resource::INTERRUPT, 0, [9, 0x91, 1, 0]);
+        let lines = read([line], [line]).lines;
+        assert_eq!((lines.are_messages, lines.count, lines.irql), (false, 1, 9));
+        // MSI: one descriptor for four messages. MSI-X: one for each.
+        let raw = |messages: u32| descriptor(resource::INTERRUPT, 3, [messages << 16, 0x91, 1, 0]);
+        let translated = |level| descriptor(resource::INTERRUPT, 3, [level, 0x91, 1, 0]);
+        let lines = read([raw(4)], [translated(7)]).lines;
+        assert_eq!((lines.are_messages, lines.count, lines.irql), (true, 4, 7));
+        let lines = read([raw(1), raw(1)], [translated(7), translated(11)]).lines;
+        assert_eq!((lines.are_messages, lines.count, lines.irql), (true, 2, 11));
+    }
+}

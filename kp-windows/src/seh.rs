@@ -1,5 +1,5 @@
 //! Copies that may fail. A bad address in user memory raises an exception in the kernel; the two functions here catch it and
-//! answer its code.
+//! answer its code. Each is in a section of its own, as the compiler's functions are.
 use crate::nt::{NtStatus, ProbeForRead};
 use core::ffi::c_void;
 use kp_core::host::Faulted;
@@ -7,7 +7,7 @@ use kp_core::host::Faulted;
 #[cfg(all(windows, target_arch = "x86_64"))]
 core::arch::global_asm!(
     r#"
-    .text
+    .section .text$kp_seh_copy, "xr"
     .globl kp_seh_copy
     .def kp_seh_copy; .scl 2; .type 32; .endef
     .p2align 4
@@ -39,9 +39,10 @@ kp_seh_copy:                                  # (to, from, len): 0, or the excep
     .seh_handlerdata
     .long 1
     .long 1b@IMGREL, 2b@IMGREL, 1, 4b@IMGREL
-    .text
+    .section .text$kp_seh_copy, "xr"
     .seh_endproc
 
+    .section .text$kp_seh_call, "xr"
     .globl kp_seh_call
     .def kp_seh_call; .scl 2; .type 32; .endef
     .p2align 4
@@ -71,7 +72,7 @@ kp_seh_call:                                  # (f, a, b, c): f(a, b, c), then 0
     .seh_handlerdata
     .long 1
     .long 1b@IMGREL, 2b@IMGREL, 1, 4b@IMGREL
-    .text
+    .section .text$kp_seh_call, "xr"
     .seh_endproc
 "#
 );
@@ -79,7 +80,7 @@ kp_seh_call:                                  # (f, a, b, c): f(a, b, c), then 0
 #[cfg(all(windows, target_arch = "aarch64"))]
 core::arch::global_asm!(
     r#"
-    .text
+    .section .text$kp_seh_copy, "xr"
     .globl kp_seh_copy
     .def kp_seh_copy; .scl 2; .type 32; .endef
     .p2align 2
@@ -122,9 +123,10 @@ kp_seh_copy:                                  // (to, from, len): 0, or the exce
     .seh_handlerdata
     .long 1
     .long 1b@IMGREL, 2b@IMGREL, 1, 4b@IMGREL
-    .text
+    .section .text$kp_seh_copy, "xr"
     .seh_endproc
 
+    .section .text$kp_seh_call, "xr"
     .globl kp_seh_call
     .def kp_seh_call; .scl 2; .type 32; .endef
     .p2align 2
@@ -156,7 +158,7 @@ kp_seh_call:                                  // (f, a, b, c): f(a, b, c), then 
     .seh_handlerdata
     .long 1
     .long 1b@IMGREL, 2b@IMGREL, 1, 4b@IMGREL
-    .text
+    .section .text$kp_seh_call, "xr"
     .seh_endproc
 "#
 );

@@ -70,10 +70,11 @@ pub(crate) unsafe fn watch(signal: *mut Signal, f: unsafe fn(*const ()), argumen
     unsafe { locked(signal, |_, watcher| *watcher = Some((f, argument))) };
 }
 
-/// Wakes all who wait, and calls who watches.
+/// Wakes all who wait, and calls who watches. Not inlined: see `irql`.
 ///
 /// # Safety
 /// The signal is alive; at DISPATCH_LEVEL or below.
+#[inline(never)]
 pub(crate) unsafe fn wake(signal: *mut Signal) {
     let set_all = |first: &mut *mut Waiter, watcher: &mut Option<Watcher>| {
         let mut waiter = *first;

@@ -10,7 +10,9 @@
 //! so too. The same source was compiled for x86-64.
 use std::collections::{HashMap, VecDeque};
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl};
+use iced_x86::{
+    Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register,
+};
 use object::elf;
 use object::{
     Architecture, Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags, RelocationTarget, SectionIndex,
@@ -25,8 +27,9 @@ const INDIRECT_THUNK: &str = "__x86_indirect_thunk_";
 const GUARD: &str = "__guard_";
 /// How an entry of a COFF object's import table is called.
 const IMPORT: &str = "__imp_";
-/// The port that calls what it has looked up in the kernel by name: pointers, of which it knows where they go.
-const LOOKS_UP: [&str; 2] = ["kp_windows::", "<kp_windows::"];
+/// How the functions of the Windows port begin. Its pointers go to what it has looked up in the kernel by name, or to functions of its
+/// own that are looked at as handlers are.
+const PORT: [&str; 3] = ["kp_windows::", "<kp_windows::", "kp_seh_call"];
 
 /// Refuses an object in which `entry` can get to the undefined symbol `forbidden`, or to a call through a pointer.
 ///
@@ -42,8 +45,8 @@ pub fn check(object: &[u8], entry: &str, forbidden: &str) -> Result<(), Refusal>
     let mut pointer = None;
     while let Some(node) = waiting.pop_front() {
         let path = || path(&file, &came_from, node, entry);
-        let looks_up = LOOKS_UP.iter().any(|port| name(&file, node).starts_with(port));
-        if pointer.is_none() && !looks_up && calls_pointer(&file, node)? {
+        let is_port = PORT.iter().any(|port| name(&file, node).starts_with(port));
+        if pointer.is_none() && !is_port && calls_pointer(&file, node)? {
             pointer = Some(path());
         }
         let mut next = Vec::new();
@@ -111,7 +114,7 @@ fn symbol<'data>(file: &object::File<'data>, relocation: &object::Relocation) ->
 }
 
 /// Whether code of the section calls or jumps to an address that it reads or computes. An entry of a global offset table or of
-/// an import table is known: its relocation names the function.
+/// an import table is known: its relocation names the function. So is a register that is only ever loaded from one.
 fn calls_pointer(file: &object::File<'_>, node: SectionIndex) -> Result<bool, Refusal> {
     let section = file.section_by_index(node)?;
     if !is_executable(&section) || file.architecture() != Architecture::X86_64 {
@@ -126,10 +129,33 @@ fn calls_pointer(file: &object::File<'_>, node: SectionIndex) -> Result<bool, Re
     };
     let known = section.relocations().filter(|(_, relocation)| through_table(relocation));
     let known: Vec<u64> = known.map(|(offset, _)| offset).collect();
-    let mut decoder = Decoder::with_ip(64, section.data()?, 0, DecoderOptions::NONE);
-    Ok(decoder.iter().any(|instruction| {
-        let indirect = matches!(instruction.flow_control(), FlowControl::IndirectCall | FlowControl::IndirectBranch);
+    let is_known = |instruction: &Instruction| {
         let span = instruction.ip()..instruction.next_ip();
-        indirect && !known.iter().any(|offset| span.contains(offset))
+        known.iter().any(|offset| span.contains(offset))
+    };
+    let code: Vec<Instruction> = Decoder::with_ip(64, section.data()?, 0, DecoderOptions::NONE).iter().collect();
+    let is_loaded = |register: Register| {
+        // What is popped is what the caller had there.
+        let sets = |instruction: &&Instruction| sets(instruction, register) && instruction.mnemonic() != Mnemonic::Pop;
+        let mut loads = code.iter().filter(sets).peekable();
+        let is_any = loads.peek().is_some();
+        is_any && loads.all(|instruction| instruction.mnemonic() == Mnemonic::Mov && is_known(instruction))
+    };
+    Ok(code.iter().any(|instruction| {
+        let indirect = matches!(instruction.flow_control(), FlowControl::IndirectCall | FlowControl::IndirectBranch);
+        let register = instruction.op0_kind() == OpKind::Register && is_loaded(instruction.op0_register());
+        indirect && !is_known(instruction) && !register
     }))
+}
+
+/// Whether an instruction may change the register, or a part of it. A call leaves those alone that outlive it in Windows, and the
+/// others it may change.
+fn sets(instruction: &Instruction, register: Register) -> bool {
+    let mut factory = InstructionInfoFactory::new();
+    let used = factory.info(instruction).used_registers().iter();
+    let writes = used.filter(|used| !matches!(used.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::None));
+    let is_call = matches!(instruction.flow_control(), FlowControl::Call | FlowControl::IndirectCall);
+    let outlives = [Register::RBX, Register::RBP, Register::RSI, Register::RDI, Register::R12, Register::R13];
+    let outlives = outlives.contains(&register) || matches!(register, Register::R14 | Register::R15);
+    writes.map(|used| used.register().full_register()).any(|written| written == register) || is_call && !outlives
 }

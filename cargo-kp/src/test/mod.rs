@@ -42,6 +42,7 @@ pub fn command(args: &TestArgs) -> Result<()> {
     let packages = Packages::new(&ThisMachine);
     packages.require(Purpose::Build, args.setup)?;
     packages.require(Purpose::Boot, args.setup)?;
+    packages.require(Purpose::Windows, args.setup)?;
     println!("packages   {:.0} s", start.elapsed().as_secs_f64());
     let chosen = |stage: &Stage| args.only.as_ref().is_none_or(|name| stage.name.contains(name.as_str()));
     let stages: Vec<Stage> = local::stages()

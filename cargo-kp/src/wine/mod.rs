@@ -84,6 +84,11 @@ impl Wine {
         Ok(())
     }
 
+    /// Writes a file of `C:\kp`.
+    pub fn write(&self, name: &str, text: &str) -> Result<()> {
+        fs::write(self.folder().join(name), text).with_context(|| format!("cannot write {name}"))
+    }
+
     /// Runs a program of `C:\kp`. Its output goes to `on_line`.
     ///
     /// # Errors

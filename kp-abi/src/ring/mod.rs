@@ -2,6 +2,11 @@
 //! for many messages. What each side may write, and in which order, is in [`queue`]; this page has the layouts.
 pub mod queue;
 
+/// The atomics of what `tests/models` checks under every interleaving, taken from here so that the models can take a checker's.
+mod sync {
+    pub(super) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+}
+
 use static_assertions::const_assert_eq;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 

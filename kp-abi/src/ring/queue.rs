@@ -6,12 +6,11 @@
 //!
 //! Neither side believes the other: how many entries there are, and how far it has come itself, each side keeps in memory of its own
 //! and never reads back. The driver's side reads each of the app's words once.
-use super::{Completion, Submission};
+use super::{
+    Completion, INLINE, Submission,
+    sync::{AtomicU32, AtomicU64, Ordering::*},
+};
 use crate::{Error, Status};
-#[cfg(not(all(test, loom)))]
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
-#[cfg(all(test, loom))]
-use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
 /// A submission's words.
 pub type SubmissionSlot = [AtomicU64; size_of::<Submission>() / 8];
@@ -59,7 +58,7 @@ pub struct Taken<'m> {
 }
 
 /// How far the driver has come.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct DriverSide {
     mask: u32,
     sq_head: u32,
@@ -135,13 +134,14 @@ impl DriverSide {
 pub struct AppSide {
     mask: u32,
     sq_tail: u32,
+    published: u32,
     cq_head: u32,
 }
 
 impl AppSide {
     /// At the start of a ring of so many entries, a power of two.
     pub const fn new(entries: u32) -> Self {
-        Self { mask: entries - 1, sq_tail: 0, cq_head: 0 }
+        Self { mask: entries - 1, sq_tail: 0, published: 0, cq_head: 0 }
     }
 
     /// Writes a submission. False: the queue is full, and nothing was written. The driver sees it after [`publish`](Self::publish).
@@ -156,7 +156,7 @@ impl AppSide {
         slot[1].store(u64::from(args_len) << 48 | u64::from(flags) << 32 | u64::from(message), Relaxed);
         slot[2].store(u64::from(in_len) << 32 | u64::from(in_off), Relaxed);
         slot[3].store(u64::from(out_len) << 32 | u64::from(out_off), Relaxed);
-        if flags & super::INLINE != 0 {
+        if flags & INLINE != 0 {
             for (word, value) in slot[4..].iter().zip(inline) {
                 word.store(value, Relaxed);
             }
@@ -167,8 +167,14 @@ impl AppSide {
 
     /// Lets the driver see what was pushed.
     #[inline]
-    pub fn publish(&self, words: &Words<'_>) {
+    pub fn publish(&mut self, words: &Words<'_>) {
+        self.published = self.sq_tail;
         words.sq_tail.store(self.sq_tail, Release);
+    }
+
+    /// Takes back what was pushed and not published.
+    pub fn take_back(&mut self) {
+        self.sq_tail = self.published;
     }
 
     /// Takes a completion, if there is one. The driver may use its slot anew after [`release`](Self::release).

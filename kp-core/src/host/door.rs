@@ -38,11 +38,11 @@ pub trait Door {
     fn output(&self, address: u64, len: usize) -> Result<u64, Faulted> {
         if self.in_range(address, len) { Ok(address) } else { Err(Faulted) }
     }
-    /// The object that [`fetch_data`](Self::fetch_data) and [`reply`](Self::reply) copy to and from, for a port whose kernel checks such
-    /// objects: once, rather than at each copy.
+    /// The object that [`fetch_data`](Self::fetch_data) and [`reply`](Self::reply) copy to and from, at most `longest` bytes at once, for a
+    /// port whose kernel checks such objects: once, rather than at each copy.
     #[inline]
-    fn vouch(&mut self, object: &[u8]) {
-        let _ = object;
+    fn vouch(&mut self, object: &[u8], longest: usize) {
+        let _ = (object, longest);
     }
     /// As [`fetch`](Self::fetch), to bytes of the object that was vouched for.
     #[inline]

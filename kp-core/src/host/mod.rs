@@ -3,8 +3,8 @@
 //! - [`Kernel`]: what the port implements (`port`). [`Door`]: one request's bytes in the app's memory.
 //! - [`Driver`]: a bound device, from `init` to removal. [`Session`]: one open of it.
 //! - `requests`: the app's bytes, decoded, checked and answered, the same on every kernel.
-//! - `direct`: the short way of a call whose message both sides have agreed on.
 //! - [`info`]: what a driver's file says of its plugin.
+//! - `direct`: the short way of a call whose message both sides have agreed on.
 //! - `buffers`: where a call's bytes are while it runs.
 //! - `ring`: batched calls, through memory that app and driver share.
 //! - `interrupt`, `mailbox`, `pending`: enabling, ISR, DPC; notifications and counters; whether the DPC is queued.
@@ -35,7 +35,7 @@ pub use driver::{Driver, RawDevice};
 pub use info::{info, info_len};
 pub use line::Line;
 pub(crate) use port::kernel;
-pub use port::{IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind, wait_kind};
+pub use port::{Attention, IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind, wait_kind};
 pub use requests::{Readiness, Served};
 pub use session::Session;
 pub(crate) use signal::{Signal, Stop};

@@ -3,6 +3,8 @@
 //! There is one kernel per binary, chosen when it is linked: [`kernel!`](crate::kernel!) exports a port's functions as symbols,
 //! kp-core calls the symbols, and link-time optimisation makes direct calls of them. Trait, imports and exports are written from
 //! the one list below, so they cannot disagree.
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 /// A lock that the port made. Never looked into.
 #[repr(C)]
 pub struct RawLock {
@@ -60,6 +62,28 @@ pub struct IrqEntry {
 // SAFETY: the cookie is an address that only the two functions look into; they may run on any thread.
 unsafe impl Send for IrqEntry {}
 
+/// A word of the calling task's. While it has none of the mask's bits, [`Kernel::breathe`] has nothing to do, and is not called.
+#[derive(Clone, Copy, Debug)]
+pub struct Attention {
+    word: *const AtomicUsize,
+    mask: usize,
+}
+
+impl Attention {
+    /// # Safety
+    /// The word is there as long as the calling task runs.
+    pub unsafe fn new(word: *const AtomicUsize, mask: usize) -> Self {
+        Self { word, mask }
+    }
+
+    /// In the task that it was made for: is there something to do?
+    #[inline(always)]
+    pub(super) fn is_due(&self) -> bool {
+        // SAFETY: the word is there: `new`'s promise.
+        unsafe { &*self.word }.load(Relaxed) & self.mask != 0
+    }
+}
+
 /// The vectors that a device was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vectors {
@@ -99,6 +123,8 @@ macro_rules! __kernel_functions {
         safe fn shared_new(len: usize) -> *mut u8;
         /// The kernel's side gives them up; an app that has them mapped keeps them as long. Passive.
         unsafe fn shared_free(memory: *mut u8, len: usize) -> ();
+        /// How the calling task finds out that `breathe` has something to do. Passive.
+        safe fn attention() -> $crate::host::Attention;
         /// Between two messages of a batch: lets others run if it is time for that. True: the task is being killed. Passive.
         safe fn breathe() -> bool;
 

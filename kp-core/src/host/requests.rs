@@ -437,7 +437,7 @@ impl Parts {
         args: usize,
         buffers: &'b mut [u8],
     ) -> Result<(&'b mut [u8], &'b mut [u8]), Stopped> {
-        door.vouch(buffers);
+        door.vouch(buffers, (args + self.in_len).max(self.out_len));
         let halves = buffers.split_at_mut_checked(limits::MAX_ARGS + DATA);
         let (input, output) = halves.ok_or_else(too_large)?;
         match (input.get_mut(..args + self.in_len), output.get_mut(..self.out_len)) {

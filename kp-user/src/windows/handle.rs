@@ -1,6 +1,6 @@
 //! An open handle, and the requests that go through it: all the unsafe code there is, but for a wait that is pending.
 #![expect(unsafe_code, reason = "std has no DeviceIoControl")]
-use super::Kernel;
+use super::DeviceControl;
 use kp_abi::{Result, Status};
 use std::{
     cell::Cell,
@@ -39,7 +39,7 @@ impl Handle {
     }
 }
 
-impl Kernel for Handle {
+impl DeviceControl for Handle {
     fn control(&self, code: u32, input: &[u8], output: &mut [u8]) -> Result<usize, Status> {
         let event = Event::take()?;
         let mut io = OVERLAPPED { hEvent: event.0.as_raw_handle(), ..OVERLAPPED::default() };
@@ -147,7 +147,7 @@ impl Event {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::{mem::ManuallyDrop, net::UdpSocket, os::windows::io::AsRawSocket, thread};
     use windows_sys::Win32::System::IO::CancelIoEx;
@@ -164,39 +164,47 @@ mod tests {
     }
 
     /// A socket, whose driver pends the request IOCTL_AFD_POLL until there is something to receive.
-    struct Socket {
+    pub(crate) struct Socket {
         socket: UdpSocket,
-        handle: ManuallyDrop<Handle>,
+        pub(crate) handle: ManuallyDrop<Handle>,
     }
 
-    const AFD_POLL: u32 = 0x12024;
+    pub(crate) const AFD_POLL: u32 = 0x12024;
 
     impl Socket {
-        fn new() -> Self {
+        pub(crate) fn new() -> Self {
             let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
             // SAFETY: an open handle, which the socket closes and this copy does not.
             let file = unsafe { File::from_raw_handle(socket.as_raw_socket() as *mut _) };
             Self { socket, handle: ManuallyDrop::new(Handle(file)) }
         }
 
-        /// Waits without end: timeout, one entry, not exclusive; and the entry: handle, AFD_POLL_RECEIVE, status.
-        fn poll(&self) -> Result<usize, Status> {
-            let mut info = [0u8; 32];
+        /// A wait without end: timeout, one entry, not exclusive; and the entry: handle, AFD_POLL_RECEIVE, status.
+        pub(crate) fn request(&self) -> [u8; 56] {
+            let mut info = [0u8; 56];
             info[..8].copy_from_slice(&i64::MAX.to_le_bytes());
             info[8..12].copy_from_slice(&1u32.to_le_bytes());
             info[16..24].copy_from_slice(&self.socket.as_raw_socket().to_le_bytes());
             info[24..28].copy_from_slice(&1u32.to_le_bytes());
-            self.handle.control(AFD_POLL, &info, &mut [0; 32])
+            info
+        }
+
+        fn poll(&self) -> Result<usize, Status> {
+            self.handle.control(AFD_POLL, &self.request(), &mut [0; 56])
+        }
+
+        pub(crate) fn receive_something(&self) {
+            let address = self.socket.local_addr().expect("it is bound");
+            UdpSocket::bind("127.0.0.1:0").and_then(|sender| sender.send_to(b"x", address)).expect("sent");
         }
     }
 
     #[test]
     fn a_request_that_pends_is_waited_for() {
         let socket = Socket::new();
-        let address = socket.socket.local_addr().expect("it is bound");
         let result = thread::scope(|scope| {
             let poll = scope.spawn(|| socket.poll());
-            UdpSocket::bind("127.0.0.1:0").and_then(|sender| sender.send_to(b"x", address)).expect("sent");
+            socket.receive_something();
             poll.join().expect("no panic there")
         });
         assert_eq!(result, Ok(32), "the info, with what there is to receive");

@@ -25,8 +25,8 @@ use std::cell::Cell;
 
 const HEAD: usize = size_of::<Head>();
 
-/// The kernel, as far as an open handle sees it. A trait, so that tests need none.
-trait Kernel: Send + Sync {
+/// What carries DeviceIoControl: a handle of Windows, or, on any system, a simulated one.
+pub trait DeviceControl: Send + Sync {
     /// DeviceIoControl, waited for. The number of bytes that the driver has written to `output`.
     fn control(&self, code: u32, input: &[u8], output: &mut [u8]) -> Result<usize, Status>;
 
@@ -49,6 +49,16 @@ pub struct Node<K = Handle> {
 #[derive(Debug)]
 pub enum Handle {}
 
+/// A device that is open through anything that carries DeviceIoControl.
+pub type ControlNode<K> = Node<K>;
+
+impl<K: DeviceControl> Node<K> {
+    /// A handle that is open already. Starts no session.
+    pub fn over(kernel: K) -> Self {
+        Self { kernel }
+    }
+}
+
 #[cfg(windows)]
 impl Node {
     /// Opens a device by its path, `\\.\kp-edu.0`, for reading and writing. Starts no session.
@@ -57,7 +67,7 @@ impl Node {
     }
 }
 
-impl<K: Kernel> Connection for Node<K> {
+impl<K: DeviceControl> Connection for Node<K> {
     fn query(&self, chain_at: u32) -> Result<request::Query> {
         plain(&self.kernel, request::Query { chain_at, ..Request::new() })
     }
@@ -121,13 +131,13 @@ impl<K: Kernel> Connection for Node<K> {
 }
 
 /// Sends a request that has no data, and gives it back answered.
-fn plain<R: Request>(kernel: &impl Kernel, mut request: R) -> Result<R> {
+fn plain<R: Request>(kernel: &impl DeviceControl, mut request: R) -> Result<R> {
     send(kernel, &mut request, &[])?;
     Ok(request)
 }
 
 /// Sends a request with its data behind it. It is then the answer, also after an error that the driver itself has answered.
-fn send<R: Request>(kernel: &impl Kernel, request: &mut R, data: &[u8]) -> Result<()> {
+fn send<R: Request>(kernel: &impl DeviceControl, request: &mut R, data: &[u8]) -> Result<()> {
     let code = control_code(R::NR).expect("kp-abi gives each of its requests a code");
     let sent = *request;
     let gathered;
@@ -142,7 +152,13 @@ fn send<R: Request>(kernel: &impl Kernel, request: &mut R, data: &[u8]) -> Resul
 }
 
 /// Sends a call whose input is ready, and copies the reply out. `head` is what the out-buffer starts with.
-fn call_with(kernel: &impl Kernel, input: &[u8], output: &mut Vec<u8>, head: Head, reply: &mut [u8]) -> Result<usize> {
+fn call_with(
+    kernel: &impl DeviceControl,
+    input: &[u8],
+    output: &mut Vec<u8>,
+    head: Head,
+    reply: &mut [u8],
+) -> Result<usize> {
     const CODE: u32 = control_code(<request::Call as Request>::NR).expect("CALL has a code");
     // A driver refuses a longer reply, and needs no room for it.
     let room = reply.len().min(u32::MAX as usize - HEAD);

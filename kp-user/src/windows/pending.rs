@@ -40,11 +40,14 @@ struct Io {
 
 impl<'h> PendingWait<'h> {
     pub(super) fn start(handle: &'h Handle, wait: IntWait) -> Result<Self> {
+        Self::send(handle, control_code(IntWait::NR).expect("INT_WAIT has a code"), wait)
+    }
+
+    fn send(handle: &'h Handle, code: u32, wait: IntWait) -> Result<Self> {
         let event = Event::new()?;
         let overlapped = OVERLAPPED { hEvent: event.0.as_raw_handle(), ..OVERLAPPED::default() };
         let io = Box::into_raw(Box::new(Io { overlapped, event, wait, input: wait }));
         let pending = Self { handle, io };
-        let code = control_code(IntWait::NR).expect("INT_WAIT has a code");
         let size = size_of::<IntWait>() as u32;
         // SAFETY: `io` is this value's own; only raw pointers go to it while the request is under way.
         let [input, output] = unsafe { [(&raw const (*io).input).cast_mut(), &raw mut (*io).wait] };
@@ -124,5 +127,49 @@ unsafe impl Send for PendingWait<'_> {}
 impl fmt::Debug for PendingWait<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PendingWait").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::windows::handle::tests::{AFD_POLL, Socket};
+    use kp_abi::{Status, zerocopy::FromBytes};
+    use windows_sys::Win32::{
+        Foundation::{WAIT_OBJECT_0, WAIT_TIMEOUT},
+        System::Threading::{INFINITE, WaitForSingleObject},
+    };
+
+    /// A wait that is none: the bytes are a request of the socket's, which pends until there is something to receive.
+    fn start(socket: &Socket) -> PendingWait<'_> {
+        let bytes = IntWait::read_from_bytes(&socket.request()).expect("as long as a wait");
+        PendingWait::send(&socket.handle, AFD_POLL, bytes).expect("it pends")
+    }
+
+    fn is_over(pending: &PendingWait<'_>, milliseconds: u32) -> bool {
+        // SAFETY: an event, open as long as it is borrowed.
+        let answer = unsafe { WaitForSingleObject(pending.as_handle().as_raw_handle(), milliseconds) };
+        assert!(answer == WAIT_OBJECT_0 || answer == WAIT_TIMEOUT, "the event can be waited for");
+        answer == WAIT_OBJECT_0
+    }
+
+    #[test]
+    fn the_event_is_set_when_the_wait_is_over_and_not_before() {
+        let socket = Socket::new();
+        let pending = start(&socket);
+        assert!(!is_over(&pending, 0));
+        socket.receive_something();
+        assert!(is_over(&pending, INFINITE));
+        // What the socket has written is no answer of a driver: its status is the entry's handle.
+        assert!(pending.finish().is_err());
+    }
+
+    #[test]
+    fn a_wait_that_is_cancelled_was_interrupted_and_another_one_goes_on() {
+        let socket = Socket::new();
+        let (first, second) = (start(&socket), start(&socket));
+        assert_eq!(first.cancel(), Err(Status::INTERRUPTED.into()));
+        assert!(!is_over(&second, 0), "only the one that was cancelled");
+        drop(second); // returns when the kernel has let the memory go
     }
 }

@@ -11,7 +11,7 @@ struct Script {
 
 type Step = fn(&[u8], &mut [u8]) -> Result<usize, Status>;
 
-impl Kernel for Script {
+impl DeviceControl for Script {
     fn control(&self, code: u32, input: &[u8], output: &mut [u8]) -> Result<usize, Status> {
         self.seen.lock().unwrap().push((code, input.to_vec()));
         let step = self.steps.lock().unwrap().remove(0);

@@ -133,6 +133,13 @@ layouts! {
         spin_lock = LineBased.SpinLock at 40;
         synchronize_irql = LineBased.SynchronizeIrql at 48;
         floating_save = LineBased.FloatingSave at 49;
+        physical_device_object = MessageBased.PhysicalDeviceObject at 8;
+        connection = MessageBased.ConnectionContext at 16;
+        service_routine = MessageBased.MessageServiceRoutine at 24;
+        service_context = MessageBased.ServiceContext at 32;
+        spin_lock = MessageBased.SpinLock at 40;
+        synchronize_irql = MessageBased.SynchronizeIrql at 48;
+        floating_save = MessageBased.FloatingSave at 49;
         fallback_service_routine = MessageBased.FallBackServiceRoutine at 56;
     }
     DisconnectInterrupt = IO_DISCONNECT_INTERRUPT_PARAMETERS, size 16 {

@@ -1,6 +1,5 @@
 //! The kernel's structs, as far as the port looks into them; what it does not look into is an array of that size. Here: drivers,
-//! devices, requests, and what waits and runs later. Sizes and offsets
-//! are held in `layouts`.
+//! devices, requests, and what waits and runs later. Sizes and offsets are held in `layouts`.
 use super::NtStatus;
 use core::ffi::c_void;
 

@@ -1,4 +1,5 @@
-//! The kernel's structs of devices: what the plug-and-play manager assigns, the bus's interface, interrupts.
+//! The kernel's structs of devices: what the plug-and-play manager assigns, the bus's interface, interrupts. Sizes
+//! and offsets are held in `layouts`.
 use super::{DeviceObject, Guid, SpinLock};
 use core::ffi::c_void;
 

@@ -36,7 +36,7 @@ pub fn run(process: &dyn Process) -> usize {
         list.close_races_wait();
     }
     list.order("echo");
-    list.seen.get()
+    list.seen.get() + crate::direct::run(process)
 }
 
 struct List<'p> {
@@ -121,7 +121,9 @@ impl<'p> List<'p> {
         let s = &self.sender;
         let handle = self.session("echo");
         let whole = self.is("of today", s.send(&*handle, Query::new()), Status::OK).request;
-        assert_ne!(whole.as_bytes()[Query::FIRST_SIZE..], [0; size_of::<Query>() - Query::FIRST_SIZE]);
+        // What has been added is about rings. A driver that gets buffers and no addresses has none.
+        let has_rings = whole.as_bytes()[Query::FIRST_SIZE..].iter().any(|&byte| byte != 0);
+        assert_eq!(has_rings, s.process.sends_addresses(), "the limits of rings");
         for size in [Query::FIRST_SIZE, Query::FIRST_SIZE + 4] {
             let mut query = Query { waits: 99, max_ring_entries: 99, max_ring_memory: 99, ..Query::new() };
             query.head().size = size as u32;
@@ -333,7 +335,9 @@ impl<'p> List<'p> {
         assert_eq!(answer.request.counters, kp_abi::Counters::default(), "nothing has happened");
         self.is("disable", s.send(&*handle, IntDisable::new()), Status::OK);
         self.is("disable twice", s.send(&*handle, IntDisable::new()), Status::NOT_ENABLED);
-        self.wait_that_cannot_answer(&*handle);
+        if s.process.sends_addresses() {
+            self.wait_that_cannot_answer(&*handle);
+        }
     }
 
     /// A wait whose answer cannot be written gives nothing away: neither one that is refused at once, nor one that finds out when a

@@ -18,10 +18,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub fn run(world: &mut dyn World, t: &mut Transcript) {
     t.part("interrupts");
     world.load(Subject::Edu);
-    let owner = world.connect(Subject::Edu);
-    device(&owner, t);
+    device(&world.connect(Subject::Edu), t);
     for (name, kinds) in [("line", kind::LINE), ("MSI", kind::MSI)] {
         t.part(name);
+        world.assign(kinds);
+        let owner = world.connect(Subject::Edu);
         let other = world.connect(Subject::Edu);
         not_enabled(&owner, t);
         enable(&owner, kinds, name, t);
@@ -33,6 +34,7 @@ pub fn run(world: &mut dyn World, t: &mut Transcript) {
         killed(world, &owner, kinds, t);
     }
     t.part("unload");
+    let owner = world.connect(Subject::Edu);
     t.step("unload while open: module", world.unload(Subject::Edu), "stays");
     drop(owner);
     t.step("unload after the last close: module", world.unload(Subject::Edu), "gone");

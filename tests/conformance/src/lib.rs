@@ -1,16 +1,21 @@
 //! One scenario, run on every host, with one transcript; and what every host must refuse.
 //!
 //! [`scenario`] is the same code everywhere, over the client library and a small [`World`]. `simulated` is the simulator's world;
-//! `linux` that of a guest, whose modules it loads and unloads; `windows` that of Windows and Wine, whose drivers are services.
+//! `linux` that of a guest, whose modules it loads and unloads; `windows` that of Windows and Wine, whose drivers are services; `loader` that of a
+//! simulated NT kernel, which runs the same drivers in this process.
 pub mod bad_input;
 pub mod buffers;
 pub mod calls;
 #[cfg(any(target_os = "linux", windows))]
 pub mod child;
+pub mod codes;
+pub mod direct;
 pub mod fuzz;
 pub mod interrupts;
 #[cfg(target_os = "linux")]
 pub mod linux;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod loader;
 pub mod raw;
 #[cfg(all(target_pointer_width = "64", not(windows)))]
 pub mod simulated;

@@ -4,20 +4,36 @@ use conformance::simulated;
 use conformance::{Part, Subject, World, interrupts};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: conformance --host sim|sim:qemu|guest|windows [--part calls|interrupts|all]";
+const USAGE: &str = "usage: conformance --host sim|sim:qemu|guest|windows [--part calls|interrupts|all]
+       conformance --host windows:loader|windows:loader-qemu --part calls|interrupts|all --drivers FOLDER";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments[..] {
-        ["--host", host] => transcript(host, Part::All),
-        ["--host", host, "--part", part] => part.parse().and_then(|part| transcript(host, part)),
+        ["--host", host] => world(host).and_then(|world| transcript(world, Part::All)),
+        ["--host", host, "--part", part] => {
+            part.parse().and_then(|part| world(host).and_then(|world| transcript(world, part)))
+        }
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        ["--host", host, "--part", part, "--drivers", drivers] => {
+            part.parse().and_then(|part| loader(host, drivers).and_then(|world| transcript(world, part)))
+        }
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        ["loader", ..] => conformance::loader::command(&arguments[1..]),
         ["client-that-waits", kinds] => client_that_waits(kinds),
         #[cfg(windows)]
         ["client-that-naps"] => conformance::windows::life::client_that_naps(),
         #[cfg(windows)]
         ["killed-in-a-call", times] => {
             number(times).map(|times| conformance::windows::life::killed_in_a_call(times as u32))
+        }
+        #[cfg(windows)]
+        ["with-echo", program, ref arguments @ ..] => conformance::windows::life::with_echo(program, arguments),
+        #[cfg(windows)]
+        ["start-is-refused", plugin, hardware] => {
+            conformance::windows::pnp::start_is_refused(plugin, hardware);
+            Ok(())
         }
         #[cfg(windows)]
         ["rounds", times] => number(times).map(|times| conformance::windows::life::rounds(times as u32)),
@@ -44,8 +60,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn transcript(host: &str, part: Part) -> Result<(), String> {
-    let text = conformance::scenario(&mut *world(host)?, part);
+fn transcript(mut world: Box<dyn World>, part: Part) -> Result<(), String> {
+    let text = conformance::scenario(&mut *world, part);
     print!("{text}");
     if text == part.snapshot() { Ok(()) } else { Err("the transcript is not the one in transcript.txt".into()) }
 }
@@ -58,6 +74,15 @@ fn world(host: &str) -> Result<Box<dyn World>, String> {
         "sim:qemu" => Ok(Box::new(simulated::Simulated::with_qemu())),
         #[cfg(any(target_os = "linux", windows))]
         KERNEL => Ok(Box::new(kernel())),
+        _ => Err(format!("no such host: {host}\n{USAGE}")),
+    }
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn loader(host: &str, drivers: &str) -> Result<Box<dyn World>, String> {
+    match host {
+        "windows:loader" => Ok(Box::new(conformance::loader::Loader::new(drivers))),
+        "windows:loader-qemu" => Ok(Box::new(conformance::loader::Loader::with_qemu(drivers))),
         _ => Err(format!("no such host: {host}\n{USAGE}")),
     }
 }
@@ -106,8 +131,8 @@ fn bad_input() -> Result<(), String> {
 #[cfg(windows)]
 fn bad_input() -> Result<(), String> {
     let loaded = conformance::windows::Loaded::all();
-    let seen = conformance::bad_input::run(&conformance::windows::raw::ThisProcess::default());
-    let seen = seen + conformance::windows::codes::run();
+    let process = conformance::windows::raw::ThisProcess::default();
+    let seen = conformance::bad_input::run(&process) + conformance::codes::run(&process);
     println!("{seen} bad requests, each with its status");
     drop(loaded);
     Ok(())

@@ -44,6 +44,12 @@ pub enum Access {
 pub trait Handle: Sync {
     /// Sends request `nr` with its struct at `address`. `Err`: the transport itself failed, with this status.
     fn send(&self, nr: u32, address: u64) -> Result<(), Status>;
+    /// Sends a message in the direct form of CALL, its buffer at `address`. The status; `Err`: as for `send`. A host without that form has no
+    /// such request.
+    fn direct(&self, message: u32, address: u64) -> Result<Status, Status> {
+        let _ = (message, address);
+        Err(Status::UNKNOWN_REQUEST)
+    }
 }
 
 /// Bytes of a page, on every host here.
@@ -142,9 +148,10 @@ impl<'p> Sender<'p> {
     }
 }
 
-/// An OPEN with an interface's own count and fingerprint.
+/// An OPEN with an interface's own count and fingerprint, that asks for direct calls.
 pub fn open(interface: &kp_abi::Interface) -> request::Open {
     request::Open {
+        features: request::feature::DIRECT,
         abi_major: kp_abi::limits::ABI_MAJOR,
         abi_minor: kp_abi::limits::ABI_MINOR,
         message_count: interface.methods.len() as u32,

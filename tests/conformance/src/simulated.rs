@@ -157,6 +157,10 @@ impl<P: Driver> Handle for Raw<P> {
     fn send(&self, nr: u32, address: u64) -> Result<(), Status> {
         self.0.raw(nr, address)
     }
+
+    fn direct(&self, message: u32, address: u64) -> Result<Status, Status> {
+        self.0.raw_direct(message, address)
+    }
 }
 
 impl raw::Process for SimulatedProcess<'_> {

@@ -55,6 +55,9 @@ pub trait World {
     fn unload(&mut self, subject: Subject) -> Unload;
     /// Opens it.
     fn connect(&mut self, subject: Subject) -> Plugin;
+    /// Has the system give edu's device interrupts of this kind; nobody has it open. Where a driver may choose among all that a device
+    /// has, there is nothing to do.
+    fn assign(&mut self, _kinds: u32) {}
     /// Starts another client, which opens edu, enables its interrupt and waits for notifications that never come; returns once the
     /// driver's own counters show it waiting. The client ends without a word when the answer is dropped, as if it were killed;
     /// that returns once the driver has let it go.

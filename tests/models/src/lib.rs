@@ -1,10 +1,10 @@
-//! The parts of kp-core's host code that many threads meet in, run under the interleavings that the memory model allows.
+//! The parts of kp-core's host code, and the ring's queues, that many threads meet in, run under the interleavings that the memory model allows.
 //!
-//! The files are kp-core's own, compiled here with loom's atomics and with a signal made of loom's lock and condition variable. A
+//! The files are kp-core's and kp-abi's own, compiled here with loom's atomics and with a signal made of loom's lock and condition variable. A
 //! missing wake-up is a deadlock to loom, and an access that nothing orders is a race.
 
-/// What kp-core's files find in their crate.
-use kp_abi::limits;
+/// What kp-core's and kp-abi's files find in their crate.
+use kp_abi::{Error, Status, limits};
 
 /// The level of those who may sleep.
 pub struct Passive;
@@ -23,7 +23,16 @@ mod host {
     pub(crate) mod turn;
 
     pub(crate) mod sync {
-        pub(crate) use loom::sync::atomic::{AtomicU32, Ordering};
+        pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    }
+    #[path = "."]
+    pub(crate) mod ring {
+        use super::sync;
+        use kp_abi::ring::{Completion, INLINE, Submission};
+        #[path = "../../../../kp-abi/src/ring/queue.rs"]
+        pub(crate) mod queue;
+        #[path = "../../../../kp-core/src/host/ring/slot.rs"]
+        pub(crate) mod slot;
     }
     mod fake;
     pub(crate) use fake::{Signal, Woken, kernel, wait_kind};
@@ -31,3 +40,5 @@ mod host {
 
 #[cfg(test)]
 mod models;
+#[cfg(test)]
+mod rings;

@@ -13,7 +13,7 @@ use loom::{
 };
 
 /// Every order in which no thread is stopped more than `STOPS` times: with locks inside, all orders of three threads are too many.
-fn model(f: impl Fn() + Sync + Send + 'static) {
+pub(crate) fn model(f: impl Fn() + Sync + Send + 'static) {
     const STOPS: usize = 3;
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(STOPS);

@@ -74,39 +74,23 @@ unsafe impl<const N: usize> Words for [AtomicU64; N] {}
 /// Copies shared words into private ones, each read once.
 #[inline(always)]
 pub(super) fn copy_in(shared: &[AtomicU64], private: &mut [u64]) {
-    let (mut from, mut to) = (shared.chunks_exact(4), private.chunks_exact_mut(4));
-    for (from, to) in from.by_ref().zip(to.by_ref()) {
-        // Four at a time, from one bounds check.
-        to[0] = from[0].load(Relaxed);
-        to[1] = from[1].load(Relaxed);
-        to[2] = from[2].load(Relaxed);
-        to[3] = from[3].load(Relaxed);
-    }
-    for (from, to) in from.remainder().iter().zip(to.into_remainder()) {
+    for (from, to) in shared.iter().zip(private) {
         *to = from.load(Relaxed);
     }
 }
 
-/// Copies private bytes out, wherever they lie; the bytes behind them, up to the next word, become zeros.
+/// Copies private bytes out, wherever they lie; those behind them, up to the next word, become zeros.
 #[inline(always)]
 pub(super) fn copy_out(private: &[u8], shared: &[AtomicU64]) {
-    let (words, rest) = private.as_chunks::<8>();
-    let Some(rooms) = shared.get(..words.len()) else { return };
-    let ((fours, ones), (rooms, last_rooms)) = (words.as_chunks::<4>(), rooms.as_chunks::<4>());
-    for (from, to) in fours.iter().zip(rooms) {
-        to[0].store(u64::from_ne_bytes(from[0]), Relaxed);
-        to[1].store(u64::from_ne_bytes(from[1]), Relaxed);
-        to[2].store(u64::from_ne_bytes(from[2]), Relaxed);
-        to[3].store(u64::from_ne_bytes(from[3]), Relaxed);
-    }
-    for (from, to) in ones.iter().zip(last_rooms) {
-        to.store(u64::from_ne_bytes(*from), Relaxed);
+    let (whole, rest) = private.as_chunks::<8>();
+    for (from, to) in whole.iter().zip(shared) {
+        to.store(u64::from_le_bytes(*from), Relaxed);
     }
     if !rest.is_empty()
-        && let Some(room) = shared.get(words.len())
+        && let Some(to) = shared.get(whole.len())
     {
         let mut last = [0; 8];
         last[..rest.len()].copy_from_slice(rest);
-        room.store(u64::from_ne_bytes(last), Relaxed);
+        to.store(u64::from_le_bytes(last), Relaxed);
     }
 }

@@ -12,14 +12,14 @@ mod message;
 mod page;
 mod slot;
 
-use super::{kernel, requests::Stopped, session::Session};
+use super::{kernel, requests::Stopped, session::Session, sync};
 use crate::{KVec, Passive, Plugin, Result, Status};
 use core::{mem::offset_of, ptr::NonNull};
 use kp_abi::{
     request,
     ring::{
         Layout, PAGE, UserPage,
-        queue::{DriverSide, Words},
+        queue::{Batch, DriverSide, Words},
     },
 };
 use memory::SharedMemory;
@@ -43,12 +43,12 @@ struct Ring {
     layout: Layout,
     entries: u32,
     side: DriverSide,
-    input: KVec<u64>,
-    output: KVec<u64>,
+    /// Where small messages are while they run.
+    small: KVec<u64>,
 }
 
 impl Rings {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { ring: Slot::new(), page: PageSlot::new() }
     }
 
@@ -62,7 +62,7 @@ impl<P: Plugin> Session<P> {
     /// May this session have a ring?
     #[cfg_attr(kp_driver, optimize(size))]
     fn ring_allowed(&self) -> Result<(), Stopped> {
-        if !self.is_open() {
+        if !self.is_open() || kernel::poisoned() {
             return Err(self.refusal().into());
         }
         if self.features() & request::feature::RING == 0 {
@@ -98,8 +98,7 @@ impl<P: Plugin> Session<P> {
                 layout,
                 entries: setup.entries,
                 side: DriverSide::new(setup.entries),
-                input: KVec::zeroed(&mut cx, message::INPUT_WORDS)?,
-                output: KVec::zeroed(&mut cx, message::OUTPUT_WORDS)?,
+                small: KVec::zeroed(&mut cx, message::SMALL_WORDS)?,
             };
             // After an earlier ring.
             sq_head.store(0, core::sync::atomic::Ordering::Relaxed);
@@ -129,6 +128,7 @@ impl<P: Plugin> Session<P> {
         Ok(self.claimed(entered)??)
     }
 
+    /// Runs the batch.
     #[inline(never)]
     fn enter_ring(&self, ring: &mut Ring, enter: &mut request::RingEnter) -> Result<()> {
         let Some(page) = self.rings.page.get() else { return Err(Status::NO_RING.into()) };
@@ -143,32 +143,32 @@ impl<P: Plugin> Session<P> {
             completions: memory.array(ring.layout.cq_at, ring.entries as usize),
         };
         let data = memory.array(ring.layout.data_at, ring.layout.data_len() / 8);
-        let mut small = message::Buffers { input: &mut ring.input, output: &mut ring.output };
-        let side = &mut ring.side;
-        let batch = side.begin(&words, enter.to_submit)?;
-        let mut end = Ok(());
-        for done in 0..batch.submitted {
-            let stop = if done == batch.room {
-                Some(Status::BUSY)
-            } else if !self.is_open() {
-                Some(self.refusal())
-            } else if kernel::breathe() {
-                Some(Status::INTERRUPTED)
-            } else {
-                None
-            };
-            if let Some(status) = stop {
-                end = Err(status.into());
+        let attention = kernel::attention();
+        let mut side = ring.side;
+        let Batch { submitted, room } = side.begin(&words, enter.to_submit)?;
+        let mut end = if room < submitted { Err(Status::BUSY.into()) } else { Ok(()) };
+        let mut left = submitted.min(room);
+        while left != 0 {
+            if attention.is_due() && kernel::breathe() {
+                end = Err(Status::INTERRUPTED.into());
                 break;
             }
             let Some(taken) = side.take(&words) else { break };
-            match self.run_submission(&taken, data, &mut small) {
+            left -= 1;
+            match self.run_submission(&taken, data, &mut ring.small) {
                 Ok(written) => side.post(&words, taken.user_data, Status::OK, written),
-                Err(error) => side.post(&words, taken.user_data, error.status, error.detail),
+                Err(error) => {
+                    side.post(&words, taken.user_data, error.status, error.detail);
+                    if !self.is_open() || kernel::poisoned() {
+                        end = Err(self.refusal().into());
+                        break;
+                    }
+                }
             }
-            enter.submitted = done + 1;
         }
         side.end(&words);
+        ring.side = side;
+        enter.submitted = submitted.min(room) - left;
         end
     }
 

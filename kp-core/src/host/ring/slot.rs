@@ -1,10 +1,8 @@
 //! Whose turn a session's ring is. One request at a time has it; a tear-down takes it away at once, or else has whoever is in it free
 //! it on the way out.
-use crate::Status;
-use core::{
-    cell::UnsafeCell,
-    sync::atomic::{AtomicU32, Ordering::*},
-};
+use super::sync::{AtomicU32, Ordering::*};
+use core::cell::UnsafeCell;
+use kp_abi::Status;
 
 /// Somebody has it.
 const BUSY: u32 = 1;
@@ -12,7 +10,7 @@ const BUSY: u32 = 1;
 const REVOKED: u32 = 2;
 
 /// Something that one request at a time may have.
-pub(super) struct Slot<T> {
+pub(crate) struct Slot<T> {
     word: AtomicU32,
     /// INVARIANT: used by whoever has set BUSY, and by whoever set REVOKED while it was not BUSY.
     value: UnsafeCell<Option<T>>,
@@ -21,12 +19,12 @@ pub(super) struct Slot<T> {
 unsafe impl<T: Send> Sync for Slot<T> {}
 
 impl<T> Slot<T> {
-    pub(super) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { word: AtomicU32::new(0), value: UnsafeCell::new(None) }
     }
 
     /// Runs `f` with it. Busy: another request has it. Closed: it was revoked.
-    pub(super) fn with<R>(&self, f: impl FnOnce(&mut Option<T>) -> R) -> Result<R, Status> {
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Option<T>) -> R) -> Result<R, Status> {
         match self.word.compare_exchange(0, BUSY, Acquire, Relaxed) {
             Ok(_) => {}
             Err(word) if word & REVOKED != 0 => return Err(Status::CLOSED),
@@ -38,7 +36,7 @@ impl<T> Slot<T> {
     }
 
     /// Drops the value, now or when the request that has it is through, and lets nobody have it any more. Idempotent.
-    pub(super) fn revoke(&self) {
+    pub(crate) fn revoke(&self) {
         if self.word.fetch_or(REVOKED, AcqRel) == 0 {
             // SAFETY: REVOKED was set here, and it was not BUSY.
             drop(unsafe { (*self.value.get()).take() });

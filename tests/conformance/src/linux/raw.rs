@@ -97,10 +97,22 @@ struct Node(File);
 
 impl Handle for Node {
     fn send(&self, nr: u32, address: u64) -> Result<(), Status> {
+        let answer = self.ioctl(Raw { number: request::ioctl_number(nr), address })?;
+        assert_eq!(answer, 0, "request {nr} has its status in its head");
+        Ok(())
+    }
+
+    fn direct(&self, message: u32, address: u64) -> Result<Status, Status> {
+        self.ioctl(Raw { number: request::direct_number(message), address }).map(Status)
+    }
+}
+
+impl Node {
+    fn ioctl(&self, raw: Raw) -> Result<u32, Status> {
         loop {
             // SAFETY: the driver checks every address it is given; that is what is tested here, and where it fails, the test has.
-            match unsafe { ioctl(&self.0, Raw { nr, address }) } {
-                Ok(()) => return Ok(()),
+            match unsafe { ioctl(&self.0, raw) } {
+                Ok(answer) => return Ok(answer),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(status(error)),
             }
@@ -119,25 +131,26 @@ fn status(error: Errno) -> Status {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Raw {
-    nr: u32,
+    number: u32,
     address: u64,
 }
 
 // SAFETY: the opcode is kp's own, and its argument an address that nobody promises anything about.
 unsafe impl Ioctl for Raw {
-    type Output = ();
+    type Output = u32;
     const IS_MUTATING: bool = true;
 
     fn opcode(&self) -> Opcode {
-        request::ioctl_number(self.nr)
+        self.number
     }
 
     fn as_ptr(&mut self) -> *mut c_void {
         ptr::with_exposed_provenance_mut(own(self.address))
     }
 
-    unsafe fn output_from_ptr(_: IoctlOutput, _: *mut c_void) -> rustix::io::Result<()> {
-        Ok(())
+    unsafe fn output_from_ptr(answer: IoctlOutput, _: *mut c_void) -> rustix::io::Result<u32> {
+        Ok(answer.cast_unsigned())
     }
 }

@@ -2,7 +2,19 @@
 use super::Machine;
 use crate::{Subject, Unload, World, child::spawn, interrupts::until, transcript::text};
 use echo_interface::echo;
-use std::io::{BufRead, BufReader};
+use std::{
+    io::{BufRead, BufReader},
+    process::Command,
+};
+
+/// Runs a program of this folder while echo is loaded. `Err`: how it ended.
+pub fn with_echo(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let loaded = super::Loaded::all();
+    let status = Command::new(super::file(program)).args(arguments).status();
+    let status = status.map_err(|error| format!("{program}: {error}"))?;
+    drop(loaded);
+    if status.success() { Ok(()) } else { Err(format!("{program}: {status}")) }
+}
 
 /// Starts and stops echo's driver as often, with a session in each round.
 pub fn rounds(times: u32) {

@@ -1,6 +1,6 @@
 //! The world of Windows, and of Wine: drivers are services, clients are processes.
-pub mod codes;
 pub mod life;
+pub mod pnp;
 pub mod raw;
 mod service;
 
@@ -22,7 +22,7 @@ pub struct Machine {
 impl World for Machine {
     fn load(&mut self, subject: Subject) {
         let name = subject.name();
-        let service = Service::create(name, &driver(name));
+        let service = Service::create(name, &file(&format!("kp-{name}.sys")));
         service.start().unwrap_or_else(|error| panic!("load {name}: {error}"));
         self.loaded.push((name, service));
     }
@@ -79,10 +79,9 @@ impl Drop for Loaded {
     }
 }
 
-/// Where a plugin's driver is.
-fn driver(plugin: &str) -> PathBuf {
-    let program = std::env::current_exe().expect("this program has a file");
-    program.with_file_name(format!("kp-{plugin}.sys"))
+/// A file in the folder of this program.
+fn file(name: &str) -> PathBuf {
+    std::env::current_exe().expect("this program has a file").with_file_name(name)
 }
 
 /// Open sessions of a plugin that drives no device, as its driver counts them.

@@ -2,10 +2,11 @@
 use std::{ffi::OsStr, fmt, io, os::windows::ffi::OsStrExt, path::Path, ptr};
 use windows_sys::Win32::System::Services::*;
 
-/// The service `kp-<plugin>`, which exists until this is dropped.
+/// The service `kp-<plugin>`. One that was made here exists until this is dropped.
 pub struct Service {
     name: String,
     handle: Handle,
+    is_ours: bool,
 }
 
 /// What Windows says of a driver.
@@ -24,9 +25,7 @@ impl Service {
     pub fn create(plugin: &str, file: &Path) -> Self {
         let name = format!("kp-{plugin}");
         let (wide, path) = (wide(&name), wide(file));
-        // SAFETY: this machine's services, by default.
-        let manager = unsafe { OpenSCManagerW(ptr::null(), ptr::null(), SC_MANAGER_ALL_ACCESS) };
-        let manager = Handle::new(manager, &"the service manager");
+        let manager = manager();
         // SAFETY: an open handle, texts with a zero at their ends, and nothing where nothing is asked for.
         let handle = unsafe {
             CreateServiceW(
@@ -45,7 +44,16 @@ impl Service {
                 ptr::null(),
             )
         };
-        Self { handle: Handle::new(handle, &name), name }
+        Self { handle: Handle::new(handle, &name), name, is_ours: true }
+    }
+
+    /// A service that was installed in another way.
+    pub fn open(plugin: &str) -> Self {
+        let name = format!("kp-{plugin}");
+        let (manager, wide) = (manager(), wide(&name));
+        // SAFETY: an open handle, and a text with a zero at its end.
+        let handle = unsafe { OpenServiceW(manager.0, wide.as_ptr(), SERVICE_ALL_ACCESS) };
+        Self { handle: Handle::new(handle, &name), name, is_ours: false }
     }
 
     /// Loads the driver: its DriverEntry has returned when this does. `Err`: Windows' error.
@@ -83,10 +91,19 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
+        if !self.is_ours {
+            return;
+        }
         // SAFETY: an open handle.
         let deleted = unsafe { DeleteService(self.handle.0) };
         assert!(deleted != 0 || std::thread::panicking(), "{}: {}", self.name, io::Error::last_os_error());
     }
+}
+
+fn manager() -> Handle {
+    // SAFETY: this machine's services, by default.
+    let manager = unsafe { OpenSCManagerW(ptr::null(), ptr::null(), SC_MANAGER_ALL_ACCESS) };
+    Handle::new(manager, &"the service manager")
 }
 
 /// A handle of the service manager's.
@@ -106,6 +123,7 @@ impl Drop for Handle {
     }
 }
 
-fn wide(text: impl AsRef<OsStr>) -> Vec<u16> {
+/// A text as Windows takes it, with a zero at its end.
+pub fn wide(text: impl AsRef<OsStr>) -> Vec<u16> {
     text.as_ref().encode_wide().chain([0]).collect()
 }

@@ -1,4 +1,5 @@
-//! `cargo kp demo`: the edu app against the module in a real kernel, told as a person would want to read it.
+//! `cargo kp demo`: the edu app against the module in a real kernel, told as a person would want to read it. `windows` tells it of
+//! Windows drivers.
 use crate::{
     guest::plan::Step,
     host::{self, PROGRAM},
@@ -10,6 +11,8 @@ use anyhow::{Result, bail};
 use clap::Args;
 use std::time::Instant;
 
+mod windows;
+
 /// The kernel of the demo: the quickest to boot.
 const KERNEL: &str = "6.1-cloud";
 
@@ -19,10 +22,16 @@ pub struct DemoArgs {
     /// Install missing packages first; needs root or sudo.
     #[arg(long)]
     pub setup: bool,
+    /// Show the plugins as Windows drivers instead.
+    #[arg(long)]
+    pub windows: bool,
 }
 
 /// Carries it out. Where no guest can be booted, the story is told in the simulator, and the first line says so.
 pub fn command(args: &DemoArgs) -> Result<()> {
+    if args.windows {
+        return windows::command(args.setup);
+    }
     let start = Instant::now();
     let packages = Packages::new(&ThisMachine);
     let lacking =

@@ -1,0 +1,248 @@
+//! The world of the loader: the drivers' real .sys, in this process, over a simulated NT kernel.
+pub mod faults;
+pub mod hostile;
+pub mod life;
+pub mod raw;
+
+use crate::{Subject, Unload, Victim, World, interrupts};
+use kp_abi::request::kind;
+use kp_user::{Connection, ControlNode, Plugin};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+use windows_loader::{Assigned, Device, Driver, Handle, Machine, Mode, Process, Stopped, Token, access};
+
+/// One simulated machine for each driver that is loaded.
+pub struct Loader {
+    /// The tool's output: `echo/windows-x86_64/kp-echo.sys` and so on.
+    drivers: PathBuf,
+    qemu: bool,
+    echo: Option<Loaded>,
+    edu: Option<Loaded>,
+}
+
+/// A machine with a driver. Fields are dropped in this order.
+pub struct Loaded {
+    /// An app's process.
+    pub process: Arc<Process>,
+    /// edu's.
+    pub device: Option<Device>,
+    /// The driver.
+    pub driver: Driver,
+    /// The machine.
+    pub machine: Machine,
+}
+
+impl Loader {
+    /// With the drivers in the tool's output folder, `target/kp`, and the simulator's model of the device.
+    pub fn new(drivers: impl Into<PathBuf>) -> Self {
+        Self { drivers: drivers.into(), qemu: false, echo: None, edu: None }
+    }
+
+    /// With QEMU's model.
+    pub fn with_qemu(drivers: impl Into<PathBuf>) -> Self {
+        Self { qemu: true, ..Self::new(drivers) }
+    }
+
+    /// Both drivers loaded.
+    pub fn loaded(drivers: impl Into<PathBuf>) -> Self {
+        let mut world = Self::new(drivers);
+        world.load(Subject::Echo);
+        world.load(Subject::Edu);
+        world
+    }
+
+    fn start(&self, subject: Subject) -> Loaded {
+        let machine = Machine::default();
+        let name = subject.name();
+        let sys = self.drivers.join(name).join("windows-x86_64").join(format!("kp-{name}.sys"));
+        let driver = machine.start(&sys).unwrap_or_else(|error| panic!("start {}: {error}", subject.name()));
+        let device = (subject == Subject::Edu).then(|| {
+            let device = if self.qemu {
+                machine.plug(kp_sim::qtest::Qemu::start().unwrap_or_else(|error| panic!("{error}")))
+            } else {
+                machine.plug(kp_sim::edu::Edu::new())
+            };
+            device.add(&driver).unwrap_or_else(|status| panic!("AddDevice: {status:#x}"));
+            device.start(Assigned::Line).unwrap_or_else(|status| panic!("START_DEVICE: {status:#x}"));
+            device
+        });
+        let process = machine.process(Token::Administrator);
+        Loaded { process, device, driver, machine }
+    }
+
+    fn slot(&mut self, subject: Subject) -> &mut Option<Loaded> {
+        match subject {
+            Subject::Echo => &mut self.echo,
+            Subject::Edu => &mut self.edu,
+        }
+    }
+
+    /// Unloads both drivers, and fails if one cannot be, or leaves anything behind.
+    fn unload_all(&mut self) {
+        for subject in [Subject::Echo, Subject::Edu] {
+            assert_eq!(self.unload(subject), Unload::Gone, "{}", subject.name());
+        }
+    }
+
+    /// Ends the machine of a driver that is unloaded, and fails if anything is left behind.
+    fn end(&mut self, subject: Subject) {
+        if let Some(loaded) = self.slot(subject).take() {
+            loaded.finish();
+        }
+    }
+
+    /// A driver that is loaded.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub fn get(&self, subject: Subject) -> &Loaded {
+        let slot = match subject {
+            Subject::Echo => &self.echo,
+            Subject::Edu => &self.edu,
+        };
+        slot.as_ref().unwrap_or_else(|| panic!("{} is not loaded", subject.name()))
+    }
+}
+
+/// The path by which apps open it.
+pub fn path(subject: Subject) -> &'static str {
+    match subject {
+        Subject::Echo => r"\\.\kp-echo",
+        Subject::Edu => r"\\.\kp-edu.0",
+    }
+}
+
+fn open(process: &Arc<Process>, subject: Subject) -> Handle {
+    let handle = process.open(path(subject), access::READ | access::WRITE, Mode::Overlapped);
+    handle.unwrap_or_else(|status| panic!("{}: {status:#x}", path(subject)))
+}
+
+impl Loaded {
+    /// Unloads the driver, unless it is in use. False: it stays.
+    fn unload(&self) -> bool {
+        if let Some(device) = &self.device
+            && device.remove().is_err()
+        {
+            return false;
+        }
+        let stopped = self.driver.stop().unwrap_or_else(|status| panic!("stop: {status:#x}"));
+        if stopped == Stopped::Pending && self.driver.open_handles() > 0 {
+            return false;
+        }
+        // Windows has kept the first request in mind; the last close carries it out.
+        self.driver.wait_until_unloaded();
+        true
+    }
+
+    /// Ends the machine, whose driver is unloaded, and fails if anything is left behind.
+    fn finish(self) {
+        let Self { process, device, driver, machine } = self;
+        drop((process, device, driver));
+        machine.finish();
+    }
+}
+
+impl World for Loader {
+    fn load(&mut self, subject: Subject) {
+        *self.slot(subject) = Some(self.start(subject));
+    }
+
+    fn unload(&mut self, subject: Subject) -> Unload {
+        if !self.get(subject).unload() {
+            return Unload::Stays;
+        }
+        self.end(subject);
+        Unload::Gone
+    }
+
+    fn connect(&mut self, subject: Subject) -> Plugin {
+        let connection = Arc::new(ControlNode::over(open(&self.get(subject).process, subject)));
+        Plugin::over(connection, subject.interface(), &[]).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The plug-and-play manager stops the device and starts it with other resources.
+    fn assign(&mut self, kinds: u32) {
+        let assigned = if kinds == kind::LINE { Assigned::Line } else { Assigned::Messages(1) };
+        let device = self.get(Subject::Edu).device.as_ref().expect("edu has a device");
+        device.stop().unwrap_or_else(|status| panic!("STOP_DEVICE: {status:#x}"));
+        device.start(assigned).unwrap_or_else(|status| panic!("START_DEVICE: {status:#x}"));
+    }
+
+    fn client_that_waits(&mut self, kinds: u32) -> Box<dyn Victim> {
+        let process = self.get(Subject::Edu).machine.process(Token::Administrator);
+        // Below the client library, which would send CLOSE at the end: a process that is killed sends nothing.
+        let node = Arc::new(ControlNode::over(open(&process, Subject::Edu)));
+        node.open(&mut crate::raw::open(Subject::Edu.interface()), &[]).unwrap_or_else(|error| panic!("open: {error}"));
+        node.int_enable(kinds, 1, 1, &[]).unwrap_or_else(|error| panic!("enable: {error}"));
+        let waiter = thread::spawn({
+            let node = node.clone();
+            move || {
+                // Killed in its wait: the process is gone, and nobody reads the answer.
+                let _ = node.int_wait(u64::MAX, u32::MAX, 1);
+            }
+        });
+        interrupts::until("the wait is pending", || node.query(0).is_ok_and(|query| query.waits == 1));
+        Box::new(Client { process, node, waiter })
+    }
+}
+
+/// A client in a process of its own.
+struct Client {
+    process: Arc<Process>,
+    node: Arc<ControlNode<Handle>>,
+    waiter: JoinHandle<()>,
+}
+
+impl Client {
+    /// Ends the process.
+    fn kill_now(self) {
+        self.process.exit();
+        self.waiter.join().expect("the waiter does not panic");
+        drop(self.node);
+    }
+}
+
+impl Victim for Client {
+    fn kill(self: Box<Self>) {
+        self.kill_now();
+    }
+}
+
+/// Runs one of the loader's own tests, by name.
+///
+/// # Errors
+/// There is none of that name.
+///
+/// # Panics
+/// If it fails.
+pub fn command(arguments: &[&str]) -> Result<(), String> {
+    let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text} is no number"));
+    match *arguments {
+        ["bad-input", drivers] => {
+            let mut world = Loader::loaded(drivers);
+            let process = raw::LoaderProcess::new(&world);
+            let seen = crate::bad_input::run(&process) + crate::codes::run(&process) + hostile::run(&world, &process);
+            drop(process);
+            println!("{seen} bad requests, each with its status");
+            world.unload_all();
+        }
+        ["fuzz", drivers, seed, requests] => {
+            let (seed, requests) = (number(seed)?, number(requests)?);
+            let mut world = Loader::loaded(drivers);
+            let process = raw::LoaderProcess::new(&world);
+            println!("seed {seed}, {requests} requests, and {} with buffers anywhere", requests / 10);
+            print!("{}", crate::fuzz::run(&process, seed, requests));
+            hostile::random(&world, &process, seed, requests / 10);
+            drop(process);
+            world.unload_all();
+        }
+        ["rounds", drivers, times] => life::rounds(drivers, number(times)? as u32),
+        ["faults", drivers] => faults::run(drivers),
+        ["life", drivers] => life::run(drivers),
+        _ => return Err("usage: conformance loader bad-input|fuzz|rounds|life|faults DRIVERS …".into()),
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! A device that Plug and Play finds, without any hardware: installed from the driver's own INF, and removed again.
+use super::service::{Service, State, wide};
+use crate::interrupts::until;
+use kp_user::{Cause, Plugin};
+use std::{io, path::Path, ptr};
+use windows_sys::{
+    Win32::Devices::DeviceAndDriverInstallation::{
+        DICD_GENERATE_ID, DIF_REGISTERDEVICE, DIF_REMOVE, HDEVINFO, INSTALLFLAG_FORCE, SP_DEVINFO_DATA,
+        SPDRP_HARDWAREID, SetupDiCallClassInstaller, SetupDiCreateDeviceInfoList, SetupDiCreateDeviceInfoW,
+        SetupDiDestroyDeviceInfoList, SetupDiGetINFClassW, SetupDiSetDeviceRegistryPropertyW,
+        UpdateDriverForPlugAndPlayDevicesW,
+    },
+    core::{BOOL, GUID},
+};
+
+/// Installs `kp-<plugin>.inf` for a device that says it is `hardware`, and has no hardware. The driver must load, and must refuse to
+/// start: the device gets no name. Then the device is removed, and the driver unloads.
+///
+/// # Panics
+/// If anything of that is not so.
+pub fn start_is_refused(plugin: &str, hardware: &str) {
+    let inf = super::file(&format!("kp-{plugin}.inf"));
+    let device = Device::new(&inf, hardware);
+    device.install(&inf, hardware);
+    let service = Service::open(plugin);
+    until("the driver is loaded", || service.state() == State::Running);
+    let error = Plugin::open(plugin).expect_err("a device that has not started has no name");
+    assert!(matches!(error.cause, Cause::NoNode { is_loaded: true }), "{error}");
+    println!("{error}");
+    device.remove();
+    service.stop().unwrap_or_else(|error| panic!("unload {plugin}: {error}"));
+    until("the driver has unloaded", || service.state() == State::Stopped);
+    println!("removed");
+}
+
+/// A device that no bus has found.
+struct Device {
+    set: HDEVINFO,
+    data: SP_DEVINFO_DATA,
+}
+
+#[track_caller]
+fn done(what: &str, answer: BOOL) {
+    assert_ne!(answer, 0, "{what}: {}", io::Error::last_os_error());
+}
+
+impl Device {
+    /// Makes one in the class that the INF names.
+    fn new(inf: &Path, hardware: &str) -> Self {
+        let inf = wide(inf);
+        let (mut class, mut name) = (GUID::from_u128(0), [0; 64]);
+        // SAFETY: a text with a zero at its end, and places to be filled in.
+        let found = unsafe { SetupDiGetINFClassW(inf.as_ptr(), &mut class, name.as_mut_ptr(), 64, ptr::null_mut()) };
+        done("the INF's class", found);
+        // SAFETY: a class, and no window.
+        let set = unsafe { SetupDiCreateDeviceInfoList(&class, ptr::null_mut()) };
+        assert_ne!(set, -1, "a list of devices: {}", io::Error::last_os_error());
+        let data = SP_DEVINFO_DATA { cbSize: size_of::<SP_DEVINFO_DATA>() as u32, ..Default::default() };
+        let mut device = Device { set, data };
+        let id = wide("KP");
+        let number_it = DICD_GENERATE_ID;
+        // SAFETY: the list of above, a text with a zero at its end, no description, no window, and a struct to be filled in.
+        let made = unsafe {
+            SetupDiCreateDeviceInfoW(
+                set,
+                id.as_ptr(),
+                &class,
+                ptr::null(),
+                ptr::null_mut(),
+                number_it,
+                &mut device.data,
+            )
+        };
+        done("a device", made);
+        // A list of texts, with an empty one at its end.
+        let ids: Vec<u8> = wide(hardware).into_iter().chain([0]).flat_map(u16::to_le_bytes).collect();
+        // SAFETY: a device of the list, and bytes with their length.
+        let set = unsafe {
+            SetupDiSetDeviceRegistryPropertyW(set, &mut device.data, SPDRP_HARDWAREID, ids.as_ptr(), ids.len() as u32)
+        };
+        done("its hardware", set);
+        // SAFETY: a device of the list.
+        let registered = unsafe { SetupDiCallClassInstaller(DIF_REGISTERDEVICE, device.set, &device.data) };
+        done("its registration", registered);
+        device
+    }
+
+    /// Installs the driver for it: the device is then started.
+    fn install(&self, inf: &Path, hardware: &str) {
+        let (inf, hardware) = (wide(inf), wide(hardware));
+        let flags = INSTALLFLAG_FORCE;
+        // SAFETY: no window, and texts with a zero at their ends.
+        let updated = unsafe {
+            UpdateDriverForPlugAndPlayDevicesW(ptr::null_mut(), hardware.as_ptr(), inf.as_ptr(), flags, ptr::null_mut())
+        };
+        done("the installation", updated);
+    }
+
+    fn remove(self) {
+        // SAFETY: a device of the list.
+        done("the removal", unsafe { SetupDiCallClassInstaller(DIF_REMOVE, self.set, &self.data) });
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        // SAFETY: a list, freed once.
+        unsafe { SetupDiDestroyDeviceInfoList(self.set) };
+    }
+}

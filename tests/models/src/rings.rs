@@ -1,0 +1,185 @@
+//! The ring: both queues, from both sides, and whose turn it is.
+use crate::{
+    host::ring::{
+        queue::{AppSide, Batch, CompletionSlot, DriverSide, SubmissionSlot, Words},
+        slot::Slot,
+    },
+    models::model,
+};
+use kp_abi::{Error, Status, ring::Submission};
+use loom::{
+    cell::UnsafeCell,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering::*},
+    },
+    thread,
+};
+
+/// A ring's shared memory.
+struct Memory {
+    indices: [AtomicU32; 4],
+    submissions: Vec<SubmissionSlot>,
+    completions: Vec<CompletionSlot>,
+}
+
+impl Memory {
+    fn new(entries: usize) -> Self {
+        Self {
+            indices: std::array::from_fn(|_| AtomicU32::new(0)),
+            submissions: (0..entries).map(|_| std::array::from_fn(|_| AtomicU64::new(0))).collect(),
+            completions: (0..entries).map(|_| std::array::from_fn(|_| AtomicU64::new(0))).collect(),
+        }
+    }
+
+    fn words(&self) -> Words<'_> {
+        let [sq_tail, cq_head, sq_head, cq_tail] = &self.indices;
+        Words { sq_tail, cq_head, sq_head, cq_tail, submissions: &self.submissions, completions: &self.completions }
+    }
+}
+
+/// A submission that can be told from any other, and from none: each of its words follows from `n`, which is not 0.
+fn submission(n: u64) -> Submission {
+    let small = n as u32;
+    Submission {
+        user_data: n,
+        message: small,
+        flags: 0,
+        args_len: n as u16,
+        in_off: small,
+        in_len: small,
+        out_off: small,
+        out_len: small,
+        inline: [0; 4],
+    }
+}
+
+/// One RING_ENTER: how many it took.
+fn enter(side: &mut DriverSide, words: &Words<'_>) -> Result<u32, Status> {
+    let Batch { submitted, room } = side.begin(words, u32::MAX)?;
+    let count = submitted.min(room);
+    for _ in 0..count {
+        let taken = side.take(words).expect("there is a slot for each index");
+        let n = taken.user_data as u32;
+        assert_ne!(n, 0, "a slot that nobody has filled");
+        let parts = [taken.message, taken.args_len.into(), taken.in_off, taken.in_len, taken.out_off, taken.out_len];
+        assert_eq!(parts, [n; 6], "a submission in pieces");
+        assert_eq!((taken.flags, taken.inline.len()), (0, 4));
+        side.post(words, taken.user_data, Status::OK, n);
+    }
+    side.end(words);
+    Ok(count)
+}
+
+#[test]
+fn whole_submissions_arrive_and_so_do_whole_completions() {
+    model(|| {
+        let memory = Arc::new(Memory::new(1));
+        let driver = {
+            let memory = memory.clone();
+            thread::spawn(move || {
+                let mut side = DriverSide::new(1);
+                (0..2).map(|_| enter(&mut side, &memory.words()).expect("this app is honest")).sum::<u32>()
+            })
+        };
+        let words = memory.words();
+        let mut side = AppSide::new(1);
+        let (mut sent, mut answered) = (0, 0);
+        // The second round reuses the only slot, if the driver has let it go by then.
+        for _ in 0..2 {
+            if side.push(&words, &submission(9)) {
+                side.take_back();
+                side.push(&words, &submission(sent + 1));
+                sent += 1;
+            }
+            side.publish(&words);
+            while let Some(answer) = side.pop(&words) {
+                answered += 1;
+                assert_eq!(answer, (answered, Error::new(Status::OK, answered as u32)));
+            }
+            side.release(&words);
+        }
+        let taken = u64::from(driver.join().unwrap());
+        while let Some(answer) = side.pop(&words) {
+            answered += 1;
+            assert_eq!(answer, (answered, Error::new(Status::OK, answered as u32)));
+        }
+        assert!(answered == taken && taken <= sent);
+    });
+}
+
+#[test]
+fn indices_that_change_meanwhile_give_a_batch_that_fits_or_none() {
+    model(|| {
+        let memory = Arc::new(Memory::new(2));
+        let hostile = {
+            let memory = memory.clone();
+            thread::spawn(move || {
+                for (tail, head) in [(2, 0), (u32::MAX, 7)] {
+                    memory.indices[0].store(tail, Relaxed);
+                    memory.indices[1].store(head, Relaxed);
+                }
+            })
+        };
+        let words = memory.words();
+        let mut side = DriverSide::new(2);
+        for _ in 0..2 {
+            match side.begin(&words, u32::MAX) {
+                Ok(Batch { submitted, room }) => {
+                    assert!(submitted <= 2 && room <= 2, "{submitted} submissions, room for {room}");
+                    for _ in 0..submitted.min(room) {
+                        let taken = side.take(&words).expect("there is a slot for each index");
+                        side.post(&words, taken.user_data, Status::OK, 0);
+                    }
+                    side.end(&words);
+                }
+                Err(status) => assert_eq!(status, Status::RING_CORRUPT),
+            }
+        }
+        hostile.join().unwrap();
+    });
+}
+
+/// A ring: loom finds out if two use it at once, or one that is gone.
+struct Ring {
+    uses: UnsafeCell<u32>,
+    dropped: Arc<AtomicU32>,
+}
+
+impl Ring {
+    fn used(&self) {
+        // SAFETY: what the model is about: whoever has the slot is alone.
+        self.uses.with_mut(|uses| unsafe { *uses += 1 });
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        self.used();
+        self.dropped.fetch_add(1, Relaxed);
+    }
+}
+
+#[test]
+fn a_revoked_ring_is_dropped_once_by_whoever_is_last() {
+    model(|| {
+        let dropped = Arc::new(AtomicU32::new(0));
+        let slot = Arc::new(Slot::new());
+        let ring = Ring { uses: UnsafeCell::new(0), dropped: dropped.clone() };
+        slot.with(|slot| *slot = Some(ring)).expect("nobody else has it");
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let slot = slot.clone();
+                thread::spawn(move || match slot.with(|slot| slot.as_ref().expect("still there").used()) {
+                    Ok(()) => {}
+                    Err(status) => assert!([Status::BUSY, Status::CLOSED].contains(&status)),
+                })
+            })
+            .collect();
+        slot.revoke();
+        slot.revoke();
+        others.into_iter().for_each(|other| other.join().unwrap());
+        assert_eq!(dropped.load(Relaxed), 1);
+        assert_eq!(slot.with(|_| ()), Err(Status::CLOSED));
+    });
+}

@@ -1,0 +1,316 @@
+//! The simulated kernel as a whole, and how a run ends.
+use crate::{
+    bus::Slot,
+    cpu,
+    dispatcher::Dispatcher,
+    dpc::Dpcs,
+    faults::{Faults, Sites},
+    image::Image,
+    interrupt::Interrupts,
+    irp::Irps,
+    mmio::Mappings,
+    objects::Objects,
+    pool::{Pool, tag_name},
+    remove_lock::RemoveLocks,
+    security::Dacl,
+    service::Service,
+    space::Space,
+    thunk::Thunks,
+    timer::Timers,
+    work::Works,
+};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
+        atomic::{
+            AtomicBool, AtomicIsize,
+            Ordering::{AcqRel, Acquire, Release},
+        },
+    },
+    thread::{self, JoinHandle},
+    time::Instant,
+};
+
+/// Why a run ended before its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The driver called KeBugCheckEx.
+    BugCheck {
+        /// The bug check's code.
+        code: u32,
+        /// Its parameters.
+        parameters: [usize; 4],
+    },
+    /// The driver broke a rule of the kernel: which, in one line.
+    Broken(String),
+    /// The driver touched memory that is not there, and handled no exception.
+    Fault(String),
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::BugCheck { code, parameters } => write!(f, "bug check {code:#x} {parameters:#x?}"),
+            Verdict::Broken(rule) => f.write_str(rule),
+            Verdict::Fault(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for Verdict {}
+
+/// Locks a mutex of the loader, whoever panicked with it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Everything that drivers and processes share.
+pub(crate) struct Kernel {
+    pub(crate) options: Options,
+    pub(crate) thunks: Thunks,
+    pub(crate) pool: Pool,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) dpcs: Dpcs,
+    pub(crate) timers: Timers,
+    pub(crate) works: Works,
+    pub(crate) remove_locks: RemoveLocks,
+    pub(crate) interrupts: Interrupts,
+    pub(crate) mappings: Mappings,
+    /// By address of the bus's device object.
+    pub(crate) slots: Mutex<BTreeMap<usize, Arc<Slot>>>,
+    /// References to the bus's interface.
+    bus_interfaces: AtomicIsize,
+    pub(crate) objects: Mutex<Objects>,
+    pub(crate) irps: Irps,
+    pub(crate) faults: Faults,
+    pub(crate) images: RwLock<Vec<Arc<Image>>>,
+    pub(crate) started: Instant,
+    services: Mutex<Vec<(usize, Arc<Service>)>>,
+    log: Mutex<Vec<String>>,
+    is_stopped: AtomicBool,
+    verdict: OnceLock<Verdict>,
+    /// Last, for what lies in it is used by all the others.
+    pub(crate) space: Space,
+}
+
+/// What kind of machine it is.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Options {
+    /// Functions that MmGetSystemRoutineAddress does not find, as on an older Windows.
+    pub absent: Vec<String>,
+    /// Calls that are to fail.
+    pub faults: Option<Arc<Sites>>,
+}
+
+impl Kernel {
+    fn new(options: Options) -> Self {
+        let space = Space::reserve();
+        Self {
+            thunks: Thunks::new(&space),
+            pool: Pool::default(),
+            dispatcher: Dispatcher::default(),
+            dpcs: Dpcs::default(),
+            timers: Timers::default(),
+            works: Works::default(),
+            remove_locks: RemoveLocks::default(),
+            interrupts: Interrupts::default(),
+            mappings: Mappings::default(),
+            slots: Mutex::default(),
+            bus_interfaces: AtomicIsize::new(0),
+            objects: Mutex::default(),
+            irps: Irps::default(),
+            faults: Faults::new(options.faults.clone()),
+            images: RwLock::default(),
+            started: Instant::now(),
+            services: Mutex::default(),
+            log: Mutex::default(),
+            is_stopped: AtomicBool::new(false),
+            verdict: OnceLock::new(),
+            options,
+            space,
+        }
+    }
+
+    /// Memory of the pool.
+    pub(crate) fn allocate(&self, len: usize, tag: &[u8; 4], zeroed: bool) -> usize {
+        self.pool.allocate(&self.space, len, u32::from_le_bytes(*tag), zeroed)
+    }
+
+    /// Has the run ended?
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Acquire)
+    }
+
+    /// Why the run ended, if it has.
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
+        self.verdict.get().cloned()
+    }
+
+    /// Ends the run: whoever is in the driver leaves it at its next call of the kernel, or in its wait.
+    pub(crate) fn stop(&self, verdict: Verdict) {
+        // The first reason counts.
+        let _ = self.verdict.set(verdict);
+        self.end();
+    }
+
+    fn end(&self) {
+        self.is_stopped.store(true, Release);
+        self.dispatcher.changed();
+        self.dpcs.changed();
+        self.timers.changed();
+        self.works.changed();
+        self.interrupts.changed();
+        self.irps.changed();
+    }
+
+    /// The driver that this address is in.
+    pub(crate) fn image_at(&self, address: usize) -> Option<Arc<Image>> {
+        let images = self.images.read().unwrap_or_else(PoisonError::into_inner);
+        images.iter().find(|image| image.contains(address)).cloned()
+    }
+
+    /// A driver object exists from now on.
+    pub(crate) fn register(&self, service: &Arc<Service>) {
+        lock(&self.services).push((service.object, service.clone()));
+    }
+
+    pub(crate) fn unregister(&self, driver: usize) {
+        lock(&self.services).retain(|(object, _)| *object != driver);
+    }
+
+    /// The service of a driver object.
+    pub(crate) fn service(&self, driver: usize) -> Option<Arc<Service>> {
+        lock(&self.services).iter().find(|(object, _)| *object == driver).map(|(_, service)| service.clone())
+    }
+
+    /// The bus's interface is given away, or given back.
+    pub(crate) fn count_interface(&self, by: isize) {
+        self.bus_interfaces.fetch_add(by, AcqRel);
+    }
+
+    /// Adds a line to the log.
+    pub(crate) fn log(&self, line: String) {
+        lock(&self.log).push(line);
+    }
+
+    /// What is still there, one line each, that should be gone with the last driver.
+    fn leaks(&self) -> Vec<String> {
+        let mut leaks: Vec<String> = (self.pool.in_use().iter())
+            .map(|(address, len, tag)| format!("{len} bytes of pool at {address:#x}, tag {}", tag_name(*tag)))
+            .collect();
+        leaks.extend(lock(&self.objects).left());
+        leaks.extend(self.irps.left());
+        leaks.extend(self.dpcs.left());
+        leaks.extend(self.timers.left());
+        leaks.extend(self.works.left());
+        leaks.extend(self.remove_locks.left());
+        leaks.extend(self.interrupts.left());
+        leaks.extend(self.mappings.left());
+        if self.bus_interfaces.load(Acquire) != 0 {
+            leaks.push(format!("{} references to the bus's interface", self.bus_interfaces.load(Acquire)));
+        }
+        leaks
+    }
+}
+
+/// What a thread of the kernel does until the end.
+type Runner = fn(&Kernel);
+
+/// A simulated machine: a kernel with its processors, and no driver yet.
+pub struct Machine {
+    pub(crate) kernel: Arc<Kernel>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self::new(Options::default())
+    }
+}
+
+impl Machine {
+    /// Starts a machine.
+    pub fn new(options: Options) -> Self {
+        crate::trap::install();
+        let kernel = Arc::new(Kernel::new(options));
+        let runners: [(&str, Runner); 7] = [
+            ("dpc 0", |kernel| kernel.dpcs.run(kernel)),
+            ("dpc 1", |kernel| kernel.dpcs.run(kernel)),
+            ("interrupts", |kernel| kernel.interrupts.run(kernel)),
+            ("timers", |kernel| kernel.timers.run(kernel)),
+            ("work 0", |kernel| kernel.works.run(kernel)),
+            ("work 1", |kernel| kernel.works.run(kernel)),
+            ("work 2", |kernel| kernel.works.run(kernel)),
+        ];
+        let threads = runners.map(|(name, run)| {
+            let kernel = kernel.clone();
+            let thread = thread::Builder::new().name(name.into());
+            thread.spawn(move || cpu::attached(&kernel.clone(), None, || run(&kernel))).expect("a thread can be made")
+        });
+        Self { kernel, threads: threads.into() }
+    }
+
+    /// Why the run ended before its time, if it did.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.kernel.verdict()
+    }
+
+    /// What drivers have written with DbgPrintEx so far.
+    pub fn log(&self) -> Vec<String> {
+        lock(&self.kernel.log).clone()
+    }
+
+    /// What drivers have left behind, one line each; of a machine whose drivers are all unloaded and whose handles are closed.
+    ///
+    /// # Errors
+    /// The verdict, if the run ended before; or what is wrong in the pool.
+    pub fn leaks(&self) -> Result<Vec<String>, Verdict> {
+        if let Some(verdict) = self.verdict() {
+            return Err(verdict);
+        }
+        self.kernel.pool.check().map_err(Verdict::Broken)?;
+        Ok(self.kernel.leaks())
+    }
+
+    /// Ends the machine, and fails if a driver has broken a rule or left something behind.
+    ///
+    /// # Panics
+    /// With the verdict, or with the list of leaks.
+    pub fn finish(self) {
+        match self.leaks() {
+            Ok(leaks) if leaks.is_empty() => {}
+            Ok(leaks) => panic!("left behind:\n{}", leaks.join("\n")),
+            Err(verdict) => panic!("{verdict}"),
+        }
+    }
+
+    /// An address of the kernel's own memory, which is really there.
+    pub fn kernel_address(&self) -> usize {
+        self.kernel.space.own_address()
+    }
+
+    /// Who may open the device that a path names; None: nobody has said so.
+    pub fn dacl(&self, path: &str) -> Option<Dacl> {
+        let objects = lock(&self.kernel.objects);
+        let (device, _) = objects.resolve(path).ok()?;
+        objects.devices.get(&device)?.dacl.clone()
+    }
+
+    /// Keeps DPCs in their queue until they are let go or flushed, so that what piles up meanwhile can be seen.
+    pub fn withhold_dpcs(&self, withhold: bool) {
+        self.kernel.dpcs.withhold(withhold);
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.kernel.end();
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so; the verdict has the reason.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Runs a Windows driver's real `.sys` in a Linux process: its machine code, over a simulated NT kernel that is strict.
+//!
+//! ```no_run
+//! use windows_loader::{Buffer, Machine, Mode, Token, access};
+//!
+//! let machine = Machine::default();
+//! let driver = machine.start("kp-echo.sys".as_ref()).unwrap();
+//! let process = machine.process(Token::Administrator);
+//! let handle = process.open(r"\\.\kp-echo", access::READ | access::WRITE, Mode::Overlapped).unwrap();
+//! let mut reply = [0; 64];
+//! let done = handle.control(0x8B50_2000, Buffer::input(&[0; 64]), Buffer::output(&mut reply));
+//! assert_eq!(done.status, 0);
+//! handle.close();
+//! driver.stop().unwrap();
+//! machine.finish(); // fails if anything was left behind
+//! ```
+//!
+//! Each kernel function that the driver calls is checked: its IRQL, and what the kernel documents about its arguments. A broken rule,
+//! a fault that no handler takes, or a bug check ends the run with a [`Verdict`]; every function here panics with it then.
+//!
+//! What is not simulated: preemption (each thread is a processor of its own), paging, and whatever a driver does not import through
+//! the table in `exports`.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "what drivers pass is one promise: that it is what the kernel documents"
+)]
+
+mod bus;
+mod client;
+mod cpu;
+mod dispatcher;
+mod dpc;
+mod exports;
+mod faults;
+mod file;
+mod image;
+mod interrupt;
+mod irp;
+mod kernel;
+mod mmio;
+pub mod nt;
+mod objects;
+mod pdo;
+pub mod planted;
+mod pool;
+mod process;
+mod raw;
+mod remove_lock;
+mod security;
+mod service;
+mod space;
+mod spin;
+mod thunk;
+mod timer;
+mod trap;
+mod unwind;
+mod work;
+
+pub use bus::{Assigned, Device};
+pub use faults::{Site, Sites};
+pub use file::{Buffer, Done, Handle, Pending};
+pub use image::fallible_calls;
+pub use kernel::{Machine, Options, Verdict};
+pub use process::{Mode, Process};
+pub use security::{Dacl, Entry, Token, access};
+pub use service::{Driver, StartError, Stopped};

@@ -1,0 +1,172 @@
+//! The bus driver: its device object at the bottom of each stack, and its answers to plug-and-play and power requests. What changes the
+//! device is answered later, from a thread of the system, as a real bus does.
+use crate::{
+    cpu::{self, checked},
+    irp,
+    kernel::{Kernel, lock},
+    nt::{
+        DeviceObject, DriverObject, Irp, NtStatus, STATUS_NOT_SUPPORTED, STATUS_PENDING, STATUS_SUCCESS, control,
+        device_flags, major, minor,
+    },
+    service::Service,
+};
+use std::{ffi::c_void, ptr, sync::Arc};
+
+/// The device object's name.
+pub(crate) const NAME: &str = r"\Device\NTPNP_PCI0005";
+
+/// BUS_INTERFACE_STANDARD.
+#[repr(C)]
+struct BusInterface {
+    size: u16,
+    version: u16,
+    context: usize,
+    reference: usize,
+    dereference: usize,
+    translate: usize,
+    dma_adapter: usize,
+    set_bus_data: usize,
+    get_bus_data: usize,
+}
+
+/// GUID_BUS_INTERFACE_STANDARD, {496b8280-6f25-11d0-beaf-08002be2092f}.
+const BUS_INTERFACE: [u8; 16] =
+    [0x80, 0x82, 0x6B, 0x49, 0x25, 0x6F, 0xD0, 0x11, 0xBE, 0xAF, 0x08, 0x00, 0x2B, 0xE2, 0x09, 0x2F];
+
+/// The bus driver's own driver object: dispatch functions of this crate.
+pub(crate) fn dispatch(driver: *mut DriverObject) {
+    // SAFETY: a new driver object.
+    let functions = unsafe { &mut (*driver).major_function };
+    functions[usize::from(major::PNP)] = (on_pnp as *const ()).expose_provenance();
+    functions[usize::from(major::POWER)] = (on_power as *const ()).expose_provenance();
+}
+
+/// A device object of the bus.
+pub(crate) fn make(kernel: &Kernel, bus: &Arc<Service>) -> usize {
+    let address = kernel.allocate(size_of::<DeviceObject>(), b"PciD", true);
+    let object = ptr::with_exposed_provenance_mut::<DeviceObject>(address);
+    // SAFETY: fresh memory of this size, zeroed.
+    unsafe {
+        (*object).kind = 3;
+        (*object).size = size_of::<DeviceObject>() as u16;
+        (*object).driver_object = bus.driver();
+        (*object).stack_size = 1;
+        (*object).flags &= !device_flags::INITIALIZING;
+    }
+    address
+}
+
+/// The topmost device object of a stack.
+pub(crate) fn top(mut device: *mut DeviceObject) -> *mut DeviceObject {
+    loop {
+        // SAFETY: a device object, or what is attached to one.
+        let above = unsafe { (*device).attached_device };
+        if above.is_null() {
+            return device;
+        }
+        device = above;
+    }
+}
+
+fn answer(irp: *mut Irp, status: NtStatus) -> NtStatus {
+    // SAFETY: the request that the bus was sent.
+    unsafe { (*irp).io_status.status = status };
+    checked(irp::complete(&cpu::kernel(), irp));
+    status
+}
+
+/// Marks a request pending, and has it answered by a thread of the system.
+fn answer_later(irp: *mut Irp, status: NtStatus) -> NtStatus {
+    // SAFETY: the request that the bus was sent.
+    unsafe { (*(*irp).current_stack_location).control |= control::PENDING_RETURNED };
+    let address = irp.expose_provenance();
+    cpu::kernel().works.later(move || {
+        answer(ptr::with_exposed_provenance_mut(address), status);
+    });
+    STATUS_PENDING
+}
+
+extern "efiapi" fn on_pnp(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
+    // SAFETY: the request that the bus was sent.
+    let location = unsafe { *(*irp).current_stack_location };
+    // SAFETY: as above.
+    let status = unsafe { (*irp).io_status.status };
+    match location.minor_function {
+        minor::START_DEVICE | minor::STOP_DEVICE => answer_later(irp, STATUS_SUCCESS),
+        minor::QUERY_REMOVE_DEVICE
+        | minor::REMOVE_DEVICE
+        | minor::CANCEL_REMOVE_DEVICE
+        | minor::QUERY_STOP_DEVICE
+        | minor::CANCEL_STOP_DEVICE
+        | minor::SURPRISE_REMOVAL => answer(irp, STATUS_SUCCESS),
+        minor::QUERY_INTERFACE => answer(irp, query_interface(device, location.parameters)),
+        // What a bus does not know it leaves as it is.
+        _ => answer(irp, status),
+    }
+}
+
+extern "efiapi" fn on_power(_: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
+    answer_later(irp, STATUS_SUCCESS)
+}
+
+fn query_interface(device: *mut DeviceObject, [kind, size_and_version, place, _]: [usize; 4]) -> NtStatus {
+    // SAFETY: the parameters of QUERY_INTERFACE: a GUID, and a place of the size that is given.
+    let kind = unsafe { ptr::with_exposed_provenance::<[u8; 16]>(kind).read_unaligned() };
+    if kind != BUS_INTERFACE || (size_and_version as u16 as usize) < size_of::<BusInterface>() {
+        return STATUS_NOT_SUPPORTED;
+    }
+    let function = |f: *const ()| f.expose_provenance();
+    let interface = BusInterface {
+        size: size_of::<BusInterface>() as u16,
+        version: 1,
+        context: device.expose_provenance(),
+        reference: function(reference as *const ()),
+        dereference: function(dereference as *const ()),
+        translate: 0,
+        dma_adapter: 0,
+        set_bus_data: function(set_bus_data as *const ()),
+        get_bus_data: function(get_bus_data as *const ()),
+    };
+    // SAFETY: as above.
+    unsafe { ptr::with_exposed_provenance_mut::<BusInterface>(place).write(interface) };
+    // The bus counts an interface that it gives.
+    cpu::kernel().count_interface(1);
+    STATUS_SUCCESS
+}
+
+extern "efiapi" fn reference(_: usize) {
+    cpu::kernel().count_interface(1);
+}
+
+extern "efiapi" fn dereference(_: usize) {
+    cpu::kernel().count_interface(-1);
+}
+
+/// The functions of the interface may be called up to DISPATCH_LEVEL.
+fn check_level(name: &str) {
+    if cpu::irql() > cpu::level::DISPATCH {
+        cpu::fail(format!("{name} of the bus's interface was called at IRQL {}", cpu::irql()));
+    }
+}
+
+extern "efiapi" fn set_bus_data(context: usize, kind: u32, buffer: *const c_void, offset: u32, len: u32) -> u32 {
+    check_level("SetBusData");
+    let kernel = cpu::kernel();
+    let slot = lock(&kernel.slots).get(&context).cloned();
+    let Some(slot) = slot.filter(|_| kind == 0) else { return 0 };
+    // SAFETY: the driver's buffer of this length.
+    let bytes = unsafe { std::slice::from_raw_parts(buffer.cast::<u8>(), len as usize) };
+    slot.config_write(&kernel, offset as usize, bytes);
+    len
+}
+
+extern "efiapi" fn get_bus_data(context: usize, kind: u32, buffer: *mut c_void, offset: u32, len: u32) -> u32 {
+    check_level("GetBusData");
+    let kernel = cpu::kernel();
+    let slot = lock(&kernel.slots).get(&context).cloned();
+    let Some(slot) = slot.filter(|_| kind == 0) else { return 0 };
+    // SAFETY: the driver's buffer of this length.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(buffer.cast::<u8>(), len as usize) };
+    slot.config_read(offset as usize, bytes);
+    len
+}
