@@ -55,7 +55,7 @@ void kp_c_unmap(unsigned long base);
 /* ---- what cannot be freed here and now ---- */
 
 static LLIST_HEAD(late_frees);
-#ifdef KP_CALLS_kp_c_map
+#if defined(KP_CALLS_kp_c_map) || defined(KP_CALLS_kp_c_unmap)
 static LLIST_HEAD(late_unmaps);
 
 struct kp_mapping {
@@ -392,7 +392,7 @@ void kp_c_signal_wake(void *signal)
 
 /* ---- mappings ---- */
 
-#ifdef KP_CALLS_kp_c_map
+#if defined(KP_CALLS_kp_c_map) || defined(KP_CALLS_kp_c_unmap)
 
 static LIST_HEAD(mappings);
 static DEFINE_RAW_SPINLOCK(mappings_lock);
