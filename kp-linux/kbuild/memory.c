@@ -267,14 +267,21 @@ void kp_c_mutex_unlock(void *lock)
 #endif
 
 #ifdef KP_CALLS_kp_c_bh_lock
+/* A tasklet holds softirqs off already. */
 void kp_c_bh_lock(void *lock)
 {
-	spin_lock_bh(&((struct kp_lock *)lock)->bh);
+	if (in_serving_softirq())
+		spin_lock(&((struct kp_lock *)lock)->bh);
+	else
+		spin_lock_bh(&((struct kp_lock *)lock)->bh);
 }
 
 void kp_c_bh_unlock(void *lock)
 {
-	spin_unlock_bh(&((struct kp_lock *)lock)->bh);
+	if (in_serving_softirq())
+		spin_unlock(&((struct kp_lock *)lock)->bh);
+	else
+		spin_unlock_bh(&((struct kp_lock *)lock)->bh);
 }
 #endif
 
