@@ -142,7 +142,7 @@ impl<'p> Fuzz<'p> {
         process.write(canary, &[CANARY; PAGE as usize]);
         let mut fuzz = Self {
             sender: Sender::new(process),
-            random: Random(seed),
+            random: Random::new(seed),
             handles: Vec::new(),
             input,
             output: canary + PAGE,
