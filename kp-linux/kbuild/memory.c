@@ -55,7 +55,7 @@ void kp_c_unmap(unsigned long base);
 /* ---- what cannot be freed here and now ---- */
 
 static LLIST_HEAD(late_frees);
-#ifdef KP_CALLS_kp_c_map
+#if defined(KP_CALLS_kp_c_map) || defined(KP_CALLS_kp_c_unmap)
 static LLIST_HEAD(late_unmaps);
 
 struct kp_mapping {
@@ -162,7 +162,6 @@ void kp_c_log(const char *text, size_t len)
 
 /* Tasks that panicked in plugin code. More than these are not told from the living, and their turns not given up. */
 static u32 dead_tasks[64];
-static atomic_t dead_count = ATOMIC_INIT(0);
 
 u32 kp_c_task(void)
 {
@@ -179,6 +178,9 @@ bool kp_c_is_dead(u32 task)
 	return false;
 }
 
+#ifdef KP_CALLS_kp_c_panic
+static atomic_t dead_count = ATOMIC_INIT(0);
+
 void kp_c_panic(const char *text, size_t len)
 {
 	int at = atomic_inc_return(&dead_count) - 1;
@@ -188,6 +190,7 @@ void kp_c_panic(const char *text, size_t len)
 	pr_emerg("%.*s\n", (int)len, text);
 	schedule_work(&late_work);
 }
+#endif
 
 /* ---- time ---- */
 
@@ -264,14 +267,21 @@ void kp_c_mutex_unlock(void *lock)
 #endif
 
 #ifdef KP_CALLS_kp_c_bh_lock
+/* A tasklet holds softirqs off already. */
 void kp_c_bh_lock(void *lock)
 {
-	spin_lock_bh(&((struct kp_lock *)lock)->bh);
+	if (in_serving_softirq())
+		spin_lock(&((struct kp_lock *)lock)->bh);
+	else
+		spin_lock_bh(&((struct kp_lock *)lock)->bh);
 }
 
 void kp_c_bh_unlock(void *lock)
 {
-	spin_unlock_bh(&((struct kp_lock *)lock)->bh);
+	if (in_serving_softirq())
+		spin_unlock(&((struct kp_lock *)lock)->bh);
+	else
+		spin_unlock_bh(&((struct kp_lock *)lock)->bh);
 }
 #endif
 
@@ -389,7 +399,7 @@ void kp_c_signal_wake(void *signal)
 
 /* ---- mappings ---- */
 
-#ifdef KP_CALLS_kp_c_map
+#if defined(KP_CALLS_kp_c_map) || defined(KP_CALLS_kp_c_unmap)
 
 static LIST_HEAD(mappings);
 static DEFINE_RAW_SPINLOCK(mappings_lock);

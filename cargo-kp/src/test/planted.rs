@@ -40,6 +40,7 @@ fn trouble(long: bool, setup: bool) -> Result<Tally> {
     for build in REFUSED {
         report(&mut tally, &format!("{KERNEL}: {} is refused", build.plugin), refused(&build));
     }
+    report(&mut tally, "echo links nothing that it does not use", lean("echo"));
     let program = programs::build("conformance")?;
     let mut guests = Vec::new();
     for kernel in kernels::names() {
@@ -92,6 +93,17 @@ fn refused(build: &RefusedBuild) -> Result<(), String> {
         false if fits(build.error, last) => Ok(()),
         false => Err(format!("refused, but not for its reason: {last}")),
     }
+}
+
+/// A plugin without a device, without interrupt callbacks and without a panic has none of the code for them.
+fn lean(plugin: &str) -> Result<(), String> {
+    let plugin = build::select(Some(plugin), Path::new(".")).map_err(|error| format!("{error:#}"))?;
+    let object = build::object(&plugin, &|_| {}).map_err(|error| format!("{error:#}"))?;
+    let unused =
+        ["kp_c_irq_", "kp_c_dpc_queue", "kp_c_map", "kp_c_unmap", "kp_c_config_", "kp_c_bus_master", "kp_c_panic"];
+    let links = |name: &&String| unused.iter().any(|start| name.starts_with(start));
+    let linked: Vec<&str> = object.calls.iter().filter(links).map(String::as_str).collect();
+    if linked.is_empty() { Ok(()) } else { Err(format!("it calls {}", linked.join(", "))) }
 }
 
 /// Looks at how a guest ended. `Err`: not as it has to, and why.

@@ -11,20 +11,22 @@ use kp_abi::zerocopy::IntoBytes;
 
 /// A session's pair for up to `DATA` bytes each way; null while a call has it, and before the first one.
 pub(super) struct Buffers<const DATA: usize> {
-    kept: AtomicPtr<Pair<DATA>>,
+    kept: AtomicPtr<Pair>,
 }
 
-/// `DATA` bytes and a message's fixed arguments, and then `DATA` bytes. 8-aligned.
-struct Pair<const DATA: usize> {
+/// So many bytes and a message's fixed arguments, and then as many bytes. 8-aligned.
+struct Pair {
     words: KVec<u64>,
 }
 
-impl<const DATA: usize> Pair<DATA> {
-    fn new() -> Result<KBox<Self>> {
+impl Pair {
+    #[cfg_attr(kp_driver, optimize(size))]
+    #[inline(never)]
+    fn new(data: usize) -> Result<NonNull<Self>> {
         // SAFETY: a request runs at Passive, and its caller holds no level across this.
         let mut cx = unsafe { Passive::assume() };
-        let words = KVec::zeroed(&mut cx, (limits::MAX_ARGS + 2 * DATA) / 8)?;
-        KBox::new(&mut cx, Self { words })
+        let words = KVec::zeroed(&mut cx, (limits::MAX_ARGS + 2 * data) / 8)?;
+        Ok(KBox::new(&mut cx, Self { words })?.into_raw())
     }
 }
 
@@ -35,7 +37,7 @@ impl<const DATA: usize> Buffers<DATA> {
 
     /// Makes the pair, so that calls need not.
     pub(super) fn make(&self) -> Result<()> {
-        self.keep(Pair::new()?.into_raw());
+        self.keep(Pair::new(DATA)?);
         Ok(())
     }
 
@@ -44,7 +46,7 @@ impl<const DATA: usize> Buffers<DATA> {
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
         let pair = match NonNull::new(self.kept.swap(ptr::null_mut(), Acquire)) {
             Some(kept) => kept,
-            None => Pair::new()?.into_raw(),
+            None => Pair::new(DATA)?,
         };
         let in_use = InUse { buffers: self, pair };
         // SAFETY: it came from a KBox, and is this call's alone since the swap.
@@ -54,7 +56,7 @@ impl<const DATA: usize> Buffers<DATA> {
 
     /// Keeps a pair. If another was kept meanwhile, that one is freed.
     #[inline(always)]
-    fn keep(&self, pair: NonNull<Pair<DATA>>) {
+    fn keep(&self, pair: NonNull<Pair>) {
         if let Some(other) = NonNull::new(self.kept.swap(pair.as_ptr(), AcqRel)) {
             free(other);
         }
@@ -64,7 +66,7 @@ impl<const DATA: usize> Buffers<DATA> {
 /// A pair that a call has. It is kept afterwards, also when the simulator unwinds.
 struct InUse<'a, const DATA: usize> {
     buffers: &'a Buffers<DATA>,
-    pair: NonNull<Pair<DATA>>,
+    pair: NonNull<Pair>,
 }
 
 impl<const DATA: usize> Drop for InUse<'_, DATA> {
@@ -74,8 +76,10 @@ impl<const DATA: usize> Drop for InUse<'_, DATA> {
     }
 }
 
+#[cfg_attr(kp_driver, optimize(size))]
 #[cold]
-fn free<const DATA: usize>(pair: NonNull<Pair<DATA>>) {
+#[inline(never)]
+fn free(pair: NonNull<Pair>) {
     // SAFETY: it came from a KBox, and the swap that gave it has made it the caller's alone.
     drop(unsafe { KBox::from_raw(pair) });
 }

@@ -3,7 +3,7 @@
 //! How long a message's fixed parts are follows from its declaration, so neither a struct nor lengths travel: the arguments are copied
 //! from the app's buffer to the stack, and the reply back to their place. What is checked, and what an app is told, is as for CALL.
 use super::{
-    door::DirectDoor,
+    door::{DirectDoor, Door},
     requests::{Parts, Stopped},
     session::{SMALL, Session},
 };
@@ -35,6 +35,7 @@ impl<P: Plugin> Session<P> {
     /// OPEN has not agreed on direct calls, if there was an OPEN. A handle that may only read has none.
     #[cfg_attr(kp_driver, optimize(size))]
     #[cold]
+    #[inline(never)]
     fn not_agreed(&self, door: &mut impl DirectDoor) -> Told {
         if !door.is_read_write() {
             Err(Status::DENIED)
@@ -48,6 +49,7 @@ impl<P: Plugin> Session<P> {
     /// The answer to a call that goes no further.
     #[cfg_attr(kp_driver, optimize(size))]
     #[cold]
+    #[inline(never)]
     fn tell(&self, door: &mut impl DirectDoor, stopped: Stopped) -> Told {
         match stopped {
             Stopped::Answer(error) if error == Status::INTERRUPTED => Err(Status::INTERRUPTED),
@@ -62,6 +64,7 @@ impl<P: Plugin> Session<P> {
     /// The answer to a call whose handler, or the way to it, has failed.
     #[cfg_attr(kp_driver, optimize(size))]
     #[cold]
+    #[inline(never)]
     fn tell_error(&self, door: &mut impl DirectDoor, error: Error) -> Told {
         self.tell(door, Stopped::Answer(self.public(error)))
     }
@@ -108,15 +111,14 @@ impl<P: Plugin> Session<P> {
             self.segments_large(id, args, &parts, door)
         }
     }
-
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
-    fn segments_large(
+    pub(super) fn segments_large(
         &self,
         id: u32,
         args: &[u8],
         parts: &Parts,
-        door: &mut impl DirectDoor,
+        door: &mut impl Door,
     ) -> core::result::Result<(), Stopped> {
         self.large.with(|buffers| self.segments_in::<MAX_DATA>(id, args, parts, door, buffers))?
     }
@@ -127,7 +129,7 @@ impl<P: Plugin> Session<P> {
         id: u32,
         args: &'m [u8],
         parts: &Parts,
-        door: &mut impl DirectDoor,
+        door: &mut impl Door,
         buffers: &'m mut [u8],
     ) -> core::result::Result<(), Stopped> {
         let (data, output) = parts.split::<DATA>(door, 0, buffers)?;

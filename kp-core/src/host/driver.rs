@@ -10,6 +10,7 @@ use super::{
 use crate::{Device, Error, Happening, KBox, Passive, Plugin, Result, Status};
 use core::{
     cell::UnsafeCell,
+    mem::ManuallyDrop,
     ops::Deref,
     ptr::NonNull,
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*},
@@ -67,7 +68,7 @@ pub struct Bound<P: Plugin> {
     pub(super) open_sessions: AtomicU32,
     next_session: AtomicU64,
     /// INVARIANT: Some if the plugin has interrupt callbacks.
-    interrupts: Option<Interrupts<P>>,
+    interrupts: ManuallyDrop<Option<Interrupts<P>>>,
 }
 // SAFETY: the plugin is Sync, and is taken out only by `remove`, after every gate is drained and the interrupt disconnected.
 unsafe impl<P: Plugin> Sync for Bound<P> {}
@@ -131,7 +132,7 @@ impl<P: Plugin> Driver<P> {
             sessions,
             open_sessions: AtomicU32::new(0),
             next_session: AtomicU64::new(1),
-            interrupts,
+            interrupts: ManuallyDrop::new(interrupts),
         };
         Ok(Self(KBox::new(cx, bound)?.into_raw()))
     }
@@ -257,11 +258,21 @@ impl<P: Plugin> Driver<P> {
     }
 }
 
+impl<P: Plugin> Drop for Bound<P> {
+    fn drop(&mut self) {
+        // Without callbacks there is nothing to drop, and the compiler shall know.
+        if P::TABLE.int.is_some() {
+            // SAFETY: dropped here alone, and not used after it.
+            unsafe { ManuallyDrop::drop(&mut self.interrupts) }
+        }
+    }
+}
+
 impl<P: Plugin> Bound<P> {
     /// The device's interrupt. None if the plugin has no callbacks for it: the compiler knows, and leaves out all that they would need.
     #[inline(always)]
     pub(super) fn interrupts(&self) -> Option<&Interrupts<P>> {
-        match (&P::TABLE.int, &self.interrupts) {
+        match (&P::TABLE.int, &*self.interrupts) {
             (None, _) => None,
             (Some(_), Some(interrupts)) => Some(interrupts),
             // SAFETY: the invariant of the field.
@@ -335,6 +346,7 @@ impl<P: Plugin> Bound<P> {
 
     #[cold]
     #[cfg_attr(kp_driver, optimize(size))]
+    #[inline(never)]
     fn wait_awake(&self, nowait: bool) -> Result<()> {
         loop {
             let epoch = self.epoch.load(Acquire);

@@ -269,11 +269,12 @@ impl<P: Plugin> Interrupts<P> {
     /// Deferrals that were counted after the last DPC had looked. No ISR and no DPC runs any more: this one cannot overlap.
     #[cfg_attr(kp_driver, optimize(size))]
     fn run_the_rest(&self, cx: &mut Passive, bound: &Bound<P>, vector: u32) {
-        let pending = self.vector(vector).map_or(0, |counts| counts.pending.take_rest());
+        let Some(counts) = self.vector(vector) else { return };
+        let pending = counts.pending.take_rest();
         if pending == 0 {
             return;
         }
-        let notifications = self.mailbox.with(cx, |_, cx| self.run_dpc(cx, bound, vector, pending));
+        let notifications = self.mailbox.with(cx, |_, cx| self.run_dpc(cx, bound, counts, vector, pending));
         self.mailbox.with(cx, |mailbox, _| {
             mailbox.notify(vector, notifications);
             self.shown.mail(vector, || mailbox.figures(vector));
@@ -351,14 +352,31 @@ impl<P: Plugin> Interrupts<P> {
             return source != Source::Line;
         }
         count(&counts.received);
-        this.watch(bound, counts, vector);
+        let runs = counts.unserved.load(Relaxed) + 1;
+        counts.unserved.store(runs, Relaxed);
         if deferred {
             count(&counts.deferred);
-            if counts.pending.defer() {
-                kernel::dpc_queue(bound.id, vector);
-            }
         }
-        this.shown.isr(vector, counts.of_isr());
+        if runs >= STORM_RUNS || this.shown.is_on() {
+            return this.looked_at(bound, counts, vector, deferred, runs);
+        }
+        if deferred && counts.pending.defer() {
+            kernel::dpc_queue(bound.id, vector);
+        }
+        true
+    }
+
+    /// The end of an ISR run that somebody looks at: the storm guard, or an app in its page.
+    #[cold]
+    #[inline(never)]
+    fn looked_at(&self, bound: &Bound<P>, counts: &Vector, vector: u32, deferred: bool, runs: u32) -> bool {
+        if runs >= STORM_RUNS {
+            self.watch_closely(bound, counts, vector, runs);
+        }
+        self.shown.isr(vector, counts.of_isr());
+        if deferred && counts.pending.defer() {
+            kernel::dpc_queue(bound.id, vector);
+        }
         true
     }
 
@@ -367,15 +385,6 @@ impl<P: Plugin> Interrupts<P> {
     }
 
     /// The storm guard.
-    #[inline]
-    fn watch(&self, bound: &Bound<P>, counts: &Vector, vector: u32) {
-        let runs = counts.unserved.load(Relaxed) + 1;
-        counts.unserved.store(runs, Relaxed);
-        if runs >= STORM_RUNS {
-            self.watch_closely(bound, counts, vector, runs);
-        }
-    }
-
     #[cold]
     #[cfg_attr(kp_driver, optimize(size))]
     fn watch_closely(&self, bound: &Bound<P>, counts: &Vector, vector: u32, runs: u32) {
@@ -409,7 +418,7 @@ impl<P: Plugin> Interrupts<P> {
         // SAFETY: the caller's promise.
         let mut cx = unsafe { Dispatch::assume() };
         let deferred = run.deferred();
-        let notifications = if deferred == 0 { 0 } else { this.run_dpc(&mut cx, bound, vector, deferred) };
+        let notifications = if deferred == 0 { 0 } else { this.run_dpc(&mut cx, bound, counts, vector, deferred) };
         counts.unserved.store(0, Relaxed);
         if notifications != 0 || run.storm() {
             let owner = this.mailbox.with(&mut cx, |mailbox, _| {
@@ -431,7 +440,7 @@ impl<P: Plugin> Interrupts<P> {
 
     /// Runs `int_at_dpc`: the notifications it asks for. Without one, each deferral is a notification.
     #[inline]
-    fn run_dpc(&self, cx: &mut Dispatch, bound: &Bound<P>, vector: u32, pending: u32) -> u32 {
+    fn run_dpc(&self, cx: &mut Dispatch, bound: &Bound<P>, counts: &Vector, vector: u32, pending: u32) -> u32 {
         if kernel::poisoned() {
             return 0;
         }
@@ -443,10 +452,8 @@ impl<P: Plugin> Interrupts<P> {
             Some(at_dpc) => at_dpc(plugin, cx, context, self.source(vector), pending),
             None => pending,
         };
-        if let Some(counts) = self.vector(vector) {
-            count(&counts.dpc_runs);
-            self.shown.dpc(vector, &counts.dpc_runs);
-        }
+        count(&counts.dpc_runs);
+        self.shown.dpc(vector, &counts.dpc_runs);
         notifications
     }
 
@@ -470,9 +477,11 @@ impl<P: Plugin> Interrupts<P> {
         // SAFETY: what runs at Passive may do what is allowed at Dispatch; nothing else in this function holds a level.
         let mut cx = unsafe { Dispatch::assume() };
         self.mailbox.with(&mut cx, |mailbox, _| {
-            let taken = mailbox.take(session, generation, vector, max)?;
-            self.shown.mail(taken.vector, || mailbox.figures(taken.vector));
-            Ok(taken)
+            let taken = mailbox.take(session, generation, vector, max);
+            if let Ok(Taken { vector, .. }) = taken {
+                self.shown.mail(vector, || mailbox.figures(vector));
+            }
+            taken
         })
     }
 

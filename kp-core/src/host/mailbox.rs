@@ -6,7 +6,11 @@ use core::{
     ptr::NonNull,
     sync::atomic::Ordering::{Acquire, Relaxed},
 };
-use kp_abi::{Counters, request::ANY_VECTOR};
+use kp_abi::{
+    Counters,
+    request::ANY_VECTOR,
+    zerocopy::{Immutable, IntoBytes},
+};
 
 /// Notifications of one vector.
 #[derive(Clone, Copy, Default)]
@@ -17,8 +21,10 @@ pub(super) struct Mail {
     lost: u64,
 }
 
-/// What a wait took.
-#[derive(Clone, Copy)]
+/// What a wait took: the last fields of an INT_WAIT, as they are there.
+#[derive(Clone, Copy, IntoBytes, Immutable)]
+#[zerocopy(crate = "kp_abi::zerocopy")]
+#[repr(C)]
 pub(super) struct Taken {
     pub(super) vector: u32,
     pub(super) got: u32,
@@ -93,7 +99,14 @@ impl<P: Plugin> Mailbox<P> {
         }
         let count = self.mails.len();
         let at = match vector {
-            ANY_VECTOR => (0..count).map(|i| (self.next + i) % count).find(|&i| self.mails[i].available > 0),
+            ANY_VECTOR => {
+                let mut next = self.next;
+                (0..count).find_map(|_| {
+                    let at = if next < count { next } else { 0 };
+                    next = at + 1;
+                    self.mails.get(at).filter(|mail| mail.available > 0).map(|_| at)
+                })
+            }
             one if (one as usize) < count => {
                 let at = clamp(one as usize, count);
                 Some(at).filter(|&at| self.mails[at].available > 0)
@@ -104,7 +117,7 @@ impl<P: Plugin> Mailbox<P> {
             return Err(if self.storm { Status::INTERRUPT_STORM } else { Status::TIMEOUT }.into());
         };
         self.next = at + 1;
-        let mail = &mut self.mails[at];
+        let Some(mail) = self.mails.get_mut(at) else { return Err(Status::BAD_VECTOR.into()) };
         let got = mail.available.min(u64::from(max)) as u32;
         mail.available -= u64::from(got);
         mail.delivered += u64::from(got);

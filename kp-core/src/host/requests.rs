@@ -2,7 +2,7 @@
 //! kernel; a port brings the [`Door`].
 use super::{
     door::{Door, Faulted},
-    interrupt::Wanted,
+    interrupt::{Interrupts, Wanted},
     kernel,
     session::{SMALL, Session},
 };
@@ -78,7 +78,7 @@ impl<P: Plugin> Session<P> {
             Err(Stopped::Answer(error)) => error,
             Err(Stopped::Transport(status)) => return Err(status),
         };
-        let head = space.view::<Head>();
+        let Ok(head) = space.view::<Head>() else { return Err(Status::FAULT) };
         (head.status, head.detail) = (error.status.0, error.detail);
         let known = shape.size.min(head.size as usize);
         let answer = space.0.as_bytes().get(STATUS_AT..known).unwrap_or(&[]);
@@ -90,14 +90,14 @@ impl<P: Plugin> Session<P> {
     #[inline(never)]
     fn answer(&self, nr: u32, space: &mut Space, door: &mut impl Door) -> Result<(), Stopped> {
         match nr {
-            request::Query::NR => self.query(space.view(), door),
-            request::Open::NR => self.request_open(space.view(), door),
+            request::Query::NR => self.query(space.view()?, door),
+            request::Open::NR => self.request_open(space.view()?, door),
             request::Close::NR => Ok(self.close()?),
-            request::IntEnable::NR => self.request_enable(space.view(), door),
-            request::IntCount::NR => self.request_count(space.view()),
-            request::IntDisable::NR => self.request_disable(space.view()),
-            request::RingSetup::NR => self.request_ring_setup(space.view()),
-            request::RingEnter::NR => self.request_ring_enter(space.view()),
+            request::IntEnable::NR => self.request_enable(space.view()?, door),
+            request::IntCount::NR => self.request_count(space.view()?),
+            request::IntDisable::NR => self.request_disable(space.view()?),
+            request::RingSetup::NR => self.request_ring_setup(space.view()?),
+            request::RingEnter::NR => self.request_ring_enter(space.view()?),
             _ => self.request_ring_teardown(),
         }
     }
@@ -183,6 +183,16 @@ impl<P: Plugin> Session<P> {
         Ok(())
     }
 
+    /// The device's interrupt, or what to answer if the plugin has no callbacks for it.
+    #[inline(always)]
+    fn interrupts_or(&self, none: Status) -> Result<&Interrupts<P>, Stopped> {
+        match self.driver.interrupts() {
+            Some(interrupts) => Ok(interrupts),
+            None if kernel::poisoned() => Err(Status::POISONED.into()),
+            None => Err(none.into()),
+        }
+    }
+
     /// INT_ENABLE.
     #[cfg_attr(kp_driver, optimize(size))]
     fn request_enable(&self, enable: &mut request::IntEnable, door: &mut impl Door) -> Result<(), Stopped> {
@@ -198,12 +208,12 @@ impl<P: Plugin> Session<P> {
         if !self.is_open() {
             return Err(self.refusal().into());
         }
+        let interrupts = self.interrupts_or(Status::NO_INTERRUPT)?;
         let mut data = SmallBuffer::new();
         let data = self.fetch_small(door, enable.head.size, enable.data_addr, enable.data_len, &mut data)?;
         self.driver.awake(false)?;
         let _pass = self.enter()?;
         let wanted = Wanted { kinds, min: enable.min, max: enable.max, data };
-        let interrupts = self.driver.interrupts().ok_or(Status::NO_INTERRUPT)?;
         let enabled = interrupts.enable(&self.driver, self, wanted)?;
         enable.kind = enabled.kind;
         enable.count = enabled.count;
@@ -214,12 +224,13 @@ impl<P: Plugin> Session<P> {
     /// INT_DISABLE.
     #[cfg_attr(kp_driver, optimize(size))]
     fn request_disable(&self, disable: &mut request::IntDisable) -> Result<(), Stopped> {
+        if !self.is_open() {
+            return Err(self.refusal().into());
+        }
+        let interrupts = self.interrupts_or(Status::NOT_ENABLED)?;
         self.driver.awake(false)?;
         let _pass = self.enter()?;
-        let disabled = match self.driver.interrupts() {
-            Some(interrupts) => interrupts.disable(&self.driver, self),
-            None => Err(Status::NOT_ENABLED.into()),
-        };
+        let disabled = interrupts.disable(&self.driver, self);
         let (generation, counters) = disabled.map_err(|error| self.why_disabled(error))?;
         disable.generation = generation;
         disable.counters = counters;
@@ -281,21 +292,27 @@ impl<P: Plugin> Session<P> {
             return Err(self.refusal().into());
         }
         if parts.is_small() {
-            self.small.with(|buffers| self.call_in::<SMALL>(call, parts, door, buffers))?
+            self.small.with(|buffers| self.call_in(call, parts, door, buffers))?
         } else {
             self.call_large(call, parts, door)
         }
     }
 
+    /// A call for which the buffers that every session has are too small. It may take a little longer: what it moves does.
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
     fn call_large(&self, call: &request::Call, parts: Parts, door: &mut impl Door) -> Result<(), Stopped> {
-        self.large.with(|buffers| self.call_in::<{ limits::MAX_DATA }>(call, parts, door, buffers))?
+        let mut args = [0u64; limits::MAX_ARGS / 8];
+        let args = args.as_mut_bytes().get_mut(..call.args_len as usize).ok_or(Status::PAYLOAD_TOO_LARGE)?;
+        if !args.is_empty() {
+            door.fetch(call.args_addr, args)?;
+        }
+        self.segments_large(call.message, args, &parts, door)
     }
 
-    /// The call itself, in a pair of buffers for `DATA` bytes.
+    /// The call itself, in a pair of small buffers.
     #[inline(always)]
-    fn call_in<const DATA: usize>(
+    fn call_in(
         &self,
         call: &request::Call,
         parts: Parts,
@@ -303,20 +320,21 @@ impl<P: Plugin> Session<P> {
         buffers: &mut [u8],
     ) -> Result<(), Stopped> {
         let (args_len, data_at) = (call.args_len as usize, (call.args_len as usize).next_multiple_of(8));
-        let (message, output) = parts.split::<DATA>(door, data_at, buffers)?;
+        let (message, output) = parts.split::<SMALL>(door, data_at, buffers)?;
         let data_len = parts.in_len;
         if data_len != 0 && args_len != 0 && parts.in_addr == call.args_addr.wrapping_add(data_at as u64) {
             door.fetch_data(call.args_addr, message)?;
         } else {
             if args_len != 0 {
-                door.fetch_data(call.args_addr, &mut message[..args_len])?;
+                door.fetch_data(call.args_addr, message.get_mut(..args_len).ok_or_else(too_large)?)?;
             }
             if data_len != 0 {
-                door.fetch_data(parts.in_addr, &mut message[data_at..])?;
+                door.fetch_data(parts.in_addr, message.get_mut(data_at..).ok_or_else(too_large)?)?;
             }
         }
-        let (args, data) = message.split_at(data_at);
-        let message = Message { id: call.message, args: &args[..args_len], data };
+        let args = message.get(..args_len).ok_or_else(too_large)?;
+        let data = message.get(data_at..).ok_or_else(too_large)?;
+        let message = Message { id: call.message, args, data };
         self.call_out(&parts, door, message, output)
     }
 
@@ -338,6 +356,7 @@ impl<P: Plugin> Session<P> {
     /// that ended because the device goes says so.
     #[cold]
     #[cfg_attr(kp_driver, optimize(size))]
+    #[inline(never)]
     pub(super) fn public(&self, error: Error) -> Error {
         match error.status {
             Status::NO_MEMORY | Status::INTERRUPTED => error,
@@ -370,6 +389,13 @@ impl<P: Plugin> Session<P> {
         door.fetch(address, bytes)?;
         Ok(bytes)
     }
+}
+
+/// Lengths were checked before: the compiler does not see it, and takes what it hears from here for unlikely.
+#[cold]
+#[inline(never)]
+fn too_large() -> Stopped {
+    Status::PAYLOAD_TOO_LARGE.into()
 }
 
 /// Where a call's data is, and the room for its reply.
@@ -412,10 +438,11 @@ impl Parts {
         buffers: &'b mut [u8],
     ) -> Result<(&'b mut [u8], &'b mut [u8]), Stopped> {
         door.vouch(buffers, (args + self.in_len).max(self.out_len));
-        let (input, output) = buffers.split_at_mut(limits::MAX_ARGS + DATA);
+        let halves = buffers.split_at_mut_checked(limits::MAX_ARGS + DATA);
+        let (input, output) = halves.ok_or_else(too_large)?;
         match (input.get_mut(..args + self.in_len), output.get_mut(..self.out_len)) {
             (Some(input), Some(output)) => Ok((input, output)),
-            _ => Err(Status::PAYLOAD_TOO_LARGE.into()),
+            _ => Err(too_large()),
         }
     }
 
@@ -439,7 +466,7 @@ impl SmallBuffer {
         // SAFETY: a request runs at Passive; nothing else in this function holds a level.
         let mut cx = unsafe { Passive::assume() };
         let words = crate::KVec::zeroed(&mut cx, len.div_ceil(8))?;
-        Ok(&mut self.0.insert(words).as_mut_bytes()[..len])
+        self.0.insert(words).as_mut_bytes().get_mut(..len).ok_or(Status::NO_MEMORY.into())
     }
 }
 
@@ -483,11 +510,12 @@ struct Space([u64; LONGEST]);
 
 impl Space {
     /// The struct.
-    fn view<R: FromBytes + IntoBytes + KnownLayout>(&mut self) -> &mut R {
+    #[inline(always)]
+    fn view<R: FromBytes + IntoBytes + KnownLayout>(&mut self) -> Result<&mut R, Stopped> {
         const { assert!(size_of::<R>() <= 8 * LONGEST && align_of::<R>() <= 8, "LONGEST is the longest") };
         match R::mut_from_prefix(self.0.as_mut_bytes()) {
-            Ok((request, _)) => request,
-            Err(_) => unreachable!("it is as long, and as aligned"),
+            Ok((request, _)) => Ok(request),
+            Err(_) => Err(Status::TOO_SMALL.into()), // never: it is as long, and as aligned
         }
     }
 }
@@ -564,6 +592,7 @@ fn take_into(door: &mut impl Door, shape: Shape, flags: u32, bytes: &mut [u8]) -
 /// The struct could not be copied. Was it too short, or is its address bad?
 #[cold]
 #[cfg_attr(kp_driver, optimize(size))]
+#[inline(never)]
 fn short_or_fault(door: &mut impl Door, shape: Shape) -> Stopped {
     match door.size() {
         Ok(size) if (size as usize) < shape.first => Stopped::Answer(Status::TOO_SMALL.into()),
@@ -573,6 +602,7 @@ fn short_or_fault(door: &mut impl Door, shape: Shape) -> Stopped {
 
 #[cold]
 #[cfg_attr(kp_driver, optimize(size))]
+#[inline(never)]
 fn take_rest(door: &mut impl Door, shape: Shape, size: usize, bytes: &mut [u8]) -> Result<(), Stopped> {
     if size < shape.first {
         return Err(Status::TOO_SMALL.into());

@@ -270,6 +270,7 @@ impl<P: Plugin> Session<P> {
     /// The device is not at work. A session that is not open does not wait for it.
     #[cold]
     #[cfg_attr(kp_driver, optimize(size))]
+    #[inline(never)]
     fn wait_awake(&self, nowait: bool) -> Result<()> {
         if self.is_open() { self.driver.awake(nowait) } else { Err(self.refusal().into()) }
     }

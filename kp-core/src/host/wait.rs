@@ -84,9 +84,12 @@ impl WaitAnswer {
         const FROM: usize = offset_of!(IntWait, got_vector);
         let given = match &self.0 {
             Ok(taken) => {
-                let Taken { vector: got_vector, got, available, generation } = *taken;
-                let wait = IntWait { got_vector, got, available, generation, ..IntWait::default() };
-                door.put_answer(FROM, &wait.as_bytes()[FROM..], Status::OK.0, 0)
+                const {
+                    assert!(FROM + offset_of!(Taken, got) == offset_of!(IntWait, got));
+                    assert!(FROM + offset_of!(Taken, available) == offset_of!(IntWait, available));
+                    assert!(FROM + offset_of!(Taken, generation) == offset_of!(IntWait, generation));
+                }
+                door.put_answer(FROM, taken.as_bytes(), Status::OK.0, 0)
             }
             Err(error) => door.answer(error.status.0, error.detail),
         };

@@ -39,29 +39,32 @@ impl SharedMemory {
         self.len
     }
 
-    /// A word that is always used as one of 32 bits.
-    pub(super) fn word(&self, at: usize) -> &AtomicU32 {
-        &self.array(at, 1)[0]
+    /// A word that is always used as one of 32 bits. None: it would lie outside.
+    pub(super) fn word(&self, at: usize) -> Option<&AtomicU32> {
+        self.array(at, 1)?.first()
     }
 
-    /// `count` words of 64 bits from `at` on.
-    pub(super) fn words(&self, at: usize, count: usize) -> &[AtomicU64] {
+    /// `count` words of 64 bits from `at` on. None: they would lie outside.
+    pub(super) fn words(&self, at: usize, count: usize) -> Option<&[AtomicU64]> {
         self.array(at, count)
     }
 
-    /// `count` times eight words from `at` on.
-    pub(super) fn blocks(&self, at: usize, count: usize) -> &[[AtomicU64; 8]] {
+    /// `count` times eight words from `at` on. None: they would lie outside.
+    pub(super) fn blocks(&self, at: usize, count: usize) -> Option<&[[AtomicU64; 8]]> {
         self.array(at, count)
     }
 
-    fn array<T: Words>(&self, at: usize, count: usize) -> &[T] {
+    /// All `count` of them, or none.
+    fn array<T: Words>(&self, at: usize, count: usize) -> Option<&[T]> {
         let fits = at <= self.len && count <= (self.len - at) / size_of::<T>();
-        assert!(fits && at.is_multiple_of(align_of::<T>()), "the layout lies inside");
+        if !fits || !at.is_multiple_of(align_of::<T>()) {
+            return None;
+        }
         // SAFETY: inside the memory.
         let first = unsafe { self.start.add(at) }.cast::<T>();
-        // SAFETY: alive, in bounds and aligned, as asserted; atomics may be shared with whoever else writes there, and any bytes are
+        // SAFETY: alive, in bounds and aligned, as was found; atomics may be shared with whoever else writes there, and any bytes are
         // values of them.
-        unsafe { slice::from_raw_parts(first.as_ptr(), count) }
+        Some(unsafe { slice::from_raw_parts(first.as_ptr(), count) })
     }
 }
 
@@ -94,16 +97,18 @@ pub(super) struct Queues<'m> {
 }
 
 impl<'m> Queues<'m> {
-    /// Of a ring of this layout: the app's words are in its memory, the driver's in the kernel page.
-    pub(super) fn new(memory: &'m SharedMemory, layout: &Layout, entries: u32, page: &'m SharedMemory) -> Self {
-        assert!(entries.is_power_of_two(), "a layout's entries");
-        Self {
-            app: [memory.word(offset_of!(UserPage, sq_tail)), memory.word(offset_of!(UserPage, cq_head))],
-            driver: [page.word(offset_of!(KernelPage, sq_head)), page.word(offset_of!(KernelPage, cq_tail))],
-            submissions: memory.array(layout.sq_at, entries as usize),
-            completions: memory.array(layout.cq_at, entries as usize),
-            mask: entries - 1,
+    /// Of a ring of this layout: the app's words are in its memory, the driver's in the kernel page. None: they do not fit.
+    pub(super) fn new(memory: &'m SharedMemory, layout: &Layout, entries: u32, page: &'m SharedMemory) -> Option<Self> {
+        if !entries.is_power_of_two() {
+            return None;
         }
+        Some(Self {
+            app: [memory.word(offset_of!(UserPage, sq_tail))?, memory.word(offset_of!(UserPage, cq_head))?],
+            driver: [page.word(offset_of!(KernelPage, sq_head))?, page.word(offset_of!(KernelPage, cq_tail))?],
+            submissions: memory.array(layout.sq_at, entries as usize)?,
+            completions: memory.array(layout.cq_at, entries as usize)?,
+            mask: entries - 1,
+        })
     }
 }
 

@@ -106,7 +106,8 @@ impl<P: Plugin> Session<P> {
                 small: KVec::zeroed(&mut cx, message::SMALL_WORDS)?,
             };
             // After an earlier ring, the page has that one's words.
-            ring.side.end(&Queues::new(&ring.memory, &ring.layout, ring.entries, page));
+            let queues = Queues::new(&ring.memory, &ring.layout, ring.entries, page);
+            ring.side.end(&queues.ok_or(Status::BAD_FIELD)?);
             *slot = Some(ring);
             Ok(())
         });
@@ -154,6 +155,7 @@ impl<P: Plugin> Session<P> {
         let Some(page) = self.rings.page.get() else { return (0, Err(Status::NO_RING)) };
         let queues = Queues::new(&ring.memory, &ring.layout, ring.entries, page);
         let data = ring.memory.words(ring.layout.data_at, ring.layout.data_len() / 8);
+        let (Some(queues), Some(data)) = (queues, data) else { return (0, Err(Status::NO_RING)) };
         let attention = kernel::attention();
         let mut side = ring.side;
         let Batch { submitted, room } = match side.begin(&queues, to_submit) {

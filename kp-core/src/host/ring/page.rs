@@ -70,10 +70,15 @@ impl Shown {
     /// The slot lives until `end` was called, and nobody that shows anything runs any more.
     pub(in super::super) unsafe fn start(&self, slot: &PageSlot, generation: u64, vectors: usize) {
         let Some(page) = slot.get() else { return };
-        let number = &page.words(offset_of!(KernelPage, generation), 1)[0];
+        let (Some([number]), Some([shown]), Some(blocks)) = (
+            page.words(offset_of!(KernelPage, generation), 1),
+            page.words(offset_of!(KernelPage, vectors), 1),
+            page.blocks(offset_of!(KernelPage, counters), SHOWN_VECTORS),
+        ) else {
+            return;
+        };
         number.store(0, Relaxed); // whoever sees the zeros that follow sees this too
-        page.words(offset_of!(KernelPage, vectors), 1)[0].store(vectors as u64, Release);
-        let blocks = page.blocks(offset_of!(KernelPage, counters), SHOWN_VECTORS);
+        shown.store(vectors as u64, Release);
         for word in blocks.as_flattened() {
             word.store(0, Release);
         }
@@ -87,16 +92,30 @@ impl Shown {
     }
 
     /// A vector's counters; `None` if they are not shown.
-    #[inline(always)]
+    #[inline]
     fn block(&self, vector: u32) -> Option<&Block> {
         let blocks = self.0.load(Acquire);
         // SAFETY: null, or of `start`, whose caller keeps them until nobody comes here any more.
         unsafe { blocks.as_ref() }?.get(vector as usize)
     }
 
+    /// Is anything shown? Mostly not: all that showing takes is out of the way of an interrupt that nobody watches.
+    #[inline(always)]
+    pub(in super::super) fn is_on(&self) -> bool {
+        !self.0.load(Relaxed).is_null()
+    }
+
     /// What the ISR counts.
     #[inline(always)]
     pub(in super::super) fn isr(&self, vector: u32, counts: [&AtomicU64; 3]) {
+        if self.is_on() {
+            self.show_isr(vector, counts);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn show_isr(&self, vector: u32, counts: [&AtomicU64; 3]) {
         if let Some(block) = self.block(vector) {
             for (word, count) in block.iter().zip(counts) {
                 word.store(count.load(Relaxed), Release);
@@ -107,6 +126,14 @@ impl Shown {
     /// What the DPC counts.
     #[inline(always)]
     pub(in super::super) fn dpc(&self, vector: u32, dpc_runs: &AtomicU64) {
+        if self.is_on() {
+            self.show_dpc(vector, dpc_runs);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn show_dpc(&self, vector: u32, dpc_runs: &AtomicU64) {
         if let Some(block) = self.block(vector) {
             block[DPC_RUNS_AT].store(dpc_runs.load(Relaxed), Release);
         }
@@ -115,6 +142,14 @@ impl Shown {
     /// What the mailbox counts; under its lock. `mail`: notified, delivered, available, lost.
     #[inline(always)]
     pub(in super::super) fn mail(&self, vector: u32, mail: impl FnOnce() -> [u64; 4]) {
+        if self.is_on() {
+            self.show_mail(vector, mail);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn show_mail(&self, vector: u32, mail: impl FnOnce() -> [u64; 4]) {
         if let Some(block) = self.block(vector) {
             for (word, count) in block[MAIL_AT..].iter().zip(mail()) {
                 word.store(count, Release);
