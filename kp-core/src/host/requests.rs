@@ -317,7 +317,7 @@ impl<P: Plugin> Session<P> {
         }
         let (args, data) = message.split_at(data_at);
         let message = Message { id: call.message, args: &args[..args_len], data };
-        self.call_out(&parts, door, message, output)
+        self.call_out(&parts, door, message, output, Self::dispatch)
     }
 
     /// The last part of a call in either form: the handler, and one copy out with the answer.
@@ -328,9 +328,11 @@ impl<P: Plugin> Session<P> {
         door: &mut impl Door,
         message: Message<'m>,
         output: &'m mut [u8],
+        run: impl FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> crate::Result<()>,
     ) -> Result<(), Stopped> {
         let mut reply = Reply::new(output);
-        self.call(parts.nowait, message, &mut reply).map_err(|error| self.public(error))?;
+        self.inside(parts.nowait, |plugin, cx, session| run(plugin, cx, session, message, &mut reply))
+            .map_err(|error| self.public(error))?;
         Ok(door.reply(parts.out_addr, reply.into_bytes())?)
     }
 
