@@ -4,7 +4,7 @@ use core::ptr::NonNull;
 use kp_abi::{Error, Status, request::Request};
 use kp_core::{
     Caller, Plugin,
-    host::{Driver, Line, RawDevice, Session, passive},
+    host::{Driver, Line, RawDevice, Session, Told, passive},
 };
 
 /// Kernel-internal errno: restart the system call, or EINTR.
@@ -165,6 +165,9 @@ pub unsafe fn release<P: Plugin>(session: *mut ()) {
 pub unsafe fn request<P: Plugin>(session: *mut (), nr: u32, address: usize, limit: u64, mode: u32) -> isize {
     // SAFETY: the caller's promise.
     let session = unsafe { shell::<P>(session) };
+    if nr == kp_abi::ring::ENTER_DIRECT {
+        return told(session.enter_directly(address as u32, mode & 3 == 3));
+    }
     match session.request(nr, &mut UserDoor::new(address, limit, mode)) {
         Ok(()) => 0,
         // What is left of the time stands in the struct: the kernel may call again. Anything else would be done twice.
@@ -181,7 +184,13 @@ pub unsafe fn request<P: Plugin>(session: *mut (), nr: u32, address: usize, limi
 pub unsafe fn direct<P: Plugin>(session: *mut (), message: u32, address: usize, limit: u64, mode: u32) -> isize {
     // SAFETY: the caller's promise.
     let session = unsafe { shell::<P>(session) };
-    match session.direct(message, UserDoor::direct(address, limit, mode)) {
+    told(session.direct(message, UserDoor::direct(address, limit, mode)))
+}
+
+/// A status as an ioctl's answer.
+#[inline(always)]
+fn told(told: Told) -> isize {
+    match told {
         Ok(status) => status.0 as isize,
         Err(status) => transport(status),
     }

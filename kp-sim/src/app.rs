@@ -111,6 +111,11 @@ impl<P: Plugin> App<P> {
         self.serve(|session| session.request(nr, &mut self.door(address, STATUS_AT)))
     }
 
+    /// Sends RING_ENTER in its short form. The status, if the transport has not failed. Errors: as for [`raw`](Self::raw).
+    pub fn raw_enter(&self, to_submit: u32) -> Result<Status, Status> {
+        self.serve(|session| session.enter_directly(to_submit, self.mode == Mode::ReadWrite))
+    }
+
     /// Sends message `message` in the direct form of CALL with its buffer at `address`, checked by nobody. The status, if the transport
     /// does not fail; else as [`raw`](Self::raw).
     pub fn raw_direct(&self, message: u32, address: u64) -> Result<Status, Status> {
@@ -299,10 +304,11 @@ impl<P: Plugin> Connection for App<P> {
         Ok(())
     }
 
-    fn ring_enter(&self, to_submit: u32) -> (u32, Result<()>) {
-        let mut enter = request::RingEnter { to_submit, ..Request::new() };
-        let answer = self.exchange(&[], |_: &mut request::RingEnter, _| (), &mut enter);
-        (enter.submitted, answer)
+    fn ring_enter(&self, to_submit: u32) -> Result<()> {
+        match self.raw_enter(to_submit)? {
+            Status::OK => Ok(()),
+            status => Err(status.into()),
+        }
     }
 
     fn ring_teardown(&self) -> Result<()> {

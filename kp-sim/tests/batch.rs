@@ -115,3 +115,31 @@ fn an_app_that_has_not_asked_for_rings_gets_none() {
     let plugin = sim.connect(messages::INTERFACE).unwrap();
     assert!(plugin.has_batches() && (&plugin).start_batch().is_ok());
 }
+
+#[test]
+fn the_kernel_page_shows_what_int_count_says() {
+    use kp_abi::request::ANY_VECTOR;
+    let sim = sim();
+    let plugin = sim.connect(messages::INTERFACE).unwrap();
+    plugin.set_up_ring(8, 4096).unwrap();
+    let client = messages::Client(&plugin);
+    let shown = || plugin.with_ring(|ring| ring.unwrap().counters(ANY_VECTOR)).unwrap();
+    let counted = || plugin.connection().int_count(ANY_VECTOR).unwrap();
+    assert_eq!(shown(), (0, kp_abi::Counters::default()), "no enabling yet");
+    for _ in 0..2 {
+        let interrupts = plugin.interrupts(kp_user::Enable::any()).unwrap();
+        assert_eq!(shown(), counted(), "from zero");
+        for _ in 0..5 {
+            client.raise(1).unwrap();
+            assert_eq!(shown(), counted());
+        }
+        assert_eq!(shown().1.received, 5);
+        interrupts.wait(std::time::Duration::from_secs(1)).unwrap();
+        assert_eq!(shown(), counted(), "after a wait");
+        assert!(shown().1.available > 0);
+        let last = interrupts.disable().unwrap();
+        assert_eq!(shown(), counted(), "after the end");
+        assert_eq!(shown().1, last);
+    }
+    assert_eq!(plugin.with_ring(|ring| ring.unwrap().counters(7)), Err(Status::BAD_VECTOR.into()));
+}

@@ -56,6 +56,10 @@ fn every_failure_of_a_plugin_with_interrupts() {
         app.int_wait(0, ANY_VECTOR, 1)?;
         app.int_disable()?;
         client.factorial(5)?;
+        let mut batch = client.batch()?;
+        let text = batch.keep(&[2; 6000])?;
+        let kept = batch.run().get(text)?;
+        assert_eq!(kept, 6000);
         Ok(())
     });
     assert!(calls > 15, "the story makes only {calls} calls that can fail");

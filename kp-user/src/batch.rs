@@ -145,9 +145,9 @@ impl Queue for Batch<'_> {
             message: id,
             flags: if inline { INLINE } else { 0 },
             args_len: args.len() as u16,
-            in_off: self.used as u32,
+            in_word: (self.used / 8) as u32,
             in_len: data.len() as u32,
-            out_off: if room == 0 { 0 } else { reply_at as u32 },
+            out_word: if room == 0 { 0 } else { (reply_at / 8) as u32 },
             out_len: room as u32,
             inline: [0; 4],
         };

@@ -82,10 +82,10 @@ pub trait Connection: Send + Sync {
         Err(Status::UNKNOWN_REQUEST.into())
     }
 
-    /// RING_ENTER: how many submissions were taken, whatever else is answered.
-    fn ring_enter(&self, to_submit: u32) -> (u32, Result<()>) {
+    /// RING_ENTER: takes at most `to_submit` submissions. How many were taken, whatever is answered, stands in the kernel page.
+    fn ring_enter(&self, to_submit: u32) -> Result<()> {
         let _ = to_submit;
-        (0, Err(Status::UNKNOWN_REQUEST.into()))
+        Err(Status::UNKNOWN_REQUEST.into())
     }
 
     /// RING_TEARDOWN.

@@ -118,6 +118,11 @@ impl Plugin {
         Ok(())
     }
 
+    /// The session's ring, if it has one.
+    pub fn with_ring<R>(&self, f: impl FnOnce(Option<&Ring>) -> R) -> R {
+        f(self.ring.lock().unwrap_or_else(std::sync::PoisonError::into_inner).as_ref())
+    }
+
     pub(crate) fn new_ring(&self, entries: u32, data_len: u32) -> Result<Ring> {
         if !self.has_batches() {
             return Err(Status::UNKNOWN_REQUEST.into());

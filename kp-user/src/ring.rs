@@ -1,17 +1,20 @@
 //! The session's ring: submissions and completions in memory that the driver shares.
-use crate::{Connection, SharedMemory};
+use crate::{Connection, SharedMemory, shared::PowerOfTwo};
 use kp_abi::{
     Counters, Error, Result, Status,
     request::{ANY_VECTOR, Request, RingSetup},
     ring::{
         KernelPage, Layout, SHOWN_VECTORS, Submission, UserPage,
-        queue::{AppSide, Words},
+        queue::{AppSide, CompletionSlot, Shared, SubmissionSlot},
     },
 };
 use std::{
     fmt,
     mem::offset_of,
-    sync::{Arc, atomic::Ordering::Acquire},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Acquire},
+    },
 };
 
 /// A ring: what [`Batch`](crate::Batch) is made on, for those who want to fill in submissions themselves. A session has one at most.
@@ -73,21 +76,22 @@ impl Ring {
     pub fn queues(&mut self) -> Queues<'_> {
         let Self { memory, page, layout, entries, side, .. } = self;
         let words = Words {
-            sq_tail: memory.word(offset_of!(UserPage, sq_tail)),
-            cq_head: memory.word(offset_of!(UserPage, cq_head)),
-            sq_head: page.word(offset_of!(KernelPage, sq_head)),
-            cq_tail: page.word(offset_of!(KernelPage, cq_tail)),
-            submissions: memory.slots(layout.sq_at, *entries as usize),
-            completions: memory.slots(layout.cq_at, *entries as usize),
+            app: [memory.word(offset_of!(UserPage, sq_tail)), memory.word(offset_of!(UserPage, cq_head))],
+            driver: [page.word(offset_of!(KernelPage, sq_head)), page.word(offset_of!(KernelPage, cq_tail))],
+            submissions: memory.power_of_two(layout.sq_at, *entries as usize),
+            completions: memory.power_of_two(layout.cq_at, *entries as usize),
         };
-        Queues { side, words }
+        Queues { now: *side, side, words }
     }
 
     /// RING_ENTER: has the driver run what was submitted, in this thread. How many it has taken, and why it stopped, if not for want of
     /// more: [`BUSY`](Status::BUSY) if completions have to be taken first, or another thread is here already.
     #[inline]
     pub fn enter(&self) -> (u32, Result<()>) {
-        self.connection.ring_enter(self.entries)
+        let taken = self.page.word(offset_of!(KernelPage, sq_head));
+        let before = taken.load(Acquire);
+        let entered = self.connection.ring_enter(self.entries);
+        (taken.load(Acquire).wrapping_sub(before), entered)
     }
 
     /// Writes to the data area, from `at`, a multiple of 8, on; whole words. Panics if there is no room.
@@ -102,8 +106,8 @@ impl Ring {
         self.memory.read(self.layout.data_at + at, bytes);
     }
 
-    /// The counters of the interrupt that this session has enabled, of `vector` or of all together with [`ANY_VECTOR`], and the number
-    /// of that enabling; 0 if there is none. No system call: each figure is as it was at some moment, but not all at the same one. For
+    /// The counters of the interrupt that this session has enabled since it has a ring, of `vector` or of all together with
+    /// [`ANY_VECTOR`], and the number of that enabling; 0 if there is none. No system call: each figure is as it was at some moment, but not all at the same one. For
     /// exact sums there is [`Interrupts::counters`](crate::Interrupts::counters).
     ///
     /// [`BAD_VECTOR`](Status::BAD_VECTOR) if the enabling has no such vector, or more vectors than the page has room for, which is 60.
@@ -153,39 +157,82 @@ impl fmt::Debug for Ring {
     }
 }
 
+/// The queues as the app finds them.
+struct Words<'m> {
+    app: [&'m AtomicU32; 2],
+    driver: [&'m AtomicU32; 2],
+    submissions: PowerOfTwo<'m, SubmissionSlot>,
+    completions: PowerOfTwo<'m, CompletionSlot>,
+}
+
+impl<'m> Shared<'m> for Words<'m> {
+    fn entries(&self) -> u32 {
+        self.submissions.len() as u32
+    }
+    fn sq_tail(&self) -> &'m AtomicU32 {
+        self.app[0]
+    }
+    fn cq_head(&self) -> &'m AtomicU32 {
+        self.app[1]
+    }
+    fn sq_head(&self) -> &'m AtomicU32 {
+        self.driver[0]
+    }
+    fn cq_tail(&self) -> &'m AtomicU32 {
+        self.driver[1]
+    }
+    #[inline(always)]
+    fn submission(&self, index: u32) -> &'m SubmissionSlot {
+        self.submissions.modulo(index as usize)
+    }
+    #[inline(always)]
+    fn completion(&self, index: u32) -> &'m CompletionSlot {
+        self.completions.modulo(index as usize)
+    }
+}
+
 /// A ring's two queues. From [`Ring::queues`].
 pub struct Queues<'a> {
+    /// Where it is now: in registers, in a loop.
+    now: AppSide,
     side: &'a mut AppSide,
     words: Words<'a>,
 }
 
+impl Drop for Queues<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        *self.side = self.now;
+    }
+}
+
 impl Queues<'_> {
     /// Writes a submission. False: the queue is full. The driver sees it after [`publish`](Self::publish).
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, submission: &Submission) -> bool {
-        self.side.push(&self.words, submission)
+        self.now.push(&self.words, submission)
     }
 
     /// Lets the driver see what was pushed.
-    #[inline]
+    #[inline(always)]
     pub fn publish(&mut self) {
-        self.side.publish(&self.words);
+        self.now.publish(&self.words);
     }
 
     /// Takes back what was pushed and not published.
     pub fn take_back(&mut self) {
-        self.side.take_back();
+        self.now.take_back();
     }
 
     /// The next completion, if there is one: its submission's `user_data`, and status and detail.
-    #[inline]
+    #[inline(always)]
     pub fn pop(&mut self) -> Option<(u64, Error)> {
-        self.side.pop(&self.words)
+        self.now.pop(&self.words)
     }
 
     /// Lets the driver use the slots of what was popped.
     #[inline]
     pub fn release(&mut self) {
-        self.side.release(&self.words);
+        self.now.release(&self.words);
     }
 }

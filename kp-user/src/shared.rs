@@ -52,9 +52,10 @@ impl SharedMemory {
         self.array(at, count)
     }
 
-    /// `count` slots of `N` words of 64 bits. Panics if they are not there.
-    pub(crate) fn slots<const N: usize>(&self, at: usize, count: usize) -> &[[AtomicU64; N]] {
-        self.array(at, count)
+    /// `count` slots, a power of two. Panics if they are not there.
+    pub(crate) fn power_of_two<const N: usize>(&self, at: usize, count: usize) -> PowerOfTwo<'_, [AtomicU64; N]> {
+        assert!(count.is_power_of_two(), "{count} slots");
+        PowerOfTwo(self.array(at, count))
     }
 
     /// Writes bytes from `at`, a multiple of 8, on, in whole words: those behind the last one become zeros. Panics if there is no room.
@@ -94,6 +95,22 @@ impl SharedMemory {
         let first = unsafe { self.start.add(at) }.cast::<T>();
         // SAFETY: alive, in bounds and aligned, as asserted; atomics may be shared, and any bytes are values of them.
         unsafe { slice::from_raw_parts(first.as_ptr(), count) }
+    }
+}
+
+/// Slots that are found by an index modulo their number. INVARIANT: a power of two of them.
+pub(crate) struct PowerOfTwo<'m, T>(&'m [T]);
+
+impl<'m, T> PowerOfTwo<'m, T> {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "a comparison per message")]
+    pub(crate) fn modulo(&self, index: usize) -> &'m T {
+        // SAFETY: below the number of slots, which is a power of two.
+        unsafe { self.0.get_unchecked(index & (self.0.len() - 1)) }
     }
 }
 

@@ -201,7 +201,11 @@ pub fn only(who: &str, size: &str, count: &str) -> Result<(), String> {
     if who == "ring" {
         let _module = Module::load("/kp/kp-bench.ko", "")?;
         let mut batches = Batches::new(&OurDevice::open()?)?;
-        return if (0..count).all(|_| batches.run()) { Ok(()) } else { Err("a batch went wrong".into()) };
+        return if (0..count).all(|_| batches.run(ring::BATCH as u32)) {
+            Ok(())
+        } else {
+            Err("a batch went wrong".into())
+        };
     }
     let repeat = |call: &Prepared| (0..count).try_for_each(|_| call.sent("call"));
     let _modules = (Module::load("/kp/plain.ko", "")?, Module::load("/kp/kp-bench.ko", "")?);

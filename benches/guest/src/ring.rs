@@ -3,11 +3,7 @@ use crate::{
     call::{OurDevice, pattern},
     clock::Sample,
 };
-use kp_abi::{
-    Status,
-    request::{self, Request},
-    ring::Submission,
-};
+use kp_abi::{Status, request, ring::Submission};
 use kp_user::Ring;
 
 /// Messages in a batch.
@@ -35,38 +31,37 @@ impl Batches {
 
     /// One batch. False: a message was not answered as it should be.
     #[inline(always)]
-    pub fn run(&mut self) -> bool {
-        let mut enter = request::RingEnter { to_submit: BATCH as u32, ..Request::new() };
+    pub fn run(&mut self, batch: u32) -> bool {
         let mut queues = self.ring.queues();
-        for at in 0..BATCH as u32 {
+        for at in 0..batch {
             let submission = Submission {
                 user_data: at.into(),
                 message: 2,
                 flags: 0,
                 args_len: BYTES as u16,
-                in_off: at * BYTES as u32,
+                in_word: at * (BYTES / 8) as u32,
                 in_len: 0,
-                out_off: (BATCH as u32 + at) * BYTES as u32,
+                out_word: (BATCH as u32 + at) * (BYTES / 8) as u32,
                 out_len: BYTES as u32,
                 inline: [0; 4],
             };
             queues.push(&submission);
         }
         queues.publish();
-        let number = u64::from(request::ioctl_number(request::RingEnter::NR));
-        // SAFETY: the struct is there, and the ring belongs to this descriptor.
-        unsafe { libc::ioctl(self.fd, number as libc::Ioctl, &raw mut enter) };
-        let mut right = 0;
+        let number = u64::from(request::ioctl_number(kp_abi::ring::ENTER_DIRECT));
+        // SAFETY: the argument is a number, and the ring belongs to this descriptor.
+        unsafe { libc::ioctl(self.fd, number as libc::Ioctl, libc::c_ulong::from(batch)) };
+        let mut right = 0u32;
         while let Some((_, answer)) = queues.pop() {
-            right += usize::from((answer.status, answer.detail) == (Status::OK, BYTES as u32));
+            right += u32::from((answer.status, answer.detail) == (Status::OK, BYTES as u32));
         }
         queues.release();
-        right == BATCH
+        right == batch
     }
 
     /// Has the driver given back what it was sent?
     fn check(&mut self) -> Result<(), String> {
-        let whole = self.run();
+        let whole = self.run(BATCH as u32);
         for at in 0..BATCH {
             let mut reply = [0; BYTES];
             self.ring.read((BATCH + at) * BYTES, &mut reply);
@@ -83,6 +78,7 @@ impl Batches {
 pub fn run(ours: &OurDevice, pair: u64) -> Result<(), String> {
     let mut batches = Batches::new(ours)?;
     batches.check()?;
-    Sample::of(201, pair, || _ = std::hint::black_box(batches.run())).print("ring-64-batch");
+    Sample::of(201, pair, || _ = std::hint::black_box(batches.run(BATCH as u32))).print("ring-64-batch");
+    Sample::of(201, pair, || _ = std::hint::black_box(batches.run(0))).print("ring-64-empty");
     batches.check()
 }

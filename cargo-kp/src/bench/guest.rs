@@ -117,6 +117,8 @@ pub fn calls(built: &Built) -> Result<Vec<Row>> {
     let message = counted.get("ring-64-batch")? / 64.0;
     let how = "one plain ioctl of 64 bytes; a message of a batch of 64, submissions and completions included, median";
     let plain = counted.get("call-64-plain")?;
+    let how_empty = "a batch of none: what 64 messages share";
+    rows.push(Row::new("ring-64-empty", built.kernel(), counted.get("ring-64-empty")?, None, INSTRUCTIONS, how_empty));
     rows.push(Row::new("ring-64", built.kernel(), message, Some(plain), INSTRUCTIONS, how).at_most(0.15));
     Ok(rows)
 }

@@ -10,6 +10,8 @@ mod sync {
 use static_assertions::const_assert_eq;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+/// Number of the short form of RING_ENTER. It has no struct: the ioctl's argument is how many submissions to take, at most.
+pub const ENTER_DIRECT: u32 = 35;
 /// Bytes of a page here, whatever the processor's are: [`UserPage`] and [`KernelPage`] have one each.
 pub const PAGE: usize = 4096;
 
@@ -61,11 +63,11 @@ layout! {
         0 sq_head: u32,
         /// Zero.
         4 gap_1: [u32; 15],
-        /// Completions that the driver has written, ever, modulo 2^32. Moves with each of them.
+        /// Completions that the driver has written, ever, modulo 2^32. Moves at the end of RING_ENTER.
         64 cq_tail: u32,
         /// Zero.
         68 gap_2: [u32; 31],
-        /// Number of the enabling that the counters are of; 0 if the session has enabled no interrupt.
+        /// Number of the enabling that the counters are of; 0 before the session's first one with a ring.
         192 generation: u64,
         /// Vectors of that enabling; the counters of the first 60 are shown.
         200 vectors: u64,
@@ -84,16 +86,16 @@ layout! {
         0 user_data: u64,
         /// Number of the message.
         8 message: u32,
-        /// `INLINE`, `NOWAIT`, or both; another one is UnknownFlag.
-        12 flags: u16,
         /// Length of the fixed arguments in bytes.
-        14 args_len: u16,
-        /// Where arguments, padding to 8, and data are, in the data area. A multiple of 8.
-        16 in_off: u32,
+        12 args_len: u16,
+        /// `INLINE`, `NOWAIT`, or both; another one is UnknownFlag.
+        14 flags: u16,
+        /// Where arguments, padding to 8, and data are: words of 8 bytes from the start of the data area.
+        16 in_word: u32,
         /// Length of the data in bytes.
         20 in_len: u32,
-        /// Where the reply goes, in the data area. A multiple of 8.
-        24 out_off: u32,
+        /// Where the reply goes: words of 8 bytes from the start of the data area.
+        24 out_word: u32,
         /// Room for the reply in bytes.
         28 out_len: u32,
         /// With `INLINE`: arguments, padding to 8, and data, 32 bytes together at most.

@@ -17,21 +17,22 @@ pub type SubmissionSlot = [AtomicU64; size_of::<Submission>() / 8];
 /// A completion's words.
 pub type CompletionSlot = [AtomicU64; size_of::<Completion>() / 8];
 
-/// The words that both sides see. The slots of a queue are as many as its entries: a power of two.
-#[derive(Clone, Copy)]
-pub struct Words<'m> {
+/// The words that both sides see, as one side finds them: by sizes that are its own, never by what stands in the memory.
+pub trait Shared<'m> {
+    /// Entries of each queue: a power of two.
+    fn entries(&self) -> u32;
     /// Written by the app.
-    pub sq_tail: &'m AtomicU32,
+    fn sq_tail(&self) -> &'m AtomicU32;
     /// Written by the app.
-    pub cq_head: &'m AtomicU32,
+    fn cq_head(&self) -> &'m AtomicU32;
     /// Written by the driver.
-    pub sq_head: &'m AtomicU32,
+    fn sq_head(&self) -> &'m AtomicU32;
     /// Written by the driver.
-    pub cq_tail: &'m AtomicU32,
-    /// Written by the app.
-    pub submissions: &'m [SubmissionSlot],
-    /// Written by the driver.
-    pub completions: &'m [CompletionSlot],
+    fn cq_tail(&self) -> &'m AtomicU32;
+    /// The submission with this index, modulo the entries. Written by the app.
+    fn submission(&self, index: u32) -> &'m SubmissionSlot;
+    /// The completion with this index, modulo the entries. Written by the driver.
+    fn completion(&self, index: u32) -> &'m CompletionSlot;
 }
 
 /// A submission as the driver has read it, once. `inline` is still the app's: whoever needs it reads it once.
@@ -39,28 +40,63 @@ pub struct Words<'m> {
 pub struct Taken<'m> {
     /// The app's own.
     pub user_data: u64,
-    /// Number of the message.
-    pub message: u32,
-    /// Flags.
-    pub flags: u16,
-    /// Length of the arguments in bytes.
-    pub args_len: u16,
-    /// Where the input is.
-    pub in_off: u32,
-    /// Length of the data in bytes.
-    pub in_len: u32,
-    /// Where the reply goes.
-    pub out_off: u32,
-    /// Room for the reply in bytes.
-    pub out_len: u32,
+    /// Message, length of the arguments, and flags.
+    pub message: u64,
+    /// Where the input is, and the length of the data.
+    pub input: u64,
+    /// Where the reply goes, and the room for it.
+    pub output: u64,
     /// The inline bytes.
     pub inline: &'m [AtomicU64],
+}
+
+impl Taken<'_> {
+    /// Number of the message.
+    #[inline(always)]
+    pub fn number(&self) -> u32 {
+        self.message as u32
+    }
+
+    /// Length of the arguments in bytes.
+    #[inline(always)]
+    pub fn args_len(&self) -> usize {
+        usize::from((self.message >> 32) as u16)
+    }
+
+    /// Flags.
+    #[inline(always)]
+    pub fn flags(&self) -> u16 {
+        (self.message >> 48) as u16
+    }
+
+    /// Where the input is, in words of 8 bytes from the start of the data area.
+    #[inline(always)]
+    pub fn in_word(&self) -> usize {
+        self.input as u32 as usize
+    }
+
+    /// Length of the data in bytes.
+    #[inline(always)]
+    pub fn in_len(&self) -> usize {
+        (self.input >> 32) as usize
+    }
+
+    /// Where the reply goes, in words of 8 bytes from the start of the data area.
+    #[inline(always)]
+    pub fn out_word(&self) -> usize {
+        self.output as u32 as usize
+    }
+
+    /// Room for the reply in bytes.
+    #[inline(always)]
+    pub fn out_len(&self) -> usize {
+        (self.output >> 32) as usize
+    }
 }
 
 /// How far the driver has come.
 #[derive(Clone, Copy, Debug)]
 pub struct DriverSide {
-    mask: u32,
     sq_head: u32,
     cq_tail: u32,
 }
@@ -75,124 +111,134 @@ pub struct Batch {
 }
 
 impl DriverSide {
-    /// At the start of a ring of so many entries, a power of two.
-    pub const fn new(entries: u32) -> Self {
-        Self { mask: entries - 1, sq_head: 0, cq_tail: 0 }
-    }
+    /// At the start of a ring.
+    pub const START: Self = Self { sq_head: 0, cq_tail: 0 };
 
     /// Reads the app's two indices, once each. [`Status::RING_CORRUPT`]: one of them is more than the entries ahead or behind.
-    pub fn begin(&self, words: &Words<'_>, to_submit: u32) -> Result<Batch, Status> {
-        let entries = self.mask + 1;
-        let submitted = words.sq_tail.load(Acquire).wrapping_sub(self.sq_head);
-        let untaken = self.cq_tail.wrapping_sub(words.cq_head.load(Acquire));
-        if submitted > entries || untaken > entries {
+    pub fn begin<'m>(&self, shared: &impl Shared<'m>, to_submit: u32) -> Result<Batch, Status> {
+        let submitted = shared.sq_tail().load(Acquire).wrapping_sub(self.sq_head);
+        let untaken = self.cq_tail.wrapping_sub(shared.cq_head().load(Acquire));
+        if submitted > shared.entries() || untaken > shared.entries() {
             return Err(Status::RING_CORRUPT);
         }
-        Ok(Batch { submitted: submitted.min(to_submit), room: entries - untaken })
+        Ok(Batch { submitted: submitted.min(to_submit), room: shared.entries() - untaken })
+    }
+
+    /// Submissions taken so far, ever, modulo 2^32.
+    #[inline(always)]
+    pub fn taken(&self) -> u32 {
+        self.sq_head
     }
 
     /// Takes the next submission. Only as many as `begin` has found.
     #[inline(always)]
-    pub fn take<'m>(&mut self, words: &Words<'m>) -> Option<Taken<'m>> {
-        // The mask is private, so no guess of the processor leaves the array.
-        let slot = words.submissions.get((self.sq_head & self.mask) as usize)?;
-        let (head, inline) = slot.split_at(4);
-        let [user_data, message, input, output] = head else { return None };
-        let (message, input, output) = (message.load(Relaxed), input.load(Relaxed), output.load(Relaxed));
+    pub fn take<'m>(&mut self, shared: &impl Shared<'m>) -> Taken<'m> {
+        let [user_data, message, input, output, inline @ ..] = shared.submission(self.sq_head);
         self.sq_head = self.sq_head.wrapping_add(1);
-        Some(Taken {
+        Taken {
             user_data: user_data.load(Relaxed),
-            message: message as u32,
-            flags: (message >> 32) as u16,
-            args_len: (message >> 48) as u16,
-            in_off: input as u32,
-            in_len: (input >> 32) as u32,
-            out_off: output as u32,
-            out_len: (output >> 32) as u32,
+            message: message.load(Relaxed),
+            input: input.load(Relaxed),
+            output: output.load(Relaxed),
             inline,
-        })
+        }
     }
 
-    /// Writes a completion, and lets the app see it. Only as many as `begin` has found room for.
+    /// Writes a completion. Only as many as `begin` has found room for.
     #[inline(always)]
-    pub fn post(&mut self, words: &Words<'_>, user_data: u64, status: Status, detail: u32) {
-        let Some(slot) = words.completions.get((self.cq_tail & self.mask) as usize) else { return };
+    pub fn post<'m>(&mut self, shared: &impl Shared<'m>, user_data: u64, status: Status, detail: u32) {
+        let slot = shared.completion(self.cq_tail);
         slot[0].store(user_data, Relaxed);
         slot[1].store(u64::from(detail) << 32 | u64::from(status.0), Relaxed);
         self.cq_tail = self.cq_tail.wrapping_add(1);
-        words.cq_tail.store(self.cq_tail, Release);
     }
 
-    /// Lets the app have the slots of what was taken.
-    pub fn end(&self, words: &Words<'_>) {
-        words.sq_head.store(self.sq_head, Release);
+    /// Lets the app see the completions, and have the slots of what was taken.
+    pub fn end<'m>(&self, shared: &impl Shared<'m>) {
+        shared.cq_tail().store(self.cq_tail, Release);
+        shared.sq_head().store(self.sq_head, Release);
     }
 }
 
 /// How far the app has come.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct AppSide {
-    mask: u32,
     sq_tail: u32,
+    /// `sq_tail` as the driver knows it.
     published: u32,
+    /// Slots that are known to be free.
+    free: u32,
     cq_head: u32,
+    /// Completions that are known to be there.
+    ready: u32,
 }
 
 impl AppSide {
     /// At the start of a ring of so many entries, a power of two.
     pub const fn new(entries: u32) -> Self {
-        Self { mask: entries - 1, sq_tail: 0, published: 0, cq_head: 0 }
+        Self { sq_tail: 0, published: 0, free: entries, cq_head: 0, ready: 0 }
     }
 
     /// Writes a submission. False: the queue is full, and nothing was written. The driver sees it after [`publish`](Self::publish).
-    #[inline]
-    pub fn push(&mut self, words: &Words<'_>, submission: &Submission) -> bool {
-        if self.sq_tail.wrapping_sub(words.sq_head.load(Acquire)) > self.mask {
-            return false;
+    #[inline(always)]
+    pub fn push<'m>(&mut self, shared: &impl Shared<'m>, submission: &Submission) -> bool {
+        if self.free == 0 {
+            let used = self.sq_tail.wrapping_sub(shared.sq_head().load(Acquire));
+            self.free = shared.entries().saturating_sub(used);
+            if self.free == 0 {
+                return false;
+            }
         }
-        let Some(slot) = words.submissions.get((self.sq_tail & self.mask) as usize) else { return false };
-        let Submission { user_data, message, flags, args_len, in_off, in_len, out_off, out_len, inline } = *submission;
+        let slot = shared.submission(self.sq_tail);
+        let Submission { user_data, message, flags, args_len, in_word, in_len, out_word, out_len, inline } =
+            *submission;
         slot[0].store(user_data, Relaxed);
-        slot[1].store(u64::from(args_len) << 48 | u64::from(flags) << 32 | u64::from(message), Relaxed);
-        slot[2].store(u64::from(in_len) << 32 | u64::from(in_off), Relaxed);
-        slot[3].store(u64::from(out_len) << 32 | u64::from(out_off), Relaxed);
+        slot[1].store(u64::from(flags) << 48 | u64::from(args_len) << 32 | u64::from(message), Relaxed);
+        slot[2].store(u64::from(in_len) << 32 | u64::from(in_word), Relaxed);
+        slot[3].store(u64::from(out_len) << 32 | u64::from(out_word), Relaxed);
         if flags & INLINE != 0 {
             for (word, value) in slot[4..].iter().zip(inline) {
                 word.store(value, Relaxed);
             }
         }
         self.sq_tail = self.sq_tail.wrapping_add(1);
+        self.free -= 1;
         true
     }
 
     /// Lets the driver see what was pushed.
     #[inline]
-    pub fn publish(&mut self, words: &Words<'_>) {
+    pub fn publish<'m>(&mut self, shared: &impl Shared<'m>) {
         self.published = self.sq_tail;
-        words.sq_tail.store(self.sq_tail, Release);
+        shared.sq_tail().store(self.sq_tail, Release);
     }
 
     /// Takes back what was pushed and not published.
     pub fn take_back(&mut self) {
+        self.free += self.sq_tail.wrapping_sub(self.published);
         self.sq_tail = self.published;
     }
 
     /// Takes a completion, if there is one. The driver may use its slot anew after [`release`](Self::release).
-    #[inline]
-    pub fn pop(&mut self, words: &Words<'_>) -> Option<(u64, Error)> {
-        if words.cq_tail.load(Acquire) == self.cq_head {
-            return None;
+    #[inline(always)]
+    pub fn pop<'m>(&mut self, shared: &impl Shared<'m>) -> Option<(u64, Error)> {
+        if self.ready == 0 {
+            self.ready = shared.cq_tail().load(Acquire).wrapping_sub(self.cq_head);
+            if self.ready == 0 {
+                return None;
+            }
         }
-        let slot = words.completions.get((self.cq_head & self.mask) as usize)?;
+        let slot = shared.completion(self.cq_head);
         let answer = slot[1].load(Relaxed);
         let completion = (slot[0].load(Relaxed), Error::new(Status(answer as u32), (answer >> 32) as u32));
         self.cq_head = self.cq_head.wrapping_add(1);
+        self.ready -= 1;
         Some(completion)
     }
 
     /// Lets the driver have the slots of what was popped.
     #[inline]
-    pub fn release(&self, words: &Words<'_>) {
-        words.cq_head.store(self.cq_head, Release);
+    pub fn release<'m>(&self, shared: &impl Shared<'m>) {
+        shared.cq_head().store(self.cq_head, Release);
     }
 }

@@ -5,6 +5,7 @@ use super::{
     kernel,
     mailbox::{Mail, Mailbox, Taken},
     pending::Pending,
+    ring::Shown,
     session::Session,
 };
 use crate::{Dispatch, Error, IntTable, Irql, KVec, Passive, Plugin, Result, Source, SpinLock, Status, Verdict};
@@ -35,6 +36,14 @@ pub(super) struct Vector {
     unserved_since: AtomicU64,
 }
 
+impl Vector {
+    /// What the ISR counts, in the order of [`Counters`].
+    #[inline(always)]
+    fn of_isr(&self) -> [&AtomicU64; 3] {
+        [&self.received, &self.spurious, &self.deferred]
+    }
+}
+
 /// One more, where there is one writer: no locked instruction.
 #[inline]
 fn count(counter: &AtomicU64) {
@@ -52,6 +61,8 @@ pub(crate) struct Interrupts<P: Plugin> {
     count: AtomicU32,
     is_line: AtomicBool,
     mailbox: SpinLock<Mailbox<P>, Dispatch>,
+    /// Where the owner's app sees the counters.
+    shown: Shown,
 }
 // SAFETY: the context is Sync, and is written under `control` while nothing is connected.
 unsafe impl<P: Plugin> Sync for Interrupts<P> {}
@@ -80,6 +91,7 @@ impl<P: Plugin> Interrupts<P> {
             count: AtomicU32::new(0),
             is_line: AtomicBool::new(false),
             mailbox: SpinLock::new(cx, Mailbox::new())?,
+            shown: Shown::new(),
         })
     }
 
@@ -163,6 +175,8 @@ impl<P: Plugin> Interrupts<P> {
             (old, mailbox.generation)
         });
         drop(old);
+        // SAFETY: the session's tear-down waits for `disconnect`, and so for `end`, before it lets its page go.
+        unsafe { self.shown.start(session.rings.page(), generation, count as usize) };
         self.count.store(count, Relaxed);
         self.is_line.store(kind == kind::LINE, Relaxed);
 
@@ -260,7 +274,10 @@ impl<P: Plugin> Interrupts<P> {
             return;
         }
         let notifications = self.mailbox.with(cx, |_, cx| self.run_dpc(cx, bound, vector, pending));
-        self.mailbox.with(cx, |mailbox, _| mailbox.notify(vector, notifications));
+        self.mailbox.with(cx, |mailbox, _| {
+            mailbox.notify(vector, notifications);
+            self.shown.mail(vector, || mailbox.figures(vector));
+        });
     }
 
     /// No DPC runs any more: the enabling has no owner, and nobody will take what is left.
@@ -270,6 +287,10 @@ impl<P: Plugin> Interrupts<P> {
             mailbox.armed = false;
             mailbox.lose_the_rest();
             mailbox.owner = None;
+            for vector in 0..self.count.load(Relaxed) {
+                self.shown.mail(vector, || mailbox.figures(vector));
+            }
+            self.shown.end();
         });
         self.count.store(0, Relaxed);
     }
@@ -326,6 +347,7 @@ impl<P: Plugin> Interrupts<P> {
         let Verdict { claimed, deferred } = (table.at_irql)(plugin, &mut cx, context, source);
         if !claimed && !deferred {
             count(&counts.spurious);
+            this.shown.isr(vector, counts.of_isr());
             return source != Source::Line;
         }
         count(&counts.received);
@@ -336,6 +358,7 @@ impl<P: Plugin> Interrupts<P> {
                 kernel::dpc_queue(bound.id, vector);
             }
         }
+        this.shown.isr(vector, counts.of_isr());
         true
     }
 
@@ -392,6 +415,7 @@ impl<P: Plugin> Interrupts<P> {
             let owner = this.mailbox.with(&mut cx, |mailbox, _| {
                 mailbox.notify(vector, notifications);
                 mailbox.storm |= run.storm();
+                this.shown.mail(vector, || mailbox.figures(vector));
                 mailbox.owner
             });
             if let Some(owner) = owner {
@@ -421,6 +445,7 @@ impl<P: Plugin> Interrupts<P> {
         };
         if let Some(counts) = self.vector(vector) {
             count(&counts.dpc_runs);
+            self.shown.dpc(vector, &counts.dpc_runs);
         }
         notifications
     }
@@ -444,14 +469,21 @@ impl<P: Plugin> Interrupts<P> {
     pub(super) fn take(&self, session: &Session<P>, generation: u64, vector: u32, max: u32) -> Result<Taken> {
         // SAFETY: what runs at Passive may do what is allowed at Dispatch; nothing else in this function holds a level.
         let mut cx = unsafe { Dispatch::assume() };
-        self.mailbox.with(&mut cx, |mailbox, _| mailbox.take(session, generation, vector, max))
+        self.mailbox.with(&mut cx, |mailbox, _| {
+            let taken = mailbox.take(session, generation, vector, max)?;
+            self.shown.mail(taken.vector, || mailbox.figures(taken.vector));
+            Ok(taken)
+        })
     }
 
     /// Undoes a `take` whose answer could not be delivered. Passive and Dispatch.
     pub(super) fn put_back(&self, taken: Taken) {
         // SAFETY: as in `take`.
         let mut cx = unsafe { Dispatch::assume() };
-        self.mailbox.with(&mut cx, |mailbox, _| mailbox.put_back(taken));
+        self.mailbox.with(&mut cx, |mailbox, _| {
+            mailbox.put_back(taken);
+            self.shown.mail(taken.vector, || mailbox.figures(taken.vector));
+        });
     }
 
     /// INT_COUNT.

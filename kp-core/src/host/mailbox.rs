@@ -167,6 +167,12 @@ impl<P: Plugin> Mailbox<P> {
         Ok(sum)
     }
 
+    /// What one vector's counters have of the mailbox: notified, delivered, available, lost.
+    pub(super) fn figures(&self, vector: u32) -> [u64; 4] {
+        let Some(mail) = self.mails.get(vector as usize) else { return [0; 4] };
+        [mail.notified, mail.delivered, mail.available, mail.lost]
+    }
+
     pub(super) fn has_mail(&self) -> bool {
         self.mails.iter().any(|mail| mail.available > 0)
     }

@@ -55,10 +55,32 @@ pub unsafe fn passive<R>(f: impl FnOnce(&mut Passive) -> R) -> R {
 
 /// `index`, which is below `len`; 0 if a processor that guesses ahead believes it is not. So no app can have memory behind a table
 /// read by guessing.
+///
+/// The compiler must not see that `index` was compared before: it would find out that there is nothing to do.
 #[inline(always)]
 fn clamp(index: usize, len: usize) -> usize {
-    let below = (!(index | len.wrapping_sub(1).wrapping_sub(index)) as isize >> (usize::BITS - 1)) as usize;
-    index & core::hint::black_box(below)
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        let below: usize;
+        // SAFETY: all ones if `index` is below `len`, else zero; registers and flags only.
+        unsafe {
+            core::arch::asm!(
+                "cmp {index}, {len}",
+                "sbb {below}, {below}",
+                index = in(reg) index,
+                len = in(reg) len,
+                below = out(reg) below,
+                options(pure, nomem, nostack),
+            );
+        }
+        index & below
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    {
+        let index = core::hint::black_box(index);
+        let below = !(index | len.wrapping_sub(1).wrapping_sub(index)) as isize >> (usize::BITS - 1);
+        index & below as usize
+    }
 }
 
 #[cfg(test)]

@@ -29,6 +29,9 @@ trait Kernel: Send + Sync {
     /// ioctl(2), and what it gives. `Err`: the errno.
     fn ioctl(&self, request: Prepared<'_>) -> Result<u32, i32>;
 
+    /// RING_ENTER in its short form: the status. `Err`: the errno.
+    fn enter(&self, to_submit: u32) -> Result<u32, i32>;
+
     /// mmap(2), shared. `Err`: the errno.
     fn map(&self, offset: u64, len: usize, write: bool) -> Result<SharedMemory, i32>;
 
@@ -40,6 +43,10 @@ impl Kernel for File {
     #[inline]
     fn ioctl(&self, request: Prepared<'_>) -> Result<u32, i32> {
         prepared::ioctl(self, request)
+    }
+
+    fn enter(&self, to_submit: u32) -> Result<u32, i32> {
+        prepared::enter(self, to_submit)
     }
 
     fn map(&self, offset: u64, len: usize, write: bool) -> Result<SharedMemory, i32> {
@@ -149,10 +156,13 @@ impl<K: Kernel> Connection for Node<K> {
         answer(&setup.head)
     }
 
-    fn ring_enter(&self, to_submit: u32) -> (u32, Result<()>) {
-        let mut enter = request::RingEnter { to_submit, ..Request::new() };
-        let sent = send(&self.kernel, Prepared::plain(&mut enter));
-        (enter.submitted, sent.and_then(|()| answer(&enter.head)))
+    #[inline]
+    fn ring_enter(&self, to_submit: u32) -> Result<()> {
+        match self.kernel.enter(to_submit) {
+            Ok(0) => Ok(()),
+            Ok(other) => Err(Status(other).into()),
+            Err(errno) => Err(status(errno).into()),
+        }
     }
 
     fn ring_teardown(&self) -> Result<()> {
@@ -162,7 +172,11 @@ impl<K: Kernel> Connection for Node<K> {
     }
 
     fn map_shared(&self, offset: u64, len: usize, write: bool) -> Result<SharedMemory> {
-        self.kernel.map(offset, len, write).map_err(|errno| status(errno).into())
+        self.kernel.map(offset, len, write).map_err(|errno| match errno {
+            libc::EINVAL => Status::BAD_FIELD.into(),
+            libc::EBUSY => Status::BUSY.into(),
+            other => status(other).into(),
+        })
     }
 
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {

@@ -120,3 +120,14 @@ pub fn ioctl(file: &File, request: Prepared<'_>) -> Result<u32, i32> {
     let answer = unsafe { libc::ioctl(file.as_raw_fd(), number, request.bytes.as_mut_ptr()) };
     u32::try_from(answer).map_err(|_| io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
 }
+
+/// RING_ENTER in its short form. `Err`: the errno.
+#[inline]
+#[expect(unsafe_code, reason = "std has no ioctl")]
+pub fn enter(file: &File, to_submit: u32) -> Result<u32, i32> {
+    let number = request::ioctl_number(kp_abi::ring::ENTER_DIRECT) as libc::Ioctl;
+    // SAFETY: the descriptor is open as long as `file` is borrowed, and the argument is a number to a kp driver. Other drivers refuse
+    // the ioctl's.
+    let answer = unsafe { libc::ioctl(file.as_raw_fd(), number, to_submit as libc::c_ulong) };
+    u32::try_from(answer).map_err(|_| io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+}

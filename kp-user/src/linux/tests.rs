@@ -21,6 +21,10 @@ impl Kernel for Script<Step> {
         step(request.bytes())
     }
 
+    fn enter(&self, _: u32) -> Result<u32, i32> {
+        Err(libc::ENOTTY)
+    }
+
     fn map(&self, _: u64, _: usize, _: bool) -> Result<SharedMemory, i32> {
         Err(libc::EINVAL)
     }

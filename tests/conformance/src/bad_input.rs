@@ -9,7 +9,8 @@ use kp_abi::{
     Status,
     limits::{ABI_MAJOR, ABI_MINOR, MAX_ARGS, MAX_DATA, MAX_OPEN_DATA, MAX_REQUEST},
     request::{
-        self, ANY_VECTOR, Call, Close, IntCount, IntDisable, IntEnable, IntWait, NO_TIMEOUT, Open, Query, Request, kind,
+        self, ANY_VECTOR, Call, Close, IntCount, IntDisable, IntEnable, IntWait, NO_TIMEOUT, Open, Query, Request,
+        RingEnter, RingSetup, RingTeardown, kind,
     },
     zerocopy::IntoBytes,
 };
@@ -36,7 +37,7 @@ pub fn run(process: &dyn Process) -> usize {
         list.close_races_wait();
     }
     list.order("echo");
-    list.seen.get() + crate::direct::run(process)
+    list.seen.get() + crate::direct::run(process) + crate::rings::run(process)
 }
 
 struct List<'p> {
@@ -75,6 +76,11 @@ impl<'p> List<'p> {
         self.sizes_of::<IntWait>(IntWait { vector: ANY_VECTOR, max: 1, ..IntWait::new() }, Status::NOT_ENABLED);
         self.sizes_of::<IntCount>(IntCount { vector: ANY_VECTOR, ..IntCount::new() }, Status::OK);
         self.sizes_of::<IntDisable>(IntDisable::new(), Status::NOT_ENABLED);
+        if self.sender.process.sends_addresses() {
+            self.sizes_of::<RingSetup>(RingSetup { entries: 3, ..RingSetup::new() }, Status::BAD_FIELD);
+            self.sizes_of::<RingEnter>(RingEnter::new(), Status::NO_RING);
+            self.sizes_of::<RingTeardown>(RingTeardown::new(), Status::NO_RING);
+        }
         self.sizes_of::<Close>(Close::new(), Status::OK);
     }
 
@@ -137,7 +143,7 @@ impl<'p> List<'p> {
 
     fn unknown_requests(&self) {
         let handle = self.session("echo");
-        for nr in [8, 16, 24, 32, 40, 48, 56, 255] {
+        for nr in [8, 16, 24, 31, 36, 40, 48, 56, 255] {
             assert_eq!(handle.send(nr, self.sender.place), Err(Status::UNKNOWN_REQUEST), "request {nr}");
             self.seen.set(self.seen.get() + 1);
         }
@@ -152,6 +158,9 @@ impl<'p> List<'p> {
         self.addresses_of::<IntWait>();
         self.addresses_of::<IntCount>();
         self.addresses_of::<IntDisable>();
+        self.addresses_of::<RingSetup>();
+        self.addresses_of::<RingEnter>();
+        self.addresses_of::<RingTeardown>();
         self.addresses_of::<Close>();
     }
 

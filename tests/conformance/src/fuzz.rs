@@ -1,5 +1,5 @@
 //! Random requests: half of them valid ones with one to three fields changed. A seed makes the run; nothing else does.
-use crate::raw::{Access, Handle, PAGE, Process, Sender, open};
+use crate::raw::{Access, Handle, PAGE, Process, Random, Sender, open};
 use echo_interface::echo;
 use edu_interface::edu;
 use kp_abi::{
@@ -7,7 +7,7 @@ use kp_abi::{
     limits::MAX_DIRECT_MESSAGE,
     request::{
         self, ANY_VECTOR, Answer, CALL_DIRECT, Call, Close, IntCount, IntDisable, IntEnable, IntWait, Open, Query,
-        Request, Segments, feature, kind,
+        Request, RingEnter, RingSetup, RingTeardown, Segments, feature, kind,
     },
     zerocopy::IntoBytes,
 };
@@ -58,31 +58,6 @@ impl fmt::Display for Histogram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {:#x}: {} requests, {} reached a handler", self.seed, self.requests, self.handled)?;
         self.statuses.iter().try_for_each(|(status, count)| writeln!(f, "{count:>9} {}", Status(*status)))
-    }
-}
-
-/// SplitMix64. Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    fn of<T: Copy>(&mut self, list: &[T]) -> T {
-        list[self.below(list.len() as u64) as usize]
     }
 }
 
@@ -230,6 +205,12 @@ impl<'p> Fuzz<'p> {
             5 => prepared(IntCount { vector: self.random.of(&[0, ANY_VECTOR]), ..IntCount::new() }),
             6 if self.random.below(2) == 0 => prepared(IntDisable::new()),
             6 if self.random.below(8) == 0 => prepared(Close::new()),
+            7 if self.random.below(4) == 0 => {
+                let entries = self.random.of(&[1, 8, 4096]);
+                prepared(RingSetup { entries, data_len: self.random.of(&[0, 100, 70_000]), ..RingSetup::new() })
+            }
+            8 if self.random.below(2) == 0 => prepared(RingEnter { to_submit: 8, ..RingEnter::new() }),
+            8 if self.random.below(4) == 0 => prepared(RingTeardown::new()),
             _ => self.call(plugin),
         }
     }

@@ -17,6 +17,7 @@ pub mod linux;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod loader;
 pub mod raw;
+pub mod rings;
 #[cfg(all(target_pointer_width = "64", not(windows)))]
 pub mod simulated;
 pub mod transcript;

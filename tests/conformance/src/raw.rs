@@ -1,9 +1,10 @@
 //! Requests as bytes at addresses, below the client library: what a hostile app can do.
 use kp_abi::{
     Status,
-    request::{self, Request},
+    request::{self, Request, feature},
     zerocopy::{FromBytes, IntoBytes},
 };
+use kp_user::SharedMemory;
 
 /// An app's process, as far as requests reach into it: its memory, and open handles.
 pub trait Process: Sync {
@@ -49,6 +50,41 @@ pub trait Handle: Sync {
     fn direct(&self, message: u32, address: u64) -> Result<Status, Status> {
         let _ = (message, address);
         Err(Status::UNKNOWN_REQUEST)
+    }
+    /// Maps what RING_SETUP has answered. A host without rings has nothing to map.
+    fn map(&self, offset: u64, len: usize, write: bool) -> Result<SharedMemory, Status> {
+        let _ = (offset, len, write);
+        Err(Status::UNKNOWN_REQUEST)
+    }
+    /// Can the process change what is mapped for reading so that it can write there?
+    fn can_be_made_writable(&self, memory: &SharedMemory) -> bool {
+        let _ = memory;
+        false
+    }
+}
+
+/// SplitMix64. Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
+pub struct Random(pub u64);
+
+impl Random {
+    /// The next number.
+    #[expect(clippy::should_implement_trait, reason = "no iterator: it has no end")]
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// The next number below `limit`.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    /// One of a list.
+    pub fn of<T: Copy>(&mut self, list: &[T]) -> T {
+        list[self.below(list.len() as u64) as usize]
     }
 }
 
@@ -151,12 +187,12 @@ impl<'p> Sender<'p> {
 /// An OPEN with an interface's own count and fingerprint, that asks for direct calls.
 pub fn open(interface: &kp_abi::Interface) -> request::Open {
     request::Open {
-        features: request::feature::DIRECT,
         abi_major: kp_abi::limits::ABI_MAJOR,
         abi_minor: kp_abi::limits::ABI_MINOR,
         message_count: interface.methods.len() as u32,
         interface_version: interface.version,
         fingerprint: interface.fingerprint(),
+        features: feature::DIRECT | feature::RING,
         ..request::Open::new()
     }
 }

@@ -161,6 +161,10 @@ impl<P: Driver> Handle for Raw<P> {
     fn direct(&self, message: u32, address: u64) -> Result<Status, Status> {
         self.0.raw_direct(message, address)
     }
+
+    fn map(&self, offset: u64, len: usize, write: bool) -> Result<kp_user::SharedMemory, Status> {
+        self.0.map(offset, len, write).map_err(|error| error.status)
+    }
 }
 
 impl raw::Process for SimulatedProcess<'_> {

@@ -1,7 +1,7 @@
 //! The ring: both queues, from both sides, and whose turn it is.
 use crate::{
     host::ring::{
-        queue::{AppSide, Batch, CompletionSlot, DriverSide, SubmissionSlot, Words},
+        queue::{AppSide, Batch, CompletionSlot, DriverSide, Shared, SubmissionSlot},
         slot::Slot,
     },
     models::model,
@@ -31,10 +31,29 @@ impl Memory {
             completions: (0..entries).map(|_| std::array::from_fn(|_| AtomicU64::new(0))).collect(),
         }
     }
+}
 
-    fn words(&self) -> Words<'_> {
-        let [sq_tail, cq_head, sq_head, cq_tail] = &self.indices;
-        Words { sq_tail, cq_head, sq_head, cq_tail, submissions: &self.submissions, completions: &self.completions }
+impl<'m> Shared<'m> for &'m Memory {
+    fn entries(&self) -> u32 {
+        self.submissions.len() as u32
+    }
+    fn sq_tail(&self) -> &'m AtomicU32 {
+        &self.indices[0]
+    }
+    fn cq_head(&self) -> &'m AtomicU32 {
+        &self.indices[1]
+    }
+    fn sq_head(&self) -> &'m AtomicU32 {
+        &self.indices[2]
+    }
+    fn cq_tail(&self) -> &'m AtomicU32 {
+        &self.indices[3]
+    }
+    fn submission(&self, index: u32) -> &'m SubmissionSlot {
+        &self.submissions[index as usize % self.submissions.len()]
+    }
+    fn completion(&self, index: u32) -> &'m CompletionSlot {
+        &self.completions[index as usize % self.completions.len()]
     }
 }
 
@@ -46,26 +65,28 @@ fn submission(n: u64) -> Submission {
         message: small,
         flags: 0,
         args_len: n as u16,
-        in_off: small,
+        in_word: small,
         in_len: small,
-        out_off: small,
+        out_word: small,
         out_len: small,
         inline: [0; 4],
     }
 }
 
 /// One RING_ENTER: how many it took.
-fn enter(side: &mut DriverSide, words: &Words<'_>) -> Result<u32, Status> {
+fn enter(side: &mut DriverSide, words: &&Memory) -> Result<u32, Status> {
     let Batch { submitted, room } = side.begin(words, u32::MAX)?;
     let count = submitted.min(room);
-    for _ in 0..count {
-        let taken = side.take(words).expect("there is a slot for each index");
-        let n = taken.user_data as u32;
+    let first = side.taken();
+    while side.taken() != first + count {
+        let taken = side.take(words);
+        let n = taken.user_data as usize;
         assert_ne!(n, 0, "a slot that nobody has filled");
-        let parts = [taken.message, taken.args_len.into(), taken.in_off, taken.in_len, taken.out_off, taken.out_len];
+        let number = taken.number() as usize;
+        let parts = [number, taken.args_len(), taken.in_word(), taken.in_len(), taken.out_word(), taken.out_len()];
         assert_eq!(parts, [n; 6], "a submission in pieces");
-        assert_eq!((taken.flags, taken.inline.len()), (0, 4));
-        side.post(words, taken.user_data, Status::OK, n);
+        assert_eq!((taken.flags(), taken.inline.len()), (0, 4));
+        side.post(words, taken.user_data, Status::OK, n as u32);
     }
     side.end(words);
     Ok(count)
@@ -78,11 +99,11 @@ fn whole_submissions_arrive_and_so_do_whole_completions() {
         let driver = {
             let memory = memory.clone();
             thread::spawn(move || {
-                let mut side = DriverSide::new(1);
-                (0..2).map(|_| enter(&mut side, &memory.words()).expect("this app is honest")).sum::<u32>()
+                let mut side = DriverSide::START;
+                (0..2).map(|_| enter(&mut side, &&*memory).expect("this app is honest")).sum::<u32>()
             })
         };
-        let words = memory.words();
+        let words = &*memory;
         let mut side = AppSide::new(1);
         let (mut sent, mut answered) = (0, 0);
         // The second round reuses the only slot, if the driver has let it go by then.
@@ -121,14 +142,14 @@ fn indices_that_change_meanwhile_give_a_batch_that_fits_or_none() {
                 }
             })
         };
-        let words = memory.words();
-        let mut side = DriverSide::new(2);
+        let words = &*memory;
+        let mut side = DriverSide::START;
         for _ in 0..2 {
             match side.begin(&words, u32::MAX) {
                 Ok(Batch { submitted, room }) => {
                     assert!(submitted <= 2 && room <= 2, "{submitted} submissions, room for {room}");
                     for _ in 0..submitted.min(room) {
-                        let taken = side.take(&words).expect("there is a slot for each index");
+                        let taken = side.take(&words);
                         side.post(&words, taken.user_data, Status::OK, 0);
                     }
                     side.end(&words);

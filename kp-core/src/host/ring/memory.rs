@@ -3,9 +3,15 @@
 use super::super::kernel;
 use crate::{Passive, Result, Status};
 use core::{
+    mem::offset_of,
     ptr::NonNull,
     slice,
     sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+};
+
+use kp_abi::ring::{
+    KernelPage, Layout, UserPage,
+    queue::{CompletionSlot, Shared, SubmissionSlot},
 };
 
 /// Pages of `shared_new`, zeroed when they were made. INVARIANT: `len` bytes, a multiple of 8, alive until dropped.
@@ -38,8 +44,17 @@ impl SharedMemory {
         &self.array(at, 1)[0]
     }
 
-    /// `count` things of whole words from `at`.
-    pub(super) fn array<T: Words>(&self, at: usize, count: usize) -> &[T] {
+    /// `count` words of 64 bits from `at` on.
+    pub(super) fn words(&self, at: usize, count: usize) -> &[AtomicU64] {
+        self.array(at, count)
+    }
+
+    /// `count` times eight words from `at` on.
+    pub(super) fn blocks(&self, at: usize, count: usize) -> &[[AtomicU64; 8]] {
+        self.array(at, count)
+    }
+
+    fn array<T: Words>(&self, at: usize, count: usize) -> &[T] {
         let fits = at <= self.len && count <= (self.len - at) / size_of::<T>();
         assert!(fits && at.is_multiple_of(align_of::<T>()), "the layout lies inside");
         // SAFETY: inside the memory.
@@ -68,6 +83,58 @@ unsafe impl Words for AtomicU32 {}
 unsafe impl Words for AtomicU64 {}
 // SAFETY: atomics, side by side.
 unsafe impl<const N: usize> Words for [AtomicU64; N] {}
+
+/// A ring's queues as the driver finds them. INVARIANT: both arrays have `mask + 1` slots, a power of two.
+pub(super) struct Queues<'m> {
+    pub(super) app: [&'m AtomicU32; 2],
+    pub(super) driver: [&'m AtomicU32; 2],
+    submissions: &'m [SubmissionSlot],
+    completions: &'m [CompletionSlot],
+    mask: u32,
+}
+
+impl<'m> Queues<'m> {
+    /// Of a ring of this layout: the app's words are in its memory, the driver's in the kernel page.
+    pub(super) fn new(memory: &'m SharedMemory, layout: &Layout, entries: u32, page: &'m SharedMemory) -> Self {
+        assert!(entries.is_power_of_two(), "a layout's entries");
+        Self {
+            app: [memory.word(offset_of!(UserPage, sq_tail)), memory.word(offset_of!(UserPage, cq_head))],
+            driver: [page.word(offset_of!(KernelPage, sq_head)), page.word(offset_of!(KernelPage, cq_tail))],
+            submissions: memory.array(layout.sq_at, entries as usize),
+            completions: memory.array(layout.cq_at, entries as usize),
+            mask: entries - 1,
+        }
+    }
+}
+
+impl<'m> Shared<'m> for Queues<'m> {
+    fn entries(&self) -> u32 {
+        self.mask + 1
+    }
+    fn sq_tail(&self) -> &'m AtomicU32 {
+        self.app[0]
+    }
+    fn cq_head(&self) -> &'m AtomicU32 {
+        self.app[1]
+    }
+    fn sq_head(&self) -> &'m AtomicU32 {
+        self.driver[0]
+    }
+    fn cq_tail(&self) -> &'m AtomicU32 {
+        self.driver[1]
+    }
+    // The mask is private, so no guess of the processor leaves the arrays.
+    #[inline(always)]
+    fn submission(&self, index: u32) -> &'m SubmissionSlot {
+        // SAFETY: below `mask + 1`.
+        unsafe { self.submissions.get_unchecked((index & self.mask) as usize) }
+    }
+    #[inline(always)]
+    fn completion(&self, index: u32) -> &'m CompletionSlot {
+        // SAFETY: below `mask + 1`.
+        unsafe { self.completions.get_unchecked((index & self.mask) as usize) }
+    }
+}
 
 /// Copies shared words into private ones, each read once.
 #[inline(always)]

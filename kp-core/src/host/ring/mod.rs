@@ -12,18 +12,19 @@ mod message;
 mod page;
 mod slot;
 
-use super::{kernel, requests::Stopped, session::Session, sync};
+use super::{direct::Told, kernel, requests::Stopped, session::Session, sync};
 use crate::{KVec, Passive, Plugin, Result, Status};
-use core::{mem::offset_of, ptr::NonNull};
+use core::{ptr::NonNull, sync::atomic::Ordering::Acquire};
 use kp_abi::{
     request,
     ring::{
-        Layout, PAGE, UserPage,
-        queue::{Batch, DriverSide, Words},
+        Layout, PAGE,
+        queue::{Batch, DriverSide},
     },
 };
-use memory::SharedMemory;
+use memory::{Queues, SharedMemory};
 use page::PageSlot;
+pub(super) use page::Shown;
 use slot::Slot;
 
 /// Where the kernel page is mapped.
@@ -50,6 +51,11 @@ struct Ring {
 impl Rings {
     pub(super) fn new() -> Self {
         Self { ring: Slot::new(), page: PageSlot::new() }
+    }
+
+    /// The session's kernel page, if it has one.
+    pub(super) fn page(&self) -> &PageSlot {
+        &self.page
     }
 
     /// The session is torn down: nobody enters the ring or maps it any more, and whoever is in it leaves after the message that runs.
@@ -92,17 +98,15 @@ impl<P: Plugin> Session<P> {
             // SAFETY: a request runs at Passive, and this is its only level.
             let mut cx = unsafe { Passive::assume() };
             let page = self.rings.page.make(&mut cx)?;
-            let (sq_head, cq_tail) = page::queue_words(page);
             let ring = Ring {
                 memory: SharedMemory::new(&mut cx, layout.len)?,
                 layout,
                 entries: setup.entries,
-                side: DriverSide::new(setup.entries),
+                side: DriverSide::START,
                 small: KVec::zeroed(&mut cx, message::SMALL_WORDS)?,
             };
-            // After an earlier ring.
-            sq_head.store(0, core::sync::atomic::Ordering::Relaxed);
-            cq_tail.store(0, core::sync::atomic::Ordering::Relaxed);
+            // After an earlier ring, the page has that one's words.
+            ring.side.end(&Queues::new(&ring.memory, &ring.layout, ring.entries, page));
             *slot = Some(ring);
             Ok(())
         });
@@ -122,54 +126,59 @@ impl<P: Plugin> Session<P> {
         self.ring_allowed()?;
         enter.submitted = 0;
         let entered = self.rings.ring.with(|slot| match slot {
-            Some(ring) => self.enter_ring(ring, enter),
-            None => Err(Status::NO_RING.into()),
+            Some(ring) => self.enter_ring(ring, enter.to_submit),
+            None => (0, Err(Status::NO_RING)),
         });
-        Ok(self.claimed(entered)??)
+        let (submitted, end) = self.claimed(entered)?;
+        enter.submitted = submitted;
+        Ok(end?)
     }
 
-    /// Runs the batch.
+    /// RING_ENTER in its short form: the status, or the transport's own. `read_write`: the handle was opened so. Passive, in the caller's
+    /// context.
+    pub fn enter_directly(&self, to_submit: u32, read_write: bool) -> Told {
+        if !read_write {
+            return Err(Status::DENIED);
+        }
+        let mut enter = request::RingEnter { to_submit, ..request::RingEnter::default() };
+        match self.request_ring_enter(&mut enter) {
+            Ok(()) => Ok(Status::OK),
+            Err(Stopped::Answer(error)) => Ok(error.status),
+            Err(Stopped::Transport(status)) => Err(status),
+        }
+    }
+
+    /// Runs the batch: how many submissions were taken, and why no more.
     #[inline(never)]
-    fn enter_ring(&self, ring: &mut Ring, enter: &mut request::RingEnter) -> Result<()> {
-        let Some(page) = self.rings.page.get() else { return Err(Status::NO_RING.into()) };
-        let (sq_head, cq_tail) = page::queue_words(page);
-        let memory = &ring.memory;
-        let words = Words {
-            sq_tail: memory.word(offset_of!(UserPage, sq_tail)),
-            cq_head: memory.word(offset_of!(UserPage, cq_head)),
-            sq_head,
-            cq_tail,
-            submissions: memory.array(ring.layout.sq_at, ring.entries as usize),
-            completions: memory.array(ring.layout.cq_at, ring.entries as usize),
-        };
-        let data = memory.array(ring.layout.data_at, ring.layout.data_len() / 8);
+    fn enter_ring(&self, ring: &mut Ring, to_submit: u32) -> (u32, Result<(), Status>) {
+        let Some(page) = self.rings.page.get() else { return (0, Err(Status::NO_RING)) };
+        let queues = Queues::new(&ring.memory, &ring.layout, ring.entries, page);
+        let data = ring.memory.words(ring.layout.data_at, ring.layout.data_len() / 8);
         let attention = kernel::attention();
         let mut side = ring.side;
-        let Batch { submitted, room } = side.begin(&words, enter.to_submit)?;
-        let mut end = if room < submitted { Err(Status::BUSY.into()) } else { Ok(()) };
-        let mut left = submitted.min(room);
-        while left != 0 {
+        let Batch { submitted, room } = match side.begin(&queues, to_submit) {
+            Ok(batch) => batch,
+            Err(status) => return (0, Err(status)),
+        };
+        let first = side.taken();
+        let last = first.wrapping_add(submitted.min(room));
+        let mut end = if room < submitted { Err(Status::BUSY) } else { Ok(()) };
+        while side.taken() != last {
             if attention.is_due() && kernel::breathe() {
-                end = Err(Status::INTERRUPTED.into());
+                end = Err(Status::INTERRUPTED);
                 break;
             }
-            let Some(taken) = side.take(&words) else { break };
-            left -= 1;
-            match self.run_submission(&taken, data, &mut ring.small) {
-                Ok(written) => side.post(&words, taken.user_data, Status::OK, written),
-                Err(error) => {
-                    side.post(&words, taken.user_data, error.status, error.detail);
-                    if !self.is_open() || kernel::poisoned() {
-                        end = Err(self.refusal().into());
-                        break;
-                    }
-                }
+            let taken = side.take(&queues);
+            let answer = self.run_submission(taken, data, &mut ring.small, (&mut side, &queues));
+            // Its gate is shut before its life says so.
+            if answer.is_err() && (self.stop().closing.load(Acquire) != 0 || kernel::poisoned()) {
+                end = Err(self.refusal());
+                break;
             }
         }
-        side.end(&words);
+        side.end(&queues);
         ring.side = side;
-        enter.submitted = submitted.min(room) - left;
-        end
+        (side.taken().wrapping_sub(first), end)
     }
 
     /// RING_TEARDOWN.

@@ -1,16 +1,17 @@
 //! Raw requests of a Linux process: its own memory, and ioctl.
 use crate::raw::{Access, Handle, PAGE, Process};
 use kp_abi::{Status, request};
+use kp_user::SharedMemory;
 use rustix::{
     io::Errno,
     ioctl::{Ioctl, IoctlOutput, Opcode, ioctl},
-    mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect},
+    mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mmap_anonymous, mprotect, munmap},
 };
 use std::{
     ffi::c_void,
     fs::{File, OpenOptions},
-    ptr,
-    sync::Mutex,
+    ptr::{self, NonNull},
+    sync::{Arc, Mutex},
 };
 
 /// This process.
@@ -98,12 +99,31 @@ struct Node(File);
 impl Handle for Node {
     fn send(&self, nr: u32, address: u64) -> Result<(), Status> {
         let answer = self.ioctl(Raw { number: request::ioctl_number(nr), address })?;
+        if nr == kp_abi::ring::ENTER_DIRECT && answer != 0 {
+            return Err(Status(answer)); // it has no head
+        }
         assert_eq!(answer, 0, "request {nr} has its status in its head");
         Ok(())
     }
 
     fn direct(&self, message: u32, address: u64) -> Result<Status, Status> {
         self.ioctl(Raw { number: request::direct_number(message), address }).map(Status)
+    }
+
+    fn map(&self, offset: u64, len: usize, write: bool) -> Result<SharedMemory, Status> {
+        let flags = if write { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
+        // SAFETY: new pages, at an address of the kernel's choice.
+        let start = unsafe { mmap(ptr::null_mut(), len, flags, MapFlags::SHARED, &self.0, offset) };
+        let start = start.map_err(|error| if error == Errno::ACCESS { Status::DENIED } else { Status::BAD_FIELD })?;
+        let start = NonNull::new(start.cast()).ok_or(Status::BAD_FIELD)?;
+        // SAFETY: the owner keeps them mapped, and the driver is not of this process.
+        Ok(unsafe { SharedMemory::new(start, len, Arc::new(Unmap { start: start.as_ptr().expose_provenance(), len })) })
+    }
+
+    fn can_be_made_writable(&self, memory: &SharedMemory) -> bool {
+        let start = ptr::from_ref(memory.word(0)).cast_mut().cast();
+        // SAFETY: more may be done with it, but nothing is.
+        unsafe { mprotect(start, memory.len(), MprotectFlags::READ | MprotectFlags::WRITE) }.is_ok()
     }
 }
 
@@ -117,6 +137,20 @@ impl Node {
                 Err(error) => return Err(status(error)),
             }
         }
+    }
+}
+
+/// Unmaps when it is dropped.
+struct Unmap {
+    start: usize,
+    len: usize,
+}
+
+impl Drop for Unmap {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `map`, and nobody borrows it any more.
+        let unmapped = unsafe { munmap(ptr::with_exposed_provenance_mut(self.start), self.len) };
+        unmapped.expect("what was mapped can be unmapped");
     }
 }
 
