@@ -142,17 +142,25 @@ macro_rules! interface {
             }
 
             /// Has `direct` carry out message `id`. The number chooses by comparing, and indexes nothing.
+            #[allow(unreachable_code, reason = "an interface may have no message with segments")]
             #[inline(always)]
             pub fn direct<KpDirect: $crate::Direct>(id: u32, direct: KpDirect) -> KpDirect::Answer
             where
                 KpDirect::Handler: Handler<KpDirect::Context, KpDirect::Session>,
             {
-                match id {
+                let args = match id {
                     $($id => $crate::__direct! {
                         [$($attr $(= $doc)?,)*] direct $id $method ($($args)*) $($reply)?
                     },)*
-                    _ => direct.unknown(),
-                }
+                    _ => return direct.unknown(),
+                };
+                direct.segments(args, #[inline(always)] |handler, context, session, message, reply| match message.id {
+                    $($id => $crate::__segments! {
+                        [$($attr $(= $doc)?,)*] (handler, context, session, message, reply)
+                        $id $method ($($args)*) $($reply)?
+                    },)*
+                    _ => Err($crate::Status::UNKNOWN_MESSAGE.into()),
+                })
             }
 
             /// What the app calls, a method per message.
@@ -335,7 +343,7 @@ macro_rules! __answer {
     };
 }
 
-/// What `direct` does with a message.
+/// What `direct` does with a message: of one with segments only the length of its arguments.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __direct {
@@ -346,15 +354,32 @@ macro_rules! __direct {
             $crate::Shape::Segments { args } => (args, 0),
         };
         if const { matches!(KP_SHAPE, $crate::Shape::Fixed { .. }) } {
-            $direct.fixed::<{ KP_SIZES.0 }, { KP_SIZES.1 }>(#[inline(always)] |handler, context, session, message, reply| {
-                $crate::__answer! { [] (handler, context, session, message, reply) $method ($($args)*) $($reply)? }
-            })
-        } else {
-            $direct.segments(KP_SIZES.0)
+            return $direct.fixed::<{ KP_SIZES.0 }, { KP_SIZES.1 }>(
+                #[inline(always)] |handler, context, session, message, reply| {
+                    $crate::__answer! { [] (handler, context, session, message, reply) $method ($($args)*) $($reply)? }
+                }
+            );
         }
+        KP_SIZES.0
     }};
     ([$(doc = $doc:literal,)* retired, $(doc = $more:literal,)*] $direct:ident $($declaration:tt)*) => {
-        $direct.unknown()
+        return $direct.unknown()
+    };
+}
+
+/// What a message with segments does, when they are there.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __segments {
+    ([$(doc = $doc:literal,)*] $parts:tt $id:literal $method:ident ($($args:tt)*) $($reply:tt)?) => {
+        if const { matches!(INTERFACE.methods[$id - 1].shape(), $crate::Shape::Segments { .. }) } {
+            $crate::__answer! { [] $parts $method ($($args)*) $($reply)? }
+        } else {
+            Err($crate::Status::UNKNOWN_MESSAGE.into())
+        }
+    };
+    ([$(doc = $doc:literal,)* retired, $(doc = $more:literal,)*] $($declaration:tt)*) => {
+        Err($crate::Status::UNKNOWN_MESSAGE.into())
     };
 }
 

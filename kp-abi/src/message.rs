@@ -78,7 +78,7 @@ impl<'a> Reply<'a> {
     #[inline]
     pub fn lend(&mut self, bytes: &'a [u8]) -> Result<()> {
         if self.written != 0 {
-            return self.bytes(bytes);
+            return self.append(bytes);
         }
         self.need(bytes.len())?;
         self.written = bytes.len();
@@ -96,6 +96,12 @@ impl<'a> Reply<'a> {
     #[inline]
     pub fn out<T: Wire>(&mut self) -> Out<'_, 'a, T> {
         Out { reply: self, elements: PhantomData }
+    }
+
+    /// There is something before these bytes: they have to be where the rest is.
+    #[cold]
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.bytes(bytes)
     }
 
     /// Something was appended to bytes that were lent: they have to be where the rest is.
@@ -170,8 +176,18 @@ pub trait Direct: Sized {
         ) -> Result<()>,
     ) -> Self::Answer;
 
-    /// The message has [`Shape::Segments`](crate::Shape::Segments): it goes to `dispatch`, with `args` bytes of arguments.
-    fn segments(self, args: usize) -> Self::Answer;
+    /// The message has [`Shape::Segments`](crate::Shape::Segments), and `args` bytes of arguments. `run` answers it, as `dispatch` would.
+    fn segments(
+        self,
+        args: usize,
+        run: impl for<'m> FnOnce(
+            &Self::Handler,
+            &mut Self::Context,
+            &Self::Session,
+            Message<'m>,
+            &mut Reply<'m>,
+        ) -> Result<()>,
+    ) -> Self::Answer;
 
     /// There is no such message.
     fn unknown(self) -> Self::Answer;

@@ -81,15 +81,27 @@ impl<P: Plugin> Session<P> {
 
     /// A message with slices: data and reply have places of their own, the arguments are in the buffer.
     #[inline(never)]
-    fn segments(&self, door: &mut impl DirectDoor, message: u32, args: usize) -> Told {
-        match self.try_segments(door, message, args) {
+    fn segments(
+        &self,
+        door: &mut impl DirectDoor,
+        message: u32,
+        args: usize,
+        run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
+    ) -> Told {
+        match self.try_segments(door, message, args, run) {
             Ok(()) => Ok(Status::OK),
             Err(stopped) => self.tell(door, stopped),
         }
     }
 
     #[inline(always)]
-    fn try_segments(&self, door: &mut impl DirectDoor, id: u32, args: usize) -> core::result::Result<(), Stopped> {
+    fn try_segments(
+        &self,
+        door: &mut impl DirectDoor,
+        id: u32,
+        args: usize,
+        run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
+    ) -> core::result::Result<(), Stopped> {
         let mut buffer = [const { MaybeUninit::uninit() }; size_of::<Segments>() + MAX_ARGS];
         let buffer = door.begin(&mut buffer[..size_of::<Segments>() + args])?;
         let Ok((segments, args)) = Segments::read_from_prefix(buffer) else { return Err(Status::TOO_SMALL.into()) };
@@ -106,9 +118,9 @@ impl<P: Plugin> Session<P> {
             return Err(self.refusal().into());
         }
         if parts.is_small() {
-            self.small.with(|buffers| self.segments_in::<SMALL>(id, args, &parts, door, buffers))?
+            self.small.with(|buffers| self.segments_in::<SMALL>(id, args, &parts, door, buffers, run))?
         } else {
-            self.segments_large(id, args, &parts, door)
+            self.segments_large(id, args, parts, door)
         }
     }
     #[cfg_attr(kp_driver, optimize(size))]
@@ -117,10 +129,10 @@ impl<P: Plugin> Session<P> {
         &self,
         id: u32,
         args: &[u8],
-        parts: &Parts,
+        parts: Parts,
         door: &mut impl Door,
     ) -> core::result::Result<(), Stopped> {
-        self.large.with(|buffers| self.segments_in::<MAX_DATA>(id, args, parts, door, buffers))?
+        self.large.with(|buffers| self.segments_in::<MAX_DATA>(id, args, &parts, door, buffers, Self::dispatch))?
     }
 
     #[inline(always)]
@@ -131,12 +143,13 @@ impl<P: Plugin> Session<P> {
         parts: &Parts,
         door: &mut impl Door,
         buffers: &'m mut [u8],
+        run: impl FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
     ) -> core::result::Result<(), Stopped> {
         let (data, output) = parts.split::<DATA>(door, 0, buffers)?;
         if !data.is_empty() {
             door.fetch_data(parts.in_addr, data)?;
         }
-        self.call_out(parts, door, Message { id, args, data }, output)
+        self.call_out(parts, door, Message { id, args, data }, output, run)
     }
 }
 
@@ -181,8 +194,12 @@ impl<P: Plugin, D: DirectDoor + Copy> Direct for Call<'_, P, D> {
     }
 
     #[inline(always)]
-    fn segments(self, args: usize) -> Told {
-        self.session.segments(&mut { self.door }, self.message, args)
+    fn segments(
+        self,
+        args: usize,
+        run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
+    ) -> Told {
+        self.session.segments(&mut { self.door }, self.message, args, run)
     }
 
     #[inline(always)]

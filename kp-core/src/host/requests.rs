@@ -307,7 +307,7 @@ impl<P: Plugin> Session<P> {
         if !args.is_empty() {
             door.fetch(call.args_addr, args)?;
         }
-        self.segments_large(call.message, args, &parts, door)
+        self.segments_large(call.message, args, parts, door)
     }
 
     /// The call itself, in a pair of small buffers.
@@ -335,7 +335,7 @@ impl<P: Plugin> Session<P> {
         let args = message.get(..args_len).ok_or_else(too_large)?;
         let data = message.get(data_at..).ok_or_else(too_large)?;
         let message = Message { id: call.message, args, data };
-        self.call_out(&parts, door, message, output)
+        self.call_out(&parts, door, message, output, Self::dispatch)
     }
 
     /// The last part of a call in either form: the handler, and one copy out with the answer.
@@ -346,9 +346,11 @@ impl<P: Plugin> Session<P> {
         door: &mut impl Door,
         message: Message<'m>,
         output: &'m mut [u8],
+        run: impl FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> crate::Result<()>,
     ) -> Result<(), Stopped> {
         let mut reply = Reply::new(output);
-        self.call(parts.nowait, message, &mut reply).map_err(|error| self.public(error))?;
+        self.inside(parts.nowait, |plugin, cx, session| run(plugin, cx, session, message, &mut reply))
+            .map_err(|error| self.public(error))?;
         Ok(door.reply(parts.out_addr, reply.into_bytes())?)
     }
 

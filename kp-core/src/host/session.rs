@@ -241,10 +241,20 @@ impl<P: Plugin> Session<P> {
     /// A message, whichever way it came: checked by the plugin's `dispatch`, its bytes the kernel's own.
     #[inline]
     pub(super) fn call<'m>(&self, nowait: bool, message: Message<'m>, reply: &mut Reply<'m>) -> Result<()> {
-        self.inside(nowait, |plugin, cx, session| {
-            let Some(call) = P::TABLE.call else { return Err(Status::UNKNOWN_MESSAGE.into()) };
-            call(plugin, cx, session, message, reply)
-        })
+        self.inside(nowait, |plugin, cx, session| Self::dispatch(plugin, cx, session, message, reply))
+    }
+
+    /// What the plugin makes of a message.
+    #[inline(always)]
+    pub(super) fn dispatch<'m>(
+        plugin: &P,
+        cx: &mut Passive,
+        session: &P::Session,
+        message: Message<'m>,
+        reply: &mut Reply<'m>,
+    ) -> Result<()> {
+        let Some(call) = P::TABLE.call else { return Err(Status::UNKNOWN_MESSAGE.into()) };
+        call(plugin, cx, session, message, reply)
     }
 
     /// Runs `f` inside the gate, when the device is awake.

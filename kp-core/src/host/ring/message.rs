@@ -193,7 +193,11 @@ impl<P: Plugin> Direct for Fast<'_, P> {
     }
 
     #[inline(always)]
-    fn segments(self, _: usize) -> Option<Result<()>> {
+    fn segments(
+        self,
+        _: usize,
+        _: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
+    ) -> Option<Result<()>> {
         None
     }
 
