@@ -8,6 +8,7 @@ use kp_abi::{
         self, ANY_VECTOR, Call, Close, IntCount, IntDisable, IntEnable, IntWait, Open, Query, Request, RingEnter,
         RingSetup, RingTeardown, kind,
     },
+    ring::ENTER_DIRECT,
     zerocopy::IntoBytes,
 };
 use std::{collections::BTreeMap, fmt};
@@ -290,7 +291,7 @@ impl<'p> Fuzz<'p> {
         }
         let status = match self.handles[at].1.send(request.nr, place) {
             Err(status) => status,
-            Ok(()) if whole => {
+            Ok(()) if whole && ![request::CALL_DIRECT, ENTER_DIRECT].contains(&request.nr) => {
                 let head: request::Head = self.sender.value(place);
                 Status(head.status)
             }
@@ -312,6 +313,11 @@ impl<'p> Fuzz<'p> {
         assert!(self.handled * 5 >= requests, "fewer than a fifth reached a handler\n{seen}");
         for status in REACHABLE.iter().filter(|status| process.has_device() || !OF_DEVICE.contains(status)) {
             assert!(self.statuses.contains_key(&status.0), "{status} was never seen\n{seen}");
+        }
+        if process.sends_addresses() {
+            for status in [Status::RING_EXISTS, Status::NO_RING] {
+                assert!(self.statuses.contains_key(&status.0), "{status} was never seen\n{seen}");
+            }
         }
         assert!(self.sender.bytes(self.canary, PAGE as usize).iter().all(|&byte| byte == CANARY), "the canary changed");
         let plugins = [("echo", echo::INTERFACE), ("edu", edu::INTERFACE)];
