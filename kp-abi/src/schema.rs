@@ -171,6 +171,18 @@ impl Interface {
         chain
     }
 
+    /// The fingerprint chain at the first 0, 1, 2, … messages. `N` is one more than there are messages.
+    pub const fn chains<const N: usize>(&self) -> [u64; N] {
+        assert!(N == self.methods.len() + 1, "one for each count of messages, and 0");
+        let mut chains = [0; N];
+        let mut i = 0;
+        while i < N {
+            chains[i] = self.chain(i);
+            i += 1;
+        }
+        chains
+    }
+
     /// The fingerprint chain at all messages.
     pub const fn fingerprint(&self) -> u64 {
         self.chain(self.methods.len())

@@ -94,6 +94,7 @@
 //!
 //! What runs a plugin is a port: it implements [`host::Kernel`] and calls [`host::Driver`]. Plugins need neither.
 #![no_std]
+#![cfg_attr(kp_driver, feature(optimize_attribute))]
 #![deny(unsafe_code)]
 
 extern crate self as kp_core; // so that `plugin!` and `registers!` work in this crate too

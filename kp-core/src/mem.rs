@@ -94,6 +94,19 @@ impl<T> DerefMut for KBox<T> {
     }
 }
 
+/// New memory of this layout, with `len` bytes from `start` in it. Errors: `NO_MEMORY`.
+///
+/// # Safety
+/// `len` bytes can be read there, and fit the layout.
+#[cfg_attr(kp_driver, optimize(size))]
+#[inline(never)]
+unsafe fn copied_to_new(start: NonNull<u8>, len: usize, layout: Layout) -> Result<NonNull<u8>> {
+    let new = allocate(layout)?;
+    // SAFETY: the caller's promise; new memory overlaps nothing.
+    unsafe { ptr::copy_nonoverlapping(start.as_ptr(), new.as_ptr(), len) };
+    Ok(new)
+}
+
 /// An array that grows. Growing needs `Passive`; [`push_within`](Self::push_within) does not grow, and works at any level.
 /// It is a slice for everything else.
 ///
@@ -187,11 +200,10 @@ impl<T> KVec<T> {
             return Ok(());
         }
         let layout = Layout::array::<T>(capacity).map_err(|_| Status::NO_MEMORY)?;
-        let start = allocate(layout)?.cast::<T>();
-        // SAFETY: `len` live values, into new memory for more; from here on only the copies count.
-        unsafe { ptr::copy_nonoverlapping(self.start.as_ptr(), start.as_ptr(), self.len) };
+        // SAFETY: `len` live values, which are below the capacity; from here on only the copies count.
+        let start = unsafe { copied_to_new(self.start.cast(), self.len * size_of::<T>(), layout)? };
         self.release();
-        self.start = start;
+        self.start = start.cast();
         self.capacity = capacity;
         Ok(())
     }

@@ -42,6 +42,8 @@ pub struct Table<P: Init> {
     pub devices: &'static [(u16, u16)],
     /// Its typed messages.
     pub interface: Option<&'static kp_abi::Interface>,
+    /// The interface's fingerprint chain at 0, 1, 2, … messages; empty without an interface.
+    pub chain: &'static [u64],
     /// [`Open::open`], or `Session::default`.
     pub open: Option<OpenFn<P>>,
     /// [`Open::close`].
@@ -217,6 +219,7 @@ macro_rules! plugin {
                     name: $name,
                     devices: &[$($(($vendor, $device)),*)?],
                     interface: INTERFACE,
+                    chain: $crate::__plugin_chain!($($($interface)::+)?),
                     open: if Probe::OPEN.is_some() { Probe::OPEN } else { Probe::DEFAULT_SESSION },
                     close: Probe::CLOSE,
                     call: Probe::CALL,
@@ -266,6 +269,17 @@ macro_rules! __plugin_interface {
     };
     ($($interface:ident)::+) => {
         ::core::option::Option::Some($($interface)::+::INTERFACE)
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __plugin_chain {
+    () => {
+        &[]
+    };
+    ($($interface:ident)::+) => {
+        &$($interface)::+::INTERFACE.chains::<{ $($interface)::+::INTERFACE.methods.len() + 1 }>()
     };
 }
 

@@ -8,7 +8,7 @@
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 #include "kp.h"
-#include "kp_probes.h"
+#include "kp_plugin.h"
 
 /* The kernel's name for level-triggered vectors has changed; Kbuild asks the compiler which it has. */
 #ifndef KP_HAS_IRQ_INTX
@@ -24,6 +24,8 @@ void kp_c_dpc_queue(struct kp_device *device, u32 vector);
 void kp_c_bus_master(struct kp_device *device, bool on);
 u32 kp_c_config_read(struct kp_device *device, u32 offset, u32 width);
 void kp_c_config_write(struct kp_device *device, u32 offset, u32 width, u32 value);
+
+#ifdef KP_CALLS_kp_c_irq_prepare
 
 static irqreturn_t kp_irq(int irq, void *data)
 {
@@ -197,6 +199,9 @@ void kp_c_dpc_queue(struct kp_device *device, u32 vector)
 	tasklet_schedule(&device->vectors[vector].tasklet);
 }
 
+#endif
+
+#ifdef KP_CALLS_kp_c_bus_master
 void kp_c_bus_master(struct kp_device *device, bool on)
 {
 	if (!device)
@@ -210,6 +215,9 @@ void kp_c_bus_master(struct kp_device *device, bool on)
 	mutex_unlock(&device->command);
 }
 
+#endif
+
+#ifdef KP_CALLS_kp_c_config_read
 u32 kp_c_config_read(struct kp_device *device, u32 offset, u32 width)
 {
 	u32 dword = ~0u;
@@ -229,6 +237,9 @@ u32 kp_c_config_read(struct kp_device *device, u32 offset, u32 width)
 	}
 }
 
+#endif
+
+#ifdef KP_CALLS_kp_c_config_write
 void kp_c_config_write(struct kp_device *device, u32 offset, u32 width, u32 value)
 {
 	if (!device)
@@ -244,3 +255,4 @@ void kp_c_config_write(struct kp_device *device, u32 offset, u32 width, u32 valu
 		pci_write_config_dword(device->pci, offset, value);
 	}
 }
+#endif

@@ -2,7 +2,8 @@
 /*
  * The module: nodes under /dev/kp, file operations, the PCI driver. It translates; the Rust side decides.
  *
- * kp_plugin.h is written by `cargo kp build` from the plugin: KP_NAME, KP_LICENSE, KP_VERSION, and KP_DEVICES if it drives any.
+ * kp_plugin.h is written by `cargo kp build` from the plugin: KP_NAME, KP_LICENSE, KP_VERSION, KP_DEVICES if it drives any, and
+ * KP_CALLS_<name> for each function here that the Rust half calls.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 #include <linux/capability.h>

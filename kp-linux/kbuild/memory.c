@@ -22,6 +22,7 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include "kp.h"
+#include "kp_plugin.h"
 
 static atomic_t live_allocations = ATOMIC_INIT(0);
 static atomic_t live_locks = ATOMIC_INIT(0);
@@ -54,6 +55,7 @@ void kp_c_unmap(unsigned long base);
 /* ---- what cannot be freed here and now ---- */
 
 static LLIST_HEAD(late_frees);
+#ifdef KP_CALLS_kp_c_map
 static LLIST_HEAD(late_unmaps);
 
 struct kp_mapping {
@@ -69,19 +71,30 @@ static void kp_unmap_now(struct kp_mapping *mapping)
 	atomic_dec(&live_mappings);
 }
 
+static void kp_unmap_late(void)
+{
+	struct kp_mapping *mapping, *after;
+
+	llist_for_each_entry_safe(mapping, after, llist_del_all(&late_unmaps), late)
+		kp_unmap_now(mapping);
+}
+#else
+static void kp_unmap_late(void)
+{
+}
+#endif
+
 static void kp_wake_all(void);
 
 static void kp_late(struct work_struct *work)
 {
 	struct llist_node *node, *next;
-	struct kp_mapping *mapping, *after;
 
 	if (READ_ONCE(kp_rs_poisoned))
 		kp_wake_all();
 	llist_for_each_safe(node, next, llist_del_all(&late_frees))
 		kvfree(node);
-	llist_for_each_entry_safe(mapping, after, llist_del_all(&late_unmaps), late)
-		kp_unmap_now(mapping);
+	kp_unmap_late();
 }
 static DECLARE_WORK(late_work, kp_late);
 
@@ -183,11 +196,14 @@ u64 kp_c_now(void)
 	return ktime_get_mono_fast_ns();
 }
 
+#ifdef KP_CALLS_kp_c_stall
 void kp_c_stall(u32 us)
 {
 	udelay(us);
 }
+#endif
 
+#ifdef KP_CALLS_kp_c_sleep
 void kp_c_sleep(u64 ns)
 {
 	ktime_t until = ktime_add_ns(ktime_get(), ns);
@@ -197,6 +213,7 @@ void kp_c_sleep(u64 ns)
 		schedule_hrtimeout(&until, HRTIMER_MODE_ABS);
 	} while (ktime_before(ktime_get(), until));
 }
+#endif
 
 /* ---- locks ---- */
 
@@ -234,6 +251,7 @@ void kp_c_lock_free(void *lock)
 	kp_free_anywhere(lock);
 }
 
+#ifdef KP_CALLS_kp_c_mutex_lock
 void kp_c_mutex_lock(void *lock)
 {
 	mutex_lock(&((struct kp_lock *)lock)->mutex);
@@ -243,7 +261,9 @@ void kp_c_mutex_unlock(void *lock)
 {
 	mutex_unlock(&((struct kp_lock *)lock)->mutex);
 }
+#endif
 
+#ifdef KP_CALLS_kp_c_bh_lock
 void kp_c_bh_lock(void *lock)
 {
 	spin_lock_bh(&((struct kp_lock *)lock)->bh);
@@ -253,7 +273,9 @@ void kp_c_bh_unlock(void *lock)
 {
 	spin_unlock_bh(&((struct kp_lock *)lock)->bh);
 }
+#endif
 
+#ifdef KP_CALLS_kp_c_irq_lock
 unsigned long kp_c_irq_lock(void *lock)
 {
 	unsigned long flags;
@@ -266,6 +288,7 @@ void kp_c_irq_unlock(void *lock, unsigned long flags)
 {
 	raw_spin_unlock_irqrestore(&((struct kp_lock *)lock)->irq, flags);
 }
+#endif
 
 /* ---- wait queues ---- */
 
@@ -317,26 +340,34 @@ static void kp_wake_all(void)
 	spin_unlock(&signals_lock);
 }
 
-static __always_inline bool kp_wait_over(const u32 *word, u32 seen, bool panic_ends)
+static u32 kp_wait(struct kp_signal *signal, const u32 *word, u32 seen, u64 ns, unsigned int state, bool panic_ends)
 {
-	return smp_load_acquire(word) != seen || (panic_ends && READ_ONCE(kp_rs_poisoned));
-}
+	bool ends = ns < KTIME_MAX, is_late = false;
+	wait_queue_entry_t entry;
+	ktime_t until = 0;
+	long interrupted;
 
-static __always_inline u32 kp_wait(struct kp_signal *signal, const u32 *word, u32 seen, u64 ns, unsigned int state, bool panic_ends)
-{
-	wait_queue_head_t *queue = &signal->queue;
-	int ret;
-
-	if (kp_wait_over(word, seen, panic_ends))
-		return 0;
-	/* A timer costs as much as half of the wake-up. */
-	if (ns >= KTIME_MAX)
-		ret = ___wait_event(*queue, kp_wait_over(word, seen, panic_ends), state, 0, 0, schedule());
-	else
-		ret = __wait_event_hrtimeout(*queue, kp_wait_over(word, seen, panic_ends), ns_to_ktime(ns), state);
-	if (!ret)
-		return 0;
-	return ret == -ETIME ? 1 : 2;
+	/* A timer costs as much as half of a wake-up. */
+	if (ends)
+		until = ktime_add_safe(ktime_get(), ns_to_ktime(ns));
+	init_wait_entry(&entry, 0);
+	for (;;) {
+		interrupted = prepare_to_wait_event(&signal->queue, &entry, state);
+		if (smp_load_acquire(word) != seen || (panic_ends && READ_ONCE(kp_rs_poisoned))) {
+			finish_wait(&signal->queue, &entry);
+			return 0;
+		}
+		if (interrupted)
+			return 2;
+		if (is_late) {
+			finish_wait(&signal->queue, &entry);
+			return 1;
+		}
+		if (ends)
+			is_late = !schedule_hrtimeout(&until, HRTIMER_MODE_ABS);
+		else
+			schedule();
+	}
 }
 
 u32 kp_c_signal_wait(void *signal, const u32 *word, u32 seen, u64 ns, u32 kind)
@@ -357,6 +388,8 @@ void kp_c_signal_wake(void *signal)
 }
 
 /* ---- mappings ---- */
+
+#ifdef KP_CALLS_kp_c_map
 
 static LIST_HEAD(mappings);
 static DEFINE_RAW_SPINLOCK(mappings_lock);
@@ -406,3 +439,5 @@ void kp_c_unmap(unsigned long base)
 		schedule_work(&late_work);
 	}
 }
+
+#endif

@@ -1,10 +1,10 @@
 //! The module's entry points, for any plugin. The C glue calls them, through [`glue!`](crate::glue!), at the level each one names.
-use crate::UserDoor;
+use crate::{UserDoor, c::kp_c_log};
 use core::ptr::NonNull;
 use kp_abi::{Error, Status, request::Request};
 use kp_core::{
     Caller, Plugin,
-    host::{Driver, RawDevice, Session, Told, passive},
+    host::{Driver, Line, RawDevice, Session, Told, passive},
 };
 
 /// Kernel-internal errno: restart the system call, or EINTR.
@@ -24,6 +24,7 @@ fn errno(error: Error) -> i32 {
 ///
 /// # Safety
 /// `device` is null or alive until [`remove`] has returned; `bars` has six lengths, 0 for none; `driver` is writable.
+#[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn bind<P: Plugin>(device: *mut (), bars: *const u64, bus_address: u64, driver: *mut *const ()) -> i32 {
     let raw = if device.is_null() {
         RawDevice::none()
@@ -42,7 +43,10 @@ pub unsafe fn bind<P: Plugin>(device: *mut (), bars: *const u64, bus_address: u6
             0
         }
         Err(error) => {
-            kp_core::log!("init refused the device: {}", error);
+            let mut line = Line::<96>::new();
+            let _ = line.push("init refused the device: ") && line.push_error(error);
+            // SAFETY: a readable range.
+            unsafe { kp_c_log(line.text().as_ptr(), line.text().len()) };
             errno(error)
         }
     }
@@ -62,6 +66,7 @@ unsafe fn with<P: Plugin, R>(driver: *const (), f: impl FnOnce(&Driver<P>) -> R)
 ///
 /// # Safety
 /// `driver` came from [`bind`]; no [`open`] runs or comes.
+#[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn remove<P: Plugin>(driver: *const (), present: bool) -> bool {
     // SAFETY: process context.
     let f = |driver: &Driver<P>| unsafe { passive(|cx| driver.remove(cx, present)) };
@@ -73,6 +78,7 @@ pub unsafe fn remove<P: Plugin>(driver: *const (), present: bool) -> bool {
 ///
 /// # Safety
 /// `driver` came from [`bind`], [`remove`] has returned, and it is not used again.
+#[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn drop_driver<P: Plugin>(driver: *const ()) {
     // SAFETY: the caller's promise.
     drop(unsafe { Driver::<P>::from_raw(driver) })
@@ -82,6 +88,7 @@ pub unsafe fn drop_driver<P: Plugin>(driver: *const ()) {
 ///
 /// # Safety
 /// `driver` came from [`bind`] and was not removed.
+#[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn suspend<P: Plugin>(driver: *const ()) {
     // SAFETY: process context.
     let f = |driver: &Driver<P>| unsafe { passive(|cx| driver.suspend(cx)) };
@@ -93,6 +100,7 @@ pub unsafe fn suspend<P: Plugin>(driver: *const ()) {
 ///
 /// # Safety
 /// As [`suspend`].
+#[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn resume<P: Plugin>(driver: *const ()) {
     // SAFETY: process context.
     let f = |driver: &Driver<P>| unsafe { passive(|cx| driver.resume(cx)) };
@@ -104,6 +112,7 @@ pub unsafe fn resume<P: Plugin>(driver: *const ()) {
 ///
 /// # Safety
 /// `driver` came from [`bind`] and was not dropped; `session` is writable.
+#[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn open<P: Plugin>(
     driver: *const (),
     process: u32,
@@ -139,6 +148,7 @@ unsafe fn shell<'a, P: Plugin>(session: *mut ()) -> &'a Session<P> {
 ///
 /// # Safety
 /// `session` came from [`open`], no request of it runs, and it is not used again.
+#[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn release<P: Plugin>(session: *mut ()) {
     let Some(session) = NonNull::new(session.cast::<Session<P>>()) else { return };
     // SAFETY: the caller's promise.
@@ -195,6 +205,7 @@ fn transport(status: Status) -> isize {
 ///
 /// # Safety
 /// As [`request`].
+#[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn ready<P: Plugin>(session: *mut ()) -> u32 {
     // SAFETY: the caller's promise.
     let readiness = unsafe { shell::<P>(session) }.readiness();
@@ -214,6 +225,7 @@ pub unsafe fn signal<P: Plugin>(session: *mut ()) -> *mut () {
 ///
 /// # Safety
 /// As [`request`]; `vma` is the vm_area_struct that is being made.
+#[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn map<P: Plugin>(session: *mut (), vma: *mut (), offset: u64, len: usize, write: bool) -> i32 {
     // SAFETY: the caller's promise.
     let session = unsafe { shell::<P>(session) };

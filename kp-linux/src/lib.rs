@@ -3,6 +3,7 @@
 //! [`glue!`] makes the module's entry points for one plugin; `cargo kp build` writes the crate that calls it. Everything the two
 //! sides call each other with is in [`c`] (Rust to C) and in `glue!` (C to Rust).
 #![no_std]
+#![cfg_attr(kp_driver, feature(optimize_attribute))]
 
 pub mod c;
 mod door;

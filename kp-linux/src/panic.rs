@@ -1,7 +1,7 @@
 //! A panic in plugin code: poison, log, trap.
 use crate::c::kp_c_panic;
 use core::{
-    fmt::Write,
+    fmt,
     panic::PanicInfo,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
@@ -21,10 +21,16 @@ const LINE: usize = 256;
 
 /// The panic handler: every later request is answered Poisoned; whoever waits is woken; file, line and message are logged; then the
 /// kernel's own stop, an invalid instruction, which kills the calling task.
+#[cfg_attr(kp_driver, optimize(size))]
 pub fn panicked(info: &PanicInfo<'_>) -> ! {
     POISONED.store(true, Relaxed);
     let mut line = Line::<LINE>::new();
-    let _ = write!(line, "{info}");
+    if let Some(at) = info.location() {
+        let _ = line.push("panicked at ") && line.push(at.file());
+        let _ = line.push(":") && line.push_number(at.line()) && line.push(":") && line.push_number(at.column());
+        let _ = line.push(": ");
+    }
+    let _ = fmt::write(&mut line, format_args!("{}", info.message()));
     let text = line.text();
     // SAFETY: a readable range. It returns, as objtool asks for.
     unsafe { kp_c_panic(text.as_ptr(), text.len()) };

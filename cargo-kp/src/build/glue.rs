@@ -22,6 +22,8 @@ const OLDEST_MINOR: u32 = 88;
 /// Makes code a module may hold, and code for which the objtool of kernels with all mitigations has no warning. The C glue
 /// has stand-ins for the thunks, so one object serves kernels without them too.
 const FLAGS: &[&str] = &[
+    // What is run rarely is to be small, which only a build like this one can ask for.
+    "--cfg=kp_driver",
     // Modules lie in the top 2 GiB and have no global offset table.
     "-Crelocation-model=static",
     "-Zplt=yes",

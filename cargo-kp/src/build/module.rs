@@ -155,6 +155,10 @@ fn header(plugin: &Plugin, object: &Object) -> String {
         let ids = object.info.devices.iter().map(|(vendor, id)| format!("{{ PCI_DEVICE({vendor:#06x}, {id:#06x}) }}"));
         define("KP_DEVICES", &ids.collect::<Vec<_>>().join(", "));
     }
+    // The C glue leaves out what nobody calls.
+    for name in &object.calls {
+        define(&format!("KP_CALLS_{name}"), "1");
+    }
     text
 }
 

@@ -10,12 +10,15 @@ use object::read::archive::ArchiveFile;
 use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
 use object::{Object as _, ObjectSymbol as _};
 
+use super::exports::imports;
 use super::info::Info;
 use super::plugin::Plugin;
 use super::{callgraph, check, glue, got};
 
 /// How the names of the port's entry points begin. They are all that stays global.
 const ENTRY_POINTS: &str = "kp_rs_";
+/// How the names of the C glue's functions begin.
+const GLUE: &str = "kp_c_";
 /// The port's interrupt handler.
 const ISR: &str = "kp_rs_isr";
 /// The port's deferred handler.
@@ -34,6 +37,8 @@ pub struct Object {
     pub path: PathBuf,
     /// What the plugin says of itself.
     pub info: Info,
+    /// The functions of the C glue that it calls.
+    pub calls: Vec<String>,
     /// The port's folder of C sources and its `Kbuild`.
     pub kbuild: PathBuf,
 }
@@ -63,7 +68,8 @@ pub fn object(plugin: &Plugin, progress: &dyn Fn(&str)) -> Result<Object> {
     }
     check::object(&linked.merged)?;
     super::write(&path, &linked.merged)?;
-    Ok(Object { path, info, kbuild: built.kbuild })
+    let calls = imports(&linked.merged)?.into_iter().filter(|name| name.starts_with(GLUE)).collect();
+    Ok(Object { path, info, calls, kbuild: built.kbuild })
 }
 
 /// The linked object in two forms.

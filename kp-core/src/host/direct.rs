@@ -33,6 +33,7 @@ impl<P: Plugin> Session<P> {
     }
 
     /// OPEN has not agreed on direct calls, if there was an OPEN. A handle that may only read has none.
+    #[cfg_attr(kp_driver, optimize(size))]
     #[cold]
     fn not_agreed(&self, door: &mut impl DirectDoor) -> Told {
         if !door.is_read_write() {
@@ -45,6 +46,7 @@ impl<P: Plugin> Session<P> {
     }
 
     /// The answer to a call that goes no further.
+    #[cfg_attr(kp_driver, optimize(size))]
     #[cold]
     fn tell(&self, door: &mut impl DirectDoor, stopped: Stopped) -> Told {
         match stopped {
@@ -58,6 +60,7 @@ impl<P: Plugin> Session<P> {
     }
 
     /// The answer to a call whose handler, or the way to it, has failed.
+    #[cfg_attr(kp_driver, optimize(size))]
     #[cold]
     fn tell_error(&self, door: &mut impl DirectDoor, error: Error) -> Told {
         self.tell(door, Stopped::Answer(self.public(error)))
@@ -96,6 +99,7 @@ impl<P: Plugin> Session<P> {
         }
     }
 
+    #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
     fn segments_large(
         &self,

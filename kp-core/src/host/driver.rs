@@ -66,7 +66,8 @@ pub struct Bound<P: Plugin> {
     pub(super) shells: AtomicU32,
     pub(super) open_sessions: AtomicU32,
     next_session: AtomicU64,
-    pub(super) interrupts: Interrupts<P>,
+    /// INVARIANT: Some if the plugin has interrupt callbacks.
+    interrupts: Option<Interrupts<P>>,
 }
 // SAFETY: the plugin is Sync, and is taken out only by `remove`, after every gate is drained and the interrupt disconnected.
 unsafe impl<P: Plugin> Sync for Bound<P> {}
@@ -104,11 +105,15 @@ impl<P: Plugin> Drop for Driver<P> {
 
 impl<P: Plugin> Driver<P> {
     /// Runs the plugin's `init`. Passive. InitFailed or the plugin's own status; nothing is left then.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub fn bind(cx: &mut Passive, device: RawDevice) -> Result<Self> {
         let RawDevice { id, bars, bus_address } = device;
         let changed = Signal::new(cx)?;
         let sessions = SessionList::new(cx)?;
-        let interrupts = Interrupts::new(cx)?;
+        let interrupts = match P::TABLE.int {
+            Some(_) => Some(Interrupts::new(cx)?),
+            None => None,
+        };
         let plugin = P::init(cx, Device::new(id, bars))?;
         let bound = Bound {
             references: AtomicUsize::new(1),
@@ -135,6 +140,7 @@ impl<P: Plugin> Driver<P> {
     /// it returns true no code of the plugin runs, and none will. False: the plugin has panicked, and a call that will never end, or
     /// that has not yet, is still in it: what it may use stays for good, and so must the device's record in the port, though its
     /// interrupt is disconnected. `present`: the hardware is still there. A second time it does nothing. Passive.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub fn remove(&self, cx: &mut Passive, present: bool) -> bool {
         if self.removed.swap(true, AcqRel) {
             return !self.leaked.load(Acquire);
@@ -143,11 +149,13 @@ impl<P: Plugin> Driver<P> {
         self.happen(cx, Happening::Removing);
         self.set_state(state::GONE);
         let closed = self.sessions.close_all(cx);
-        if kernel::poisoned() {
-            self.interrupts.abandon(cx, self);
+        if kernel::poisoned()
+            && let Some(interrupts) = self.interrupts()
+        {
+            interrupts.abandon(cx, self);
         }
         if !closed {
-            crate::log!("{} is leaked: a call of it panicked and never returned", P::TABLE.name);
+            crate::log::parts(&[P::TABLE.name, " is leaked: a call of it panicked and never returned"]);
             self.leaked.store(true, Release);
             return false;
         }
@@ -158,6 +166,7 @@ impl<P: Plugin> Driver<P> {
 
     /// The device is going to sleep: `event` runs, then calls wait and its interrupts are not looked at: a plugin quiets its device
     /// in `event`. Passive.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub fn suspend(&self, cx: &mut Passive) {
         if self.removed.load(Acquire) {
             return;
@@ -168,6 +177,7 @@ impl<P: Plugin> Driver<P> {
     }
 
     /// The device is awake: its interrupts are looked at, `event` runs, then calls go on. Passive.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub fn resume(&self, cx: &mut Passive) {
         if self.removed.load(Acquire) {
             return;
@@ -224,6 +234,7 @@ impl<P: Plugin> Driver<P> {
     }
 
     /// A session's shell: what open(2) or IRP_MJ_CREATE makes. The plugin's `open` runs at the OPEN request. Passive.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub fn session(&self, cx: &mut Passive, caller: crate::Caller) -> Result<NonNull<Session<P>>> {
         if self.state() == state::GONE {
             return Err(Status::DEVICE_GONE.into());
@@ -247,6 +258,17 @@ impl<P: Plugin> Driver<P> {
 }
 
 impl<P: Plugin> Bound<P> {
+    /// The device's interrupt. None if the plugin has no callbacks for it: the compiler knows, and leaves out all that they would need.
+    #[inline(always)]
+    pub(super) fn interrupts(&self) -> Option<&Interrupts<P>> {
+        match (&P::TABLE.int, &self.interrupts) {
+            (None, _) => None,
+            (Some(_), Some(interrupts)) => Some(interrupts),
+            // SAFETY: the invariant of the field.
+            (Some(_), None) => unsafe { core::hint::unreachable_unchecked() },
+        }
+    }
+
     /// The plugin.
     ///
     /// # Safety
@@ -274,6 +296,7 @@ impl<P: Plugin> Bound<P> {
         self.next_session.fetch_add(1, Relaxed)
     }
 
+    #[cfg_attr(kp_driver, optimize(size))]
     fn set_state(&self, state: u32) {
         self.state.store(state, Release);
         self.epoch.fetch_add(1, Release);
@@ -287,6 +310,7 @@ impl<P: Plugin> Bound<P> {
     }
 
     /// Runs the plugin's `event`, on the thread that the port gives to such things, one at a time.
+    #[cfg_attr(kp_driver, optimize(size))]
     fn happen(&self, cx: &mut Passive, happening: Happening) {
         if kernel::poisoned() {
             return;
@@ -310,6 +334,7 @@ impl<P: Plugin> Bound<P> {
     }
 
     #[cold]
+    #[cfg_attr(kp_driver, optimize(size))]
     fn wait_awake(&self, nowait: bool) -> Result<()> {
         loop {
             let epoch = self.epoch.load(Acquire);

@@ -60,6 +60,7 @@ impl Gate {
     }
 
     /// Waits until the last one inside has left a gate that is shut. False: the plugin panicked, and somebody inside will never leave.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub(crate) fn drain(&self, drained: &Signal) -> bool {
         loop {
             let word = self.word.load(Acquire);

@@ -119,6 +119,7 @@ impl<P: Plugin> Interrupts<P> {
     }
 
     /// INT_ENABLE. The caller is inside `session`'s gate.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn enable(&self, bound: &Driver<P>, session: &Session<P>, wanted: Wanted<'_>) -> Result<Enabled> {
         let Some(table) = &P::TABLE.int else { return Err(Status::NO_INTERRUPT.into()) };
         // SAFETY: a request runs at Passive; nothing else in this function holds a level.
@@ -141,6 +142,7 @@ impl<P: Plugin> Interrupts<P> {
     }
 
     #[expect(clippy::too_many_arguments, reason = "the second half of `enable`, split where its undoing splits")]
+    #[cfg_attr(kp_driver, optimize(size))]
     fn enable_prepared(
         &self,
         cx: &mut Passive,
@@ -203,6 +205,7 @@ impl<P: Plugin> Interrupts<P> {
     }
 
     /// INT_DISABLE. The caller is inside `session`'s gate. The final counters.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn disable(&self, bound: &Bound<P>, session: &Session<P>) -> Result<(u64, Counters)> {
         // SAFETY: a request runs at Passive; nothing else in this function holds a level.
         let mut cx = unsafe { Passive::assume() };
@@ -215,6 +218,7 @@ impl<P: Plugin> Interrupts<P> {
     }
 
     /// A session closes: disables the interrupt if it is its own. Who does not own it waits for nobody's turn.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn session_closes(&self, cx: &mut Passive, bound: &Bound<P>, session: &Session<P>) -> Result<(), Lost> {
         if self.mailbox.with(cx, |mailbox, _| mailbox.check_owner(session).is_err()) {
             return Ok(());
@@ -227,6 +231,7 @@ impl<P: Plugin> Interrupts<P> {
     }
 
     /// The one order of disabling. Under `control`, enabled.
+    #[cfg_attr(kp_driver, optimize(size))]
     fn stop(&self, cx: &mut Passive, bound: &Bound<P>, session: &Session<P>) {
         self.mailbox.with(cx, |mailbox, _| mailbox.armed = false);
         session.waker.ring(session.stop());
@@ -236,6 +241,7 @@ impl<P: Plugin> Interrupts<P> {
     }
 
     /// Still connected: lets the plugin quiet its device, if that is there.
+    #[cfg_attr(kp_driver, optimize(size))]
     fn disarm(&self, cx: &mut Passive, bound: &Bound<P>) {
         if bound.is_absent() || kernel::poisoned() {
             return;
@@ -249,6 +255,7 @@ impl<P: Plugin> Interrupts<P> {
     }
 
     /// Disconnects, runs what was deferred, and ends the enabling.
+    #[cfg_attr(kp_driver, optimize(size))]
     fn disconnect(&self, cx: &mut Passive, bound: &Bound<P>) {
         // SAFETY: it is connected, and `control` is held.
         unsafe { kernel::irq_disconnect(bound.id) };
@@ -260,6 +267,7 @@ impl<P: Plugin> Interrupts<P> {
     }
 
     /// Deferrals that were counted after the last DPC had looked. No ISR and no DPC runs any more: this one cannot overlap.
+    #[cfg_attr(kp_driver, optimize(size))]
     fn run_the_rest(&self, cx: &mut Passive, bound: &Bound<P>, vector: u32) {
         let pending = self.vector(vector).map_or(0, |counts| counts.pending.take_rest());
         if pending == 0 {
@@ -273,6 +281,7 @@ impl<P: Plugin> Interrupts<P> {
     }
 
     /// No DPC runs any more: the enabling has no owner, and nobody will take what is left.
+    #[cfg_attr(kp_driver, optimize(size))]
     fn forget_owner(&self, cx: &mut Passive) {
         self.mailbox.with(cx, |mailbox, _| {
             mailbox.armed = false;
@@ -287,6 +296,7 @@ impl<P: Plugin> Interrupts<P> {
     }
 
     /// `int_disable`. Nothing is connected, `control` is held.
+    #[cfg_attr(kp_driver, optimize(size))]
     fn finish(&self, cx: &mut Passive, bound: &Bound<P>) {
         // SAFETY: nothing is connected, and `control` is held.
         let Some(context) = (unsafe { (*self.context.get()).take() }) else { return };
@@ -300,6 +310,7 @@ impl<P: Plugin> Interrupts<P> {
     }
 
     /// The plugin panicked. If that was while it enabled or disabled, the turn is lost, and the interrupt perhaps still connected.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn abandon(&self, cx: &mut Passive, bound: &Bound<P>) {
         if self.control.with(cx, |_| ()).is_err() {
             // SAFETY: whoever had the turn is dead, and disconnecting what is not connected does nothing.
@@ -316,7 +327,7 @@ impl<P: Plugin> Interrupts<P> {
     pub(super) unsafe fn isr(cookie: *const (), vector: u32) -> bool {
         // SAFETY: the cookie is the record, which outlives the connection.
         let bound = unsafe { &*cookie.cast::<Bound<P>>() };
-        let this = &bound.interrupts;
+        let Some(this) = bound.interrupts() else { return false };
         let Some(table) = &P::TABLE.int else { return false };
         let Some(counts) = this.vector(vector) else { return false };
         if bound.is_deaf() {
@@ -366,6 +377,7 @@ impl<P: Plugin> Interrupts<P> {
     }
 
     #[cold]
+    #[cfg_attr(kp_driver, optimize(size))]
     fn watch_closely(&self, bound: &Bound<P>, counts: &Vector, vector: u32, runs: u32) {
         if runs == STORM_RUNS {
             counts.unserved_since.store(kernel::now_ns(), Relaxed);
@@ -391,7 +403,7 @@ impl<P: Plugin> Interrupts<P> {
     pub(super) unsafe fn dpc(cookie: *const (), vector: u32) {
         // SAFETY: the cookie is the record, which outlives the connection.
         let bound = unsafe { &*cookie.cast::<Bound<P>>() };
-        let this = &bound.interrupts;
+        let Some(this) = bound.interrupts() else { return };
         let Some(counts) = this.vector(vector) else { return };
         let Some(run) = counts.pending.begin() else { return };
         // SAFETY: the caller's promise.
@@ -439,6 +451,7 @@ impl<P: Plugin> Interrupts<P> {
     }
 
     /// Number of the enabling that a wait of this session is for.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn waitable(&self, session: &Session<P>) -> Result<u64> {
         if kernel::poisoned() {
             return Err(Status::POISONED.into()); // whoever owns the interrupt
@@ -474,6 +487,7 @@ impl<P: Plugin> Interrupts<P> {
     }
 
     /// INT_COUNT.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn counters(&self, vector: u32) -> Result<(u64, Counters)> {
         // SAFETY: a request runs at Passive; nothing else in this function holds a level.
         let mut cx = unsafe { Passive::assume() };
@@ -481,6 +495,7 @@ impl<P: Plugin> Interrupts<P> {
     }
 
     /// Is there something for `session` to take?
+    #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn has_mail(&self, session: &Session<P>) -> bool {
         // SAFETY: poll runs at Passive; nothing else in this function holds a level.
         let mut cx = unsafe { Passive::assume() };

@@ -7,10 +7,11 @@ use super::{
     session::{SMALL, Session},
 };
 use crate::{Error, Message, Passive, Plugin, Reply, Status, limits};
-use core::sync::atomic::Ordering::Relaxed;
+use core::{mem::offset_of, sync::atomic::Ordering::Relaxed};
 use kp_abi::{
-    request::{self, CALL_NOWAIT, Request, feature, kind, state},
-    zerocopy::{FromZeros, IntoBytes},
+    Counters,
+    request::{self, ANY_VECTOR, CALL_NOWAIT, Head, Request, feature, kind, state},
+    zerocopy::{self, FromBytes, FromZeros, IntoBytes, KnownLayout},
 };
 
 /// A request was served: what the transport answers. `Ok`: the status is in the header.
@@ -48,12 +49,6 @@ pub struct Readiness {
     pub over: bool,
 }
 
-/// A request's struct, copied, and as much of it as the app knows.
-pub(super) struct Taken<R> {
-    pub(super) request: R,
-    known: usize,
-}
-
 impl<P: Plugin> Session<P> {
     /// Serves request `nr`. `Err`: the transport's own answer; everything else is in the request's head. Passive, in the caller's
     /// context.
@@ -65,82 +60,102 @@ impl<P: Plugin> Session<P> {
         }
     }
 
+    /// All but CALL. One code takes and answers them, whatever their structs: they are rare, and there are many.
     #[inline(never)]
+    #[cfg_attr(kp_driver, optimize(size))]
     fn serve_other(&self, nr: u32, door: &mut impl Door) -> Served {
+        if nr == request::IntWait::NR {
+            return self.serve_wait(door);
+        }
+        let Some(shape) = Shape::of_number(nr) else { return Err(Status::UNKNOWN_REQUEST) };
+        let mut space = Space([0; LONGEST]);
+        let answered = match take_bytes(door, shape, space.0.as_mut_bytes()) {
+            Ok(()) => self.answer(nr, &mut space, door),
+            Err(stopped) => return refuse(door, stopped),
+        };
+        let error = match answered {
+            Ok(()) => Status::OK.into(),
+            Err(Stopped::Answer(error)) => error,
+            Err(Stopped::Transport(status)) => return Err(status),
+        };
+        let head = space.view::<Head>();
+        (head.status, head.detail) = (error.status.0, error.detail);
+        let known = shape.size.min(head.size as usize);
+        let answer = space.0.as_bytes().get(STATUS_AT..known).unwrap_or(&[]);
+        door.put(STATUS_AT, answer).map_err(|Faulted| Status::FAULT)
+    }
+
+    /// Fills in the answer of a request whose struct is in `space`.
+    #[cfg_attr(kp_driver, optimize(size))]
+    #[inline(never)]
+    fn answer(&self, nr: u32, space: &mut Space, door: &mut impl Door) -> Result<(), Stopped> {
         match nr {
-            request::Query::NR => self.serve(door, |query, door| self.query(query, door)),
-            request::Open::NR => self.serve(door, |open, door| self.request_open(open, door)),
-            request::Close::NR => self.serve(door, |_: &mut request::Close, _| Ok(self.close()?)),
-            request::IntEnable::NR => self.serve(door, |enable, door| self.request_enable(enable, door)),
-            request::IntWait::NR => self.serve_wait(door),
-            request::IntCount::NR => self.serve(door, |count, _| self.request_count(count)),
-            request::IntDisable::NR => self.serve(door, |disable, _| self.request_disable(disable)),
-            request::RingSetup::NR => self.serve(door, |setup, _| self.request_ring_setup(setup)),
-            request::RingEnter::NR => self.serve(door, |enter, _| self.request_ring_enter(enter)),
-            request::RingTeardown::NR => {
-                self.serve(door, |_: &mut request::RingTeardown, _| self.request_ring_teardown())
-            }
-            _ => Err(Status::UNKNOWN_REQUEST),
+            request::Query::NR => self.query(space.view(), door),
+            request::Open::NR => self.request_open(space.view(), door),
+            request::Close::NR => Ok(self.close()?),
+            request::IntEnable::NR => self.request_enable(space.view(), door),
+            request::IntCount::NR => self.request_count(space.view()),
+            request::IntDisable::NR => self.request_disable(space.view()),
+            request::RingSetup::NR => self.request_ring_setup(space.view()),
+            request::RingEnter::NR => self.request_ring_enter(space.view()),
+            _ => self.request_ring_teardown(),
         }
     }
 
     /// What poll(2) says. Passive.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub fn readiness(&self) -> Readiness {
         Readiness {
-            notification: self.driver.interrupts.has_mail(self),
+            notification: self.driver.interrupts().is_some_and(|interrupts| interrupts.has_mail(self)),
             over: kernel::poisoned() || self.driver.state() == state::GONE || self.is_closed(),
         }
     }
 
-    /// Serves one request whose answer is its own struct.
-    fn serve<R: Request, D: Door>(
-        &self,
-        door: &mut D,
-        f: impl FnOnce(&mut R, &mut D) -> Result<(), Stopped>,
-    ) -> Served {
-        let mut taken = match take::<R>(door, 0) {
-            Ok(taken) => taken,
-            Err(stopped) => return refuse(door, stopped),
-        };
-        match f(&mut taken.request, door) {
-            Ok(()) => finish(door, &mut taken, Status::OK.into()),
-            Err(Stopped::Answer(error)) => finish(door, &mut taken, error),
-            Err(Stopped::Transport(status)) => Err(status),
-        }
-    }
-
-    /// QUERY.
-    fn query(&self, query: &mut request::Query, door: &mut impl Door) -> Result<(), Stopped> {
-        let table = &P::TABLE;
-        if query.reserved != 0 {
-            return Err(Status::BAD_FIELD.into());
-        }
-        query.state = if kernel::poisoned() { state::POISONED } else { self.driver.state() };
+    /// What QUERY answers always.
+    const QUERY: request::Query = {
+        let mut query: request::Query = zerocopy::transmute!([0u64; size_of::<request::Query>() / 8]);
         query.abi_major = limits::ABI_MAJOR;
         query.abi_minor = limits::ABI_MINOR;
-        query.features = features::<P>(door);
-        query.message_count = table.interface.map_or(0, |interface| interface.methods.len() as u32);
-        query.interface_version = table.interface.map_or(0, |interface| interface.version);
-        query.chain = chain::<P>(query.chain_at);
-        query.bus_address = self.driver.bus_address;
+        query.message_count = chain_len::<P>();
+        query.interface_version = interface_version::<P>();
         query.max_data = limits::MAX_DATA as u32;
         query.max_open_data = limits::MAX_OPEN_DATA as u32;
         query.max_sessions = limits::MAX_SESSIONS;
         query.max_calls = limits::MAX_CALLS;
         query.max_waits = limits::MAX_WAITS;
         query.max_args = limits::MAX_ARGS as u32;
-        query.name = [0; 32];
-        query.name[..table.name.len()].copy_from_slice(table.name.as_bytes());
+        let name = P::TABLE.name.as_bytes();
+        let mut i = 0;
+        while i < name.len() {
+            query.name[i] = name[i];
+            i += 1;
+        }
+        query
+    };
+
+    /// QUERY.
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn query(&self, query: &mut request::Query, door: &mut impl Door) -> Result<(), Stopped> {
+        if query.reserved != 0 {
+            return Err(Status::BAD_FIELD.into());
+        }
+        *query = request::Query { head: query.head, chain_at: query.chain_at, ..Self::QUERY };
+        query.state = if kernel::poisoned() { state::POISONED } else { self.driver.state() };
+        query.features = features::<P>(door);
+        query.chain = chain::<P>(query.chain_at);
+        query.bus_address = self.driver.bus_address;
         query.sessions = self.driver.open_sessions.load(Relaxed);
         query.calls = self.calls_inside();
         query.waits = self.waker.waits();
-        let rings = query.features & feature::RING != 0;
-        (query.max_ring_entries, query.max_ring_memory) =
-            if rings { (limits::MAX_RING_ENTRIES, limits::MAX_RING_MEMORY as u32) } else { (0, 0) };
+        if query.features & feature::RING != 0 {
+            (query.max_ring_entries, query.max_ring_memory) =
+                (limits::MAX_RING_ENTRIES, limits::MAX_RING_MEMORY as u32);
+        }
         Ok(())
     }
 
     /// OPEN: does the app fit? Then the plugin's `open`.
+    #[cfg_attr(kp_driver, optimize(size))]
     fn request_open(&self, open: &mut request::Open, door: &mut impl Door) -> Result<(), Stopped> {
         if open.reserved != 0 {
             return Err(Status::BAD_FIELD.into());
@@ -153,7 +168,7 @@ impl<P: Plugin> Session<P> {
         open.abi_minor = limits::ABI_MINOR;
         open.features = 0;
         open.message_count = chain_len::<P>();
-        open.interface_version = P::TABLE.interface.map_or(0, |interface| interface.version);
+        open.interface_version = interface_version::<P>();
         open.fingerprint = chain::<P>(known);
         if app.abi_major != limits::ABI_MAJOR {
             return Err(Error::new(Status::ABI_MISMATCH, limits::ABI_MAJOR << 16 | limits::ABI_MINOR).into());
@@ -169,6 +184,7 @@ impl<P: Plugin> Session<P> {
     }
 
     /// INT_ENABLE.
+    #[cfg_attr(kp_driver, optimize(size))]
     fn request_enable(&self, enable: &mut request::IntEnable, door: &mut impl Door) -> Result<(), Stopped> {
         let kinds = enable.kinds;
         let fits = kinds != 0
@@ -187,7 +203,8 @@ impl<P: Plugin> Session<P> {
         self.driver.awake(false)?;
         let _pass = self.enter()?;
         let wanted = Wanted { kinds, min: enable.min, max: enable.max, data };
-        let enabled = self.driver.interrupts.enable(&self.driver, self, wanted)?;
+        let interrupts = self.driver.interrupts().ok_or(Status::NO_INTERRUPT)?;
+        let enabled = interrupts.enable(&self.driver, self, wanted)?;
         enable.kind = enabled.kind;
         enable.count = enabled.count;
         enable.generation = enabled.generation;
@@ -195,10 +212,14 @@ impl<P: Plugin> Session<P> {
     }
 
     /// INT_DISABLE.
+    #[cfg_attr(kp_driver, optimize(size))]
     fn request_disable(&self, disable: &mut request::IntDisable) -> Result<(), Stopped> {
         self.driver.awake(false)?;
         let _pass = self.enter()?;
-        let disabled = self.driver.interrupts.disable(&self.driver, self);
+        let disabled = match self.driver.interrupts() {
+            Some(interrupts) => interrupts.disable(&self.driver, self),
+            None => Err(Status::NOT_ENABLED.into()),
+        };
         let (generation, counters) = disabled.map_err(|error| self.why_disabled(error))?;
         disable.generation = generation;
         disable.counters = counters;
@@ -206,6 +227,7 @@ impl<P: Plugin> Session<P> {
     }
 
     /// INT_COUNT.
+    #[cfg_attr(kp_driver, optimize(size))]
     fn request_count(&self, count: &mut request::IntCount) -> Result<(), Stopped> {
         if count.reserved != 0 {
             return Err(Status::BAD_FIELD.into());
@@ -213,7 +235,11 @@ impl<P: Plugin> Session<P> {
         if !self.is_open() || kernel::poisoned() || self.driver.state() == state::GONE {
             return Err(self.refusal().into());
         }
-        let (generation, counters) = self.driver.interrupts.counters(count.vector)?;
+        let (generation, counters) = match self.driver.interrupts() {
+            Some(interrupts) => interrupts.counters(count.vector)?,
+            None if count.vector == ANY_VECTOR => (0, Counters::default()),
+            None => return Err(Status::BAD_VECTOR.into()),
+        };
         count.generation = generation;
         count.counters = counters;
         Ok(())
@@ -223,7 +249,7 @@ impl<P: Plugin> Session<P> {
     #[inline]
     fn serve_call(&self, door: &mut impl Door) -> Served {
         let mut call = request::Call::new_zeroed();
-        if let Err(stopped) = take_into(door, CALL_NOWAIT, &mut call) {
+        if let Err(stopped) = take_into(door, Shape::of::<request::Call>(), CALL_NOWAIT, call.as_mut_bytes()) {
             return refuse(door, stopped);
         }
         match self.request_call(&mut call, door) {
@@ -261,6 +287,7 @@ impl<P: Plugin> Session<P> {
         }
     }
 
+    #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
     fn call_large(&self, call: &request::Call, parts: Parts, door: &mut impl Door) -> Result<(), Stopped> {
         self.large.with(|buffers| self.call_in::<{ limits::MAX_DATA }>(call, parts, door, buffers))?
@@ -310,6 +337,7 @@ impl<P: Plugin> Session<P> {
     /// What an app may see of a handler's error. The numbers that transports answer with are not a plugin's to give, and a sleep
     /// that ended because the device goes says so.
     #[cold]
+    #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn public(&self, error: Error) -> Error {
         match error.status {
             Status::NO_MEMORY | Status::INTERRUPTED => error,
@@ -321,6 +349,7 @@ impl<P: Plugin> Session<P> {
     }
 
     /// Copies the data of OPEN or INT_ENABLE. `size` is the struct's: inline data follows it.
+    #[cfg_attr(kp_driver, optimize(size))]
     fn fetch_small<'b>(
         &self,
         door: &mut impl Door,
@@ -405,6 +434,7 @@ impl SmallBuffer {
         Self(None)
     }
 
+    #[cfg_attr(kp_driver, optimize(size))]
     fn room(&mut self, len: usize) -> Result<&mut [u8], Error> {
         // SAFETY: a request runs at Passive; nothing else in this function holds a level.
         let mut cx = unsafe { Passive::assume() };
@@ -421,38 +451,111 @@ fn features<P: Plugin>(door: &impl Door) -> u64 {
 }
 
 /// Messages of the plugin's interface.
-fn chain_len<P: Plugin>() -> u32 {
-    P::TABLE.interface.map_or(0, |interface| interface.methods.len() as u32)
+const fn chain_len<P: Plugin>() -> u32 {
+    match P::TABLE.interface {
+        Some(interface) => interface.methods.len() as u32,
+        None => 0,
+    }
+}
+
+/// The interface's version, for people.
+const fn interface_version<P: Plugin>() -> u32 {
+    match P::TABLE.interface {
+        Some(interface) => interface.version,
+        None => 0,
+    }
 }
 
 /// The fingerprint chain at `count`, or at the last message if there are fewer.
 fn chain<P: Plugin>(count: u32) -> u64 {
-    P::TABLE.interface.map_or(0, |interface| interface.chain((count as usize).min(interface.methods.len())))
+    let chain = P::TABLE.chain;
+    let at = (count as usize).min(chain.len().saturating_sub(1));
+    chain.get(super::clamp(at, chain.len())).copied().unwrap_or(0)
+}
+
+/// Offset of the status in a request's head.
+const STATUS_AT: usize = offset_of!(Head, status);
+/// The longest struct of all but CALL, in words.
+const LONGEST: usize = size_of::<request::Query>() / 8;
+
+/// Where a request's struct is while it is served, whichever it is.
+struct Space([u64; LONGEST]);
+
+impl Space {
+    /// The struct.
+    fn view<R: FromBytes + IntoBytes + KnownLayout>(&mut self) -> &mut R {
+        const { assert!(size_of::<R>() <= 8 * LONGEST && align_of::<R>() <= 8, "LONGEST is the longest") };
+        match R::mut_from_prefix(self.0.as_mut_bytes()) {
+            Ok((request, _)) => request,
+            Err(_) => unreachable!("it is as long, and as aligned"),
+        }
+    }
+}
+
+/// What the size rule and the access rule must know of a request's struct.
+#[derive(Clone, Copy)]
+struct Shape {
+    /// Size of its first version, in bytes.
+    first: usize,
+    /// Its size, in bytes.
+    size: usize,
+    /// A handle that may only read may ask.
+    only_reads: bool,
+}
+
+impl Shape {
+    const fn of<R: Request>() -> Self {
+        let only_reads = matches!(R::NR, request::Query::NR | request::IntCount::NR);
+        Self { first: R::FIRST_SIZE, size: size_of::<R>(), only_reads }
+    }
+
+    /// None: there is no such request.
+    const fn of_number(nr: u32) -> Option<Self> {
+        Some(match nr {
+            request::Query::NR => Self::of::<request::Query>(),
+            request::Open::NR => Self::of::<request::Open>(),
+            request::Close::NR => Self::of::<request::Close>(),
+            request::IntEnable::NR => Self::of::<request::IntEnable>(),
+            request::IntCount::NR => Self::of::<request::IntCount>(),
+            request::IntDisable::NR => Self::of::<request::IntDisable>(),
+            request::RingSetup::NR => Self::of::<request::RingSetup>(),
+            request::RingEnter::NR => Self::of::<request::RingEnter>(),
+            request::RingTeardown::NR => Self::of::<request::RingTeardown>(),
+            _ => return None,
+        })
+    }
 }
 
 /// Copies a request's struct.
-pub(super) fn take<R: Request>(door: &mut impl Door, flags: u32) -> Result<Taken<R>, Stopped> {
+pub(super) fn take<R: Request>(door: &mut impl Door) -> Result<R, Stopped> {
     let mut request = R::new_zeroed();
-    take_into(door, flags, &mut request)?;
-    let known = size_of::<R>().min(request.head().size as usize);
-    Ok(Taken { request, known })
+    take_bytes(door, Shape::of::<R>(), request.as_mut_bytes())?;
+    Ok(request)
+}
+
+/// Copies a request's struct to the start of `bytes`, which are zeros.
+#[inline(never)]
+#[cfg_attr(kp_driver, optimize(size))]
+fn take_bytes(door: &mut impl Door, shape: Shape, bytes: &mut [u8]) -> Result<(), Stopped> {
+    take_into(door, shape, 0, bytes)
 }
 
 /// Copies a request's struct: one copy of its first version, and the rest only if the app has more.
 #[inline(always)]
-fn take_into<R: Request>(door: &mut impl Door, flags: u32, request: &mut R) -> Result<(), Stopped> {
-    if door.take(&mut request.as_mut_bytes()[..R::FIRST_SIZE]).is_err() {
-        return Err(short_or_fault::<R>(door));
+fn take_into(door: &mut impl Door, shape: Shape, flags: u32, bytes: &mut [u8]) -> Result<(), Stopped> {
+    let Some(first) = bytes.get_mut(..shape.first) else { return Err(Status::TOO_LARGE.into()) };
+    if door.take(first).is_err() {
+        return Err(short_or_fault(door, shape));
     }
-    let size = request.head().size as usize;
-    if size != R::FIRST_SIZE {
-        take_rest(door, request, size)?;
+    let Ok((head, _)) = Head::ref_from_prefix(first) else { return Err(Status::TOO_SMALL.into()) };
+    let head = *head;
+    if head.size as usize != shape.first {
+        take_rest(door, shape, head.size as usize, bytes)?;
     }
-    if request.head().flags & !flags != 0 {
+    if head.flags & !flags != 0 {
         return Err(Status::UNKNOWN_FLAG.into());
     }
-    let only_reads = matches!(R::NR, request::Query::NR | request::IntCount::NR);
-    if !only_reads && !door.is_read_write() {
+    if !shape.only_reads && !door.is_read_write() {
         return Err(Stopped::Transport(Status::DENIED));
     }
     Ok(())
@@ -460,48 +563,46 @@ fn take_into<R: Request>(door: &mut impl Door, flags: u32, request: &mut R) -> R
 
 /// The struct could not be copied. Was it too short, or is its address bad?
 #[cold]
-fn short_or_fault<R: Request>(door: &mut impl Door) -> Stopped {
+#[cfg_attr(kp_driver, optimize(size))]
+fn short_or_fault(door: &mut impl Door, shape: Shape) -> Stopped {
     match door.size() {
-        Ok(size) if (size as usize) < R::FIRST_SIZE => Stopped::Answer(Status::TOO_SMALL.into()),
+        Ok(size) if (size as usize) < shape.first => Stopped::Answer(Status::TOO_SMALL.into()),
         _ => Stopped::Transport(Status::FAULT),
     }
 }
 
 #[cold]
-fn take_rest<R: Request>(door: &mut impl Door, request: &mut R, size: usize) -> Result<(), Stopped> {
-    if size < R::FIRST_SIZE {
+#[cfg_attr(kp_driver, optimize(size))]
+fn take_rest(door: &mut impl Door, shape: Shape, size: usize, bytes: &mut [u8]) -> Result<(), Stopped> {
+    if size < shape.first {
         return Err(Status::TOO_SMALL.into());
     }
     if size > limits::MAX_REQUEST {
         return Err(Status::TOO_LARGE.into());
     }
-    let known = size_of::<R>().min(size);
-    if known > R::FIRST_SIZE {
-        door.tail(R::FIRST_SIZE, &mut request.as_mut_bytes()[R::FIRST_SIZE..known])?;
+    let known = shape.size.min(size);
+    if let Some(more) = bytes.get_mut(shape.first..known).filter(|more| !more.is_empty()) {
+        door.tail(shape.first, more)?;
     }
     let mut at = known;
     while at < size {
         let mut chunk = [0u8; 64];
-        let part = &mut chunk[..(size - at).min(64)];
-        door.tail(at, part)?;
-        if part.iter().any(|&byte| byte != 0) {
+        let len = (size - at).min(chunk.len());
+        if let Some(part) = chunk.get_mut(..len) {
+            door.tail(at, part)?;
+        }
+        if chunk.iter().any(|&byte| byte != 0) {
             return Err(Status::UNKNOWN_TAIL.into());
         }
-        at += part.len();
+        at += len;
     }
     Ok(())
 }
 
-/// Writes the answer: status, detail, and as much of the struct as the app knows.
-fn finish<R: Request>(door: &mut impl Door, taken: &mut Taken<R>, error: Error) -> Served {
-    let head = taken.request.head();
-    head.status = error.status.0;
-    head.detail = error.detail;
-    door.put(8, &taken.request.as_bytes()[8..taken.known]).map_err(|Faulted| Status::FAULT)
-}
-
 /// Writes the answer of a request that goes no further.
 #[cold]
+#[cfg_attr(kp_driver, optimize(size))]
+#[inline(never)]
 pub(super) fn refuse(door: &mut impl Door, stopped: Stopped) -> Served {
     match stopped {
         Stopped::Answer(error) if error == Status::INTERRUPTED => Err(Status::INTERRUPTED),

@@ -59,6 +59,7 @@ unsafe impl<P: Plugin> Sync for Session<P> {}
 unsafe impl<P: Plugin> Send for Session<P> {}
 
 impl<P: Plugin> Session<P> {
+    #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn new(cx: &mut Passive, driver: Driver<P>, caller: Caller) -> Result<NonNull<Self>> {
         let stop = Stop::new(cx)?;
         let control = Turn::new(cx)?;
@@ -85,12 +86,13 @@ impl<P: Plugin> Session<P> {
     ///
     /// # Safety
     /// `this` came from [`Driver::session`], no request of it is in flight, and it is not used again.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub unsafe fn release(this: NonNull<Self>, cx: &mut Passive) {
         // SAFETY: the caller's promise: alive until the end of this function.
         let session = unsafe { this.as_ref() };
         // A session that a dead call is still inside stays, with its place in the list: removal sees it there.
         if !session.tear_down(cx) {
-            crate::log!("a session of {} is leaked: its call panicked", P::TABLE.name);
+            crate::log::parts(&["a session of ", P::TABLE.name, " is leaked: its call panicked"]);
             return;
         }
         let driver = session.driver.clone();
@@ -105,6 +107,7 @@ impl<P: Plugin> Session<P> {
 
     /// The last handle is closed, but requests may be under way, and [`release`](Self::release) comes after them: ends them, and closes
     /// what is open. For kernels that tell the two apart. Idempotent. Passive.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub fn end(&self, cx: &mut Passive) {
         self.tear_down(cx);
     }
@@ -151,6 +154,8 @@ impl<P: Plugin> Session<P> {
 
     /// Why a request that needs an open session is not served.
     #[cold]
+    #[cfg_attr(kp_driver, optimize(size))]
+    #[inline(never)]
     pub(super) fn refusal(&self) -> Status {
         if kernel::poisoned() {
             Status::POISONED
@@ -164,6 +169,8 @@ impl<P: Plugin> Session<P> {
     }
 
     /// An error that says there is no interrupt, as the app shall see it: a session that closes disables its own.
+    #[cfg_attr(kp_driver, optimize(size))]
+    #[inline(never)]
     pub(super) fn why_disabled(&self, error: Error) -> Error {
         let disabled = [Status::NOT_ENABLED, Status::INT_DISABLED, Status::INTERRUPT_OWNED].contains(&error.status);
         if disabled && !self.is_open() { self.refusal().into() } else { error }
@@ -180,6 +187,7 @@ impl<P: Plugin> Session<P> {
     }
 
     /// OPEN, after the interface was found to fit.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn open(&self, data: &[u8], features: u64) -> Result<u64> {
         self.driver.awake(false)?;
         // SAFETY: a request runs at Passive, and this is its only level.
@@ -202,6 +210,7 @@ impl<P: Plugin> Session<P> {
     }
 
     /// Runs the plugin's `open`, under `control`: removal waits for that lock before it drops the plugin.
+    #[cfg_attr(kp_driver, optimize(size))]
     fn open_plugin(&self, data: &[u8], features: u64) -> Result<u64> {
         if self.driver.state() == state::GONE {
             return Err(Status::DEVICE_GONE.into());
@@ -260,6 +269,7 @@ impl<P: Plugin> Session<P> {
 
     /// The device is not at work. A session that is not open does not wait for it.
     #[cold]
+    #[cfg_attr(kp_driver, optimize(size))]
     fn wait_awake(&self, nowait: bool) -> Result<()> {
         if self.is_open() { self.driver.awake(nowait) } else { Err(self.refusal().into()) }
     }
@@ -279,6 +289,7 @@ impl<P: Plugin> Session<P> {
     }
 
     /// CLOSE. The second caller waits for the first.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn close(&self) -> Result<()> {
         if self.life() == Life::Closed && self.driver.state() != state::GONE {
             return Err(Status::CLOSED.into());
@@ -291,6 +302,7 @@ impl<P: Plugin> Session<P> {
     /// The one order of tear-down: shut the gate, wake everybody, disable the interrupt if it is this session's, wait for the
     /// calls, close. Idempotent; a second caller waits for the first. False: the plugin panicked, and a call is still inside; the
     /// session stays as it is for good.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn tear_down(&self, cx: &mut Passive) -> bool {
         self.gate.shut();
         self.stop.stop();
@@ -309,10 +321,10 @@ impl<P: Plugin> Session<P> {
             self.waker.ring(&self.stop);
             let bound: &Bound<P> = &self.driver;
             // The second look is for an INT_ENABLE that was under way at the first: it is over when the gate is drained.
-            let disabled = bound.interrupts.session_closes(cx, bound, self).is_ok();
+            let disabled = self.close_interrupt(cx, bound).is_ok();
             self.rings.revoke();
             let drained = self.gate.drain(&self.stop.signal);
-            if !drained || !disabled || bound.interrupts.session_closes(cx, bound, self).is_err() {
+            if !drained || !disabled || self.close_interrupt(cx, bound).is_err() {
                 return false;
             }
             self.close_plugin(cx);
@@ -324,7 +336,14 @@ impl<P: Plugin> Session<P> {
         matches!(torn, Ok(true))
     }
 
+    /// Disables the interrupt if it is this session's.
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn close_interrupt(&self, cx: &mut Passive, bound: &Bound<P>) -> Result<(), Lost> {
+        bound.interrupts().map_or(Ok(()), |interrupts| interrupts.session_closes(cx, bound, self))
+    }
+
     /// Runs the plugin's `close`. Under `control`, the gate drained.
+    #[cfg_attr(kp_driver, optimize(size))]
     fn close_plugin(&self, cx: &mut Passive) {
         // SAFETY: the gate is shut and drained, and `control` is held: nobody else has a reference.
         let Some(session) = (unsafe { (*self.session.get()).take() }) else { return };
@@ -377,6 +396,7 @@ impl<P: Plugin> SessionList<P> {
 
     /// # Safety
     /// `session` is alive, in no list, and is removed before it is freed.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub(super) unsafe fn insert(&self, cx: &mut Passive, session: NonNull<Session<P>>) -> Result<(), Lost> {
         self.turn.with(cx, |_| {
             let first = self.first();
@@ -392,6 +412,7 @@ impl<P: Plugin> SessionList<P> {
 
     /// # Safety
     /// `session` is in this list.
+    #[cfg_attr(kp_driver, optimize(size))]
     unsafe fn remove(&self, cx: &mut Passive, session: NonNull<Session<P>>) -> Result<(), Lost> {
         self.turn.with(cx, |_| {
             // SAFETY: what is linked is alive.
@@ -410,6 +431,7 @@ impl<P: Plugin> SessionList<P> {
     }
 
     /// Tears each of them down. False: one of them stays for good.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn close_all(&self, cx: &mut Passive) -> bool {
         let closed = self.turn.with(cx, |cx| {
             let mut closed = true;

@@ -36,6 +36,7 @@ impl Turn {
 
     /// Runs `f` when it is this one's turn. May sleep; nothing but the holder's panic ends the wait, and then nobody's turn comes
     /// ever again.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub(crate) fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(&mut Passive) -> R) -> Result<R, Lost> {
         let ticket = self.next.fetch_add(1, AcqRel);
         loop {

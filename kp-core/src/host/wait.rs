@@ -99,9 +99,10 @@ impl<P: Plugin> Session<P> {
     ///
     /// Nothing is looked for yet. A port that keeps the wait pending puts it where `signal_wake` of [`signal`](Self::signal) finds it, and
     /// then takes the first step: what came before was not lost, what comes later wakes.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub fn wait_start(&self, door: &mut impl Door) -> Result<Option<PendingWait>, Status> {
-        let wait = match take::<IntWait>(door, 0) {
-            Ok(taken) => taken.request,
+        let wait = match take::<IntWait>(door) {
+            Ok(wait) => wait,
             Err(stopped) => return refuse(door, stopped).map(|()| None),
         };
         match self.count_wait(&wait) {
@@ -110,6 +111,7 @@ impl<P: Plugin> Session<P> {
         }
     }
 
+    #[cfg_attr(kp_driver, optimize(size))]
     fn count_wait(&self, wait: &IntWait) -> Result<PendingWait> {
         if wait.max == 0 {
             return Err(Status::BAD_FIELD.into());
@@ -118,7 +120,12 @@ impl<P: Plugin> Session<P> {
             return Err(self.refusal().into());
         }
         // Which enabling it waits for is settled before it is counted: whoever sees it pending and disables ends it with IntDisabled.
-        let generation = self.driver.interrupts.waitable(self).map_err(|error| self.why_disabled(error))?;
+        let generation = match self.driver.interrupts() {
+            Some(interrupts) => interrupts.waitable(self),
+            None if kernel::poisoned() => Err(Status::POISONED.into()),
+            None => Err(Status::NOT_ENABLED.into()),
+        };
+        let generation = generation.map_err(|error| self.why_disabled(error))?;
         if self.waker.waits.fetch_add(1, AcqRel) >= limits::MAX_WAITS {
             self.waker.waits.fetch_sub(1, AcqRel);
             return Err(Status::TOO_MANY_WAITS.into());
@@ -151,7 +158,8 @@ impl<P: Plugin> Session<P> {
         if kernel::poisoned() || !self.is_open() {
             return Some(Err(self.refusal().into()));
         }
-        match self.driver.interrupts.take(self, wait.generation, wait.vector, wait.max) {
+        let interrupts = self.driver.interrupts()?;
+        match interrupts.take(self, wait.generation, wait.vector, wait.max) {
             Err(error) if error == Status::TIMEOUT => {}
             // The enabling that this wait belongs to has ended.
             Err(error) if error == Status::NOT_ENABLED || error == Status::INTERRUPT_OWNED => {
@@ -173,8 +181,8 @@ impl<P: Plugin> Session<P> {
 
     /// Takes back an answer that could not be delivered. Wakes the session's signal. Passive and Dispatch.
     pub fn wait_put_back(&self, answer: WaitAnswer) {
-        if let Ok(taken) = answer.0 {
-            self.driver.interrupts.put_back(taken);
+        if let (Ok(taken), Some(interrupts)) = (answer.0, self.driver.interrupts()) {
+            interrupts.put_back(taken);
             self.waker.ring(self.stop());
         }
     }

@@ -3,10 +3,11 @@ use crate::raw::{Access, Handle, PAGE, Process, Random, Sender, open};
 use echo_interface::echo;
 use edu_interface::edu;
 use kp_abi::{
-    Status,
+    Interface, Shape, Status,
+    limits::MAX_DIRECT_MESSAGE,
     request::{
-        self, ANY_VECTOR, Call, Close, IntCount, IntDisable, IntEnable, IntWait, Open, Query, Request, RingEnter,
-        RingSetup, RingTeardown, kind,
+        self, ANY_VECTOR, Answer, CALL_DIRECT, Call, Close, IntCount, IntDisable, IntEnable, IntWait, Open, Query,
+        Request, RingEnter, RingSetup, RingTeardown, Segments, feature, kind,
     },
     ring::ENTER_DIRECT,
     zerocopy::IntoBytes,
@@ -76,21 +77,43 @@ pub fn run(process: &dyn Process, seed: u64, requests: u64) -> Histogram {
     Histogram { seed, requests, handled: fuzz.handled, statuses: fuzz.statuses }
 }
 
-/// A struct of any request, as bytes, and its number.
+/// A struct of any request, as bytes, and its number. Or the buffer of a direct call, and its message.
 struct Prepared {
     nr: u32,
+    message: u32,
     bytes: Vec<u8>,
+    /// Where fields are that may be changed, and how wide.
     fields: Vec<(usize, usize)>,
 }
+
+/// Where a direct call's segments have the address of the room for the reply.
+const DIRECT_OUT_ADDR: usize = size_of::<Answer>() + core::mem::offset_of!(Segments, out_addr);
 
 fn prepared<R: Request>(request: R) -> Prepared {
     let starts = R::FIELDS.iter().map(|(at, _)| *at).chain([size_of::<R>()]);
     let starts: Vec<usize> = [0, 4].into_iter().chain(starts).collect();
     let fields = starts.windows(2).map(|pair| (pair[0], (pair[1] - pair[0]).min(8))).collect();
-    Prepared { nr: R::NR, bytes: request.as_bytes().to_vec(), fields }
+    Prepared { nr: R::NR, message: 0, bytes: request.as_bytes().to_vec(), fields }
 }
 
-fn interface(plugin: &str) -> &'static kp_abi::Interface {
+/// A call in the direct form, if that can say it. Arguments stay as they are: they are those of messages that take their time.
+fn directly(interface: &Interface, call: &Call, args: &[u8]) -> Option<Prepared> {
+    let mut bytes = vec![0xA5; size_of::<Answer>()];
+    let mut fields = vec![];
+    match interface.method(call.message)?.shape() {
+        Shape::Fixed { args: its, .. } if its != args.len() => return None,
+        Shape::Fixed { .. } => {}
+        Shape::Segments { .. } => {
+            let Call { in_len, out_len, in_addr, out_addr, .. } = *call;
+            bytes.extend(Segments { in_len, out_len, in_addr, out_addr }.as_bytes());
+            fields.extend([(8, 4), (12, 4), (16, 8), (DIRECT_OUT_ADDR, 8)]);
+        }
+    }
+    bytes.extend(args);
+    Some(Prepared { nr: CALL_DIRECT, message: call.message, bytes, fields })
+}
+
+fn interface(plugin: &str) -> &'static Interface {
     if plugin == "echo" { echo::INTERFACE } else { edu::INTERFACE }
 }
 
@@ -102,6 +125,8 @@ struct Fuzz<'p> {
     input: u64,
     output: u64,
     canary: u64,
+    /// Does the host have direct calls?
+    is_direct: bool,
     handled: u64,
     statuses: BTreeMap<u32, u64>,
 }
@@ -123,6 +148,7 @@ impl<'p> Fuzz<'p> {
             input,
             output: canary + PAGE,
             canary,
+            is_direct: false,
             handled: 0,
             statuses: BTreeMap::new(),
         };
@@ -131,6 +157,8 @@ impl<'p> Fuzz<'p> {
                 fuzz.handles.push((plugin, process.handle(plugin)));
             }
         }
+        let query = fuzz.sender.send(&*fuzz.handles[0].1, Query::new()).request;
+        fuzz.is_direct = query.features & feature::DIRECT != 0;
         fuzz
     }
 
@@ -147,7 +175,8 @@ impl<'p> Fuzz<'p> {
                     self.change(&mut request);
                 }
             }
-            4 => self.scramble(&mut request),
+            // Noise for arguments would have a message take its time.
+            4 if request.nr != CALL_DIRECT || !request.fields.is_empty() => self.scramble(&mut request),
             _ => {}
         }
         self.send(at, request);
@@ -212,11 +241,23 @@ impl<'p> Fuzz<'p> {
         self.sender.process.write(args_addr, &args);
         let args_len = args.len() as u32;
         let out_addr = self.output;
-        prepared(Call { message, args_len, in_len, out_len, args_addr, in_addr, out_addr, ..Call::new() })
+        let call = Call { message, args_len, in_len, out_len, args_addr, in_addr, out_addr, ..Call::new() };
+        let direct =
+            if self.is_direct && self.random.below(2) == 0 { directly(interface(plugin), &call, &args) } else { None };
+        direct.unwrap_or_else(|| prepared(call))
+    }
+
+    /// Changes a direct call's message, to one that takes no time whatever its arguments are.
+    fn change_message(&mut self, request: &mut Prepared) {
+        let none = 16 + self.random.below(u64::from(MAX_DIRECT_MESSAGE) - 16) as u32;
+        request.message = self.random.of(&[0, 1, 2, 3, 7, 99, none, MAX_DIRECT_MESSAGE]);
     }
 
     /// Changes one field.
     fn change(&mut self, request: &mut Prepared) {
+        if request.nr == CALL_DIRECT && (request.fields.is_empty() || self.random.below(4) == 0) {
+            return self.change_message(request);
+        }
         let (at, width) = self.random.of(&request.fields);
         if request.nr == IntWait::NR && at == core::mem::offset_of!(IntWait, timeout_ns) {
             let short = self.random.below(1000); // a wait without end would end the run
@@ -238,7 +279,12 @@ impl<'p> Fuzz<'p> {
                 u64::from_le_bytes(old) ^ (1 << bit)
             }
         };
-        if request.nr == Call::NR && at == core::mem::offset_of!(Call, out_addr) && self.hits_canary(value) {
+        let is_room = match request.nr {
+            Call::NR => at == core::mem::offset_of!(Call, out_addr),
+            CALL_DIRECT => at == DIRECT_OUT_ADDR,
+            _ => false,
+        };
+        if is_room && self.hits_canary(value) {
             return; // a reply there would be what was asked for
         }
         request.bytes[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
@@ -258,13 +304,19 @@ impl<'p> Fuzz<'p> {
         if request.nr == IntWait::NR {
             request.bytes[16..24].fill(0);
         }
+        if request.nr == CALL_DIRECT {
+            return;
+        }
         if self.random.below(4) != 0 {
             let size = request.bytes.len() as u32;
             request.bytes[..4].copy_from_slice(size.as_bytes());
             request.bytes[4..8].fill(0);
         }
         if self.random.below(8) == 0 {
-            request.nr = self.random.below(256) as u32;
+            request.nr = match self.random.below(256) as u32 {
+                CALL_DIRECT => Query::NR, // it has no struct
+                nr => nr,
+            };
         }
         if request.nr == IntWait::NR && request.bytes.len() < size_of::<IntWait>() {
             request.nr = Query::NR; // what lies behind it would be the timeout
@@ -289,18 +341,30 @@ impl<'p> Fuzz<'p> {
         } else if request.nr == IntWait::NR {
             return; // what lies there would be the timeout
         }
-        let status = match self.handles[at].1.send(request.nr, place) {
+        let handle = &*self.handles[at].1;
+        let told = match request.nr {
+            CALL_DIRECT => handle.direct(request.message, place),
+            nr => handle.send(nr, place).map(|()| Status::OK),
+        };
+        let status = match told {
             Err(status) => status,
-            Ok(()) if whole && ![request::CALL_DIRECT, ENTER_DIRECT].contains(&request.nr) => {
-                let head: request::Head = self.sender.value(place);
-                Status(head.status)
+            Ok(status) if request.nr == CALL_DIRECT => {
+                if whole && status != Status::OK {
+                    assert_eq!(
+                        self.sender.value::<Answer>(place).status,
+                        status.0,
+                        "the buffer and the ioctl disagree"
+                    );
+                }
+                status
             }
-            Ok(()) => Status::OK,
+            Ok(_) if whole && request.nr != ENTER_DIRECT => Status(self.sender.value::<request::Head>(place).status),
+            Ok(status) => status,
         };
         assert_ne!(status, Status::NO_REPLY, "request {} left no answer", request.nr);
         let of_handler =
             matches!(status, Status::OK | Status::PLUGIN_ERROR | Status::BAD_VALUE | Status::OUTPUT_LENGTH);
-        self.handled += u64::from(request.nr == Call::NR && of_handler);
+        self.handled += u64::from(matches!(request.nr, Call::NR | CALL_DIRECT) && of_handler);
         *self.statuses.entry(status.0).or_default() += 1;
         if status == Status::CLOSED && self.random.below(4) == 0 {
             self.renew(at);

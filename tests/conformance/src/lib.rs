@@ -8,6 +8,7 @@ pub mod buffers;
 pub mod calls;
 #[cfg(any(target_os = "linux", windows))]
 pub mod child;
+pub mod codes;
 pub mod direct;
 pub mod fuzz;
 pub mod interrupts;

@@ -19,6 +19,8 @@ fn main() -> ExitCode {
         ["--host", host, "--part", part, "--drivers", drivers] => {
             part.parse().and_then(|part| loader(host, drivers).and_then(|world| transcript(world, part)))
         }
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        ["loader", ..] => conformance::loader::command(&arguments[1..]),
         ["client-that-waits", kinds] => client_that_waits(kinds),
         #[cfg(windows)]
         ["client-that-naps"] => conformance::windows::life::client_that_naps(),
@@ -129,8 +131,8 @@ fn bad_input() -> Result<(), String> {
 #[cfg(windows)]
 fn bad_input() -> Result<(), String> {
     let loaded = conformance::windows::Loaded::all();
-    let seen = conformance::bad_input::run(&conformance::windows::raw::ThisProcess::default());
-    let seen = seen + conformance::windows::codes::run();
+    let process = conformance::windows::raw::ThisProcess::default();
+    let seen = conformance::bad_input::run(&process) + conformance::codes::run(&process);
     println!("{seen} bad requests, each with its status");
     drop(loaded);
     Ok(())

@@ -67,6 +67,11 @@ pub trait Handle: Sync {
 pub struct Random(pub u64);
 
 impl Random {
+    /// From this seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// The next number.
     #[expect(clippy::should_implement_trait, reason = "no iterator: it has no end")]
     pub fn next(&mut self) -> u64 {
@@ -184,7 +189,7 @@ impl<'p> Sender<'p> {
     }
 }
 
-/// An OPEN with an interface's own count and fingerprint.
+/// An OPEN with an interface's own count and fingerprint, that asks for all optional parts.
 pub fn open(interface: &kp_abi::Interface) -> request::Open {
     request::Open {
         abi_major: kp_abi::limits::ABI_MAJOR,
@@ -192,7 +197,7 @@ pub fn open(interface: &kp_abi::Interface) -> request::Open {
         message_count: interface.methods.len() as u32,
         interface_version: interface.version,
         fingerprint: interface.fingerprint(),
-        features: feature::RING,
+        features: feature::DIRECT | feature::RING,
         ..request::Open::new()
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     kernel::{Kernel, lock},
     nt::{
         DeviceObject, FileObject, IoStackLocation, Irp, Mdl, NtStatus, STATUS_ACCESS_DENIED, STATUS_ACCESS_VIOLATION,
-        STATUS_SUCCESS, file_flags, major, method,
+        STATUS_INSUFFICIENT_RESOURCES, STATUS_SUCCESS, file_flags, major, method,
     },
     process::{Mode, Process},
     security::{self, access},
@@ -21,7 +21,7 @@ use std::{
 
 /// An open file, with the handle to it.
 pub(crate) struct File {
-    kernel: Arc<Kernel>,
+    pub(crate) kernel: Arc<Kernel>,
     process: Arc<Process>,
     service: Arc<Service>,
     device: usize,
@@ -331,6 +331,9 @@ fn device_flags(device: usize) -> u32 {
     unsafe { (*ptr::with_exposed_provenance::<DeviceObject>(device)).flags }
 }
 
+/// How much the pool gives for a system buffer.
+const MOST: u32 = 16 << 20;
+
 /// FILE_DEVICE_SECURE_OPEN.
 const SECURE_OPEN: u32 = 0x100;
 
@@ -355,6 +358,9 @@ impl Buffers {
         }
         if !readable(input) || !readable(output) {
             return Err(STATUS_ACCESS_VIOLATION);
+        }
+        if input.len.max(output.len) > MOST {
+            return Err(STATUS_INSUFFICIENT_RESOURCES);
         }
         if how == method::BUFFERED && output.len > 0 {
             touch(output, true)?;

@@ -12,6 +12,7 @@ use crate::{
     objects::Objects,
     pool::{Pool, tag_name},
     remove_lock::RemoveLocks,
+    security::Dacl,
     service::Service,
     space::Space,
     thunk::Thunks,
@@ -22,7 +23,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{
             AtomicBool, AtomicIsize,
             Ordering::{AcqRel, Acquire, Release},
@@ -86,7 +87,7 @@ pub(crate) struct Kernel {
     pub(crate) faults: Faults,
     pub(crate) images: RwLock<Vec<Arc<Image>>>,
     pub(crate) started: Instant,
-    services: Mutex<Vec<(usize, Weak<Service>)>>,
+    services: Mutex<Vec<(usize, Arc<Service>)>>,
     log: Mutex<Vec<String>>,
     is_stopped: AtomicBool,
     verdict: OnceLock<Verdict>,
@@ -173,7 +174,7 @@ impl Kernel {
 
     /// A driver object exists from now on.
     pub(crate) fn register(&self, service: &Arc<Service>) {
-        lock(&self.services).push((service.object, Arc::downgrade(service)));
+        lock(&self.services).push((service.object, service.clone()));
     }
 
     pub(crate) fn unregister(&self, driver: usize) {
@@ -182,7 +183,7 @@ impl Kernel {
 
     /// The service of a driver object.
     pub(crate) fn service(&self, driver: usize) -> Option<Arc<Service>> {
-        lock(&self.services).iter().find(|(object, _)| *object == driver)?.1.upgrade()
+        lock(&self.services).iter().find(|(object, _)| *object == driver).map(|(_, service)| service.clone())
     }
 
     /// The bus's interface is given away, or given back.
@@ -284,6 +285,18 @@ impl Machine {
             Ok(leaks) => panic!("left behind:\n{}", leaks.join("\n")),
             Err(verdict) => panic!("{verdict}"),
         }
+    }
+
+    /// An address of the kernel's own memory, which is really there.
+    pub fn kernel_address(&self) -> usize {
+        self.kernel.space.own_address()
+    }
+
+    /// Who may open the device that a path names; None: nobody has said so.
+    pub fn dacl(&self, path: &str) -> Option<Dacl> {
+        let objects = lock(&self.kernel.objects);
+        let (device, _) = objects.resolve(path).ok()?;
+        objects.devices.get(&device)?.dacl.clone()
     }
 
     /// Keeps DPCs in their queue until they are let go or flushed, so that what piles up meanwhile can be seen.

@@ -60,6 +60,7 @@ mod work;
 pub use bus::{Assigned, Device};
 pub use faults::{Site, Sites};
 pub use file::{Buffer, Done, Handle, Pending};
+pub use image::fallible_calls;
 pub use kernel::{Machine, Options, Verdict};
 pub use process::{Mode, Process};
 pub use security::{Dacl, Entry, Token, access};

@@ -74,6 +74,15 @@ impl Process {
         Ok(Handle { file })
     }
 
+    /// CancelIoEx of every request of the process.
+    ///
+    /// # Panics
+    /// If the run ends.
+    pub fn cancel_all(&self) {
+        let files: Vec<Arc<File>> = lock(&self.files).iter().filter_map(Weak::upgrade).collect();
+        cpu::attached(&self.kernel, None, || files.iter().for_each(|file| file.cancel_all()));
+    }
+
     /// The process ends: its requests are cancelled, its threads leave the kernel, its handles are closed, and the driver has let go of
     /// them when this returns.
     ///

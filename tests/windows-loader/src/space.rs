@@ -77,6 +77,11 @@ impl Space {
         address < self.start + LEN && address.saturating_add(len.max(1)) > self.start
     }
 
+    /// An address in it that is mapped.
+    pub(crate) fn own_address(&self) -> usize {
+        self.start + PAGE
+    }
+
     /// May a user name these bytes as its own?
     pub(crate) fn is_user(&self, address: usize, len: usize) -> bool {
         address.checked_add(len).is_some_and(|end| end <= USER_PROBE) && !self.contains(address, len)

@@ -144,11 +144,14 @@ extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut c_void
     // SAFETY: as above.
     let at = unsafe { (*info).si_addr() }.expose_provenance();
     let raised = rip == address(windows_loader_raise);
-    if let Some(kernel) = cpu::try_kernel()
-        && (raised || kernel.image_at(rip).is_some())
-    {
-        in_driver(&kernel, context, rip, at, raised);
-        return;
+    if let Some(kernel) = cpu::try_kernel() {
+        if raised || kernel.image_at(rip).is_some() {
+            in_driver(&kernel, context, rip, at, raised);
+            return;
+        }
+        if rip == at {
+            nowhere(&kernel, context, rip);
+        }
     }
     eprintln!(
         "windows-loader: a fault at {at:#x}, in the loader itself ({rip:#x}): a driver has passed a bad pointer, perhaps"
@@ -156,6 +159,18 @@ extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut c_void
     if let Some(before) = BEFORE.get() {
         // SAFETY: the handler that was there before; the access faults again, and meets it.
         unsafe { libc::sigaction(signal, before, ptr::null_mut()) };
+    }
+}
+
+/// The processor was sent where there is no code: by the driver, if it is what has called.
+fn nowhere(kernel: &Kernel, context: &ucontext_t, rip: usize) {
+    let rsp = context.uc_mcontext.gregs[REG_RSP as usize] as usize;
+    // SAFETY: the stack that was in use, which is mapped.
+    let caller = unsafe { ptr::with_exposed_provenance::<usize>(rsp).read() };
+    if let Some(image) = kernel.image_at(caller) {
+        let place = format!("{}+{:#x}", image.name, caller - image.base);
+        kernel.stop(Verdict::Fault(format!("{rip:#x} was called, where there is no code, from before {place}")));
+        cpu::abandon();
     }
 }
 

@@ -86,8 +86,14 @@ impl<P: Plugin> Session<P> {
         if in_len <= SMALL && room <= SMALL {
             return self.run_in::<SMALL>(&taken, from, to, small);
         }
+        self.run_large(&taken, from, to)
+    }
+
+    #[cfg_attr(kp_driver, optimize(size))]
+    #[inline(never)]
+    fn run_large(&self, taken: &Taken<'_>, from: &[AtomicU64], to: &[AtomicU64]) -> Result<u32> {
         self.large.with(|bytes| match <[u64]>::mut_from_bytes(bytes) {
-            Ok(words) => self.run_in::<{ limits::MAX_DATA }>(&taken, from, to, words),
+            Ok(words) => self.run_in::<{ limits::MAX_DATA }>(taken, from, to, words),
             Err(_) => Err(Status::NO_MEMORY.into()),
         })?
     }

@@ -66,6 +66,7 @@ impl Rings {
 
 impl<P: Plugin> Session<P> {
     /// May this session have a ring?
+    #[cfg_attr(kp_driver, optimize(size))]
     fn ring_allowed(&self) -> Result<(), Stopped> {
         if !self.is_open() || kernel::poisoned() {
             return Err(self.refusal().into());
@@ -77,11 +78,13 @@ impl<P: Plugin> Session<P> {
     }
 
     /// What a claim of the ring answers.
+    #[cfg_attr(kp_driver, optimize(size))]
     fn claimed<R>(&self, claimed: Result<R, Status>) -> Result<R, Stopped> {
         claimed.map_err(|status| if status == Status::CLOSED { self.refusal() } else { status }.into())
     }
 
     /// RING_SETUP.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn request_ring_setup(&self, setup: &mut request::RingSetup) -> Result<(), Stopped> {
         self.ring_allowed()?;
         if setup.reserved != 0 {
@@ -179,6 +182,7 @@ impl<P: Plugin> Session<P> {
     }
 
     /// RING_TEARDOWN.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn request_ring_teardown(&self) -> Result<(), Stopped> {
         self.ring_allowed()?;
         match self.claimed(self.rings.ring.with(Option::take))? {
@@ -192,6 +196,7 @@ impl<P: Plugin> Session<P> {
 
     /// An app maps what RING_SETUP has answered: runs `f` with the memory at `offset`, all `len` bytes of it, which stays as long as `f`
     /// runs; `true`: the app may write there. BadField: nothing is mapped so. Denied: it cannot be written. Passive.
+    #[cfg_attr(kp_driver, optimize(size))]
     pub fn map_shared<R>(
         &self,
         offset: u64,

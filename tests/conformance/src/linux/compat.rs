@@ -4,7 +4,8 @@ use echo_interface::echo;
 use edu_interface::edu;
 use kp_abi::{
     Status,
-    request::{Call, IntEnable, IntWait, Open, Request, kind},
+    request::{Call, IntEnable, IntWait, Open, Request, Segments, kind},
+    zerocopy::IntoBytes,
 };
 
 /// Bits that are in no address of a 32-bit process, one at a time and all together.
@@ -21,7 +22,7 @@ pub fn run() -> Result<(), String> {
     let loaded = super::Loaded::all();
     let process = super::raw::ThisProcess::default();
     let sender = Sender::new(&process);
-    let seen = calls(&sender) + opens(&sender) + enables(&sender);
+    let seen = calls(&sender) + direct_calls(&sender) + opens(&sender) + enables(&sender);
     drop(loaded);
     println!("{seen} addresses whose low half is good, and each refused");
     Ok(())
@@ -47,6 +48,28 @@ fn calls(s: &Sender<'_>) -> usize {
         assert_eq!(s.bytes(say.out_addr, 4), [0xA5; 4]);
     }
     3 * HIGH.len()
+}
+
+/// The same in the direct form.
+fn direct_calls(s: &Sender<'_>) -> usize {
+    let handle = s.process.handle("echo");
+    assert_eq!(s.open(&*handle, echo::INTERFACE).status, Status::OK);
+    let buffer = s.process.map(PAGE as usize, Access::ReadWrite);
+    let say = s.prepare(1, &[], b"hello", 4);
+    let good = Segments { in_len: 5, out_len: 4, in_addr: say.in_addr, out_addr: say.out_addr };
+    let send = |segments: Segments| {
+        s.process.write(buffer + 8, segments.as_bytes());
+        handle.direct(1, buffer)
+    };
+    assert_eq!(send(good), Ok(Status::OK));
+    for high in HIGH {
+        assert_eq!(send(Segments { in_addr: good.in_addr | high, ..good }), Err(Status::FAULT));
+        s.process.write(say.out_addr, &[0xA5; 4]);
+        assert_eq!(send(Segments { out_addr: good.out_addr | high, ..good }), Err(Status::FAULT));
+        assert_eq!(s.bytes(say.out_addr, 4), [0xA5; 4]);
+    }
+    assert_eq!(said(s, &*handle), [1, 5], "only the good call was made");
+    2 * HIGH.len()
 }
 
 fn said(s: &Sender<'_>, handle: &dyn Handle) -> [u64; 2] {

@@ -1,5 +1,4 @@
 //! The world of Windows, and of Wine: drivers are services, clients are processes.
-pub mod codes;
 pub mod life;
 pub mod pnp;
 pub mod raw;

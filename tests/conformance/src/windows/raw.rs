@@ -1,6 +1,7 @@
 //! Raw requests of a Windows process: its own memory, and DeviceIoControl.
 use crate::{
     buffers::{Buffers, Memory},
+    codes::{Control, Opener},
     raw::{Access, Handle, PAGE, Process},
 };
 use kp_abi::Status;
@@ -167,4 +168,16 @@ fn status(error: u32) -> Status {
     let is_it = |ntstatus: u32| unsafe { RtlNtStatusToDosError(ntstatus as i32) } == error;
     let row = Status::TABLE.iter().find(|row| row.status.is_transport() && is_it(row.ntstatus));
     row.unwrap_or_else(|| panic!("DeviceIoControl answers error {error}, which is no transport's failure")).status
+}
+
+impl Opener for ThisProcess {
+    fn open(&self, path: &str) -> Option<Box<dyn Control + '_>> {
+        Some(Box::new(OpenOptions::new().read(true).write(true).open(path).ok()?))
+    }
+}
+
+impl Control for File {
+    fn control(&self, code: u32, input: &[u8], output: &mut [u8]) -> Result<usize, Status> {
+        control(self, code, input, output)
+    }
 }

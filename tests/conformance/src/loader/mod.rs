@@ -1,5 +1,10 @@
 //! The world of the loader: the drivers' real .sys, in this process, over a simulated NT kernel.
-use crate::{Subject, Unload, Victim, World, interrupts, raw};
+pub mod faults;
+pub mod hostile;
+pub mod life;
+pub mod raw;
+
+use crate::{Subject, Unload, Victim, World, interrupts};
 use kp_abi::request::kind;
 use kp_user::{Connection, ControlNode, Plugin};
 use std::{
@@ -75,6 +80,20 @@ impl Loader {
         }
     }
 
+    /// Unloads both drivers, and fails if one cannot be, or leaves anything behind.
+    fn unload_all(&mut self) {
+        for subject in [Subject::Echo, Subject::Edu] {
+            assert_eq!(self.unload(subject), Unload::Gone, "{}", subject.name());
+        }
+    }
+
+    /// Ends the machine of a driver that is unloaded, and fails if anything is left behind.
+    fn end(&mut self, subject: Subject) {
+        if let Some(loaded) = self.slot(subject).take() {
+            loaded.finish();
+        }
+    }
+
     /// A driver that is loaded.
     ///
     /// # Panics
@@ -135,9 +154,7 @@ impl World for Loader {
         if !self.get(subject).unload() {
             return Unload::Stays;
         }
-        if let Some(loaded) = self.slot(subject).take() {
-            loaded.finish();
-        }
+        self.end(subject);
         Unload::Gone
     }
 
@@ -158,7 +175,7 @@ impl World for Loader {
         let process = self.get(Subject::Edu).machine.process(Token::Administrator);
         // Below the client library, which would send CLOSE at the end: a process that is killed sends nothing.
         let node = Arc::new(ControlNode::over(open(&process, Subject::Edu)));
-        node.open(&mut raw::open(Subject::Edu.interface()), &[]).unwrap_or_else(|error| panic!("open: {error}"));
+        node.open(&mut crate::raw::open(Subject::Edu.interface()), &[]).unwrap_or_else(|error| panic!("open: {error}"));
         node.int_enable(kinds, 1, 1, &[]).unwrap_or_else(|error| panic!("enable: {error}"));
         let waiter = thread::spawn({
             let node = node.clone();
@@ -179,10 +196,53 @@ struct Client {
     waiter: JoinHandle<()>,
 }
 
-impl Victim for Client {
-    fn kill(self: Box<Self>) {
+impl Client {
+    /// Ends the process.
+    fn kill_now(self) {
         self.process.exit();
         self.waiter.join().expect("the waiter does not panic");
         drop(self.node);
     }
+}
+
+impl Victim for Client {
+    fn kill(self: Box<Self>) {
+        self.kill_now();
+    }
+}
+
+/// Runs one of the loader's own tests, by name.
+///
+/// # Errors
+/// There is none of that name.
+///
+/// # Panics
+/// If it fails.
+pub fn command(arguments: &[&str]) -> Result<(), String> {
+    let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text} is no number"));
+    match *arguments {
+        ["bad-input", drivers] => {
+            let mut world = Loader::loaded(drivers);
+            let process = raw::LoaderProcess::new(&world);
+            let seen = crate::bad_input::run(&process) + crate::codes::run(&process) + hostile::run(&world, &process);
+            drop(process);
+            println!("{seen} bad requests, each with its status");
+            world.unload_all();
+        }
+        ["fuzz", drivers, seed, requests] => {
+            let (seed, requests) = (number(seed)?, number(requests)?);
+            let mut world = Loader::loaded(drivers);
+            let process = raw::LoaderProcess::new(&world);
+            println!("seed {seed}, {requests} requests, and {} with buffers anywhere", requests / 10);
+            print!("{}", crate::fuzz::run(&process, seed, requests));
+            hostile::random(&world, &process, seed, requests / 10);
+            drop(process);
+            world.unload_all();
+        }
+        ["rounds", drivers, times] => life::rounds(drivers, number(times)? as u32),
+        ["faults", drivers] => faults::run(drivers),
+        ["life", drivers] => life::run(drivers),
+        _ => return Err("usage: conformance loader bad-input|fuzz|rounds|life|faults DRIVERS …".into()),
+    }
+    Ok(())
 }

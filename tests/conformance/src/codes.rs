@@ -1,15 +1,25 @@
 //! What only Windows has: control codes with a method and an access, two buffers of any length, and names with something behind them.
 //!
 //! Wine copies the buffers of METHOD_NEITHER, and tells a driver neither what stands behind its name nor whether a handle is for one
-//! request at a time. So bad addresses, and waits on such a handle, are not in this list.
-use super::raw::control;
+//! request at a time. So bad addresses, and waits on such a handle, are not in this list but in that of the loader.
 use echo_interface::echo;
 use kp_abi::{
     Status,
     request::{CTL_DEVICE, Call, Head, Open, Query, Request, control_code},
     zerocopy::{FromBytes, IntoBytes},
 };
-use std::fs::{File, OpenOptions};
+
+/// A system, as far as devices are opened by path.
+pub trait Opener {
+    /// Opens a path for reading and writing. None: it opens nothing.
+    fn open(&self, path: &str) -> Option<Box<dyn Control + '_>>;
+}
+
+/// An open device.
+pub trait Control {
+    /// DeviceIoControl, waited for: the length of what was written to `output`. `Err`: the transport itself failed.
+    fn control(&self, code: u32, input: &[u8], output: &mut [u8]) -> Result<usize, Status>;
+}
 
 const HEAD: usize = size_of::<Head>();
 const PATH: &str = r"\\.\kp-echo";
@@ -18,29 +28,26 @@ const PATH: &str = r"\\.\kp-echo";
 ///
 /// # Panics
 /// At the first case with another answer.
-pub fn run() -> usize {
+pub fn run(system: &dyn Opener) -> usize {
     let mut seen = 0;
-    codes(&mut seen);
-    short_buffers(&mut seen);
-    cut_replies(&mut seen);
-    lengths(&mut seen);
-    names(&mut seen);
+    codes(system, &mut seen);
+    short_buffers(system, &mut seen);
+    cut_replies(system, &mut seen);
+    lengths(system, &mut seen);
+    names(system, &mut seen);
     seen
 }
 
-fn open(path: &str) -> std::io::Result<File> {
-    OpenOptions::new().read(true).write(true).open(path)
+fn fresh(system: &dyn Opener) -> Box<dyn Control + '_> {
+    system.open(PATH).unwrap_or_else(|| panic!("{PATH} does not open"))
 }
 
-fn fresh() -> File {
-    open(PATH).unwrap_or_else(|error| panic!("{PATH}: {error}"))
-}
-
-fn session() -> File {
-    let file = fresh();
+/// A session of echo's.
+pub(crate) fn session(system: &dyn Opener) -> Box<dyn Control + '_> {
+    let file = fresh(system);
     let mut open = crate::raw::open(echo::INTERFACE);
     let request = open;
-    let written = control(&file, code::<Open>(), request.as_bytes(), open.as_mut_bytes());
+    let written = file.control(code::<Open>(), request.as_bytes(), open.as_mut_bytes());
     assert_eq!((written, open.head.status), (Ok(size_of::<Open>()), Status::OK.0), "a session");
     file
 }
@@ -50,8 +57,8 @@ fn code<R: Request>() -> u32 {
 }
 
 /// Every number with every method and every access: one code for each request there is, and all others are unknown.
-fn codes(seen: &mut usize) {
-    let file = fresh();
+fn codes(system: &dyn Opener, seen: &mut usize) {
+    let file = fresh(system);
     let input = [0; 256];
     for nr in (0..64).chain([255, 0x7FF]) {
         for (method, access) in (0..4).flat_map(|method| (0..4).map(move |access| (method, access))) {
@@ -59,7 +66,7 @@ fn codes(seen: &mut usize) {
             let known = control_code(nr) == Some(code);
             // A size of 0: a request that is known says so in the head, and does nothing.
             let mut output = [0xFF; 256];
-            let answer = control(&file, code, &input, &mut output);
+            let answer = file.control(code, &input, &mut output);
             let want = if known { Ok(HEAD) } else { Err(Status::UNKNOWN_REQUEST) };
             assert_eq!(answer, want, "request {nr} with method {method} and access {access}");
             let head = Head::read_from_bytes(&output[..HEAD]).expect("a head");
@@ -69,29 +76,29 @@ fn codes(seen: &mut usize) {
     }
     // Another device's, with the right function.
     let foreign = 0x22 << 16 | (0x800 << 2);
-    assert_eq!(control(&file, foreign, &input, &mut [0; 256]), Err(Status::UNKNOWN_REQUEST));
+    assert_eq!(file.control(foreign, &input, &mut [0; 256]), Err(Status::UNKNOWN_REQUEST));
     *seen += 1;
 }
 
 /// A buffer without room for a head, on either side.
-fn short_buffers(seen: &mut usize) {
-    let file = fresh();
+fn short_buffers(system: &dyn Opener, seen: &mut usize) {
+    let file = fresh(system);
     for code in [code::<Query>(), code::<Call>()] {
         for len in [0, 1, 8, HEAD - 1] {
-            assert_eq!(control(&file, code, &vec![0; len], &mut [0; 256]), Err(Status::HEADER_TOO_SMALL));
-            assert_eq!(control(&file, code, &[0; 256], &mut vec![0; len]), Err(Status::HEADER_TOO_SMALL));
+            assert_eq!(file.control(code, &vec![0; len], &mut [0; 256]), Err(Status::HEADER_TOO_SMALL));
+            assert_eq!(file.control(code, &[0; 256], &mut vec![0; len]), Err(Status::HEADER_TOO_SMALL));
             *seen += 2;
         }
     }
 }
 
 /// A reply that is longer than the out-buffer is cut, as for an older app, and a struct longer than the in-buffer is too small.
-fn cut_replies(seen: &mut usize) {
-    let file = fresh();
+fn cut_replies(system: &dyn Opener, seen: &mut usize) {
+    let file = fresh(system);
     let query = Query::new();
     for room in [HEAD, HEAD + 4, 64, size_of::<Query>() - 1, size_of::<Query>(), 512] {
         let mut output = vec![0xEE; room];
-        let written = control(&file, code::<Query>(), query.as_bytes(), &mut output).expect("a head fits");
+        let written = file.control(code::<Query>(), query.as_bytes(), &mut output).expect("a head fits");
         let head = Head::read_from_prefix(&output).expect("a head").0;
         assert_eq!(head.status, Status::OK.0, "room {room}");
         assert!(written <= room.min(size_of::<Query>()), "room {room}: {written} written");
@@ -100,20 +107,20 @@ fn cut_replies(seen: &mut usize) {
     }
     for len in [HEAD, size_of::<Query>() - 1] {
         let mut output = Query::new();
-        let written = control(&file, code::<Query>(), &query.as_bytes()[..len], output.as_mut_bytes());
+        let written = file.control(code::<Query>(), &query.as_bytes()[..len], output.as_mut_bytes());
         assert_eq!((written.is_ok(), output.head.status), (true, Status::TOO_SMALL.0), "an in-buffer of {len}");
         *seen += 1;
     }
 }
 
 /// Lengths in the struct against those of the buffers.
-fn lengths(seen: &mut usize) {
-    let file = session();
+fn lengths(system: &dyn Opener, seen: &mut usize) {
+    let file = session(system);
     let mut call = |what: &str, call: Call, follows: &[u8], room: usize, want: Status| {
         let mut output = vec![0; HEAD + room];
         output[8..12].copy_from_slice(&Status::NO_REPLY.0.to_le_bytes());
         let input = [call.as_bytes(), follows].concat();
-        let answer = control(&file, code::<Call>(), &input, &mut output);
+        let answer = file.control(code::<Call>(), &input, &mut output);
         let head = Head::read_from_prefix(&output).expect("a head").0;
         assert_eq!(answer.map_or_else(|status| status, |_| Status(head.status)), want, "{what}");
         *seen += 1;
@@ -138,10 +145,10 @@ fn lengths(seen: &mut usize) {
 
 /// A name with something behind it opens nothing. Wine itself refuses these; a backslash alone it takes away, so that a driver there
 /// never sees one.
-fn names(seen: &mut usize) {
+fn names(system: &dyn Opener, seen: &mut usize) {
     for tail in [r"\x", ":x", ".0", "x"] {
         let path = format!("{PATH}{tail}");
-        assert!(open(&path).is_err(), "{path} opens");
+        assert!(system.open(&path).is_none(), "{path} opens");
         *seen += 1;
     }
 }

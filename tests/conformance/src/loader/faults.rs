@@ -1,0 +1,221 @@
+//! Each call of a kernel function that can fail, failed once for each place that it is made from: the driver refuses or degrades with
+//! a status, never crashes, and leaves nothing behind.
+use super::path;
+use crate::Subject;
+use echo_interface::{Style, Trim, echo};
+use edu_interface::edu;
+use kp_abi::{
+    Status,
+    request::{ANY_VECTOR, kind},
+};
+use kp_user::{ControlNode, Plugin};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use windows_loader::{
+    Assigned, Device, Driver, Machine, Mode, Options, Site, Sites, StartError, Token, access, fallible_calls,
+};
+
+/// How long a wait lasts for what may never come, because its cause has failed.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Calls that no run reaches, with why: the function, how many, and for which plugin.
+const NOT_REACHED: &[(&str, &str, usize, &str)] = &[];
+
+/// Runs it for both drivers, and prints each place with what came of it.
+///
+/// # Panics
+/// If a driver crashes, breaks a rule or leaves something behind, or a place is not reached that should be.
+pub fn run(drivers: &str) {
+    let mut missed = Vec::new();
+    for subject in [Subject::Echo, Subject::Edu] {
+        let name = subject.name();
+        let sys: PathBuf = [drivers, name, "windows-x86_64", &format!("kp-{name}.sys")].iter().collect();
+        let met = each_place(subject, &sys);
+        missed.extend(not_reached(name, &sys, &met));
+    }
+    assert!(missed.is_empty(), "places that no run reaches, or that one reaches now:\n{}", missed.join("\n"));
+}
+
+/// Runs until no new place is met.
+fn each_place(subject: Subject, sys: &Path) -> Vec<Site> {
+    let sites = Sites::new();
+    let mut runs = 0;
+    loop {
+        let mut options = Options::default();
+        options.faults = Some(sites.clone());
+        let machine = Machine::new(options);
+        sites.arm();
+        let mut story = Story { subject, outcome: None };
+        let told = catch_unwind(AssertUnwindSafe(|| story.tell(&machine, sys)));
+        let failed = sites.disarm();
+        let place = failed.as_ref().map_or_else(|| "no failure".into(), ToString::to_string);
+        let left = machine.leaks().unwrap_or_else(|verdict| panic!("{}: {place}: {verdict}", subject.name()));
+        if let Err(panic) = told {
+            std::panic::resume_unwind(panic);
+        }
+        assert!(left.is_empty(), "{}: {place}: left behind:\n{}", subject.name(), left.join("\n"));
+        let Some(site) = failed else {
+            assert_eq!(story.outcome, None, "a run without a failure");
+            break;
+        };
+        let outcome = story.outcome.unwrap_or_else(|| "went on".into());
+        println!("{}: {site}: {outcome}", subject.name());
+        let guards = ["ObOpenObjectByPointer", "ZwSetSecurityObject", "RtlSetDaclSecurityDescriptor", "RtlCreateAcl"];
+        if guards.contains(&site.function) {
+            assert!(outcome.starts_with("start"), "without its list of rights the driver must not start: {outcome}");
+        }
+        runs += 1;
+    }
+    println!("{}: {runs} places, each failed once", subject.name());
+    sites.met()
+}
+
+/// What the list of places that are not reached gets wrong.
+fn not_reached(plugin: &str, sys: &Path, met: &[Site]) -> Vec<String> {
+    let met: BTreeSet<(&str, u32)> = met.iter().map(|site| (site.function, site.callers[0])).collect();
+    let mut missed: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    for (function, at) in fallible_calls(sys).unwrap_or_else(|error| panic!("{error}")) {
+        if !met.contains(&(function, at)) {
+            println!("{plugin}: not reached: {function} <- {at:#x}");
+            missed.entry(function).or_default().push(at);
+        }
+    }
+    let listed = |function: &str| {
+        let row = NOT_REACHED.iter().find(|(of, name, ..)| *of == plugin && *name == function);
+        row.map_or(0, |(_, _, count, _)| *count)
+    };
+    let functions: BTreeSet<&str> = (missed.keys().copied())
+        .chain(NOT_REACHED.iter().filter(|(of, ..)| *of == plugin).map(|(_, name, ..)| *name))
+        .collect();
+    let wrong = functions.into_iter().filter(|name| missed.get(name).map_or(0, Vec::len) != listed(name));
+    wrong.map(|name| format!("{plugin}: {name}: {:#x?}, listed {}", missed.get(name), listed(name))).collect()
+}
+
+/// One run: everything that a driver does in its life, as far as the failure lets it come.
+struct Story {
+    subject: Subject,
+    /// The first step that was refused, and how.
+    outcome: Option<String>,
+}
+
+impl Story {
+    /// The step's value, or a note of the refusal.
+    fn step<T, E: std::fmt::Display>(&mut self, what: &str, result: Result<T, E>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.outcome.get_or_insert_with(|| format!("{what}: {error}"));
+                None
+            }
+        }
+    }
+
+    fn kernel<T>(&mut self, what: &str, result: Result<T, i32>) -> Option<T> {
+        self.step(what, result.map_err(|status| format!("{status:#x}")))
+    }
+
+    fn tell(&mut self, machine: &Machine, sys: &Path) {
+        let driver = match machine.start(sys) {
+            Ok(driver) => driver,
+            Err(StartError::Image(why)) => panic!("{why}"),
+            Err(refused) => {
+                self.step::<(), _>("start", Err(refused));
+                return;
+            }
+        };
+        match self.subject {
+            Subject::Echo => {
+                self.connected(machine, |story, plugin| story.calls(plugin));
+                self.connected(machine, |story, plugin| story.no_interrupt(plugin));
+            }
+            Subject::Edu => self.with_device(machine, &driver),
+        }
+        let stopped = driver.stop();
+        self.kernel("stop", stopped);
+        driver.wait_until_unloaded();
+    }
+
+    /// Opens the device, and closes it afterwards.
+    fn connected(&mut self, machine: &Machine, f: impl FnOnce(&mut Self, &Plugin)) {
+        let process = machine.process(Token::Administrator);
+        let opened = process.open(path(self.subject), access::READ | access::WRITE, Mode::Overlapped);
+        let Some(handle) = self.kernel("open", opened) else { return };
+        let connection = Arc::new(ControlNode::over(handle));
+        let plugin = Plugin::over(connection, self.subject.interface(), b"");
+        if let Some(plugin) = self.step("OPEN", plugin) {
+            f(self, &plugin);
+        }
+    }
+
+    fn calls(&mut self, plugin: &Plugin) {
+        let client = echo::Client(plugin);
+        self.step("say", client.say(b"hello"));
+        let long = vec![7; 60_000];
+        self.step("say much", client.say(&long));
+        self.step("hear much", client.hear(&mut vec![0; 60_000]).map(|_| ()));
+        self.step("repeat", client.repeat(Style::Loud, Trim::all(), &long[..5000], &mut vec![0; 5000]).map(|_| ()));
+        self.step("nap", client.nap(1));
+        // Two calls at once.
+        std::thread::scope(|scope| {
+            let nap = scope.spawn(|| client.nap(5));
+            self.step("say meanwhile", client.say(&long));
+            self.step("nap meanwhile", nap.join().expect("the caller does not panic"));
+        });
+    }
+
+    fn no_interrupt(&mut self, plugin: &Plugin) {
+        let refused = plugin.connection().int_enable(kind::ANY, 1, 1, b"data").map_err(|error| error.status);
+        assert!(matches!(refused, Err(Status::NO_INTERRUPT | Status::NO_MEMORY)), "{refused:?}");
+    }
+
+    fn with_device(&mut self, machine: &Machine, driver: &Driver) {
+        let device = machine.plug(kp_sim::edu::Edu::new());
+        if self.kernel("AddDevice", device.add(driver)).is_none() {
+            return;
+        }
+        let started = device.start(Assigned::Line);
+        if self.kernel("START_DEVICE", started).is_some() {
+            self.connected(machine, |story, plugin| story.interrupts(plugin, kind::LINE));
+            self.connected(machine, |story, plugin| story.asleep(plugin, &device));
+            let stopped = device.stop();
+            self.kernel("STOP_DEVICE", stopped);
+            let started = device.start(Assigned::Messages(1));
+            if self.kernel("START_DEVICE again", started).is_some() {
+                self.connected(machine, |story, plugin| story.interrupts(plugin, kind::MSI));
+                self.connected(machine, |_, _| device.surprise_removal());
+            }
+        }
+        device.removed();
+    }
+
+    fn asleep(&mut self, plugin: &Plugin, device: &Device) {
+        let slept = device.set_system_power(false);
+        self.kernel("sleep", slept);
+        let woke = device.set_system_power(true);
+        self.kernel("wake", woke);
+        // If the device's own power could not be asked for, it sleeps on, and a call that waits for it would wait for ever.
+        self.step("invert", edu::Client(&plugin.nowait()).invert(1));
+    }
+
+    fn interrupts(&mut self, plugin: &Plugin, kinds: u32) {
+        let (client, connection) = (edu::Client(plugin), plugin.connection());
+        self.step("invert", client.invert(1));
+        self.step("defer", client.defer_every(1));
+        let enabled = connection.int_enable(kinds, 1, 1, b"");
+        if self.step("INT_ENABLE", enabled).is_none() {
+            return;
+        }
+        std::thread::scope(|scope| {
+            let wait = scope.spawn(|| connection.int_wait(PATIENCE.as_nanos() as u64, ANY_VECTOR, 1));
+            self.step("raise", client.raise(1));
+            self.step("INT_WAIT", wait.join().expect("the waiter does not panic"));
+        });
+        self.step("INT_COUNT", connection.int_count(ANY_VECTOR));
+        self.step("INT_DISABLE", connection.int_disable());
+    }
+}

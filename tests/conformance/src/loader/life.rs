@@ -1,0 +1,216 @@
+//! Drivers and devices that come and go, and clients that go, at any moment: nothing is left behind, by the machine's own count.
+use super::{Client, Loader, open};
+use crate::{Subject, Unload, World, interrupts::until, transcript::text};
+use echo_interface::echo;
+use edu_interface::edu;
+use kp_abi::{
+    Status,
+    request::{ANY_VECTOR, NO_TIMEOUT, kind},
+};
+use kp_user::{Connection, ControlNode};
+use std::{sync::Arc, thread};
+use windows_loader::{Assigned, Token};
+
+/// How long a call naps that something else ends.
+const NAP_MS: u32 = 60_000;
+
+/// Starts and stops both drivers as often, with a session in each round.
+pub fn rounds(drivers: &str, times: u32) {
+    for round in 1..=times {
+        let mut world = Loader::loaded(drivers);
+        let plugin = world.connect(Subject::Echo);
+        let client = echo::Client(&plugin);
+        let said = format!("round {round}");
+        client.say(said.as_bytes()).unwrap_or_else(|error| panic!("{said}: {error}"));
+        assert_eq!(text(client.hear(&mut [0; 16])), format!("Ok \"{said}\""));
+        drop(plugin);
+        let plugin = world.connect(Subject::Edu);
+        assert_eq!(edu::Client(&plugin).invert(round), Ok(!round), "{said}");
+        drop(plugin);
+        for subject in [Subject::Echo, Subject::Edu] {
+            assert_eq!(world.unload(subject), Unload::Gone, "{said}");
+        }
+    }
+}
+
+/// Everything else.
+pub fn run(drivers: &str) {
+    killed_in_a_call(drivers);
+    killed_in_a_wait(drivers);
+    surprise(drivers);
+    stopped_while_open(drivers);
+    suspended(drivers);
+    coalesced(drivers);
+    cancelled(drivers);
+}
+
+/// A client of echo's that naps, in a process of its own.
+fn napper(world: &Loader) -> Client {
+    let process = world.get(Subject::Echo).machine.process(Token::Administrator);
+    let node = Arc::new(ControlNode::over(open(&process, Subject::Echo)));
+    node.open(&mut crate::raw::open(echo::INTERFACE), &[]).unwrap_or_else(|error| panic!("open: {error}"));
+    let waiter = thread::spawn({
+        let node = node.clone();
+        move || {
+            let ended = node.call(5, 0, &NAP_MS.to_le_bytes(), &[], &mut []).map_err(|error| error.status);
+            assert!(ended.is_err(), "a nap that lasts is cut short");
+        }
+    });
+    until("the call naps", || node.query(0).is_ok_and(|query| query.calls == 1));
+    Client { process, node, waiter }
+}
+
+/// A client dies while a call of it runs: the call's sleep ends, and the driver lets the session go.
+fn killed_in_a_call(drivers: &str) {
+    let mut world = Loader::new(drivers);
+    world.load(Subject::Echo);
+    let survivor = world.connect(Subject::Echo);
+    for _ in 0..5 {
+        let victim = napper(&world);
+        assert_eq!(survivor.query().map(|query| query.sessions), Ok(2));
+        victim.kill_now();
+        assert_eq!(survivor.query().map(|query| query.sessions), Ok(1), "the session is over");
+        echo::Client(&survivor).say(b"still here").unwrap_or_else(|error| panic!("the survivor: {error}"));
+    }
+    drop(survivor);
+    assert_eq!(world.unload(Subject::Echo), Unload::Gone);
+}
+
+/// A client dies while it waits: its pended request is cancelled, and the interrupt is free.
+fn killed_in_a_wait(drivers: &str) {
+    let mut world = Loader::new(drivers);
+    world.load(Subject::Edu);
+    for _ in 0..5 {
+        world.client_that_waits(kind::ANY).kill();
+        let next = world.connect(Subject::Edu);
+        let enabled = next.connection().int_enable(kind::ANY, 1, 1, &[]);
+        assert!(enabled.is_ok(), "the interrupt is free: {enabled:?}");
+    }
+    assert_eq!(world.unload(Subject::Edu), Unload::Gone);
+}
+
+/// The device is pulled out while a wait is pending and calls are made.
+fn surprise(drivers: &str) {
+    let mut world = Loader::new(drivers);
+    world.load(Subject::Edu);
+    let plugin = world.connect(Subject::Edu);
+    let connection = plugin.connection().clone();
+    connection.int_enable(kind::ANY, 1, 1, &[]).unwrap_or_else(|error| panic!("enable: {error}"));
+    let loaded = world.get(Subject::Edu);
+    let device = loaded.device.as_ref().expect("edu has a device");
+    thread::scope(|scope| {
+        let wait = scope.spawn(|| connection.int_wait(NO_TIMEOUT, ANY_VECTOR, 1));
+        let calls = scope.spawn(|| {
+            let client = edu::Client(&plugin);
+            // All ones come from a device that is gone; the last call is one that the session refuses.
+            loop {
+                if let Err(error) = client.invert(1) {
+                    return error.status;
+                }
+            }
+        });
+        until("the wait is pending", || plugin.query().is_ok_and(|query| query.waits == 1));
+        device.surprise_removal();
+        let ended = wait.join().expect("the waiter does not panic").map_err(|error| error.status);
+        assert_eq!(ended, Err(Status::DEVICE_GONE), "the wait");
+        assert_eq!(calls.join().expect("the caller does not panic"), Status::DEVICE_GONE, "the calls");
+    });
+    assert!(
+        loaded.process.open(super::path(Subject::Edu), 3, windows_loader::Mode::Overlapped).is_err(),
+        "nobody opens it"
+    );
+    assert_eq!(plugin.query().map(|query| query.state), Ok(kp_abi::request::state::GONE), "the handle knows");
+    drop(connection);
+    drop(plugin);
+    device.removed();
+    loaded.driver.stop().unwrap_or_else(|status| panic!("stop: {status:#x}"));
+    loaded.driver.wait_until_unloaded();
+    world.end(Subject::Edu);
+}
+
+/// Neither a stop nor a removal is let through while a handle is open, and the device goes on.
+fn stopped_while_open(drivers: &str) {
+    let mut world = Loader::new(drivers);
+    world.load(Subject::Edu);
+    let plugin = world.connect(Subject::Edu);
+    let device = world.get(Subject::Edu).device.as_ref().expect("edu has a device");
+    assert!(device.stop().is_err(), "a stop under an open handle");
+    assert!(device.remove().is_err(), "a removal under an open handle");
+    assert_eq!(edu::Client(&plugin).invert(1), Ok(!1), "the device goes on");
+    drop(plugin);
+    device.stop().unwrap_or_else(|status| panic!("stop: {status:#x}"));
+    device.start(Assigned::Messages(1)).unwrap_or_else(|status| panic!("start again: {status:#x}"));
+    assert_eq!(world.unload(Subject::Edu), Unload::Gone);
+}
+
+/// The system sleeps and wakes.
+fn suspended(drivers: &str) {
+    let mut world = Loader::new(drivers);
+    world.load(Subject::Edu);
+    let plugin = world.connect(Subject::Edu);
+    let device = world.get(Subject::Edu).device.as_ref().expect("edu has a device");
+    for _ in 0..3 {
+        device.set_system_power(false).unwrap_or_else(|status| panic!("sleep: {status:#x}"));
+        let refused = edu::Client(&plugin.nowait()).invert(1).map_err(|error| error.status);
+        assert_eq!(refused, Err(Status::SUSPENDED), "a call while the device sleeps");
+        device.set_system_power(true).unwrap_or_else(|status| panic!("wake: {status:#x}"));
+        assert_eq!(edu::Client(&plugin).invert(1), Ok(!1), "a call afterwards");
+    }
+    drop(plugin);
+    assert_eq!(world.unload(Subject::Edu), Unload::Gone);
+}
+
+/// Interrupts that come while no DPC runs are one DPC, which knows how many they were.
+fn coalesced(drivers: &str) {
+    let mut world = Loader::new(drivers);
+    world.load(Subject::Edu);
+    for kinds in [kind::LINE, kind::MSI] {
+        world.assign(kinds);
+        let plugin = world.connect(Subject::Edu);
+        let connection = plugin.connection();
+        edu::Client(&plugin).defer_every(1).unwrap_or_else(|error| panic!("defer: {error}"));
+        connection.int_enable(kinds, 1, 1, &[]).unwrap_or_else(|error| panic!("enable: {error}"));
+        let counters = || connection.int_count(ANY_VECTOR).expect("an enabled interrupt has counters").1;
+        let machine = &world.get(Subject::Edu).machine;
+        machine.withhold_dpcs(true);
+        for n in 1..=5 {
+            edu::Client(&plugin).raise(1).unwrap_or_else(|error| panic!("raise: {error}"));
+            until("the interrupt arrives", || counters().received == n);
+        }
+        assert_eq!((counters().deferred, counters().dpc_runs, counters().notified), (5, 0, 0));
+        machine.withhold_dpcs(false);
+        until("the DPC has run", || counters().notified == 5);
+        assert_eq!(counters().dpc_runs, 1, "one DPC for five interrupts");
+        drop(plugin);
+    }
+    assert_eq!(world.unload(Subject::Edu), Unload::Gone);
+}
+
+/// CancelIoEx of a pended wait, again and again, at any moment of its life.
+fn cancelled(drivers: &str) {
+    let mut world = Loader::new(drivers);
+    world.load(Subject::Edu);
+    let process = world.get(Subject::Edu).process.clone();
+    let handle = open(&process, Subject::Edu);
+    let node = ControlNode::over(handle);
+    node.open(&mut crate::raw::open(edu::INTERFACE), &[]).unwrap_or_else(|error| panic!("open: {error}"));
+    node.int_enable(kind::ANY, 1, 1, &[]).unwrap_or_else(|error| panic!("enable: {error}"));
+    for round in 0..200 {
+        thread::scope(|scope| {
+            let wait = scope.spawn(|| node.int_wait(NO_TIMEOUT, ANY_VECTOR, 1));
+            if round % 2 == 0 {
+                until("the wait is pending", || node.query(0).is_ok_and(|query| query.waits == 1));
+            }
+            // A wait that has not begun yet is cancelled by the next try.
+            while !wait.is_finished() {
+                process.cancel_all();
+                thread::yield_now();
+            }
+            let ended = wait.join().expect("the waiter does not panic").map_err(|error| error.status);
+            assert_eq!(ended, Err(Status::INTERRUPTED), "a cancelled wait");
+        });
+        assert_eq!(node.query(0).map(|query| query.waits), Ok(0));
+    }
+    drop(node);
+    assert_eq!(world.unload(Subject::Edu), Unload::Gone);
+}

@@ -1,0 +1,394 @@
+//! What a driver does wrong is found and named: a planted driver, which is no .sys, breaks one rule in each test.
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "a driver's requests and devices are one promise of the kernel's"
+)]
+use std::{
+    ffi::c_void,
+    panic::{AssertUnwindSafe, catch_unwind},
+    ptr,
+    sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst},
+};
+use windows_loader::{
+    Buffer, Done, Handle, Machine, Mode, Stopped, Token, Verdict, access, kernel_call,
+    nt::{
+        DeviceObject, DriverObject, Header, Irp, Kdpc, NtStatus, STATUS_PENDING, STATUS_SUCCESS, UnicodeString,
+        control, major,
+    },
+};
+
+/// What a request of the planted driver does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+enum Deed {
+    Nothing = 0x800,
+    CompletesTwice,
+    DoesNotComplete,
+    PendsUnmarked,
+    MarksAndSucceeds,
+    AnswersOtherwise,
+    CompletesWithCancelRoutine,
+    CompletesAsPending,
+    Leaks,
+    WaitsTooHigh,
+    AllocatesTooHigh,
+    TakesTwice,
+    ReleasesWrongly,
+    KeepsLock,
+    KeepsLevel,
+    LowersUnderLock,
+    KeepsRegion,
+    FreesTwice,
+    FreesWithOtherTag,
+    WritesBehind,
+    StopsTheMachine,
+    LeavesRemoveLock,
+    Returns100Bytes,
+    QueuesItself,
+    Pends,
+}
+
+const ALL: &[Deed] = &[
+    Deed::Nothing,
+    Deed::CompletesTwice,
+    Deed::DoesNotComplete,
+    Deed::PendsUnmarked,
+    Deed::MarksAndSucceeds,
+    Deed::AnswersOtherwise,
+    Deed::CompletesWithCancelRoutine,
+    Deed::CompletesAsPending,
+    Deed::Leaks,
+    Deed::WaitsTooHigh,
+    Deed::AllocatesTooHigh,
+    Deed::TakesTwice,
+    Deed::ReleasesWrongly,
+    Deed::KeepsLock,
+    Deed::KeepsLevel,
+    Deed::LowersUnderLock,
+    Deed::KeepsRegion,
+    Deed::FreesTwice,
+    Deed::FreesWithOtherTag,
+    Deed::WritesBehind,
+    Deed::StopsTheMachine,
+    Deed::LeavesRemoveLock,
+    Deed::Returns100Bytes,
+    Deed::QueuesItself,
+    Deed::Pends,
+];
+
+const TAG: u32 = u32::from_le_bytes(*b"Plnt");
+
+fn string(units: &'static [u16]) -> UnicodeString {
+    let length = 2 * units.len() as u16;
+    UnicodeString { length, maximum_length: length, buffer: units.as_ptr() }
+}
+
+fn utf16(text: &str) -> &'static [u16] {
+    text.encode_utf16().collect::<Vec<_>>().leak()
+}
+
+extern "efiapi" fn entry(driver: *mut DriverObject, _: *const UnicodeString) -> NtStatus {
+    let (name, link) = (string(utf16(r"\Device\planted")), string(utf16(r"\DosDevices\planted")));
+    let mut device = ptr::null_mut();
+    let status = kernel_call!("IoCreateDevice"(driver => *mut DriverObject, 64 => u32, &name => *const UnicodeString, 0x22 => u32, 0x100 => u32, 0 => u8, &mut device => *mut *mut DeviceObject) -> NtStatus);
+    assert_eq!(status, STATUS_SUCCESS);
+    kernel_call!("IoCreateSymbolicLink"(&link => *const UnicodeString, &name => *const UnicodeString) -> NtStatus);
+    // SAFETY: the kernel's driver object, in DriverEntry.
+    let object = unsafe { &mut *driver };
+    let simple = (succeed as *const ()).expose_provenance();
+    for major in [major::CREATE, major::CLEANUP, major::CLOSE] {
+        object.major_function[usize::from(major)] = simple;
+    }
+    object.major_function[usize::from(major::DEVICE_CONTROL)] = (on_control as *const ()).expose_provenance();
+    object.driver_unload = (unload as *const ()).expose_provenance();
+    STATUS_SUCCESS
+}
+
+extern "efiapi" fn unload(driver: *mut DriverObject) {
+    let link = string(utf16(r"\DosDevices\planted"));
+    kernel_call!("IoDeleteSymbolicLink"(&link => *const UnicodeString) -> NtStatus);
+    // SAFETY: the kernel's driver object, with the device that `entry` has made.
+    let device = unsafe { (*driver).device_object };
+    kernel_call!("IoDeleteDevice"(device => *mut DeviceObject));
+}
+
+/// A driver whose unload forgets its device.
+extern "efiapi" fn forgetful(driver: *mut DriverObject, registry: *const UnicodeString) -> NtStatus {
+    extern "efiapi" fn nothing(_: *mut DriverObject) {}
+    let status = entry(driver, registry);
+    // SAFETY: the kernel's driver object, in DriverEntry.
+    unsafe { (*driver).driver_unload = (nothing as *const ()).expose_provenance() };
+    status
+}
+
+fn complete(irp: *mut Irp, status: NtStatus) -> NtStatus {
+    // SAFETY: the driver's request.
+    unsafe { (*irp).io_status.status = status };
+    kernel_call!("IofCompleteRequest"(irp => *mut Irp, 0 => i8));
+    status
+}
+
+extern "efiapi" fn succeed(_: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
+    complete(irp, STATUS_SUCCESS)
+}
+
+extern "efiapi" fn on_control(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
+    // SAFETY: the driver's request.
+    let location = unsafe { &mut *(*irp).current_stack_location };
+    let function = location.parameters[2] as u32 >> 2 & 0xFFF;
+    let deed = ALL.iter().copied().find(|deed| *deed as u32 == function).expect("a deed of the list");
+    let allocate = || kernel_call!("ExAllocatePoolWithTag"(512 => i32, 40 => usize, TAG => u32) -> *mut u8);
+    let mut lock = 0usize;
+    let lock: *mut usize = &mut lock;
+    let mut event = [0u64; 3];
+    let event: *mut Header = event.as_mut_ptr().cast();
+    match deed {
+        Deed::Nothing => {}
+        Deed::CompletesTwice => {
+            complete(irp, STATUS_SUCCESS);
+        }
+        Deed::DoesNotComplete => return STATUS_SUCCESS,
+        Deed::PendsUnmarked => {
+            complete(irp, STATUS_SUCCESS);
+            return STATUS_PENDING;
+        }
+        Deed::MarksAndSucceeds => location.control |= control::PENDING_RETURNED,
+        Deed::AnswersOtherwise => {
+            complete(irp, STATUS_SUCCESS);
+            return -1;
+        }
+        // SAFETY: the driver's request.
+        Deed::CompletesWithCancelRoutine => unsafe {
+            (*irp).cancel_routine = (on_cancel as *const ()).expose_provenance()
+        },
+        Deed::CompletesAsPending => return complete(irp, STATUS_PENDING),
+        Deed::Leaks => {
+            allocate();
+        }
+        Deed::WaitsTooHigh => {
+            kernel_call!("KeInitializeEvent"(event => *mut Header, 0 => i32, 0 => u8));
+            kernel_call!("KfRaiseIrql"(2 => u8) -> u8);
+            kernel_call!("KeWaitForSingleObject"(event => *mut Header, 0 => i32, 0 => i8, 0 => u8, ptr::null() => *const i64) -> NtStatus);
+        }
+        Deed::AllocatesTooHigh => {
+            kernel_call!("KfRaiseIrql"(8 => u8) -> u8);
+            allocate();
+        }
+        Deed::TakesTwice => {
+            kernel_call!("KeAcquireSpinLockRaiseToDpc"(lock => *mut usize) -> u8);
+            kernel_call!("KeAcquireSpinLockAtDpcLevel"(lock => *mut usize));
+        }
+        Deed::ReleasesWrongly => {
+            kernel_call!("KeAcquireSpinLockRaiseToDpc"(lock => *mut usize) -> u8);
+            kernel_call!("KeReleaseSpinLock"(lock => *mut usize, 1 => u8));
+        }
+        Deed::KeepsLock => {
+            kernel_call!("KeAcquireSpinLockRaiseToDpc"(lock => *mut usize) -> u8);
+            let status = complete(irp, STATUS_SUCCESS);
+            // Levels are lowered behind the kernel's back: not what is tested here.
+            return status;
+        }
+        Deed::KeepsLevel => {
+            kernel_call!("KfRaiseIrql"(1 => u8) -> u8);
+        }
+        Deed::LowersUnderLock => {
+            kernel_call!("KeAcquireSpinLockRaiseToDpc"(lock => *mut usize) -> u8);
+            kernel_call!("KeLowerIrql"(0 => u8));
+        }
+        Deed::KeepsRegion => kernel_call!("KeEnterCriticalRegion"()),
+        Deed::FreesTwice => {
+            let block = allocate();
+            kernel_call!("ExFreePoolWithTag"(block => *mut u8, TAG => u32));
+            kernel_call!("ExFreePoolWithTag"(block => *mut u8, TAG => u32));
+        }
+        Deed::FreesWithOtherTag => {
+            let block = allocate();
+            kernel_call!("ExFreePoolWithTag"(block => *mut u8, 1 => u32));
+        }
+        Deed::WritesBehind => {
+            let block = allocate();
+            // SAFETY: it is not: the byte behind the block is the pool's own guard, which is mapped.
+            unsafe { block.add(40).write(0) };
+            kernel_call!("ExFreePoolWithTag"(block => *mut u8, TAG => u32));
+        }
+        Deed::StopsTheMachine => {
+            kernel_call!("KeBugCheckEx"(0xDEAD => u32, 1 => usize, 2 => usize, 3 => usize, 4 => usize))
+        }
+        Deed::LeavesRemoveLock => {
+            // SAFETY: the device's own extension.
+            let lock = unsafe { (*device).device_extension };
+            kernel_call!("IoInitializeRemoveLockEx"(lock => *mut c_void, TAG => u32, 0 => u32, 0 => u32, 32 => u32));
+            kernel_call!("IoAcquireRemoveLockEx"(lock => *mut c_void, 1 => usize, ptr::null() => *const u8, 1 => u32, 32 => u32) -> NtStatus);
+            kernel_call!("IoReleaseRemoveLockEx"(lock => *mut c_void, 2 => usize, 32 => u32));
+        }
+        // SAFETY: the driver's request.
+        Deed::Returns100Bytes => unsafe { (*irp).io_status.information = 100 },
+        Deed::QueuesItself => queue_itself(),
+        Deed::Pends => {
+            location.control |= control::PENDING_RETURNED;
+            // SAFETY: the driver's request; nobody cancels it before this function returns.
+            unsafe { (*irp).cancel_routine = (on_cancel as *const ()).expose_provenance() };
+            return STATUS_PENDING;
+        }
+    }
+    complete(irp, STATUS_SUCCESS)
+}
+
+extern "efiapi" fn on_cancel(_: *mut DeviceObject, irp: *mut Irp) {
+    // SAFETY: the request that is cancelled.
+    let irql = unsafe { (*irp).cancel_irql };
+    kernel_call!("IoReleaseCancelSpinLock"(irql => u8));
+    complete(irp, 0xC000_0120_u32 as i32);
+}
+
+/// DPCs that run now, the most that ran at once, and runs.
+static NOW: AtomicU32 = AtomicU32::new(0);
+static MOST: AtomicU32 = AtomicU32::new(0);
+static RUNS: AtomicU32 = AtomicU32::new(0);
+static QUEUED: AtomicUsize = AtomicUsize::new(0);
+
+/// A DPC that queues itself while it runs, and waits until it has seen itself start on the other processor.
+fn queue_itself() {
+    extern "efiapi" fn run(dpc: *mut Kdpc, _: usize, _: usize, _: usize) {
+        let now = NOW.fetch_add(1, SeqCst) + 1;
+        MOST.fetch_max(now, SeqCst);
+        if RUNS.fetch_add(1, SeqCst) == 0 {
+            let queued = kernel_call!("KeInsertQueueDpc"(dpc => *mut Kdpc, 0 => usize, 0 => usize) -> u8);
+            QUEUED.store(queued.into(), SeqCst);
+            while RUNS.load(SeqCst) < 2 {
+                std::hint::spin_loop();
+            }
+        }
+        NOW.fetch_sub(1, SeqCst);
+    }
+    let dpc: *mut Kdpc = kernel_call!("ExAllocatePoolWithTag"(512 => i32, 64 => usize, TAG => u32) -> *mut Kdpc);
+    kernel_call!("KeInitializeDpc"(dpc => *mut Kdpc, (run as *const ()).expose_provenance() => usize, 0 => usize));
+    assert_eq!(kernel_call!("KeInsertQueueDpc"(dpc => *mut Kdpc, 0 => usize, 0 => usize) -> u8), 1);
+    kernel_call!("KeFlushQueuedDpcs"());
+    assert_eq!(RUNS.load(SeqCst), 2, "a flush returns when what was queued has run");
+    kernel_call!("ExFreePoolWithTag"(dpc => *mut Kdpc, TAG => u32));
+}
+
+fn open(machine: &Machine) -> Handle {
+    machine.process(Token::Administrator).open(r"\\.\planted", access::READ, Mode::Overlapped).expect("it opens")
+}
+
+fn code(deed: Deed) -> u32 {
+    0x22 << 16 | (deed as u32) << 2
+}
+
+fn request(handle: &Handle, deed: Deed) -> Done {
+    let mut buffer = [0; 16];
+    handle.control(code(deed), Buffer::input(&buffer.clone()), Buffer::output(&mut buffer))
+}
+
+/// What ends a run in which the driver does this once, or is found when the machine is looked at in the end.
+fn verdict(deed: Deed) -> String {
+    let machine = Machine::default();
+    let run = || {
+        let driver = machine.start_planted("planted", entry).expect("it starts");
+        let handle = open(&machine);
+        request(&handle, deed);
+        handle.close();
+        assert_eq!(driver.stop(), Ok(Stopped::Gone));
+    };
+    let panicked = catch_unwind(AssertUnwindSafe(run)).is_err();
+    match machine.leaks() {
+        Err(verdict) => {
+            assert!(panicked, "who uses a machine that was stopped is told so");
+            verdict.to_string()
+        }
+        Ok(leaks) => leaks.join("\n"),
+    }
+}
+
+#[test]
+fn a_driver_that_breaks_no_rule_is_left_alone() {
+    assert_eq!(verdict(Deed::Nothing), "");
+}
+
+#[test]
+fn each_broken_rule_is_named() {
+    for (deed, want) in [
+        (Deed::CompletesTwice, "completed twice"),
+        (Deed::DoesNotComplete, "which is not completed"),
+        (Deed::PendsUnmarked, "which is not marked pending"),
+        (Deed::MarksAndSucceeds, "which is marked pending"),
+        (Deed::AnswersOtherwise, "which was completed with 0x0"),
+        (Deed::CompletesWithCancelRoutine, "with its cancel routine set"),
+        (Deed::CompletesAsPending, "completed with STATUS_PENDING"),
+        (Deed::Leaks, "40 bytes of pool"),
+        (Deed::WaitsTooHigh, "KeWaitForSingleObject: a wait at DISPATCH_LEVEL"),
+        (Deed::AllocatesTooHigh, "ExAllocatePoolWithTag was called at IRQL 8; it may be called from 0 to 2"),
+        (Deed::TakesTwice, "is taken by the thread that has it"),
+        (Deed::ReleasesWrongly, "was taken with the level raised from 0, and is released with from 1"),
+        (Deed::KeepsLock, "was called at IRQL 0 and returned at 2"),
+        (Deed::KeepsLevel, "was called at IRQL 0 and returned at 1"),
+        (Deed::LowersUnderLock, "to 0 with a spin lock held"),
+        (Deed::KeepsRegion, "returned in a critical region"),
+        (Deed::FreesTwice, "freed twice"),
+        (Deed::FreesWithOtherTag, "has the tag Plnt"),
+        (Deed::WritesBehind, "bytes behind the block"),
+        (Deed::StopsTheMachine, "bug check 0xdead"),
+        (Deed::LeavesRemoveLock, "with which nobody has taken it"),
+        (Deed::Returns100Bytes, "100 bytes were returned in a buffer of 16"),
+    ] {
+        let said = verdict(deed);
+        assert!(said.contains(want), "{deed:?}: {said}");
+    }
+}
+
+#[test]
+fn a_bug_checks_parameters_are_kept() {
+    let machine = Machine::default();
+    machine.start_planted("planted", entry).expect("it starts");
+    let stopped = catch_unwind(AssertUnwindSafe(|| request(&open(&machine), Deed::StopsTheMachine)));
+    assert!(stopped.is_err());
+    assert_eq!(machine.verdict(), Some(Verdict::BugCheck { code: 0xDEAD, parameters: [1, 2, 3, 4] }));
+}
+
+#[test]
+fn a_device_that_unload_forgets_is_found() {
+    let machine = Machine::default();
+    let driver = machine.start_planted("forgetful", forgetful).expect("it starts");
+    assert!(catch_unwind(AssertUnwindSafe(|| driver.stop())).is_err());
+    assert_eq!(machine.verdict().expect("a verdict").to_string(), "DriverUnload left 1 device objects");
+}
+
+#[test]
+fn a_dpc_that_runs_is_queued_again_and_starts_on_the_other_processor() {
+    assert_eq!(verdict(Deed::QueuesItself), "");
+    assert_eq!((QUEUED.load(SeqCst), MOST.load(SeqCst)), (1, 2), "queued while it ran; twice at once");
+}
+
+#[test]
+fn a_pended_request_is_cancelled_by_its_app_and_by_the_end_of_its_process() {
+    let machine = Machine::default();
+    let driver = machine.start_planted("planted", entry).expect("it starts");
+    let process = machine.process(Token::User);
+    let handle = process.open(r"\\.\planted", access::READ, Mode::Overlapped).expect("it opens");
+    let mut buffer = [0; 16];
+    let mut start =
+        || handle.start(code(Deed::Pends), Buffer::default(), Buffer::output(&mut buffer)).expect("it is sent");
+    let (first, second) = (start(), start());
+    assert!(!first.is_over());
+    first.cancel();
+    assert_eq!(first.wait(), Done { status: 0xC000_0120_u32 as i32, information: 0 });
+    assert!(!second.is_over(), "the other one goes on");
+    assert_eq!(driver.stop(), Ok(Stopped::Pending));
+    process.exit();
+    assert_eq!(second.wait().status, 0xC000_0120_u32 as i32);
+    driver.wait_until_unloaded();
+    drop((first, second, handle, process));
+    machine.finish();
+}
+
+#[test]
+fn an_access_that_the_handle_has_not_got_is_refused_by_the_kernel() {
+    let machine = Machine::default();
+    machine.start_planted("planted", entry).expect("it starts");
+    let handle = open(&machine);
+    let write = code(Deed::Nothing) | access::WRITE << 14;
+    let done = handle.control(write, Buffer::default(), Buffer::default());
+    assert_eq!(done.status, 0xC000_0022_u32 as i32);
+}
