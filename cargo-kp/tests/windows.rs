@@ -112,6 +112,33 @@ fn what_cannot_be_signed_is_refused_in_one_line_that_says_what_to_do() {
     assert_eq!(refused(without), "error: cannot sign: there is no osslsigncode here; apt-get install osslsigncode");
 }
 
+#[test]
+#[ignore = "needs Debian's compiler; run by `cargo kp test`"]
+fn a_driver_that_is_linked_again_is_the_same_byte_for_byte_and_its_symbols_stay_its_own() {
+    let _alone = alone();
+    let driver = echo(Arch::X64, &Signer::default());
+    let first = std::fs::read(&driver).unwrap();
+    let linked = driver.ancestors().nth(3).unwrap().join("build/x86_64-pc-windows-msvc/release");
+    let program = linked.join("kp-echo.exe");
+    let before = std::fs::read(&program).unwrap();
+    // Cargo makes what is gone.
+    for gone in [&program, &linked.join("deps/kp_echo.exe")] {
+        std::fs::remove_file(gone).unwrap();
+    }
+    let second = std::fs::read(echo(Arch::X64, &Signer::default())).unwrap();
+    assert!(first == second, "two builds differ");
+    assert!(before != std::fs::read(&program).unwrap(), "the linker makes the same by itself: nothing was tested");
+    let identity = pdb_info(&second);
+    let symbols = std::fs::read(driver.with_file_name("kp_echo.pdb")).unwrap();
+    assert!(symbols.windows(identity.len()).any(|bytes| bytes == identity), "the symbols are another driver's");
+}
+
+/// The identity of a driver's symbols.
+fn pdb_info(driver: &[u8]) -> &[u8] {
+    let at = driver.windows(4).position(|bytes| bytes == b"RSDS").unwrap();
+    &driver[at + 4..at + 20]
+}
+
 /// One `__try` of a driver: where its function is, and the scope that its handler watches. Addresses are relative to the image.
 struct Guarded {
     function: std::ops::Range<u32>,

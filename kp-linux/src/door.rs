@@ -5,6 +5,7 @@ use kp_abi::request::Answer;
 use kp_core::host::{DirectDoor, Door, Faulted};
 
 /// One ioctl's argument.
+#[derive(Clone, Copy)]
 pub struct UserDoor {
     address: usize,
     /// Where the answer goes.

@@ -184,7 +184,7 @@ pub unsafe fn request<P: Plugin>(session: *mut (), nr: u32, address: usize, limi
 pub unsafe fn direct<P: Plugin>(session: *mut (), message: u32, address: usize, limit: u64, mode: u32) -> isize {
     // SAFETY: the caller's promise.
     let session = unsafe { shell::<P>(session) };
-    told(session.direct(message, &mut UserDoor::direct(address, limit, mode)))
+    told(session.direct(message, UserDoor::direct(address, limit, mode)))
 }
 
 /// A status as an ioctl's answer.

@@ -119,7 +119,7 @@ impl<P: Plugin> App<P> {
     /// Sends message `message` in the direct form of CALL with its buffer at `address`, checked by nobody. The status, if the transport
     /// does not fail; else as [`raw`](Self::raw).
     pub fn raw_direct(&self, message: u32, address: u64) -> Result<Status, Status> {
-        self.serve(|session| session.direct(message, &mut self.door(address, 0)))
+        self.serve(|session| session.direct(message, self.door(address, 0)))
     }
 
     /// The way to the memory of its process.

@@ -229,6 +229,7 @@ fn page_numbers(address: u64, len: usize) -> std::ops::Range<u64> {
 }
 
 /// One request at the door.
+#[derive(Clone, Copy)]
 pub(crate) struct UserDoor<'a> {
     pub(crate) memory: &'a UserMemory,
     pub(crate) address: u64,

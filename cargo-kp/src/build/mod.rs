@@ -30,6 +30,7 @@ pub use self::module::module;
 pub use self::object::{Object, object};
 pub use self::plugin::{License, Plugin, select};
 pub use self::windows::{Arch, Signer, driver};
+pub(crate) use self::windows::{RUSTUP, rust_lld};
 
 /// Builds a plugin's module for each kernel named, and prints where the modules are.
 #[derive(Debug, Clone, Default, clap::Args)]

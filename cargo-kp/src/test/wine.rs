@@ -6,6 +6,8 @@ use super::{
 };
 use crate::{
     host,
+    packages::{Packages, Purpose, ThisMachine},
+    programs,
     wine::{self, Ran, Wine},
 };
 use anyhow::{Context, Result};
@@ -16,8 +18,8 @@ pub fn stages(long: bool) -> Vec<Stage> {
     vec![
         Stage { name: "kp-user's own tests under Wine", run: Box::new(client) },
         Stage { name: "drivers under Wine", run: Box::new(move |setup| drivers(long, setup)) },
-        Stage { name: "apps under Wine", run: Box::new(apps) },
-        Stage { name: "an INF installed under Wine", run: Box::new(installation) },
+        Stage { name: "apps under Wine and in the loader", run: Box::new(apps) },
+        Stage { name: "INFs installed under Wine", run: Box::new(installation) },
     ]
 }
 
@@ -71,10 +73,21 @@ fn drivers(long: bool, setup: bool) -> Result<Tally> {
             wine = machine()?;
         }
     }
+    tally.count(ends_what_hangs(&mut wine, name(&program)));
     Ok(tally)
 }
 
-/// Echo's app, as it is for every system, says what it says on every system.
+/// A client that never ends by itself is ended, and one line says so.
+fn ends_what_hangs(wine: &mut Wine, program: &str) -> bool {
+    let arguments = ["with-echo", program, "client-that-naps"];
+    let ran = wine.run(program, &arguments, Duration::from_secs(5), &mut |_| {});
+    let said = ran.map_or_else(|error| format!("{error:#}"), |_| "it ended by itself".into());
+    let ended = said.contains("did not end within 5 s under Wine: ") && !said.contains('\n');
+    println!("{}     Wine: a program that hangs: {said}", if ended { "passed" } else { "FAILED" });
+    ended
+}
+
+/// Echo's app under Wine, and edu's in the loader on QEMU's device, say what they say on every system.
 fn apps(setup: bool) -> Result<Tally> {
     let mut wine = Wine::start(setup)?;
     let program = wine::build_program("conformance", setup)?;
@@ -90,22 +103,56 @@ fn apps(setup: bool) -> Result<Tally> {
         said.iter().for_each(|line| println!("    {line}"));
     }
     tally.count(story);
+
+    Packages::new(&ThisMachine).require(Purpose::Boot, setup)?;
+    let drivers = host::drivers(&["edu"])?;
+    let drivers = drivers.to_str().context("the target folder's path isn't UTF-8")?;
+    let mut said = String::new();
+    let told = programs::run("conformance", &["loader", "story", drivers], &mut |line| said += &format!("{line}\n"));
+    let story = told.is_ok() && said == EDU_STORY;
+    if !story {
+        println!("FAILED     loader: edu-app says something else: {told:?}\n{said}");
+    }
+    tally.count(story);
     Ok(tally)
 }
 
+/// What edu's app tells in the loader: each time one of its two kinds of interrupt is what the device was given.
+const EDU_STORY: &str = "\
+started    with its line as its interrupt
+plugin     kp edu 1.00
+device     edu 1.0, alive: !0x0f0f0f0f = 0xf0f0f0f0
+factorial  5! = 120, computed by the device
+factorial  12! = 479001600, computed by the device
+INTx       raised 10: 10 received, 2 deferred to the DPC, app woken 2 times, 0 lost
+MSI        not what the device was given here
+started    with messages as its interrupt
+plugin     kp edu 1.00
+device     edu 1.0, alive: !0x0f0f0f0f = 0xf0f0f0f0
+factorial  5! = 120, computed by the device
+factorial  12! = 479001600, computed by the device
+INTx       not what the device was given here
+MSI        raised 10: 10 received, 2 deferred to the DPC, app woken 2 times, 0 lost
+";
+
 /// Edu's driver is installed from its INF, for a device that has no hardware: START is refused with its status, and nothing is left.
+/// Echo's INF makes a service.
 fn installation(setup: bool) -> Result<Tally> {
     let program = wine::build_program("conformance", setup)?;
-    let driver = host::driver("edu")?;
-    let inf = driver.with_extension("inf");
-    let text = fs::read_to_string(&inf).with_context(|| format!("cannot read {}", inf.display()))?;
+    let (edu, echo) = (host::driver("edu")?, host::driver("echo")?);
     let mut wine = Wine::start(setup)?;
-    wine.put(&program)?;
-    wine.put(&driver)?;
-    // Wine 8 finds no models for a build of Windows.
+    for file in [&program, &edu, &echo, &echo.with_extension("inf")] {
+        wine.put(file)?;
+    }
+    let inf = edu.with_extension("inf");
+    let text = fs::read_to_string(&inf).with_context(|| format!("cannot read {}", inf.display()))?;
+    // Wine 8 finds no models for a version of Windows.
     wine.write("kp-edu.inf", &text.replace("NTamd64.10.0...17763", "NTamd64"))?;
-    let says = ["start refused: WrongDevice (0xe4b50042)", NOTHING_LIVE].map(|line| format!("kp-edu: {line}"));
-    Ok(one(&mut wine, name(&program), &["start-is-refused", "edu", r"PCI\VEN_1234&DEV_11E8"], &says).0)
+    let refused = ["start refused: WrongDevice (0xe4b50042)", NOTHING_LIVE].map(|line| format!("kp-edu: {line}"));
+    let device = ["start-is-refused", "edu", r"PCI\VEN_1234&DEV_11E8"];
+    let mut tally = one(&mut wine, name(&program), &device, &refused).0;
+    tally.add(one(&mut wine, name(&program), &["service-is-installed"], &[format!("kp-echo: {NOTHING_LIVE}")]).0);
+    Ok(tally)
 }
 
 /// One test for the program, and one for what drivers logged: these lines, and no others. The program's output too.

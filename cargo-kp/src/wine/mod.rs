@@ -183,7 +183,7 @@ fn command(program: &str, prefix: &Path) -> Command {
         .env("WINESERVER", prefix::SERVER)
         // It asks to install these otherwise.
         .env("WINEDLLOVERRIDES", "mscoree,mshtml=")
-        .env("WINEDEBUG", "-all,warn+debugstr,err+debugstr")
+        .env("WINEDEBUG", "-all,warn+debugstr")
         .env_remove("WINEARCH")
         .env_remove("DISPLAY")
         .env_remove("WAYLAND_DISPLAY")
@@ -193,18 +193,35 @@ fn command(program: &str, prefix: &Path) -> Command {
 
 /// Wine's log: what drivers logged, and everything else.
 ///
-/// A driver's line is `0054:err:debugstr:vDbgPrintExWithPrefix kp-echo: what it says`, or with another level.
+/// A driver's line is `0118:warn:debugstr:vDbgPrintExWithPrefix 0000004d:00000001: kp-echo: what it says`.
 fn sort(lines: &[String]) -> (Vec<String>, Vec<String>) {
     let mut drivers = Vec::new();
     let mut others = Vec::new();
     for line in lines {
-        match line.split_once(":debugstr:") {
-            Some((_, said)) => match said.find("kp-") {
-                Some(at) => drivers.push(said[at..].trim_end_matches(['"', '\n']).trim_end_matches("\\n").to_owned()),
-                None => others.push(line.clone()),
-            },
+        let said = line
+            .split_once(":debugstr:vDbgPrintExWithPrefix ")
+            .and_then(|(_, said)| said.find("kp-").map(|at| &said[at..]));
+        match said {
+            Some(said) => drivers.push(said.trim_end().to_owned()),
             None => others.push(line.clone()),
         }
     }
     (drivers, others)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_drivers_log_is_told_from_what_programs_write() {
+        let log = [
+            "0118:warn:debugstr:vDbgPrintExWithPrefix 0000004d:00000001: kp-echo: unloaded; live: 0 allocations",
+            "0118:warn:debugstr:OutputDebugStringA \"of a program\"",
+            "thread 'main' panicked at kp-user/src/lib.rs",
+        ];
+        let (drivers, others) = sort(&log.map(str::to_owned));
+        assert_eq!(drivers, ["kp-echo: unloaded; live: 0 allocations"]);
+        assert_eq!(others, log[1..]);
+    }
 }

@@ -23,6 +23,7 @@ impl Copy {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let cache = kernels::cache_dir()?.join("wine");
         let pristine = pristine(&cache)?;
+        remove_left_over(&cache, &|process| Path::new("/proc").join(process).exists());
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let copy = Copy(cache.join(format!("run-{}-{number}", std::process::id())));
         // The number may repeat one of a process that was killed.
@@ -40,6 +41,20 @@ impl Copy {
 impl Drop for Copy {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Removes the copies of tools that were killed: 700 MB each.
+fn remove_left_over(cache: &Path, is_alive: &dyn Fn(&str) -> bool) {
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| {
+            let rest = name.strip_prefix("run-").or_else(|| name.strip_prefix("new-"))?;
+            rest.split('-').next()
+        });
+        if process.is_some_and(|process| !is_alive(process)) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 
@@ -84,4 +99,21 @@ fn pristine(cache: &Path) -> Result<PathBuf> {
         return Err(error).with_context(|| format!("cannot make {}", pristine.display()));
     }
     Ok(pristine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_tool_has_left_is_removed_and_nothing_else() {
+        let cache = Copy(std::env::temp_dir().join(format!("kp-wine-{}", std::process::id())));
+        for name in ["run-1-0", "run-2-0", "run-2-1", "new-2", "wine-8.0"] {
+            fs::create_dir_all(cache.path().join(name).join("drive_c")).unwrap();
+        }
+        remove_left_over(cache.path(), &|process| process == "1");
+        let mut left: Vec<_> = fs::read_dir(cache.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["run-1-0", "wine-8.0"]);
+    }
 }

@@ -45,8 +45,19 @@ fn cargo(command: &str, package: &str, arguments: &[&str], setup: bool) -> Resul
         .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static");
     let folder = folder()?;
     let folder = folder.to_str().context("the target folder's name is not UTF-8")?;
-    // One list for programs and tests, so that the standard library is built once.
-    let target = ["--quiet", "-Zbuild-std=std,panic_unwind,test", "--target", TARGET, "--target-dir", folder];
+    // One list for programs and tests, so that the standard library is built once. Clippy does not see what is for Windows only; the
+    // compiler's warnings at least are errors.
+    let target = [
+        "--quiet",
+        "-Zwarnings",
+        "--config",
+        "build.warnings=\"deny\"",
+        "-Zbuild-std=std,panic_unwind,test",
+        "--target",
+        TARGET,
+        "--target-dir",
+        folder,
+    ];
     let arguments: Vec<&str> = target.into_iter().chain(arguments.iter().copied()).collect();
     run_cargo(cargo, command, package, &arguments)
 }

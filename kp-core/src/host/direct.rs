@@ -25,9 +25,9 @@ pub type Told = core::result::Result<Status, Status>;
 impl<P: Plugin> Session<P> {
     /// Serves message `message` in the direct form. Passive, in the caller's context.
     #[inline(always)]
-    pub fn direct(&self, message: u32, door: &mut impl DirectDoor) -> Told {
+    pub fn direct(&self, message: u32, door: impl DirectDoor + Copy) -> Told {
         if self.features() & feature::DIRECT == 0 {
-            return self.not_agreed(door);
+            return self.not_agreed(&mut { door });
         }
         P::direct(message, Call { session: self, door, message })
     }
@@ -64,6 +64,16 @@ impl<P: Plugin> Session<P> {
     #[cold]
     fn tell_error(&self, door: &mut impl DirectDoor, error: Error) -> Told {
         self.tell(door, Stopped::Answer(self.public(error)))
+    }
+
+    /// There is no such message. A session that may not call hears that first.
+    #[cold]
+    fn unknown(&self, door: &mut impl DirectDoor) -> Told {
+        let refused = self.inside(false, |_, _, _| Err(Status::UNKNOWN_MESSAGE.into()));
+        match refused {
+            Ok(()) => Ok(Status::OK),
+            Err(error) => self.tell_error(door, error),
+        }
     }
 
     /// A message with slices: data and reply have places of their own, the arguments are in the buffer.
@@ -128,14 +138,14 @@ impl<P: Plugin> Session<P> {
     }
 }
 
-/// One direct call.
+/// One direct call. Its door is copied for whatever is not inlined, so that its parts stay in registers until then.
 struct Call<'s, P: Plugin, D> {
     session: &'s Session<P>,
-    door: &'s mut D,
+    door: D,
     message: u32,
 }
 
-impl<P: Plugin, D: DirectDoor> Direct for Call<'_, P, D> {
+impl<P: Plugin, D: DirectDoor + Copy> Direct for Call<'_, P, D> {
     type Handler = P;
     type Context = Passive;
     type Session = P::Session;
@@ -146,7 +156,7 @@ impl<P: Plugin, D: DirectDoor> Direct for Call<'_, P, D> {
         self,
         run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
     ) -> Told {
-        let Self { session, door, message } = self;
+        let Self { session, mut door, message } = self;
         let mut args = [const { MaybeUninit::uninit() }; ARGS];
         let args: &[u8] = if ARGS == 0 {
             &[]
@@ -160,7 +170,7 @@ impl<P: Plugin, D: DirectDoor> Direct for Call<'_, P, D> {
         let mut reply = Reply::new(&mut room);
         let message = Message { id: message, args, data: &[] };
         if let Err(error) = session.inside(false, |plugin, cx, value| run(plugin, cx, value, message, &mut reply)) {
-            return session.tell_error(door, error);
+            return session.tell_error(&mut { door }, error);
         }
         if REPLY != 0 && door.end(reply.into_bytes()).is_err() {
             return Err(Status::FAULT);
@@ -170,14 +180,11 @@ impl<P: Plugin, D: DirectDoor> Direct for Call<'_, P, D> {
 
     #[inline(always)]
     fn segments(self, args: usize) -> Told {
-        self.session.segments(self.door, self.message, args)
+        self.session.segments(&mut { self.door }, self.message, args)
     }
 
-    #[cold]
+    #[inline(always)]
     fn unknown(self) -> Told {
-        match self.session.inside(false, |_, _, _| Err(Status::UNKNOWN_MESSAGE.into())) {
-            Ok(()) => Ok(Status::OK),
-            Err(error) => self.session.tell_error(self.door, error),
-        }
+        self.session.unknown(&mut { self.door })
     }
 }

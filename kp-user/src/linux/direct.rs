@@ -33,11 +33,25 @@ pub fn call(
         Shape::Fixed { .. } if args.len() <= FEW && reply.len() <= FEW => {
             fixed::<{ (FIXED + FEW) / 8 }>(kernel, message, args, reply)
         }
-        Shape::Fixed { .. } => fixed::<{ (FIXED + MANY) / 8 }>(kernel, message, args, reply),
+        Shape::Fixed { .. } => large(|| fixed::<{ (FIXED + MANY) / 8 }>(kernel, message, args, reply)),
         Shape::Segments { .. } if args.len() <= FEW_ARGS => {
             segments::<{ (BEHIND + FEW_ARGS) / 8 }>(kernel, message, args, data, reply)
         }
-        Shape::Segments { .. } => segments::<{ (BEHIND + MAX_ARGS) / 8 }>(kernel, message, args, data, reply),
+        Shape::Segments { .. } => large(|| segments::<{ (BEHIND + MAX_ARGS) / 8 }>(kernel, message, args, data, reply)),
+    }
+}
+
+/// Apart, so that the others need no more stack than they use.
+#[inline(never)]
+fn large(call: impl FnOnce() -> Result<usize>) -> Result<usize> {
+    call()
+}
+
+/// Copies to the front of `to`. Most messages have few arguments, or none, and nothing to copy is no call.
+#[inline(always)]
+fn copy(to: &mut [u8], from: &[u8]) {
+    if !from.is_empty() {
+        to[..from.len()].copy_from_slice(from);
     }
 }
 
@@ -46,10 +60,10 @@ pub fn call(
 fn fixed<const WORDS: usize>(kernel: &impl Kernel, message: u32, args: &[u8], reply: &mut [u8]) -> Result<usize> {
     let mut words = [0u64; WORDS];
     let buffer = words.as_mut_bytes();
-    buffer[FIXED..][..args.len()].copy_from_slice(args);
+    copy(&mut buffer[FIXED..], args);
     let told = kernel.ioctl(Prepared::fixed(message, buffer));
     answer(told, buffer)?;
-    reply.copy_from_slice(&buffer[FIXED..][..reply.len()]);
+    copy(reply, &buffer[FIXED..][..reply.len()]);
     Ok(reply.len())
 }
 
@@ -65,7 +79,7 @@ fn segments<const WORDS: usize>(
     let room = reply.len();
     let mut words = [0u64; WORDS];
     let buffer = words.as_mut_bytes();
-    buffer[BEHIND..][..args.len()].copy_from_slice(args);
+    copy(&mut buffer[BEHIND..], args);
     let told = kernel.ioctl(Prepared::segments(message, buffer, data, reply));
     let written = answer(told, buffer)? as usize;
     if written <= room { Ok(written) } else { Err(Status::PROTOCOL.into()) }

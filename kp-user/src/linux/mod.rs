@@ -104,23 +104,7 @@ impl<K: Kernel> Connection for Node<K> {
         {
             return direct::call(&self.kernel, shape, message, args, data, reply);
         }
-        let mut call = request::Call { message, ..Request::new() };
-        call.head.flags = flags;
-        let room = reply.len();
-        let data_at = args.len().next_multiple_of(8);
-        if args.is_empty() || data.is_empty() || data_at + data.len() > GATHERED {
-            send(&self.kernel, Prepared::call(&mut call, args, data, reply))?;
-        } else {
-            let mut gathered = [0; GATHERED];
-            let (first, second) = gathered.split_at_mut(data_at);
-            let (first, second) = (&mut first[..args.len()], &mut second[..data.len()]);
-            first.copy_from_slice(args);
-            second.copy_from_slice(data);
-            send(&self.kernel, Prepared::call(&mut call, first, second, reply))?;
-        }
-        answer(&call.head)?;
-        let written = call.head.detail as usize;
-        if written <= room { Ok(written) } else { Err(Status::PROTOCOL.into()) }
+        call_by_struct(&self.kernel, message, flags, args, data, reply)
     }
 
     fn close(&self) -> Result<()> {
@@ -198,6 +182,35 @@ impl<K: Kernel> Connection for Node<K> {
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         self.kernel.as_fd()
     }
+}
+
+/// CALL itself, with its struct.
+#[inline(never)]
+fn call_by_struct(
+    kernel: &impl Kernel,
+    message: u32,
+    flags: u32,
+    args: &[u8],
+    data: &[u8],
+    reply: &mut [u8],
+) -> Result<usize> {
+    let mut call = request::Call { message, ..Request::new() };
+    call.head.flags = flags;
+    let room = reply.len();
+    let data_at = args.len().next_multiple_of(8);
+    if args.is_empty() || data.is_empty() || data_at + data.len() > GATHERED {
+        send(kernel, Prepared::call(&mut call, args, data, reply))?;
+    } else {
+        let mut gathered = [0; GATHERED];
+        let (first, second) = gathered.split_at_mut(data_at);
+        let (first, second) = (&mut first[..args.len()], &mut second[..data.len()]);
+        first.copy_from_slice(args);
+        second.copy_from_slice(data);
+        send(kernel, Prepared::call(&mut call, first, second, reply))?;
+    }
+    answer(&call.head)?;
+    let written = call.head.detail as usize;
+    if written <= room { Ok(written) } else { Err(Status::PROTOCOL.into()) }
 }
 
 /// Sends a request; its head then has the answer.

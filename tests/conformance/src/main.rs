@@ -31,6 +31,11 @@ fn main() -> ExitCode {
         #[cfg(windows)]
         ["with-echo", program, ref arguments @ ..] => conformance::windows::life::with_echo(program, arguments),
         #[cfg(windows)]
+        ["service-is-installed"] => {
+            conformance::windows::pnp::service_is_installed();
+            Ok(())
+        }
+        #[cfg(windows)]
         ["start-is-refused", plugin, hardware] => {
             conformance::windows::pnp::start_is_refused(plugin, hardware);
             Ok(())

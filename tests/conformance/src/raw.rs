@@ -67,11 +67,6 @@ pub trait Handle: Sync {
 pub struct Random(pub u64);
 
 impl Random {
-    /// From this seed.
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
     /// The next number.
     #[expect(clippy::should_implement_trait, reason = "no iterator: it has no end")]
     pub fn next(&mut self) -> u64 {

@@ -113,15 +113,17 @@ pub fn checksum(bytes: &[u8]) -> Result<(), Refusal> {
 pub fn checksum_of(bytes: &[u8]) -> Result<(usize, u32), Refusal> {
     let header = pe::ImageDosHeader::parse(bytes)?.nt_headers_offset() as usize;
     let at = header.saturating_add(CHECKSUM);
-    if bytes.len() < at.saturating_add(4) {
-        return Err(Refusal::Malformed("it ends before its checksum".to_owned()));
+    let field = bytes.get(at..at.saturating_add(4)).filter(|_| at.is_multiple_of(2));
+    let field = field.ok_or_else(|| Refusal::Malformed("its checksum has no place".to_owned()))?;
+    let sum = |bytes: &[u8]| {
+        let words = bytes.chunks(2).map(|word| u64::from(word[0]) | u64::from(*word.get(1).unwrap_or(&0)) << 8);
+        words.sum::<u64>()
+    };
+    let mut rest = sum(bytes) - sum(field);
+    while rest > 0xFFFF {
+        rest = (rest & 0xFFFF) + (rest >> 16);
     }
-    let counted = |index: usize| if (at..at + 4).contains(&index) { 0 } else { *bytes.get(index).unwrap_or(&0) };
-    let sum = (0..bytes.len()).step_by(2).fold(0_u32, |sum, index| {
-        let sum = sum + u32::from(u16::from_le_bytes([counted(index), counted(index + 1)]));
-        (sum & 0xFFFF) + (sum >> 16)
-    });
-    Ok((at, sum + bytes.len() as u32))
+    Ok((at, rest as u32 + bytes.len() as u32))
 }
 
 /// Refuses symbols and debug sections in the image, and a PDB by another name than one beside the driver.

@@ -1,5 +1,6 @@
 //! What a driver asks of the kernel, held against `windows-imports.toml`.
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use object::LittleEndian as LE;
 use object::pe;
@@ -59,9 +60,12 @@ pub struct LookedUp {
 
 impl Table {
     /// The one that is part of this program.
-    pub fn shipped() -> Table {
-        Table::parse(include_str!("../../../windows-imports.toml"))
-            .expect("windows-imports.toml is part of this program")
+    pub fn shipped() -> &'static Table {
+        static SHIPPED: LazyLock<Table> = LazyLock::new(|| {
+            let text = include_str!("../../../windows-imports.toml");
+            Table::parse(text).expect("windows-imports.toml is part of this program")
+        });
+        &SHIPPED
     }
 
     /// Reads one.

@@ -125,8 +125,8 @@ pub fn driver(bytes: &[u8], arch: Arch) -> Result<(), Refusal> {
     image::no_debug_information(&file, bytes)?;
     guard::tables(&file, bytes)?;
     let table = imports::Table::shipped();
-    imports::known(&file, &table)?;
-    imports::looked_up(&file, bytes, &table)?;
+    imports::known(&file, table)?;
+    imports::looked_up(&file, bytes, table)?;
     imports::protected(&file)?;
     if arch == Arch::X64 {
         code::saved_registers_only(&file, bytes)?;

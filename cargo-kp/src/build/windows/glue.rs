@@ -80,21 +80,24 @@ pub fn build(plugin: &Plugin, arch: Arch, dir: &Path) -> Result<Built> {
 
 /// rust-lld of the toolchain that rustup has installed: unlike Debian's lld it knows `/RELEASE`, which writes the checksum.
 fn linker() -> Result<PathBuf> {
-    let rustc = |argument: &[&str]| -> Option<String> {
-        let output = Command::new("rustc").args(argument).output().ok().filter(|output| output.status.success())?;
+    let rustc = |arguments: &[&str]| -> Option<String> {
+        let output = Command::new("rustc").args(arguments).output().ok().filter(|output| output.status.success())?;
         String::from_utf8(output.stdout).ok()
     };
-    let sysroot = rustc(&["--print", "sysroot"]);
-    let version = rustc(&["-vV"]);
-    let host = version.as_deref().and_then(|text| text.lines().find_map(|line| line.strip_prefix("host: ")));
-    let path = sysroot
-        .as_deref()
-        .zip(host)
-        .map(|(sysroot, host)| PathBuf::from(sysroot.trim()).join("lib/rustlib").join(host).join("bin/rust-lld"));
-    match path.filter(|path| path.exists()) {
+    match rust_lld(&rustc).filter(|path| path.exists()) {
         Some(path) => Ok(path),
-        None => bail!("no rust-lld beside the rustc in PATH: install Rust with rustup, https://rustup.rs"),
+        None => bail!("no rust-lld beside the rustc in PATH: {RUSTUP}"),
     }
+}
+
+/// What to do where it is missing.
+pub(crate) const RUSTUP: &str = "install Rust with rustup, https://rustup.rs";
+
+/// Where the toolchain of a `rustc` has its rust-lld, if it has one. The function runs that `rustc`, and gives what it says.
+pub(crate) fn rust_lld(rustc: &dyn Fn(&[&str]) -> Option<String>) -> Option<PathBuf> {
+    let (sysroot, version) = (rustc(&["--print", "sysroot"])?, rustc(&["-vV"])?);
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "))?;
+    Some(PathBuf::from(sysroot.trim()).join("lib/rustlib").join(host).join("bin/rust-lld"))
 }
 
 /// All of the program's `Cargo.toml` but its name and dependencies.

@@ -1,7 +1,8 @@
-//! A plugin as a Windows driver, built without the WDK: `glue` compiles and links it, [`pe`](super::pe) checks it, `inf` writes what
+//! A plugin as a Windows driver, built without the WDK: `glue` compiles and links it, `repro` makes it the same each time, [`pe`](super::pe) checks it, `inf` writes what
 //! installs it, and `sign` signs it.
 mod glue;
 mod inf;
+mod repro;
 mod sign;
 
 use std::fs;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+pub(crate) use self::glue::{RUSTUP, rust_lld};
 pub use self::sign::Signer;
 
 use super::info::Info;
@@ -70,16 +72,17 @@ pub fn driver(plugin: &Plugin, arch: Arch, signer: &Signer, progress: &dyn Fn(&s
     let built = glue::build(plugin, arch, &output.join("glue"))?;
     progress(&format!("{}: checking the driver", plugin.name));
     let read = |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-    let bytes = read(&built.program)?;
+    let (mut bytes, mut symbols) = (read(&built.program)?, read(&built.symbols)?);
+    repro::seal(&mut bytes, &mut symbols)?;
     pe::driver(&bytes, arch)?;
     pe::paths::handlers(&read(&built.object)?, plugin.no_free)?;
 
     let driver = output.join(format!("kp-{}.sys", plugin.name));
     super::write(&driver.with_extension("inf"), inf::generate(plugin, &Info::from_driver(&bytes)?, arch))?;
     // By the name that the driver has for it.
-    let symbols = built.symbols.file_name().context("debug information without a name")?;
-    fs::copy(&built.symbols, output.join(symbols)).context("cannot copy the debug information")?;
-    signer.sign(&built.program, &driver)?;
+    let name = built.symbols.file_name().context("debug information without a name")?;
+    super::write(&output.join(name), symbols)?;
+    signer.sign(&bytes, &driver)?;
     // A signature is behind all that, and the checksum has it in.
     pe::image::checksum(&read(&driver)?)?;
     Ok(driver)

@@ -22,14 +22,13 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Copies a driver, signed if there is a certificate: with SHA-256, and a hash of each page.
+    /// Writes a driver, signed if there is a certificate: with SHA-256, and a hash of each page.
     ///
     /// # Errors
     /// A file that is missing, or osslsigncode, or what it refuses.
-    pub fn sign(&self, from: &Path, to: &Path) -> Result<()> {
+    pub fn sign(&self, driver: &[u8], to: &Path) -> Result<()> {
         let Some(certificate) = &self.certificate else {
-            fs::copy(from, to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
-            return Ok(());
+            return crate::build::write(to, driver).map(|_| ());
         };
         let is_store =
             certificate.extension().and_then(OsStr::to_str).is_some_and(|name| matches!(name, "pfx" | "p12"));
@@ -45,15 +44,17 @@ impl Signer {
             command.arg("-readpass").arg(password);
         }
         // It writes over nothing, and would ask for a password that it was not given.
-        let unfinished = to.with_extension("unfinished");
+        let (unsigned, unfinished) = (to.with_extension("unsigned"), to.with_extension("unfinished"));
         let _ = fs::remove_file(&unfinished);
-        command.arg("-in").arg(from).arg("-out").arg(&unfinished).stdin(std::process::Stdio::null());
+        crate::build::write(&unsigned, driver)?;
+        command.arg("-in").arg(&unsigned).arg("-out").arg(&unfinished).stdin(std::process::Stdio::null());
         let output = match command.output() {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 bail!("cannot sign: there is no osslsigncode here; apt-get install osslsigncode")
             }
             output => output.context("cannot start osslsigncode")?,
         };
+        let _ = fs::remove_file(&unsigned);
         if !output.status.success() {
             let said = [output.stderr, output.stdout].concat();
             let said = String::from_utf8_lossy(&said);

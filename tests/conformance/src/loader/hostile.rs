@@ -244,7 +244,7 @@ fn status_of(reply: &[u8]) -> Status {
 /// Random buffers for CALL, which are the app's own, and random codes: whatever comes, the driver answers, and works afterwards.
 pub fn random(world: &Loader, process: &LoaderProcess<'_>, seed: u64, requests: u64) {
     let list = List { world, process };
-    let mut random = crate::raw::Random::new(seed);
+    let mut random = crate::raw::Random(seed);
     let handle = list.session(Subject::Echo, Mode::Overlapped);
     let place = process.map(4 * PAGE as usize, Access::ReadWrite);
     let say = [&bytes(Call { message: 1, in_len: 5, out_len: 4, ..Call::new() })[..], b"hello"].concat();

@@ -3,6 +3,7 @@ pub mod faults;
 pub mod hostile;
 pub mod life;
 pub mod raw;
+mod story;
 
 use crate::{Subject, Unload, Victim, World, interrupts};
 use kp_abi::request::kind;
@@ -242,7 +243,8 @@ pub fn command(arguments: &[&str]) -> Result<(), String> {
         ["rounds", drivers, times] => life::rounds(drivers, number(times)? as u32),
         ["faults", drivers] => faults::run(drivers),
         ["life", drivers] => life::run(drivers),
-        _ => return Err("usage: conformance loader bad-input|fuzz|rounds|life|faults DRIVERS …".into()),
+        ["story", drivers] => story::run(drivers)?,
+        _ => return Err("usage: conformance loader bad-input|fuzz|rounds|life|faults|story DRIVERS …".into()),
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 use super::Machine;
 use crate::{Subject, Unload, World, child::spawn, interrupts::until, transcript::text};
 use echo_interface::echo;
+use kp_user::Plugin;
 use std::{
     io::{BufRead, BufReader},
     process::Command,
@@ -20,6 +21,9 @@ pub fn with_echo(program: &str, arguments: &[&str]) -> Result<(), String> {
 pub fn rounds(times: u32) {
     let mut machine = Machine::default();
     for round in 1..=times {
+        let error = Plugin::open("echo").expect_err("it is not loaded").to_string();
+        let remedy = "no such device: is the driver loaded? `sc start kp-echo`, or install kp-echo.inf";
+        assert_eq!(error, format!(r"\\.\kp-echo: {remedy}"));
         machine.load(Subject::Echo);
         let plugin = machine.connect(Subject::Echo);
         let client = echo::Client(&plugin);

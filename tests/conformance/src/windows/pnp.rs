@@ -1,13 +1,14 @@
-//! A device that Plug and Play finds, without any hardware: installed from the driver's own INF, and removed again.
+//! Drivers installed from their own INF: for a device that Plug and Play finds, without any hardware, and as a service.
 use super::service::{Service, State, wide};
 use crate::interrupts::until;
+use echo_interface::echo;
 use kp_user::{Cause, Plugin};
 use std::{io, path::Path, ptr};
 use windows_sys::{
     Win32::Devices::DeviceAndDriverInstallation::{
-        DICD_GENERATE_ID, DIF_REGISTERDEVICE, DIF_REMOVE, HDEVINFO, INSTALLFLAG_FORCE, SP_DEVINFO_DATA,
-        SPDRP_HARDWAREID, SetupDiCallClassInstaller, SetupDiCreateDeviceInfoList, SetupDiCreateDeviceInfoW,
-        SetupDiDestroyDeviceInfoList, SetupDiGetINFClassW, SetupDiSetDeviceRegistryPropertyW,
+        DICD_GENERATE_ID, DIF_REGISTERDEVICE, DIF_REMOVE, HDEVINFO, INSTALLFLAG_FORCE, InstallHinfSectionW,
+        SP_DEVINFO_DATA, SPDRP_HARDWAREID, SetupDiCallClassInstaller, SetupDiCreateDeviceInfoList,
+        SetupDiCreateDeviceInfoW, SetupDiDestroyDeviceInfoList, SetupDiGetINFClassW, SetupDiSetDeviceRegistryPropertyW,
         UpdateDriverForPlugAndPlayDevicesW,
     },
     core::{BOOL, GUID},
@@ -31,6 +32,27 @@ pub fn start_is_refused(plugin: &str, hardware: &str) {
     service.stop().unwrap_or_else(|error| panic!("unload {plugin}: {error}"));
     until("the driver has unloaded", || service.state() == State::Stopped);
     println!("removed");
+}
+
+/// Installs `kp-echo.inf`, which makes a service; starts that, uses it, and stops it.
+///
+/// # Panics
+/// If anything of that does not work.
+pub fn service_is_installed() {
+    let inf = super::file("kp-echo.inf");
+    // 128: a file that is in use does not have the machine restarted.
+    let section = wide(format!("DefaultInstall 128 {}", inf.display()));
+    // SAFETY: no window, no module, and a text with a zero at its end.
+    unsafe { InstallHinfSectionW(ptr::null_mut(), ptr::null_mut(), section.as_ptr(), 0) };
+    let service = Service::open("echo");
+    service.start().unwrap_or_else(|error| panic!("load echo: {error}"));
+    let plugin = Plugin::open_interface("echo", echo::INTERFACE, &[]).unwrap_or_else(|error| panic!("{error}"));
+    let names: Vec<String> = Plugin::list().expect("names can be listed").iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["echo"]);
+    assert_eq!(echo::Client(&plugin).say(b"installed"), Ok(9));
+    drop(plugin);
+    service.stop().unwrap_or_else(|error| panic!("unload echo: {error}"));
+    until("the driver has unloaded", || service.state() == State::Stopped);
 }
 
 /// A device that no bus has found.
