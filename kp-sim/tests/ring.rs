@@ -580,7 +580,7 @@ fn noise_in_shared_memory_hurts_nobody_else() {
             inline: [random.next() % 12, random.next(), 0, 0],
         };
         raw.push(&wanted);
-        if random.next() % 4 == 0 {
+        if random.next().is_multiple_of(4) {
             let slot = raw.setup.sq_at as usize + (random.next() % 8) as usize * 64 + (random.next() % 8) as usize * 8;
             // Not a nap, which would only take time, nor what poisons or storms on purpose.
             let noise = random.next();
