@@ -9,6 +9,7 @@ use kp_abi::{
         self, ANY_VECTOR, Answer, CALL_DIRECT, Call, Close, IntCount, IntDisable, IntEnable, IntWait, Open, Query,
         Request, RingEnter, RingSetup, RingTeardown, Segments, feature, kind,
     },
+    ring::ENTER_DIRECT,
     zerocopy::IntoBytes,
 };
 use std::{collections::BTreeMap, fmt};
@@ -357,7 +358,7 @@ impl<'p> Fuzz<'p> {
                 }
                 status
             }
-            Ok(_) if whole => Status(self.sender.value::<request::Head>(place).status),
+            Ok(_) if whole && request.nr != ENTER_DIRECT => Status(self.sender.value::<request::Head>(place).status),
             Ok(status) => status,
         };
         assert_ne!(status, Status::NO_REPLY, "request {} left no answer", request.nr);
@@ -376,6 +377,11 @@ impl<'p> Fuzz<'p> {
         assert!(self.handled * 5 >= requests, "fewer than a fifth reached a handler\n{seen}");
         for status in REACHABLE.iter().filter(|status| process.has_device() || !OF_DEVICE.contains(status)) {
             assert!(self.statuses.contains_key(&status.0), "{status} was never seen\n{seen}");
+        }
+        if process.sends_addresses() {
+            for status in [Status::RING_EXISTS, Status::NO_RING] {
+                assert!(self.statuses.contains_key(&status.0), "{status} was never seen\n{seen}");
+            }
         }
         assert!(self.sender.bytes(self.canary, PAGE as usize).iter().all(|&byte| byte == CANARY), "the canary changed");
         let plugins = [("echo", echo::INTERFACE), ("edu", edu::INTERFACE)];

@@ -184,7 +184,7 @@ impl<'p> Sender<'p> {
     }
 }
 
-/// An OPEN with an interface's own count and fingerprint, that asks for direct calls.
+/// An OPEN with an interface's own count and fingerprint, that asks for all optional parts.
 pub fn open(interface: &kp_abi::Interface) -> request::Open {
     request::Open {
         abi_major: kp_abi::limits::ABI_MAJOR,

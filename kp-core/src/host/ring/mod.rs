@@ -124,13 +124,8 @@ impl<P: Plugin> Session<P> {
 
     /// RING_ENTER.
     pub(super) fn request_ring_enter(&self, enter: &mut request::RingEnter) -> Result<(), Stopped> {
-        self.ring_allowed()?;
         enter.submitted = 0;
-        let entered = self.rings.ring.with(|slot| match slot {
-            Some(ring) => self.enter_ring(ring, enter.to_submit),
-            None => (0, Err(Status::NO_RING)),
-        });
-        let (submitted, end) = self.claimed(entered)?;
+        let (submitted, end) = self.try_enter(enter.to_submit)?;
         enter.submitted = submitted;
         Ok(end?)
     }
@@ -141,12 +136,21 @@ impl<P: Plugin> Session<P> {
         if !read_write {
             return Err(Status::DENIED);
         }
-        let mut enter = request::RingEnter { to_submit, ..request::RingEnter::default() };
-        match self.request_ring_enter(&mut enter) {
-            Ok(()) => Ok(Status::OK),
+        match self.try_enter(to_submit) {
+            Ok((_, Ok(()))) => Ok(Status::OK),
+            Ok((_, Err(status))) => Ok(status),
             Err(Stopped::Answer(error)) => Ok(error.status),
             Err(Stopped::Transport(status)) => Err(status),
         }
+    }
+
+    #[inline(always)]
+    fn try_enter(&self, to_submit: u32) -> Result<(u32, Result<(), Status>), Stopped> {
+        self.ring_allowed()?;
+        self.claimed(self.rings.ring.with(|slot| match slot {
+            Some(ring) => self.enter_ring(ring, to_submit),
+            None => (0, Err(Status::NO_RING)),
+        }))
     }
 
     /// Runs the batch: how many submissions were taken, and why no more.

@@ -99,8 +99,8 @@ struct Node(File);
 impl Handle for Node {
     fn send(&self, nr: u32, address: u64) -> Result<(), Status> {
         let answer = self.ioctl(Raw { number: request::ioctl_number(nr), address })?;
-        if nr == kp_abi::ring::ENTER_DIRECT && answer != 0 {
-            return Err(Status(answer)); // it has no head
+        if [request::CALL_DIRECT, kp_abi::ring::ENTER_DIRECT].contains(&nr) && answer != 0 {
+            return Err(Status(answer)); // these have no head
         }
         assert_eq!(answer, 0, "request {nr} has its status in its head");
         Ok(())
