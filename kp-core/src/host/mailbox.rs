@@ -109,7 +109,7 @@ impl<P: Plugin> Mailbox<P> {
             }
             one if (one as usize) < count => {
                 let at = clamp(one as usize, count);
-                Some(at).filter(|&at| self.mails[at].available > 0)
+                self.mails.get(at).filter(|mail| mail.available > 0).map(|_| at)
             }
             _ => return Err(Status::BAD_VECTOR.into()),
         };
