@@ -10,6 +10,7 @@ pub mod plot;
 pub mod report;
 
 use crate::packages::{Packages, Purpose, ThisMachine};
+use crate::programs;
 use anyhow::{Context, Result};
 use cargo_metadata::MetadataCommand;
 use serde::Serialize;
@@ -125,6 +126,7 @@ impl Place {
 /// # Errors
 /// What stops a measure. A limit that is not kept is no error: the table says so.
 pub fn command(args: &BenchArgs) -> Result<()> {
+    programs::require_repository("bench")?;
     let place = Place::here()?;
     let packages = Packages::new(&ThisMachine);
     packages.require(Purpose::Build, args.setup)?;
