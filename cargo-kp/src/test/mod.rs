@@ -1,9 +1,10 @@
 //! `cargo kp test`: every test of this repository, in stages, with one count at the end.
 //!
-//! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `planted`
+//! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `languages` runs their apps in C and Python, `planted`
 //! those that boot trouble, `loader` and `wine` those that load Windows drivers, and `faults`, with `--long`, plants faults in the framework itself.
 mod boots;
 mod faults;
+mod languages;
 mod loader;
 mod local;
 mod planted;
@@ -44,6 +45,7 @@ pub fn command(args: &TestArgs) -> Result<()> {
     let stages: Vec<Stage> = local::stages()
         .into_iter()
         .chain(boots::stages(args.long))
+        .chain(languages::stages())
         .chain(planted::stages(args.long))
         .chain(loader::stages())
         .chain(wine::stages(args.long))
