@@ -8,6 +8,7 @@ pub mod guest;
 pub mod host;
 pub mod plot;
 pub mod report;
+pub mod stock;
 
 use crate::packages::{Packages, Purpose, ThisMachine};
 use anyhow::{Context, Result};
