@@ -29,11 +29,7 @@ pub fn run() -> Result<(), String> {
             ours(name, enable, pair, registers)?;
         }
     }
-    {
-        let _module = Module::load("/kp/plain-irq.ko", "defer=1")?;
-        let mut file = File::open("/dev/plain-irq").map_err(|error| format!("/dev/plain-irq: {error}"))?;
-        woken("irq-wake-msi-plain", pair, registers, || read_count(&mut file))?;
-    }
+    plain(pair, registers)?;
     {
         let _module = Module::load("/kp/plain-irq.ko", "defer=0")?;
         inside("irq-inside-msi-plain", pair, registers);
@@ -41,14 +37,16 @@ pub fn run() -> Result<(), String> {
     uio(pair, registers)
 }
 
-/// VFIO's, and ours by MSI. Its boot has an IOMMU, which changes how interrupts are delivered.
+/// VFIO's, and ours and plain-irq's by MSI. Its boot has an IOMMU, which changes how interrupts are delivered.
 pub fn beside_vfio() -> Result<(), String> {
     clock::check()?;
     let pair = clock::pair();
+    let registers = Registers::map()?;
     {
         let _module = Module::load("/kp/kp-edu.ko", "")?;
-        ours("msi", Enable::msi, pair, Registers::map()?)?;
+        ours("msi", Enable::msi, pair, registers)?;
     }
+    plain(pair, registers)?;
     let mut device = vfio::Device::open()?;
     let registers = device.registers;
     handled("irq-wake-vfio", pair, registers, || device.wait(), || registers.acknowledge())
@@ -70,6 +68,13 @@ fn ours(name: &str, enable: fn() -> Enable<'static>, pair: u64, registers: Regis
     let ours = Ours::enable(u32::MAX, enable())?;
     inside(&format!("irq-inside-{name}-ours"), pair, registers);
     ours.all_inside()
+}
+
+/// plain-irq's wake-up.
+fn plain(pair: u64, registers: Registers) -> Result<(), String> {
+    let _module = Module::load("/kp/plain-irq.ko", "defer=1")?;
+    let mut file = File::open("/dev/plain-irq").map_err(|error| format!("/dev/plain-irq: {error}"))?;
+    woken("irq-wake-msi-plain", pair, registers, || read_count(&mut file))
 }
 
 /// Measures from the doorbell to the waiter's return.
