@@ -4,7 +4,7 @@ use super::{
     raw::{Raw, factorial, sim, submission},
 };
 use kp_abi::{
-    Error, Status,
+    Status,
     request::{Request, RingEnter, RingSetup, feature},
     ring::{INLINE, Submission},
 };
