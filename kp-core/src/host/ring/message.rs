@@ -229,3 +229,24 @@ impl<P: Plugin> Direct for Fast<'_, P> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_places_lie_in_the_data_area_or_there_are_none() {
+        let area: [AtomicU64; 9] = Default::default();
+        let words = [0, 1, 4, 5, 8, 9, 1 << 32, 1 << 63, u64::MAX];
+        for len in 0..=area.len() {
+            let data = &area[..len];
+            let part =
+                |at: u64, words: u64| Some(data.get(at as usize..at.checked_add(words)? as usize)?.as_ptr_range());
+            for (from, to) in words.iter().flat_map(|&from| words.map(|to| (from, to))) {
+                let expected = part(from, 4).zip(part(to, 8));
+                let found = places::<25, 64>(data, from, to).map(|[from, to]| (from.as_ptr_range(), to.as_ptr_range()));
+                assert_eq!(found, expected, "words {from} and {to} of {len}");
+            }
+        }
+    }
+}
