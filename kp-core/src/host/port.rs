@@ -125,7 +125,8 @@ macro_rules! __kernel_functions {
         unsafe fn shared_free(memory: *mut u8, len: usize) -> ();
         /// How the calling task finds out that `breathe` has something to do. Passive.
         safe fn attention() -> $crate::host::Attention;
-        /// Between two messages of a batch: lets others run if it is time for that. True: the task is being killed. Passive.
+        /// Between two messages of a batch: lets others run if it is time for that, and the kernel freeze the task. True: the task is being
+        /// killed. Passive.
         safe fn breathe() -> bool;
 
         /// A lock of this kind, or null. Passive. It stays where it is.
