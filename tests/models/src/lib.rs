@@ -36,6 +36,8 @@ mod host {
     }
     mod fake;
     pub(crate) use fake::{Signal, Woken, kernel, wait_kind};
+    #[cfg(test)]
+    pub(crate) use fake::{become_task, has_panicked};
 }
 
 #[cfg(test)]
