@@ -61,7 +61,15 @@ fn suspend(setup: bool) -> Result<Tally> {
         let vm = guest(&modules(kernel, &["trouble"], setup)?, &program, &["suspend"]);
         Ok(Guest { name: format!("{kernel}: suspend"), vm, verdict: Box::new(clean) })
     };
-    Ok(run(SLEEPERS.iter().map(guest).collect::<Result<_>>()?))
+    // The line that fails it is the last one: the machine goes off.
+    let powers_off = |kernel: &&str| {
+        let vm = self::guest(&modules(kernel, &["trouble"], setup)?, &program, &["power-off"]);
+        let verdict = Box::new(|report: &Report| fails(report, &["kernel log: reboot: Power down"]));
+        Ok(Guest { name: format!("{kernel}: power-off under a frozen call"), vm, verdict })
+    };
+    let mut guests = SLEEPERS.iter().map(guest).collect::<Result<Vec<_>>>()?;
+    guests.extend(SLEEPERS.iter().map(powers_off).collect::<Result<Vec<_>>>()?);
+    Ok(run(guests))
 }
 
 /// A plugin that `cargo kp build` must refuse.
