@@ -35,6 +35,8 @@ pub mod wait_kind {
     pub const KILLABLE: u32 = 1;
     /// Any signal, or a panic of plugin code. The kernel may freeze the task meanwhile.
     pub const INTERRUPTIBLE: u32 = 2;
+    /// As `KILLABLE`, but the kernel must not freeze the task meanwhile: it holds what others wait for, who then could not be frozen.
+    pub const HOLDING: u32 = 3;
 }
 
 /// How a wait ended.

@@ -24,6 +24,8 @@ pub fn run() {
     }
     println!("a batch");
     frozen_in_a_batch();
+    println!("a lock");
+    frozen_around_a_lock();
     drop(loaded);
 }
 
@@ -85,6 +87,27 @@ fn frozen_in_a_batch() {
         let (taken, end) = batch.join().expect("the batch does not panic");
         assert!((1..512).contains(&taken), "{taken} messages ran");
         assert_eq!(end, Err(Status::CLOSED.into()), "CLOSE ended the batch");
+    });
+}
+
+/// Two apps of which one sleeps with a lock of the plugin's held, and the other one waits for it: both freeze, one after the other.
+fn frozen_around_a_lock() {
+    let over = &AtomicBool::new(false);
+    let holders = [open(&[]), open(&[])];
+    thread::scope(|scope| {
+        for holder in &holders {
+            scope.spawn(move || {
+                let mut calls = 0..500; // should the freezing fail
+                while !over.load(Relaxed) && calls.next().is_some() {
+                    assert_eq!(trouble::Client(holder).hold(20), Ok(()), "a call around a sleep");
+                }
+            });
+        }
+        until("both are in the plugin", || holders.iter().all(|holder| calls_inside(holder) == 1));
+        write("/sys/power/pm_freeze_timeout", "2000");
+        freeze_and_thaw();
+        write("/sys/power/pm_freeze_timeout", "20000");
+        over.store(true, Relaxed);
     });
 }
 

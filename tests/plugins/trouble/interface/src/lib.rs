@@ -39,5 +39,7 @@ kp_abi::interface! {
         fn invert(word: u32) -> u32 = 8;
         /// Keeps the processor busy, at most a tenth of a second.
         fn spin(ms: u32) = 9;
+        /// Sleeps, at most a second, with a lock held.
+        fn hold(ms: u32) = 10;
     }
 }
