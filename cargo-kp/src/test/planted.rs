@@ -66,7 +66,7 @@ fn suspend(setup: bool) -> Result<Tally> {
     let powers_off = |kernel: &&str| {
         let vm = guest(&modules(kernel, &["trouble"], setup)?, &program, &["power-off"]);
         let verdict = Box::new(|report: &Report| fails(report, &["kernel log: reboot: Power down"]));
-        Ok(Guest { name: format!("{kernel}: power-off under a frozen call"), vm, verdict })
+        Ok(Guest { name: format!("{kernel}: power-off while apps freeze"), vm, verdict })
     };
     let mut guests = SLEEPERS.iter().map(sleeps).collect::<Result<Vec<_>>>()?;
     guests.extend(SLEEPERS.iter().map(powers_off).collect::<Result<Vec<_>>>()?);

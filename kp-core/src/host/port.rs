@@ -31,12 +31,11 @@ pub mod lock_kind {
 pub mod wait_kind {
     /// Nothing but the change; not even a panic.
     pub const UNINTERRUPTIBLE: u32 = 0;
-    /// A signal that ends the process, or a panic of plugin code. The kernel may freeze the task meanwhile.
+    /// A signal that ends the process, or a panic of plugin code. The kernel must not freeze the task meanwhile: it is inside a call, for
+    /// which a removal waits.
     pub const KILLABLE: u32 = 1;
     /// Any signal, or a panic of plugin code. The kernel may freeze the task meanwhile.
     pub const INTERRUPTIBLE: u32 = 2;
-    /// As `KILLABLE`, but the kernel must not freeze the task meanwhile: it holds what others wait for, who then could not be frozen.
-    pub const HOLDING: u32 = 3;
 }
 
 /// How a wait ended.

@@ -56,10 +56,8 @@ impl Stop {
     }
 
     /// Sleeps `ns`. Closed: the session closes. Poisoned: plugin code has panicked. Interrupted: a fatal signal.
-    /// `holding`: something that others wait for is held.
-    pub(crate) fn sleep(&self, ns: u64, holding: bool) -> Result<()> {
-        let kind = if holding { wait_kind::HOLDING } else { wait_kind::KILLABLE };
-        match self.signal.wait(&self.closing, 0, ns, kind) {
+    pub(crate) fn sleep(&self, ns: u64) -> Result<()> {
+        match self.signal.wait(&self.closing, 0, ns, wait_kind::KILLABLE) {
             Woken::Timeout => Ok(()),
             Woken::Changed if self.closing.load(Acquire) == 0 => Err(Status::POISONED.into()),
             Woken::Changed => Err(Status::CLOSED.into()),

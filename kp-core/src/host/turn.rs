@@ -51,7 +51,7 @@ impl Turn {
         }
         self.holder.store(taker(), Release);
         let _held = Held(self);
-        Ok(cx.holding(f))
+        Ok(f(cx))
     }
 }
 

@@ -9,14 +9,6 @@ use kp_abi::{Error, Status, limits};
 /// The level of those who may sleep.
 pub struct Passive;
 
-#[cfg_attr(not(test), expect(dead_code, reason = "only the models use it"))]
-impl Passive {
-    /// As in kp-core: here nobody freezes.
-    pub(crate) fn holding<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> R {
-        f(self)
-    }
-}
-
 /// As in kp-core.
 pub type Result<T, E = kp_abi::Error> = core::result::Result<T, E>;
 

@@ -1,4 +1,5 @@
-//! A call is frozen in a sleep of the plugin's, so it cannot end. Who waits for it must not take the machine along.
+//! Apps are being frozen, as for a suspend or at the end of a hibernation, and one of them is in a sleep of the plugin's. It comes out first:
+//! what waits for its call, a removal or a power-off, does not wait for its thawing, which may come only afterwards.
 use super::{Loaded, open};
 use crate::{interrupts::until, linux::stress::address};
 use kp_abi::{Status, request::state};
@@ -7,10 +8,10 @@ use rustix::{
     mount::{MountFlags, mount},
     system::{RebootCommand, reboot},
 };
-use std::{fs, sync::mpsc::channel, thread};
+use std::{fs, thread};
 use trouble_interface::trouble;
 
-/// The machine powers off, as at the end of a hibernation. Does not return.
+/// The machine powers off. Does not return.
 pub fn power_off() {
     let _loaded = Loaded::new();
     let plugin = open(&[]);
@@ -18,46 +19,33 @@ pub fn power_off() {
     thread::scope(|scope| {
         scope.spawn(|| {
             group.enter();
-            panic!("the nap ends: {:?}", nap(&plugin));
+            panic!("it runs on: {:?}", nap(&plugin));
         });
         until("the call sleeps", || plugin.query().is_ok_and(|query| query.calls == 1));
         group.set("FROZEN");
-        until("the call is frozen", || group.state() == "FROZEN");
+        assert_eq!(group.state(), "FREEZING", "a call in the plugin must not freeze");
         panic!("the machine stays on: {:?}", reboot(RebootCommand::PowerOff));
     });
 }
 
-/// The device is unbound. Who does that holds its lock, which a suspend takes once everybody is frozen: it must not freeze.
+/// The device is unbound.
 pub fn unbind() {
     let loaded = Loaded::new();
     let (plugin, witness) = (open(&[]), open(&[]));
-    let (callers, unbinders) = (Group::new("callers"), Group::new("unbinders"));
-    let (sender, number) = channel();
+    let group = Group::new("kp");
     thread::scope(|scope| {
         let call = scope.spawn(|| {
-            callers.enter();
+            group.enter();
             nap(&plugin)
         });
         until("the call sleeps", || plugin.query().is_ok_and(|query| query.calls == 1));
-        callers.set("FROZEN");
-        until("the call is frozen", || callers.state() == "FROZEN");
-        let unbinding = scope.spawn(|| {
-            sender.send(unbinders.enter()).expect("the other thread wants it");
-            fs::write("/sys/bus/pci/drivers/kp_trouble/unbind", address(&witness)).expect("the device can be unbound");
-        });
-        let stat = format!("/proc/self/task/{}/stat", number.recv().expect("it says so first"));
-        until("the device goes", || witness.query().is_ok_and(|query| query.state == state::GONE));
-        until("who unbinds it waits", || {
-            let stat = fs::read_to_string(&stat).unwrap_or_default();
-            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['I', 'D']))
-        });
-        unbinders.set("FROZEN");
-        let froze = unbinders.state();
-        unbinders.set("THAWED");
-        callers.set("THAWED");
-        assert_eq!(froze, "FREEZING", "who holds a device's lock must not freeze");
+        group.set("FROZEN");
+        assert_eq!(group.state(), "FREEZING", "a call in the plugin must not freeze");
+        fs::write("/sys/bus/pci/drivers/kp_trouble/unbind", address(&witness)).expect("the device can be unbound");
+        assert_eq!(witness.query().expect("QUERY works always").state, state::GONE);
+        until("the call is out, and frozen", || group.state() == "FROZEN");
+        group.set("THAWED");
         assert_eq!(call.join().expect("the caller does not panic"), Err(Status::DEVICE_GONE.into()));
-        unbinding.join().expect("the unbinding does not panic");
     });
     drop((plugin, witness));
     drop(loaded);
@@ -81,12 +69,11 @@ impl Group {
         Self(path)
     }
 
-    /// Puts this thread into it: the thread's number.
-    fn enter(&self) -> String {
+    /// Puts this thread into it.
+    fn enter(&self) {
         let task = fs::read_link("/proc/thread-self").expect("this thread has a number");
-        let task = task.file_name().and_then(|name| name.to_str()).expect("it is the path's end").to_owned();
-        fs::write(format!("{}/tasks", self.0), &task).expect("a task can be put into a group");
-        task
+        let task = task.file_name().and_then(|name| name.to_str()).expect("it is the path's end");
+        fs::write(format!("{}/tasks", self.0), task).expect("a task can be put into a group");
     }
 
     fn set(&self, state: &str) {

@@ -38,17 +38,16 @@ fn around_a_sleep(kinds: u32, nth: u32) {
     one_interrupt(&owner);
     thread::scope(|scope| {
         let wait = scope.spawn(|| owner.connection().int_wait(NO_TIMEOUT, ANY_VECTOR, 1));
-        let nap = scope.spawn(|| trouble::Client(&napper).nap(60_000));
+        let nap = scope.spawn(|| trouble::Client(&napper).nap(1_000));
         let caller = scope.spawn(|| call_until(&caller, &calls, &over));
-        let pending = || waits(&owner) == 1 && calls_inside(&napper) == 1;
-        until("the wait and the nap are pending", pending);
+        until("the wait is pending", || waits(&owner) == 1);
         until("calls go through", || calls.load(Relaxed) > 100);
 
         sleep_and_wake();
 
         let before = calls.load(Relaxed);
         until("calls go through again", || calls.load(Relaxed) > before + 100);
-        assert!(pending(), "the wait and the nap are pending still");
+        assert_eq!(waits(&owner), 1, "the wait is pending still");
         let happened = trouble::Client(&owner).happened();
         assert_eq!(happened, Ok(Happened { suspends: nth, resumes: nth }));
         assert_eq!(trouble::Client(&owner).invert(0x1234_5678), Ok(!0x1234_5678), "the registers work");
@@ -56,8 +55,7 @@ fn around_a_sleep(kinds: u32, nth: u32) {
         trouble::Client(&owner).raise(1).expect("the device can be told to interrupt");
         let waited = wait.join().expect("the waiter does not panic");
         assert_eq!(waited.map(|notification| notification.got), Ok(1), "the wait ends by an interrupt");
-        assert_eq!(napper.connection().close(), Ok(()));
-        assert_eq!(nap.join().expect("the napper does not panic"), Err(Status::CLOSED.into()), "the nap ends by CLOSE");
+        assert_eq!(nap.join().expect("the napper does not panic"), Ok(()), "the freezer lets a nap end");
         over.store(true, Relaxed);
         caller.join().expect("every call was answered Ok");
     });
@@ -90,7 +88,7 @@ fn frozen_in_a_batch() {
     });
 }
 
-/// Two apps of which one sleeps with a lock of the plugin's held, and the other one waits for it: both freeze, one after the other.
+/// Two apps of which one sleeps with a lock of the plugin's held, and the other one waits for it: both come out, and freeze.
 fn frozen_around_a_lock() {
     let over = &AtomicBool::new(false);
     let holders = [open(&[]), open(&[])];
