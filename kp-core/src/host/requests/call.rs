@@ -1,11 +1,12 @@
 //! CALL: its lengths and addresses, the buffers that it runs in, the handler, the reply.
 use super::{
+    super::direct::Told,
     super::{
         door::Door,
         session::{SMALL, Session},
     },
-    Served, Stopped, refuse,
-    shape::{Shape, take_into},
+    Stopped, refuse,
+    shape::{Shape, take_bytes},
 };
 use crate::{Error, Message, Passive, Plugin, Reply, Status, limits};
 use kp_abi::{
@@ -15,26 +16,30 @@ use kp_abi::{
 
 impl<P: Plugin> Session<P> {
     /// CALL: one copy in, the handler, one copy out with the answer.
-    #[inline]
-    pub(super) fn serve_call(&self, door: &mut impl Door) -> Served {
+    ///
+    /// It is one code for all lengths, and made for size: an app that shares the plugin's interface calls in the direct form.
+    #[cfg_attr(kp_driver, optimize(size))]
+    #[inline(never)]
+    pub(super) fn serve_call(&self, door: &mut impl Door) -> Told {
         let mut call = request::Call::new_zeroed();
-        if let Err(stopped) = take_into(door, Shape::of::<request::Call>(), CALL_NOWAIT, call.as_mut_bytes()) {
-            return refuse(door, stopped);
+        if let Err(over) = take_bytes(door, Shape::of::<request::Call>(), CALL_NOWAIT, call.as_mut_bytes()) {
+            return over.map(|()| Status::OK);
         }
-        match self.request_call(&mut call, door) {
-            Ok(()) => Ok(()),
+        match self.check_call(&call, door) {
+            Ok((args, parts)) => self.exchange(call.message, args, &parts, door),
             Err(stopped) => refuse(door, stopped),
         }
     }
 
+    /// Where a call's bytes are, if they can be there.
     #[inline(always)]
-    fn request_call(&self, call: &mut request::Call, door: &mut impl Door) -> Result<(), Stopped> {
-        let (args, data) = (call.args_len as usize, call.in_len as usize);
-        if args > limits::MAX_ARGS {
+    fn check_call(&self, call: &request::Call, door: &impl Door) -> Result<(Args<'static>, Parts), Stopped> {
+        let len = call.args_len as usize;
+        if len > limits::MAX_ARGS {
             return Err(Status::PAYLOAD_TOO_LARGE.into());
         }
         let mut parts = Parts {
-            in_len: data,
+            in_len: call.in_len as usize,
             out_len: call.out_len as usize,
             in_addr: call.in_addr,
             out_addr: call.out_addr,
@@ -42,58 +47,52 @@ impl<P: Plugin> Session<P> {
         };
         parts.check_lengths()?;
         let args_at = call.head.size as usize;
-        if args != 0 {
-            call.args_addr = door.input(call.args_addr, args_at, args)?;
-        }
-        parts.check_addresses(door, args_at + args.next_multiple_of(8))?;
+        let address = if len != 0 { door.input(call.args_addr, args_at, len)? } else { 0 };
+        parts.check_addresses(door, args_at + len.next_multiple_of(8))?;
         if !self.is_open() {
             return Err(self.refusal().into());
         }
-        if parts.is_small() {
-            self.small.with(|buffers| self.call_in(call, parts, door, buffers))?
-        } else {
-            self.call_large(call, parts, door)
-        }
+        Ok((Args::There { address, len }, parts))
     }
 
-    /// A call for which the buffers that every session has are too small. It may take a little longer: what it moves does.
+    /// A call of any length, in a pair of the session's buffers.
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
-    fn call_large(&self, call: &request::Call, parts: Parts, door: &mut impl Door) -> Result<(), Stopped> {
-        let mut args = [0u64; limits::MAX_ARGS / 8];
-        let args = args.as_mut_bytes().get_mut(..call.args_len as usize).ok_or(Status::PAYLOAD_TOO_LARGE)?;
-        if !args.is_empty() {
-            door.fetch(call.args_addr, args)?;
+    pub(in crate::host) fn exchange(&self, id: u32, args: Args<'_>, parts: &Parts, door: &mut impl Door) -> Told {
+        let buffers = if parts.is_small() { self.small.any() } else { self.large.any() };
+        let done = buffers.with(|data, buffers| self.exchange_in(id, args, parts, door, data, buffers));
+        match done.unwrap_or_else(|error| Err(error.into())) {
+            Ok(()) => Ok(Status::OK),
+            Err(stopped) => refuse(door, stopped),
         }
-        self.segments_large(call.message, args, parts, door)
     }
 
-    /// The call itself, in a pair of small buffers.
+    /// A call in buffers for `room` bytes of data.
     #[inline(always)]
-    fn call_in(
+    fn exchange_in(
         &self,
-        call: &request::Call,
-        parts: Parts,
+        id: u32,
+        args: Args<'_>,
+        parts: &Parts,
         door: &mut impl Door,
+        room: usize,
         buffers: &mut [u8],
     ) -> Result<(), Stopped> {
-        let (args_len, data_at) = (call.args_len as usize, (call.args_len as usize).next_multiple_of(8));
-        let (message, output) = parts.split::<SMALL>(door, data_at, buffers)?;
-        let data_len = parts.in_len;
-        if data_len != 0 && args_len != 0 && parts.in_addr == call.args_addr.wrapping_add(data_at as u64) {
-            door.fetch_data(call.args_addr, message)?;
-        } else {
-            if args_len != 0 {
-                door.fetch_data(call.args_addr, message.get_mut(..args_len).ok_or_else(too_large)?)?;
-            }
-            if data_len != 0 {
-                door.fetch_data(parts.in_addr, message.get_mut(data_at..).ok_or_else(too_large)?)?;
-            }
+        let args_len = args.len();
+        let data_at = args_len.next_multiple_of(8);
+        let (message, output) = parts.split(door, data_at, room, buffers)?;
+        let (front, data) = message.split_at_mut_checked(data_at).ok_or_else(too_large)?;
+        let front = front.get_mut(..args_len).ok_or_else(too_large)?;
+        match args {
+            Args::Here(args) if args.len() == front.len() => front.copy_from_slice(args),
+            Args::Here(_) => return Err(too_large().into()),
+            Args::There { .. } if args_len == 0 => {}
+            Args::There { address, .. } => door.fetch_data(address, front)?,
         }
-        let args = message.get(..args_len).ok_or_else(too_large)?;
-        let data = message.get(data_at..).ok_or_else(too_large)?;
-        let message = Message { id: call.message, args, data };
-        self.call_out(&parts, door, message, output, Self::dispatch)
+        if !data.is_empty() {
+            door.fetch_data(parts.in_addr, data)?;
+        }
+        self.call_out(parts, door, Message { id, args: front, data }, output, Self::dispatch)
     }
 
     /// The last part of a call in either form: the handler, and one copy out with the answer.
@@ -131,8 +130,26 @@ impl<P: Plugin> Session<P> {
 /// Lengths were checked before: the compiler does not see it, and takes what it hears from here for unlikely.
 #[cold]
 #[inline(never)]
-fn too_large() -> Stopped {
-    Status::PAYLOAD_TOO_LARGE.into()
+fn too_large() -> Status {
+    Status::PAYLOAD_TOO_LARGE
+}
+
+/// A call's fixed arguments.
+#[derive(Clone, Copy)]
+pub(in crate::host) enum Args<'a> {
+    /// Copied already.
+    Here(&'a [u8]),
+    /// Still the app's, at an address that can be; at most `MAX_ARGS`.
+    There { address: u64, len: usize },
+}
+
+impl Args<'_> {
+    fn len(&self) -> usize {
+        match *self {
+            Args::Here(args) => args.len(),
+            Args::There { len, .. } => len,
+        }
+    }
 }
 
 /// Where a call's data is, and the room for its reply.
@@ -166,20 +183,21 @@ impl Parts {
         Ok(())
     }
 
-    /// A pair of buffers for `DATA` bytes → `args` bytes and room for the data, and the room for the reply. All 8-aligned.
+    /// A pair of buffers for `room` bytes of data each → `args` bytes and room for the data, and the room for the reply. All 8-aligned.
     #[inline(always)]
-    pub(in crate::host) fn split<'b, const DATA: usize>(
+    pub(in crate::host) fn split<'b>(
         &self,
         door: &mut impl Door,
         args: usize,
+        room: usize,
         buffers: &'b mut [u8],
     ) -> Result<(&'b mut [u8], &'b mut [u8]), Stopped> {
         door.vouch(buffers, (args + self.in_len).max(self.out_len));
-        let halves = buffers.split_at_mut_checked(limits::MAX_ARGS + DATA);
+        let halves = buffers.split_at_mut_checked(limits::MAX_ARGS + room);
         let (input, output) = halves.ok_or_else(too_large)?;
         match (input.get_mut(..args + self.in_len), output.get_mut(..self.out_len)) {
             (Some(input), Some(output)) => Ok((input, output)),
-            _ => Err(too_large()),
+            _ => Err(too_large().into()),
         }
     }
 

@@ -11,6 +11,7 @@ mod open;
 mod shape;
 
 use super::{
+    direct::Told,
     door::{Door, Faulted},
     kernel,
     session::Session,
@@ -21,7 +22,10 @@ use kp_abi::{
     zerocopy::IntoBytes,
 };
 use shape::{LONGEST, STATUS_AT, Shape, Space, take_bytes};
-pub(super) use {call::Parts, shape::take};
+pub(super) use {
+    call::{Args, Parts},
+    shape::take,
+};
 
 /// A request was served: what the transport answers. `Ok`: the status is in the header.
 pub type Served = Result<(), Status>;
@@ -64,7 +68,7 @@ impl<P: Plugin> Session<P> {
     #[inline]
     pub fn request(&self, nr: u32, door: &mut impl Door) -> Served {
         match nr {
-            request::Call::NR => self.serve_call(door),
+            request::Call::NR => self.serve_call(door).map(|_| ()),
             _ => self.serve_other(nr, door),
         }
     }
@@ -78,11 +82,10 @@ impl<P: Plugin> Session<P> {
         }
         let Some(shape) = Shape::of_number(nr) else { return Err(Status::UNKNOWN_REQUEST) };
         let mut space = Space([0; LONGEST]);
-        let answered = match take_bytes(door, shape, space.0.as_mut_bytes()) {
-            Ok(()) => self.answer(nr, &mut space, door),
-            Err(stopped) => return refuse(door, stopped),
-        };
-        let error = match answered {
+        if let Err(over) = take_bytes(door, shape, 0, space.0.as_mut_bytes()) {
+            return over;
+        }
+        let error = match self.answer(nr, &mut space, door) {
             Ok(()) => Status::OK.into(),
             Err(Stopped::Answer(error)) => error,
             Err(Stopped::Transport(status)) => return Err(status),
@@ -95,8 +98,7 @@ impl<P: Plugin> Session<P> {
     }
 
     /// Fills in the answer of a request whose struct is in `space`.
-    #[cfg_attr(kp_driver, optimize(size))]
-    #[inline(never)]
+    #[inline(always)]
     fn answer(&self, nr: u32, space: &mut Space, door: &mut impl Door) -> Result<(), Stopped> {
         match nr {
             request::Query::NR => self.query(space.view()?, door),
@@ -121,14 +123,17 @@ impl<P: Plugin> Session<P> {
     }
 }
 
-/// Writes the answer of a request that goes no further.
+/// Writes the answer of a request that goes no further. What the transport answers; `Ok`: with the status.
 #[cold]
 #[cfg_attr(kp_driver, optimize(size))]
 #[inline(never)]
-pub(super) fn refuse(door: &mut impl Door, stopped: Stopped) -> Served {
+pub(super) fn refuse(door: &mut impl Door, stopped: Stopped) -> Told {
     match stopped {
         Stopped::Answer(error) if error == Status::INTERRUPTED => Err(Status::INTERRUPTED),
-        Stopped::Answer(error) => door.answer(error.status.0, error.detail).map_err(|Faulted| Status::FAULT),
+        Stopped::Answer(error) => match door.answer(error.status.0, error.detail) {
+            Ok(()) => Ok(error.status),
+            Err(Faulted) => Err(Status::FAULT),
+        },
         Stopped::Transport(status) => Err(status),
     }
 }

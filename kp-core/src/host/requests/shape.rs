@@ -1,5 +1,5 @@
 //! The size rule: a request's struct, of the app's version, as the driver's. And who may ask: a handle that only reads may not write.
-use super::{super::door::Door, Stopped};
+use super::{super::door::Door, Served, Stopped, refuse};
 use crate::{Status, limits};
 use core::mem::offset_of;
 use kp_abi::{
@@ -39,13 +39,15 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    pub(super) const fn of<R: Request>() -> Self {
-        let only_reads = matches!(R::NR, request::Query::NR | request::IntCount::NR);
-        Self { first: R::FIRST_SIZE, size: size_of::<R>(), only_reads }
+    pub(super) const fn of<R: Request>() -> &'static Self {
+        const {
+            let only_reads = matches!(R::NR, request::Query::NR | request::IntCount::NR);
+            &Self { first: R::FIRST_SIZE, size: size_of::<R>(), only_reads }
+        }
     }
 
     /// None: there is no such request.
-    pub(super) const fn of_number(nr: u32) -> Option<Self> {
+    pub(super) const fn of_number(nr: u32) -> Option<&'static Self> {
         Some(match nr {
             request::Query::NR => Self::of::<request::Query>(),
             request::Open::NR => Self::of::<request::Open>(),
@@ -61,23 +63,23 @@ impl Shape {
     }
 }
 
-/// Copies a request's struct.
-pub(in crate::host) fn take<R: Request>(door: &mut impl Door) -> Result<R, Stopped> {
+/// Copies a request's struct. `Err`: it goes no further; what the transport answers.
+pub(in crate::host) fn take<R: Request>(door: &mut impl Door) -> Result<R, Served> {
     let mut request = R::new_zeroed();
-    take_bytes(door, Shape::of::<R>(), request.as_mut_bytes())?;
+    take_bytes(door, Shape::of::<R>(), 0, request.as_mut_bytes())?;
     Ok(request)
 }
 
-/// Copies a request's struct to the start of `bytes`, which are zeros.
+/// Copies a request's struct to the start of `bytes`, which are zeros: one copy of its first version, and the rest only if the app has
+/// more. `flags`: those that the request knows. `Err`: it goes no further, and has its answer; what the transport answers.
 #[inline(never)]
 #[cfg_attr(kp_driver, optimize(size))]
-pub(super) fn take_bytes(door: &mut impl Door, shape: Shape, bytes: &mut [u8]) -> Result<(), Stopped> {
-    take_into(door, shape, 0, bytes)
+pub(super) fn take_bytes(door: &mut impl Door, shape: &Shape, flags: u32, bytes: &mut [u8]) -> Result<(), Served> {
+    try_take(door, shape, flags, bytes).map_err(|stopped| refuse(door, stopped).map(|_| ()))
 }
 
-/// Copies a request's struct: one copy of its first version, and the rest only if the app has more.
 #[inline(always)]
-pub(super) fn take_into(door: &mut impl Door, shape: Shape, flags: u32, bytes: &mut [u8]) -> Result<(), Stopped> {
+fn try_take(door: &mut impl Door, shape: &Shape, flags: u32, bytes: &mut [u8]) -> Result<(), Stopped> {
     let Some(first) = bytes.get_mut(..shape.first) else { return Err(Status::TOO_LARGE.into()) };
     if door.take(first).is_err() {
         return Err(short_or_fault(door, shape));
@@ -100,7 +102,7 @@ pub(super) fn take_into(door: &mut impl Door, shape: Shape, flags: u32, bytes: &
 #[cold]
 #[cfg_attr(kp_driver, optimize(size))]
 #[inline(never)]
-fn short_or_fault(door: &mut impl Door, shape: Shape) -> Stopped {
+fn short_or_fault(door: &mut impl Door, shape: &Shape) -> Stopped {
     match door.size() {
         Ok(size) if (size as usize) < shape.first => Stopped::Answer(Status::TOO_SMALL.into()),
         _ => Stopped::Transport(Status::FAULT),
@@ -110,7 +112,7 @@ fn short_or_fault(door: &mut impl Door, shape: Shape) -> Stopped {
 #[cold]
 #[cfg_attr(kp_driver, optimize(size))]
 #[inline(never)]
-fn take_rest(door: &mut impl Door, shape: Shape, size: usize, bytes: &mut [u8]) -> Result<(), Stopped> {
+fn take_rest(door: &mut impl Door, shape: &Shape, size: usize, bytes: &mut [u8]) -> Result<(), Stopped> {
     if size < shape.first {
         return Err(Status::TOO_SMALL.into());
     }
