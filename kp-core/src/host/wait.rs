@@ -191,6 +191,7 @@ impl<P: Plugin> Session<P> {
     }
 
     /// INT_WAIT that blocks the calling thread. A signal leaves the rest of the time in the struct, for the call's restart.
+    #[inline(never)]
     pub(super) fn serve_wait(&self, door: &mut impl Door) -> Served {
         let Some(mut wait) = self.wait_start(door)? else { return Ok(()) };
         loop {

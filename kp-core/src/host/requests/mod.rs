@@ -69,17 +69,15 @@ impl<P: Plugin> Session<P> {
     pub fn request(&self, nr: u32, door: &mut impl Door) -> Served {
         match nr {
             request::Call::NR => self.serve_call(door).map(|_| ()),
+            request::IntWait::NR => self.serve_wait(door),
             _ => self.serve_other(nr, door),
         }
     }
 
-    /// All but CALL. One code takes and answers them, whatever their structs: they are rare, and there are many.
+    /// All but CALL and INT_WAIT. One code takes and answers them, whatever their structs: they are rare, and there are many.
     #[inline(never)]
     #[cfg_attr(kp_driver, optimize(size))]
     fn serve_other(&self, nr: u32, door: &mut impl Door) -> Served {
-        if nr == request::IntWait::NR {
-            return self.serve_wait(door);
-        }
         let Some(shape) = Shape::of_number(nr) else { return Err(Status::UNKNOWN_REQUEST) };
         let mut space = Space([0; LONGEST]);
         if let Err(over) = take_bytes(door, shape, 0, space.0.as_mut_bytes()) {

@@ -84,8 +84,7 @@ fn try_take(door: &mut impl Door, shape: &Shape, flags: u32, bytes: &mut [u8]) -
     if door.take(first).is_err() {
         return Err(short_or_fault(door, shape));
     }
-    let Ok((head, _)) = Head::ref_from_prefix(first) else { return Err(Status::TOO_SMALL.into()) };
-    let head = *head;
+    let Ok((head, _)) = Head::read_from_prefix(first) else { return Err(Status::TOO_SMALL.into()) };
     if head.size as usize != shape.first {
         take_rest(door, shape, head.size as usize, bytes)?;
     }
