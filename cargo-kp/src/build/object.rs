@@ -201,3 +201,39 @@ fn run(command: &mut Command) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, process::Command};
+
+    use super::{Info, entry_points, link};
+
+    /// The entry points of a module of these C functions. `devices`: what the plugin drives.
+    fn linked(name: &str, source: &str, devices: &[(u16, u16)]) -> Vec<String> {
+        let dir = std::env::temp_dir().join(format!("kp-object-{name}-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("a.c"), source).unwrap();
+        let compiled =
+            Command::new("gcc").current_dir(&dir).args(["-c", "-ffunction-sections", "a.c"]).status().unwrap();
+        assert!(compiled.success());
+        let member = fs::read(dir.join("a.o")).unwrap();
+        let info = Info { name: name.to_owned(), devices: devices.to_vec() };
+        let merged = link(&[member], &info, &dir.join("link")).unwrap().merged;
+        fs::remove_dir_all(&dir).unwrap();
+        let mut names = entry_points(&[merged]).unwrap();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_module_has_the_entry_points_that_its_glue_calls_and_no_others() {
+        let source = "int kp_rs_isr(void) { return 1; } void kp_rs_dpc(void) {} void kp_rs_suspend(void) {}
+            void kp_rs_resume(void) {} extern void kp_c_irq_prepare(void); void kp_rs_call(void) { CALLED; }";
+        let (without, with) = (source.replace("CALLED", ""), source.replace("CALLED", "kp_c_irq_prepare()"));
+        let device = [(0x1234, 0x11e8)];
+        assert_eq!(linked("none", &without, &[]), ["kp_rs_call"]);
+        assert_eq!(linked("device", &without, &device), ["kp_rs_call", "kp_rs_resume", "kp_rs_suspend"]);
+        assert_eq!(linked("interrupts", &with, &device).len(), 5);
+        assert_eq!(linked("only-interrupts", &with, &[]), ["kp_rs_call", "kp_rs_dpc", "kp_rs_isr"]);
+    }
+}
