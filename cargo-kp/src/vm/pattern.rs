@@ -19,9 +19,18 @@ pub(crate) fn fits(pattern: &str, text: &str) -> bool {
     true
 }
 
+/// Whether a text that fits `pattern` can begin with `text`. A star in front does not count: with it everything would.
+pub(crate) fn begins(pattern: &str, text: &str) -> bool {
+    let pattern = pattern.trim_start_matches('*');
+    match pattern.split_once('*') {
+        Some((first, _)) => text.starts_with(first) || first.starts_with(text),
+        None => pattern.starts_with(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::fits;
+    use super::{begins, fits};
 
     #[test]
     fn a_pattern_without_stars_is_the_line_itself() {
@@ -37,5 +46,17 @@ mod tests {
         assert!(fits("a*", "a"));
         assert!(!fits("a*b*c", "acb"));
         assert!(!fits("ab*bc", "abc"), "parts don't share characters");
+    }
+
+    #[test]
+    fn a_line_cut_off_anywhere_is_the_beginning_of_itself() {
+        for pattern in ["x.rs:7:*: index is 4", "*x.rs:7:*: index is 4"] {
+            let whole = "x.rs:7:32: index is 4";
+            assert!((0..=whole.len()).all(|end| begins(pattern, &whole[..end])));
+            assert!(!begins(pattern, "x.rs:8:32: index is 4"));
+            assert!(!begins(pattern, "y"));
+        }
+        assert!(begins("kp_edu: up", "kp_edu"));
+        assert!(!begins("kp_edu: up", "kp_edu: up again"));
     }
 }
