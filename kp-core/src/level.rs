@@ -46,6 +46,8 @@ pub struct Raised(pub(crate) ());
 pub struct Passive {
     /// What ends the sleeps early. INVARIANT: alive as long as this value.
     stop: Option<NonNull<Stop>>,
+    /// Mutexes and turns that are held.
+    held: u32,
 }
 
 /// Softirq, DPC, or under a `SpinLock<_, Dispatch>`. Must not sleep.
@@ -119,7 +121,7 @@ impl Passive {
     /// # Safety
     /// The calling code may sleep until the value is dropped. Only `&mut` of it is handed out, and one level at a time.
     pub(crate) unsafe fn assume() -> Self {
-        Self { stop: None }
+        Self { stop: None, held: 0 }
     }
 
     /// Its sleeps end when `stop` says so: a session's calls.
@@ -127,7 +129,16 @@ impl Passive {
     /// # Safety
     /// As [`assume`](Self::assume), and `stop` outlives the value.
     pub(crate) unsafe fn in_session(stop: &Stop) -> Self {
-        Self { stop: Some(NonNull::from(stop)) }
+        Self { stop: Some(NonNull::from(stop)), held: 0 }
+    }
+
+    /// Runs `f` with something held that others wait for without end: the kernel freezes nobody in a sleep of `f`'s.
+    #[inline(always)]
+    pub(crate) fn holding<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> R {
+        self.held = self.held.wrapping_add(1);
+        let result = f(self);
+        self.held = self.held.wrapping_sub(1);
+        result
     }
 
     /// Sleeps for `ms` milliseconds.
@@ -174,7 +185,7 @@ impl Passive {
     fn sleep_ns(&mut self, ns: u64) -> Result<()> {
         match self.stop {
             // SAFETY: alive by the field's invariant.
-            Some(stop) => unsafe { stop.as_ref() }.sleep(ns),
+            Some(stop) => unsafe { stop.as_ref() }.sleep(ns, self.held != 0),
             None => {
                 kernel::sleep_ns(ns);
                 Ok(())

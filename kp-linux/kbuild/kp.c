@@ -8,6 +8,8 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 #include <linux/capability.h>
 #include <linux/compat.h>
+#include <linux/completion.h>
+#include <linux/freezer.h>
 #include <linux/fs.h>
 #include <linux/idr.h>
 #include <linux/miscdevice.h>
@@ -15,6 +17,7 @@
 #include <linux/pci.h>
 #include <linux/poll.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 #include "kp.h"
 #include "kp_plugin.h"
 
@@ -178,6 +181,8 @@ static DEFINE_IDA(kp_instances);
 struct kp_bound {
 	struct kp_device device;
 	int instance;
+	struct work_struct farewell;
+	struct completion gone;
 };
 
 static int kp_probe(struct pci_dev *pci, const struct pci_device_id *id)
@@ -250,13 +255,34 @@ static void kp_remove(struct pci_dev *pci)
 	kfree(bound);
 }
 
-/* Power-off and kexec: as a removal, but the record stays for those who still hold a file. */
+static void kp_farewell(struct work_struct *work)
+{
+	struct kp_bound *bound = container_of(work, struct kp_bound, farewell);
+
+	kp_rs_remove(bound->device.node->driver, true);
+	complete(&bound->gone);
+}
+
+/* How long a shutdown waits for calls whose tasks may be frozen. */
+#define KP_FAREWELL (2 * HZ)
+
+/*
+ * Power-off and kexec: as a removal, but the record stays for those who still hold a file. A hibernation powers off while apps are frozen,
+ * perhaps in a sleep of the plugin's: a removal would wait for such a call for ever.
+ */
 static void kp_shutdown(struct pci_dev *pci)
 {
 	struct kp_bound *bound = pci_get_drvdata(pci);
 
 	kp_node_hide(bound->device.node);
-	kp_rs_remove(bound->device.node->driver, true);
+	if (static_branch_unlikely(&freezer_active)) {
+		INIT_WORK(&bound->farewell, kp_farewell);
+		init_completion(&bound->gone);
+		schedule_work(&bound->farewell);
+		wait_for_completion_timeout(&bound->gone, KP_FAREWELL);
+	} else {
+		kp_rs_remove(bound->device.node->driver, true);
+	}
 	pci_clear_master(pci);
 }
 

@@ -384,9 +384,12 @@ u32 kp_c_signal_wait(void *signal, const u32 *word, u32 seen, u64 ns, u32 kind)
 {
 	switch (kind) {
 	case 0:
-		return kp_wait(signal, word, seen, ns, TASK_IDLE | TASK_FREEZABLE, false);
+		/* Not to be frozen: a removal waits so, and holds the device's lock. */
+		return kp_wait(signal, word, seen, ns, TASK_IDLE, false);
 	case 1:
 		return kp_wait(signal, word, seen, ns, TASK_KILLABLE | TASK_FREEZABLE, true);
+	case 3:
+		return kp_wait(signal, word, seen, ns, TASK_KILLABLE, true);
 	default:
 		return kp_wait(signal, word, seen, ns, TASK_INTERRUPTIBLE | TASK_FREEZABLE, true);
 	}

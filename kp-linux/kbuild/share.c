@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* Memory that an app maps: pages of a session's ring, and mmap. */
+#include <linux/freezer.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
@@ -64,6 +65,7 @@ bool kp_c_breathe(void)
 {
 	if (unlikely(need_resched()))
 		cond_resched();
+	try_to_freeze(); /* a batch may last longer than the freezer waits */
 	return fatal_signal_pending(current);
 }
 

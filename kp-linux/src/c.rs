@@ -28,7 +28,7 @@ unsafe extern "C" {
     pub fn kp_c_shared_free(memory: *mut u8);
     /// The calling task's thread flags, and to `mask` those for which kp_c_breathe is to be called.
     pub fn kp_c_attention(mask: *mut usize) -> *const AtomicUsize;
-    /// cond_resched. Is a fatal signal pending?
+    /// cond_resched and try_to_freeze. Is a fatal signal pending?
     pub safe fn kp_c_breathe() -> bool;
     /// Maps memory of kp_c_shared_new into an app's vm_area_struct. 0, or a negative errno.
     pub fn kp_c_shared_map(vma: *mut c_void, memory: *mut u8, writable: bool) -> i32;

@@ -57,11 +57,20 @@ fn trouble(long: bool, setup: bool) -> Result<Tally> {
 
 fn suspend(setup: bool) -> Result<Tally> {
     let program = programs::build("conformance")?;
-    let guest = |kernel: &&str| {
-        let vm = guest(&modules(kernel, &["trouble"], setup)?, &program, &["suspend"]);
+    let sleeps = |kernel: &&str| {
+        let trouble = modules(kernel, &["trouble"], setup)?;
+        let vm = guest(&trouble, &program, &["suspend"]).step(Step::run(&[PROGRAM, "planted", "unbind"]));
         Ok(Guest { name: format!("{kernel}: suspend"), vm, verdict: Box::new(clean) })
     };
-    Ok(run(SLEEPERS.iter().map(guest).collect::<Result<_>>()?))
+    // The line that fails it is the last one: the machine goes off.
+    let powers_off = |kernel: &&str| {
+        let vm = guest(&modules(kernel, &["trouble"], setup)?, &program, &["power-off"]);
+        let verdict = Box::new(|report: &Report| fails(report, &["kernel log: reboot: Power down"]));
+        Ok(Guest { name: format!("{kernel}: power-off under a frozen call"), vm, verdict })
+    };
+    let mut guests = SLEEPERS.iter().map(sleeps).collect::<Result<Vec<_>>>()?;
+    guests.extend(SLEEPERS.iter().map(powers_off).collect::<Result<Vec<_>>>()?);
+    Ok(run(guests))
 }
 
 /// A plugin that `cargo kp build` must refuse.

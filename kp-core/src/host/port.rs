@@ -35,6 +35,8 @@ pub mod wait_kind {
     pub const KILLABLE: u32 = 1;
     /// Any signal, or a panic of plugin code. The kernel may freeze the task meanwhile.
     pub const INTERRUPTIBLE: u32 = 2;
+    /// As `KILLABLE`, but the kernel must not freeze the task meanwhile: it holds what others wait for, who then could not be frozen.
+    pub const HOLDING: u32 = 3;
 }
 
 /// How a wait ended.
@@ -125,7 +127,8 @@ macro_rules! __kernel_functions {
         unsafe fn shared_free(memory: *mut u8, len: usize) -> ();
         /// How the calling task finds out that `breathe` has something to do. Passive.
         safe fn attention() -> $crate::host::Attention;
-        /// Between two messages of a batch: lets others run if it is time for that. True: the task is being killed. Passive.
+        /// Between two messages of a batch: lets others run if it is time for that, and the kernel freeze the task. True: the task is being
+        /// killed. Passive.
         safe fn breathe() -> bool;
 
         /// A lock of this kind, or null. Passive. It stays where it is.

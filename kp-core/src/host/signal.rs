@@ -1,5 +1,5 @@
 //! Waiting and waking, as the host logic uses them.
-use super::{RawSignal, Woken, kernel};
+use super::{RawSignal, Woken, kernel, wait_kind};
 use crate::{Passive, Result, Status};
 use core::{
     ptr::NonNull,
@@ -56,8 +56,10 @@ impl Stop {
     }
 
     /// Sleeps `ns`. Closed: the session closes. Poisoned: plugin code has panicked. Interrupted: a fatal signal.
-    pub(crate) fn sleep(&self, ns: u64) -> Result<()> {
-        match self.signal.wait(&self.closing, 0, ns, super::wait_kind::KILLABLE) {
+    /// `holding`: something that others wait for is held.
+    pub(crate) fn sleep(&self, ns: u64, holding: bool) -> Result<()> {
+        let kind = if holding { wait_kind::HOLDING } else { wait_kind::KILLABLE };
+        match self.signal.wait(&self.closing, 0, ns, kind) {
             Woken::Timeout => Ok(()),
             Woken::Changed if self.closing.load(Acquire) == 0 => Err(Status::POISONED.into()),
             Woken::Changed => Err(Status::CLOSED.into()),

@@ -19,7 +19,7 @@ pub(crate) struct Turn {
     next: AtomicU32,
     /// The ticket whose turn it is.
     serving: AtomicU32,
-    /// The task whose turn it is, as `kernel::task` names it; 0: nobody's.
+    /// The task whose turn it is, as `kernel::task` names it; 0: nobody's, or somebody's who had panicked before.
     holder: AtomicU32,
     moved: Signal,
 }
@@ -39,7 +39,7 @@ impl Turn {
     #[inline(always)]
     pub(crate) fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(&mut Passive) -> R) -> Result<R, Lost> {
         let _held = self.take()?;
-        Ok(f(cx))
+        Ok(cx.holding(f))
     }
 
     /// Waits for this one's turn.
@@ -57,9 +57,17 @@ impl Turn {
             }
             self.moved.wait(&self.serving, serving, POISON_CHECK_NS, wait_kind::UNINTERRUPTIBLE);
         }
-        self.holder.store(kernel::task(), Release);
+        self.holder.store(taker(), Release);
         Ok(Held(self))
     }
+}
+
+/// The calling task, or 0 if it has panicked. Its exit closes its sessions, and ends each turn that it takes there: whoever gave that up
+/// for lost would leave a turn behind that is nobody's, and everybody else waiting for it.
+#[cfg_attr(kp_driver, optimize(size))]
+fn taker() -> u32 {
+    let task = kernel::task();
+    if kernel::poisoned() && kernel::is_dead(task) { 0 } else { task }
 }
 
 /// Ends the turn, also when the simulator unwinds.

@@ -1,14 +1,14 @@
 //! An app that writes what it should not.
 use super::{
     part::{Part, part as messages},
-    raw::{Random, Raw, factorial, sim, submission},
+    raw::{Raw, factorial, sim, submission},
 };
 use kp_abi::{
     Error, Status,
     request::{Request, RingEnter, RingSetup, RingTeardown, feature},
     ring::{INLINE, NOWAIT, PAGE, Submission},
 };
-use kp_sim::{App, Mode, Process};
+use kp_sim::{App, Mode, Process, Random};
 use std::sync::atomic::Ordering::Relaxed;
 
 #[test]

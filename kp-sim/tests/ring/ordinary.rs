@@ -1,7 +1,7 @@
 //! Rings as they are meant to be used.
 use super::{
     part::part as messages,
-    raw::{Random, Raw, factorial, sim, submission},
+    raw::{Raw, factorial, sim, submission},
 };
 use kp_abi::{
     Error, Status,
@@ -9,7 +9,7 @@ use kp_abi::{
     ring::{INLINE, NOWAIT, PAGE, Submission},
     zerocopy::IntoBytes,
 };
-use kp_sim::explore;
+use kp_sim::{Random, explore};
 use kp_user::{Connection, Ring};
 
 #[test]

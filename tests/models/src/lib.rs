@@ -9,6 +9,13 @@ use kp_abi::{Error, Status, limits};
 /// The level of those who may sleep.
 pub struct Passive;
 
+impl Passive {
+    /// As in kp-core: here nobody freezes.
+    pub(crate) fn holding<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> R {
+        f(self)
+    }
+}
+
 /// As in kp-core.
 pub type Result<T, E = kp_abi::Error> = core::result::Result<T, E>;
 
@@ -36,6 +43,8 @@ mod host {
     }
     mod fake;
     pub(crate) use fake::{Signal, Woken, kernel, wait_kind};
+    #[cfg(test)]
+    pub(crate) use fake::{become_task, has_panicked};
 }
 
 #[cfg(test)]

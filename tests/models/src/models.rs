@@ -1,7 +1,7 @@
 //! The models: few threads, few steps, every order.
 use crate::{
     Passive,
-    host::{Signal, gate::Gate, pending::Pending, turn::Turn},
+    host::{Signal, become_task, gate::Gate, has_panicked, pending::Pending, turn::Turn},
 };
 use loom::{
     cell::UnsafeCell,
@@ -111,6 +111,44 @@ fn turns_exclude_each_other_and_everybody_gets_one() {
         others.into_iter().for_each(|other| other.join().unwrap());
         // SAFETY: nobody else is there any more.
         turn.1.with(|count| assert_eq!(unsafe { *count }, 3));
+    });
+}
+
+#[test]
+fn a_turn_that_its_holder_panics_in_is_given_up() {
+    model(|| {
+        has_panicked(0);
+        let turn = Turn::new(&mut Passive).unwrap();
+        become_task(2);
+        let inside = turn.with(&mut Passive, |_| {
+            has_panicked(2);
+            become_task(3);
+            turn.with(&mut Passive, |_| ()).is_err()
+        });
+        assert!(inside.unwrap());
+    });
+}
+
+/// A task that has panicked still goes through its exit, which closes its sessions: it takes turns, and ends them.
+#[test]
+fn a_turn_of_a_task_that_panicked_before_is_waited_for() {
+    model(|| {
+        has_panicked(2);
+        let turn = Arc::new((Turn::new(&mut Passive).unwrap(), UnsafeCell::new(0)));
+        let take = |turn: &(Turn, UnsafeCell<u32>), task| {
+            become_task(task);
+            // SAFETY: what the model is about: one at a time. loom finds out if two are.
+            let taken = turn.0.with(&mut Passive, |_| turn.1.with_mut(|count| unsafe { *count += 1 }));
+            assert!(taken.is_ok(), "task {task} gave a turn up whose holder lives");
+        };
+        let exiting = {
+            let turn = turn.clone();
+            thread::spawn(move || take(&turn, 2))
+        };
+        take(&turn, 3);
+        exiting.join().unwrap();
+        // SAFETY: nobody else is there any more.
+        turn.1.with(|count| assert_eq!(unsafe { *count }, 2));
     });
 }
 

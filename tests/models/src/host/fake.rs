@@ -1,7 +1,28 @@
-//! A signal and a kernel in which nobody panics and no time passes.
+//! A signal and a kernel in which no time passes, and nobody panics but whom a model says.
 use super::sync::{AtomicU32, Ordering::Acquire};
 use crate::{Passive, Result};
 use loom::sync::{Condvar, Mutex};
+use std::cell::Cell;
+
+loom::thread_local! {
+    /// The number of the thread's task.
+    static TASK: Cell<u32> = Cell::new(1);
+}
+
+std::thread_local! {
+    /// The task that has panicked; 0: none. All threads of a model are one to std.
+    static DEAD: Cell<u32> = const { Cell::new(0) };
+}
+
+/// This thread is task `task` from now on.
+pub(crate) fn become_task(task: u32) {
+    TASK.with(|it| it.set(task));
+}
+
+/// Task `task` has panicked.
+pub(crate) fn has_panicked(task: u32) {
+    DEAD.set(task);
+}
 
 /// A wait that only a wake-up ends.
 pub(crate) struct Signal {
@@ -40,13 +61,15 @@ pub(crate) mod wait_kind {
 }
 
 pub(crate) mod kernel {
+    use super::{DEAD, TASK};
+
     pub(crate) fn poisoned() -> bool {
-        false
+        DEAD.get() != 0
     }
-    pub(crate) fn is_dead(_task: u32) -> bool {
-        false
+    pub(crate) fn is_dead(task: u32) -> bool {
+        task != 0 && task == DEAD.get()
     }
     pub(crate) fn task() -> u32 {
-        1
+        TASK.with(|task| task.get())
     }
 }

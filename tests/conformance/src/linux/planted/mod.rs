@@ -1,4 +1,5 @@
 //! What goes wrong on purpose, or nearly: panics, leaks, a machine that goes to sleep. The plugin for it is `tests/plugins/trouble`.
+mod frozen;
 mod leak;
 mod panic;
 mod suspend;
@@ -24,6 +25,8 @@ pub fn run(arguments: &[&str]) -> Result<(), String> {
         ["panic"] => panic::run(),
         ["panic-here", place] => panic::here(place),
         ["suspend"] => suspend::run(),
+        ["power-off"] => frozen::power_off(),
+        ["unbind"] => frozen::unbind(),
         _ => return Err(format!("no such trouble: {}", arguments.join(" "))),
     }
     Ok(())

@@ -1,11 +1,13 @@
-//! The machine goes to sleep and wakes, as far as its devices notice, with a wait pending and calls under way. Nothing is lost.
+//! The machine goes to sleep and wakes, as far as its devices notice, with a wait pending, calls and a batch under way. Nothing is lost.
 use super::{Loaded, open};
 use crate::interrupts::until;
 use kp_abi::{
     Status,
     request::{ANY_VECTOR, NO_TIMEOUT, kind},
+    ring::{INLINE, Submission},
+    zerocopy::FromZeros,
 };
-use kp_user::Plugin;
+use kp_user::{Plugin, Ring};
 use std::{
     fs,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -20,6 +22,10 @@ pub fn run() {
         println!("{name}");
         around_a_sleep(kinds, at);
     }
+    println!("a batch");
+    frozen_in_a_batch();
+    println!("a lock");
+    frozen_around_a_lock();
     drop(loaded);
 }
 
@@ -60,6 +66,51 @@ fn around_a_sleep(kinds: u32, nth: u32) {
     assert_eq!((counters.received, counters.delivered, counters.lost), (3, 3, 0), "{counters:?}");
 }
 
+/// A batch of messages that never sleep is frozen between two of them, however long all of them take.
+fn frozen_in_a_batch() {
+    let plugin = open(&[]);
+    let mut ring = Ring::set_up(plugin.connection(), 512, 0).expect("the driver has rings");
+    let spin = Submission { message: 9, flags: INLINE, args_len: 4, inline: [20, 0, 0, 0], ..Submission::new_zeroed() };
+    {
+        let mut queues = ring.queues();
+        (0..512).for_each(|_| assert!(queues.push(&spin)));
+        queues.publish();
+    }
+    thread::scope(|scope| {
+        let batch = scope.spawn(|| ring.enter());
+        until("the batch runs", || calls_inside(&plugin) == 1);
+        write("/sys/power/pm_freeze_timeout", "2000"); // the batch takes ten seconds
+        freeze_and_thaw();
+        write("/sys/power/pm_freeze_timeout", "20000");
+        until("the batch goes on", || calls_inside(&plugin) == 1);
+        assert_eq!(plugin.connection().close(), Ok(()));
+        let (taken, end) = batch.join().expect("the batch does not panic");
+        assert!((1..512).contains(&taken), "{taken} messages ran");
+        assert_eq!(end, Err(Status::CLOSED.into()), "CLOSE ended the batch");
+    });
+}
+
+/// Two apps of which one sleeps with a lock of the plugin's held, and the other one waits for it: both freeze, one after the other.
+fn frozen_around_a_lock() {
+    let over = &AtomicBool::new(false);
+    let holders = [open(&[]), open(&[])];
+    thread::scope(|scope| {
+        for holder in &holders {
+            scope.spawn(move || {
+                let mut calls = 0..500; // should the freezing fail
+                while !over.load(Relaxed) && calls.next().is_some() {
+                    assert_eq!(trouble::Client(holder).hold(20), Ok(()), "a call around a sleep");
+                }
+            });
+        }
+        until("both are in the plugin", || holders.iter().all(|holder| calls_inside(holder) == 1));
+        write("/sys/power/pm_freeze_timeout", "2000");
+        freeze_and_thaw();
+        write("/sys/power/pm_freeze_timeout", "20000");
+        over.store(true, Relaxed);
+    });
+}
+
 fn call_until(plugin: &Plugin, calls: &AtomicU64, over: &AtomicBool) {
     while !over.load(Relaxed) {
         assert_eq!(trouble::Client(plugin).ping(), Ok(()), "a call around a sleep");
@@ -84,11 +135,23 @@ fn calls_inside(plugin: &Plugin) -> u32 {
 /// Suspends the devices, not the machine, for a second; returns when all is awake again. An error of the kernel's is that it
 /// could not: a process that would not freeze, a device that would not sleep.
 fn sleep_and_wake() {
-    let write = |path: &str, text: &str| fs::write(path, text).unwrap_or_else(|error| panic!("{path}: {error}"));
+    sleep_as_far_as("devices");
+}
+
+/// The same, of the processes alone.
+fn freeze_and_thaw() {
+    sleep_as_far_as("freezer");
+}
+
+fn sleep_as_far_as(level: &str) {
     write("/sys/module/suspend/parameters/pm_test_delay", "1");
-    write("/sys/power/pm_test", "devices");
+    write("/sys/power/pm_test", level);
     let states = fs::read_to_string("/sys/power/state").expect("this kernel can sleep");
     let state = if states.split_whitespace().any(|state| state == "mem") { "mem" } else { "freeze" };
     println!("  {state}, of: {}", states.trim_end());
     write("/sys/power/state", state);
+}
+
+fn write(path: &str, text: &str) {
+    fs::write(path, text).unwrap_or_else(|error| panic!("{path}: {error}"));
 }

@@ -126,7 +126,7 @@ fn works(plugin: &Plugin, kinds: u32) {
 }
 
 /// Its PCI address, as sysfs writes it.
-fn address(plugin: &Plugin) -> String {
+pub(super) fn address(plugin: &Plugin) -> String {
     let address = plugin.query().expect("a plugin can always be asked").bus_address;
     let (domain, bus, slot, function) = (address >> 16, address >> 8 & 0xff, address >> 3 & 0x1f, address & 7);
     format!("{domain:04x}:{bus:02x}:{slot:02x}.{function}")

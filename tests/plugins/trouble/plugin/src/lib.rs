@@ -118,6 +118,17 @@ impl trouble::Handler<Passive, Session> for Trouble {
             Ok(bar.read(regs::LIVENESS))
         })
     }
+
+    fn hold(&self, cx: &mut Passive, _: &Session, ms: u32) -> Result<()> {
+        self.liveness.with(cx, |(), cx| cx.sleep_ms(ms.min(1000)))
+    }
+
+    fn spin(&self, cx: &mut Passive, _: &Session, ms: u32) -> Result<()> {
+        for _ in 0..ms.min(100) * 20 {
+            cx.stall_us(50);
+        }
+        Ok(())
+    }
 }
 
 impl IntEnable for Trouble {

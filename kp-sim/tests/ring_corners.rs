@@ -1,0 +1,89 @@
+//! Corners of rings: what else may happen to a session while its ring or its kernel page is in use.
+mod part;
+
+use kp_abi::{
+    Status,
+    request::{ANY_VECTOR, IntWait, NO_TIMEOUT, Request, RingSetup, kind},
+};
+use kp_sim::{Access, App, PAGE, Sim, edu::Edu, explore};
+use kp_user::{Connection, Plugin, Ring};
+use part::{Part, part as messages};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
+
+fn session() -> (Sim<Part>, Arc<App<Part>>, Plugin) {
+    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let app = Arc::new(sim.open());
+    let plugin = Plugin::over(app.clone(), messages::INTERFACE, &[]).unwrap();
+    (sim, app, plugin)
+}
+
+/// The page shows what INT_COUNT says, also when a wait has given back what it had taken: `delivered` falls then.
+#[test]
+fn the_kernel_page_shows_what_a_wait_gives_back() {
+    let faults = Mutex::new(0);
+    explore(0..100, |world| {
+        let (sim, app, plugin) = session();
+        plugin.set_up_ring(8, 0).unwrap();
+        let shown = || plugin.with_ring(|ring| ring.unwrap().counters(ANY_VECTOR)).unwrap();
+        app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
+        messages::Client(&plugin).raise(1).unwrap();
+        let wait = IntWait { timeout_ns: NO_TIMEOUT, vector: ANY_VECTOR, max: 1, ..IntWait::new() };
+        let address = app.memory().place(&wait);
+        world.scope(|scope| {
+            scope.spawn("waiter", || {
+                if app.raw(IntWait::NR, address) == Err(Status::FAULT) {
+                    *faults.lock().unwrap() += 1;
+                    assert_eq!(shown().1.delivered, 0, "it was given back, or never taken");
+                }
+            });
+            scope.spawn("protector", || {
+                sim.advance(1);
+                app.memory().protect(address, PAGE, Access::ReadOnly);
+            });
+        });
+        assert_eq!(shown(), app.int_count(ANY_VECTOR).unwrap());
+    });
+    assert!(faults.into_inner().unwrap() > 5, "too few waits met the fault");
+}
+
+/// Nothing is mapped while a request is in the ring, which may tear it down.
+#[test]
+fn a_ring_that_is_in_use_cannot_be_mapped() {
+    let mapped = Mutex::new(BTreeSet::new());
+    explore(0..60, |world| {
+        let (_sim, app, plugin) = session();
+        let mut ring = Ring::set_up(plugin.connection(), 8, 0).unwrap();
+        let layout = RingSetup { entries: 8, ..RingSetup::new() };
+        assert_eq!(app.ring_setup(&mut { layout }), Err(Status::RING_EXISTS.into()));
+        for _ in 0..4 {
+            let mut queues = ring.queues();
+            assert!(queues.push(&nap(1)));
+            queues.publish();
+        }
+        world.scope(|scope| {
+            scope.spawn("batch", || assert_eq!(ring.enter(), (4, Ok(()))));
+            scope.spawn("mapper", || {
+                let page = app.map(0, PAGE, false).map(drop).map_err(|error| error.status);
+                mapped.lock().unwrap().insert(format!("{page:?}"));
+            });
+        });
+        assert!(app.map(0, PAGE, false).is_ok(), "nobody is in it any more");
+    });
+    let mapped: Vec<String> = mapped.into_inner().unwrap().into_iter().collect();
+    assert_eq!(mapped, [format!("{:?}", Err::<(), _>(Status::BUSY)), "Ok(())".to_owned()]);
+}
+
+/// The message that sleeps, inline.
+fn nap(ms: u64) -> kp_abi::ring::Submission {
+    use kp_abi::zerocopy::FromZeros;
+    kp_abi::ring::Submission {
+        message: 6,
+        flags: kp_abi::ring::INLINE,
+        args_len: 4,
+        inline: [ms, 0, 0, 0],
+        ..kp_abi::ring::Submission::new_zeroed()
+    }
+}
