@@ -169,6 +169,8 @@ impl Passive {
         Err(Status::TIMEOUT.into())
     }
 
+    #[cfg_attr(kp_driver, optimize(size))]
+    #[inline(never)]
     fn sleep_ns(&mut self, ns: u64) -> Result<()> {
         match self.stop {
             // SAFETY: alive by the field's invariant.

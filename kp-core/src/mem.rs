@@ -213,11 +213,10 @@ impl<T> KVec<T> {
         if size_of::<T>() == 0 {
             return;
         }
-        // It is the layout that `grow_to` allocated with, so there is one.
-        if let Ok(layout) = Layout::array::<T>(self.capacity) {
-            // SAFETY: of `allocate` with this layout; dangling if the capacity is 0.
-            unsafe { release(self.start.cast(), layout) }
-        }
+        // SAFETY: the layout that `grow_to` allocated with, or one of no bytes: both are in range.
+        let layout = unsafe { Layout::from_size_align_unchecked(self.capacity * size_of::<T>(), align_of::<T>()) };
+        // SAFETY: of `allocate` with this layout; dangling if the capacity is 0.
+        unsafe { release(self.start.cast(), layout) }
     }
 }
 

@@ -17,7 +17,7 @@ pub const READY_OVER: u32 = 2;
 
 /// The errno of an error, negative, for probe and open.
 fn errno(error: Error) -> i32 {
-    -i32::from(error.status.errno())
+    transport(error.status) as i32
 }
 
 /// Binds a device, or with a null `device` a plugin that drives none. Process context. 0, or a negative errno.
@@ -196,7 +196,10 @@ fn told(told: Told) -> isize {
     }
 }
 
+/// The errno of a status, negative. One copy: it searches the status table.
+#[cfg_attr(kp_driver, optimize(size))]
 #[cold]
+#[inline(never)]
 fn transport(status: Status) -> isize {
     -(status.errno() as isize)
 }

@@ -31,7 +31,7 @@ macro_rules! glue {
             $crate::panicked(info)
         }
 
-        $crate::__entries! { $plugin;
+        $crate::__entries! { $plugin, optimize(size);
             fn kp_rs_bind(device: *mut (), bars: *const u64, bus_address: u64, driver: *mut *const ()) -> i32 = bind;
             fn kp_rs_remove(driver: *const (), present: bool) -> bool = remove;
             fn kp_rs_drop(driver: *const ()) = drop_driver;
@@ -39,11 +39,13 @@ macro_rules! glue {
             fn kp_rs_resume(driver: *const ()) = resume;
             fn kp_rs_open(driver: *const (), process: u32, admin: bool, is_32bit: bool, session: *mut *mut ()) -> i32 = open;
             fn kp_rs_release(session: *mut ()) = release;
-            fn kp_rs_request(session: *mut (), nr: u32, address: usize, limit: u64, mode: u32) -> isize = request;
-            fn kp_rs_direct(session: *mut (), message: u32, address: usize, limit: u64, mode: u32) -> isize = direct;
             fn kp_rs_ready(session: *mut ()) -> u32 = ready;
             fn kp_rs_signal(session: *mut ()) -> *mut () = signal;
             fn kp_rs_map(session: *mut (), vma: *mut (), offset: u64, len: usize, write: bool) -> i32 = map;
+        }
+        $crate::__entries! { $plugin, inline;
+            fn kp_rs_request(session: *mut (), nr: u32, address: usize, limit: u64, mode: u32) -> isize = request;
+            fn kp_rs_direct(session: *mut (), message: u32, address: usize, limit: u64, mode: u32) -> isize = direct;
             fn kp_rs_isr(cookie: *const (), vector: u32) -> bool = isr;
             fn kp_rs_dpc(cookie: *const (), vector: u32) = dpc;
         }
@@ -53,9 +55,10 @@ macro_rules! glue {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __entries {
-    ($plugin:ty; $(fn $name:ident($($argument:ident: $type:ty),*) $(-> $answer:ty)? = $target:ident;)*) => {
+    ($plugin:ty, $attribute:meta; $(fn $name:ident($($argument:ident: $type:ty),*) $(-> $answer:ty)? = $target:ident;)*) => {
         $(
             #[doc = concat!("See [`", stringify!($target), "`]($crate::entry::", stringify!($target), ").\n\n# Safety\nAs there.")]
+            #[$attribute]
             #[unsafe(no_mangle)]
             unsafe extern "C" fn $name($($argument: $type),*) $(-> $answer)? {
                 // SAFETY: the C glue promises what the entry asks for.

@@ -55,7 +55,7 @@ pub fn build(plugin: &Plugin) -> Result<Built> {
     super::write(&dir.join("Cargo.toml"), &manifest(plugin, &name)?)?;
     super::write(
         &dir.join("src/lib.rs"),
-        format!("#![no_std]\nkp_linux::glue!({}::__KpPlugin);\n", plugin.crate_name),
+        format!("#![no_std]\n#![feature(optimize_attribute)]\nkp_linux::glue!({}::__KpPlugin);\n", plugin.crate_name),
     )?;
     lock(plugin, &dir)?;
 

@@ -8,7 +8,7 @@ use object::LittleEndian;
 use object::elf;
 use object::read::archive::ArchiveFile;
 use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
-use object::{Object as _, ObjectSymbol as _};
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget};
 
 use super::exports::imports;
 use super::info::Info;
@@ -23,6 +23,10 @@ const GLUE: &str = "kp_c_";
 const ISR: &str = "kp_rs_isr";
 /// The port's deferred handler.
 const DPC: &str = "kp_rs_dpc";
+/// What the C glue of a plugin without devices never calls.
+const DEVICES_ONLY: [&str; 2] = ["kp_rs_suspend", "kp_rs_resume"];
+/// The C function without which the glue has no interrupts, and calls neither [`ISR`] nor [`DPC`].
+const PREPARE: &str = "kp_c_irq_prepare";
 /// The C function that only the panic handler calls.
 const PANIC: &str = "kp_c_panic";
 /// The C function behind `free`.
@@ -59,7 +63,7 @@ pub fn object(plugin: &Plugin, progress: &dyn Fn(&str)) -> Result<Object> {
     }
     let dir = plugin.output.join(&plugin.name).join("linux-x86_64");
     let path = dir.join("rust.o");
-    let linked = link(&members, &dir.join("link"))?;
+    let linked = link(&members, &info, &dir.join("link"))?;
     for entry in [ISR, DPC] {
         callgraph::check(&linked.apart, entry, PANIC)?;
         if plugin.no_free {
@@ -118,28 +122,33 @@ fn use_kernels_own(member: &mut [u8]) -> Result<()> {
     Ok(())
 }
 
-/// Links the members and strips what the kernel's tools stumble over. `dir` holds the steps' files.
-fn link(members: &[Vec<u8>], dir: &Path) -> Result<Linked> {
-    let roots = entry_points(members)?;
+/// Links the members, and strips what the kernel's tools stumble over and what the C glue won't call. `dir` holds the steps' files.
+fn link(members: &[Vec<u8>], info: &Info, dir: &Path) -> Result<Linked> {
+    let mut roots = entry_points(members)?;
     if dir.exists() {
         fs::remove_dir_all(dir).with_context(|| format!("cannot empty {}", dir.display()))?;
     }
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let mut collect = Command::new("ld");
-    collect.current_dir(dir).args(["-r", "--gc-sections", "-o", "apart.o"]);
-    for root in &roots {
-        collect.args(["-u", root]);
-    }
     for (index, member) in members.iter().enumerate() {
-        let name = format!("{index}.o");
-        fs::write(dir.join(&name), member)?;
-        collect.arg(name);
+        fs::write(dir.join(format!("{index}.o")), member)?;
     }
-    run(&mut collect)?;
+    let collect = |roots: &[String], output: &str| {
+        let mut collect = Command::new("ld");
+        collect.current_dir(dir).args(["-r", "--gc-sections", "-o", output]);
+        collect.args(roots.iter().flat_map(|root| ["-u", root]));
+        run(collect.args((0..members.len()).map(|index| format!("{index}.o"))))
+    };
+    collect(&roots, "apart.o")?;
     let apart = fs::read(dir.join("apart.o"))?;
 
+    let has_interrupts = refers_to(&apart, PREPARE)?;
+    roots.retain(|root| match root.as_str() {
+        ISR | DPC => has_interrupts,
+        root => !info.devices.is_empty() || !DEVICES_ONLY.contains(&root),
+    });
+    collect(&roots, "needed.o")?;
     fs::write(dir.join("merge.ld"), include_str!("merge.ld"))?;
-    run(Command::new("ld").current_dir(dir).args(["-r", "-T", "merge.ld", "-o", "merged.o", "apart.o"]))?;
+    run(Command::new("ld").current_dir(dir).args(["-r", "-T", "merge.ld", "-o", "merged.o", "needed.o"]))?;
     let mut keep = Command::new("objcopy");
     keep.current_dir(dir).arg("--discard-locals").args(roots.iter().map(|root| format!("--keep-global-symbol={root}")));
     // Two symbols of this type make the objtool of 6.1 take the object for a whole kernel.
@@ -150,6 +159,14 @@ fn link(members: &[Vec<u8>], dir: &Path) -> Result<Linked> {
     let mut merged = fs::read(dir.join("final.o"))?;
     got::make_direct(&mut merged)?;
     Ok(Linked { apart, merged })
+}
+
+/// Does any of an object's code or constants use the symbol? A list of its symbols has those of dropped functions too.
+fn refers_to(object: &[u8], symbol: &str) -> Result<bool> {
+    let file = object::File::parse(object)?;
+    let Some(symbol) = file.symbol_by_name(symbol) else { return Ok(false) };
+    let mut targets = file.sections().flat_map(|section| section.relocations()).map(|(_, to)| to.target());
+    Ok(targets.any(|target| target == RelocationTarget::Symbol(symbol.index())))
 }
 
 /// The names of all entry points that the members define.
@@ -183,4 +200,40 @@ fn run(command: &mut Command) -> Result<()> {
         bail!("{program}: {}", said.trim());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, process::Command};
+
+    use super::{Info, entry_points, link};
+
+    /// The entry points of a module of these C functions. `devices`: what the plugin drives.
+    fn linked(name: &str, source: &str, devices: &[(u16, u16)]) -> Vec<String> {
+        let dir = std::env::temp_dir().join(format!("kp-object-{name}-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("a.c"), source).unwrap();
+        let compiled =
+            Command::new("gcc").current_dir(&dir).args(["-c", "-ffunction-sections", "a.c"]).status().unwrap();
+        assert!(compiled.success());
+        let member = fs::read(dir.join("a.o")).unwrap();
+        let info = Info { name: name.to_owned(), devices: devices.to_vec() };
+        let merged = link(&[member], &info, &dir.join("link")).unwrap().merged;
+        fs::remove_dir_all(&dir).unwrap();
+        let mut names = entry_points(&[merged]).unwrap();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_module_has_the_entry_points_that_its_glue_calls_and_no_others() {
+        let source = "int kp_rs_isr(void) { return 1; } void kp_rs_dpc(void) {} void kp_rs_suspend(void) {}
+            void kp_rs_resume(void) {} extern void kp_c_irq_prepare(void); void kp_rs_call(void) { CALLED; }";
+        let (without, with) = (source.replace("CALLED", ""), source.replace("CALLED", "kp_c_irq_prepare()"));
+        let device = [(0x1234, 0x11e8)];
+        assert_eq!(linked("none", &without, &[]), ["kp_rs_call"]);
+        assert_eq!(linked("device", &without, &device), ["kp_rs_call", "kp_rs_resume", "kp_rs_suspend"]);
+        assert_eq!(linked("interrupts", &with, &device).len(), 5);
+        assert_eq!(linked("only-interrupts", &with, &[]), ["kp_rs_call", "kp_rs_dpc", "kp_rs_isr"]);
+    }
 }

@@ -9,9 +9,16 @@ use core::{
 };
 use kp_abi::zerocopy::IntoBytes;
 
-/// A session's pair for up to `DATA` bytes each way; null while a call has it, and before the first one.
-pub(super) struct Buffers<const DATA: usize> {
-    kept: AtomicPtr<Pair>,
+/// A session's pair for up to `DATA` bytes each way.
+pub(super) struct Buffers<const DATA: usize>(Kept);
+
+/// A session's pair; null while a call has it, and before the first one.
+struct Kept(AtomicPtr<Pair>);
+
+/// [`Buffers`] of a size that is not known before.
+pub(super) struct AnyBuffers<'a> {
+    kept: &'a Kept,
+    data: usize,
 }
 
 /// So many bytes and a message's fixed arguments, and then as many bytes. 8-aligned.
@@ -32,23 +39,43 @@ impl Pair {
 
 impl<const DATA: usize> Buffers<DATA> {
     pub(super) const fn new() -> Self {
-        Self { kept: AtomicPtr::new(ptr::null_mut()) }
+        Self(Kept(AtomicPtr::new(ptr::null_mut())))
     }
 
     /// Makes the pair, so that calls need not.
     pub(super) fn make(&self) -> Result<()> {
-        self.keep(Pair::new(DATA)?);
+        self.0.keep(Pair::new(DATA)?);
         Ok(())
     }
 
     /// Runs `f` with a pair, the kept one, or else a new one: first `MAX_ARGS + DATA` bytes for what comes in, then `DATA` for the reply.
     #[inline(always)]
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
-        let pair = match NonNull::new(self.kept.swap(ptr::null_mut(), Acquire)) {
+        self.0.with(DATA, f)
+    }
+
+    /// For code that is one for all sizes.
+    pub(super) fn any(&self) -> AnyBuffers<'_> {
+        AnyBuffers { kept: &self.0, data: DATA }
+    }
+}
+
+impl AnyBuffers<'_> {
+    /// As [`Buffers::with`]; `f` is told the size too.
+    #[inline(always)]
+    pub(super) fn with<R>(&self, f: impl FnOnce(usize, &mut [u8]) -> R) -> Result<R> {
+        self.kept.with(self.data, |buffers| f(self.data, buffers))
+    }
+}
+
+impl Kept {
+    #[inline(always)]
+    fn with<R>(&self, data: usize, f: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
+        let pair = match NonNull::new(self.0.swap(ptr::null_mut(), Acquire)) {
             Some(kept) => kept,
-            None => Pair::new(DATA)?,
+            None => Pair::new(data)?,
         };
-        let in_use = InUse { buffers: self, pair };
+        let in_use = InUse { kept: self, pair };
         // SAFETY: it came from a KBox, and is this call's alone since the swap.
         let pair = unsafe { &mut *in_use.pair.as_ptr() };
         Ok(f(pair.words.as_mut_bytes()))
@@ -57,22 +84,22 @@ impl<const DATA: usize> Buffers<DATA> {
     /// Keeps a pair. If another was kept meanwhile, that one is freed.
     #[inline(always)]
     fn keep(&self, pair: NonNull<Pair>) {
-        if let Some(other) = NonNull::new(self.kept.swap(pair.as_ptr(), AcqRel)) {
+        if let Some(other) = NonNull::new(self.0.swap(pair.as_ptr(), AcqRel)) {
             free(other);
         }
     }
 }
 
 /// A pair that a call has. It is kept afterwards, also when the simulator unwinds.
-struct InUse<'a, const DATA: usize> {
-    buffers: &'a Buffers<DATA>,
+struct InUse<'a> {
+    kept: &'a Kept,
     pair: NonNull<Pair>,
 }
 
-impl<const DATA: usize> Drop for InUse<'_, DATA> {
+impl Drop for InUse<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.buffers.keep(self.pair);
+        self.kept.keep(self.pair);
     }
 }
 
@@ -84,9 +111,9 @@ fn free(pair: NonNull<Pair>) {
     drop(unsafe { KBox::from_raw(pair) });
 }
 
-impl<const DATA: usize> Drop for Buffers<DATA> {
+impl Drop for Kept {
     fn drop(&mut self) {
-        if let Some(pair) = NonNull::new(*self.kept.get_mut()) {
+        if let Some(pair) = NonNull::new(*self.0.get_mut()) {
             free(pair);
         }
     }

@@ -4,13 +4,10 @@
 //! from the app's buffer to the stack, and the reply back to their place. What is checked, and what an app is told, is as for CALL.
 use super::{
     door::{DirectDoor, Door},
-    requests::{Parts, Stopped},
+    requests::{Args, Parts, Stopped, refuse},
     session::{SMALL, Session},
 };
-use crate::{
-    Error, Message, Passive, Plugin, Reply, Result, Status,
-    limits::{MAX_ARGS, MAX_DATA},
-};
+use crate::{Error, Message, Passive, Plugin, Reply, Result, Status, limits::MAX_ARGS};
 use core::mem::MaybeUninit;
 use kp_abi::{
     Direct,
@@ -42,22 +39,7 @@ impl<P: Plugin> Session<P> {
         } else if self.is_open() {
             Err(Status::UNKNOWN_REQUEST)
         } else {
-            self.tell(door, Stopped::Answer(self.refusal().into()))
-        }
-    }
-
-    /// The answer to a call that goes no further.
-    #[cfg_attr(kp_driver, optimize(size))]
-    #[cold]
-    #[inline(never)]
-    fn tell(&self, door: &mut impl DirectDoor, stopped: Stopped) -> Told {
-        match stopped {
-            Stopped::Answer(error) if error == Status::INTERRUPTED => Err(Status::INTERRUPTED),
-            Stopped::Answer(error) => match door.answer(error.status.0, error.detail) {
-                Ok(()) => Ok(error.status),
-                Err(_) => Err(Status::FAULT),
-            },
-            Stopped::Transport(status) => Err(status),
+            refuse(door, Stopped::Answer(self.refusal().into()))
         }
     }
 
@@ -66,11 +48,13 @@ impl<P: Plugin> Session<P> {
     #[cold]
     #[inline(never)]
     fn tell_error(&self, door: &mut impl DirectDoor, error: Error) -> Told {
-        self.tell(door, Stopped::Answer(self.public(error)))
+        refuse(door, Stopped::Answer(self.public(error)))
     }
 
     /// There is no such message. A session that may not call hears that first.
+    #[cfg_attr(kp_driver, optimize(size))]
     #[cold]
+    #[inline(never)]
     fn unknown(&self, door: &mut impl DirectDoor) -> Told {
         let refused = self.inside(false, |_, _, _| Err(Status::UNKNOWN_MESSAGE.into()));
         match refused {
@@ -88,10 +72,7 @@ impl<P: Plugin> Session<P> {
         args: usize,
         run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
     ) -> Told {
-        match self.try_segments(door, message, args, run) {
-            Ok(()) => Ok(Status::OK),
-            Err(stopped) => self.tell(door, stopped),
-        }
+        self.try_segments(door, message, args, run).unwrap_or_else(|stopped| refuse(door, stopped))
     }
 
     #[inline(always)]
@@ -101,7 +82,7 @@ impl<P: Plugin> Session<P> {
         id: u32,
         args: usize,
         run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
-    ) -> core::result::Result<(), Stopped> {
+    ) -> core::result::Result<Told, Stopped> {
         let mut buffer = [const { MaybeUninit::uninit() }; size_of::<Segments>() + MAX_ARGS];
         let buffer = door.begin(&mut buffer[..size_of::<Segments>() + args])?;
         let Ok((segments, args)) = Segments::read_from_prefix(buffer) else { return Err(Status::TOO_SMALL.into()) };
@@ -118,25 +99,15 @@ impl<P: Plugin> Session<P> {
             return Err(self.refusal().into());
         }
         if parts.is_small() {
-            self.small.with(|buffers| self.segments_in::<SMALL>(id, args, &parts, door, buffers, run))?
+            self.small.with(|buffers| self.segments_in(id, args, &parts, door, buffers, run))??;
+            Ok(Ok(Status::OK))
         } else {
-            self.segments_large(id, args, parts, door)
+            Ok(self.exchange(id, Args::Here(args), &parts, door))
         }
-    }
-    #[cfg_attr(kp_driver, optimize(size))]
-    #[inline(never)]
-    pub(super) fn segments_large(
-        &self,
-        id: u32,
-        args: &[u8],
-        parts: Parts,
-        door: &mut impl Door,
-    ) -> core::result::Result<(), Stopped> {
-        self.large.with(|buffers| self.segments_in::<MAX_DATA>(id, args, &parts, door, buffers, Self::dispatch))?
     }
 
     #[inline(always)]
-    fn segments_in<'m, const DATA: usize>(
+    fn segments_in<'m>(
         &self,
         id: u32,
         args: &'m [u8],
@@ -145,7 +116,7 @@ impl<P: Plugin> Session<P> {
         buffers: &'m mut [u8],
         run: impl FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
     ) -> core::result::Result<(), Stopped> {
-        let (data, output) = parts.split::<DATA>(door, 0, buffers)?;
+        let (data, output) = parts.split(door, 0, SMALL, buffers)?;
         if !data.is_empty() {
             door.fetch_data(parts.in_addr, data)?;
         }

@@ -38,9 +38,10 @@ impl Gate {
         let pass = Pass { gate: self, drained };
         // Open and not full is below it; shut has no sign, and so is above.
         if before.cast_signed() < (OPEN | limits::MAX_CALLS).cast_signed() {
-            return Ok(pass);
+            Ok(pass)
+        } else {
+            Err(pass.refused(before))
         }
-        Err(if before & OPEN == 0 { Refused::Shut } else { Refused::Full })
     }
 
     /// Lets callers in. What they will see was written before.
@@ -78,6 +79,16 @@ impl Gate {
 pub(crate) struct Pass<'a> {
     gate: &'a Gate,
     drained: &'a Signal,
+}
+
+impl Pass<'_> {
+    /// Out again, at once. `before`: what the gate's word was.
+    #[cfg_attr(kp_driver, optimize(size))]
+    #[cold]
+    #[inline(never)]
+    fn refused(self, before: u32) -> Refused {
+        if before & OPEN == 0 { Refused::Shut } else { Refused::Full }
+    }
 }
 
 impl Drop for Pass<'_> {

@@ -179,10 +179,17 @@ impl<P: Plugin> Session<P> {
     /// Goes inside: from here to the pass's drop the plugin and the session's value live.
     #[inline]
     pub(super) fn enter(&self) -> Result<Pass<'_>, Status> {
-        match self.gate.enter(&self.stop.signal) {
-            Ok(pass) => Ok(pass),
-            Err(Refused::Shut) => Err(self.refusal()),
-            Err(Refused::Full) => Err(Status::TOO_MANY_CALLS),
+        self.gate.enter(&self.stop.signal).map_err(|refused| self.kept_out(refused))
+    }
+
+    /// Why the gate lets nobody in.
+    #[cfg_attr(kp_driver, optimize(size))]
+    #[cold]
+    #[inline(never)]
+    fn kept_out(&self, refused: Refused) -> Status {
+        match refused {
+            Refused::Shut => self.refusal(),
+            Refused::Full => Status::TOO_MANY_CALLS,
         }
     }
 

@@ -36,8 +36,16 @@ impl Turn {
 
     /// Runs `f` when it is this one's turn. May sleep; nothing but the holder's panic ends the wait, and then nobody's turn comes
     /// ever again.
-    #[cfg_attr(kp_driver, optimize(size))]
+    #[inline(always)]
     pub(crate) fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(&mut Passive) -> R) -> Result<R, Lost> {
+        let _held = self.take()?;
+        Ok(f(cx))
+    }
+
+    /// Waits for this one's turn.
+    #[cfg_attr(kp_driver, optimize(size))]
+    #[inline(never)]
+    fn take(&self) -> Result<Held<'_>, Lost> {
         let ticket = self.next.fetch_add(1, AcqRel);
         loop {
             let serving = self.serving.load(Acquire);
@@ -50,15 +58,13 @@ impl Turn {
             self.moved.wait(&self.serving, serving, POISON_CHECK_NS, wait_kind::UNINTERRUPTIBLE);
         }
         self.holder.store(taker(), Release);
-        let _held = Held(self);
-        Ok(f(cx))
+        Ok(Held(self))
     }
 }
 
 /// The calling task, or 0 if it has panicked. Its exit closes its sessions, and ends each turn that it takes there: whoever gave that up
 /// for lost would leave a turn behind that is nobody's, and everybody else waiting for it.
 #[cfg_attr(kp_driver, optimize(size))]
-#[inline(never)]
 fn taker() -> u32 {
     let task = kernel::task();
     if kernel::poisoned() && kernel::is_dead(task) { 0 } else { task }
@@ -68,6 +74,8 @@ fn taker() -> u32 {
 struct Held<'a>(&'a Turn);
 
 impl Drop for Held<'_> {
+    #[cfg_attr(kp_driver, optimize(size))]
+    #[inline(never)]
     fn drop(&mut self) {
         self.0.holder.store(0, Release);
         self.0.serving.fetch_add(1, Release);

@@ -5,7 +5,7 @@ use super::{
     door::{Door, Faulted},
     kernel,
     mailbox::Taken,
-    requests::{Served, refuse, take},
+    requests::{Served, take},
     session::Session,
     wait_kind,
 };
@@ -106,7 +106,7 @@ impl<P: Plugin> Session<P> {
     pub fn wait_start(&self, door: &mut impl Door) -> Result<Option<PendingWait>, Status> {
         let wait = match take::<IntWait>(door) {
             Ok(wait) => wait,
-            Err(stopped) => return refuse(door, stopped).map(|()| None),
+            Err(over) => return over.map(|()| None),
         };
         match self.count_wait(&wait) {
             Ok(wait) => Ok(Some(wait)),
@@ -191,6 +191,7 @@ impl<P: Plugin> Session<P> {
     }
 
     /// INT_WAIT that blocks the calling thread. A signal leaves the rest of the time in the struct, for the call's restart.
+    #[inline(never)]
     pub(super) fn serve_wait(&self, door: &mut impl Door) -> Served {
         let Some(mut wait) = self.wait_start(door)? else { return Ok(()) };
         loop {

@@ -1,0 +1,91 @@
+//! INT_ENABLE, INT_DISABLE, INT_COUNT: their fields; what becomes of the interrupt is decided in `interrupt`.
+use super::{
+    super::{
+        door::Door,
+        interrupt::{Interrupts, Wanted},
+        kernel,
+        session::Session,
+    },
+    Stopped,
+    open::SmallBuffer,
+};
+use crate::{Plugin, Status, limits};
+use kp_abi::{
+    Counters,
+    request::{self, ANY_VECTOR, kind, state},
+};
+
+impl<P: Plugin> Session<P> {
+    /// The device's interrupt, or what to answer if the plugin has no callbacks for it.
+    #[inline(always)]
+    fn interrupts_or(&self, none: Status) -> Result<&Interrupts<P>, Stopped> {
+        match self.driver.interrupts() {
+            Some(interrupts) => Ok(interrupts),
+            None if kernel::poisoned() => Err(Status::POISONED.into()),
+            None => Err(none.into()),
+        }
+    }
+
+    /// INT_ENABLE.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn request_enable(&self, enable: &mut request::IntEnable, door: &mut impl Door) -> Result<(), Stopped> {
+        let kinds = enable.kinds;
+        let fits = kinds != 0
+            && kinds & !kind::ANY == 0
+            && enable.min >= 1
+            && enable.min <= enable.max
+            && enable.max <= limits::MAX_VECTORS;
+        if !fits {
+            return Err(Status::BAD_FIELD.into());
+        }
+        if !self.is_open() {
+            return Err(self.refusal().into());
+        }
+        let interrupts = self.interrupts_or(Status::NO_INTERRUPT)?;
+        let mut data = SmallBuffer::new();
+        let data = self.fetch_small(door, enable.head.size, enable.data_addr, enable.data_len, &mut data)?;
+        self.driver.awake(false)?;
+        let _pass = self.enter()?;
+        let wanted = Wanted { kinds, min: enable.min, max: enable.max, data };
+        let enabled = interrupts.enable(&self.driver, self, wanted)?;
+        enable.kind = enabled.kind;
+        enable.count = enabled.count;
+        enable.generation = enabled.generation;
+        Ok(())
+    }
+
+    /// INT_DISABLE.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn request_disable(&self, disable: &mut request::IntDisable) -> Result<(), Stopped> {
+        if !self.is_open() {
+            return Err(self.refusal().into());
+        }
+        let interrupts = self.interrupts_or(Status::NOT_ENABLED)?;
+        self.driver.awake(false)?;
+        let _pass = self.enter()?;
+        let disabled = interrupts.disable(&self.driver, self);
+        let (generation, counters) = disabled.map_err(|error| self.why_disabled(error))?;
+        disable.generation = generation;
+        disable.counters = counters;
+        Ok(())
+    }
+
+    /// INT_COUNT.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn request_count(&self, count: &mut request::IntCount) -> Result<(), Stopped> {
+        if count.reserved != 0 {
+            return Err(Status::BAD_FIELD.into());
+        }
+        if !self.is_open() || kernel::poisoned() || self.driver.state() == state::GONE {
+            return Err(self.refusal().into());
+        }
+        let (generation, counters) = match self.driver.interrupts() {
+            Some(interrupts) => interrupts.counters(count.vector)?,
+            None if count.vector == ANY_VECTOR => (0, Counters::default()),
+            None => return Err(Status::BAD_VECTOR.into()),
+        };
+        count.generation = generation;
+        count.counters = counters;
+        Ok(())
+    }
+}

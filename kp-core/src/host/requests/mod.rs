@@ -1,0 +1,137 @@
+//! Requests, from the app's bytes to the app's bytes: which one it is, and its answer. One code for every kernel; a port brings the
+//! [`Door`].
+//!
+//! - `shape`: the size rule; a request's struct, copied and checked.
+//! - `call`: CALL, in either form: its lengths, its buffers, the handler, the reply.
+//! - `open`: QUERY and OPEN: what app and driver agree on.
+//! - `interrupts`: INT_ENABLE, INT_DISABLE, INT_COUNT. INT_WAIT is in `wait`, the ring's requests are in `ring`.
+mod call;
+mod interrupts;
+mod open;
+mod shape;
+
+use super::{
+    direct::Told,
+    door::{Door, Faulted},
+    kernel,
+    session::Session,
+};
+use crate::{Error, Plugin, Status};
+use kp_abi::{
+    request::{self, Head, Request, state},
+    zerocopy::IntoBytes,
+};
+use shape::{LONGEST, STATUS_AT, Shape, Space, take_bytes};
+pub(super) use {
+    call::{Args, Parts},
+    shape::take,
+};
+
+/// A request was served: what the transport answers. `Ok`: the status is in the header.
+pub type Served = Result<(), Status>;
+
+/// Why a request goes no further.
+pub(super) enum Stopped {
+    /// The header can carry it.
+    Answer(Error),
+    /// It cannot: the transport fails.
+    Transport(Status),
+}
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Stopped::Answer(error)
+    }
+}
+impl From<Status> for Stopped {
+    fn from(status: Status) -> Self {
+        Stopped::Answer(status.into())
+    }
+}
+impl From<Faulted> for Stopped {
+    fn from(_: Faulted) -> Self {
+        Stopped::Transport(Status::FAULT)
+    }
+}
+
+/// What poll(2) and its like report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// A wait would return with a notification.
+    pub notification: bool,
+    /// The session is closed or its device gone.
+    pub over: bool,
+}
+
+impl<P: Plugin> Session<P> {
+    /// Serves request `nr`. `Err`: the transport's own answer; everything else is in the request's head. Passive, in the caller's
+    /// context.
+    #[inline]
+    pub fn request(&self, nr: u32, door: &mut impl Door) -> Served {
+        match nr {
+            request::Call::NR => self.serve_call(door).map(|_| ()),
+            request::IntWait::NR => self.serve_wait(door),
+            _ => self.serve_other(nr, door),
+        }
+    }
+
+    /// All but CALL and INT_WAIT. One code takes and answers them, whatever their structs: they are rare, and there are many.
+    #[inline(never)]
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn serve_other(&self, nr: u32, door: &mut impl Door) -> Served {
+        let Some(shape) = Shape::of_number(nr) else { return Err(Status::UNKNOWN_REQUEST) };
+        let mut space = Space([0; LONGEST]);
+        if let Err(over) = take_bytes(door, shape, 0, space.0.as_mut_bytes()) {
+            return over;
+        }
+        let error = match self.answer(nr, &mut space, door) {
+            Ok(()) => Status::OK.into(),
+            Err(Stopped::Answer(error)) => error,
+            Err(Stopped::Transport(status)) => return Err(status),
+        };
+        let Ok(head) = space.view::<Head>() else { return Err(Status::FAULT) };
+        (head.status, head.detail) = (error.status.0, error.detail);
+        let known = shape.size.min(head.size as usize);
+        let answer = space.0.as_bytes().get(STATUS_AT..known).unwrap_or(&[]);
+        door.put(STATUS_AT, answer).map_err(|Faulted| Status::FAULT)
+    }
+
+    /// Fills in the answer of a request whose struct is in `space`.
+    #[inline(always)]
+    fn answer(&self, nr: u32, space: &mut Space, door: &mut impl Door) -> Result<(), Stopped> {
+        match nr {
+            request::Query::NR => self.query(space.view()?, door),
+            request::Open::NR => self.request_open(space.view()?, door),
+            request::Close::NR => Ok(self.close()?),
+            request::IntEnable::NR => self.request_enable(space.view()?, door),
+            request::IntCount::NR => self.request_count(space.view()?),
+            request::IntDisable::NR => self.request_disable(space.view()?),
+            request::RingSetup::NR => self.request_ring_setup(space.view()?),
+            request::RingEnter::NR => self.request_ring_enter(space.view()?),
+            _ => self.request_ring_teardown(),
+        }
+    }
+
+    /// What poll(2) says. Passive.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub fn readiness(&self) -> Readiness {
+        Readiness {
+            notification: self.driver.interrupts().is_some_and(|interrupts| interrupts.has_mail(self)),
+            over: kernel::poisoned() || self.driver.state() == state::GONE || self.is_closed(),
+        }
+    }
+}
+
+/// Writes the answer of a request that goes no further. What the transport answers; `Ok`: with the status.
+#[cold]
+#[cfg_attr(kp_driver, optimize(size))]
+#[inline(never)]
+pub(super) fn refuse(door: &mut impl Door, stopped: Stopped) -> Told {
+    match stopped {
+        Stopped::Answer(error) if error == Status::INTERRUPTED => Err(Status::INTERRUPTED),
+        Stopped::Answer(error) => match door.answer(error.status.0, error.detail) {
+            Ok(()) => Ok(error.status),
+            Err(Faulted) => Err(Status::FAULT),
+        },
+        Stopped::Transport(status) => Err(status),
+    }
+}

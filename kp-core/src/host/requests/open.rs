@@ -1,0 +1,155 @@
+//! QUERY and OPEN: what app and driver are, and what they agree on.
+use super::{
+    super::{clamp, door::Door, kernel, session::Session},
+    Stopped,
+};
+use crate::{Error, Passive, Plugin, Status, limits};
+use core::sync::atomic::Ordering::Relaxed;
+use kp_abi::{
+    request::{self, feature, state},
+    zerocopy::{self, IntoBytes},
+};
+
+impl<P: Plugin> Session<P> {
+    /// What QUERY answers always.
+    const QUERY: request::Query = {
+        let mut query: request::Query = zerocopy::transmute!([0u64; size_of::<request::Query>() / 8]);
+        query.abi_major = limits::ABI_MAJOR;
+        query.abi_minor = limits::ABI_MINOR;
+        query.message_count = chain_len::<P>();
+        query.interface_version = interface_version::<P>();
+        query.max_data = limits::MAX_DATA as u32;
+        query.max_open_data = limits::MAX_OPEN_DATA as u32;
+        query.max_sessions = limits::MAX_SESSIONS;
+        query.max_calls = limits::MAX_CALLS;
+        query.max_waits = limits::MAX_WAITS;
+        query.max_args = limits::MAX_ARGS as u32;
+        let name = P::TABLE.name.as_bytes();
+        let mut i = 0;
+        while i < name.len() {
+            query.name[i] = name[i];
+            i += 1;
+        }
+        query
+    };
+
+    /// QUERY.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn query(&self, query: &mut request::Query, door: &mut impl Door) -> Result<(), Stopped> {
+        if query.reserved != 0 {
+            return Err(Status::BAD_FIELD.into());
+        }
+        *query = request::Query { head: query.head, chain_at: query.chain_at, ..Self::QUERY };
+        query.state = if kernel::poisoned() { state::POISONED } else { self.driver.state() };
+        query.features = features::<P>(door);
+        query.chain = chain::<P>(query.chain_at);
+        query.bus_address = self.driver.bus_address;
+        query.sessions = self.driver.open_sessions.load(Relaxed);
+        query.calls = self.calls_inside();
+        query.waits = self.waker.waits();
+        if query.features & feature::RING != 0 {
+            (query.max_ring_entries, query.max_ring_memory) =
+                (limits::MAX_RING_ENTRIES, limits::MAX_RING_MEMORY as u32);
+        }
+        Ok(())
+    }
+
+    /// OPEN: does the app fit? Then the plugin's `open`.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn request_open(&self, open: &mut request::Open, door: &mut impl Door) -> Result<(), Stopped> {
+        if open.reserved != 0 {
+            return Err(Status::BAD_FIELD.into());
+        }
+        let mut data = SmallBuffer::new();
+        let data = self.fetch_small(door, open.head.size, open.data_addr, open.data_len, &mut data)?;
+        let app = *open;
+        let known = app.message_count.min(chain_len::<P>());
+        open.abi_major = limits::ABI_MAJOR;
+        open.abi_minor = limits::ABI_MINOR;
+        open.features = 0;
+        open.message_count = chain_len::<P>();
+        open.interface_version = interface_version::<P>();
+        open.fingerprint = chain::<P>(known);
+        if app.abi_major != limits::ABI_MAJOR {
+            return Err(Error::new(Status::ABI_MISMATCH, limits::ABI_MAJOR << 16 | limits::ABI_MINOR).into());
+        }
+        let spoken = app.abi_minor.min(limits::ABI_MINOR);
+        open.abi_minor = spoken;
+        if app.message_count > chain_len::<P>() || app.fingerprint != open.fingerprint {
+            return Err(Status::INTERFACE_MISMATCH.into());
+        }
+        open.features = if spoken >= 1 { app.features & features::<P>(door) } else { 0 };
+        open.session = self.open(data, open.features)?;
+        Ok(())
+    }
+
+    /// Copies the data of OPEN or INT_ENABLE. `size` is the struct's: inline data follows it.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn fetch_small<'b>(
+        &self,
+        door: &mut impl Door,
+        size: u32,
+        address: u64,
+        len: u32,
+        buffer: &'b mut SmallBuffer,
+    ) -> Result<&'b [u8], Stopped> {
+        let len = len as usize;
+        if len == 0 {
+            return Ok(&[]);
+        }
+        if len > limits::MAX_OPEN_DATA {
+            return Err(Status::PAYLOAD_TOO_LARGE.into());
+        }
+        let address = door.input(address, size as usize, len)?;
+        let bytes = buffer.room(len)?;
+        door.fetch(address, bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// The data of OPEN or INT_ENABLE: 8-aligned.
+pub(super) struct SmallBuffer(Option<crate::KVec<u64>>);
+
+impl SmallBuffer {
+    pub(super) fn new() -> Self {
+        Self(None)
+    }
+
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn room(&mut self, len: usize) -> Result<&mut [u8], Error> {
+        // SAFETY: a request runs at Passive; nothing else in this function holds a level.
+        let mut cx = unsafe { Passive::assume() };
+        let words = crate::KVec::zeroed(&mut cx, len.div_ceil(8))?;
+        self.0.insert(words).as_mut_bytes().get_mut(..len).ok_or(Status::NO_MEMORY.into())
+    }
+}
+
+/// Optional parts of the ABI that this driver has: the direct form is for messages that an interface describes.
+fn features<P: Plugin>(door: &impl Door) -> u64 {
+    let ring = if kernel::shares() { feature::RING } else { 0 };
+    let direct = if P::TABLE.interface.is_some() && door.is_direct() { feature::DIRECT } else { 0 };
+    ring | direct
+}
+
+/// Messages of the plugin's interface.
+const fn chain_len<P: Plugin>() -> u32 {
+    match P::TABLE.interface {
+        Some(interface) => interface.methods.len() as u32,
+        None => 0,
+    }
+}
+
+/// The interface's version, for people.
+const fn interface_version<P: Plugin>() -> u32 {
+    match P::TABLE.interface {
+        Some(interface) => interface.version,
+        None => 0,
+    }
+}
+
+/// The fingerprint chain at `count`, or at the last message if there are fewer.
+fn chain<P: Plugin>(count: u32) -> u64 {
+    let chain = P::TABLE.chain;
+    let at = (count as usize).min(chain.len().saturating_sub(1));
+    chain.get(clamp(at, chain.len())).copied().unwrap_or(0)
+}
