@@ -7,12 +7,14 @@ use kp_abi::{
     },
     zerocopy::{FromBytes, IntoBytes},
 };
+use kp_user::{ControlNode, Enable, Plugin};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
-use trouble_interface::BYTES;
+use trouble_interface::{BYTES, trouble};
 use windows_loader::{
     Assigned, Buffer, Device, Done, Driver, Handle, Machine, Mode, Pending, Process, Token, Verdict, access,
 };
@@ -36,6 +38,7 @@ pub fn run(drivers: &str) {
     a_device_is_stopped_only_while_nobody_has_it_open_and_starts_again(drivers);
     a_suspended_device_holds_calls_and_keeps_waits(drivers);
     a_name_behind_the_device_is_refused(drivers);
+    a_32_bit_process_sends_the_same_bytes_and_the_plugin_knows_who_it_is(drivers);
     a_panic_stops_the_machine_and_names_plugin_and_line(drivers);
 }
 
@@ -380,12 +383,44 @@ fn a_name_behind_the_device_is_refused(drivers: &str) {
     edu.finish();
 }
 
+fn a_32_bit_process_sends_the_same_bytes_and_the_plugin_knows_who_it_is(drivers: &str) {
+    let trouble = Edu::driven_by("trouble", drivers, Assigned::Line);
+    let processes = [
+        (trouble.machine.process(Token::Administrator), 0),
+        (trouble.machine.process_32bit(Token::Administrator), 1),
+        (trouble.machine.process_32bit(Token::System), 1),
+    ];
+    let mut numbers = Vec::new();
+    for (process, is_32bit) in &processes {
+        let handle = Arc::new(ControlNode::over(open_trouble(process)));
+        let plugin = Plugin::over(handle, trouble::INTERFACE, &[]).unwrap();
+        let client = trouble::Client(&plugin);
+        let who = client.who().unwrap();
+        assert_eq!((who.admin, who.is_32bit), (1, *is_32bit));
+        numbers.push(who.process);
+        assert_eq!(client.invert(0x0F0F_0F0F), Ok(0xF0F0_F0F0));
+        let interrupts = plugin.interrupts(Enable::line()).unwrap();
+        client.raise(1).unwrap();
+        assert_eq!(interrupts.wait(Duration::MAX).map(|notification| notification.got), Ok(1));
+    }
+    // Each session has a process of its own, and says so.
+    let mut distinct = numbers.clone();
+    distinct.dedup();
+    assert_eq!(distinct, numbers);
+    drop(processes);
+    trouble.finish();
+}
+
+fn open_trouble(process: &Arc<Process>) -> Handle {
+    process.open(r"\\.\kp-trouble.0", READ_WRITE, Mode::Overlapped).unwrap()
+}
+
 fn a_panic_stops_the_machine_and_names_plugin_and_line(drivers: &str) {
     const BOOM: u32 = 2;
     let source = include_str!("../../../plugins/trouble/plugin/src/lib.rs");
     let line = 1 + source.lines().position(|line| line.contains("// panics: call")).unwrap();
     let edu = Edu::driven_by("trouble", drivers, Assigned::Nothing);
-    let client = Client(edu.process.open(r"\\.\kp-trouble.0", READ_WRITE, Mode::Overlapped).unwrap());
+    let client = Client(open_trouble(&edu.process));
     client.open();
     // The call never comes back: the run ends.
     assert!(catch_unwind(AssertUnwindSafe(|| client.call(BOOM, BYTES))).is_err());
