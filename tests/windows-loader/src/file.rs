@@ -47,6 +47,10 @@ struct State {
     is_closed: bool,
 }
 
+/// Processor modes, as a request's requestor has them.
+pub(crate) const KERNEL_MODE: i8 = 0;
+pub(crate) const USER_MODE: i8 = 1;
+
 /// A handle. Dropping it closes it, as CloseHandle does.
 pub struct Handle {
     pub(crate) file: Arc<File>,
@@ -172,7 +176,7 @@ impl File {
         // SAFETY: the device is there as long as the file.
         let stack = unsafe { (*self.device_object()).stack_size } as u8;
         irp::make(&self.kernel, stack, Some(self), |irp, location| {
-            irp.requestor_mode = 1;
+            irp.requestor_mode = USER_MODE;
             irp.thread = cpu::thread_id();
             irp.original_file_object = ptr::with_exposed_provenance_mut(self.object);
             location.major_function = major;
@@ -302,8 +306,14 @@ impl File {
         is_idle
     }
 
-    /// DEVICE_CONTROL. On a thread of the process.
-    fn control(self: &Arc<Self>, code: u32, input: Buffer, output: Buffer) -> Result<Pending, NtStatus> {
+    /// DEVICE_CONTROL. `mode`: the requestor's. On a thread of the process, unless a driver above passes it on elsewhere.
+    pub(crate) fn control(
+        self: &Arc<Self>,
+        mode: i8,
+        code: u32,
+        input: Buffer,
+        output: Buffer,
+    ) -> Result<Pending, NtStatus> {
         {
             let mut state = lock(&self.state);
             if state.has_closed_handle || self.process.is_dying() {
@@ -311,7 +321,7 @@ impl File {
             }
             state.starting += 1;
         }
-        let started = self.start(code, input, output);
+        let started = self.start(mode, code, input, output);
         let mut state = lock(&self.state);
         state.starting -= 1;
         let close = self.may_close(&mut state);
@@ -323,7 +333,7 @@ impl File {
         started
     }
 
-    fn start(self: &Arc<Self>, code: u32, input: Buffer, output: Buffer) -> Result<Pending, NtStatus> {
+    fn start(self: &Arc<Self>, mode: i8, code: u32, input: Buffer, output: Buffer) -> Result<Pending, NtStatus> {
         let wanted = code >> 14 & 3;
         if self.access & wanted != wanted {
             return Err(STATUS_ACCESS_DENIED);
@@ -332,6 +342,7 @@ impl File {
         let kept = (code & 3 == method::BUFFERED).then_some(output);
         let request = self.make(major::DEVICE_CONTROL, |irp, location| {
             location.parameters = [output.len as usize, input.len as usize, code as usize, 0];
+            irp.requestor_mode = mode;
             irp.user_buffer = ptr::with_exposed_provenance_mut::<c_void>(output.address);
             buffers.put(irp, location, input);
         });
@@ -477,7 +488,7 @@ impl Handle {
 
     fn start_unserialised(&self, code: u32, input: Buffer, output: Buffer) -> Result<Pending, NtStatus> {
         let file = &self.file;
-        cpu::attached(&file.kernel, Some(&file.process), || file.control(code, input, output))
+        cpu::attached(&file.kernel, Some(&file.process), || file.control(USER_MODE, code, input, output))
     }
 
     fn serial(&self) -> Option<MutexGuard<'_, ()>> {

@@ -41,6 +41,7 @@ mod kernel;
 mod mmio;
 pub mod nt;
 mod objects;
+mod passed_on;
 mod pdo;
 pub mod planted;
 mod pool;
