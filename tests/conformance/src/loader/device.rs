@@ -35,6 +35,7 @@ pub fn run(drivers: &str) {
     a_synchronous_handle_may_ask_but_not_wait(drivers);
     only_what_start_assigned_can_be_enabled(drivers);
     a_device_that_is_pulled_out_ends_everything_before_the_removal_returns(drivers);
+    a_call_and_a_wait_under_way_end_before_the_removal_returns(drivers);
     a_device_is_stopped_only_while_nobody_has_it_open_and_starts_again(drivers);
     a_suspended_device_holds_calls_and_keeps_waits(drivers);
     a_name_behind_the_device_is_refused(drivers);
@@ -323,6 +324,26 @@ fn a_device_that_is_pulled_out_ends_everything_before_the_removal_returns(driver
     fresh.0.close();
     edu.device.removed();
     edu.unload();
+}
+
+fn a_call_and_a_wait_under_way_end_before_the_removal_returns(drivers: &str) {
+    let trouble = Edu::driven_by("trouble", drivers, Assigned::Line);
+    let handle = Arc::new(ControlNode::over(open_trouble(&trouble.process)));
+    let plugin = Plugin::over(handle, trouble::INTERFACE, &[]).unwrap();
+    let interrupts = plugin.interrupts(Enable::line()).unwrap();
+    std::thread::scope(|scope| {
+        let nap = scope.spawn(|| trouble::Client(&plugin).nap(60_000).map_err(|error| error.status));
+        let wait = scope.spawn(|| interrupts.wait(Duration::from_secs(60)).map_err(|error| error.status));
+        until("both are under way", || plugin.query().is_ok_and(|query| (query.calls, query.waits) == (1, 1)));
+        trouble.device.surprise_removal();
+        let query = plugin.query().unwrap();
+        assert_eq!((query.calls, query.waits, query.state), (0, 0, request::state::GONE));
+        assert_eq!(nap.join().unwrap(), Err(Status::DEVICE_GONE));
+        assert_eq!(wait.join().unwrap(), Err(Status::DEVICE_GONE));
+    });
+    drop((interrupts, plugin));
+    trouble.device.removed();
+    trouble.unload();
 }
 
 fn a_device_is_stopped_only_while_nobody_has_it_open_and_starts_again(drivers: &str) {
