@@ -27,6 +27,7 @@
 )]
 
 mod bus;
+mod calls;
 mod client;
 mod cpu;
 mod dispatcher;
@@ -59,9 +60,9 @@ mod unwind;
 mod work;
 
 pub use bus::{Assigned, Device};
+pub use calls::fallible_calls;
 pub use faults::{Site, Sites};
 pub use file::{Buffer, Done, Handle, Pending};
-pub use image::fallible_calls;
 pub use kernel::{Machine, Options, Verdict};
 pub use process::{Mode, Process};
 pub use security::{Dacl, Entry, Token, access};
