@@ -4,6 +4,7 @@ use crate::{
     cpu,
     dispatcher::Dispatcher,
     dpc::Dpcs,
+    dump::Dump,
     faults::{Faults, Sites},
     image::Image,
     interrupt::Interrupts,
@@ -93,6 +94,7 @@ pub(crate) struct Kernel {
     canary: usize,
     is_stopped: AtomicBool,
     verdict: OnceLock<Verdict>,
+    pub(crate) dump: Dump,
     /// Last, for what lies in it is used by all the others.
     pub(crate) space: Space,
 }
@@ -135,6 +137,7 @@ impl Kernel {
             canary: space.take(PAGE, Protection::ReadWrite),
             is_stopped: AtomicBool::new(false),
             verdict: OnceLock::new(),
+            dump: Dump::default(),
             options,
             space,
         }

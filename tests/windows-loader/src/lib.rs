@@ -32,6 +32,7 @@ mod client;
 mod cpu;
 mod dispatcher;
 mod dpc;
+mod dump;
 mod exports;
 mod faults;
 mod file;

@@ -449,9 +449,15 @@ fn a_panic_stops_the_machine_and_names_plugin_and_line(drivers: &str) {
         panic!("no bug check: {:?}", edu.machine.verdict());
     };
     assert_eq!((code, plugin.to_le_bytes(), at), (0x4B50_0001, *b"trouble\0", line));
-    assert!(file != 0 && message != 0 && file != message);
-    let place = format!("plugin/src/lib.rs:{line}:");
-    assert!(edu.machine.log().iter().any(|said| said.contains(&place)), "{:?}", edu.machine.log());
+    const FILE: &str = "tests/plugins/trouble/plugin/src/lib.rs";
+    assert_eq!(edu.machine.dumped_text(file).as_deref(), Some(FILE));
+    let said = edu.machine.dumped_text(message).unwrap();
+    let place = format!("panicked at {FILE}:{line}:");
+    assert!(said.starts_with(&place) && said.ends_with("the len is 4 but the index is 4"), "{said}");
+    // The log has it in one line.
+    let line = format!("kp-trouble: {}", said.split_whitespace().collect::<Vec<_>>().join(" "));
+    let log = edu.machine.log();
+    assert!(log.iter().any(|logged| logged.split_whitespace().collect::<Vec<_>>().join(" ") == line), "{log:?}");
     // The handle's machine is no more; nothing is closed in it.
     std::mem::forget((client, edu));
 }
