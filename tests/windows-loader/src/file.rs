@@ -8,7 +8,7 @@ use crate::{
         STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_HANDLE, STATUS_SUCCESS, file_flags, major, method,
     },
     process::{Mode, Process},
-    security::{self, access},
+    security::{self, Token, access},
     service::Service,
     space::PAGE,
     trap,
@@ -96,7 +96,14 @@ pub struct Pending {
 
 impl File {
     /// CREATE. On a thread of the process.
-    pub(crate) fn open(process: &Arc<Process>, path: &str, access: u32, mode: Mode) -> Result<Arc<Self>, NtStatus> {
+    pub(crate) fn open(
+        process: &Arc<Process>,
+        impersonated: Option<Token>,
+        path: &str,
+        access: u32,
+        mode: Mode,
+    ) -> Result<Arc<Self>, NtStatus> {
+        let token = impersonated.unwrap_or(process.token);
         let kernel = process.kernel.clone();
         let (device, rest, service) = {
             let objects = lock(&kernel.objects);
@@ -108,7 +115,7 @@ impl File {
             }
             // Without FILE_DEVICE_SECURE_OPEN a path behind the name is the driver's own affair.
             let is_checked = rest.is_empty() || device.characteristics & SECURE_OPEN != 0;
-            if is_checked && !security::allows(device.dacl.as_ref(), process.token, access) {
+            if is_checked && !security::allows(device.dacl.as_ref(), token, access) {
                 return Err(STATUS_ACCESS_DENIED);
             }
             (address, rest, service)
@@ -153,7 +160,14 @@ impl File {
             record.files.retain(|file| file.strong_count() > 0);
             record.files.push(Arc::downgrade(&file));
         }
-        let answer = file.send(major::CREATE, |_, location| location.parameters[1] = 1 << 24);
+        // ACCESS_STATE, with the two tokens, and IO_SECURITY_CONTEXT, which leads to it.
+        let mut granted = [0; 20];
+        (granted[4], granted[6]) = (impersonated.map_or(0, Token::address), process.token.address());
+        let context = [0, (&raw const granted).expose_provenance(), access as usize];
+        let answer = file.send(major::CREATE, |_, location| {
+            location.parameters[0] = (&raw const context).expose_provenance();
+            location.parameters[1] = 1 << 24;
+        });
         match answer.status {
             STATUS_SUCCESS => Ok(file),
             status => {

@@ -108,6 +108,8 @@ pub struct Options {
     /// How many times slower than the host's the clock is that drivers read: what is a rate for a driver then does not depend on how busy
     /// the host is. Timers and waits are as always. 0 and 1: not at all.
     pub slowness: u32,
+    /// Everybody may open devices of the bus, as if their INF said so.
+    pub open_to_all: bool,
     /// Calls that are to fail.
     pub faults: Option<Arc<Sites>>,
 }

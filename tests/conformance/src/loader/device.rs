@@ -16,7 +16,7 @@ use std::{
 };
 use trouble_interface::{BYTES, trouble};
 use windows_loader::{
-    Assigned, Buffer, Device, Done, Driver, Handle, Machine, Mode, Pending, Process, Token, Verdict, access,
+    Assigned, Buffer, Device, Done, Driver, Handle, Machine, Mode, Options, Pending, Process, Token, Verdict, access,
 };
 
 const READ_WRITE: u32 = access::READ | access::WRITE;
@@ -40,6 +40,7 @@ pub fn run(drivers: &str) {
     a_suspended_device_holds_calls_and_keeps_waits(drivers);
     a_name_behind_the_device_is_refused(drivers);
     a_32_bit_process_sends_the_same_bytes_and_the_plugin_knows_who_it_is(drivers);
+    an_administrator_is_known_as_such_and_nobody_else(drivers);
     a_panic_stops_the_machine_and_names_plugin_and_line(drivers);
 }
 
@@ -68,7 +69,10 @@ impl Edu {
 
     /// Driven by another plugin.
     fn driven_by(plugin: &str, drivers: &str, assigned: Assigned) -> Self {
-        let machine = Machine::default();
+        Self::in_machine(Machine::default(), plugin, drivers, assigned)
+    }
+
+    fn in_machine(machine: Machine, plugin: &str, drivers: &str, assigned: Assigned) -> Self {
         let sys: PathBuf = [drivers, plugin, "windows-x86_64", &format!("kp-{plugin}.sys")].iter().collect();
         let driver = machine.start(&sys).unwrap();
         let device = machine.plug(kp_sim::edu::Edu::new());
@@ -429,6 +433,27 @@ fn a_32_bit_process_sends_the_same_bytes_and_the_plugin_knows_who_it_is(drivers:
     distinct.dedup();
     assert_eq!(distinct, numbers);
     drop(processes);
+    trouble.finish();
+}
+
+fn an_administrator_is_known_as_such_and_nobody_else(drivers: &str) {
+    let mut options = Options::default();
+    options.open_to_all = true;
+    let trouble = Edu::in_machine(Machine::new(options), "trouble", drivers, Assigned::Nothing);
+    for (own, impersonated, admin) in [
+        (Token::System, None, 1),
+        (Token::Administrator, None, 1),
+        (Token::User, None, 0),
+        // Whose rights a thread has borrowed counts, in both directions.
+        (Token::Administrator, Some(Token::User), 0),
+        (Token::User, Some(Token::Administrator), 1),
+    ] {
+        let process = trouble.machine.process(own);
+        let handle = process.open_as(impersonated, r"\\.\kp-trouble.0", READ_WRITE, Mode::Overlapped).unwrap();
+        let plugin = Plugin::over(Arc::new(ControlNode::over(handle)), trouble::INTERFACE, &[]).unwrap();
+        let who = trouble::Client(&plugin).who().unwrap();
+        assert_eq!(who.admin, admin, "{own:?}, as {impersonated:?}");
+    }
     trouble.finish();
 }
 
