@@ -1,5 +1,8 @@
 //! `cargo kp conformance`.
-use crate::host::{self, Host};
+use crate::{
+    host::{self, Host},
+    programs,
+};
 use anyhow::Result;
 use clap::Args;
 
@@ -20,5 +23,6 @@ pub struct ConformanceArgs {
 /// Carries it out. The transcript alone goes to stdout.
 pub fn command(args: &ConformanceArgs) -> Result<()> {
     let host: Host = args.host.parse()?;
+    programs::require_repository("conformance")?;
     host::scenario(&host, &args.part, args.setup, &mut |line| println!("{line}"))
 }

@@ -73,6 +73,8 @@ pub enum Purpose {
     Boot,
     /// Building a 32-bit app. Not gcc-multilib: it conflicts with cross compilers.
     App32,
+    /// Running an app in Python in a guest.
+    Python,
     /// Building programs for Windows, running them and drivers under Wine, and signing drivers. The tests of drivers make a
     /// certificate with openssl, and disassemble with LLVM.
     Windows,
@@ -102,6 +104,7 @@ impl Purpose {
                 &["gcc-mingw-w64-x86-64", "mingw-w64-x86-64-dev", "wine", "wine64", "osslsigncode", "openssl", "llvm"]
             }
             Purpose::App32 => &["libc6-dev-i386", "lib32gcc-12-dev"],
+            Purpose::Python => &["python3-minimal"],
         }
     }
 }

@@ -16,6 +16,20 @@ pub fn this_tool() -> PathBuf {
     PathBuf::from(format!("/proc/{}/exe", std::process::id()))
 }
 
+/// Refuses a command that is about this repository's own plugins where they are not.
+pub fn require_repository(command: &str) -> Result<()> {
+    if !is_repository(Path::new(".")) {
+        bail!("`cargo kp {command}` works on kp's own plugins: run it in a clone of kp");
+    }
+    Ok(())
+}
+
+/// Whether the Cargo workspace around a folder is this repository.
+fn is_repository(dir: &Path) -> bool {
+    let metadata = MetadataCommand::new().no_deps().current_dir(dir).exec();
+    metadata.is_ok_and(|found| found.packages.iter().any(|package| package.name.as_str() == "kp-core"))
+}
+
 /// Builds a package's program of the same name, and says where it is.
 pub fn build(package: &str) -> Result<PathBuf> {
     build_with(package, &["--bin", package])
@@ -87,4 +101,16 @@ pub fn run_file(program: &Path, arguments: &[&str], on_line: &mut dyn FnMut(&str
         bail!("{} {} failed: {status}", program.display(), arguments.join(" "));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_repository;
+    use std::path::Path;
+
+    #[test]
+    fn only_a_workspace_with_the_framework_in_it_is_this_repository() {
+        assert!(is_repository(Path::new(env!("CARGO_MANIFEST_DIR"))));
+        assert!(!is_repository(Path::new("/")), "there is no Cargo.toml");
+    }
 }

@@ -119,8 +119,8 @@ fn an_expected_oops_passes_and_an_unexpected_one_does_not() {
 fn a_step_that_ends_otherwise_than_planned_fails_the_run_and_says_how() {
     let kernel = kernel("6.1-cloud");
     let report = run(guest(&kernel, "steps").step(Step::run(&["/bin/sh", "-c", "exit 3"])).step(load("")));
-    assert_eq!(why(&report), "step 0: failed: Exit(3)");
-    assert_eq!(report.steps, ["step 0: failed: Exit(3)", "step 1: ok"]);
+    assert_eq!(why(&report), "step 0: failed: /bin/sh -c exit 3: exit status 3");
+    assert_eq!(report.steps, ["step 0: failed: /bin/sh -c exit 3: exit status 3", "step 1: ok"]);
     let report = run(guest(&kernel, "steps").step(Step::unload("specimen").expecting(Outcome::Errno(2))));
     assert_eq!(report.verdict, Verdict::Passed);
 }

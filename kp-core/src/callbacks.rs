@@ -149,7 +149,7 @@ pub enum Happening {
     Removing,
 }
 
-/// Whether the apps hear of it.
+/// Whether the apps hear of it. Events for apps are not in this version: the answer is asked for, and changes nothing.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deliver {

@@ -132,7 +132,9 @@ impl<P: Init<Interrupt: Default>> Probe<P> {
 
 /// A plugin's last lines: its name, the devices it drives, its interface, and the callbacks it implements.
 ///
-/// `devices` and `interface` may be left out. The list of callbacks is checked both ways: what is listed must be implemented,
+/// `name` is the device node's, 1 to 31 of a-z, 0-9, `_` and `-`. `devices` are PCI vendor and device numbers, as in
+/// `devices: [0x1234:0x11e8]`; the package's name, which names the module, should be the plugin's. `devices` and `interface` may be left
+/// out. The list of callbacks is checked both ways: what is listed must be implemented,
 /// what is implemented must be listed. With an interface, calls go to its `Handler`, and `Call` is not listed.
 /// Once per module; a plugin crate has it in its root.
 ///

@@ -33,7 +33,7 @@ u32 kp_rs_ready(void *session);
 void *kp_rs_signal(void *session);
 int kp_rs_map(void *session, void *vma, u64 offset, unsigned long len, bool write);
 /* Plugin code has panicked. */
-extern bool kp_rs_poisoned;
+extern unsigned int kp_rs_poisoned;
 bool kp_rs_isr(void *cookie, u32 vector);
 void kp_rs_dpc(void *cookie, u32 vector);
 

@@ -3,17 +3,17 @@ use crate::c::kp_c_panic;
 use core::{
     fmt,
     panic::PanicInfo,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 use kp_core::host::Line;
 
-/// Read by the C glue too.
+/// 0, then 1 for good. As wide as a device's state, so that a call looks at both in one comparison. Read by the C glue too.
 #[unsafe(export_name = "kp_rs_poisoned")]
-static POISONED: AtomicBool = AtomicBool::new(false);
+static POISONED: AtomicU32 = AtomicU32::new(0);
 
 #[inline]
 pub(crate) fn is_poisoned() -> bool {
-    POISONED.load(Relaxed)
+    POISONED.load(Relaxed) != 0
 }
 
 /// What a panic's line is cut to, in bytes.
@@ -23,7 +23,7 @@ const LINE: usize = 256;
 /// kernel's own stop, an invalid instruction, which kills the calling task.
 #[cfg_attr(kp_driver, optimize(size))]
 pub fn panicked(info: &PanicInfo<'_>) -> ! {
-    POISONED.store(true, Relaxed);
+    POISONED.store(1, Relaxed);
     let mut line = Line::<LINE>::new();
     if let Some(at) = info.location() {
         let _ = line.push("panicked at ") && line.push(at.file());

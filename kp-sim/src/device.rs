@@ -6,6 +6,103 @@
 //!
 //! Two models come with this crate: [`crate::edu::Edu`], and [`crate::qtest::Qemu`], which hands
 //! every access to the device inside a real QEMU.
+//!
+//! A model of one's own, for the ticking card of the README, and a test of its plugin:
+//!
+//! ```
+//! # use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+//! # use kp_core::*;
+//! #
+//! # registers! {
+//! #     mod regs[0x10] {
+//! #         0x00 STATUS: u32, RO { TICKED = 0 };
+//! #         0x04 ACKNOWLEDGE: u32, WO;
+//! #     }
+//! # }
+//! #
+//! # kp_abi::interface! {
+//! #     pub mod ticker, version 1 {
+//! #         /// How often the card has ticked.
+//! #         fn ticks() -> u32 = 1;
+//! #     }
+//! # }
+//! #
+//! # pub struct Ticker { bar: Bar<regs::Map>, ticks: AtomicU32 }
+//! #
+//! # impl Init for Ticker {
+//! #     type Session = ();
+//! #     type Interrupt = ();
+//! #     fn init(cx: &mut Passive, mut device: Device) -> Result<Self> {
+//! #         Ok(Ticker { bar: device.map(cx, 0)?, ticks: AtomicU32::new(0) })
+//! #     }
+//! # }
+//! #
+//! # impl ticker::Handler<Passive> for Ticker {
+//! #     fn ticks(&self, _: &mut Passive, _session: &()) -> Result<u32> {
+//! #         Ok(self.ticks.load(Relaxed))
+//! #     }
+//! # }
+//! #
+//! # impl IntAtIrql for Ticker {
+//! #     fn int_at_irql(&self, _: &mut Irql, _: &(), _: Source) -> Verdict {
+//! #         if !regs::STATUS::TICKED.is_set(self.bar.read(regs::STATUS)) { return Verdict::NOT_MINE }
+//! #         self.bar.write(regs::ACKNOWLEDGE, 1);
+//! #         self.ticks.fetch_add(1, Relaxed);
+//! #         Verdict::DEFER // and so the app that waits is woken
+//! #     }
+//! # }
+//! #
+//! # plugin! { Ticker { name: "ticker", devices: [0x1234:0x5678], interface: ticker, callbacks: [IntAtIrql] } }
+//! use kp_sim::Sim;
+//! use kp_sim::device::{DeviceModel, Identity, Memory, Signal};
+//! use kp_user::Enable;
+//! use std::time::Duration;
+//!
+//! #[derive(Default)]
+//! struct Card {
+//!     ticked: bool,
+//!     listened_to: bool,
+//! }
+//!
+//! impl DeviceModel for Card {
+//!     fn identity(&self) -> Identity {
+//!         Identity { vendor: 0x1234, device: 0x5678 }
+//!     }
+//!     fn bar_len(&self, bar: usize) -> Option<u64> {
+//!         (bar == 0).then_some(0x1000)
+//!     }
+//!     fn read(&mut self, _: usize, offset: u64, _: u8, _: &mut dyn Memory) -> u64 {
+//!         if offset == 0 { self.ticked.into() } else { u64::MAX }
+//!     }
+//!     fn write(&mut self, _: usize, offset: u64, _: u8, _: u64, _: &mut dyn Memory) {
+//!         self.ticked &= offset != 4; // ACKNOWLEDGE
+//!     }
+//!     fn vectors(&self, kind: Signal) -> u16 {
+//!         (kind == Signal::Line).into()
+//!     }
+//!     fn select(&mut self, kind: Option<Signal>, _: u16) {
+//!         self.listened_to = kind == Some(Signal::Line);
+//!     }
+//!     fn line(&mut self) -> bool {
+//!         self.listened_to && self.ticked
+//!     }
+//!     fn take_message(&mut self) -> Option<u16> {
+//!         None
+//!     }
+//!     fn bus_master(&mut self, _: bool) {}
+//!     fn advance(&mut self, _: u64, _: &mut dyn Memory) {}
+//!     fn reset(&mut self) {
+//!         *self = Self::default();
+//!     }
+//! }
+//!
+//! let sim = Sim::<Ticker>::with(Card::default()).unwrap();
+//! let plugin = sim.connect(ticker::INTERFACE).unwrap();
+//! let interrupts = plugin.interrupts(Enable::any()).unwrap();
+//! sim.device(|card: &mut Card| card.ticked = true);
+//! assert_eq!(interrupts.wait(Duration::from_secs(1)).unwrap().got, 1);
+//! assert_eq!(ticker::Client(&plugin).ticks(), Ok(1));
+//! ```
 
 /// Who the device is: the two numbers a PCI bus matches drivers with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

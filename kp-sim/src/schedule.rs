@@ -3,6 +3,7 @@
 //! Nothing here depends on real time, addresses or hash order, so a seed gives the same run every time.
 use crate::{
     machine::{Machine, STEP_NS, lock},
+    random::Random,
     trace::Event,
     verdict::misuse,
 };
@@ -27,28 +28,6 @@ thread_local! {
     static ME: RefCell<Option<(Arc<Schedule>, usize)>> = const { RefCell::new(None) };
 }
 
-/// Random numbers, good enough for choices: splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// One of `count`.
-    fn below(&mut self, count: usize) -> usize {
-        (self.next() % count.max(1) as u64) as usize
-    }
-
-    fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Doing {
     Runnable,
@@ -65,9 +44,9 @@ struct Thread {
 struct State {
     random: Random,
     /// A point changes the thread once in this many times; a property of the run.
-    switch_one_in: usize,
+    switch_one_in: u64,
     /// Something due is delivered at a point once in this many times; a property of the run.
-    deliver_one_in: usize,
+    deliver_one_in: u64,
     threads: Vec<Thread>,
     running: usize,
     events: Vec<Event>,
@@ -330,7 +309,7 @@ impl State {
     fn choose(&mut self) -> Option<usize> {
         let can_run: Vec<usize> =
             (0..self.threads.len()).filter(|&at| self.threads[at].doing == Doing::Runnable).collect();
-        let chosen = self.random.below(can_run.len());
+        let chosen = self.random.below(can_run.len() as u64) as usize;
         can_run.get(chosen).copied()
     }
 

@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::fmt::Debug;
 
+use kp_sim::Random;
 use kp_sim::device::{DeviceModel, Signal};
 use kp_sim::edu::Edu;
 use kp_sim::qtest::Qemu;
@@ -23,31 +24,6 @@ const RAM_LEN: usize = 0x4_0000;
 const DMA_NS: u64 = 100_000_000;
 const STEPS: usize = 20_000;
 const IMPLEMENTED: [u64; 12] = [0x00, 0x04, 0x08, 0x20, 0x24, 0x60, 0x64, 0x80, 0x88, 0x90, 0x98, 0x9c];
-
-/// SplitMix64: small, and good enough to choose accesses.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len() as u64) as usize]
-    }
-}
 
 /// The model and QEMU, each with memory of its own.
 struct Pair {
@@ -176,7 +152,7 @@ impl Pair {
 
     /// A write of any width anywhere that QEMU survives and that computes no factorial for long.
     fn random_write(&mut self, random: &mut Random, offset: u64, width: u8) {
-        let mut value = random.next() >> random.pick(&[0, 0, 32, 48, 56, 63]);
+        let mut value = random.next() >> random.of(&[0, 0, 32, 48, 56, 63]);
         let lands = |register: u64, len: u64| offset < register + len && register < offset + u64::from(width);
         let shift = |register: u64| 8 * register.saturating_sub(offset);
         if lands(0x08, 4) {
@@ -202,7 +178,7 @@ impl Pair {
         let room = LONGEST - count;
         let inside = BUFFER + if random.one_in(3) { room } else { random.below(room + 1) };
         let near = 0x1000 + random.below(RAM_LEN as u64 - 0x1000 - LONGEST);
-        let address = if random.one_in(5) { random.pick(outside) + random.below(0x1000) } else { near };
+        let address = if random.one_in(5) { random.of(outside) + random.below(0x1000) } else { near };
         let command = (random.next() & !7) | random.below(4) << 1 | 1;
         let to_ram = command & 2 != 0;
         let (source, destination) = if to_ram { (inside, address) } else { (address, inside) };
@@ -224,13 +200,13 @@ impl Pair {
             0 => random.below(BAR_LEN + 16),
             1 => BAR_LEN - random.below(16),
             2 | 3 => random.below(0xb0),
-            _ => random.pick(&IMPLEMENTED),
+            _ => random.of(&IMPLEMENTED),
         };
-        let width = if offset < 0x80 { random.pick(&[4, 4, 4, 8, 2, 1]) } else { random.pick(&[8, 8, 4, 4, 2, 1]) };
+        let width = if offset < 0x80 { random.of(&[4, 4, 4, 8, 2, 1]) } else { random.of(&[8, 8, 4, 4, 2, 1]) };
         match random.below(40) {
             0 => self.random_dma(random, outside),
-            1..=4 => self.advance(random.pick(&[0, 1, 1_000_000, 33_333_333, DMA_NS - 1, DMA_NS, 3 * DMA_NS])),
-            5 => self.select(random.pick(&[None, Some(Signal::Line), Some(Signal::Line), Some(Signal::Msi)])),
+            1..=4 => self.advance(random.of(&[0, 1, 1_000_000, 33_333_333, DMA_NS - 1, DMA_NS, 3 * DMA_NS])),
+            5 => self.select(random.of(&[None, Some(Signal::Line), Some(Signal::Line), Some(Signal::Msi)])),
             6 => self.bus_master(!random.one_in(4)),
             7 => self.random_memory(random),
             8 | 9 => {

@@ -163,7 +163,9 @@ impl Queue for Batch<'_> {
         }
         if !inline {
             ring.write(self.used, args);
-            ring.write(self.used + data_at, data);
+            if !data.is_empty() {
+                ring.write(self.used + data_at, data);
+            }
         }
         let number = self.messages.len();
         self.messages.push(Message { reply_at, answer: Status::NO_REPLY.into() });
@@ -188,11 +190,21 @@ pub struct Replies<'b, 'p> {
 impl Replies<'_, '_> {
     /// A message's reply, as its call would have answered. [`PROTOCOL`](Status::PROTOCOL) for a ticket of another batch.
     pub fn get<R: Wire>(&self, ticket: Ticket<R>) -> Result<R> {
-        let mut bytes = vec![0; size_of::<R>()];
-        if self.bytes(ticket.place(), &mut bytes)? != bytes.len() {
+        // Most replies are small: those need no memory.
+        match size_of::<R>() {
+            size @ ..=64 => self.value(ticket, &mut [0; 64][..size]),
+            size @ ..=limits::MAX_FIXED_REPLY => self.value(ticket, &mut [0; limits::MAX_FIXED_REPLY][..size]),
+            size => self.value(ticket, &mut vec![0; size]),
+        }
+    }
+
+    /// A reply that is read to `bytes`, which are as many as it has.
+    #[inline]
+    fn value<R: Wire>(&self, ticket: Ticket<R>, bytes: &mut [u8]) -> Result<R> {
+        if self.bytes(ticket.place(), bytes)? != bytes.len() {
             return Err(Status::PROTOCOL.into());
         }
-        ticket.read(&bytes)
+        ticket.read(bytes)
     }
 
     /// The reply of a message that answers with a list. Errors: as for [`get`](Self::get).

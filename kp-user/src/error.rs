@@ -3,8 +3,8 @@ use crate::system::System;
 use kp_abi::{Error, Status, limits};
 use std::{fmt, io};
 
-/// A plugin could not be opened. `Display` is one line: where, why, and what to do next.
-#[derive(Debug)]
+/// A plugin could not be opened. `Display` is one line: where, why, and what to do next. `Debug` is the same line, for an app whose
+/// `main` returns the error.
 pub struct OpenError {
     /// What was to be opened: a node's path, or the name as given, or `connection`.
     pub place: String,
@@ -94,9 +94,10 @@ impl OpenError {
             }
             Cause::NoNode { is_loaded: true } => write!(
                 f,
-                "no such {}, though {} is loaded: it drives no such device, see {log}",
+                "no such {}, though {} is loaded: there is no such device, or the plugin refused it; see {} and {log}",
                 system.node(),
-                system.loaded(name)
+                system.loaded(name),
+                system.devices()
             ),
             Cause::Denied => f.write_str(&system.let_in(name)),
             Cause::NotKp => {
@@ -154,6 +155,12 @@ impl fmt::Display for OpenError {
     }
 }
 
+impl fmt::Debug for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.cause {
@@ -177,6 +184,12 @@ mod tests {
     }
 
     #[test]
+    fn an_error_that_main_returns_still_says_what_to_do() {
+        let error = OpenError { place: "/dev/kp/edu".into(), plugin: Some("edu".into()), cause: Cause::BadName };
+        assert_eq!(format!("{error:?}"), error.to_string());
+    }
+
+    #[test]
     fn each_system_is_told_in_its_own_words_what_to_do() {
         let shown = |system: System, cause: Cause| {
             let place = if system == System::Windows { r"\\.\kp-my-edu.0" } else { "/dev/kp/my-edu.0" };
@@ -194,8 +207,10 @@ mod tests {
         assert_eq!(
             both(|| Cause::NoNode { is_loaded: true }),
             [
-                "no such device node, though kp_my_edu is loaded: it drives no such device, see `dmesg`",
-                "no such device, though kp-my-edu is loaded: it drives no such device, see the debugger's output"
+                "no such device node, though kp_my_edu is loaded: there is no such device, or the plugin refused it; \
+                 see `lspci -nnk` and `dmesg`",
+                "no such device, though kp-my-edu is loaded: there is no such device, or the plugin refused it; \
+                 see Device Manager and the debugger's output"
             ]
         );
         assert_eq!(

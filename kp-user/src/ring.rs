@@ -1,5 +1,8 @@
 //! The session's ring: submissions and completions in memory that the driver shares.
-use crate::{Connection, SharedMemory, shared::PowerOfTwo};
+use crate::{
+    Connection, SharedMemory,
+    shared::{Kept, PowerOfTwo, Slots},
+};
 use kp_abi::{
     Counters, Error, Result, Status,
     request::{ANY_VECTOR, Request, RingSetup},
@@ -26,6 +29,12 @@ pub struct Ring {
     layout: Layout,
     entries: u32,
     side: AppSide,
+    sq_tail: Kept<AtomicU32>,
+    cq_head: Kept<AtomicU32>,
+    sq_head: Kept<AtomicU32>,
+    cq_tail: Kept<AtomicU32>,
+    submissions: Slots<SubmissionSlot>,
+    completions: Slots<CompletionSlot>,
 }
 
 impl Ring {
@@ -51,13 +60,21 @@ impl Ring {
         {
             return Err(Status::PROTOCOL.into());
         }
+        let memory = connection.map_shared(setup.memory_offset, layout.len, true)?;
+        let page = connection.map_shared(setup.page_offset, size_of::<KernelPage>(), false)?;
         Ok(Self {
             connection: connection.clone(),
-            memory: connection.map_shared(setup.memory_offset, layout.len, true)?,
-            page: connection.map_shared(setup.page_offset, size_of::<KernelPage>(), false)?,
             layout,
             entries: setup.entries,
             side: AppSide::new(setup.entries),
+            sq_tail: memory.kept_word(offset_of!(UserPage, sq_tail)),
+            cq_head: memory.kept_word(offset_of!(UserPage, cq_head)),
+            sq_head: page.kept_word(offset_of!(KernelPage, sq_head)),
+            cq_tail: page.kept_word(offset_of!(KernelPage, cq_tail)),
+            submissions: memory.slots(layout.sq_at, setup.entries as usize),
+            completions: memory.slots(layout.cq_at, setup.entries as usize),
+            memory,
+            page,
         })
     }
 
@@ -71,27 +88,29 @@ impl Ring {
         self.layout.data_len()
     }
 
-    /// Both queues.
-    #[inline]
+    /// Both queues, as the last [`enter`](Self::enter) has left them.
+    // Always inlined, so that a loop has `now` in registers.
+    #[inline(always)]
     pub fn queues(&mut self) -> Queues<'_> {
-        let Self { memory, page, layout, entries, side, .. } = self;
+        let Self { side, sq_tail, cq_head, sq_head, cq_tail, submissions, completions, .. } = self;
         let words = Words {
-            app: [memory.word(offset_of!(UserPage, sq_tail)), memory.word(offset_of!(UserPage, cq_head))],
-            driver: [page.word(offset_of!(KernelPage, sq_head)), page.word(offset_of!(KernelPage, cq_tail))],
-            submissions: memory.power_of_two(layout.sq_at, *entries as usize),
-            completions: memory.power_of_two(layout.cq_at, *entries as usize),
+            app: [sq_tail, cq_head],
+            driver: [sq_head, cq_tail],
+            submissions: submissions.get(),
+            completions: completions.get(),
         };
-        Queues { now: *side, side, words }
+        let mut now = *side;
+        now.look(&words);
+        Queues { now, side, words }
     }
 
     /// RING_ENTER: has the driver run what was submitted, in this thread. How many it has taken, and why it stopped, if not for want of
     /// more: [`BUSY`](Status::BUSY) if completions have to be taken first, or another thread is here already.
     #[inline]
     pub fn enter(&self) -> (u32, Result<()>) {
-        let taken = self.page.word(offset_of!(KernelPage, sq_head));
-        let before = taken.load(Acquire);
+        let before = self.sq_head.load(Acquire);
         let entered = self.connection.ring_enter(self.entries);
-        (taken.load(Acquire).wrapping_sub(before), entered)
+        (self.sq_head.load(Acquire).wrapping_sub(before), entered)
     }
 
     /// Writes to the data area, from `at`, a multiple of 8, on; whole words. Panics if there is no room.
@@ -207,7 +226,7 @@ impl Drop for Queues<'_> {
 }
 
 impl Queues<'_> {
-    /// Writes a submission. False: the queue is full. The driver sees it after [`publish`](Self::publish).
+    /// Writes a submission. False: the queue was full when it came from [`Ring::queues`]. The driver sees it after [`publish`](Self::publish).
     #[inline(always)]
     pub fn push(&mut self, submission: &Submission) -> bool {
         self.now.push(&self.words, submission)

@@ -2,6 +2,7 @@
 use std::{
     any::Any,
     fmt,
+    ops::Deref,
     ptr::NonNull,
     slice,
     sync::{
@@ -43,19 +44,26 @@ impl SharedMemory {
     }
 
     /// The word of 32 bits at byte `at`, a multiple of 4. A place is to be used with one width only. Panics if it is not there.
+    #[inline]
     pub fn word(&self, at: usize) -> &AtomicU32 {
         &self.array(at, 1)[0]
     }
 
     /// `count` words of 64 bits from byte `at`, a multiple of 8, on. Panics if they are not there.
+    #[inline]
     pub fn words(&self, at: usize, count: usize) -> &[AtomicU64] {
         self.array(at, count)
     }
 
+    /// As [`word`](Self::word), and it stays without this.
+    pub(crate) fn kept_word(&self, at: usize) -> Kept<AtomicU32> {
+        Kept { place: NonNull::from(self.word(at)), _owner: self.owner.clone() }
+    }
+
     /// `count` slots, a power of two. Panics if they are not there.
-    pub(crate) fn power_of_two<const N: usize>(&self, at: usize, count: usize) -> PowerOfTwo<'_, [AtomicU64; N]> {
+    pub(crate) fn slots<const N: usize>(&self, at: usize, count: usize) -> Slots<[AtomicU64; N]> {
         assert!(count.is_power_of_two(), "{count} slots");
-        PowerOfTwo(self.array(at, count))
+        Slots(Kept { place: NonNull::from(self.array(at, count)), _owner: self.owner.clone() })
     }
 
     /// Writes bytes from `at`, a multiple of 8, on, in whole words: those behind the last one become zeros. Panics if there is no room.
@@ -87,6 +95,7 @@ impl SharedMemory {
         }
     }
 
+    #[inline]
     #[expect(unsafe_code, reason = "makes references of a pointer")]
     fn array<T: Words>(&self, at: usize, count: usize) -> &[T] {
         let fits = at <= self.len && count <= (self.len - at) / size_of::<T>();
@@ -95,6 +104,39 @@ impl SharedMemory {
         let first = unsafe { self.start.add(at) }.cast::<T>();
         // SAFETY: alive, in bounds and aligned, as asserted; atomics may be shared, and any bytes are values of them.
         unsafe { slice::from_raw_parts(first.as_ptr(), count) }
+    }
+}
+
+/// Words of shared memory, which stays as long as this. INVARIANT: `place` lies in the memory that the owner keeps.
+pub(crate) struct Kept<T: ?Sized> {
+    place: NonNull<T>,
+    _owner: Arc<dyn Any + Send + Sync>,
+}
+#[expect(unsafe_code, reason = "a pointer is not Send by itself")]
+// SAFETY: as a reference.
+unsafe impl<T: Sync + ?Sized> Send for Kept<T> {}
+#[expect(unsafe_code, reason = "a pointer is not Sync by itself")]
+// SAFETY: as above.
+unsafe impl<T: Sync + ?Sized> Sync for Kept<T> {}
+
+impl<T: ?Sized> Deref for Kept<T> {
+    type Target = T;
+
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "makes a reference of a pointer")]
+    fn deref(&self) -> &T {
+        // SAFETY: the invariant; it was a shared reference, and is one again.
+        unsafe { self.place.as_ref() }
+    }
+}
+
+/// [`PowerOfTwo`] slots, kept.
+pub(crate) struct Slots<T>(Kept<[T]>);
+
+impl<T> Slots<T> {
+    #[inline(always)]
+    pub(crate) fn get(&self) -> PowerOfTwo<'_, T> {
+        PowerOfTwo(&self.0)
     }
 }
 

@@ -51,6 +51,14 @@ impl System {
         }
     }
 
+    /// Where a person sees which devices there are, and what drives them.
+    pub(crate) fn devices(self) -> &'static str {
+        match self {
+            Self::Linux => "`lspci -nnk`",
+            Self::Windows => "Device Manager",
+        }
+    }
+
     /// How a plugin is loaded.
     pub(crate) fn load(self, plugin: &str) -> String {
         match self {

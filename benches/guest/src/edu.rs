@@ -2,6 +2,7 @@
 use crate::clock;
 use std::{
     fs::{self, File, OpenOptions},
+    io,
     os::{fd::AsRawFd, unix::fs::FileExt},
     path::PathBuf,
     sync::{
@@ -18,7 +19,7 @@ const COMMAND_HIGH: u64 = 5;
 const INTX_DISABLE: u8 = 1 << 2;
 
 /// The device's folder in /sys.
-fn folder() -> Result<PathBuf, String> {
+pub fn folder() -> Result<PathBuf, String> {
     let read = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
     let all = fs::read_dir("/sys/bus/pci/devices").map_err(|error| format!("no PCI bus: {error}"))?;
     all.flatten()
@@ -27,30 +28,33 @@ fn folder() -> Result<PathBuf, String> {
         .ok_or_else(|| "this guest has no edu".to_owned())
 }
 
-/// BAR 0, mapped. The kernel has to be booted with `iomem=relaxed`, for a driver has the device too.
+/// BAR 0, mapped.
 #[derive(Clone, Copy)]
 pub struct Registers(usize);
 
 impl Registers {
-    /// Maps them, for good.
+    /// Maps them beside the driver that has the device, for good. The kernel has to be booted with `iomem=relaxed`.
     pub fn map() -> Result<Self, String> {
         let path = folder()?.join("resource0");
         let failed = |error| format!("{}: {error}", path.display());
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
+        Self::in_file(&file, 0).map_err(failed)
+    }
+
+    /// Maps what a file has at this offset, for good.
+    pub fn in_file(file: &File, offset: u64) -> io::Result<Self> {
         let access = libc::PROT_READ | libc::PROT_WRITE;
+        let offset = offset as libc::off_t;
         // SAFETY: new memory at an address of the kernel's choice.
-        let base = unsafe { libc::mmap(std::ptr::null_mut(), 4096, access, libc::MAP_SHARED, file.as_raw_fd(), 0) };
-        if base == libc::MAP_FAILED {
-            Err(failed(std::io::Error::last_os_error()))
-        } else {
-            Ok(Self(base.expose_provenance()))
-        }
+        let base =
+            unsafe { libc::mmap(std::ptr::null_mut(), 4096, access, libc::MAP_SHARED, file.as_raw_fd(), offset) };
+        if base == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(Self(base.expose_provenance())) }
     }
 
     #[inline(always)]
     fn write(self, at: usize, value: u32) {
         let register = std::ptr::with_exposed_provenance_mut::<u32>(self.0 + at);
-        // SAFETY: inside the page that `map` mapped and nobody unmaps.
+        // SAFETY: inside the page that `in_file` mapped and nobody unmaps.
         unsafe { register.write_volatile(value) }
     }
 

@@ -3,6 +3,7 @@ use crate::{
     clock::{self, Sample},
     edu::{Line, Raiser, Registers},
     module::Module,
+    vfio,
 };
 use edu_interface::edu;
 use kp_abi::request::{self, Request};
@@ -25,32 +26,55 @@ pub fn run() -> Result<(), String> {
     {
         let _module = Module::load("/kp/kp-edu.ko", "")?;
         for (name, enable) in kinds {
-            let ours = Ours::enable(1, enable())?;
-            woken(&format!("irq-wake-{name}-ours"), pair, registers, || ours.wait())?;
-            let mut failed = None;
-            woken(&format!("irq-wake-{name}-client"), pair, registers, || {
-                failed = ours.interrupts.wait(Duration::MAX).err().or(failed);
-                Ok(())
-            })?;
-            if let Some(error) = failed {
-                return Err(format!("wait: {error}"));
-            }
-            drop(ours);
-            let ours = Ours::enable(u32::MAX, enable())?;
-            inside(&format!("irq-inside-{name}-ours"), pair, registers);
-            ours.all_inside()?;
+            ours(name, enable, pair, registers)?;
         }
     }
-    {
-        let _module = Module::load("/kp/plain-irq.ko", "defer=1")?;
-        let mut file = File::open("/dev/plain-irq").map_err(|error| format!("/dev/plain-irq: {error}"))?;
-        woken("irq-wake-msi-plain", pair, registers, || read_count(&mut file))?;
-    }
+    plain(pair, registers)?;
     {
         let _module = Module::load("/kp/plain-irq.ko", "defer=0")?;
         inside("irq-inside-msi-plain", pair, registers);
     }
     uio(pair, registers)
+}
+
+/// VFIO's, and ours and plain-irq's by MSI. Its boot has an IOMMU, which changes how interrupts are delivered.
+pub fn beside_vfio() -> Result<(), String> {
+    clock::check()?;
+    let pair = clock::pair();
+    let registers = Registers::map()?;
+    {
+        let _module = Module::load("/kp/kp-edu.ko", "")?;
+        ours("msi", Enable::msi, pair, registers)?;
+    }
+    plain(pair, registers)?;
+    let mut device = vfio::Device::open()?;
+    let registers = device.registers;
+    handled("irq-wake-vfio", pair, registers, || device.wait(), || registers.acknowledge())
+}
+
+/// Ours, by one kind of interrupt.
+fn ours(name: &str, enable: fn() -> Enable<'static>, pair: u64, registers: Registers) -> Result<(), String> {
+    let ours = Ours::enable(1, enable())?;
+    woken(&format!("irq-wake-{name}-ours"), pair, registers, || ours.wait())?;
+    let mut failed = None;
+    woken(&format!("irq-wake-{name}-client"), pair, registers, || {
+        failed = ours.interrupts.wait(Duration::MAX).err().or(failed);
+        Ok(())
+    })?;
+    if let Some(error) = failed {
+        return Err(format!("wait: {error}"));
+    }
+    drop(ours);
+    let ours = Ours::enable(u32::MAX, enable())?;
+    inside(&format!("irq-inside-{name}-ours"), pair, registers);
+    ours.all_inside()
+}
+
+/// plain-irq's wake-up.
+fn plain(pair: u64, registers: Registers) -> Result<(), String> {
+    let _module = Module::load("/kp/plain-irq.ko", "defer=1")?;
+    let mut file = File::open("/dev/plain-irq").map_err(|error| format!("/dev/plain-irq: {error}"))?;
+    woken("irq-wake-msi-plain", pair, registers, || read_count(&mut file))
 }
 
 /// Measures from the doorbell to the waiter's return.
@@ -71,6 +95,32 @@ fn woken(
         }
     }
     Sample::new(costs).print(name);
+    Ok(())
+}
+
+/// Measures from the doorbell to the waiter's return, and to where it has handled the interrupt itself.
+fn handled(
+    name: &str,
+    pair: u64,
+    registers: Registers,
+    mut wait: impl FnMut() -> Result<(), String>,
+    handle: impl Fn(),
+) -> Result<(), String> {
+    let raiser = Raiser::start(registers);
+    let (mut running, mut handled) = (Vec::with_capacity(TURNS), Vec::with_capacity(TURNS));
+    for turn in 0..TURNS + 16 {
+        raiser.arm();
+        wait()?;
+        let runs = clock::now();
+        handle();
+        let end = clock::now();
+        if turn >= 16 {
+            running.push((runs - raiser.raised_at()).saturating_sub(pair));
+            handled.push((end - raiser.raised_at()).saturating_sub(2 * pair));
+        }
+    }
+    Sample::new(running).print(&format!("{name}-running"));
+    Sample::new(handled).print(name);
     Ok(())
 }
 
@@ -156,21 +206,14 @@ fn uio(pair: u64, registers: Registers) -> Result<(), String> {
         OpenOptions::new().read(true).write(true).open("/dev/uio0").map_err(|error| format!("/dev/uio0: {error}"))?;
     registers.acknowledge();
     let line = Line::enabled()?;
-    let raiser = Raiser::start(registers);
-    let (mut running, mut handled) = (Vec::with_capacity(TURNS), Vec::with_capacity(TURNS));
-    for turn in 0..TURNS + 16 {
-        raiser.arm();
-        read_count(&mut device)?;
-        let runs = clock::now();
-        registers.acknowledge();
-        line.enable();
-        let end = clock::now();
-        if turn >= 16 {
-            running.push((runs - raiser.raised_at()).saturating_sub(pair));
-            handled.push((end - raiser.raised_at()).saturating_sub(2 * pair));
-        }
-    }
-    Sample::new(running).print("irq-wake-uio-running");
-    Sample::new(handled).print("irq-wake-uio");
-    Ok(())
+    handled(
+        "irq-wake-uio",
+        pair,
+        registers,
+        || read_count(&mut device),
+        || {
+            registers.acknowledge();
+            line.enable();
+        },
+    )
 }

@@ -8,6 +8,7 @@ mod edu;
 mod interrupt;
 mod module;
 mod ring;
+mod vfio;
 
 use std::process::ExitCode;
 
@@ -17,10 +18,11 @@ fn main() -> ExitCode {
     let result = match arguments[..] {
         ["calls"] => call::run(),
         ["interrupts"] => interrupt::run(),
+        ["vfio"] => interrupt::beside_vfio(),
         ["call", who, size, count] => call::only(who, size, count),
         ["wake", who, count] => interrupt::only(who, count),
         _ => {
-            Err("usage: bench-guest calls|interrupts|call ours|struct|plain|ring SIZE COUNT|wake ours|plain COUNT"
+            Err("usage: bench-guest calls|interrupts|vfio|call ours|struct|plain|ring SIZE COUNT|wake ours|plain COUNT"
                 .into())
         }
     };

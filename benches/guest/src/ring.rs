@@ -3,8 +3,9 @@ use crate::{
     call::{OurDevice, pattern},
     clock::Sample,
 };
+use bench_interface::bench;
 use kp_abi::{Status, request, ring::Submission};
-use kp_user::Ring;
+use kp_user::{Plugin, Ring};
 
 /// Messages in a batch.
 pub const BATCH: usize = 64;
@@ -80,5 +81,25 @@ pub fn run(ours: &OurDevice, pair: u64) -> Result<(), String> {
     batches.check()?;
     Sample::of(201, pair, || _ = std::hint::black_box(batches.run(BATCH as u32))).print("ring-64-batch");
     Sample::of(201, pair, || _ = std::hint::black_box(batches.run(0))).print("ring-64-empty");
-    batches.check()
+    batches.check()?;
+    drop(batches); // a session has one ring
+    client(&ours.plugin, pair)
+}
+
+/// The same batch by the client library: `batch()`'s typed methods, each with its own words, and each reply looked at.
+fn client(plugin: &Plugin, pair: u64) -> Result<(), String> {
+    let mut batch = bench::Client(plugin).batch().map_err(|error| format!("a client's batch: {error}"))?;
+    let mut run = || {
+        let tickets: [_; BATCH] = std::array::from_fn(|at| batch.copy64([at as u64; BYTES / 8]));
+        let replies = batch.run();
+        let right = |(at, ticket): (usize, &kp_abi::Result<_>)| {
+            ticket.and_then(|ticket| replies.get(ticket)) == Ok([at as u64; BYTES / 8])
+        };
+        tickets.iter().enumerate().all(right)
+    };
+    if !run() {
+        return Err("a client's batch went wrong".into());
+    }
+    Sample::of(201, pair, || _ = std::hint::black_box(run())).print("ring-64-client");
+    if run() { Ok(()) } else { Err("a client's batch went wrong later".into()) }
 }

@@ -1,6 +1,6 @@
 //! Sizes, and the times that an author waits.
 use super::{Place, Row, baselines, guest::Built};
-use crate::{guest::plan::Step, host::MODULES};
+use crate::{guest::plan::Step, host::MODULES, programs};
 use anyhow::{Context, Result, bail};
 use object::{Object, ObjectSection, SectionFlags, elf};
 use std::{
@@ -63,8 +63,7 @@ pub fn times(place: &Place, built: &Built) -> Result<Vec<Row>> {
 
 /// Runs `cargo kp build` of the bench plugin with a target folder of its own.
 fn build(place: &Place, folder: &Path, kernel: &str) -> Result<()> {
-    let program = std::env::current_exe().context("cannot find the running executable")?;
-    let status = Command::new(program)
+    let status = Command::new(programs::this_tool())
         .args(["build", "--plugin", "bench", "--kernel", kernel])
         .current_dir(&place.workspace)
         .env("CARGO_TARGET_DIR", folder)

@@ -1,12 +1,13 @@
 //! Calls and interrupts, counted in a guest whose clock moves one nanosecond with each instruction.
 //!
-//! One boot has ours and the baselines. The counts are exact: on the same kernel and modules they come out the same on any machine.
+//! One boot has ours and the baselines; VFIO's has an IOMMU, which changes how interrupts are delivered. The counts are exact: on the same kernel and modules they come out the same on any machine.
 //! What the devices do takes no instruction, and neither does an interrupt's way to the CPU.
-use super::{Place, Row, baselines};
+use super::{Place, Row, baselines, stock::Stock};
 use crate::{
     guest::plan::Step,
     host::{self, MODULES, Modules, PROGRAM},
     programs,
+    vm::Vm,
 };
 use anyhow::{Context, Result, bail};
 use std::{
@@ -21,7 +22,7 @@ pub struct Built {
     pub modules: Modules,
     /// The folder of the hand-written ones.
     pub baselines: PathBuf,
-    uio: Vec<PathBuf>,
+    stock: Stock,
     program: PathBuf,
 }
 
@@ -30,9 +31,9 @@ impl Built {
     pub fn new(place: &Place, kernel: &str, setup: bool) -> Result<Self> {
         let modules = host::modules(kernel, &["bench", "edu", "echo"], setup)?;
         let baselines = baselines::build(place, &modules.kernel)?;
-        let uio = baselines::uio(place, &modules.kernel)?;
+        let stock = Stock::of(place, &modules.kernel)?;
         let program = programs::build_with("bench-guest", &["--bin", "bench-guest", "--release"])?;
-        Ok(Built { modules, baselines, uio, program })
+        Ok(Built { modules, baselines, stock, program })
     }
 
     /// The kernel's release.
@@ -45,24 +46,27 @@ impl Built {
         self.baselines.join(format!("{name}.ko"))
     }
 
-    /// Boots the guest and runs one command of its program.
-    fn counted(&self, command: &str) -> Result<Medians> {
+    /// A guest whose clock counts instructions.
+    fn guest(&self) -> Result<Vm> {
         let mut vm = self.modules.guest(&self.program);
         let file = |path: &Path| path.file_name().map(|name| format!("{MODULES}/{}", name.to_string_lossy()));
         let baselines = ["plain", "plain-irq"].map(|name| self.baseline(name));
-        for path in baselines.iter().chain(&self.uio) {
+        for path in baselines.iter().chain(&self.stock.uio).chain(&self.stock.vfio) {
             vm = vm.file(path, &file(path).context("a module without a name")?);
         }
-        let report = vm
+        let vm = vm
             .qemu_arg("-icount")
             .qemu_arg("shift=0,sleep=off")
             // `rep movsb` counts one instruction for each byte, which no CPU takes that has it.
             .kernel_arg("clearcpuid=erms,rep_good,fsrm")
             // The program rings the device's doorbell itself, while a driver has the device.
-            .kernel_arg("iomem=relaxed")
-            .step(Step::run(&[PROGRAM, command]))
-            .timeout(Duration::from_secs(300))
-            .run(&mut |_| {})?;
+            .kernel_arg("iomem=relaxed");
+        Ok(vm.timeout(Duration::from_secs(300)))
+    }
+
+    /// Boots a guest and runs one command of its program.
+    fn counted(&self, vm: Vm, command: &str) -> Result<Medians> {
+        let report = vm.step(Step::run(&[PROGRAM, command])).run(&mut |_| {})?;
         if let Err(error) = report.clone().into_result() {
             bail!("bench-guest {command} on {}: {error}: {}", self.kernel(), report.output.join("; "));
         }
@@ -87,13 +91,18 @@ impl Medians {
     fn get(&self, name: &str) -> Result<f64> {
         self.0.get(name).copied().with_context(|| format!("the guest's program has not counted {name}"))
     }
+
+    /// A row of two of them.
+    fn row(&self, kernel: &str, measure: &str, ours: &str, baseline: &str, how: &str) -> Result<Row> {
+        Ok(Row::new(measure, kernel, self.get(ours)?, Some(self.get(baseline)?), INSTRUCTIONS, how))
+    }
 }
 
 const INSTRUCTIONS: &str = "instructions";
 
 /// The rows of the calls.
 pub fn calls(built: &Built) -> Result<Vec<Row>> {
-    let counted = built.counted("calls")?;
+    let counted = built.counted(built.guest()?, "calls")?;
     let mut rows = Vec::new();
     for (size, limit) in [(0, 1.05), (64, 1.05), (1024, 1.05), (65_536, 1.02)] {
         let ours = counted.get(&format!("call-{size}-ours"))?;
@@ -103,7 +112,7 @@ pub fn calls(built: &Built) -> Result<Vec<Row>> {
         };
         let how = "plain: one buffer in and out; ioctl to ioctl, median";
         rows.push(row(&format!("call-{size}"), ours, "plain", how)?.at_most(limit));
-        let how = "the request CALL, with its struct, in the place of its direct form; ioctl to ioctl, median";
+        let how = "the request CALL with its struct, not the direct form; ioctl to ioctl, median";
         rows.push(row(&format!("call-{size}-struct"), counted.get(&format!("call-{size}-struct"))?, "plain", how)?);
         if size > 0 {
             let how = "plain that copies the request to a reply buffer, as our handler does; median";
@@ -114,49 +123,66 @@ pub fn calls(built: &Built) -> Result<Vec<Row>> {
             rows.push(row(&format!("call-{size}-client"), client, "plain", how)?);
         }
     }
-    let message = counted.get("ring-64-batch")? / 64.0;
-    let how = "one plain ioctl of 64 bytes; a message of a batch of 64, submissions and completions included, median";
-    let plain = counted.get("call-64-plain")?;
+    let how = "one plain ioctl of 64 bytes; a message of a batch of 64 on kp_user::Ring, written and read; median";
+    let how_client = "the same by the client library's batch(): a typed method and its reply";
+    let plain = Some(counted.get("call-64-plain")?);
+    let row = |measure: &str, count: &str, how: &str| -> Result<Row> {
+        Ok(Row::new(measure, built.kernel(), counted.get(count)? / 64.0, plain, INSTRUCTIONS, how))
+    };
     let how_empty = "a batch of none: what 64 messages share";
     rows.push(Row::new("ring-64-empty", built.kernel(), counted.get("ring-64-empty")?, None, INSTRUCTIONS, how_empty));
-    rows.push(Row::new("ring-64", built.kernel(), message, Some(plain), INSTRUCTIONS, how).at_most(0.15));
+    rows.push(row("ring-64", "ring-64-batch", how)?.at_most(0.15));
+    rows.push(row("ring-64-client", "ring-64-client", how_client)?);
     Ok(rows)
 }
 
 /// The rows of the interrupts.
 pub fn interrupts(built: &Built) -> Result<Vec<Row>> {
-    let counted = built.counted("interrupts")?;
-    let row = |measure: &str, ours: &str, baseline: &str, how: &str| -> Result<Row> {
-        let (ours, baseline) = (counted.get(ours)?, counted.get(baseline)?);
-        Ok(Row::new(measure, built.kernel(), ours, Some(baseline), INSTRUCTIONS, how))
-    };
-    let (wake, wake_line, inside) = ("irq-wake-msi-ours", "irq-wake-line-ours", "irq-inside-msi-ours");
+    let counted = built.counted(built.guest()?, "interrupts")?;
+    // VFIO hands out no device without an IOMMU, and one that checks interrupts.
+    let with_iommu = built.guest()?.device("intel-iommu,intremap=on").kernel_arg("intel_iommu=on");
+    let beside_vfio = built.counted(with_iommu, "vfio")?;
+    let mut rows = without_iommu(built.kernel(), &counted)?;
+    rows.extend(against_vfio(built.kernel(), &beside_vfio)?);
+    Ok(rows)
+}
+
+const WAKE: &str = "irq-wake-msi-ours";
+const INSIDE: &str = "irq-inside-msi-ours";
+const PLAIN: &str = "irq-wake-msi-plain";
+
+/// Against plain-irq and UIO.
+fn without_iommu(kernel: &str, counted: &Medians) -> Result<Vec<Row>> {
+    let row = |measure: &str, ours: &str, baseline: &str, how: &str| counted.row(kernel, measure, ours, baseline, how);
     let in_plain = "plain-irq: MSI, tasklet, blocked read; doorbell to app running, median";
+    let client = "the client library's wait; else as irq-wake";
     let in_uio = "uio_pci_generic: doorbell to app running, acknowledged and enabled again; median";
+    let by_line = "ours by INTx too; else as irq-wake-vs-uio";
+    let running = "UIO only up to the app running; median";
+    let in_app = "ours ends in the handler, UIO's in the app; each, median";
+    let nobody = "plain-irq that wakes nobody; doorbell to next instruction";
     Ok(vec![
-        row("irq-wake", wake, "irq-wake-msi-plain", in_plain)?.at_most(1.05),
-        row(
-            "irq-wake-client",
-            "irq-wake-msi-client",
-            "irq-wake-msi-plain",
-            "the client library's wait; else as irq-wake",
-        )?,
-        row("irq-wake-vs-uio", wake, "irq-wake-uio", in_uio)?.at_most(1.0),
-        row("irq-wake-line-vs-uio", wake_line, "irq-wake-uio", "ours by INTx too; else as irq-wake-vs-uio")?,
-        row("irq-wake-vs-uio-running", wake, "irq-wake-uio-running", "UIO only up to the app running; median")?,
-        row(
-            "irq-in-plugin-vs-uio",
-            inside,
-            "irq-wake-uio",
-            "ours ends in the handler, UIO's in the app; each, median",
-        )?
-        .at_most(0.5),
-        row(
-            "irq-in-plugin",
-            inside,
-            "irq-inside-msi-plain",
-            "plain-irq that wakes nobody; doorbell to next instruction",
-        )?,
+        row("irq-wake", WAKE, PLAIN, in_plain)?.at_most(1.05),
+        row("irq-wake-client", "irq-wake-msi-client", PLAIN, client)?,
+        row("irq-wake-vs-uio", WAKE, "irq-wake-uio", in_uio)?.at_most(1.0),
+        row("irq-wake-line-vs-uio", "irq-wake-line-ours", "irq-wake-uio", by_line)?,
+        row("irq-wake-vs-uio-running", WAKE, "irq-wake-uio-running", running)?,
+        row("irq-in-plugin-vs-uio", INSIDE, "irq-wake-uio", in_app)?.at_most(0.5),
+        row("irq-in-plugin", INSIDE, "irq-inside-msi-plain", nobody)?,
+    ])
+}
+
+/// Against VFIO, in the boot with an IOMMU: ours and plain-irq are counted there too.
+fn against_vfio(kernel: &str, counted: &Medians) -> Result<Vec<Row>> {
+    let row = |measure: &str, ours: &str, baseline: &str, how: &str| counted.row(kernel, measure, ours, baseline, how);
+    let handled = "VFIO, MSI, eventfd; doorbell to app running, acknowledged; with an IOMMU; median";
+    let running = "VFIO only up to the app running; else as irq-wake-vs-vfio";
+    let in_app = "ours ends in the handler, VFIO's in the app; else as irq-wake-vs-vfio";
+    Ok(vec![
+        row("irq-wake-vs-vfio", WAKE, "irq-wake-vfio", handled)?,
+        row("irq-wake-vs-vfio-running", WAKE, "irq-wake-vfio-running", running)?,
+        row("irq-in-plugin-vs-vfio", INSIDE, "irq-wake-vfio", in_app)?,
+        row("irq-wake-iommu", WAKE, PLAIN, "irq-wake, in the boot with an IOMMU")?,
     ])
 }
 
@@ -171,5 +197,26 @@ mod tests {
         let lines = [lines[0].clone(), "cannot unload plain: busy".to_owned()];
         let error = Medians::read(&lines).err().expect("it is refused").to_string();
         assert!(error.contains("cannot unload plain"), "{error}");
+    }
+
+    #[test]
+    fn against_vfio_both_are_acknowledged_at_the_end_and_nothing_is_to_be_reached() {
+        let lines = [
+            "irq-wake-msi-ours 1 0 300",
+            "irq-inside-msi-ours 1 0 40",
+            "irq-wake-vfio-running 1 0 150",
+            "irq-wake-vfio 1 0 200",
+            "irq-wake-msi-plain 1 0 240",
+        ];
+        let counted = Medians::read(&lines.map(str::to_owned)).unwrap();
+        let rows = against_vfio("6.1", &counted).unwrap();
+        let ratios: Vec<_> = rows.iter().map(|row| (row.measure.as_str(), row.ratio, row.limit)).collect();
+        let wanted = [
+            ("irq-wake-vs-vfio", Some(1.5), None),
+            ("irq-wake-vs-vfio-running", Some(2.0), None),
+            ("irq-in-plugin-vs-vfio", Some(0.2), None),
+            ("irq-wake-iommu", Some(1.25), None),
+        ];
+        assert_eq!(ratios, wanted);
     }
 }

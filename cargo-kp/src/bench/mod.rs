@@ -8,8 +8,10 @@ pub mod guest;
 pub mod host;
 pub mod plot;
 pub mod report;
+pub mod stock;
 
 use crate::packages::{Packages, Purpose, ThisMachine};
+use crate::programs;
 use anyhow::{Context, Result};
 use cargo_metadata::MetadataCommand;
 use serde::Serialize;
@@ -47,6 +49,28 @@ pub enum Part {
     Author,
 }
 
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Part::Calls => "calls",
+            Part::Interrupts => "interrupts",
+            Part::Host => "a message's dispatch",
+            Part::Sizes => "sizes",
+            Part::Author => "times that an author waits",
+        }
+    }
+}
+
+/// What a limit is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Limited {
+    /// Of the ratio.
+    Ratio,
+    /// Of what ours has more than the baseline.
+    Difference,
+}
+
 /// One measure on one kernel.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
@@ -60,7 +84,9 @@ pub struct Row {
     pub baseline: Option<f64>,
     /// Ours by the baseline's.
     pub ratio: Option<f64>,
-    /// What the ratio, or for `dispatch-64` the difference, may be at most. None: only reported.
+    /// What may be this at most. None: the row is only reported.
+    pub limit_of: Option<Limited>,
+    /// What it may be at most.
     pub limit: Option<f64>,
     /// Is the limit kept?
     pub reached: Option<bool>,
@@ -79,6 +105,7 @@ impl Row {
             ours,
             baseline,
             ratio: baseline.map(|baseline| ours / baseline),
+            limit_of: None,
             limit: None,
             reached: None,
             unit,
@@ -88,16 +115,24 @@ impl Row {
 
     /// The ratio may be this at most.
     pub fn at_most(mut self, limit: f64) -> Self {
-        self.limit = Some(limit);
+        (self.limit_of, self.limit) = (Some(Limited::Ratio), Some(limit));
         self.reached = self.ratio.map(|ratio| ratio <= limit);
         self
     }
 
     /// The difference may be this at most.
     pub fn over_at_most(mut self, limit: f64) -> Self {
-        self.limit = Some(limit);
+        (self.limit_of, self.limit) = (Some(Limited::Difference), Some(limit));
         self.reached = self.baseline.map(|baseline| self.ours - baseline <= limit);
         self
+    }
+
+    /// The ratio at which the limit is just kept.
+    pub fn limit_as_ratio(&self) -> Option<f64> {
+        match (self.limit_of?, self.limit?) {
+            (Limited::Ratio, limit) => Some(limit),
+            (Limited::Difference, limit) => self.baseline.map(|baseline| (baseline + limit) / baseline),
+        }
     }
 }
 
@@ -125,28 +160,35 @@ impl Place {
 /// # Errors
 /// What stops a measure. A limit that is not kept is no error: the table says so.
 pub fn command(args: &BenchArgs) -> Result<()> {
+    programs::require_repository("bench")?;
     let place = Place::here()?;
     let packages = Packages::new(&ThisMachine);
     packages.require(Purpose::Build, args.setup)?;
     packages.require(Purpose::Boot, args.setup)?;
-    let wants = |part| args.only.is_empty() || args.only.contains(&part);
+    let wants = |part, place: &str| {
+        let wanted = args.only.is_empty() || args.only.contains(&part);
+        if wanted {
+            eprintln!("measuring on {place}: {}", part.name());
+        }
+        wanted
+    };
     let mut rows = Vec::new();
-    if wants(Part::Host) {
+    if wants(Part::Host, "host") {
         rows.extend(host::measure()?);
     }
     let named: Vec<&str> = args.kernel.iter().map(String::as_str).collect();
     for kernel in if named.is_empty() { &KERNELS[..] } else { &named } {
         let built = guest::Built::new(&place, kernel, args.setup)?;
-        if wants(Part::Calls) {
+        if wants(Part::Calls, kernel) {
             rows.extend(guest::calls(&built)?);
         }
-        if wants(Part::Interrupts) {
+        if wants(Part::Interrupts, kernel) {
             rows.extend(guest::interrupts(&built)?);
         }
-        if wants(Part::Sizes) {
+        if wants(Part::Sizes, kernel) {
             rows.extend(author::sizes(&built)?);
         }
-        if wants(Part::Author) {
+        if wants(Part::Author, kernel) {
             rows.extend(author::times(&place, &built)?);
         }
     }

@@ -1,5 +1,5 @@
 //! The table, and what is kept of it.
-use super::{Place, Row, plot};
+use super::{Limited, Place, Row, plot};
 use anyhow::{Context, Result};
 use std::fmt::Write;
 
@@ -7,6 +7,9 @@ use std::fmt::Write;
 pub fn print(rows: &[Row]) {
     print!("{}", table(rows));
 }
+
+/// The columns with numbers, which stand at their right edge.
+const NUMBERS: std::ops::RangeInclusive<usize> = 2..=4;
 
 /// The rows as a table that Markdown understands too.
 pub fn table(rows: &[Row]) -> String {
@@ -17,11 +20,17 @@ pub fn table(rows: &[Row]) -> String {
         (0..header.len()).map(|at| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or(0)).collect();
     let mut text = String::new();
     for (index, line) in lines.iter().enumerate() {
-        let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
-        let _ = writeln!(text, "| {} |", cells.join(" | "));
+        let cells = line.iter().zip(&widths).enumerate().map(|(at, (cell, &width))| match NUMBERS.contains(&at) {
+            true => format!("{cell:>width$}"),
+            false => format!("{cell:width$}"),
+        });
+        let _ = writeln!(text, "| {} |", cells.collect::<Vec<_>>().join(" | "));
         if index == 0 {
-            let rules: Vec<String> = widths.iter().map(|&width| "-".repeat(width)).collect();
-            let _ = writeln!(text, "|-{}-|", rules.join("-|-"));
+            let rules = widths.iter().enumerate().map(|(at, &width)| {
+                let end = if NUMBERS.contains(&at) { ':' } else { '-' };
+                format!("-{}{end}", "-".repeat(width))
+            });
+            let _ = writeln!(text, "|{}|", rules.collect::<Vec<_>>().join("|"));
         }
     }
     text
@@ -29,8 +38,11 @@ pub fn table(rows: &[Row]) -> String {
 
 fn cells(row: &Row) -> [String; 8] {
     let number = |value: f64| if value.fract() == 0.0 { format!("{value}") } else { format!("{value:.1}") };
-    let reach = match (row.limit, row.reached) {
-        (Some(limit), Some(reached)) => format!("{limit} {}", if reached { "reached" } else { "NOT REACHED" }),
+    let reach = match (row.limit_of, row.limit, row.reached) {
+        (Some(limited), Some(limit), Some(reached)) => {
+            let sign = if limited == Limited::Difference { "+" } else { "" };
+            format!("{sign}{limit} {}", if reached { "reached" } else { "NOT REACHED" })
+        }
         _ => String::new(),
     };
     [
@@ -73,5 +85,7 @@ mod tests {
     fn a_difference_is_judged_as_one() {
         let row = |ours| Row::new("dispatch-64", "host", ours, Some(50.0), "instructions", "direct").over_at_most(40.0);
         assert_eq!((row(90.0).reached, row(91.0).reached), (Some(true), Some(false)));
+        let text = table(&[row(90.0)]);
+        assert!(text.contains("| 1.800 | +40 reached |"), "{text}");
     }
 }

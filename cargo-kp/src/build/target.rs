@@ -2,7 +2,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow, bail};
 
 use crate::kernels::{self, Kernel};
 
@@ -38,6 +38,13 @@ pub fn find(name: &str, setup: bool) -> Result<Target> {
     if let Some(kernel) = cached.find(|kernel| kernel.release == name) {
         return Ok(Target::from(&kernel));
     }
+    if !kernels::names().iter().any(|known| known == name) {
+        bail!(
+            "no kernel is called {name}: choose one of {}, windows, windows-arm64, a release whose headers are installed, \
+             or a folder with headers, which has a `/`",
+            kernels::names().join(", ")
+        );
+    }
     Ok(Target::from(&kernels::get(name, setup)?))
 }
 
@@ -62,9 +69,10 @@ fn installed(release: &str) -> PathBuf {
 fn in_folder(dir: &Path) -> Result<Target> {
     let headers = std::path::absolute(dir)?;
     let path = headers.join("include/config/kernel.release");
-    let release = fs::read_to_string(&path);
-    let release =
-        release.with_context(|| format!("no kernel headers in {}: cannot read {}", dir.display(), path.display()))?;
+    let release = fs::read_to_string(&path).map_err(|error| {
+        let remedy = "name the folder that /lib/modules/RELEASE/build leads to, or a kernel's name";
+        anyhow!("no kernel headers in {}: no {} ({error}); {remedy}", dir.display(), path.display())
+    })?;
     Ok(Target { release: release.trim().to_owned(), headers })
 }
 
@@ -74,9 +82,20 @@ mod tests {
 
     #[test]
     fn a_folder_without_headers_is_refused_with_the_file_that_it_lacks() {
+        let why = find("/no/headers", false).expect_err("there is no such folder").to_string();
+        assert!(
+            why.starts_with("no kernel headers in /no/headers: no /no/headers/include/config/kernel.release ("),
+            "{why}"
+        );
+        assert!(why.ends_with("name the folder that /lib/modules/RELEASE/build leads to, or a kernel's name"), "{why}");
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_answered_with_all_that_a_build_takes() {
         assert_eq!(
-            find("/no/headers", false).expect_err("there is no such folder").to_string(),
-            "no kernel headers in /no/headers: cannot read /no/headers/include/config/kernel.release"
+            find("windws", false).expect_err("there is no such kernel").to_string(),
+            "no kernel is called windws: choose one of 6.1, 6.1-cloud, 6.12, 6.12-cloud, 6.12-rt, windows, windows-arm64, \
+             a release whose headers are installed, or a folder with headers, which has a `/`"
         );
     }
 }

@@ -29,6 +29,7 @@ pub struct DemoArgs {
 
 /// Carries it out. Where no guest can be booted, the story is told in the simulator, and the first line says so.
 pub fn command(args: &DemoArgs) -> Result<()> {
+    programs::require_repository("demo")?;
     if args.windows {
         return windows::command(args.setup);
     }

@@ -19,11 +19,11 @@ const NODE_LIMIT: Duration = Duration::from_secs(5);
 pub(super) fn carry_out(step: &Step, port: &Port) -> Result<(), String> {
     match step {
         Step::Load { path, params, nodes, expect } => {
-            compare(called(modules::load(path, params)), *expect)?;
+            compare(called(modules::load(path, params)), *expect, &format!("loading {path}"))?;
             nodes.iter().try_for_each(|node| wait_for(node))
         }
-        Step::Unload { name, expect } => compare(called(modules::unload(name)), *expect),
-        Step::Run { argv, env, expect } => compare(run(argv, env, port)?, *expect),
+        Step::Unload { name, expect } => compare(called(modules::unload(name)), *expect, &format!("unloading {name}")),
+        Step::Run { argv, env, expect } => compare(run(argv, env, port)?, *expect, &argv.join(" ")),
     }
 }
 
@@ -32,19 +32,24 @@ pub(super) fn reap() {
     while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
 }
 
-fn compare(outcome: Outcome, expect: Outcome) -> Result<(), String> {
+fn compare(outcome: Outcome, expect: Outcome, what: &str) -> Result<(), String> {
     if outcome == expect {
         return Ok(());
     }
-    // A bare number helps nobody; the kernel's log has the details.
-    let text = match outcome {
-        Outcome::Errno(number) => Errno::from_raw_os_error(number).to_string(),
-        other => format!("{other:?}"),
-    };
     Err(match expect {
-        Outcome::Success => text,
-        expect => format!("{text} instead of {expect:?}"),
+        Outcome::Success => format!("{what}: {}", in_words(outcome)),
+        expect => format!("{what}: {} instead of {}", in_words(outcome), in_words(expect)),
     })
+}
+
+/// A bare number helps nobody; the kernel's log has the details.
+fn in_words(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Success => "success".to_owned(),
+        Outcome::Errno(number) => Errno::from_raw_os_error(number).to_string(),
+        Outcome::Exit(code) => format!("exit status {code}"),
+        Outcome::Signal(number) => format!("signal {number}"),
+    }
 }
 
 fn called(result: Result<(), Errno>) -> Outcome {
@@ -83,4 +88,17 @@ fn run(argv: &[String], env: &BTreeMap<String, String>, port: &Port) -> Result<O
         (Some(code), _) => Outcome::Exit(code),
         (None, signal) => Outcome::Signal(signal.unwrap_or(0)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_went_wrong_says_which_and_how() {
+        let why = |outcome, expect| compare(outcome, expect, "/kp/app 1").expect_err("they differ");
+        assert_eq!(why(Outcome::Exit(3), Outcome::Success), "/kp/app 1: exit status 3");
+        assert_eq!(why(Outcome::Success, Outcome::Signal(11)), "/kp/app 1: success instead of signal 11");
+        assert!(why(Outcome::Errno(2), Outcome::Success).starts_with("/kp/app 1: No such file"));
+    }
 }

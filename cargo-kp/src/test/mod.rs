@@ -1,9 +1,10 @@
 //! `cargo kp test`: every test of this repository, in stages, with one count at the end.
 //!
-//! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `planted`
+//! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `languages` runs their apps in C and Python, `planted`
 //! those that boot trouble, `loader` and `wine` those that load Windows drivers, and `faults`, with `--long`, plants faults in the framework itself.
 mod boots;
 mod faults;
+mod languages;
 mod loader;
 mod local;
 mod planted;
@@ -12,6 +13,7 @@ mod unload;
 mod wine;
 
 use crate::packages::{Packages, Purpose, ThisMachine};
+use crate::programs;
 use anyhow::{Result, bail};
 use clap::Args;
 use stage::{Stage, Tally};
@@ -39,22 +41,23 @@ pub fn command(args: &TestArgs) -> Result<()> {
     if args.miri {
         return local::miri();
     }
+    programs::require_repository("test")?;
+    let stages: Vec<Stage> = local::stages()
+        .into_iter()
+        .chain(boots::stages(args.long))
+        .chain(languages::stages())
+        .chain(planted::stages(args.long))
+        .chain(loader::stages())
+        .chain(wine::stages(args.long))
+        .chain(faults::stages(args.long))
+        .collect();
+    let stages = chosen(stages, args.only.as_deref())?;
     let start = Instant::now();
     let packages = Packages::new(&ThisMachine);
     packages.require(Purpose::Build, args.setup)?;
     packages.require(Purpose::Boot, args.setup)?;
     packages.require(Purpose::Windows, args.setup)?;
     println!("packages   {:.0} s", start.elapsed().as_secs_f64());
-    let chosen = |stage: &Stage| args.only.as_ref().is_none_or(|name| stage.name.contains(name.as_str()));
-    let stages: Vec<Stage> = local::stages()
-        .into_iter()
-        .chain(boots::stages(args.long))
-        .chain(planted::stages(args.long))
-        .chain(loader::stages())
-        .chain(wine::stages(args.long))
-        .chain(faults::stages(args.long))
-        .filter(chosen)
-        .collect();
     let mut all = Tally::default();
     for stage in &stages {
         all.add(stage::run(stage, args.setup));
@@ -62,7 +65,34 @@ pub fn command(args: &TestArgs) -> Result<()> {
     println!("{:.0} s in all", start.elapsed().as_secs_f64());
     println!("{} passed, {} failed", all.passed, all.failed);
     if all.failed > 0 || all.passed == 0 {
-        bail!("{}", if stages.is_empty() { "no stage has that name" } else { "see the lines marked FAILED above" });
+        bail!("see the lines marked FAILED above");
     }
     Ok(())
+}
+
+/// The stages whose name contains `part`, or all. Fails if there is none; then the message lists them.
+fn chosen(stages: Vec<Stage>, part: Option<&str>) -> Result<Vec<Stage>> {
+    let Some(part) = part else { return Ok(stages) };
+    let names: Vec<&str> = stages.iter().map(|stage| stage.name).collect();
+    if !names.iter().any(|name| name.contains(part)) {
+        bail!("no stage's name contains `{part}`: there are {}", names.join(", "));
+    }
+    Ok(stages.into_iter().filter(|stage| stage.name.contains(part)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_name_chooses_stages_and_one_of_none_lists_them() {
+        let stages =
+            || ["a guest", "a test", "more"].map(|name| Stage { name, run: Box::new(|_| Ok(Tally::default())) });
+        let names =
+            |part| chosen(stages().into(), part).map(|them| them.iter().map(|stage| stage.name).collect::<Vec<_>>());
+        assert_eq!(names(None).expect("all"), ["a guest", "a test", "more"]);
+        assert_eq!(names(Some("a ")).expect("two"), ["a guest", "a test"]);
+        let why = names(Some("les")).expect_err("none").to_string();
+        assert_eq!(why, "no stage's name contains `les`: there are a guest, a test, more");
+    }
 }

@@ -7,15 +7,16 @@ use crate::kernels;
 use crate::packages::{Packages, Purpose, ThisMachine};
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Boots a stock kernel, loads modules, runs a program there, unloads the modules, and judges the kernel's log.
 #[derive(Debug, Args)]
 pub struct VmArgs {
-    /// The kernel: one of those in kernels.toml.
-    #[arg(long, default_value = "6.1-cloud")]
-    pub kernel: String,
+    /// The kernel: one of those in kernels.toml. Without it: the one that the first module is built for, else 6.1-cloud.
+    #[arg(long)]
+    pub kernel: Option<String>,
     /// A module to load; may be repeated. Unloaded in reverse order at the end.
     #[arg(long = "module", value_name = "FILE")]
     pub modules: Vec<PathBuf>,
@@ -44,8 +45,17 @@ pub struct VmArgs {
 
 /// Carries out `cargo kp vm`. What the program prints goes to stdout. Fails if the guest does.
 pub fn run(args: &VmArgs) -> Result<()> {
+    let modules = args.modules.iter().map(|path| Module::read(path)).collect::<Result<Vec<_>>>()?;
+    let program = args.program.split_first();
+    if let Some((program, _)) = program.filter(|(program, _)| !Path::new(program).is_file()) {
+        bail!("no program {program}: build it first, and name its file on this machine");
+    }
     Packages::new(&ThisMachine).require(Purpose::Boot, args.setup)?;
-    let kernel = kernels::get(&args.kernel, args.setup)?;
+    let kernel = match &args.kernel {
+        Some(name) => kernels::get(name, args.setup)?,
+        None => kernels::get(&kernel_of(&modules)?, args.setup)?,
+    };
+    modules.iter().try_for_each(|module| module.check(&kernel.release))?;
     let mut vm = Vm::new(&kernel).cpus(args.cpus).timeout(Duration::from_secs(args.timeout));
     for device in &args.devices {
         vm = vm.device(device);
@@ -54,16 +64,18 @@ pub fn run(args: &VmArgs) -> Result<()> {
         let (host, guest) = file.split_once(':').ok_or_else(|| anyhow!("--file {file}: write HOST:GUEST"))?;
         vm = vm.file(host, guest);
     }
-    for module in &args.modules {
-        let guest = format!("/kp/{}.ko", module_name(module)?);
-        vm = vm.file(module, &guest).step(Step::load(&guest));
+    for module in &modules {
+        let guest = format!("/kp/{}.ko", module.name);
+        vm = vm.file(&module.path, &guest).step(Step::load(&guest));
     }
-    if let Some((program, rest)) = args.program.split_first() {
-        let argv: Vec<&str> = ["/kp/program"].into_iter().chain(rest.iter().map(String::as_str)).collect();
-        vm = vm.program(program, "/kp/program").step(Step::run(&argv));
+    if let Some((program, rest)) = program {
+        let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
+        let guest = format!("/kp/{name}");
+        let argv: Vec<&str> = [guest.as_str()].into_iter().chain(rest.iter().map(String::as_str)).collect();
+        vm = vm.program(program, &guest).step(Step::run(&argv));
     }
-    for module in args.modules.iter().rev() {
-        vm = vm.step(Step::unload(&module_name(module)?));
+    for module in modules.iter().rev() {
+        vm = vm.step(Step::unload(&module.name));
     }
     let progress = Progress::start(&format!("linux {}", kernel.release));
     let report = vm.run(&mut |line| progress.suspend(|| println!("{line}")))?;
@@ -77,8 +89,92 @@ pub fn run(args: &VmArgs) -> Result<()> {
     }
 }
 
-/// The kernel's name for the module in a file: the file's, with underscores.
-fn module_name(path: &Path) -> Result<String> {
-    let stem = path.file_stem().ok_or_else(|| anyhow!("{} is no module: name a .ko file", path.display()))?;
-    Ok(stem.to_string_lossy().replace('-', "_"))
+/// The kernel to boot when none is named.
+const DEFAULT: &str = "6.1-cloud";
+
+/// A module's file.
+#[derive(Debug)]
+struct Module {
+    path: PathBuf,
+    /// The kernel's name for it: the file's, with underscores.
+    name: String,
+    /// What `uname -r` says in the kernel that it is built for. `None` if the file does not say so.
+    release: Option<String>,
+}
+
+impl Module {
+    fn read(path: &Path) -> Result<Self> {
+        let content = fs::read(path).map_err(|error| {
+            anyhow!("no module {} ({error}): `cargo kp build` makes one, and prints its path", path.display())
+        })?;
+        let stem = path.file_stem().ok_or_else(|| anyhow!("{} is no module: name a .ko file", path.display()))?;
+        let name = stem.to_string_lossy().replace('-', "_");
+        Ok(Module { path: path.to_owned(), name, release: release(&content) })
+    }
+
+    /// Refuses what a kernel of this release would not load.
+    fn check(&self, running: &str) -> Result<()> {
+        match &self.release {
+            Some(release) if release != running => {
+                let (file, remedy) = (self.path.display(), "name that one with --kernel, or build for this one");
+                bail!("{file} is built for {release}, and the guest's kernel is {running}: {remedy}")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The release in a module's `vermagic`, its first word.
+fn release(module: &[u8]) -> Option<String> {
+    const MARK: &[u8] = b"vermagic=";
+    let at = module.windows(MARK.len()).position(|bytes| bytes == MARK)?;
+    let word = module[at + MARK.len()..].split(|&byte| byte == b' ' || byte == 0).next()?;
+    Some(String::from_utf8_lossy(word).into_owned())
+}
+
+/// The name of the kernel that the first module is built for, if it is one that is here, else [`DEFAULT`].
+fn kernel_of(modules: &[Module]) -> Result<String> {
+    let cache = kernels::cache_dir()?;
+    let release = modules.first().and_then(|module| module.release.as_deref());
+    let cached =
+        |name: &String| kernels::cached_in(&cache, name).is_some_and(|kernel| Some(&*kernel.release) == release);
+    Ok(kernels::names().into_iter().find(cached).unwrap_or_else(|| DEFAULT.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_of_another_kernel_is_refused_before_the_guest_boots() {
+        let release = release(b"\x7fELF\0license=GPL\0vermagic=6.12.9-amd64 SMP preempt\0depends=\0");
+        assert_eq!(release.as_deref(), Some("6.12.9-amd64"));
+        let module = Module { path: "kp-edu.ko".into(), name: "kp_edu".into(), release };
+        assert!(module.check("6.12.9-amd64").is_ok());
+        assert_eq!(
+            module.check("6.1.0-9-cloud-amd64").expect_err("another kernel").to_string(),
+            "kp-edu.ko is built for 6.12.9-amd64, and the guest's kernel is 6.1.0-9-cloud-amd64: \
+             name that one with --kernel, or build for this one"
+        );
+    }
+
+    #[test]
+    fn files_that_are_not_there_are_named_with_what_makes_them() {
+        let args = |modules: &[&str], program: &[&str]| VmArgs {
+            kernel: None,
+            modules: modules.iter().map(PathBuf::from).collect(),
+            files: Vec::new(),
+            devices: Vec::new(),
+            cpus: 1,
+            timeout: 1,
+            setup: false,
+            log: false,
+            program: program.iter().map(|&word| word.to_owned()).collect(),
+        };
+        let why = |args: VmArgs| run(&args).expect_err("no such file").to_string();
+        let module = why(args(&["/no/kp-edu.ko"], &[]));
+        assert!(module.starts_with("no module /no/kp-edu.ko (") && module.contains("`cargo kp build`"), "{module}");
+        let program = why(args(&[], &["/no/app"]));
+        assert_eq!(program, "no program /no/app: build it first, and name its file on this machine");
+    }
 }

@@ -55,7 +55,10 @@ impl Initramfs {
     /// Fails if it is no ELF file for x86, if a library can't be found, or if it is for 32 bits and not statically linked.
     pub fn program(&mut self, host: &Path, guest: &str) -> Result<()> {
         let content = read(host)?;
-        let needs = Needs::of(&content).with_context(|| format!("{} is no program for this guest", host.display()))?;
+        let needs = Needs::of(&content).with_context(|| {
+            let why = "is no ELF program for x86; a script goes in with --file, and its interpreter is the program";
+            format!("{} {why}", host.display())
+        })?;
         self.file(guest, 0o755, stripped(host).unwrap_or(content));
         if let Some(loader) = needs.interpreter {
             self.copy(Path::new(&loader), &loader)?;

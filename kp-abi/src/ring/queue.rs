@@ -94,11 +94,10 @@ impl Taken<'_> {
     }
 }
 
-/// How far the driver has come.
+/// How far the driver has come. It answers each submission before it takes the next one, so one index counts both.
 #[derive(Clone, Copy, Debug)]
 pub struct DriverSide {
-    sq_head: u32,
-    cq_tail: u32,
+    answered: u32,
 }
 
 /// What one RING_ENTER may do.
@@ -112,29 +111,28 @@ pub struct Batch {
 
 impl DriverSide {
     /// At the start of a ring.
-    pub const START: Self = Self { sq_head: 0, cq_tail: 0 };
+    pub const START: Self = Self { answered: 0 };
 
     /// Reads the app's two indices, once each. [`Status::RING_CORRUPT`]: one of them is more than the entries ahead or behind.
     pub fn begin<'m>(&self, shared: &impl Shared<'m>, to_submit: u32) -> Result<Batch, Status> {
-        let submitted = shared.sq_tail().load(Acquire).wrapping_sub(self.sq_head);
-        let untaken = self.cq_tail.wrapping_sub(shared.cq_head().load(Acquire));
+        let submitted = shared.sq_tail().load(Acquire).wrapping_sub(self.answered);
+        let untaken = self.answered.wrapping_sub(shared.cq_head().load(Acquire));
         if submitted > shared.entries() || untaken > shared.entries() {
             return Err(Status::RING_CORRUPT);
         }
         Ok(Batch { submitted: submitted.min(to_submit), room: shared.entries() - untaken })
     }
 
-    /// Submissions taken so far, ever, modulo 2^32.
+    /// Submissions taken and answered so far, ever, modulo 2^32.
     #[inline(always)]
-    pub fn taken(&self) -> u32 {
-        self.sq_head
+    pub fn answered(&self) -> u32 {
+        self.answered
     }
 
-    /// Takes the next submission. Only as many as `begin` has found.
+    /// Takes the next submission, which is then to be answered. Only as many as `begin` has found.
     #[inline(always)]
-    pub fn take<'m>(&mut self, shared: &impl Shared<'m>) -> Taken<'m> {
-        let [user_data, message, input, output, inline @ ..] = shared.submission(self.sq_head);
-        self.sq_head = self.sq_head.wrapping_add(1);
+    pub fn take<'m>(&self, shared: &impl Shared<'m>) -> Taken<'m> {
+        let [user_data, message, input, output, inline @ ..] = shared.submission(self.answered);
         Taken {
             user_data: user_data.load(Relaxed),
             message: message.load(Relaxed),
@@ -144,19 +142,19 @@ impl DriverSide {
         }
     }
 
-    /// Writes a completion. Only as many as `begin` has found room for.
+    /// Answers the submission that was taken: writes its completion. Only as many as `begin` has found room for.
     #[inline(always)]
     pub fn post<'m>(&mut self, shared: &impl Shared<'m>, user_data: u64, status: Status, detail: u32) {
-        let slot = shared.completion(self.cq_tail);
+        let slot = shared.completion(self.answered);
         slot[0].store(user_data, Relaxed);
         slot[1].store(u64::from(detail) << 32 | u64::from(status.0), Relaxed);
-        self.cq_tail = self.cq_tail.wrapping_add(1);
+        self.answered = self.answered.wrapping_add(1);
     }
 
     /// Lets the app see the completions, and have the slots of what was taken.
     pub fn end<'m>(&self, shared: &impl Shared<'m>) {
-        shared.cq_tail().store(self.cq_tail, Release);
-        shared.sq_head().store(self.sq_head, Release);
+        shared.cq_tail().store(self.answered, Release);
+        shared.sq_head().store(self.answered, Release);
     }
 }
 
@@ -166,28 +164,33 @@ pub struct AppSide {
     sq_tail: u32,
     /// `sq_tail` as the driver knows it.
     published: u32,
-    /// Slots that are known to be free.
-    free: u32,
+    /// How far `sq_tail` may go: the slots before it are known to be free.
+    sq_end: u32,
     cq_head: u32,
-    /// Completions that are known to be there.
-    ready: u32,
+    /// How far `cq_head` may go: the completions before it are known to be there.
+    cq_end: u32,
 }
 
 impl AppSide {
     /// At the start of a ring of so many entries, a power of two.
     pub const fn new(entries: u32) -> Self {
-        Self { sq_tail: 0, published: 0, free: entries, cq_head: 0, ready: 0 }
+        Self { sq_tail: 0, published: 0, sq_end: entries, cq_head: 0, cq_end: 0 }
     }
 
-    /// Writes a submission. False: the queue is full, and nothing was written. The driver sees it after [`publish`](Self::publish).
+    /// Finds out which slots are free. That changes in a RING_ENTER only, so it is to be done once after each, not at each submission.
+    #[inline]
+    pub fn look<'m>(&mut self, shared: &impl Shared<'m>) {
+        let used = self.sq_tail.wrapping_sub(shared.sq_head().load(Acquire));
+        self.sq_end = self.sq_tail.wrapping_add(shared.entries().saturating_sub(used));
+    }
+
+    /// Writes a submission. False: the queue was full when last [looked](Self::look) at, and nothing was written. The driver sees it after
+    /// [`publish`](Self::publish).
     #[inline(always)]
     pub fn push<'m>(&mut self, shared: &impl Shared<'m>, submission: &Submission) -> bool {
-        if self.free == 0 {
-            let used = self.sq_tail.wrapping_sub(shared.sq_head().load(Acquire));
-            self.free = shared.entries().saturating_sub(used);
-            if self.free == 0 {
-                return false;
-            }
+        // Not by `==`, after which a compiler keeps both in the place of one.
+        if self.sq_tail.wrapping_sub(self.sq_end).cast_signed() >= 0 {
+            return false;
         }
         let slot = shared.submission(self.sq_tail);
         let Submission { user_data, message, flags, args_len, in_word, in_len, out_word, out_len, inline } =
@@ -202,7 +205,6 @@ impl AppSide {
             }
         }
         self.sq_tail = self.sq_tail.wrapping_add(1);
-        self.free -= 1;
         true
     }
 
@@ -215,16 +217,15 @@ impl AppSide {
 
     /// Takes back what was pushed and not published.
     pub fn take_back(&mut self) {
-        self.free += self.sq_tail.wrapping_sub(self.published);
         self.sq_tail = self.published;
     }
 
     /// Takes a completion, if there is one. The driver may use its slot anew after [`release`](Self::release).
     #[inline(always)]
     pub fn pop<'m>(&mut self, shared: &impl Shared<'m>) -> Option<(u64, Error)> {
-        if self.ready == 0 {
-            self.ready = shared.cq_tail().load(Acquire).wrapping_sub(self.cq_head);
-            if self.ready == 0 {
+        if self.cq_head == self.cq_end {
+            self.cq_end = shared.cq_tail().load(Acquire);
+            if self.cq_head == self.cq_end {
                 return None;
             }
         }
@@ -232,7 +233,6 @@ impl AppSide {
         let answer = slot[1].load(Relaxed);
         let completion = (slot[0].load(Relaxed), Error::new(Status(answer as u32), (answer >> 32) as u32));
         self.cq_head = self.cq_head.wrapping_add(1);
-        self.ready -= 1;
         Some(completion)
     }
 

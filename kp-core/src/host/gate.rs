@@ -1,6 +1,6 @@
 //! Who is inside a session, and the way out.
 //!
-//! One word: a bit that says shut, and a count of those inside. It covers the plugin's callbacks and nothing else: the app's
+//! One word: a bit that says open, and a count of those inside. It covers the plugin's callbacks and nothing else: the app's
 //! bytes are copied in before and copied out after, so an app cannot hold a gate with a page that never comes.
 use super::{
     Signal, Woken, kernel,
@@ -9,7 +9,8 @@ use super::{
 };
 use crate::limits;
 
-const SHUT: u32 = 1 << 31;
+/// With the bit where a sign is, one comparison on the way in tells who may go in, and one with zero on the way out who is the last.
+const OPEN: u32 = 1 << 31;
 
 /// How often a drain asks whether the plugin has panicked, in ns. A call that panicked never leaves.
 const POISON_CHECK_NS: u64 = 100_000_000;
@@ -27,7 +28,7 @@ pub(crate) enum Refused {
 impl Gate {
     /// A gate that is shut, until [`open`](Self::open).
     pub(crate) fn new() -> Self {
-        Self { word: AtomicU32::new(SHUT) }
+        Self { word: AtomicU32::new(0) }
     }
 
     /// Goes in. Two uncontended atomic operations, this one and the pass's drop.
@@ -35,28 +36,26 @@ impl Gate {
     pub(crate) fn enter<'a>(&'a self, drained: &'a Signal) -> Result<Pass<'a>, Refused> {
         let before = self.word.fetch_add(1, Acquire);
         let pass = Pass { gate: self, drained };
-        if before & SHUT != 0 {
-            return Err(Refused::Shut);
+        // Open and not full is below it; shut has no sign, and so is above.
+        if before.cast_signed() < (OPEN | limits::MAX_CALLS).cast_signed() {
+            return Ok(pass);
         }
-        if before >= limits::MAX_CALLS {
-            return Err(Refused::Full);
-        }
-        Ok(pass)
+        Err(if before & OPEN == 0 { Refused::Shut } else { Refused::Full })
     }
 
     /// Lets callers in. What they will see was written before.
     pub(crate) fn open(&self) {
-        self.word.fetch_and(!SHUT, Release);
+        self.word.fetch_or(OPEN, Release);
     }
 
     /// Lets nobody in any more. Those inside stay.
     pub(crate) fn shut(&self) {
-        self.word.fetch_or(SHUT, AcqRel);
+        self.word.fetch_and(!OPEN, AcqRel);
     }
 
     /// How many are inside.
     pub(crate) fn inside(&self) -> u32 {
-        self.word.load(Relaxed) & !SHUT
+        self.word.load(Relaxed) & !OPEN
     }
 
     /// Waits until the last one inside has left a gate that is shut. False: the plugin panicked, and somebody inside will never leave.
@@ -64,12 +63,12 @@ impl Gate {
     pub(crate) fn drain(&self, drained: &Signal) -> bool {
         loop {
             let word = self.word.load(Acquire);
-            if word == SHUT {
+            if word == 0 {
                 return true;
             }
             let woken = drained.wait(&self.word, word, POISON_CHECK_NS, wait_kind::UNINTERRUPTIBLE);
             if woken == Woken::Timeout && kernel::poisoned() {
-                return self.word.load(Acquire) == SHUT;
+                return self.word.load(Acquire) == 0;
             }
         }
     }
@@ -86,7 +85,7 @@ impl Drop for Pass<'_> {
     fn drop(&mut self) {
         // The session outlives this wake-up even if the drain sees the word first: it is freed only when the port has
         // no request of it in flight.
-        if self.gate.word.fetch_sub(1, Release) == SHUT | 1 {
+        if self.gate.word.fetch_sub(1, Release) == 1 {
             self.drained.wake();
         }
     }

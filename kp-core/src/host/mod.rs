@@ -55,10 +55,17 @@ pub unsafe fn passive<R>(f: impl FnOnce(&mut Passive) -> R) -> R {
 
 /// `index`, which is below `len`; 0 if a processor that guesses ahead believes it is not. So no app can have memory behind a table
 /// read by guessing.
+#[inline(always)]
+fn clamp(index: usize, len: usize) -> usize {
+    index & below(index, len)
+}
+
+/// All ones if `index` is below `len`, else zero; also for a processor that guesses ahead, since it is calculated. `len` is at most
+/// `isize::MAX`.
 ///
 /// The compiler must not see that `index` was compared before: it would find out that there is nothing to do.
 #[inline(always)]
-fn clamp(index: usize, len: usize) -> usize {
+fn below(index: usize, len: usize) -> usize {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         let below: usize;
@@ -73,13 +80,12 @@ fn clamp(index: usize, len: usize) -> usize {
                 options(pure, nomem, nostack),
             );
         }
-        index & below
+        below
     }
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     {
         let index = core::hint::black_box(index);
-        let below = !(index | len.wrapping_sub(1).wrapping_sub(index)) as isize >> (usize::BITS - 1);
-        index & below as usize
+        (!(index | len.wrapping_sub(1).wrapping_sub(index)) as isize >> (usize::BITS - 1)) as usize
     }
 }
 
@@ -91,5 +97,7 @@ mod tests {
             assert!((0..len).all(|index| super::clamp(index, len) == index));
             assert_eq!([len, len + 1, usize::MAX].map(|index| super::clamp(index, len)), [0; 3]);
         }
+        assert_eq!([0, 1, usize::MAX].map(|index| super::below(index, 0)), [0; 3]);
+        assert_eq!([0, 1, 2].map(|index| super::below(index, 2)), [usize::MAX, usize::MAX, 0]);
     }
 }

@@ -155,7 +155,8 @@ mod tests {
         assert_eq!(error, "NODES/my-edu: no such device node: is the module loaded? `insmod kp-my-edu.ko`");
         fs::create_dir(directory.0.join("modules/kp_my_edu")).unwrap();
         let error = directory.open("my-edu.3").unwrap_err();
-        let expected = "no such device node, though kp_my_edu is loaded: it drives no such device, see `dmesg`";
+        let expected = "no such device node, though kp_my_edu is loaded: there is no such device, or the plugin refused it; \
+                        see `lspci -nnk` and `dmesg`";
         assert_eq!(error, format!("NODES/my-edu.3: {expected}"));
     }
 

@@ -129,7 +129,7 @@ fn every_enabling_has_its_own_number() {
     }
 }
 
-/// In simulated time: a wait that nobody wakes looks for itself after a second.
+/// A wait that nobody wakes is a deadlock, and the simulator ends the run with its name.
 #[test]
 fn a_wait_ends_when_its_reason_comes() {
     explore(0..20, |world| {
@@ -144,7 +144,6 @@ fn a_wait_ends_when_its_reason_comes() {
             });
             scope.spawn("device", || messages::Client(&plugin).raise(1).unwrap());
         });
-        assert!(sim.now_ns() < 100_000_000, "an interrupt has not woken its wait");
         world.scope(|scope| {
             scope.spawn("waiter", || {
                 let ended = connection.int_wait(NO_TIMEOUT, ANY_VECTOR, 1).map_err(|error| error.status);
@@ -152,6 +151,5 @@ fn a_wait_ends_when_its_reason_comes() {
             });
             scope.spawn("ender", || assert!(connection.int_disable().is_ok()));
         });
-        assert!(sim.now_ns() < 200_000_000, "INT_DISABLE has not woken a wait");
     });
 }

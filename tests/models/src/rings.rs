@@ -77,8 +77,8 @@ fn submission(n: u64) -> Submission {
 fn enter(side: &mut DriverSide, words: &&Memory) -> Result<u32, Status> {
     let Batch { submitted, room } = side.begin(words, u32::MAX)?;
     let count = submitted.min(room);
-    let first = side.taken();
-    while side.taken() != first + count {
+    let first = side.answered();
+    while side.answered() != first + count {
         let taken = side.take(words);
         let n = taken.user_data as usize;
         assert_ne!(n, 0, "a slot that nobody has filled");
@@ -108,6 +108,7 @@ fn whole_submissions_arrive_and_so_do_whole_completions() {
         let (mut sent, mut answered) = (0, 0);
         // The second round reuses the only slot, if the driver has let it go by then.
         for _ in 0..2 {
+            side.look(&words);
             if side.push(&words, &submission(9)) {
                 side.take_back();
                 side.push(&words, &submission(sent + 1));

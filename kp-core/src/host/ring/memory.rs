@@ -93,7 +93,7 @@ pub(super) struct Queues<'m> {
     pub(super) driver: [&'m AtomicU32; 2],
     submissions: &'m [SubmissionSlot],
     completions: &'m [CompletionSlot],
-    mask: u32,
+    mask: usize,
 }
 
 impl<'m> Queues<'m> {
@@ -107,14 +107,14 @@ impl<'m> Queues<'m> {
             driver: [page.word(offset_of!(KernelPage, sq_head))?, page.word(offset_of!(KernelPage, cq_tail))?],
             submissions: memory.array(layout.sq_at, entries as usize)?,
             completions: memory.array(layout.cq_at, entries as usize)?,
-            mask: entries - 1,
+            mask: entries as usize - 1,
         })
     }
 }
 
 impl<'m> Shared<'m> for Queues<'m> {
     fn entries(&self) -> u32 {
-        self.mask + 1
+        self.mask as u32 + 1
     }
     fn sq_tail(&self) -> &'m AtomicU32 {
         self.app[0]
@@ -132,12 +132,12 @@ impl<'m> Shared<'m> for Queues<'m> {
     #[inline(always)]
     fn submission(&self, index: u32) -> &'m SubmissionSlot {
         // SAFETY: below `mask + 1`.
-        unsafe { self.submissions.get_unchecked((index & self.mask) as usize) }
+        unsafe { self.submissions.get_unchecked(index as usize & self.mask) }
     }
     #[inline(always)]
     fn completion(&self, index: u32) -> &'m CompletionSlot {
         // SAFETY: below `mask + 1`.
-        unsafe { self.completions.get_unchecked((index & self.mask) as usize) }
+        unsafe { self.completions.get_unchecked(index as usize & self.mask) }
     }
 }
 

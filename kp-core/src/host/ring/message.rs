@@ -4,7 +4,7 @@
 //! each of those, with the sizes built in. Every other submission takes the long way, which answers those too.
 use super::{
     super::{
-        clamp,
+        below, clamp,
         session::{SMALL, Session},
     },
     memory::{Queues, copy_in, copy_out},
@@ -139,6 +139,30 @@ fn part(data: &[AtomicU64], at: usize, len: usize) -> Result<&[AtomicU64]> {
     Ok(unsafe { data.get_unchecked(at..at + count) })
 }
 
+/// Both places on the short way: `ARGS` and `REPLY` bytes of the data area, in whole words, from these words on. None: not all of them
+/// are there.
+#[inline(always)]
+fn places<const ARGS: usize, const REPLY: usize>(data: &[AtomicU64], from: u64, to: u64) -> Option<[&[AtomicU64]; 2]> {
+    let [from, to] = [from, to].map(|word| usize::try_from(word).unwrap_or(usize::MAX));
+    let (from_there, to_there) = (starts::<ARGS>(data, from), starts::<REPLY>(data, to));
+    // All of it in both cases, or nothing in one.
+    if from_there & to_there == 0 {
+        return None;
+    }
+    let (from, to) = (from & from_there, to & to_there);
+    // SAFETY: it may start there.
+    let from = unsafe { data.get_unchecked(from..from + ARGS.div_ceil(8)) };
+    // SAFETY: as above.
+    let to = unsafe { data.get_unchecked(to..to + REPLY.div_ceil(8)) };
+    Some([from, to])
+}
+
+/// All ones if `LEN` bytes, in whole words, may start at this word of the data area; else zero.
+#[inline(always)]
+fn starts<const LEN: usize>(data: &[AtomicU64], at: usize) -> usize {
+    below(at, (data.len() + 1).saturating_sub(LEN.div_ceil(8)))
+}
+
 /// A submission on the short way. Its answer: `None`, nothing has happened, and it is not one for that.
 struct Fast<'s, P: Plugin> {
     session: &'s Session<P>,
@@ -159,13 +183,12 @@ impl<P: Plugin> Direct for Fast<'_, P> {
         run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
     ) -> Option<Result<()>> {
         let Self { session, taken, data, ring: (side, queues) } = self;
-        // Lengths as declared, no flags, no data: each part is zero then.
-        let other = (taken.message >> 32 ^ ARGS as u64) | taken.input >> 32 | (taken.output >> 32 ^ REPLY as u64);
-        if other != 0 {
+        // The length as declared, and no flags.
+        if (taken.message ^ (ARGS as u64) << 32) >> 32 != 0 {
             return None;
         }
-        let from = part(data, taken.in_word(), ARGS).ok()?;
-        let to = part(data, taken.out_word(), REPLY).ok()?;
+        // No data, and the room as declared: else something is left in the upper halves, and that is nowhere.
+        let [from, to] = places::<ARGS, REPLY>(data, taken.input, taken.output ^ (REPLY as u64) << 32)?;
         let ran = session.inside(
             false,
             #[inline(always)]
@@ -204,5 +227,26 @@ impl<P: Plugin> Direct for Fast<'_, P> {
     #[inline(always)]
     fn unknown(self) -> Option<Result<()>> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_places_lie_in_the_data_area_or_there_are_none() {
+        let area: [AtomicU64; 9] = Default::default();
+        let words = [0, 1, 4, 5, 8, 9, 1 << 32, 1 << 63, u64::MAX];
+        for len in 0..=area.len() {
+            let data = &area[..len];
+            let part =
+                |at: u64, words: u64| Some(data.get(at as usize..at.checked_add(words)? as usize)?.as_ptr_range());
+            for (from, to) in words.iter().flat_map(|&from| words.map(|to| (from, to))) {
+                let expected = part(from, 4).zip(part(to, 8));
+                let found = places::<25, 64>(data, from, to).map(|[from, to]| (from.as_ptr_range(), to.as_ptr_range()));
+                assert_eq!(found, expected, "words {from} and {to} of {len}");
+            }
+        }
     }
 }

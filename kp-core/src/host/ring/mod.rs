@@ -14,7 +14,10 @@ mod slot;
 
 use super::{direct::Told, kernel, requests::Stopped, session::Session, sync};
 use crate::{KVec, Passive, Plugin, Result, Status};
-use core::{ptr::NonNull, sync::atomic::Ordering::Acquire};
+use core::{
+    ptr::NonNull,
+    sync::atomic::{AtomicU64, Ordering::Acquire},
+};
 use kp_abi::{
     request,
     ring::{
@@ -154,37 +157,50 @@ impl<P: Plugin> Session<P> {
     }
 
     /// Runs the batch: how many submissions were taken, and why no more.
-    #[inline(never)]
     fn enter_ring(&self, ring: &mut Ring, to_submit: u32) -> (u32, Result<(), Status>) {
         let Some(page) = self.rings.page.get() else { return (0, Err(Status::NO_RING)) };
         let queues = Queues::new(&ring.memory, &ring.layout, ring.entries, page);
         let data = ring.memory.words(ring.layout.data_at, ring.layout.data_len() / 8);
         let (Some(queues), Some(data)) = (queues, data) else { return (0, Err(Status::NO_RING)) };
-        let attention = kernel::attention();
-        let mut side = ring.side;
-        let Batch { submitted, room } = match side.begin(&queues, to_submit) {
+        let Batch { submitted, room } = match ring.side.begin(&queues, to_submit) {
             Ok(batch) => batch,
             Err(status) => return (0, Err(status)),
         };
-        let first = side.taken();
-        let last = first.wrapping_add(submitted.min(room));
-        let mut end = if room < submitted { Err(Status::BUSY) } else { Ok(()) };
-        while side.taken() != last {
-            if attention.is_due() && kernel::breathe() {
-                end = Err(Status::INTERRUPTED);
-                break;
-            }
-            let taken = side.take(&queues);
-            let answer = self.run_submission(taken, data, &mut ring.small, (&mut side, &queues));
-            // Its gate is shut before its life says so.
-            if answer.is_err() && (self.stop().closing.load(Acquire) != 0 || kernel::poisoned()) {
-                end = Err(self.refusal());
-                break;
-            }
-        }
+        let first = ring.side;
+        let end = if room < submitted { Status::BUSY } else { Status::OK };
+        let (side, status) = self.run_batch(first, submitted.min(room), &queues, data, &mut ring.small);
         side.end(&queues);
         ring.side = side;
-        (side.taken().wrapping_sub(first), end)
+        let end = if status == Status::OK { end } else { status };
+        let end = if end == Status::OK { Ok(()) } else { Err(end) };
+        (side.answered().wrapping_sub(first.answered()), end)
+    }
+
+    /// Runs `count` submissions: how far it came, and why no further, or Ok. Apart from what comes before and after it, which the
+    /// compiler would keep in registers that the loop needs.
+    #[inline(never)]
+    fn run_batch(
+        &self,
+        mut side: DriverSide,
+        count: u32,
+        queues: &Queues<'_>,
+        data: &[AtomicU64],
+        small: &mut KVec<u64>,
+    ) -> (DriverSide, Status) {
+        let last = side.answered().wrapping_add(count);
+        let attention = kernel::attention();
+        while side.answered() != last {
+            if attention.is_due() && kernel::breathe() {
+                return (side, Status::INTERRUPTED);
+            }
+            let taken = side.take(queues);
+            let answer = self.run_submission(taken, data, small, (&mut side, queues));
+            // Its gate is shut before its life says so.
+            if answer.is_err() && (self.stop().closing.load(Acquire) != 0 || kernel::poisoned()) {
+                return (side, self.refusal());
+            }
+        }
+        (side, Status::OK)
     }
 
     /// RING_TEARDOWN.

@@ -1,0 +1,113 @@
+//! A ring whose app, session, device or plugin ends.
+use super::{
+    part::part as messages,
+    raw::{Raw, factorial, sim, submission},
+};
+use kp_abi::{
+    Status,
+    request::{Request, RingEnter, RingSetup, feature},
+    ring::{INLINE, Submission},
+};
+use kp_sim::explore;
+use kp_user::Connection;
+
+#[test]
+fn the_last_mapping_keeps_the_handle_open() {
+    let sim = sim();
+    let app = sim.open();
+    let mut open = kp_abi::request::Open {
+        abi_major: kp_abi::limits::ABI_MAJOR,
+        abi_minor: kp_abi::limits::ABI_MINOR,
+        features: feature::RING,
+        message_count: messages::INTERFACE.methods.len() as u32,
+        fingerprint: messages::INTERFACE.fingerprint(),
+        ..Request::new()
+    };
+    app.open(&mut open, &[]).unwrap();
+    let mut setup = RingSetup { entries: 4, data_len: 4096, ..Request::new() };
+    app.ring_setup(&mut setup).unwrap();
+    let memory = app.map(setup.memory_offset, setup.memory_len as usize, true).unwrap();
+    let page = app.map(setup.page_offset, setup.page_len as usize, false).unwrap();
+    let mapped = sim.live();
+    drop(app); // no CLOSE, as by a process that dies
+    assert_eq!(sim.live(), mapped);
+    drop(memory);
+    assert_eq!(sim.live(), mapped);
+    drop(page);
+    assert_eq!(sim.live().handles, 0);
+    assert!(sim.live().allocations < mapped.allocations, "session, ring and page are gone");
+    assert_eq!(sim.unload(), Ok(()));
+}
+
+#[test]
+fn mappings_outlive_close_and_removal() {
+    for removes in [false, true] {
+        let sim = sim();
+        let mut raw = Raw::new(&sim, 4, 4096);
+        raw.push(&factorial(3));
+        let with_ring = sim.live().allocations;
+        if removes {
+            sim.remove(true);
+        } else {
+            raw.app.close().unwrap();
+        }
+        assert!(sim.live().allocations < with_ring, "the kernel's side let the ring go");
+        let gone = if removes { Status::DEVICE_GONE } else { Status::CLOSED };
+        assert_eq!(raw.enter(1), (0, gone));
+        // What is mapped is still there, and nobody's but the app's.
+        raw.set_tail(9);
+        raw.memory.write(raw.setup.data_at as usize, &[7; 4096]);
+        assert_eq!(raw.cq_tail(), 0);
+    }
+}
+
+#[test]
+fn closing_removing_and_killing_end_a_batch_between_two_messages() {
+    let mut seen = std::collections::BTreeSet::new();
+    for end in ["close", "remove", "kill"] {
+        explore(0..40, |world| {
+            let sim = sim();
+            let mut raw = Raw::new(&sim, 64, 4096);
+            for _ in 0..32 {
+                raw.push(&Submission { message: 6, flags: INLINE, args_len: 4, inline: [1, 0, 0, 0], ..submission() });
+                raw.push(&factorial(3));
+            }
+            let (raw, mut entered) = (&raw, (0, Status::OK));
+            world.scope(|scope| {
+                scope.spawn("batch", || entered = raw.enter(64));
+                scope.spawn("end", || match end {
+                    "close" => raw.app.close().unwrap(),
+                    "remove" => sim.remove(true),
+                    _ => raw.app.kill(),
+                });
+            });
+            let (submitted, status) = entered;
+            let over = match end {
+                "close" => Status::CLOSED,
+                "remove" => Status::DEVICE_GONE,
+                _ => Status::INTERRUPTED,
+            };
+            assert!(status == over || (status, submitted) == (Status::OK, 64), "{end}: {submitted} {status}");
+            let ended = (0..submitted).filter(|&at| raw.completion(at).1 == over).count();
+            assert!(ended <= 1, "{end}: {ended} of {submitted} messages were told");
+            seen.insert((end, status == over));
+        });
+    }
+    for end in ["close", "remove", "kill"] {
+        assert!(seen.contains(&(end, true)), "{end} never came in time");
+    }
+}
+
+#[test]
+fn a_plugin_that_panics_in_a_batch_poisons_and_nothing_runs_after_it() {
+    let sim = sim();
+    let mut raw = Raw::new(&sim, 4, 4096);
+    raw.push(&Submission { message: 8, ..submission() });
+    raw.push(&factorial(3));
+    let mut enter = RingEnter { to_submit: 2, ..Request::new() };
+    enter.submitted = 9;
+    let address = raw.app.memory().place(&enter);
+    assert_eq!(raw.app.raw(RingEnter::NR, address), Err(Status::POISONED));
+    assert_eq!(raw.enter(2), (0, Status::POISONED));
+    assert!(sim.is_poisoned());
+}
