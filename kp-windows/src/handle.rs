@@ -89,7 +89,8 @@ unsafe fn open<P: Plugin>(node: &Node, irp: *mut Irp) -> Result<(), NtStatus> {
     }
     // SAFETY: the caller's promise.
     let is_32bit = unsafe { IoIs32bitProcess(irp) } != 0;
-    let admin = SeSinglePrivilegeCheck(SE_LOAD_DRIVER_PRIVILEGE, mode::USER) != 0;
+    // SAFETY: as above: a CREATE.
+    let admin = unsafe { is_admin(irp) };
     let caller = Caller::new(PsGetCurrentProcessId() as u32, admin, is_32bit);
     let make = |driver: &Driver<P>| {
         let make = |cx: &mut Passive| {
@@ -109,6 +110,28 @@ unsafe fn open<P: Plugin>(node: &Node, irp: *mut Irp) -> Result<(), NtStatus> {
         Some(Err(error)) => Err(ntstatus(error.status)),
         None => Err(ntstatus(Status::DEVICE_GONE)),
     }
+}
+
+/// Does the one who opens belong to the administrators, with all of their rights? Asked of the token that access was granted to: an
+/// impersonated one, if there is one. Not of privileges: an administrator's are off until a process turns them on.
+///
+/// # Safety
+/// The request is a CREATE of this driver.
+unsafe fn is_admin(irp: *mut Irp) -> bool {
+    // SAFETY: the caller's promise.
+    let parameters = &unsafe { irp::location(irp) }.parameters;
+    // SAFETY: as above: CREATE has these.
+    let context = unsafe { parameters.create.security_context };
+    // SAFETY: null, or the kernel's, as long as the request.
+    let Some(context) = (unsafe { context.as_ref() }) else {
+        // Wine, which gives none, and where nobody is denied anything.
+        return SeSinglePrivilegeCheck(SE_LOAD_DRIVER_PRIVILEGE, mode::USER) != 0;
+    };
+    // SAFETY: as above.
+    let Some(granted) = (unsafe { context.access_state.as_ref() }) else { return false };
+    let token = if granted.client_token.is_null() { granted.primary_token } else { granted.client_token };
+    // SAFETY: a token that the kernel keeps as long as the request.
+    unsafe { SeTokenIsAdmin(token) != 0 }
 }
 
 /// The last handle is closed; requests may still be under way, and end now. Passive.

@@ -90,7 +90,9 @@ fn cause(error: io::Error, plugin: &str) -> Cause {
         Some(ERROR_FILE_NOT_FOUND | ERROR_PATH_NOT_FOUND) => Cause::NoNode { is_loaded: is_running(plugin) },
         Some(ERROR_ACCESS_DENIED) => Cause::Denied,
         Some(code) => match handle::status(code) {
-            status @ (Status::DEVICE_GONE | Status::POISONED | Status::NO_MEMORY) => Cause::Refused(status.into()),
+            status @ (Status::DEVICE_GONE | Status::POISONED | Status::NO_MEMORY | Status::TOO_MANY_SESSIONS) => {
+                Cause::Refused(status.into())
+            }
             _ => Cause::Io(error),
         },
         None => Cause::Io(error),
@@ -124,5 +126,40 @@ impl Drop for Service {
     fn drop(&mut self) {
         // SAFETY: open, and closed once.
         unsafe { CloseServiceHandle(self.0) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use windows_sys::Win32::Foundation::{ERROR_SHARING_VIOLATION, RtlNtStatusToDosError};
+
+    #[test]
+    fn a_device_that_is_not_there_is_one_line_that_says_what_to_load() {
+        let Err(error) = open("no-such-plugin") else { panic!("it opens") };
+        assert_eq!(
+            error.to_string(),
+            r"\\.\kp-no-such-plugin: no such device: is the driver loaded? `sc start kp-no-such-plugin`, or install kp-no-such-plugin.inf"
+        );
+    }
+
+    #[test]
+    fn each_error_of_createfile_is_a_cause_with_its_own_remedy() {
+        let said = |code: u32| {
+            let cause = cause(io::Error::from_raw_os_error(code as i32), "my-edu");
+            OpenError { place: r"\\.\kp-my-edu.0".into(), plugin: Some("my-edu".into()), cause }.to_string()
+        };
+        // SAFETY: a look-up in a table.
+        let of = |status: Status| unsafe { RtlNtStatusToDosError(status.ntstatus() as i32) };
+        for (code, why) in [
+            (ERROR_ACCESS_DENIED, "access denied: run as administrator"),
+            (of(Status::DEVICE_GONE), "the device was removed: plug it in again, or boot Windows again"),
+            (of(Status::TOO_MANY_SESSIONS), "the device has as many sessions as it allows: close another one"),
+            (of(Status::POISONED), "the plugin has panicked: see the debugger's output, then boot Windows again"),
+        ] {
+            assert_eq!(said(code), format!(r"\\.\kp-my-edu.0: {why}"), "error {code}");
+        }
+        let sharing = said(ERROR_SHARING_VIOLATION);
+        assert!(sharing.ends_with("see the debugger's output") && !sharing.contains('\n'), "{sharing}");
     }
 }

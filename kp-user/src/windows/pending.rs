@@ -172,4 +172,26 @@ mod tests {
         assert!(!is_over(&second, 0), "only the one that was cancelled");
         drop(second); // returns when the kernel has let the memory go
     }
+
+    /// Windows numbers handles from the lowest that is free: how many there are shows in the next one.
+    #[test]
+    fn a_wait_leaves_no_handle_behind_however_it_ends() {
+        let socket = Socket::new();
+        let next = || Event::new().expect("an event").0.as_raw_handle().addr();
+        let before = next();
+        for round in 0..3000 {
+            let wait = start(&socket);
+            match round % 3 {
+                0 => drop(wait),
+                1 => assert_eq!(wait.cancel(), Err(Status::INTERRUPTED.into())),
+                // A request that is refused at once has made its event already.
+                _ => {
+                    let none = IntWait::read_from_bytes(&[0xFF; 56]).expect("as long as a wait");
+                    assert!(PendingWait::send(&socket.handle, 0xFFFF_FFFF, none).is_err());
+                }
+            }
+        }
+        // The other tests have a few; handles are four apart.
+        assert!(next() < before + 4 * 500, "{} after {before}", next());
+    }
 }

@@ -46,6 +46,7 @@ imports! {
     pub(crate) fn ObOpenObjectByPointer(object: *mut c_void, attributes: u32, access_state: *mut c_void, access: u32, kind: *mut c_void, mode: i8, handle: *mut *mut c_void) -> NtStatus;
     pub(crate) fn ZwSetSecurityObject(handle: *mut c_void, what: u32, descriptor: *const c_void) -> NtStatus;
     pub(crate) fn ZwClose(handle: *mut c_void) -> NtStatus;
+    pub(crate) fn SeTokenIsAdmin(token: *mut c_void) -> u8;
     pub(crate) safe fn SeSinglePrivilegeCheck(privilege: u64, mode: i8) -> u8;
     pub(crate) safe fn PsGetCurrentProcessId() -> usize;
     pub(crate) safe fn PsGetCurrentThreadId() -> usize;

@@ -124,6 +124,13 @@ layouts! {
         set_bus_data = SetBusData at 48;
         get_bus_data = GetBusData at 56;
     }
+    SecurityContext = IO_SECURITY_CONTEXT, size 24 {
+        access_state = AccessState at 8;
+    }
+    AccessState = ACCESS_STATE {
+        client_token = SubjectSecurityContext.ClientToken at 32;
+        primary_token = SubjectSecurityContext.PrimaryToken at 48;
+    }
     ConnectInterrupt = IO_CONNECT_INTERRUPT_PARAMETERS, size 80 {
         version = Version at 0;
         physical_device_object = LineBased.PhysicalDeviceObject at 8;

@@ -187,11 +187,38 @@ pub(crate) struct IoStackLocation {
 /// Parameters of a request, by its major and minor function. On 64-bit Windows each of them stands at a multiple of 8.
 #[repr(C)]
 pub(crate) union Parameters {
+    pub(crate) create: CreateParameters,
     pub(crate) device_control: DeviceControlParameters,
     pub(crate) start_device: StartDeviceParameters,
     pub(crate) query_interface: QueryInterfaceParameters,
     pub(crate) power: PowerParameters,
     _others: [usize; 4],
+}
+
+/// Of a CREATE.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct CreateParameters {
+    pub(crate) security_context: *const SecurityContext,
+    _others: [usize; 3],
+}
+
+/// IO_SECURITY_CONTEXT.
+#[repr(C)]
+pub(crate) struct SecurityContext {
+    _quality_of_service: usize,
+    pub(crate) access_state: *const AccessState,
+    _access: [u32; 2],
+}
+
+/// The beginning of ACCESS_STATE: who was let in.
+#[repr(C)]
+pub(crate) struct AccessState {
+    _access: [u32; 8],
+    /// Null: the thread impersonates nobody.
+    pub(crate) client_token: *mut c_void,
+    _impersonation_level: usize,
+    pub(crate) primary_token: *mut c_void,
 }
 
 /// Of a device control.

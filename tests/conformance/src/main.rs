@@ -85,6 +85,7 @@ fn world(host: &str) -> Result<Box<dyn World>, String> {
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn loader(host: &str, drivers: &str) -> Result<Box<dyn World>, String> {
+    conformance::loader::end_what_hangs();
     match host {
         "windows:loader" => Ok(Box::new(conformance::loader::Loader::new(drivers))),
         "windows:loader-qemu" => Ok(Box::new(conformance::loader::Loader::with_qemu(drivers))),

@@ -263,8 +263,10 @@ impl Machine {
         let dacl = Dacl {
             is_protected: true,
             entries: ["S-1-5-18", "S-1-5-32-544"]
+                .into_iter()
+                .chain(kernel.options.open_to_all.then_some("S-1-1-0"))
                 .map(|account| Entry { allows: true, mask: security::access::ALL, account: account.into() })
-                .into(),
+                .collect(),
         };
         let record = Record {
             name: Some(pdo::NAME.to_lowercase()),

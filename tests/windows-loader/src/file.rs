@@ -8,7 +8,7 @@ use crate::{
         STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_HANDLE, STATUS_SUCCESS, file_flags, major, method,
     },
     process::{Mode, Process},
-    security::{self, access},
+    security::{self, Token, access},
     service::Service,
     space::PAGE,
     trap,
@@ -46,6 +46,10 @@ struct State {
     is_closing: bool,
     is_closed: bool,
 }
+
+/// Processor modes, as a request's requestor has them.
+pub(crate) const KERNEL_MODE: i8 = 0;
+pub(crate) const USER_MODE: i8 = 1;
 
 /// A handle. Dropping it closes it, as CloseHandle does.
 pub struct Handle {
@@ -92,7 +96,14 @@ pub struct Pending {
 
 impl File {
     /// CREATE. On a thread of the process.
-    pub(crate) fn open(process: &Arc<Process>, path: &str, access: u32, mode: Mode) -> Result<Arc<Self>, NtStatus> {
+    pub(crate) fn open(
+        process: &Arc<Process>,
+        impersonated: Option<Token>,
+        path: &str,
+        access: u32,
+        mode: Mode,
+    ) -> Result<Arc<Self>, NtStatus> {
+        let token = impersonated.unwrap_or(process.token);
         let kernel = process.kernel.clone();
         let (device, rest, service) = {
             let objects = lock(&kernel.objects);
@@ -104,7 +115,7 @@ impl File {
             }
             // Without FILE_DEVICE_SECURE_OPEN a path behind the name is the driver's own affair.
             let is_checked = rest.is_empty() || device.characteristics & SECURE_OPEN != 0;
-            if is_checked && !security::allows(device.dacl.as_ref(), process.token, access) {
+            if is_checked && !security::allows(device.dacl.as_ref(), token, access) {
                 return Err(STATUS_ACCESS_DENIED);
             }
             (address, rest, service)
@@ -149,7 +160,14 @@ impl File {
             record.files.retain(|file| file.strong_count() > 0);
             record.files.push(Arc::downgrade(&file));
         }
-        let answer = file.send(major::CREATE, |_, location| location.parameters[1] = 1 << 24);
+        // ACCESS_STATE, with the two tokens, and IO_SECURITY_CONTEXT, which leads to it.
+        let mut granted = [0; 20];
+        (granted[4], granted[6]) = (impersonated.map_or(0, Token::address), process.token.address());
+        let context = [0, (&raw const granted).expose_provenance(), access as usize];
+        let answer = file.send(major::CREATE, |_, location| {
+            location.parameters[0] = (&raw const context).expose_provenance();
+            location.parameters[1] = 1 << 24;
+        });
         match answer.status {
             STATUS_SUCCESS => Ok(file),
             status => {
@@ -172,7 +190,7 @@ impl File {
         // SAFETY: the device is there as long as the file.
         let stack = unsafe { (*self.device_object()).stack_size } as u8;
         irp::make(&self.kernel, stack, Some(self), |irp, location| {
-            irp.requestor_mode = 1;
+            irp.requestor_mode = USER_MODE;
             irp.thread = cpu::thread_id();
             irp.original_file_object = ptr::with_exposed_provenance_mut(self.object);
             location.major_function = major;
@@ -302,8 +320,14 @@ impl File {
         is_idle
     }
 
-    /// DEVICE_CONTROL. On a thread of the process.
-    fn control(self: &Arc<Self>, code: u32, input: Buffer, output: Buffer) -> Result<Pending, NtStatus> {
+    /// DEVICE_CONTROL. `mode`: the requestor's. On a thread of the process, unless a driver above passes it on elsewhere.
+    pub(crate) fn control(
+        self: &Arc<Self>,
+        mode: i8,
+        code: u32,
+        input: Buffer,
+        output: Buffer,
+    ) -> Result<Pending, NtStatus> {
         {
             let mut state = lock(&self.state);
             if state.has_closed_handle || self.process.is_dying() {
@@ -311,7 +335,7 @@ impl File {
             }
             state.starting += 1;
         }
-        let started = self.start(code, input, output);
+        let started = self.start(mode, code, input, output);
         let mut state = lock(&self.state);
         state.starting -= 1;
         let close = self.may_close(&mut state);
@@ -323,7 +347,7 @@ impl File {
         started
     }
 
-    fn start(self: &Arc<Self>, code: u32, input: Buffer, output: Buffer) -> Result<Pending, NtStatus> {
+    fn start(self: &Arc<Self>, mode: i8, code: u32, input: Buffer, output: Buffer) -> Result<Pending, NtStatus> {
         let wanted = code >> 14 & 3;
         if self.access & wanted != wanted {
             return Err(STATUS_ACCESS_DENIED);
@@ -332,6 +356,7 @@ impl File {
         let kept = (code & 3 == method::BUFFERED).then_some(output);
         let request = self.make(major::DEVICE_CONTROL, |irp, location| {
             location.parameters = [output.len as usize, input.len as usize, code as usize, 0];
+            irp.requestor_mode = mode;
             irp.user_buffer = ptr::with_exposed_provenance_mut::<c_void>(output.address);
             buffers.put(irp, location, input);
         });
@@ -477,7 +502,7 @@ impl Handle {
 
     fn start_unserialised(&self, code: u32, input: Buffer, output: Buffer) -> Result<Pending, NtStatus> {
         let file = &self.file;
-        cpu::attached(&file.kernel, Some(&file.process), || file.control(code, input, output))
+        cpu::attached(&file.kernel, Some(&file.process), || file.control(USER_MODE, code, input, output))
     }
 
     fn serial(&self) -> Option<MutexGuard<'_, ()>> {

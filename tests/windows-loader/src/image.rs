@@ -1,8 +1,5 @@
 //! A .sys in memory: sections mapped as the file asks for, relocated, its imports bound to the simulated kernel.
-use crate::{
-    exports,
-    space::{PAGE, Protection, Space},
-};
+use crate::space::{PAGE, Protection, Space};
 use object::{
     LittleEndian as LE,
     pe::{
@@ -162,51 +159,8 @@ fn bind(
     Ok(())
 }
 
-/// The calls in a .sys of kernel functions that can fail: each function, and the address behind the call, relative to the image, as in
-/// a [`Site`](crate::Site). Calls that go through a register, or through an address that was looked up, are not among them.
-///
-/// # Errors
-/// The file is no driver, in one line.
-pub fn fallible_calls(path: &Path) -> Result<Vec<(&'static str, u32)>, String> {
-    let text = |error: object::read::Error| format!("{}: {error}", path.display());
-    let data = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let file = PeFile64::parse(&*data).map_err(text)?;
-    let mut slots = std::collections::BTreeMap::new();
-    let table = file.import_table().map_err(text)?.ok_or_else(|| format!("{}: it imports nothing", path.display()))?;
-    let mut descriptors = table.descriptors().map_err(text)?;
-    while let Some(descriptor) = descriptors.next().map_err(text)? {
-        let mut thunks = table.thunks(descriptor.original_first_thunk.get(LE)).map_err(text)?;
-        let mut slot = descriptor.first_thunk.get(LE);
-        while let Some(thunk) = thunks.next::<ImageNtHeaders64>().map_err(text)? {
-            let (_, name) = table.hint_name(thunk.address()).map_err(text)?;
-            let export = exports::all().iter().find(|export| export.name.as_bytes() == name);
-            if let Some(export) = export.filter(|export| export.failure.is_some()) {
-                slots.insert(slot, export.name);
-            }
-            slot += 8;
-        }
-    }
-    let mut calls = Vec::new();
-    for section in file.section_table().iter() {
-        if section.characteristics.get(LE) & IMAGE_SCN_MEM_EXECUTE == 0 {
-            continue;
-        }
-        let start = section.virtual_address.get(LE);
-        // `call [rip + distance]`.
-        for (at, code) in section.pe_data(&*data).map_err(text)?.windows(6).enumerate() {
-            if let [0xFF, 0x15, distance @ ..] = code {
-                let behind = start + at as u32 + 6;
-                let distance = i32::from_le_bytes(distance.try_into().expect("four bytes"));
-                if let Some(name) = slots.get(&behind.wrapping_add_signed(distance)) {
-                    calls.push((*name, behind));
-                }
-            }
-        }
-    }
-    Ok(calls)
-}
-
-fn functions(file: &PeFile64<'_>, data: &[u8]) -> Result<Vec<[u32; 3]>, String> {
+/// Each function with a frame: start, end and unwind information.
+pub(crate) fn functions(file: &PeFile64<'_>, data: &[u8]) -> Result<Vec<[u32; 3]>, String> {
     let Some(directory) = file.data_directories().get(IMAGE_DIRECTORY_ENTRY_EXCEPTION) else { return Ok(Vec::new()) };
     let bytes = directory.data(data, &file.section_table()).map_err(|error| error.to_string())?;
     let word = |bytes: &[u8], at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);

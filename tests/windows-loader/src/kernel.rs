@@ -4,6 +4,7 @@ use crate::{
     cpu,
     dispatcher::Dispatcher,
     dpc::Dpcs,
+    dump::Dump,
     faults::{Faults, Sites},
     image::Image,
     interrupt::Interrupts,
@@ -93,6 +94,7 @@ pub(crate) struct Kernel {
     canary: usize,
     is_stopped: AtomicBool,
     verdict: OnceLock<Verdict>,
+    pub(crate) dump: Dump,
     /// Last, for what lies in it is used by all the others.
     pub(crate) space: Space,
 }
@@ -106,6 +108,8 @@ pub struct Options {
     /// How many times slower than the host's the clock is that drivers read: what is a rate for a driver then does not depend on how busy
     /// the host is. Timers and waits are as always. 0 and 1: not at all.
     pub slowness: u32,
+    /// Everybody may open devices of the bus, as if their INF said so.
+    pub open_to_all: bool,
     /// Calls that are to fail.
     pub faults: Option<Arc<Sites>>,
 }
@@ -135,6 +139,7 @@ impl Kernel {
             canary: space.take(PAGE, Protection::ReadWrite),
             is_stopped: AtomicBool::new(false),
             verdict: OnceLock::new(),
+            dump: Dump::default(),
             options,
             space,
         }

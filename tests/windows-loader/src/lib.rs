@@ -27,10 +27,12 @@
 )]
 
 mod bus;
+mod calls;
 mod client;
 mod cpu;
 mod dispatcher;
 mod dpc;
+mod dump;
 mod exports;
 mod faults;
 mod file;
@@ -41,6 +43,7 @@ mod kernel;
 mod mmio;
 pub mod nt;
 mod objects;
+mod passed_on;
 mod pdo;
 pub mod planted;
 mod pool;
@@ -58,9 +61,9 @@ mod unwind;
 mod work;
 
 pub use bus::{Assigned, Device};
+pub use calls::fallible_calls;
 pub use faults::{Site, Sites};
 pub use file::{Buffer, Done, Handle, Pending};
-pub use image::fallible_calls;
 pub use kernel::{Machine, Options, Verdict};
 pub use process::{Mode, Process};
 pub use security::{Dacl, Entry, Token, access};

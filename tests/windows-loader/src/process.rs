@@ -66,7 +66,25 @@ impl Process {
     /// # Panics
     /// If the run has ended.
     pub fn open(self: &Arc<Self>, path: &str, access: u32, mode: Mode) -> Result<Handle, NtStatus> {
-        let opened = cpu::attached(&self.kernel, Some(self), || File::open(self, path, access, mode));
+        self.open_as(None, path, access, mode)
+    }
+
+    /// The same on a thread that impersonates somebody.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    ///
+    /// # Panics
+    /// If the run has ended.
+    pub fn open_as(
+        self: &Arc<Self>,
+        impersonated: impl Into<Option<Token>>,
+        path: &str,
+        access: u32,
+        mode: Mode,
+    ) -> Result<Handle, NtStatus> {
+        let impersonated = impersonated.into();
+        let opened = cpu::attached(&self.kernel, Some(self), || File::open(self, impersonated, path, access, mode));
         let file = opened?;
         let mut files = lock(&self.files);
         files.retain(|file| file.strong_count() > 0);

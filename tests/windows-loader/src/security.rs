@@ -37,11 +37,23 @@ impl Token {
         }
     }
 
-    /// May it load drivers?
-    pub(crate) fn is_privileged(self) -> bool {
-        self != Token::User
+    /// The address by which the kernel's functions know it.
+    pub(crate) fn address(self) -> usize {
+        (&raw const TOKENS[self as usize]).expose_provenance()
+    }
+
+    /// The one at an address.
+    pub(crate) fn at(address: usize) -> Option<Self> {
+        TOKENS.iter().copied().find(|token| token.address() == address)
+    }
+
+    /// Does it belong to the administrators?
+    pub(crate) fn is_admin(self) -> bool {
+        self.accounts().contains(&"S-1-5-32-544")
     }
 }
+
+static TOKENS: [Token; 3] = [Token::System, Token::Administrator, Token::User];
 
 /// One entry of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]

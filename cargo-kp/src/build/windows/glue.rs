@@ -10,6 +10,8 @@ use crate::build::plugin::Plugin;
 
 /// A driver is a program that starts at `DriverEntry`, with nothing from the C library.
 const FLAGS: &[&str] = &[
+    // What is run rarely is to be small, which only a build like this one can ask for.
+    "--cfg=kp_driver",
     "-Clinker-flavor=lld-link",
     "-Cpanic=abort",
     "-Clink-arg=/DRIVER",

@@ -7,14 +7,16 @@ use kp_abi::{
     },
     zerocopy::{FromBytes, IntoBytes},
 };
+use kp_user::{ControlNode, Enable, Plugin};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
-use trouble_interface::BYTES;
+use trouble_interface::{BYTES, trouble};
 use windows_loader::{
-    Assigned, Buffer, Device, Done, Driver, Handle, Machine, Mode, Pending, Process, Token, Verdict, access,
+    Assigned, Buffer, Device, Done, Driver, Handle, Machine, Mode, Options, Pending, Process, Token, Verdict, access,
 };
 
 const READ_WRITE: u32 = access::READ | access::WRITE;
@@ -33,9 +35,12 @@ pub fn run(drivers: &str) {
     a_synchronous_handle_may_ask_but_not_wait(drivers);
     only_what_start_assigned_can_be_enabled(drivers);
     a_device_that_is_pulled_out_ends_everything_before_the_removal_returns(drivers);
+    a_call_and_a_wait_under_way_end_before_the_removal_returns(drivers);
     a_device_is_stopped_only_while_nobody_has_it_open_and_starts_again(drivers);
     a_suspended_device_holds_calls_and_keeps_waits(drivers);
     a_name_behind_the_device_is_refused(drivers);
+    a_32_bit_process_sends_the_same_bytes_and_the_plugin_knows_who_it_is(drivers);
+    an_administrator_is_known_as_such_and_nobody_else(drivers);
     a_panic_stops_the_machine_and_names_plugin_and_line(drivers);
 }
 
@@ -64,7 +69,10 @@ impl Edu {
 
     /// Driven by another plugin.
     fn driven_by(plugin: &str, drivers: &str, assigned: Assigned) -> Self {
-        let machine = Machine::default();
+        Self::in_machine(Machine::default(), plugin, drivers, assigned)
+    }
+
+    fn in_machine(machine: Machine, plugin: &str, drivers: &str, assigned: Assigned) -> Self {
         let sys: PathBuf = [drivers, plugin, "windows-x86_64", &format!("kp-{plugin}.sys")].iter().collect();
         let driver = machine.start(&sys).unwrap();
         let device = machine.plug(kp_sim::edu::Edu::new());
@@ -322,6 +330,26 @@ fn a_device_that_is_pulled_out_ends_everything_before_the_removal_returns(driver
     edu.unload();
 }
 
+fn a_call_and_a_wait_under_way_end_before_the_removal_returns(drivers: &str) {
+    let trouble = Edu::driven_by("trouble", drivers, Assigned::Line);
+    let handle = Arc::new(ControlNode::over(open_trouble(&trouble.process)));
+    let plugin = Plugin::over(handle, trouble::INTERFACE, &[]).unwrap();
+    let interrupts = plugin.interrupts(Enable::line()).unwrap();
+    std::thread::scope(|scope| {
+        let nap = scope.spawn(|| trouble::Client(&plugin).nap(60_000).map_err(|error| error.status));
+        let wait = scope.spawn(|| interrupts.wait(Duration::from_secs(60)).map_err(|error| error.status));
+        until("both are under way", || plugin.query().is_ok_and(|query| (query.calls, query.waits) == (1, 1)));
+        trouble.device.surprise_removal();
+        let query = plugin.query().unwrap();
+        assert_eq!((query.calls, query.waits, query.state), (0, 0, request::state::GONE));
+        assert_eq!(nap.join().unwrap(), Err(Status::DEVICE_GONE));
+        assert_eq!(wait.join().unwrap(), Err(Status::DEVICE_GONE));
+    });
+    drop((interrupts, plugin));
+    trouble.device.removed();
+    trouble.unload();
+}
+
 fn a_device_is_stopped_only_while_nobody_has_it_open_and_starts_again(drivers: &str) {
     let edu = Edu::started(drivers, Assigned::Line);
     let client = edu.client();
@@ -380,12 +408,65 @@ fn a_name_behind_the_device_is_refused(drivers: &str) {
     edu.finish();
 }
 
+fn a_32_bit_process_sends_the_same_bytes_and_the_plugin_knows_who_it_is(drivers: &str) {
+    let trouble = Edu::driven_by("trouble", drivers, Assigned::Line);
+    let processes = [
+        (trouble.machine.process(Token::Administrator), 0),
+        (trouble.machine.process_32bit(Token::Administrator), 1),
+        (trouble.machine.process_32bit(Token::System), 1),
+    ];
+    let mut numbers = Vec::new();
+    for (process, is_32bit) in &processes {
+        let handle = Arc::new(ControlNode::over(open_trouble(process)));
+        let plugin = Plugin::over(handle, trouble::INTERFACE, &[]).unwrap();
+        let client = trouble::Client(&plugin);
+        let who = client.who().unwrap();
+        assert_eq!((who.admin, who.is_32bit), (1, *is_32bit));
+        numbers.push(who.process);
+        assert_eq!(client.invert(0x0F0F_0F0F), Ok(0xF0F0_F0F0));
+        let interrupts = plugin.interrupts(Enable::line()).unwrap();
+        client.raise(1).unwrap();
+        assert_eq!(interrupts.wait(Duration::MAX).map(|notification| notification.got), Ok(1));
+    }
+    // Each session has a process of its own, and says so.
+    let mut distinct = numbers.clone();
+    distinct.dedup();
+    assert_eq!(distinct, numbers);
+    drop(processes);
+    trouble.finish();
+}
+
+fn an_administrator_is_known_as_such_and_nobody_else(drivers: &str) {
+    let mut options = Options::default();
+    options.open_to_all = true;
+    let trouble = Edu::in_machine(Machine::new(options), "trouble", drivers, Assigned::Nothing);
+    for (own, impersonated, admin) in [
+        (Token::System, None, 1),
+        (Token::Administrator, None, 1),
+        (Token::User, None, 0),
+        // Whose rights a thread has borrowed counts, in both directions.
+        (Token::Administrator, Some(Token::User), 0),
+        (Token::User, Some(Token::Administrator), 1),
+    ] {
+        let process = trouble.machine.process(own);
+        let handle = process.open_as(impersonated, r"\\.\kp-trouble.0", READ_WRITE, Mode::Overlapped).unwrap();
+        let plugin = Plugin::over(Arc::new(ControlNode::over(handle)), trouble::INTERFACE, &[]).unwrap();
+        let who = trouble::Client(&plugin).who().unwrap();
+        assert_eq!(who.admin, admin, "{own:?}, as {impersonated:?}");
+    }
+    trouble.finish();
+}
+
+fn open_trouble(process: &Arc<Process>) -> Handle {
+    process.open(r"\\.\kp-trouble.0", READ_WRITE, Mode::Overlapped).unwrap()
+}
+
 fn a_panic_stops_the_machine_and_names_plugin_and_line(drivers: &str) {
     const BOOM: u32 = 2;
     let source = include_str!("../../../plugins/trouble/plugin/src/lib.rs");
     let line = 1 + source.lines().position(|line| line.contains("// panics: call")).unwrap();
     let edu = Edu::driven_by("trouble", drivers, Assigned::Nothing);
-    let client = Client(edu.process.open(r"\\.\kp-trouble.0", READ_WRITE, Mode::Overlapped).unwrap());
+    let client = Client(open_trouble(&edu.process));
     client.open();
     // The call never comes back: the run ends.
     assert!(catch_unwind(AssertUnwindSafe(|| client.call(BOOM, BYTES))).is_err());
@@ -393,9 +474,15 @@ fn a_panic_stops_the_machine_and_names_plugin_and_line(drivers: &str) {
         panic!("no bug check: {:?}", edu.machine.verdict());
     };
     assert_eq!((code, plugin.to_le_bytes(), at), (0x4B50_0001, *b"trouble\0", line));
-    assert!(file != 0 && message != 0 && file != message);
-    let place = format!("plugin/src/lib.rs:{line}:");
-    assert!(edu.machine.log().iter().any(|said| said.contains(&place)), "{:?}", edu.machine.log());
+    const FILE: &str = "tests/plugins/trouble/plugin/src/lib.rs";
+    assert_eq!(edu.machine.dumped_text(file).as_deref(), Some(FILE));
+    let said = edu.machine.dumped_text(message).unwrap();
+    let place = format!("panicked at {FILE}:{line}:");
+    assert!(said.starts_with(&place) && said.ends_with("the len is 4 but the index is 4"), "{said}");
+    // The log has it in one line.
+    let line = format!("kp-trouble: {}", said.split_whitespace().collect::<Vec<_>>().join(" "));
+    let log = edu.machine.log();
+    assert!(log.iter().any(|logged| logged.split_whitespace().collect::<Vec<_>>().join(" ") == line), "{log:?}");
     // The handle's machine is no more; nothing is closed in it.
     std::mem::forget((client, edu));
 }

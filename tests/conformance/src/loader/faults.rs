@@ -98,7 +98,7 @@ fn not_reached(plugin: &str, sys: &Path, met: &[Site]) -> Vec<String> {
     let mut missed: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
     for (function, at) in fallible_calls(sys).unwrap_or_else(|error| panic!("{error}")) {
         if !met.contains(&(function, at)) {
-            println!("{plugin}: not reached: {function} <- {at:#x}");
+            println!("{plugin}: not reached: {function} <- {at:#x}: {}", reason(plugin, function));
             missed.entry(function).or_default().push(at);
         }
     }
@@ -115,6 +115,12 @@ fn not_reached(plugin: &str, sys: &Path, met: &[Site]) -> Vec<String> {
         missed > listed(name) || missed == 0
     });
     wrong.map(|name| format!("{plugin}: {name}: {:#x?}, listed {}", missed.get(name), listed(name))).collect()
+}
+
+/// Why a place is not reached, as far as that is known.
+fn reason(plugin: &str, function: &str) -> &'static str {
+    let row = NOT_REACHED.iter().find(|(of, name, ..)| *of == plugin && *name == function);
+    row.map_or("why is not known", |(.., why)| *why)
 }
 
 /// One run: everything that a driver does in its life, as far as the failure lets it come.

@@ -1,5 +1,5 @@
-//! What Wine cannot show: bad addresses as buffers, memory that changes during a call, access of a handle, who may open a device,
-//! paths behind its name, and waits on a handle for one request at a time.
+//! What Wine cannot show: bad addresses as buffers, memory that changes during a call, requests that come another way than straight from the
+//! app, access of a handle, who may open a device, paths behind its name, and waits on a handle for one request at a time.
 use super::{
     Loader, path,
     raw::{LoaderProcess, answer},
@@ -30,6 +30,7 @@ pub fn run(world: &Loader, process: &LoaderProcess<'_>) -> usize {
     list.call_buffers()
         + list.other_buffers()
         + list.flipped()
+        + list.contexts()
         + list.accesses()
         + list.openers()
         + list.paths()
@@ -162,6 +163,31 @@ impl List<'_> {
             stop.store(true, Relaxed);
         });
         1
+    }
+
+    /// The app's addresses mean something in its own process only: a CALL that a driver above has passed on elsewhere, or has made
+    /// itself, reaches no plugin. Other requests are the kernel's copies wherever they come.
+    fn contexts(&self) -> usize {
+        let handle = self.session(Subject::Echo, Mode::Overlapped);
+        let elsewhere = self.world.get(Subject::Echo).machine.process(Token::Administrator);
+        let say = [&bytes(Call { message: 1, in_len: 5, out_len: 4, ..Call::new() })[..], b"hello"].concat();
+        let mut output = [0; HEAD as usize + 16];
+        for sends_elsewhere in [true, false] {
+            let mut send = |code: u32, input: &[u8]| {
+                let (input, output) = (Buffer::input(input), Buffer::output(&mut output));
+                answer(match sends_elsewhere {
+                    true => handle.control_passed_on(&elsewhere, code, input, output),
+                    false => handle.control_by_a_driver(code, input, output),
+                })
+            };
+            assert_eq!(send(code::<Call>(), &say), Err(Status::WRONG_CONTEXT), "a call, elsewhere: {sends_elsewhere}");
+            assert!(send(code::<Query>(), &bytes(Query::new())).is_ok(), "a query, elsewhere: {sends_elsewhere}");
+        }
+        let said = bytes(Call { message: 4, out_len: 16, ..Call::new() });
+        let done = handle.control(code::<Call>(), Buffer::input(&said), Buffer::output(&mut output));
+        assert_eq!((answer(done), status_of(&output)), (Ok(output.len()), Status::OK));
+        assert_eq!(output[HEAD as usize..], [0; 16], "nothing was said");
+        5
     }
 
     /// Each request, on handles for reading, for writing, and for both.

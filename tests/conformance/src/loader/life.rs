@@ -7,12 +7,14 @@ use kp_abi::{
     Status,
     request::{ANY_VECTOR, NO_TIMEOUT, kind},
 };
-use kp_user::{Connection, ControlNode};
+use kp_user::{Connection, ControlNode, Enable};
 use std::{sync::Arc, thread};
 use windows_loader::{Assigned, Token};
 
 /// How long a call naps that something else ends.
 const NAP_MS: u32 = 60_000;
+/// The same of a wait.
+const LONG_NS: u64 = 60_000_000_000;
 
 /// Starts and stops both drivers as often, with a session in each round.
 pub fn rounds(drivers: &str, times: u32) {
@@ -38,6 +40,7 @@ pub fn run(drivers: &str) {
     killed_in_a_call(drivers);
     killed_in_a_wait(drivers);
     closed_in_a_call(drivers);
+    dropped_while_a_thread_waits(drivers);
     surprise(drivers);
     stopped_while_open(drivers);
     suspended(drivers);
@@ -108,6 +111,39 @@ fn closed_in_a_call(drivers: &str) {
     });
     drop((node, handle));
     assert_eq!(world.unload(Subject::Echo), Unload::Gone);
+}
+
+/// A client, or its interrupt, is dropped while another thread waits: the wait ends, and the handle is closed when nobody has it any more.
+fn dropped_while_a_thread_waits(drivers: &str) {
+    let mut world = Loader::new(drivers);
+    world.load(Subject::Edu);
+    let handles = |world: &Loader| world.get(Subject::Edu).device.as_ref().expect("edu has a device").open_handles();
+    for drop_plugin_first in [true, false] {
+        let plugin = world.connect(Subject::Edu);
+        let connection = plugin.connection().clone();
+        let interrupts = plugin.interrupts(Enable::any()).unwrap_or_else(|error| panic!("enable: {error}"));
+        let ended = thread::scope(|scope| {
+            let wait = scope.spawn(|| connection.int_wait(LONG_NS, ANY_VECTOR, 1).map_err(|error| error.status));
+            until("the wait is pending", || connection.query(0).is_ok_and(|query| query.waits == 1));
+            if drop_plugin_first {
+                drop(plugin);
+                let ended = wait.join().expect("the waiter does not panic");
+                drop(interrupts);
+                ended
+            } else {
+                drop(interrupts);
+                let ended = wait.join().expect("the waiter does not panic");
+                drop(plugin);
+                ended
+            }
+        });
+        let want = if drop_plugin_first { Status::CLOSED } else { Status::INT_DISABLED };
+        assert_eq!(ended, Err(want));
+        assert_eq!(handles(&world), 1, "a thread still has the connection");
+        drop(connection);
+        assert_eq!(handles(&world), 0, "nobody has it");
+    }
+    assert_eq!(world.unload(Subject::Edu), Unload::Gone);
 }
 
 /// The device is pulled out while a wait is pending and calls are made.

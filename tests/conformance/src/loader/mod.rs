@@ -14,6 +14,7 @@ use std::{
     path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
+    time::Duration,
 };
 use windows_loader::{Assigned, Device, Driver, Handle, Machine, Mode, Process, Stopped, Token, access};
 
@@ -218,6 +219,18 @@ impl Victim for Client {
     }
 }
 
+/// How long a run may take: a hang, not a measure.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Has this program fail when a run has taken too long: in the loader a driver that forgets somebody who waits is no more than a wait.
+pub fn end_what_hangs() {
+    thread::spawn(|| {
+        thread::sleep(PATIENCE);
+        eprintln!("error: not over after {} s: somebody waits for ever", PATIENCE.as_secs());
+        std::process::exit(1);
+    });
+}
+
 /// Runs one of the loader's own tests, by name.
 ///
 /// # Errors
@@ -226,6 +239,7 @@ impl Victim for Client {
 /// # Panics
 /// If it fails.
 pub fn command(arguments: &[&str]) -> Result<(), String> {
+    end_what_hangs();
     let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text} is no number"));
     match *arguments {
         ["bad-input", drivers] => {

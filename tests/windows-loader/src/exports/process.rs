@@ -1,5 +1,5 @@
 //! Ps…, Se…: who calls.
-use crate::{cpu, exports::exports};
+use crate::{cpu, exports::exports, security::Token};
 
 /// The system process's id.
 const SYSTEM: usize = 4;
@@ -13,7 +13,13 @@ exports! {
         cpu::thread_id()
     }
 
-    [0..=0] fn SeSinglePrivilegeCheck(_privilege: u64, _mode: i8) -> u8 {
-        cpu::process().is_none_or(|process| process.token.is_privileged()).into()
+    /// An app holds its privileges turned off, whoever it is, until it turns one on.
+    [0..=0] fn SeSinglePrivilegeCheck(_privilege: u64, mode: i8) -> u8 {
+        (mode == 0).into()
+    }
+
+    [0..=0] fn SeTokenIsAdmin(token: usize) -> u8 {
+        let Some(token) = Token::at(token) else { cpu::fail(format!("SeTokenIsAdmin: {token:#x} is no token")) };
+        token.is_admin().into()
     }
 }

@@ -17,6 +17,7 @@ exports! {
     }
 
     [0..=15] fn KeBugCheckEx(code: u32, a: usize, b: usize, c: usize, d: usize) {
+        cpu::kernel().dump.take();
         cpu::kernel().stop(Verdict::BugCheck { code, parameters: [a, b, c, d] });
         cpu::abandon();
     }

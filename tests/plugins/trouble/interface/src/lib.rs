@@ -12,6 +12,18 @@ kp_abi::wire! {
     }
 }
 
+kp_abi::wire! {
+    /// Who has opened the session, as the kernel has told the plugin.
+    pub struct Who {
+        /// The process's number.
+        pub process: u32,
+        /// 1: it may do anything.
+        pub admin: u32,
+        /// 1: it is a 32-bit process.
+        pub is_32bit: u32,
+    }
+}
+
 /// Bytes that the plugin has to look up: an index from here on panics.
 ///
 /// Each callback that can be made to panic looks one up: `open` the first byte of its data, `close` the second,
@@ -41,5 +53,7 @@ kp_abi::interface! {
         fn spin(ms: u32) = 9;
         /// Sleeps, at most a second, with a lock held.
         fn hold(ms: u32) = 10;
+        /// Who has opened the session.
+        fn who() -> Who = 11;
     }
 }

@@ -7,7 +7,7 @@ use core::{
     sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
 };
 use kp_core::*;
-pub use trouble_interface::{BYTES, Happened, trouble};
+pub use trouble_interface::{BYTES, Happened, Who, trouble};
 
 registers! {
     /// BAR 0, as far as it is needed here. Source: QEMU's documentation, docs/specs/edu.
@@ -37,6 +37,7 @@ pub struct Trouble {
 pub struct Session {
     /// What `close` looks up.
     at_close: u8,
+    who: Who,
 }
 
 impl Trouble {
@@ -68,10 +69,11 @@ impl Drop for Trouble {
 }
 
 impl Open for Trouble {
-    fn open(&self, _: &mut Passive, _: &Caller, data: &[u8]) -> Result<Session> {
-        let [at_open, at_close] = *data else { return Ok(Session { at_close: 0 }) };
+    fn open(&self, _: &mut Passive, caller: &Caller, data: &[u8]) -> Result<Session> {
+        let who = Who { process: caller.process, admin: caller.admin.into(), is_32bit: caller.is_32bit.into() };
+        let [at_open, at_close] = *data else { return Ok(Session { at_close: 0, who }) };
         log!("opened with {}", TABLE[usize::from(at_open)]); // panics: open
-        Ok(Session { at_close })
+        Ok(Session { at_close, who })
     }
 
     fn close(&self, _: &mut Passive, session: Session) {
@@ -128,6 +130,10 @@ impl trouble::Handler<Passive, Session> for Trouble {
             cx.stall_us(50);
         }
         Ok(())
+    }
+
+    fn who(&self, _: &mut Passive, session: &Session) -> Result<Who> {
+        Ok(session.who)
     }
 }
 
