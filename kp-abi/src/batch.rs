@@ -1,6 +1,6 @@
 //! Batches: messages that queue up and go in one request, typed like calls.
 use crate::{Element, Result, Status, Wire};
-use core::{fmt, marker::PhantomData};
+use core::{fmt, marker::PhantomData, num::NonZeroU64};
 
 /// Where messages queue up.
 pub trait Queue {
@@ -21,7 +21,7 @@ pub trait Batching {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Number of the run.
-    pub run: u64,
+    pub run: NonZeroU64,
     /// Number of the message in it, from 0.
     pub number: usize,
 }

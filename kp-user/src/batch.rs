@@ -1,13 +1,15 @@
 //! Batches: many messages in one request.
-use crate::{Plugin, Ring};
+use crate::{Plugin, Ring, shared};
 use kp_abi::{
-    Batching, Element, Error, Place, Queue, Result, Status, Ticket, Wire, limits,
+    Batching, Element, Error, Place, Queue, Result, Status, Ticket, Transport, Wire, limits,
     ring::{INLINE, INLINE_LEN, Submission},
     zerocopy::IntoBytes,
 };
 use std::{
     fmt,
-    sync::{MutexGuard, PoisonError},
+    marker::PhantomData,
+    num::NonZeroU64,
+    sync::{MutexGuard, PoisonError, atomic::AtomicU64},
 };
 
 /// Messages of a ring that [`Plugin`] sets up by itself.
@@ -40,35 +42,50 @@ const DATA_LEN: u32 = 256 << 10;
 pub struct Batch<'p> {
     ring: MutexGuard<'p, Option<Ring>>,
     plugin: &'p Plugin,
+    /// The highest number that a message can have.
+    highest: u32,
     /// Number of the run that queues up now.
-    run: u64,
-    messages: Vec<Message>,
-    /// Bytes of the data area that are taken.
-    used: usize,
-    /// Some of the last run's messages are still in the ring.
-    stopped: bool,
+    run: NonZeroU64,
+    /// One for each entry of the ring, of which the first `queued` are in use. None before the ring is ready for messages.
+    messages: Box<[Message]>,
+    queued: usize,
+    /// Words of the data area that are taken.
+    used: u32,
+    /// The messages of a run that has stopped on the way. Some of them are still in the ring.
+    stopped: Option<Box<[Message]>>,
 }
 
-/// A message and what came of it.
+/// A message and what came of it. Aligned so that its place is found by a shift.
 #[derive(Clone, Copy)]
+#[repr(align(16))]
 struct Message {
-    reply_at: usize,
+    /// Where its reply is, in words of the data area.
+    reply_at: u32,
     answer: Error,
 }
 
 impl<'p> Batch<'p> {
     pub(crate) fn start(plugin: &'p Plugin, ring: MutexGuard<'p, Option<Ring>>) -> Self {
-        Self { ring, plugin, run: plugin.next_run(), messages: Vec::new(), used: 0, stopped: false }
+        Self {
+            ring,
+            plugin,
+            highest: plugin.highest_message().unwrap_or(u32::MAX),
+            run: plugin.next_run(),
+            messages: Box::default(),
+            queued: 0,
+            used: 0,
+            stopped: None,
+        }
     }
 
     /// Messages that are queued.
     pub fn len(&self) -> usize {
-        self.messages.len()
+        self.queued
     }
 
     /// Is no message queued?
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.queued == 0
     }
 
     /// Sends what is queued, in one request, and brings the replies. What is queued afterwards is a new batch.
@@ -76,10 +93,12 @@ impl<'p> Batch<'p> {
     /// The messages run in their order, in this thread. One that fails does not keep the next one from running. If the session ends on
     /// the way, those that have not run answer why.
     pub fn run(&mut self) -> Replies<'_, 'p> {
+        self.clear_away();
         let run = std::mem::replace(&mut self.run, self.plugin.next_run());
-        let mut messages = std::mem::take(&mut self.messages);
+        let count = std::mem::take(&mut self.queued);
         self.used = 0;
         if let Some(ring) = self.ring.as_mut() {
+            let messages = self.messages.get_mut(..count).unwrap_or_default();
             ring.queues().publish();
             let (_, stopped) = ring.enter();
             let mut queues = ring.queues();
@@ -93,17 +112,138 @@ impl<'p> Batch<'p> {
                 for message in messages.iter_mut().filter(|message| message.answer == Status::NO_REPLY) {
                     message.answer = stopped;
                 }
-                self.stopped = true;
+                self.stopped = Some(std::mem::take(&mut self.messages));
             }
         }
-        Replies { batch: self, run, messages }
+        let messages = self.stopped.as_deref().unwrap_or(&self.messages).get(..count).unwrap_or_default();
+        let data = self.ring.as_ref().map_or(&[][..], Ring::data);
+        Replies { run, messages, data, batch: PhantomData }
     }
 
     /// What is left of a run must not run with the next one.
     fn clear_away(&mut self) {
-        if std::mem::take(&mut self.stopped) {
+        if self.stopped.take().is_some() {
             *self.ring = None;
         }
+    }
+
+    /// Makes a ring that is ready for messages, if there is none yet.
+    fn make_ready(&mut self) -> Result<()> {
+        self.clear_away();
+        if self.messages.is_empty() {
+            let ring = match self.ring.take() {
+                Some(ring) => ring,
+                None => self.plugin.new_ring(ENTRIES, DATA_LEN)?,
+            };
+            let unused = Message { reply_at: 0, answer: Status::NO_REPLY.into() };
+            self.messages = vec![unused; ring.entries() as usize].into();
+            *self.ring = Some(ring);
+        }
+        Ok(())
+    }
+
+    /// [`knows`](Transport::knows), in one comparison if the number is known to the compiler.
+    #[inline(always)]
+    fn has_message(&self, id: u32) -> bool {
+        id <= self.highest && (id != 0 || self.plugin.knows(id))
+    }
+
+    /// Queues a message if all is ready for it. If not, [`put`](Self::put) makes it so, or says why not.
+    // Always inlined: of what a typed method says, the compiler knows all but the bytes.
+    #[inline(always)]
+    fn try_put(&mut self, id: u32, args: &[u8], data: &[u8], room: usize) -> Option<Place> {
+        if !self.has_message(id) || args.len() > limits::MAX_ARGS {
+            return None;
+        }
+        let number = self.queued;
+        let message = self.messages.get_mut(number)?;
+        let (area, mut submissions) = self.ring.as_mut()?.parts();
+        let Needs { data_at, input, inline, in_words, words } = Needs::of(args, data, room);
+        let start = self.used as usize;
+        let place = area.get(start..start + words)?;
+        // What is written for a message that there is no entry for, the next one overwrites.
+        if !inline {
+            shared::write(place, args);
+            if !data.is_empty() {
+                shared::write(&place[data_at / 8..], data);
+            }
+        }
+        // Inside of the area, whose words have numbers of 32 bits.
+        let reply_at = self.used + in_words as u32;
+        *message = Message { reply_at, answer: Status::NO_REPLY.into() };
+        let mut submission = Submission {
+            user_data: number as u64,
+            message: id,
+            flags: if inline { INLINE } else { 0 },
+            args_len: args.len() as u16,
+            in_word: self.used,
+            in_len: data.len() as u32,
+            out_word: if room == 0 { 0 } else { reply_at },
+            out_len: room as u32,
+            inline: [0; 4],
+        };
+        if inline {
+            let bytes = submission.inline.as_mut_bytes();
+            bytes[..args.len()].copy_from_slice(args);
+            if !data.is_empty() {
+                bytes[data_at..input].copy_from_slice(data);
+            }
+        }
+        if !submissions.push(&submission) {
+            return None;
+        }
+        self.queued = number + 1;
+        self.used += words as u32;
+        Some(Place { run: self.run, number })
+    }
+
+    /// Queues any message, or says why not.
+    #[inline(never)]
+    fn put(&mut self, id: u32, args: &[u8], data: &[u8], room: usize) -> Result<Place> {
+        if let Some(place) = self.try_put(id, args, data, room) {
+            return Ok(place);
+        }
+        if !self.has_message(id) {
+            return Err(Status::UNKNOWN_MESSAGE.into());
+        }
+        self.make_ready()?;
+        let area = self.ring.as_ref().map_or(0, |ring| ring.data().len());
+        if args.len() > limits::MAX_ARGS || Needs::of(args, data, room).words > area {
+            return Err(Status::PAYLOAD_TOO_LARGE.into());
+        }
+        self.try_put(id, args, data, room).ok_or(Status::BUSY.into())
+    }
+
+    /// [`put`](Self::put), for a message without data that was not queued by [`try_put`](Self::try_put).
+    #[cold]
+    #[inline(never)]
+    fn put_after_all(&mut self, id: u32, args: &[u8], room: usize) -> Result<Place> {
+        self.put(id, args, &[], room)
+    }
+}
+
+/// What a message needs in a ring.
+struct Needs {
+    /// Where the data stand behind the arguments.
+    data_at: usize,
+    /// Bytes of both.
+    input: usize,
+    /// They stand in the submission.
+    inline: bool,
+    /// Words of the data area for them.
+    in_words: usize,
+    /// Words of the data area for all, the reply too.
+    words: usize,
+}
+
+impl Needs {
+    #[inline(always)]
+    fn of(args: &[u8], data: &[u8], room: usize) -> Self {
+        let data_at = args.len().next_multiple_of(8);
+        let input = if data.is_empty() { args.len() } else { data_at + data.len() };
+        let inline = input <= INLINE_LEN;
+        let in_words = if inline { 0 } else { input.div_ceil(8) };
+        Self { data_at, input, inline, in_words, words: in_words + room.div_ceil(8) }
     }
 }
 
@@ -119,76 +259,44 @@ impl Drop for Batch<'_> {
 impl Queue for Batch<'_> {
     /// [`BUSY`](Status::BUSY) if the ring is full: run the batch, and go on with a new one. [`PAYLOAD_TOO_LARGE`](Status::PAYLOAD_TOO_LARGE) if
     /// it would not fit into an empty ring either.
+    #[inline(always)]
     fn queue(&mut self, id: u32, args: &[u8], data: &[u8], room: usize) -> Result<Place> {
-        if !self.plugin.has_message(id) {
-            return Err(Status::UNKNOWN_MESSAGE.into());
+        if !data.is_empty() {
+            return self.put(id, args, data, room);
         }
-        self.clear_away();
-        if self.ring.is_none() {
-            *self.ring = Some(self.plugin.new_ring(ENTRIES, DATA_LEN)?);
+        if let Some(place) = self.try_put(id, args, &[], room) {
+            return Ok(place);
         }
-        let Some(ring) = self.ring.as_mut() else { return Err(Status::NO_RING.into()) };
-        let data_at = args.len().next_multiple_of(8);
-        let input = if data.is_empty() { args.len() } else { data_at + data.len() };
-        let inline = input <= INLINE_LEN;
-        let in_area = if inline { 0 } else { input.next_multiple_of(8) };
-        let needed = in_area.saturating_add(room.next_multiple_of(8));
-        if args.len() > limits::MAX_ARGS || needed > ring.data_len() {
-            return Err(Status::PAYLOAD_TOO_LARGE.into());
-        }
-        if needed > ring.data_len() - self.used {
-            return Err(Status::BUSY.into());
-        }
-        let reply_at = self.used + in_area;
-        let mut submission = Submission {
-            user_data: self.messages.len() as u64,
-            message: id,
-            flags: if inline { INLINE } else { 0 },
-            args_len: args.len() as u16,
-            in_word: (self.used / 8) as u32,
-            in_len: data.len() as u32,
-            out_word: if room == 0 { 0 } else { (reply_at / 8) as u32 },
-            out_len: room as u32,
-            inline: [0; 4],
-        };
-        if inline {
-            let bytes = submission.inline.as_mut_bytes();
-            bytes[..args.len()].copy_from_slice(args);
-            if !data.is_empty() {
-                bytes[data_at..input].copy_from_slice(data);
+        // A copy, so that the compiler may have the arguments in registers up to here.
+        let mut copy = [0; limits::MAX_ARGS];
+        match copy.get_mut(..args.len()) {
+            Some(front) => {
+                front.copy_from_slice(args);
+                self.put_after_all(id, front, room)
             }
+            None => self.put_after_all(id, args, room),
         }
-        if !ring.queues().push(&submission) {
-            return Err(Status::BUSY.into());
-        }
-        if !inline {
-            ring.write(self.used, args);
-            if !data.is_empty() {
-                ring.write(self.used + data_at, data);
-            }
-        }
-        let number = self.messages.len();
-        self.messages.push(Message { reply_at, answer: Status::NO_REPLY.into() });
-        self.used += needed;
-        Ok(Place { run: self.run, number })
     }
 }
 
 impl fmt::Debug for Batch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batch").field("messages", &self.messages.len()).finish_non_exhaustive()
+        f.debug_struct("Batch").field("messages", &self.queued).finish_non_exhaustive()
     }
 }
 
 /// The replies of a batch. From [`Batch::run`].
 pub struct Replies<'b, 'p> {
-    batch: &'b Batch<'p>,
-    run: u64,
-    messages: Vec<Message>,
+    run: NonZeroU64,
+    messages: &'b [Message],
+    /// The data area.
+    data: &'b [AtomicU64],
+    batch: PhantomData<&'b Batch<'p>>,
 }
 
 impl Replies<'_, '_> {
     /// A message's reply, as its call would have answered. [`PROTOCOL`](Status::PROTOCOL) for a ticket of another batch.
+    #[inline]
     pub fn get<R: Wire>(&self, ticket: Ticket<R>) -> Result<R> {
         // Most replies are small: those need no memory.
         match size_of::<R>() {
@@ -199,20 +307,23 @@ impl Replies<'_, '_> {
     }
 
     /// A reply that is read to `bytes`, which are as many as it has.
-    #[inline]
+    #[inline(always)]
     fn value<R: Wire>(&self, ticket: Ticket<R>, bytes: &mut [u8]) -> Result<R> {
-        if self.bytes(ticket.place(), bytes)? != bytes.len() {
+        let (reply_at, written) = self.message(ticket.place())?;
+        if written != bytes.len() {
             return Err(Status::PROTOCOL.into());
         }
+        shared::read(self.words(reply_at, written)?, bytes);
         ticket.read(bytes)
     }
 
     /// The reply of a message that answers with a list. Errors: as for [`get`](Self::get).
     pub fn list<R: Element>(&self, ticket: Ticket<[R]>) -> Result<Vec<R>> {
-        let (_, written) = self.message(ticket.place())?;
+        let (reply_at, written) = self.message(ticket.place())?;
+        let words = self.words(reply_at, written)?;
         let mut list = Vec::new();
         list.resize_with(ticket.count(written)?, R::new_zeroed);
-        self.bytes(ticket.place(), list.as_mut_bytes())?;
+        shared::read(words, list.as_mut_bytes());
         Ok(list)
     }
 
@@ -221,26 +332,21 @@ impl Replies<'_, '_> {
         tickets.into_iter().map(|ticket| self.get(ticket))
     }
 
-    /// The message, and how many bytes it was answered with.
-    fn message(&self, place: Place) -> Result<(Message, usize)> {
+    /// Where a message's reply is, in words of the data area, and with how many bytes it was answered.
+    #[inline]
+    fn message(&self, place: Place) -> Result<(u32, usize)> {
         let message = self.messages.get(place.number).filter(|_| place.run == self.run).ok_or(Status::PROTOCOL)?;
         match message.answer.status {
-            Status::OK => Ok((*message, message.answer.detail as usize)),
+            Status::OK => Ok((message.reply_at, message.answer.detail as usize)),
             _ => Err(message.answer),
         }
     }
 
-    /// Reads a reply; how long it is.
-    fn bytes(&self, place: Place, bytes: &mut [u8]) -> Result<usize> {
-        let (message, written) = self.message(place)?;
-        let ring = self.batch.ring.as_ref().ok_or(Status::NO_RING)?;
-        if written > bytes.len() {
-            return Err(Status::PROTOCOL.into());
-        }
-        if written != 0 {
-            ring.read(message.reply_at, &mut bytes[..written]);
-        }
-        Ok(written)
+    /// The words of a reply of so many bytes. [`PROTOCOL`](Status::PROTOCOL) if they are not there.
+    #[inline]
+    fn words(&self, at: u32, bytes: usize) -> Result<&[AtomicU64]> {
+        let at = at as usize;
+        Ok(self.data.get(at..at + bytes.div_ceil(8)).ok_or(Status::PROTOCOL)?)
     }
 }
 

@@ -8,6 +8,7 @@ use kp_abi::{
 use std::os::fd::BorrowedFd;
 use std::{
     fmt,
+    num::NonZeroU64,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -130,12 +131,13 @@ impl Plugin {
         Ring::set_up(&self.connection, entries, data_len)
     }
 
-    pub(crate) fn next_run(&self) -> u64 {
-        self.runs.fetch_add(1, Relaxed)
+    pub(crate) fn next_run(&self) -> NonZeroU64 {
+        NonZeroU64::MIN.saturating_add(self.runs.fetch_add(1, Relaxed))
     }
 
-    pub(crate) fn has_message(&self, id: u32) -> bool {
-        self.knows(id)
+    /// The highest number of a message that it knows; `None` if it takes any.
+    pub(crate) fn highest_message(&self) -> Option<u32> {
+        self.opened.highest
     }
 
     fn call_with(&self, id: u32, flags: u32, args: &[u8], data: &[u8], reply: &mut [u8]) -> Result<usize> {

@@ -16,7 +16,7 @@ use std::{
     mem::offset_of,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::Acquire},
+        atomic::{AtomicU32, AtomicU64, Ordering::Acquire},
     },
 };
 
@@ -35,6 +35,7 @@ pub struct Ring {
     cq_tail: Kept<AtomicU32>,
     submissions: Slots<SubmissionSlot>,
     completions: Slots<CompletionSlot>,
+    data: Kept<[AtomicU64]>,
 }
 
 impl Ring {
@@ -73,6 +74,7 @@ impl Ring {
             cq_tail: page.kept_word(offset_of!(KernelPage, cq_tail)),
             submissions: memory.slots(layout.sq_at, setup.entries as usize),
             completions: memory.slots(layout.cq_at, setup.entries as usize),
+            data: memory.kept_words(layout.data_at, layout.data_len() / 8),
             memory,
             page,
         })
@@ -88,17 +90,30 @@ impl Ring {
         self.layout.data_len()
     }
 
-    /// Both queues, as the last [`enter`](Self::enter) has left them.
-    // Always inlined, so that a loop has `now` in registers.
+    /// The data area, and what writes a submission to the queue.
     #[inline(always)]
-    pub fn queues(&mut self) -> Queues<'_> {
-        let Self { side, sq_tail, cq_head, sq_head, cq_tail, submissions, completions, .. } = self;
+    pub(crate) fn parts(&mut self) -> (&[AtomicU64], Submissions<'_>) {
+        let Self { side, sq_tail, cq_head, sq_head, cq_tail, submissions, completions, data, .. } = self;
         let words = Words {
             app: [sq_tail, cq_head],
             driver: [sq_head, cq_tail],
             submissions: submissions.get(),
             completions: completions.get(),
         };
+        (data, Submissions { side, words })
+    }
+
+    /// The data area.
+    #[inline(always)]
+    pub(crate) fn data(&self) -> &[AtomicU64] {
+        &self.data
+    }
+
+    /// Both queues, as the last [`enter`](Self::enter) has left them.
+    // Always inlined, so that a loop has `now` in registers.
+    #[inline(always)]
+    pub fn queues(&mut self) -> Queues<'_> {
+        let (_, Submissions { side, words }) = self.parts();
         let mut now = *side;
         now.look(&words);
         Queues { now, side, words }
@@ -207,6 +222,21 @@ impl<'m> Shared<'m> for Words<'m> {
     #[inline(always)]
     fn completion(&self, index: u32) -> &'m CompletionSlot {
         self.completions.modulo(index as usize)
+    }
+}
+
+/// The submissions of a ring, one now and then: what [`Queues`] does for many. It does not look which slots are free, so a [`Queues`] has to
+/// be made after each RING_ENTER.
+pub(crate) struct Submissions<'a> {
+    side: &'a mut AppSide,
+    words: Words<'a>,
+}
+
+impl Submissions<'_> {
+    /// As [`Queues::push`].
+    #[inline(always)]
+    pub(crate) fn push(&mut self, submission: &Submission) -> bool {
+        self.side.push(&self.words, submission)
     }
 }
 

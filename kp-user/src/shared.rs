@@ -66,33 +66,21 @@ impl SharedMemory {
         Slots(Kept { place: NonNull::from(self.array(at, count)), _owner: self.owner.clone() })
     }
 
+    /// `count` words of 64 bits from byte `at`, a multiple of 8, on, which stay without this. Panics if they are not there.
+    pub(crate) fn kept_words(&self, at: usize, count: usize) -> Kept<[AtomicU64]> {
+        Kept { place: NonNull::from(self.words(at, count)), _owner: self.owner.clone() }
+    }
+
     /// Writes bytes from `at`, a multiple of 8, on, in whole words: those behind the last one become zeros. Panics if there is no room.
     #[inline]
     pub fn write(&self, at: usize, bytes: &[u8]) {
-        let words = self.words(at, bytes.len().div_ceil(8));
-        let (whole, rest) = bytes.as_chunks::<8>();
-        for (word, value) in words.iter().zip(whole) {
-            word.store(u64::from_le_bytes(*value), Relaxed);
-        }
-        if !rest.is_empty() {
-            let mut last = [0; 8];
-            last[..rest.len()].copy_from_slice(rest);
-            words[whole.len()].store(u64::from_le_bytes(last), Relaxed);
-        }
+        write(self.words(at, bytes.len().div_ceil(8)), bytes);
     }
 
     /// Reads bytes from `at`, a multiple of 8, on. Panics if they are not there.
     #[inline]
     pub fn read(&self, at: usize, bytes: &mut [u8]) {
-        let words = self.words(at, bytes.len().div_ceil(8));
-        let (whole, rest) = bytes.as_chunks_mut::<8>();
-        let count = whole.len();
-        for (value, word) in whole.iter_mut().zip(words) {
-            *value = word.load(Relaxed).to_le_bytes();
-        }
-        if !rest.is_empty() {
-            rest.copy_from_slice(&words[count].load(Relaxed).to_le_bytes()[..rest.len()]);
-        }
+        read(self.words(at, bytes.len().div_ceil(8)), bytes);
     }
 
     #[inline]
@@ -104,6 +92,36 @@ impl SharedMemory {
         let first = unsafe { self.start.add(at) }.cast::<T>();
         // SAFETY: alive, in bounds and aligned, as asserted; atomics may be shared, and any bytes are values of them.
         unsafe { slice::from_raw_parts(first.as_ptr(), count) }
+    }
+}
+
+/// Writes bytes to the front of `words`, in whole ones: the bytes behind the last one become zeros. Panics if there is no room.
+// Always inlined: for a length that the caller knows, what is left is a load and a store for each word.
+#[inline(always)]
+pub(crate) fn write(words: &[AtomicU64], bytes: &[u8]) {
+    let (whole, rest) = bytes.as_chunks::<8>();
+    let (front, behind) = words.split_at(whole.len());
+    for (word, value) in front.iter().zip(whole) {
+        word.store(u64::from_le_bytes(*value), Relaxed);
+    }
+    if !rest.is_empty() {
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        behind[0].store(u64::from_le_bytes(last), Relaxed);
+    }
+}
+
+/// Reads bytes from the front of `words`. Panics if they are not there.
+// Always inlined: as above.
+#[inline(always)]
+pub(crate) fn read(words: &[AtomicU64], bytes: &mut [u8]) {
+    let (whole, rest) = bytes.as_chunks_mut::<8>();
+    let (front, behind) = words.split_at(whole.len());
+    for (value, word) in whole.iter_mut().zip(front) {
+        *value = word.load(Relaxed).to_le_bytes();
+    }
+    if !rest.is_empty() {
+        rest.copy_from_slice(&behind[0].load(Relaxed).to_le_bytes()[..rest.len()]);
     }
 }
 
