@@ -1,4 +1,4 @@
-//! The generated crate that ties a plugin to the Linux port, and its build with Debian's compiler.
+//! The generated crate that ties a plugin to the Linux port, and its build with Debian's compiler; what all generated crates share.
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -52,7 +52,8 @@ pub fn build(plugin: &Plugin) -> Result<Built> {
     compiler()?;
     let dir = plugin.output.join(&plugin.name).join("linux-x86_64/glue");
     let name = format!("kp-glue-{}", plugin.name);
-    super::write(&dir.join("Cargo.toml"), &manifest(plugin, &name)?)?;
+    let library = "[lib]\ncrate-type = [\"staticlib\"]\n\n";
+    super::write(&dir.join("Cargo.toml"), manifest(plugin, &name, ("kp-linux", &plugin.port), library)?)?;
     super::write(
         &dir.join("src/lib.rs"),
         format!("#![no_std]\n#![feature(optimize_attribute)]\nkp_linux::glue!({}::__KpPlugin);\n", plugin.crate_name),
@@ -108,16 +109,12 @@ pub fn cargo() -> Command {
     command
 }
 
-/// All of the crate's `Cargo.toml` but its name and dependencies.
+/// What the generated crates have in common. A workspace of their own: the author's profiles and features stay out of it.
 const MANIFEST: &str = r#"version = "0.0.0"
 edition = "2024"
 publish = false
 
-# A workspace of its own: the author's profiles and features stay out of it.
 [workspace]
-
-[lib]
-crate-type = ["staticlib"]
 
 [profile.release]
 panic = "abort"
@@ -125,18 +122,15 @@ lto = "fat"
 codegen-units = 1
 opt-level = 2
 debug = 0
-
 "#;
 
-/// The crate's `Cargo.toml`.
-fn manifest(plugin: &Plugin, name: &str) -> Result<String> {
+/// A generated crate's `Cargo.toml`: `name`, which depends on the plugin and on `port`, with `more` sections.
+pub(super) fn manifest(plugin: &Plugin, name: &str, (port, from): (&str, &toml::Table), more: &str) -> Result<String> {
     let dir = plugin.dir.to_str().with_context(|| format!("{} isn't UTF-8", plugin.dir.display()))?;
     let plugin_at = toml::Table::from_iter([("path".to_owned(), dir.into())]);
-    let dependencies = [(plugin.name.clone(), plugin_at.into()), ("kp-linux".to_owned(), plugin.port.clone().into())];
-    let dependencies =
-        toml::Table::from_iter([("dependencies".to_owned(), toml::Table::from_iter(dependencies).into())]);
-    let dependencies = toml::to_string(&dependencies)?;
-    Ok(format!("[package]\nname = \"{name}\"\n{MANIFEST}{dependencies}"))
+    let dependencies = [(plugin.name.clone(), plugin_at.into()), (port.to_owned(), from.clone().into())];
+    let table = toml::Table::from_iter([("dependencies".to_owned(), toml::Table::from_iter(dependencies).into())]);
+    Ok(format!("[package]\nname = \"{name}\"\n{MANIFEST}\n{more}{}", toml::to_string(&table)?))
 }
 
 /// Builds with the versions that the author's lock file names. Cargo drops from the crate's own what it doesn't need, so a

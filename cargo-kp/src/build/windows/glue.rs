@@ -48,7 +48,10 @@ pub fn build(plugin: &Plugin, arch: Arch, dir: &Path) -> Result<Built> {
     glue::compiler()?;
     let linker = linker()?;
     let name = format!("kp-{}", plugin.name);
-    crate::build::write(&dir.join("Cargo.toml"), manifest(plugin, &name)?)?;
+    crate::build::write(
+        &dir.join("Cargo.toml"),
+        glue::manifest(plugin, &name, ("kp-windows", &plugin.windows_port), "")?,
+    )?;
     crate::build::write(
         &dir.join("src/main.rs"),
         format!("#![no_std]\n#![no_main]\nkp_windows::glue!({}::__KpPlugin);\n", plugin.crate_name),
@@ -100,31 +103,4 @@ pub(crate) fn rust_lld(rustc: &dyn Fn(&[&str]) -> Option<String>) -> Option<Path
     let (sysroot, version) = (rustc(&["--print", "sysroot"])?, rustc(&["-vV"])?);
     let host = version.lines().find_map(|line| line.strip_prefix("host: "))?;
     Some(PathBuf::from(sysroot.trim()).join("lib/rustlib").join(host).join("bin/rust-lld"))
-}
-
-/// All of the program's `Cargo.toml` but its name and dependencies.
-const MANIFEST: &str = r#"version = "0.0.0"
-edition = "2024"
-publish = false
-
-# A workspace of its own: the author's profiles and features stay out of it.
-[workspace]
-
-[profile.release]
-panic = "abort"
-lto = "fat"
-codegen-units = 1
-opt-level = 2
-debug = 0
-
-"#;
-
-/// The program's `Cargo.toml`.
-fn manifest(plugin: &Plugin, name: &str) -> Result<String> {
-    let dir = plugin.dir.to_str().with_context(|| format!("{} isn't UTF-8", plugin.dir.display()))?;
-    let plugin_at = toml::Table::from_iter([("path".to_owned(), dir.into())]);
-    let port = plugin.windows_port.clone();
-    let dependencies = [(plugin.name.clone(), plugin_at.into()), ("kp-windows".to_owned(), port.into())];
-    let table = toml::Table::from_iter([("dependencies".to_owned(), toml::Table::from_iter(dependencies).into())]);
-    Ok(format!("[package]\nname = \"{name}\"\n{MANIFEST}{}", toml::to_string(&table)?))
 }
