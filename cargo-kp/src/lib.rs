@@ -5,16 +5,30 @@
 //! [`host`] runs the conformance scenario on a host, [`conformance`], [`demo`], [`bench`](mod@bench) and [`test`](mod@test) are the
 //! commands of these names, and [`programs`] builds the workspace's programs for them. [`wine`] is the machine that Windows drivers
 //! are loaded on.
-pub mod bench;
+//!
+//! On Windows there are [`build`], of drivers alone, and [`doctor`]. All else boots, loads or tests what only Linux can.
 pub mod build;
-pub mod conformance;
-pub mod demo;
 pub mod doctor;
+
+#[cfg(unix)]
+pub mod bench;
+#[cfg(unix)]
+pub mod conformance;
+#[cfg(unix)]
+pub mod demo;
+#[cfg(unix)]
 pub mod guest;
+#[cfg(unix)]
 pub mod host;
+#[cfg(unix)]
 pub mod kernels;
+#[cfg(unix)]
 pub mod packages;
+#[cfg(unix)]
 pub mod programs;
+#[cfg(unix)]
 pub mod test;
+#[cfg(unix)]
 pub mod vm;
+#[cfg(unix)]
 pub mod wine;

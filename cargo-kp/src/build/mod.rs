@@ -1,36 +1,35 @@
-//! From a plugin's package to kernel modules.
+//! From a plugin's package to kernel modules and drivers.
 //!
-//! `plugin` finds the package, `glue` compiles it with the Linux port into a static library, `object` makes that one
-//! relocatable object, [`check`] and `callgraph` refuse what a kernel must not run, and `module` builds the object and the C
-//! glue into one module for each kernel. `windows` compiles it with the Windows port, which is a driver at once.
+//! `plugin` finds the package, `toolchain` the compiler. `linux` makes modules, on Linux only, and `windows` makes drivers, on both;
+//! what both generate is in `generated`, and what both have to know of the result in `info`. [`check`] and `callgraph` refuse what a
+//! kernel must not run, [`pe`] what Windows' must not.
 mod callgraph;
 pub mod check;
 mod exports;
-mod glue;
-mod got;
+mod generated;
 mod info;
-mod module;
-mod object;
+#[cfg(unix)]
+mod linux;
+#[cfg(not(unix))]
+#[path = "not_linux.rs"]
+mod linux;
 pub mod pe;
 mod plugin;
-mod target;
-mod windows;
+pub(crate) mod toolchain;
+pub(crate) mod windows;
 
 use std::fs::{self, File};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{FlockOperation, flock};
 
-pub(crate) use self::glue::{cargo as debian_cargo, compiler as require_debian_compiler};
-pub use self::got::make_direct;
 pub use self::info::Info;
-pub(crate) use self::module::copy;
-pub use self::module::module;
-pub use self::object::{Object, object};
+#[cfg(unix)]
+pub(crate) use self::linux::copy;
+#[cfg(unix)]
+pub use self::linux::{Object, make_direct, module, object};
 pub use self::plugin::{License, Plugin, select};
 pub use self::windows::{Arch, Signer, driver};
-pub(crate) use self::windows::{RUSTUP, rust_lld};
 
 /// Builds a plugin's module for each kernel named, and prints where the modules are.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -56,26 +55,18 @@ pub struct BuildArgs {
 /// Whatever stops a build. Kernels are looked up first, so that a missing one doesn't cost a build.
 pub fn command(args: &BuildArgs) -> Result<()> {
     let plugin = select(args.plugin.as_deref(), Path::new("."))?;
-    let (windows, linux): (Vec<_>, Vec<_>) = args.kernel.iter().partition(|name| Arch::named(name).is_some());
+    let (windows, kernels): (Vec<_>, Vec<_>) = args.kernel.iter().partition(|name| Arch::named(name).is_some());
     if args.signer.certificate.is_some() && windows.is_empty() {
         bail!("--certificate signs drivers for Windows: add --target windows");
     }
-    let targets = match (linux.as_slice(), windows.as_slice()) {
-        ([], []) => vec![target::default(args.setup)?],
-        (linux, _) => linux.iter().map(|name| target::find(name, args.setup)).collect::<Result<_>>()?,
+    let targets = match args.kernel.as_slice() {
+        [] => vec![linux::default(args.setup)?],
+        _ => kernels.iter().map(|name| linux::find(name, args.setup)).collect::<Result<_>>()?,
     };
     for arch in windows.iter().filter_map(|name| Arch::named(name)) {
         println!("{}", windows::driver(&plugin, arch, &args.signer, &|step| eprintln!("{step}"))?.display());
     }
-    if targets.is_empty() {
-        return Ok(());
-    }
-    let object = object(&plugin, &|step| eprintln!("{step}"))?;
-    for target in &targets {
-        eprintln!("{}: module for {}", plugin.name, target.release);
-        println!("{}", module::build(&plugin, &object, target)?.display());
-    }
-    Ok(())
+    linux::modules(&plugin, &targets)
 }
 
 /// Writes a generated file unless it already says so: a new date would have everything behind it built again. Says whether it
@@ -93,9 +84,12 @@ fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<bool> {
 
 /// Waits until no other build of the plugin runs, in this process or another, and keeps others waiting until it is dropped.
 fn lock(plugin: &Plugin) -> Result<File> {
-    let path = plugin.output.join(&plugin.name).join("lock");
-    write(&path, "")?;
-    let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-    flock(&file, FlockOperation::LockExclusive).with_context(|| format!("cannot lock {}", path.display()))?;
+    let dir = plugin.output.join(&plugin.name);
+    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let path = dir.join("lock");
+    let file = File::options().append(true).create(true).open(&path);
+    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+    // std has it from Rust 1.89 on.
+    fs4::FileExt::lock(&file).with_context(|| format!("cannot lock {}", path.display()))?;
     Ok(file)
 }

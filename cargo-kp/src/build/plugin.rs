@@ -29,6 +29,7 @@ pub struct Plugin {
     /// The workspace's folder.
     pub workspace: PathBuf,
     /// How the generated crate names the Linux port: the value of its line in `[dependencies]`.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "modules are built on Linux"))]
     pub(super) port: toml::Table,
     /// The same, for the Windows port.
     pub(super) windows_port: toml::Table,

@@ -1,6 +1,6 @@
 //! Programs for Windows, built here: with Debian's compiler, the standard library from source, and mingw-w64's linker.
 use crate::{
-    build,
+    build::toolchain::Toolchain,
     packages::{Packages, Purpose, ThisMachine},
     programs::run_cargo,
 };
@@ -36,8 +36,7 @@ pub fn build_tests(package: &str, setup: bool) -> Result<PathBuf> {
 
 fn cargo(command: &str, package: &str, arguments: &[&str], setup: bool) -> Result<PathBuf> {
     Packages::new(&ThisMachine).require(Purpose::Windows, setup)?;
-    build::require_debian_compiler()?;
-    let mut cargo = build::debian_cargo();
+    let mut cargo = Toolchain::find()?.cargo();
     // Without debug information, which would only take time. Statically linked: users have no mingw-w64.
     cargo
         .env("CARGO_PROFILE_DEV_DEBUG", "false")

@@ -1,16 +1,15 @@
-//! A plugin as a Windows driver, built without the WDK: `glue` compiles and links it, `repro` makes it the same each time, [`pe`](super::pe) checks it, `inf` writes what
-//! installs it, and `sign` signs it.
+//! A plugin as a Windows driver, built without the WDK: `glue` compiles and links it, `repro` makes it the same each time,
+//! [`pe`](super::pe) checks it, `inf` writes what installs it, and `sign` signs it.
 mod glue;
 mod inf;
 mod repro;
-mod sign;
+pub(crate) mod sign;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-pub(crate) use self::glue::{RUSTUP, rust_lld};
 pub use self::sign::Signer;
 
 use super::info::Info;

@@ -7,6 +7,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+/// What to do where osslsigncode is missing.
+pub(crate) const SIGNING_TOOL: &str = if cfg!(windows) {
+    "put osslsigncode.exe, https://github.com/mtrojnar/osslsigncode, into PATH, or sign with the WDK's signtool"
+} else {
+    "apt-get install osslsigncode"
+};
+
 /// Who signs drivers.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Signer {
@@ -50,7 +57,7 @@ impl Signer {
         command.arg("-in").arg(&unsigned).arg("-out").arg(&unfinished).stdin(std::process::Stdio::null());
         let output = match command.output() {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                bail!("cannot sign: there is no osslsigncode here; apt-get install osslsigncode")
+                bail!("cannot sign: there is no osslsigncode here; {SIGNING_TOOL}")
             }
             output => output.context("cannot start osslsigncode")?,
         };

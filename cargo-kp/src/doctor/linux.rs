@@ -1,44 +1,14 @@
-//! Says what this machine has and lacks.
+//! What a Linux machine needs.
 
-use crate::build;
+use super::Finding;
+use crate::build::toolchain::{RUSTUP, rust_lld};
 use crate::kernels::{self, SECURITY_LINE};
 use crate::packages::{Machine, Packages, Purpose, ThisMachine};
-use anyhow::{Result, bail};
 use std::path::Path;
 
-/// One line of the doctor's list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// Whether it is as it should be.
-    pub ok: bool,
-    /// Whether building or booting fails without it.
-    pub needed: bool,
-    /// What was looked at, and found.
-    pub what: String,
-    /// What to do if it is lacking.
-    pub remedy: String,
-}
-
-impl std::fmt::Display for Finding {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let word = match (self.ok, self.needed) {
-            (true, _) => "ok",
-            (false, true) => "lack",
-            (false, false) => "note",
-        };
-        write!(f, "{word:4}  {}", self.what)?;
-        if self.ok { Ok(()) } else { write!(f, " — {}", self.remedy) }
-    }
-}
-
-/// Prints the list on stdout. Fails if something is lacking that building or booting needs.
-pub fn run() -> Result<()> {
-    let findings = examine(&ThisMachine);
-    findings.iter().for_each(|finding| println!("{finding}"));
-    match findings.iter().filter(|finding| finding.needed && !finding.ok).count() {
-        0 => Ok(()),
-        count => bail!("{count} needed here and lacking: do what the lines say, then run `cargo kp doctor` again"),
-    }
+/// Looks at this machine.
+pub fn this() -> Vec<Finding> {
+    examine(&ThisMachine)
 }
 
 /// Looks at a machine.
@@ -104,12 +74,12 @@ fn version(machine: &dyn Machine, name: &str) -> String {
 fn linker(machine: &dyn Machine) -> Finding {
     let run =
         |program: &str, arguments: &[&str]| machine.run(None, program, arguments).ok().filter(|done| done.success);
-    let path = build::rust_lld(&|arguments| Some(run("rustc", arguments)?.stdout));
+    let path = rust_lld(&|arguments| Some(run("rustc", arguments)?.stdout));
     Finding {
         ok: path.is_some_and(|path| run("ls", &[&path.to_string_lossy()]).is_some()),
         needed: false,
         what: "rust-lld of rustup's toolchain, to link drivers for Windows".into(),
-        remedy: build::RUSTUP.into(),
+        remedy: RUSTUP.into(),
     }
 }
 
@@ -174,6 +144,7 @@ fn kernel_cache(cache: &Path) -> Finding {
 mod tests {
     use super::*;
     use crate::packages::fake::Fake;
+    use anyhow::{Result, bail};
 
     fn healthy() -> Fake {
         let all: Vec<_> = [Purpose::Build, Purpose::Boot].iter().flat_map(|purpose| purpose.packages()).collect();

@@ -6,11 +6,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::check;
-use super::exports::{Exports, imports};
 use super::object::Object;
-use super::plugin::{License, Plugin};
 use super::target::Target;
+use crate::build::exports::{Exports, imports};
+use crate::build::plugin::{License, Plugin};
+use crate::build::{check, lock, write};
 use crate::kernels::Kernel;
 
 /// What make may say that has "warning" in it and means nothing: a compiler other than the kernel's, of the same family.
@@ -40,11 +40,11 @@ pub fn module(plugin: &Plugin, object: &Object, kernel: &Kernel) -> Result<PathB
 
 /// [`module`], for a kernel that may be only headers.
 pub(super) fn build(plugin: &Plugin, object: &Object, kernel: &Target) -> Result<PathBuf> {
-    let _alone = super::lock(plugin)?;
+    let _alone = lock(plugin)?;
     let dir = plugin.output.join(&plugin.name).join(&kernel.release);
     copy(&object.kbuild, &dir).context("cannot copy the port's C sources")?;
-    super::write(&dir.join("kp_plugin.h"), header(plugin, object))?;
-    super::write(&dir.join("rust.o_shipped"), fs::read(&object.path)?)?;
+    write(&dir.join("kp_plugin.h"), header(plugin, object))?;
+    write(&dir.join("rust.o_shipped"), fs::read(&object.path)?)?;
 
     let exports = Exports::of(&kernel.headers)?;
     let result = make(plugin, &dir, &kernel.headers);
@@ -113,7 +113,7 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
         if entry.file_type()?.is_dir() {
             copy(&entry.path(), &target)?;
         } else {
-            super::write(&target, fs::read(entry.path())?)?;
+            write(&target, fs::read(entry.path())?)?;
         }
     }
     for entry in fs::read_dir(to)? {

@@ -10,10 +10,11 @@ use object::read::archive::ArchiveFile;
 use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget};
 
-use super::exports::imports;
-use super::info::Info;
-use super::plugin::Plugin;
-use super::{callgraph, check, glue, got};
+use super::{glue, got};
+use crate::build::exports::imports;
+use crate::build::info::Info;
+use crate::build::plugin::Plugin;
+use crate::build::{callgraph, check, lock, write};
 
 /// How the names of the port's entry points begin. They are all that stays global.
 const ENTRY_POINTS: &str = "kp_rs_";
@@ -52,7 +53,7 @@ pub struct Object {
 /// # Errors
 /// What the compiler, the linker or a check of [`check`] refuses.
 pub fn object(plugin: &Plugin, progress: &dyn Fn(&str)) -> Result<Object> {
-    let _alone = super::lock(plugin)?;
+    let _alone = lock(plugin)?;
     progress(&format!("{}: compiling for the kernel", plugin.name));
     let built = glue::build(plugin)?;
     progress(&format!("{}: linking and checking the object", plugin.name));
@@ -71,7 +72,7 @@ pub fn object(plugin: &Plugin, progress: &dyn Fn(&str)) -> Result<Object> {
         }
     }
     check::object(&linked.merged)?;
-    super::write(&path, &linked.merged)?;
+    write(&path, &linked.merged)?;
     let calls = imports(&linked.merged)?.into_iter().filter(|name| name.starts_with(GLUE)).collect();
     Ok(Object { path, info, calls, kbuild: built.kbuild })
 }

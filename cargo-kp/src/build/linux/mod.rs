@@ -1,0 +1,30 @@
+//! A plugin as a module for Linux: `glue` compiles it with the Linux port into a static library, `object` makes that one
+//! relocatable object, and `module` builds the object and the C glue into one module for each kernel that `target` finds.
+mod glue;
+mod got;
+mod module;
+mod object;
+mod target;
+
+use anyhow::Result;
+
+pub use self::got::make_direct;
+pub(crate) use self::module::copy;
+pub use self::module::module;
+pub use self::object::{Object, object};
+pub(super) use self::target::{Target, default, find};
+
+use super::plugin::Plugin;
+
+/// Builds a module for each kernel and prints their paths.
+pub(super) fn modules(plugin: &Plugin, targets: &[Target]) -> Result<()> {
+    if targets.is_empty() {
+        return Ok(());
+    }
+    let object = object(plugin, &|step| eprintln!("{step}"))?;
+    for target in targets {
+        eprintln!("{}: module for {}", plugin.name, target.release);
+        println!("{}", module::build(plugin, &object, target)?.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! Says what this machine has and lacks.
+#[cfg_attr(unix, path = "linux.rs")]
+#[cfg_attr(not(unix), path = "windows.rs")]
+mod system;
+
+use anyhow::{Result, bail};
+
+/// One line of the doctor's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// Whether building or booting fails without it.
+    pub needed: bool,
+    /// What was looked at, and found.
+    pub what: String,
+    /// What to do if it is lacking.
+    pub remedy: String,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let word = match (self.ok, self.needed) {
+            (true, _) => "ok",
+            (false, true) => "lack",
+            (false, false) => "note",
+        };
+        write!(f, "{word:4}  {}", self.what)?;
+        if self.ok { Ok(()) } else { write!(f, " — {}", self.remedy) }
+    }
+}
+
+/// Prints the list on stdout. Fails if something is lacking that building or booting needs.
+pub fn run() -> Result<()> {
+    let findings = system::this();
+    findings.iter().for_each(|finding| println!("{finding}"));
+    match findings.iter().filter(|finding| finding.needed && !finding.ok).count() {
+        0 => Ok(()),
+        count => bail!("{count} needed here and lacking: do what the lines say, then run `cargo kp doctor` again"),
+    }
+}
