@@ -1,7 +1,8 @@
 //! `cargo kp test`: every test of this repository, in stages, with one count at the end.
 //!
-//! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `languages` runs their apps in C and Python, `planted`
-//! those that boot trouble, `loader` and `wine` those that load Windows drivers, and `faults`, with `--long`, plants faults in the framework itself.
+//! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `languages`
+//! runs their apps in C and Python, `planted` those that boot trouble, `loader` and `wine` those that load Windows drivers, `tool` runs
+//! this program on Windows, and `faults`, with `--long`, plants faults in the framework itself.
 mod boots;
 mod faults;
 mod languages;
@@ -9,6 +10,7 @@ mod loader;
 mod local;
 mod planted;
 mod stage;
+mod tool;
 mod unload;
 mod wine;
 
@@ -49,6 +51,7 @@ pub fn command(args: &TestArgs) -> Result<()> {
         .chain(planted::stages(args.long))
         .chain(loader::stages())
         .chain(wine::stages(args.long))
+        .chain(tool::stages())
         .chain(faults::stages(args.long))
         .collect();
     let stages = chosen(stages, args.only.as_deref())?;

@@ -7,7 +7,7 @@ mod programs;
 
 use crate::packages::{Packages, Purpose, ThisMachine};
 use anyhow::{Context, Result, bail};
-pub use programs::{build_program, build_tests, random_library};
+pub use programs::{build_example, build_program, build_tests, random_library};
 use std::{
     fs::{self, File},
     io::{BufRead, BufReader},
@@ -79,14 +79,32 @@ impl Wine {
 
     /// Copies a file to `C:\kp`.
     pub fn put(&self, file: &Path) -> Result<()> {
-        let name = file.file_name().with_context(|| format!("{} has no name", file.display()))?;
-        fs::copy(file, self.folder().join(name)).with_context(|| format!("cannot copy {}", file.display()))?;
+        let name = file.file_name().and_then(|name| name.to_str());
+        self.put_as(file, name.with_context(|| format!("{} has no name", file.display()))?)
+    }
+
+    /// Copies a file to `C:\kp` by another name, which may begin with folders.
+    pub fn put_as(&self, file: &Path, name: &str) -> Result<()> {
+        fs::copy(file, self.place(name)?).with_context(|| format!("cannot copy {}", file.display()))?;
         Ok(())
     }
 
     /// Writes a file of `C:\kp`.
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
-        fs::write(self.folder().join(name), text).with_context(|| format!("cannot write {name}"))
+        fs::write(self.place(name)?, text).with_context(|| format!("cannot write {name}"))
+    }
+
+    /// Reads a file of `C:\kp`.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>> {
+        fs::read(self.folder().join(name)).with_context(|| format!("cannot read {name}"))
+    }
+
+    /// Where a file of `C:\kp` is to be, in folders that are there.
+    fn place(&self, name: &str) -> Result<PathBuf> {
+        let place = self.folder().join(name);
+        let folder = place.parent().context("a file without a folder")?;
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(place)
     }
 
     /// Runs a program of `C:\kp`. Its output goes to `on_line`.
@@ -185,6 +203,8 @@ fn command(program: &str, prefix: &Path) -> Command {
         .env("WINEDLLOVERRIDES", "mscoree,mshtml=")
         .env("WINEDEBUG", "-all,warn+debugstr")
         .env_remove("WINEARCH")
+        // The one that started this program, which programs under Wine cannot start.
+        .env_remove("CARGO")
         .env_remove("DISPLAY")
         .env_remove("WAYLAND_DISPLAY")
         .stdin(Stdio::null());

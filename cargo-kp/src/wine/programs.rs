@@ -29,6 +29,11 @@ pub fn build_program(package: &str, setup: bool) -> Result<PathBuf> {
     cargo("build", package, &["--bin", package], setup)
 }
 
+/// Builds an example of a package, and says where the .exe is.
+pub fn build_example(package: &str, name: &str, setup: bool) -> Result<PathBuf> {
+    cargo("build", package, &["--example", name], setup)
+}
+
 /// Builds the unit tests of a package's library as one program, and says where it is.
 pub fn build_tests(package: &str, setup: bool) -> Result<PathBuf> {
     cargo("test", package, &["--lib", "--no-run"], setup)

@@ -51,7 +51,7 @@ impl Arch {
     }
 
     /// What Rust calls it.
-    fn triple(self) -> &'static str {
+    pub(crate) fn triple(self) -> &'static str {
         match self {
             Arch::X64 => "x86_64-pc-windows-msvc",
             Arch::Arm64 => "aarch64-pc-windows-msvc",
