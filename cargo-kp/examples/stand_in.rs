@@ -8,8 +8,8 @@ fn main() -> io::Result<ExitCode> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match (me.file_stem().and_then(|name| name.to_str()), words.as_slice()) {
         (Some("rustc"), ["--print", "sysroot"]) => println!(r"C:\kp\rust"),
-        (Some("rustc"), ["-V"]) => println!("rustc 1.88.0"),
-        (Some("rustc"), ["-vV"]) => println!("rustc 1.88.0\nhost: x86_64-pc-windows-msvc"),
+        (Some("rustc"), ["-V"]) => println!("rustc 1.95.0"),
+        (Some("rustc"), ["-vV"]) => println!("rustc 1.95.0\nhost: x86_64-pc-windows-msvc"),
         (Some("cargo"), ["metadata", ..]) => println!("{}", fs::read_to_string(r"C:\kp\metadata.json")?),
         (Some("cargo"), ["rustc", .., "--target", triple, "--target-dir", folder, "--", "--emit=obj"]) => {
             let asked =

@@ -1,6 +1,7 @@
 //! Boots stock kernels with small C modules, to show that the runner passes what is sound and fails what is not.
 //!
 //! Slow, and in need of QEMU and Debian's kernels: `cargo test -p cargo-kp --test boot -- --ignored`.
+#![cfg(unix)]
 
 use cargo_kp::guest::plan::{Outcome, Step};
 use cargo_kp::kernels::{self, Kernel};

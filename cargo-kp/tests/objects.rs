@@ -1,6 +1,7 @@
 //! Each check of an object refuses one that was made to break it, and lets a good one pass.
 //!
 //! The objects are compiled here from a few lines, so the tests need `cc` for x86-64.
+#![cfg(unix)]
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;

@@ -2,6 +2,7 @@
 //! around every access to an app's memory.
 //!
 //! In need of Debian's compiler, osslsigncode, openssl and LLVM's objdump: `cargo test -p cargo-kp --test windows -- --ignored`.
+#![cfg(unix)]
 use cargo_kp::build::{self, Arch, Signer, pe};
 use object::LittleEndian as LE;
 use object::read::pe::{ImageNtHeaders, ImageOptionalHeader, PeFile64};

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// The oldest compiler that builds the ports: `1.88`.
-const OLDEST_MINOR: u32 = 88;
+/// The oldest compiler that builds the ports, `1.95`: it has `--remap-path-scope`.
+const OLDEST_MINOR: u32 = 95;
 /// What to do where rustup's toolchain is missing.
 pub(crate) const RUSTUP: &str = "install Rust with rustup, https://rustup.rs";
 
@@ -128,14 +128,14 @@ mod tests {
     fn what_a_toolchain_lacks_is_named_with_the_command_that_brings_it() {
         let lacks = |owner, version, has_source| complete(owner, version, has_source).unwrap_err().to_string();
         let debian =
-            "Debian's Rust 1.88 or later with its sources is missing: apt-get install rustc-web cargo-web rust-web-src";
-        let old = "Rust 1.88 or later, with its Cargo, is missing: rustup update";
+            "Debian's Rust 1.95 or later with its sources is missing: apt-get install rustc-web cargo-web rust-web-src";
+        let old = "Rust 1.95 or later, with its Cargo, is missing: rustup update";
         let source = "the source of Rust's core library is missing: rustup component add rust-src";
-        for (version, has_source) in [(None, true), (Some("rustc 1.87.0 (17067e9ac 2025-05-09)"), true)] {
+        for (version, has_source) in [(None, true), (Some("rustc 1.94.0"), true)] {
             assert_eq!(lacks(Owner::Debian, version, has_source), debian);
             assert_eq!(lacks(Owner::Rustup, version, has_source), old);
         }
-        let new = Some("rustc 1.88.0 (6b00bc388 2025-06-23)");
+        let new = Some("rustc 1.95.0");
         assert_eq!(lacks(Owner::Debian, new, false), debian);
         assert_eq!(lacks(Owner::Rustup, new, false), source);
         assert!(complete(Owner::Debian, new, true).is_ok() && complete(Owner::Rustup, new, true).is_ok());
