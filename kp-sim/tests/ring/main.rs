@@ -2,6 +2,7 @@
 #[path = "../part/mod.rs"]
 mod part;
 
+mod corners;
 mod end;
 mod hostile;
 mod ordinary;

@@ -1,13 +1,11 @@
 //! Corners of rings: what else may happen to a session while its ring or its kernel page is in use.
-mod part;
-
+use super::part::{Part, part as messages};
 use kp_abi::{
     Status,
     request::{ANY_VECTOR, IntWait, NO_TIMEOUT, Request, RingSetup, kind},
 };
 use kp_sim::{Access, App, PAGE, Sim, edu::Edu, explore};
 use kp_user::{Connection, Plugin, Ring};
-use part::{Part, part as messages};
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
