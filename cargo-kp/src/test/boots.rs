@@ -1,13 +1,13 @@
 //! Stages that boot guests: which kernels run what, and how each has to end.
 use super::{
-    stage::{Stage, Tally},
-    unload,
+    report::{freed, passed, with_log},
+    stage::{Stage, Tally, first_panic},
 };
 use crate::{
     guest::plan::Step,
     host::{self, PROGRAM},
     kernels, programs,
-    vm::{Expected, Report, Verdict, ivshmem::Server},
+    vm::{Expected, Report, ivshmem::Server},
 };
 use anyhow::Result;
 use std::{path::Path, sync::Mutex, time::Duration};
@@ -177,31 +177,30 @@ fn boot_one(boot: &Boot, modules: &host::Modules, program: &Path) -> Tally {
     match served {
         Ok(report) => judge(boot, &report),
         Err(error) => {
-            println!("FAILED     {}: {error:#}", boot.name());
-            Tally { passed: 0, failed: boot.runs.len() + 2 }
+            let mut tally = Tally::default();
+            tally.report(&boot.name(), Err(format!("{error:#}")));
+            tally
         }
     }
 }
 
-/// One test for each program that ran, one for the log, and one for what the modules said when they were unloaded.
+/// One test for each program that ran, one for what the modules said when they were unloaded, and one for how it all ended.
 fn judge(boot: &Boot, report: &Report) -> Tally {
     let mut tally = Tally::default();
     for (at, run) in boot.runs.iter().enumerate() {
         let ok = report.steps.iter().any(|line| *line == format!("step {at}: ok"));
-        println!("{}     {}: {}", if ok { "passed" } else { "FAILED" }, boot.name(), run.join(" "));
-        tally.count(ok);
+        let why = || first_panic(report.output.iter().map(String::as_str)).unwrap_or("see below".into());
+        tally.report(&format!("{}: {}", boot.name(), run.join(" ")), if ok { Ok(()) } else { Err(why()) });
     }
-    let clean = report.verdict == Verdict::Passed || tally.failed > 0;
-    tally.count(clean);
-    let freed = unload::check(&report.log, boot.leaks);
-    if let Err(why) = &freed {
-        println!("FAILED     {}: {why}", boot.name());
-    }
-    tally.count(freed.is_ok());
-    if let Verdict::Failed(why) = &report.verdict {
-        println!("FAILED     {}: {why}", boot.name());
-        report.output.iter().rev().take(40).rev().for_each(|line| println!("    {line}"));
-        report.log.iter().rev().take(40).rev().for_each(|line| println!("    kernel: {line}"));
+    let tests: [(&str, Result<(), String>); 2] = [
+        ("what modules leave behind", freed(&report.log, boot.leaks)),
+        ("how it ends", passed(report).map_err(|why| with_log(why, report))),
+    ];
+    for (what, came_out) in tests {
+        match came_out {
+            Ok(()) => tally.pass(1),
+            Err(why) => tally.report(&format!("{}: {what}", boot.name()), Err(why)),
+        }
     }
     tally
 }

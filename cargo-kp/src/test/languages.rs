@@ -1,5 +1,5 @@
 //! Apps that know docs/abi.md alone: echo's in C and Python, beside the one in Rust.
-use super::stage::{Stage, Tally};
+use super::stage::{Stage, Tally, with_lines};
 use crate::{
     guest::plan::{Outcome, Step},
     host::{self, PROGRAM},
@@ -47,17 +47,18 @@ fn run(setup: bool) -> Result<Tally> {
     }
     let report = vm.step(Step::unload("kp_echo")).run(&mut |_| {})?;
     if let Verdict::Failed(why) = &report.verdict {
-        report.output.iter().for_each(|line| println!("    {line}"));
-        bail!("{why}");
+        bail!("{}", with_lines(why.clone(), &report.output));
     }
     let mut tally = Tally::default();
     let said: Vec<&[String]> = report.output.chunks(3).collect();
     for (name, lines) in ["Rust", "C", "Python"].iter().zip(&said) {
         let same = lines == &said[0] && lines[0] == "heard      hello, kernel";
-        println!("{}     the app in {name}: {}", if same { "passed" } else { "FAILED" }, lines.join("; "));
-        tally.count(same);
+        let came_out = if same { Ok(()) } else { Err(format!("it says {}", lines.join("; "))) };
+        tally.report(&format!("the app in {name}"), came_out);
     }
-    tally.count(said.len() == apps.len());
+    if said.len() != apps.len() {
+        tally.report("every app says three lines", Err(with_lines("they say".into(), &report.output)));
+    }
     Ok(tally)
 }
 

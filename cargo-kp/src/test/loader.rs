@@ -1,5 +1,5 @@
 //! Stages in the loader: the real drivers, echo's, edu's and one that panics, over a simulated NT kernel in one process.
-use super::stage::{Stage, Tally};
+use super::stage::{Stage, Tally, with_lines};
 use crate::{
     host,
     packages::{Packages, Purpose, ThisMachine},
@@ -33,12 +33,10 @@ fn drivers(setup: bool) -> Result<Tally> {
     let mut tally = Tally::default();
     for arguments in runs {
         let mut lines = Vec::new();
-        let result = programs::run_file(&program, arguments, &mut |line| lines.push(line.to_owned()));
-        if let Err(error) = &result {
-            lines.iter().for_each(|line| println!("    {line}"));
-            println!("FAILED     {error:#}");
+        match programs::run_file(&program, arguments, &mut |line| lines.push(line.to_owned())) {
+            Ok(()) => tally.pass(1),
+            Err(error) => tally.report(&arguments.join(" "), Err(with_lines(format!("{error:#}"), &lines))),
         }
-        tally.count(result.is_ok());
     }
     Ok(tally)
 }

@@ -1,5 +1,8 @@
 //! Stages that need no guest: cargo's tests, the lints, the modules of every kernel.
-use super::stage::{Stage, Tally};
+use super::{
+    libtest::Libtest,
+    stage::{Stage, Tally},
+};
 use crate::{host, kernels};
 use anyhow::{Context, Result, bail};
 use std::{
@@ -51,33 +54,11 @@ fn cargo_test(arguments: &[&str], harness: &[&str]) -> Result<Tally> {
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start cargo")?;
-    let mut tally = Tally::default();
-    let mut lines = Vec::new();
+    let mut libtest = Libtest::default();
     for line in BufReader::new(child.stdout.take().context("its output is a pipe")?).lines() {
-        let line = line?;
-        match summary(&line) {
-            Some(one) => tally.add(one),
-            None => lines.push(line),
-        }
+        libtest.line(&line?);
     }
-    let success = child.wait()?.success();
-    if tally.failed > 0 || !success {
-        lines.iter().for_each(|line| println!("    {line}"));
-    }
-    if !success && tally.failed == 0 {
-        bail!("cargo test failed without a failed test: see above");
-    }
-    Ok(tally)
-}
-
-/// Reads `test result: ok. 3 passed; 0 failed; …`.
-pub(super) fn summary(line: &str) -> Option<Tally> {
-    let counts = line.strip_prefix("test result: ")?.split_once(". ")?.1;
-    let number = |name: &str| {
-        let part = counts.split("; ").find(|part| part.ends_with(name))?;
-        part.split(' ').next()?.parse().ok()
-    };
-    Some(Tally { passed: number(" passed")?, failed: number(" failed")? })
+    Ok(libtest.end("cargo test", child.wait()?.success()))
 }
 
 /// Formatting, clippy and rustdoc, each a test.
@@ -90,11 +71,13 @@ fn lints() -> Result<Tally> {
     ];
     for (name, arguments, rustdoc) in checks {
         let output = cargo().args(arguments).env("RUSTDOCFLAGS", rustdoc).output().context("cannot start cargo")?;
-        if !output.status.success() {
-            println!("FAILED     {name}");
-            print!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        match output.status.success() {
+            true => tally.pass(1),
+            false => {
+                print!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+                tally.report(name, Err("see above".into()));
+            }
         }
-        tally.count(output.status.success());
     }
     Ok(tally)
 }
@@ -104,11 +87,8 @@ fn modules(setup: bool) -> Result<Tally> {
     let mut tally = Tally::default();
     for kernel in kernels::names() {
         match host::modules(&kernel, &["echo", "edu"], setup) {
-            Ok(modules) => modules.files.iter().for_each(|_| tally.count(true)),
-            Err(error) => {
-                println!("FAILED     modules for {kernel}: {error:#}");
-                tally.count(false);
-            }
+            Ok(modules) => tally.pass(modules.files.len()),
+            Err(error) => tally.report(&format!("modules for {kernel}"), Err(format!("{error:#}"))),
         }
     }
     Ok(tally)
@@ -118,23 +98,10 @@ fn modules(setup: bool) -> Result<Tally> {
 fn scenarios(setup: bool) -> Result<Tally> {
     let mut tally = Tally::default();
     for name in ["sim", "sim:qemu"] {
-        let result = host::scenario(&name.parse()?, "all", setup, &mut |_| {});
-        if let Err(error) = &result {
-            println!("FAILED     {name}: {error:#}");
+        match host::scenario(&name.parse()?, "all", setup, &mut |_| {}) {
+            Ok(()) => tally.pass(1),
+            Err(error) => tally.report(name, Err(format!("{error:#}"))),
         }
-        tally.count(result.is_ok());
     }
     Ok(tally)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_summary_is_read_and_nothing_else_is() {
-        let line = "test result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.1s";
-        assert_eq!(summary(line), Some(Tally { passed: 3, failed: 1 }));
-        assert_eq!(summary("running 3 tests"), None);
-    }
 }

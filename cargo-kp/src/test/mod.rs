@@ -6,12 +6,13 @@
 mod boots;
 mod faults;
 mod languages;
+mod libtest;
 mod loader;
 mod local;
 mod planted;
+mod report;
 mod stage;
 mod tool;
-mod unload;
 mod wine;
 
 use crate::packages::{Packages, Purpose, ThisMachine};
@@ -65,10 +66,12 @@ pub fn command(args: &TestArgs) -> Result<()> {
     for stage in &stages {
         all.add(stage::run(stage, args.setup));
     }
+    // Again, below all that was printed since.
+    all.failures().iter().for_each(|failure| println!("FAILED     {failure}"));
     println!("{:.0} s in all", start.elapsed().as_secs_f64());
-    println!("{} passed, {} failed", all.passed, all.failed);
-    if all.failed > 0 || all.passed == 0 {
-        bail!("see the lines marked FAILED above");
+    println!("{} passed, {} failed", all.passed(), all.failures().len());
+    if !all.failures().is_empty() {
+        bail!("tests failed: they are listed above, and what each said is where it says FAILED first");
     }
     Ok(())
 }

@@ -3,8 +3,8 @@
 //! Safe plugin code can panic and leak, so `tests/plugins/trouble` does. It cannot leave an interrupt connected, sleep in a DPC or
 //! have the kernel warn: for these the port's own C sources are changed, in a copy.
 use super::{
+    report::{clean, freed, passed, with_log},
     stage::{Stage, Tally},
-    unload,
 };
 use crate::{
     build,
@@ -38,9 +38,9 @@ pub fn stages(long: bool) -> Vec<Stage> {
 fn trouble(long: bool, setup: bool) -> Result<Tally> {
     let mut tally = Tally::default();
     for build in REFUSED {
-        report(&mut tally, &format!("{KERNEL}: {} is refused", build.plugin), refused(&build));
+        tally.report(&format!("{KERNEL}: {} is refused", build.plugin), refused(&build));
     }
-    report(&mut tally, "echo links nothing that it does not use", lean("echo"));
+    tally.report("echo links nothing that it does not use", lean("echo"));
     let program = programs::build("conformance")?;
     let mut guests = Vec::new();
     for kernel in kernels::names() {
@@ -142,7 +142,7 @@ fn run(guests: Vec<Guest>) -> Tally {
                 Ok(report) => (guest.verdict)(&report).map_err(|why| with_log(why, &report)),
                 Err(error) => Err(format!("{error:#}")),
             };
-            report(&mut tally.lock().expect("no panic holds this"), &guest.name, came_out);
+            tally.lock().expect("no panic holds this").report(&guest.name, came_out);
         }
     };
     std::thread::scope(|scope| {
@@ -150,37 +150,6 @@ fn run(guests: Vec<Guest>) -> Tally {
         scope.spawn(worker);
     });
     tally.into_inner().expect("no panic holds this")
-}
-
-fn report(tally: &mut Tally, name: &str, came_out: Result<(), String>) {
-    match &came_out {
-        Ok(()) => println!("passed     {name}"),
-        Err(why) => println!("FAILED     {name}: {why}"),
-    }
-    tally.count(came_out.is_ok());
-}
-
-fn with_log(mut why: String, report: &Report) -> String {
-    for line in report.output.iter().rev().take(40).rev() {
-        why.push_str(&format!("\n    {line}"));
-    }
-    for line in report.log.iter().rev().take(40).rev() {
-        why.push_str(&format!("\n    kernel: {line}"));
-    }
-    why
-}
-
-/// It has to pass, and leave nothing behind.
-fn clean(report: &Report) -> Result<(), String> {
-    passed(report)?;
-    unload::check(&report.log, false)
-}
-
-fn passed(report: &Report) -> Result<(), String> {
-    match &report.verdict {
-        Verdict::Passed => Ok(()),
-        Verdict::Failed(why) => Err(why.clone()),
-    }
 }
 
 /// It has to fail, with one of these reasons.
@@ -205,7 +174,7 @@ fn leaks(kernel: &str, trouble: &Modules, program: &Path) -> Vec<Guest> {
         let why = format!("left behind: kp_trouble: unloaded; live: {live}");
         let verdict = move |report: &Report| {
             passed(report)?;
-            match unload::check(&report.log, false) {
+            match freed(&report.log, false) {
                 Err(found) if found == why => Ok(()),
                 Err(found) => Err(found),
                 Ok(()) => Err("nobody notices".to_owned()),

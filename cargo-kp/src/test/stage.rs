@@ -10,25 +10,54 @@ pub struct Stage {
     pub run: Box<dyn Fn(bool) -> Result<Tally>>,
 }
 
-/// How many tests came out how.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// How many tests passed, and which did not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// As they should.
-    pub passed: usize,
-    /// Not so.
-    pub failed: usize,
+    passed: usize,
+    /// A line each: the test, and the first line of why.
+    failures: Vec<String>,
 }
 
 impl Tally {
+    /// How many passed.
+    pub fn passed(&self) -> usize {
+        self.passed
+    }
+
+    /// Those that failed, a line each.
+    pub fn failures(&self) -> &[String] {
+        &self.failures
+    }
+
     /// Adds another.
     pub fn add(&mut self, other: Tally) {
         self.passed += other.passed;
-        self.failed += other.failed;
+        self.failures.extend(other.failures);
     }
 
-    /// Counts one test.
-    pub fn count(&mut self, passed: bool) {
-        self.add(Tally { passed: usize::from(passed), failed: usize::from(!passed) });
+    /// Counts tests that passed, and prints nothing.
+    pub fn pass(&mut self, how_many: usize) {
+        self.passed += how_many;
+    }
+
+    /// Counts a test that failed, and prints nothing. `why` may have several lines.
+    pub fn fail(&mut self, name: &str, why: &str) {
+        let why = why.lines().next().unwrap_or_default();
+        self.failures.push(format!("{name}: {}", why.trim_end_matches(':')));
+    }
+
+    /// Counts a test, and prints how it came out.
+    pub fn report(&mut self, name: &str, came_out: Result<(), String>) {
+        match came_out {
+            Ok(()) => {
+                println!("passed     {name}");
+                self.pass(1);
+            }
+            Err(why) => {
+                println!("FAILED     {name}: {why}");
+                self.fail(name, &why);
+            }
+        }
     }
 }
 
@@ -36,18 +65,71 @@ impl Tally {
 pub fn run(stage: &Stage, setup: bool) -> Tally {
     let start = Instant::now();
     println!("{} …", stage.name);
-    let tally = match (stage.run)(setup) {
-        Ok(Tally { passed: 0, failed: 0 }) => {
-            println!("FAILED     {}: there was no test in it", stage.name);
-            Tally { passed: 0, failed: 1 }
-        }
-        Ok(tally) => tally,
-        Err(error) => {
-            println!("FAILED     {}: {error:#}", stage.name);
-            Tally { passed: 0, failed: 1 }
-        }
-    };
-    let seconds = start.elapsed().as_secs_f64();
-    println!("{}: {} passed, {} failed, {seconds:.0} s", stage.name, tally.passed, tally.failed);
+    let mut tally = (stage.run)(setup).unwrap_or_else(|error| {
+        let mut failed = Tally::default();
+        failed.report(stage.name, Err(format!("{error:#}")));
+        failed
+    });
+    if tally == Tally::default() {
+        tally.report(stage.name, Err("there was no test in it".into()));
+    }
+    let (passed, failed, seconds) = (tally.passed, tally.failures.len(), start.elapsed().as_secs_f64());
+    println!("{}: {passed} passed, {failed} failed, {seconds:.0} s", stage.name);
     tally
+}
+
+/// A reason, and below it the last lines of what was said, each indented.
+pub fn with_lines<'a>(mut why: String, said: impl IntoIterator<Item = &'a String>) -> String {
+    let said: Vec<&String> = said.into_iter().collect();
+    for line in said.iter().skip(said.len().saturating_sub(40)) {
+        why.push_str("\n    ");
+        why.push_str(line);
+    }
+    why
+}
+
+/// What the first panic said, in one line: its message, and the two sides of a comparison.
+pub fn first_panic<'a>(said: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let is_panic = |line: &&str| line.starts_with("thread '") && line.contains(" panicked at ");
+    let mut lines = said.into_iter().skip_while(|line| !is_panic(line));
+    lines.next()?;
+    let message = lines.next()?;
+    let message = message.strip_prefix("assertion `left == right` failed: ").unwrap_or(message);
+    let mut whole = message.trim_end_matches("; so far:").to_owned();
+    let is_side = |line: &&str| line.starts_with("  left: ") || line.starts_with(" right: ");
+    let sides = lines.take_while(|line| !is_panic(line)).filter(is_side);
+    for (at, side) in sides.take(2).enumerate() {
+        whole.push_str(if at == 0 { "; " } else { " " });
+        whole.push_str(side.trim_start());
+    }
+    Some(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_without_a_test_is_a_failure_and_so_is_one_that_cannot_run() {
+        let run = |run: fn() -> Result<Tally>| super::run(&Stage { name: "s", run: Box::new(move |_| run()) }, false);
+        assert_eq!(run(|| Ok(Tally::default())).failures(), ["s: there was no test in it"]);
+        assert_eq!(run(|| anyhow::bail!("no disk\nat all")).failures(), ["s: no disk"]);
+    }
+
+    #[test]
+    fn a_failure_is_kept_with_the_first_line_of_why() {
+        let mut tally = Tally::default();
+        tally.report("a", Ok(()));
+        tally.report("b", Err(with_lines("it says something else:".into(), &["x".to_owned()])));
+        assert_eq!((tally.passed(), tally.failures()), (1, &["b: it says something else".to_owned()][..]));
+    }
+
+    #[test]
+    fn the_first_panic_is_told_in_one_line() {
+        let said = "\nthread 'a' (7) panicked at x.rs:1:2:\nassertion `left == right` failed: wait; so far:\n# calls\n\n  \
+                    left: \"Ok\"\n right: \"Closed\"\nnote: run with\n\nthread 'b' panicked at y.rs:1:1:\nother\n";
+        assert_eq!(first_panic(said.lines()).as_deref(), Some("wait; left: \"Ok\" right: \"Closed\""));
+        assert_eq!(first_panic("thread 'a' panicked at x.rs:1:2:\nbare\n".lines()).as_deref(), Some("bare"));
+        assert_eq!(first_panic(["no more memory"]), None);
+    }
 }

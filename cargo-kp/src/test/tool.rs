@@ -1,6 +1,6 @@
 //! `cargo kp build` as a program for Windows. It is compiled, and runs under Wine with a stand-in for the compiler, which hands out
 //! what the build on Linux has made. What it makes of that has to be the same.
-use super::stage::{Stage, Tally};
+use super::stage::{Stage, Tally, with_lines};
 use crate::{
     build::{self, Arch, Plugin, Signer},
     wine::{self, Wine},
@@ -48,12 +48,8 @@ fn run(setup: bool) -> Result<Tally> {
         (&["vm"], "error: `cargo kp vm` needs Linux: on Windows there are `cargo kp build` and `cargo kp doctor`"),
     ] {
         let ran = wine.run("cargo-kp.exe", &[&["kp"], arguments].concat(), PATIENCE, &mut |_| {})?;
-        tell(
-            &mut tally,
-            !ran.success && ran.errors.last().is_some_and(|line| line == answer),
-            &arguments.join(" "),
-            &ran.errors,
-        );
+        let refused = !ran.success && ran.errors.last().is_some_and(|line| line == answer);
+        tally.report(&format!("cargo-kp.exe {}", arguments.join(" ")), says(refused, &ran.errors));
     }
     wine.write("rust/lib/rustlib/src/rust/library/core/Cargo.toml", "")?;
     let mut found = Vec::new();
@@ -61,21 +57,17 @@ fn run(setup: bool) -> Result<Tally> {
     let (needed, signing) = found.split_at(found.len().saturating_sub(1));
     let healthy = needed.len() == 2 && needed.iter().all(|line| line.starts_with("ok    "));
     let unsigned = signing.iter().all(|line| line.starts_with("note  osslsigncode, for --certificate — "));
-    tell(&mut tally, ran.success && healthy && unsigned, "doctor", &found);
+    tally.report("cargo-kp.exe doctor", says(ran.success && healthy && unsigned, &found));
     for arch in Arch::ALL {
-        let result = same(&mut wine, &plugin, arch);
-        tell(&mut tally, result.is_ok(), arch.name(), &result.err().map(|error| format!("{error:#}")));
+        let built = same(&mut wine, &plugin, arch).map_err(|error| format!("{error:#}"));
+        tally.report(&format!("cargo-kp.exe makes the same driver, {}", arch.name()), built);
     }
     Ok(tally)
 }
 
-/// Says what came of one test, with the program's words if it failed.
-fn tell<'a>(tally: &mut Tally, passed: bool, what: &str, said: impl IntoIterator<Item = &'a String>) {
-    println!("{}     cargo-kp.exe: {what}", if passed { "passed" } else { "FAILED" });
-    if !passed {
-        said.into_iter().for_each(|line| println!("    {line}"));
-    }
-    tally.count(passed);
+/// Whether a program says what it has to; if not, what it says.
+fn says(right: bool, said: &[String]) -> Result<(), String> {
+    if right { Ok(()) } else { Err(with_lines("it says something else:".into(), said)) }
 }
 
 /// Builds the driver on both systems. Driver, symbols, INF and the generated crate have to be the same, but for how paths are written.

@@ -1,8 +1,8 @@
 //! Stages under Wine: the real drivers, loaded by service control, and programs built for Windows.
 use super::{
-    local::summary,
-    stage::{Stage, Tally},
-    unload::NOTHING_LIVE,
+    libtest::Libtest,
+    report::NOTHING_LIVE,
+    stage::{Stage, Tally, first_panic, with_lines},
 };
 use crate::{
     host,
@@ -31,17 +31,9 @@ fn client(setup: bool) -> Result<Tally> {
     let tests = wine::build_tests("kp-user", setup)?;
     let mut wine = Wine::start(setup)?;
     wine.put(&tests)?;
-    let mut tally = Tally::default();
-    let mut lines = Vec::new();
-    let ran = wine.run(name(&tests), &[], PATIENCE, &mut |line| match summary(line) {
-        Some(one) => tally.add(one),
-        None => lines.push(line.to_owned()),
-    })?;
-    if !ran.success {
-        lines.iter().for_each(|line| println!("    {line}"));
-        tally.count(false);
-    }
-    Ok(tally)
+    let mut libtest = Libtest::default();
+    let ran = wine.run(name(&tests), &[], PATIENCE, &mut |line| libtest.line(line))?;
+    Ok(libtest.end("kp-user's tests", ran.success))
 }
 
 /// The scenario's calls, the hostile requests, clients that are killed, starts and stops: on echo's driver, in one machine.
@@ -67,24 +59,23 @@ fn drivers(long: bool, setup: bool) -> Result<Tally> {
     for (arguments, unloads) in runs {
         let freed = format!("kp-echo: {NOTHING_LIVE}");
         let (one, _) = one(&mut wine, name(&program), arguments, &vec![freed; unloads]);
-        tally.add(one);
-        if one.failed > 0 {
+        if !one.failures().is_empty() {
             // It may have left its driver loaded.
             wine = machine()?;
         }
+        tally.add(one);
     }
-    tally.count(ends_what_hangs(&mut wine, name(&program)));
+    tally.report("Wine: a program that hangs is ended", ends_what_hangs(&mut wine, name(&program)));
     Ok(tally)
 }
 
 /// A client that never ends by itself is ended, and one line says so.
-fn ends_what_hangs(wine: &mut Wine, program: &str) -> bool {
+fn ends_what_hangs(wine: &mut Wine, program: &str) -> Result<(), String> {
     let arguments = ["with-echo", program, "client-that-naps"];
     let ran = wine.run(program, &arguments, Duration::from_secs(5), &mut |_| {});
     let said = ran.map_or_else(|error| format!("{error:#}"), |_| "it ended by itself".into());
     let ended = said.contains("did not end within 5 s under Wine: ") && !said.contains('\n');
-    println!("{}     Wine: a program that hangs: {said}", if ended { "passed" } else { "FAILED" });
-    ended
+    if ended { Ok(()) } else { Err(format!("it is said that {said}")) }
 }
 
 /// Echo's app under Wine, and edu's in the loader on QEMU's device, say what they say on every system.
@@ -97,25 +88,29 @@ fn apps(setup: bool) -> Result<Tally> {
     wine.put(&host::driver("echo")?)?;
     let (mut tally, said) =
         one(&mut wine, name(&program), &["with-echo", name(&app)], &[format!("kp-echo: {NOTHING_LIVE}")]);
-    let story = said == ["heard      hello, kernel", "louder     HELLO, KERNEL", "so far     1 text, 13 bytes"];
-    if !story {
-        println!("FAILED     Wine: echo-app says something else:");
-        said.iter().for_each(|line| println!("    {line}"));
-    }
-    tally.count(story);
+    tally.report("Wine: echo-app's story", tells(&said, ECHO_STORY));
 
     Packages::new(&ThisMachine).require(Purpose::Boot, setup)?;
     let drivers = host::drivers(&["edu"])?;
     let drivers = drivers.to_str().context("the target folder's path isn't UTF-8")?;
-    let mut said = String::new();
-    let told = programs::run("conformance", &["loader", "story", drivers], &mut |line| said += &format!("{line}\n"));
-    let story = told.is_ok() && said == EDU_STORY;
-    if !story {
-        println!("FAILED     loader: edu-app says something else: {told:?}\n{said}");
-    }
-    tally.count(story);
+    let mut said = Vec::new();
+    let told = programs::run("conformance", &["loader", "story", drivers], &mut |line| said.push(line.to_owned()));
+    let told = told.map_err(|error| with_lines(format!("{error:#}"), &said));
+    tally.report("loader: edu-app's story", told.and_then(|()| tells(&said, EDU_STORY)));
     Ok(tally)
 }
+
+/// An app has to tell this story, and nothing else.
+fn tells(said: &[String], story: &str) -> Result<(), String> {
+    if story.lines().eq(said) { Ok(()) } else { Err(with_lines("the app says something else:".into(), said)) }
+}
+
+/// What echo's app tells.
+const ECHO_STORY: &str = "\
+heard      hello, kernel
+louder     HELLO, KERNEL
+so far     1 text, 13 bytes
+";
 
 /// What edu's app tells in the loader: each time one of its two kinds of interrupt is what the device was given.
 const EDU_STORY: &str = "\
@@ -163,21 +158,16 @@ fn one(wine: &mut Wine, program: &str, arguments: &[&str], log: &[String]) -> (T
     let ran = wine.run(program, arguments, PATIENCE, &mut |line| lines.push(line.to_owned()));
     let ran =
         ran.unwrap_or_else(|error| Ran { success: false, driver_log: vec![], errors: vec![format!("{error:#}")] });
-    println!("{}     Wine: {what}", if ran.success { "passed" } else { "FAILED" });
-    if !ran.success {
-        let last = lines.iter().chain(&ran.errors).collect::<Vec<_>>();
-        last.iter().skip(last.len().saturating_sub(40)).for_each(|line| println!("    {line}"));
+    let words: Vec<String> = lines.iter().chain(&ran.errors).cloned().collect();
+    let why = || first_panic(words.iter().map(String::as_str)).unwrap_or("it failed".into());
+    tally.report(&format!("Wine: {what}"), if ran.success { Ok(()) } else { Err(with_lines(why(), &words)) });
+    match ran.driver_log == log {
+        true => tally.pass(1),
+        false => {
+            let why = format!("{} lines, not {}, each {:?}:", ran.driver_log.len(), log.len(), log.last());
+            tally.report(&format!("Wine: {what}: what the driver logs"), Err(with_lines(why, &ran.driver_log)));
+        }
     }
-    tally.count(ran.success);
-    if ran.driver_log != log {
-        println!(
-            "FAILED     Wine: {what}: the driver should have logged {} lines, {:?} the last",
-            log.len(),
-            log.last()
-        );
-        ran.driver_log.iter().for_each(|line| println!("    {line}"));
-    }
-    tally.count(ran.driver_log == log);
     (tally, lines)
 }
 

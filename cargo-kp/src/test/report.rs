@@ -1,6 +1,29 @@
-//! What modules print when they are unloaded: how many allocations, locks and mappings are still alive.
+//! What a guest has left: how its programs ended, and what its modules printed when they were unloaded.
 //!
-//! The conformance program writes a line into the kernel's log after each unload. Before it there has to be the module's own.
+//! The conformance program writes a line into the kernel's log after each unload. Before it there has to be the module's own, with how
+//! many allocations, locks and mappings are still alive.
+use super::stage::with_lines;
+use crate::vm::{Report, Verdict};
+
+/// It has to pass, and leave nothing behind.
+pub fn clean(report: &Report) -> Result<(), String> {
+    passed(report)?;
+    freed(&report.log, false)
+}
+
+/// It has to pass.
+pub fn passed(report: &Report) -> Result<(), String> {
+    match &report.verdict {
+        Verdict::Passed => Ok(()),
+        Verdict::Failed(why) => Err(why.clone()),
+    }
+}
+
+/// A reason, and below it the last of what programs and kernel have said.
+pub fn with_log(why: String, report: &Report) -> String {
+    let log: Vec<String> = report.log.iter().map(|line| format!("kernel: {line}")).collect();
+    with_lines(with_lines(why, &report.output), &log)
+}
 
 /// What a module prints if it has freed everything.
 pub(super) const NOTHING_LIVE: &str = "unloaded; live: 0 allocations, 0 locks, 0 mappings";
@@ -10,7 +33,7 @@ const LIVE: &str = "unloaded; live: ";
 const MARK: &str = "conformance: unloaded ";
 
 /// Looks through a guest's log. `Err` says which unload left something behind, or did not say. `leaks`: this guest may.
-pub fn check(log: &[String], leaks: bool) -> Result<(), String> {
+pub fn freed(log: &[String], leaks: bool) -> Result<(), String> {
     let mut said: Vec<&str> = Vec::new();
     let mut unloads = 0;
     for line in log.iter().map(|line| line.trim()) {
@@ -41,7 +64,7 @@ mod tests {
     const EDU_MARK: &str = "conformance: unloaded kp_edu";
 
     fn judge(lines: &[&str], leaks: bool) -> Result<(), String> {
-        check(&lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>(), leaks)
+        freed(&lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>(), leaks)
     }
 
     #[test]
