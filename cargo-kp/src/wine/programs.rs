@@ -48,6 +48,10 @@ fn cargo(command: &str, package: &str, arguments: &[&str], setup: bool) -> Resul
         .env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER", GCC)
         .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static");
     let folder = folder()?;
+    // mingw-w64's dlltool leaves a file behind for each library that it makes: they go with this folder.
+    let temporary = folder.join(format!("tmp-{}", std::process::id()));
+    fs::create_dir_all(&temporary).with_context(|| format!("cannot make {}", temporary.display()))?;
+    cargo.env("TMPDIR", &temporary);
     let folder = folder.to_str().context("the target folder's name is not UTF-8")?;
     // One list for programs and tests, so that the standard library is built once. Clippy does not see what is for Windows only; the
     // compiler's warnings at least are errors.
@@ -63,7 +67,9 @@ fn cargo(command: &str, package: &str, arguments: &[&str], setup: bool) -> Resul
         folder,
     ];
     let arguments: Vec<&str> = target.into_iter().chain(arguments.iter().copied()).collect();
-    run_cargo(cargo, command, package, &arguments)
+    let built = run_cargo(cargo, command, package, &arguments);
+    fs::remove_dir_all(&temporary).with_context(|| format!("cannot remove {}", temporary.display()))?;
+    built
 }
 
 /// Builds the library that stands in for bcryptprimitives.dll, and says where it is.

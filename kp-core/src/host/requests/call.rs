@@ -17,8 +17,7 @@ use kp_abi::{
 impl<P: Plugin> Session<P> {
     /// CALL: one copy in, the handler, one copy out with the answer.
     ///
-    /// It is one code for all lengths, and made for size: an app that shares the plugin's interface calls in the direct form.
-    #[cfg_attr(kp_driver, optimize(size))]
+    /// It is one code for all lengths: an app that shares the plugin's interface calls in the direct form.
     #[inline(never)]
     pub(super) fn serve_call(&self, door: &mut impl Door) -> Told {
         let mut call = request::Call::new_zeroed();
@@ -56,7 +55,6 @@ impl<P: Plugin> Session<P> {
     }
 
     /// A call of any length, in a pair of the session's buffers.
-    #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
     pub(in crate::host) fn exchange(&self, id: u32, args: Args<'_>, parts: &Parts, door: &mut impl Door) -> Told {
         let buffers = if parts.is_small() { self.small.any() } else { self.large.any() };

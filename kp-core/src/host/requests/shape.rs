@@ -72,8 +72,7 @@ pub(in crate::host) fn take<R: Request>(door: &mut impl Door) -> Result<R, Serve
 
 /// Copies a request's struct to the start of `bytes`, which are zeros: one copy of its first version, and the rest only if the app has
 /// more. `flags`: those that the request knows. `Err`: it goes no further, and has its answer; what the transport answers.
-#[inline(never)]
-#[cfg_attr(kp_driver, optimize(size))]
+#[inline(always)]
 pub(super) fn take_bytes(door: &mut impl Door, shape: &Shape, flags: u32, bytes: &mut [u8]) -> Result<(), Served> {
     try_take(door, shape, flags, bytes).map_err(|stopped| refuse(door, stopped).map(|_| ()))
 }
