@@ -132,8 +132,17 @@ fn a_machine_that_is_booted_anew_has_all_its_devices() {
     let server = Server::start(1).expect("a server");
     let vm = guest(&kernel("6.1-cloud"), "anew").kernel_arg("rdinit=/nothing");
     let report = run(server.attach(vm).step(Step::run(&["/bin/true"])));
-    assert_eq!(report.stage, Stage::Kernel, "{}", why(&report));
+    assert_eq!(report.stage, Stage::Boot, "{}", why(&report));
     assert!(why(&report).contains("Unable to mount root fs"), "{}", why(&report));
+}
+
+#[test]
+#[ignore = "needs QEMU"]
+fn what_qemu_refuses_is_not_tried_again() {
+    let report = run(guest(&kernel("6.1-cloud"), "refused").device("no-such-device"));
+    assert_eq!(report.stage, Stage::Refused);
+    assert!(why(&report).contains("'no-such-device' is not a valid device model name"), "{}", why(&report));
+    assert_eq!(report.log.len(), 1, "{:?}", report.log);
 }
 
 #[test]

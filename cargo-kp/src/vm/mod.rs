@@ -51,12 +51,12 @@ pub enum Verdict {
 }
 
 /// How far a guest came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// QEMU, and no further: its machine has not said a word.
-    Machine,
-    /// The kernel printed something.
-    Kernel,
+    /// QEMU gave up by itself, and said why.
+    Refused,
+    /// The machine started.
+    Boot,
     /// The first process ran.
     Process,
 }
@@ -185,7 +185,7 @@ impl Vm {
         for _ in 1..BOOTS {
             let report = qemu::run(self, &initrd.path, on_line)?;
             match &report.verdict {
-                Verdict::Failed(why) if report.stage == Stage::Kernel => {
+                Verdict::Failed(why) if report.stage == Stage::Boot => {
                     eprintln!("linux {}: crashed before its first process, booting again: {why}", self.kernel.release);
                 }
                 _ => return Ok(report),

@@ -41,9 +41,10 @@ pub(super) fn run(vm: &Vm, initrd: &Path, on_line: &mut dyn FnMut(&str)) -> Resu
     let results = qemu.0.stdout.take().map(|pipe| follow(pipe, Event::Result, sender.clone()));
     let log = qemu.0.stderr.take().map(|pipe| follow(pipe, Event::Log, sender));
     let judge = Judge::new(&vm.expected);
-    let mut run = Run { judge, qemu, stage: Stage::Machine, log: Vec::new(), output: Vec::new(), steps: Vec::new() };
+    let mut run = Run { judge, qemu, started: false, log: Vec::new(), output: Vec::new(), steps: Vec::new() };
     let timed_out = run.watch(&events, start + vm.timeout, on_line);
-    if timed_out.is_err() {
+    let ended = timed_out.is_ok();
+    if !ended {
         // Already gone is as good.
         let _ = run.qemu.0.kill();
     }
@@ -56,7 +57,12 @@ pub(super) fn run(vm: &Vm, initrd: &Path, on_line: &mut dyn FnMut(&str)) -> Resu
     }
     let status = run.qemu.0.wait().context("cannot wait for QEMU")?;
     let verdict = run.verdict(timed_out, status, vm.timeout);
-    let Run { stage, output, steps, log, .. } = run;
+    let Run { started, output, steps, log, .. } = run;
+    let stage = match (started, ended, status.success()) {
+        (true, ..) => Stage::Process,
+        (false, true, false) => Stage::Refused,
+        (false, ..) => Stage::Boot,
+    };
     Ok(Report { stage, output, steps, log, verdict, seconds: start.elapsed().as_secs_f64() })
 }
 
@@ -148,7 +154,7 @@ struct Run {
     qemu: Qemu,
     judge: Judge,
     /// The guest's first process runs.
-    stage: Stage,
+    started: bool,
     log: Vec<String>,
     output: Vec<String>,
     steps: Vec<String>,
@@ -168,7 +174,7 @@ impl Run {
             if failed_at.is_none() && self.judge.so_far().is_err() {
                 failed_at = Some(Instant::now());
             }
-            let limit = if self.stage == Stage::Process { limit } else { limit.min(boot_limit) };
+            let limit = if self.started { limit } else { limit.min(boot_limit) };
             let deadline = failed_at.map_or(limit, |at| limit.min(at + LAST_WORDS));
             match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(event) => self.take(event, on_line),
@@ -193,11 +199,8 @@ impl Run {
                 }
                 // The verdict is kept by the judge; `watch` looks there.
                 let _ = self.judge.line(&line);
-                if line.level.is_some() {
-                    self.stage = self.stage.max(Stage::Kernel);
-                }
                 if line.text == LOG_START {
-                    self.stage = Stage::Process;
+                    self.started = true;
                 } else {
                     self.log.push(line.text);
                 }
@@ -227,7 +230,7 @@ impl Run {
         let why = match (log, ended) {
             (Err(line), _) => line.to_owned(),
             (_, Err(_)) => {
-                let limit = if self.stage == Stage::Process { limit } else { limit.min(BOOT_LIMIT) };
+                let limit = if self.started { limit } else { limit.min(BOOT_LIMIT) };
                 format!("the guest did not end within {} s; {}", limit.as_secs(), self.last_log_line())
             }
             _ if status.code() == qemu(SUCCESS_CODE) && failed_step.is_none() => match self.judge.finish() {
