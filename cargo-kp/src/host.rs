@@ -111,9 +111,7 @@ pub fn drivers(plugins: &[&str]) -> Result<PathBuf> {
 
 /// Gets a kernel and builds these plugins for it.
 pub fn modules(kernel: &str, plugins: &[&str], setup: bool) -> Result<Modules> {
-    let packages = Packages::new(&ThisMachine);
-    packages.require(Purpose::Build, setup)?;
-    packages.require(Purpose::Boot, setup)?;
+    Packages::new(&ThisMachine).require(&[Purpose::Build, Purpose::Boot], setup)?;
     let kernel = kernels::get(kernel, setup)?;
     let mut files = Vec::new();
     for name in plugins {
@@ -144,7 +142,7 @@ pub fn scenario(host: &Host, part: &str, setup: bool, on_line: &mut dyn FnMut(&s
     match host {
         Host::Sim => programs::run("conformance", &["--host", "sim", "--part", part], on_line),
         Host::SimQemu => {
-            Packages::new(&ThisMachine).require(Purpose::Boot, setup)?;
+            Packages::new(&ThisMachine).require(&[Purpose::Boot], setup)?;
             programs::run("conformance", &["--host", "sim:qemu", "--part", part], on_line)
         }
         Host::Linux { kernel, threadirqs } => {
@@ -159,7 +157,7 @@ pub fn scenario(host: &Host, part: &str, setup: bool, on_line: &mut dyn FnMut(&s
         }
         Host::Loader { qemu } => {
             if *qemu {
-                Packages::new(&ThisMachine).require(Purpose::Boot, setup)?;
+                Packages::new(&ThisMachine).require(&[Purpose::Boot], setup)?;
             }
             let plugins: &[&str] = match part {
                 "calls" => &["echo"],

@@ -34,10 +34,8 @@ pub fn command(args: &DemoArgs) -> Result<()> {
         return windows::command(args.setup);
     }
     let start = Instant::now();
-    let packages = Packages::new(&ThisMachine);
-    let lacking =
-        [Purpose::Build, Purpose::Boot].into_iter().try_for_each(|purpose| packages.require(purpose, args.setup));
-    if let Err(lacking) = lacking {
+    let needed = [Purpose::Build, Purpose::Boot];
+    if let Err(lacking) = Packages::new(&ThisMachine).require(&needed, args.setup) {
         return simulated(&lacking);
     }
     println!("building   the edu plugin as a module for Debian's kernel {KERNEL}");

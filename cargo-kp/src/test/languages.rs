@@ -29,7 +29,7 @@ pub fn stages() -> Vec<Stage> {
 
 /// Runs the three in one guest. What they print has to be the same.
 fn run(setup: bool) -> Result<Tally> {
-    Packages::new(&ThisMachine).require(Purpose::Python, setup)?;
+    Packages::new(&ThisMachine).require(&[Purpose::Python], setup)?;
     let modules = host::modules("6.12-cloud", &["echo"], setup)?;
     let examples = Path::new("examples/echo");
     let mut vm =

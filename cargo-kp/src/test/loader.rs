@@ -15,7 +15,7 @@ pub fn stages() -> Vec<Stage> {
 /// The scenario on both models of the device; hostile and random requests; clients and devices that go, starts and stops; each call of the
 /// kernel that can fail, failed once from each place.
 fn drivers(setup: bool) -> Result<Tally> {
-    Packages::new(&ThisMachine).require(Purpose::Boot, setup)?;
+    Packages::new(&ThisMachine).require(&[Purpose::Boot], setup)?;
     let folder = host::drivers(&["echo", "edu", "trouble"])?;
     let folder = folder.to_str().context("the target folder's path isn't UTF-8")?;
     let program = programs::build("conformance")?;

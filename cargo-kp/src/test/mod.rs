@@ -39,6 +39,9 @@ pub struct TestArgs {
     pub only: Option<String>,
 }
 
+/// What the stages want packages for, all of them together.
+const NEEDED: [Purpose; 5] = [Purpose::Build, Purpose::Boot, Purpose::Windows, Purpose::App32, Purpose::Python];
+
 /// Carries it out. A stage with no test is a failure, and so is one that cannot run here.
 pub fn command(args: &TestArgs) -> Result<()> {
     if args.miri {
@@ -57,10 +60,7 @@ pub fn command(args: &TestArgs) -> Result<()> {
         .collect();
     let stages = chosen(stages, args.only.as_deref())?;
     let start = Instant::now();
-    let packages = Packages::new(&ThisMachine);
-    packages.require(Purpose::Build, args.setup)?;
-    packages.require(Purpose::Boot, args.setup)?;
-    packages.require(Purpose::Windows, args.setup)?;
+    Packages::new(&ThisMachine).require(&NEEDED, args.setup)?;
     println!("packages   {:.0} s", start.elapsed().as_secs_f64());
     let mut all = Tally::default();
     for stage in &stages {

@@ -90,7 +90,7 @@ fn apps(setup: bool) -> Result<Tally> {
         one(&mut wine, name(&program), &["with-echo", name(&app)], &[format!("kp-echo: {NOTHING_LIVE}")]);
     tally.report("Wine: echo-app's story", tells(&said, ECHO_STORY));
 
-    Packages::new(&ThisMachine).require(Purpose::Boot, setup)?;
+    Packages::new(&ThisMachine).require(&[Purpose::Boot], setup)?;
     let drivers = host::drivers(&["edu"])?;
     let drivers = drivers.to_str().context("the target folder's path isn't UTF-8")?;
     let mut said = Vec::new();

@@ -50,7 +50,7 @@ pub fn run(args: &VmArgs) -> Result<()> {
     if let Some((program, _)) = program.filter(|(program, _)| !Path::new(program).is_file()) {
         bail!("no program {program}: build it first, and name its file on this machine");
     }
-    Packages::new(&ThisMachine).require(Purpose::Boot, args.setup)?;
+    Packages::new(&ThisMachine).require(&[Purpose::Boot], args.setup)?;
     let kernel = match &args.kernel {
         Some(name) => kernels::get(name, args.setup)?,
         None => kernels::get(&kernel_of(&modules)?, args.setup)?,
