@@ -111,8 +111,17 @@ pub fn drivers(plugins: &[&str]) -> Result<PathBuf> {
 
 /// Gets a kernel and builds these plugins for it.
 pub fn modules(kernel: &str, plugins: &[&str], setup: bool) -> Result<Modules> {
+    modules_for(kernel_to_boot(kernel, setup)?, plugins)
+}
+
+/// Gets a kernel, and what it takes to build for it and boot it.
+pub fn kernel_to_boot(name: &str, setup: bool) -> Result<Kernel> {
     Packages::new(&ThisMachine).require(&[Purpose::Build, Purpose::Boot], setup)?;
-    let kernel = kernels::get(kernel, setup)?;
+    kernels::get(name, setup)
+}
+
+/// Builds plugins for a kernel.
+pub fn modules_for(kernel: Kernel, plugins: &[&str]) -> Result<Modules> {
     let mut files = Vec::new();
     for name in plugins {
         let plugin = build::select(Some(name), Path::new("."))?;
