@@ -9,6 +9,7 @@ mod languages;
 mod libtest;
 mod loader;
 mod local;
+mod log;
 mod planted;
 mod report;
 mod stage;
@@ -17,7 +18,8 @@ mod wine;
 
 use crate::packages::{Packages, Purpose, ThisMachine};
 use crate::programs;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use cargo_metadata::MetadataCommand;
 use clap::Args;
 use stage::{Stage, Tally};
 use std::time::Instant;
@@ -62,12 +64,15 @@ pub fn command(args: &TestArgs) -> Result<()> {
     let start = Instant::now();
     Packages::new(&ThisMachine).require(&NEEDED, args.setup)?;
     println!("packages   {:.0} s", start.elapsed().as_secs_f64());
+    let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
+    let logs = metadata.target_directory.join("kp/test").into_std_path_buf();
     let mut all = Tally::default();
     for stage in &stages {
-        all.add(stage::run(stage, args.setup));
+        all.add(stage::run(stage, args.setup, &logs));
     }
     // Again, below all that was printed since.
     all.failures().iter().for_each(|failure| println!("FAILED     {failure}"));
+    println!("what each stage's programs print is in {}", logs.join("<stage>.log").display());
     println!("{:.0} s in all", start.elapsed().as_secs_f64());
     println!("{} passed, {} failed", all.passed(), all.failures().len());
     if !all.failures().is_empty() {
@@ -93,7 +98,7 @@ mod tests {
     #[test]
     fn a_part_of_a_name_chooses_stages_and_one_of_none_lists_them() {
         let stages =
-            || ["a guest", "a test", "more"].map(|name| Stage { name, run: Box::new(|_| Ok(Tally::default())) });
+            || ["a guest", "a test", "more"].map(|name| Stage { name, run: Box::new(|_, _| Ok(Tally::default())) });
         let names =
             |part| chosen(stages().into(), part).map(|them| them.iter().map(|stage| stage.name).collect::<Vec<_>>());
         assert_eq!(names(None).expect("all"), ["a guest", "a test", "more"]);
