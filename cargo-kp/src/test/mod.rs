@@ -1,9 +1,10 @@
 //! `cargo kp test`: every test of this repository, in stages, with one count at the end.
 //!
 //! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `languages`
-//! runs their apps in C and Python, `planted` those that boot trouble, `loader` and `wine` those that load Windows drivers, `tool` runs
+//! runs their apps in C and Python, `demos` the demos, `planted` those that boot trouble, `loader` and `wine` those that load Windows drivers, `tool` runs
 //! this program on Windows, and `faults`, with `--long`, plants faults in the framework itself.
 mod boots;
+mod demos;
 mod faults;
 mod languages;
 mod libtest;
@@ -54,6 +55,7 @@ pub fn command(args: &TestArgs) -> Result<()> {
         .into_iter()
         .chain(boots::stages(args.long))
         .chain(languages::stages())
+        .chain(demos::stages())
         .chain(planted::stages(args.long))
         .chain(loader::stages())
         .chain(wine::stages(args.long))
