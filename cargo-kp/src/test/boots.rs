@@ -58,6 +58,10 @@ impl Boot {
 }
 
 const SCENARIO: &[&str] = &["--host", "guest"];
+/// The kernels that are enough to run it with `threadirqs`.
+const THREADIRQS: [&str; 2] = ["6.1-cloud", "6.12"];
+/// The kernels that are enough for a 32-bit app.
+const APP_32BIT: [&str; 2] = ["6.1-cloud", "6.12-cloud"];
 
 const TEAR_DOWN: &[&[&str]] = &[
     &["stress", "kills", "1"],
@@ -82,8 +86,10 @@ pub fn stages(long: bool) -> Vec<Stage> {
         let every = every.clone();
         move |setup, log: &Log| {
             let mut boots: Vec<Boot> = every.iter().map(|kernel| Boot::new(kernel, &[SCENARIO])).collect();
-            boots.push(Boot::new("6.1-cloud", &[SCENARIO]).with(&["threadirqs"]));
-            boots.push(Boot::new("6.12", &[SCENARIO]).with(&["threadirqs"]));
+            // An RT kernel always has its handlers in threads.
+            let threadirqs = |kernel: &&str| THREADIRQS.contains(kernel) || long && !kernel.ends_with("-rt");
+            let in_threads = every.iter().map(String::as_str).filter(threadirqs);
+            boots.extend(in_threads.map(|kernel| Boot::new(kernel, &[SCENARIO]).with(&["threadirqs"])));
             run(&boots, setup, log)
         }
     };
@@ -115,9 +121,10 @@ pub fn stages(long: bool) -> Vec<Stage> {
         boots.push(boot("6.12").with(&["threadirqs"]));
         run(&boots, setup, log)
     };
-    let app_32bit = |setup, log: &Log| {
-        let boots =
-            ["6.1-cloud", "6.12-cloud"].map(|kernel| Boot::new(kernel, &[SCENARIO, &["bad-input"], &["compat"]]));
+    let app_32bit = move |setup, log: &Log| {
+        let kernels = kernels::names().into_iter().filter(|kernel| long || APP_32BIT.contains(&kernel.as_str()));
+        let boots: Vec<Boot> =
+            kernels.map(|kernel| Boot::new(&kernel, &[SCENARIO, &["bad-input"], &["compat"]])).collect();
         run_program(&boots, &programs::build_32bit("conformance", setup)?, setup, log)
     };
     vec![

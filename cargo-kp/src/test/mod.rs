@@ -54,7 +54,7 @@ pub fn command(args: &TestArgs) -> Result<()> {
     let stages: Vec<Stage> = local::stages()
         .into_iter()
         .chain(boots::stages(args.long))
-        .chain(languages::stages())
+        .chain(languages::stages(args.long))
         .chain(demos::stages())
         .chain(planted::stages(args.long))
         .chain(loader::stages())

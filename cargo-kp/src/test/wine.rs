@@ -25,7 +25,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
 }
 
 /// How long one program may take: a hang, not a measure.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The unit tests of the client library, on Windows' own calls.
 fn client(setup: bool, log: &Log) -> Result<Tally> {
@@ -52,10 +52,11 @@ fn drivers(long: bool, setup: bool, log: &Log) -> Result<Tally> {
     };
     let mut wine = machine()?;
     let rounds: &[&str] = if long { &["rounds", "100"] } else { &["rounds", "20"] };
+    let requests = if long { "1000000" } else { "100000" };
     let runs: [(&[&str], usize); 5] = [
         (&["--host", "windows", "--part", "calls"], 1),
         (&["bad-input"], 1),
-        (&["fuzz", "1", "100000"], 1),
+        (&["fuzz", "1", requests], 1),
         (&["killed-in-a-call", "3"], 1),
         (rounds, if long { 100 } else { 20 }),
     ];
