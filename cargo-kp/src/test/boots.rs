@@ -57,6 +57,7 @@ impl Boot {
 }
 
 const SCENARIO: &[&str] = &["--host", "guest"];
+const INTERRUPTED: &[&str] = &["interrupted"];
 
 const TEAR_DOWN: &[&[&str]] = &[
     &["stress", "kills", "1"],
@@ -80,7 +81,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
     let scenario = {
         let every = every.clone();
         move |setup| {
-            let mut boots: Vec<Boot> = every.iter().map(|kernel| Boot::new(kernel, &[SCENARIO])).collect();
+            let mut boots: Vec<Boot> = every.iter().map(|kernel| Boot::new(kernel, &[SCENARIO, INTERRUPTED])).collect();
             boots.push(Boot::new("6.1-cloud", &[SCENARIO]).with(&["threadirqs"]));
             boots.push(Boot::new("6.12", &[SCENARIO]).with(&["threadirqs"]));
             run(&boots, setup)
@@ -115,8 +116,8 @@ pub fn stages(long: bool) -> Vec<Stage> {
         run(&boots, setup)
     };
     let app_32bit = |setup| {
-        let boots =
-            ["6.1-cloud", "6.12-cloud"].map(|kernel| Boot::new(kernel, &[SCENARIO, &["bad-input"], &["compat"]]));
+        let boots = ["6.1-cloud", "6.12-cloud"]
+            .map(|kernel| Boot::new(kernel, &[SCENARIO, INTERRUPTED, &["bad-input"], &["compat"]]));
         run_program(&boots, &programs::build_32bit("conformance", setup)?, setup)
     };
     vec![
