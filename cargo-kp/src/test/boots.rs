@@ -85,7 +85,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
     let scenario = {
         let every = every.clone();
         move |setup, log: &Log| {
-            let mut boots: Vec<Boot> = every.iter().map(|kernel| Boot::new(kernel, &[SCENARIO])).collect();
+            let mut boots: Vec<Boot> = every.iter().map(|kernel| Boot::new(kernel, &[SCENARIO, INTERRUPTED])).collect();
             // An RT kernel always has its handlers in threads.
             let threadirqs = |kernel: &&str| THREADIRQS.contains(kernel) || long && !kernel.ends_with("-rt");
             let in_threads = every.iter().map(String::as_str).filter(threadirqs);
@@ -124,7 +124,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
     let app_32bit = move |setup, log: &Log| {
         let kernels = kernels::names().into_iter().filter(|kernel| long || APP_32BIT.contains(&kernel.as_str()));
         let boots: Vec<Boot> =
-            kernels.map(|kernel| Boot::new(&kernel, &[SCENARIO, &["bad-input"], &["compat"]])).collect();
+            kernels.map(|kernel| Boot::new(&kernel, &[SCENARIO, INTERRUPTED, &["bad-input"], &["compat"]])).collect();
         run_program(&boots, &programs::build_32bit("conformance", setup)?, setup, log)
     };
     vec![

@@ -55,6 +55,8 @@ fn main() -> ExitCode {
         #[cfg(target_os = "linux")]
         ["compat"] => conformance::linux::compat::run(),
         #[cfg(target_os = "linux")]
+        ["interrupted"] => conformance::linux::interrupted::run(),
+        #[cfg(target_os = "linux")]
         ["stress", ..] => conformance::linux::stress::command(&arguments[1..]),
         #[cfg(target_os = "linux")]
         ["planted", ref trouble @ ..] => conformance::linux::planted::run(trouble),
@@ -147,7 +149,8 @@ fn client_that_waits(kinds: &str) -> Result<(), String> {
 #[cfg(target_os = "linux")]
 fn bad_input() -> Result<(), String> {
     let loaded = conformance::linux::Loaded::all();
-    let seen = conformance::bad_input::run(&conformance::linux::raw::ThisProcess::default());
+    let process = conformance::linux::raw::ThisProcess::default();
+    let seen = conformance::bad_input::run(&process) + conformance::linux::codes::run(&process);
     println!("{seen} bad requests, each with its status");
     drop(loaded);
     Ok(())

@@ -1,5 +1,7 @@
 //! The world of a Linux guest: modules are files, clients are processes.
+pub mod codes;
 pub mod compat;
+pub mod interrupted;
 pub mod msix;
 pub mod planted;
 pub mod raw;

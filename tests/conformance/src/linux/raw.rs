@@ -98,7 +98,7 @@ struct Node(File);
 
 impl Handle for Node {
     fn send(&self, nr: u32, address: u64) -> Result<(), Status> {
-        let answer = self.ioctl(Raw { number: request::ioctl_number(nr), address })?;
+        let answer = send(&self.0, request::ioctl_number(nr), address)?;
         if [request::CALL_DIRECT, kp_abi::ring::ENTER_DIRECT].contains(&nr) && answer != 0 {
             return Err(Status(answer)); // these have no head
         }
@@ -107,7 +107,7 @@ impl Handle for Node {
     }
 
     fn direct(&self, message: u32, address: u64) -> Result<Status, Status> {
-        self.ioctl(Raw { number: request::direct_number(message), address }).map(Status)
+        send(&self.0, request::direct_number(message), address).map(Status)
     }
 
     fn map(&self, offset: u64, len: usize, write: bool) -> Result<SharedMemory, Status> {
@@ -127,15 +127,14 @@ impl Handle for Node {
     }
 }
 
-impl Node {
-    fn ioctl(&self, raw: Raw) -> Result<u32, Status> {
-        loop {
-            // SAFETY: the driver checks every address it is given; that is what is tested here, and where it fails, the test has.
-            match unsafe { ioctl(&self.0, raw) } {
-                Ok(answer) => return Ok(answer),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(status(error)),
-            }
+/// ioctl(2), until no signal interrupts it: its answer, or the status of the transport's failure.
+pub(super) fn send(file: &File, number: u32, address: u64) -> Result<u32, Status> {
+    loop {
+        // SAFETY: the driver checks every address it is given; that is what is tested here, and where it fails, the test has.
+        match unsafe { ioctl(file, Raw { number, address }) } {
+            Ok(answer) => return Ok(answer),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(status(error)),
         }
     }
 }

@@ -13,8 +13,10 @@ use kp_abi::{
     Status,
     limits::{MAX_CALLS, MAX_WAITS},
     request::{ANY_VECTOR, NO_TIMEOUT},
+    ring::{INLINE, Submission},
+    zerocopy::FromZeros,
 };
-use kp_user::{Connection, Node, Plugin};
+use kp_user::{Connection, Node, Plugin, Ring};
 use rustix::process::{Signal, getpid, kill_process};
 use std::{
     os::unix::process::ExitStatusExt,
@@ -44,6 +46,9 @@ const STATES: &[State] = &[
     ("burst", burst),
     ("enabling", enabling),
     ("disabling", disabling),
+    ("ring", ring),
+    ("batch", batch),
+    ("batches", batches),
 ];
 
 /// Becomes the client that dies in `state`.
@@ -263,4 +268,59 @@ fn inside(kinds: u32, parity: u64) {
         });
         die();
     });
+}
+
+/// A ring is mapped, and its page follows the interrupts, which keep coming.
+fn ring(kinds: u32) {
+    let plugin = connect();
+    let ring = set_up(&plugin);
+    enable(&plugin, kinds);
+    std::thread::scope(|scope| {
+        scope.spawn(|| while edu::Client(&plugin).raise(1).is_ok() {});
+        until("the page follows", || ring.counters(ANY_VECTOR).is_ok_and(|(_, counters)| counters.received >= 5));
+        die();
+    });
+}
+
+/// A batch is under way: its first message sleeps, and so would all that follow.
+fn batch(_: u32) {
+    let plugin = Guest.connect(Subject::Echo);
+    let mut ring = set_up(&plugin);
+    let nap = [NAP_MS.into(), 0, 0, 0];
+    let nap = Submission { message: 5, flags: INLINE, args_len: 4, inline: nap, ..Submission::new_zeroed() };
+    {
+        let mut queues = ring.queues();
+        while queues.push(&nap) {}
+        queues.publish();
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| ring.enter());
+        until("a message of the batch sleeps", || plugin.query().is_ok_and(|query| query.calls == 1));
+        die();
+    });
+}
+
+/// One batch after the other, of messages that take no time.
+fn batches(_: u32) {
+    let plugin = connect();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            loop {
+                let mut batch = edu::Client(&plugin).batch().expect("the driver has rings");
+                let tickets: Vec<_> = (0..64).map(|n| batch.invert(n).expect("there is room")).collect();
+                let replies = batch.run();
+                replies.all(tickets).zip(0..).for_each(|(reply, n)| assert_eq!(reply, Ok(!n)));
+            }
+        });
+        until("a message of a batch is in flight", || plugin.query().is_ok_and(|query| query.calls == 1));
+        die();
+    });
+}
+
+/// A ring that the driver knows of.
+fn set_up(plugin: &Plugin) -> Ring {
+    let ring = Ring::set_up(plugin.connection(), 64, 4096).expect("the driver has rings");
+    let second = Ring::set_up(plugin.connection(), 1, 0).map(|_| ());
+    assert_eq!(second, Err(Status::RING_EXISTS.into()));
+    ring
 }

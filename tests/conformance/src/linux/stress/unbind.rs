@@ -1,17 +1,22 @@
-//! The driver is taken from its device while calls, waits and stalled copies are in flight, and given back.
+//! The driver is taken from its device while calls, a batch, waits and stalled copies are in flight, and given back.
 use super::{KINDS, Watchdog, address, connect, enable, has_node, stall::Stall, sysfs, until, works};
 use crate::{Subject, Unload, World, linux::Guest, raw};
 use edu_interface::edu;
 use kp_abi::{
     Status,
+    limits::MAX_RING_ENTRIES,
     request::{ANY_VECTOR, NO_TIMEOUT, state},
+    ring::{INLINE, Submission},
+    zerocopy::FromZeros,
 };
-use kp_user::{Connection, Node, Plugin};
+use kp_user::{Connection, Node, Plugin, Ring};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 const INVERT: u32 = 3;
 const FACTORIAL: u32 = 4;
 const WAITS: u32 = 3;
+/// A number whose factorial takes the device some milliseconds.
+const LARGE: u64 = 5_000_000;
 
 /// Unbinds and binds, `rounds` times with each kind of interrupt.
 pub fn run(rounds: u32) {
@@ -22,7 +27,7 @@ pub fn run(rounds: u32) {
         }
     }
     println!(
-        "unbound and bound {} times, with {WAITS} waits, a loop of calls and two stalled copies in flight",
+        "unbound and bound {} times, with {WAITS} waits, a loop of calls, a batch and two stalled copies in flight",
         2 * rounds
     );
     assert_eq!(Guest.unload(Subject::Edu), Unload::Gone);
@@ -33,22 +38,27 @@ struct Clients {
     owner: Plugin,
     caller: Plugin,
     stalled: Plugin,
+    batcher: Plugin,
+    ring: Ring,
     fresh: Node,
 }
 
 fn unbind_and_bind(kinds: u32) {
     let _watchdog = Watchdog::new("unbinding and binding");
     let node = || Node::open("/dev/kp/edu.0").expect("the node can be opened");
-    let clients = Clients { owner: connect(), caller: connect(), stalled: connect(), fresh: node() };
+    let batcher = connect();
+    let ring = Ring::set_up(batcher.connection(), MAX_RING_ENTRIES, 8).expect("the driver has rings");
+    let mut clients = Clients { owner: connect(), caller: connect(), stalled: connect(), batcher, ring, fresh: node() };
     let address = address(&clients.owner);
     enable(&clients.owner, kinds);
-    unbind(&clients, &address);
+    unbind(&mut clients, &address);
     all_gone(&clients);
     assert_eq!(Guest.unload(Subject::Edu), Unload::Stays, "there are open handles");
 
     sysfs("bind", &address);
     until("the node is back", has_node);
     let new = connect();
+    until("the device is idle", || edu::Client(&new).factorial(3) == Ok(6));
     works(&new, kinds);
     all_gone(&clients);
     assert_eq!(new.query().map(|query| query.sessions), Ok(1), "the old sessions are another device's");
@@ -56,20 +66,23 @@ fn unbind_and_bind(kinds: u32) {
     works(&new, kinds);
 }
 
-fn unbind(clients: &Clients, address: &str) {
-    let Clients { owner, caller, stalled, .. } = clients;
+fn unbind(clients: &mut Clients, address: &str) {
+    let Clients { owner, caller, stalled, batcher, ring, .. } = clients;
     let gone = Status::DEVICE_GONE;
+    queue_all(ring);
+    let caller = &*caller;
     let stall = Stall::new(2);
     // SAFETY: page 1 is taken once, here.
     let late = unsafe { stall.output(1, 4) };
-    std::thread::scope(|scope| {
+    let (taken, end) = std::thread::scope(|scope| {
+        let ring = &*ring;
         let waits: Vec<_> = (0..WAITS)
             .map(|_| scope.spawn(|| owner.connection().int_wait(NO_TIMEOUT, ANY_VECTOR, 1).expect_err("nothing came")))
             .collect();
         let calls = scope.spawn(|| {
             loop {
-                match edu::Client(caller).factorial(10) {
-                    Ok(n) => assert_eq!(n, 3_628_800),
+                match edu::Client(caller).invert(10) {
+                    Ok(n) => assert_eq!(n, !10),
                     Err(error) => break error,
                 }
             }
@@ -85,6 +98,8 @@ fn unbind(clients: &Clients, address: &str) {
         until("the waits are pending", || owner.query().is_ok_and(|query| query.waits == WAITS));
         until("a call is in flight", || caller.query().is_ok_and(|query| query.calls == 1));
         assert_eq!(stalled.query().map(|query| query.calls), Ok(0), "a stalled copy is not inside");
+        let batch = scope.spawn(|| ring.enter());
+        until("a batch is in flight", || batcher.query().is_ok_and(|query| query.calls == 1));
 
         sysfs("unbind", address);
 
@@ -93,6 +108,7 @@ fn unbind(clients: &Clients, address: &str) {
             assert_eq!(wait.join().expect("a wait does not panic"), gone);
         }
         assert_eq!(calls.join().expect("calls do not panic"), gone);
+        let batch = batch.join().expect("a batch does not panic");
         assert!(!has_node());
         assert!(!copied_in.is_finished() && !copied_out.is_finished(), "both copies are still stalled");
         stall.come(0);
@@ -100,14 +116,33 @@ fn unbind(clients: &Clients, address: &str) {
         stall.come(1);
         let done = copied_out.join().expect("a call does not panic");
         assert_eq!(done, (Ok(4), 0xf0f0_f0f0), "it was outside again");
+        batch
     });
+    let mut queues = ring.queues();
+    let answers: Vec<_> = std::iter::from_fn(|| queues.pop()).map(|(_, answer)| answer.status).collect();
+    assert_eq!(answers.len(), taken as usize, "each has its completion");
+    let ran = answers.iter().take_while(|&&answer| answer == Status::OK).count();
+    assert!(ran < answers.len(), "the batch was over before");
+    assert!(answers[ran..].iter().all(|&answer| answer == gone), "one ran in a device that was gone");
+    // The device is gone before its sessions are, one after the other.
+    assert!(end == Err(gone.into()) || (end, taken) == (Ok(()), MAX_RING_ENTRIES), "{end:?} after {taken} messages");
+}
+
+/// As many messages as the ring has room for: more than the device can compute while there is a test.
+fn queue_all(ring: &mut Ring) {
+    let inline = [LARGE, 0, 0, 0];
+    let factorial =
+        Submission { message: FACTORIAL, flags: INLINE, args_len: 4, inline, out_len: 4, ..Submission::new_zeroed() };
+    let mut queues = ring.queues();
+    while queues.push(&factorial) {}
+    queues.publish();
 }
 
 /// Every request of every handle answers as 1.4 of the semantics says.
 fn all_gone(clients: &Clients) {
     let gone = || kp_abi::Error::from(Status::DEVICE_GONE);
-    let Clients { owner, caller, stalled, fresh } = clients;
-    for plugin in [owner, caller, stalled] {
+    let Clients { owner, caller, stalled, batcher, ring, fresh } = clients;
+    for plugin in [owner, caller, stalled, batcher] {
         let connection = plugin.connection();
         assert_eq!(plugin.query().map(|query| query.state), Ok(state::GONE));
         assert_eq!(edu::Client(plugin).factorial(5), Err(gone()));
@@ -115,12 +150,16 @@ fn all_gone(clients: &Clients) {
         assert_eq!(connection.int_wait(0, ANY_VECTOR, 1), Err(gone()));
         assert_eq!(connection.int_count(ANY_VECTOR), Err(gone()));
         assert_eq!(connection.int_disable(), Err(gone()));
+        assert_eq!(Ring::set_up(connection, 1, 0).map(|_| ()), Err(gone()));
+        assert_eq!(connection.ring_enter(1), Err(gone()));
+        assert_eq!(connection.ring_teardown(), Err(gone()));
         assert_eq!(connection.close(), Ok(()), "CLOSE is idempotent");
         let over = PollFlags::HUP | PollFlags::ERR;
         let mut polled = [PollFd::from_borrowed_fd(plugin.as_fd().expect("a node has a descriptor"), PollFlags::IN)];
         assert_eq!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1));
         assert_eq!(polled[0].revents() & over, over);
     }
+    assert_eq!(ring.enter(), (0, Err(gone())));
     assert_eq!(fresh.query(0).map(|query| query.state), Ok(state::GONE));
     assert_eq!(fresh.open(&mut raw::open(edu::INTERFACE), &[]), Err(gone()));
 }
