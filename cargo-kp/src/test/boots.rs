@@ -1,6 +1,7 @@
 //! Stages that boot guests: which kernels run what, and how each has to end.
 use super::{
-    report::{freed, passed, with_log},
+    log::Log,
+    report::{freed, keep, passed, with_log},
     stage::{Stage, Tally, first_panic},
 };
 use crate::{
@@ -79,26 +80,26 @@ pub fn stages(long: bool) -> Vec<Stage> {
     let every = kernels::names();
     let scenario = {
         let every = every.clone();
-        move |setup| {
+        move |setup, log: &Log| {
             let mut boots: Vec<Boot> = every.iter().map(|kernel| Boot::new(kernel, &[SCENARIO])).collect();
             boots.push(Boot::new("6.1-cloud", &[SCENARIO]).with(&["threadirqs"]));
             boots.push(Boot::new("6.12", &[SCENARIO]).with(&["threadirqs"]));
-            run(&boots, setup)
+            run(&boots, setup, log)
         }
     };
     let torn_down = {
         let every = every.clone();
-        move |setup| {
+        move |setup, log: &Log| {
             let boot = |kernel: &str| {
                 let runs: &[&[&str]] = if kernel == "6.12-cloud" || long { TEAR_DOWN_LONG } else { TEAR_DOWN };
                 Boot { timeout: Duration::from_secs(600), ..Boot::new(kernel, runs) }
             };
             let mut boots: Vec<Boot> = every.iter().map(|kernel| boot(kernel)).collect();
             boots.push(boot("6.12").with(&["threadirqs"]));
-            run(&boots, setup)
+            run(&boots, setup, log)
         }
     };
-    let hostile = move |setup| {
+    let hostile = move |setup, log: &Log| {
         let boots: Vec<Boot> = every
             .iter()
             .map(|kernel| {
@@ -106,18 +107,18 @@ pub fn stages(long: bool) -> Vec<Stage> {
                 Boot::new(kernel, &[&["bad-input"], &["fuzz", "1", requests]])
             })
             .collect();
-        run(&boots, setup)
+        run(&boots, setup, log)
     };
-    let msix = move |setup| {
+    let msix = move |setup, log: &Log| {
         let boot = |kernel: &str| Boot { plugins: &["ivshmem"], vectors: 4, ..Boot::new(kernel, &[&["msix"]]) };
         let mut boots: Vec<Boot> = kernels::names().iter().map(|kernel| boot(kernel)).collect();
         boots.push(boot("6.12").with(&["threadirqs"]));
-        run(&boots, setup)
+        run(&boots, setup, log)
     };
-    let app_32bit = |setup| {
+    let app_32bit = |setup, log: &Log| {
         let boots =
             ["6.1-cloud", "6.12-cloud"].map(|kernel| Boot::new(kernel, &[SCENARIO, &["bad-input"], &["compat"]]));
-        run_program(&boots, &programs::build_32bit("conformance", setup)?, setup)
+        run_program(&boots, &programs::build_32bit("conformance", setup)?, setup, log)
     };
     vec![
         Stage { name: "scenario in every kernel", run: Box::new(scenario) },
@@ -129,12 +130,12 @@ pub fn stages(long: bool) -> Vec<Stage> {
 }
 
 /// Boots all, two at a time. Each program is a test, and each log.
-fn run(boots: &[Boot], setup: bool) -> Result<Tally> {
-    run_program(boots, &programs::build("conformance")?, setup)
+fn run(boots: &[Boot], setup: bool, log: &Log) -> Result<Tally> {
+    run_program(boots, &programs::build("conformance")?, setup, log)
 }
 
 /// The same, with another build of the conformance program.
-fn run_program(boots: &[Boot], program: &Path, setup: bool) -> Result<Tally> {
+fn run_program(boots: &[Boot], program: &Path, setup: bool, log: &Log) -> Result<Tally> {
     // Modules are built one after the other: it is one object for all kernels, and make is parallel itself.
     let guests =
         boots.iter().map(|boot| host::modules(&boot.kernel, boot.plugins, setup)).collect::<Result<Vec<_>>>()?;
@@ -144,7 +145,7 @@ fn run_program(boots: &[Boot], program: &Path, setup: bool) -> Result<Tally> {
         loop {
             let next = todo.lock().expect("no panic holds this").next();
             let Some((boot, modules)) = next else { return };
-            let one = boot_one(boot, modules, program);
+            let one = boot_one(boot, modules, program, log);
             tally.lock().expect("no panic holds this").add(one);
         }
     };
@@ -155,7 +156,7 @@ fn run_program(boots: &[Boot], program: &Path, setup: bool) -> Result<Tally> {
     Ok(tally.into_inner().expect("no panic holds this"))
 }
 
-fn boot_one(boot: &Boot, modules: &host::Modules, program: &Path) -> Tally {
+fn boot_one(boot: &Boot, modules: &host::Modules, program: &Path, log: &Log) -> Tally {
     let mut vm = modules.guest(program).cpus(2).timeout(boot.timeout);
     for arg in boot.kernel_args {
         vm = vm.kernel_arg(arg);
@@ -175,7 +176,10 @@ fn boot_one(boot: &Boot, modules: &host::Modules, program: &Path) -> Tally {
         vectors => Server::start(vectors).and_then(|server| server.attach(vm).run(&mut |_| {})),
     };
     match served {
-        Ok(report) => judge(boot, &report),
+        Ok(report) => {
+            keep(log, &boot.name(), &report);
+            judge(boot, &report)
+        }
         Err(error) => {
             let mut tally = Tally::default();
             tally.report(&boot.name(), Err(format!("{error:#}")));

@@ -1,5 +1,9 @@
 //! Apps that know docs/abi.md alone: echo's in C and Python, beside the one in Rust.
-use super::stage::{Stage, Tally, with_lines};
+use super::{
+    log::Log,
+    report::keep,
+    stage::{Stage, Tally, with_lines},
+};
 use crate::{
     guest::plan::{Outcome, Step},
     host::{self, PROGRAM},
@@ -28,8 +32,8 @@ pub fn stages() -> Vec<Stage> {
 }
 
 /// Runs the three in one guest. What they print has to be the same.
-fn run(setup: bool) -> Result<Tally> {
-    Packages::new(&ThisMachine).require(Purpose::Python, setup)?;
+fn run(setup: bool, log: &Log) -> Result<Tally> {
+    Packages::new(&ThisMachine).require(&[Purpose::Python], setup)?;
     let modules = host::modules("6.12-cloud", &["echo"], setup)?;
     let examples = Path::new("examples/echo");
     let mut vm =
@@ -46,6 +50,7 @@ fn run(setup: bool) -> Result<Tally> {
         });
     }
     let report = vm.step(Step::unload("kp_echo")).run(&mut |_| {})?;
+    keep(log, "the three apps", &report);
     if let Verdict::Failed(why) = &report.verdict {
         bail!("{}", with_lines(why.clone(), &report.output));
     }
