@@ -58,6 +58,8 @@ impl Boot {
 }
 
 const SCENARIO: &[&str] = &["--host", "guest"];
+/// A signal in the middle of a wait with a time limit.
+const INTERRUPTED: &[&str] = &["interrupted"];
 /// The kernels that are enough to run it with `threadirqs`.
 const THREADIRQS: [&str; 2] = ["6.1-cloud", "6.12"];
 /// The kernels that are enough for a 32-bit app.
