@@ -5,7 +5,7 @@
 
 use cargo_kp::guest::plan::{Outcome, Step};
 use cargo_kp::kernels::{self, Kernel};
-use cargo_kp::vm::{Expected, Report, Verdict, Vm};
+use cargo_kp::vm::{Expected, Report, Stage, Verdict, Vm, ivshmem::Server};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -137,6 +137,25 @@ fn a_step_that_ends_otherwise_than_planned_fails_the_run_and_says_how() {
     assert_eq!(report.steps, ["step 0: failed: /bin/sh -c exit 3: exit status 3", "step 1: ok"]);
     let report = run(guest(&kernel, "steps").step(Step::unload("specimen").expecting(Outcome::Errno(2))));
     assert_eq!(report.verdict, Verdict::Passed);
+}
+
+#[test]
+#[ignore = "boots kernels"]
+fn a_machine_that_is_booted_anew_has_all_its_devices() {
+    let server = Server::start(1).expect("a server");
+    let vm = guest(&kernel("6.1-cloud"), "anew").kernel_arg("rdinit=/nothing");
+    let report = run(server.attach(vm).step(Step::run(&["/bin/true"])));
+    assert_eq!(report.stage, Stage::Boot, "{}", why(&report));
+    assert!(why(&report).contains("Unable to mount root fs"), "{}", why(&report));
+}
+
+#[test]
+#[ignore = "needs QEMU"]
+fn what_qemu_refuses_is_not_tried_again() {
+    let report = run(guest(&kernel("6.1-cloud"), "refused").device("no-such-device"));
+    assert_eq!(report.stage, Stage::Refused);
+    assert!(why(&report).contains("'no-such-device' is not a valid device model name"), "{}", why(&report));
+    assert_eq!(report.log.len(), 1, "{:?}", report.log);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::{
     guest::plan::Step,
     host::{self, PROGRAM},
     programs,
-    vm::{Report, Verdict},
+    vm::{Report, Stage, Verdict},
 };
 use anyhow::{Result, bail};
 use clap::Args;
@@ -76,7 +76,7 @@ pub fn command(args: &DemoArgs) -> Result<()> {
 /// A guest that came as far as its first process, however it ended. `Err` says why none did.
 fn booted(ran: Result<Report>) -> Result<Report> {
     match ran? {
-        Report { started: false, verdict: Verdict::Failed(why), .. } => bail!("{why}"),
+        Report { stage: Stage::Refused | Stage::Boot, verdict: Verdict::Failed(why), .. } => bail!("{why}"),
         report => Ok(report),
     }
 }
@@ -94,14 +94,15 @@ mod tests {
 
     #[test]
     fn a_guest_that_never_came_to_its_first_process_is_none_and_one_that_failed_later_is_one() {
-        let report = |started, verdict| {
+        let report = |stage, verdict| {
             let (output, steps, log) = (vec![], vec![], vec![]);
-            Ok(Report { started, output, steps, log, verdict, seconds: 1.0 })
+            Ok(Report { stage, output, steps, log, verdict, seconds: 1.0 })
         };
         let failed = || Verdict::Failed("no edu".into());
-        assert_eq!(booted(report(false, failed())).unwrap_err().to_string(), "no edu");
+        assert_eq!(booted(report(Stage::Refused, failed())).unwrap_err().to_string(), "no edu");
+        assert_eq!(booted(report(Stage::Boot, failed())).unwrap_err().to_string(), "no edu");
         assert_eq!(booted(Err(anyhow::anyhow!("no QEMU"))).unwrap_err().to_string(), "no QEMU");
-        assert_eq!(booted(report(true, failed())).unwrap().verdict, failed());
-        assert_eq!(booted(report(true, Verdict::Passed)).unwrap().verdict, Verdict::Passed);
+        assert_eq!(booted(report(Stage::Process, failed())).unwrap().verdict, failed());
+        assert_eq!(booted(report(Stage::Process, Verdict::Passed)).unwrap().verdict, Verdict::Passed);
     }
 }

@@ -1,7 +1,9 @@
-//! What goes wrong on purpose, or nearly: panics, leaks, a machine that goes to sleep. The plugin for it is `tests/plugins/trouble`.
+//! What goes wrong on purpose, or nearly: panics, leaks, interrupts that never end, a machine that goes to sleep. The plugin for it is `tests/plugins/trouble`.
+mod coalesced;
 mod frozen;
 mod leak;
 mod panic;
+mod storm;
 mod suspend;
 
 use super::{load, unload};
@@ -24,6 +26,8 @@ pub fn run(arguments: &[&str]) -> Result<(), String> {
         ["leak", what] => leak::run(what),
         ["panic"] => panic::run(),
         ["panic-here", place] => panic::here(place),
+        ["storm"] => storm::run(),
+        ["coalesced"] => coalesced::run(),
         ["suspend"] => suspend::run(),
         ["power-off"] => frozen::power_off(),
         ["unbind"] => frozen::unbind(),

@@ -55,5 +55,11 @@ kp_abi::interface! {
         fn hold(ms: u32) = 10;
         /// Who has opened the session.
         fn who() -> Who = 11;
+        /// From its next interrupt on, and until it is told otherwise, the device interrupts anew as soon as it is heard: its interrupt is
+        /// claimed, and never ends.
+        fn storm(on: bool) = 12;
+        /// Has the device interrupt so many times, at most a hundred, each time after the one before was acknowledged: all of them before the
+        /// processor can run what is deferred. Timeout: one was not acknowledged within a second.
+        fn burst(times: u32) = 13;
     }
 }

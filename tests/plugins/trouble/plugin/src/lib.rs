@@ -28,7 +28,10 @@ pub struct Trouble {
     bar: Option<Bar<regs::Map>>,
     /// Held from the write of a word until its inverse is read.
     liveness: Mutex<()>,
+    /// Its holder is at Dispatch.
+    undeferred: SpinLock<(), Dispatch>,
     keep_mapping: AtomicBool,
+    storms: AtomicBool,
     suspends: AtomicU32,
     resumes: AtomicU32,
 }
@@ -53,7 +56,9 @@ impl Init for Trouble {
         Ok(Trouble {
             bar: Some(device.map(cx, 0)?),
             liveness: Mutex::new(cx, ())?,
+            undeferred: SpinLock::new(cx, ())?,
             keep_mapping: AtomicBool::new(false),
+            storms: AtomicBool::new(false),
             suspends: AtomicU32::new(0),
             resumes: AtomicU32::new(0),
         })
@@ -135,6 +140,26 @@ impl trouble::Handler<Passive, Session> for Trouble {
     fn who(&self, _: &mut Passive, session: &Session) -> Result<Who> {
         Ok(session.who)
     }
+
+    fn storm(&self, _: &mut Passive, _: &Session, on: bool) -> Result<()> {
+        self.storms.store(on, Relaxed);
+        Ok(())
+    }
+
+    fn burst(&self, cx: &mut Passive, _: &Session, times: u32) -> Result<()> {
+        let bar = self.bar()?;
+        self.undeferred.with(cx, |(), cx| {
+            for _ in 0..times.min(100) {
+                bar.write(regs::INTERRUPT_RAISE, 1);
+                let mut patience = 0..100_000;
+                while bar.read(regs::INTERRUPT_STATUS) != 0 {
+                    patience.next().ok_or(Status::TIMEOUT)?;
+                    cx.stall_us(10);
+                }
+            }
+            Ok(())
+        })
+    }
 }
 
 impl IntEnable for Trouble {
@@ -159,6 +184,10 @@ impl IntAtIrql for Trouble {
         let bits = bar.read(regs::INTERRUPT_STATUS);
         if bits == 0 {
             return Verdict::NOT_MINE;
+        }
+        if self.storms.load(Relaxed) {
+            bar.write(regs::INTERRUPT_RAISE, bits); // a line is up still, a message comes again
+            return Verdict::DONE;
         }
         bar.write(regs::INTERRUPT_ACKNOWLEDGE, bits);
         Verdict::DEFER

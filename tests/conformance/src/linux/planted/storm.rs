@@ -1,0 +1,80 @@
+//! An interrupt that never ends: the guard masks it, its owner is told, and disabling and enabling end all of it.
+use super::{Loaded, open};
+use crate::interrupts::until;
+use kp_abi::{
+    Counters, Status,
+    request::{ANY_VECTOR, kind},
+};
+use kp_user::Plugin;
+use std::thread;
+use trouble_interface::trouble;
+
+/// Handler runs, without a deferred one between them, at which the guard masks. If they took too long for a storm, it counts anew.
+const RUNS: u64 = 200_000;
+/// A hang, not a measure.
+const PATIENCE_NS: u64 = 60_000_000_000;
+
+/// Once for each kind of interrupt.
+pub fn run() {
+    let loaded = Loaded::new();
+    for (name, kinds) in [("line", kind::LINE), ("MSI", kind::MSI)] {
+        println!("{name}");
+        masked(kinds);
+    }
+    drop(loaded);
+}
+
+fn masked(kinds: u32) {
+    let plugin = open(&[]);
+    let (client, connection) = (trouble::Client(&plugin), plugin.connection());
+    let enable = || assert_eq!(connection.int_enable(kinds, 1, 1, &[]).map(|got| got.kind), Ok(kinds));
+    enable();
+    one_interrupt(&plugin);
+    assert_eq!(client.storm(true), Ok(()));
+    thread::scope(|scope| {
+        let waiters = [(); 2].map(|()| scope.spawn(|| connection.int_wait(PATIENCE_NS, ANY_VECTOR, 1)));
+        until("the waits are pending", || plugin.query().is_ok_and(|query| query.waits == 2));
+        assert_eq!(client.raise(1), Ok(()));
+        for waiter in waiters {
+            let told = waiter.join().expect("the waiter does not panic");
+            assert_eq!(told, Err(Status::INTERRUPT_STORM.into()), "a wait that was pending");
+        }
+    });
+    assert_eq!(connection.int_wait(PATIENCE_NS, ANY_VECTOR, 1), Err(Status::INTERRUPT_STORM.into()), "a new wait");
+    let before = counters(&plugin);
+    let runs = before.received - 1;
+    assert!(runs != 0 && runs.is_multiple_of(RUNS), "masked at once: {before:?}");
+    assert_eq!(before, Counters { received: before.received, ..one() }, "nothing was deferred, and nobody notified");
+    println!("  masked when it was heard {runs} times");
+
+    // It is masked: the device works, and whatever it sends is heard by nobody.
+    for bit in 0..8 {
+        assert_eq!(client.raise(1 << bit), Ok(()));
+        assert_eq!(client.invert(0x1234_5678), Ok(!0x1234_5678));
+    }
+    assert_eq!(counters(&plugin), before, "it interrupts no more");
+
+    assert_eq!(connection.int_disable().map(|(_, last)| last), Ok(before));
+    assert_eq!(connection.int_wait(0, ANY_VECTOR, 1), Err(Status::NOT_ENABLED.into()), "INT_DISABLE clears it");
+    assert_eq!(client.storm(false), Ok(()));
+    enable();
+    assert_eq!(connection.int_wait(0, ANY_VECTOR, 1), Err(Status::TIMEOUT.into()), "it is no storm any more");
+    one_interrupt(&plugin);
+    assert_eq!(connection.int_disable().map(|(_, last)| last), Ok(one()), "counted anew");
+}
+
+fn one_interrupt(plugin: &Plugin) {
+    assert_eq!(trouble::Client(plugin).raise(1), Ok(()));
+    let waited = plugin.connection().int_wait(PATIENCE_NS, ANY_VECTOR, 1);
+    assert_eq!(waited.map(|notification| notification.got), Ok(1));
+    until("the deferred handler is done", || counters(plugin).dpc_runs == 1);
+}
+
+/// The counters after one interrupt whose notification was taken.
+fn one() -> Counters {
+    Counters { received: 1, deferred: 1, dpc_runs: 1, notified: 1, delivered: 1, ..Counters::default() }
+}
+
+fn counters(plugin: &Plugin) -> Counters {
+    plugin.connection().int_count(ANY_VECTOR).expect("an open session can count").1
+}
