@@ -41,20 +41,17 @@ fn masked(kinds: u32) {
         }
     });
     assert_eq!(connection.int_wait(PATIENCE_NS, ANY_VECTOR, 1), Err(Status::INTERRUPT_STORM.into()), "a new wait");
-    let before = counters(&plugin);
-    let runs = before.received - 1;
-    assert!(runs != 0 && runs.is_multiple_of(RUNS), "masked at once: {before:?}");
-    assert_eq!(before, Counters { received: before.received, ..one() }, "nothing was deferred, and nobody notified");
-    println!("  masked when it was heard {runs} times");
-
     // It is masked: the device works, and whatever it sends is heard by nobody.
     for bit in 0..8 {
         assert_eq!(client.raise(1 << bit), Ok(()));
         assert_eq!(client.invert(0x1234_5678), Ok(!0x1234_5678));
     }
-    assert_eq!(counters(&plugin), before, "it interrupts no more");
-
-    assert_eq!(connection.int_disable().map(|(_, last)| last), Ok(before));
+    let (_, last) = connection.int_disable().expect("the interrupt can be disabled");
+    let runs = last.received - 1;
+    // Where handlers are threads, one may be on its way when it is masked.
+    assert!(runs >= RUNS && runs % RUNS <= 1, "masked at once, and for good: {last:?}");
+    assert_eq!(last, Counters { received: last.received, ..one() }, "nothing was deferred, and nobody notified");
+    println!("  masked when it was heard {runs} times");
     assert_eq!(connection.int_wait(0, ANY_VECTOR, 1), Err(Status::NOT_ENABLED.into()), "INT_DISABLE clears it");
     assert_eq!(client.storm(false), Ok(()));
     enable();
