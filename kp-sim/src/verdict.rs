@@ -1,10 +1,10 @@
 //! Two kinds of panic: the simulator's verdict on misuse, which fails the test, and a plugin's own, which poisons its kernel.
 use crate::context;
+use spin::Once;
 use std::{
     any::Any,
     cell::Cell,
     panic::{self, PanicHookInfo},
-    sync::Once,
 };
 
 thread_local! {
@@ -42,7 +42,7 @@ pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
 
 /// From now on a panic inside a kernel poisons it before anything unwinds, as the real panic handlers do.
 pub(crate) fn watch_panics() {
-    static ONCE: Once = Once::new();
+    static ONCE: Once<()> = Once::new();
     ONCE.call_once(|| {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
