@@ -111,10 +111,17 @@ pub fn drivers(plugins: &[&str]) -> Result<PathBuf> {
 
 /// Gets a kernel and builds these plugins for it.
 pub fn modules(kernel: &str, plugins: &[&str], setup: bool) -> Result<Modules> {
-    let packages = Packages::new(&ThisMachine);
-    packages.require(Purpose::Build, setup)?;
-    packages.require(Purpose::Boot, setup)?;
-    let kernel = kernels::get(kernel, setup)?;
+    modules_for(kernel_to_boot(kernel, setup)?, plugins)
+}
+
+/// Gets a kernel, and what it takes to build for it and boot it.
+pub fn kernel_to_boot(name: &str, setup: bool) -> Result<Kernel> {
+    Packages::new(&ThisMachine).require(&[Purpose::Build, Purpose::Boot], setup)?;
+    kernels::get(name, setup)
+}
+
+/// Builds plugins for a kernel.
+pub fn modules_for(kernel: Kernel, plugins: &[&str]) -> Result<Modules> {
     let mut files = Vec::new();
     for name in plugins {
         let plugin = build::select(Some(name), Path::new("."))?;
@@ -144,7 +151,7 @@ pub fn scenario(host: &Host, part: &str, setup: bool, on_line: &mut dyn FnMut(&s
     match host {
         Host::Sim => programs::run("conformance", &["--host", "sim", "--part", part], on_line),
         Host::SimQemu => {
-            Packages::new(&ThisMachine).require(Purpose::Boot, setup)?;
+            Packages::new(&ThisMachine).require(&[Purpose::Boot], setup)?;
             programs::run("conformance", &["--host", "sim:qemu", "--part", part], on_line)
         }
         Host::Linux { kernel, threadirqs } => {
@@ -159,7 +166,7 @@ pub fn scenario(host: &Host, part: &str, setup: bool, on_line: &mut dyn FnMut(&s
         }
         Host::Loader { qemu } => {
             if *qemu {
-                Packages::new(&ThisMachine).require(Purpose::Boot, setup)?;
+                Packages::new(&ThisMachine).require(&[Purpose::Boot], setup)?;
             }
             let plugins: &[&str] = match part {
                 "calls" => &["echo"],

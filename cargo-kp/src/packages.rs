@@ -78,9 +78,26 @@ pub enum Purpose {
     /// Building programs for Windows, running them and drivers under Wine, and signing drivers. The tests of drivers make a
     /// certificate with openssl, and disassemble with LLVM.
     Windows,
+    /// Counting a program's instructions, as `cargo kp bench` does on this machine.
+    Bench,
 }
 
 impl Purpose {
+    /// All of them.
+    pub const ALL: [Purpose; 6] =
+        [Purpose::Build, Purpose::Boot, Purpose::Windows, Purpose::App32, Purpose::Python, Purpose::Bench];
+
+    /// What a person wants who wants more than modules and guests. `None`: nothing works without it.
+    pub fn extra(self) -> Option<&'static str> {
+        match self {
+            Purpose::Build | Purpose::Boot => None,
+            Purpose::Windows => Some("Windows"),
+            Purpose::App32 => Some("the tests' 32-bit app"),
+            Purpose::Python => Some("the tests' app in Python"),
+            Purpose::Bench => Some("`cargo kp bench`"),
+        }
+    }
+
     /// The Debian packages it needs.
     pub fn packages(self) -> &'static [&'static str] {
         match self {
@@ -105,6 +122,7 @@ impl Purpose {
             }
             Purpose::App32 => &["libc6-dev-i386", "lib32gcc-12-dev"],
             Purpose::Python => &["python3-minimal"],
+            Purpose::Bench => &["valgrind"],
         }
     }
 }
@@ -134,10 +152,13 @@ impl<'m> Packages<'m> {
         Ok(wanted.iter().copied().filter(|name| !installed.contains(name)).collect())
     }
 
-    /// Sees to it that the packages of `purpose` are there: installs what is missing if `setup`, else fails with the command
-    /// that would.
-    pub fn require(&self, purpose: Purpose, setup: bool) -> Result<()> {
-        let missing = self.missing(purpose)?;
+    /// Sees to it that the packages of all these purposes are there: installs what is missing if `setup`, else fails with the one
+    /// command that would.
+    pub fn require(&self, purposes: &[Purpose], setup: bool) -> Result<()> {
+        let mut missing = Vec::new();
+        for &purpose in purposes {
+            missing.extend(self.missing(purpose)?);
+        }
         if missing.is_empty() {
             return Ok(());
         }
@@ -358,7 +379,7 @@ mod tests {
     #[test]
     fn without_setup_the_error_names_packages_and_one_command_and_installs_nothing() {
         let fake = Fake::default().answer("dpkg-query", "");
-        let error = Packages::new(&fake).require(Purpose::Boot, false).unwrap_err().to_string();
+        let error = Packages::new(&fake).require(&[Purpose::Boot], false).unwrap_err().to_string();
         assert_eq!(
             error,
             "missing packages: qemu-system-x86; run `sudo apt-get install qemu-system-x86`, or add --setup"
@@ -367,11 +388,20 @@ mod tests {
     }
 
     #[test]
+    fn what_several_purposes_lack_is_named_in_one_message() {
+        let fake = Fake { root: true, ..Fake::default() }.answer("dpkg-query", "ii libc6-dev-i386\n");
+        let purposes = [Purpose::Boot, Purpose::App32, Purpose::Python, Purpose::Bench];
+        let error = Packages::new(&fake).require(&purposes, false).unwrap_err().to_string();
+        let names = "qemu-system-x86 lib32gcc-12-dev python3-minimal valgrind";
+        assert_eq!(error, format!("missing packages: {names}; run `apt-get install {names}`, or add --setup"));
+    }
+
+    #[test]
     fn with_setup_the_lists_are_updated_once_and_the_packages_installed() {
         let fake = Fake { root: true, ..Fake::default() }.answer("dpkg-query", "").answer("apt-get", "");
         let packages = Packages::new(&fake);
-        packages.require(Purpose::Boot, true).unwrap();
-        packages.require(Purpose::Boot, true).unwrap();
+        packages.require(&[Purpose::Boot], true).unwrap();
+        packages.require(&[Purpose::Boot], true).unwrap();
         let asked = fake.asked.borrow();
         assert_eq!(asked.iter().filter(|command| *command == "apt-get update").count(), 1);
         assert!(asked.contains(&"apt-get install -y --no-install-recommends qemu-system-x86".to_owned()));

@@ -46,7 +46,7 @@ const FLAGS_32: &str = "-Ctarget-feature=+crt-static\x1f-Clinker=gcc-12\x1f-Clin
 /// Builds a package's program of the same name for 32-bit x86, with Debian's compiler and the standard library from source, and says
 /// where it is. Statically linked. Takes a minute the first time.
 pub fn build_32bit(package: &str, setup: bool) -> Result<PathBuf> {
-    Packages::new(&ThisMachine).require(Purpose::App32, setup)?;
+    Packages::new(&ThisMachine).require(&[Purpose::App32], setup)?;
     let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
     let mut cargo = Toolchain::find()?.cargo();
     // Without debug information, which would only take time.

@@ -5,7 +5,7 @@
 
 use cargo_kp::guest::plan::{Outcome, Step};
 use cargo_kp::kernels::{self, Kernel};
-use cargo_kp::vm::{Expected, Report, Verdict, Vm};
+use cargo_kp::vm::{Expected, Report, Stage, Verdict, Vm, ivshmem::Server};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -27,10 +27,10 @@ MODULE_LICENSE("Dual MIT/GPL");
 MODULE_DESCRIPTION("specimen");
 "#;
 
-fn build(kernel: &Kernel, test: &str) -> PathBuf {
+fn build(kernel: &Kernel, test: &str, module: &str) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}-{}", kernel.name));
     std::fs::create_dir_all(&dir).unwrap();
-    std::fs::write(dir.join("specimen.c"), MODULE).unwrap();
+    std::fs::write(dir.join("specimen.c"), module).unwrap();
     std::fs::write(dir.join("Kbuild"), "obj-m := specimen.o\n").unwrap();
     let mut make = Command::new("make");
     make.arg("-C").arg(&kernel.headers).arg(format!("M={}", dir.display())).arg("modules");
@@ -38,6 +38,19 @@ fn build(kernel: &Kernel, test: &str) -> PathBuf {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     dir.join("specimen.ko")
 }
+
+/// A driver of edu's, and of nothing else.
+const DRIVER: &str = r#"
+#include <linux/module.h>
+#include <linux/pci.h>
+static int specimen_probe(struct pci_dev *pci, const struct pci_device_id *id) { return 0; }
+static const struct pci_device_id specimen_ids[] = { { PCI_DEVICE(0x1234, 0x11e8) }, {} };
+MODULE_DEVICE_TABLE(pci, specimen_ids);
+static struct pci_driver specimen_driver = { .name = "specimen", .id_table = specimen_ids, .probe = specimen_probe };
+module_pci_driver(specimen_driver);
+MODULE_LICENSE("Dual MIT/GPL");
+MODULE_DESCRIPTION("specimen");
+"#;
 
 fn load(params: &str) -> Step {
     let step = Step::load("/kp/specimen.ko");
@@ -48,7 +61,7 @@ fn load(params: &str) -> Step {
 fn guest(kernel: &Kernel, test: &str) -> Vm {
     Vm::new(kernel)
         .init(env!("CARGO_BIN_EXE_cargo-kp"))
-        .file(build(kernel, test), "/kp/specimen.ko")
+        .file(build(kernel, test, MODULE), "/kp/specimen.ko")
         .program("/bin/sh", "/bin/sh")
         .timeout(Duration::from_secs(300))
 }
@@ -128,9 +141,46 @@ fn a_step_that_ends_otherwise_than_planned_fails_the_run_and_says_how() {
 
 #[test]
 #[ignore = "boots kernels"]
+fn a_machine_that_is_booted_anew_has_all_its_devices() {
+    let server = Server::start(1).expect("a server");
+    let vm = guest(&kernel("6.1-cloud"), "anew").kernel_arg("rdinit=/nothing");
+    let report = run(server.attach(vm).step(Step::run(&["/bin/true"])));
+    assert_eq!(report.stage, Stage::Boot, "{}", why(&report));
+    assert!(why(&report).contains("Unable to mount root fs"), "{}", why(&report));
+}
+
+#[test]
+#[ignore = "needs QEMU"]
+fn what_qemu_refuses_is_not_tried_again() {
+    let report = run(guest(&kernel("6.1-cloud"), "refused").device("no-such-device"));
+    assert_eq!(report.stage, Stage::Refused);
+    assert!(why(&report).contains("'no-such-device' is not a valid device model name"), "{}", why(&report));
+    assert_eq!(report.log.len(), 1, "{:?}", report.log);
+}
+
+#[test]
+#[ignore = "boots kernels"]
 fn a_guest_that_does_not_end_is_ended() {
     let vm = guest(&kernel("6.1-cloud"), "timeout").step(Step::run(&["/bin/sh", "-c", "while :; do :; done"]));
     let report = run(vm.timeout(Duration::from_secs(8)));
     assert!(why(&report).starts_with("the guest did not end within 8 s"), "{}", why(&report));
     assert!(report.seconds < 12.0);
+}
+
+#[test]
+#[ignore = "boots kernels"]
+fn a_module_without_its_device_fails_the_command_and_the_device_is_named() {
+    let module = build(&kernel("6.1-cloud"), "driver", DRIVER);
+    let run = |devices: &[&str]| {
+        let mut vm = Command::new(env!("CARGO_BIN_EXE_cargo-kp"));
+        vm.args(["kp", "vm", "--module"]).arg(&module).args(devices);
+        let output = vm.output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (passed, said) = run(&["--device", "edu"]);
+    assert!(passed, "{said}");
+    let (passed, said) = run(&[]);
+    let why = "error: step 1: failed: specimen has no device: it drives PCI device 1234:11e8; add one with --device";
+    assert!(!passed);
+    assert_eq!(said.lines().last(), Some(why), "{said}");
 }

@@ -80,7 +80,7 @@ status_table! {
     57 BAD_VECTOR BadVector 44 0xE4B5_0039 "No such vector.";
     58 CONNECT_FAILED ConnectFailed 5 0xE4B5_003A "The kernel refused to connect the interrupt; detail = its code.";
     64 PLUGIN_ERROR PluginError 121 0xE4B5_0040 "The plugin's own error; detail = its number.";
-    65 INIT_FAILED InitFailed 5 0xE4B5_0041 "The plugin's `init` refused the device.";
+    65 INIT_FAILED InitFailed 5 0xE4B5_0041 "The kernel refused, or lacks, what the driver needs to start.";
     66 WRONG_DEVICE WrongDevice 6 0xE4B5_0042 "Not the device, or not the part of it, that was asked for.";
     67 BAR_TOO_SHORT BarTooShort 6 0xE4B5_0043 "The BAR is shorter than its register map.";
     80 RING_CORRUPT RingCorrupt 117 0xE4B5_0050 "An index of the ring is impossible; nothing was taken.";

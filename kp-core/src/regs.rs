@@ -72,7 +72,8 @@ impl Device {
         Ok(Bar { base, _map: PhantomData })
     }
 
-    /// Lets the device start transfers of its own, MSI among them, or stops it. Errors: `WRONG_DEVICE` without hardware.
+    /// Lets the device start transfers of its own, or stops it. Messages (MSI, MSI-X) do without: while an interrupt of that kind is enabled
+    /// the port sees to it. Errors: `WRONG_DEVICE` without hardware.
     pub fn bus_master(&mut self, _cx: &mut Passive, on: bool) -> Result<()> {
         if !self.has_hardware() {
             return Err(Status::WRONG_DEVICE.into());

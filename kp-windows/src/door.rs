@@ -64,6 +64,8 @@ impl Door for BufferDoor {
         self.read(0, head)?;
         let size = head.first_chunk().map_or(0, |size| u32::from_le_bytes(*size));
         if size as usize > self.input_len {
+            // `size` finds it cut short too, whatever the app has made of the size by then.
+            self.input_len = HEAD;
             return Err(Faulted);
         }
         self.write(STATUS_AT, &Status::NO_REPLY.0.to_le_bytes())

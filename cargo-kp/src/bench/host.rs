@@ -64,7 +64,7 @@ fn counted(program: &Path, way: &str, count: u64) -> Result<u64> {
         .arg(program)
         .args([way, &count.to_string()])
         .output()
-        .context("cannot start valgrind: apt-get install valgrind")?;
+        .context("cannot start valgrind")?;
     let text = String::from_utf8_lossy(&done.stderr);
     let collected = text.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
     match collected {

@@ -34,6 +34,21 @@ pub struct BenchArgs {
     pub setup: bool,
 }
 
+impl BenchArgs {
+    fn wants(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+
+    /// What these measures want packages for.
+    fn needed(&self) -> Vec<Purpose> {
+        let mut needed = vec![Purpose::Build, Purpose::Boot];
+        if self.wants(Part::Host) {
+            needed.push(Purpose::Bench);
+        }
+        needed
+    }
+}
+
 /// One part of the measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Part {
@@ -162,11 +177,9 @@ impl Place {
 pub fn command(args: &BenchArgs) -> Result<()> {
     programs::require_repository("bench")?;
     let place = Place::here()?;
-    let packages = Packages::new(&ThisMachine);
-    packages.require(Purpose::Build, args.setup)?;
-    packages.require(Purpose::Boot, args.setup)?;
+    Packages::new(&ThisMachine).require(&args.needed(), args.setup)?;
     let wants = |part, place: &str| {
-        let wanted = args.only.is_empty() || args.only.contains(&part);
+        let wanted = args.wants(part);
         if wanted {
             eprintln!("measuring on {place}: {}", part.name());
         }
@@ -194,4 +207,17 @@ pub fn command(args: &BenchArgs) -> Result<()> {
     }
     report::print(&rows);
     report::keep(&place, &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn valgrind_is_asked_for_if_instructions_are_counted_here() {
+        let args = |only: &[Part]| BenchArgs { kernel: vec![], only: only.to_vec(), setup: false };
+        assert!(args(&[]).needed().contains(&Purpose::Bench));
+        assert!(args(&[Part::Sizes, Part::Host]).needed().contains(&Purpose::Bench));
+        assert!(!args(&[Part::Calls]).needed().contains(&Purpose::Bench));
+    }
 }

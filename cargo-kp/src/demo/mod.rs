@@ -3,9 +3,8 @@
 use crate::{
     guest::plan::Step,
     host::{self, PROGRAM},
-    packages::{Packages, Purpose, ThisMachine},
     programs,
-    vm::Verdict,
+    vm::{Report, Stage, Verdict},
 };
 use anyhow::{Result, bail};
 use clap::Args;
@@ -27,21 +26,20 @@ pub struct DemoArgs {
     pub windows: bool,
 }
 
-/// Carries it out. Where no guest can be booted, the story is told in the simulator, and the first line says so.
+/// Carries it out. Where no guest can be booted, the story is told in the simulator, and a line says so and why. A guest that was booted
+/// and failed is an error.
 pub fn command(args: &DemoArgs) -> Result<()> {
     programs::require_repository("demo")?;
     if args.windows {
         return windows::command(args.setup);
     }
     let start = Instant::now();
-    let packages = Packages::new(&ThisMachine);
-    let lacking =
-        [Purpose::Build, Purpose::Boot].into_iter().try_for_each(|purpose| packages.require(purpose, args.setup));
-    if let Err(lacking) = lacking {
-        return simulated(&lacking);
-    }
+    let kernel = match host::kernel_to_boot(KERNEL, args.setup) {
+        Ok(kernel) => kernel,
+        Err(why) => return simulated(&why),
+    };
     println!("building   the edu plugin as a module for Debian's kernel {KERNEL}");
-    let modules = host::modules(KERNEL, &["edu"], args.setup)?;
+    let modules = host::modules_for(kernel, &["edu"])?;
     let app = programs::build("edu-app")?;
     println!("booting    {} in QEMU, with an edu device", modules.kernel.release);
     let vm = modules
@@ -50,12 +48,16 @@ pub fn command(args: &DemoArgs) -> Result<()> {
         .step(Step::run(&[PROGRAM]))
         .step(Step::unload("kp_edu"));
     let mut first = true;
-    let report = vm.run(&mut |line| {
+    let ran = vm.run(&mut |line| {
         if std::mem::take(&mut first) {
             println!("loaded     kp-edu.ko: the app opens /dev/kp/edu.0");
         }
         println!("{line}");
-    })?;
+    });
+    let report = match booted(ran) {
+        Ok(report) => report,
+        Err(why) => return simulated(&why),
+    };
     if let Verdict::Failed(why) = &report.verdict {
         report.log.iter().for_each(|line| eprintln!("    {line}"));
         bail!("{why}");
@@ -71,9 +73,36 @@ pub fn command(args: &DemoArgs) -> Result<()> {
     Ok(())
 }
 
-fn simulated(lacking: &anyhow::Error) -> Result<()> {
-    println!("SIMULATED  no kernel can be booted here: {lacking:#}");
+/// A guest that came as far as its first process, however it ended. `Err` says why none did.
+fn booted(ran: Result<Report>) -> Result<Report> {
+    match ran? {
+        Report { stage: Stage::Refused | Stage::Boot, verdict: Verdict::Failed(why), .. } => bail!("{why}"),
+        report => Ok(report),
+    }
+}
+
+fn simulated(why: &anyhow::Error) -> Result<()> {
+    println!("SIMULATED  no kernel can be booted here: {}", format!("{why:#}").replace('\n', " "));
     println!("SIMULATED  the same plugin and app, on the simulator with its model of the device:");
     let program = programs::build_with("edu-app", &["--example", "simulated"])?;
     programs::run_file(&program, &[], &mut |line| println!("{line}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_that_never_came_to_its_first_process_is_none_and_one_that_failed_later_is_one() {
+        let report = |stage, verdict| {
+            let (output, steps, log) = (vec![], vec![], vec![]);
+            Ok(Report { stage, output, steps, log, verdict, seconds: 1.0 })
+        };
+        let failed = || Verdict::Failed("no edu".into());
+        assert_eq!(booted(report(Stage::Refused, failed())).unwrap_err().to_string(), "no edu");
+        assert_eq!(booted(report(Stage::Boot, failed())).unwrap_err().to_string(), "no edu");
+        assert_eq!(booted(Err(anyhow::anyhow!("no QEMU"))).unwrap_err().to_string(), "no QEMU");
+        assert_eq!(booted(report(Stage::Process, failed())).unwrap().verdict, failed());
+        assert_eq!(booted(report(Stage::Process, Verdict::Passed)).unwrap().verdict, Verdict::Passed);
+    }
 }

@@ -14,8 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Tells each story, and says what its driver is loaded by: no Windows is here.
 pub fn command(setup: bool) -> Result<()> {
     let start = Instant::now();
-    Packages::new(&ThisMachine).require(Purpose::Build, setup)?;
-    Packages::new(&ThisMachine).require(Purpose::Boot, setup)?;
+    Packages::new(&ThisMachine).require(&[Purpose::Build, Purpose::Boot, Purpose::Windows], setup)?;
     echo_under_wine(setup)?;
     edu_in_the_loader()?;
     println!("that took {:.1} s", start.elapsed().as_secs_f64());

@@ -15,17 +15,17 @@ pub fn this() -> Vec<Finding> {
 pub fn examine(machine: &dyn Machine) -> Vec<Finding> {
     let packages = Packages::new(machine);
     let mut findings = vec![debian(machine), security_suite(machine, packages.sudo_hint())];
-    for purpose in [Purpose::Build, Purpose::Boot, Purpose::Windows] {
+    for purpose in Purpose::ALL {
         // Without dpkg nothing that it could have installed is there.
         let missing = packages.missing(purpose).unwrap_or_else(|_| purpose.packages().to_vec());
         for &name in purpose.packages() {
             findings.push(Finding {
                 ok: !missing.contains(&name),
-                needed: purpose != Purpose::Windows,
+                needed: purpose.extra().is_none(),
                 what: format!("package {name}{}", version(machine, name)),
-                remedy: match purpose {
-                    Purpose::Windows => format!("for Windows: {}apt-get install {name}", packages.sudo_hint()),
-                    _ => format!("{}apt-get install {name}", packages.sudo_hint()),
+                remedy: match purpose.extra() {
+                    Some(extra) => format!("for {extra}: {}apt-get install {name}", packages.sudo_hint()),
+                    None => format!("{}apt-get install {name}", packages.sudo_hint()),
                 },
             });
         }
@@ -167,6 +167,20 @@ mod tests {
     fn a_machine_with_everything_lacks_nothing() {
         assert_eq!(lacking(&healthy()), [""; 0]);
         assert!(examine(&healthy()).iter().any(|finding| finding.to_string() == "ok    package rustc-web 1.96.0"));
+    }
+
+    #[test]
+    fn what_more_than_modules_and_guests_needs_is_noted_with_what_it_is_for() {
+        let lines: Vec<String> = examine(&healthy()).iter().map(ToString::to_string).collect();
+        for (name, what) in [
+            ("wine", "Windows"),
+            ("lib32gcc-12-dev", "the tests' 32-bit app"),
+            ("python3-minimal", "the tests' app in Python"),
+            ("valgrind", "`cargo kp bench`"),
+        ] {
+            let line = format!("note  package {name} — for {what}: apt-get install {name}");
+            assert!(lines.contains(&line), "no line `{line}` in {lines:?}");
+        }
     }
 
     #[test]

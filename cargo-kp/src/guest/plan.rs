@@ -46,6 +46,13 @@ pub enum Step {
         /// How the unload has to end.
         expect: Outcome,
     },
+    /// Waits until a loaded module's driver has a PCI device.
+    Bound {
+        /// The module's name, as in `kp_edu`.
+        module: String,
+        /// What it drives, as the failure is to name it.
+        devices: String,
+    },
     /// Runs a program to its end, and to the end of everything that writes to its output.
     Run {
         /// Its file in the guest, and its arguments.
@@ -82,6 +89,11 @@ impl Step {
         Step::Load { path: path.into(), params: params.into(), nodes: vec![node.into()], expect: Outcome::Success }
     }
 
+    /// Waits until a loaded module's driver has a PCI device.
+    pub fn bound(module: &str, devices: &str) -> Self {
+        Step::Bound { module: module.into(), devices: devices.into() }
+    }
+
     /// Unloads a module.
     pub fn unload(name: &str) -> Self {
         Step::Unload { name: name.into(), expect: Outcome::Success }
@@ -93,10 +105,11 @@ impl Step {
         Step::Run { argv, env: BTreeMap::new(), expect: Outcome::Success }
     }
 
-    /// The same step with another end.
+    /// The same step with another end. Panics on [`Step::Bound`], which has only one.
     pub fn expecting(mut self, outcome: Outcome) -> Self {
         match &mut self {
             Step::Load { expect, .. } | Step::Unload { expect, .. } | Step::Run { expect, .. } => *expect = outcome,
+            Step::Bound { .. } => unreachable!("a device is there or not"),
         }
         self
     }
@@ -115,6 +128,7 @@ mod tests {
         };
         let plan = vec![
             Step::load_until("/kp/m.ko", "msi=1", "/dev/kp/m"),
+            Step::bound("m", "1234:11e8"),
             run,
             Step::run(&["/bin/a"]).expecting(Outcome::Signal(11)),
             Step::unload("m").expecting(Outcome::Errno(16)),

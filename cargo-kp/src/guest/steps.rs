@@ -6,14 +6,15 @@ use super::port::Port;
 use rustix::io::Errno;
 use rustix::process::WaitOptions;
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long a device node may take to appear.
-const NODE_LIMIT: Duration = Duration::from_secs(5);
+/// How long a device node, or a driver's device, may take to appear.
+const DEVICE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Does one step, sending what programs print to the port. `Err` says why it failed.
 pub(super) fn carry_out(step: &Step, port: &Port) -> Result<(), String> {
@@ -22,6 +23,10 @@ pub(super) fn carry_out(step: &Step, port: &Port) -> Result<(), String> {
             compare(called(modules::load(path, params)), *expect, &format!("loading {path}"))?;
             nodes.iter().try_for_each(|node| wait_for(node))
         }
+        Step::Bound { module, devices } => match within_limit(|| has_device(module)) {
+            true => Ok(()),
+            false => Err(format!("{module} has no device: it drives {devices}; add one with --device")),
+        },
         Step::Unload { name, expect } => compare(called(modules::unload(name)), *expect, &format!("unloading {name}")),
         Step::Run { argv, env, expect } => compare(run(argv, env, port)?, *expect, &argv.join(" ")),
     }
@@ -57,14 +62,27 @@ fn called(result: Result<(), Errno>) -> Outcome {
 }
 
 fn wait_for(node: &str) -> Result<(), String> {
+    if within_limit(|| Path::new(node).exists()) { Ok(()) } else { Err(format!("{node} did not appear")) }
+}
+
+/// Whether something becomes true in time.
+fn within_limit(is_so: impl Fn() -> bool) -> bool {
     let start = Instant::now();
-    while !Path::new(node).exists() {
-        if start.elapsed() > NODE_LIMIT {
-            return Err(format!("{node} did not appear"));
+    while !is_so() {
+        if start.elapsed() > DEVICE_LIMIT {
+            return false;
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    Ok(())
+    true
+}
+
+/// Whether a PCI device's driver is this module's. A driver has a device once its probe function has succeeded.
+fn has_device(module: &str) -> bool {
+    let is_driven = |device: fs::DirEntry| {
+        fs::read_link(device.path().join("driver/module")).is_ok_and(|driver| driver.ends_with(module))
+    };
+    fs::read_dir("/sys/bus/pci/devices").into_iter().flatten().flatten().any(is_driven)
 }
 
 fn run(argv: &[String], env: &BTreeMap<String, String>, port: &Port) -> Result<Outcome, String> {

@@ -1,6 +1,7 @@
 //! Stages that boot guests: which kernels run what, and how each has to end.
 use super::{
-    report::{freed, passed, with_log},
+    log::Log,
+    report::{freed, keep, passed, with_log},
     stage::{Stage, Tally, first_panic},
 };
 use crate::{
@@ -57,7 +58,12 @@ impl Boot {
 }
 
 const SCENARIO: &[&str] = &["--host", "guest"];
+/// A signal in the middle of a wait with a time limit.
 const INTERRUPTED: &[&str] = &["interrupted"];
+/// The kernels that are enough to run it with `threadirqs`.
+const THREADIRQS: [&str; 2] = ["6.1-cloud", "6.12"];
+/// The kernels that are enough for a 32-bit app.
+const APP_32BIT: [&str; 2] = ["6.1-cloud", "6.12-cloud"];
 
 const TEAR_DOWN: &[&[&str]] = &[
     &["stress", "kills", "1"],
@@ -80,16 +86,18 @@ pub fn stages(long: bool) -> Vec<Stage> {
     let every = kernels::names();
     let scenario = {
         let every = every.clone();
-        move |setup| {
+        move |setup, log: &Log| {
             let mut boots: Vec<Boot> = every.iter().map(|kernel| Boot::new(kernel, &[SCENARIO, INTERRUPTED])).collect();
-            boots.push(Boot::new("6.1-cloud", &[SCENARIO]).with(&["threadirqs"]));
-            boots.push(Boot::new("6.12", &[SCENARIO]).with(&["threadirqs"]));
-            run(&boots, setup)
+            // An RT kernel always has its handlers in threads.
+            let threadirqs = |kernel: &&str| THREADIRQS.contains(kernel) || long && !kernel.ends_with("-rt");
+            let in_threads = every.iter().map(String::as_str).filter(threadirqs);
+            boots.extend(in_threads.map(|kernel| Boot::new(kernel, &[SCENARIO]).with(&["threadirqs"])));
+            run(&boots, setup, log)
         }
     };
     let torn_down = {
         let every = every.clone();
-        move |setup| {
+        move |setup, log: &Log| {
             let boot = |kernel: &str| {
                 let runs: &[&[&str]] = if kernel == "6.12-cloud" || long { TEAR_DOWN_LONG } else { TEAR_DOWN };
                 Boot {
@@ -100,10 +108,10 @@ pub fn stages(long: bool) -> Vec<Stage> {
             };
             let mut boots: Vec<Boot> = every.iter().map(|kernel| boot(kernel)).collect();
             boots.push(boot("6.12").with(&["threadirqs"]));
-            run(&boots, setup)
+            run(&boots, setup, log)
         }
     };
-    let hostile = move |setup| {
+    let hostile = move |setup, log: &Log| {
         let boots: Vec<Boot> = every
             .iter()
             .map(|kernel| {
@@ -111,18 +119,19 @@ pub fn stages(long: bool) -> Vec<Stage> {
                 Boot::new(kernel, &[&["bad-input"], &["fuzz", "1", requests]])
             })
             .collect();
-        run(&boots, setup)
+        run(&boots, setup, log)
     };
-    let msix = move |setup| {
+    let msix = move |setup, log: &Log| {
         let boot = |kernel: &str| Boot { plugins: &["ivshmem"], vectors: 4, ..Boot::new(kernel, &[&["msix"]]) };
         let mut boots: Vec<Boot> = kernels::names().iter().map(|kernel| boot(kernel)).collect();
         boots.push(boot("6.12").with(&["threadirqs"]));
-        run(&boots, setup)
+        run(&boots, setup, log)
     };
-    let app_32bit = |setup| {
-        let boots = ["6.1-cloud", "6.12-cloud"]
-            .map(|kernel| Boot::new(kernel, &[SCENARIO, INTERRUPTED, &["bad-input"], &["compat"]]));
-        run_program(&boots, &programs::build_32bit("conformance", setup)?, setup)
+    let app_32bit = move |setup, log: &Log| {
+        let kernels = kernels::names().into_iter().filter(|kernel| long || APP_32BIT.contains(&kernel.as_str()));
+        let boots: Vec<Boot> =
+            kernels.map(|kernel| Boot::new(&kernel, &[SCENARIO, INTERRUPTED, &["bad-input"], &["compat"]])).collect();
+        run_program(&boots, &programs::build_32bit("conformance", setup)?, setup, log)
     };
     vec![
         Stage { name: "scenario in every kernel", run: Box::new(scenario) },
@@ -134,12 +143,12 @@ pub fn stages(long: bool) -> Vec<Stage> {
 }
 
 /// Boots all, two at a time. Each program is a test, and each log.
-fn run(boots: &[Boot], setup: bool) -> Result<Tally> {
-    run_program(boots, &programs::build("conformance")?, setup)
+fn run(boots: &[Boot], setup: bool, log: &Log) -> Result<Tally> {
+    run_program(boots, &programs::build("conformance")?, setup, log)
 }
 
 /// The same, with another build of the conformance program.
-fn run_program(boots: &[Boot], program: &Path, setup: bool) -> Result<Tally> {
+fn run_program(boots: &[Boot], program: &Path, setup: bool, log: &Log) -> Result<Tally> {
     // Modules are built one after the other: it is one object for all kernels, and make is parallel itself.
     let guests =
         boots.iter().map(|boot| host::modules(&boot.kernel, boot.plugins, setup)).collect::<Result<Vec<_>>>()?;
@@ -149,7 +158,7 @@ fn run_program(boots: &[Boot], program: &Path, setup: bool) -> Result<Tally> {
         loop {
             let next = todo.lock().expect("no panic holds this").next();
             let Some((boot, modules)) = next else { return };
-            let one = boot_one(boot, modules, program);
+            let one = boot_one(boot, modules, program, log);
             tally.lock().expect("no panic holds this").add(one);
         }
     };
@@ -160,7 +169,7 @@ fn run_program(boots: &[Boot], program: &Path, setup: bool) -> Result<Tally> {
     Ok(tally.into_inner().expect("no panic holds this"))
 }
 
-fn boot_one(boot: &Boot, modules: &host::Modules, program: &Path) -> Tally {
+fn boot_one(boot: &Boot, modules: &host::Modules, program: &Path, log: &Log) -> Tally {
     let mut vm = modules.guest(program).cpus(2).timeout(boot.timeout);
     for arg in boot.kernel_args {
         vm = vm.kernel_arg(arg);
@@ -180,7 +189,10 @@ fn boot_one(boot: &Boot, modules: &host::Modules, program: &Path) -> Tally {
         vectors => Server::start(vectors).and_then(|server| server.attach(vm).run(&mut |_| {})),
     };
     match served {
-        Ok(report) => judge(boot, &report),
+        Ok(report) => {
+            keep(log, &boot.name(), &report);
+            judge(boot, &report)
+        }
         Err(error) => {
             let mut tally = Tally::default();
             tally.report(&boot.name(), Err(format!("{error:#}")));

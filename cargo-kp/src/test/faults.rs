@@ -23,7 +23,7 @@ const HANG: &str = "hang";
 
 /// The stage, with `--long`.
 pub fn stages(long: bool) -> Vec<Stage> {
-    let stage = Stage { name: "planted faults", run: Box::new(|_| planted()) };
+    let stage = Stage { name: "planted faults", run: Box::new(|_, _| planted()) };
     if long { vec![stage] } else { Vec::new() }
 }
 

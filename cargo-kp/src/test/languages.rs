@@ -1,8 +1,13 @@
 //! Apps that know docs/abi.md alone: echo's in C and Python, beside the one in Rust.
-use super::stage::{Stage, Tally, with_lines};
+use super::{
+    log::Log,
+    report::keep,
+    stage::{Stage, Tally, with_lines},
+};
 use crate::{
     guest::plan::{Outcome, Step},
     host::{self, PROGRAM},
+    kernels,
     packages::{Packages, Purpose, ThisMachine},
     programs,
     vm::{Verdict, Vm},
@@ -22,15 +27,25 @@ const MODULES: &str = "import array, fcntl, os, struct, sys\n\
     print(os.path.realpath(sys.executable))\n\
     for m in list(sys.modules.values()):\n  f = getattr(m, '__file__', None)\n  if f: print(f)";
 
-/// The stage.
-pub fn stages() -> Vec<Stage> {
+/// The kernel on which one guest is enough.
+const KERNEL: &str = "6.12-cloud";
+
+/// The stage. `long`: on every kernel.
+pub fn stages(long: bool) -> Vec<Stage> {
+    let run = move |setup, log: &Log| {
+        Packages::new(&ThisMachine).require(&[Purpose::Python], setup)?;
+        let mut tally = Tally::default();
+        for kernel in kernels::names().iter().filter(|&kernel| long || kernel == KERNEL) {
+            tally.add(apps(kernel, setup, log).with_context(|| kernel.clone())?);
+        }
+        Ok(tally)
+    };
     vec![Stage { name: "apps in C and Python", run: Box::new(run) }]
 }
 
 /// Runs the three in one guest. What they print has to be the same.
-fn run(setup: bool) -> Result<Tally> {
-    Packages::new(&ThisMachine).require(Purpose::Python, setup)?;
-    let modules = host::modules("6.12-cloud", &["echo"], setup)?;
+fn apps(kernel: &str, setup: bool, log: &Log) -> Result<Tally> {
+    let modules = host::modules(kernel, &["echo"], setup)?;
     let examples = Path::new("examples/echo");
     let mut vm =
         modules.guest(&programs::build("echo-app")?).program(compile(&examples.join("c/echo.c"))?, "/kp/echo-c");
@@ -46,6 +61,7 @@ fn run(setup: bool) -> Result<Tally> {
         });
     }
     let report = vm.step(Step::unload("kp_echo")).run(&mut |_| {})?;
+    keep(log, kernel, &report);
     if let Verdict::Failed(why) = &report.verdict {
         bail!("{}", with_lines(why.clone(), &report.output));
     }
@@ -54,10 +70,13 @@ fn run(setup: bool) -> Result<Tally> {
     for (name, lines) in ["Rust", "C", "Python"].iter().zip(&said) {
         let same = lines == &said[0] && lines[0] == "heard      hello, kernel";
         let came_out = if same { Ok(()) } else { Err(format!("it says {}", lines.join("; "))) };
-        tally.report(&format!("the app in {name}"), came_out);
+        tally.report(&format!("{kernel}: the app in {name}"), came_out);
     }
     if said.len() != apps.len() {
-        tally.report("every app says three lines", Err(with_lines("they say".into(), &report.output)));
+        tally.report(
+            &format!("{kernel}: every app says three lines"),
+            Err(with_lines("they say".into(), &report.output)),
+        );
     }
     Ok(tally)
 }

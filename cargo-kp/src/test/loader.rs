@@ -1,5 +1,8 @@
 //! Stages in the loader: the real drivers, echo's, edu's and one that panics, over a simulated NT kernel in one process.
-use super::stage::{Stage, Tally, with_lines};
+use super::{
+    log::Log,
+    stage::{Stage, Tally, with_lines},
+};
 use crate::{
     host,
     packages::{Packages, Purpose, ThisMachine},
@@ -14,8 +17,8 @@ pub fn stages() -> Vec<Stage> {
 
 /// The scenario on both models of the device; hostile and random requests; clients and devices that go, starts and stops; each call of the
 /// kernel that can fail, failed once from each place.
-fn drivers(setup: bool) -> Result<Tally> {
-    Packages::new(&ThisMachine).require(Purpose::Boot, setup)?;
+fn drivers(setup: bool, log: &Log) -> Result<Tally> {
+    Packages::new(&ThisMachine).require(&[Purpose::Boot], setup)?;
     let folder = host::drivers(&["echo", "edu", "trouble"])?;
     let folder = folder.to_str().context("the target folder's path isn't UTF-8")?;
     let program = programs::build("conformance")?;
@@ -32,10 +35,12 @@ fn drivers(setup: bool) -> Result<Tally> {
     ];
     let mut tally = Tally::default();
     for arguments in runs {
-        let mut lines = Vec::new();
-        match programs::run_file(&program, arguments, &mut |line| lines.push(line.to_owned())) {
+        let (name, mut lines) = (arguments.join(" "), Vec::new());
+        let ran = programs::run_file(&program, arguments, &mut |line| lines.push(line.to_owned()));
+        log.keep(&name, &lines);
+        match ran {
             Ok(()) => tally.pass(1),
-            Err(error) => tally.report(&arguments.join(" "), Err(with_lines(format!("{error:#}"), &lines))),
+            Err(error) => tally.report(&name, Err(with_lines(format!("{error:#}"), &lines))),
         }
     }
     Ok(tally)

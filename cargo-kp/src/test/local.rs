@@ -1,6 +1,7 @@
 //! Stages that need no guest: cargo's tests, the lints, the modules of every kernel.
 use super::{
     libtest::Libtest,
+    log::Log,
     stage::{Stage, Tally},
 };
 use crate::{host, kernels};
@@ -13,11 +14,14 @@ use std::{
 /// All of them, in order.
 pub fn stages() -> Vec<Stage> {
     vec![
-        Stage { name: "cargo test", run: Box::new(|_| cargo_test(&[], &[])) },
+        Stage { name: "cargo test", run: Box::new(|_, log| cargo_test(&[], &[], log)) },
         // What needs programs beside Rust's own, and so is ignored there.
-        Stage { name: "cargo test, with compilers and QEMU", run: Box::new(|_| cargo_test(&[], &["--ignored"])) },
-        Stage { name: "lints", run: Box::new(|_| lints()) },
-        Stage { name: "modules for every kernel", run: Box::new(modules) },
+        Stage {
+            name: "cargo test, with compilers and QEMU",
+            run: Box::new(|_, log| cargo_test(&[], &["--ignored"], log)),
+        },
+        Stage { name: "lints", run: Box::new(|_, _| lints()) },
+        Stage { name: "modules for every kernel", run: Box::new(|setup, _| modules(setup)) },
         Stage { name: "scenario in the simulator", run: Box::new(scenarios) },
     ]
 }
@@ -45,7 +49,7 @@ pub fn miri() -> Result<()> {
 }
 
 /// Runs cargo's tests and adds up what each program says of itself. Failures are shown as cargo shows them.
-fn cargo_test(arguments: &[&str], harness: &[&str]) -> Result<Tally> {
+fn cargo_test(arguments: &[&str], harness: &[&str], log: &Log) -> Result<Tally> {
     let mut child = cargo()
         .args(["test", "--no-fail-fast", "--quiet"])
         .args(arguments)
@@ -54,10 +58,11 @@ fn cargo_test(arguments: &[&str], harness: &[&str]) -> Result<Tally> {
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start cargo")?;
+    let output = BufReader::new(child.stdout.take().context("its output is a pipe")?);
+    let lines = output.lines().collect::<Result<Vec<_>, _>>()?;
+    log.keep("cargo test", &lines);
     let mut libtest = Libtest::default();
-    for line in BufReader::new(child.stdout.take().context("its output is a pipe")?).lines() {
-        libtest.line(&line?);
-    }
+    lines.iter().for_each(|line| libtest.line(line));
     Ok(libtest.end("cargo test", child.wait()?.success()))
 }
 
@@ -95,10 +100,13 @@ fn modules(setup: bool) -> Result<Tally> {
 }
 
 /// The scenario on both kinds of simulator: the program compares the transcript itself.
-fn scenarios(setup: bool) -> Result<Tally> {
+fn scenarios(setup: bool, log: &Log) -> Result<Tally> {
     let mut tally = Tally::default();
     for name in ["sim", "sim:qemu"] {
-        match host::scenario(&name.parse()?, "all", setup, &mut |_| {}) {
+        let mut transcript = Vec::new();
+        let ran = host::scenario(&name.parse()?, "all", setup, &mut |line| transcript.push(line.to_owned()));
+        log.keep(name, &transcript);
+        match ran {
             Ok(()) => tally.pass(1),
             Err(error) => tally.report(name, Err(format!("{error:#}"))),
         }

@@ -1,14 +1,16 @@
 //! `cargo kp test`: every test of this repository, in stages, with one count at the end.
 //!
 //! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `languages`
-//! runs their apps in C and Python, `planted` those that boot trouble, `loader` and `wine` those that load Windows drivers, `tool` runs
+//! runs their apps in C and Python, `demos` the demos, `planted` those that boot trouble, `loader` and `wine` those that load Windows drivers, `tool` runs
 //! this program on Windows, and `faults`, with `--long`, plants faults in the framework itself.
 mod boots;
+mod demos;
 mod faults;
 mod languages;
 mod libtest;
 mod loader;
 mod local;
+mod log;
 mod planted;
 mod report;
 mod stage;
@@ -17,7 +19,8 @@ mod wine;
 
 use crate::packages::{Packages, Purpose, ThisMachine};
 use crate::programs;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use cargo_metadata::MetadataCommand;
 use clap::Args;
 use stage::{Stage, Tally};
 use std::time::Instant;
@@ -39,6 +42,9 @@ pub struct TestArgs {
     pub only: Option<String>,
 }
 
+/// What the stages want packages for, all of them together.
+const NEEDED: [Purpose; 5] = [Purpose::Build, Purpose::Boot, Purpose::Windows, Purpose::App32, Purpose::Python];
+
 /// Carries it out. A stage with no test is a failure, and so is one that cannot run here.
 pub fn command(args: &TestArgs) -> Result<()> {
     if args.miri {
@@ -48,7 +54,8 @@ pub fn command(args: &TestArgs) -> Result<()> {
     let stages: Vec<Stage> = local::stages()
         .into_iter()
         .chain(boots::stages(args.long))
-        .chain(languages::stages())
+        .chain(languages::stages(args.long))
+        .chain(demos::stages())
         .chain(planted::stages(args.long))
         .chain(loader::stages())
         .chain(wine::stages(args.long))
@@ -57,17 +64,17 @@ pub fn command(args: &TestArgs) -> Result<()> {
         .collect();
     let stages = chosen(stages, args.only.as_deref())?;
     let start = Instant::now();
-    let packages = Packages::new(&ThisMachine);
-    packages.require(Purpose::Build, args.setup)?;
-    packages.require(Purpose::Boot, args.setup)?;
-    packages.require(Purpose::Windows, args.setup)?;
+    Packages::new(&ThisMachine).require(&NEEDED, args.setup)?;
     println!("packages   {:.0} s", start.elapsed().as_secs_f64());
+    let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
+    let logs = metadata.target_directory.join("kp/test").into_std_path_buf();
     let mut all = Tally::default();
     for stage in &stages {
-        all.add(stage::run(stage, args.setup));
+        all.add(stage::run(stage, args.setup, &logs));
     }
     // Again, below all that was printed since.
     all.failures().iter().for_each(|failure| println!("FAILED     {failure}"));
+    println!("what each stage's programs print is in {}", logs.join("<stage>.log").display());
     println!("{:.0} s in all", start.elapsed().as_secs_f64());
     println!("{} passed, {} failed", all.passed(), all.failures().len());
     if !all.failures().is_empty() {
@@ -93,7 +100,7 @@ mod tests {
     #[test]
     fn a_part_of_a_name_chooses_stages_and_one_of_none_lists_them() {
         let stages =
-            || ["a guest", "a test", "more"].map(|name| Stage { name, run: Box::new(|_| Ok(Tally::default())) });
+            || ["a guest", "a test", "more"].map(|name| Stage { name, run: Box::new(|_, _| Ok(Tally::default())) });
         let names =
             |part| chosen(stages().into(), part).map(|them| them.iter().map(|stage| stage.name).collect::<Vec<_>>());
         assert_eq!(names(None).expect("all"), ["a guest", "a test", "more"]);

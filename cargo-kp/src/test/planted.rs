@@ -3,7 +3,8 @@
 //! Safe plugin code can panic and leak, so `tests/plugins/trouble` does. It cannot leave an interrupt connected, sleep in a DPC or
 //! have the kernel warn: for these the port's own C sources are changed, in a copy.
 use super::{
-    report::{clean, freed, passed, with_log},
+    log::Log,
+    report::{clean, freed, keep, passed, with_log},
     stage::{Stage, Tally},
 };
 use crate::{
@@ -30,12 +31,12 @@ const SLEEPERS: [&str; 2] = ["6.1", "6.12"];
 /// Both, in order. `long`: everything on every kernel.
 pub fn stages(long: bool) -> Vec<Stage> {
     vec![
-        Stage { name: "planted trouble", run: Box::new(move |setup| trouble(long, setup)) },
+        Stage { name: "planted trouble", run: Box::new(move |setup, log| trouble(long, setup, log)) },
         Stage { name: "suspend and resume", run: Box::new(suspend) },
     ]
 }
 
-fn trouble(long: bool, setup: bool) -> Result<Tally> {
+fn trouble(long: bool, setup: bool, log: &Log) -> Result<Tally> {
     let mut tally = Tally::default();
     for build in REFUSED {
         tally.report(&format!("{KERNEL}: {} is refused", build.plugin), refused(&build));
@@ -57,11 +58,11 @@ fn trouble(long: bool, setup: bool) -> Result<Tally> {
             guests.push(Guest { name: format!("{kernel}: coalesced"), vm, verdict: Box::new(clean) });
         }
     }
-    tally.add(run(guests));
+    tally.add(run(guests, log));
     Ok(tally)
 }
 
-fn suspend(setup: bool) -> Result<Tally> {
+fn suspend(setup: bool, log: &Log) -> Result<Tally> {
     let program = programs::build("conformance")?;
     let sleeps = |kernel: &&str| {
         let trouble = modules(kernel, &["trouble"], setup)?;
@@ -76,7 +77,7 @@ fn suspend(setup: bool) -> Result<Tally> {
     };
     let mut guests = SLEEPERS.iter().map(sleeps).collect::<Result<Vec<_>>>()?;
     guests.extend(SLEEPERS.iter().map(powers_off).collect::<Result<Vec<_>>>()?);
-    Ok(run(guests))
+    Ok(run(guests, log))
 }
 
 /// A plugin that `cargo kp build` must refuse.
@@ -137,7 +138,7 @@ fn guest(modules: &Modules, program: &Path, trouble: &[&str]) -> Vm {
 }
 
 /// Boots all, two at a time. Each is a test.
-fn run(guests: Vec<Guest>) -> Tally {
+fn run(guests: Vec<Guest>, log: &Log) -> Tally {
     let todo = Mutex::new(guests.into_iter());
     let tally = Mutex::new(Tally::default());
     let worker = || {
@@ -145,7 +146,10 @@ fn run(guests: Vec<Guest>) -> Tally {
             let next = todo.lock().expect("no panic holds this").next();
             let Some(guest) = next else { return };
             let came_out = match guest.vm.run(&mut |_| {}) {
-                Ok(report) => (guest.verdict)(&report).map_err(|why| with_log(why, &report)),
+                Ok(report) => {
+                    keep(log, &guest.name, &report);
+                    (guest.verdict)(&report).map_err(|why| with_log(why, &report))
+                }
                 Err(error) => Err(format!("{error:#}")),
             };
             tally.lock().expect("no panic holds this").report(&guest.name, came_out);

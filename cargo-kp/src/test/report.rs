@@ -2,7 +2,7 @@
 //!
 //! The conformance program writes a line into the kernel's log after each unload. Before it there has to be the module's own, with how
 //! many allocations, locks and mappings are still alive.
-use super::stage::with_lines;
+use super::{log::Log, stage::with_lines};
 use crate::vm::{Report, Verdict};
 
 /// It has to pass, and leave nothing behind.
@@ -21,8 +21,16 @@ pub fn passed(report: &Report) -> Result<(), String> {
 
 /// A reason, and below it the last of what programs and kernel have said.
 pub fn with_log(why: String, report: &Report) -> String {
-    let log: Vec<String> = report.log.iter().map(|line| format!("kernel: {line}")).collect();
-    with_lines(with_lines(why, &report.output), &log)
+    with_lines(with_lines(why, &report.output), &kernel_log(report))
+}
+
+/// Keeps all that programs and kernel have said.
+pub fn keep(log: &Log, name: &str, report: &Report) {
+    log.keep(name, report.output.iter().chain(&kernel_log(report)));
+}
+
+fn kernel_log(report: &Report) -> Vec<String> {
+    report.log.iter().map(|line| format!("kernel: {line}")).collect()
 }
 
 /// What a module prints if it has freed everything.

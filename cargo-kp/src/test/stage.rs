@@ -1,14 +1,19 @@
 //! A stage of the tests: what it runs, and what it counts.
+use super::log::Log;
 use anyhow::Result;
-use std::time::Instant;
+use std::{path::Path, time::Instant};
 
 /// Some tests under one name.
 pub struct Stage {
     /// What a person sees.
     pub name: &'static str,
-    /// Runs them. An error is a failure of the stage as a whole.
-    pub run: Box<dyn Fn(bool) -> Result<Tally>>,
+    /// Runs them.
+    pub run: Box<Run>,
 }
+
+/// Runs a stage's tests; given whether missing packages may be installed, and where to keep what programs print. An error is a failure
+/// of the stage as a whole.
+pub type Run = dyn Fn(bool, &Log) -> Result<Tally>;
 
 /// How many tests passed, and which did not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,15 +66,19 @@ impl Tally {
     }
 }
 
-/// Runs one stage, and says how it went and how long it took.
-pub fn run(stage: &Stage, setup: bool) -> Tally {
+/// Runs one stage, and says how it went and how long it took. What its programs print goes to a file in the folder `logs`.
+pub fn run(stage: &Stage, setup: bool, logs: &Path) -> Tally {
     let start = Instant::now();
     println!("{} …", stage.name);
-    let mut tally = (stage.run)(setup).unwrap_or_else(|error| {
+    let log = Log::default();
+    let mut tally = (stage.run)(setup, &log).unwrap_or_else(|error| {
         let mut failed = Tally::default();
         failed.report(stage.name, Err(format!("{error:#}")));
         failed
     });
+    if let Err(error) = log.write(logs, stage.name) {
+        tally.report(stage.name, Err(format!("{error:#}")));
+    }
     if tally == Tally::default() {
         tally.report(stage.name, Err("there was no test in it".into()));
     }
@@ -111,9 +120,18 @@ mod tests {
 
     #[test]
     fn a_stage_without_a_test_is_a_failure_and_so_is_one_that_cannot_run() {
-        let run = |run: fn() -> Result<Tally>| super::run(&Stage { name: "s", run: Box::new(move |_| run()) }, false);
-        assert_eq!(run(|| Ok(Tally::default())).failures(), ["s: there was no test in it"]);
-        assert_eq!(run(|| anyhow::bail!("no disk\nat all")).failures(), ["s: no disk"]);
+        let logs = std::env::temp_dir().join(format!("kp-test-stage-{}", std::process::id()));
+        let run = |run: fn(&Log) -> Result<Tally>| {
+            super::run(&Stage { name: "s", run: Box::new(move |_, log| run(log)) }, false, &logs)
+        };
+        assert_eq!(run(|_| Ok(Tally::default())).failures(), ["s: there was no test in it"]);
+        let stopped = run(|log| {
+            log.keep("p", &["so far".to_owned()]);
+            anyhow::bail!("no disk\nat all")
+        });
+        assert_eq!(stopped.failures(), ["s: no disk"]);
+        assert_eq!(std::fs::read_to_string(logs.join("s.log")).unwrap(), "== p\nso far\n");
+        std::fs::remove_dir_all(logs).unwrap();
     }
 
     #[test]

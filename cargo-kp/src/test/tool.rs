@@ -1,6 +1,9 @@
 //! `cargo kp build` as a program for Windows. It is compiled, and runs under Wine with a stand-in for the compiler, which hands out
 //! what the build on Linux has made. What it makes of that has to be the same.
-use super::stage::{Stage, Tally, with_lines};
+use super::{
+    log::Log,
+    stage::{Stage, Tally, with_lines},
+};
 use crate::{
     build::{self, Arch, Plugin, Signer},
     wine::{self, Wine},
@@ -20,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The plugin, which has a device and interrupts.
 const PLUGIN: &str = "edu";
 
-fn run(setup: bool) -> Result<Tally> {
+fn run(setup: bool, log: &Log) -> Result<Tally> {
     let tool = wine::build_program("cargo-kp", setup)?;
     let stand_in = wine::build_example("cargo-kp", "stand_in", setup)?;
     let plugin = build::select(Some(PLUGIN), Path::new("."))?;
@@ -48,12 +51,14 @@ fn run(setup: bool) -> Result<Tally> {
         (&["vm"], "error: `cargo kp vm` needs Linux: on Windows there are `cargo kp build` and `cargo kp doctor`"),
     ] {
         let ran = wine.run("cargo-kp.exe", &[&["kp"], arguments].concat(), PATIENCE, &mut |_| {})?;
+        log.keep(&arguments.join(" "), &ran.errors);
         let refused = !ran.success && ran.errors.last().is_some_and(|line| line == answer);
         tally.report(&format!("cargo-kp.exe {}", arguments.join(" ")), says(refused, &ran.errors));
     }
     wine.write("rust/lib/rustlib/src/rust/library/core/Cargo.toml", "")?;
     let mut found = Vec::new();
     let ran = wine.run("cargo-kp.exe", &["kp", "doctor"], PATIENCE, &mut |line| found.push(line.to_owned()))?;
+    log.keep("doctor", &found);
     let (needed, signing) = found.split_at(found.len().saturating_sub(1));
     let healthy = needed.len() == 2 && needed.iter().all(|line| line.starts_with("ok    "));
     let unsigned = signing.iter().all(|line| line.starts_with("note  osslsigncode, for --certificate — "));

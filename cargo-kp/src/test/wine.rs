@@ -1,6 +1,7 @@
 //! Stages under Wine: the real drivers, loaded by service control, and programs built for Windows.
 use super::{
     libtest::Libtest,
+    log::Log,
     report::NOTHING_LIVE,
     stage::{Stage, Tally, first_panic, with_lines},
 };
@@ -17,27 +18,30 @@ use std::{fs, path::Path, time::Duration};
 pub fn stages(long: bool) -> Vec<Stage> {
     vec![
         Stage { name: "kp-user's own tests under Wine", run: Box::new(client) },
-        Stage { name: "drivers under Wine", run: Box::new(move |setup| drivers(long, setup)) },
+        Stage { name: "drivers under Wine", run: Box::new(move |setup, log| drivers(long, setup, log)) },
         Stage { name: "apps under Wine and in the loader", run: Box::new(apps) },
         Stage { name: "INFs installed under Wine", run: Box::new(installation) },
     ]
 }
 
 /// How long one program may take: a hang, not a measure.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The unit tests of the client library, on Windows' own calls.
-fn client(setup: bool) -> Result<Tally> {
+fn client(setup: bool, log: &Log) -> Result<Tally> {
     let tests = wine::build_tests("kp-user", setup)?;
     let mut wine = Wine::start(setup)?;
     wine.put(&tests)?;
+    let mut lines = Vec::new();
+    let ran = wine.run(name(&tests), &[], PATIENCE, &mut |line| lines.push(line.to_owned()))?;
+    log.keep("kp-user's tests", lines.iter().chain(&ran.errors));
     let mut libtest = Libtest::default();
-    let ran = wine.run(name(&tests), &[], PATIENCE, &mut |line| libtest.line(line))?;
+    lines.iter().for_each(|line| libtest.line(line));
     Ok(libtest.end("kp-user's tests", ran.success))
 }
 
 /// The scenario's calls, the hostile requests, clients that are killed, starts and stops: on echo's driver, in one machine.
-fn drivers(long: bool, setup: bool) -> Result<Tally> {
+fn drivers(long: bool, setup: bool, log: &Log) -> Result<Tally> {
     let program = wine::build_program("conformance", setup)?;
     let driver = host::driver("echo")?;
     let machine = || {
@@ -48,17 +52,18 @@ fn drivers(long: bool, setup: bool) -> Result<Tally> {
     };
     let mut wine = machine()?;
     let rounds: &[&str] = if long { &["rounds", "100"] } else { &["rounds", "20"] };
+    let requests = if long { "1000000" } else { "100000" };
     let runs: [(&[&str], usize); 5] = [
         (&["--host", "windows", "--part", "calls"], 1),
         (&["bad-input"], 1),
-        (&["fuzz", "1", "100000"], 1),
+        (&["fuzz", "1", requests], 1),
         (&["killed-in-a-call", "3"], 1),
         (rounds, if long { 100 } else { 20 }),
     ];
     let mut tally = Tally::default();
     for (arguments, unloads) in runs {
         let freed = format!("kp-echo: {NOTHING_LIVE}");
-        let (one, _) = one(&mut wine, name(&program), arguments, &vec![freed; unloads]);
+        let (one, _) = one(&mut wine, log, name(&program), arguments, &vec![freed; unloads]);
         if !one.failures().is_empty() {
             // It may have left its driver loaded.
             wine = machine()?;
@@ -79,7 +84,7 @@ fn ends_what_hangs(wine: &mut Wine, program: &str) -> Result<(), String> {
 }
 
 /// Echo's app under Wine, and edu's in the loader on QEMU's device, say what they say on every system.
-fn apps(setup: bool) -> Result<Tally> {
+fn apps(setup: bool, log: &Log) -> Result<Tally> {
     let mut wine = Wine::start(setup)?;
     let program = wine::build_program("conformance", setup)?;
     let app = wine::build_program("echo-app", setup)?;
@@ -87,14 +92,15 @@ fn apps(setup: bool) -> Result<Tally> {
     wine.put(&app)?;
     wine.put(&host::driver("echo")?)?;
     let (mut tally, said) =
-        one(&mut wine, name(&program), &["with-echo", name(&app)], &[format!("kp-echo: {NOTHING_LIVE}")]);
+        one(&mut wine, log, name(&program), &["with-echo", name(&app)], &[format!("kp-echo: {NOTHING_LIVE}")]);
     tally.report("Wine: echo-app's story", tells(&said, ECHO_STORY));
 
-    Packages::new(&ThisMachine).require(Purpose::Boot, setup)?;
+    Packages::new(&ThisMachine).require(&[Purpose::Boot], setup)?;
     let drivers = host::drivers(&["edu"])?;
     let drivers = drivers.to_str().context("the target folder's path isn't UTF-8")?;
     let mut said = Vec::new();
     let told = programs::run("conformance", &["loader", "story", drivers], &mut |line| said.push(line.to_owned()));
+    log.keep("loader: edu-app's story", &said);
     let told = told.map_err(|error| with_lines(format!("{error:#}"), &said));
     tally.report("loader: edu-app's story", told.and_then(|()| tells(&said, EDU_STORY)));
     Ok(tally)
@@ -106,14 +112,14 @@ fn tells(said: &[String], story: &str) -> Result<(), String> {
 }
 
 /// What echo's app tells.
-const ECHO_STORY: &str = "\
+pub(super) const ECHO_STORY: &str = "\
 heard      hello, kernel
 louder     HELLO, KERNEL
 so far     1 text, 13 bytes
 ";
 
 /// What edu's app tells in the loader: each time one of its two kinds of interrupt is what the device was given.
-const EDU_STORY: &str = "\
+pub(super) const EDU_STORY: &str = "\
 started    with its line as its interrupt
 plugin     kp edu 1.00
 device     edu 1.0, alive: !0x0f0f0f0f = 0xf0f0f0f0
@@ -132,7 +138,7 @@ MSI        raised 10: 10 received, 2 deferred to the DPC, app woken 2 times, 0 l
 
 /// Edu's driver is installed from its INF, for a device that has no hardware: START is refused with its status, and nothing is left.
 /// Echo's INF makes a service.
-fn installation(setup: bool) -> Result<Tally> {
+fn installation(setup: bool, log: &Log) -> Result<Tally> {
     let program = wine::build_program("conformance", setup)?;
     let (edu, echo) = (host::driver("edu")?, host::driver("echo")?);
     let mut wine = Wine::start(setup)?;
@@ -145,13 +151,13 @@ fn installation(setup: bool) -> Result<Tally> {
     wine.write("kp-edu.inf", &text.replace("NTamd64.10.0...17763", "NTamd64"))?;
     let refused = ["start refused: WrongDevice (0xe4b50042)", NOTHING_LIVE].map(|line| format!("kp-edu: {line}"));
     let device = ["start-is-refused", "edu", r"PCI\VEN_1234&DEV_11E8"];
-    let mut tally = one(&mut wine, name(&program), &device, &refused).0;
-    tally.add(one(&mut wine, name(&program), &["service-is-installed"], &[format!("kp-echo: {NOTHING_LIVE}")]).0);
+    let mut tally = one(&mut wine, log, name(&program), &device, &refused).0;
+    tally.add(one(&mut wine, log, name(&program), &["service-is-installed"], &[format!("kp-echo: {NOTHING_LIVE}")]).0);
     Ok(tally)
 }
 
 /// One test for the program, and one for what drivers logged: these lines, and no others. The program's output too.
-fn one(wine: &mut Wine, program: &str, arguments: &[&str], log: &[String]) -> (Tally, Vec<String>) {
+fn one(wine: &mut Wine, log: &Log, program: &str, arguments: &[&str], logged: &[String]) -> (Tally, Vec<String>) {
     let what = arguments.join(" ");
     let mut tally = Tally::default();
     let mut lines = Vec::new();
@@ -161,10 +167,12 @@ fn one(wine: &mut Wine, program: &str, arguments: &[&str], log: &[String]) -> (T
     let words: Vec<String> = lines.iter().chain(&ran.errors).cloned().collect();
     let why = || first_panic(words.iter().map(String::as_str)).unwrap_or("it failed".into());
     tally.report(&format!("Wine: {what}"), if ran.success { Ok(()) } else { Err(with_lines(why(), &words)) });
-    match ran.driver_log == log {
+    let of_driver: Vec<String> = ran.driver_log.iter().map(|line| format!("driver: {line}")).collect();
+    log.keep(&what, words.iter().chain(&of_driver));
+    match ran.driver_log == logged {
         true => tally.pass(1),
         false => {
-            let why = format!("{} lines, not {}, each {:?}:", ran.driver_log.len(), log.len(), log.last());
+            let why = format!("{} lines, not {}, each {:?}:", ran.driver_log.len(), logged.len(), logged.last());
             tally.report(&format!("Wine: {what}: what the driver logs"), Err(with_lines(why, &ran.driver_log)));
         }
     }

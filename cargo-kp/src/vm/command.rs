@@ -11,7 +11,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Boots a stock kernel, loads modules, runs a program there, unloads the modules, and judges the kernel's log.
+/// Boots a stock kernel, loads modules, runs a program there, unloads the modules, and judges the kernel's log. A module that is made
+/// for PCI devices has to find one.
 #[derive(Debug, Args)]
 pub struct VmArgs {
     /// The kernel: one of those in kernels.toml. Without it: the one that the first module is built for, else 6.1-cloud.
@@ -50,7 +51,7 @@ pub fn run(args: &VmArgs) -> Result<()> {
     if let Some((program, _)) = program.filter(|(program, _)| !Path::new(program).is_file()) {
         bail!("no program {program}: build it first, and name its file on this machine");
     }
-    Packages::new(&ThisMachine).require(Purpose::Boot, args.setup)?;
+    Packages::new(&ThisMachine).require(&[Purpose::Boot], args.setup)?;
     let kernel = match &args.kernel {
         Some(name) => kernels::get(name, args.setup)?,
         None => kernels::get(&kernel_of(&modules)?, args.setup)?,
@@ -67,6 +68,9 @@ pub fn run(args: &VmArgs) -> Result<()> {
     for module in &modules {
         let guest = format!("/kp/{}.ko", module.name);
         vm = vm.file(&module.path, &guest).step(Step::load(&guest));
+        if let Some(devices) = &module.devices {
+            vm = vm.step(Step::bound(&module.name, devices));
+        }
     }
     if let Some((program, rest)) = program {
         let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
@@ -100,6 +104,8 @@ struct Module {
     name: String,
     /// What `uname -r` says in the kernel that it is built for. `None` if the file does not say so.
     release: Option<String>,
+    /// The PCI devices that it is made for, as a person reads them. `None` if there are none.
+    devices: Option<String>,
 }
 
 impl Module {
@@ -109,7 +115,7 @@ impl Module {
         })?;
         let stem = path.file_stem().ok_or_else(|| anyhow!("{} is no module: name a .ko file", path.display()))?;
         let name = stem.to_string_lossy().replace('-', "_");
-        Ok(Module { path: path.to_owned(), name, release: release(&content) })
+        Ok(Module { path: path.to_owned(), name, release: release(&content), devices: devices(&content) })
     }
 
     /// Refuses what a kernel of this release would not load.
@@ -126,10 +132,32 @@ impl Module {
 
 /// The release in a module's `vermagic`, its first word.
 fn release(module: &[u8]) -> Option<String> {
-    const MARK: &[u8] = b"vermagic=";
-    let at = module.windows(MARK.len()).position(|bytes| bytes == MARK)?;
-    let word = module[at + MARK.len()..].split(|&byte| byte == b' ' || byte == 0).next()?;
-    Some(String::from_utf8_lossy(word).into_owned())
+    info(module, "vermagic=").next()?.split(' ').next().map(str::to_owned)
+}
+
+/// The devices in a module's PCI aliases, as `PCI device 1234:11e8`.
+fn devices(module: &[u8]) -> Option<String> {
+    let ids: Vec<String> = info(module, "alias=pci:").map(|alias| device(&alias).unwrap_or(alias)).collect();
+    match &ids[..] {
+        [] => None,
+        [id] => Some(format!("PCI device {id}")),
+        ids => Some(format!("PCI devices {}", ids.join(", "))),
+    }
+}
+
+/// Vendor and device of `v00001234d000011E8sv*sd*bc*sc*i*`, as `lspci` writes them. `None` if it is about something else.
+fn device(alias: &str) -> Option<String> {
+    let (vendor, rest) = alias.strip_prefix('v')?.split_once('d')?;
+    let id = rest.split_once("sv")?.0;
+    let number = |digits: &str| u32::from_str_radix(digits, 16).ok();
+    Some(format!("{:04x}:{:04x}", number(vendor)?, number(id)?))
+}
+
+/// The values that a module's information has behind this mark.
+fn info<'a>(module: &'a [u8], mark: &str) -> impl Iterator<Item = String> + 'a {
+    let mark = mark.as_bytes().to_vec();
+    let entries = module.split(|&byte| byte == 0);
+    entries.filter_map(move |entry| Some(String::from_utf8_lossy(entry.strip_prefix(&mark[..])?).into_owned()))
 }
 
 /// The name of the kernel that the first module is built for, if it is one that is here, else [`DEFAULT`].
@@ -149,13 +177,23 @@ mod tests {
     fn a_module_of_another_kernel_is_refused_before_the_guest_boots() {
         let release = release(b"\x7fELF\0license=GPL\0vermagic=6.12.9-amd64 SMP preempt\0depends=\0");
         assert_eq!(release.as_deref(), Some("6.12.9-amd64"));
-        let module = Module { path: "kp-edu.ko".into(), name: "kp_edu".into(), release };
+        let module = Module { path: "kp-edu.ko".into(), name: "kp_edu".into(), release, devices: None };
         assert!(module.check("6.12.9-amd64").is_ok());
         assert_eq!(
             module.check("6.1.0-9-cloud-amd64").expect_err("another kernel").to_string(),
             "kp-edu.ko is built for 6.12.9-amd64, and the guest's kernel is 6.1.0-9-cloud-amd64: \
              name that one with --kernel, or build for this one"
         );
+    }
+
+    #[test]
+    fn a_module_says_which_devices_it_is_made_for() {
+        let of = |aliases: &str| devices(format!("\x7fELF\0{aliases}\0vermagic=6.12.9-amd64\0").as_bytes());
+        assert_eq!(of("alias=kp"), None);
+        let edu = "alias=pci:v00001234d000011E8sv*sd*bc*sc*i*";
+        assert_eq!(of(edu).as_deref(), Some("PCI device 1234:11e8"));
+        let class = "alias=pci:v*d*sv*sd*bc0Csc03i30*";
+        assert_eq!(of(&format!("{edu}\0{class}")).as_deref(), Some("PCI devices 1234:11e8, v*d*sv*sd*bc0Csc03i30*"));
     }
 
     #[test]

@@ -48,7 +48,6 @@ impl Server {
         let mut server = Server { socket, vectors, stop: stop.clone(), thread: None };
         let thread = move || {
             if let Err(error) = serve(&listener, vectors, stop.as_fd()) {
-                // Without its vectors the device raises none, and the guest's test says so.
                 eprintln!("the ivshmem server failed: {error:#}");
             }
         };
@@ -75,14 +74,17 @@ impl Drop for Server {
 }
 
 /// Waits for the device, gives it what is its own, and keeps the connection until told to stop: to a device its end would be the
-/// loss of the server.
+/// loss of the server. A machine that is booted anew has the device anew, which waits for its part before the machine runs.
 fn serve(listener: &UnixListener, vectors: u16, stop: BorrowedFd<'_>) -> Result<()> {
-    if !comes_first(listener.as_fd(), stop)? {
-        return Ok(());
+    let mut devices = Vec::new();
+    while comes_first(listener.as_fd(), stop)? {
+        let (device, _) = listener.accept()?;
+        match introduce(&device, vectors) {
+            Ok(()) => devices.push(device),
+            // Without its vectors the device raises none, and the guest's test says so.
+            Err(error) => eprintln!("the ivshmem server lost its device: {error:#}"),
+        }
     }
-    let (device, _) = listener.accept()?;
-    introduce(&device, vectors)?;
-    poll(&mut [PollFd::from_borrowed_fd(stop, PollFlags::IN)], None)?;
     Ok(())
 }
 
@@ -124,7 +126,7 @@ fn tell(device: &UnixStream, number: i64, descriptor: Option<BorrowedFd<'_>>) ->
 mod tests {
     use super::*;
     use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-    use std::io::IoSliceMut;
+    use std::{io::IoSliceMut, time::Duration};
 
     /// The number that comes next, and its descriptor.
     fn hear(server: &UnixStream) -> (i64, Option<OwnedFd>) {
@@ -140,19 +142,38 @@ mod tests {
         (i64::from_le_bytes(bytes), descriptor)
     }
 
-    #[test]
-    fn a_device_is_told_version_number_memory_and_its_vectors_in_this_order() {
-        let server = Server::start(4).unwrap();
+    /// Connects a device. If nobody talks to it, hearing fails.
+    fn connect(server: &Server) -> UnixStream {
         let device = UnixStream::connect(&server.socket.path).unwrap();
-        assert!(matches!(hear(&device), (0, None)));
-        assert!(matches!(hear(&device), (DEVICE, None)));
-        let (number, memory) = hear(&device);
+        device.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        device
+    }
+
+    /// Hears all that there is for a device with four vectors.
+    fn hear_all(device: &UnixStream) {
+        assert!(matches!(hear(device), (0, None)));
+        assert!(matches!(hear(device), (DEVICE, None)));
+        let (number, memory) = hear(device);
         assert_eq!(number, -1);
         assert_eq!(rustix::fs::fstat(memory.unwrap()).unwrap().st_size as u64, MEMORY_LEN);
         for vector in 0..4 {
-            let (number, eventfd) = hear(&device);
+            let (number, eventfd) = hear(device);
             assert_eq!(number, DEVICE, "vector {vector}");
             assert_eq!(write(eventfd.unwrap(), &1u64.to_ne_bytes()), Ok(8), "vector {vector}");
+        }
+    }
+
+    #[test]
+    fn a_device_is_told_version_number_memory_and_its_vectors_in_this_order() {
+        hear_all(&connect(&Server::start(4).unwrap()));
+    }
+
+    #[test]
+    fn a_machine_that_is_booted_anew_has_its_device_anew() {
+        let server = Server::start(4).unwrap();
+        drop(connect(&server));
+        for _ in 0..2 {
+            hear_all(&connect(&server));
         }
     }
 
@@ -163,7 +184,7 @@ mod tests {
         drop(server);
         assert!(!path.exists());
         let server = Server::start(1).unwrap();
-        let device = UnixStream::connect(&server.socket.path).unwrap();
+        let device = connect(&server);
         hear(&device);
         drop(server);
     }

@@ -179,11 +179,8 @@ impl Judge {
                     "RIP:", "RSP:", "RAX:", "RDX:", "RBP:", "R10:", "R13:", "FS:", "CS:", "CR2:", "DR0:", "DR3:",
                     "PKRU:", "Code:",
                 ];
-                let inside = REGISTERS.iter().any(|register| text.starts_with(register));
-                if !inside {
-                    self.place = Place::Outside;
-                }
-                inside
+                // Another CPU's line may stand between them.
+                REGISTERS.iter().any(|register| text.starts_with(register))
             }
         }
     }
@@ -343,6 +340,9 @@ mod tests {
         assert_eq!(judge(&expected, OOPS), Ok(()));
         let twice: Vec<_> = OOPS.iter().chain(OOPS).copied().collect();
         assert!(judge(&expected, &twice).is_err());
+        let (trace, registers) = OOPS.split_at(4);
+        let between: Vec<_> = trace.iter().chain(&["<6>[    1.000000] hm"]).chain(registers).copied().collect();
+        assert_eq!(judge(&expected, &between), Ok(()));
         let warned: Vec<_> = OOPS.iter().copied().chain(["<4>[    1.000000] hm"]).collect();
         assert_eq!(judge(&expected, &warned), Err("kernel log: hm".into()));
         assert!(judge(&[], OOPS).is_err());

@@ -50,11 +50,22 @@ pub enum Verdict {
     Failed(String),
 }
 
+/// How far a guest came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// QEMU gave up by itself, and said why.
+    Refused,
+    /// The machine started.
+    Boot,
+    /// The first process ran.
+    Process,
+}
+
 /// What a run left behind.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// The guest's first process ran.
-    pub started: bool,
+    /// How far it came.
+    pub stage: Stage,
     /// What the guest's programs printed, line by line.
     pub output: Vec<String>,
     /// One line per step: `step 0: ok`, `step 1: failed: …`.
@@ -173,9 +184,8 @@ impl Vm {
         // says nothing about one: it is reported, and the machine booted anew.
         for _ in 1..BOOTS {
             let report = qemu::run(self, &initrd.path, on_line)?;
-            let crashed = |why: &str| why.starts_with("kernel log: ") || why.starts_with("the guest did not end");
             match &report.verdict {
-                Verdict::Failed(why) if !report.started && crashed(why) => {
+                Verdict::Failed(why) if report.stage == Stage::Boot => {
                     eprintln!("linux {}: crashed before its first process, booting again: {why}", self.kernel.release);
                 }
                 _ => return Ok(report),

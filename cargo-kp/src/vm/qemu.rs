@@ -4,7 +4,7 @@
 //! QEMU itself has to complain about. Always emulation (TCG): it gives the same machine everywhere.
 
 use super::judge::{Judge, LogLine};
-use super::{Report, Verdict, Vm};
+use super::{Report, Stage, Verdict, Vm};
 use crate::guest::plan::{EXIT_PORT, FAILURE_CODE, LOG_END, LOG_START, OUTPUT_TAG, SUCCESS_CODE};
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -43,7 +43,8 @@ pub(super) fn run(vm: &Vm, initrd: &Path, on_line: &mut dyn FnMut(&str)) -> Resu
     let judge = Judge::new(&vm.expected);
     let mut run = Run { judge, qemu, started: false, log: Vec::new(), output: Vec::new(), steps: Vec::new() };
     let timed_out = run.watch(&events, start + vm.timeout, on_line);
-    if timed_out.is_err() {
+    let ended = timed_out.is_ok();
+    if !ended {
         // Already gone is as good.
         let _ = run.qemu.0.kill();
     }
@@ -57,7 +58,12 @@ pub(super) fn run(vm: &Vm, initrd: &Path, on_line: &mut dyn FnMut(&str)) -> Resu
     let status = run.qemu.0.wait().context("cannot wait for QEMU")?;
     let verdict = run.verdict(timed_out, status, vm.timeout);
     let Run { started, output, steps, log, .. } = run;
-    Ok(Report { started, output, steps, log, verdict, seconds: start.elapsed().as_secs_f64() })
+    let stage = match (started, ended, status.success()) {
+        (true, ..) => Stage::Process,
+        (false, true, false) => Stage::Refused,
+        (false, ..) => Stage::Boot,
+    };
+    Ok(Report { stage, output, steps, log, verdict, seconds: start.elapsed().as_secs_f64() })
 }
 
 fn arguments(vm: &Vm, initrd: &Path) -> Vec<String> {
@@ -223,7 +229,10 @@ impl Run {
         let qemu = |code: u8| Some(i32::from(code) * 2 + 1);
         let why = match (log, ended) {
             (Err(line), _) => line.to_owned(),
-            (_, Err(_)) => format!("the guest did not end within {} s; {}", limit.as_secs(), self.last_log_line()),
+            (_, Err(_)) => {
+                let limit = if self.started { limit } else { limit.min(BOOT_LIMIT) };
+                format!("the guest did not end within {} s; {}", limit.as_secs(), self.last_log_line())
+            }
             _ if status.code() == qemu(SUCCESS_CODE) && failed_step.is_none() => match self.judge.finish() {
                 Ok(()) => return Verdict::Passed,
                 Err(why) => why,

@@ -53,7 +53,7 @@ impl Ran {
 impl Wine {
     /// Starts one: with what is missing installed if `setup`, else an error that names it.
     pub fn start(setup: bool) -> Result<Self> {
-        Packages::new(&ThisMachine).require(Purpose::Windows, setup)?;
+        Packages::new(&ThisMachine).require(&[Purpose::Windows], setup)?;
         let prefix = prefix::Copy::make()?;
         let log = prefix.path().join("log");
         let errors = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;

@@ -40,7 +40,7 @@ pub fn build_tests(package: &str, setup: bool) -> Result<PathBuf> {
 }
 
 fn cargo(command: &str, package: &str, arguments: &[&str], setup: bool) -> Result<PathBuf> {
-    Packages::new(&ThisMachine).require(Purpose::Windows, setup)?;
+    Packages::new(&ThisMachine).require(&[Purpose::Windows], setup)?;
     let mut cargo = Toolchain::find()?.cargo();
     // Without debug information, which would only take time. Statically linked: users have no mingw-w64.
     cargo

@@ -105,7 +105,7 @@ impl<P: Plugin> Drop for Driver<P> {
 }
 
 impl<P: Plugin> Driver<P> {
-    /// Runs the plugin's `init`. Passive. InitFailed or the plugin's own status; nothing is left then.
+    /// Runs the plugin's `init`. Passive. NoMemory, or what `init` answers; nothing is left then.
     #[cfg_attr(kp_driver, optimize(size))]
     pub fn bind(cx: &mut Passive, device: RawDevice) -> Result<Self> {
         let RawDevice { id, bars, bus_address } = device;

@@ -168,6 +168,14 @@ impl<P: Plugin> Session<P> {
         }
     }
 
+    /// Whether every further message of this session is refused: its gate is shut, and the device gone, before its life says so.
+    #[cold]
+    #[cfg_attr(kp_driver, optimize(size))]
+    #[inline(never)]
+    pub(super) fn is_ending(&self) -> bool {
+        self.stop.closing.load(Acquire) != 0 || self.driver.state() == state::GONE || kernel::poisoned()
+    }
+
     /// An error that says there is no interrupt, as the app shall see it: a session that closes disables its own.
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]

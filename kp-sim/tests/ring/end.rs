@@ -65,7 +65,7 @@ fn mappings_outlive_close_and_removal() {
 fn closing_removing_and_killing_end_a_batch_between_two_messages() {
     let mut seen = std::collections::BTreeSet::new();
     for end in ["close", "remove", "kill"] {
-        explore(0..40, |world| {
+        explore(0..200, |world| {
             let sim = sim();
             let mut raw = Raw::new(&sim, 64, 4096);
             for _ in 0..32 {

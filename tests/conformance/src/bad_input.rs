@@ -1,5 +1,6 @@
 //! The bad-input list: each with its named status, and nothing changed.
 use crate::{
+    flip::flip,
     interrupts::until,
     raw::{Access, Answer, Handle, PAGE, Process, Sender, open},
 };
@@ -14,6 +15,7 @@ use kp_abi::{
     },
     zerocopy::IntoBytes,
 };
+use std::mem::offset_of;
 
 /// Runs the list, as far as the process can send it; echo is loaded, and edu if there is a device. Gives the number of cases seen.
 ///
@@ -37,7 +39,7 @@ pub fn run(process: &dyn Process) -> usize {
         list.close_races_wait();
     }
     list.order("echo");
-    list.seen.get() + crate::direct::run(process) + crate::rings::run(process)
+    list.seen.get() + crate::direct::run(process) + crate::rings::run(process) + crate::limits::run(process)
 }
 
 struct List<'p> {
@@ -410,37 +412,47 @@ impl<'p> List<'p> {
         self.is("of a closed session", s.send(&*session, Query::new()), Status::OK);
     }
 
-    /// A second thread flips the message number and the length while calls are made: each call has one of the answers of a call that
-    /// was sent whole.
+    /// A second thread flips the size, the message number and the length while calls are made: each call has one of the answers of a
+    /// call that was sent whole, and each of these answers is seen.
     fn flipped(&self) {
+        const SIZE: u32 = size_of::<Call>() as u32;
+        /// Size, message and length of the data: good, and bad for one reason each.
+        const STATES: [[u32; 3]; 8] = [
+            [SIZE, 1, 5],
+            [SIZE, 99, 5],
+            [SIZE, 1, 1 << 31],
+            [SIZE, 5, 0],
+            [SIZE + 8, 1, 5],
+            [SIZE - 8, 1, 5],
+            [MAX_REQUEST as u32, 1, 5],
+            [u32::MAX, 1, 5],
+        ];
         let s = &self.sender;
         let handle = self.session("echo");
         let call = s.prepare(1, &[], b"hello", 4);
+        s.process.write(s.place, &[0; 2 * PAGE as usize]);
         s.process.write(s.place, call.as_bytes());
-        let stop = std::sync::atomic::AtomicBool::new(false);
-        let (place, process) = (s.place, s.process);
-        let message = place + core::mem::offset_of!(Call, message) as u64;
-        let in_len = place + core::mem::offset_of!(Call, in_len) as u64;
-        let mut seen = [0u32; 4];
-        std::thread::scope(|scope| {
-            let stop = &stop;
-            scope.spawn(move || {
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    for (number, len) in [(1u32, 5u32), (99, 5), (1, 1 << 31), (5, 0)] {
-                        process.write(message, &number.to_le_bytes());
-                        process.write(in_len, &len.to_le_bytes());
-                    }
-                }
-            });
-            for _ in 0..2000 {
-                assert_eq!(handle.send(Call::NR, place), Ok(()));
-                let head: request::Head = s.value(place);
-                let kind = [Status::OK, Status::UNKNOWN_MESSAGE, Status::PAYLOAD_TOO_LARGE, Status::INPUT_LENGTH]
-                    .iter()
-                    .position(|status| status.0 == head.status);
-                seen[kind.unwrap_or_else(|| panic!("status {} of no whole call", Status(head.status)))] += 1;
+        // Behind every size but the largest there are zeros.
+        s.process.write(s.place + MAX_REQUEST as u64 - 1, &[1]);
+        let places = [offset_of!(Call, head), offset_of!(Call, message), offset_of!(Call, in_len)];
+        let places = places.map(|at| s.place + at as u64);
+        let answers = [
+            Status::OK,
+            Status::TOO_SMALL,
+            Status::TOO_LARGE,
+            Status::UNKNOWN_TAIL,
+            Status::UNKNOWN_MESSAGE,
+            Status::PAYLOAD_TOO_LARGE,
+            Status::INPUT_LENGTH,
+        ];
+        let write = |state: usize| {
+            for (place, value) in places.into_iter().zip(STATES[state]) {
+                s.process.write(place, &value.to_le_bytes());
             }
-            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        };
+        flip(STATES.len(), write, &answers, || {
+            assert_eq!(handle.send(Call::NR, s.place), Ok(()));
+            Status(s.value::<request::Head>(s.place).status)
         });
         self.is("say", s.call(&*handle, 1, &[], b"hello", 4), Status::OK);
         self.seen.set(self.seen.get() + 1);

@@ -1,5 +1,8 @@
 //! Bad input in the direct form of CALL: the answers of CALL, whatever stands where.
-use crate::raw::{Access, Handle, PAGE, Process, Sender, open};
+use crate::{
+    flip::flip,
+    raw::{Access, Handle, PAGE, Process, Sender, open},
+};
 use echo_interface::echo;
 use edu_interface::edu;
 use kp_abi::{
@@ -8,7 +11,6 @@ use kp_abi::{
     request::{Answer, Call, Close, Open, Query, Request, Segments, feature},
     zerocopy::{FromZeros, IntoBytes},
 };
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Runs the list; echo and edu are loaded. Gives the number of cases seen.
 ///
@@ -330,28 +332,15 @@ impl<'p> List<'p> {
         let process = self.sender.process;
         let handle = self.session("echo");
         self.put(echo::INTERFACE, &parts(1, &[], b"hello", 4));
-        let stop = AtomicBool::new(false);
         let (in_len, in_addr) = (self.buffer + 8, self.buffer + 16);
-        let data = self.data;
-        let mut seen = [0u32; 3];
-        std::thread::scope(|scope| {
-            let stop = &stop;
-            scope.spawn(move || {
-                while !stop.load(Relaxed) {
-                    for (len, address) in [(5u32, data), (1 << 31, data), (5, 8), (0, 8)] {
-                        process.write(in_len, &len.to_le_bytes());
-                        process.write(in_addr, &address.to_le_bytes());
-                    }
-                }
-            });
-            for _ in 0..2000 {
-                let told = handle.direct(1, self.buffer);
-                let wants = [Ok(Status::OK), Ok(Status::PAYLOAD_TOO_LARGE), Err(Status::FAULT)];
-                let kind = wants.iter().position(|want| *want == told);
-                seen[kind.unwrap_or_else(|| panic!("{told:?} is the answer of no whole call"))] += 1;
-            }
-            stop.store(true, Relaxed);
-        });
+        let states = [(5u32, self.data), (1 << 31, self.data), (5, 8), (0, 8)];
+        let write = |state: usize| {
+            let (len, address) = states[state];
+            process.write(in_len, &len.to_le_bytes());
+            process.write(in_addr, &address.to_le_bytes());
+        };
+        let answers = [Ok(Status::OK), Ok(Status::PAYLOAD_TOO_LARGE), Err(Status::FAULT)];
+        flip(states.len(), write, &answers, || handle.direct(1, self.buffer));
         assert_eq!(self.sender.send(&*handle, Call { message: 4, ..Call::new() }).status, Status::OUTPUT_LENGTH);
         self.put(echo::INTERFACE, &parts(1, &[], b"hello", 4));
         self.is("say", handle.direct(1, self.buffer), Ok(Status::OK));

@@ -10,8 +10,10 @@ pub mod calls;
 pub mod child;
 pub mod codes;
 pub mod direct;
+pub mod flip;
 pub mod fuzz;
 pub mod interrupts;
+pub mod limits;
 #[cfg(target_os = "linux")]
 pub mod linux;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

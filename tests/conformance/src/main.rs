@@ -2,7 +2,7 @@
 #[cfg(all(target_pointer_width = "64", not(windows)))]
 use conformance::simulated;
 use conformance::{Part, Subject, World, interrupts};
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 const USAGE: &str = "usage: conformance --host sim|sim:qemu|guest|windows [--part calls|interrupts|all]
        conformance --host windows:loader|windows:loader-qemu --part calls|interrupts|all --drivers FOLDER";
@@ -10,6 +10,10 @@ const USAGE: &str = "usage: conformance --host sim|sim:qemu|guest|windows [--par
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    // Elsewhere a panic may be what a test is about.
+    if !matches!(arguments[..], ["loader", ..] | ["--host", "sim" | "sim:qemu", ..] | ["--host", .., "--drivers", _]) {
+        end_what_hangs_in_a_panic();
+    }
     let result = match arguments[..] {
         ["--host", host] => world(host).and_then(|world| transcript(world, Part::All)),
         ["--host", host, "--part", part] => {
@@ -65,6 +69,22 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// How long the way out of a panic may take.
+const WAY_OUT: Duration = Duration::from_secs(30);
+
+/// A test that fails waits for its other threads on its way out, and one of them may wait for what the test does not do any more.
+fn end_what_hangs_in_a_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::thread::spawn(|| {
+            std::thread::sleep(WAY_OUT);
+            eprintln!("error: another thread never ended after the panic above");
+            std::process::exit(1);
+        });
+    }));
 }
 
 fn transcript(mut world: Box<dyn World>, part: Part) -> Result<(), String> {

@@ -26,6 +26,10 @@ pub trait Process: Sync {
     fn sends_addresses(&self) -> bool {
         true
     }
+    /// Whether several requests of one handle run at the same time.
+    fn runs_requests_at_once(&self) -> bool {
+        true
+    }
     /// Whether there is a device, and so edu is loaded too.
     fn has_device(&self) -> bool {
         true

@@ -26,5 +26,17 @@ fn every_bad_request_has_its_status_and_changes_nothing() {
 #[test]
 fn random_requests_leave_a_driver_that_works() {
     let world = Simulated::loaded();
-    println!("{}", conformance::fuzz::run(&SimulatedProcess::new(&world), 1, 20_000));
+    let seen = conformance::fuzz::run(&SimulatedProcess::new(&world), 1, 20_000).to_string();
+    assert!(seen.starts_with("seed 0x1: 20000 requests, "), "{seen}");
+    println!("{seen}");
+}
+
+#[test]
+fn a_run_of_random_requests_that_fails_says_its_seed() {
+    let world = Simulated::loaded();
+    // Too short to see every status.
+    let run = || conformance::fuzz::run(&SimulatedProcess::new(&world), 0x5EED, 10);
+    let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).err().expect("ten requests do not do");
+    let said = failed.downcast_ref::<String>().expect("a panic with a text");
+    assert!(said.contains("\nseed 0x5eed: 10 requests, "), "{said}");
 }

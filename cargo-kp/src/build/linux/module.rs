@@ -151,7 +151,6 @@ fn header(plugin: &Plugin, object: &Object) -> String {
         define("KP_AUTHOR", &quoted(&plugin.authors.join(", ")));
     }
     if !object.info.devices.is_empty() {
-        define("KP_HAS_DEVICES", "1");
         let ids = object.info.devices.iter().map(|(vendor, id)| format!("{{ PCI_DEVICE({vendor:#06x}, {id:#06x}) }}"));
         define("KP_DEVICES", &ids.collect::<Vec<_>>().join(", "));
     }

@@ -9,7 +9,7 @@ use super::{
     },
     memory::{Queues, copy_in, copy_out},
 };
-use crate::{Error, KVec, Message, Passive, Plugin, Reply, Result, Status, limits};
+use crate::{Error, Message, Passive, Plugin, Reply, Result, Status, limits};
 use core::{
     mem::MaybeUninit,
     slice,
@@ -24,17 +24,13 @@ use kp_abi::{
     zerocopy::{FromBytes, IntoBytes},
 };
 
-/// Words of the buffers that a ring has for messages of up to [`SMALL`] bytes each way.
-pub(super) const SMALL_WORDS: usize = (limits::MAX_ARGS + 2 * SMALL) / 8;
-
 impl<P: Plugin> Session<P> {
-    /// Runs one message, whose answer goes to the ring. `Err`: it went wrong; that is its answer too. `small` has [`SMALL_WORDS`].
+    /// Runs one message, whose answer goes to the ring. `Err`: it went wrong; that is its answer too.
     #[inline(always)]
     pub(super) fn run_submission(
         &self,
         taken: Taken<'_>,
         data: &[AtomicU64],
-        small: &mut KVec<u64>,
         ring: (&mut DriverSide, &Queues<'_>),
     ) -> Result<(), Error> {
         let (side, queues) = ring;
@@ -44,7 +40,7 @@ impl<P: Plugin> Session<P> {
         }
         // Word by word: in registers, where the short way has them.
         let Taken { user_data, message, input, output, inline } = taken;
-        match self.run_slowly(message, input, output, inline, data, small) {
+        match self.run_slowly(message, input, output, inline, data) {
             Ok(written) => {
                 side.post(queues, user_data, Status::OK, written);
                 Ok(())
@@ -65,7 +61,6 @@ impl<P: Plugin> Session<P> {
         output: u64,
         inline: &[AtomicU64],
         data: &[AtomicU64],
-        small: &mut [u64],
     ) -> Result<u32> {
         let taken = Taken { user_data: 0, message, input, output, inline };
         if taken.flags() & !(INLINE | NOWAIT) != 0 {
@@ -83,32 +78,26 @@ impl<P: Plugin> Session<P> {
             inline.get(..len.div_ceil(8)).ok_or(Status::INPUT_LENGTH)?
         };
         let to = part(data, taken.out_word(), room)?;
-        if in_len <= SMALL && room <= SMALL {
-            return self.run_in::<SMALL>(&taken, from, to, small);
-        }
-        self.run_large(&taken, from, to)
-    }
-
-    #[cfg_attr(kp_driver, optimize(size))]
-    #[inline(never)]
-    fn run_large(&self, taken: &Taken<'_>, from: &[AtomicU64], to: &[AtomicU64]) -> Result<u32> {
-        self.large.with(|bytes| match <[u64]>::mut_from_bytes(bytes) {
-            Ok(words) => self.run_in::<{ limits::MAX_DATA }>(taken, from, to, words),
+        let buffers = if in_len <= SMALL && room <= SMALL { self.small.any() } else { self.large.any() };
+        buffers.with(|room, bytes| match <[u64]>::mut_from_bytes(bytes) {
+            Ok(words) => self.run_in(&taken, from, to, room, words),
             Err(_) => Err(Status::NO_MEMORY.into()),
         })?
     }
 
-    /// Runs a message whose input and reply have at most `DATA` bytes, in buffers for so many.
-    fn run_in<const DATA: usize>(
+    /// Runs a message in buffers for `room` bytes of data each way.
+    #[inline(always)]
+    fn run_in(
         &self,
         taken: &Taken<'_>,
         from: &[AtomicU64],
         to: &[AtomicU64],
+        room: usize,
         words: &mut [u64],
     ) -> Result<u32> {
         let (args_len, data_at) = (taken.args_len(), taken.args_len().next_multiple_of(8));
         let too_large = Error::from(Status::PAYLOAD_TOO_LARGE);
-        let (input, output) = words.split_at_mut_checked((limits::MAX_ARGS + DATA) / 8).ok_or(too_large)?;
+        let (input, output) = words.split_at_mut_checked((limits::MAX_ARGS + room) / 8).ok_or(too_large)?;
         copy_in(from, input.get_mut(..from.len()).ok_or(too_large)?);
         let bytes = input.as_bytes();
         let message = Message {

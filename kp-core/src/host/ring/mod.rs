@@ -13,11 +13,8 @@ mod page;
 mod slot;
 
 use super::{direct::Told, kernel, requests::Stopped, session::Session, sync};
-use crate::{KVec, Passive, Plugin, Result, Status};
-use core::{
-    ptr::NonNull,
-    sync::atomic::{AtomicU64, Ordering::Acquire},
-};
+use crate::{Passive, Plugin, Result, Status};
+use core::{ptr::NonNull, sync::atomic::AtomicU64};
 use kp_abi::{
     request,
     ring::{
@@ -47,8 +44,6 @@ struct Ring {
     layout: Layout,
     entries: u32,
     side: DriverSide,
-    /// Where small messages are while they run.
-    small: KVec<u64>,
 }
 
 impl Rings {
@@ -106,7 +101,6 @@ impl<P: Plugin> Session<P> {
                 layout,
                 entries: setup.entries,
                 side: DriverSide::START,
-                small: KVec::zeroed(&mut cx, message::SMALL_WORDS)?,
             };
             // After an earlier ring, the page has that one's words.
             let queues = Queues::new(&ring.memory, &ring.layout, ring.entries, page);
@@ -168,7 +162,7 @@ impl<P: Plugin> Session<P> {
         };
         let first = ring.side;
         let end = if room < submitted { Status::BUSY } else { Status::OK };
-        let (side, status) = self.run_batch(first, submitted.min(room), &queues, data, &mut ring.small);
+        let (side, status) = self.run_batch(first, submitted.min(room), &queues, data);
         side.end(&queues);
         ring.side = side;
         let end = if status == Status::OK { end } else { status };
@@ -185,7 +179,6 @@ impl<P: Plugin> Session<P> {
         count: u32,
         queues: &Queues<'_>,
         data: &[AtomicU64],
-        small: &mut KVec<u64>,
     ) -> (DriverSide, Status) {
         let last = side.answered().wrapping_add(count);
         let attention = kernel::attention();
@@ -194,9 +187,8 @@ impl<P: Plugin> Session<P> {
                 return (side, Status::INTERRUPTED);
             }
             let taken = side.take(queues);
-            let answer = self.run_submission(taken, data, small, (&mut side, queues));
-            // Its gate is shut before its life says so.
-            if answer.is_err() && (self.stop().closing.load(Acquire) != 0 || kernel::poisoned()) {
+            let answer = self.run_submission(taken, data, (&mut side, queues));
+            if answer.is_err() && self.is_ending() {
                 return (side, self.refusal());
             }
         }

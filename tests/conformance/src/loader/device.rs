@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use trouble_interface::{BYTES, trouble};
+use trouble_interface::{BYTES, Happened, trouble};
 use windows_loader::{
     Assigned, Buffer, Device, Done, Driver, Handle, Machine, Mode, Options, Pending, Process, Token, Verdict, access,
 };
@@ -38,6 +38,7 @@ pub fn run(drivers: &str) {
     a_call_and_a_wait_under_way_end_before_the_removal_returns(drivers);
     a_device_is_stopped_only_while_nobody_has_it_open_and_starts_again(drivers);
     a_suspended_device_holds_calls_and_keeps_waits(drivers);
+    a_plugin_hears_of_sleep_waking_and_removal_once_each(drivers);
     a_name_behind_the_device_is_refused(drivers);
     a_32_bit_process_sends_the_same_bytes_and_the_plugin_knows_who_it_is(drivers);
     an_administrator_is_known_as_such_and_nobody_else(drivers);
@@ -396,6 +397,58 @@ fn a_suspended_device_holds_calls_and_keeps_waits(drivers: &str) {
     client.0.close();
     edu.device.removed();
     edu.unload();
+}
+
+fn a_plugin_hears_of_sleep_waking_and_removal_once_each(drivers: &str) {
+    /// What the plugin has heard of so far.
+    fn heard(trouble: &Edu) -> Vec<String> {
+        let log = trouble.machine.log();
+        log.iter().filter_map(|line| Some(line.split_once("kp-trouble: event: ")?.1.trim_end().to_owned())).collect()
+    }
+    let happened = |plugin: &Plugin| trouble::Client(plugin).happened();
+    let connect = |trouble: &Edu| {
+        let handle = Arc::new(ControlNode::over(open_trouble(&trouble.process)));
+        Plugin::over(handle, trouble::INTERFACE, &[]).unwrap()
+    };
+
+    // With a session open; the removal in order, of a device that nobody has open.
+    let trouble = Edu::driven_by("trouble", drivers, Assigned::Line);
+    let plugin = connect(&trouble);
+    assert_eq!(happened(&plugin), Ok(Happened { suspends: 0, resumes: 0 }));
+    for nth in 1..=2 {
+        trouble.device.set_system_power(false).unwrap();
+        trouble.device.set_system_power(true).unwrap();
+        assert_eq!(happened(&plugin), Ok(Happened { suspends: nth, resumes: nth }));
+    }
+    drop(plugin);
+    trouble.device.remove().unwrap();
+    assert_eq!(heard(&trouble), ["Suspend", "Resume", "Suspend", "Resume", "Removing"]);
+    trouble.unload();
+
+    // Pulled out while it sleeps: told before the removal returns, and not again with the REMOVE_DEVICE that follows.
+    let trouble = Edu::driven_by("trouble", drivers, Assigned::Line);
+    let plugin = connect(&trouble);
+    trouble.device.set_system_power(false).unwrap();
+    trouble.device.surprise_removal();
+    assert_eq!(heard(&trouble), ["Suspend", "Removing"]);
+    drop(plugin);
+    trouble.device.removed();
+    assert_eq!(heard(&trouble), ["Suspend", "Removing"]);
+    trouble.unload();
+
+    // Stopped: the plugin goes, and a new one comes with the next start.
+    let trouble = Edu::driven_by("trouble", drivers, Assigned::Line);
+    trouble.device.set_system_power(false).unwrap();
+    trouble.device.set_system_power(true).unwrap();
+    trouble.device.stop().unwrap();
+    assert_eq!(heard(&trouble), ["Suspend", "Resume", "Removing"]);
+    trouble.device.start(Assigned::Line).unwrap();
+    let plugin = connect(&trouble);
+    assert_eq!(happened(&plugin), Ok(Happened { suspends: 0, resumes: 0 }));
+    drop(plugin);
+    trouble.device.remove().unwrap();
+    assert_eq!(heard(&trouble), ["Suspend", "Resume", "Removing", "Removing"]);
+    trouble.unload();
 }
 
 fn a_name_behind_the_device_is_refused(drivers: &str) {

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     Subject,
+    flip::flip,
     raw::{Access, PAGE, Process},
 };
 use kp_abi::{
@@ -15,7 +16,7 @@ use kp_abi::{
     },
     zerocopy::FromBytes,
 };
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::mem::offset_of;
 use windows_loader::{Buffer, Entry, Handle, Mode, Token, access};
 
 const HEAD: u32 = size_of::<Head>() as u32;
@@ -134,33 +135,35 @@ impl List<'_> {
         seen
     }
 
-    /// A second thread changes the struct while calls are made: each has the answer of a call that was sent whole.
+    /// A second thread changes the struct while calls are made, its size too: each has the answer of a call that was sent whole, and each
+    /// of these answers is seen.
     fn flipped(&self) -> usize {
+        const SIZE: u32 = size_of::<Call>() as u32;
+        /// Size, message and length of the data: good, and bad for one reason each.
+        const STATES: [[u32; 3]; 6] =
+            [[SIZE, 1, 5], [SIZE, 99, 5], [SIZE, 1, 1 << 31], [SIZE, 5, 0], [SIZE - 8, 1, 5], [SIZE | 1 << 24, 1, 5]];
         let handle = self.session(Subject::Echo, Mode::Overlapped);
         let input = [&bytes(Call { message: 1, in_len: 5, out_len: 4, ..Call::new() })[..], b"hello"].concat();
         let place = self.process.map(PAGE as usize, Access::ReadWrite);
         self.process.write(place, &input);
-        let message = place + core::mem::offset_of!(Call, message) as u64;
-        let in_len = place + core::mem::offset_of!(Call, in_len) as u64;
-        let stop = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !stop.load(Relaxed) {
-                    for (number, len) in [(1u32, 5u32), (99, 5), (1, 1 << 31), (5, 0)] {
-                        self.process.write(message, &number.to_le_bytes());
-                        self.process.write(in_len, &len.to_le_bytes());
-                    }
-                }
-            });
-            for _ in 0..2000 {
-                let mut output = [0; HEAD as usize + 4];
-                let input = Buffer { address: place as usize, len: input.len() as u32 };
-                let done = handle.control(code::<Call>(), input, Buffer::output(&mut output));
-                let status = answer(done).map_or_else(|status| status, |_| status_of(&output));
-                let whole = [Status::OK, Status::UNKNOWN_MESSAGE, Status::PAYLOAD_TOO_LARGE, Status::INPUT_LENGTH];
-                assert!(whole.contains(&status), "{status} of no whole call");
+        let places = [offset_of!(Call, head), offset_of!(Call, message), offset_of!(Call, in_len)];
+        let write = |state: usize| {
+            for (at, value) in places.into_iter().zip(STATES[state]) {
+                self.process.write(place + at as u64, &value.to_le_bytes());
             }
-            stop.store(true, Relaxed);
+        };
+        let answers = [
+            Status::OK,
+            Status::TOO_SMALL, // above the buffer's length too
+            Status::UNKNOWN_MESSAGE,
+            Status::PAYLOAD_TOO_LARGE,
+            Status::INPUT_LENGTH,
+        ];
+        flip(STATES.len(), write, &answers, || {
+            let mut output = [0; HEAD as usize + 4];
+            let input = Buffer { address: place as usize, len: input.len() as u32 };
+            let done = handle.control(code::<Call>(), input, Buffer::output(&mut output));
+            answer(done).map_or_else(|status| status, |_| status_of(&output))
         });
         1
     }

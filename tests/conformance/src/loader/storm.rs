@@ -67,13 +67,24 @@ impl DeviceModel for Stuck {
     }
 }
 
-/// Runs it.
+/// What has a deferred call run on another processor: all of them are there, or none is used. Here deferred calls have processors of
+/// their own in any case.
+pub(super) const ELSEWHERE: &[&str] =
+    &["KeGetCurrentProcessorNumberEx", "KeQueryActiveProcessorCount", "KeSetImportanceDpc", "KeSetTargetProcessorDpc"];
+
+/// Runs it, on a kernel that has them all, and on one that lacks the first.
 ///
 /// # Panics
 /// If the storm is not stopped, or leaves anything behind.
 pub fn run(drivers: &str) {
+    storm(drivers, &[]);
+    storm(drivers, &ELSEWHERE[..1]);
+}
+
+fn storm(drivers: &str, absent: &[&str]) {
     let mut world = Loader::new(drivers);
     let mut options = Options::default();
+    options.absent = absent.iter().map(|&name| name.to_owned()).collect();
     options.slowness = SLOWNESS;
     let machine = Machine::new(options);
     let driver = machine.start(&world.sys(Subject::Edu)).unwrap_or_else(|error| panic!("start edu: {error}"));

@@ -93,6 +93,10 @@ impl Process for ThisProcess {
         false
     }
 
+    fn runs_requests_at_once(&self) -> bool {
+        false // and Wine's kernel runs one at a time of all handles
+    }
+
     fn has_device(&self) -> bool {
         false
     }

@@ -217,6 +217,7 @@ impl IntAtIrql for Trouble {
 
 impl Event for Trouble {
     fn event(&self, _: &mut Passive, happening: Happening) -> Deliver {
+        log!("event: {happening:?}");
         match happening {
             Happening::Suspend => self.suspends.fetch_add(1, Relaxed),
             Happening::Resume => self.resumes.fetch_add(1, Relaxed),
