@@ -100,7 +100,11 @@ pub fn stages(long: bool) -> Vec<Stage> {
         move |setup, log: &Log| {
             let boot = |kernel: &str| {
                 let runs: &[&[&str]] = if kernel == "6.12-cloud" || long { TEAR_DOWN_LONG } else { TEAR_DOWN };
-                Boot { timeout: Duration::from_secs(600), ..Boot::new(kernel, runs) }
+                Boot {
+                    plugins: &["echo", "edu", "trouble"],
+                    timeout: Duration::from_secs(600),
+                    ..Boot::new(kernel, runs)
+                }
             };
             let mut boots: Vec<Boot> = every.iter().map(|kernel| boot(kernel)).collect();
             boots.push(boot("6.12").with(&["threadirqs"]));

@@ -132,13 +132,13 @@ pub(super) fn address(plugin: &Plugin) -> String {
     format!("{domain:04x}:{bus:02x}:{slot:02x}.{function}")
 }
 
-/// Has the kernel take the driver from the device, or give it back: `unbind` or `bind`.
-fn sysfs(what: &str, address: &str) {
-    let path = format!("/sys/bus/pci/drivers/kp_edu/{what}");
+/// Has the kernel take a plugin's driver from the device, or give it back: `unbind` or `bind`.
+fn sysfs(plugin: &str, what: &str, address: &str) {
+    let path = format!("/sys/bus/pci/drivers/kp_{plugin}/{what}");
     std::fs::write(&path, address).unwrap_or_else(|error| panic!("{path}: {error}"));
 }
 
-/// Is edu's node there?
-fn has_node() -> bool {
-    Path::new("/dev/kp/edu.0").exists()
+/// Is the node of the plugin's first device there?
+fn has_node(plugin: &str) -> bool {
+    Path::new(&format!("/dev/kp/{plugin}.0")).exists()
 }

@@ -1,93 +1,84 @@
 //! Interrupts that arrive during disabling, closing, removal and unload.
 //!
-//! One thread raises as fast as it can, on a processor of its own; the owner of the interrupt works on another. A cycle counts only
-//! if the device was told to interrupt while the request was at work.
-use super::{
-    KINDS, Watchdog, address, check_final, connect, counters, disable, enable, has_node, raise, sysfs, until, works,
+//! One thread raises as fast as it can, on a processor of its own; the owner of the interrupt works on another. Disabling and closing
+//! do not end before the device was told to interrupt, both before it is quieted and after: the plugin waits for that.
+use super::{KINDS, PATIENCE, Watchdog, address, check_final, counters, disable, has_node, sysfs};
+use crate::{
+    Unload,
+    interrupts::until,
+    linux::{load, unload},
 };
-use crate::{Subject, Unload, World, linux::Guest};
-use edu_interface::edu;
 use kp_abi::{
     Status,
     request::{ANY_VECTOR, kind},
 };
 use kp_user::Plugin;
 use rustix::thread::{CpuSet, sched_setaffinity};
-use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
-    time::{Duration, Instant},
-};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use trouble_interface::trouble;
+
+const NAME: &str = "trouble";
 
 /// Removals and unloads for each kind of interrupt: these are slow.
 const REMOVALS: u32 = 10;
 
-/// How long may be spent on cycles that count: on a busy machine the guest's processors do not always run at once.
-const HITS: Duration = Duration::from_secs(240);
+/// Interrupts that disabling waits for, before the device is quieted and after. The first may have been raised before; the second has not.
+const MEANWHILE: u32 = 2;
 
 /// Disables `cycles` times with each kind of interrupt, closes as often, and is removed and unloaded some times.
 pub fn run(cycles: u32) {
-    Guest.load(Subject::Edu);
+    load(NAME);
     stay_on(0);
     for kinds in KINDS {
         let name = if kinds == kind::LINE { "line" } else { "MSI" };
-        println!("{name}: {cycles} times disabled with an interrupt meanwhile, of {}", disables(cycles, kinds));
-        println!("{name}: {cycles} times closed with an interrupt meanwhile, of {}", closes(cycles, kinds));
+        disables(cycles, kinds);
+        closes(cycles, kinds);
+        println!("{name}: {cycles} times disabled, and closed, with interrupts meanwhile");
         for _ in 0..REMOVALS {
             removed(kinds);
             unloaded(kinds);
         }
         println!("{name}: {REMOVALS} times removed and unloaded");
     }
-    assert_eq!(Guest.unload(Subject::Edu), Unload::Gone);
+    assert_eq!(unload(NAME), Unload::Gone);
 }
 
-/// Disables until an interrupt was raised during `cycles` of these. How many it took.
-fn disables(cycles: u32, kinds: u32) -> u32 {
+/// Disables, `cycles` times.
+fn disables(cycles: u32, kinds: u32) {
     let (owner, raiser) = (connect(), connect());
     storm(&raiser, |raised| {
-        hit(cycles, || {
+        linger(&raiser, MEANWHILE);
+        for _ in 0..cycles {
+            let _watchdog = Watchdog::new("disabling in a storm");
             enable(&owner, kinds);
             until("interrupts arrive", || counters(&owner).1.received >= 2);
             // Sometimes it finds one, sometimes not.
             let _ = owner.connection().int_wait(0, ANY_VECTOR, 3);
-            let (last, meanwhile) = raised.during(|| disable(&owner));
+            let last = raised.during(|| disable(&owner));
             raised.goes_on();
             assert_eq!(counters(&raiser).1, last, "nothing is counted after the disabling");
-            meanwhile
-        })
-    })
+        }
+        linger(&raiser, 0);
+    });
 }
 
-/// Closes until an interrupt was raised during `cycles` of these. How many it took.
-fn closes(cycles: u32, kinds: u32) -> u32 {
+/// Closes, `cycles` times.
+fn closes(cycles: u32, kinds: u32) {
     let raiser = connect();
-    let count = storm(&raiser, |raised| {
-        hit(cycles, || {
+    storm(&raiser, |raised| {
+        linger(&raiser, MEANWHILE);
+        for _ in 0..cycles {
+            let _watchdog = Watchdog::new("closing in a storm");
             let owner = connect();
             enable(&owner, kinds);
             until("interrupts arrive", || counters(&owner).1.received >= 2);
-            let (closed, meanwhile) = raised.during(|| owner.close());
-            assert_eq!(closed, Ok(()));
+            assert_eq!(raised.during(|| owner.close()), Ok(()));
             check_final(&counters(&raiser).1);
             assert_eq!(raiser.query().map(|query| query.sessions), Ok(1));
-            meanwhile
-        })
+        }
+        linger(&raiser, 0);
     });
     works(&raiser, kinds);
-    count
-}
-
-/// Repeats `cycle` until it has come out true so many times. How many it took.
-fn hit(wanted: u32, mut cycle: impl FnMut() -> bool) -> u32 {
-    let start = Instant::now();
-    let (mut count, mut hits) = (0, 0);
-    while hits < wanted {
-        assert!(start.elapsed() < HITS, "only {hits} of {count} cycles had an interrupt meanwhile");
-        let _watchdog = Watchdog::new("tear-down in a storm");
-        count += 1;
-        hits += u32::from(cycle());
-    }
-    count
 }
 
 /// The device is taken away in the middle of a storm, and given back.
@@ -98,13 +89,13 @@ fn removed(kinds: u32) {
     enable(&owner, kinds);
     storm(&raiser, |_| {
         until("interrupts arrive", || counters(&owner).1.received >= 2);
-        sysfs("unbind", &address);
+        sysfs(NAME, "unbind", &address);
         assert_eq!(owner.connection().int_wait(0, ANY_VECTOR, 1), Err(Status::DEVICE_GONE.into()));
     });
-    assert_eq!(edu::Client(&raiser).raise(1), Err(Status::DEVICE_GONE.into()));
+    assert_eq!(trouble::Client(&raiser).raise(1), Err(Status::DEVICE_GONE.into()));
     drop((owner, raiser));
-    sysfs("bind", &address);
-    until("the node is back", has_node);
+    sysfs(NAME, "bind", &address);
+    until("the node is back", || has_node(NAME));
 }
 
 /// The last thing that its clients do before the unload is to raise.
@@ -117,9 +108,9 @@ fn unloaded(kinds: u32) {
     drop(owner);
     raise(&raiser);
     drop(raiser);
-    assert_eq!(Guest.unload(Subject::Edu), Unload::Gone);
-    Guest.load(Subject::Edu);
-    until("the node is there", has_node);
+    assert_eq!(unload(NAME), Unload::Gone);
+    load(NAME);
+    until("the node is there", || has_node(NAME));
     works(&connect(), kinds);
 }
 
@@ -127,12 +118,12 @@ fn unloaded(kinds: u32) {
 struct Raised(AtomicU64);
 
 impl Raised {
-    /// Runs `f`. True: the device was told to interrupt meanwhile.
-    fn during<R>(&self, f: impl FnOnce() -> R) -> (R, bool) {
+    /// Runs `f`, which does not end before the device was told to interrupt, and is.
+    fn during<R>(&self, f: impl FnOnce() -> R) -> R {
         let before = self.0.load(SeqCst);
         let result = f();
-        // The first may have begun before; the second has not.
-        (result, self.0.load(SeqCst) >= before + 2)
+        assert!(self.0.load(SeqCst) >= before + u64::from(MEANWHILE), "nobody told it to interrupt meanwhile");
+        result
     }
 
     /// Waits until it was told twice more.
@@ -150,7 +141,7 @@ fn storm<R>(raiser: &Plugin, f: impl FnOnce(&Raised) -> R) -> R {
         let _over = Over(&over);
         scope.spawn(|| {
             stay_on(1);
-            while !over.load(SeqCst) && edu::Client(raiser).raise(1).is_ok() {
+            while !over.load(SeqCst) && trouble::Client(raiser).raise(1).is_ok() {
                 raised.0.fetch_add(1, SeqCst);
             }
         });
@@ -164,6 +155,33 @@ impl Drop for Over<'_> {
     fn drop(&mut self) {
         self.0.store(true, SeqCst);
     }
+}
+
+fn connect() -> Plugin {
+    Plugin::open_interface(NAME, trouble::INTERFACE, &[]).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn enable(plugin: &Plugin, kinds: u32) {
+    plugin.connection().int_enable(kinds, 1, 1, &[]).unwrap_or_else(|error| panic!("enable: {error}"));
+}
+
+fn linger(plugin: &Plugin, raises: u32) {
+    trouble::Client(plugin).linger(raises).unwrap_or_else(|error| panic!("linger: {error}"));
+}
+
+fn raise(plugin: &Plugin) {
+    trouble::Client(plugin).raise(1).unwrap_or_else(|error| panic!("raise: {error}"));
+}
+
+/// The device is free, and all of it works: calls, an interrupt, its notification.
+fn works(plugin: &Plugin, kinds: u32) {
+    assert_eq!(trouble::Client(plugin).invert(5), Ok(!5));
+    enable(plugin, kinds);
+    raise(plugin);
+    let taken = plugin.connection().int_wait(PATIENCE.as_nanos() as u64, ANY_VECTOR, 1);
+    assert_eq!(taken.map(|taken| taken.got), Ok(1));
+    let c = disable(plugin);
+    assert_eq!((c.received, c.delivered, c.lost), (1, 1, 0), "{c:?}");
 }
 
 /// Keeps this thread on one processor.

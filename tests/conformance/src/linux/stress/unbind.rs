@@ -57,8 +57,8 @@ fn unbind_and_bind(kinds: u32) {
     all_gone(&clients);
     assert_eq!(Guest.unload(Subject::Edu), Unload::Stays, "there are open handles");
 
-    sysfs("bind", &address);
-    until("the node is back", has_node);
+    sysfs("edu", "bind", &address);
+    until("the node is back", || has_node("edu"));
     let new = connect();
     until("the device is idle", || edu::Client(&new).factorial(3) == Ok(6));
     works(&new, kinds);
@@ -103,7 +103,7 @@ fn unbind(clients: &mut Clients, address: &str) {
         let batch = scope.spawn(|| ring.enter());
         until("a batch is in flight", || batcher.query().is_ok_and(|query| query.calls == 1));
 
-        sysfs("unbind", address);
+        sysfs("edu", "unbind", address);
 
         assert!(!copied_in.is_finished() && !copied_out.is_finished(), "both copies are still stalled");
         for wait in waits {
@@ -111,7 +111,7 @@ fn unbind(clients: &mut Clients, address: &str) {
         }
         assert_eq!(calls.join().expect("calls do not panic"), gone);
         let batch = batch.join().expect("a batch does not panic");
-        assert!(!has_node());
+        assert!(!has_node("edu"));
         assert!(!copied_in.is_finished() && !copied_out.is_finished(), "both copies are still stalled");
         stall.come(0);
         assert_eq!(copied_in.join().expect("a call does not panic"), Err(gone.into()), "it was not inside yet");

@@ -61,5 +61,8 @@ kp_abi::interface! {
         /// Has the device interrupt so many times, at most a hundred, each time after the one before was acknowledged: all of them before the
         /// processor can run what is deferred. Timeout: one was not acknowledged within a second.
         fn burst(times: u32) = 13;
+        /// Has each end of an enabling wait until the device was told to interrupt, by `raise`, so many times more: before it is quieted, and
+        /// once more after that. It waits ten seconds at most.
+        fn linger(raises: u32) = 14;
     }
 }

@@ -32,6 +32,9 @@ pub struct Trouble {
     undeferred: SpinLock<(), Dispatch>,
     keep_mapping: AtomicBool,
     storms: AtomicBool,
+    /// Times that the device was told to interrupt.
+    raises: AtomicU32,
+    lingers: AtomicU32,
     suspends: AtomicU32,
     resumes: AtomicU32,
 }
@@ -47,6 +50,14 @@ impl Trouble {
     fn bar(&self) -> Result<&Bar<regs::Map>> {
         self.bar.as_ref().ok_or(Status::DEVICE_GONE.into())
     }
+
+    fn linger(&self, cx: &mut Passive) {
+        let (before, more) = (self.raises.load(Relaxed), self.lingers.load(Relaxed));
+        let mut patience = 0..10_000;
+        while self.raises.load(Relaxed).wrapping_sub(before) < more && patience.next().is_some() {
+            let _ = cx.sleep_ms(1);
+        }
+    }
 }
 
 impl Init for Trouble {
@@ -59,6 +70,8 @@ impl Init for Trouble {
             undeferred: SpinLock::new(cx, ())?,
             keep_mapping: AtomicBool::new(false),
             storms: AtomicBool::new(false),
+            raises: AtomicU32::new(0),
+            lingers: AtomicU32::new(0),
             suspends: AtomicU32::new(0),
             resumes: AtomicU32::new(0),
         })
@@ -115,6 +128,7 @@ impl trouble::Handler<Passive, Session> for Trouble {
 
     fn raise(&self, _: &mut Passive, _: &Session, bits: u32) -> Result<()> {
         self.bar()?.write(regs::INTERRUPT_RAISE, bits);
+        self.raises.fetch_add(1, Relaxed);
         Ok(())
     }
 
@@ -146,6 +160,11 @@ impl trouble::Handler<Passive, Session> for Trouble {
         Ok(())
     }
 
+    fn linger(&self, _: &mut Passive, _: &Session, raises: u32) -> Result<()> {
+        self.lingers.store(raises, Relaxed);
+        Ok(())
+    }
+
     fn burst(&self, cx: &mut Passive, _: &Session, times: u32) -> Result<()> {
         let bar = self.bar()?;
         self.undeferred.with(cx, |(), cx| {
@@ -171,10 +190,12 @@ impl IntEnable for Trouble {
         Ok(())
     }
 
-    fn int_disarm(&self, _: &mut Passive, (): &()) {
+    fn int_disarm(&self, cx: &mut Passive, (): &()) {
+        self.linger(cx);
         if let Ok(bar) = self.bar() {
             bar.write(regs::INTERRUPT_ACKNOWLEDGE, !0);
         }
+        self.linger(cx);
     }
 }
 
