@@ -117,9 +117,16 @@ impl Purpose {
                 "zlib1g",
             ],
             Purpose::Boot => &["qemu-system-x86"],
-            Purpose::Windows => {
-                &["gcc-mingw-w64-x86-64", "mingw-w64-x86-64-dev", "wine", "wine64", "osslsigncode", "openssl", "llvm"]
-            }
+            Purpose::Windows => &[
+                "gcc-mingw-w64-x86-64",
+                "mingw-w64-x86-64-dev",
+                "wine",
+                "wine64",
+                "osslsigncode",
+                "openssl",
+                "llvm",
+                "lld-22",
+            ],
             Purpose::App32 => &["libc6-dev-i386", "lib32gcc-12-dev"],
             Purpose::Python => &["python3-minimal"],
             Purpose::Bench => &["valgrind"],

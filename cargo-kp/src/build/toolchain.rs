@@ -8,7 +8,9 @@ use anyhow::{Context, Result, bail};
 /// The oldest compiler that builds the ports, `1.95`: it has `--remap-path-scope`.
 const OLDEST_MINOR: u32 = 95;
 /// What to do where rustup's toolchain is missing.
-pub(crate) const RUSTUP: &str = "install Rust with rustup, https://rustup.rs";
+const RUSTUP: &str = "install Rust with rustup, https://rustup.rs";
+/// Debian's lld, by the name under which it takes the options of Microsoft's linker.
+const DEBIANS_LLD: &str = "/usr/lib/llvm-22/bin/lld-link";
 
 /// A compiler and the Cargo of the same version, which have to be used together.
 pub struct Toolchain {
@@ -33,12 +35,20 @@ impl Toolchain {
     /// # Errors
     /// A part of it is missing, or it is too old. The message says what to do.
     pub fn find() -> Result<Toolchain> {
-        let toolchain = match cfg!(windows) {
-            true => Toolchain { owner: Owner::Rustup, sysroot: sysroot(&rustc_in_path)? },
-            false => Toolchain { owner: Owner::Debian, sysroot: "/usr".into() },
-        };
+        let toolchain = Self::here()?;
         toolchain.check()?;
         Ok(toolchain)
+    }
+
+    /// The same, whether all of it is there or not.
+    ///
+    /// # Errors
+    /// There is none at all.
+    pub(crate) fn here() -> Result<Toolchain> {
+        Ok(match cfg!(windows) {
+            true => Toolchain { owner: Owner::Rustup, sysroot: sysroot()? },
+            false => Toolchain { owner: Owner::Debian, sysroot: "/usr".into() },
+        })
     }
 
     /// Refuses what is not whole, or too old.
@@ -67,6 +77,25 @@ impl Toolchain {
         command
     }
 
+    /// What links drivers for Windows: lld 22 or later, which knows `/RELEASE`, the option that writes the checksum.
+    ///
+    /// # Errors
+    /// It isn't there. The message says what to do.
+    pub fn linker(&self) -> Result<PathBuf> {
+        let path = match self.owner {
+            Owner::Debian => PathBuf::from(DEBIANS_LLD),
+            Owner::Rustup => {
+                let own_target = self.sysroot.join("lib/rustlib").join(host(&self.program("rustc"))?);
+                own_target.join("bin").join(format!("rust-lld{EXE_SUFFIX}"))
+            }
+        };
+        match (path.exists(), self.owner) {
+            (true, _) => Ok(path),
+            (false, Owner::Debian) => bail!("lld 22 is missing: apt-get install lld-22"),
+            (false, Owner::Rustup) => bail!("no rust-lld beside the rustc in PATH: {RUSTUP}"),
+        }
+    }
+
     fn program(&self, name: &str) -> PathBuf {
         self.sysroot.join("bin").join(format!("{name}{EXE_SUFFIX}"))
     }
@@ -86,32 +115,17 @@ fn complete(owner: Owner, version: Option<&str>, has_source: bool) -> Result<()>
     }
 }
 
-/// rust-lld of the toolchain that rustup has installed: unlike Debian's lld it knows `/RELEASE`, which writes the checksum.
-///
-/// # Errors
-/// It isn't there.
-pub fn linker() -> Result<PathBuf> {
-    match rust_lld(&rustc_in_path).filter(|path| path.exists()) {
-        Some(path) => Ok(path),
-        None => bail!("no rust-lld beside the rustc in PATH: {RUSTUP}"),
-    }
+/// Where the `rustc` in `PATH` has its toolchain.
+fn sysroot() -> Result<PathBuf> {
+    let said = said_by(Path::new("rustc"), &["--print", "sysroot"]);
+    Ok(PathBuf::from(said.with_context(|| format!("no rustc in PATH: {RUSTUP}"))?.trim()))
 }
 
-/// Where the toolchain of a `rustc` has its rust-lld, if it has one. The function runs that `rustc`, and gives what it says.
-pub(crate) fn rust_lld(rustc: &dyn Fn(&[&str]) -> Option<String>) -> Option<PathBuf> {
-    let (sysroot, version) = (sysroot(rustc).ok()?, rustc(&["-vV"])?);
-    let host = version.lines().find_map(|line| line.strip_prefix("host: "))?;
-    Some(sysroot.join("lib/rustlib").join(host).join("bin").join(format!("rust-lld{EXE_SUFFIX}")))
-}
-
-/// Where a `rustc` has its toolchain.
-fn sysroot(rustc: &dyn Fn(&[&str]) -> Option<String>) -> Result<PathBuf> {
-    let said = rustc(&["--print", "sysroot"]).with_context(|| format!("no rustc in PATH: {RUSTUP}"))?;
-    Ok(PathBuf::from(said.trim()))
-}
-
-fn rustc_in_path(arguments: &[&str]) -> Option<String> {
-    said_by(Path::new("rustc"), arguments)
+/// The target that a compiler itself was made for.
+fn host(rustc: &Path) -> Result<String> {
+    let said = said_by(rustc, &["-vV"]).unwrap_or_default();
+    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.with_context(|| format!("{} does not name its host", rustc.display()))?.to_owned())
 }
 
 /// What a program writes, if it succeeds.

@@ -1,7 +1,6 @@
 //! What a Linux machine needs.
 
 use super::Finding;
-use crate::build::toolchain::{RUSTUP, rust_lld};
 use crate::kernels::{self, SECURITY_LINE};
 use crate::packages::{Machine, Packages, Purpose, ThisMachine};
 use std::path::Path;
@@ -30,7 +29,6 @@ pub fn examine(machine: &dyn Machine) -> Vec<Finding> {
             });
         }
     }
-    findings.push(linker(machine));
     findings.push(running_headers(machine, packages.sudo_hint()));
     findings.push(lockdown(machine));
     if let Ok(cache) = kernels::cache_dir() {
@@ -68,18 +66,6 @@ fn version(machine: &dyn Machine, name: &str) -> String {
     match machine.run(None, "dpkg-query", &["--show", "--showformat=${Version}", name]) {
         Ok(done) if done.success && !done.stdout.is_empty() => format!(" {}", done.stdout.trim()),
         _ => String::new(),
-    }
-}
-
-fn linker(machine: &dyn Machine) -> Finding {
-    let run =
-        |program: &str, arguments: &[&str]| machine.run(None, program, arguments).ok().filter(|done| done.success);
-    let path = rust_lld(&|arguments| Some(run("rustc", arguments)?.stdout));
-    Finding {
-        ok: path.is_some_and(|path| run("ls", &[&path.to_string_lossy()]).is_some()),
-        needed: false,
-        what: "rust-lld of rustup's toolchain, to link drivers for Windows".into(),
-        remedy: RUSTUP.into(),
     }
 }
 
@@ -223,20 +209,6 @@ mod tests {
         fn read(&self, _path: &Path) -> Option<String> {
             None
         }
-    }
-
-    #[test]
-    fn the_linker_of_windows_drivers_is_looked_for_beside_the_rustc() {
-        let line = |fake: &Fake| {
-            let findings = examine(fake);
-            findings.iter().map(ToString::to_string).find(|line| line.contains("rust-lld")).unwrap()
-        };
-        assert!(line(&healthy()).starts_with("note  rust-lld of rustup's toolchain, to link drivers for Windows — "));
-        let fake = healthy()
-            .answer("rustc --print sysroot", "/rust\n")
-            .answer("rustc -vV", "rustc 1.88.0\nhost: x86_64-unknown-linux-gnu\n")
-            .answer("ls /rust/lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld", "");
-        assert_eq!(line(&fake), "ok    rust-lld of rustup's toolchain, to link drivers for Windows");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a Windows machine needs.
 use super::Finding;
-use crate::build::toolchain::{Toolchain, linker};
+use crate::build::toolchain::Toolchain;
 use crate::build::windows::sign::SIGNING_TOOL;
 use std::process::Command;
 
@@ -14,7 +14,7 @@ pub fn this() -> Vec<Finding> {
     };
     vec![
         needed("Rust, with its core library as source", Toolchain::find().map(|_| ())),
-        needed("rust-lld, to link drivers", linker().map(|_| ())),
+        needed("rust-lld, to link drivers", Toolchain::here().and_then(|here| here.linker()).map(|_| ())),
         Finding {
             ok: Command::new("osslsigncode").arg("--version").output().is_ok(),
             needed: false,

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 
 use super::Arch;
 use crate::build::plugin::Plugin;
-use crate::build::toolchain::{Toolchain, linker};
+use crate::build::toolchain::Toolchain;
 use crate::build::{generated, write};
 
 /// A driver is a program that starts at `DriverEntry`, with nothing from the C library.
@@ -46,7 +46,7 @@ pub struct Built {
 /// Generates the program in `dir` and builds it. Compiler messages go to standard error.
 pub fn build(plugin: &Plugin, arch: Arch, dir: &Path) -> Result<Built> {
     let toolchain = Toolchain::find()?;
-    let linker = linker()?;
+    let linker = toolchain.linker()?;
     let name = format!("kp-{}", plugin.name);
     write(&dir.join("Cargo.toml"), generated::manifest(plugin, &name, ("kp-windows", &plugin.windows_port), "")?)?;
     write(
@@ -58,7 +58,7 @@ pub fn build(plugin: &Plugin, arch: Arch, dir: &Path) -> Result<Built> {
     let target_dir = plugin.output.join("build");
     let remap = format!("--remap-path-prefix={}=", plugin.workspace.display());
     // Not by CARGO_TARGET_…_LINKER: on Windows that would be the linker of macros and build scripts too.
-    let linker = format!("-Clinker={}", linker.to_str().context("the path of rust-lld isn't UTF-8")?);
+    let linker = format!("-Clinker={}", linker.to_str().context("the linker's path isn't UTF-8")?);
     let flags = FLAGS.iter().copied().chain([linker.as_str(), remap.as_str(), "--remap-path-scope=object"]);
     let status = toolchain
         .cargo()
