@@ -209,15 +209,7 @@ fn judge(boot: &Boot, report: &Report) -> Tally {
         let why = || first_panic(report.output.iter().map(String::as_str)).unwrap_or("see below".into());
         tally.report(&format!("{}: {}", boot.name(), run.join(" ")), if ok { Ok(()) } else { Err(why()) });
     }
-    let tests: [(&str, Result<(), String>); 2] = [
-        ("what modules leave behind", freed(&report.log, boot.leaks)),
-        ("how it ends", passed(report).map_err(|why| with_log(why, report))),
-    ];
-    for (what, came_out) in tests {
-        match came_out {
-            Ok(()) => tally.pass(1),
-            Err(why) => tally.report(&format!("{}: {what}", boot.name()), Err(why)),
-        }
-    }
+    tally.check(&format!("{}: what modules leave behind", boot.name()), freed(&report.log, boot.leaks));
+    tally.check(&format!("{}: how it ends", boot.name()), passed(report).map_err(|why| with_log(why, report)));
     tally
 }

@@ -21,14 +21,7 @@ pub fn stages() -> Vec<Stage> {
 }
 
 /// What edu's app tells where both kinds of interrupt are to be had.
-const STORY: &str = "\
-plugin     kp edu 1.00
-device     edu 1.0, alive: !0x0f0f0f0f = 0xf0f0f0f0
-factorial  5! = 120, computed by the device
-factorial  12! = 479001600, computed by the device
-INTx       raised 10: 10 received, 2 deferred to the DPC, app woken 2 times, 0 lost
-MSI        raised 10: 10 received, 2 deferred to the DPC, app woken 2 times, 0 lost
-";
+const STORY: &str = include_str!("../../../examples/edu/app/tests/story.txt");
 
 fn run(log: &Log) -> Result<Tally> {
     let linux = format!(

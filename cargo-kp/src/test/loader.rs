@@ -38,10 +38,7 @@ fn drivers(setup: bool, log: &Log) -> Result<Tally> {
         let (name, mut lines) = (arguments.join(" "), Vec::new());
         let ran = programs::run_file(&program, arguments, &mut |line| lines.push(line.to_owned()));
         log.keep(&name, &lines);
-        match ran {
-            Ok(()) => tally.pass(1),
-            Err(error) => tally.report(&name, Err(with_lines(format!("{error:#}"), &lines))),
-        }
+        tally.check(&name, ran.map_err(|error| with_lines(format!("{error:#}"), &lines)));
     }
     Ok(tally)
 }

@@ -106,10 +106,7 @@ fn scenarios(setup: bool, log: &Log) -> Result<Tally> {
         let mut transcript = Vec::new();
         let ran = host::scenario(&name.parse()?, "all", setup, &mut |line| transcript.push(line.to_owned()));
         log.keep(name, &transcript);
-        match ran {
-            Ok(()) => tally.pass(1),
-            Err(error) => tally.report(name, Err(format!("{error:#}"))),
-        }
+        tally.check(name, ran.map_err(|error| format!("{error:#}")));
     }
     Ok(tally)
 }

@@ -1,7 +1,7 @@
 //! One open: a shell that the operating system's handle points to, and in it, between OPEN and CLOSE, the plugin's session.
 use super::{
     Lost, RawSignal, Stop, Turn,
-    buffers::Buffers,
+    buffers::{AnyBuffers, Buffers},
     driver::{Bound, Driver},
     gate::{Gate, Pass, Refused},
     kernel,
@@ -18,6 +18,12 @@ use kp_abi::request::state;
 
 /// Data of a call and reply, each, up to which it allocates nothing, in bytes.
 pub(super) const SMALL: usize = 4096;
+
+/// Whether the buffers that every session has do for so many bytes each way.
+#[inline(always)]
+pub(super) fn is_small(in_len: usize, out_len: usize) -> bool {
+    in_len <= SMALL && out_len <= SMALL
+}
 
 /// What became of a session. Its device's removal shows in the device's state.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -166,6 +172,12 @@ impl<P: Plugin> Session<P> {
         } else {
             Status::CLOSED
         }
+    }
+
+    /// What a message with so many bytes each way runs in.
+    #[inline(always)]
+    pub(super) fn buffers(&self, in_len: usize, out_len: usize) -> AnyBuffers<'_> {
+        if is_small(in_len, out_len) { self.small.any() } else { self.large.any() }
     }
 
     /// Whether every further message of this session is refused: its gate is shut, and the device gone, before its life says so.

@@ -3,7 +3,7 @@ use super::{
     super::direct::Told,
     super::{
         door::Door,
-        session::{SMALL, Session},
+        session::{Session, is_small},
     },
     Stopped, refuse,
     shape::{Shape, take_bytes},
@@ -57,8 +57,9 @@ impl<P: Plugin> Session<P> {
     /// A call of any length, in a pair of the session's buffers.
     #[inline(never)]
     pub(in crate::host) fn exchange(&self, id: u32, args: Args<'_>, parts: &Parts, door: &mut impl Door) -> Told {
-        let buffers = if parts.is_small() { self.small.any() } else { self.large.any() };
-        let done = buffers.with(|data, buffers| self.exchange_in(id, args, parts, door, data, buffers));
+        let done = self
+            .buffers(parts.in_len, parts.out_len)
+            .with(|data, buffers| self.exchange_in(id, args, parts, door, data, buffers));
         match done.unwrap_or_else(|error| Err(error.into())) {
             Ok(()) => Ok(Status::OK),
             Err(stopped) => refuse(door, stopped),
@@ -202,6 +203,6 @@ impl Parts {
     /// Do the buffers that every session has do?
     #[inline(always)]
     pub(in crate::host) fn is_small(&self) -> bool {
-        self.in_len <= SMALL && self.out_len <= SMALL
+        is_small(self.in_len, self.out_len)
     }
 }

@@ -3,10 +3,7 @@
 //! Most messages have arguments and a reply of fixed size, and come as the interface declares them: [`Fast`] has a copy of itself for
 //! each of those, with the sizes built in. Every other submission takes the long way, which answers those too.
 use super::{
-    super::{
-        below, clamp,
-        session::{SMALL, Session},
-    },
+    super::{below, clamp, session::Session},
     memory::{Queues, copy_in, copy_out},
 };
 use crate::{Error, Message, Passive, Plugin, Reply, Result, Status, limits};
@@ -78,8 +75,7 @@ impl<P: Plugin> Session<P> {
             inline.get(..len.div_ceil(8)).ok_or(Status::INPUT_LENGTH)?
         };
         let to = part(data, taken.out_word(), room)?;
-        let buffers = if in_len <= SMALL && room <= SMALL { self.small.any() } else { self.large.any() };
-        buffers.with(|room, bytes| match <[u64]>::mut_from_bytes(bytes) {
+        self.buffers(in_len, room).with(|room, bytes| match <[u64]>::mut_from_bytes(bytes) {
             Ok(words) => self.run_in(&taken, from, to, room, words),
             Err(_) => Err(Status::NO_MEMORY.into()),
         })?

@@ -1,4 +1,5 @@
-//! What goes wrong on purpose, or nearly: panics, leaks, interrupts that never end, a machine that goes to sleep. The plugin for it is `tests/plugins/trouble`.
+//! What goes wrong on purpose, or nearly: panics, leaks, interrupts that never end, a machine that goes to sleep. The plugin for it is
+//! `tests/plugins/trouble`.
 mod coalesced;
 mod frozen;
 mod leak;

@@ -2,7 +2,7 @@
 //!
 //! One thread raises as fast as it can, on a processor of its own; the owner of the interrupt works on another. Disabling and closing
 //! do not end before the device was told to interrupt, both before it is quieted and after: the plugin waits for that.
-use super::{KINDS, PATIENCE, Watchdog, address, check_final, counters, disable, has_node, sysfs};
+use super::{KINDS, Watchdog, address, check_final, counters, disable, has_node, int_enable, one_arrives, sysfs};
 use crate::{
     Unload,
     interrupts::until,
@@ -50,7 +50,7 @@ fn disables(cycles: u32, kinds: u32) {
         linger(&raiser, MEANWHILE);
         for _ in 0..cycles {
             let _watchdog = Watchdog::new("disabling in a storm");
-            enable(&owner, kinds);
+            int_enable(&owner, kinds);
             until("interrupts arrive", || counters(&owner).1.received >= 2);
             // Sometimes it finds one, sometimes not.
             let _ = owner.connection().int_wait(0, ANY_VECTOR, 3);
@@ -70,7 +70,7 @@ fn closes(cycles: u32, kinds: u32) {
         for _ in 0..cycles {
             let _watchdog = Watchdog::new("closing in a storm");
             let owner = connect();
-            enable(&owner, kinds);
+            int_enable(&owner, kinds);
             until("interrupts arrive", || counters(&owner).1.received >= 2);
             assert_eq!(raised.during(|| owner.close()), Ok(()));
             check_final(&counters(&raiser).1);
@@ -86,7 +86,7 @@ fn removed(kinds: u32) {
     let _watchdog = Watchdog::new("removal in a storm");
     let (owner, raiser) = (connect(), connect());
     let address = address(&owner);
-    enable(&owner, kinds);
+    int_enable(&owner, kinds);
     storm(&raiser, |_| {
         until("interrupts arrive", || counters(&owner).1.received >= 2);
         sysfs(NAME, "unbind", &address);
@@ -102,7 +102,7 @@ fn removed(kinds: u32) {
 fn unloaded(kinds: u32) {
     let _watchdog = Watchdog::new("unload after a storm");
     let (owner, raiser) = (connect(), connect());
-    enable(&owner, kinds);
+    int_enable(&owner, kinds);
     storm(&raiser, |_| until("interrupts arrive", || counters(&owner).1.received >= 2));
     raise(&owner);
     drop(owner);
@@ -161,10 +161,6 @@ fn connect() -> Plugin {
     Plugin::open_interface(NAME, trouble::INTERFACE, &[]).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn enable(plugin: &Plugin, kinds: u32) {
-    plugin.connection().int_enable(kinds, 1, 1, &[]).unwrap_or_else(|error| panic!("enable: {error}"));
-}
-
 fn linger(plugin: &Plugin, raises: u32) {
     trouble::Client(plugin).linger(raises).unwrap_or_else(|error| panic!("linger: {error}"));
 }
@@ -176,12 +172,9 @@ fn raise(plugin: &Plugin) {
 /// The device is free, and all of it works: calls, an interrupt, its notification.
 fn works(plugin: &Plugin, kinds: u32) {
     assert_eq!(trouble::Client(plugin).invert(5), Ok(!5));
-    enable(plugin, kinds);
+    int_enable(plugin, kinds);
     raise(plugin);
-    let taken = plugin.connection().int_wait(PATIENCE.as_nanos() as u64, ANY_VECTOR, 1);
-    assert_eq!(taken.map(|taken| taken.got), Ok(1));
-    let c = disable(plugin);
-    assert_eq!((c.received, c.delivered, c.lost), (1, 1, 0), "{c:?}");
+    one_arrives(plugin);
 }
 
 /// Keeps this thread on one processor.
