@@ -62,6 +62,20 @@ struct kp_device {
 	struct mutex command; /* held around changes of the PCI command register */
 };
 
+/* kp.c: the module is unloaded. */
+extern bool kp_exiting;
+
+/* node.c: /dev/kp/<name>, for a bound driver. */
+struct kp_node;
+struct kp_node *kp_node_new(void *driver, int instance);
+void *kp_node_driver(struct kp_node *node);
+void kp_node_hide(struct kp_node *node);
+bool kp_node_free(struct kp_node *node, bool present);
+
+/* pci.c, or kp.c for a plugin without a device: what the module does when it is loaded and unloaded. */
+int kp_start(void);
+void kp_stop(void);
+
 /* memory.c: what is alive, for the line at unload. */
 void kp_report_live(void);
 void kp_flush_late(void);

@@ -1,4 +1,4 @@
-//! What the C glue gives to the Rust side. `kbuild/kp.c` has the other half of each line.
+//! What the C glue gives to the Rust side. The `.c` files of `kbuild/` have the other half of each line.
 use core::{ffi::c_void, sync::atomic::AtomicUsize};
 
 unsafe extern "C" {

@@ -9,7 +9,7 @@ use kp_core::{
 struct Linux;
 kp_core::kernel!(Linux);
 
-// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says; see `kbuild/kp.c`.
+// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says; see `kbuild/`.
 unsafe impl Kernel for Linux {
     fn alloc(size: usize, align: usize) -> *mut u8 {
         kp_c_alloc(size, align)

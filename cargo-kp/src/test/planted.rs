@@ -223,10 +223,10 @@ struct Fault {
 const FAULTS: [Fault; 3] = [
     Fault {
         name: "warns",
-        file: "kp.c",
+        file: "node.c",
         find: "\tfile->private_data = session;\n",
         replace: "\tfile->private_data = session;\n\tWARN_ON(1);\n",
-        reasons: &["kernel log: WARNING: CPU: * at *kp.c:* kp_open*[kp_edu]"],
+        reasons: &["kernel log: WARNING: CPU: * at *node.c:* kp_open*[kp_edu]"],
     },
     Fault {
         name: "leaves an irq",
