@@ -385,7 +385,7 @@ u32 kp_c_signal_wait(void *signal, const u32 *word, u32 seen, u64 ns, u32 kind)
 	switch (kind) {
 	case 0:
 		/* Not to be frozen: a removal waits so, with the device's lock, which a resume takes before anybody thaws. */
-		return kp_wait(signal, word, seen, ns, TASK_IDLE, false);
+		return kp_wait(signal, word, seen, ns, TASK_IDLE, ns == U64_MAX);
 	case 1:
 		/* Nor is this: a removal waits for the calls in the plugin. */
 		return kp_wait(signal, word, seen, ns, TASK_KILLABLE, true);

@@ -285,7 +285,8 @@ impl Machine {
         let process = context::current().process.clone();
         let mut signalled = false;
         let changed = self.wait_for(self.channel(Channel::Signal, wait.signal), until, true, |_| {
-            let poisoned = wait.kind != wait_kind::UNINTERRUPTIBLE && self.is_poisoned();
+            let panic_ends = wait.kind != wait_kind::UNINTERRUPTIBLE || until.is_none();
+            let poisoned = panic_ends && self.is_poisoned();
             if poisoned || wait.word.load(Acquire) != wait.seen {
                 return true;
             }

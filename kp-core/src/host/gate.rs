@@ -12,7 +12,7 @@ use crate::limits;
 /// With the bit where a sign is, one comparison on the way in tells who may go in, and one with zero on the way out who is the last.
 const OPEN: u32 = 1 << 31;
 
-/// How often a drain asks whether the plugin has panicked, in ns. A call that panicked never leaves.
+/// How long a drain waits for the living after a panic, in ns. A call that panicked never leaves.
 const POISON_CHECK_NS: u64 = 100_000_000;
 
 pub(crate) struct Gate {
@@ -67,8 +67,11 @@ impl Gate {
             if word == 0 {
                 return true;
             }
-            let woken = drained.wait(&self.word, word, POISON_CHECK_NS, wait_kind::UNINTERRUPTIBLE);
-            if woken == Woken::Timeout && kernel::poisoned() {
+            let poisoned = kernel::poisoned();
+            // Without a limit a kernel can tell a wait that hangs, and a panic ends it.
+            let ns = if poisoned { POISON_CHECK_NS } else { u64::MAX };
+            let woken = drained.wait(&self.word, word, ns, wait_kind::UNINTERRUPTIBLE);
+            if poisoned && woken == Woken::Timeout {
                 return self.word.load(Acquire) == 0;
             }
         }

@@ -124,7 +124,7 @@ impl<P: Plugin> Interrupts<P> {
         let Some(table) = &P::TABLE.int else { return Err(Status::NO_INTERRUPT.into()) };
         // SAFETY: a request runs at Passive; nothing else in this function holds a level.
         let mut cx = unsafe { Passive::in_session(session.stop()) };
-        let enabled = self.control.with(&mut cx, |cx| {
+        let enabled = self.control.with_killable(&mut cx, |cx| {
             match self.mailbox.with(cx, |mailbox, _| mailbox.check_owner(session)) {
                 Ok(()) => return Err(Status::ALREADY_ENABLED.into()),
                 Err(error) if error == Status::INTERRUPT_OWNED => return Err(error),
@@ -138,7 +138,7 @@ impl<P: Plugin> Interrupts<P> {
             }
             enabled
         });
-        enabled.unwrap_or(Err(Status::POISONED.into()))
+        enabled?
     }
 
     #[expect(clippy::too_many_arguments, reason = "the second half of `enable`, split where its undoing splits")]
@@ -209,12 +209,12 @@ impl<P: Plugin> Interrupts<P> {
     pub(super) fn disable(&self, bound: &Bound<P>, session: &Session<P>) -> Result<(u64, Counters)> {
         // SAFETY: a request runs at Passive; nothing else in this function holds a level.
         let mut cx = unsafe { Passive::assume() };
-        let disabled = self.control.with(&mut cx, |cx| {
+        let disabled = self.control.with_killable(&mut cx, |cx| {
             self.mailbox.with(cx, |mailbox, _| mailbox.check_owner(session))?;
             self.stop(cx, bound, session);
             self.mailbox.with(cx, |mailbox, _| Ok((mailbox.generation, mailbox.counters(ANY_VECTOR)?)))
         });
-        disabled.unwrap_or(Err(Status::POISONED.into()))
+        disabled?
     }
 
     /// A session closes: disables the interrupt if it is its own. Who does not own it waits for nobody's turn.

@@ -29,7 +29,8 @@ pub mod lock_kind {
 
 /// What may end a wait early.
 pub mod wait_kind {
-    /// Nothing but the change; not even a panic.
+    /// Nothing but the change; and, if the wait has no time limit, a panic of plugin code. For tear-down: the kernel must not freeze the task,
+    /// and should take a wait that lasts for minutes for a hang.
     pub const UNINTERRUPTIBLE: u32 = 0;
     /// A signal that ends the process, or a panic of plugin code. The kernel must not freeze the task meanwhile: it is inside a call, for
     /// which a removal waits.

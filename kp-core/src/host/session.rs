@@ -219,7 +219,7 @@ impl<P: Plugin> Session<P> {
         self.driver.awake(false)?;
         // SAFETY: a request runs at Passive, and this is its only level.
         let mut cx = unsafe { Passive::assume() };
-        let opened = self.control.with(&mut cx, |_| {
+        let opened = self.control.with_killable(&mut cx, |_| {
             match self.life() {
                 Life::Fresh => {}
                 Life::Open => return Err(Status::ALREADY_OPEN.into()),
@@ -233,7 +233,7 @@ impl<P: Plugin> Session<P> {
                 self.driver.open_sessions.fetch_sub(1, AcqRel);
             })
         });
-        opened.unwrap_or(Err(Status::POISONED.into()))
+        opened?
     }
 
     /// Runs the plugin's `open`, under `control`: removal waits for that lock before it drops the plugin.

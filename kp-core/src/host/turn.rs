@@ -1,26 +1,25 @@
 //! Taking turns at Passive, across plugin code that may panic and never return.
 //!
 //! A kernel's own mutex would stay held by the dead task, and with it the task's own exit, which closes its session, would wait
-//! for ever. A turn whose holder panicked is given up for lost. Turns go in the order in which they were asked for: an app that
+//! forever. A turn whose holder panicked is given up for lost. Turns go in the order in which they were asked for: an app that
 //! enables and disables without end holds up nobody's exit for longer than one turn.
 use super::{
-    Signal, kernel,
+    Signal, Woken, kernel,
     sync::{AtomicU32, Ordering::*},
     wait_kind,
 };
-use crate::{Passive, Result};
+use crate::{Dispatch, Passive, Result, SpinLock, Status};
+use core::ptr::{self, NonNull};
 
-/// How often those who wait ask whether the holder has panicked, in ns.
+/// How often those who still wait after a panic ask whether it was the holder's, in ns.
 const POISON_CHECK_NS: u64 = 100_000_000;
 
 /// One at a time, first come first served.
 pub(crate) struct Turn {
-    /// The next ticket.
-    next: AtomicU32,
-    /// The ticket whose turn it is.
-    serving: AtomicU32,
+    queue: SpinLock<Queue, Dispatch>,
     /// The task whose turn it is, as `kernel::task` names it; 0: nobody's, or somebody's who had panicked before.
     holder: AtomicU32,
+    /// Woken for whoever's turn has come.
     moved: Signal,
 }
 
@@ -28,37 +27,143 @@ pub(crate) struct Turn {
 #[derive(Debug)]
 pub(crate) struct Lost;
 
+/// Those who wait, in the order in which they came. INVARIANT: linked are waiters that wait in [`Turn::take`], each once.
+struct Queue {
+    /// It is somebody's turn.
+    taken: bool,
+    first: *mut Waiter,
+    last: *mut Waiter,
+}
+// SAFETY: what is linked is shared with its own thread alone, by an atomic.
+unsafe impl Send for Queue {}
+
+/// One who waits, on its own stack.
+struct Waiter {
+    /// 1: it is this one's turn, and it is not linked any more.
+    granted: AtomicU32,
+    /// Under the queue's lock.
+    next: *mut Waiter,
+}
+
+impl Queue {
+    /// Takes the turn, if it is nobody's, or else a place at the end.
+    ///
+    /// # Safety
+    /// The waiter is alive and not linked, and stays until it is granted its turn or has left.
+    #[cfg_attr(kp_driver, optimize(size))]
+    unsafe fn join(&mut self, waiter: *mut Waiter) {
+        if !self.taken {
+            self.taken = true;
+            // SAFETY: alive.
+            unsafe { &(*waiter).granted }.store(1, Release);
+            return;
+        }
+        match NonNull::new(self.last) {
+            // SAFETY: what is linked is alive.
+            Some(last) => unsafe { (*last.as_ptr()).next = waiter },
+            None => self.first = waiter,
+        }
+        self.last = waiter;
+    }
+
+    /// The turn is over: it is the first one's now.
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn pass_on(&mut self) {
+        let Some(first) = NonNull::new(self.first) else {
+            self.taken = false;
+            return;
+        };
+        // SAFETY: what is linked is alive.
+        self.first = unsafe { (*first.as_ptr()).next };
+        if self.first.is_null() {
+            self.last = ptr::null_mut();
+        }
+        // SAFETY: as above; it may be gone from here on.
+        unsafe { &(*first.as_ptr()).granted }.store(1, Release);
+    }
+
+    /// Takes a waiter out, if its turn has not come.
+    ///
+    /// # Safety
+    /// It has joined.
+    #[cfg_attr(kp_driver, optimize(size))]
+    unsafe fn leave(&mut self, waiter: *mut Waiter) {
+        let (mut before, mut at) = (ptr::null_mut::<Waiter>(), self.first);
+        while !at.is_null() && at != waiter {
+            // SAFETY: what is linked is alive.
+            (before, at) = (at, unsafe { (*at).next });
+        }
+        if at.is_null() {
+            return;
+        }
+        // SAFETY: as above.
+        let next = unsafe { (*at).next };
+        match NonNull::new(before) {
+            // SAFETY: as above.
+            Some(before) => unsafe { (*before.as_ptr()).next = next },
+            None => self.first = next,
+        }
+        if next.is_null() {
+            self.last = before;
+        }
+    }
+}
+
 impl Turn {
     pub(crate) fn new(cx: &mut Passive) -> Result<Self> {
         let moved = Signal::new(cx)?;
-        Ok(Self { next: AtomicU32::new(0), serving: AtomicU32::new(0), holder: AtomicU32::new(0), moved })
+        let queue = SpinLock::new(cx, Queue { taken: false, first: ptr::null_mut(), last: ptr::null_mut() })?;
+        Ok(Self { queue, holder: AtomicU32::new(0), moved })
     }
 
-    /// Runs `f` when it is this one's turn. May sleep; nothing but the holder's panic ends the wait, and then nobody's turn comes
-    /// ever again.
+    /// Runs `f` when it is this one's turn. May sleep; if the holder panics, this one's and everybody's who comes later is `Lost`.
+    /// Nothing else ends the wait: for tear-down.
     #[inline(always)]
     pub(crate) fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(&mut Passive) -> R) -> Result<R, Lost> {
-        let _held = self.take()?;
-        Ok(f(cx))
+        match self.take(cx, wait_kind::UNINTERRUPTIBLE) {
+            Ok(held) => Ok(f(held.cx)),
+            Err(_) => Err(Lost),
+        }
+    }
+
+    /// As [`with`](Self::with), for a request: POISONED as soon as any plugin code panics; INTERRUPTED if the process is being killed, which
+    /// then has no turn to wait for.
+    #[inline(always)]
+    pub(crate) fn with_killable<R>(
+        &self,
+        cx: &mut Passive,
+        f: impl FnOnce(&mut Passive) -> R,
+    ) -> core::result::Result<R, Status> {
+        let held = self.take(cx, wait_kind::KILLABLE)?;
+        Ok(f(held.cx))
     }
 
     /// Waits for this one's turn.
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
-    fn take(&self) -> Result<Held<'_>, Lost> {
-        let ticket = self.next.fetch_add(1, AcqRel);
-        loop {
-            let serving = self.serving.load(Acquire);
-            if serving == ticket {
-                break;
+    fn take<'a>(&'a self, cx: &'a mut Passive, kind: u32) -> core::result::Result<Held<'a>, Status> {
+        let mut waiter = Waiter { granted: AtomicU32::new(0), next: ptr::null_mut() };
+        let this = &raw mut waiter;
+        // SAFETY: it stays until it is granted its turn, or has left below.
+        self.queue.with(cx, |queue, _| unsafe { queue.join(this) });
+        // SAFETY: this function's own; others touch its other field, under the lock.
+        let granted = unsafe { &(*this).granted };
+        while granted.load(Acquire) == 0 {
+            let poisoned = kernel::poisoned();
+            let lost = poisoned && (kind == wait_kind::KILLABLE || kernel::is_dead(self.holder.load(Acquire)));
+            // Without a limit a kernel can tell a wait that hangs, and a panic ends it.
+            let ns = if poisoned { POISON_CHECK_NS } else { u64::MAX };
+            let killed = !lost && self.moved.wait(granted, 0, ns, kind) == Woken::Signal;
+            if lost || killed {
+                // SAFETY: it joined above.
+                self.queue.with(cx, |queue, _| unsafe { queue.leave(this) });
+                if granted.load(Acquire) == 0 {
+                    return Err(if killed { Status::INTERRUPTED } else { Status::POISONED });
+                }
             }
-            if kernel::poisoned() && kernel::is_dead(self.holder.load(Acquire)) {
-                return Err(Lost);
-            }
-            self.moved.wait(&self.serving, serving, POISON_CHECK_NS, wait_kind::UNINTERRUPTIBLE);
         }
         self.holder.store(taker(), Release);
-        Ok(Held(self))
+        Ok(Held { turn: self, cx })
     }
 }
 
@@ -71,14 +176,17 @@ fn taker() -> u32 {
 }
 
 /// Ends the turn, also when the simulator unwinds.
-struct Held<'a>(&'a Turn);
+struct Held<'a> {
+    turn: &'a Turn,
+    cx: &'a mut Passive,
+}
 
 impl Drop for Held<'_> {
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
     fn drop(&mut self) {
-        self.0.holder.store(0, Release);
-        self.0.serving.fetch_add(1, Release);
-        self.0.moved.wake();
+        self.turn.holder.store(0, Release);
+        self.turn.queue.with(self.cx, |queue, _| queue.pass_on());
+        self.turn.moved.wake();
     }
 }

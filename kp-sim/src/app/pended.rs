@@ -104,6 +104,20 @@ fn over(step: Result<(Status, u32), Pended>) -> (Status, u32) {
 }
 
 #[test]
+fn what_a_wait_took_and_gives_back_after_int_disable_is_lost() {
+    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let port = Port::new(&sim);
+    let Pended { wait, .. } = port.start(NO_TIMEOUT, 16);
+    port.raise();
+    let Ok(answer) = port.at_dispatch(|session| session.wait_step(wait)) else { panic!("the wait is still pending") };
+    let (_, counters) = port.app.int_disable().unwrap();
+    assert_eq!((counters.delivered, counters.available, counters.lost), (1, 0, 0));
+    port.at_dispatch(|session| session.wait_put_back(answer));
+    let (_, counters) = port.app.int_count(ANY_VECTOR).unwrap();
+    assert_eq!((counters.notified, counters.delivered, counters.available, counters.lost), (1, 0, 0, 1));
+}
+
+#[test]
 fn a_notification_wakes_the_port_and_its_next_step_takes_it() {
     let sim = Sim::<Part>::with(Edu::new()).unwrap();
     let port = Port::new(&sim);

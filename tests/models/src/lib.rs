@@ -9,6 +9,31 @@ use kp_abi::{Error, Status, limits};
 /// The level of those who may sleep.
 pub struct Passive;
 
+/// The level of those who hold a spin lock.
+pub struct Dispatch;
+
+/// A spin lock, made of loom's lock.
+pub struct SpinLock<T, C> {
+    data: loom::sync::Mutex<T>,
+    level: core::marker::PhantomData<fn(C)>,
+}
+
+impl<T> SpinLock<T, Dispatch> {
+    /// As in kp-core.
+    ///
+    /// # Errors
+    /// None.
+    pub fn new(_: &mut Passive, data: T) -> Result<Self> {
+        Ok(Self { data: loom::sync::Mutex::new(data), level: core::marker::PhantomData })
+    }
+
+    /// As in kp-core.
+    pub fn with<R>(&self, _: &mut Passive, f: impl FnOnce(&mut T, &mut Dispatch) -> R) -> R {
+        let mut data = self.data.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        f(&mut data, &mut Dispatch)
+    }
+}
+
 /// As in kp-core.
 pub type Result<T, E = kp_abi::Error> = core::result::Result<T, E>;
 
@@ -37,7 +62,7 @@ mod host {
     mod fake;
     pub(crate) use fake::{Signal, Woken, kernel, wait_kind};
     #[cfg(test)]
-    pub(crate) use fake::{become_task, has_panicked};
+    pub(crate) use fake::{become_task, has_panicked, is_killed};
 }
 
 #[cfg(test)]

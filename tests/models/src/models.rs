@@ -1,8 +1,9 @@
 //! The models: few threads, few steps, every order.
 use crate::{
     Passive,
-    host::{Signal, become_task, gate::Gate, has_panicked, pending::Pending, turn::Turn},
+    host::{Signal, become_task, gate::Gate, has_panicked, is_killed, pending::Pending, turn::Turn},
 };
+use kp_abi::Status;
 use loom::{
     cell::UnsafeCell,
     sync::{
@@ -111,6 +112,32 @@ fn turns_exclude_each_other_and_everybody_gets_one() {
         others.into_iter().for_each(|other| other.join().unwrap());
         // SAFETY: nobody else is there any more.
         turn.1.with(|count| assert_eq!(unsafe { *count }, 3));
+    });
+}
+
+#[test]
+fn a_turn_is_not_waited_for_by_whom_is_killed_and_passes_over_it() {
+    model(|| {
+        let turn = Arc::new((Turn::new(&mut Passive).unwrap(), UnsafeCell::new(0)));
+        // SAFETY: what the model is about: one at a time. loom finds out if two are.
+        let count = |cell: &UnsafeCell<u32>| cell.with_mut(|count| unsafe { *count += 1 });
+        let killed = {
+            let turn = turn.clone();
+            thread::spawn(move || {
+                is_killed();
+                let taken = turn.0.with_killable(&mut Passive, |_| count(&turn.1));
+                taken.inspect_err(|status| assert_eq!(*status, Status::INTERRUPTED)).is_ok()
+            })
+        };
+        let other = {
+            let turn = turn.clone();
+            thread::spawn(move || turn.0.with_killable(&mut Passive, |_| count(&turn.1)).unwrap())
+        };
+        turn.0.with(&mut Passive, |_| count(&turn.1)).unwrap();
+        let taken = killed.join().unwrap();
+        other.join().unwrap();
+        // SAFETY: nobody else is there any more.
+        turn.1.with(|count| assert_eq!(unsafe { *count }, 2 + u32::from(taken)));
     });
 }
 

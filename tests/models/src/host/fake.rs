@@ -7,6 +7,8 @@ use std::cell::Cell;
 loom::thread_local! {
     /// The number of the thread's task.
     static TASK: Cell<u32> = Cell::new(1);
+    /// Its process is being killed.
+    static KILLED: Cell<bool> = Cell::new(false);
 }
 
 std::thread_local! {
@@ -17,6 +19,11 @@ std::thread_local! {
 /// This thread is task `task` from now on.
 pub(crate) fn become_task(task: u32) {
     TASK.with(|it| it.set(task));
+}
+
+/// This thread's process is being killed from now on.
+pub(crate) fn is_killed() {
+    KILLED.with(|it| it.set(true));
 }
 
 /// Task `task` has panicked.
@@ -35,9 +42,12 @@ impl Signal {
         Ok(Self { lock: Mutex::new(()), woken: Condvar::new() })
     }
 
-    pub(crate) fn wait(&self, word: &AtomicU32, seen: u32, _ns: u64, _kind: u32) -> Woken {
+    pub(crate) fn wait(&self, word: &AtomicU32, seen: u32, _ns: u64, kind: u32) -> Woken {
         let mut held = self.lock.lock().unwrap();
         while word.load(Acquire) == seen {
+            if kind == wait_kind::KILLABLE && KILLED.with(|it| it.get()) {
+                return Woken::Signal;
+            }
             held = self.woken.wait(held).unwrap();
         }
         Woken::Changed
@@ -54,10 +64,12 @@ impl Signal {
 pub(crate) enum Woken {
     Changed,
     Timeout,
+    Signal,
 }
 
 pub(crate) mod wait_kind {
     pub(crate) const UNINTERRUPTIBLE: u32 = 0;
+    pub(crate) const KILLABLE: u32 = 1;
 }
 
 pub(crate) mod kernel {
