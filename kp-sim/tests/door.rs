@@ -3,7 +3,9 @@ mod part;
 
 use kp_abi::{
     Status, limits,
-    request::{ANY_VECTOR, Call, Close, Head, IntWait, NO_TIMEOUT, Open, Query, Request, kind},
+    request::{
+        ANY_VECTOR, Call, Close, Head, IntEnable, IntWait, NO_TIMEOUT, Open, Query, Request, RingSetup, feature, kind,
+    },
     zerocopy::{Immutable, IntoBytes},
 };
 use kp_sim::{Access, App, KERNEL_AT, Mode, PAGE, Process, Sim, edu::Edu, explore, find};
@@ -223,4 +225,72 @@ fn a_wait_whose_answer_faults_puts_its_notifications_back() {
         assert_eq!((counters.notified, counters.delivered, counters.available), (1, 1, 0));
     });
     assert!(faults.into_inner().unwrap() > 5, "too few waits met the fault");
+}
+
+/// Carries `request` out while its memory becomes read-only: how often the answer faulted after the request was taken. `undone` looks then.
+fn answer_lost<R: Request + IntoBytes + Immutable>(
+    prepared: fn(&Sim<Part>) -> App<Part>,
+    request: fn() -> R,
+    undone: fn(&Sim<Part>, &App<Part>),
+) -> u32 {
+    let faults = Mutex::new(0);
+    explore(0..200, |world| {
+        let sim = sim();
+        let app = prepared(&sim);
+        let address = app.memory().place(&request());
+        world.scope(|scope| {
+            scope.spawn("caller", || {
+                if app.raw(R::NR, address) == Err(Status::FAULT) {
+                    let taken = status_at(&app, address) == Status::NO_REPLY;
+                    *faults.lock().unwrap() += u32::from(taken);
+                    undone(&sim, &app);
+                }
+            });
+            scope.spawn("protector", || {
+                sim.advance(1);
+                app.memory().protect(address, PAGE, Access::ReadOnly);
+            });
+        });
+        app.memory().protect(address, PAGE, Access::ReadWrite);
+    });
+    faults.into_inner().unwrap()
+}
+
+#[test]
+fn an_open_whose_answer_faults_leaves_no_session() {
+    let open = || {
+        let mut open = Open::new();
+        open.abi_major = limits::ABI_MAJOR;
+        open.fingerprint = messages::INTERFACE.chain(0);
+        open
+    };
+    let undone = |sim: &Sim<Part>, _: &App<Part>| assert_eq!(sim.open().query(0).map(|query| query.sessions), Ok(0));
+    assert!(answer_lost(Sim::open, open, undone) > 5, "too few answers met the fault");
+}
+
+#[test]
+fn an_enabling_whose_answer_faults_is_undone() {
+    let enable = || IntEnable { kinds: kind::ANY, min: 1, max: 1, ..IntEnable::new() };
+    let undone = |_: &Sim<Part>, app: &App<Part>| {
+        app.int_enable(kind::ANY, 1, 1, &[]).expect("nothing is enabled");
+    };
+    assert!(answer_lost(opened, enable, undone) > 5, "too few answers met the fault");
+}
+
+#[test]
+fn a_ring_whose_answer_faults_is_given_back() {
+    let opened = |sim: &Sim<Part>| {
+        let app = sim.open();
+        let mut open = Open::new();
+        (open.abi_major, open.abi_minor, open.features) = (limits::ABI_MAJOR, limits::ABI_MINOR, feature::RING);
+        open.fingerprint = messages::INTERFACE.chain(0);
+        assert_eq!(answer(&app, &open), Status::OK);
+        app
+    };
+    let setup = || RingSetup { entries: 1, data_len: 8, ..RingSetup::new() };
+    let undone = |_: &Sim<Part>, app: &App<Part>| {
+        let setup = RingSetup { entries: 1, data_len: 8, ..RingSetup::new() };
+        assert_eq!(answer(app, &setup), Status::OK);
+    };
+    assert!(answer_lost(opened, setup, undone) > 5, "too few answers met the fault");
 }

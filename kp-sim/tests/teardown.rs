@@ -6,6 +6,7 @@ use kp_abi::{
     limits::ABI_MAJOR,
     request::{ANY_VECTOR, NO_TIMEOUT, Open, Request, kind},
 };
+use kp_core::host::{Driver, RawDevice};
 use kp_sim::{Mode, Process, Sim, World, edu::Edu, explore};
 use kp_user::{Connection, Plugin};
 use part::{Part, part as messages};
@@ -265,4 +266,13 @@ fn unloading_races_opening() {
         outcomes.insert(unloaded.is_some_and(|unloaded| unloaded.is_ok()));
     });
     assert_eq!(outcomes.len(), 2, "no schedule refused it, or none let it through");
+}
+
+#[test]
+fn a_plugin_that_has_panicked_is_bound_to_no_further_device() {
+    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let plugin = sim.connect(messages::INTERFACE).unwrap();
+    assert_eq!(messages::Client(&plugin).panic(), Err(Status::POISONED.into()));
+    let bound = sim.enter(|cx| Driver::<Part>::bind(cx, RawDevice::none()).err());
+    assert_eq!(bound, Some(Status::POISONED.into()), "init has run after a panic");
 }

@@ -68,6 +68,7 @@ const APP_32BIT: [&str; 2] = ["6.1-cloud", "6.12-cloud"];
 const TEAR_DOWN: &[&[&str]] = &[
     &["stress", "kills", "1"],
     &["stress", "fork"],
+    &["stress", "stalled"],
     &["stress", "unbind", "3"],
     &["stress", "rounds", "20"],
     &["stress", "storms", "25"],
@@ -76,6 +77,7 @@ const TEAR_DOWN: &[&[&str]] = &[
 const TEAR_DOWN_LONG: &[&[&str]] = &[
     &["stress", "kills", "2"],
     &["stress", "fork"],
+    &["stress", "stalled"],
     &["stress", "unbind", "10"],
     &["stress", "rounds", "200"],
     &["stress", "storms", "100"],

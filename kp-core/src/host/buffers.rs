@@ -1,19 +1,25 @@
 //! Where a call's bytes are while it runs: a pair of buffers that a session keeps, one for what comes in and one for the reply.
 //!
 //! They are zeroed once, when they are made, and never shared between sessions: what an earlier call left in them is the session's
-//! own, and no handler sees it anyway. A second call at the same time gets a pair of its own.
-use crate::{KBox, KVec, Passive, Result, limits};
+//! own, and no handler sees it anyway. A second call at the same time gets a pair of its own, and so on: there are as many as there may be
+//! calls, since a call has its pair from before its bytes are copied, which may take as long as the app likes.
+use crate::{KBox, KVec, Passive, Result, Status, limits};
 use core::{
     ptr::{self, NonNull},
-    sync::atomic::{AtomicPtr, Ordering::*},
+    sync::atomic::{AtomicPtr, AtomicU32, Ordering::*},
 };
 use kp_abi::zerocopy::IntoBytes;
 
 /// A session's pair for up to `DATA` bytes each way.
 pub(super) struct Buffers<const DATA: usize>(Kept);
 
-/// A session's pair; null while a call has it, and before the first one.
-struct Kept(AtomicPtr<Pair>);
+/// A session's pairs of one size.
+struct Kept {
+    /// The one that is kept; null while a call has it, and before the first one.
+    pair: AtomicPtr<Pair>,
+    /// How many there are.
+    count: AtomicU32,
+}
 
 /// [`Buffers`] of a size that is not known before.
 pub(super) struct AnyBuffers<'a> {
@@ -39,12 +45,12 @@ impl Pair {
 
 impl<const DATA: usize> Buffers<DATA> {
     pub(super) const fn new() -> Self {
-        Self(Kept(AtomicPtr::new(ptr::null_mut())))
+        Self(Kept { pair: AtomicPtr::new(ptr::null_mut()), count: AtomicU32::new(0) })
     }
 
     /// Makes the pair, so that calls need not.
     pub(super) fn make(&self) -> Result<()> {
-        self.0.keep(Pair::new(DATA)?);
+        self.0.keep(self.0.another(DATA)?);
         Ok(())
     }
 
@@ -71,9 +77,9 @@ impl AnyBuffers<'_> {
 impl Kept {
     #[inline(always)]
     fn with<R>(&self, data: usize, f: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
-        let pair = match NonNull::new(self.0.swap(ptr::null_mut(), Acquire)) {
+        let pair = match NonNull::new(self.pair.swap(ptr::null_mut(), Acquire)) {
             Some(kept) => kept,
-            None => Pair::new(data)?,
+            None => self.another(data)?,
         };
         let in_use = InUse { kept: self, pair };
         // SAFETY: it came from a KBox, and is this call's alone since the swap.
@@ -81,12 +87,35 @@ impl Kept {
         Ok(f(pair.words.as_mut_bytes()))
     }
 
+    /// A new pair. TooManyCalls: there are as many as there may be calls.
+    #[cfg_attr(kp_driver, optimize(size))]
+    #[cold]
+    #[inline(never)]
+    fn another(&self, data: usize) -> Result<NonNull<Pair>> {
+        let made = match self.count.fetch_add(1, Relaxed) {
+            count if count >= limits::MAX_CALLS => Err(Status::TOO_MANY_CALLS.into()),
+            _ => Pair::new(data),
+        };
+        made.inspect_err(|_| {
+            self.count.fetch_sub(1, Relaxed);
+        })
+    }
+
     /// Keeps a pair. If another was kept meanwhile, that one is freed.
     #[inline(always)]
     fn keep(&self, pair: NonNull<Pair>) {
-        if let Some(other) = NonNull::new(self.0.swap(pair.as_ptr(), AcqRel)) {
-            free(other);
+        if let Some(other) = NonNull::new(self.pair.swap(pair.as_ptr(), AcqRel)) {
+            self.free(other);
         }
+    }
+
+    #[cfg_attr(kp_driver, optimize(size))]
+    #[cold]
+    #[inline(never)]
+    fn free(&self, pair: NonNull<Pair>) {
+        // SAFETY: it came from a KBox, and the swap that gave it has made it the caller's alone.
+        drop(unsafe { KBox::from_raw(pair) });
+        self.count.fetch_sub(1, Relaxed);
     }
 }
 
@@ -103,18 +132,10 @@ impl Drop for InUse<'_> {
     }
 }
 
-#[cfg_attr(kp_driver, optimize(size))]
-#[cold]
-#[inline(never)]
-fn free(pair: NonNull<Pair>) {
-    // SAFETY: it came from a KBox, and the swap that gave it has made it the caller's alone.
-    drop(unsafe { KBox::from_raw(pair) });
-}
-
 impl Drop for Kept {
     fn drop(&mut self) {
-        if let Some(pair) = NonNull::new(*self.0.get_mut()) {
-            free(pair);
+        if let Some(pair) = NonNull::new(*self.pair.get_mut()) {
+            self.free(pair);
         }
     }
 }

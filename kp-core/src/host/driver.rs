@@ -105,9 +105,13 @@ impl<P: Plugin> Drop for Driver<P> {
 }
 
 impl<P: Plugin> Driver<P> {
-    /// Runs the plugin's `init`. Passive. NoMemory, or what `init` answers; nothing is left then.
+    /// Runs the plugin's `init`. Passive. NoMemory, or what `init` answers; nothing is left then. Poisoned: the plugin has panicked, and
+    /// drives no device any more until it is loaded anew.
     #[cfg_attr(kp_driver, optimize(size))]
     pub fn bind(cx: &mut Passive, device: RawDevice) -> Result<Self> {
+        if kernel::poisoned() {
+            return Err(Status::POISONED.into());
+        }
         let RawDevice { id, bars, bus_address } = device;
         let changed = Signal::new(cx)?;
         let sessions = SessionList::new(cx)?;

@@ -57,6 +57,13 @@ impl<P: Plugin> Session<P> {
     /// INT_DISABLE.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn request_disable(&self, disable: &mut request::IntDisable) -> Result<(), Stopped> {
+        (disable.generation, disable.counters) = self.disable_interrupt()?;
+        Ok(())
+    }
+
+    /// Ends this session's enabling: its number, and the final counters.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn disable_interrupt(&self) -> Result<(u64, Counters), Stopped> {
         if !self.is_open() {
             return Err(self.refusal().into());
         }
@@ -64,10 +71,7 @@ impl<P: Plugin> Session<P> {
         self.driver.awake(false)?;
         let _pass = self.enter()?;
         let disabled = interrupts.disable(&self.driver, self);
-        let (generation, counters) = disabled.map_err(|error| self.why_disabled(error))?;
-        disable.generation = generation;
-        disable.counters = counters;
-        Ok(())
+        Ok(disabled.map_err(|error| self.why_disabled(error))?)
     }
 
     /// INT_COUNT.

@@ -92,7 +92,26 @@ impl<P: Plugin> Session<P> {
         (head.status, head.detail) = (error.status.0, error.detail);
         let known = shape.size.min(head.size as usize);
         let answer = space.0.as_bytes().get(STATUS_AT..known).unwrap_or(&[]);
-        door.put(STATUS_AT, answer).map_err(|Faulted| Status::FAULT)
+        door.put(STATUS_AT, answer).map_err(|Faulted| {
+            if error.status == Status::OK {
+                self.undo(nr);
+            }
+            Status::FAULT
+        })
+    }
+
+    /// A request was carried out, and its answer cannot be written: the app's memory has gone since it was taken. What the app now does not
+    /// know that it has is given back. A session ends with that, and its handle.
+    #[cold]
+    #[inline(never)]
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn undo(&self, nr: u32) {
+        let _ = match nr {
+            request::Open::NR => self.close().map_err(Stopped::from),
+            request::IntEnable::NR => self.disable_interrupt().map(|_| ()),
+            request::RingSetup::NR => self.request_ring_teardown(),
+            _ => Ok(()),
+        };
     }
 
     /// Fills in the answer of a request whose struct is in `space`.

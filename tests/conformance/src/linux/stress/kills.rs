@@ -11,7 +11,7 @@ use echo_interface::echo;
 use edu_interface::edu;
 use kp_abi::{
     Status,
-    limits::{MAX_CALLS, MAX_WAITS},
+    limits::{MAX_CALLS, MAX_RING_ENTRIES, MAX_WAITS},
     request::{ANY_VECTOR, NO_TIMEOUT},
     ring::{INLINE, Submission},
     zerocopy::FromZeros,
@@ -49,6 +49,7 @@ const STATES: &[State] = &[
     ("ring", ring),
     ("batch", batch),
     ("batches", batches),
+    ("batch-raising", batch_raising),
 ];
 
 /// Becomes the client that dies in `state`.
@@ -93,6 +94,9 @@ fn kill_in(state: &str, kinds: u32, plugin: &Plugin, echo: &Plugin) {
     let (generation, last) = counters(plugin);
     if generation != before {
         check_final(&last);
+    }
+    if state == "batch-raising" {
+        assert!(last.received < RAISES / 2, "{state}: the batch went on without its process: {last:?}");
     }
     if state == "burst" {
         assert!(last.lost > 0, "{state}: nobody took these: {last:?}");
@@ -296,6 +300,36 @@ fn batch(_: u32) {
     std::thread::scope(|scope| {
         scope.spawn(|| ring.enter());
         until("a message of the batch sleeps", || plugin.query().is_ok_and(|query| query.calls == 1));
+        die();
+    });
+}
+
+/// Interrupts that a batch brings about, if it runs to its end.
+const RAISES: u64 = MAX_RING_ENTRIES as u64 / 2;
+
+/// A batch is under way whose messages can be counted: each interrupt comes a few milliseconds after the one before.
+fn batch_raising(kinds: u32) {
+    const RAISE: u32 = 7;
+    const FACTORIAL: u32 = 4;
+    let plugin = connect();
+    let mut ring = Ring::set_up(plugin.connection(), MAX_RING_ENTRIES, 8).expect("the driver has rings");
+    enable(&plugin, kinds);
+    let message = |message, args: u64, out_len| Submission {
+        message,
+        flags: INLINE,
+        args_len: 4,
+        inline: [args, 0, 0, 0],
+        out_len,
+        ..Submission::new_zeroed()
+    };
+    {
+        let mut queues = ring.queues();
+        while queues.push(&message(RAISE, 1, 0)) && queues.push(&message(FACTORIAL, 5_000_000, 4)) {}
+        queues.publish();
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| ring.enter());
+        until("the batch brings about interrupts", || counters(&plugin).1.received >= 2);
         die();
     });
 }

@@ -6,6 +6,7 @@ mod fork;
 mod kills;
 mod rounds;
 mod stall;
+mod stalled;
 mod storms;
 mod unbind;
 
@@ -29,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The kinds of interrupt that edu has.
 const KINDS: [u32; 2] = [kind::LINE, kind::MSI];
 
-const USAGE: &str = "usage: conformance stress kills N | fork | unbind N | rounds N | storms N";
+const USAGE: &str = "usage: conformance stress kills N | fork | stalled | unbind N | rounds N | storms N";
 
 /// Runs one of the tests, N times over, or becomes one of the clients that they start.
 ///
@@ -42,6 +43,7 @@ pub fn command(arguments: &[&str]) -> Result<(), String> {
         ["fork"] => fork::run(),
         ["parent"] => fork::parent(),
         ["holder", descriptor] => fork::holder(number(descriptor)?),
+        ["stalled"] => stalled::run(),
         ["unbind", rounds] => unbind::run(number(rounds)?),
         ["rounds", rounds] => rounds::run(number(rounds)?),
         ["storms", cycles] => storms::run(number(cycles)?),
