@@ -8,7 +8,10 @@ use kp_sim::{Access, App, PAGE, Sim, edu::Edu, explore};
 use kp_user::{Connection, Plugin, Ring};
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::*},
+    },
 };
 
 fn session() -> (Sim<Part>, Arc<App<Part>>, Plugin) {
@@ -45,6 +48,37 @@ fn the_kernel_page_shows_what_a_wait_gives_back() {
         assert_eq!(shown(), app.int_count(ANY_VECTOR).unwrap());
     });
     assert!(faults.into_inner().unwrap() > 5, "too few waits met the fault");
+}
+
+/// A real thread reads the page all the time, while one enabling follows the other: figures of one enabling never go back.
+#[test]
+fn the_kernel_page_names_no_enabling_while_its_counters_are_cleared() {
+    const ENABLINGS: u64 = 3_000;
+    let (_sim, app, plugin) = session();
+    let connection: Arc<dyn Connection> = app.clone();
+    let ring = Ring::set_up(&connection, 1, 8).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (ring, done) = (&ring, &done);
+        scope.spawn(move || {
+            let mut before = (0, 0);
+            while !done.load(Acquire) {
+                let (generation, counters) = ring.counters(ANY_VECTOR).unwrap();
+                let now = (generation, counters.received);
+                // Zero: no enabling, just now.
+                if generation != 0 {
+                    assert!(now >= before, "after {before:?} the page shows {now:?}");
+                    before = now;
+                }
+            }
+        });
+        for _ in 0..ENABLINGS {
+            app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
+            messages::Client(&plugin).raise(1).unwrap();
+            app.int_disable().unwrap();
+        }
+        done.store(true, Release);
+    });
 }
 
 /// Nothing is mapped while a request is in the ring, which may tear it down.
