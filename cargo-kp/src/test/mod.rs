@@ -1,7 +1,7 @@
 //! `cargo kp test`: every test of this repository, in stages, with one count at the end.
 //!
 //! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `languages`
-//! runs their apps in C and Python, `demos` the demos, `planted` those that boot trouble, `loader` and `wine` those that load Windows drivers, `tool` runs
+//! runs their apps in C and Python, `older` those of earlier versions, `demos` the demos, `planted` those that boot trouble, `loader` and `wine` those that load Windows drivers, `tool` runs
 //! this program on Windows, and `faults`, with `--long`, plants faults in the framework itself.
 mod boots;
 mod demos;
@@ -11,6 +11,7 @@ mod libtest;
 mod loader;
 mod local;
 mod log;
+mod older;
 mod planted;
 mod report;
 mod stage;
@@ -55,6 +56,7 @@ pub fn command(args: &TestArgs) -> Result<()> {
         .into_iter()
         .chain(boots::stages(args.long))
         .chain(languages::stages(args.long))
+        .chain(older::stages(args.long))
         .chain(demos::stages())
         .chain(planted::stages(args.long))
         .chain(loader::stages())

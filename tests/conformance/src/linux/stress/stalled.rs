@@ -5,7 +5,6 @@ use kp_abi::{
     Status,
     limits::{MAX_CALLS, MAX_DATA},
 };
-use kp_user::Connection;
 
 const FACTORIAL: u32 = 4;
 
