@@ -1,12 +1,18 @@
 //! Calls whose bytes do not come: an app has its share of them, and no more, whatever it does with its memory.
-use super::{Watchdog, connect, stall::Stall, until};
-use crate::linux::Loaded;
+use super::{Watchdog, stall::Stall, until};
+use crate::{
+    Subject, World,
+    linux::{Guest, Loaded},
+};
 use kp_abi::{
     Status,
     limits::{MAX_CALLS, MAX_DATA},
 };
 
-const FACTORIAL: u32 = 4;
+/// Echo's message with a slice each way: in buffers whose size the room for the answer decides.
+const REPEAT: u32 = 3;
+/// Plain, and nothing trimmed.
+const PLAIN: [u8; 8] = [0; 8];
 
 /// As many calls as a session may have wait for their bytes, with small buffers and then with large ones. One more is refused before its
 /// bytes are looked at: what a session can have the kernel keep has an end.
@@ -21,12 +27,12 @@ pub fn run() {
 
 fn stalled(room: usize) {
     let _watchdog = Watchdog::new("stalled calls");
-    let plugin = connect();
+    let plugin = Guest.connect(Subject::Echo);
     let pages = MAX_CALLS as usize + 1;
     let stall = Stall::new(pages);
     let call = |page| {
         let mut reply = vec![0; room];
-        plugin.connection().call(FACTORIAL, 0, stall.input(page, 4), &[], &mut reply).map(drop)
+        plugin.connection().call(REPEAT, 0, &PLAIN, stall.input(page, 4), &mut reply)
     };
     std::thread::scope(|scope| {
         let calls: Vec<_> = (1..pages).map(|page| scope.spawn(move || call(page))).collect();
@@ -40,13 +46,10 @@ fn stalled(room: usize) {
             stall.come(page);
         });
         for call in calls {
-            assert_eq!(call.join().expect("a call does not panic"), Ok(()), "room {room}");
+            assert_eq!(call.join().expect("a call does not panic"), Ok(4), "room {room}");
         }
     });
     until("nobody is inside", || plugin.query().is_ok_and(|query| query.calls == 0));
-    assert_eq!(call_once(&plugin), Ok(()), "there is room again");
-}
-
-fn call_once(plugin: &kp_user::Plugin) -> Result<(), kp_abi::Error> {
-    plugin.connection().call(FACTORIAL, 0, &3u32.to_ne_bytes(), &[], &mut [0; 4]).map(drop)
+    let again = plugin.connection().call(REPEAT, 0, &PLAIN, b"good", &mut [0; 4]);
+    assert_eq!(again, Ok(4), "there is room again");
 }
