@@ -8,6 +8,7 @@ mod rounds;
 mod stall;
 mod stalled;
 mod storms;
+mod turns;
 mod unbind;
 
 use crate::{Subject, World, interrupts::until, linux::Guest};
@@ -30,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The kinds of interrupt that edu has.
 const KINDS: [u32; 2] = [kind::LINE, kind::MSI];
 
-const USAGE: &str = "usage: conformance stress kills N | fork | stalled | unbind N | rounds N | storms N";
+const USAGE: &str = "usage: conformance stress kills N | fork | stalled | turns | unbind N | rounds N | storms N";
 
 /// Runs one of the tests, N times over, or becomes one of the clients that they start.
 ///
@@ -44,6 +45,8 @@ pub fn command(arguments: &[&str]) -> Result<(), String> {
         ["parent"] => fork::parent(),
         ["holder", descriptor] => fork::holder(number(descriptor)?),
         ["stalled"] => stalled::run(),
+        ["turns"] => turns::run(),
+        ["waits-for-its-turn", kinds] => turns::victim(number(kinds)?)?,
         ["unbind", rounds] => unbind::run(number(rounds)?),
         ["rounds", rounds] => rounds::run(number(rounds)?),
         ["storms", cycles] => storms::run(number(cycles)?),
