@@ -8,7 +8,7 @@ use super::{
     sync::{AtomicU32, Ordering::*},
     wait_kind,
 };
-use crate::{Dispatch, Passive, Result, SpinLock, Status};
+use crate::{Dispatch, KBox, Passive, Result, SpinLock, Status};
 use core::ptr::{self, NonNull};
 
 /// How often those who still wait after a panic ask whether it was the holder's, in ns.
@@ -37,7 +37,7 @@ struct Queue {
 // SAFETY: what is linked is shared with its own thread alone, by an atomic.
 unsafe impl Send for Queue {}
 
-/// One who waits, on its own stack.
+/// One who waits. Others look at it with a spin lock held, so it is in memory that is there then.
 struct Waiter {
     /// 1: it is this one's turn, and it is not linked any more.
     granted: AtomicU32,
@@ -45,15 +45,25 @@ struct Waiter {
     next: *mut Waiter,
 }
 
+impl Waiter {
+    fn new() -> Self {
+        Self { granted: AtomicU32::new(0), next: ptr::null_mut() }
+    }
+}
+
 impl Queue {
+    /// Takes the turn, if it is nobody's.
+    fn try_take(&mut self) -> bool {
+        !core::mem::replace(&mut self.taken, true)
+    }
+
     /// Takes the turn, if it is nobody's, or else a place at the end.
     ///
     /// # Safety
     /// The waiter is alive and not linked, and stays until it is granted its turn or has left.
     #[cfg_attr(kp_driver, optimize(size))]
     unsafe fn join(&mut self, waiter: *mut Waiter) {
-        if !self.taken {
-            self.taken = true;
+        if self.try_take() {
             // SAFETY: alive.
             unsafe { &(*waiter).granted }.store(1, Release);
             return;
@@ -127,7 +137,7 @@ impl Turn {
     }
 
     /// As [`with`](Self::with), for a request: POISONED as soon as any plugin code panics; INTERRUPTED if the process is being killed, which
-    /// then has no turn to wait for.
+    /// then has no turn to wait for; NO_MEMORY.
     #[inline(always)]
     pub(crate) fn with_killable<R>(
         &self,
@@ -138,15 +148,30 @@ impl Turn {
         Ok(f(held.cx))
     }
 
-    /// Waits for this one's turn.
+    /// Takes the turn, now or when it comes.
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
     fn take<'a>(&'a self, cx: &'a mut Passive, kind: u32) -> core::result::Result<Held<'a>, Status> {
-        let mut waiter = Waiter { granted: AtomicU32::new(0), next: ptr::null_mut() };
-        let this = &raw mut waiter;
+        if !self.queue.with(cx, |queue, _| queue.try_take()) {
+            if kind == wait_kind::UNINTERRUPTIBLE {
+                self.wait(cx, kind, &mut Waiter::new())?;
+            } else {
+                // The stack of a thread whose wait a signal ends may be paged out meanwhile.
+                let mut waiter = KBox::new(cx, Waiter::new()).map_err(|error| error.status)?;
+                self.wait(cx, kind, &mut waiter)?;
+            }
+        }
+        self.holder.store(taker(), Release);
+        Ok(Held { turn: self, cx })
+    }
+
+    /// Waits for this one's turn.
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn wait(&self, cx: &mut Passive, kind: u32, waiter: &mut Waiter) -> core::result::Result<(), Status> {
+        let this = ptr::from_mut(waiter);
         // SAFETY: it stays until it is granted its turn, or has left below.
         self.queue.with(cx, |queue, _| unsafe { queue.join(this) });
-        // SAFETY: this function's own; others touch its other field, under the lock.
+        // SAFETY: this function's own; others write its other field, under the lock.
         let granted = unsafe { &(*this).granted };
         while granted.load(Acquire) == 0 {
             let poisoned = kernel::poisoned();
@@ -162,8 +187,7 @@ impl Turn {
                 }
             }
         }
-        self.holder.store(taker(), Release);
-        Ok(Held { turn: self, cx })
+        Ok(())
     }
 }
 
