@@ -1,6 +1,14 @@
-//! Faults planted in the host logic, one at a time, in a copy of the workspace: the conformance tests must catch each, for its own
-//! reason. The product itself has no code for this.
+//! Faults planted in the framework, one at a time, in a copy of the workspace: the tests must catch each, for its own reason. The product
+//! itself has no code for this.
+//!
+//! Most are caught by tests of a crate, in this process's time; those of the C glue need a kernel.
 use super::stage::{Stage, Tally, first_panic};
+use crate::{
+    guest::plan::Step,
+    host::{self, MODULES, PROGRAM},
+    programs,
+    vm::{Verdict, Vm},
+};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Message, MetadataCommand};
 use serde::Deserialize;
@@ -20,10 +28,12 @@ const LIST: &str = "tests/faults/faults.toml";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What `sees` says of a run that has to hang.
 const HANG: &str = "hang";
+/// The kernel on which one is enough.
+const KERNEL: &str = "6.12-cloud";
 
 /// The stage, with `--long`.
 pub fn stages(long: bool) -> Vec<Stage> {
-    let stage = Stage { name: "planted faults", run: Box::new(|_, _| planted()) };
+    let stage = Stage { name: "planted faults", run: Box::new(|setup, _| planted(setup)) };
     if long { vec![stage] } else { Vec::new() }
 }
 
@@ -44,31 +54,48 @@ struct Fault {
     find: String,
     /// What is put there instead.
     replace: String,
+    #[serde(deserialize_with = "run")]
     run: Run,
     /// A part of what the test says that catches it, or `hang`.
     sees: String,
 }
 
-/// Which tests look for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// Which tests look for it. In the list: `scenario`, `hostile` or `corners` (tests of `conformance` in the simulator), or
+/// `test PACKAGE PROGRAM [NAME]` (the tests of a package's test program, or of its library, `lib`, whose name contains NAME), or
+/// `guest ARGUMENTS` (the conformance program with these arguments, in a kernel).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Run {
-    Scenario,
-    Hostile,
-    Corners,
+    Test { package: String, program: String, filter: String },
+    Guest(Vec<String>),
 }
 
-const RUNS: [Run; 3] = [Run::Scenario, Run::Hostile, Run::Corners];
-
 impl Run {
-    /// The test program of `conformance`, and which of its tests.
-    fn tests(self) -> (&'static str, &'static str) {
-        match self {
-            Run::Scenario => ("simulator", "the_transcript_is_the_one_that_every_host_gives"),
-            Run::Hostile => ("simulator", "every_bad_request_has_its_status_and_changes_nothing"),
-            Run::Corners => ("corners", ""),
-        }
+    fn parse(text: &str) -> Result<Self> {
+        let test = |package: &str, program: &str, filter: &str| Run::Test {
+            package: package.to_owned(),
+            program: program.to_owned(),
+            filter: filter.to_owned(),
+        };
+        let words: Vec<&str> = text.split_whitespace().collect();
+        Ok(match words[..] {
+            ["scenario"] => test("conformance", "simulator", "the_transcript_is_the_one_that_every_host_gives"),
+            ["hostile"] => test("conformance", "simulator", "every_bad_request_has_its_status_and_changes_nothing"),
+            ["corners"] => test("conformance", "corners", ""),
+            ["test", package, program] => test(package, program, ""),
+            ["test", package, program, filter] => test(package, program, filter),
+            ["guest", ref arguments @ ..] if !arguments.is_empty() => {
+                Run::Guest(arguments.iter().map(|&word| word.to_owned()).collect())
+            }
+            _ => bail!(
+                "`{text}` is no run: write scenario, hostile, corners, test PACKAGE PROGRAM [NAME], guest ARGUMENTS"
+            ),
+        })
     }
+}
+
+fn run<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Run, D::Error> {
+    let text = String::deserialize(from)?;
+    Run::parse(&text).map_err(serde::de::Error::custom)
 }
 
 /// How a run of tests came out.
@@ -79,14 +106,15 @@ enum Outcome {
     Hung,
 }
 
-fn planted() -> Result<Tally> {
+fn planted(setup: bool) -> Result<Tally> {
     let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
     let workspace = metadata.workspace_root.as_std_path();
     let faults = list(workspace)?;
     let folder = metadata.target_directory.join("kp/faults").into_std_path_buf();
-    let copy = Copy { source: folder.join("source"), target: folder.join("target") };
+    let copy = Copy { source: folder.join("source"), target: folder.join("target"), setup };
     mirror(workspace, &copy.source).context("cannot copy the workspace")?;
-    for run in RUNS {
+    let runs: BTreeSet<&Run> = faults.iter().map(|fault| &fault.run).collect();
+    for run in runs {
         match copy.outcome(run).context("without a fault")? {
             Outcome::Passed => {}
             Outcome::Failed(why) => bail!("{run:?} fails without a fault: {why}"),
@@ -138,6 +166,8 @@ impl Fault {
 struct Copy {
     source: PathBuf,
     target: PathBuf,
+    /// Packages may be installed.
+    setup: bool,
 }
 
 impl Copy {
@@ -145,7 +175,7 @@ impl Copy {
     fn try_out(&self, fault: &Fault, workspace: &Path) -> Result<String> {
         let path = self.source.join(&fault.file);
         fs::write(&path, fault.plant(workspace)?).context("cannot plant it")?;
-        let outcome = self.outcome(fault.run);
+        let outcome = self.outcome(&fault.run);
         fs::copy(workspace.join(&fault.file), &path).context("cannot take it out again")?;
         let how = match outcome? {
             Outcome::Passed => bail!("nobody notices"),
@@ -158,16 +188,46 @@ impl Copy {
         Ok(how)
     }
 
-    /// Builds the tests of a run, and runs them.
-    fn outcome(&self, run: Run) -> Result<Outcome> {
-        let (program, filter) = run.tests();
-        run_test(&self.build(program)?, filter)
+    /// Builds what a run needs, and runs it.
+    fn outcome(&self, run: &Run) -> Result<Outcome> {
+        match run {
+            Run::Test { package, program, filter } => run_test(&self.build(package, program)?, filter),
+            Run::Guest(arguments) => self.run_guest(arguments),
+        }
     }
 
-    /// Builds a test program of `conformance`. One that does not compile proves nothing.
-    fn build(&self, program: &str) -> Result<PathBuf> {
+    /// Builds the modules, boots a kernel, and runs the workspace's own conformance program there.
+    fn run_guest(&self, arguments: &[String]) -> Result<Outcome> {
+        let kernel = host::kernel_to_boot(KERNEL, self.setup)?;
+        let mut vm = Vm::new(&kernel).device("edu").cpus(2).timeout(Duration::from_secs(400));
+        vm = vm.program(programs::build("conformance")?, PROGRAM);
+        for plugin in ["echo", "edu", "trouble"] {
+            let mut build = Command::new(programs::this_tool());
+            build.args(["build", "--plugin", plugin, "--kernel", KERNEL]).args(self.setup.then_some("--setup"));
+            let built = build.current_dir(&self.source).env("CARGO_TARGET_DIR", &self.target).output()?;
+            if !built.status.success() {
+                bail!("it does not build: {}", String::from_utf8_lossy(&built.stderr));
+            }
+            let module = PathBuf::from(String::from_utf8_lossy(&built.stdout).trim());
+            vm = vm.file(&module, &format!("{MODULES}/kp-{plugin}.ko"));
+        }
+        let argv: Vec<&str> = [PROGRAM].into_iter().chain(arguments.iter().map(String::as_str)).collect();
+        let report = vm.step(Step::run(&argv)).run(&mut |_| {})?;
+        Ok(match &report.verdict {
+            Verdict::Passed => Outcome::Passed,
+            Verdict::Failed(why) => {
+                let said = report.output.iter().map(String::as_str);
+                Outcome::Failed(first_panic(said).unwrap_or_else(|| why.clone()))
+            }
+        })
+    }
+
+    /// Builds a test program. One that does not compile proves nothing.
+    fn build(&self, package: &str, program: &str) -> Result<PathBuf> {
+        let which: &[&str] = if program == "lib" { &["--lib"] } else { &["--test", program] };
         let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["test", "--quiet", "--locked", "--package", "conformance", "--test", program, "--no-run"])
+            .args(["test", "--quiet", "--locked", "--package", package, "--no-run"])
+            .args(which)
             .args(["--message-format=json", "--target-dir"])
             .arg(&self.target)
             .current_dir(&self.source)
@@ -179,7 +239,7 @@ impl Copy {
         let mut said = String::from_utf8_lossy(&output.stderr).into_owned();
         for message in Message::parse_stream(&output.stdout[..]) {
             match message.context("cannot read what cargo says")? {
-                Message::CompilerArtifact(artifact) if artifact.target.name == program => {
+                Message::CompilerArtifact(artifact) if artifact.profile.test => {
                     executable = artifact.executable.map(PathBuf::from).or(executable);
                 }
                 Message::CompilerMessage(message) => said.extend(message.message.rendered),
@@ -189,7 +249,7 @@ impl Copy {
         if !output.status.success() {
             bail!("it does not compile:\n{said}");
         }
-        executable.with_context(|| format!("conformance has no test program {program}"))
+        executable.with_context(|| format!("{package} has no test program {program}"))
     }
 }
 
@@ -268,7 +328,6 @@ mod tests {
     fn every_fault_of_the_list_has_its_place() {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
         let faults = list(workspace).expect("the list");
-        assert!(RUNS.iter().all(|run| faults.iter().any(|fault| fault.run == *run)));
         assert!(faults.len() >= 10);
     }
 
