@@ -101,8 +101,12 @@ fn run<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Run, D::Error> {
 /// How a run of tests came out.
 enum Outcome {
     Passed,
-    /// What the first panic said, in one line.
-    Failed(String),
+    Failed {
+        /// What the first panic said, in one line.
+        why: String,
+        /// All that was said: a test may be about a panic.
+        said: String,
+    },
     Hung,
 }
 
@@ -117,7 +121,7 @@ fn planted(setup: bool) -> Result<Tally> {
     for run in runs {
         match copy.outcome(run).context("without a fault")? {
             Outcome::Passed => {}
-            Outcome::Failed(why) => bail!("{run:?} fails without a fault: {why}"),
+            Outcome::Failed { why, .. } => bail!("{run:?} fails without a fault: {why}"),
             Outcome::Hung => bail!("{run:?} hangs without a fault"),
         }
     }
@@ -177,12 +181,12 @@ impl Copy {
         fs::write(&path, fault.plant(workspace)?).context("cannot plant it")?;
         let outcome = self.outcome(&fault.run);
         fs::copy(workspace.join(&fault.file), &path).context("cannot take it out again")?;
-        let how = match outcome? {
+        let (how, said) = match outcome? {
             Outcome::Passed => bail!("nobody notices"),
-            Outcome::Failed(why) => why,
-            Outcome::Hung => HANG.to_owned(),
+            Outcome::Failed { why, said } => (why, said),
+            Outcome::Hung => (HANG.to_owned(), String::new()),
         };
-        if !how.contains(&fault.sees) {
+        if !how.contains(&fault.sees) && !said.contains(&fault.sees) {
             bail!("noticed, but not for its reason: {how}");
         }
         Ok(how)
@@ -217,7 +221,8 @@ impl Copy {
             Verdict::Passed => Outcome::Passed,
             Verdict::Failed(why) => {
                 let said = report.output.iter().map(String::as_str);
-                Outcome::Failed(first_panic(said).unwrap_or_else(|| why.clone()))
+                let first = first_panic(said).unwrap_or_else(|| why.clone());
+                Outcome::Failed { why: first, said: format!("{}\n{why}", report.output.join("\n")) }
             }
         })
     }
@@ -280,7 +285,8 @@ fn run_test(program: &Path, filter: &str) -> Result<Outcome> {
         (true, _) => Outcome::Hung,
         (false, true) => Outcome::Passed,
         (false, false) => {
-            Outcome::Failed(first_panic(String::from_utf8_lossy(&said).lines()).unwrap_or(status.to_string()))
+            let said = String::from_utf8_lossy(&said).into_owned();
+            Outcome::Failed { why: first_panic(said.lines()).unwrap_or(status.to_string()), said }
         }
     })
 }
