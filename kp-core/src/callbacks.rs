@@ -1,5 +1,6 @@
 //! What a plugin implements: one trait per callback, all of them optional but [`Init`].
 use crate::{Device, Dispatch, Irql, Message, Passive, Reply, Result};
+use kp_abi::request::kind;
 
 /// The plugin itself: one value per bound device, or one per load if it drives none.
 pub trait Init: Sized + Send + Sync + 'static {
@@ -56,14 +57,14 @@ pub trait Call: Init {
     note = "write `impl IntEnable for {Self}`, or take it off the list in `plugin!`"
 )]
 pub trait IntEnable: Init {
-    /// Makes the state that the interrupt callbacks share. `data` is what the app sent along: at most 4096 bytes, copied.
-    /// The handler is not connected yet: leave the device's interrupt off. An error refuses the app.
-    fn int_enable(&self, cx: &mut Passive, session: &Self::Session, data: &[u8]) -> Result<Self::Interrupt>;
+    /// Makes the state that the interrupt callbacks share. The handler is not connected yet: leave the device's interrupt off. An
+    /// error refuses the app.
+    fn int_enable(&self, cx: &mut Passive, enabling: Enabling<'_, Self>) -> Result<Self::Interrupt>;
 
-    /// The handler is connected: let the device interrupt. After an error the handler is disconnected and `int_disable`
-    /// runs, but not `int_disarm`.
-    fn int_arm(&self, cx: &mut Passive, interrupt: &Self::Interrupt) -> Result<()> {
-        let _ = (cx, interrupt);
+    /// The handler is connected: tell the device what kind of interrupt it has, and how many, if it has to know, and let it interrupt.
+    /// After an error the handler is disconnected and `int_disable` runs, but not `int_disarm`.
+    fn int_arm(&self, cx: &mut Passive, interrupt: &Self::Interrupt, granted: Granted) -> Result<()> {
+        let _ = (cx, interrupt, granted);
         Ok(())
     }
 
@@ -107,6 +108,51 @@ pub trait IntAtDpc: Init {
 pub trait Event: Init {
     /// Once per device, whether a session is open or not.
     fn event(&self, cx: &mut Passive, happening: Happening) -> Deliver;
+}
+
+/// What `int_enable` is for.
+#[non_exhaustive]
+pub struct Enabling<'a, P: Init> {
+    /// The session that asks.
+    pub session: Option<&'a P::Session>,
+    /// What its app sent along: at most 4096 bytes, copied.
+    pub data: &'a [u8],
+    /// The kind of interrupt that the kernel has granted.
+    pub kind: IrqKind,
+    /// How many vectors of it, at least 1.
+    pub count: u32,
+}
+
+/// What the kernel has given to a device, of what the app asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Granted {
+    /// The kind of interrupt.
+    pub kind: IrqKind,
+    /// How many vectors, at least 1. With several, vector `n` comes as [`Source::Message(n)`](Source::Message).
+    pub count: u32,
+}
+
+/// A kind of interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IrqKind {
+    /// INTx: one level-triggered line, perhaps shared with other devices.
+    Line,
+    /// Message-signalled interrupts.
+    Msi,
+    /// Extended message-signalled interrupts: as many as the device's table has room for.
+    MsiX,
+}
+
+impl IrqKind {
+    /// As the kernel functions and the wire have it: one of [`kp_abi::request::kind`].
+    pub(crate) fn of(kind: u32) -> Self {
+        match kind {
+            kind::LINE => IrqKind::Line,
+            kind::MSI => IrqKind::Msi,
+            _ => IrqKind::MsiX,
+        }
+    }
 }
 
 /// Where an interrupt came from.

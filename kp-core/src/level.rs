@@ -144,16 +144,16 @@ impl Passive {
     }
 
     /// Asks `done` again and again until it says true, for at most `ms` milliseconds. Spins a few microseconds first, then
-    /// sleeps between the questions.
+    /// sleeps between the questions. `done` is lent the level: it may take a lock.
     ///
     /// Errors: `TIMEOUT` if the time is up; else as [`sleep_ms`](Self::sleep_ms). A device that went away reads all ones for
     /// ever: a loop of one's own on a busy bit would hold up its removal.
-    pub fn poll(&mut self, ms: u32, mut done: impl FnMut() -> bool) -> Result<()> {
+    pub fn poll(&mut self, ms: u32, mut done: impl FnMut(&mut Passive) -> bool) -> Result<()> {
         let deadline = kernel::now_ns().saturating_add(u64::from(ms) * 1_000_000);
         for round in 0.. {
             // In this order: `done` is asked once more after the deadline, however long the last sleep took.
             let late = kernel::now_ns() >= deadline;
-            if done() {
+            if done(self) {
                 return Ok(());
             }
             if late {

@@ -70,7 +70,7 @@
 //! impl ticker::Handler<Passive> for Ticker {
 //!     fn set_period(&self, cx: &mut Passive, _session: &(), us: u32) -> Result<()> {
 //!         self.bar.write(regs::PERIOD, us);
-//!         cx.poll(100, || !regs::STATUS::BUSY.is_set(self.bar.read(regs::STATUS)))
+//!         cx.poll(100, |_| !regs::STATUS::BUSY.is_set(self.bar.read(regs::STATUS)))
 //!     }
 //!     fn ticks(&self, _: &mut Passive, _session: &()) -> Result<u32> {
 //!         Ok(self.ticks.load(Relaxed))
@@ -116,7 +116,8 @@ mod plugin;
 mod regs;
 
 pub use callbacks::{
-    Call, Caller, Deliver, Event, Happening, Init, IntAtDpc, IntAtIrql, IntEnable, Open, Source, Verdict,
+    Call, Caller, Deliver, Enabling, Event, Granted, Happening, Init, IntAtDpc, IntAtIrql, IntEnable, IrqKind, Open,
+    Source, Verdict,
 };
 pub use kp_abi::{Error, Message, Out, Reply, Result, Status};
 pub use level::{AtMost, Ceiling, Dispatch, Irql, Level, Passive};

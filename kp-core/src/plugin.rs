@@ -1,7 +1,7 @@
 //! `plugin!`: a plugin's table of callbacks, checked against what the plugin implements.
 use crate::{
-    Call, Caller, Deliver, Dispatch, Event, Happening, Init, IntAtDpc, IntAtIrql, IntEnable, Irql, Message, Open,
-    Passive, Reply, Result, Source, Verdict,
+    Call, Caller, Deliver, Dispatch, Enabling, Event, Granted, Happening, Init, IntAtDpc, IntAtIrql, IntEnable, Irql,
+    Message, Open, Passive, Reply, Result, Source, Verdict,
 };
 use core::marker::PhantomData;
 
@@ -9,8 +9,8 @@ type OpenFn<P> = fn(&P, &mut Passive, &Caller, &[u8]) -> Result<<P as Init>::Ses
 type CloseFn<P> = fn(&P, &mut Passive, <P as Init>::Session);
 type CallFn<P> = for<'m> fn(&P, &mut Passive, &<P as Init>::Session, Message<'m>, &mut Reply<'m>) -> Result<()>;
 type EventFn<P> = fn(&P, &mut Passive, Happening) -> Deliver;
-type EnableFn<P> = fn(&P, &mut Passive, &<P as Init>::Session, &[u8]) -> Result<<P as Init>::Interrupt>;
-type ArmFn<P> = fn(&P, &mut Passive, &<P as Init>::Interrupt) -> Result<()>;
+type EnableFn<P> = fn(&P, &mut Passive, Enabling<'_, P>) -> Result<<P as Init>::Interrupt>;
+type ArmFn<P> = fn(&P, &mut Passive, &<P as Init>::Interrupt, Granted) -> Result<()>;
 type DisarmFn<P> = fn(&P, &mut Passive, &<P as Init>::Interrupt);
 type DisableFn<P> = fn(&P, &mut Passive, <P as Init>::Interrupt);
 type AtIrqlFn<P> = fn(&P, &mut Irql, &<P as Init>::Interrupt, Source) -> Verdict;
@@ -127,7 +127,7 @@ impl<P: Init<Session: Default>> Probe<P> {
 }
 #[doc(hidden)]
 impl<P: Init<Interrupt: Default>> Probe<P> {
-    pub const DEFAULT_INTERRUPT: Option<EnableFn<P>> = Some(|_, _, _, _| Ok(Default::default()));
+    pub const DEFAULT_INTERRUPT: Option<EnableFn<P>> = Some(|_, _, _| Ok(Default::default()));
 }
 
 /// A plugin's last lines: its name, the devices it drives, its interface, and the callbacks it implements.

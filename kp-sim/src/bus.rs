@@ -1,6 +1,6 @@
 //! The bus and what is on it: one device model or none, its mapped BARs, its configuration space, memory for its DMA.
 use crate::{
-    device::{DeviceModel, Signal, ones},
+    device::{DeviceModel, IrqKind, ones},
     machine::lock,
     verdict::misuse,
 };
@@ -39,7 +39,7 @@ struct Parts {
     ram: Vec<u8>,
     /// The plugin wants transfers; messages switch them on for themselves.
     master: bool,
-    listening: Option<(Signal, u16)>,
+    listening: Option<(IrqKind, u16)>,
 }
 
 /// What the device signals now.
@@ -194,15 +194,15 @@ impl Bus {
     // Interrupts.
 
     /// The kinds that the device has, with how many vectors of each, best first.
-    pub(crate) fn kinds(&self) -> Vec<(Signal, u16)> {
+    pub(crate) fn kinds(&self) -> Vec<(IrqKind, u16)> {
         let parts = lock(&self.parts);
         let Some(model) = &parts.model else { return Vec::new() };
-        let counted = [Signal::Msix, Signal::Msi, Signal::Line].map(|kind| (kind, model.vectors(kind)));
+        let counted = [IrqKind::MsiX, IrqKind::Msi, IrqKind::Line].map(|kind| (kind, model.vectors(kind)));
         counted.into_iter().filter(|&(_, count)| count > 0).collect()
     }
 
     /// Says how the device shall signal, and to how many vectors.
-    pub(crate) fn listen(&self, listening: Option<(Signal, u16)>) {
+    pub(crate) fn listen(&self, listening: Option<(IrqKind, u16)>) {
         let parts = &mut *lock(&self.parts);
         parts.listening = listening;
         let master = parts.is_master();
@@ -245,6 +245,6 @@ impl Parts {
 
     /// A message is a write of the device's own.
     fn is_master(&self) -> bool {
-        self.master || self.listening.is_some_and(|(kind, _)| kind != Signal::Line)
+        self.master || self.listening.is_some_and(|(kind, _)| kind != IrqKind::Line)
     }
 }

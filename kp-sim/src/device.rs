@@ -54,7 +54,7 @@
 //! #
 //! # plugin! { Ticker { name: "ticker", devices: [0x1234:0x5678], interface: ticker, callbacks: [IntAtIrql] } }
 //! use kp_sim::Sim;
-//! use kp_sim::device::{DeviceModel, Identity, Memory, Signal};
+//! use kp_sim::device::{DeviceModel, Identity, Memory, IrqKind};
 //! use kp_user::Enable;
 //! use std::time::Duration;
 //!
@@ -77,20 +77,15 @@
 //!     fn write(&mut self, _: usize, offset: u64, _: u8, _: u64, _: &mut dyn Memory) {
 //!         self.ticked &= offset != 4; // ACKNOWLEDGE
 //!     }
-//!     fn vectors(&self, kind: Signal) -> u16 {
-//!         (kind == Signal::Line).into()
+//!     fn vectors(&self, kind: IrqKind) -> u16 {
+//!         (kind == IrqKind::Line).into()
 //!     }
-//!     fn select(&mut self, kind: Option<Signal>, _: u16) {
-//!         self.listened_to = kind == Some(Signal::Line);
+//!     fn select(&mut self, kind: Option<IrqKind>, _: u16) {
+//!         self.listened_to = kind == Some(IrqKind::Line);
 //!     }
 //!     fn line(&mut self) -> bool {
 //!         self.listened_to && self.ticked
 //!     }
-//!     fn take_message(&mut self) -> Option<u16> {
-//!         None
-//!     }
-//!     fn bus_master(&mut self, _: bool) {}
-//!     fn advance(&mut self, _: u64, _: &mut dyn Memory) {}
 //!     fn reset(&mut self) {
 //!         *self = Self::default();
 //!     }
@@ -113,16 +108,7 @@ pub struct Identity {
     pub device: u16,
 }
 
-/// A way in which a device sends interrupts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Signal {
-    /// INTx: one wire, raised for as long as the device wants attention.
-    Line,
-    /// MSI: one message for each event.
-    Msi,
-    /// MSI-X: one message for each event, with a table of vectors.
-    Msix,
-}
+pub use kp_core::IrqKind;
 
 /// The host's memory as a device's DMA sees it. Addresses are bus addresses, in bytes.
 pub trait Memory {
@@ -165,6 +151,9 @@ fn span(address: u64, len: usize) -> Option<std::ops::Range<usize>> {
 /// The host calls one method at a time. Interrupts are collected by the host: it looks at
 /// [`line`](Self::line) and [`take_message`](Self::take_message) after every call that may have
 /// changed them (register accesses and [`advance`](Self::advance)).
+///
+/// Four methods are enough for a device that has registers and nothing else. One that interrupts has `vectors`, `select`, and `line` or
+/// `take_message`; one that takes its time has `advance`; one with a state of its own has `reset`.
 pub trait DeviceModel: Send {
     /// Which device this is.
     fn identity(&self) -> Identity;
@@ -181,27 +170,40 @@ pub trait DeviceModel: Send {
 
     /// How many vectors the device has of this kind; 0 if it does not have the kind.
     /// A device with a line has one.
-    fn vectors(&self, kind: Signal) -> u16;
+    fn vectors(&self, kind: IrqKind) -> u16 {
+        let _ = kind;
+        0
+    }
 
     /// The host chooses how interrupts are sent, and how many vectors it listens to. `None` turns
     /// them off: messages disabled and INTx masked, as after power on.
-    fn select(&mut self, kind: Option<Signal>, count: u16);
+    fn select(&mut self, kind: Option<IrqKind>, count: u16) {
+        let _ = (kind, count);
+    }
 
-    /// Whether the INTx wire is raised now. False unless [`Signal::Line`] is selected.
-    fn line(&mut self) -> bool;
+    /// Whether the INTx wire is raised now. False unless [`IrqKind::Line`] is selected.
+    fn line(&mut self) -> bool {
+        false
+    }
 
     /// The oldest message that was sent and not yet taken, as its vector number from 0.
-    fn take_message(&mut self) -> Option<u16>;
+    fn take_message(&mut self) -> Option<u16> {
+        None
+    }
 
     /// The host allows or forbids the device to reach memory by itself: DMA and messages.
     /// Forbidden after power on.
-    fn bus_master(&mut self, on: bool);
+    fn bus_master(&mut self, on: bool) {
+        let _ = on;
+    }
 
     /// `ns` nanoseconds pass. Whatever ends in that time has ended when this returns.
-    fn advance(&mut self, ns: u64, ram: &mut dyn Memory);
+    fn advance(&mut self, ns: u64, ram: &mut dyn Memory) {
+        let _ = (ns, ram);
+    }
 
     /// Power off and on: everything the host has set is forgotten.
-    fn reset(&mut self);
+    fn reset(&mut self) {}
 
     /// Why the device is dead, in one line, if it is. A dead device reads as all ones, ignores
     /// writes and sends nothing until [`reset`](Self::reset).

@@ -14,7 +14,7 @@
 
 use std::collections::VecDeque;
 
-use crate::device::{DeviceModel, Identity, Memory, Signal, aligned_parts, ones};
+use crate::device::{DeviceModel, Identity, IrqKind, Memory, aligned_parts, ones};
 
 /// The length of BAR 0 in bytes.
 const BAR_LEN: u64 = 1 << 20;
@@ -70,7 +70,7 @@ struct State {
     irq_status: u32,
     /// The device's end of the INTx wire; the host may have masked it.
     pin: bool,
-    signal: Option<Signal>,
+    signal: Option<IrqKind>,
     master: bool,
     messages: VecDeque<u16>,
     source: u64,
@@ -229,7 +229,7 @@ impl Edu {
         if state.irq_status == 0 {
             return;
         }
-        if state.signal != Some(Signal::Msi) {
+        if state.signal != Some(IrqKind::Msi) {
             state.pin = true;
         } else if state.master {
             state.messages.push_back(0);
@@ -306,23 +306,23 @@ impl DeviceModel for Edu {
         }
     }
 
-    fn vectors(&self, kind: Signal) -> u16 {
+    fn vectors(&self, kind: IrqKind) -> u16 {
         match kind {
-            Signal::Line | Signal::Msi => 1,
-            Signal::Msix => 0,
+            IrqKind::Line | IrqKind::Msi => 1,
+            IrqKind::MsiX => 0,
         }
     }
 
-    fn select(&mut self, kind: Option<Signal>, _count: u16) {
+    fn select(&mut self, kind: Option<IrqKind>, _count: u16) {
         self.state.signal = kind;
         // PCI: a function with MSI enabled does not use its wire.
-        if kind == Some(Signal::Msi) {
+        if kind == Some(IrqKind::Msi) {
             self.state.pin = false;
         }
     }
 
     fn line(&mut self) -> bool {
-        self.state.pin && self.state.signal == Some(Signal::Line) && self.state.fault.is_none()
+        self.state.pin && self.state.signal == Some(IrqKind::Line) && self.state.fault.is_none()
     }
 
     fn take_message(&mut self) -> Option<u16> {

@@ -2,7 +2,7 @@
 use crate::{
     bus::Signals,
     context::{self, Context, DISPATCH, IRQL, PASSIVE, level_name},
-    device::Signal,
+    device::IrqKind,
     machine::{Channel, Machine, State},
     verdict::{self, misuse},
 };
@@ -23,7 +23,7 @@ const ENDLESS: u32 = 1_000_000;
 /// The device's vectors, from `irq_prepare` to `irq_release`.
 #[derive(Default)]
 pub(crate) struct Vectors {
-    taken: Option<(Signal, u16)>,
+    taken: Option<(IrqKind, u16)>,
     /// Some while connected.
     entry: Option<host::IrqEntry>,
     /// No new ISR starts.
@@ -81,11 +81,11 @@ impl Vectors {
     }
 }
 
-fn kind_bit(signal: Signal) -> u32 {
+fn kind_bit(signal: IrqKind) -> u32 {
     match signal {
-        Signal::Line => kind::LINE,
-        Signal::Msi => kind::MSI,
-        Signal::Msix => kind::MSIX,
+        IrqKind::Line => kind::LINE,
+        IrqKind::Msi => kind::MSI,
+        IrqKind::MsiX => kind::MSIX,
     }
 }
 
@@ -239,7 +239,7 @@ impl Machine {
         let vectors = &mut state.vectors;
         let Some(entry) = vectors.entry else { return };
         let (Due::Isr(number) | Due::Dpc(number)) = due;
-        let is_line = vectors.taken.is_some_and(|(kind, _)| kind == Signal::Line);
+        let is_line = vectors.taken.is_some_and(|(kind, _)| kind == IrqKind::Line);
         let vector = &mut vectors.vectors[number as usize];
         // Another thread may have been faster between the look and here.
         match due {

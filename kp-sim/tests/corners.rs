@@ -84,10 +84,10 @@ impl Event for Card {
 }
 
 impl IntEnable for Card {
-    fn int_enable(&self, _: &mut Passive, _: &(), _: &[u8]) -> Result<()> {
+    fn int_enable(&self, _: &mut Passive, _: Enabling<'_, Self>) -> Result<()> {
         Ok(())
     }
-    fn int_arm(&self, cx: &mut Passive, _: &()) -> Result<()> {
+    fn int_arm(&self, cx: &mut Passive, _: &(), _: Granted) -> Result<()> {
         if self.trouble.load(Relaxed) == trouble::ARM {
             cx.sleep_ms(5)?;
             return Err(Status::BAD_VALUE.into());

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::fmt::Debug;
 
 use kp_sim::Random;
-use kp_sim::device::{DeviceModel, Signal};
+use kp_sim::device::{DeviceModel, IrqKind};
 use kp_sim::edu::Edu;
 use kp_sim::qtest::Qemu;
 
@@ -124,7 +124,7 @@ impl Pair {
         }
     }
 
-    fn select(&mut self, kind: Option<Signal>) {
+    fn select(&mut self, kind: Option<IrqKind>) {
         self.step(format!("select {kind:?}"));
         self.model.select(kind, 1);
         self.qemu.select(kind, 1);
@@ -206,7 +206,7 @@ impl Pair {
         match random.below(40) {
             0 => self.random_dma(random, outside),
             1..=4 => self.advance(random.of(&[0, 1, 1_000_000, 33_333_333, DMA_NS - 1, DMA_NS, 3 * DMA_NS])),
-            5 => self.select(random.of(&[None, Some(Signal::Line), Some(Signal::Line), Some(Signal::Msi)])),
+            5 => self.select(random.of(&[None, Some(IrqKind::Line), Some(IrqKind::Line), Some(IrqKind::Msi)])),
             6 => self.bus_master(!random.one_in(4)),
             7 => self.random_memory(random),
             8 | 9 => {
@@ -273,7 +273,7 @@ fn the_model_agrees_with_qemu_beyond_28_bits() {
 fn a_long_factorial_shows_the_same_while_it_runs() {
     const LONG: u64 = u32::MAX as u64;
     let mut pair = Pair::new((1 << 28) - 1);
-    pair.select(Some(Signal::Line));
+    pair.select(Some(IrqKind::Line));
     pair.write(0x20, 4, 0x80);
     // Some 3 s in QEMU's thread; the accesses below take microseconds.
     pair.write(0x08, 4, LONG);

@@ -7,7 +7,7 @@ use kp_abi::{
 };
 use kp_sim::{
     Sim,
-    device::{DeviceModel, Identity, Memory, Signal},
+    device::{DeviceModel, Identity, IrqKind, Memory},
     edu::Edu,
     find, replay,
 };
@@ -128,21 +128,15 @@ impl DeviceModel for Card {
             self.messages.push_back(value as u16);
         }
     }
-    fn vectors(&self, kind: Signal) -> u16 {
-        if kind == Signal::Msix { VECTORS } else { 0 }
+    fn vectors(&self, kind: IrqKind) -> u16 {
+        if kind == IrqKind::MsiX { VECTORS } else { 0 }
     }
-    fn select(&mut self, _: Option<Signal>, count: u16) {
+    fn select(&mut self, _: Option<IrqKind>, count: u16) {
         self.count = count;
-    }
-    fn line(&mut self) -> bool {
-        false
     }
     fn take_message(&mut self) -> Option<u16> {
         self.messages.pop_front()
     }
-    fn bus_master(&mut self, _: bool) {}
-    fn advance(&mut self, _: u64, _: &mut dyn Memory) {}
-    fn reset(&mut self) {}
 }
 
 #[test]

@@ -41,8 +41,8 @@ impl slow::Handler<Passive> for Slow {
 }
 
 impl IntEnable for Slow {
-    fn int_enable(&self, cx: &mut Passive, _: &(), data: &[u8]) -> Result<()> {
-        if data.is_empty() { Ok(()) } else { cx.sleep_ms(LONG_MS) }
+    fn int_enable(&self, cx: &mut Passive, enabling: Enabling<'_, Self>) -> Result<()> {
+        if enabling.data.is_empty() { Ok(()) } else { cx.sleep_ms(LONG_MS) }
     }
 }
 

@@ -8,7 +8,10 @@ use super::{
     ring::Shown,
     session::Session,
 };
-use crate::{Dispatch, Error, IntTable, Irql, KVec, Passive, Plugin, Result, Source, SpinLock, Status, Verdict};
+use crate::{
+    Dispatch, Enabling, Error, Granted, IntTable, IrqKind, Irql, KVec, Passive, Plugin, Result, Source, SpinLock,
+    Status, Verdict,
+};
 use core::{
     cell::UnsafeCell,
     ptr::{self, NonNull},
@@ -164,7 +167,8 @@ impl<P: Plugin> Interrupts<P> {
         // SAFETY: as above.
         let value = unsafe { session.value() };
         let Some(enable) = table.enable else { return Err(Status::NO_INTERRUPT.into()) };
-        let context = enable(plugin, cx, value, data)?;
+        let granted = Granted { kind: IrqKind::of(kind), count };
+        let context = enable(plugin, cx, Enabling { session: Some(value), data, kind: granted.kind, count })?;
 
         // SAFETY: nothing is connected, and `control` is held.
         unsafe { *self.context.get() = Some(context) };
@@ -189,7 +193,7 @@ impl<P: Plugin> Interrupts<P> {
         }
         // SAFETY: connected.
         let armed = match (table.arm, unsafe { self.context() }) {
-            (Some(arm), Some(context)) => arm(plugin, cx, context),
+            (Some(arm), Some(context)) => arm(plugin, cx, context, granted),
             _ => Ok(()),
         };
         if let Err(error) = armed {

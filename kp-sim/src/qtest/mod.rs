@@ -9,7 +9,7 @@ mod process;
 use std::collections::VecDeque;
 use std::io;
 
-use crate::device::{DeviceModel, Identity, Memory, Signal, aligned_parts, ones};
+use crate::device::{DeviceModel, Identity, IrqKind, Memory, aligned_parts, ones};
 use process::Process;
 
 /// Where BAR 0 is put. Nothing else of the machine lies there.
@@ -69,7 +69,7 @@ pub struct Qemu {
     process: Process,
     device: String,
     dma_mask: u64,
-    signal: Option<Signal>,
+    signal: Option<IrqKind>,
     master: bool,
     messages: VecDeque<u16>,
     factorial_started: bool,
@@ -142,10 +142,10 @@ impl Qemu {
         if self.master {
             command |= COMMAND_MASTER;
         }
-        if self.signal != Some(Signal::Line) {
+        if self.signal != Some(IrqKind::Line) {
             command |= COMMAND_INTX_OFF;
         }
-        let msi = if self.signal == Some(Signal::Msi) { MSI_ENABLE } else { 0 };
+        let msi = if self.signal == Some(IrqKind::Msi) { MSI_ENABLE } else { 0 };
         self.config_write(CONFIG_MSI, msi)?;
         self.config_write(CONFIG_COMMAND, command)
     }
@@ -182,7 +182,7 @@ impl Qemu {
 
     /// Empties the mailbox.
     fn collect_message(&mut self) -> io::Result<()> {
-        if self.signal == Some(Signal::Msi) && self.process.command(format_args!("readl {MAILBOX:#x}"))? != 0 {
+        if self.signal == Some(IrqKind::Msi) && self.process.command(format_args!("readl {MAILBOX:#x}"))? != 0 {
             self.process.command(format_args!("writel {MAILBOX:#x} 0"))?;
             self.messages.push_back(0);
         }
@@ -257,14 +257,14 @@ impl DeviceModel for Qemu {
         }
     }
 
-    fn vectors(&self, kind: Signal) -> u16 {
+    fn vectors(&self, kind: IrqKind) -> u16 {
         match kind {
-            Signal::Line | Signal::Msi => 1,
-            Signal::Msix => 0,
+            IrqKind::Line | IrqKind::Msi => 1,
+            IrqKind::MsiX => 0,
         }
     }
 
-    fn select(&mut self, kind: Option<Signal>, _count: u16) {
+    fn select(&mut self, kind: Option<IrqKind>, _count: u16) {
         // What was sent before the change is not to be lost.
         self.try_or((), Self::settle_factorial);
         self.try_or((), Self::collect_message);

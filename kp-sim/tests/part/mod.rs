@@ -97,7 +97,7 @@ impl part::Handler<Passive, Session> for Part {
     fn factorial(&self, cx: &mut Passive, _: &Session, n: u32) -> Result<u32> {
         self.factorial.with(cx, |(), cx| {
             self.bar.write(regs::FACTORIAL, n);
-            cx.poll(1000, || !regs::STATUS::COMPUTING.is_set(self.bar.read(regs::STATUS)))?;
+            cx.poll(1000, |_| !regs::STATUS::COMPUTING.is_set(self.bar.read(regs::STATUS)))?;
             Ok(self.bar.read(regs::FACTORIAL))
         })
     }
@@ -114,7 +114,7 @@ impl part::Handler<Passive, Session> for Part {
 }
 
 impl IntEnable for Part {
-    fn int_enable(&self, cx: &mut Passive, _: &Session, _: &[u8]) -> Result<Enabled> {
+    fn int_enable(&self, cx: &mut Passive, _: Enabling<'_, Self>) -> Result<Enabled> {
         self.bar.write(regs::ACKNOWLEDGE, !0);
         Ok(Enabled { largest: SpinLock::new(cx, 0)?, _kept: KBox::new(cx, 1)? })
     }

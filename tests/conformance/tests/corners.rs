@@ -7,7 +7,7 @@ use kp_abi::{
 };
 use kp_sim::{
     Sim,
-    device::{DeviceModel, Identity, Memory, Signal},
+    device::{DeviceModel, Identity, IrqKind, Memory},
     edu::Edu as Model,
     explore,
 };
@@ -55,11 +55,11 @@ impl DeviceModel for Watched {
         }
     }
 
-    fn vectors(&self, kind: Signal) -> u16 {
+    fn vectors(&self, kind: IrqKind) -> u16 {
         self.model.vectors(kind)
     }
 
-    fn select(&mut self, kind: Option<Signal>, count: u16) {
+    fn select(&mut self, kind: Option<IrqKind>, count: u16) {
         self.seen.lock().unwrap().push(Seen::Listens(kind.is_some()));
         self.model.select(kind, count);
     }

@@ -13,7 +13,7 @@ use crate::{
     security::{self, Dacl, Entry},
     service::{Driver, Service},
 };
-use kp_sim::device::{DeviceModel, Signal};
+use kp_sim::device::{DeviceModel, IrqKind};
 use std::{
     ptr,
     sync::{
@@ -51,7 +51,7 @@ struct Model {
     /// The command register, 16 bits.
     command: u16,
     /// What a driver listens to.
-    listens: Option<(Signal, u16)>,
+    listens: Option<(IrqKind, u16)>,
     /// The last moment that the device knows of.
     clock: Instant,
     ram: Vec<u8>,
@@ -81,7 +81,7 @@ impl Model {
     fn apply(&mut self) {
         let line_off = self.command & NO_LINE != 0;
         let (signal, count) = match self.listens {
-            Some((Signal::Line, _)) if line_off => (None, 0),
+            Some((IrqKind::Line, _)) if line_off => (None, 0),
             Some((signal, count)) => (Some(signal), count),
             None => (None, 0),
         };
@@ -152,7 +152,7 @@ impl Slot {
     }
 
     /// A driver listens to the device from now on, or no more.
-    pub(crate) fn listen(&self, kernel: &Kernel, signal: Option<Signal>, count: u16) {
+    pub(crate) fn listen(&self, kernel: &Kernel, signal: Option<IrqKind>, count: u16) {
         let mut model = lock(&self.model);
         model.listens = signal.map(|signal| (signal, count));
         model.apply();
@@ -160,15 +160,15 @@ impl Slot {
         kernel.interrupts.ring();
     }
 
-    pub(crate) fn vectors(&self, signal: Signal) -> u16 {
+    pub(crate) fn vectors(&self, signal: IrqKind) -> u16 {
         lock(&self.model).device.vectors(signal)
     }
 
     /// How many interrupts of a kind START has assigned.
-    pub(crate) fn assigned(&self, signal: Signal) -> u16 {
+    pub(crate) fn assigned(&self, signal: IrqKind) -> u16 {
         match (*lock(&self.assigned), signal) {
-            (Assigned::Line, Signal::Line) => 1,
-            (Assigned::Messages(count), Signal::Msi | Signal::Msix) => count,
+            (Assigned::Line, IrqKind::Line) => 1,
+            (Assigned::Messages(count), IrqKind::Msi | IrqKind::MsiX) => count,
             _ => 0,
         }
     }
@@ -187,8 +187,8 @@ impl Slot {
                 config[0x10 + 4 * i..][..4].copy_from_slice(&(bar.bus as u32).to_le_bytes());
             }
         }
-        config[0x3D] = model.device.vectors(Signal::Line).min(1) as u8;
-        let capability = match (model.device.vectors(Signal::Msix), model.device.vectors(Signal::Msi)) {
+        config[0x3D] = model.device.vectors(IrqKind::Line).min(1) as u8;
+        let capability = match (model.device.vectors(IrqKind::MsiX), model.device.vectors(IrqKind::Msi)) {
             (0, 0) => None,
             (0, _) => Some(0x05),
             _ => Some(0x11),

@@ -5,7 +5,7 @@ use crate::{
     kernel::{Kernel, Verdict, lock},
     spin,
 };
-use kp_sim::device::Signal;
+use kp_sim::device::IrqKind;
 use std::{
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::Duration,
@@ -40,7 +40,7 @@ pub(crate) struct Connection {
     /// The interrupt object, or the table of messages.
     pub(crate) object: usize,
     pub(crate) slot: Arc<Slot>,
-    pub(crate) signal: Signal,
+    pub(crate) signal: IrqKind,
     pub(crate) count: u16,
     pub(crate) routine: usize,
     pub(crate) context: usize,
@@ -117,8 +117,8 @@ impl Interrupts {
                 return None;
             }
             let message = match connection.signal {
-                Signal::Line => connection.slot.line().then_some(None)?,
-                Signal::Msi | Signal::Msix => Some(connection.slot.take_message()?),
+                IrqKind::Line => connection.slot.line().then_some(None)?,
+                IrqKind::Msi | IrqKind::MsiX => Some(connection.slot.take_message()?),
             };
             state.running = Some(connection.object);
             message

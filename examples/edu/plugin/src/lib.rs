@@ -77,7 +77,7 @@ impl edu::Handler<Passive> for Edu {
     fn factorial(&self, cx: &mut Passive, _: &(), n: u32) -> Result<u32> {
         self.factorial.with(cx, |(), cx| {
             self.bar.write(regs::FACTORIAL, n);
-            cx.poll(1000, || !regs::STATUS::COMPUTING.is_set(self.bar.read(regs::STATUS)))?;
+            cx.poll(1000, |_| !regs::STATUS::COMPUTING.is_set(self.bar.read(regs::STATUS)))?;
             Ok(self.bar.read(regs::FACTORIAL))
         })
     }
@@ -100,7 +100,7 @@ impl edu::Handler<Passive> for Edu {
 }
 
 impl IntEnable for Edu {
-    fn int_enable(&self, _: &mut Passive, _: &(), _: &[u8]) -> Result<Enabled> {
+    fn int_enable(&self, _: &mut Passive, _: Enabling<'_, Self>) -> Result<Enabled> {
         self.bar.write(regs::INTERRUPT_ACKNOWLEDGE, !0); // what an earlier owner left
         Ok(Enabled { defer_every: self.defer_every.load(Relaxed), seen: AtomicU32::new(0) })
     }

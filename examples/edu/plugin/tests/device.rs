@@ -63,19 +63,6 @@ fn another_device_is_refused() {
             u64::MAX
         }
         fn write(&mut self, _: usize, _: u64, _: u8, _: u64, _: &mut dyn kp_sim::device::Memory) {}
-        fn vectors(&self, _: kp_sim::device::Signal) -> u16 {
-            0
-        }
-        fn select(&mut self, _: Option<kp_sim::device::Signal>, _: u16) {}
-        fn line(&mut self) -> bool {
-            false
-        }
-        fn take_message(&mut self) -> Option<u16> {
-            None
-        }
-        fn bus_master(&mut self, _: bool) {}
-        fn advance(&mut self, _: u64, _: &mut dyn kp_sim::device::Memory) {}
-        fn reset(&mut self) {}
     }
     assert_eq!(Sim::<Edu>::with(Other).err(), Some(Error::from(Status::WRONG_DEVICE)));
 }

@@ -7,7 +7,7 @@ use kp_abi::{
     request::{ANY_VECTOR, NO_TIMEOUT, kind},
 };
 use kp_sim::{
-    device::{DeviceModel, Identity, Memory, Signal},
+    device::{DeviceModel, Identity, IrqKind, Memory},
     edu::Edu,
 };
 use kp_user::{ControlNode, Plugin};
@@ -23,7 +23,7 @@ const SLOWNESS: u32 = 20_000;
 struct Stuck {
     model: Edu,
     is_raised: bool,
-    listens: Option<Signal>,
+    listens: Option<IrqKind>,
 }
 
 impl DeviceModel for Stuck {
@@ -42,15 +42,15 @@ impl DeviceModel for Stuck {
         self.is_raised |= offset == 0x60;
         self.model.write(bar, offset, width, value, ram);
     }
-    fn vectors(&self, kind: Signal) -> u16 {
+    fn vectors(&self, kind: IrqKind) -> u16 {
         self.model.vectors(kind)
     }
-    fn select(&mut self, kind: Option<Signal>, count: u16) {
+    fn select(&mut self, kind: Option<IrqKind>, count: u16) {
         self.listens = kind;
         self.model.select(kind, count);
     }
     fn line(&mut self) -> bool {
-        self.is_raised && self.listens == Some(Signal::Line)
+        self.is_raised && self.listens == Some(IrqKind::Line)
     }
     fn take_message(&mut self) -> Option<u16> {
         self.model.take_message()

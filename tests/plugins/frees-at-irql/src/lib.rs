@@ -19,7 +19,7 @@ impl Init for Frees {
 }
 
 impl IntEnable for Frees {
-    fn int_enable(&self, cx: &mut Passive, (): &(), _: &[u8]) -> Result<Enabled> {
+    fn int_enable(&self, cx: &mut Passive, _: Enabling<'_, Self>) -> Result<Enabled> {
         let first = KBox::new(cx, 1)?;
         Ok(Enabled(SpinLock::new(cx, Some(first))?))
     }

@@ -11,7 +11,7 @@ use crate::{
     },
     pdo, raw,
 };
-use kp_sim::device::Signal;
+use kp_sim::device::IrqKind;
 use std::{ffi::c_void, ptr};
 
 /// Properties of a device, as IoGetDeviceProperty numbers them.
@@ -226,9 +226,9 @@ exports! {
         let slot = lock(&kernel.slots).get(&p.physical_device.expose_provenance()).cloned();
         let Some(slot) = slot else { return STATUS_INVALID_PARAMETER };
         let (signal, irql) = match p.version {
-            LINE_BASED => (Signal::Line, LINE_IRQL),
-            MESSAGE_BASED if slot.vectors(Signal::Msix) > 0 => (Signal::Msix, MESSAGE_IRQL),
-            MESSAGE_BASED => (Signal::Msi, MESSAGE_IRQL),
+            LINE_BASED => (IrqKind::Line, LINE_IRQL),
+            MESSAGE_BASED if slot.vectors(IrqKind::MsiX) > 0 => (IrqKind::MsiX, MESSAGE_IRQL),
+            MESSAGE_BASED => (IrqKind::Msi, MESSAGE_IRQL),
             version => cpu::fail(format!("IoConnectInterruptEx of version {version}")),
         };
         let count = slot.assigned(signal);
@@ -243,7 +243,7 @@ exports! {
         let object = kernel.allocate(size, b"Intr", true);
         // The lock is behind the table.
         let own_lock = object + size - 8;
-        if signal != Signal::Line {
+        if signal != IrqKind::Line {
             // SAFETY: fresh memory for the table.
             unsafe {
                 ptr::with_exposed_provenance_mut::<u8>(object).write(irql);
@@ -265,7 +265,7 @@ exports! {
         match cpu::checked(kernel.interrupts.disconnect(&kernel, connection)) {
             None => cpu::abandon(),
             Some(gone) => {
-                let wanted = if gone.signal == Signal::Line { LINE_BASED } else { MESSAGE_BASED };
+                let wanted = if gone.signal == IrqKind::Line { LINE_BASED } else { MESSAGE_BASED };
                 if version != wanted {
                     cpu::fail(format!("IoDisconnectInterruptEx of version {version}, of what was connected with {wanted}"));
                 }

@@ -51,7 +51,7 @@ impl ivshmem::Handler<Passive> for Ivshmem {
 }
 
 impl IntEnable for Ivshmem {
-    fn int_enable(&self, _: &mut Passive, _: &(), _: &[u8]) -> Result<()> {
+    fn int_enable(&self, _: &mut Passive, _: Enabling<'_, Self>) -> Result<()> {
         self.rung.iter().for_each(|count| count.store(0, Relaxed));
         Ok(())
     }

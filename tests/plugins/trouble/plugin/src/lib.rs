@@ -182,8 +182,8 @@ impl trouble::Handler<Passive, Session> for Trouble {
 }
 
 impl IntEnable for Trouble {
-    fn int_enable(&self, _: &mut Passive, _: &Session, data: &[u8]) -> Result<()> {
-        if let [at, ..] = *data {
+    fn int_enable(&self, _: &mut Passive, enabling: Enabling<'_, Self>) -> Result<()> {
+        if let [at, ..] = *enabling.data {
             log!("enabled with {}", TABLE[usize::from(at)]); // panics: int_enable
         }
         self.bar()?.write(regs::INTERRUPT_ACKNOWLEDGE, !0);
