@@ -10,11 +10,6 @@
 #include "kp.h"
 #include "kp_plugin.h"
 
-/* The kernel's name for level-triggered vectors has changed; Kbuild asks the compiler which it has. */
-#ifndef KP_HAS_IRQ_INTX
-#define PCI_IRQ_INTX PCI_IRQ_LEGACY
-#endif
-
 int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 *kind);
 int kp_c_irq_connect(struct kp_device *device, void *cookie);
 void kp_c_irq_disconnect(struct kp_device *device);
@@ -41,26 +36,50 @@ static void kp_tasklet(struct tasklet_struct *tasklet)
 	kp_rs_dpc(vector->device->cookie, vector->index);
 }
 
-int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 *kind)
+/*
+ * Lets the device raise its line, or keeps it from that. A line may be others' too: whatever the device asserts while nobody has its
+ * interrupt enabled would have the kernel turn the line off for all. So it is off from bind on, but while a line is connected.
+ */
+static void kp_line(struct kp_device *device, int on)
+{
+	mutex_lock(&device->command);
+	pci_intx(device->pci, on);
+	mutex_unlock(&device->command);
+}
+
+/* A line is not asked for here: the kernel would turn it on at the device at once. */
+static int kp_messages(struct kp_device *device, u32 kinds, u32 min, u32 max)
 {
 	unsigned int flags = 0;
+	int count;
+
+	if (kinds & KP_KIND_MSI)
+		flags |= PCI_IRQ_MSI;
+	if (kinds & KP_KIND_MSIX)
+		flags |= PCI_IRQ_MSIX;
+	count = flags ? pci_alloc_irq_vectors(device->pci, min, max, flags) : -ENOSPC;
+	/* Some devices send no messages while their line is off. */
+	if (count > 0 && device->pci->dev_flags & PCI_DEV_FLAGS_MSI_INTX_DISABLE_BUG)
+		kp_line(device, 1);
+	return count;
+}
+
+int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 *kind)
+{
 	int count;
 	u32 i;
 
 	if (!device)
 		return -ENODEV;
-	if (kinds & KP_KIND_LINE)
-		flags |= PCI_IRQ_INTX;
-	if (kinds & KP_KIND_MSI)
-		flags |= PCI_IRQ_MSI;
-	if (kinds & KP_KIND_MSIX)
-		flags |= PCI_IRQ_MSIX;
-	count = pci_alloc_irq_vectors(device->pci, min, max, flags);
+	count = kp_messages(device, kinds, min, max);
+	if (count < 0 && kinds & KP_KIND_LINE && min <= 1 && device->pci->irq)
+		count = 1;
 	if (count < 0)
 		return count;
 	device->vectors = kcalloc(count, sizeof(*device->vectors), GFP_KERNEL_ACCOUNT);
 	if (!device->vectors) {
 		pci_free_irq_vectors(device->pci);
+		kp_line(device, 0);
 		return -ENOMEM;
 	}
 	for (i = 0; i < count; i++) {
@@ -76,17 +95,14 @@ int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 
 		device->kind = KP_KIND_MSI;
 	else
 		device->kind = KP_KIND_LINE;
-	mutex_lock(&device->command);
-	if (device->kind == KP_KIND_LINE)
-		pci_intx(device->pci, 0); /* nobody listens yet */
-	else
+	if (device->kind != KP_KIND_LINE) {
+		mutex_lock(&device->command);
 		pci_set_master(device->pci); /* a message is a write of the device's own */
-	mutex_unlock(&device->command);
+		mutex_unlock(&device->command);
+	}
 	*kind = device->kind;
 	return count;
 }
-
-static void kp_line(struct kp_device *device, int on);
 
 int kp_c_irq_connect(struct kp_device *device, void *cookie)
 {
@@ -105,18 +121,9 @@ int kp_c_irq_connect(struct kp_device *device, void *cookie)
 		}
 		vector->connected = true;
 	}
-	kp_line(device, 1);
+	if (device->kind == KP_KIND_LINE)
+		kp_line(device, 1);
 	return 0;
-}
-
-/* Lets the device raise its line, or keeps it from that. */
-static void kp_line(struct kp_device *device, int on)
-{
-	if (device->kind != KP_KIND_LINE)
-		return;
-	mutex_lock(&device->command);
-	pci_intx(device->pci, on);
-	mutex_unlock(&device->command);
 }
 
 static long kp_nothing(void *unused)
@@ -158,7 +165,8 @@ void kp_c_irq_disconnect(struct kp_device *device)
 
 	if (!device || !device->vectors)
 		return;
-	kp_line(device, 0);
+	if (device->kind == KP_KIND_LINE)
+		kp_line(device, 0);
 	kp_settle(device);
 	for (i = 0; i < device->count; i++) {
 		struct kp_vector *vector = &device->vectors[i];
@@ -180,6 +188,7 @@ void kp_c_irq_release(struct kp_device *device)
 	device->vectors = NULL;
 	device->count = 0;
 	mutex_lock(&device->command);
+	pci_intx(device->pci, 0); /* giving messages back has turned it on */
 	if (!device->master)
 		pci_clear_master(device->pci);
 	mutex_unlock(&device->command);

@@ -25,6 +25,8 @@ use std::{
 
 /// The kernel on which one is enough.
 const KERNEL: &str = "6.12-cloud";
+/// The kernel whose real-time threads can keep a processor from all others.
+const UNFAIR: &str = "6.1-cloud";
 /// The kernels of which a machine is made that sleeps.
 const SLEEPERS: [&str; 2] = ["6.1", "6.12"];
 
@@ -50,7 +52,12 @@ fn trouble(long: bool, setup: bool, log: &Log) -> Result<Tally> {
         if long || kernel == KERNEL {
             guests.extend(leaks(&kernel, &trouble, &program));
             guests.push(storm(&kernel, &trouble, &program));
+            guests.push(neighbour(&kernel, &trouble, &program));
             guests.extend(faults(&kernel, &program, setup)?);
+        }
+        if kernel == UNFAIR {
+            let vm = guest(&trouble, &program, &["hog"]).step(Step::run(&[PROGRAM, "planted", "on-its-way"]));
+            guests.push(Guest { name: format!("{kernel}: a processor with no time"), vm, verdict: Box::new(clean) });
         }
         if kernel == KERNEL {
             // On PREEMPT_RT a processor at Dispatch runs other tasks, the deferred handler's too.
@@ -173,15 +180,27 @@ fn fails(report: &Report, reasons: &[&str]) -> Result<(), String> {
 
 /// An interrupt that never ends, of each of the two kinds that there are: the log says so once for each.
 fn storm(kernel: &str, trouble: &Modules, program: &Path) -> Guest {
-    let verdict = |report: &Report| {
-        clean(report)?;
-        let said =
-            report.log.iter().filter(|line| line.ends_with("an interrupt never ends: masked until it is disabled"));
-        let said = said.count();
-        if said == 2 { Ok(()) } else { Err(format!("the guard has said so {said} times, not twice")) }
-    };
     let vm = guest(trouble, program, &["storm"]);
-    Guest { name: format!("{kernel}: storm"), vm, verdict: Box::new(verdict) }
+    Guest { name: format!("{kernel}: storm"), vm, verdict: Box::new(|report| guarded(report, [2, 0])) }
+}
+
+/// Devices that share a line, and one of them has a handler that claims what is the other's: the guard cannot mask that, and says so once;
+/// then it is the kernel that turns the line off.
+fn neighbour(kernel: &str, trouble: &Modules, program: &Path) -> Guest {
+    let vm = guest(trouble, program, &["neighbour"]).device("edu,addr=4").device("edu,addr=8");
+    let vm = vm.expect(Expected::unhandled("irq *: nobody cared *"));
+    Guest { name: format!("{kernel}: neighbour"), vm, verdict: Box::new(|report| guarded(report, [0, 1])) }
+}
+
+/// How often the storm guard has to say that it has masked an interrupt, and that it could not.
+fn guarded(report: &Report, due: [usize; 2]) -> Result<(), String> {
+    const SAYS: [&str; 2] = ["masked until it is disabled", "it is not masked, and not taken for the device's any more"];
+    clean(report)?;
+    let said = SAYS.map(|end| {
+        let line = format!("an interrupt never ends: {end}");
+        report.log.iter().filter(|one| one.ends_with(&line)).count()
+    });
+    if said == due { Ok(()) } else { Err(format!("the guard has said so {said:?} times, not {due:?}")) }
 }
 
 /// What the plugin itself can lose; and nothing, which must pass.
