@@ -14,7 +14,7 @@ int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 
 int kp_c_irq_connect(struct kp_device *device, void *cookie);
 void kp_c_irq_disconnect(struct kp_device *device);
 void kp_c_irq_release(struct kp_device *device);
-void kp_c_irq_mask(struct kp_device *device, u32 vector);
+bool kp_c_irq_mask(struct kp_device *device, u32 vector);
 void kp_c_dpc_queue(struct kp_device *device, u32 vector);
 void kp_c_bus_master(struct kp_device *device, bool on);
 u32 kp_c_config_read(struct kp_device *device, u32 offset, u32 width);
@@ -76,7 +76,8 @@ int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 
 		count = 1;
 	if (count < 0)
 		return count;
-	device->vectors = kcalloc(count, sizeof(*device->vectors), GFP_KERNEL_ACCOUNT);
+	/* Whoever enables says how many. */
+	device->vectors = kvcalloc(count, sizeof(*device->vectors), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!device->vectors) {
 		pci_free_irq_vectors(device->pci);
 		kp_line(device, 0);
@@ -184,7 +185,7 @@ void kp_c_irq_release(struct kp_device *device)
 	if (!device || !device->vectors)
 		return;
 	pci_free_irq_vectors(device->pci);
-	kfree(device->vectors);
+	kvfree(device->vectors);
 	device->vectors = NULL;
 	device->count = 0;
 	mutex_lock(&device->command);
@@ -194,13 +195,22 @@ void kp_c_irq_release(struct kp_device *device)
 	mutex_unlock(&device->command);
 }
 
-/* A line may be others' too: it is the device that is kept from raising it. A vector of its own needs no undoing: free_irq ends it. */
-void kp_c_irq_mask(struct kp_device *device, u32 vector)
+/*
+ * A line may be others' too: it is the device that is kept from raising it, if it does so now and can be kept from it. What still comes when
+ * it is kept from it already is another's. A vector of its own needs no undoing: free_irq ends it.
+ */
+bool kp_c_irq_mask(struct kp_device *device, u32 vector)
 {
-	if (device->kind == KP_KIND_LINE)
-		pci_check_and_mask_intx(device->pci);
-	else
+	u16 command;
+
+	if (device->kind != KP_KIND_LINE) {
 		disable_irq_nosync(device->vectors[vector].irq);
+		return true;
+	}
+	if (!pci_intx_mask_supported(device->pci))
+		return false;
+	pci_read_config_word(device->pci, PCI_COMMAND, &command);
+	return !(command & PCI_COMMAND_INTX_DISABLE) && pci_check_and_mask_intx(device->pci);
 }
 
 void kp_c_dpc_queue(struct kp_device *device, u32 vector)

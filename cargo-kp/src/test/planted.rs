@@ -194,7 +194,8 @@ fn neighbour(kernel: &str, trouble: &Modules, program: &Path) -> Guest {
 
 /// How often the storm guard has to say that it has masked an interrupt, and that it could not.
 fn guarded(report: &Report, due: [usize; 2]) -> Result<(), String> {
-    const SAYS: [&str; 2] = ["masked until it is disabled", "it is not masked, and not taken for the device's any more"];
+    const SAYS: [&str; 2] =
+        ["masked until it is disabled", "it is not masked, and not taken for the device's any more"];
     clean(report)?;
     let said = SAYS.map(|end| {
         let line = format!("an interrupt never ends: {end}");

@@ -81,8 +81,9 @@ fn claims_all(user: &Device, stray: &Device) {
     user.enable(kind::LINE);
     assert_eq!(connection.int_wait(0, ANY_VECTOR, 1), Err(Status::TIMEOUT.into()), "it is no storm any more");
     one_interrupt(&user.plugin);
+    // The kernel goes on looking at a line that it has turned off once: some of its looks find nothing.
     let (_, last) = connection.int_disable().expect("the interrupt can be disabled");
-    assert_eq!((last.received, last.spurious), (1, 0), "the next enabling works");
+    assert_eq!((last.received, last.delivered), (1, 1), "the next enabling works: {last:?}");
 }
 
 /// One device, opened.
