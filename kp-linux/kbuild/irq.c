@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* Interrupts: INTx, MSI and MSI-X; a tasklet per vector for what is deferred. */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+#include <linux/cpu.h>
 #include <linux/cpumask.h>
 #include <linux/interrupt.h>
 #include <linux/irq.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
-#include <linux/workqueue.h>
+#include <linux/smp.h>
 #include "kp.h"
 #include "kp_plugin.h"
 
@@ -127,21 +128,58 @@ int kp_c_irq_connect(struct kp_device *device, void *cookie)
 	return 0;
 }
 
-static long kp_nothing(void *unused)
+static void kp_nothing(struct tasklet_struct *unused)
 {
-	return 0;
+}
+
+static void kp_raise(void *tasklet)
+{
+	tasklet_hi_schedule(tasklet);
+}
+
+/*
+ * Returns when this CPU has been through a stretch of code with interrupts on. A tasklet is run so, on the way out of the interrupt that
+ * queues it: what is pending in the CPU's interrupt controller is taken first. The interrupt alone would be no proof, for its vector
+ * outranks a device's. No task of that CPU is needed, which a real-time thread may keep from running: tasklets do not wait for ksoftirqd,
+ * unless softirqs are threads (PREEMPT_RT, threadirqs), where free_irq waits for a thread there as well.
+ */
+static void kp_pass(int cpu)
+{
+	struct tasklet_struct passed;
+	bool here = get_cpu() == cpu; /* with interrupts on */
+
+	put_cpu();
+	if (here)
+		return;
+	tasklet_setup(&passed, kp_nothing);
+	if (!smp_call_function_single(cpu, kp_raise, &passed, 1))
+		tasklet_kill(&passed);
+}
+
+static bool kp_goes_to(struct kp_device *device, int cpu)
+{
+	u32 i;
+
+	for (i = 0; i < device->count; i++)
+		if (device->vectors[i].connected &&
+		    cpumask_test_cpu(cpu, irq_get_effective_affinity_mask(device->vectors[i].irq)))
+			return true;
+	return false;
 }
 
 /*
  * A message is a write, and an interrupt that no CPU has taken yet is nothing that free_irq could see: it would find its vector
- * gone, or another's. So the device sends no more of them, and the handler stays until the CPU that they go to has run something
- * with interrupts on. Level-triggered lines need none of this: the handler is asked, and pci_intx has lowered them.
+ * gone, or another's. So the device sends no more of them, and the handler stays until each CPU that they go to has had interrupts on:
+ *
+ * 1. What was sent before the switch was turned off has arrived when the read that follows is answered: answers do not overtake writes.
+ * 2. What has arrived is pending at its CPU, and is taken as soon as that has interrupts on. kp_pass waits for it.
+ *
+ * Level-triggered lines need none of this: the handler is asked, and pci_intx has lowered them.
  */
 static void kp_settle(struct kp_device *device)
 {
 	u16 control, at;
 	int cpu;
-	u32 i;
 
 	if (device->kind == KP_KIND_LINE)
 		return;
@@ -154,10 +192,12 @@ static void kp_settle(struct kp_device *device)
 		pci_read_config_word(device->pci, at, &control);
 		pci_write_config_word(device->pci, at, control & ~PCI_MSI_FLAGS_ENABLE);
 	}
-	for (i = 0; i < device->count; i++)
-		if (device->vectors[i].connected)
-			for_each_cpu_and(cpu, irq_get_effective_affinity_mask(device->vectors[i].irq), cpu_online_mask)
-				work_on_cpu(cpu, kp_nothing, NULL);
+	pci_read_config_word(device->pci, at, &control);
+	cpus_read_lock();
+	for_each_online_cpu(cpu)
+		if (kp_goes_to(device, cpu))
+			kp_pass(cpu);
+	cpus_read_unlock();
 }
 
 void kp_c_irq_disconnect(struct kp_device *device)

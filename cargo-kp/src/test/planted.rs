@@ -1,6 +1,6 @@
 //! Trouble made on purpose. What must fail fails, for its own reason; what a plugin cannot break stays whole.
 //!
-//! Safe plugin code can panic and leak, so `tests/plugins/trouble` does. It cannot leave an interrupt connected, sleep in a DPC or
+//! Safe plugin code can panic and leak, so `tests/plugins/trouble` does. It cannot leave an interrupt connected, sleep in a DPC, forget a message on its way or
 //! have the kernel warn: for these the port's own C sources are changed, in a copy.
 use super::{
     log::Log,
@@ -231,6 +231,9 @@ fn leaks(kernel: &str, trouble: &Modules, program: &Path) -> Vec<Guest> {
 /// A fault of the port: a change in one of its C sources.
 struct Fault {
     name: &'static str,
+    /// Whose module it is, and what the conformance program does with it.
+    plugin: &'static str,
+    run: &'static str,
     file: &'static str,
     /// What is there, exactly once.
     find: &'static str,
@@ -240,9 +243,11 @@ struct Fault {
     reasons: &'static [&'static str],
 }
 
-const FAULTS: [Fault; 3] = [
+const FAULTS: [Fault; 4] = [
     Fault {
         name: "warns",
+        plugin: "edu",
+        run: "interrupt",
         file: "node.c",
         find: "\tfile->private_data = session;\n",
         replace: "\tfile->private_data = session;\n\tWARN_ON(1);\n",
@@ -250,6 +255,8 @@ const FAULTS: [Fault; 3] = [
     },
     Fault {
         name: "leaves an irq",
+        plugin: "edu",
+        run: "interrupt",
         file: "irq.c",
         find: "\t\tfree_irq(vector->irq, vector);\n",
         replace: "",
@@ -257,6 +264,8 @@ const FAULTS: [Fault; 3] = [
     },
     Fault {
         name: "sleeps in a DPC",
+        plugin: "edu",
+        run: "interrupt",
         file: "irq.c",
         find: "\tkp_rs_dpc(vector->device->cookie, vector->index);\n",
         replace: "\tschedule_timeout_uninterruptible(1);\n\tkp_rs_dpc(vector->device->cookie, vector->index);\n",
@@ -266,9 +275,18 @@ const FAULTS: [Fault; 3] = [
             "kernel log: Voluntary context switch within RCU read-side critical section!",
         ],
     },
+    Fault {
+        name: "forgets a message on its way",
+        plugin: "trouble",
+        run: "on-its-way",
+        file: "irq.c",
+        find: "\ttasklet_hi_schedule(tasklet);\n",
+        replace: "",
+        reasons: &["step 0: failed: * planted on-its-way: exit status 101"],
+    },
 ];
 
-/// edu with each of the port's faults, one at a time; and without, which must pass.
+/// A module with each of the port's faults, one at a time; and edu without, which must pass.
 fn faults(kernel: &str, program: &Path, setup: bool) -> Result<Vec<Guest>> {
     let whole = modules(kernel, &["edu"], setup)?;
     let mut guests = vec![Guest {
@@ -277,20 +295,21 @@ fn faults(kernel: &str, program: &Path, setup: bool) -> Result<Vec<Guest>> {
         verdict: Box::new(clean),
     }];
     for fault in FAULTS {
-        let file = plant(&fault, &whole).with_context(|| format!("cannot build the module that {}", fault.name))?;
+        let file =
+            plant(&fault, &whole.kernel).with_context(|| format!("cannot build the module that {}", fault.name))?;
         let planted = Modules { kernel: whole.kernel.clone(), files: vec![file] };
         guests.push(Guest {
             name: format!("{kernel}: {}", fault.name),
-            vm: guest(&planted, program, &["interrupt"]),
+            vm: guest(&planted, program, &[fault.run]),
             verdict: Box::new(move |report| fails(report, fault.reasons)),
         });
     }
     Ok(guests)
 }
 
-/// Builds edu's module from changed sources, apart from the good one.
-fn plant(fault: &Fault, good: &Modules) -> Result<PathBuf> {
-    let mut plugin = build::select(Some("edu"), Path::new("."))?;
+/// Builds a plugin's module from changed sources, apart from the good one.
+fn plant(fault: &Fault, kernel: &kernels::Kernel) -> Result<PathBuf> {
+    let mut plugin = build::select(Some(fault.plugin), Path::new("."))?;
     let mut object = build::object(&plugin, &|_| {})?;
     plugin.output = plugin.output.join("planted").join(fault.name.replace(' ', "-"));
     let sources = plugin.output.join("kbuild");
@@ -303,7 +322,7 @@ fn plant(fault: &Fault, good: &Modules) -> Result<PathBuf> {
     }
     fs::write(&path, text.replace(fault.find, fault.replace))?;
     object.kbuild = sources;
-    build::module(&plugin, &object, &good.kernel)
+    build::module(&plugin, &object, kernel)
 }
 
 /// The callbacks that panic, in the order of the conformance program, each with what is live after the unload. A session whose
