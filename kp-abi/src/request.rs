@@ -389,7 +389,7 @@ request! {
 pub struct Counters {
     /// Runs of `int_at_irql` that claimed or deferred. Not device events: several may merge before a run.
     pub received: u64,
-    /// Runs of `int_at_irql` that did neither.
+    /// Runs of `int_at_irql` that did neither, and what came after a storm.
     pub spurious: u64,
     /// Runs of `int_at_irql` that deferred.
     pub deferred: u64,

@@ -76,7 +76,7 @@ status_table! {
     53 TIMEOUT Timeout 110 0xC000_00B5 "The time given has passed.";
     54 TOO_MANY_WAITS TooManyWaits 87 0xE4B5_0036 "The session's limit of pending waits is reached.";
     55 NEEDS_OVERLAPPED NeedsOverlapped 35 0xE4B5_0037 "Windows: a wait needs a handle opened for overlapped use.";
-    56 INTERRUPT_STORM InterruptStorm 75 0xE4B5_0038 "Masked: the interrupt never stopped. INT_DISABLE clears this.";
+    56 INTERRUPT_STORM InterruptStorm 75 0xE4B5_0038 "The interrupt never stopped, and is not served any more. INT_DISABLE clears this.";
     57 BAD_VECTOR BadVector 44 0xE4B5_0039 "No such vector.";
     58 CONNECT_FAILED ConnectFailed 5 0xE4B5_003A "The kernel refused to connect the interrupt; detail = its code.";
     64 PLUGIN_ERROR PluginError 121 0xE4B5_0040 "The plugin's own error; detail = its number.";

@@ -1,25 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* Interrupts: INTx, MSI and MSI-X; a tasklet per vector for what is deferred. */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+#include <linux/cpu.h>
 #include <linux/cpumask.h>
 #include <linux/interrupt.h>
 #include <linux/irq.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
-#include <linux/workqueue.h>
+#include <linux/smp.h>
 #include "kp.h"
 #include "kp_plugin.h"
-
-/* The kernel's name for level-triggered vectors has changed; Kbuild asks the compiler which it has. */
-#ifndef KP_HAS_IRQ_INTX
-#define PCI_IRQ_INTX PCI_IRQ_LEGACY
-#endif
 
 int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 *kind);
 int kp_c_irq_connect(struct kp_device *device, void *cookie);
 void kp_c_irq_disconnect(struct kp_device *device);
 void kp_c_irq_release(struct kp_device *device);
-void kp_c_irq_mask(struct kp_device *device, u32 vector);
+bool kp_c_irq_mask(struct kp_device *device, u32 vector);
 void kp_c_dpc_queue(struct kp_device *device, u32 vector);
 void kp_c_bus_master(struct kp_device *device, bool on);
 u32 kp_c_config_read(struct kp_device *device, u32 offset, u32 width);
@@ -41,26 +37,51 @@ static void kp_tasklet(struct tasklet_struct *tasklet)
 	kp_rs_dpc(vector->device->cookie, vector->index);
 }
 
-int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 *kind)
+/*
+ * Lets the device raise its line, or keeps it from that. A line may be others' too: whatever the device asserts while nobody has its
+ * interrupt enabled would have the kernel turn the line off for all. So it is off from bind on, but while a line is connected.
+ */
+static void kp_line(struct kp_device *device, int on)
+{
+	mutex_lock(&device->command);
+	pci_intx(device->pci, on);
+	mutex_unlock(&device->command);
+}
+
+/* A line is not asked for here: the kernel would turn it on at the device at once. */
+static int kp_messages(struct kp_device *device, u32 kinds, u32 min, u32 max)
 {
 	unsigned int flags = 0;
+	int count;
+
+	if (kinds & KP_KIND_MSI)
+		flags |= PCI_IRQ_MSI;
+	if (kinds & KP_KIND_MSIX)
+		flags |= PCI_IRQ_MSIX;
+	count = flags ? pci_alloc_irq_vectors(device->pci, min, max, flags) : -ENOSPC;
+	/* Some devices send no messages while their line is off. */
+	if (count > 0 && device->pci->dev_flags & PCI_DEV_FLAGS_MSI_INTX_DISABLE_BUG)
+		kp_line(device, 1);
+	return count;
+}
+
+int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 *kind)
+{
 	int count;
 	u32 i;
 
 	if (!device)
 		return -ENODEV;
-	if (kinds & KP_KIND_LINE)
-		flags |= PCI_IRQ_INTX;
-	if (kinds & KP_KIND_MSI)
-		flags |= PCI_IRQ_MSI;
-	if (kinds & KP_KIND_MSIX)
-		flags |= PCI_IRQ_MSIX;
-	count = pci_alloc_irq_vectors(device->pci, min, max, flags);
+	count = kp_messages(device, kinds, min, max);
+	if (count < 0 && kinds & KP_KIND_LINE && min <= 1 && device->pci->irq)
+		count = 1;
 	if (count < 0)
 		return count;
-	device->vectors = kcalloc(count, sizeof(*device->vectors), GFP_KERNEL_ACCOUNT);
+	/* Whoever enables says how many. */
+	device->vectors = kvcalloc(count, sizeof(*device->vectors), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!device->vectors) {
 		pci_free_irq_vectors(device->pci);
+		kp_line(device, 0);
 		return -ENOMEM;
 	}
 	for (i = 0; i < count; i++) {
@@ -76,17 +97,14 @@ int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 
 		device->kind = KP_KIND_MSI;
 	else
 		device->kind = KP_KIND_LINE;
-	mutex_lock(&device->command);
-	if (device->kind == KP_KIND_LINE)
-		pci_intx(device->pci, 0); /* nobody listens yet */
-	else
+	if (device->kind != KP_KIND_LINE) {
+		mutex_lock(&device->command);
 		pci_set_master(device->pci); /* a message is a write of the device's own */
-	mutex_unlock(&device->command);
+		mutex_unlock(&device->command);
+	}
 	*kind = device->kind;
 	return count;
 }
-
-static void kp_line(struct kp_device *device, int on);
 
 int kp_c_irq_connect(struct kp_device *device, void *cookie)
 {
@@ -105,35 +123,63 @@ int kp_c_irq_connect(struct kp_device *device, void *cookie)
 		}
 		vector->connected = true;
 	}
-	kp_line(device, 1);
+	if (device->kind == KP_KIND_LINE)
+		kp_line(device, 1);
 	return 0;
 }
 
-/* Lets the device raise its line, or keeps it from that. */
-static void kp_line(struct kp_device *device, int on)
+static void kp_nothing(struct tasklet_struct *unused)
 {
-	if (device->kind != KP_KIND_LINE)
+}
+
+static void kp_raise(void *tasklet)
+{
+	tasklet_hi_schedule(tasklet);
+}
+
+/*
+ * Returns when this CPU has been through a stretch of code with interrupts on. A tasklet is run so, on the way out of the interrupt that
+ * queues it: what is pending in the CPU's interrupt controller is taken first. The interrupt alone would be no proof, for its vector
+ * outranks a device's. No task of that CPU is needed, which a real-time thread may keep from running: tasklets do not wait for ksoftirqd,
+ * unless softirqs are threads (PREEMPT_RT, threadirqs), where free_irq waits for a thread there as well.
+ */
+static void kp_pass(int cpu)
+{
+	struct tasklet_struct passed;
+	bool here = get_cpu() == cpu; /* with interrupts on */
+
+	put_cpu();
+	if (here)
 		return;
-	mutex_lock(&device->command);
-	pci_intx(device->pci, on);
-	mutex_unlock(&device->command);
+	tasklet_setup(&passed, kp_nothing);
+	if (!smp_call_function_single(cpu, kp_raise, &passed, 1))
+		tasklet_kill(&passed);
 }
 
-static long kp_nothing(void *unused)
+static bool kp_goes_to(struct kp_device *device, int cpu)
 {
-	return 0;
+	u32 i;
+
+	for (i = 0; i < device->count; i++)
+		if (device->vectors[i].connected &&
+		    cpumask_test_cpu(cpu, irq_get_effective_affinity_mask(device->vectors[i].irq)))
+			return true;
+	return false;
 }
 
 /*
  * A message is a write, and an interrupt that no CPU has taken yet is nothing that free_irq could see: it would find its vector
- * gone, or another's. So the device sends no more of them, and the handler stays until the CPU that they go to has run something
- * with interrupts on. Level-triggered lines need none of this: the handler is asked, and pci_intx has lowered them.
+ * gone, or another's. So the device sends no more of them, and the handler stays until each CPU that they go to has had interrupts on:
+ *
+ * 1. What was sent before the switch was turned off has arrived when the read that follows is answered: answers do not overtake writes.
+ * 2. What has arrived is pending at its CPU, and is taken as soon as that has interrupts on. kp_pass waits for it.
+ *
+ * Level-triggered lines need none of this: the handler is asked, and pci_intx has lowered them.
  */
 static void kp_settle(struct kp_device *device)
 {
 	u16 control, at;
 	int cpu;
-	u32 i;
 
 	if (device->kind == KP_KIND_LINE)
 		return;
@@ -146,10 +192,12 @@ static void kp_settle(struct kp_device *device)
 		pci_read_config_word(device->pci, at, &control);
 		pci_write_config_word(device->pci, at, control & ~PCI_MSI_FLAGS_ENABLE);
 	}
-	for (i = 0; i < device->count; i++)
-		if (device->vectors[i].connected)
-			for_each_cpu_and(cpu, irq_get_effective_affinity_mask(device->vectors[i].irq), cpu_online_mask)
-				work_on_cpu(cpu, kp_nothing, NULL);
+	pci_read_config_word(device->pci, at, &control);
+	cpus_read_lock();
+	for_each_online_cpu(cpu)
+		if (kp_goes_to(device, cpu))
+			kp_pass(cpu);
+	cpus_read_unlock();
 }
 
 void kp_c_irq_disconnect(struct kp_device *device)
@@ -158,7 +206,8 @@ void kp_c_irq_disconnect(struct kp_device *device)
 
 	if (!device || !device->vectors)
 		return;
-	kp_line(device, 0);
+	if (device->kind == KP_KIND_LINE)
+		kp_line(device, 0);
 	kp_settle(device);
 	for (i = 0; i < device->count; i++) {
 		struct kp_vector *vector = &device->vectors[i];
@@ -176,22 +225,32 @@ void kp_c_irq_release(struct kp_device *device)
 	if (!device || !device->vectors)
 		return;
 	pci_free_irq_vectors(device->pci);
-	kfree(device->vectors);
+	kvfree(device->vectors);
 	device->vectors = NULL;
 	device->count = 0;
 	mutex_lock(&device->command);
+	pci_intx(device->pci, 0); /* giving messages back has turned it on */
 	if (!device->master)
 		pci_clear_master(device->pci);
 	mutex_unlock(&device->command);
 }
 
-/* A line may be others' too: it is the device that is kept from raising it. A vector of its own needs no undoing: free_irq ends it. */
-void kp_c_irq_mask(struct kp_device *device, u32 vector)
+/*
+ * A line may be others' too: it is the device that is kept from raising it, if it does so now and can be kept from it. What still comes when
+ * it is kept from it already is another's. A vector of its own needs no undoing: free_irq ends it.
+ */
+bool kp_c_irq_mask(struct kp_device *device, u32 vector)
 {
-	if (device->kind == KP_KIND_LINE)
-		pci_check_and_mask_intx(device->pci);
-	else
+	u16 command;
+
+	if (device->kind != KP_KIND_LINE) {
 		disable_irq_nosync(device->vectors[vector].irq);
+		return true;
+	}
+	if (!pci_intx_mask_supported(device->pci))
+		return false;
+	pci_read_config_word(device->pci, PCI_COMMAND, &command);
+	return !(command & PCI_COMMAND_INTX_DISABLE) && pci_check_and_mask_intx(device->pci);
 }
 
 void kp_c_dpc_queue(struct kp_device *device, u32 vector)

@@ -33,6 +33,7 @@ static int kp_probe(struct pci_dev *pci, const struct pci_device_id *id)
 	ret = pci_enable_device(pci);
 	if (ret)
 		goto free;
+	pci_intx(pci, 0); /* enabling has turned it on, and nobody listens yet */
 	ret = pci_request_regions(pci, KBUILD_MODNAME);
 	if (ret)
 		goto disable;

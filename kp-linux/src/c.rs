@@ -79,7 +79,7 @@ unsafe extern "C" {
     /// pci_free_irq_vectors.
     pub safe fn kp_c_irq_release(device: usize);
     /// disable_irq_nosync.
-    pub safe fn kp_c_irq_mask(device: usize, vector: u32);
+    pub safe fn kp_c_irq_mask(device: usize, vector: u32) -> bool;
     /// tasklet_schedule.
     pub safe fn kp_c_dpc_queue(device: usize, vector: u32);
 

@@ -6,6 +6,9 @@ use kp_core::{
     host::{Attention, IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind},
 };
 
+/// -ENOMEM.
+const NO_MEMORY: i32 = -12;
+
 struct Linux;
 kp_core::kernel!(Linux);
 
@@ -183,6 +186,7 @@ unsafe impl Kernel for Linux {
         // SAFETY: `kind` is writable.
         match unsafe { kp_c_irq_prepare(device, kinds, min, max, &mut kind) } {
             count @ 1.. => Ok(Vectors { kind, count: count as u32 }),
+            NO_MEMORY => Err(Status::NO_MEMORY.into()),
             errno => Err(Error::new(Status::NO_INTERRUPT, errno.unsigned_abs())),
         }
     }
@@ -201,7 +205,7 @@ unsafe impl Kernel for Linux {
     fn irq_release(device: usize) {
         kp_c_irq_release(device)
     }
-    fn irq_mask(device: usize, vector: u32) {
+    fn irq_mask(device: usize, vector: u32) -> bool {
         kp_c_irq_mask(device, vector)
     }
     #[inline]

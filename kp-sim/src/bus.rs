@@ -221,6 +221,13 @@ impl Bus {
         }
     }
 
+    /// Does the device raise its line?
+    pub(crate) fn raises_line(&self) -> bool {
+        let parts = &mut *lock(&self.parts);
+        let Parts { model: Some(model), absent: false, asleep: false, .. } = parts else { return false };
+        model.line()
+    }
+
     /// Takes what the device signals now.
     pub(crate) fn take_signals(&self) -> Signals {
         let parts = &mut *lock(&self.parts);

@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
 };
 
-/// ISR runs of a line that nobody claimed, after which it is masked, as Linux does.
+/// ISR runs of a line that nobody claimed, after which it is disabled, as Linux does.
 const NOBODY_CARED: u32 = 100_000;
 
 /// Runs in a row after which an interrupt will not end by itself; the host masks it long before.
@@ -28,6 +28,8 @@ pub(crate) struct Vectors {
     entry: Option<host::IrqEntry>,
     /// No new ISR starts.
     ending: bool,
+    /// Another device raises the line, until handlers have run so often.
+    neighbour: u32,
     vectors: Vec<Vector>,
 }
 
@@ -36,7 +38,10 @@ struct Vector {
     /// A message came that no ISR has seen; any number of them is one.
     message: bool,
     in_isr: bool,
+    /// The device is kept from it.
     masked: bool,
+    /// The kernel has turned the line off, for all its devices.
+    disabled: bool,
     unclaimed: u32,
     queued: bool,
     in_dpc: bool,
@@ -54,6 +59,10 @@ impl Vectors {
         self.taken.is_some()
     }
 
+    fn is_line(&self) -> bool {
+        self.taken.is_some_and(|(kind, _)| kind == IrqKind::Line)
+    }
+
     fn note(&mut self, signals: &Signals) {
         if self.entry.is_none() || self.ending {
             return; // messages that come when nobody listens are lost
@@ -68,8 +77,10 @@ impl Vectors {
     /// What may run at `level`: ISRs first. With `only_dpcs` the hardware is not looked at.
     fn due(&self, level: u8, line: bool) -> Option<Due> {
         self.entry?;
+        let stray = self.neighbour > 0 && self.is_line();
         let isr = |vector: &Vector| {
-            !self.ending && level < IRQL && !vector.in_isr && !vector.masked && (vector.message || line)
+            let raised = stray || !vector.masked && (vector.message || line);
+            !self.ending && level < IRQL && !vector.in_isr && !vector.disabled && raised
         };
         let dpc = |vector: &Vector| level < DISPATCH && vector.queued && !vector.in_dpc;
         let find = |wanted: &dyn Fn(&Vector) -> bool| self.vectors.iter().position(wanted).map(|at| at as u32);
@@ -158,10 +169,21 @@ impl Machine {
         vectors.vectors.clear();
     }
 
-    pub(crate) fn mask(&self, vector: u32) {
-        if let Some(vector) = self.state().vectors.vectors.get_mut(vector as usize) {
-            vector.masked = true;
+    pub(crate) fn mask(&self, vector: u32) -> bool {
+        let raises_line = self.bus.raises_line();
+        let vectors = &mut self.state().vectors;
+        let is_line = vectors.is_line();
+        let Some(vector) = vectors.vectors.get_mut(vector as usize) else { return false };
+        if is_line && (vector.masked || !raises_line) {
+            return false; // another device's
         }
+        vector.masked = true;
+        true
+    }
+
+    /// Another device on the line raises it, until handlers have run so often.
+    pub(crate) fn set_neighbour(&self, runs: u32) {
+        self.state().vectors.neighbour = runs;
     }
 
     pub(crate) fn queue_dpc(&self, context: &Context, vector: u32) {
@@ -239,7 +261,7 @@ impl Machine {
         let vectors = &mut state.vectors;
         let Some(entry) = vectors.entry else { return };
         let (Due::Isr(number) | Due::Dpc(number)) = due;
-        let is_line = vectors.taken.is_some_and(|(kind, _)| kind == IrqKind::Line);
+        let is_line = vectors.is_line();
         let vector = &mut vectors.vectors[number as usize];
         // Another thread may have been faster between the look and here.
         match due {
@@ -247,6 +269,7 @@ impl Machine {
             Due::Isr(_) => {
                 vector.in_isr = true;
                 vector.message = false;
+                vectors.neighbour = vectors.neighbour.saturating_sub(1);
             }
             Due::Dpc(_) if vector.in_dpc || !vector.queued => return,
             Due::Dpc(_) => {
@@ -279,10 +302,13 @@ impl Machine {
         if is_line && !claimed {
             vector.unclaimed += 1;
             if vector.unclaimed == NOBODY_CARED {
-                vector.masked = true;
-                self.write_log("the interrupt line stayed high and nobody cared: masked");
+                vector.disabled = true;
+                self.write_log("the interrupt line stayed high and nobody cared: disabled");
             }
-        } else if claimed {
+        } else if !claimed {
+            drop(state);
+            misuse("a message was answered as not the device's, and nobody else can have sent it");
+        } else {
             vector.unclaimed = 0;
         }
         drop(state);

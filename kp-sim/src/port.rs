@@ -231,8 +231,8 @@ unsafe impl Kernel for Simulated {
     fn irq_release(_device: usize) {
         call("irq_release", 0, PASSIVE, |context| context.machine.release_vectors());
     }
-    fn irq_mask(_device: usize, vector: u32) {
-        call("irq_mask", vector.into(), IRQL, |context| context.machine.mask(vector));
+    fn irq_mask(_device: usize, vector: u32) -> bool {
+        call("irq_mask", vector.into(), IRQL, |context| context.machine.mask(vector))
     }
     fn dpc_queue(_device: usize, vector: u32) {
         call("dpc_queue", vector.into(), IRQL, |context| context.machine.queue_dpc(context, vector));

@@ -217,6 +217,13 @@ impl<P: Plugin> Sim<P> {
         answer
     }
 
+    /// Another device on the same line, for which no driver answers, raises it until handlers have run `runs` times. Then takes interrupts.
+    pub fn neighbour_raises(&self, runs: u32) {
+        let machine = &self.loaded.machine;
+        machine.set_neighbour(runs);
+        context::enter(machine, None, || machine.settle(&context::current()));
+    }
+
     /// The memory that the device reaches by itself.
     pub fn ram<R>(&self, f: impl FnOnce(&mut [u8]) -> R) -> R {
         self.loaded.machine.bus.with_ram(f)

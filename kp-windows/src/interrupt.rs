@@ -27,8 +27,10 @@ pub(crate) struct Interrupt {
     connection: UnsafeCell<*mut c_void>,
     /// ISRs may run.
     connected: AtomicBool,
-    /// The device has interrupted without end, and nobody looks at it any more.
+    /// The device has interrupted without end: it is or will be stopped.
     masked: AtomicBool,
+    /// It is not stopped yet: what comes is its own still.
+    stopping: AtomicBool,
     mask: UnsafeCell<Dpc>,
 }
 
@@ -65,6 +67,7 @@ impl Interrupt {
             connection: UnsafeCell::new(ptr::null_mut()),
             connected: AtomicBool::new(false),
             masked: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
             mask: UnsafeCell::new(Dpc::UNUSED),
         }
     }
@@ -176,6 +179,7 @@ impl Interrupt {
         }
         KeFlushQueuedDpcs();
         this.masked.store(false, Relaxed);
+        this.stopping.store(false, Relaxed);
         hardware.apply();
     }
 
@@ -205,15 +209,17 @@ impl Interrupt {
         unsafe { KeInsertQueueDpc(dpc, ptr::null_mut(), ptr::null_mut()) };
     }
 
-    /// Looks at the device no more, and stops it as soon as that can be done: the bus is not to be used here. Irql, while connected.
-    pub(crate) fn mask(&self) {
+    /// Stops the device as soon as that can be done: the bus is not to be used here. False: that was asked for before. Irql, while connected.
+    pub(crate) fn mask(&self) -> bool {
         if self.masked.swap(true, Relaxed) {
-            return;
+            return false;
         }
+        self.stopping.store(true, Relaxed);
         // SAFETY: initialised by `prepare`, and not queued.
         unsafe { processors::aim_elsewhere(self.mask.get()) };
         // SAFETY: initialised by `prepare`.
         unsafe { KeInsertQueueDpc(self.mask.get(), ptr::null_mut(), ptr::null_mut()) };
+        true
     }
 
     /// Runs kp-core's handler of one vector.
@@ -222,7 +228,7 @@ impl Interrupt {
     /// At the device's level, while connected.
     #[inline]
     unsafe fn isr(&self, vector: u32) -> bool {
-        if self.masked.load(Relaxed) {
+        if self.stopping.load(Relaxed) {
             return true;
         }
         // SAFETY: written before connecting.
@@ -277,5 +283,7 @@ unsafe extern "efiapi" fn on_dpc(_: *mut Dpc, context: *mut c_void, _: *mut c_vo
 /// Stops a device that has interrupted without end.
 unsafe extern "efiapi" fn on_mask(_: *mut Dpc, context: *mut c_void, _: *mut c_void, _: *mut c_void) {
     // SAFETY: `prepare` gave it, and it is there until `disconnect` has flushed the queue.
-    unsafe { &*context.cast::<Hardware>() }.apply();
+    let hardware = unsafe { &*context.cast::<Hardware>() };
+    hardware.apply();
+    hardware.interrupt.stopping.store(false, Relaxed);
 }

@@ -272,11 +272,9 @@ unsafe impl Kernel for Windows {
             Interrupt::release(hardware);
         }
     }
-    fn irq_mask(device: usize, _: u32) {
+    fn irq_mask(device: usize, _: u32) -> bool {
         // SAFETY: as above.
-        if let Some(hardware) = unsafe { Hardware::of(device) } {
-            hardware.interrupt.mask();
-        }
+        unsafe { Hardware::of(device) }.is_some_and(|hardware| hardware.interrupt.mask())
     }
     #[inline]
     fn dpc_queue(device: usize, vector: u32) {

@@ -1,6 +1,6 @@
 //! Trouble made on purpose. What must fail fails, for its own reason; what a plugin cannot break stays whole.
 //!
-//! Safe plugin code can panic and leak, so `tests/plugins/trouble` does. It cannot leave an interrupt connected, sleep in a DPC or
+//! Safe plugin code can panic and leak, so `tests/plugins/trouble` does. It cannot leave an interrupt connected, sleep in a DPC, forget a message on its way or
 //! have the kernel warn: for these the port's own C sources are changed, in a copy.
 use super::{
     log::Log,
@@ -25,6 +25,8 @@ use std::{
 
 /// The kernel on which one is enough.
 const KERNEL: &str = "6.12-cloud";
+/// The kernel whose real-time threads can keep a processor from all others.
+const UNFAIR: &str = "6.1-cloud";
 /// The kernels of which a machine is made that sleeps.
 const SLEEPERS: [&str; 2] = ["6.1", "6.12"];
 
@@ -50,7 +52,12 @@ fn trouble(long: bool, setup: bool, log: &Log) -> Result<Tally> {
         if long || kernel == KERNEL {
             guests.extend(leaks(&kernel, &trouble, &program));
             guests.push(storm(&kernel, &trouble, &program));
+            guests.push(neighbour(&kernel, &trouble, &program));
             guests.extend(faults(&kernel, &program, setup)?);
+        }
+        if kernel == UNFAIR {
+            let vm = guest(&trouble, &program, &["hog"]).step(Step::run(&[PROGRAM, "planted", "on-its-way"]));
+            guests.push(Guest { name: format!("{kernel}: a processor with no time"), vm, verdict: Box::new(clean) });
         }
         if kernel == KERNEL {
             // On PREEMPT_RT a processor at Dispatch runs other tasks, the deferred handler's too.
@@ -173,15 +180,28 @@ fn fails(report: &Report, reasons: &[&str]) -> Result<(), String> {
 
 /// An interrupt that never ends, of each of the two kinds that there are: the log says so once for each.
 fn storm(kernel: &str, trouble: &Modules, program: &Path) -> Guest {
-    let verdict = |report: &Report| {
-        clean(report)?;
-        let said =
-            report.log.iter().filter(|line| line.ends_with("an interrupt never ends: masked until it is disabled"));
-        let said = said.count();
-        if said == 2 { Ok(()) } else { Err(format!("the guard has said so {said} times, not twice")) }
-    };
     let vm = guest(trouble, program, &["storm"]);
-    Guest { name: format!("{kernel}: storm"), vm, verdict: Box::new(verdict) }
+    Guest { name: format!("{kernel}: storm"), vm, verdict: Box::new(|report| guarded(report, [2, 0])) }
+}
+
+/// Devices that share a line, and one of them has a handler that claims what is the other's: the guard cannot mask that, and says so once;
+/// then it is the kernel that turns the line off.
+fn neighbour(kernel: &str, trouble: &Modules, program: &Path) -> Guest {
+    let vm = guest(trouble, program, &["neighbour"]).device("edu,addr=4").device("edu,addr=8");
+    let vm = vm.expect(Expected::unhandled("irq *: nobody cared *"));
+    Guest { name: format!("{kernel}: neighbour"), vm, verdict: Box::new(|report| guarded(report, [0, 1])) }
+}
+
+/// How often the storm guard has to say that it has masked an interrupt, and that it could not.
+fn guarded(report: &Report, due: [usize; 2]) -> Result<(), String> {
+    const SAYS: [&str; 2] =
+        ["masked until it is disabled", "it is not masked, and not taken for the device's any more"];
+    clean(report)?;
+    let said = SAYS.map(|end| {
+        let line = format!("an interrupt never ends: {end}");
+        report.log.iter().filter(|one| one.ends_with(&line)).count()
+    });
+    if said == due { Ok(()) } else { Err(format!("the guard has said so {said:?} times, not {due:?}")) }
 }
 
 /// What the plugin itself can lose; and nothing, which must pass.
@@ -211,6 +231,9 @@ fn leaks(kernel: &str, trouble: &Modules, program: &Path) -> Vec<Guest> {
 /// A fault of the port: a change in one of its C sources.
 struct Fault {
     name: &'static str,
+    /// Whose module it is, and what the conformance program does with it.
+    plugin: &'static str,
+    run: &'static str,
     file: &'static str,
     /// What is there, exactly once.
     find: &'static str,
@@ -220,9 +243,11 @@ struct Fault {
     reasons: &'static [&'static str],
 }
 
-const FAULTS: [Fault; 3] = [
+const FAULTS: [Fault; 4] = [
     Fault {
         name: "warns",
+        plugin: "edu",
+        run: "interrupt",
         file: "node.c",
         find: "\tfile->private_data = session;\n",
         replace: "\tfile->private_data = session;\n\tWARN_ON(1);\n",
@@ -230,6 +255,8 @@ const FAULTS: [Fault; 3] = [
     },
     Fault {
         name: "leaves an irq",
+        plugin: "edu",
+        run: "interrupt",
         file: "irq.c",
         find: "\t\tfree_irq(vector->irq, vector);\n",
         replace: "",
@@ -237,6 +264,8 @@ const FAULTS: [Fault; 3] = [
     },
     Fault {
         name: "sleeps in a DPC",
+        plugin: "edu",
+        run: "interrupt",
         file: "irq.c",
         find: "\tkp_rs_dpc(vector->device->cookie, vector->index);\n",
         replace: "\tschedule_timeout_uninterruptible(1);\n\tkp_rs_dpc(vector->device->cookie, vector->index);\n",
@@ -246,9 +275,18 @@ const FAULTS: [Fault; 3] = [
             "kernel log: Voluntary context switch within RCU read-side critical section!",
         ],
     },
+    Fault {
+        name: "forgets a message on its way",
+        plugin: "trouble",
+        run: "on-its-way",
+        file: "irq.c",
+        find: "\ttasklet_hi_schedule(tasklet);\n",
+        replace: "",
+        reasons: &["step 0: failed: * planted on-its-way: exit status 101"],
+    },
 ];
 
-/// edu with each of the port's faults, one at a time; and without, which must pass.
+/// A module with each of the port's faults, one at a time; and edu without, which must pass.
 fn faults(kernel: &str, program: &Path, setup: bool) -> Result<Vec<Guest>> {
     let whole = modules(kernel, &["edu"], setup)?;
     let mut guests = vec![Guest {
@@ -257,20 +295,21 @@ fn faults(kernel: &str, program: &Path, setup: bool) -> Result<Vec<Guest>> {
         verdict: Box::new(clean),
     }];
     for fault in FAULTS {
-        let file = plant(&fault, &whole).with_context(|| format!("cannot build the module that {}", fault.name))?;
+        let file =
+            plant(&fault, &whole.kernel).with_context(|| format!("cannot build the module that {}", fault.name))?;
         let planted = Modules { kernel: whole.kernel.clone(), files: vec![file] };
         guests.push(Guest {
             name: format!("{kernel}: {}", fault.name),
-            vm: guest(&planted, program, &["interrupt"]),
+            vm: guest(&planted, program, &[fault.run]),
             verdict: Box::new(move |report| fails(report, fault.reasons)),
         });
     }
     Ok(guests)
 }
 
-/// Builds edu's module from changed sources, apart from the good one.
-fn plant(fault: &Fault, good: &Modules) -> Result<PathBuf> {
-    let mut plugin = build::select(Some("edu"), Path::new("."))?;
+/// Builds a plugin's module from changed sources, apart from the good one.
+fn plant(fault: &Fault, kernel: &kernels::Kernel) -> Result<PathBuf> {
+    let mut plugin = build::select(Some(fault.plugin), Path::new("."))?;
     let mut object = build::object(&plugin, &|_| {})?;
     plugin.output = plugin.output.join("planted").join(fault.name.replace(' ', "-"));
     let sources = plugin.output.join("kbuild");
@@ -283,17 +322,17 @@ fn plant(fault: &Fault, good: &Modules) -> Result<PathBuf> {
     }
     fs::write(&path, text.replace(fault.find, fault.replace))?;
     object.kbuild = sources;
-    build::module(&plugin, &object, &good.kernel)
+    build::module(&plugin, &object, kernel)
 }
 
 /// The callbacks that panic, in the order of the conformance program, each with what is live after the unload. A session whose
 /// `open` or `close` never returned stays, and with it the device's record and the plugin: its locks, its mapping. Besides there
 /// is what the dead task's stack owned: the data of OPEN or INT_ENABLE, the vectors of an enabling.
 const PANICS: [(&str, &str); 4] = [
-    ("call", "6 allocations, 8 locks, 1 mappings"),
-    ("open", "7 allocations, 8 locks, 1 mappings"),
-    ("close", "6 allocations, 8 locks, 1 mappings"),
-    ("int_enable", "7 allocations, 8 locks, 1 mappings"),
+    ("call", "6 allocations, 9 locks, 1 mappings"),
+    ("open", "7 allocations, 9 locks, 1 mappings"),
+    ("close", "6 allocations, 9 locks, 1 mappings"),
+    ("int_enable", "7 allocations, 9 locks, 1 mappings"),
 ];
 
 /// A panic in each callback that a request runs: the log has plugin, file and line, the process dies, the module unloads.

@@ -53,6 +53,9 @@ pub enum Expected {
     /// A whole crash report that the kernel survives: from the line that fits the pattern, through the trace, to the registers
     /// after `end trace`. A panic of the kernel is no part of it.
     Oops(String),
+    /// What the kernel says of an interrupt that nobody handles: from the line that fits the pattern, through the trace, to the one that says
+    /// that the line is off.
+    Unhandled(String),
 }
 
 impl Expected {
@@ -66,9 +69,14 @@ impl Expected {
         Expected::Oops(pattern.to_owned())
     }
 
+    /// A report of an interrupt that nobody handles, which begins with a line that fits `pattern`.
+    pub fn unhandled(pattern: &str) -> Self {
+        Expected::Unhandled(pattern.to_owned())
+    }
+
     fn pattern(&self) -> &str {
         match self {
-            Expected::Line(pattern) | Expected::Oops(pattern) => pattern,
+            Expected::Line(pattern) | Expected::Oops(pattern) | Expected::Unhandled(pattern) => pattern,
         }
     }
 }
@@ -79,6 +87,7 @@ enum Place {
     Outside,
     Trace,
     Registers,
+    Unhandled,
 }
 
 /// Follows one guest's log.
@@ -139,12 +148,14 @@ impl Judge {
                 if *seen > 1 {
                     return Err(format!("expected once in the kernel's log, but there again: {text}"));
                 }
-                if matches!(expected, Expected::Oops(_)) {
-                    self.place = Place::Trace;
+                match expected {
+                    Expected::Line(_) => {}
+                    Expected::Oops(_) => self.place = Place::Trace,
+                    Expected::Unhandled(_) => self.place = Place::Unhandled,
                 }
                 return Ok(());
             }
-            if self.inside_expected_oops(text) {
+            if self.inside_expected_report(text) {
                 return Ok(());
             }
         }
@@ -164,12 +175,18 @@ impl Judge {
         self.expected.iter().any(|(one, _)| begins(one.pattern(), text))
     }
 
-    fn inside_expected_oops(&mut self, text: &str) -> bool {
+    fn inside_expected_report(&mut self, text: &str) -> bool {
         match self.place {
             Place::Outside => false,
             Place::Trace => {
                 if text.starts_with("---[ end trace") {
                     self.place = Place::Registers;
+                }
+                true
+            }
+            Place::Unhandled => {
+                if text.starts_with("Disabling IRQ #") {
+                    self.place = Place::Outside;
                 }
                 true
             }
@@ -346,6 +363,24 @@ mod tests {
         let warned: Vec<_> = OOPS.iter().copied().chain(["<4>[    1.000000] hm"]).collect();
         assert_eq!(judge(&expected, &warned), Err("kernel log: hm".into()));
         assert!(judge(&[], OOPS).is_err());
+    }
+
+    #[test]
+    fn an_expected_interrupt_that_nobody_handles_covers_its_report_and_nothing_after_it() {
+        const REPORT: &[&str] = &[
+            "<3>[    1.0] irq 20: nobody cared (try booting with the \"irqpoll\" option)",
+            "<4>[    1.0] Call Trace:",
+            "<3>[    1.0] handlers:",
+            "<3>[    1.0] [<000000007dd9c2c9>] kp_irq [kp_x]",
+            "<0>[    1.0] Disabling IRQ #20",
+        ];
+        let expected = [Expected::unhandled("irq *: nobody cared *")];
+        assert_eq!(judge(&expected, REPORT), Ok(()));
+        let warned: Vec<_> = REPORT.iter().copied().chain(["<4>[    1.0] hm"]).collect();
+        assert_eq!(judge(&expected, &warned), Err("kernel log: hm".into()));
+        let twice: Vec<_> = REPORT.iter().chain(REPORT).copied().collect();
+        assert!(judge(&expected, &twice).is_err());
+        assert!(judge(&[], REPORT).is_err());
     }
 
     #[test]

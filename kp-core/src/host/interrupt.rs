@@ -26,6 +26,11 @@ use kp_abi::{
 const STORM_RUNS: u32 = 100_000;
 /// As many runs again within this time, in ns, are a storm: nothing real interrupts that often.
 const STORM_NS: u64 = 5_000_000_000;
+/// `Vector::unserved` after a storm, and perhaps some more.
+const GIVEN_UP: u32 = 1 << 31;
+/// Runs of a line after a storm, after which it is masked once more: the device may assert it by now. Far fewer than the kernel needs to see
+/// that nobody handles it.
+const RETRY_RUNS: u64 = 10_000;
 
 /// What ISR and DPC of one vector count. Each field has one writer at a time, but for `pending`.
 #[derive(Default)]
@@ -35,7 +40,10 @@ pub(super) struct Vector {
     pub(super) spurious: AtomicU64,
     pub(super) deferred: AtomicU64,
     pub(super) dpc_runs: AtomicU64,
+    /// ISR runs since the last DPC run that claimed or deferred.
     unserved: AtomicU32,
+    /// What a DPC run makes of `unserved`: 0, and `GIVEN_UP` after a storm.
+    unserved_least: AtomicU32,
     unserved_since: AtomicU64,
 }
 
@@ -63,6 +71,8 @@ pub(crate) struct Interrupts<P: Plugin> {
     vectors: AtomicPtr<Vector>,
     count: AtomicU32,
     is_line: AtomicBool,
+    /// The log has a line on a storm of this enabling.
+    storm_is_logged: AtomicBool,
     mailbox: SpinLock<Mailbox<P>, Dispatch>,
     /// Where the owner's app sees the counters.
     shown: Shown,
@@ -93,6 +103,7 @@ impl<P: Plugin> Interrupts<P> {
             vectors: AtomicPtr::new(ptr::null_mut()),
             count: AtomicU32::new(0),
             is_line: AtomicBool::new(false),
+            storm_is_logged: AtomicBool::new(false),
             mailbox: SpinLock::new(cx, Mailbox::new())?,
             shown: Shown::new(),
         })
@@ -183,6 +194,7 @@ impl<P: Plugin> Interrupts<P> {
         unsafe { self.shown.start(session.rings.page(), generation, count as usize) };
         self.count.store(count, Relaxed);
         self.is_line.store(kind == kind::LINE, Relaxed);
+        self.storm_is_logged.store(false, Relaxed);
 
         let entry = IrqEntry { cookie: bound.as_cookie(), isr: Self::isr, dpc: Self::dpc };
         // SAFETY: vectors are prepared, context and counts are in place until `irq_disconnect` has returned.
@@ -336,11 +348,12 @@ impl<P: Plugin> Interrupts<P> {
         let Some(table) = &P::TABLE.int else { return false };
         let Some(counts) = this.vector(vector) else { return false };
         if bound.is_deaf() {
-            return false;
+            return this.source(vector) != Source::Line;
         }
-        if kernel::poisoned() {
-            kernel::irq_mask(bound.id, vector); // nobody will ever quiet the device
-            return true;
+        if (kernel::poisoned() || counts.unserved.load(Relaxed) >= STORM_RUNS)
+            && let Some(answer) = this.guard(bound, counts, vector)
+        {
+            return answer;
         }
         // SAFETY: connected.
         let Some(context) = (unsafe { this.context() }) else { return false };
@@ -356,13 +369,12 @@ impl<P: Plugin> Interrupts<P> {
             return source != Source::Line;
         }
         count(&counts.received);
-        let runs = counts.unserved.load(Relaxed) + 1;
-        counts.unserved.store(runs, Relaxed);
+        counts.unserved.store(counts.unserved.load(Relaxed) + 1, Relaxed);
         if deferred {
             count(&counts.deferred);
         }
-        if runs >= STORM_RUNS || this.shown.is_on() {
-            return this.looked_at(bound, counts, vector, deferred, runs);
+        if this.shown.is_on() {
+            this.show(counts, vector);
         }
         if deferred && counts.pending.defer() {
             kernel::dpc_queue(bound.id, vector);
@@ -370,42 +382,70 @@ impl<P: Plugin> Interrupts<P> {
         true
     }
 
-    /// The end of an ISR run that somebody looks at: the storm guard, or an app in its page.
+    /// An app looks at what the ISR counts, in its page.
     #[cold]
     #[inline(never)]
-    fn looked_at(&self, bound: &Bound<P>, counts: &Vector, vector: u32, deferred: bool, runs: u32) -> bool {
-        if runs >= STORM_RUNS {
-            self.watch_closely(bound, counts, vector, runs);
-        }
+    fn show(&self, counts: &Vector, vector: u32) {
         self.shown.isr(vector, counts.of_isr());
-        if deferred && counts.pending.defer() {
-            kernel::dpc_queue(bound.id, vector);
-        }
-        true
     }
 
     fn source(&self, vector: u32) -> Source {
         if self.is_line.load(Relaxed) { Source::Line } else { Source::Message(vector as u16) }
     }
 
-    /// The storm guard.
+    /// Before an ISR run that may be one too many: the storm guard, and the end of a poisoned plugin's. Some: the plugin's handler does not
+    /// run, and this is the answer.
     #[cold]
+    #[inline(never)]
     #[cfg_attr(kp_driver, optimize(size))]
-    fn watch_closely(&self, bound: &Bound<P>, counts: &Vector, vector: u32, runs: u32) {
+    fn guard(&self, bound: &Bound<P>, counts: &Vector, vector: u32) -> Option<bool> {
+        let is_line = self.is_line.load(Relaxed);
+        if kernel::poisoned() {
+            // Nobody will ever quiet the device.
+            return Some(kernel::irq_mask(bound.id, vector) || !is_line);
+        }
+        let runs = counts.unserved.load(Relaxed);
         if runs == STORM_RUNS {
             counts.unserved_since.store(kernel::now_ns(), Relaxed);
-        } else if runs == 2 * STORM_RUNS {
-            if kernel::now_ns().wrapping_sub(counts.unserved_since.load(Relaxed)) < STORM_NS {
-                kernel::irq_mask(bound.id, vector);
+        }
+        if runs < 2 * STORM_RUNS {
+            return None;
+        }
+        let mut masked = false;
+        if runs >= GIVEN_UP {
+            if is_line && counts.spurious.load(Relaxed).is_multiple_of(RETRY_RUNS) {
+                masked = kernel::irq_mask(bound.id, vector);
+            }
+        } else if kernel::now_ns().wrapping_sub(counts.unserved_since.load(Relaxed)) < STORM_NS {
+            masked = self.storm(bound, counts, vector);
+        } else {
+            counts.unserved.store(0, Relaxed);
+            return None;
+        }
+        // From now on what comes is not the device's: it is masked, or was not the one.
+        count(if masked { &counts.received } else { &counts.spurious });
+        self.shown.isr(vector, counts.of_isr());
+        Some(masked || !is_line)
+    }
+
+    /// A vector never ends. True: it is masked.
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn storm(&self, bound: &Bound<P>, counts: &Vector, vector: u32) -> bool {
+        let masked = kernel::irq_mask(bound.id, vector);
+        if !self.storm_is_logged.swap(true, Relaxed) {
+            if masked {
                 crate::log!("an interrupt never ends: masked until it is disabled");
-                // The mailbox is a Dispatch lock: its DPC takes note.
-                if counts.pending.storm() {
-                    kernel::dpc_queue(bound.id, vector);
-                }
             } else {
-                counts.unserved.store(0, Relaxed);
+                crate::log!("an interrupt never ends: it is not masked, and not taken for the device's any more");
             }
         }
+        counts.unserved_least.store(GIVEN_UP, Relaxed);
+        counts.unserved.store(GIVEN_UP, Relaxed);
+        // The mailbox is a Dispatch lock: its DPC takes note. A DPC that runs now may have set the count back; that one sets it again.
+        if counts.pending.storm() {
+            kernel::dpc_queue(bound.id, vector);
+        }
+        masked
     }
 
     /// The entry's DPC.
@@ -423,7 +463,7 @@ impl<P: Plugin> Interrupts<P> {
         let mut cx = unsafe { Dispatch::assume() };
         let deferred = run.deferred();
         let notifications = if deferred == 0 { 0 } else { this.run_dpc(&mut cx, bound, counts, vector, deferred) };
-        counts.unserved.store(0, Relaxed);
+        counts.unserved.store(counts.unserved_least.load(Relaxed), Relaxed);
         if notifications != 0 || run.storm() {
             let owner = this.mailbox.with(&mut cx, |mailbox, _| {
                 mailbox.notify(vector, notifications);

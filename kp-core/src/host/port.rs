@@ -187,8 +187,9 @@ macro_rules! __kernel_functions {
         unsafe fn irq_disconnect(device: usize) -> ();
         /// Gives the vectors of `irq_prepare` back; nothing if there are none. Passive.
         safe fn irq_release(device: usize) -> ();
-        /// Stops a vector that never ends; `irq_disconnect` undoes it. Irql.
-        safe fn irq_mask(device: usize, vector: u32) -> ();
+        /// Keeps a vector that never ends from interrupting, at once or soon; `irq_disconnect` undoes it. True: it was this device's doing, and
+        /// it is kept from it now. False: it goes on for all that the port knows, for instance since another device raises the line. Irql.
+        safe fn irq_mask(device: usize, vector: u32) -> bool;
         /// Has the entry's `dpc` run for this vector, once, soon. Irql and Dispatch, while connected.
         safe fn dpc_queue(device: usize, vector: u32) -> ();
     } };

@@ -31,6 +31,8 @@ struct Watched {
     model: Model,
     seen: Arc<Mutex<Vec<Seen>>>,
     again: u32,
+    /// Forgets at once why it has interrupted.
+    forgets: bool,
 }
 
 impl DeviceModel for Watched {
@@ -52,6 +54,9 @@ impl DeviceModel for Watched {
         if offset == ACKNOWLEDGE && value == 1 && self.again > 0 {
             self.again -= 1;
             self.model.write(bar, RAISE, 4, 1, ram);
+        }
+        if offset == RAISE && self.forgets {
+            self.model.write(bar, ACKNOWLEDGE, 4, value, ram);
         }
     }
 
@@ -88,7 +93,8 @@ impl DeviceModel for Watched {
 /// A simulated kernel with edu's plugin, one client, and what its device sees.
 fn watched(again: u32) -> (Sim<Edu>, Plugin, Arc<Mutex<Vec<Seen>>>) {
     let seen = Arc::default();
-    let sim = Sim::<Edu>::with(Watched { model: Model::new(), seen: Arc::clone(&seen), again }).unwrap();
+    let sim =
+        Sim::<Edu>::with(Watched { model: Model::new(), seen: Arc::clone(&seen), again, forgets: false }).unwrap();
     let plugin = sim.connect(messages::INTERFACE).unwrap();
     (sim, plugin, seen)
 }
@@ -127,6 +133,28 @@ fn every_enabling_has_its_own_number() {
         assert_eq!(connection.int_count(ANY_VECTOR).unwrap().0, number, "count");
         assert_eq!(connection.int_disable().unwrap().0, number, "disable");
     }
+}
+
+/// As often as the storm guard takes for a storm, if no deferred handler runs between.
+#[test]
+fn a_busy_device_that_is_served_is_no_storm() {
+    let (_sim, plugin, _) = watched(0);
+    let connection = plugin.connection();
+    messages::Client(&plugin).defer_every(1).unwrap();
+    connection.int_enable(kind::MSI, 1, 1, &[]).unwrap();
+    (0..201_000).for_each(|_| messages::Client(&plugin).raise(1).unwrap());
+    assert_eq!(connection.int_wait(0, ANY_VECTOR, u32::MAX).map(|taken| taken.got), Ok(201_000), "all of them");
+}
+
+/// The simulator ends a run in which a message is answered as another device's.
+#[test]
+fn a_message_without_a_reason_is_spurious_and_handled() {
+    let (sim, plugin, _) = watched(0);
+    plugin.connection().int_enable(kind::MSI, 1, 1, &[]).unwrap();
+    sim.device(|watched: &mut Watched| watched.forgets = true);
+    messages::Client(&plugin).raise(1).unwrap();
+    let counters = plugin.connection().int_count(ANY_VECTOR).unwrap().1;
+    assert_eq!((counters.received, counters.spurious), (0, 1), "received, spurious");
 }
 
 /// A wait that nobody wakes is a deadlock, and the simulator ends the run with its name.

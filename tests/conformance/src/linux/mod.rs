@@ -9,7 +9,11 @@ pub mod stress;
 
 use crate::{Subject, Unload, Victim, World, child::spawn_until_ready};
 use kp_user::Plugin;
-use rustix::{io::Errno, system};
+use rustix::{
+    io::Errno,
+    system,
+    thread::{CpuSet, sched_setaffinity},
+};
 use std::{
     ffi::CString,
     fs::{self, File},
@@ -58,6 +62,13 @@ fn unload(plugin: &str) -> Unload {
         Err(Errno::WOULDBLOCK) => Unload::Stays,
         Err(error) => panic!("unload {plugin}: {error}"),
     }
+}
+
+/// Keeps this thread, and those that it starts, on one processor.
+fn stay_on(processor: usize) {
+    let mut set = CpuSet::new();
+    set.set(processor);
+    sched_setaffinity(None, &set).expect("the guest has two processors");
 }
 
 /// Both plugins, loaded until it is dropped.

@@ -2,17 +2,22 @@
 //! `tests/plugins/trouble`.
 mod coalesced;
 mod frozen;
+mod hog;
 mod leak;
+mod neighbour;
 mod panic;
 mod storm;
 mod suspend;
 
 use super::{load, unload};
-use crate::Unload;
+use crate::{Unload, interrupts::until};
+use kp_abi::{Counters, request::ANY_VECTOR};
 use kp_user::Plugin;
 use trouble_interface::trouble;
 
 const NAME: &str = "trouble";
+/// A hang, not a measure.
+const PATIENCE_NS: u64 = 60_000_000_000;
 
 /// Runs one of them, chosen by the program's arguments.
 ///
@@ -28,6 +33,9 @@ pub fn run(arguments: &[&str]) -> Result<(), String> {
         ["panic"] => panic::run(),
         ["panic-here", place] => panic::here(place),
         ["storm"] => storm::run(),
+        ["neighbour"] => neighbour::run(),
+        ["hog"] => hog::run(),
+        ["on-its-way"] => hog::on_its_way(),
         ["coalesced"] => coalesced::run(),
         ["suspend"] => suspend::run(),
         ["power-off"] => frozen::power_off(),
@@ -56,4 +64,17 @@ impl Drop for Loaded {
 
 fn open(data: &[u8]) -> Plugin {
     Plugin::open_interface(NAME, trouble::INTERFACE, data).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// One interrupt, whose notification is taken.
+fn one_interrupt(plugin: &Plugin) {
+    let before = counters(plugin).dpc_runs;
+    assert_eq!(trouble::Client(plugin).raise(1), Ok(()));
+    let waited = plugin.connection().int_wait(PATIENCE_NS, ANY_VECTOR, 1);
+    assert_eq!(waited.map(|notification| notification.got), Ok(1));
+    until("the deferred handler is done", || counters(plugin).dpc_runs == before + 1);
+}
+
+fn counters(plugin: &Plugin) -> Counters {
+    plugin.connection().int_count(ANY_VECTOR).expect("an open session can count").1
 }

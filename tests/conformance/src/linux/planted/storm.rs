@@ -1,18 +1,15 @@
 //! An interrupt that never ends: the guard masks it, its owner is told, and disabling and enabling end all of it.
-use super::{Loaded, open};
+use super::{Loaded, PATIENCE_NS, one_interrupt, open};
 use crate::interrupts::until;
 use kp_abi::{
     Counters, Status,
     request::{ANY_VECTOR, kind},
 };
-use kp_user::Plugin;
 use std::thread;
 use trouble_interface::trouble;
 
 /// Handler runs, without a deferred one between them, at which the guard masks. If they took too long for a storm, it counts anew.
 const RUNS: u64 = 200_000;
-/// A hang, not a measure.
-const PATIENCE_NS: u64 = 60_000_000_000;
 
 /// Once for each kind of interrupt.
 pub fn run() {
@@ -60,18 +57,7 @@ fn masked(kinds: u32) {
     assert_eq!(connection.int_disable().map(|(_, last)| last), Ok(one()), "counted anew");
 }
 
-fn one_interrupt(plugin: &Plugin) {
-    assert_eq!(trouble::Client(plugin).raise(1), Ok(()));
-    let waited = plugin.connection().int_wait(PATIENCE_NS, ANY_VECTOR, 1);
-    assert_eq!(waited.map(|notification| notification.got), Ok(1));
-    until("the deferred handler is done", || counters(plugin).dpc_runs == 1);
-}
-
 /// The counters after one interrupt whose notification was taken.
 fn one() -> Counters {
     Counters { received: 1, deferred: 1, dpc_runs: 1, notified: 1, delivered: 1, ..Counters::default() }
-}
-
-fn counters(plugin: &Plugin) -> Counters {
-    plugin.connection().int_count(ANY_VECTOR).expect("an open session can count").1
 }

@@ -6,14 +6,13 @@ use super::{KINDS, Watchdog, address, check_final, counters, disable, has_node, 
 use crate::{
     Unload,
     interrupts::until,
-    linux::{load, unload},
+    linux::{load, stay_on, unload},
 };
 use kp_abi::{
     Status,
     request::{ANY_VECTOR, kind},
 };
 use kp_user::Plugin;
-use rustix::thread::{CpuSet, sched_setaffinity};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use trouble_interface::trouble;
 
@@ -175,11 +174,4 @@ fn works(plugin: &Plugin, kinds: u32) {
     int_enable(plugin, kinds);
     raise(plugin);
     one_arrives(plugin);
-}
-
-/// Keeps this thread on one processor.
-fn stay_on(processor: usize) {
-    let mut set = CpuSet::new();
-    set.set(processor);
-    sched_setaffinity(None, &set).expect("the guest has two processors");
 }

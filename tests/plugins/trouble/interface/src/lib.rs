@@ -64,5 +64,10 @@ kp_abi::interface! {
         /// Has each end of an enabling wait until the device was told to interrupt, by `raise`, so many times more: before it is quieted, and
         /// once more after that. It waits ten seconds at most.
         fn linger(raises: u32) = 14;
+        /// Until it is told otherwise, each interrupt is claimed, whoever's it is, and nothing is done about it.
+        fn greedy(on: bool) = 15;
+        /// Has the device interrupt while the processor hears no interrupts: not before an enabling has quieted the device at its end, and a
+        /// tenth of a second more. Timeout: none did within two seconds.
+        fn deafen() = 16;
     }
 }

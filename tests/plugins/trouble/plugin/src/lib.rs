@@ -32,6 +32,11 @@ pub struct Trouble {
     undeferred: SpinLock<(), Dispatch>,
     keep_mapping: AtomicBool,
     storms: AtomicBool,
+    greedy: AtomicBool,
+    /// Its holder hears no interrupts.
+    unheard: SpinLock<(), Irql>,
+    /// Times that an enabling has quieted the device at its end.
+    disarms: AtomicU32,
     /// Times that the device was told to interrupt.
     raises: AtomicU32,
     lingers: AtomicU32,
@@ -70,6 +75,9 @@ impl Init for Trouble {
             undeferred: SpinLock::new(cx, ())?,
             keep_mapping: AtomicBool::new(false),
             storms: AtomicBool::new(false),
+            greedy: AtomicBool::new(false),
+            unheard: SpinLock::new(cx, ())?,
+            disarms: AtomicU32::new(0),
             raises: AtomicU32::new(0),
             lingers: AtomicU32::new(0),
             suspends: AtomicU32::new(0),
@@ -179,6 +187,27 @@ impl trouble::Handler<Passive, Session> for Trouble {
             Ok(())
         })
     }
+
+    fn greedy(&self, _: &mut Passive, _: &Session, on: bool) -> Result<()> {
+        self.greedy.store(on, Relaxed);
+        Ok(())
+    }
+
+    fn deafen(&self, cx: &mut Passive, _: &Session) -> Result<()> {
+        let bar = self.bar()?;
+        self.unheard.with(cx, |(), cx| {
+            let before = self.disarms.load(Relaxed);
+            bar.write(regs::INTERRUPT_RAISE, 1);
+            self.raises.fetch_add(1, Relaxed);
+            let mut patience = 0..40_000;
+            while self.disarms.load(Relaxed) == before {
+                patience.next().ok_or(Status::TIMEOUT)?;
+                cx.stall_us(50);
+            }
+            (0..2_000).for_each(|_| cx.stall_us(50));
+            Ok(())
+        })
+    }
 }
 
 impl IntEnable for Trouble {
@@ -196,11 +225,15 @@ impl IntEnable for Trouble {
             bar.write(regs::INTERRUPT_ACKNOWLEDGE, !0);
         }
         self.linger(cx);
+        self.disarms.fetch_add(1, Relaxed);
     }
 }
 
 impl IntAtIrql for Trouble {
     fn int_at_irql(&self, _: &mut Irql, (): &(), _: Source) -> Verdict {
+        if self.greedy.load(Relaxed) {
+            return Verdict::DONE;
+        }
         let Ok(bar) = self.bar() else { return Verdict::NOT_MINE };
         let bits = bar.read(regs::INTERRUPT_STATUS);
         if bits == 0 {
