@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(
             both(|| Cause::Denied),
             [
-                "permission denied: run as root, or let a group in with a udev rule: KERNEL==\"kp-my-edu*\", \
+                "permission denied: run as root, or let a group in with a udev rule: SUBSYSTEM==\"kp-my-edu\", \
                  GROUP=\"GROUP\", MODE=\"0660\"",
                 "access denied: run as administrator"
             ]

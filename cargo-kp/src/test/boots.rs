@@ -81,6 +81,27 @@ const TEAR_DOWN_LONG: &[&[&str]] = &[
     &["stress", "storms", "100"],
 ];
 
+/// The kernels that are enough for the nodes of several devices: an old one, and a new one.
+const NODES: [&str; 2] = ["6.1-cloud", "6.12-cloud"];
+/// Beside the device that each guest has.
+const TWO_MORE: &[&str] = &["edu,addr=8", "edu,addr=9"];
+
+/// edu devices, all eight functions of each of these slots, which QEMU reads as hexadecimal.
+macro_rules! functions {
+    ($($slot:literal)*) => { &[$(
+        concat!("edu,addr=", $slot, ".0,multifunction=on"),
+        concat!("edu,addr=", $slot, ".1"),
+        concat!("edu,addr=", $slot, ".2"),
+        concat!("edu,addr=", $slot, ".3"),
+        concat!("edu,addr=", $slot, ".4"),
+        concat!("edu,addr=", $slot, ".5"),
+        concat!("edu,addr=", $slot, ".6"),
+        concat!("edu,addr=", $slot, ".7"),
+    )*] };
+}
+/// More than the 128 dynamic numbers that misc devices share on old kernels.
+const OVER_128: &[&str] = functions!("8" "9" "a" "b" "c" "d" "e" "f" "10" "11" "12" "13" "14" "15" "16" "17");
+
 /// All of them, in order.
 pub fn stages(long: bool) -> Vec<Stage> {
     let every = kernels::names();
@@ -127,6 +148,12 @@ pub fn stages(long: bool) -> Vec<Stage> {
         boots.push(boot("6.12").with(&["threadirqs"]));
         run(&boots, setup, log)
     };
+    let nodes = move |setup, log: &Log| {
+        let boot = |kernel: &&str| Boot { plugins: &["edu"], devices: TWO_MORE, ..Boot::new(kernel, &[&["nodes"]]) };
+        let mut boots: Vec<Boot> = NODES.iter().map(boot).collect();
+        boots.push(Boot { plugins: &["edu"], devices: OVER_128, ..Boot::new(NODES[0], &[&["nodes", "many"]]) });
+        run(&boots, setup, log)
+    };
     let app_32bit = move |setup, log: &Log| {
         let kernels = kernels::names().into_iter().filter(|kernel| long || APP_32BIT.contains(&kernel.as_str()));
         let boots: Vec<Boot> =
@@ -138,6 +165,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
         Stage { name: "hostile requests in every kernel", run: Box::new(hostile) },
         Stage { name: "tear-down in every kernel", run: Box::new(torn_down) },
         Stage { name: "MSI-X", run: Box::new(msix) },
+        Stage { name: "nodes of several devices", run: Box::new(nodes) },
         Stage { name: "a 32-bit app", run: Box::new(app_32bit) },
     ]
 }

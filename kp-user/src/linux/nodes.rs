@@ -175,7 +175,7 @@ mod tests {
         };
         assert_eq!(
             text(libc::EACCES),
-            "/dev/kp/edu.0: permission denied: run as root, or let a group in with a udev rule: KERNEL==\"kp-edu*\", \
+            "/dev/kp/edu.0: permission denied: run as root, or let a group in with a udev rule: SUBSYSTEM==\"kp-edu\", \
              GROUP=\"GROUP\", MODE=\"0660\""
         );
         assert_eq!(

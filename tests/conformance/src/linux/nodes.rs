@@ -1,0 +1,215 @@
+//! Nodes of a plugin that drives several devices: what udev can tell them apart by, and that a number belongs to its device whatever is
+//! unbound and bound in whichever order. The guest has [`CARDS`] edu devices, or more than Linux has dynamic misc numbers.
+use super::{load, stress::text, unload};
+use crate::{Unload, interrupts::until};
+use kp_abi::{Error, Status};
+use kp_user::{Connection, Node};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    os::unix::fs::{FileTypeExt, MetadataExt},
+    path::Path,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    thread,
+};
+
+/// Devices of the guest.
+const CARDS: usize = 3;
+/// How often the device is unbound and bound while others open its node.
+const ROUNDS: u32 = 50;
+const DRIVER: &str = "/sys/bus/pci/drivers/kp_edu";
+
+/// Everything for a few devices.
+pub fn run() {
+    let cards = edus();
+    assert_eq!(cards.len(), CARDS, "{cards:?}");
+    a_node_has_its_device_as_parent(&cards);
+    a_number_belongs_to_its_address(&cards);
+    a_new_address_gets_a_new_number(&cards);
+    nobody_opens_what_is_being_removed(&cards);
+    println!("{CARDS} devices, each with its number");
+}
+
+/// More devices than there are dynamic misc numbers.
+pub fn many() {
+    let cards = edus();
+    assert!(cards.len() > 128, "the guest has {} devices", cards.len());
+    load("edu");
+    let found: BTreeSet<String> = (0..cards.len()).map(|number| address(&node(number)).expect("it opens")).collect();
+    assert!(found.iter().eq(&cards), "each device has a node");
+    assert_eq!(unload("edu"), Unload::Gone);
+    println!("more than 128 devices, each with its node");
+}
+
+/// Bus addresses of the guest's edu devices, sorted.
+fn edus() -> Vec<String> {
+    let read = |path: &Path, what: &str| fs::read_to_string(path.join(what)).unwrap_or_default();
+    let is_edu = |path: &Path| (read(path, "vendor").trim(), read(path, "device").trim()) == ("0x1234", "0x11e8");
+    let entries = fs::read_dir("/sys/bus/pci/devices").expect("the guest has a PCI bus").flatten();
+    let found = entries.filter(|entry| is_edu(&entry.path()));
+    let mut names: Vec<String> = found.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+fn node(number: usize) -> String {
+    format!("/dev/kp/edu.{number}")
+}
+
+/// The device that a node leads to, as its driver says. `Err`: the errno of open(2).
+fn address(path: &str) -> Result<String, i32> {
+    let node = Node::open(path).map_err(|error| error.raw_os_error().expect("open(2) has failed"))?;
+    Ok(text(node.query(0).expect("an open node can be asked").bus_address))
+}
+
+fn write(path: &str, what: &str) -> io::Result<()> {
+    fs::write(path, what)
+}
+
+fn unbind(card: &str) {
+    write(&format!("{DRIVER}/unbind"), card).unwrap_or_else(|error| panic!("unbind {card}: {error}"));
+}
+
+fn bind(card: &str) {
+    write(&format!("{DRIVER}/bind"), card).unwrap_or_else(|error| panic!("bind {card}: {error}"));
+}
+
+/// Hands a device to the driver of this name alone; to any if it is empty.
+fn set_override(card: &str, driver: &str) {
+    let path = format!("/sys/bus/pci/devices/{card}/driver_override");
+    write(&path, &format!("{driver}\n")).unwrap_or_else(|error| panic!("{path}: {error}"));
+}
+
+/// What a rule of udev can match, and where it finds it.
+fn a_node_has_its_device_as_parent(cards: &[String]) {
+    load("edu");
+    for (number, card) in cards.iter().enumerate() {
+        let node = node(number);
+        assert_eq!(address(&node).as_ref(), Ok(card), "numbers go by the order of the bus at first");
+        let shown = format!("/sys/class/kp-edu/kp-edu.{number}");
+        let link = |what: &str| {
+            let path = format!("{shown}/{what}");
+            let target = fs::read_link(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+            target.file_name().expect("it leads somewhere").to_string_lossy().into_owned()
+        };
+        assert_eq!(link("device"), *card);
+        assert_eq!(link("subsystem"), "kp-edu");
+        let parent = fs::canonicalize(&shown).expect("a device has a path");
+        assert!(parent.ancestors().any(|path| path.ends_with(card)), "{}", parent.display());
+        let meta = fs::metadata(&node).expect("it has a node");
+        assert!(meta.file_type().is_char_device());
+        assert_eq!(meta.mode() & 0o7777, 0o600, "{node}");
+        let numbers = fs::read_to_string(format!("{shown}/dev")).expect("a device has its numbers");
+        let major = rustix::fs::major(meta.rdev());
+        assert_eq!(numbers.trim(), format!("{major}:{}", rustix::fs::minor(meta.rdev())));
+        let uevent = fs::read_to_string(format!("{shown}/uevent")).expect("udev reads it");
+        assert!(uevent.lines().any(|line| line == format!("DEVNAME=kp/edu.{number}")), "{uevent}");
+    }
+    assert_eq!(unload("edu"), Unload::Gone);
+    assert!(!Path::new("/sys/class/kp-edu").exists() && !Path::new(&node(0)).exists());
+}
+
+/// A copy of a node, as a container has one: with the numbers of the moment in which it was made.
+struct Copy(String);
+
+impl Copy {
+    fn of(node: &str) -> Self {
+        let numbers = fs::metadata(node).expect("it has a node").rdev();
+        let copy = format!("/tmp/{}", Path::new(node).file_name().expect("it has a name").to_string_lossy());
+        mknodat(CWD, &copy, FileType::CharacterDevice, Mode::RUSR | Mode::WUSR, numbers).expect("a node can be made");
+        Self(copy)
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Bound again in another order, each device has its old number, and old nodes lead to it, or to nothing while it is away.
+fn a_number_belongs_to_its_address(cards: &[String]) {
+    load("edu");
+    let copies: Vec<Copy> = (0..cards.len()).map(|number| Copy::of(&node(number))).collect();
+    let inside = |number: usize| address(&copies[number].0);
+    cards.iter().for_each(|card| unbind(card));
+    for number in 0..cards.len() {
+        assert_eq!(inside(number), Err(libc::ENODEV), "nothing is bound");
+        assert!(!Path::new(&node(number)).exists());
+    }
+    for (number, card) in cards.iter().enumerate().rev() {
+        bind(card);
+        assert_eq!(address(&node(number)).as_ref(), Ok(card), "by its node");
+        for other in 0..cards.len() {
+            let due = if other < number { Err(libc::ENODEV) } else { Ok(cards[other].clone()) };
+            assert_eq!(inside(other), due, "{card} is bound");
+        }
+    }
+    assert_eq!(unload("edu"), Unload::Gone);
+    assert_eq!(inside(0), Err(libc::ENXIO), "nothing is loaded");
+}
+
+/// A device that comes later gets none of the numbers that others have had, though they are away. It comes when another driver's claim on
+/// it is taken back.
+fn a_new_address_gets_a_new_number(cards: &[String]) {
+    let (first, last) = (&cards[0], &cards[CARDS - 1]);
+    set_override(first, "vfio-pci");
+    load("edu");
+    assert_eq!(address(&node(0)).as_ref(), Ok(&cards[1]), "the first that is bound");
+    let refused = write(&format!("{DRIVER}/bind"), first).expect_err("it is another driver's").raw_os_error();
+    assert_eq!(refused, Some(libc::ENODEV));
+    cards[1..].iter().for_each(|card| unbind(card));
+    set_override(first, "");
+    bind(first);
+    assert!(!Path::new(&node(0)).exists(), "its number is another's");
+    assert_eq!(address(&node(CARDS - 1)).as_ref(), Ok(first), "a number that nobody has had");
+    bind(last);
+    bind(&cards[1]);
+    assert_eq!([0, 1].map(|number| address(&node(number))), [Ok(cards[1].clone()), Ok(last.clone())]);
+    assert_eq!(unload("edu"), Unload::Gone);
+}
+
+/// Threads that open a copy of a node all the time, while its device is unbound and bound: each gets the device, or is told that there is
+/// none. What they have open then answers, also when the device is gone.
+fn nobody_opens_what_is_being_removed(cards: &[String]) {
+    load("edu");
+    let copy = Copy::of(&node(0));
+    let (over, opened, refused) = (AtomicBool::new(false), AtomicU32::new(0), AtomicU32::new(0));
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !over.load(Relaxed) {
+                    match Node::open(&copy.0) {
+                        Ok(node) => {
+                            opened.fetch_add(1, Relaxed);
+                            let query = node.query(0).expect("QUERY works always");
+                            assert_eq!(text(query.bus_address), cards[0]);
+                        }
+                        Err(error) => {
+                            refused.fetch_add(1, Relaxed);
+                            let errno = error.raw_os_error();
+                            // 64 sessions are open, or the device has gone between the look and the session.
+                            assert!(matches!(errno, Some(libc::ENODEV | libc::EBUSY)), "{error}");
+                        }
+                    }
+                }
+            });
+        }
+        for _ in 0..ROUNDS {
+            let seen = opened.load(Relaxed);
+            until("somebody opens it", || opened.load(Relaxed) > seen);
+            unbind(&cards[0]);
+            let seen = refused.load(Relaxed);
+            until("somebody is refused", || refused.load(Relaxed) > seen);
+            bind(&cards[0]);
+        }
+        over.store(true, Relaxed);
+    });
+    let gone = Node::open(&copy.0).expect("the device is bound");
+    unbind(&cards[0]);
+    let refused = gone.open(&mut crate::raw::open(edu_interface::edu::INTERFACE), &[]);
+    assert_eq!(refused, Err(Error::from(Status::DEVICE_GONE)));
+    drop(gone);
+    assert_eq!(unload("edu"), Unload::Gone);
+}
