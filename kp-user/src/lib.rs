@@ -36,6 +36,7 @@
 //! The same code runs over any [`Connection`], as with [`Plugin::over`]: a kernel's, or the simulator's in a test.
 #![deny(unsafe_code)]
 
+mod address;
 mod agreement;
 mod batch;
 mod connection;
@@ -44,6 +45,7 @@ mod handler;
 mod interrupts;
 #[cfg(target_os = "linux")]
 mod linux;
+mod listed;
 mod name;
 mod open;
 mod plugin;
@@ -60,6 +62,7 @@ use windows as platform;
 pub use crate::windows::{ControlNode, DeviceControl};
 #[cfg(windows)]
 pub use crate::windows::{Handle, Node, PendingWait};
+pub use address::{BadAddress, BusAddress};
 pub use agreement::Agreement;
 pub use batch::{Batch, Replies};
 pub use connection::{Connection, IntEnabled, Notification};
@@ -69,6 +72,7 @@ pub use interrupts::{Enable, Interrupts, Kind};
 pub use kp_abi;
 #[cfg(target_os = "linux")]
 pub use linux::Node;
+pub use listed::Listed;
 pub use name::{BadName, Name};
 pub use open::OpenOptions;
 pub use plugin::{NoWait, Plugin};

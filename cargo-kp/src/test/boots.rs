@@ -83,6 +83,8 @@ const TEAR_DOWN_LONG: &[&[&str]] = &[
 
 /// The kernels that are enough for the nodes of several devices: an old one, and a new one.
 const NODES: [&str; 2] = ["6.1-cloud", "6.12-cloud"];
+/// What is freed is overwritten, so that nobody uses it and gets away with it.
+pub const POISON: &str = "slub_debug=P";
 /// Beside the device that each guest has.
 const TWO_MORE: &[&str] = &["edu,addr=8", "edu,addr=9"];
 
@@ -149,7 +151,10 @@ pub fn stages(long: bool) -> Vec<Stage> {
         run(&boots, setup, log)
     };
     let nodes = move |setup, log: &Log| {
-        let boot = |kernel: &&str| Boot { plugins: &["edu"], devices: TWO_MORE, ..Boot::new(kernel, &[&["nodes"]]) };
+        let boot = |kernel: &&str| {
+            let boot = Boot { plugins: &["edu"], devices: TWO_MORE, ..Boot::new(kernel, &[&["nodes"]]) };
+            boot.with(&[POISON])
+        };
         let mut boots: Vec<Boot> = NODES.iter().map(boot).collect();
         boots.push(Boot { plugins: &["edu"], devices: OVER_128, ..Boot::new(NODES[0], &[&["nodes", "many"]]) });
         run(&boots, setup, log)

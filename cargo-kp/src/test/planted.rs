@@ -3,6 +3,7 @@
 //! Safe plugin code can panic and leak, so `tests/plugins/trouble` does. It cannot leave an interrupt connected, sleep in a DPC or
 //! have the kernel warn: for these the port's own C sources are changed, in a copy.
 use super::{
+    boots::POISON,
     log::Log,
     report::{clean, freed, keep, passed, with_log},
     stage::{Stage, Tally},
@@ -133,7 +134,12 @@ struct Guest {
 }
 
 fn guest(modules: &Modules, program: &Path, trouble: &[&str]) -> Vm {
-    let argv: Vec<&str> = [PROGRAM, "planted"].into_iter().chain(trouble.iter().copied()).collect();
+    program_guest(modules, program, &[&["planted"], trouble].concat())
+}
+
+/// A guest in which the conformance program runs with these arguments.
+fn program_guest(modules: &Modules, program: &Path, arguments: &[&str]) -> Vm {
+    let argv: Vec<&str> = [PROGRAM].into_iter().chain(arguments.iter().copied()).collect();
     modules.guest(program).cpus(2).timeout(Duration::from_secs(180)).step(Step::run(&argv))
 }
 
@@ -211,6 +217,8 @@ fn leaks(kernel: &str, trouble: &Modules, program: &Path) -> Vec<Guest> {
 /// A fault of the port: a change in one of its C sources.
 struct Fault {
     name: &'static str,
+    /// What the conformance program runs that has to notice.
+    run: &'static [&'static str],
     file: &'static str,
     /// What is there, exactly once.
     find: &'static str,
@@ -220,9 +228,12 @@ struct Fault {
     reasons: &'static [&'static str],
 }
 
-const FAULTS: [Fault; 3] = [
+const INTERRUPT: &[&str] = &["planted", "interrupt"];
+
+const FAULTS: [Fault; 4] = [
     Fault {
         name: "warns",
+        run: INTERRUPT,
         file: "node.c",
         find: "\tfile->private_data = session;\n",
         replace: "\tfile->private_data = session;\n\tWARN_ON(1);\n",
@@ -230,6 +241,7 @@ const FAULTS: [Fault; 3] = [
     },
     Fault {
         name: "leaves an irq",
+        run: INTERRUPT,
         file: "irq.c",
         find: "\t\tfree_irq(vector->irq, vector);\n",
         replace: "",
@@ -237,6 +249,7 @@ const FAULTS: [Fault; 3] = [
     },
     Fault {
         name: "sleeps in a DPC",
+        run: INTERRUPT,
         file: "irq.c",
         find: "\tkp_rs_dpc(vector->device->cookie, vector->index);\n",
         replace: "\tschedule_timeout_uninterruptible(1);\n\tkp_rs_dpc(vector->device->cookie, vector->index);\n",
@@ -245,6 +258,15 @@ const FAULTS: [Fault; 3] = [
             // PREEMPT_RT, where a softirq may be preempted, but is inside RCU.
             "kernel log: Voluntary context switch within RCU read-side critical section!",
         ],
+    },
+    Fault {
+        name: "opens what is removed",
+        run: &["nodes", "race"],
+        file: "node.c",
+        find: "kp_rs_open(place->node->driver,",
+        replace: "kp_rs_open(({ void *driver = place->node->driver; up_read(&place->lock); \
+                  schedule_timeout_uninterruptible(1); down_read(&place->lock); driver; }),",
+        reasons: &["kernel log: *general protection fault*", "kernel log: BUG: *"],
     },
 ];
 
@@ -261,7 +283,7 @@ fn faults(kernel: &str, program: &Path, setup: bool) -> Result<Vec<Guest>> {
         let planted = Modules { kernel: whole.kernel.clone(), files: vec![file] };
         guests.push(Guest {
             name: format!("{kernel}: {}", fault.name),
-            vm: guest(&planted, program, &["interrupt"]),
+            vm: program_guest(&planted, program, fault.run).kernel_arg(POISON),
             verdict: Box::new(move |report| fails(report, fault.reasons)),
         });
     }

@@ -58,6 +58,11 @@ fn main() -> ExitCode {
             Ok(())
         }
         #[cfg(target_os = "linux")]
+        ["nodes", "race"] => {
+            conformance::linux::nodes::race();
+            Ok(())
+        }
+        #[cfg(target_os = "linux")]
         ["nodes", "many"] => {
             conformance::linux::nodes::many();
             Ok(())

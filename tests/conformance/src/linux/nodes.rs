@@ -2,8 +2,9 @@
 //! unbound and bound in whichever order. The guest has [`CARDS`] edu devices, or more than Linux has dynamic misc numbers.
 use super::{load, stress::text, unload};
 use crate::{Unload, interrupts::until};
+use edu_interface::edu;
 use kp_abi::{Error, Status};
-use kp_user::{Connection, Node};
+use kp_user::{BusAddress, Connection, Node, OpenOptions, Plugin};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::{
     collections::BTreeSet,
@@ -25,10 +26,16 @@ pub fn run() {
     let cards = edus();
     assert_eq!(cards.len(), CARDS, "{cards:?}");
     a_node_has_its_device_as_parent(&cards);
+    a_device_is_opened_by_its_address(&cards);
     a_number_belongs_to_its_address(&cards);
     a_new_address_gets_a_new_number(&cards);
     nobody_opens_what_is_being_removed(&cards);
     println!("{CARDS} devices, each with its number");
+}
+
+/// Only opening beside removal, with one device.
+pub fn race() {
+    nobody_opens_what_is_being_removed(&edus());
 }
 
 /// More devices than there are dynamic misc numbers.
@@ -110,6 +117,32 @@ fn a_node_has_its_device_as_parent(cards: &[String]) {
     assert!(!Path::new("/sys/class/kp-edu").exists() && !Path::new(&node(0)).exists());
 }
 
+/// Listed with its address, and opened by it, whatever its number is: here in the other order.
+fn a_device_is_opened_by_its_address(cards: &[String]) {
+    let others = &cards[..CARDS - 1];
+    others.iter().for_each(|card| set_override(card, "vfio-pci"));
+    load("edu");
+    let missing = Plugin::open_at(&others[0]).expect_err("it is not bound").to_string();
+    let due = format!("{}: no plugin has a device at this address, but at {}: see `lspci -nnk`", cards[0], cards[2]);
+    assert_eq!(missing, due);
+    others.iter().for_each(|card| set_override(card, ""));
+    others.iter().rev().for_each(|card| bind(card));
+    let listed = Plugin::list().expect("nodes can be listed");
+    let shown: Vec<String> = listed.iter().map(|listed| format!("{} at {listed}", listed.path)).collect();
+    let due = |(number, card)| format!("{} at edu.{number} at {card}", node(number));
+    assert_eq!(shown, cards.iter().rev().enumerate().map(due).collect::<Vec<_>>());
+    let options = OpenOptions::new().interface(edu::INTERFACE);
+    for card in cards {
+        let plugin = options.open_at(card).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(plugin.bus_address(), Ok(Some(card.parse::<BusAddress>().expect("sysfs writes addresses"))));
+        assert_eq!(edu::Client(&plugin).factorial(5), Ok(120), "{card}");
+    }
+    assert_eq!(unload("edu"), Unload::Gone);
+    let missing = options.open_at(&cards[0]).expect_err("nothing is loaded").to_string();
+    let due = "no plugin has a device at this address, nor at any other: is the module loaded? `insmod kp-edu.ko`";
+    assert_eq!(missing, format!("{}: {due}", cards[0]));
+}
+
 /// A copy of a node, as a container has one: with the numbers of the moment in which it was made.
 struct Copy(String);
 
@@ -141,8 +174,8 @@ fn a_number_belongs_to_its_address(cards: &[String]) {
     for (number, card) in cards.iter().enumerate().rev() {
         bind(card);
         assert_eq!(address(&node(number)).as_ref(), Ok(card), "by its node");
-        for other in 0..cards.len() {
-            let due = if other < number { Err(libc::ENODEV) } else { Ok(cards[other].clone()) };
+        for (other, its_own) in cards.iter().enumerate() {
+            let due = if other < number { Err(libc::ENODEV) } else { Ok(its_own.clone()) };
             assert_eq!(inside(other), due, "{card} is bound");
         }
     }
@@ -208,7 +241,7 @@ fn nobody_opens_what_is_being_removed(cards: &[String]) {
     });
     let gone = Node::open(&copy.0).expect("the device is bound");
     unbind(&cards[0]);
-    let refused = gone.open(&mut crate::raw::open(edu_interface::edu::INTERFACE), &[]);
+    let refused = gone.open(&mut crate::raw::open(edu::INTERFACE), &[]);
     assert_eq!(refused, Err(Error::from(Status::DEVICE_GONE)));
     drop(gone);
     assert_eq!(unload("edu"), Unload::Gone);
