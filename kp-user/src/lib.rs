@@ -29,6 +29,8 @@
 //! # }
 //! ```
 //!
+//! With several cards, [`OpenOptions::open_at`] opens the one at a bus address; [`Plugin::list`] says which there are.
+//!
 //! Many messages can go in one request: [`Batch`].
 //!
 //! Dropping tidies up: the thread ends, the interrupt is disabled, the session closed, and last the handle.

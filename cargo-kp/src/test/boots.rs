@@ -7,11 +7,17 @@ use super::{
 use crate::{
     guest::plan::Step,
     host::{self, PROGRAM},
-    kernels, programs,
-    vm::{Expected, Report, ivshmem::Server},
+    kernels,
+    packages::{Packages, Purpose, ThisMachine},
+    programs,
+    vm::{Expected, Report, Vm, ivshmem::Server},
 };
 use anyhow::Result;
-use std::{path::Path, sync::Mutex, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Mutex,
+    time::Duration,
+};
 
 /// One guest: booted, made to run these programs, and judged by its log.
 struct Boot {
@@ -22,6 +28,8 @@ struct Boot {
     plugins: &'static [&'static str],
     /// Vectors of the ivshmem-doorbell that the guest has; 0 if it has none.
     vectors: u16,
+    /// It has udev's daemon, and the rules that the build has made.
+    udev: bool,
     /// Arguments of the conformance program, one run after the other.
     runs: Vec<Vec<String>>,
     /// Lines that the log must have, once each.
@@ -39,6 +47,7 @@ impl Boot {
             devices: &[],
             plugins: &["echo", "edu"],
             vectors: 0,
+            udev: false,
             runs: runs.iter().map(|run| run.iter().map(|&argument| argument.to_owned()).collect()).collect(),
             expected: Vec::new(),
             leaks: false,
@@ -159,6 +168,12 @@ pub fn stages(long: bool) -> Vec<Stage> {
         boots.push(Boot { plugins: &["edu"], devices: OVER_128, ..Boot::new(NODES[0], &[&["nodes", "many"]]) });
         run(&boots, setup, log)
     };
+    let links = move |setup, log: &Log| {
+        Packages::new(&ThisMachine).require(&[Purpose::Udev], setup)?;
+        let boot =
+            Boot { plugins: &["edu"], devices: TWO_MORE, udev: true, ..Boot::new(NODES[1], &[&["nodes", "links"]]) };
+        run(&[boot], setup, log)
+    };
     let app_32bit = move |setup, log: &Log| {
         let kernels = kernels::names().into_iter().filter(|kernel| long || APP_32BIT.contains(&kernel.as_str()));
         let boots: Vec<Boot> =
@@ -171,6 +186,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
         Stage { name: "tear-down in every kernel", run: Box::new(torn_down) },
         Stage { name: "MSI-X", run: Box::new(msix) },
         Stage { name: "nodes of several devices", run: Box::new(nodes) },
+        Stage { name: "links by path", run: Box::new(links) },
         Stage { name: "a 32-bit app", run: Box::new(app_32bit) },
     ]
 }
@@ -210,6 +226,9 @@ fn boot_one(boot: &Boot, modules: &host::Modules, program: &Path, log: &Log) -> 
     for device in boot.devices {
         vm = vm.device(device);
     }
+    if boot.udev {
+        vm = with_udev(vm, &modules.files);
+    }
     for run in &boot.runs {
         let argv: Vec<&str> = [PROGRAM].into_iter().chain(run.iter().map(String::as_str)).collect();
         vm = vm.step(Step::run(&argv));
@@ -232,6 +251,18 @@ fn boot_one(boot: &Boot, modules: &host::Modules, program: &Path, log: &Log) -> 
             tally
         }
     }
+}
+
+/// Puts udev's daemon into a guest, and the rules that lie beside the modules.
+fn with_udev(vm: Vm, modules: &[PathBuf]) -> Vm {
+    // One program, which goes by its name.
+    let mut vm = vm.program("/bin/udevadm", "/kp/systemd-udevd");
+    for module in modules {
+        let name = module.file_stem().expect("a module has a name").to_string_lossy();
+        let rules = format!("70-{name}.rules");
+        vm = vm.file(module.with_file_name(&rules), &format!("/etc/udev/rules.d/{rules}"));
+    }
+    vm
 }
 
 /// One test for each program that ran, one for what the modules said when they were unloaded, and one for how it all ended.

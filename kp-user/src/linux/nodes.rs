@@ -88,7 +88,11 @@ impl Places<'_> {
         };
         let mut names = Vec::new();
         for entry in entries {
-            names.extend(entry?.file_name().to_str().and_then(|text| text.parse::<Name>().ok()));
+            let entry = entry?;
+            // Folders and links are udev's, or a person's: second names.
+            if entry.file_type().is_ok_and(|kind| !kind.is_dir() && !kind.is_symlink()) {
+                names.extend(entry.file_name().to_str().and_then(|text| text.parse::<Name>().ok()));
+            }
         }
         names.sort();
         Ok(names)
@@ -182,6 +186,16 @@ mod tests {
             ["echo", "edu.0 at 0000:03:00.0", "edu.1 at 10000:e1:00.0"]
         );
         assert_eq!(listed[1].path, directory.0.join("nodes/edu.0").display().to_string());
+    }
+
+    #[test]
+    fn second_names_are_not_listed() {
+        let directory = Directory::new("links").node("edu.0");
+        let nodes = directory.0.join("nodes");
+        fs::create_dir(nodes.join("by-path")).unwrap();
+        std::os::unix::fs::symlink("edu.0", nodes.join("card")).unwrap();
+        let names = directory.with(|places| places.names()).unwrap();
+        assert_eq!(names.iter().map(Name::to_string).collect::<Vec<_>>(), ["edu.0"]);
     }
 
     #[test]

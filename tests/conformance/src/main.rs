@@ -63,6 +63,11 @@ fn main() -> ExitCode {
             Ok(())
         }
         #[cfg(target_os = "linux")]
+        ["nodes", "links"] => {
+            conformance::linux::nodes::links();
+            Ok(())
+        }
+        #[cfg(target_os = "linux")]
         ["nodes", "many"] => {
             conformance::linux::nodes::many();
             Ok(())
