@@ -75,6 +75,8 @@ pub enum Purpose {
     App32,
     /// Running an app in Python in a guest.
     Python,
+    /// Having links by path made in a guest.
+    Udev,
     /// Building programs for Windows, running them and drivers under Wine, and signing drivers. The tests of drivers make a
     /// certificate with openssl, and disassemble with LLVM.
     Windows,
@@ -84,8 +86,15 @@ pub enum Purpose {
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Purpose; 6] =
-        [Purpose::Build, Purpose::Boot, Purpose::Windows, Purpose::App32, Purpose::Python, Purpose::Bench];
+    pub const ALL: [Purpose; 7] = [
+        Purpose::Build,
+        Purpose::Boot,
+        Purpose::Windows,
+        Purpose::App32,
+        Purpose::Python,
+        Purpose::Udev,
+        Purpose::Bench,
+    ];
 
     /// What a person wants who wants more than modules and guests. `None`: nothing works without it.
     pub fn extra(self) -> Option<&'static str> {
@@ -94,6 +103,7 @@ impl Purpose {
             Purpose::Windows => Some("Windows"),
             Purpose::App32 => Some("the tests' 32-bit app"),
             Purpose::Python => Some("the tests' app in Python"),
+            Purpose::Udev => Some("the tests of links to nodes"),
             Purpose::Bench => Some("`cargo kp bench`"),
         }
     }
@@ -129,6 +139,7 @@ impl Purpose {
             ],
             Purpose::App32 => &["libc6-dev-i386", "lib32gcc-12-dev"],
             Purpose::Python => &["python3-minimal"],
+            Purpose::Udev => &["udev"],
             Purpose::Bench => &["valgrind"],
         }
     }

@@ -40,7 +40,7 @@ int kp_start(void)
 	ret = kp_rs_bind(NULL, no_bars, ~0ull, &driver);
 	if (ret)
 		return ret;
-	kp_only = kp_node_new(driver, -1);
+	kp_only = kp_node_new(driver, NULL, ~0ull);
 	if (IS_ERR(kp_only)) {
 		kp_rs_remove(driver, true);
 		kp_rs_drop(driver);
@@ -58,10 +58,15 @@ void kp_stop(void)
 
 static int __init kp_init(void)
 {
-	int ret = kp_start();
+	int ret = kp_nodes_start();
 
 	if (ret)
+		return ret;
+	ret = kp_start();
+	if (ret) {
+		kp_nodes_stop();
 		kp_flush_late();
+	}
 	return ret;
 }
 
@@ -69,6 +74,7 @@ static void __exit kp_exit(void)
 {
 	kp_exiting = true;
 	kp_stop();
+	kp_nodes_stop();
 	kp_flush_late();
 	kp_report_live();
 }

@@ -65,9 +65,12 @@ struct kp_device {
 /* kp.c: the module is unloaded. */
 extern bool kp_exiting;
 
-/* node.c: /dev/kp/<name>, for a bound driver. */
+/* node.c: /dev/kp/<name>, for a bound driver. Between start and stop. */
+struct device;
 struct kp_node;
-struct kp_node *kp_node_new(void *driver, int instance);
+int kp_nodes_start(void);
+void kp_nodes_stop(void);
+struct kp_node *kp_node_new(void *driver, struct device *parent, u64 address);
 void *kp_node_driver(struct kp_node *node);
 void kp_node_hide(struct kp_node *node);
 bool kp_node_free(struct kp_node *node, bool present);

@@ -1,31 +1,145 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* Nodes under /dev/kp, and what the files open on them can do. */
+/*
+ * Nodes under /dev/kp, and what the files open on them can do.
+ *
+ * A module has a range of device numbers and a class, both called kp-<name>. The class is the module's own: a class's name can be
+ * registered once in a machine, and belongs to whoever did.
+ */
 #include <linux/capability.h>
+#include <linux/cdev.h>
 #include <linux/compat.h>
+#include <linux/device.h>
 #include <linux/fs.h>
-#include <linux/miscdevice.h>
+#include <linux/init.h>
 #include <linux/poll.h>
+#include <linux/rwsem.h>
 #include <linux/slab.h>
+#include <linux/xarray.h>
 #include "kp.h"
 #include "kp_plugin.h"
 
-struct kp_node {
-	struct miscdevice misc;
-	void *driver; /* the Rust side's */
-	bool hidden;
-	char name[64];
-	char path[64];
+/*
+ * A bus address, and the number that is its own from its first binding until the module is unloaded. So a copy of a node, as a container
+ * has one, leads to the same device always, or to nothing.
+ */
+struct kp_place {
+	u64 address;
+	u32 number; /* the minor number, and the instance */
+	struct rw_semaphore lock;
+	struct kp_node *node; /* what is bound there. Changed with the lock held for writing */
 };
 
+/* One binding. */
+struct kp_node {
+	struct kp_place *place;
+	void *driver; /* the Rust side's */
+};
+
+static struct class *kp_class;
+static struct cdev *kp_cdev;
+static dev_t kp_first;
+
+#ifdef KP_DEVICES
+
+/* All minor numbers of a major one. */
+#define KP_MINORS (1u << MINORBITS)
+
+static DEFINE_XARRAY_ALLOC(kp_places); /* by number; nothing is taken out before the module is unloaded */
+static DEFINE_MUTEX(kp_places_lock);   /* held while a place is looked for and made */
+
+static struct kp_place *kp_place_of(struct inode *inode)
+{
+	return xa_load(&kp_places, iminor(inode));
+}
+
+/* The place of a bus address. One that is new gets a number that no other has had. */
+static struct kp_place *kp_place_at(u64 address)
+{
+	struct kp_place *place;
+	unsigned long number;
+	int ret;
+
+	xa_for_each(&kp_places, number, place)
+		if (place->address == address)
+			return place;
+	place = kzalloc(sizeof(*place), GFP_KERNEL);
+	if (!place)
+		return ERR_PTR(-ENOMEM);
+	place->address = address;
+	init_rwsem(&place->lock);
+	ret = xa_alloc(&kp_places, &place->number, place, XA_LIMIT(0, KP_MINORS - 1), GFP_KERNEL);
+	if (ret) {
+		kfree(place);
+		return ERR_PTR(ret);
+	}
+	return place;
+}
+
+static struct kp_place *kp_place_get(u64 address)
+{
+	struct kp_place *place;
+
+	mutex_lock(&kp_places_lock);
+	place = kp_place_at(address);
+	mutex_unlock(&kp_places_lock);
+	return place;
+}
+
+static void kp_places_free(void)
+{
+	struct kp_place *place;
+	unsigned long number;
+
+	xa_for_each(&kp_places, number, place)
+		kfree(place);
+	xa_destroy(&kp_places);
+}
+
+#else
+
+/* A plugin without a device has one place. */
+#define KP_MINORS 1
+
+static struct kp_place kp_only = { .lock = __RWSEM_INITIALIZER(kp_only.lock) };
+
+static struct kp_place *kp_place_of(struct inode *inode)
+{
+	return &kp_only;
+}
+
+static struct kp_place *kp_place_get(u64 address)
+{
+	return &kp_only;
+}
+
+static void kp_places_free(void)
+{
+}
+
+#endif
+
+/*
+ * Whoever is in here holds a reference to the module, as cdev_get took it: places stay. Whoever holds a place's lock and finds a node
+ * there has its driver: kp_node_hide takes the node away under the same lock, and only then is the driver removed and dropped. So
+ * kp_rs_open has returned before the one begins, or is not called any more.
+ */
 static int kp_open(struct inode *inode, struct file *file)
 {
-	/* misc_open holds the lock that misc_deregister takes: the node is alive here, and later its pointer is not needed. */
-	struct kp_node *node = container_of(file->private_data, struct kp_node, misc);
+	struct kp_place *place = kp_place_of(inode);
 	void *session;
 	int ret;
 
-	ret = kp_rs_open(node->driver, task_tgid_nr(current), file_ns_capable(file, &init_user_ns, CAP_SYS_RAWIO),
-			 in_compat_syscall(), &session);
+	if (!place)
+		return -ENODEV;
+	ret = down_read_killable(&place->lock);
+	if (ret)
+		return ret;
+	if (place->node)
+		ret = kp_rs_open(place->node->driver, task_tgid_nr(current), file_ns_capable(file, &init_user_ns, CAP_SYS_RAWIO),
+				 in_compat_syscall(), &session);
+	else
+		ret = -ENODEV;
+	up_read(&place->lock);
 	if (ret)
 		return ret;
 	file->private_data = session;
@@ -94,33 +208,96 @@ static const struct file_operations kp_fops = {
 	.mmap = kp_mmap,
 };
 
-/* Makes /dev/kp/<name> for a bound driver. */
-struct kp_node *kp_node_new(void *driver, int instance)
+#ifdef KP_HAS_DEVNODE_CONST
+static char *kp_devnode(const struct device *dev, umode_t *mode)
+#else
+static char *kp_devnode(struct device *dev, umode_t *mode)
+#endif
+{
+	if (mode)
+		*mode = 0600;
+	return kasprintf(GFP_KERNEL, "kp/%s", dev_name(dev) + strlen("kp-"));
+}
+
+/* The module's range of device numbers, and its class. */
+int __init kp_nodes_start(void)
+{
+	int ret = alloc_chrdev_region(&kp_first, 0, KP_MINORS, "kp-" KP_NAME);
+
+	if (ret)
+		return ret;
+#ifdef KP_HAS_CLASS_CREATE_OWNER
+	kp_class = class_create(THIS_MODULE, "kp-" KP_NAME);
+#else
+	kp_class = class_create("kp-" KP_NAME);
+#endif
+	if (IS_ERR(kp_class)) {
+		ret = PTR_ERR(kp_class);
+		goto region;
+	}
+	kp_class->devnode = kp_devnode;
+	kp_cdev = cdev_alloc();
+	if (!kp_cdev) {
+		ret = -ENOMEM;
+		goto class;
+	}
+	kp_cdev->owner = THIS_MODULE;
+	kp_cdev->ops = &kp_fops;
+	ret = cdev_add(kp_cdev, kp_first, KP_MINORS);
+	if (!ret)
+		return 0;
+	kobject_put(&kp_cdev->kobj);
+class:
+	class_destroy(kp_class);
+region:
+	unregister_chrdev_region(kp_first, KP_MINORS);
+	return ret;
+}
+
+/* Nothing is bound any more, and nobody is in kp_open: the module has no users. */
+void kp_nodes_stop(void)
+{
+	cdev_del(kp_cdev);
+	class_destroy(kp_class);
+	unregister_chrdev_region(kp_first, KP_MINORS);
+	kp_places_free();
+}
+
+static void kp_place_set(struct kp_place *place, struct kp_node *node)
+{
+	down_write(&place->lock);
+	place->node = node;
+	up_write(&place->lock);
+}
+
+/* Makes /dev/kp/<name> for a bound driver; with a device, the name has the number of its place, and it is the node's parent in sysfs. */
+struct kp_node *kp_node_new(void *driver, struct device *parent, u64 address)
 {
 	struct kp_node *node = kzalloc(sizeof(*node), GFP_KERNEL);
-	int ret;
+	struct device *shown;
+	dev_t number;
 
 	if (!node)
 		return ERR_PTR(-ENOMEM);
+	node->place = kp_place_get(address);
+	if (IS_ERR(node->place)) {
+		shown = ERR_CAST(node->place);
+		goto free;
+	}
 	node->driver = driver;
-	if (instance < 0) {
-		snprintf(node->name, sizeof(node->name), "kp-%s", KP_NAME);
-		snprintf(node->path, sizeof(node->path), "kp/%s", KP_NAME);
-	} else {
-		snprintf(node->name, sizeof(node->name), "kp-%s.%d", KP_NAME, instance);
-		snprintf(node->path, sizeof(node->path), "kp/%s.%d", KP_NAME, instance);
-	}
-	node->misc.minor = MISC_DYNAMIC_MINOR;
-	node->misc.name = node->name;
-	node->misc.nodename = node->path;
-	node->misc.fops = &kp_fops;
-	node->misc.mode = 0600;
-	ret = misc_register(&node->misc);
-	if (ret) {
-		kfree(node);
-		return ERR_PTR(ret);
-	}
-	return node;
+	/* Before anybody is told of it: who is can open it. */
+	kp_place_set(node->place, node);
+	number = kp_first + node->place->number;
+	if (parent)
+		shown = device_create(kp_class, parent, number, NULL, "kp-" KP_NAME ".%u", node->place->number);
+	else
+		shown = device_create(kp_class, NULL, number, NULL, "kp-" KP_NAME);
+	if (!IS_ERR(shown))
+		return node;
+	kp_place_set(node->place, NULL);
+free:
+	kfree(node);
+	return ERR_CAST(shown);
 }
 
 void *kp_node_driver(struct kp_node *node)
@@ -131,10 +308,10 @@ void *kp_node_driver(struct kp_node *node)
 /* Nothing opens it from here on. */
 void kp_node_hide(struct kp_node *node)
 {
-	if (node->hidden)
+	if (node->place->node != node)
 		return;
-	node->hidden = true;
-	misc_deregister(&node->misc);
+	kp_place_set(node->place, NULL);
+	device_destroy(kp_class, kp_first + node->place->number);
 }
 
 /* Ends every session of a driver, then the driver. False: the plugin has panicked, and what it may use has to stay for good. */

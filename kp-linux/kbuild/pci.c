@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* The PCI driver of a plugin that drives devices. */
-#include <linux/idr.h>
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
@@ -9,11 +8,8 @@
 
 #ifdef KP_DEVICES
 
-static DEFINE_IDA(kp_instances);
-
 struct kp_bound {
 	struct kp_device device;
-	int instance;
 };
 
 static int kp_probe(struct pci_dev *pci, const struct pci_device_id *id)
@@ -43,22 +39,15 @@ static int kp_probe(struct pci_dev *pci, const struct pci_device_id *id)
 	ret = kp_rs_bind(&bound->device, bars, address, &driver);
 	if (ret)
 		goto regions;
-	bound->instance = ida_alloc(&kp_instances, GFP_KERNEL);
-	if (bound->instance < 0) {
-		ret = bound->instance;
-		goto unbind;
-	}
-	node = kp_node_new(driver, bound->instance);
+	node = kp_node_new(driver, &pci->dev, address);
 	if (IS_ERR(node)) {
 		ret = PTR_ERR(node);
-		goto instance;
+		goto unbind;
 	}
 	bound->device.node = node;
 	pci_set_drvdata(pci, bound);
 	return 0;
 
-instance:
-	ida_free(&kp_instances, bound->instance);
 unbind:
 	kp_rs_remove(driver, true);
 	kp_rs_drop(driver);
@@ -79,7 +68,6 @@ static void kp_remove(struct pci_dev *pci)
 
 	if (!kp_node_free(bound->device.node, pci_device_is_present(pci)))
 		return;
-	ida_free(&kp_instances, bound->instance);
 	kp_flush_late(); /* the last mapping goes before the regions do */
 	pci_clear_master(pci);
 	pci_release_regions(pci);

@@ -4,6 +4,7 @@ use crate::{
     machine::lock,
     verdict::misuse,
 };
+use kp_user::BusAddress;
 use std::{any::Any, sync::Mutex};
 
 /// Where BAR 0 is mapped; each BAR has 4 GiB.
@@ -11,7 +12,7 @@ const MAPPED_AT: usize = 0x10_0000_0000;
 const BAR_SHIFT: u32 = 32;
 const CONFIG_SIZE: usize = 4096;
 /// Slot 4 of the first bus.
-pub(crate) const BUS_ADDRESS: u64 = 4 << 3;
+pub(crate) const BUS_ADDRESS: BusAddress = BusAddress { domain: 0, bus: 0, device: 4, function: 0 };
 
 /// BAR and offset in one number, for a trace.
 pub(crate) fn place(address: usize) -> u64 {

@@ -13,6 +13,7 @@ use kp_core::{
     Passive, Plugin,
     host::{Driver, RawDevice, passive},
 };
+use kp_user::BusAddress;
 use std::{
     any::type_name,
     marker::PhantomData,
@@ -45,6 +46,7 @@ pub(crate) struct Loaded<P: Plugin> {
 /// ```
 pub struct Builder<P> {
     model: Option<Box<dyn Attached>>,
+    address: BusAddress,
     options: Options,
     _plugin: PhantomData<fn(P)>,
 }
@@ -57,6 +59,12 @@ impl<P: Plugin> Builder<P> {
     /// The device that the plugin is bound to. Without one it is a plugin without hardware.
     pub fn device(mut self, model: impl DeviceModel + 'static) -> Self {
         self.model = Some(Box::new(model));
+        self
+    }
+
+    /// Where the device is on the bus, as QUERY says and `kp_user::OpenOptions::over_at` looks for. Else it is at 0000:00:04.0.
+    pub fn bus_address(mut self, address: BusAddress) -> Self {
+        self.address = address;
         self
     }
 
@@ -83,12 +91,12 @@ impl<P: Plugin> Builder<P> {
     ///
     /// Inside of [`explore`](crate::explore) the kernel runs by the world's schedule.
     pub fn build(self) -> Result<Sim<P>> {
-        let Self { model, options, .. } = self;
+        let Self { model, address, options, .. } = self;
         let has_device = model.is_some();
         let machine = Machine::new(Bus::new(model, options.ram), options);
         let raw = if has_device {
             // SAFETY: device 1 is this machine's only one, and the driver is removed before the machine goes.
-            unsafe { RawDevice::new(1, machine.bus.bars(), BUS_ADDRESS) }
+            unsafe { RawDevice::new(1, machine.bus.bars(), address.to_query()) }
         } else {
             RawDevice::none()
         };
@@ -121,7 +129,7 @@ impl<P: Plugin> Sim<P> {
     /// For a kernel with options.
     pub fn builder() -> Builder<P> {
         let options = Options { fail_nth: 0, kinds: kind::ANY, ram: 0 };
-        Builder { model: None, options, _plugin: PhantomData }
+        Builder { model: None, address: BUS_ADDRESS, options, _plugin: PhantomData }
     }
 
     /// Opens a handle in a process of its own, as open(2) does; the session starts at OPEN. Panics if that fails: see

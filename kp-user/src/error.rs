@@ -1,5 +1,5 @@
 //! Why a plugin could not be opened, and what to do about it.
-use crate::system::System;
+use crate::{BusAddress, system::System};
 use kp_abi::{Error, Status, limits};
 use std::{fmt, io};
 
@@ -20,6 +20,13 @@ pub struct OpenError {
 pub enum Cause {
     /// The name is not one that a plugin can have.
     BadName,
+    /// The text is not a bus address.
+    BadAddress,
+    /// No plugin has a device at this bus address.
+    NoDevice {
+        /// Where the devices are that there are.
+        there: Vec<BusAddress>,
+    },
     /// There is no such device node.
     NoNode {
         /// The plugin's module is loaded all the same.
@@ -74,7 +81,12 @@ impl OpenError {
             Cause::Interface { .. } => Some(Status::INTERFACE_MISMATCH),
             Cause::NotKp => Some(Status::UNKNOWN_REQUEST),
             Cause::Refused(error) => Some(error.status),
-            Cause::BadName | Cause::NoNode { .. } | Cause::Denied | Cause::Io(_) => None,
+            Cause::BadName
+            | Cause::BadAddress
+            | Cause::NoDevice { .. }
+            | Cause::NoNode { .. }
+            | Cause::Denied
+            | Cause::Io(_) => None,
         }
     }
 
@@ -88,6 +100,18 @@ impl OpenError {
         write!(f, "{}: ", self.place)?;
         match &self.cause {
             Cause::BadName => write!(f, "{}", crate::BadName),
+            Cause::BadAddress => write!(f, "{}", crate::BadAddress),
+            Cause::NoDevice { there } if there.is_empty() => write!(
+                f,
+                "no plugin has a device at this address, nor at any other: is the {} loaded? {}",
+                system.module(),
+                system.load(name)
+            ),
+            Cause::NoDevice { there } => {
+                let there: Vec<String> = there.iter().map(BusAddress::to_string).collect();
+                let devices = system.devices();
+                write!(f, "no plugin has a device at this address, but at {}: see {devices}", there.join(", "))
+            }
             Cause::NoNode { is_loaded: false } => {
                 let (node, module) = (system.node(), system.module());
                 write!(f, "no such {node}: is the {module} loaded? {}", system.load(name))
@@ -216,7 +240,7 @@ mod tests {
         assert_eq!(
             both(|| Cause::Denied),
             [
-                "permission denied: run as root, or let a group in with a udev rule: KERNEL==\"kp-my-edu*\", \
+                "permission denied: run as root, or let a group in with a udev rule: SUBSYSTEM==\"kp-my-edu\", \
                  GROUP=\"GROUP\", MODE=\"0660\"",
                 "access denied: run as administrator"
             ]

@@ -29,6 +29,8 @@
 //! # }
 //! ```
 //!
+//! With several cards, [`OpenOptions::open_at`] opens the one at a bus address; [`Plugin::list`] says which there are.
+//!
 //! Many messages can go in one request: [`Batch`].
 //!
 //! Dropping tidies up: the thread ends, the interrupt is disabled, the session closed, and last the handle.
@@ -36,6 +38,7 @@
 //! The same code runs over any [`Connection`], as with [`Plugin::over`]: a kernel's, or the simulator's in a test.
 #![deny(unsafe_code)]
 
+mod address;
 mod agreement;
 mod batch;
 mod connection;
@@ -44,6 +47,7 @@ mod handler;
 mod interrupts;
 #[cfg(target_os = "linux")]
 mod linux;
+mod listed;
 mod name;
 mod open;
 mod plugin;
@@ -60,6 +64,7 @@ use windows as platform;
 pub use crate::windows::{ControlNode, DeviceControl};
 #[cfg(windows)]
 pub use crate::windows::{Handle, Node, PendingWait};
+pub use address::{BadAddress, BusAddress};
 pub use agreement::Agreement;
 pub use batch::{Batch, Replies};
 pub use connection::{Connection, IntEnabled, Notification};
@@ -69,6 +74,7 @@ pub use interrupts::{Enable, Interrupts, Kind};
 pub use kp_abi;
 #[cfg(target_os = "linux")]
 pub use linux::Node;
+pub use listed::Listed;
 pub use name::{BadName, Name};
 pub use open::OpenOptions;
 pub use plugin::{NoWait, Plugin};

@@ -1,5 +1,5 @@
 //! Opening: which node, which interface, and what to do if app and driver are not of one age.
-use crate::{Cause, Connection, OpenError, Plugin, Side};
+use crate::{BusAddress, Cause, Connection, OpenError, Plugin, Side};
 use kp_abi::{
     Error, Interface, Status, limits,
     request::{self, Request, feature},
@@ -56,6 +56,52 @@ impl<'a> OpenOptions<'a> {
         self.start(Arc::new(node), &place.path, Some(&place.plugin))
     }
 
+    /// Opens the device at a bus address, as in `0000:03:00.0`, whichever number it has.
+    #[cfg(any(target_os = "linux", windows))]
+    pub fn open_at(self, address: &str) -> Result<Plugin, OpenError> {
+        let wanted = self.parse(address)?;
+        let failed = |cause| self.no_device(wanted, cause);
+        let listed = crate::platform::list().map_err(|error| failed(Cause::Io(error)))?;
+        let there = || Cause::NoDevice { there: listed.iter().filter_map(|listed| listed.address).collect() };
+        let found = listed.iter().find(|listed| listed.address == Some(wanted)).ok_or_else(|| failed(there()))?;
+        let (node, place) = crate::platform::open(&found.name.to_string())?;
+        // A plugin that was loaded anew between the look and now has given its numbers anew.
+        if address_of(&node) != Some(wanted) {
+            return Err(failed(there()));
+        }
+        self.start(Arc::new(node), &place.path, Some(&place.plugin))
+    }
+
+    /// Opens over the one of several connections whose device is at a bus address: of the simulator's, say. The others are let go.
+    pub fn over_at(
+        self,
+        address: &str,
+        connections: impl IntoIterator<Item = Arc<dyn Connection>>,
+    ) -> Result<Plugin, OpenError> {
+        let wanted = self.parse(address)?;
+        let mut there = Vec::new();
+        for connection in connections {
+            match address_of(&*connection) {
+                Some(address) if address == wanted => return self.over(connection),
+                other => there.extend(other),
+            }
+        }
+        Err(self.no_device(wanted, Cause::NoDevice { there }))
+    }
+
+    fn parse(self, address: &str) -> Result<BusAddress, OpenError> {
+        let plugin = self.interface.map(|interface| interface.name.to_owned());
+        address.parse().map_err(|_| OpenError { place: format!("{address:?}"), plugin, cause: Cause::BadAddress })
+    }
+
+    fn no_device(self, wanted: BusAddress, cause: Cause) -> OpenError {
+        OpenError {
+            place: wanted.to_string(),
+            plugin: self.interface.map(|interface| interface.name.to_owned()),
+            cause,
+        }
+    }
+
     /// Opens over a connection that is there already: the simulator's, say.
     pub fn over(self, connection: Arc<dyn Connection>) -> Result<Plugin, OpenError> {
         self.start(connection, "connection", self.interface.map(|interface| interface.name))
@@ -71,6 +117,11 @@ impl<'a> OpenOptions<'a> {
             Err(cause) => Err(OpenError { place: place.to_owned(), plugin: plugin.map(str::to_owned), cause }),
         }
     }
+}
+
+/// Where the device of an open handle is, as its driver says.
+pub(crate) fn address_of(connection: &dyn Connection) -> Option<BusAddress> {
+    BusAddress::from_query(connection.query(0).ok()?.bus_address)
 }
 
 /// Opens with an interface. A driver that knows fewer messages is asked once more, with as many as it knows, if the

@@ -1,5 +1,5 @@
 //! An open plugin.
-use crate::{Connection, Enable, Interrupts, OpenError, OpenOptions, Ring, Side, open::Opened};
+use crate::{BusAddress, Connection, Enable, Interrupts, OpenError, OpenOptions, Ring, Side, open::Opened};
 use kp_abi::{
     Interface, Result, Status, Transport,
     request::{self, feature},
@@ -46,14 +46,21 @@ impl Plugin {
         OpenOptions::new().interface(interface).data(data).open(name)
     }
 
+    /// Opens the device at a bus address, `0000:03:00.0`, whichever plugin drives it. Does not check the interface: with a typed client, use
+    /// [`OpenOptions::open_at`].
+    #[cfg(any(target_os = "linux", windows))]
+    pub fn open_at(address: &str) -> Result<Self, OpenError> {
+        OpenOptions::new().open_at(address)
+    }
+
     /// Opens over a connection that is there already; else as [`open_interface`](Self::open_interface).
     pub fn over(connection: Arc<dyn Connection>, interface: &Interface, data: &[u8]) -> Result<Self, OpenError> {
         OpenOptions::new().interface(interface).data(data).over(connection)
     }
 
-    /// Names of the devices that are there to open, sorted. Empty if no plugin is loaded.
+    /// The devices that are there to open, of all plugins, sorted by name. Empty if no plugin is loaded.
     #[cfg(any(target_os = "linux", windows))]
-    pub fn list() -> std::io::Result<Vec<crate::Name>> {
+    pub fn list() -> std::io::Result<Vec<crate::Listed>> {
         crate::platform::list()
     }
 
@@ -70,6 +77,11 @@ impl Plugin {
     /// QUERY: the driver's limits, state and bus address.
     pub fn query(&self) -> Result<request::Query> {
         self.connection.query(self.opened.driver.messages)
+    }
+
+    /// Where the device is on the bus, as QUERY says. `None` for a plugin without a device.
+    pub fn bus_address(&self) -> Result<Option<BusAddress>> {
+        Ok(BusAddress::from_query(self.query()?.bus_address))
     }
 
     /// The same session, with calls that answer [`SUSPENDED`](Status::SUSPENDED) at once while the device sleeps,

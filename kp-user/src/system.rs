@@ -79,7 +79,7 @@ impl System {
     pub(crate) fn let_in(self, plugin: &str) -> String {
         match self {
             Self::Linux => format!(
-                "permission denied: run as root, or let a group in with a udev rule: KERNEL==\"kp-{plugin}*\", \
+                "permission denied: run as root, or let a group in with a udev rule: SUBSYSTEM==\"kp-{plugin}\", \
                  GROUP=\"GROUP\", MODE=\"0660\""
             ),
             Self::Windows => "access denied: run as administrator".into(),

@@ -7,11 +7,17 @@ use super::{
 use crate::{
     guest::plan::Step,
     host::{self, PROGRAM},
-    kernels, programs,
-    vm::{Expected, Report, ivshmem::Server},
+    kernels,
+    packages::{Packages, Purpose, ThisMachine},
+    programs,
+    vm::{Expected, Report, Vm, ivshmem::Server},
 };
 use anyhow::Result;
-use std::{path::Path, sync::Mutex, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Mutex,
+    time::Duration,
+};
 
 /// One guest: booted, made to run these programs, and judged by its log.
 struct Boot {
@@ -22,6 +28,8 @@ struct Boot {
     plugins: &'static [&'static str],
     /// Vectors of the ivshmem-doorbell that the guest has; 0 if it has none.
     vectors: u16,
+    /// It has udev's daemon, and the rules that the build has made.
+    udev: bool,
     /// Arguments of the conformance program, one run after the other.
     runs: Vec<Vec<String>>,
     /// Lines that the log must have, once each.
@@ -39,6 +47,7 @@ impl Boot {
             devices: &[],
             plugins: &["echo", "edu"],
             vectors: 0,
+            udev: false,
             runs: runs.iter().map(|run| run.iter().map(|&argument| argument.to_owned()).collect()).collect(),
             expected: Vec::new(),
             leaks: false,
@@ -84,6 +93,29 @@ const TEAR_DOWN_LONG: &[&[&str]] = &[
     &["stress", "rounds", "200"],
     &["stress", "storms", "100"],
 ];
+
+/// The kernels that are enough for the nodes of several devices: an old one, and a new one.
+const NODES: [&str; 2] = ["6.1-cloud", "6.12-cloud"];
+/// What is freed is overwritten, so that nobody uses it and gets away with it.
+pub const POISON: &str = "slub_debug=P";
+/// Beside the device that each guest has.
+const TWO_MORE: &[&str] = &["edu,addr=8", "edu,addr=9"];
+
+/// edu devices, all eight functions of each of these slots, which QEMU reads as hexadecimal.
+macro_rules! functions {
+    ($($slot:literal)*) => { &[$(
+        concat!("edu,addr=", $slot, ".0,multifunction=on"),
+        concat!("edu,addr=", $slot, ".1"),
+        concat!("edu,addr=", $slot, ".2"),
+        concat!("edu,addr=", $slot, ".3"),
+        concat!("edu,addr=", $slot, ".4"),
+        concat!("edu,addr=", $slot, ".5"),
+        concat!("edu,addr=", $slot, ".6"),
+        concat!("edu,addr=", $slot, ".7"),
+    )*] };
+}
+/// More than the 128 dynamic numbers that misc devices share on old kernels.
+const OVER_128: &[&str] = functions!("8" "9" "a" "b" "c" "d" "e" "f" "10" "11" "12" "13" "14" "15" "16" "17");
 
 /// All of them, in order.
 pub fn stages(long: bool) -> Vec<Stage> {
@@ -131,6 +163,21 @@ pub fn stages(long: bool) -> Vec<Stage> {
         boots.push(boot("6.12").with(&["threadirqs"]));
         run(&boots, setup, log)
     };
+    let nodes = move |setup, log: &Log| {
+        let boot = |kernel: &&str| {
+            let boot = Boot { plugins: &["edu"], devices: TWO_MORE, ..Boot::new(kernel, &[&["nodes"]]) };
+            boot.with(&[POISON])
+        };
+        let mut boots: Vec<Boot> = NODES.iter().map(boot).collect();
+        boots.push(Boot { plugins: &["edu"], devices: OVER_128, ..Boot::new(NODES[0], &[&["nodes", "many"]]) });
+        run(&boots, setup, log)
+    };
+    let links = move |setup, log: &Log| {
+        Packages::new(&ThisMachine).require(&[Purpose::Udev], setup)?;
+        let boot =
+            Boot { plugins: &["edu"], devices: TWO_MORE, udev: true, ..Boot::new(NODES[1], &[&["nodes", "links"]]) };
+        run(&[boot], setup, log)
+    };
     let app_32bit = move |setup, log: &Log| {
         let kernels = kernels::names().into_iter().filter(|kernel| long || APP_32BIT.contains(&kernel.as_str()));
         let boots: Vec<Boot> =
@@ -142,6 +189,8 @@ pub fn stages(long: bool) -> Vec<Stage> {
         Stage { name: "hostile requests in every kernel", run: Box::new(hostile) },
         Stage { name: "tear-down in every kernel", run: Box::new(torn_down) },
         Stage { name: "MSI-X", run: Box::new(msix) },
+        Stage { name: "nodes of several devices", run: Box::new(nodes) },
+        Stage { name: "links by path", run: Box::new(links) },
         Stage { name: "a 32-bit app", run: Box::new(app_32bit) },
     ]
 }
@@ -181,6 +230,9 @@ fn boot_one(boot: &Boot, modules: &host::Modules, program: &Path, log: &Log) -> 
     for device in boot.devices {
         vm = vm.device(device);
     }
+    if boot.udev {
+        vm = with_udev(vm, &modules.files);
+    }
     for run in &boot.runs {
         let argv: Vec<&str> = [PROGRAM].into_iter().chain(run.iter().map(String::as_str)).collect();
         vm = vm.step(Step::run(&argv));
@@ -203,6 +255,18 @@ fn boot_one(boot: &Boot, modules: &host::Modules, program: &Path, log: &Log) -> 
             tally
         }
     }
+}
+
+/// Puts udev's daemon into a guest, and the rules that lie beside the modules.
+fn with_udev(vm: Vm, modules: &[PathBuf]) -> Vm {
+    // One program, which goes by its name.
+    let mut vm = vm.program("/bin/udevadm", "/kp/systemd-udevd");
+    for module in modules {
+        let name = module.file_stem().expect("a module has a name").to_string_lossy();
+        let rules = format!("70-{name}.rules");
+        vm = vm.file(module.with_file_name(&rules), &format!("/etc/udev/rules.d/{rules}"));
+    }
+    vm
 }
 
 /// One test for each program that ran, one for what the modules said when they were unloaded, and one for how it all ended.

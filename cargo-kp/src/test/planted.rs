@@ -3,6 +3,7 @@
 //! Safe plugin code can panic and leak, so `tests/plugins/trouble` does. It cannot leave an interrupt connected, sleep in a DPC, forget a message on its way or
 //! have the kernel warn: for these the port's own C sources are changed, in a copy.
 use super::{
+    boots::POISON,
     log::Log,
     report::{clean, freed, keep, passed, with_log},
     stage::{Stage, Tally},
@@ -140,7 +141,12 @@ struct Guest {
 }
 
 fn guest(modules: &Modules, program: &Path, trouble: &[&str]) -> Vm {
-    let argv: Vec<&str> = [PROGRAM, "planted"].into_iter().chain(trouble.iter().copied()).collect();
+    program_guest(modules, program, &[&["planted"], trouble].concat())
+}
+
+/// A guest in which the conformance program runs with these arguments.
+fn program_guest(modules: &Modules, program: &Path, arguments: &[&str]) -> Vm {
+    let argv: Vec<&str> = [PROGRAM].into_iter().chain(arguments.iter().copied()).collect();
     modules.guest(program).cpus(2).timeout(Duration::from_secs(180)).step(Step::run(&argv))
 }
 
@@ -231,9 +237,9 @@ fn leaks(kernel: &str, trouble: &Modules, program: &Path) -> Vec<Guest> {
 /// A fault of the port: a change in one of its C sources.
 struct Fault {
     name: &'static str,
-    /// Whose module it is, and what the conformance program does with it.
+    /// Whose module it is, and what the conformance program runs that has to notice.
     plugin: &'static str,
-    run: &'static str,
+    run: &'static [&'static str],
     file: &'static str,
     /// What is there, exactly once.
     find: &'static str,
@@ -243,11 +249,13 @@ struct Fault {
     reasons: &'static [&'static str],
 }
 
-const FAULTS: [Fault; 4] = [
+const INTERRUPT: &[&str] = &["planted", "interrupt"];
+
+const FAULTS: [Fault; 5] = [
     Fault {
         name: "warns",
         plugin: "edu",
-        run: "interrupt",
+        run: INTERRUPT,
         file: "node.c",
         find: "\tfile->private_data = session;\n",
         replace: "\tfile->private_data = session;\n\tWARN_ON(1);\n",
@@ -256,7 +264,7 @@ const FAULTS: [Fault; 4] = [
     Fault {
         name: "leaves an irq",
         plugin: "edu",
-        run: "interrupt",
+        run: INTERRUPT,
         file: "irq.c",
         find: "\t\tfree_irq(vector->irq, vector);\n",
         replace: "",
@@ -265,7 +273,7 @@ const FAULTS: [Fault; 4] = [
     Fault {
         name: "sleeps in a DPC",
         plugin: "edu",
-        run: "interrupt",
+        run: INTERRUPT,
         file: "irq.c",
         find: "\tkp_rs_dpc(vector->device->cookie, vector->index);\n",
         replace: "\tschedule_timeout_uninterruptible(1);\n\tkp_rs_dpc(vector->device->cookie, vector->index);\n",
@@ -278,11 +286,22 @@ const FAULTS: [Fault; 4] = [
     Fault {
         name: "forgets a message on its way",
         plugin: "trouble",
-        run: "on-its-way",
+        run: &["planted", "on-its-way"],
         file: "irq.c",
         find: "\ttasklet_hi_schedule(tasklet);\n",
         replace: "",
         reasons: &["step 0: failed: * planted on-its-way: exit status 101"],
+    },
+    Fault {
+        name: "opens what is removed",
+        plugin: "edu",
+        run: &["nodes", "race"],
+        file: "node.c",
+        find: "kp_rs_open(place->node->driver,",
+        replace: "kp_rs_open(({ void *driver = place->node->driver; up_read(&place->lock); \
+                  schedule_timeout_uninterruptible(1); down_read(&place->lock); driver; }),",
+        // What is freed is overwritten, so that it has too many sessions, or leads nowhere.
+        reasons: &["step 0: failed: * nodes race: exit status 1", "kernel log: *"],
     },
 ];
 
@@ -300,7 +319,7 @@ fn faults(kernel: &str, program: &Path, setup: bool) -> Result<Vec<Guest>> {
         let planted = Modules { kernel: whole.kernel.clone(), files: vec![file] };
         guests.push(Guest {
             name: format!("{kernel}: {}", fault.name),
-            vm: guest(&planted, program, &[fault.run]),
+            vm: program_guest(&planted, program, fault.run).kernel_arg(POISON),
             verdict: Box::new(move |report| fails(report, fault.reasons)),
         });
     }

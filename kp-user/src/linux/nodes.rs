@@ -1,6 +1,6 @@
 //! The nodes under `/dev/kp`.
 use super::Node;
-use crate::{Cause, Name, OpenError, system::System};
+use crate::{BusAddress, Cause, Listed, Name, OpenError, system::System};
 use kp_abi::Status;
 use std::{fs, io, path::Path};
 
@@ -10,6 +10,8 @@ struct Places<'a> {
     nodes: &'a Path,
     /// A directory for each loaded module.
     modules: &'a Path,
+    /// A directory for each class of devices.
+    classes: &'a Path,
 }
 
 /// What was opened.
@@ -22,7 +24,7 @@ pub struct Place {
 
 impl Places<'static> {
     fn system() -> Self {
-        Self { nodes: Path::new("/dev/kp"), modules: Path::new("/sys/module") }
+        Self { nodes: Path::new("/dev/kp"), modules: Path::new("/sys/module"), classes: Path::new("/sys/class") }
     }
 }
 
@@ -31,8 +33,8 @@ pub fn open(name: &str) -> Result<(Node, Place), OpenError> {
     Places::system().open(name)
 }
 
-/// Names of all nodes, sorted.
-pub fn list() -> io::Result<Vec<Name>> {
+/// All nodes, sorted.
+pub fn list() -> io::Result<Vec<Listed>> {
     Places::system().list()
 }
 
@@ -59,11 +61,26 @@ impl Places<'_> {
         if name.instance().is_some() {
             return name;
         }
-        let names = self.list().unwrap_or_default();
+        let names = self.names().unwrap_or_default();
         names.into_iter().find(|other| other.plugin() == name.plugin()).unwrap_or(name)
     }
 
-    fn list(&self) -> io::Result<Vec<Name>> {
+    fn list(&self) -> io::Result<Vec<Listed>> {
+        let listed = |name: Name| Listed {
+            path: self.nodes.join(name.to_string()).display().to_string(),
+            address: self.address(&name),
+            name,
+        };
+        Ok(self.names()?.into_iter().map(listed).collect())
+    }
+
+    /// Where a node's device is. From sysfs: so nothing is opened, and no right is needed.
+    fn address(&self, name: &Name) -> Option<BusAddress> {
+        let device = self.classes.join(format!("kp-{}/kp-{name}/device", name.plugin()));
+        fs::read_link(device).ok()?.file_name()?.to_str()?.parse().ok()
+    }
+
+    fn names(&self) -> io::Result<Vec<Name>> {
         let entries = match fs::read_dir(self.nodes) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -71,7 +88,11 @@ impl Places<'_> {
         };
         let mut names = Vec::new();
         for entry in entries {
-            names.extend(entry?.file_name().to_str().and_then(|text| text.parse::<Name>().ok()));
+            let entry = entry?;
+            // Folders and links are udev's, or a person's: second names.
+            if entry.file_type().is_ok_and(|kind| !kind.is_dir() && !kind.is_symlink()) {
+                names.extend(entry.file_name().to_str().and_then(|text| text.parse::<Name>().ok()));
+            }
         }
         names.sort();
         Ok(names)
@@ -105,6 +126,7 @@ mod tests {
             let path = env::temp_dir().join(format!("kp-user-{}-{test}", process::id()));
             fs::create_dir_all(path.join("nodes")).unwrap();
             fs::create_dir_all(path.join("modules")).unwrap();
+            fs::create_dir_all(path.join("classes")).unwrap();
             Self(path)
         }
 
@@ -113,8 +135,20 @@ mod tests {
             self
         }
 
+        /// The node's device, as sysfs shows it.
+        fn device(self, plugin: &str, name: &str, address: &str) -> Self {
+            let shown = self.0.join(format!("classes/kp-{plugin}/kp-{name}"));
+            fs::create_dir_all(&shown).unwrap();
+            std::os::unix::fs::symlink(format!("../../../devices/pci0000:00/{address}"), shown.join("device")).unwrap();
+            self
+        }
+
         fn with<R>(&self, test: impl FnOnce(Places<'_>) -> R) -> R {
-            test(Places { nodes: &self.0.join("nodes"), modules: &self.0.join("modules") })
+            test(Places {
+                nodes: &self.0.join("nodes"),
+                modules: &self.0.join("modules"),
+                classes: &self.0.join("classes"),
+            })
         }
 
         fn open(&self, name: &str) -> Result<String, String> {
@@ -138,13 +172,36 @@ mod tests {
         assert_eq!(directory.open("edu"), Ok("NODES/edu.2".into()));
         assert_eq!(directory.open("edu.10"), Ok("NODES/edu.10".into()));
         assert_eq!(directory.open("echo"), Ok("NODES/echo".into()));
-        let names = directory.with(|places| places.list()).unwrap();
+        let names = directory.with(|places| places.names()).unwrap();
         assert_eq!(names.iter().map(Name::to_string).collect::<Vec<_>>(), ["echo", "edu.2", "edu.10", "education.0"]);
     }
 
     #[test]
+    fn a_node_is_listed_with_the_address_of_its_device() {
+        let directory = Directory::new("addresses").node("edu.1").node("edu.0").node("echo");
+        let directory = directory.device("edu", "edu.0", "0000:03:00.0").device("edu", "edu.1", "10000:e1:00.0");
+        let listed = directory.with(|places| places.list()).unwrap();
+        assert_eq!(
+            listed.iter().map(Listed::to_string).collect::<Vec<_>>(),
+            ["echo", "edu.0 at 0000:03:00.0", "edu.1 at 10000:e1:00.0"]
+        );
+        assert_eq!(listed[1].path, directory.0.join("nodes/edu.0").display().to_string());
+    }
+
+    #[test]
+    fn second_names_are_not_listed() {
+        let directory = Directory::new("links").node("edu.0");
+        let nodes = directory.0.join("nodes");
+        fs::create_dir(nodes.join("by-path")).unwrap();
+        std::os::unix::fs::symlink("edu.0", nodes.join("card")).unwrap();
+        let names = directory.with(|places| places.names()).unwrap();
+        assert_eq!(names.iter().map(Name::to_string).collect::<Vec<_>>(), ["edu.0"]);
+    }
+
+    #[test]
     fn no_plugin_loaded_is_an_empty_list() {
-        let missing = Places { nodes: Path::new("/nonexistent/kp"), modules: Path::new("/nonexistent") };
+        let nowhere = Path::new("/nonexistent");
+        let missing = Places { nodes: &nowhere.join("kp"), modules: nowhere, classes: nowhere };
         assert_eq!(missing.list().unwrap(), []);
     }
 
@@ -175,7 +232,7 @@ mod tests {
         };
         assert_eq!(
             text(libc::EACCES),
-            "/dev/kp/edu.0: permission denied: run as root, or let a group in with a udev rule: KERNEL==\"kp-edu*\", \
+            "/dev/kp/edu.0: permission denied: run as root, or let a group in with a udev rule: SUBSYSTEM==\"kp-edu\", \
              GROUP=\"GROUP\", MODE=\"0660\""
         );
         assert_eq!(

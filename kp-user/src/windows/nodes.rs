@@ -1,7 +1,7 @@
 //! The devices' names, `\\.\kp-echo` and `\\.\kp-edu.0`.
 #![expect(unsafe_code, reason = "std knows neither services nor the names of devices")]
 use super::{Node, handle};
-use crate::{Cause, Name, OpenError, system::System};
+use crate::{Cause, Listed, Name, OpenError, open::address_of, system::System};
 use kp_abi::Status;
 use std::{ffi::OsStr, io, os::windows::ffi::OsStrExt, ptr};
 use windows_sys::Win32::{
@@ -50,12 +50,22 @@ fn lowest(name: Name) -> Name {
     if name.instance().is_some() {
         return name;
     }
-    let names = list().unwrap_or_default();
+    let names = names().unwrap_or_default();
     names.into_iter().find(|other| other.plugin() == name.plugin()).unwrap_or(name)
 }
 
+/// All devices, sorted. Each driver is asked where its own is.
+pub fn list() -> io::Result<Vec<Listed>> {
+    let listed = |name: Name| {
+        let path = path(&name);
+        let address = Node::open(&path).ok().and_then(|node| address_of(&node));
+        Listed { name, path, address }
+    };
+    Ok(names()?.into_iter().map(listed).collect())
+}
+
 /// Names of all devices, sorted.
-pub fn list() -> io::Result<Vec<Name>> {
+fn names() -> io::Result<Vec<Name>> {
     let mut names: Vec<Name> = dos_names()?
         .split('\0')
         .filter_map(|text| text.strip_prefix(PREFIX))

@@ -1,6 +1,6 @@
 //! A driver that lives in the test: it negotiates as the kernel's does, and keeps a log of the requests.
 use kp_abi::{Counters, Error, Interface, Result, Status, limits, request};
-use kp_user::{Connection, IntEnabled, Notification};
+use kp_user::{BusAddress, Connection, IntEnabled, Notification};
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
 use std::{
@@ -16,6 +16,8 @@ const STUCK: Duration = Duration::from_secs(20);
 pub struct Fake {
     interface: Option<&'static Interface>,
     abi: (u32, u32),
+    /// Where its device is, as QUERY has it.
+    address: u64,
     /// What the plugin says to OPEN.
     refusal: Option<Error>,
     state: Mutex<State>,
@@ -34,6 +36,7 @@ impl Fake {
         Self {
             interface,
             abi: (limits::ABI_MAJOR, limits::ABI_MINOR),
+            address: request::NO_BUS_ADDRESS,
             refusal: None,
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -43,6 +46,12 @@ impl Fake {
     /// With another version of the ABI.
     pub fn speaking(mut self, major: u32, minor: u32) -> Self {
         self.abi = (major, minor);
+        self
+    }
+
+    /// With a device at this address.
+    pub fn at(mut self, address: &str) -> Self {
+        self.address = address.parse::<BusAddress>().expect(address).to_query();
         self
     }
 
@@ -89,7 +98,12 @@ impl Fake {
 impl Connection for Fake {
     fn query(&self, chain_at: u32) -> Result<request::Query> {
         self.record(format!("QUERY {chain_at}"));
-        Ok(request::Query { chain: self.chain(chain_at), message_count: self.count(), ..Default::default() })
+        Ok(request::Query {
+            chain: self.chain(chain_at),
+            message_count: self.count(),
+            bus_address: self.address,
+            ..Default::default()
+        })
     }
 
     fn open(&self, open: &mut request::Open, data: &[u8]) -> Result<()> {

@@ -4,7 +4,8 @@ use crate::{
     interfaces::{edited, three, two},
 };
 use kp_abi::{Error, Status, Transport};
-use kp_user::{OpenOptions, Plugin, Side};
+use kp_user::{Connection, OpenOptions, Plugin, Side};
+use std::sync::Arc;
 
 #[test]
 fn an_app_of_the_drivers_age_opens_at_once() {
@@ -130,6 +131,37 @@ fn an_app_without_interface_opens_any_plugin() {
 
     let raw = OpenOptions::new().over(Fake::new(None).shared()).unwrap();
     assert!(raw.knows(4711), "a plugin without an interface takes any number");
+}
+
+#[test]
+fn a_device_is_found_by_its_bus_address_whichever_number_it_has() {
+    let at = |address| Fake::new(Some(two::edu::INTERFACE)).at(address).shared();
+    let fakes = [Fake::new(None).shared(), at("0000:03:00.0"), at("0000:04:00.0")];
+    let connections = || fakes.clone().into_iter().map(|fake| fake as Arc<dyn Connection>);
+    let options = OpenOptions::new().interface(two::edu::INTERFACE);
+    let plugin = options.over_at("04:00.0", connections()).unwrap();
+    assert_eq!(plugin.bus_address().unwrap(), Some("0000:04:00.0".parse().unwrap()));
+    assert_eq!(
+        fakes.each_ref().map(|fake| fake.log().iter().any(|line| line.starts_with("OPEN"))),
+        [false, false, true]
+    );
+
+    let error = options.over_at("05:00.0", connections()).unwrap_err();
+    assert_eq!(error.status(), None);
+    assert_eq!(
+        error.to_string(),
+        "0000:05:00.0: no plugin has a device at this address, but at 0000:03:00.0, 0000:04:00.0: see `lspci -nnk`"
+    );
+    let error = options.over_at("05:00.0", connections().take(1)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "0000:05:00.0: no plugin has a device at this address, nor at any other: is the module loaded? `insmod kp-edu.ko`"
+    );
+    let error = options.over_at("edu.0", connections()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "\"edu.0\": not a bus address: use one such as `0000:03:00.0`, as `lspci -D` writes it"
+    );
 }
 
 #[test]

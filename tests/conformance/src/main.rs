@@ -53,6 +53,26 @@ fn main() -> ExitCode {
         #[cfg(target_os = "linux")]
         ["msix"] => conformance::linux::msix::run(),
         #[cfg(target_os = "linux")]
+        ["nodes"] => {
+            conformance::linux::nodes::run();
+            Ok(())
+        }
+        #[cfg(target_os = "linux")]
+        ["nodes", "race"] => {
+            conformance::linux::nodes::race();
+            Ok(())
+        }
+        #[cfg(target_os = "linux")]
+        ["nodes", "links"] => {
+            conformance::linux::nodes::links();
+            Ok(())
+        }
+        #[cfg(target_os = "linux")]
+        ["nodes", "many"] => {
+            conformance::linux::nodes::many();
+            Ok(())
+        }
+        #[cfg(target_os = "linux")]
         ["compat"] => conformance::linux::compat::run(),
         #[cfg(target_os = "linux")]
         ["interrupted"] => conformance::linux::interrupted::run(),

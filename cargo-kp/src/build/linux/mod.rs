@@ -1,9 +1,11 @@
 //! A plugin as a module for Linux: `glue` compiles it with the Linux port into a static library, `object` makes that one
-//! relocatable object, and `module` builds the object and the C glue into one module for each kernel that `target` finds.
+//! relocatable object, and `module` builds the object and the C glue into one module for each kernel that `target` finds. Beside it lies what
+//! `rules` has for udev.
 mod glue;
 mod got;
 mod module;
 mod object;
+mod rules;
 mod target;
 
 use anyhow::Result;

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use super::object::Object;
+use super::rules;
 use super::target::Target;
 use crate::build::exports::{Exports, imports};
 use crate::build::plugin::{License, Plugin};
@@ -45,6 +46,9 @@ pub(super) fn build(plugin: &Plugin, object: &Object, kernel: &Target) -> Result
     copy(&object.kbuild, &dir).context("cannot copy the port's C sources")?;
     write(&dir.join("kp_plugin.h"), header(plugin, object))?;
     write(&dir.join("rust.o_shipped"), fs::read(&object.path)?)?;
+    if !object.info.devices.is_empty() {
+        write(&dir.join(rules::file_name(&plugin.name)), rules::text(&object.info.name))?;
+    }
 
     let exports = Exports::of(&kernel.headers)?;
     let result = make(plugin, &dir, &kernel.headers);

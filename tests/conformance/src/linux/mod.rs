@@ -3,6 +3,7 @@ pub mod codes;
 pub mod compat;
 pub mod interrupted;
 pub mod msix;
+pub mod nodes;
 pub mod planted;
 pub mod raw;
 pub mod stress;

@@ -47,8 +47,9 @@ pub fn service_is_installed() {
     let service = Service::open("echo");
     service.start().unwrap_or_else(|error| panic!("load echo: {error}"));
     let plugin = Plugin::open_interface("echo", echo::INTERFACE, &[]).unwrap_or_else(|error| panic!("{error}"));
-    let names: Vec<String> = Plugin::list().expect("names can be listed").iter().map(ToString::to_string).collect();
-    assert_eq!(names, ["echo"]);
+    let listed = Plugin::list().expect("names can be listed");
+    let shown: Vec<_> = listed.iter().map(|listed| (listed.to_string(), listed.path.as_str())).collect();
+    assert_eq!(shown, [("echo".to_owned(), r"\\.\kp-echo")], "it has no device, and so no address");
     assert_eq!(echo::Client(&plugin).say(b"installed"), Ok(9));
     drop(plugin);
     service.stop().unwrap_or_else(|error| panic!("unload echo: {error}"));

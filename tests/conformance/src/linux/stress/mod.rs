@@ -141,7 +141,11 @@ fn one_arrives(plugin: &Plugin) {
 
 /// Its PCI address, as sysfs writes it.
 pub(super) fn address(plugin: &Plugin) -> String {
-    let address = plugin.query().expect("a plugin can always be asked").bus_address;
+    text(plugin.query().expect("a plugin can always be asked").bus_address)
+}
+
+/// QUERY's PCI address, as sysfs writes it.
+pub(super) fn text(address: u64) -> String {
     let (domain, bus, slot, function) = (address >> 16, address >> 8 & 0xff, address >> 3 & 0x1f, address & 7);
     format!("{domain:04x}:{bus:02x}:{slot:02x}.{function}")
 }
