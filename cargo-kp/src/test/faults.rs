@@ -56,9 +56,10 @@ enum Run {
     Scenario,
     Hostile,
     Corners,
+    Removal,
 }
 
-const RUNS: [Run; 3] = [Run::Scenario, Run::Hostile, Run::Corners];
+const RUNS: [Run; 4] = [Run::Scenario, Run::Hostile, Run::Corners, Run::Removal];
 
 impl Run {
     /// The test program of `conformance`, and which of its tests.
@@ -67,6 +68,7 @@ impl Run {
             Run::Scenario => ("simulator", "the_transcript_is_the_one_that_every_host_gives"),
             Run::Hostile => ("simulator", "every_bad_request_has_its_status_and_changes_nothing"),
             Run::Corners => ("corners", ""),
+            Run::Removal => ("removal", ""),
         }
     }
 }
