@@ -47,7 +47,7 @@ macro_rules! request {
     (
         $(#[$meta:meta])* $name:ident = $nr:literal,
         $first:literal bytes { $($(#[$fmeta:meta])* $at:literal $field:ident: $type:ty,)* }
-        grown to $size:literal bytes { $($(#[$gmeta:meta])* $gat:literal $grown:ident: $gtype:ty,)* }
+        $(grown to $size:literal bytes { $($(#[$gmeta:meta])* $gat:literal $grown:ident: $gtype:ty,)* })+
     ) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -56,24 +56,24 @@ macro_rules! request {
             /// Size, flags and the answer.
             pub head: Head,
             $($(#[$fmeta])* pub $field: $type,)*
-            $($(#[$gmeta])* pub $grown: $gtype,)*
+            $($($(#[$gmeta])* pub $grown: $gtype,)*)+
         }
         impl Request for $name {
             const NR: u32 = $nr;
             const NAME: &'static str = stringify!($name);
-            const FIRST_SIZE: usize = $first;
+            const SIZES: &'static [usize] = &[$first, $($size),+];
             const FIELDS: &'static [(usize, &'static str)] = &[
                 $(($at, stringify!($field)),)*
-                $(($gat, stringify!($grown)),)*
+                $($(($gat, stringify!($grown)),)*)+
             ];
             fn head(&mut self) -> &mut Head {
                 &mut self.head
             }
         }
-        const_assert_eq!(size_of::<$name>(), $size);
+        const _: () = assert!(matches!($name::SIZES, [.., last] if *last == size_of::<$name>()));
         const_assert_eq!(align_of::<$name>(), 8);
         $(const_assert_eq!(core::mem::offset_of!($name, $field), $at);)*
-        $(const_assert_eq!(core::mem::offset_of!($name, $grown), $gat); const _: () = assert!($gat >= $first);)*
+        $($(const_assert_eq!(core::mem::offset_of!($name, $grown), $gat); const _: () = assert!($gat >= $first && $gat < $size);)*)+
     };
 }
 
@@ -84,7 +84,9 @@ pub trait Request: FromBytes + IntoBytes + Immutable + KnownLayout + Copy + Defa
     /// The request's name.
     const NAME: &'static str;
     /// Size of the struct's first version, in bytes. It never changes; the struct may grow.
-    const FIRST_SIZE: usize;
+    const FIRST_SIZE: usize = Self::SIZES[0];
+    /// Size of each version of the struct, in bytes, the first one's and today's included.
+    const SIZES: &'static [usize];
     /// Offset and name of each field behind the head.
     const FIELDS: &'static [(usize, &'static str)];
     /// The head.
@@ -174,7 +176,7 @@ pub mod feature {
 pub mod state {
     /// Bound, and at work.
     pub const BOUND: u32 = 0;
-    /// Suspended: calls wait until it is resumed.
+    /// Suspended, or being reset: calls wait until it is at work again.
     pub const SUSPENDED: u32 = 1;
     /// Being removed, or gone.
     pub const GONE: u32 = 2;
@@ -231,6 +233,10 @@ request! {
         136 max_ring_entries: u32,
         /// Out: a ring's memory at most, data included, in bytes.
         140 max_ring_memory: u32,
+    }
+    grown to 152 bytes {
+        /// Out: how often the device was reset under the driver since it was bound.
+        144 resets: u64,
     }
 }
 request! {

@@ -67,7 +67,7 @@ status_table! {
     39 TOO_MANY_SESSIONS TooManySessions 24 0xC000_00CE "The device's limit of open sessions is reached.";
     40 TOO_MANY_CALLS TooManyCalls 87 0xC000_0044 "The session's limit of calls in flight is reached.";
     41 BUSY Busy 16 0xE4B5_0029 "In use; ask again.";
-    42 SUSPENDED Suspended 11 0xC000_00A3 "The device sleeps, and the caller asked not to wait.";
+    42 SUSPENDED Suspended 11 0xC000_00A3 "The device sleeps or is being reset, and the caller asked not to wait.";
     48 NOT_ENABLED NotEnabled 67 0xE4B5_0030 "The interrupt is not enabled.";
     49 ALREADY_ENABLED AlreadyEnabled 114 0xC000_0021 "This session has enabled the interrupt already.";
     50 INTERRUPT_OWNED InterruptOwned 16 0xC000_0043 "Another session has enabled the interrupt.";
@@ -83,6 +83,7 @@ status_table! {
     65 INIT_FAILED InitFailed 5 0xE4B5_0041 "The kernel refused, or lacks, what the driver needs to start.";
     66 WRONG_DEVICE WrongDevice 6 0xE4B5_0042 "Not the device, or not the part of it, that was asked for.";
     67 BAR_TOO_SHORT BarTooShort 6 0xE4B5_0043 "The BAR is shorter than its register map.";
+    68 NOT_PERMITTED NotPermitted 1 0xE4B5_0044 "The plugin refuses this caller.";
     80 RING_CORRUPT RingCorrupt 117 0xE4B5_0050 "An index of the ring is impossible; nothing was taken.";
     81 RING_EXISTS RingExists 17 0xE4B5_0051 "The session has a ring already.";
     82 NO_RING NoRing 61 0xE4B5_0052 "The session has no ring.";

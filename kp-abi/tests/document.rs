@@ -77,11 +77,12 @@ fn field_row(at: usize, field: &str, ty: &str, doc: &str, since: &str) -> String
 
 const FIELD_HEAD: &str = "| offset | field | type | | meaning | since |";
 
-fn check_request<R: Request>(since: &str) {
+fn check_request<R: Request>(since: &str, grown: &[(usize, &str)]) {
     let from = format!("{} = {}, {} bytes {{", R::NAME, R::NR, R::FIRST_SIZE);
     let mut blocks = vec![(from, since)];
-    if size_of::<R>() > R::FIRST_SIZE {
-        blocks.push((format!("grown to {} bytes {{", size_of::<R>()), "1.1"));
+    for (size, since) in grown {
+        assert!(R::SIZES.contains(size), "{}: a version of {size} bytes", R::NAME);
+        blocks.push((format!("grown to {size} bytes {{"), since));
     }
     let mut rows = Vec::new();
     let mut seen = Vec::new();
@@ -104,17 +105,17 @@ fn check_request<R: Request>(since: &str) {
 
 #[test]
 fn the_page_has_every_field() {
-    check_request::<request::Query>("1.0");
-    check_request::<request::Open>("1.0");
-    check_request::<request::Call>("1.0");
-    check_request::<request::Close>("1.0");
-    check_request::<request::IntEnable>("1.0");
-    check_request::<request::IntWait>("1.0");
-    check_request::<request::IntCount>("1.0");
-    check_request::<request::IntDisable>("1.0");
-    check_request::<request::RingSetup>("1.1");
-    check_request::<request::RingEnter>("1.1");
-    check_request::<request::RingTeardown>("1.1");
+    check_request::<request::Query>("1.0", &[(144, "1.1"), (152, "1.2")]);
+    check_request::<request::Open>("1.0", &[]);
+    check_request::<request::Call>("1.0", &[]);
+    check_request::<request::Close>("1.0", &[]);
+    check_request::<request::IntEnable>("1.0", &[]);
+    check_request::<request::IntWait>("1.0", &[]);
+    check_request::<request::IntCount>("1.0", &[]);
+    check_request::<request::IntDisable>("1.0", &[]);
+    check_request::<request::RingSetup>("1.1", &[]);
+    check_request::<request::RingEnter>("1.1", &[]);
+    check_request::<request::RingTeardown>("1.1", &[]);
 }
 
 #[test]

@@ -193,6 +193,10 @@ pub enum Happening {
     Resume,
     /// It is going, or gone: reads may give all ones.
     Removing,
+    /// Somebody else is about to reset it. Calls wait, none is running, and the interrupt is quiet from here on. Never on Windows.
+    ResetPrepare,
+    /// It was reset: its registers are as after power-on, its configuration space is as before. Calls go on afterwards. Never on Windows.
+    ResetDone,
 }
 
 /// Whether the apps hear of it. Events for apps are not in this version: the answer is asked for, and changes nothing.

@@ -108,6 +108,30 @@ pub unsafe fn resume<P: Plugin>(driver: *const ()) {
     unsafe { with(driver, f) }
 }
 
+/// The device is about to be reset, by somebody else. Process context.
+///
+/// # Safety
+/// As [`suspend`].
+#[cfg_attr(kp_driver, optimize(size))]
+pub unsafe fn reset_prepare<P: Plugin>(driver: *const ()) {
+    // SAFETY: process context.
+    let f = |driver: &Driver<P>| unsafe { passive(|cx| driver.reset_prepare(cx)) };
+    // SAFETY: the caller's promise.
+    unsafe { with(driver, f) }
+}
+
+/// The reset is over. Process context.
+///
+/// # Safety
+/// As [`suspend`].
+#[cfg_attr(kp_driver, optimize(size))]
+pub unsafe fn reset_done<P: Plugin>(driver: *const ()) {
+    // SAFETY: process context.
+    let f = |driver: &Driver<P>| unsafe { passive(|cx| driver.reset_done(cx)) };
+    // SAFETY: the caller's promise.
+    unsafe { with(driver, f) }
+}
+
 /// open(2): a session's shell. Process context. 0, or a negative errno.
 ///
 /// # Safety

@@ -37,6 +37,8 @@ macro_rules! glue {
             fn kp_rs_drop(driver: *const ()) = drop_driver;
             fn kp_rs_suspend(driver: *const ()) = suspend;
             fn kp_rs_resume(driver: *const ()) = resume;
+            fn kp_rs_reset_prepare(driver: *const ()) = reset_prepare;
+            fn kp_rs_reset_done(driver: *const ()) = reset_done;
             fn kp_rs_open(driver: *const (), process: u32, admin: bool, is_32bit: bool, session: *mut *mut ()) -> i32 = open;
             fn kp_rs_release(session: *mut ()) = release;
             fn kp_rs_ready(session: *mut ()) -> u32 = ready;

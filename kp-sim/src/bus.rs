@@ -106,10 +106,15 @@ impl Bus {
         lock(&self.parts).asleep = true;
     }
 
-    /// It has power again, and the PCI core restores what is its own.
+    /// It has power again.
     pub(crate) fn power_on(&self) {
+        lock(&self.parts).asleep = false;
+        self.reset();
+    }
+
+    /// It forgets what the plugin has set, and the PCI core restores what is its own.
+    pub(crate) fn reset(&self) {
         let mut parts = lock(&self.parts);
-        parts.asleep = false;
         let (listening, master) = (parts.listening, parts.is_master());
         if let Some(model) = &mut parts.model {
             model.reset();

@@ -172,6 +172,14 @@ impl<P: Plugin> Sim<P> {
         in_kernel(&self.loaded.machine, |cx| driver.resume(cx));
     }
 
+    /// The kernel, or somebody through it, resets the device under the plugin. Returns when the plugin has been told, and calls go on.
+    pub fn reset(&self) {
+        let Some(driver) = self.loaded.driver() else { return };
+        in_kernel(&self.loaded.machine, |cx| driver.reset_prepare(cx));
+        self.loaded.machine.bus.reset();
+        in_kernel(&self.loaded.machine, |cx| driver.reset_done(cx));
+    }
+
     /// Unloads the plugin, and checks that nothing is left of it: what is fails the test. Busy: apps hold handles.
     pub fn unload(&self) -> Result<(), Busy> {
         {

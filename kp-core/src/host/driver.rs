@@ -4,6 +4,7 @@ use super::{
     Signal, Woken,
     interrupt::Interrupts,
     kernel,
+    pause::Pauses,
     session::{Session, SessionList},
     wait_kind,
 };
@@ -50,16 +51,17 @@ pub struct Bound<P: Plugin> {
     /// One of [`state`], but for POISONED, which the kernel knows.
     state: AtomicU32,
     /// Moves with `state`; calls of a suspended device wait for it.
-    epoch: AtomicU32,
-    changed: Signal,
+    pub(super) epoch: AtomicU32,
+    pub(super) changed: Signal,
     /// The hardware is not there any more: no callback may touch it.
     absent: AtomicBool,
     /// `remove` was called: no callback of the port's comes after it.
-    removed: AtomicBool,
+    pub(super) removed: AtomicBool,
     /// `remove` has left the plugin where it is, for good.
     leaked: AtomicBool,
-    /// The device sleeps: its interrupts are not looked at.
+    /// The device sleeps, or is being reset: its interrupts are not looked at.
     deaf: AtomicBool,
+    pub(super) pauses: Pauses,
     /// INVARIANT: Some until the last step of `remove`; used by sessions inside their gate, and by the interrupt while connected.
     plugin: UnsafeCell<Option<P>>,
     pub(super) sessions: SessionList<P>,
@@ -131,6 +133,7 @@ impl<P: Plugin> Driver<P> {
             removed: AtomicBool::new(false),
             leaked: AtomicBool::new(false),
             deaf: AtomicBool::new(false),
+            pauses: Pauses::new(),
             shells: AtomicU32::new(0),
             plugin: UnsafeCell::new(Some(plugin)),
             sessions,
@@ -167,29 +170,6 @@ impl<P: Plugin> Driver<P> {
         // SAFETY: every gate is shut and drained, the interrupt is off, and no new session opens: nobody uses it.
         drop(unsafe { (*self.plugin.get()).take() });
         true
-    }
-
-    /// The device is going to sleep: `event` runs, then calls wait and its interrupts are not looked at: a plugin quiets its device
-    /// in `event`. Passive.
-    #[cfg_attr(kp_driver, optimize(size))]
-    pub fn suspend(&self, cx: &mut Passive) {
-        if self.removed.load(Acquire) {
-            return;
-        }
-        self.happen(cx, Happening::Suspend);
-        self.deaf.store(true, Release);
-        self.set_state(state::SUSPENDED);
-    }
-
-    /// The device is awake: its interrupts are looked at, `event` runs, then calls go on. Passive.
-    #[cfg_attr(kp_driver, optimize(size))]
-    pub fn resume(&self, cx: &mut Passive) {
-        if self.removed.load(Acquire) {
-            return;
-        }
-        self.deaf.store(false, Release);
-        self.happen(cx, Happening::Resume);
-        self.set_state(state::BOUND);
     }
 
     /// For ports that keep it as an address.
@@ -312,7 +292,7 @@ impl<P: Plugin> Bound<P> {
     }
 
     #[cfg_attr(kp_driver, optimize(size))]
-    fn set_state(&self, state: u32) {
+    pub(super) fn set_state(&self, state: u32) {
         self.state.store(state, Release);
         self.epoch.fetch_add(1, Release);
         self.changed.wake();
@@ -324,9 +304,19 @@ impl<P: Plugin> Bound<P> {
         self.deaf.load(Acquire)
     }
 
+    /// From now on its interrupts are not looked at.
+    pub(super) fn deafen(&self) {
+        self.deaf.store(true, Release);
+    }
+
+    /// Its interrupts are looked at again.
+    pub(super) fn listen(&self) {
+        self.deaf.store(false, Release);
+    }
+
     /// Runs the plugin's `event`, on the thread that the port gives to such things, one at a time.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn happen(&self, cx: &mut Passive, happening: Happening) {
+    pub(super) fn happen(&self, cx: &mut Passive, happening: Happening) {
         if kernel::poisoned() {
             return;
         }

@@ -17,18 +17,23 @@ const POISON_CHECK_NS: u64 = 100_000_000;
 
 pub(crate) struct Gate {
     word: AtomicU32,
+    /// 1 between [`Gate::open`] and [`Gate::shut`]: a gate that lets nobody in then is paused.
+    in_use: AtomicU32,
 }
 
 /// Why a gate let nobody in.
 pub(crate) enum Refused {
+    /// Not opened yet, or shut for good.
     Shut,
+    /// Shut for a while.
+    Paused,
     Full,
 }
 
 impl Gate {
     /// A gate that is shut, until [`open`](Self::open).
     pub(crate) fn new() -> Self {
-        Self { word: AtomicU32::new(0) }
+        Self { word: AtomicU32::new(0), in_use: AtomicU32::new(0) }
     }
 
     /// Goes in. Two uncontended atomic operations, this one and the pass's drop.
@@ -46,12 +51,28 @@ impl Gate {
 
     /// Lets callers in. What they will see was written before.
     pub(crate) fn open(&self) {
+        self.in_use.store(1, Release);
         self.word.fetch_or(OPEN, Release);
     }
 
     /// Lets nobody in any more. Those inside stay.
     pub(crate) fn shut(&self) {
+        // Before the word: who finds that shut by this finds the reason too.
+        self.in_use.store(0, Release);
+        self.pause();
+    }
+
+    /// Lets nobody in until [`go_on`](Self::go_on). Those inside stay.
+    pub(crate) fn pause(&self) {
         self.word.fetch_and(!OPEN, AcqRel);
+    }
+
+    /// Lets callers in after a pause, unless it was shut meanwhile. A [`shut`](Self::shut) that comes at the same time has to be repeated.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(crate) fn go_on(&self) {
+        if self.in_use.load(Acquire) != 0 {
+            self.word.fetch_or(OPEN, Release);
+        }
     }
 
     /// How many are inside.
@@ -59,7 +80,7 @@ impl Gate {
         self.word.load(Relaxed) & !OPEN
     }
 
-    /// Waits until the last one inside has left a gate that is shut. False: the plugin panicked, and somebody inside will never leave.
+    /// Waits until the last one inside has left a gate that is shut or paused. False: the plugin panicked, and somebody inside will never leave.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(crate) fn drain(&self, drained: &Signal) -> bool {
         loop {
@@ -90,7 +111,11 @@ impl Pass<'_> {
     #[cold]
     #[inline(never)]
     fn refused(self, before: u32) -> Refused {
-        if before & OPEN == 0 { Refused::Shut } else { Refused::Full }
+        match (before & OPEN, self.gate.in_use.load(Acquire)) {
+            (0, 0) => Refused::Shut,
+            (0, _) => Refused::Paused,
+            _ => Refused::Full,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! - [`Kernel`]: what the port implements (`port`). [`Door`]: one request's bytes in the app's memory.
 //! - [`Driver`]: a bound device, from `init` to removal. [`Session`]: one open of it.
+//! - `pause`: a device that sleeps or is being reset.
 //! - `requests`: the app's bytes, decoded, checked and answered, the same on every kernel.
 //! - [`info`]: what a driver's file says of its plugin.
 //! - `direct`: the short way of a call whose message both sides have agreed on.
@@ -19,6 +20,7 @@ mod info;
 mod interrupt;
 mod line;
 mod mailbox;
+mod pause;
 mod pending;
 mod port;
 mod requests;

@@ -198,42 +198,61 @@ impl<P: Plugin> Session<P> {
 
     /// Goes inside: from here to the pass's drop the plugin and the session's value live.
     #[inline]
-    pub(super) fn enter(&self) -> Result<Pass<'_>, Status> {
-        self.gate.enter(&self.stop.signal).map_err(|refused| self.kept_out(refused))
+    pub(super) fn enter(&self, nowait: bool) -> Result<Pass<'_>> {
+        self.gate.enter(&self.stop.signal).or_else(|refused| self.enter_later(refused, nowait))
     }
 
-    /// Why the gate lets nobody in.
+    /// The gate lets nobody in: for a while, or why not.
     #[cfg_attr(kp_driver, optimize(size))]
     #[cold]
     #[inline(never)]
-    fn kept_out(&self, refused: Refused) -> Status {
-        match refused {
-            Refused::Shut => self.refusal(),
-            Refused::Full => Status::TOO_MANY_CALLS,
+    fn enter_later(&self, mut refused: Refused, nowait: bool) -> Result<Pass<'_>> {
+        loop {
+            match refused {
+                Refused::Shut => return Err(self.refusal().into()),
+                Refused::Full => return Err(Status::TOO_MANY_CALLS.into()),
+                // The device is at work again no sooner than the gate is open.
+                Refused::Paused => self.driver.awake(nowait)?,
+            }
+            match self.gate.enter(&self.stop.signal) {
+                Ok(pass) => return Ok(pass),
+                Err(again) => refused = again,
+            }
         }
     }
 
     /// OPEN, after the interface was found to fit.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn open(&self, data: &[u8], features: u64) -> Result<u64> {
-        self.driver.awake(false)?;
         // SAFETY: a request runs at Passive, and this is its only level.
         let mut cx = unsafe { Passive::assume() };
-        let opened = self.control.with_killable(&mut cx, |_| {
-            match self.life() {
-                Life::Fresh => {}
-                Life::Open => return Err(Status::ALREADY_OPEN.into()),
-                Life::Closing | Life::Closed => return Err(self.refusal().into()),
+        loop {
+            self.driver.awake(false)?;
+            let opened = self.control.with_killable(&mut cx, |_| {
+                // A reset that has begun since has found this session's gate shut, and waits for nobody in it.
+                if self.driver.state() == state::SUSPENDED { None } else { Some(self.open_in_turn(data, features)) }
+            })?;
+            if let Some(opened) = opened {
+                return opened;
             }
-            if self.driver.open_sessions.fetch_add(1, AcqRel) >= limits::MAX_SESSIONS {
-                self.driver.open_sessions.fetch_sub(1, AcqRel);
-                return Err(Status::TOO_MANY_SESSIONS.into());
-            }
-            self.open_plugin(data, features).inspect_err(|_| {
-                self.driver.open_sessions.fetch_sub(1, AcqRel);
-            })
-        });
-        opened?
+        }
+    }
+
+    /// Under `control`.
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn open_in_turn(&self, data: &[u8], features: u64) -> Result<u64> {
+        match self.life() {
+            Life::Fresh => {}
+            Life::Open => return Err(Status::ALREADY_OPEN.into()),
+            Life::Closing | Life::Closed => return Err(self.refusal().into()),
+        }
+        if self.driver.open_sessions.fetch_add(1, AcqRel) >= limits::MAX_SESSIONS {
+            self.driver.open_sessions.fetch_sub(1, AcqRel);
+            return Err(Status::TOO_MANY_SESSIONS.into());
+        }
+        self.open_plugin(data, features).inspect_err(|_| {
+            self.driver.open_sessions.fetch_sub(1, AcqRel);
+        })
     }
 
     /// Runs the plugin's `open`, under `control`: removal waits for that lock before it drops the plugin.
@@ -294,7 +313,7 @@ impl<P: Plugin> Session<P> {
         if !self.driver.is_awake() {
             self.wait_awake(nowait)?;
         }
-        let _pass = self.enter()?;
+        let _pass = self.enter(nowait)?;
         // SAFETY: inside the gate.
         let plugin = unsafe { self.driver.plugin() };
         // SAFETY: inside the gate.
@@ -345,33 +364,58 @@ impl<P: Plugin> Session<P> {
         self.gate.shut();
         self.stop.stop();
         self.waker.ring(&self.stop);
-        let torn = self.control.with(cx, |cx| {
-            self.gate.shut(); // again: an OPEN may have opened it since
-            match self.life() {
-                Life::Open => {}
-                Life::Closing => return false, // an earlier tear-down has left it so
-                Life::Fresh | Life::Closed => {
-                    self.set_life(Life::Closed);
-                    return true;
-                }
+        loop {
+            // Nothing is switched off, and nothing of the plugin's runs, at a device that is being reset.
+            self.driver.wait_for_reset();
+            let torn = self.control.with(cx, |cx| (!self.driver.is_resetting()).then(|| self.tear_down_in_turn(cx)));
+            match torn {
+                Ok(None) => {}
+                Ok(Some(torn)) => return torn,
+                Err(Lost) => return false,
             }
-            self.set_life(Life::Closing);
-            self.waker.ring(&self.stop);
-            let bound: &Bound<P> = &self.driver;
-            // The second look is for an INT_ENABLE that was under way at the first: it is over when the gate is drained.
-            let disabled = self.close_interrupt(cx, bound).is_ok();
-            self.rings.revoke();
-            let drained = self.gate.drain(&self.stop.signal);
-            if !drained || !disabled || self.close_interrupt(cx, bound).is_err() {
-                return false;
+        }
+    }
+
+    /// Under `control`.
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn tear_down_in_turn(&self, cx: &mut Passive) -> bool {
+        self.gate.shut(); // again: an OPEN, or the end of a reset, may have opened it since
+        match self.life() {
+            Life::Open => {}
+            Life::Closing => return false, // an earlier tear-down has left it so
+            Life::Fresh | Life::Closed => {
+                self.set_life(Life::Closed);
+                return true;
             }
-            self.close_plugin(cx);
-            self.driver.open_sessions.fetch_sub(1, AcqRel);
-            self.set_life(Life::Closed);
-            self.waker.ring(&self.stop);
-            true
-        });
-        matches!(torn, Ok(true))
+        }
+        self.set_life(Life::Closing);
+        self.waker.ring(&self.stop);
+        let bound: &Bound<P> = &self.driver;
+        // The second look is for an INT_ENABLE that was under way at the first: it is over when the gate is drained.
+        let disabled = self.close_interrupt(cx, bound).is_ok();
+        self.rings.revoke();
+        let drained = self.gate.drain(&self.stop.signal);
+        if !drained || !disabled || self.close_interrupt(cx, bound).is_err() {
+            return false;
+        }
+        self.close_plugin(cx);
+        self.driver.open_sessions.fetch_sub(1, AcqRel);
+        self.set_life(Life::Closed);
+        self.waker.ring(&self.stop);
+        true
+    }
+
+    /// A reset begins: calls are kept out, and those inside waited for. False: the plugin panicked, and one of them stays.
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn pause(&self, cx: &mut Passive) -> bool {
+        let paused = self.control.with(cx, |_| self.gate.pause());
+        paused.is_ok() && self.gate.drain(&self.stop.signal)
+    }
+
+    /// A reset is over.
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn go_on(&self, cx: &mut Passive) {
+        let _ = self.control.with(cx, |_| self.gate.go_on());
     }
 
     /// Disables the interrupt if it is this session's.
@@ -471,18 +515,39 @@ impl<P: Plugin> SessionList<P> {
     /// Tears each of them down. False: one of them stays for good.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn close_all(&self, cx: &mut Passive) -> bool {
-        let closed = self.turn.with(cx, |cx| {
-            let mut closed = true;
+        self.each(cx, Session::tear_down)
+    }
+
+    /// Keeps calls out of each, and waits for those inside. Calls that have panicked stay where they are.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn pause_all(&self, cx: &mut Passive) {
+        self.each(cx, Session::pause);
+    }
+
+    /// Lets calls go on in each.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn go_on_all(&self, cx: &mut Passive) {
+        self.each(cx, |session, cx| {
+            session.go_on(cx);
+            true
+        });
+    }
+
+    /// Runs `f` for each of them, in turn. Whether it answered true each time.
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn each(&self, cx: &mut Passive, f: impl Fn(&Session<P>, &mut Passive) -> bool) -> bool {
+        let all = self.turn.with(cx, |cx| {
+            let mut all = true;
             let mut at = self.first();
             while let Some(session) = NonNull::new(at) {
                 // SAFETY: what is linked is alive, and stays linked while the turn lasts.
                 let session = unsafe { session.as_ref() };
-                closed &= session.tear_down(cx);
+                all &= f(session, cx);
                 at = session.links().1;
             }
-            closed
+            all
         });
-        matches!(closed, Ok(true))
+        matches!(all, Ok(true))
     }
 
     /// Under the turn.

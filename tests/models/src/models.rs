@@ -1,7 +1,13 @@
 //! The models: few threads, few steps, every order.
 use crate::{
     Passive,
-    host::{Signal, become_task, gate::Gate, has_panicked, is_killed, pending::Pending, turn::Turn},
+    host::{
+        Signal, become_task,
+        gate::{Gate, Refused},
+        has_panicked, is_killed,
+        pending::Pending,
+        turn::Turn,
+    },
 };
 use kp_abi::Status;
 use loom::{
@@ -71,6 +77,31 @@ fn no_call_is_inside_a_gate_that_is_drained_and_the_drain_ends() {
         callers.into_iter().for_each(|caller| caller.join().unwrap());
         assert_eq!(session.torn.load(Relaxed), 1);
         assert_eq!(session.gate.inside(), 0);
+    });
+}
+
+#[test]
+fn no_call_is_inside_a_gate_that_is_paused_and_one_that_was_kept_out_knows_why() {
+    model(|| {
+        let session = open_session();
+        let caller = {
+            let session = session.clone();
+            thread::spawn(move || match session.gate.enter(&session.drained) {
+                // SAFETY: what the model is about: inside the gate nobody writes. loom finds out if somebody does.
+                Ok(_pass) => session.value.with(|value| assert!(unsafe { *value }.is_some())),
+                Err(refused) => assert!(matches!(refused, Refused::Paused), "it is not shut for good"),
+            })
+        };
+        session.gate.pause();
+        assert!(session.gate.drain(&session.drained));
+        // SAFETY: what the model is about: nobody is inside.
+        session.value.with_mut(|value| unsafe { *value = Some(8) });
+        session.gate.go_on();
+        caller.join().unwrap();
+        assert!(session.gate.enter(&session.drained).is_ok(), "the pause is over");
+        session.gate.shut();
+        session.gate.go_on();
+        assert!(matches!(session.gate.enter(&session.drained), Err(Refused::Shut)), "no pause outlives a session");
     });
 }
 

@@ -25,7 +25,7 @@ const ISR: &str = "kp_rs_isr";
 /// The port's deferred handler.
 const DPC: &str = "kp_rs_dpc";
 /// What the C glue of a plugin without devices never calls.
-const DEVICES_ONLY: [&str; 2] = ["kp_rs_suspend", "kp_rs_resume"];
+const DEVICES_ONLY: [&str; 4] = ["kp_rs_suspend", "kp_rs_resume", "kp_rs_reset_prepare", "kp_rs_reset_done"];
 /// The C function without which the glue has no interrupts, and calls neither [`ISR`] nor [`DPC`].
 const PREPARE: &str = "kp_c_irq_prepare";
 /// The C function that only the panic handler calls.
@@ -229,12 +229,15 @@ mod tests {
     #[test]
     fn a_module_has_the_entry_points_that_its_glue_calls_and_no_others() {
         let source = "int kp_rs_isr(void) { return 1; } void kp_rs_dpc(void) {} void kp_rs_suspend(void) {}
-            void kp_rs_resume(void) {} extern void kp_c_irq_prepare(void); void kp_rs_call(void) { CALLED; }";
+            void kp_rs_resume(void) {} void kp_rs_reset_prepare(void) {} void kp_rs_reset_done(void) {} extern void kp_c_irq_prepare(void); void kp_rs_call(void) { CALLED; }";
         let (without, with) = (source.replace("CALLED", ""), source.replace("CALLED", "kp_c_irq_prepare()"));
         let device = [(0x1234, 0x11e8)];
         assert_eq!(linked("none", &without, &[]), ["kp_rs_call"]);
-        assert_eq!(linked("device", &without, &device), ["kp_rs_call", "kp_rs_resume", "kp_rs_suspend"]);
-        assert_eq!(linked("interrupts", &with, &device).len(), 5);
+        assert_eq!(
+            linked("device", &without, &device),
+            ["kp_rs_call", "kp_rs_reset_done", "kp_rs_reset_prepare", "kp_rs_resume", "kp_rs_suspend"]
+        );
+        assert_eq!(linked("interrupts", &with, &device).len(), 7);
         assert_eq!(linked("only-interrupts", &with, &[]), ["kp_rs_call", "kp_rs_dpc", "kp_rs_isr"]);
     }
 }

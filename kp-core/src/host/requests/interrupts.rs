@@ -45,7 +45,7 @@ impl<P: Plugin> Session<P> {
         let mut data = SmallBuffer::new();
         let data = self.fetch_small(door, enable.head.size, enable.data_addr, enable.data_len, &mut data)?;
         self.driver.awake(false)?;
-        let _pass = self.enter()?;
+        let _pass = self.enter(false)?;
         let wanted = Wanted { kinds, min: enable.min, max: enable.max, data };
         let enabled = interrupts.enable(&self.driver, self, wanted)?;
         enable.kind = enabled.kind;
@@ -69,7 +69,7 @@ impl<P: Plugin> Session<P> {
         }
         let interrupts = self.interrupts_or(Status::NOT_ENABLED)?;
         self.driver.awake(false)?;
-        let _pass = self.enter()?;
+        let _pass = self.enter(false)?;
         let disabled = interrupts.disable(&self.driver, self);
         Ok(disabled.map_err(|error| self.why_disabled(error))?)
     }

@@ -47,6 +47,7 @@ impl<P: Plugin> Session<P> {
         query.sessions = self.driver.open_sessions.load(Relaxed);
         query.calls = self.calls_inside();
         query.waits = self.waker.waits();
+        query.resets = self.driver.resets();
         if query.features & feature::RING != 0 {
             (query.max_ring_entries, query.max_ring_memory) =
                 (limits::MAX_RING_ENTRIES, limits::MAX_RING_MEMORY as u32);

@@ -1,0 +1,138 @@
+//! A device that is not at work for a while: it sleeps, or is being reset. Calls wait, its interrupts are not looked at, and the plugin
+//! hears when that begins and when it is over.
+//!
+//! Two pauses may overlap. The plugin hears of the first one's begin, and of the same one's end, when both are over.
+use super::{
+    driver::{Bound, Driver},
+    wait_kind,
+};
+use crate::{Happening, Passive, Plugin};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+use kp_abi::request::state;
+
+/// Reason for a pause, a bit of [`Pauses::why`]: the device sleeps.
+const SUSPENDED: u32 = 1 << 0;
+/// Reason for a pause: the device is being reset.
+const RESET: u32 = 1 << 1;
+
+/// Why a device is not at work. Written by the port's thread for such things, one at a time.
+pub(super) struct Pauses {
+    why: AtomicU32,
+    /// The one that the plugin has heard of.
+    told: AtomicU32,
+    resets: AtomicU64,
+}
+
+impl Pauses {
+    pub(super) const fn new() -> Self {
+        Self { why: AtomicU32::new(0), told: AtomicU32::new(0), resets: AtomicU64::new(0) }
+    }
+}
+
+impl<P: Plugin> Driver<P> {
+    /// The device is going to sleep: `event` runs, then calls wait and its interrupts are not looked at: a plugin quiets its device
+    /// in `event`. Passive.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub fn suspend(&self, cx: &mut Passive) {
+        if self.begins(SUSPENDED) {
+            self.happen(cx, Happening::Suspend);
+            self.deafen();
+            self.set_state(state::SUSPENDED);
+        }
+    }
+
+    /// The device is awake: its interrupts are looked at, `event` runs, then calls go on. Passive.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub fn resume(&self, cx: &mut Passive) {
+        let paused = self.pauses.why.load(Acquire);
+        if paused & SUSPENDED == 0 || self.removed.load(Acquire) {
+            return;
+        }
+        if paused == SUSPENDED {
+            self.goes_on(cx);
+        }
+        self.pauses.why.fetch_and(!SUSPENDED, AcqRel);
+        if paused == SUSPENDED {
+            self.set_state(state::BOUND);
+        }
+    }
+
+    /// Somebody else is about to reset the device, without asking the plugin: calls wait from now on, those inside are waited for, `event`
+    /// runs, and its interrupts are not looked at. Sessions that close wait for [`reset_done`](Self::reset_done), which has to follow, or
+    /// [`remove`](Self::remove). Passive.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub fn reset_prepare(&self, cx: &mut Passive) {
+        let is_first = self.begins(RESET);
+        if !self.is_resetting() {
+            return;
+        }
+        self.set_state(state::SUSPENDED);
+        self.sessions.pause_all(cx);
+        if is_first {
+            self.happen(cx, Happening::ResetPrepare);
+            self.deafen();
+        }
+    }
+
+    /// The reset is over, and the configuration space is as it was before: its interrupts are looked at, `event` runs, the reset is
+    /// counted, then calls go on. Passive.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub fn reset_done(&self, cx: &mut Passive) {
+        if !self.is_resetting() {
+            return;
+        }
+        let is_last = self.pauses.why.load(Acquire) == RESET;
+        if is_last {
+            self.goes_on(cx);
+        }
+        self.pauses.resets.fetch_add(1, Relaxed);
+        // After `event`: sessions that close wait for it.
+        self.pauses.why.fetch_and(!RESET, AcqRel);
+        // Before the state says so: who finds the device at work finds the gates open.
+        self.sessions.go_on_all(cx);
+        self.set_state(if is_last { state::BOUND } else { state::SUSPENDED });
+    }
+
+    /// A pause begins. True: the first one, which the plugin hears of.
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn begins(&self, why: u32) -> bool {
+        if self.removed.load(Acquire) || self.pauses.why.fetch_or(why, AcqRel) != 0 {
+            return false;
+        }
+        self.pauses.told.store(why, Relaxed);
+        true
+    }
+
+    /// The device is there again: its interrupts are looked at, and the plugin hears of it.
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn goes_on(&self, cx: &mut Passive) {
+        let told = self.pauses.told.swap(0, Relaxed);
+        self.listen();
+        self.happen(cx, if told == RESET { Happening::ResetDone } else { Happening::Resume });
+    }
+}
+
+impl<P: Plugin> Bound<P> {
+    /// How often the device was reset under the plugin.
+    pub(super) fn resets(&self) -> u64 {
+        self.pauses.resets.load(Relaxed)
+    }
+
+    /// Is somebody resetting the device right now? A removal ends that.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn is_resetting(&self) -> bool {
+        self.pauses.why.load(Acquire) & RESET != 0 && self.state() != state::GONE
+    }
+
+    /// Waits until nobody resets the device. The kernel's reset has an end, so nothing else ends this.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn wait_for_reset(&self) {
+        loop {
+            let epoch = self.epoch.load(Acquire);
+            if !self.is_resetting() {
+                return;
+            }
+            self.changed.wait(&self.epoch, epoch, u64::MAX, wait_kind::UNINTERRUPTIBLE);
+        }
+    }
+}
