@@ -241,9 +241,11 @@ struct Fault {
     replace: &'static str,
     /// Why the run fails: what one kernel or another says of it.
     reasons: &'static [&'static str],
+    /// A part of what the program says.
+    says: &'static str,
 }
 
-const FAULTS: [Fault; 4] = [
+const FAULTS: [Fault; 5] = [
     Fault {
         name: "warns",
         plugin: "edu",
@@ -252,6 +254,7 @@ const FAULTS: [Fault; 4] = [
         find: "\tfile->private_data = session;\n",
         replace: "\tfile->private_data = session;\n\tWARN_ON(1);\n",
         reasons: &["kernel log: WARNING: CPU: * at *node.c:* kp_open*[kp_edu]"],
+        says: "",
     },
     Fault {
         name: "leaves an irq",
@@ -261,6 +264,7 @@ const FAULTS: [Fault; 4] = [
         find: "\t\tfree_irq(vector->irq, vector);\n",
         replace: "",
         reasons: &["kernel log: remove_proc_entry: removing non-empty directory 'irq/*', leaking at least 'kp_edu'"],
+        says: "",
     },
     Fault {
         name: "sleeps in a DPC",
@@ -274,15 +278,27 @@ const FAULTS: [Fault; 4] = [
             // PREEMPT_RT, where a softirq may be preempted, but is inside RCU.
             "kernel log: Voluntary context switch within RCU read-side critical section!",
         ],
+        says: "",
     },
     Fault {
         name: "forgets a message on its way",
         plugin: "trouble",
         run: "on-its-way",
         file: "irq.c",
-        find: "\ttasklet_hi_schedule(tasklet);\n",
-        replace: "",
+        find: "\tkp_settle(device);\n",
+        replace: "\t(void)kp_settle;\n",
         reasons: &["step 0: failed: * planted on-its-way: exit status 101"],
+        says: "a message on its way is waited for",
+    },
+    Fault {
+        name: "has no memory for vectors",
+        plugin: "edu",
+        run: "interrupt",
+        file: "irq.c",
+        find: "\tif (!device->vectors) {\n",
+        replace: "\tkvfree(device->vectors);\n\tdevice->vectors = NULL;\n\tif (!device->vectors) {\n",
+        reasons: &["step 0: failed: * planted interrupt: exit status 101"],
+        says: "an interrupt can be enabled: NoMemory",
     },
 ];
 
@@ -301,7 +317,11 @@ fn faults(kernel: &str, program: &Path, setup: bool) -> Result<Vec<Guest>> {
         guests.push(Guest {
             name: format!("{kernel}: {}", fault.name),
             vm: guest(&planted, program, &[fault.run]),
-            verdict: Box::new(move |report| fails(report, fault.reasons)),
+            verdict: Box::new(move |report| {
+                fails(report, fault.reasons)?;
+                let said = report.output.iter().any(|line| line.contains(fault.says));
+                if said || fault.says.is_empty() { Ok(()) } else { Err(format!("nobody says: {}", fault.says)) }
+            }),
         });
     }
     Ok(guests)

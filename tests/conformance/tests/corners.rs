@@ -93,7 +93,8 @@ impl DeviceModel for Watched {
 /// A simulated kernel with edu's plugin, one client, and what its device sees.
 fn watched(again: u32) -> (Sim<Edu>, Plugin, Arc<Mutex<Vec<Seen>>>) {
     let seen = Arc::default();
-    let sim = Sim::<Edu>::with(Watched { model: Model::new(), seen: Arc::clone(&seen), again, forgets: false }).unwrap();
+    let sim =
+        Sim::<Edu>::with(Watched { model: Model::new(), seen: Arc::clone(&seen), again, forgets: false }).unwrap();
     let plugin = sim.connect(messages::INTERFACE).unwrap();
     (sim, plugin, seen)
 }
