@@ -247,11 +247,13 @@ struct Fault {
     replace: &'static str,
     /// Why the run fails: what one kernel or another says of it.
     reasons: &'static [&'static str],
+    /// A part of what the program says.
+    says: &'static str,
 }
 
 const INTERRUPT: &[&str] = &["planted", "interrupt"];
 
-const FAULTS: [Fault; 5] = [
+const FAULTS: [Fault; 6] = [
     Fault {
         name: "warns",
         plugin: "edu",
@@ -260,6 +262,7 @@ const FAULTS: [Fault; 5] = [
         find: "\tfile->private_data = session;\n",
         replace: "\tfile->private_data = session;\n\tWARN_ON(1);\n",
         reasons: &["kernel log: WARNING: CPU: * at *node.c:* kp_open*[kp_edu]"],
+        says: "",
     },
     Fault {
         name: "leaves an irq",
@@ -269,6 +272,7 @@ const FAULTS: [Fault; 5] = [
         find: "\t\tfree_irq(vector->irq, vector);\n",
         replace: "",
         reasons: &["kernel log: remove_proc_entry: removing non-empty directory 'irq/*', leaking at least 'kp_edu'"],
+        says: "",
     },
     Fault {
         name: "sleeps in a DPC",
@@ -282,15 +286,27 @@ const FAULTS: [Fault; 5] = [
             // PREEMPT_RT, where a softirq may be preempted, but is inside RCU.
             "kernel log: Voluntary context switch within RCU read-side critical section!",
         ],
+        says: "",
     },
     Fault {
         name: "forgets a message on its way",
         plugin: "trouble",
         run: &["planted", "on-its-way"],
         file: "irq.c",
-        find: "\ttasklet_hi_schedule(tasklet);\n",
-        replace: "",
+        find: "\tkp_settle(device);\n",
+        replace: "\t(void)kp_settle;\n",
         reasons: &["step 0: failed: * planted on-its-way: exit status 101"],
+        says: "a message on its way is waited for",
+    },
+    Fault {
+        name: "has no memory for vectors",
+        plugin: "edu",
+        run: INTERRUPT,
+        file: "irq.c",
+        find: "\tif (!device->vectors) {\n",
+        replace: "\tkvfree(device->vectors);\n\tdevice->vectors = NULL;\n\tif (!device->vectors) {\n",
+        reasons: &["step 0: failed: * planted interrupt: exit status 101"],
+        says: "an interrupt can be enabled: NoMemory",
     },
     Fault {
         name: "opens what is removed",
@@ -302,6 +318,7 @@ const FAULTS: [Fault; 5] = [
                   schedule_timeout_uninterruptible(1); down_read(&place->lock); driver; }),",
         // What is freed is overwritten, so that it has too many sessions, or leads nowhere.
         reasons: &["step 0: failed: * nodes race: exit status 1", "kernel log: *"],
+        says: "",
     },
 ];
 
@@ -320,7 +337,11 @@ fn faults(kernel: &str, program: &Path, setup: bool) -> Result<Vec<Guest>> {
         guests.push(Guest {
             name: format!("{kernel}: {}", fault.name),
             vm: program_guest(&planted, program, fault.run).kernel_arg(POISON),
-            verdict: Box::new(move |report| fails(report, fault.reasons)),
+            verdict: Box::new(move |report| {
+                fails(report, fault.reasons)?;
+                let said = report.output.iter().any(|line| line.contains(fault.says));
+                if said || fault.says.is_empty() { Ok(()) } else { Err(format!("nobody says: {}", fault.says)) }
+            }),
         });
     }
     Ok(guests)

@@ -26,7 +26,8 @@ pub fn interrupt() {
     Guest.load(Subject::Edu);
     let plugin = Guest.connect(Subject::Edu);
     edu::Client(&plugin).defer_every(1).expect("every interrupt can be deferred");
-    plugin.connection().int_enable(kind::MSI, 1, 1, &[]).expect("an interrupt can be enabled");
+    let enabled = plugin.connection().int_enable(kind::MSI, 1, 1, &[]);
+    enabled.unwrap_or_else(|error| panic!("an interrupt can be enabled: {error}"));
     edu::Client(&plugin).raise(1).expect("the device can be told to interrupt");
     plugin.connection().int_wait(NO_TIMEOUT, ANY_VECTOR, 1).expect("the interrupt arrives");
     plugin.connection().int_disable().expect("the interrupt can be disabled");
