@@ -25,6 +25,8 @@ bool kp_rs_remove(void *driver, bool present);
 void kp_rs_drop(void *driver);
 void kp_rs_suspend(void *driver);
 void kp_rs_resume(void *driver);
+void kp_rs_reset_prepare(void *driver);
+void kp_rs_reset_done(void *driver);
 int kp_rs_open(void *driver, u32 process, bool admin, bool is_32bit, void **session);
 void kp_rs_release(void *session);
 long kp_rs_request(void *session, u32 nr, unsigned long address, u64 limit, u32 mode);

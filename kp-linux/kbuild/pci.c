@@ -9,17 +9,40 @@
 #ifdef KP_DEVICES
 
 struct kp_bound {
-	struct kp_device device;
+	struct kp_device device; /* its node: none between an error and the recovery, and after a recovery that failed */
+	struct pci_saved_state *config; /* as before the plugin had the device */
 };
 
-static int kp_probe(struct pci_dev *pci, const struct pci_device_id *id)
+/* Has the plugin take the device, and makes its node. */
+static int kp_take(struct kp_bound *bound)
 {
+	struct pci_dev *pci = bound->device.pci;
 	u64 address = (u64)pci_domain_nr(pci->bus) << 16 | (u64)pci->bus->number << 8 | pci->devfn;
-	struct kp_bound *bound;
 	struct kp_node *node;
 	u64 bars[6] = {};
 	void *driver;
 	int i, ret;
+
+	for (i = 0; i < 6; i++)
+		if (pci_resource_flags(pci, i) & IORESOURCE_MEM)
+			bars[i] = pci_resource_len(pci, i);
+	ret = kp_rs_bind(&bound->device, bars, address, &driver);
+	if (ret)
+		return ret;
+	node = kp_node_new(driver, &pci->dev, address);
+	if (IS_ERR(node)) {
+		kp_rs_remove(driver, true);
+		kp_rs_drop(driver);
+		return PTR_ERR(node);
+	}
+	bound->device.node = node;
+	return 0;
+}
+
+static int kp_probe(struct pci_dev *pci, const struct pci_device_id *id)
+{
+	struct kp_bound *bound;
+	int ret;
 
 	bound = kzalloc(sizeof(*bound), GFP_KERNEL);
 	if (!bound)
@@ -33,25 +56,16 @@ static int kp_probe(struct pci_dev *pci, const struct pci_device_id *id)
 	ret = pci_request_regions(pci, KBUILD_MODNAME);
 	if (ret)
 		goto disable;
-	for (i = 0; i < 6; i++)
-		if (pci_resource_flags(pci, i) & IORESOURCE_MEM)
-			bars[i] = pci_resource_len(pci, i);
-	ret = kp_rs_bind(&bound->device, bars, address, &driver);
+	pci_save_state(pci);
+	bound->config = pci_store_saved_state(pci); /* without it no error is recovered from */
+	ret = kp_take(bound);
 	if (ret)
 		goto regions;
-	node = kp_node_new(driver, &pci->dev, address);
-	if (IS_ERR(node)) {
-		ret = PTR_ERR(node);
-		goto unbind;
-	}
-	bound->device.node = node;
 	pci_set_drvdata(pci, bound);
 	return 0;
 
-unbind:
-	kp_rs_remove(driver, true);
-	kp_rs_drop(driver);
 regions:
+	kfree(bound->config);
 	kp_flush_late(); /* the last mapping goes before the regions do */
 	pci_clear_master(pci);
 	pci_release_regions(pci);
@@ -66,8 +80,9 @@ static void kp_remove(struct pci_dev *pci)
 {
 	struct kp_bound *bound = pci_get_drvdata(pci);
 
-	if (!kp_node_free(bound->device.node, pci_device_is_present(pci)))
+	if (bound->device.node && !kp_node_free(bound->device.node, pci_device_is_present(pci)))
 		return;
+	kfree(bound->config);
 	kp_flush_late(); /* the last mapping goes before the regions do */
 	pci_clear_master(pci);
 	pci_release_regions(pci);
@@ -80,8 +95,10 @@ static void kp_shutdown(struct pci_dev *pci)
 {
 	struct kp_bound *bound = pci_get_drvdata(pci);
 
-	kp_node_hide(bound->device.node);
-	kp_rs_remove(kp_node_driver(bound->device.node), true);
+	if (bound->device.node) {
+		kp_node_hide(bound->device.node);
+		kp_rs_remove(kp_node_driver(bound->device.node), true);
+	}
 	pci_clear_master(pci);
 }
 
@@ -89,7 +106,8 @@ static int kp_suspend(struct device *dev)
 {
 	struct kp_bound *bound = dev_get_drvdata(dev);
 
-	kp_rs_suspend(kp_node_driver(bound->device.node));
+	if (bound->device.node)
+		kp_rs_suspend(kp_node_driver(bound->device.node));
 	return 0;
 }
 
@@ -97,11 +115,82 @@ static int kp_resume(struct device *dev)
 {
 	struct kp_bound *bound = dev_get_drvdata(dev);
 
-	kp_rs_resume(kp_node_driver(bound->device.node));
+	if (bound->device.node)
+		kp_rs_resume(kp_node_driver(bound->device.node));
 	return 0;
 }
 
 static DEFINE_SIMPLE_DEV_PM_OPS(kp_pm, kp_suspend, kp_resume);
+
+/*
+ * Resets and errors. The PCI core holds the device's lock around each of these, as around probe and remove, and requests of apps never
+ * take it.
+ */
+
+/* Somebody resets the device: through sysfs, or for a neighbour's sake. */
+static void kp_reset_prepare(struct pci_dev *pci)
+{
+	struct kp_bound *bound = pci_get_drvdata(pci);
+
+	if (bound->device.node)
+		kp_rs_reset_prepare(kp_node_driver(bound->device.node));
+}
+
+static void kp_reset_done(struct pci_dev *pci)
+{
+	struct kp_bound *bound = pci_get_drvdata(pci);
+
+	if (bound->device.node)
+		kp_rs_reset_done(kp_node_driver(bound->device.node));
+}
+
+/* An error that cannot be corrected: for the plugin and its apps the device is gone, whatever can be done about it. */
+static pci_ers_result_t kp_error_detected(struct pci_dev *pci, pci_channel_state_t state)
+{
+	struct kp_bound *bound = pci_get_drvdata(pci);
+
+	if (bound->device.node) {
+		if (!kp_node_free(bound->device.node, false))
+			return PCI_ERS_RESULT_DISCONNECT; /* the plugin has panicked: the record stays for kp_remove */
+		bound->device.node = NULL;
+		kp_flush_late();
+	}
+	if (state == pci_channel_io_perm_failure || !bound->config)
+		return PCI_ERS_RESULT_DISCONNECT;
+	return PCI_ERS_RESULT_NEED_RESET;
+}
+
+/* The device was reset, and knows nothing any more. */
+static pci_ers_result_t kp_slot_reset(struct pci_dev *pci)
+{
+	struct kp_bound *bound = pci_get_drvdata(pci);
+
+	if (bound->device.node || pci_load_saved_state(pci, bound->config))
+		return PCI_ERS_RESULT_DISCONNECT;
+	pci_restore_state(pci);
+	return PCI_ERS_RESULT_RECOVERED;
+}
+
+/* Everything on its bus has recovered: the plugin takes it anew. If it refuses, the device stays without a node until it is bound again. */
+static void kp_recovered(struct pci_dev *pci)
+{
+	struct kp_bound *bound = pci_get_drvdata(pci);
+
+	if (bound->device.node)
+		return;
+	if (kp_take(bound)) {
+		kp_flush_late();
+		pci_clear_master(pci);
+	}
+}
+
+static const struct pci_error_handlers kp_errors = {
+	.reset_prepare = kp_reset_prepare,
+	.reset_done = kp_reset_done,
+	.error_detected = kp_error_detected,
+	.slot_reset = kp_slot_reset,
+	.resume = kp_recovered,
+};
 
 static const struct pci_device_id kp_ids[] = { KP_DEVICES, {} };
 MODULE_DEVICE_TABLE(pci, kp_ids);
@@ -112,6 +201,7 @@ static struct pci_driver kp_driver = {
 	.probe = kp_probe,
 	.remove = kp_remove,
 	.shutdown = kp_shutdown,
+	.err_handler = &kp_errors,
 	.driver.pm = pm_sleep_ptr(&kp_pm),
 };
 
