@@ -4,6 +4,7 @@ mod coalesced;
 mod frozen;
 mod leak;
 mod panic;
+mod reset;
 mod storm;
 mod suspend;
 
@@ -30,6 +31,7 @@ pub fn run(arguments: &[&str]) -> Result<(), String> {
         ["storm"] => storm::run(),
         ["coalesced"] => coalesced::run(),
         ["suspend"] => suspend::run(),
+        ["reset"] => reset::run(),
         ["power-off"] => frozen::power_off(),
         ["unbind"] => frozen::unbind(),
         _ => return Err(format!("no such trouble: {}", arguments.join(" "))),
