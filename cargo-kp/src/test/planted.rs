@@ -75,6 +75,9 @@ fn suspend(setup: bool, log: &Log) -> Result<Tally> {
     let sleeps = |kernel: &&str| {
         let trouble = modules(kernel, &["trouble"], setup)?;
         let vm = guest(&trouble, &program, &["suspend"]).step(Step::run(&[PROGRAM, "planted", "unbind"]));
+        // A device alone on its bus can be reset.
+        let vm = vm.device("pcie-root-port,id=rp,chassis=1,slot=1").device("edu,bus=rp");
+        let vm = vm.step(Step::run(&[PROGRAM, "planted", "reset"]));
         Ok(Guest { name: format!("{kernel}: suspend"), vm, verdict: Box::new(clean) })
     };
     // The line that fails it is the last one: the machine goes off.

@@ -6,6 +6,7 @@ mod hog;
 mod leak;
 mod neighbour;
 mod panic;
+mod reset;
 mod storm;
 mod suspend;
 
@@ -38,6 +39,7 @@ pub fn run(arguments: &[&str]) -> Result<(), String> {
         ["on-its-way"] => hog::on_its_way(),
         ["coalesced"] => coalesced::run(),
         ["suspend"] => suspend::run(),
+        ["reset"] => reset::run(),
         ["power-off"] => frozen::power_off(),
         ["unbind"] => frozen::unbind(),
         _ => return Err(format!("no such trouble: {}", arguments.join(" "))),
