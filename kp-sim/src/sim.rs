@@ -16,7 +16,10 @@ use kp_core::{
 use std::{
     any::type_name,
     marker::PhantomData,
-    sync::{Arc, Mutex, atomic::Ordering::*},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::*},
+    },
 };
 
 /// A simulated kernel, with one plugin and at most one device.
@@ -33,6 +36,8 @@ pub(crate) struct Loaded<P: Plugin> {
     /// None once the plugin is unloaded.
     driver: Mutex<Option<Driver<P>>>,
     removed: Mutex<bool>,
+    /// One tells the driver of a suspend, resume or removal; others wait.
+    telling: AtomicBool,
 }
 
 /// How a simulated kernel shall be.
@@ -92,10 +97,16 @@ impl<P: Plugin> Builder<P> {
         } else {
             RawDevice::none()
         };
-        let bound = in_kernel(&machine, |cx| Driver::<P>::bind(cx, raw));
+        // SAFETY: this is the port; suspend, resume and removal come through `Loaded::tell`.
+        let bound = in_kernel(&machine, |cx| unsafe { Driver::<P>::bind(cx, raw) });
         match bound {
             Ok(driver) => {
-                let loaded = Loaded { machine, driver: Mutex::new(Some(driver)), removed: Mutex::new(false) };
+                let loaded = Loaded {
+                    machine,
+                    driver: Mutex::new(Some(driver)),
+                    removed: Mutex::new(false),
+                    telling: AtomicBool::new(false),
+                };
                 Ok(Sim { loaded: Arc::new(loaded) })
             }
             Err(error) => {
@@ -153,7 +164,8 @@ impl<P: Plugin> Sim<P> {
     /// The device goes to sleep, and loses power.
     pub fn suspend(&self) {
         let Some(driver) = self.loaded.driver() else { return };
-        in_kernel(&self.loaded.machine, |cx| driver.suspend(cx));
+        // SAFETY: `tell` lets one in at a time.
+        self.loaded.tell(|cx| unsafe { driver.suspend(cx) });
         self.loaded.machine.bus.power_off();
     }
 
@@ -161,7 +173,8 @@ impl<P: Plugin> Sim<P> {
     pub fn resume(&self) {
         let Some(driver) = self.loaded.driver() else { return };
         self.loaded.machine.bus.power_on();
-        in_kernel(&self.loaded.machine, |cx| driver.resume(cx));
+        // SAFETY: `tell` lets one in at a time.
+        self.loaded.tell(|cx| unsafe { driver.resume(cx) });
     }
 
     /// Unloads the plugin, and checks that nothing is left of it: what is fails the test. Busy: apps hold handles.
@@ -263,10 +276,30 @@ fn check_leaks(machine: &Machine) {
     }
 }
 
+/// Gives [`Loaded::tell`] free, after a panic too.
+struct Telling<'a>(&'a AtomicBool);
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Release);
+    }
+}
+
 impl<P: Plugin> Loaded<P> {
     /// The driver, while the plugin is loaded.
     pub(crate) fn driver(&self) -> Option<Driver<P>> {
         lock(&self.driver).clone()
+    }
+
+    /// Runs `f` in the kernel, as the only one: what a kernel's device lock is for.
+    fn tell<R>(&self, f: impl FnOnce(&mut Passive) -> R) -> R {
+        in_kernel(&self.machine, |cx| {
+            while self.telling.swap(true, Acquire) {
+                self.machine.sleep(STEP_NS);
+            }
+            let _telling = Telling(&self.telling);
+            f(cx)
+        })
     }
 
     fn remove(&self, present: bool) {
@@ -277,8 +310,9 @@ impl<P: Plugin> Loaded<P> {
         if !present {
             self.machine.bus.pull_out();
         }
-        in_kernel(&self.machine, |cx| {
-            driver.remove(cx, present);
+        self.tell(|cx| {
+            // SAFETY: `tell` lets one in at a time.
+            unsafe { driver.remove(cx, present) };
             drop(driver);
         });
     }
