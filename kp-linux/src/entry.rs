@@ -35,8 +35,10 @@ pub unsafe fn bind<P: Plugin>(device: *mut (), bars: *const u64, bus_address: u6
         // SAFETY: the caller's promise; the PCI core gives a device to one driver.
         unsafe { RawDevice::new(device.expose_provenance(), bars, bus_address) }
     };
+    // SAFETY: this is the port; the C glue calls the functions below in the order that they name.
+    let f = |cx: &mut kp_core::Passive| unsafe { Driver::<P>::bind(cx, raw) };
     // SAFETY: process context.
-    match unsafe { passive(|cx| Driver::<P>::bind(cx, raw)) } {
+    match unsafe { passive(f) } {
         Ok(bound) => {
             // SAFETY: the caller's promise.
             unsafe { driver.write(bound.into_raw()) };
@@ -65,11 +67,15 @@ unsafe fn with<P: Plugin, R>(driver: *const (), f: impl FnOnce(&Driver<P>) -> R)
 /// plugin has panicked.
 ///
 /// # Safety
-/// `driver` came from [`bind`]; no [`open`] runs or comes.
+/// `driver` came from [`bind`]; no [`open`] runs or comes, and no [`suspend`], [`resume`] or `remove` of it runs at the same time.
 #[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn remove<P: Plugin>(driver: *const (), present: bool) -> bool {
-    // SAFETY: process context.
-    let f = |driver: &Driver<P>| unsafe { passive(|cx| driver.remove(cx, present)) };
+    let f = |driver: &Driver<P>| {
+        // SAFETY: the caller's promise.
+        let remove = |cx: &mut kp_core::Passive| unsafe { driver.remove(cx, present) };
+        // SAFETY: process context.
+        unsafe { passive(remove) }
+    };
     // SAFETY: the caller's promise.
     unsafe { with(driver, f) }
 }
@@ -87,11 +93,15 @@ pub unsafe fn drop_driver<P: Plugin>(driver: *const ()) {
 /// The device goes to sleep. Process context.
 ///
 /// # Safety
-/// `driver` came from [`bind`] and was not removed.
+/// `driver` came from [`bind`] and was not removed; no [`resume`] or [`remove`] of it runs at the same time.
 #[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn suspend<P: Plugin>(driver: *const ()) {
-    // SAFETY: process context.
-    let f = |driver: &Driver<P>| unsafe { passive(|cx| driver.suspend(cx)) };
+    let f = |driver: &Driver<P>| {
+        // SAFETY: the caller's promise.
+        let suspend = |cx: &mut kp_core::Passive| unsafe { driver.suspend(cx) };
+        // SAFETY: process context.
+        unsafe { passive(suspend) }
+    };
     // SAFETY: the caller's promise.
     unsafe { with(driver, f) }
 }
@@ -102,8 +112,12 @@ pub unsafe fn suspend<P: Plugin>(driver: *const ()) {
 /// As [`suspend`].
 #[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn resume<P: Plugin>(driver: *const ()) {
-    // SAFETY: process context.
-    let f = |driver: &Driver<P>| unsafe { passive(|cx| driver.resume(cx)) };
+    let f = |driver: &Driver<P>| {
+        // SAFETY: the caller's promise.
+        let resume = |cx: &mut kp_core::Passive| unsafe { driver.resume(cx) };
+        // SAFETY: process context.
+        unsafe { passive(resume) }
+    };
     // SAFETY: the caller's promise.
     unsafe { with(driver, f) }
 }
@@ -114,8 +128,12 @@ pub unsafe fn resume<P: Plugin>(driver: *const ()) {
 /// As [`suspend`].
 #[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn reset_prepare<P: Plugin>(driver: *const ()) {
-    // SAFETY: process context.
-    let f = |driver: &Driver<P>| unsafe { passive(|cx| driver.reset_prepare(cx)) };
+    let f = |driver: &Driver<P>| {
+        // SAFETY: the caller's promise.
+        let prepare = |cx: &mut kp_core::Passive| unsafe { driver.reset_prepare(cx) };
+        // SAFETY: process context.
+        unsafe { passive(prepare) }
+    };
     // SAFETY: the caller's promise.
     unsafe { with(driver, f) }
 }
@@ -126,8 +144,12 @@ pub unsafe fn reset_prepare<P: Plugin>(driver: *const ()) {
 /// As [`suspend`].
 #[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn reset_done<P: Plugin>(driver: *const ()) {
-    // SAFETY: process context.
-    let f = |driver: &Driver<P>| unsafe { passive(|cx| driver.reset_done(cx)) };
+    let f = |driver: &Driver<P>| {
+        // SAFETY: the caller's promise.
+        let done = |cx: &mut kp_core::Passive| unsafe { driver.reset_done(cx) };
+        // SAFETY: process context.
+        unsafe { passive(done) }
+    };
     // SAFETY: the caller's promise.
     unsafe { with(driver, f) }
 }

@@ -17,7 +17,10 @@ use kp_user::BusAddress;
 use std::{
     any::type_name,
     marker::PhantomData,
-    sync::{Arc, Mutex, atomic::Ordering::*},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::*},
+    },
 };
 
 /// A simulated kernel, with one plugin and at most one device.
@@ -34,6 +37,8 @@ pub(crate) struct Loaded<P: Plugin> {
     /// None once the plugin is unloaded.
     driver: Mutex<Option<Driver<P>>>,
     removed: Mutex<bool>,
+    /// One tells the driver of a suspend, resume or removal; others wait.
+    telling: AtomicBool,
 }
 
 /// How a simulated kernel shall be.
@@ -100,10 +105,16 @@ impl<P: Plugin> Builder<P> {
         } else {
             RawDevice::none()
         };
-        let bound = in_kernel(&machine, |cx| Driver::<P>::bind(cx, raw));
+        // SAFETY: this is the port; suspend, resume and removal come through `Loaded::tell`.
+        let bound = in_kernel(&machine, |cx| unsafe { Driver::<P>::bind(cx, raw) });
         match bound {
             Ok(driver) => {
-                let loaded = Loaded { machine, driver: Mutex::new(Some(driver)), removed: Mutex::new(false) };
+                let loaded = Loaded {
+                    machine,
+                    driver: Mutex::new(Some(driver)),
+                    removed: Mutex::new(false),
+                    telling: AtomicBool::new(false),
+                };
                 Ok(Sim { loaded: Arc::new(loaded) })
             }
             Err(error) => {
@@ -161,7 +172,8 @@ impl<P: Plugin> Sim<P> {
     /// The device goes to sleep, and loses power.
     pub fn suspend(&self) {
         let Some(driver) = self.loaded.driver() else { return };
-        in_kernel(&self.loaded.machine, |cx| driver.suspend(cx));
+        // SAFETY: `tell` lets one in at a time.
+        self.loaded.tell(|cx| unsafe { driver.suspend(cx) });
         self.loaded.machine.bus.power_off();
     }
 
@@ -169,15 +181,20 @@ impl<P: Plugin> Sim<P> {
     pub fn resume(&self) {
         let Some(driver) = self.loaded.driver() else { return };
         self.loaded.machine.bus.power_on();
-        in_kernel(&self.loaded.machine, |cx| driver.resume(cx));
+        // SAFETY: `tell` lets one in at a time.
+        self.loaded.tell(|cx| unsafe { driver.resume(cx) });
     }
 
     /// The kernel, or somebody through it, resets the device under the plugin. Returns when the plugin has been told, and calls go on.
     pub fn reset(&self) {
         let Some(driver) = self.loaded.driver() else { return };
-        in_kernel(&self.loaded.machine, |cx| driver.reset_prepare(cx));
-        self.loaded.machine.bus.reset();
-        in_kernel(&self.loaded.machine, |cx| driver.reset_done(cx));
+        self.loaded.tell(|cx| {
+            // SAFETY: `tell` lets one in at a time.
+            unsafe { driver.reset_prepare(cx) };
+            self.loaded.machine.bus.reset();
+            // SAFETY: as above.
+            unsafe { driver.reset_done(cx) };
+        });
     }
 
     /// Unloads the plugin, and checks that nothing is left of it: what is fails the test. Busy: apps hold handles.
@@ -286,10 +303,30 @@ fn check_leaks(machine: &Machine) {
     }
 }
 
+/// Gives [`Loaded::tell`] free, after a panic too.
+struct Telling<'a>(&'a AtomicBool);
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Release);
+    }
+}
+
 impl<P: Plugin> Loaded<P> {
     /// The driver, while the plugin is loaded.
     pub(crate) fn driver(&self) -> Option<Driver<P>> {
         lock(&self.driver).clone()
+    }
+
+    /// Runs `f` in the kernel, as the only one: what a kernel's device lock is for.
+    fn tell<R>(&self, f: impl FnOnce(&mut Passive) -> R) -> R {
+        in_kernel(&self.machine, |cx| {
+            while self.telling.swap(true, Acquire) {
+                self.machine.sleep(STEP_NS);
+            }
+            let _telling = Telling(&self.telling);
+            f(cx)
+        })
     }
 
     fn remove(&self, present: bool) {
@@ -300,8 +337,9 @@ impl<P: Plugin> Loaded<P> {
         if !present {
             self.machine.bus.pull_out();
         }
-        in_kernel(&self.machine, |cx| {
-            driver.remove(cx, present);
+        self.tell(|cx| {
+            // SAFETY: `tell` lets one in at a time.
+            unsafe { driver.remove(cx, present) };
             drop(driver);
         });
     }

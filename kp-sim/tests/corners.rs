@@ -131,11 +131,16 @@ plugin! { Card { name: "card", devices: [0x1234:0x11e8], interface: card, callba
 fn a_second_removal_and_what_comes_after_it_do_nothing() {
     let sim = Sim::<Card>::new().unwrap();
     sim.enter(|cx| {
-        let driver = Driver::<Card>::bind(cx, RawDevice::none()).unwrap();
-        assert!(driver.remove(cx, true));
-        assert!(driver.remove(cx, true));
-        driver.suspend(cx);
-        driver.resume(cx);
+        // SAFETY: this thread alone has the driver.
+        let driver = unsafe { Driver::<Card>::bind(cx, RawDevice::none()) }.unwrap();
+        for _ in 0..2 {
+            // SAFETY: as above.
+            assert!(unsafe { driver.remove(cx, true) });
+        }
+        // SAFETY: as above.
+        unsafe { driver.suspend(cx) };
+        // SAFETY: as above.
+        unsafe { driver.resume(cx) };
         assert_eq!(driver.session(cx, Caller::new(1, false, false)).err(), Some(Status::DEVICE_GONE.into()));
     });
 }

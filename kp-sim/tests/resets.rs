@@ -258,21 +258,33 @@ fn a_sleep_that_begins_in_a_reset_or_a_removal_in_it_ends_it() {
     let sim = Sim::<Witness>::new().unwrap();
     let log = |from: usize| sim.log().split_off(from);
     sim.enter(|cx| {
-        let driver = Driver::<Witness>::bind(cx, RawDevice::none()).unwrap();
-        driver.reset_prepare(cx);
-        driver.suspend(cx);
-        driver.reset_done(cx);
+        // SAFETY: bound and removed here, and nothing runs beside it.
+        let driver = unsafe { Driver::<Witness>::bind(cx, RawDevice::none()) }.unwrap();
+        // SAFETY: one at a time, here.
+        unsafe { driver.reset_prepare(cx) };
+        // SAFETY: one at a time, here.
+        unsafe { driver.suspend(cx) };
+        // SAFETY: one at a time, here.
+        unsafe { driver.reset_done(cx) };
         assert_eq!(told(&log(0)), ["ResetPrepare"], "it sleeps");
-        driver.resume(cx);
+        // SAFETY: one at a time, here.
+        unsafe { driver.resume(cx) };
         assert_eq!(told(&log(0)), ["ResetPrepare", "ResetDone"], "its registers are to be set up again");
-        driver.resume(cx);
-        driver.reset_done(cx);
+        // SAFETY: one at a time, here.
+        unsafe { driver.resume(cx) };
+        // SAFETY: one at a time, here.
+        unsafe { driver.reset_done(cx) };
         assert_eq!(log(2), [""; 0], "neither had begun");
-        driver.reset_prepare(cx);
-        assert!(driver.remove(cx, true));
-        driver.reset_done(cx);
-        driver.reset_prepare(cx);
-        driver.reset_done(cx);
+        // SAFETY: one at a time, here.
+        unsafe { driver.reset_prepare(cx) };
+        // SAFETY: one at a time, here.
+        assert!(unsafe { driver.remove(cx, true) });
+        // SAFETY: one at a time, here.
+        unsafe { driver.reset_done(cx) };
+        // SAFETY: one at a time, here.
+        unsafe { driver.reset_prepare(cx) };
+        // SAFETY: one at a time, here.
+        unsafe { driver.reset_done(cx) };
         assert_eq!(told(&log(2)), ["ResetPrepare", "Removing"]);
     });
 }

@@ -273,6 +273,9 @@ fn a_plugin_that_has_panicked_is_bound_to_no_further_device() {
     let sim = Sim::<Part>::with(Edu::new()).unwrap();
     let plugin = sim.connect(messages::INTERFACE).unwrap();
     assert_eq!(messages::Client(&plugin).panic(), Err(Status::POISONED.into()));
-    let bound = sim.enter(|cx| Driver::<Part>::bind(cx, RawDevice::none()).err());
+    let bound = sim.enter(|cx| {
+        // SAFETY: it is refused.
+        unsafe { Driver::<Part>::bind(cx, RawDevice::none()) }.err()
+    });
     assert_eq!(bound, Some(Status::POISONED.into()), "init has run after a panic");
 }

@@ -16,8 +16,10 @@ fn device_name<P: Plugin>() -> Name {
 /// # Safety
 /// `driver` is the kernel's object for this driver, whose DriverEntry runs.
 pub(crate) unsafe fn load<P: Plugin>(driver: *mut DriverObject) -> Result<(), NtStatus> {
+    // SAFETY: this is the port; a driver without a device is never suspended, and is removed at unload alone.
+    let bind = |cx: &mut kp_core::Passive| unsafe { Driver::<P>::bind(cx, RawDevice::none()) };
     // SAFETY: DriverEntry runs at Passive.
-    let bound = unsafe { passive(|cx| Driver::<P>::bind(cx, RawDevice::none())) }.map_err(|error| {
+    let bound = unsafe { passive(bind) }.map_err(|error| {
         kp_core::log!("init refused: {}", error);
         ntstatus(error.status)
     })?;

@@ -144,10 +144,12 @@ impl Node {
 /// Ends every session of a driver, then its plugin. False: the plugin has panicked, and what it may use has to stay for good. Passive.
 ///
 /// # Safety
-/// At Passive, without a level of kp-core's on the stack.
+/// At Passive, without a level of kp-core's on the stack; the driver is not told of a suspend or resume at the same time.
 pub(crate) unsafe fn end<P: Plugin>(driver: &Driver<P>, present: bool) -> bool {
     // SAFETY: the caller's promise.
-    unsafe { passive(|cx| driver.remove(cx, present)) }
+    let remove = |cx: &mut kp_core::Passive| unsafe { driver.remove(cx, present) };
+    // SAFETY: the caller's promise.
+    unsafe { passive(remove) }
 }
 
 /// The name under which apps find it: `\\.\kp-<plugin>`, and a number behind it for those with a device.

@@ -134,8 +134,10 @@ unsafe fn start_device<P: Plugin>(
     let id = hardware.as_ptr().expose_provenance();
     // SAFETY: the record stays until `unbind` has ended the driver; the plug-and-play manager gives a device to one stack.
     let raw = unsafe { RawDevice::new(id, bars, bus_address(this.pdo)) };
+    // SAFETY: this is the port; what comes of the device's life comes under its `life`.
+    let bind = |cx: &mut kp_core::Passive| unsafe { Driver::<P>::bind(cx, raw) };
     // SAFETY: START_DEVICE comes at Passive.
-    match unsafe { passive(|cx| Driver::<P>::bind(cx, raw)) } {
+    match unsafe { passive(bind) } {
         Ok(driver) => this.node.put(driver),
         Err(error) => {
             kp_core::log!("init refused the device: {}", error);

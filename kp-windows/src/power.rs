@@ -152,8 +152,12 @@ unsafe extern "efiapi" fn wake<P: Plugin>(device: *mut DeviceObject, irp: *mut c
 fn suspend<P: Plugin>(this: &Stacked) {
     this.with(|lived| {
         if !core::mem::replace(&mut lived.suspended, true) {
-            // SAFETY: Passive.
-            tell::<P>(&this.node, |driver| unsafe { passive(|cx| driver.suspend(cx)) });
+            tell::<P>(&this.node, |driver| {
+                // SAFETY: under the device's `life`, as its removal is.
+                let suspend = |cx: &mut kp_core::Passive| unsafe { driver.suspend(cx) };
+                // SAFETY: Passive.
+                unsafe { passive(suspend) }
+            });
         }
     });
 }
@@ -166,8 +170,12 @@ fn resume<P: Plugin>(this: &Stacked) {
                 // SAFETY: a record that is not freed.
                 unsafe { hardware.as_ref() }.apply(); // what it knew it may have forgotten
             }
-            // SAFETY: Passive.
-            tell::<P>(&this.node, |driver| unsafe { passive(|cx| driver.resume(cx)) });
+            tell::<P>(&this.node, |driver| {
+                // SAFETY: under the device's `life`, as its removal is.
+                let resume = |cx: &mut kp_core::Passive| unsafe { driver.resume(cx) };
+                // SAFETY: Passive.
+                unsafe { passive(resume) }
+            });
         }
     });
 }

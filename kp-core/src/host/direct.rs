@@ -7,7 +7,10 @@ use super::{
     requests::{Args, Parts, Stopped, refuse},
     session::{SMALL, Session},
 };
-use crate::{Error, Message, Passive, Plugin, Reply, Result, Status, limits::MAX_ARGS};
+use crate::{
+    Error, Message, Passive, Plugin, Reply, Result, Status,
+    limits::{MAX_ARGS, MAX_FIXED_REPLY},
+};
 use core::mem::MaybeUninit;
 use kp_abi::{
     Direct,
@@ -84,7 +87,11 @@ impl<P: Plugin> Session<P> {
         run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
     ) -> core::result::Result<Told, Stopped> {
         let mut buffer = [const { MaybeUninit::uninit() }; size_of::<Segments>() + MAX_ARGS];
-        let buffer = door.begin(&mut buffer[..size_of::<Segments>() + args])?;
+        // More than that is no message: a plugin that writes `Plugin::direct` by hand may ask for it.
+        let Some(buffer) = buffer.get_mut(..size_of::<Segments>().saturating_add(args)) else {
+            return Err(Status::PAYLOAD_TOO_LARGE.into());
+        };
+        let buffer = door.begin(buffer)?;
         let Ok((segments, args)) = Segments::read_from_prefix(buffer) else { return Err(Status::TOO_SMALL.into()) };
         let mut parts = Parts {
             in_len: segments.in_len as usize,
@@ -124,6 +131,12 @@ impl<P: Plugin> Session<P> {
     }
 }
 
+/// Stops the build of a plugin whose `Plugin::direct`, by hand or by a wrong `Wire::SCHEMA`, names more bytes than hosts have room for.
+pub(super) const fn below_limits<const ARGS: usize, const REPLY: usize>() {
+    assert!(ARGS <= MAX_ARGS, "a message's fixed parameters are over 256 bytes");
+    assert!(REPLY <= MAX_FIXED_REPLY, "a reply of fixed size is over 256 bytes");
+}
+
 /// One direct call. Its door is copied for whatever is not inlined, so that its parts stay in registers until then.
 struct Call<'s, P: Plugin, D> {
     session: &'s Session<P>,
@@ -142,6 +155,7 @@ impl<P: Plugin, D: DirectDoor + Copy> Direct for Call<'_, P, D> {
         self,
         run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
     ) -> Told {
+        const { below_limits::<ARGS, REPLY>() };
         let Self { session, mut door, message } = self;
         let mut args = [const { MaybeUninit::uninit() }; ARGS];
         let args: &[u8] = if ARGS == 0 {

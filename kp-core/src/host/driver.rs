@@ -109,8 +109,12 @@ impl<P: Plugin> Drop for Driver<P> {
 impl<P: Plugin> Driver<P> {
     /// Runs the plugin's `init`. Passive. NoMemory, or what `init` answers; nothing is left then. Poisoned: the plugin has panicked, and
     /// drives no device any more until it is loaded anew.
+    ///
+    /// # Safety
+    /// Only a port binds, and keeps the rules for it as long as the driver is bound: requests, `suspend`, `resume` and `remove` come
+    /// as [`Session`] and this type ask for.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub fn bind(cx: &mut Passive, device: RawDevice) -> Result<Self> {
+    pub unsafe fn bind(cx: &mut Passive, device: RawDevice) -> Result<Self> {
         if kernel::poisoned() {
             return Err(Status::POISONED.into());
         }
@@ -148,13 +152,17 @@ impl<P: Plugin> Driver<P> {
     /// it returns true no code of the plugin runs, and none will. False: the plugin has panicked, and a call that will never end, or
     /// that has not yet, is still in it: what it may use stays for good, and so must the device's record in the port, though its
     /// interrupt is disconnected. `present`: the hardware is still there. A second time it does nothing. Passive.
+    ///
+    /// # Safety
+    /// No `suspend`, `resume` or `remove` of this device runs at the same time: the plugin is dropped here.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub fn remove(&self, cx: &mut Passive, present: bool) -> bool {
+    pub unsafe fn remove(&self, cx: &mut Passive, present: bool) -> bool {
         if self.removed.swap(true, AcqRel) {
             return !self.leaked.load(Acquire);
         }
         self.absent.store(!present, Relaxed);
-        self.happen(cx, Happening::Removing);
+        // SAFETY: the caller's promise; the plugin is taken out only below.
+        unsafe { self.happen(cx, Happening::Removing) };
         self.set_state(state::GONE);
         let closed = self.sessions.close_all(cx);
         if kernel::poisoned()
@@ -315,12 +323,15 @@ impl<P: Plugin> Bound<P> {
     }
 
     /// Runs the plugin's `event`, on the thread that the port gives to such things, one at a time.
+    ///
+    /// # Safety
+    /// The plugin is not taken out meanwhile: `remove` runs on no other thread.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn happen(&self, cx: &mut Passive, happening: Happening) {
+    pub(super) unsafe fn happen(&self, cx: &mut Passive, happening: Happening) {
         if kernel::poisoned() {
             return;
         }
-        // SAFETY: only `remove` writes, once, and nothing of the port's comes after it.
+        // SAFETY: only `remove` writes, and by the caller's promise not now.
         if let (Some(event), Some(plugin)) = (P::TABLE.event, unsafe { (*self.plugin.get()).as_ref() }) {
             let _ = event(plugin, cx, happening);
         }

@@ -4,11 +4,14 @@
 //! Two pauses may overlap. The plugin hears of the first one's begin, and of the same one's end, when both are over.
 use super::{
     driver::{Bound, Driver},
-    wait_kind,
+    kernel, wait_kind,
 };
 use crate::{Happening, Passive, Plugin};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 use kp_abi::request::state;
+
+/// How often a wait that a panic would end is begun again after one, in ns.
+const POISON_CHECK_NS: u64 = 100_000_000;
 
 /// Reason for a pause, a bit of [`Pauses::why`]: the device sleeps.
 const SUSPENDED: u32 = 1 << 0;
@@ -32,24 +35,32 @@ impl Pauses {
 impl<P: Plugin> Driver<P> {
     /// The device is going to sleep: `event` runs, then calls wait and its interrupts are not looked at: a plugin quiets its device
     /// in `event`. Passive.
+    ///
+    /// # Safety
+    /// As [`remove`](Self::remove): `event` borrows the plugin.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub fn suspend(&self, cx: &mut Passive) {
+    pub unsafe fn suspend(&self, cx: &mut Passive) {
         if self.begins(SUSPENDED) {
-            self.happen(cx, Happening::Suspend);
+            // SAFETY: the caller's promise.
+            unsafe { self.happen(cx, Happening::Suspend) };
             self.deafen();
             self.set_state(state::SUSPENDED);
         }
     }
 
     /// The device is awake: its interrupts are looked at, `event` runs, then calls go on. Passive.
+    ///
+    /// # Safety
+    /// As [`suspend`](Self::suspend).
     #[cfg_attr(kp_driver, optimize(size))]
-    pub fn resume(&self, cx: &mut Passive) {
+    pub unsafe fn resume(&self, cx: &mut Passive) {
         let paused = self.pauses.why.load(Acquire);
         if paused & SUSPENDED == 0 || self.removed.load(Acquire) {
             return;
         }
         if paused == SUSPENDED {
-            self.goes_on(cx);
+            // SAFETY: the caller's promise.
+            unsafe { self.goes_on(cx) };
         }
         self.pauses.why.fetch_and(!SUSPENDED, AcqRel);
         if paused == SUSPENDED {
@@ -60,8 +71,11 @@ impl<P: Plugin> Driver<P> {
     /// Somebody else is about to reset the device, without asking the plugin: calls wait from now on, those inside are waited for, `event`
     /// runs, and its interrupts are not looked at. Sessions that close wait for [`reset_done`](Self::reset_done), which has to follow, or
     /// [`remove`](Self::remove). Passive.
+    ///
+    /// # Safety
+    /// As [`suspend`](Self::suspend).
     #[cfg_attr(kp_driver, optimize(size))]
-    pub fn reset_prepare(&self, cx: &mut Passive) {
+    pub unsafe fn reset_prepare(&self, cx: &mut Passive) {
         let is_first = self.begins(RESET);
         if !self.is_resetting() {
             return;
@@ -69,21 +83,26 @@ impl<P: Plugin> Driver<P> {
         self.set_state(state::SUSPENDED);
         self.sessions.pause_all(cx);
         if is_first {
-            self.happen(cx, Happening::ResetPrepare);
+            // SAFETY: the caller's promise.
+            unsafe { self.happen(cx, Happening::ResetPrepare) };
             self.deafen();
         }
     }
 
     /// The reset is over, and the configuration space is as it was before: its interrupts are looked at, `event` runs, the reset is
     /// counted, then calls go on. Passive.
+    ///
+    /// # Safety
+    /// As [`suspend`](Self::suspend).
     #[cfg_attr(kp_driver, optimize(size))]
-    pub fn reset_done(&self, cx: &mut Passive) {
+    pub unsafe fn reset_done(&self, cx: &mut Passive) {
         if !self.is_resetting() {
             return;
         }
         let is_last = self.pauses.why.load(Acquire) == RESET;
         if is_last {
-            self.goes_on(cx);
+            // SAFETY: the caller's promise.
+            unsafe { self.goes_on(cx) };
         }
         self.pauses.resets.fetch_add(1, Relaxed);
         // After `event`: sessions that close wait for it.
@@ -104,11 +123,16 @@ impl<P: Plugin> Driver<P> {
     }
 
     /// The device is there again: its interrupts are looked at, and the plugin hears of it.
+    ///
+    /// # Safety
+    /// As [`suspend`](Self::suspend).
     #[cfg_attr(kp_driver, optimize(size))]
-    fn goes_on(&self, cx: &mut Passive) {
+    unsafe fn goes_on(&self, cx: &mut Passive) {
         let told = self.pauses.told.swap(0, Relaxed);
         self.listen();
-        self.happen(cx, if told == RESET { Happening::ResetDone } else { Happening::Resume });
+        let happening = if told == RESET { Happening::ResetDone } else { Happening::Resume };
+        // SAFETY: the caller's promise.
+        unsafe { self.happen(cx, happening) };
     }
 }
 
@@ -124,7 +148,8 @@ impl<P: Plugin> Bound<P> {
         self.pauses.why.load(Acquire) & RESET != 0 && self.state() != state::GONE
     }
 
-    /// Waits until nobody resets the device. The kernel's reset has an end, so nothing else ends this.
+    /// Waits until nobody resets the device. The kernel's reset has an end, so nothing else ends this: after a panic it looks ten times a
+    /// second.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn wait_for_reset(&self) {
         loop {
@@ -132,7 +157,8 @@ impl<P: Plugin> Bound<P> {
             if !self.is_resetting() {
                 return;
             }
-            self.changed.wait(&self.epoch, epoch, u64::MAX, wait_kind::UNINTERRUPTIBLE);
+            let ns = if kernel::poisoned() { POISON_CHECK_NS } else { u64::MAX };
+            self.changed.wait(&self.epoch, epoch, ns, wait_kind::UNINTERRUPTIBLE);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Most messages have arguments and a reply of fixed size, and come as the interface declares them: [`Fast`] has a copy of itself for
 //! each of those, with the sizes built in. Every other submission takes the long way, which answers those too.
 use super::{
-    super::{below, clamp, session::Session},
+    super::{below, clamp, direct::below_limits, session::Session},
     memory::{Queues, copy_in, copy_out},
 };
 use crate::{Error, Message, Passive, Plugin, Reply, Result, Status, limits};
@@ -167,6 +167,7 @@ impl<P: Plugin> Direct for Fast<'_, P> {
         self,
         run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
     ) -> Option<Result<()>> {
+        const { below_limits::<ARGS, REPLY>() };
         let Self { session, taken, data, ring: (side, queues) } = self;
         // The length as declared, and no flags.
         if (taken.message ^ (ARGS as u64) << 32) >> 32 != 0 {
@@ -182,7 +183,7 @@ impl<P: Plugin> Direct for Fast<'_, P> {
                 for (to, from) in input.iter_mut().zip(from) {
                     to.write(from.load(Relaxed));
                 }
-                // SAFETY: ARGS bytes, which is MAX_ARGS at most, were written just now.
+                // SAFETY: ARGS bytes, which by `below_limits` is MAX_ARGS at most, were written just now.
                 let args = unsafe { slice::from_raw_parts(input.as_ptr().cast::<u8>(), ARGS) };
                 let mut room = [0; REPLY];
                 let mut reply = Reply::new(&mut room);

@@ -1,0 +1,12 @@
+//! Only a port drives a driver's life: a removal drops the plugin, whoever borrows it.
+use kp_core::*;
+
+pub fn bind<P: Plugin>(cx: &mut Passive) {
+    let _ = host::Driver::<P>::bind(cx, host::RawDevice::none());
+}
+
+pub fn tell<P: Plugin>(driver: &host::Driver<P>, cx: &mut Passive) {
+    driver.suspend(cx);
+    driver.resume(cx);
+    driver.remove(cx, true);
+}
