@@ -58,11 +58,12 @@ int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 
 	count = pci_alloc_irq_vectors(device->pci, min, max, flags);
 	if (count < 0)
 		return count;
-	device->vectors = kcalloc(count, sizeof(*device->vectors), GFP_KERNEL_ACCOUNT);
+	device->vectors = kvcalloc(count, sizeof(*device->vectors), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!device->vectors) {
 		pci_free_irq_vectors(device->pci);
 		return -ENOMEM;
 	}
+	kp_count_allocation(1);
 	for (i = 0; i < count; i++) {
 		device->vectors[i].device = device;
 		device->vectors[i].index = i;
@@ -176,13 +177,20 @@ void kp_c_irq_release(struct kp_device *device)
 	if (!device || !device->vectors)
 		return;
 	pci_free_irq_vectors(device->pci);
-	kfree(device->vectors);
+	kvfree(device->vectors);
+	kp_count_allocation(-1);
 	device->vectors = NULL;
 	device->count = 0;
 	mutex_lock(&device->command);
 	if (!device->master)
 		pci_clear_master(device->pci);
 	mutex_unlock(&device->command);
+}
+
+void kp_irq_abandon(struct kp_device *device)
+{
+	kp_c_irq_disconnect(device);
+	kp_c_irq_release(device);
 }
 
 /* A line may be others' too: it is the device that is kept from raising it. A vector of its own needs no undoing: free_irq ends it. */
@@ -197,6 +205,12 @@ void kp_c_irq_mask(struct kp_device *device, u32 vector)
 void kp_c_dpc_queue(struct kp_device *device, u32 vector)
 {
 	tasklet_schedule(&device->vectors[vector].tasklet);
+}
+
+#else
+
+void kp_irq_abandon(struct kp_device *device)
+{
 }
 
 #endif

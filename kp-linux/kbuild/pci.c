@@ -14,7 +14,27 @@ static DEFINE_IDA(kp_instances);
 struct kp_bound {
 	struct kp_device device;
 	int instance;
+	struct list_head leaked;
 };
+
+/*
+ * Records of devices that were taken from a plugin that has panicked: a call that never returned may use them. They go with the
+ * module, when nobody can be inside any more. The kernel's own tables point into the module until then: the name of a region is ours.
+ */
+static LIST_HEAD(kp_leaked);
+static DEFINE_MUTEX(kp_leaked_lock);
+
+/* Gives back what probing took. Nobody is in the plugin. */
+static void kp_give_back(struct kp_bound *bound)
+{
+	struct pci_dev *pci = bound->device.pci;
+
+	ida_free(&kp_instances, bound->instance);
+	kp_flush_late(); /* the last mapping goes before the regions do */
+	pci_release_regions(pci);
+	pci_disable_device(pci);
+	kfree(bound);
+}
 
 static int kp_probe(struct pci_dev *pci, const struct pci_device_id *id)
 {
@@ -75,15 +95,20 @@ free:
 static void kp_remove(struct pci_dev *pci)
 {
 	struct kp_bound *bound = pci_get_drvdata(pci);
+	bool is_over = kp_node_free(bound->device.node, pci_device_is_present(pci));
 
-	if (!kp_node_free(bound->device.node, pci_device_is_present(pci)))
-		return;
-	ida_free(&kp_instances, bound->instance);
-	kp_flush_late(); /* the last mapping goes before the regions do */
+	/* A task that died between preparing an interrupt and its end has left it so. */
+	if (kp_exiting)
+		kp_irq_abandon(&bound->device);
 	pci_clear_master(pci);
-	pci_release_regions(pci);
-	pci_disable_device(pci);
-	kfree(bound);
+	if (is_over) {
+		kp_give_back(bound);
+		return;
+	}
+	pci_dev_get(pci);
+	mutex_lock(&kp_leaked_lock);
+	list_add(&bound->leaked, &kp_leaked);
+	mutex_unlock(&kp_leaked_lock);
 }
 
 /* Power-off and kexec: as a removal, but the record stays for those who still hold a file. */
@@ -92,7 +117,7 @@ static void kp_shutdown(struct pci_dev *pci)
 	struct kp_bound *bound = pci_get_drvdata(pci);
 
 	kp_node_hide(bound->device.node);
-	kp_rs_remove(kp_node_driver(bound->device.node), true);
+	kp_rs_remove(kp_node_driver(bound->device.node), pci_device_is_present(pci));
 	pci_clear_master(pci);
 }
 
@@ -133,7 +158,18 @@ int kp_start(void)
 
 void kp_stop(void)
 {
+	struct kp_bound *bound, *after;
+
 	pci_unregister_driver(&kp_driver);
+	/* Alone here: nothing is probed or removed any more. */
+	list_for_each_entry_safe(bound, after, &kp_leaked, leaked) {
+		struct pci_dev *pci = bound->device.pci;
+
+		kp_node_free(bound->device.node, false);
+		kp_irq_abandon(&bound->device);
+		kp_give_back(bound);
+		pci_dev_put(pci);
+	}
 }
 
 #endif
