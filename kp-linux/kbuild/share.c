@@ -86,6 +86,7 @@ static void kp_vma_flags(struct vm_area_struct *vma, vm_flags_t set, vm_flags_t 
 int kp_c_shared_map(struct vm_area_struct *vma, void *memory, bool writable)
 {
 	kp_vma_flags(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP | VM_IO, VM_EXEC | VM_MAYEXEC | (writable ? 0 : VM_MAYWRITE));
+	vma->vm_page_prot = vm_get_page_prot(vma->vm_flags); /* it was made before the flags were cleared */
 	return remap_vmalloc_range(vma, memory, 0);
 }
 
