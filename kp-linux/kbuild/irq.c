@@ -84,6 +84,7 @@ int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 
 		kp_line(device, 0);
 		return -ENOMEM;
 	}
+	kp_count_allocation(1);
 	for (i = 0; i < count; i++) {
 		device->vectors[i].device = device;
 		device->vectors[i].index = i;
@@ -226,6 +227,7 @@ void kp_c_irq_release(struct kp_device *device)
 		return;
 	pci_free_irq_vectors(device->pci);
 	kvfree(device->vectors);
+	kp_count_allocation(-1);
 	device->vectors = NULL;
 	device->count = 0;
 	mutex_lock(&device->command);
@@ -233,6 +235,12 @@ void kp_c_irq_release(struct kp_device *device)
 	if (!device->master)
 		pci_clear_master(device->pci);
 	mutex_unlock(&device->command);
+}
+
+void kp_irq_abandon(struct kp_device *device)
+{
+	kp_c_irq_disconnect(device);
+	kp_c_irq_release(device);
 }
 
 /*
@@ -256,6 +264,12 @@ bool kp_c_irq_mask(struct kp_device *device, u32 vector)
 void kp_c_dpc_queue(struct kp_device *device, u32 vector)
 {
 	tasklet_schedule(&device->vectors[vector].tasklet);
+}
+
+#else
+
+void kp_irq_abandon(struct kp_device *device)
+{
 }
 
 #endif

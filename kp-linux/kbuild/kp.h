@@ -77,6 +77,9 @@ void *kp_node_driver(struct kp_node *node);
 void kp_node_hide(struct kp_node *node);
 bool kp_node_free(struct kp_node *node, bool present);
 
+/* irq.c: frees what nobody gave back, when the module goes. */
+void kp_irq_abandon(struct kp_device *device);
+
 /* pci.c, or kp.c for a plugin without a device: what the module does when it is loaded and unloaded. */
 int kp_start(void);
 void kp_stop(void);

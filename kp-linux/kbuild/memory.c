@@ -194,9 +194,13 @@ void kp_c_panic(const char *text, size_t len)
 
 /* ---- time ---- */
 
+/*
+ * Not the fast clock for NMIs, which may step back while the timekeeper is updated: a difference of two of its times may be negative.
+ * This one reads again then. It takes no lock, so it is right in an interrupt handler; nothing of a plugin runs in an NMI.
+ */
 u64 kp_c_now(void)
 {
-	return ktime_get_mono_fast_ns();
+	return ktime_get_ns();
 }
 
 #ifdef KP_CALLS_kp_c_stall

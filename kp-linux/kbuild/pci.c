@@ -11,7 +11,27 @@
 struct kp_bound {
 	struct kp_device device; /* its node: none between an error and the recovery, and after a recovery that failed */
 	struct pci_saved_state *config; /* as before the plugin had the device */
+	struct list_head leaked;
 };
+
+/*
+ * Records of devices that were taken from a plugin that has panicked: a call that never returned may use them. They go with the
+ * module, when nobody can be inside any more. The kernel's own tables point into the module until then: the name of a region is ours.
+ */
+static LIST_HEAD(kp_leaked);
+static DEFINE_MUTEX(kp_leaked_lock);
+
+/* Gives back what probing took. Nobody is in the plugin. */
+static void kp_give_back(struct kp_bound *bound)
+{
+	struct pci_dev *pci = bound->device.pci;
+
+	kfree(bound->config);
+	kp_flush_late(); /* the last mapping goes before the regions do */
+	pci_release_regions(pci);
+	pci_disable_device(pci);
+	kfree(bound);
+}
 
 /* Has the plugin take the device, and makes its node. */
 static int kp_take(struct kp_bound *bound)
@@ -79,15 +99,20 @@ free:
 static void kp_remove(struct pci_dev *pci)
 {
 	struct kp_bound *bound = pci_get_drvdata(pci);
+	bool is_over = !bound->device.node || kp_node_free(bound->device.node, pci_device_is_present(pci));
 
-	if (bound->device.node && !kp_node_free(bound->device.node, pci_device_is_present(pci)))
-		return;
-	kfree(bound->config);
-	kp_flush_late(); /* the last mapping goes before the regions do */
+	/* A task that died between preparing an interrupt and its end has left it so. */
+	if (kp_exiting)
+		kp_irq_abandon(&bound->device);
 	pci_clear_master(pci);
-	pci_release_regions(pci);
-	pci_disable_device(pci);
-	kfree(bound);
+	if (is_over) {
+		kp_give_back(bound);
+		return;
+	}
+	pci_dev_get(pci);
+	mutex_lock(&kp_leaked_lock);
+	list_add(&bound->leaked, &kp_leaked);
+	mutex_unlock(&kp_leaked_lock);
 }
 
 /* Power-off and kexec: as a removal, but the record stays for those who still hold a file. */
@@ -97,7 +122,7 @@ static void kp_shutdown(struct pci_dev *pci)
 
 	if (bound->device.node) {
 		kp_node_hide(bound->device.node);
-		kp_rs_remove(kp_node_driver(bound->device.node), true);
+		kp_rs_remove(kp_node_driver(bound->device.node), pci_device_is_present(pci));
 	}
 	pci_clear_master(pci);
 }
@@ -212,7 +237,18 @@ int kp_start(void)
 
 void kp_stop(void)
 {
+	struct kp_bound *bound, *after;
+
 	pci_unregister_driver(&kp_driver);
+	/* Alone here: nothing is probed or removed any more. */
+	list_for_each_entry_safe(bound, after, &kp_leaked, leaked) {
+		struct pci_dev *pci = bound->device.pci;
+
+		kp_node_free(bound->device.node, false);
+		kp_irq_abandon(&bound->device);
+		kp_give_back(bound);
+		pci_dev_put(pci);
+	}
 }
 
 #endif

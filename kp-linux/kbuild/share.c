@@ -3,6 +3,7 @@
 #include <linux/freezer.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/personality.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
@@ -22,7 +23,7 @@ int kp_c_shared_map(struct vm_area_struct *vma, void *memory, bool writable);
 void *kp_c_shared_new(size_t len)
 {
 	size_t count = DIV_ROUND_UP(len, PAGE_SIZE), i;
-	struct page **pages = kvcalloc(count, sizeof(*pages), GFP_KERNEL_ACCOUNT);
+	struct page **pages = kvcalloc(count, sizeof(*pages), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	void *memory;
 
 	if (!pages)
@@ -78,10 +79,14 @@ static void kp_vma_flags(struct vm_area_struct *vma, vm_flags_t set, vm_flags_t 
 #endif
 }
 
-/* A child has no part in it, and what can only be read stays so. */
+/*
+ * A child has no part in it, and what can only be read stays so. VM_IO keeps madvise(MADV_DOFORK) from undoing the first. Nothing in
+ * there is code: whoever reads implies executing (READ_IMPLIES_EXEC) gets it without, whoever asks for it is refused.
+ */
 int kp_c_shared_map(struct vm_area_struct *vma, void *memory, bool writable)
 {
-	kp_vma_flags(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP, VM_MAYEXEC | (writable ? 0 : VM_MAYWRITE));
+	kp_vma_flags(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP | VM_IO, VM_EXEC | VM_MAYEXEC | (writable ? 0 : VM_MAYWRITE));
+	vma->vm_page_prot = vm_get_page_prot(vma->vm_flags); /* it was made before the flags were cleared */
 	return remap_vmalloc_range(vma, memory, 0);
 }
 
@@ -89,6 +94,8 @@ int kp_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	if (!(vma->vm_flags & VM_SHARED))
 		return -EINVAL;
+	if ((vma->vm_flags & VM_EXEC) && !(current->personality & READ_IMPLIES_EXEC))
+		return -EACCES;
 	return kp_rs_map(file->private_data, vma, (u64)vma->vm_pgoff << PAGE_SHIFT, vma->vm_end - vma->vm_start,
 			 vma->vm_flags & VM_WRITE);
 }

@@ -15,7 +15,7 @@ unsafe extern "C" {
     pub safe fn kp_c_task() -> u32;
     /// Did the task with this pid call kp_c_panic?
     pub safe fn kp_c_is_dead(task: u32) -> bool;
-    /// ktime_get_mono_fast_ns.
+    /// ktime_get_ns.
     pub safe fn kp_c_now() -> u64;
     /// udelay.
     pub safe fn kp_c_stall(us: u32);

@@ -1,6 +1,6 @@
 //! The kernel functions of kp-core, by the C glue's.
 use crate::c::*;
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicU32, Ordering::SeqCst, compiler_fence};
 use kp_core::{
     Error, Result, Status,
     host::{Attention, IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind},
@@ -122,46 +122,67 @@ unsafe impl Kernel for Linux {
         unsafe { kp_c_signal_wake(signal.cast()) }
     }
 
-    // On x86 a volatile access of these widths is one `mov`, and the kernel's readX/writeX are that with a compiler barrier.
+    // On x86 a volatile access of these widths is one `mov`, and the kernel's readX/writeX are that with a compiler barrier: no access to
+    // memory moves across it, before a write or after a read. It costs no instruction.
     #[inline(always)]
     unsafe fn mmio_read8(address: usize) -> u8 {
+        compiler_fence(SeqCst);
         // SAFETY: the caller's promise: mapped and aligned.
-        unsafe { (address as *const u8).read_volatile() }
+        let value = unsafe { (address as *const u8).read_volatile() };
+        compiler_fence(SeqCst);
+        value
     }
     #[inline(always)]
     unsafe fn mmio_read16(address: usize) -> u16 {
+        compiler_fence(SeqCst);
         // SAFETY: as above.
-        unsafe { (address as *const u16).read_volatile() }
+        let value = unsafe { (address as *const u16).read_volatile() };
+        compiler_fence(SeqCst);
+        value
     }
     #[inline(always)]
     unsafe fn mmio_read32(address: usize) -> u32 {
+        compiler_fence(SeqCst);
         // SAFETY: as above.
-        unsafe { (address as *const u32).read_volatile() }
+        let value = unsafe { (address as *const u32).read_volatile() };
+        compiler_fence(SeqCst);
+        value
     }
     #[inline(always)]
     unsafe fn mmio_read64(address: usize) -> u64 {
+        compiler_fence(SeqCst);
         // SAFETY: as above.
-        unsafe { (address as *const u64).read_volatile() }
+        let value = unsafe { (address as *const u64).read_volatile() };
+        compiler_fence(SeqCst);
+        value
     }
     #[inline(always)]
     unsafe fn mmio_write8(address: usize, value: u8) {
+        compiler_fence(SeqCst);
         // SAFETY: as above.
-        unsafe { (address as *mut u8).write_volatile(value) }
+        unsafe { (address as *mut u8).write_volatile(value) };
+        compiler_fence(SeqCst);
     }
     #[inline(always)]
     unsafe fn mmio_write16(address: usize, value: u16) {
+        compiler_fence(SeqCst);
         // SAFETY: as above.
-        unsafe { (address as *mut u16).write_volatile(value) }
+        unsafe { (address as *mut u16).write_volatile(value) };
+        compiler_fence(SeqCst);
     }
     #[inline(always)]
     unsafe fn mmio_write32(address: usize, value: u32) {
+        compiler_fence(SeqCst);
         // SAFETY: as above.
-        unsafe { (address as *mut u32).write_volatile(value) }
+        unsafe { (address as *mut u32).write_volatile(value) };
+        compiler_fence(SeqCst);
     }
     #[inline(always)]
     unsafe fn mmio_write64(address: usize, value: u64) {
+        compiler_fence(SeqCst);
         // SAFETY: as above.
-        unsafe { (address as *mut u64).write_volatile(value) }
+        unsafe { (address as *mut u64).write_volatile(value) };
+        compiler_fence(SeqCst);
     }
 
     fn map(device: usize, bar: usize, len: usize) -> usize {

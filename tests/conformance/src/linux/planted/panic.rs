@@ -1,17 +1,20 @@
 //! A panic in plugin code kills the calling process. The device answers Poisoned from then on, and the module unloads.
 use super::{Loaded, NAME, open};
-use crate::interrupts::until;
+use crate::{interrupts::until, linux::stress::address};
 use kp_abi::{
     Result, Status,
     request::{self, ANY_VECTOR, NO_TIMEOUT, kind, state},
 };
 use kp_user::{Connection, Node, Plugin};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::{os::unix::process::ExitStatusExt, process::Command};
+use std::{fs, os::unix::process::ExitStatusExt, process::Command};
 use trouble_interface::{BYTES, trouble};
 
 /// The callbacks that panic, one after the other. Each looks up another byte, so that their panics can be told apart.
 const PLACES: [&str; 4] = ["call", "open", "close", "int_enable"];
+
+/// As in a call, and then the device is unbound.
+const UNBOUND: &str = "unbound";
 
 /// The signal that an oops ends its process with.
 const SIGSEGV: i32 = 11;
@@ -22,20 +25,52 @@ pub fn run() {
         println!("panic in {place}");
         panic_in(place);
     }
+    println!("panic in a call, and the device is unbound");
+    unbound_after_it();
     let loaded = Loaded::new();
     let plugin = open(&[]);
     assert_eq!(trouble::Client(&plugin).ping(), Ok(()), "the poison is gone with the module");
+    let connection = plugin.connection();
+    connection.int_enable(kind::MSI, 1, 1, &[]).expect("nothing of the device's is in use");
+    trouble::Client(&plugin).raise(1).expect("the device answers");
+    connection.int_wait(NO_TIMEOUT, ANY_VECTOR, 1).expect("the interrupt arrives");
     drop(plugin);
     drop(loaded);
 }
 
+/// A device that was unbound while a dead call was in its plugin: what the kernel's tables say of it must not outlive the module.
+fn unbound_after_it() {
+    let loaded = Loaded::new();
+    let address = address(&open(&[]));
+    let enabled = || fs::read_to_string(format!("/sys/bus/pci/devices/{address}/enable")).expect("it can be read");
+    assert_eq!(enabled().trim(), "1");
+    die(UNBOUND);
+    fs::write(format!("/sys/bus/pci/drivers/kp_{NAME}/unbind"), &address).expect("the device can be unbound");
+    tables_name_it(true);
+    drop(loaded);
+    tables_name_it(false);
+    assert_eq!(enabled().trim(), "0", "nobody has the device enabled");
+}
+
+/// Do the kernel's tables of memory say that the plugin has some? All of them can be read.
+fn tables_name_it(has: bool) {
+    let module = format!("kp_{NAME}");
+    let read = |table: &str| fs::read(table).unwrap_or_else(|error| panic!("{table}: {error}"));
+    let names = |table: &str| String::from_utf8_lossy(&read(table)).contains(&module);
+    assert_eq!(names("/proc/iomem"), has, "regions");
+    for table in ["/proc/ioports", "/proc/interrupts", "/proc/misc", "/proc/modules"] {
+        assert_eq!(names(table), has && table == "/proc/modules", "{table}");
+    }
+}
+
 /// In a process of its own: panics in one place, and does not return.
 pub fn here(place: &str) {
-    let at = PLACES.iter().position(|&one| one == place).unwrap_or_else(|| panic!("no such place: {place}"));
+    let mut places = PLACES.iter().chain([&UNBOUND]);
+    let at = places.position(|&one| one == place).unwrap_or_else(|| panic!("no such place: {place}"));
     let index = BYTES + at as u32;
     let byte = index as u8;
     let told = match place {
-        "call" => trouble::Client(&open(&[])).boom(index).map(drop),
+        "call" | UNBOUND => trouble::Client(&open(&[])).boom(index).map(drop),
         "open" => open_raw(&[byte, 0]),
         "close" => open(&[0, byte]).close(),
         _ => open(&[]).connection().int_enable(kind::MSI, 1, 1, &[byte]).map(drop),
