@@ -109,6 +109,7 @@ mod level;
 #[expect(unsafe_code, reason = "shares data under a kernel's lock")]
 mod lock;
 mod log;
+mod matching;
 #[expect(unsafe_code, reason = "manages memory")]
 mod mem;
 mod plugin;
@@ -122,6 +123,7 @@ pub use callbacks::{
 pub use kp_abi::{Error, Message, Out, Reply, Result, Status};
 pub use level::{AtMost, Ceiling, Dispatch, Irql, Level, Passive};
 pub use lock::{Mutex, SpinLock};
+pub use matching::MatchId;
 pub use mem::{KBox, KVec, Pool, PoolBox};
 pub use plugin::{IntTable, Plugin, Table};
 pub use regs::{Bar, Device, Field, Readable, Register, RegisterMap, Width, Writable};
@@ -133,5 +135,5 @@ pub use {kp_abi, log::write as __log};
 /// What `plugin!` expands to.
 #[doc(hidden)]
 pub mod __plugin {
-    pub use crate::plugin::{Absent, Probe, check_name, contains};
+    pub use crate::plugin::{Absent, Probe, check_name, check_vectors, contains};
 }

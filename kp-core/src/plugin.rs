@@ -1,7 +1,7 @@
 //! `plugin!`: a plugin's table of callbacks, checked against what the plugin implements.
 use crate::{
     Call, Caller, Deliver, Dispatch, Enabling, Event, Granted, Happening, Init, IntAtDpc, IntAtIrql, IntEnable, Irql,
-    Message, Open, Passive, Reply, Result, Source, Verdict,
+    MatchId, Message, Open, Passive, Reply, Result, Source, Verdict,
 };
 use core::marker::PhantomData;
 
@@ -38,8 +38,10 @@ pub trait Plugin: Init {
 pub struct Table<P: Init> {
     /// 1 to 31 of a-z, 0-9, `_` and `-`.
     pub name: &'static str,
-    /// PCI vendor and device of what it drives; none for a plugin without hardware.
-    pub devices: &'static [(u16, u16)],
+    /// What it drives; nothing for a plugin without hardware.
+    pub devices: &'static [MatchId],
+    /// How many interrupt vectors it can serve: at least, at most.
+    pub vectors: (u32, u32),
     /// Its typed messages.
     pub interface: Option<&'static kp_abi::Interface>,
     /// The interface's fingerprint chain at 0, 1, 2, … messages; empty without an interface.
@@ -132,9 +134,22 @@ impl<P: Init<Interrupt: Default>> Probe<P> {
 
 /// A plugin's last lines: its name, the devices it drives, its interface, and the callbacks it implements.
 ///
-/// `name` is the device node's, 1 to 31 of a-z, 0-9, `_` and `-`. `devices` are PCI vendor and device numbers, as in
-/// `devices: [0x1234:0x11e8]`; the package's name, which names the module, should be the plugin's. `devices` and `interface` may be left
-/// out. The list of callbacks is checked both ways: what is listed must be implemented,
+/// `name` is the device node's, 1 to 31 of a-z, 0-9, `_` and `-`; the package's name, which names the module, should be the plugin's.
+///
+/// `devices` says which PCI devices are the plugin's. An entry is one of
+///
+/// | entry | takes |
+/// |---|---|
+/// | `0x1234:0x11e8` | this vendor's device |
+/// | `0x10ee:0x7024 sub 0x10ee:0x0007` | it, on a card of this subsystem vendor and number: for a chip that many makers use |
+/// | `class 0x0108` | every device of this base class and sub-class, written with four digits |
+/// | `class 0x010802` | and of this programming interface, written with six |
+///
+/// `vectors: 1..=8` says how many interrupt vectors it can serve; left out, 1 to 32. An INT_ENABLE gets no more than the second number, and
+/// is NoInterrupt if it wants more. The first number is for a card that is no use with fewer: INT_ENABLE is NoInterrupt if the app allows
+/// fewer or the machine has fewer. A line is one vector.
+///
+/// `devices`, `vectors` and `interface` may be left out. The list of callbacks is checked both ways: what is listed must be implemented,
 /// what is implemented must be listed. With an interface, calls go to its `Handler`, and `Call` is not listed.
 /// Once per module; a plugin crate has it in its root.
 ///
@@ -160,7 +175,8 @@ impl<P: Init<Interrupt: Default>> Probe<P> {
 macro_rules! plugin {
     ($plugin:ident {
         name: $name:literal,
-        $(devices: [$($vendor:literal : $device:literal),* $(,)?],)?
+        $(devices: [$($devices:tt)*],)?
+        $(vectors: $least:literal ..= $most:literal,)?
         $(interface: $($interface:ident)::+,)?
         callbacks: [$($callback:ident),* $(,)?] $(,)?
     }) => {
@@ -219,7 +235,8 @@ macro_rules! plugin {
                 );
                 $crate::Table {
                     name: $name,
-                    devices: &[$($(($vendor, $device)),*)?],
+                    devices: $crate::__plugin_devices!([] $($($devices)*)?),
+                    vectors: $crate::__plugin::check_vectors(&[$($least, $most)?]),
                     interface: INTERFACE,
                     chain: $crate::__plugin_chain!($($($interface)::+)?),
                     open: if Probe::OPEN.is_some() { Probe::OPEN } else { Probe::DEFAULT_SESSION },
@@ -260,6 +277,33 @@ macro_rules! plugin {
         /// Where a port finds the plugin.
         #[doc(hidden)]
         pub type __KpPlugin = $plugin;
+    };
+}
+
+/// The entries of `devices`, one after the other. Those of other buses will begin with a word of their own.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __plugin_devices {
+    ([$($done:expr,)*]) => {
+        &[$($done),*]
+    };
+    ([$($done:expr,)*] $vendor:literal : $device:literal sub $by:literal : $number:literal $(, $($rest:tt)*)?) => {
+        $crate::__plugin_devices!(
+            [$($done,)* $crate::MatchId::pci_subsystem($vendor, $device, $by, $number),] $($($rest)*)?
+        )
+    };
+    ([$($done:expr,)*] $vendor:literal : $device:literal $(, $($rest:tt)*)?) => {
+        $crate::__plugin_devices!([$($done,)* $crate::MatchId::pci($vendor, $device),] $($($rest)*)?)
+    };
+    ([$($done:expr,)*] class $class:literal $(, $($rest:tt)*)?) => {
+        $crate::__plugin_devices!(
+            [$($done,)* $crate::MatchId::pci_class(::core::stringify!($class), $class),] $($($rest)*)?
+        )
+    };
+    ([$($done:expr,)*] $($wrong:tt)+) => {
+        ::core::compile_error!(
+            "an entry of `devices` is `0x1234:0x11e8`, `0x10ee:0x7024 sub 0x10ee:0x0007` or `class 0x0108`, with a comma between entries"
+        )
     };
 }
 
@@ -322,6 +366,22 @@ const fn equal(a: &[u8], b: &[u8]) -> bool {
         i += 1;
     }
     true
+}
+
+/// Vectors that an app gets at most of a plugin that does not say how many it serves.
+const DEFAULT_VECTORS: u32 = 32;
+
+/// The two ends of `vectors`, or none.
+#[doc(hidden)]
+pub const fn check_vectors(ends: &[u32]) -> (u32, u32) {
+    if ends.is_empty() {
+        return (1, DEFAULT_VECTORS);
+    }
+    let (least, most) = (ends[0], ends[1]);
+    assert!(least >= 1, "`vectors` begins with 1 or more: an interrupt has a vector");
+    assert!(least <= most, "`vectors` ends below its beginning: write the fewer first, as in 1..=8");
+    assert!(most <= kp_abi::limits::MAX_VECTORS, "`vectors` ends with 2048 at most, as many as a device can have");
+    (least, most)
 }
 
 #[doc(hidden)]

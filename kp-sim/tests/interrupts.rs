@@ -3,7 +3,7 @@ mod part;
 
 use kp_abi::{
     Status,
-    request::{ANY_VECTOR, kind},
+    request::{ANY_VECTOR, Open, Request, kind},
 };
 use kp_sim::{
     Sim,
@@ -279,4 +279,41 @@ fn a_device_that_sleeps_does_not_interrupt_and_is_reset() {
     assert_eq!(app.int_count(ANY_VECTOR).unwrap().1.received, 0, "power-on has cleared it");
     messages::Client(&plugin).raise(1).unwrap();
     assert_eq!(app.int_count(ANY_VECTOR).unwrap().1.received, 1);
+}
+
+/// Serves two or three vectors of a card that has four.
+mod few {
+    use kp_core::*;
+
+    pub struct Few;
+
+    impl Init for Few {
+        type Session = ();
+        type Interrupt = ();
+        fn init(_: &mut Passive, _: Device) -> Result<Self> {
+            Ok(Few)
+        }
+    }
+    impl IntAtIrql for Few {
+        fn int_at_irql(&self, _: &mut Irql, _: &(), _: Source) -> Verdict {
+            Verdict::NOT_MINE
+        }
+    }
+
+    plugin! { Few { name: "few", devices: [1:2], vectors: 2..=3, callbacks: [IntAtIrql] } }
+}
+
+/// Vectors are the machine's: an app that asks for all of them gets what the plugin says it can serve.
+#[test]
+fn no_app_gets_more_vectors_than_the_plugin_serves_nor_fewer_than_it_needs() {
+    let sim = Sim::<few::Few>::with(Card { messages: Default::default(), count: 0 }).unwrap();
+    let app = sim.open();
+    let (abi_major, abi_minor) = (kp_abi::limits::ABI_MAJOR, kp_abi::limits::ABI_MINOR);
+    app.open(&mut Open { abi_major, abi_minor, ..Request::new() }, &[]).unwrap();
+    assert_eq!(app.int_enable(kind::ANY, 4, 9, &[]), Err(Status::NO_INTERRUPT.into()), "wants more");
+    assert_eq!(app.int_enable(kind::ANY, 1, 1, &[]), Err(Status::NO_INTERRUPT.into()), "allows fewer");
+    for (min, max, count) in [(1, 2048, 3), (3, 4, 3), (1, 2, 2), (2, 2, 2)] {
+        assert_eq!(app.int_enable(kind::ANY, min, max, &[]).unwrap().count, count, "{min} to {max}");
+        app.int_disable().unwrap();
+    }
 }

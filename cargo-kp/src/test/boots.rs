@@ -158,7 +158,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
         run(&boots, setup, log)
     };
     let msix = move |setup, log: &Log| {
-        let boot = |kernel: &str| Boot { plugins: &["ivshmem"], vectors: 4, ..Boot::new(kernel, &[&["msix"]]) };
+        let boot = |kernel: &str| Boot { plugins: &["ivshmem"], vectors: 8, ..Boot::new(kernel, &[&["msix"]]) };
         let mut boots: Vec<Boot> = kernels::names().iter().map(|kernel| boot(kernel)).collect();
         boots.push(boot("6.12").with(&["threadirqs"]));
         run(&boots, setup, log)

@@ -145,12 +145,27 @@ fn devices(module: &[u8]) -> Option<String> {
     }
 }
 
-/// Vendor and device of `v00001234d000011E8sv*sd*bc*sc*i*`, as `lspci` writes them. `None` if it is about something else.
+/// What `v00001234d000011E8sv*sd*bc*sc*i*` names: vendor and device as `lspci` writes them, and a card's or a class in the words of
+/// `plugin!`. `None` if it is about something else.
 fn device(alias: &str) -> Option<String> {
     let (vendor, rest) = alias.strip_prefix('v')?.split_once('d')?;
-    let id = rest.split_once("sv")?.0;
+    let (id, rest) = rest.split_once("sv")?;
+    let (by, rest) = rest.split_once("sd")?;
+    let (card, rest) = rest.split_once("bc")?;
+    let (class, rest) = rest.split_once("sc")?;
+    let (sub, interface) = rest.split_once('i')?;
+    let interface = interface.trim_end_matches('*');
     let number = |digits: &str| u32::from_str_radix(digits, 16).ok();
-    Some(format!("{:04x}:{:04x}", number(vendor)?, number(id)?))
+    match (number(vendor), number(id), number(by), number(card)) {
+        (Some(vendor), Some(id), None, None) => Some(format!("{vendor:04x}:{id:04x}")),
+        (Some(vendor), Some(id), Some(by), Some(card)) => {
+            Some(format!("{vendor:04x}:{id:04x} sub {by:04x}:{card:04x}"))
+        }
+        (None, None, None, None) => {
+            Some(format!("of class {:02x}{:02x}{}", number(class)?, number(sub)?, interface.to_lowercase()))
+        }
+        _ => None,
+    }
 }
 
 /// The values that a module's information has behind this mark.
@@ -193,7 +208,10 @@ mod tests {
         let edu = "alias=pci:v00001234d000011E8sv*sd*bc*sc*i*";
         assert_eq!(of(edu).as_deref(), Some("PCI device 1234:11e8"));
         let class = "alias=pci:v*d*sv*sd*bc0Csc03i30*";
-        assert_eq!(of(&format!("{edu}\0{class}")).as_deref(), Some("PCI devices 1234:11e8, v*d*sv*sd*bc0Csc03i30*"));
+        assert_eq!(of(&format!("{edu}\0{class}")).as_deref(), Some("PCI devices 1234:11e8, of class 0c0330"));
+        assert_eq!(of("alias=pci:v*d*sv*sd*bc01sc08i*").as_deref(), Some("PCI device of class 0108"));
+        let card = "alias=pci:v000010EEd00007024sv000010F0sd00000007bc*sc*i*";
+        assert_eq!(of(card).as_deref(), Some("PCI device 10ee:7024 sub 10f0:0007"));
     }
 
     #[test]

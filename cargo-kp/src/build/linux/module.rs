@@ -10,6 +10,7 @@ use super::object::Object;
 use super::rules;
 use super::target::Target;
 use crate::build::exports::{Exports, imports};
+use crate::build::info::MatchId;
 use crate::build::plugin::{License, Plugin};
 use crate::build::{check, lock, write};
 use crate::kernels::Kernel;
@@ -155,14 +156,26 @@ fn header(plugin: &Plugin, object: &Object) -> String {
         define("KP_AUTHOR", &quoted(&plugin.authors.join(", ")));
     }
     if !object.info.devices.is_empty() {
-        let ids = object.info.devices.iter().map(|(vendor, id)| format!("{{ PCI_DEVICE({vendor:#06x}, {id:#06x}) }}"));
-        define("KP_DEVICES", &ids.collect::<Vec<_>>().join(", "));
+        define("KP_DEVICES", &object.info.devices.iter().map(device_id).collect::<Vec<_>>().join(", "));
     }
     // The C glue leaves out what nobody calls.
     for name in &object.calls {
         define(&format!("KP_CALLS_{name}"), "1");
     }
     text
+}
+
+/// An entry of the module's table of devices.
+fn device_id(id: &MatchId) -> String {
+    match *id {
+        MatchId::Pci { vendor, device, subsystem: None } => format!("{{ PCI_DEVICE({vendor:#06x}, {device:#06x}) }}"),
+        MatchId::Pci { vendor, device, subsystem: Some((by, number)) } => {
+            format!("{{ PCI_DEVICE_SUB({vendor:#06x}, {device:#06x}, {by:#06x}, {number:#06x}) }}")
+        }
+        MatchId::PciClass { class, exact } => {
+            format!("{{ PCI_DEVICE_CLASS({class:#08x}, {}) }}", if exact { "0xffffff" } else { "0xffff00" })
+        }
+    }
 }
 
 /// A C string literal. Bytes outside printable ASCII become octal escapes, which have a fixed length.
@@ -183,7 +196,22 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{quoted, warning};
+    use super::{MatchId, device_id, quoted, warning};
+
+    #[test]
+    fn each_kind_of_device_is_what_the_kernel_calls_it() {
+        for (id, text) in [
+            (MatchId::Pci { vendor: 0x1234, device: 0xa, subsystem: None }, "{ PCI_DEVICE(0x1234, 0x000a) }"),
+            (
+                MatchId::Pci { vendor: 0x10ee, device: 0x7024, subsystem: Some((0x10f0, 7)) },
+                "{ PCI_DEVICE_SUB(0x10ee, 0x7024, 0x10f0, 0x0007) }",
+            ),
+            (MatchId::PciClass { class: 0x010800, exact: false }, "{ PCI_DEVICE_CLASS(0x010800, 0xffff00) }"),
+            (MatchId::PciClass { class: 0x010802, exact: true }, "{ PCI_DEVICE_CLASS(0x010802, 0xffffff) }"),
+        ] {
+            assert_eq!(device_id(&id), text);
+        }
+    }
 
     #[test]
     fn a_warning_of_any_of_the_kernels_tools_is_found() {

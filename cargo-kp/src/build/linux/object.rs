@@ -208,9 +208,10 @@ mod tests {
     use std::{fs, process::Command};
 
     use super::{Info, entry_points, link};
+    use crate::build::info::MatchId;
 
     /// The entry points of a module of these C functions. `devices`: what the plugin drives.
-    fn linked(name: &str, source: &str, devices: &[(u16, u16)]) -> Vec<String> {
+    fn linked(name: &str, source: &str, devices: &[MatchId]) -> Vec<String> {
         let dir = std::env::temp_dir().join(format!("kp-object-{name}-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         fs::write(dir.join("a.c"), source).unwrap();
@@ -218,7 +219,7 @@ mod tests {
             Command::new("gcc").current_dir(&dir).args(["-c", "-ffunction-sections", "a.c"]).status().unwrap();
         assert!(compiled.success());
         let member = fs::read(dir.join("a.o")).unwrap();
-        let info = Info { name: name.to_owned(), devices: devices.to_vec() };
+        let info = Info { name: name.to_owned(), devices: devices.to_vec(), max_vectors: 32 };
         let merged = link(&[member], &info, &dir.join("link")).unwrap().merged;
         fs::remove_dir_all(&dir).unwrap();
         let mut names = entry_points(&[merged]).unwrap();
@@ -231,7 +232,7 @@ mod tests {
         let source = "int kp_rs_isr(void) { return 1; } void kp_rs_dpc(void) {} void kp_rs_suspend(void) {}
             void kp_rs_resume(void) {} void kp_rs_reset_prepare(void) {} void kp_rs_reset_done(void) {} extern void kp_c_irq_prepare(void); void kp_rs_call(void) { CALLED; }";
         let (without, with) = (source.replace("CALLED", ""), source.replace("CALLED", "kp_c_irq_prepare()"));
-        let device = [(0x1234, 0x11e8)];
+        let device = [MatchId::Pci { vendor: 0x1234, device: 0x11e8, subsystem: None }];
         assert_eq!(linked("none", &without, &[]), ["kp_rs_call"]);
         assert_eq!(
             linked("device", &without, &device),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::Arch;
-use crate::build::info::Info;
+use crate::build::info::{Info, MatchId};
 use crate::build::plugin::Plugin;
 
 /// The setup class that all plugins' devices are in. No class of Microsoft's fits what a plugin may drive.
@@ -115,9 +115,10 @@ impl Inf<'_> {
              \n\
              [Models.NT{processor}.{OLDEST}]\n"
         );
-        for (vendor, device) in &self.info.devices {
-            let _ = writeln!(text, "%Description% = Install,PCI\\VEN_{vendor:04X}&DEV_{device:04X}");
+        for id in &self.info.devices {
+            let _ = writeln!(text, "%Description% = Install,{}", hardware_id(id));
         }
+        let vectors = self.info.max_vectors;
         // Messages where the device has them. No transfer goes around the kernel's tables: plugins have no address to give.
         let _ = write!(
             text,
@@ -133,6 +134,7 @@ impl Inf<'_> {
              HKR,\"Interrupt Management\",,0x00000010\n\
              HKR,\"Interrupt Management\\MessageSignaledInterruptProperties\",,0x00000010\n\
              HKR,\"Interrupt Management\\MessageSignaledInterruptProperties\",MSISupported,0x00010001,1\n\
+             HKR,\"Interrupt Management\\MessageSignaledInterruptProperties\",MessageNumberLimit,0x00010001,{vectors}\n\
              HKR,\"DMA Management\",RemappingSupported,0x00010001,1\n\
              \n\
              [Install.NT.Services]\n\
@@ -176,6 +178,18 @@ impl Inf<'_> {
              ErrorControl = 1\n\
              ServiceBinary = %12%\\{name}.sys\n"
         );
+    }
+}
+
+/// What Windows calls a device. A card's number stands before its vendor there.
+fn hardware_id(id: &MatchId) -> String {
+    match *id {
+        MatchId::Pci { vendor, device, subsystem: None } => format!("PCI\\VEN_{vendor:04X}&DEV_{device:04X}"),
+        MatchId::Pci { vendor, device, subsystem: Some((by, number)) } => {
+            format!("PCI\\VEN_{vendor:04X}&DEV_{device:04X}&SUBSYS_{number:04X}{by:04X}")
+        }
+        MatchId::PciClass { class, exact: false } => format!("PCI\\CC_{:04X}", class >> 8),
+        MatchId::PciClass { class, exact: true } => format!("PCI\\CC_{class:06X}"),
     }
 }
 
@@ -242,19 +256,33 @@ mod tests {
         Inf { name: "kp-edu", info, arch, provider: "Ada", description: "A \"test\"", date: (2026, 1, 2), version }
     }
 
-    fn info(devices: &[(u16, u16)]) -> Info {
-        Info { name: "edu".to_owned(), devices: devices.to_vec() }
+    const EDU: MatchId = MatchId::Pci { vendor: 0x1234, device: 0x11e8, subsystem: None };
+
+    fn info(devices: &[MatchId]) -> Info {
+        Info { name: "edu".to_owned(), devices: devices.to_vec(), max_vectors: 8 }
     }
 
     #[test]
     fn a_plugin_with_devices_is_installed_for_each_of_them_and_closed_to_all_but_administrators() {
-        let text = inf(&info(&[(0x1234, 0x11e8), (0x8086, 0xa)]), Arch::X64).text();
+        let text = inf(
+            &info(&[
+                EDU,
+                MatchId::Pci { vendor: 0x8086, device: 0xa, subsystem: Some((0x10f0, 7)) },
+                MatchId::PciClass { class: 0x010800, exact: false },
+                MatchId::PciClass { class: 0x010802, exact: true },
+            ]),
+            Arch::X64,
+        )
+        .text();
         for line in [
             "DriverVer = 01/02/2026,1.2.3.0",
             "%Provider% = Models,NTamd64.10.0...17763",
             "[Models.NTamd64.10.0...17763]",
             "%Description% = Install,PCI\\VEN_1234&DEV_11E8",
-            "%Description% = Install,PCI\\VEN_8086&DEV_000A",
+            "%Description% = Install,PCI\\VEN_8086&DEV_000A&SUBSYS_000710F0",
+            "%Description% = Install,PCI\\CC_0108",
+            "%Description% = Install,PCI\\CC_010802",
+            "HKR,\"Interrupt Management\\MessageSignaledInterruptProperties\",MessageNumberLimit,0x00010001,8",
             "AddService = kp-edu,0x00000002,Service",
             "HKR,,Security,,\"D:P(A;;GA;;;SY)(A;;GA;;;BA)\"",
             "HKR,\"Interrupt Management\\MessageSignaledInterruptProperties\",MSISupported,0x00010001,1",
@@ -278,7 +306,7 @@ mod tests {
 
     #[test]
     fn an_arm_driver_is_offered_to_arm_machines_only() {
-        for devices in [&[(0x1234, 0x11e8)][..], &[]] {
+        for devices in [&[EDU][..], &[]] {
             let text = inf(&info(devices), Arch::Arm64).text();
             assert!(text.contains("NTARM64") && !text.contains("amd64"), "{text}");
         }

@@ -42,11 +42,17 @@ impl<P: Plugin> Session<P> {
             return Err(self.refusal().into());
         }
         let interrupts = self.interrupts_or(Status::NO_INTERRUPT)?;
+        // The plugin knows how many it can serve; vectors are the machine's, and no app's to use up.
+        let (least, most) = P::TABLE.vectors;
+        let (min, max) = (enable.min.max(least), enable.max.min(most));
+        if min > max {
+            return Err(Status::NO_INTERRUPT.into());
+        }
         let mut data = SmallBuffer::new();
         let data = self.fetch_small(door, enable.head.size, enable.data_addr, enable.data_len, &mut data)?;
         self.driver.awake(false)?;
         let _pass = self.enter(false)?;
-        let wanted = Wanted { kinds, min: enable.min, max: enable.max, data };
+        let wanted = Wanted { kinds, min, max, data };
         let enabled = interrupts.enable(&self.driver, self, wanted)?;
         enable.kind = enabled.kind;
         enable.count = enabled.count;

@@ -74,7 +74,11 @@ impl<'p> Bell<'p> {
 /// Numbers of vectors that cannot be.
 fn refused(plugin: &Plugin) {
     let enable = |vectors| plugin.interrupts(Enable::msix(vectors)).map(|_| ());
-    assert_eq!(code(enable(ALL + 1..=ALL + 1)), Status::NO_INTERRUPT, "more than the device has");
+    assert_eq!(
+        code(enable(ALL + 1..=ALL + 1)),
+        Status::NO_INTERRUPT,
+        "the device has more, but the plugin serves no more"
+    );
     assert_eq!(code(enable(0..=0)), Status::BAD_FIELD);
     assert_eq!(code(plugin.interrupts(Enable::msi()).map(|_| ())), Status::NO_INTERRUPT, "it has no plain MSI");
 }

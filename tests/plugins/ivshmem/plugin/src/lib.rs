@@ -77,6 +77,7 @@ plugin! {
     Ivshmem {
         name: "ivshmem",
         devices: [0x1af4:0x1110],
+        vectors: 1..=4,
         interface: ivshmem,
         callbacks: [IntEnable, IntAtIrql, IntAtDpc],
     }

@@ -1,0 +1,4 @@
+//! An interrupt has a vector.
+include!("part/plugin.rs");
+
+plugin! { Plain { name: "plain", vectors: 0..=4, callbacks: [] } }

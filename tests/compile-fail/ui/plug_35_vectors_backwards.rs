@@ -1,0 +1,4 @@
+//! Fewer come first.
+include!("part/plugin.rs");
+
+plugin! { Plain { name: "plain", vectors: 5..=2, callbacks: [] } }
