@@ -276,7 +276,7 @@ macro_rules! __reply_type {
         &$crate::Type::Slice($crate::Type::__element::<$ty>())
     };
     ($ty:ty) => {
-        <$ty as $crate::Wire>::SCHEMA
+        $crate::Type::__of::<$ty>()
     };
 }
 

@@ -310,7 +310,7 @@ pub trait Arg<'a, Kind>: Sized {
 }
 
 impl<'a, T: Wire> Arg<'a, Fixed> for T {
-    const TYPE: &'static Type = T::SCHEMA;
+    const TYPE: &'static Type = Type::__of::<T>();
     const SIZE: usize = size_of::<T>();
 
     #[inline(always)]

@@ -50,11 +50,22 @@ pub enum Type {
 }
 
 impl Type {
+    /// A type's schema. It is the type's: whoever implements [`Wire`](crate::Wire) by hand may write any, and lengths on the wire follow from it.
+    #[doc(hidden)]
+    pub const fn __of<T: Wire>() -> &'static Type {
+        let size = match T::SCHEMA.size() {
+            Some(size) => size,
+            None => usize::MAX,
+        };
+        assert!(size == size_of::<T>(), "a `SCHEMA` has the size of its type");
+        T::SCHEMA
+    }
+
     /// Schema of a slice's element. Elements without a size could not be counted.
     #[doc(hidden)]
     pub const fn __element<T: Wire>() -> &'static Type {
         assert!(size_of::<T>() > 0, "a slice needs elements of at least one byte");
-        T::SCHEMA
+        Self::__of::<T>()
     }
 
     /// Bytes of a value; `None` for a slice.
@@ -88,7 +99,7 @@ impl Field {
     /// A field whose type the accessor tells, so that [`describe!`](crate::describe!) need not repeat it.
     #[doc(hidden)]
     pub const fn __of<S, F: Wire>(name: &'static str, offset: usize, _: fn(&S) -> &F) -> Self {
-        Self { name, offset, ty: F::SCHEMA }
+        Self { name, offset, ty: Type::__of::<F>() }
     }
 }
 

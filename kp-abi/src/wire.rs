@@ -45,7 +45,7 @@ primitives! {
 }
 
 impl<T: Wire, const N: usize> Wire for [T; N] {
-    const SCHEMA: &'static Type = &Type::Array(T::SCHEMA, N);
+    const SCHEMA: &'static Type = &Type::Array(Type::__of::<T>(), N);
 
     #[inline(always)]
     fn valid(&self) -> bool {

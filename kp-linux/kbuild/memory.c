@@ -96,6 +96,7 @@ static void kp_late(struct work_struct *work)
 		kvfree(node);
 	kp_unmap_late();
 }
+/* Always queued for any CPU: whoever frees, wherever a real-time thread runs, kp_flush_late waits for it. */
 static DECLARE_WORK(late_work, kp_late);
 
 /* May vfree and iounmap run here? */
@@ -127,7 +128,7 @@ static void kp_free_anywhere(void *memory)
 		return;
 	}
 	llist_add(memory, &late_frees);
-	schedule_work(&late_work);
+	queue_work(system_unbound_wq, &late_work);
 }
 
 /* ---- memory ---- */
@@ -188,7 +189,7 @@ void kp_c_panic(const char *text, size_t len)
 	if (at < ARRAY_SIZE(dead_tasks))
 		WRITE_ONCE(dead_tasks[at], task_pid_nr(current));
 	pr_emerg("%.*s\n", (int)len, text);
-	schedule_work(&late_work);
+	queue_work(system_unbound_wq, &late_work);
 }
 #endif
 
@@ -452,7 +453,7 @@ void kp_c_unmap(unsigned long base)
 		kp_unmap_now(found);
 	} else {
 		llist_add(&found->late, &late_unmaps);
-		schedule_work(&late_work);
+		queue_work(system_unbound_wq, &late_work);
 	}
 }
 
