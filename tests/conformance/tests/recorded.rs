@@ -1,0 +1,55 @@
+//! Apps built before: what the examples' apps of an earlier version sent is answered today as it was then, byte for byte.
+//!
+//! A recording is one run of an app's story in the simulator. Its first line, `# …`, says of which ABI and commit it is. The others are
+//! the app's steps, numbers and bytes in hexadecimal: `map LEN ADDRESS`, `write ADDRESS BYTES`, `read ADDRESS BYTES`,
+//! `raw NR ADDRESS STATUS` and `direct MESSAGE ADDRESS STATUS`. One of a later version is made by printing these five in kp-sim's
+//! `UserMemory` and `App`, outside of requests, while the story's test runs.
+use kp_core::Plugin;
+use kp_sim::{Access, App, Sim};
+
+fn number(word: Option<&str>) -> u64 {
+    u64::from_str_radix(word.unwrap(), 16).unwrap()
+}
+
+fn bytes(word: Option<&str>) -> Vec<u8> {
+    let digits = word.unwrap();
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+}
+
+fn replay<P: Plugin>(app: &App<P>, recording: &str) {
+    for (at, line) in recording.lines().enumerate().filter(|(_, line)| !line.starts_with('#')) {
+        let mut words = line.split(' ');
+        let step = format!("line {}", at + 1);
+        let (what, first) = (words.next().unwrap(), number(words.next()));
+        match what {
+            "map" => assert_eq!(app.memory().map(first as usize, Access::ReadWrite), number(words.next()), "{step}"),
+            "write" => app.memory().write(first, &bytes(words.next())).unwrap(),
+            "read" => {
+                let want = bytes(words.next());
+                let mut got = vec![0; want.len()];
+                app.memory().read(first, &mut got).unwrap();
+                assert_eq!(got, want, "{step}: the bytes read");
+            }
+            "raw" => {
+                let status = app.raw(first as u32, number(words.next())).err().map_or(0, |status| status.0);
+                assert_eq!(u64::from(status), number(words.next()), "{step}: request {first}");
+            }
+            "direct" => {
+                let (Ok(status) | Err(status)) = app.raw_direct(first as u32, number(words.next()));
+                assert_eq!(u64::from(status.0), number(words.next()), "{step}: message {first}");
+            }
+            _ => panic!("{step}: {what}"),
+        }
+    }
+}
+
+#[test]
+fn echos_app_of_abi_1_1_is_answered_as_it_was() {
+    replay(&Sim::<echo::Echo>::new().unwrap().open(), include_str!("../recorded/echo-1.1.txt"));
+}
+
+#[test]
+fn edus_app_of_abi_1_1_is_answered_as_it_was() {
+    let sim = Sim::<edu::Edu>::with(kp_sim::edu::Edu::new()).unwrap();
+    replay(&sim.open(), include_str!("../recorded/edu-1.1.txt"));
+}
