@@ -1,5 +1,5 @@
 //! Nodes of a plugin that drives several devices: what udev can tell them apart by, and that a number belongs to its device whatever is
-//! unbound and bound in whichever order. The guest has [`CARDS`] edu devices, or more than Linux has dynamic misc numbers.
+//! unbound and bound in whichever order. The guest has three edu devices, or more than Linux has dynamic misc numbers.
 use super::{load, stress::text, unload};
 use crate::{Unload, interrupts::until};
 use edu_interface::edu;
