@@ -19,6 +19,8 @@ const DEVICES: usize = 3;
 const RUNS: u64 = 200_000;
 /// The command register, in configuration space.
 const COMMAND: u64 = 4;
+/// Bit of the command register: the device may write by itself.
+const BUS_MASTER: u16 = 0x4;
 /// Bit of the command register: the line stays down.
 const LINE_OFF: u16 = 0x400;
 
@@ -36,7 +38,9 @@ pub fn run() {
     for (name, kinds) in [("MSI", kind::MSI), ("line", kind::LINE)] {
         stray.enable(kinds);
         assert_eq!(stray.may_raise_its_line(), kinds == kind::LINE, "{name} is enabled");
+        assert_eq!(stray.command() & BUS_MASTER != 0, kinds == kind::MSI, "a message is a write of the device's own");
         stray.plugin.connection().int_disable().expect("the interrupt can be disabled");
+        assert_eq!(stray.command() & BUS_MASTER, 0, "{name} is disabled, and nobody else wants the device to write");
         lives_on(&user, &stray, &format!("after {name} was disabled"));
     }
     claims_all(&user, &stray);

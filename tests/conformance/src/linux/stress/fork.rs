@@ -8,6 +8,7 @@ use kp_abi::{
     Status,
     request::{self, ANY_VECTOR, IntWait, Request, kind},
 };
+use kp_user::{Plugin, Ring};
 use rustix::{
     io::{FdFlags, fcntl_setfd},
     ioctl::{Ioctl, IoctlOutput, Opcode, ioctl},
@@ -19,10 +20,35 @@ use std::{
     process::Stdio,
 };
 
+/// What a process maps of a ring is its own: a child has no part in it, whatever it is asked, and nothing of it is executed.
+fn not_inherited(plugin: &Plugin) {
+    let ring = Ring::set_up(plugin.connection(), 1, 8).expect("the driver has rings");
+    let smaps = std::fs::read_to_string("/proc/self/smaps").expect("the kernel lists what is mapped");
+    let mut flags = Vec::new();
+    let mut of_ring = false;
+    for line in smaps.lines() {
+        match line.strip_prefix("VmFlags: ") {
+            Some(these) if of_ring => flags.push(these.split_whitespace().collect::<Vec<_>>()),
+            Some(_) => {}
+            None if line.contains('-') && line.split(' ').count() >= 5 => of_ring = line.contains("/dev/kp/edu"),
+            None => {}
+        }
+    }
+    assert_eq!(flags.len(), 2, "the page, and the ring's memory");
+    for these in &flags {
+        let has = |flag: &str| these.contains(&flag);
+        assert!(has("dc"), "a child inherits it: {these:?}");
+        assert!(has("io"), "a child may be made to inherit it: {these:?}");
+        assert!(!has("ex") && !has("me"), "it may be executed: {these:?}");
+    }
+    drop(ring);
+}
+
 /// Kills the parent: interrupts stay. Then lets the holder close its copy: they go.
 pub fn run() {
     let loaded = Loaded::all();
     let plugin = connect();
+    not_inherited(&plugin);
     let _watchdog = Watchdog::new("a holder lets go");
     let before = counters(&plugin).0;
     let mut parent = again(&["parent"])
