@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* Memory that an app maps: pages of a session's ring, and mmap. */
+#include <linux/capability.h>
 #include <linux/freezer.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/personality.h>
+#include <linux/refcount.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
@@ -17,40 +20,134 @@ bool kp_c_breathe(void);
 int kp_c_shared_map(struct vm_area_struct *vma, void *memory, bool writable);
 
 /*
- * Pages one by one, so that they are charged to the app's control group, which vmalloc_user does not do. An app's mapping has a
- * reference to each, so they outlive the free if they are mapped then.
+ * Memory that an app may map. It is there, and pinned by the process that asked for it, until the kernel's side has given it up and no
+ * mapping is left.
  */
-void *kp_c_shared_new(size_t len)
+struct kp_shared {
+	struct page **pages;
+	size_t count;
+	struct mm_struct *mm; /* is charged for the pages */
+	refcount_t users;     /* the kernel's side, and every mapping */
+};
+
+/* Pinned pages count against RLIMIT_MEMLOCK, as for the kernel's other interfaces that pin an app's memory. */
+static struct mm_struct *kp_charge(size_t pages)
 {
-	size_t count = DIV_ROUND_UP(len, PAGE_SIZE), i;
+	u64 limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+	struct mm_struct *mm = current->mm;
+
+	if (!mm)
+		return NULL;
+	if (atomic64_add_return(pages, &mm->pinned_vm) > limit && !capable(CAP_IPC_LOCK)) {
+		atomic64_sub(pages, &mm->pinned_vm);
+		return NULL;
+	}
+	mmgrab(mm);
+	return mm;
+}
+
+static void kp_uncharge(struct mm_struct *mm, size_t pages)
+{
+	atomic64_sub(pages, &mm->pinned_vm);
+	mmdrop(mm);
+}
+
+static void kp_free_pages(struct page **pages, size_t count)
+{
+	while (count--)
+		__free_page(pages[count]);
+	kvfree(pages);
+}
+
+/* Pages one by one, so that they are charged to the app's control group, which vmalloc_user does not do. */
+static struct page **kp_new_pages(size_t count)
+{
 	struct page **pages = kvcalloc(count, sizeof(*pages), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
-	void *memory;
+	size_t i;
 
 	if (!pages)
 		return NULL;
 	for (i = 0; i < count; i++) {
 		pages[i] = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN);
-		if (!pages[i])
-			goto free;
+		if (!pages[i]) {
+			kp_free_pages(pages, i);
+			return NULL;
+		}
 	}
-	/* From here on vfree frees the pages and their array. */
-	memory = vmap(pages, count, VM_MAP | VM_USERMAP | VM_MAP_PUT_PAGES, PAGE_KERNEL);
-	if (memory) {
-		kp_count_allocation(1);
-		return memory;
-	}
+	return pages;
+}
+
+static void kp_shared_put(struct kp_shared *shared)
+{
+	if (!refcount_dec_and_test(&shared->users))
+		return;
+	kp_uncharge(shared->mm, shared->count);
+	kp_free_pages(shared->pages, shared->count);
+	kfree(shared);
+	kp_count_allocation(-1);
+}
+
+/* The record of memory that kp_c_shared_new gave: its first page has it. */
+static struct kp_shared *kp_shared_of(void *memory)
+{
+	return (struct kp_shared *)page_private(vmalloc_to_page(memory));
+}
+
+void *kp_c_shared_new(size_t len)
+{
+	struct kp_shared *shared = kmalloc(sizeof(*shared), GFP_KERNEL_ACCOUNT);
+	void *memory;
+
+	if (!shared)
+		return NULL;
+	shared->count = DIV_ROUND_UP(len, PAGE_SIZE);
+	shared->mm = kp_charge(shared->count);
+	if (!shared->mm)
+		goto free;
+	shared->pages = kp_new_pages(shared->count);
+	if (!shared->pages)
+		goto uncharge;
+	memory = vmap(shared->pages, shared->count, VM_MAP, PAGE_KERNEL);
+	if (!memory)
+		goto pages;
+	refcount_set(&shared->users, 1);
+	set_page_private(shared->pages[0], (unsigned long)shared);
+	kp_count_allocation(1);
+	return memory;
+
+pages:
+	kp_free_pages(shared->pages, shared->count);
+uncharge:
+	kp_uncharge(shared->mm, shared->count);
 free:
-	while (i--)
-		__free_page(pages[i]);
-	kvfree(pages);
+	kfree(shared);
 	return NULL;
 }
 
 void kp_c_shared_free(void *memory)
 {
-	kp_count_allocation(-1);
-	vfree(memory);
+	struct kp_shared *shared = kp_shared_of(memory);
+
+	vunmap(memory);
+	kp_shared_put(shared);
 }
+
+/* A mapping has another: it was split, or moved. */
+static void kp_vma_open(struct vm_area_struct *vma)
+{
+	refcount_inc(&((struct kp_shared *)vma->vm_private_data)->users);
+}
+
+static void kp_vma_close(struct vm_area_struct *vma)
+{
+	kp_shared_put(vma->vm_private_data);
+}
+
+/* A mapping has its file open, so the module stays as long as it. */
+static const struct vm_operations_struct kp_vma_ops = {
+	.open = kp_vma_open,
+	.close = kp_vma_close,
+};
 
 /* Reading one word between messages is less than a call; kp_c_breathe then looks properly. */
 const unsigned long *kp_c_attention(unsigned long *mask)
@@ -85,9 +182,18 @@ static void kp_vma_flags(struct vm_area_struct *vma, vm_flags_t set, vm_flags_t 
  */
 int kp_c_shared_map(struct vm_area_struct *vma, void *memory, bool writable)
 {
+	struct kp_shared *shared = kp_shared_of(memory);
+	int ret;
+
 	kp_vma_flags(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP | VM_IO, VM_EXEC | VM_MAYEXEC | (writable ? 0 : VM_MAYWRITE));
 	vma->vm_page_prot = vm_get_page_prot(vma->vm_flags); /* it was made before the flags were cleared */
-	return remap_vmalloc_range(vma, memory, 0);
+	ret = vm_map_pages_zero(vma, shared->pages, shared->count);
+	if (ret)
+		return ret; /* the caller unmaps what was mapped */
+	vma->vm_private_data = shared;
+	vma->vm_ops = &kp_vma_ops;
+	kp_vma_open(vma);
+	return 0;
 }
 
 int kp_mmap(struct file *file, struct vm_area_struct *vma)

@@ -77,6 +77,7 @@ const APP_32BIT: [&str; 2] = ["6.1-cloud", "6.12-cloud"];
 const TEAR_DOWN: &[&[&str]] = &[
     &["stress", "kills", "1"],
     &["stress", "fork"],
+    &["stress", "pinned"],
     &["stress", "stalled"],
     &["stress", "turns"],
     &["stress", "unbind", "3"],
@@ -87,6 +88,7 @@ const TEAR_DOWN: &[&[&str]] = &[
 const TEAR_DOWN_LONG: &[&[&str]] = &[
     &["stress", "kills", "2"],
     &["stress", "fork"],
+    &["stress", "pinned"],
     &["stress", "stalled"],
     &["stress", "turns"],
     &["stress", "unbind", "10"],

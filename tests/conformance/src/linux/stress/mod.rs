@@ -4,6 +4,7 @@
 //! Every state is read from the driver's own counters before anything is torn down in it, so a run that passes has been there.
 mod fork;
 mod kills;
+mod pinned;
 mod rounds;
 mod stall;
 mod stalled;
@@ -31,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The kinds of interrupt that edu has.
 const KINDS: [u32; 2] = [kind::LINE, kind::MSI];
 
-const USAGE: &str = "usage: conformance stress kills N | fork | stalled | turns | unbind N | rounds N | storms N";
+const USAGE: &str = "usage: conformance stress kills N | fork | pinned | stalled | turns | unbind N | rounds N | storms N";
 
 /// Runs one of the tests, N times over, or becomes one of the clients that they start.
 ///
@@ -44,6 +45,7 @@ pub fn command(arguments: &[&str]) -> Result<(), String> {
         ["fork"] => fork::run(),
         ["parent"] => fork::parent(),
         ["holder", descriptor] => fork::holder(number(descriptor)?),
+        ["pinned"] => pinned::run(),
         ["stalled"] => stalled::run(),
         ["turns"] => turns::run(),
         ["waits-for-its-turn", kinds] => turns::victim(number(kinds)?)?,
