@@ -32,7 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The kinds of interrupt that edu has.
 const KINDS: [u32; 2] = [kind::LINE, kind::MSI];
 
-const USAGE: &str = "usage: conformance stress kills N | fork | pinned | stalled | turns | unbind N | rounds N | storms N";
+const USAGE: &str =
+    "usage: conformance stress kills N | fork | pinned | stalled | turns | unbind N | rounds N | storms N";
 
 /// Runs one of the tests, N times over, or becomes one of the clients that they start.
 ///

@@ -104,8 +104,10 @@ fn in_pieces(plugin: &Plugin, before: u64) {
     // SAFETY: a new mapping, wherever there is room.
     let start = unsafe { mmap(null_mut(), len, access, MapFlags::SHARED, file, setup.memory_offset) }.expect("it maps");
     tear_down(plugin);
+    // SAFETY: inside the mapping.
+    let second = unsafe { start.byte_add(half) };
     // SAFETY: the second half of the mapping above, which nobody uses.
-    unsafe { munmap(start.byte_add(half), len - half) }.expect("half of it can be unmapped");
+    unsafe { munmap(second, len - half) }.expect("half of it can be unmapped");
     assert_eq!(pinned(), before + setup.memory_len, "half of it is left");
     // SAFETY: what is left of it.
     unsafe { munmap(start, half) }.expect("the rest can be unmapped");
