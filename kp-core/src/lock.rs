@@ -4,10 +4,10 @@
 //! it now runs at, and locks are released in the reverse order of their taking because closures nest.
 use crate::{
     AtMost, Ceiling, Irql, Level, Passive, Result, Status,
-    host::{RawLock, kernel},
+    host::{RawLock, kernel, lock_kind},
     level::Raised,
 };
-use core::{cell::UnsafeCell, marker::PhantomData, ptr::NonNull};
+use core::{cell::UnsafeCell, marker::PhantomData, panic::Location, ptr::NonNull};
 
 /// A kernel's lock of kind `L::LOCK`. INVARIANT: made by `lock_new`, alive until dropped.
 struct Raw<L: Level> {
@@ -16,8 +16,9 @@ struct Raw<L: Level> {
 }
 
 impl<L: Level> Raw<L> {
+    #[track_caller]
     fn new() -> Result<Self> {
-        let lock = NonNull::new(kernel::lock_new(L::LOCK)).ok_or(Status::NO_MEMORY)?;
+        let lock = NonNull::new(kernel::lock_new(L::LOCK, Location::caller())).ok_or(Status::NO_MEMORY)?;
         Ok(Self { lock, _level: PhantomData })
     }
 
@@ -66,6 +67,7 @@ unsafe impl<T: Send, C: Ceiling> Send for SpinLock<T, C> {}
 
 impl<T, C: Ceiling> SpinLock<T, C> {
     /// A lock around `data`. Errors: `NO_MEMORY`.
+    #[track_caller]
     pub fn new(_cx: &mut Passive, data: T) -> Result<Self> {
         Ok(Self { raw: Raw::new()?, data: UnsafeCell::new(data) })
     }
@@ -111,6 +113,7 @@ unsafe impl<T: Send> Send for Mutex<T> {}
 
 impl<T> Mutex<T> {
     /// A lock around `data`. Errors: `NO_MEMORY`.
+    #[track_caller]
     pub fn new(_cx: &mut Passive, data: T) -> Result<Self> {
         Ok(Self { raw: Raw::new()?, data: UnsafeCell::new(data) })
     }
@@ -125,5 +128,46 @@ impl<T> Mutex<T> {
     /// The data, without locking: nobody else has the lock.
     pub fn get_mut(&mut self) -> &mut T {
         self.data.get_mut()
+    }
+}
+
+/// A place in the order of locks, for what is waited for like a lock: whoever looks for deadlocks sees it among them. INVARIANT: made by
+/// `lock_new`, alive until dropped.
+pub(crate) struct LockOrder(NonNull<RawLock>);
+// SAFETY: a kernel's lock may be used from any thread.
+unsafe impl Sync for LockOrder {}
+// SAFETY: as above.
+unsafe impl Send for LockOrder {}
+
+impl LockOrder {
+    #[track_caller]
+    pub(crate) fn new(_cx: &mut Passive) -> Result<Self> {
+        Ok(Self(NonNull::new(kernel::lock_new(lock_kind::ORDER, Location::caller())).ok_or(Status::NO_MEMORY)?))
+    }
+
+    /// What is waited for, and then had, until the answer is dropped. At Passive; never waits.
+    #[inline(always)]
+    pub(crate) fn enter(&self) -> InOrder<'_> {
+        // SAFETY: alive by the invariant; released once, by `InOrder`.
+        unsafe { kernel::lock_acquire(self.0.as_ptr(), lock_kind::ORDER) };
+        InOrder(self)
+    }
+}
+
+impl Drop for LockOrder {
+    fn drop(&mut self) {
+        // SAFETY: alive by the invariant, and nobody holds it: a holder borrows it.
+        unsafe { kernel::lock_free(self.0.as_ptr(), lock_kind::ORDER) }
+    }
+}
+
+/// See [`LockOrder::enter`].
+pub(crate) struct InOrder<'a>(&'a LockOrder);
+
+impl Drop for InOrder<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: taken by `enter`, on this thread; what is taken meanwhile is released before.
+        unsafe { kernel::lock_release(self.0.0.as_ptr(), lock_kind::ORDER, 0) }
     }
 }

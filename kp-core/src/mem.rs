@@ -304,6 +304,7 @@ impl Pool {
     const ALIGN: usize = 64;
 
     /// A pool of at least `bytes` bytes; each allocation costs up to 16 bytes more than its size. Errors: `NO_MEMORY`.
+    #[track_caller]
     pub fn new(cx: &mut Passive, bytes: usize) -> Result<Self> {
         let size = bytes.max(1).checked_next_multiple_of(Self::ALIGN).ok_or(Status::NO_MEMORY)?;
         let layout = Layout::from_size_align(size, Self::ALIGN).map_err(|_| Status::NO_MEMORY)?;

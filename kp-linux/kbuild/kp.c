@@ -66,6 +66,7 @@ static int __init kp_init(void)
 	if (ret) {
 		kp_nodes_stop();
 		kp_flush_late();
+		kp_locks_end();
 	}
 	return ret;
 }
@@ -76,6 +77,7 @@ static void __exit kp_exit(void)
 	kp_stop();
 	kp_nodes_stop();
 	kp_flush_late();
+	kp_locks_end();
 	kp_report_live();
 }
 

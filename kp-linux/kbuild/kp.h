@@ -88,6 +88,12 @@ void kp_stop(void);
 void kp_report_live(void);
 void kp_flush_late(void);
 void kp_count_allocation(int change);
+void kp_count_lock(int change);
+/* At any level. */
+void kp_free_anywhere(void *memory);
+
+/* lock.c: all locks are freed. */
+void kp_locks_end(void);
 
 /* share.c: what apps map. */
 struct file;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * Memory, locks, wait queues, mappings, log and time. Everything made here is counted, and the counts are printed at unload.
+ * Memory, wait queues, mappings, log and time. Everything made here is counted, and the counts are printed at unload.
  *
  * Free, lock_free and unmap are legal at any level. Where the kernel is in no position to do them, they go to a lock-free list
  * that a work item empties: the freed memory itself is the list's node. The same work item wakes everybody after a panic, which
@@ -14,7 +14,6 @@
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
@@ -37,14 +36,6 @@ bool kp_c_is_dead(u32 task);
 u64 kp_c_now(void);
 void kp_c_stall(u32 us);
 void kp_c_sleep(u64 ns);
-void *kp_c_lock_new(u32 kind);
-void kp_c_lock_free(void *lock);
-void kp_c_mutex_lock(void *lock);
-void kp_c_mutex_unlock(void *lock);
-void kp_c_bh_lock(void *lock);
-void kp_c_bh_unlock(void *lock);
-unsigned long kp_c_irq_lock(void *lock);
-void kp_c_irq_unlock(void *lock, unsigned long flags);
 void *kp_c_signal_new(void);
 void kp_c_signal_free(void *signal);
 u32 kp_c_signal_wait(void *signal, const u32 *word, u32 seen, u64 ns, u32 kind);
@@ -115,13 +106,18 @@ void kp_count_allocation(int change)
 	atomic_add(change, &live_allocations);
 }
 
+void kp_count_lock(int change)
+{
+	atomic_add(change, &live_locks);
+}
+
 void kp_report_live(void)
 {
 	pr_info("unloaded; live: %d allocations, %d locks, %d mappings\n", atomic_read(&live_allocations),
 		atomic_read(&live_locks), atomic_read(&live_mappings));
 }
 
-static void kp_free_anywhere(void *memory)
+void kp_free_anywhere(void *memory)
 {
 	if (kp_may_free()) {
 		kvfree(memory);
@@ -220,88 +216,6 @@ void kp_c_sleep(u64 ns)
 		set_current_state(TASK_IDLE);
 		schedule_hrtimeout(&until, HRTIMER_MODE_ABS);
 	} while (ktime_before(ktime_get(), until));
-}
-#endif
-
-/* ---- locks ---- */
-
-struct kp_lock {
-	union {
-		struct mutex mutex;
-		spinlock_t bh;
-		raw_spinlock_t irq;
-	};
-};
-
-void *kp_c_lock_new(u32 kind)
-{
-	struct kp_lock *lock = kmalloc(sizeof(*lock), GFP_KERNEL_ACCOUNT);
-
-	if (!lock)
-		return NULL;
-	switch (kind) {
-	case 0:
-		mutex_init(&lock->mutex);
-		break;
-	case 1:
-		spin_lock_init(&lock->bh);
-		break;
-	default:
-		raw_spin_lock_init(&lock->irq);
-	}
-	atomic_inc(&live_locks);
-	return lock;
-}
-
-void kp_c_lock_free(void *lock)
-{
-	atomic_dec(&live_locks);
-	kp_free_anywhere(lock);
-}
-
-#ifdef KP_CALLS_kp_c_mutex_lock
-void kp_c_mutex_lock(void *lock)
-{
-	mutex_lock(&((struct kp_lock *)lock)->mutex);
-}
-
-void kp_c_mutex_unlock(void *lock)
-{
-	mutex_unlock(&((struct kp_lock *)lock)->mutex);
-}
-#endif
-
-#ifdef KP_CALLS_kp_c_bh_lock
-/* A tasklet holds softirqs off already. */
-void kp_c_bh_lock(void *lock)
-{
-	if (in_serving_softirq())
-		spin_lock(&((struct kp_lock *)lock)->bh);
-	else
-		spin_lock_bh(&((struct kp_lock *)lock)->bh);
-}
-
-void kp_c_bh_unlock(void *lock)
-{
-	if (in_serving_softirq())
-		spin_unlock(&((struct kp_lock *)lock)->bh);
-	else
-		spin_unlock_bh(&((struct kp_lock *)lock)->bh);
-}
-#endif
-
-#ifdef KP_CALLS_kp_c_irq_lock
-unsigned long kp_c_irq_lock(void *lock)
-{
-	unsigned long flags;
-
-	raw_spin_lock_irqsave(&((struct kp_lock *)lock)->irq, flags);
-	return flags;
-}
-
-void kp_c_irq_unlock(void *lock, unsigned long flags)
-{
-	raw_spin_unlock_irqrestore(&((struct kp_lock *)lock)->irq, flags);
 }
 #endif
 

@@ -24,7 +24,7 @@ unsafe extern "C" {
 
     /// Zeroed pages that can be mapped by apps; null if there are none.
     pub safe fn kp_c_shared_new(len: usize) -> *mut u8;
-    /// vfree.
+    /// vunmap; the pages go with their last mapping.
     pub fn kp_c_shared_free(memory: *mut u8);
     /// The calling task's thread flags, and to `mask` those for which kp_c_breathe is to be called.
     pub fn kp_c_attention(mask: *mut usize) -> *const AtomicUsize;
@@ -33,10 +33,11 @@ unsafe extern "C" {
     /// Maps memory of kp_c_shared_new into an app's vm_area_struct. 0, or a negative errno.
     pub fn kp_c_shared_map(vma: *mut c_void, memory: *mut u8, writable: bool) -> i32;
 
-    /// A mutex, spinlock_t or raw_spinlock_t.
-    pub safe fn kp_c_lock_new(kind: u32) -> *mut c_void;
+    /// A mutex, spinlock_t or raw_spinlock_t, or something for lockdep alone. `place`, a static, is what lockdep tells it from others by;
+    /// file and line are its name there.
+    pub fn kp_c_lock_new(kind: u32, place: *const c_void, file: *const u8, file_len: usize, line: u32) -> *mut c_void;
     /// Frees it, later if it cannot be done here.
-    pub fn kp_c_lock_free(lock: *mut c_void);
+    pub fn kp_c_lock_free(lock: *mut c_void, kind: u32);
     /// mutex_lock.
     pub fn kp_c_mutex_lock(lock: *mut c_void);
     /// mutex_unlock.
@@ -49,6 +50,11 @@ unsafe extern "C" {
     pub fn kp_c_irq_lock(lock: *mut c_void) -> usize;
     /// raw_spin_unlock_irqrestore.
     pub fn kp_c_irq_unlock(lock: *mut c_void, flags: usize);
+
+    /// lock_map_acquire.
+    pub fn kp_c_order_enter(lock: *mut c_void);
+    /// lock_map_release.
+    pub fn kp_c_order_leave(lock: *mut c_void);
 
     /// A wait queue.
     pub safe fn kp_c_signal_new() -> *mut c_void;

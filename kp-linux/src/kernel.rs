@@ -1,6 +1,10 @@
 //! The kernel functions of kp-core, by the C glue's.
 use crate::c::*;
-use core::sync::atomic::{AtomicU32, Ordering::SeqCst, compiler_fence};
+use core::{
+    panic::Location,
+    ptr,
+    sync::atomic::{AtomicU32, Ordering::SeqCst, compiler_fence},
+};
 use kp_core::{
     Error, Result, Status,
     host::{Attention, IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind},
@@ -68,12 +72,14 @@ unsafe impl Kernel for Linux {
         kp_c_breathe()
     }
 
-    fn lock_new(kind: u32) -> *mut RawLock {
-        kp_c_lock_new(kind).cast()
+    fn lock_new(kind: u32, made: &'static Location<'static>) -> *mut RawLock {
+        let (place, file) = (ptr::from_ref(made).cast(), made.file());
+        // SAFETY: a static, and its text.
+        unsafe { kp_c_lock_new(kind, place, file.as_ptr(), file.len(), made.line()) }.cast()
     }
-    unsafe fn lock_free(lock: *mut RawLock, _: u32) {
-        // SAFETY: the caller's promise: made by `lock_new`, not held.
-        unsafe { kp_c_lock_free(lock.cast()) }
+    unsafe fn lock_free(lock: *mut RawLock, kind: u32) {
+        // SAFETY: the caller's promise: made by `lock_new` for this kind, not held.
+        unsafe { kp_c_lock_free(lock.cast(), kind) }
     }
     #[inline]
     unsafe fn lock_acquire(lock: *mut RawLock, kind: u32) -> usize {
@@ -83,6 +89,8 @@ unsafe impl Kernel for Linux {
             lock_kind::MUTEX => unsafe { kp_c_mutex_lock(lock) },
             // SAFETY: as above.
             lock_kind::DISPATCH => unsafe { kp_c_bh_lock(lock) },
+            // SAFETY: as above.
+            lock_kind::ORDER => unsafe { kp_c_order_enter(lock) },
             // SAFETY: as above.
             _ => return unsafe { kp_c_irq_lock(lock) },
         }
@@ -96,6 +104,8 @@ unsafe impl Kernel for Linux {
             lock_kind::MUTEX => unsafe { kp_c_mutex_unlock(lock) },
             // SAFETY: as above.
             lock_kind::DISPATCH => unsafe { kp_c_bh_unlock(lock) },
+            // SAFETY: as above.
+            lock_kind::ORDER => unsafe { kp_c_order_leave(lock) },
             // SAFETY: as above; `saved` is what its taking gave.
             _ => unsafe { kp_c_irq_unlock(lock, saved) },
         }

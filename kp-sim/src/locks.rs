@@ -7,6 +7,7 @@ use crate::{
 use kp_core::host::{RawLock, lock_kind};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::Location,
     ptr,
     sync::Arc,
     thread::{self, ThreadId},
@@ -17,9 +18,10 @@ struct Handle {
     number: u32,
 }
 
-#[derive(Default)]
 struct Lock {
     kind: u32,
+    /// Where the source makes it.
+    made: &'static Location<'static>,
     holder: Option<ThreadId>,
     /// Locks that were taken with this one held.
     after: BTreeSet<u32>,
@@ -74,12 +76,14 @@ impl Locks {
     }
 
     fn name(&self, number: u32) -> String {
-        let kind = match self.locks.get(&number).map(|lock| lock.kind) {
-            Some(lock_kind::MUTEX) => "Mutex",
-            Some(lock_kind::DISPATCH) => "SpinLock<_, Dispatch>",
-            _ => "SpinLock<_, Irql>",
+        let Some(lock) = self.locks.get(&number) else { return format!("lock #{number}") };
+        let kind = match lock.kind {
+            lock_kind::MUTEX => "Mutex",
+            lock_kind::DISPATCH => "SpinLock<_, Dispatch>",
+            lock_kind::IRQL => "SpinLock<_, Irql>",
+            _ => "turn",
         };
-        format!("lock #{number} ({kind})")
+        format!("lock #{number} ({kind}, made at {}:{})", lock.made.file(), lock.made.line())
     }
 }
 
@@ -91,14 +95,16 @@ unsafe fn number(lock: *mut RawLock) -> u32 {
 }
 
 impl Machine {
-    pub(crate) fn new_lock(&self, kind: u32) -> *mut RawLock {
-        if self.fails() {
-            return ptr::null_mut();
-        }
+    /// As `new_lock`, unless there is no memory for it.
+    pub(crate) fn try_new_lock(&self, kind: u32, made: &'static Location<'static>) -> *mut RawLock {
+        if self.fails() { ptr::null_mut() } else { self.new_lock(kind, made) }
+    }
+
+    pub(crate) fn new_lock(&self, kind: u32, made: &'static Location<'static>) -> *mut RawLock {
         let mut state = self.state();
         state.locks.made += 1;
         let number = state.locks.made;
-        state.locks.locks.insert(number, Lock { kind, ..Lock::default() });
+        state.locks.locks.insert(number, Lock { kind, made, holder: None, after: BTreeSet::new() });
         Box::into_raw(Box::new(Handle { number })).cast()
     }
 
@@ -124,15 +130,16 @@ impl Machine {
     pub(crate) unsafe fn acquire(self: &Arc<Self>, context: &Context, lock: *mut RawLock, kind: u32) -> usize {
         // SAFETY: the caller's promise.
         let number = unsafe { number(lock) };
+        let me = thread::current().id();
+        if kind == lock_kind::ORDER {
+            context.at_most(PASSIVE, "lock_acquire");
+            self.check_order(context, me, number);
+            context.held.borrow_mut().push(number);
+            return 0;
+        }
         context.at_most(kind as u8, "lock_acquire");
         self.point("lock", number.into());
-        let me = thread::current().id();
-        let wrong = self.check_order(context, me, number);
-        if let Some(wrong) = wrong
-            && !thread::panicking()
-        {
-            misuse(&wrong);
-        }
+        self.check_order(context, me, number);
         let asleep = kind == lock_kind::MUTEX;
         self.wait_for(self.channel(Channel::Lock, number), None, asleep, |state| {
             let Some(lock) = state.locks.locks.get_mut(&number).filter(|lock| lock.holder.is_none()) else {
@@ -147,13 +154,22 @@ impl Machine {
         level.into()
     }
 
-    fn check_order(&self, context: &Context, me: ThreadId, number: u32) -> Option<String> {
+    /// Misuse, if this thread holds it, or locks that were taken after it once.
+    fn check_order(&self, context: &Context, me: ThreadId, number: u32) {
         let mut state = self.state();
-        if state.locks.locks.get(&number).is_some_and(|lock| lock.holder == Some(me)) {
-            return Some(format!("deadlock: this thread holds the lock already: {}", state.locks.name(number)));
-        }
         let held = context.held.borrow();
-        held.iter().find_map(|&held| state.locks.note_order(held, number).err())
+        let wrong =
+            if held.contains(&number) || state.locks.locks.get(&number).is_some_and(|lock| lock.holder == Some(me)) {
+                Some(format!("deadlock: this thread holds the lock already: {}", state.locks.name(number)))
+            } else {
+                held.iter().find_map(|&held| state.locks.note_order(held, number).err())
+            };
+        drop((state, held));
+        if let Some(wrong) = wrong
+            && !thread::panicking()
+        {
+            misuse(&wrong);
+        }
     }
 
     /// Releases a lock.
@@ -166,6 +182,9 @@ impl Machine {
         let last = context.held.borrow_mut().pop();
         if last != Some(number) && !thread::panicking() {
             misuse(&format!("lock #{number} was released, but it is not the one that was taken last"));
+        }
+        if kind == lock_kind::ORDER {
+            return;
         }
         if let Some(lock) = self.state().locks.locks.get_mut(&number) {
             lock.holder = None;

@@ -6,11 +6,12 @@ use crate::{
 };
 use kp_core::{
     Result,
-    host::{Attention, IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken},
+    host::{Attention, IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind},
 };
 #[cfg(test)]
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::{
+    panic::Location,
     ptr,
     sync::atomic::{AtomicU32, AtomicUsize},
 };
@@ -124,10 +125,17 @@ unsafe impl Kernel for Simulated {
         call("breathe", 0, PASSIVE, |context| context.process.as_ref().is_some_and(|process| process.is_killed()))
     }
 
-    fn lock_new(kind: u32) -> *mut RawLock {
-        call("lock_new", kind.into(), PASSIVE, |context| context.machine.new_lock(kind))
+    fn lock_new(kind: u32, made: &'static Location<'static>) -> *mut RawLock {
+        if kind == lock_kind::ORDER {
+            return context::current().machine.new_lock(kind, made);
+        }
+        call("lock_new", kind.into(), PASSIVE, |context| context.machine.try_new_lock(kind, made))
     }
-    unsafe fn lock_free(lock: *mut RawLock, _kind: u32) {
+    unsafe fn lock_free(lock: *mut RawLock, kind: u32) {
+        if kind == lock_kind::ORDER {
+            context::current().machine.drop_lock(lock.expose_provenance());
+            return;
+        }
         call("lock_free", 0, IRQL, |context| {
             context.machine.free_or_defer(context, Late::Lock(lock.expose_provenance()));
         });
@@ -247,7 +255,6 @@ mod tests {
         machine::{Machine, Options},
         verdict,
     };
-    use kp_core::host::lock_kind;
     use std::{
         panic::{AssertUnwindSafe, catch_unwind},
         sync::atomic::AtomicU32,
@@ -270,7 +277,7 @@ mod tests {
             let said = |what: &str| format!("`{what}` was called at {is}; it is allowed at Passive at most");
             assert_eq!(at(level, || _ = Simulated::alloc(8, 8)), said("alloc"));
             assert_eq!(at(level, || Simulated::sleep_ns(1)), said("sleep"));
-            assert_eq!(at(level, || _ = Simulated::lock_new(lock_kind::IRQL)), said("lock_new"));
+            assert_eq!(at(level, || _ = Simulated::lock_new(lock_kind::IRQL, Location::caller())), said("lock_new"));
             assert_eq!(at(level, || _ = Simulated::signal_new()), said("signal_new"));
             assert_eq!(at(level, || _ = Simulated::map(1, 0, 4)), said("map"));
             assert_eq!(at(level, || _ = Simulated::config_read(1, 0, 4)), said("config_read"));
@@ -282,7 +289,8 @@ mod tests {
     #[test]
     fn a_mutex_and_a_wake_are_refused_at_irql() {
         let wrong = || {
-            let lock = context::current().interrupted(PASSIVE, || Simulated::lock_new(lock_kind::MUTEX));
+            let lock =
+                context::current().interrupted(PASSIVE, || Simulated::lock_new(lock_kind::MUTEX, Location::caller()));
             // SAFETY: just made.
             unsafe { Simulated::lock_acquire(lock, lock_kind::MUTEX) };
         };
@@ -296,9 +304,30 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_and_a_lock_in_two_orders_are_found() {
+        let made = Location::caller();
+        let wrong = || {
+            let kinds = [lock_kind::ORDER, lock_kind::MUTEX];
+            let locks = kinds.map(|kind| (Simulated::lock_new(kind, made), kind));
+            for pair in [[0, 1], [1, 0]] {
+                for at in pair {
+                    // SAFETY: made above.
+                    unsafe { Simulated::lock_acquire(locks[at].0, locks[at].1) };
+                }
+                for at in [pair[1], pair[0]] {
+                    // SAFETY: taken above.
+                    unsafe { Simulated::lock_release(locks[at].0, locks[at].1, 0) };
+                }
+            }
+        };
+        let said = at(PASSIVE, wrong);
+        assert!(said.starts_with("lock order: lock #1 (turn, made at kp-sim/src/port.rs:"), "{said}");
+    }
+
+    #[test]
     fn a_lock_that_is_kept_at_the_return_is_found() {
         let keeps = || {
-            let lock = Simulated::lock_new(lock_kind::DISPATCH);
+            let lock = Simulated::lock_new(lock_kind::DISPATCH, Location::caller());
             // SAFETY: just made.
             unsafe { Simulated::lock_acquire(lock, lock_kind::DISPATCH) };
         };

@@ -155,7 +155,8 @@ fn two_locks_in_two_orders_are_found_without_a_deadlock() {
     client.forwards().unwrap();
     client.forwards().unwrap();
     let text = verdict(|| _ = client.backwards());
-    assert!(text.starts_with("lock order: lock #") && text.matches("(Mutex)").count() == 2, "{text}");
+    assert!(text.starts_with("lock order: lock #") && text.matches("(Mutex, made at ").count() == 2, "{text}");
+    assert_eq!(text.matches("levels.rs:").count(), 2, "it says where they are made: {text}");
 }
 
 #[test]

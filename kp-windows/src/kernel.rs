@@ -11,6 +11,7 @@ use crate::{
 use core::{
     ffi::c_void,
     mem::transmute,
+    panic::Location,
     ptr::{self, NonNull},
     sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::*},
 };
@@ -167,7 +168,7 @@ unsafe impl Kernel for Windows {
         false
     }
 
-    fn lock_new(kind: u32) -> *mut RawLock {
+    fn lock_new(kind: u32, _: &'static Location<'static>) -> *mut RawLock {
         lock::new(kind).cast()
     }
     unsafe fn lock_free(lock: *mut RawLock, kind: u32) {

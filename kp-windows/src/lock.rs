@@ -1,4 +1,4 @@
-//! The three kinds of lock.
+//! The kinds of lock.
 use crate::{irql, live, memory, nt::*};
 use core::{
     ptr,
@@ -13,8 +13,14 @@ struct Mutex {
     event: Event,
 }
 
+/// What every lock that is none points to: nobody looks for their order here.
+static NO_LOCK: u8 = 0;
+
 /// A lock of this kind, or null. Passive.
 pub(crate) fn new(kind: u32) -> *mut u8 {
+    if kind == lock_kind::ORDER {
+        return (&raw const NO_LOCK).cast_mut();
+    }
     let lock = new_uncounted(kind);
     live::LOCKS.made(!lock.is_null());
     lock
@@ -48,6 +54,9 @@ fn new_uncounted(kind: u32) -> *mut u8 {
 /// # Safety
 /// It came from [`new`] for this kind; nobody holds it.
 pub(crate) unsafe fn free(lock: *mut u8, kind: u32) {
+    if kind == lock_kind::ORDER {
+        return;
+    }
     let align = if kind == lock_kind::MUTEX { align_of::<Mutex>() } else { align_of::<SpinLock>() };
     // SAFETY: the caller's promise.
     unsafe { memory::free(lock, align) };
@@ -72,6 +81,7 @@ pub(crate) unsafe fn acquire(lock: *mut u8, kind: u32) -> usize {
             }
             0
         }
+        lock_kind::ORDER => 0,
         lock_kind::IRQL => match irql::raise() {
             Some(before) => {
                 // SAFETY: the caller's promise, at DISPATCH_LEVEL or above.
@@ -102,6 +112,7 @@ pub(crate) unsafe fn release(lock: *mut u8, kind: u32, saved: usize) {
             }
             KeLeaveCriticalRegion();
         }
+        lock_kind::ORDER => {}
         lock_kind::IRQL if irql::is_known() => {
             // SAFETY: the caller's promise.
             unsafe { KeReleaseSpinLockFromDpcLevel(lock.cast()) };

@@ -25,6 +25,9 @@ pub mod lock_kind {
     pub const DISPATCH: u32 = 1;
     /// Holds off the device's interrupts too. Taken at any level.
     pub const IRQL: u32 = 2;
+    /// No lock: a place in the order in which locks are taken, for what is waited for like one. Taking it does nothing, or notes the order
+    /// for whoever looks for deadlocks in this kernel. Taken at Passive.
+    pub const ORDER: u32 = 3;
 }
 
 /// What may end a wait early.
@@ -131,8 +134,9 @@ macro_rules! __kernel_functions {
         /// killed. Passive.
         safe fn breathe() -> bool;
 
-        /// A lock of this kind, or null. Passive. It stays where it is.
-        safe fn lock_new(kind: u32) -> *mut $crate::host::RawLock;
+        /// A lock of this kind, or null. Passive. It stays where it is. `made` is where the source makes it: whoever looks for deadlocks takes
+        /// the locks of one kind that one place makes for alike, and all others for different.
+        safe fn lock_new(kind: u32, made: &'static core::panic::Location<'static>) -> *mut $crate::host::RawLock;
         /// Frees a lock that nobody holds. Any level, as `free`.
         unsafe fn lock_free(lock: *mut $crate::host::RawLock, kind: u32) -> ();
         /// Takes a lock; the answer goes to the matching `lock_release`.

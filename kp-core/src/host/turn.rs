@@ -8,7 +8,10 @@ use super::{
     sync::{AtomicU32, Ordering::*},
     wait_kind,
 };
-use crate::{Dispatch, KBox, Passive, Result, SpinLock, Status};
+use crate::{
+    Dispatch, KBox, Passive, Result, SpinLock, Status,
+    lock::{InOrder, LockOrder},
+};
 use core::ptr::{self, NonNull};
 
 /// How often those who still wait after a panic ask whether it was the holder's, in ns.
@@ -21,6 +24,7 @@ pub(crate) struct Turn {
     holder: AtomicU32,
     /// Woken for whoever's turn has come.
     moved: Signal,
+    order: LockOrder,
 }
 
 /// Whoever had the turn panicked and will never end it.
@@ -120,10 +124,11 @@ impl Queue {
 }
 
 impl Turn {
+    #[track_caller]
     pub(crate) fn new(cx: &mut Passive) -> Result<Self> {
         let moved = Signal::new(cx)?;
         let queue = SpinLock::new(cx, Queue { taken: false, first: ptr::null_mut(), last: ptr::null_mut() })?;
-        Ok(Self { queue, holder: AtomicU32::new(0), moved })
+        Ok(Self { queue, holder: AtomicU32::new(0), moved, order: LockOrder::new(cx)? })
     }
 
     /// Runs `f` when it is this one's turn. May sleep; if the holder panics, this one's and everybody's who comes later is `Lost`.
@@ -152,6 +157,7 @@ impl Turn {
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
     fn take<'a>(&'a self, cx: &'a mut Passive, kind: u32) -> core::result::Result<Held<'a>, Status> {
+        let order = self.order.enter();
         if !self.queue.with(cx, |queue, _| queue.try_take()) {
             if kind == wait_kind::UNINTERRUPTIBLE {
                 self.wait(cx, kind, &mut Waiter::new())?;
@@ -162,7 +168,7 @@ impl Turn {
             }
         }
         self.holder.store(taker(), Release);
-        Ok(Held { turn: self, cx })
+        Ok(Held { turn: self, cx, _order: order })
     }
 
     /// Waits for this one's turn.
@@ -203,6 +209,7 @@ fn taker() -> u32 {
 struct Held<'a> {
     turn: &'a Turn,
     cx: &'a mut Passive,
+    _order: InOrder<'a>,
 }
 
 impl Drop for Held<'_> {

@@ -60,6 +60,24 @@ impl<T> SpinLock<T, Dispatch> {
     }
 }
 
+/// The order of locks is for a kernel: nothing here.
+mod lock {
+    use crate::{Passive, Result};
+
+    pub(crate) struct LockOrder;
+    pub(crate) struct InOrder<'a>(std::marker::PhantomData<&'a ()>);
+
+    impl LockOrder {
+        pub(crate) fn new(_: &mut Passive) -> Result<Self> {
+            Ok(Self)
+        }
+
+        pub(crate) fn enter(&self) -> InOrder<'_> {
+            InOrder(std::marker::PhantomData)
+        }
+    }
+}
+
 /// As in kp-core.
 pub type Result<T, E = kp_abi::Error> = core::result::Result<T, E>;
 

@@ -4,6 +4,7 @@ mod coalesced;
 mod frozen;
 mod hog;
 mod leak;
+mod locks;
 mod neighbour;
 mod panic;
 mod reset;
@@ -31,6 +32,7 @@ pub fn run(arguments: &[&str]) -> Result<(), String> {
     match arguments {
         ["interrupt"] => leak::interrupt(),
         ["leak", what] => leak::run(what),
+        ["locks"] => locks::run()?,
         ["panic"] => panic::run(),
         ["panic-here", place] => panic::here(place),
         ["storm"] => storm::run(),

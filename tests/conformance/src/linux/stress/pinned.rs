@@ -98,7 +98,7 @@ pub fn run() {
 fn in_pieces(plugin: &Plugin, before: u64) {
     let setup = set_up(plugin).expect("below the limit");
     let len = setup.memory_len as usize;
-    let half = len / 2 & !0xfff;
+    let half = (len / 2) & !0xfff;
     let file = plugin.as_fd().expect("a node has a descriptor");
     let access = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: a new mapping, wherever there is room.

@@ -69,5 +69,7 @@ kp_abi::interface! {
         /// Has the device interrupt while the processor hears no interrupts: not before an enabling has quieted the device at its end, and a
         /// tenth of a second more. Timeout: none did within two seconds.
         fn deafen() = 16;
+        /// Takes one lock of each kind inside another: two of a kind always in this order; `backwards`: two mutexes the other way round.
+        fn nest(backwards: bool) = 17;
     }
 }

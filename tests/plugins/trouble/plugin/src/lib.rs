@@ -28,13 +28,19 @@ pub struct Trouble {
     bar: Option<Bar<regs::Map>>,
     /// Held from the write of a word until its inverse is read.
     liveness: Mutex<()>,
+    /// Taken with `liveness` held.
+    inner: Mutex<()>,
     /// Its holder is at Dispatch.
     undeferred: SpinLock<(), Dispatch>,
     keep_mapping: AtomicBool,
     storms: AtomicBool,
     greedy: AtomicBool,
+    /// Taken with `undeferred` held.
+    inner_undeferred: SpinLock<(), Dispatch>,
     /// Its holder hears no interrupts.
     unheard: SpinLock<(), Irql>,
+    /// Taken with `unheard` held.
+    inner_unheard: SpinLock<(), Irql>,
     /// Times that an enabling has quieted the device at its end.
     disarms: AtomicU32,
     /// Times that the device was told to interrupt.
@@ -72,11 +78,14 @@ impl Init for Trouble {
         Ok(Trouble {
             bar: Some(device.map(cx, 0)?),
             liveness: Mutex::new(cx, ())?,
+            inner: Mutex::new(cx, ())?,
             undeferred: SpinLock::new(cx, ())?,
             keep_mapping: AtomicBool::new(false),
             storms: AtomicBool::new(false),
             greedy: AtomicBool::new(false),
+            inner_undeferred: SpinLock::new(cx, ())?,
             unheard: SpinLock::new(cx, ())?,
+            inner_unheard: SpinLock::new(cx, ())?,
             disarms: AtomicU32::new(0),
             raises: AtomicU32::new(0),
             lingers: AtomicU32::new(0),
@@ -207,6 +216,20 @@ impl trouble::Handler<Passive, Session> for Trouble {
             (0..2_000).for_each(|_| cx.stall_us(50));
             Ok(())
         })
+    }
+
+    fn nest(&self, cx: &mut Passive, _: &Session, backwards: bool) -> Result<()> {
+        if backwards {
+            self.inner.with(cx, |(), cx| self.liveness.with(cx, |(), _| ()));
+            return Ok(());
+        }
+        let irql = |cx: &mut Irql| self.inner_unheard.with(cx, |(), _| ());
+        let dispatch = |cx: &mut Dispatch| self.unheard.with(cx, |(), cx| irql(cx));
+        let passive = |cx: &mut Passive| {
+            self.undeferred.with(cx, |(), cx| self.inner_undeferred.with(cx, |(), cx| dispatch(cx)));
+        };
+        self.liveness.with(cx, |(), cx| self.inner.with(cx, |(), cx| passive(cx)));
+        Ok(())
     }
 }
 
