@@ -75,6 +75,23 @@ pub fn cached_in(cache: &Path, name: &str) -> Option<Kernel> {
     (kernel.vmlinuz.is_file() && kernel.headers.join("Makefile").is_file()).then_some(kernel)
 }
 
+/// The kernel that was built in `folder`.
+///
+/// Fails if none was.
+pub fn built_in(folder: &Path) -> Result<Kernel> {
+    let read = |path: PathBuf| {
+        fs::read_to_string(&path)
+            .with_context(|| format!("no kernel was built in {}: no {}", folder.display(), path.display()))
+    };
+    let release = read(folder.join("include/config/kernel.release"))?.trim().to_owned();
+    let vmlinuz = folder.join("arch/x86/boot/bzImage");
+    if !vmlinuz.is_file() {
+        bail!("no kernel was built in {}: no {}", folder.display(), vmlinuz.display());
+    }
+    let series = release.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
+    Ok(Kernel { name: release.clone(), release, series, vmlinuz, headers: folder.to_owned() })
+}
+
 /// [`get`], with the package tools and the cache directory given.
 pub fn get_with(packages: &Packages, cache: &Path, name: &str, setup: bool) -> Result<Kernel> {
     let entry = list()

@@ -301,7 +301,7 @@ fn mirror(from: &Path, to: &Path) -> Result<()> {
         let name = entry.file_name();
         let (source, copy) = (entry.path(), to.join(&name));
         let kind = entry.file_type()?;
-        if name == ".git" || source.join("CACHEDIR.TAG").exists() {
+        if name == ".git" || source.join("CACHEDIR.TAG").exists() || to.starts_with(&source) {
             continue;
         }
         if kind.is_dir() {

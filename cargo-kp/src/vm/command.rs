@@ -15,7 +15,8 @@ use std::time::Duration;
 /// for PCI devices has to find one.
 #[derive(Debug, Args)]
 pub struct VmArgs {
-    /// The kernel: one of those in kernels.toml. Without it: the one that the first module is built for, else 6.1-cloud.
+    /// The kernel: one of those in kernels.toml, or the folder that one was built in. Without it: the one that the first module is built for,
+    /// else 6.1-cloud.
     #[arg(long)]
     pub kernel: Option<String>,
     /// A module to load; may be repeated. Unloaded in reverse order at the end.
@@ -53,6 +54,7 @@ pub fn run(args: &VmArgs) -> Result<()> {
     }
     Packages::new(&ThisMachine).require(&[Purpose::Boot], args.setup)?;
     let kernel = match &args.kernel {
+        Some(folder) if folder.contains('/') => kernels::built_in(Path::new(folder))?,
         Some(name) => kernels::get(name, args.setup)?,
         None => kernels::get(&kernel_of(&modules)?, args.setup)?,
     };
