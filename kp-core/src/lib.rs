@@ -130,7 +130,10 @@ pub use regs::{Bar, Device, Field, Readable, Register, RegisterMap, Width, Writa
 
 use kp_abi::limits;
 #[doc(hidden)]
-pub use {kp_abi, log::write as __log};
+pub use {
+    kp_abi,
+    log::{Place as __LogPlace, write as __log},
+};
 
 /// What `plugin!` expands to.
 #[doc(hidden)]

@@ -78,6 +78,7 @@ static void __exit kp_exit(void)
 	kp_nodes_stop();
 	kp_flush_late();
 	kp_locks_end();
+	kp_forget_dead();
 	kp_report_live();
 }
 

@@ -86,6 +86,7 @@ void kp_stop(void);
 
 /* memory.c: what is alive, for the line at unload. */
 void kp_report_live(void);
+void kp_forget_dead(void);
 void kp_flush_late(void);
 void kp_count_allocation(int change);
 void kp_count_lock(int change);

@@ -157,8 +157,13 @@ void kp_c_log(const char *text, size_t len)
 	pr_info("%.*s\n", (int)len, text);
 }
 
-/* Tasks that panicked in plugin code. More than these are not told from the living, and their turns not given up. */
-static u32 dead_tasks[64];
+/* A task that panicked in plugin code. None is taken out before the module goes. */
+struct kp_dead {
+	struct llist_node next;
+	u32 task;
+};
+
+static LLIST_HEAD(dead_tasks);
 
 u32 kp_c_task(void)
 {
@@ -167,25 +172,59 @@ u32 kp_c_task(void)
 
 bool kp_c_is_dead(u32 task)
 {
-	int i;
+	struct kp_dead *dead;
 
-	for (i = 0; task && i < ARRAY_SIZE(dead_tasks); i++)
-		if (READ_ONCE(dead_tasks[i]) == task)
+	if (!task)
+		return false;
+	llist_for_each_entry(dead, READ_ONCE(dead_tasks.first), next)
+		if (dead->task == task)
 			return true;
 	return false;
 }
 
 #ifdef KP_CALLS_kp_c_panic
-static atomic_t dead_count = ATOMIC_INIT(0);
+/* For those who panic where nothing can be allocated, and for the first ones anyhow. */
+static struct kp_dead dead_reserve[64];
+static atomic_t dead_reserved = ATOMIC_INIT(0);
 
+static struct kp_dead *kp_dead_new(void)
+{
+	int at = atomic_fetch_add_unless(&dead_reserved, 1, ARRAY_SIZE(dead_reserve));
+
+	if (at < ARRAY_SIZE(dead_reserve))
+		return &dead_reserve[at];
+	return kp_may_free() ? kmalloc(sizeof(struct kp_dead), GFP_ATOMIC | __GFP_NOWARN) : NULL;
+}
+
+static bool kp_is_reserve(struct kp_dead *dead)
+{
+	return dead >= dead_reserve && dead < dead_reserve + ARRAY_SIZE(dead_reserve);
+}
+
+void kp_forget_dead(void)
+{
+	struct kp_dead *dead, *after;
+
+	llist_for_each_entry_safe(dead, after, llist_del_all(&dead_tasks), next)
+		if (!kp_is_reserve(dead))
+			kfree(dead);
+}
+
+/* Where there is no room for it, the task's turn is not given up: others wait for it until they are killed. */
 void kp_c_panic(const char *text, size_t len)
 {
-	int at = atomic_inc_return(&dead_count) - 1;
+	struct kp_dead *dead = kp_dead_new();
 
-	if (at < ARRAY_SIZE(dead_tasks))
-		WRITE_ONCE(dead_tasks[at], task_pid_nr(current));
+	if (dead) {
+		dead->task = task_pid_nr(current);
+		llist_add(&dead->next, &dead_tasks);
+	}
 	pr_emerg("%.*s\n", (int)len, text);
 	queue_work(system_unbound_wq, &late_work);
+}
+#else
+void kp_forget_dead(void)
+{
 }
 #endif
 
@@ -213,7 +252,7 @@ void kp_c_sleep(u64 ns)
 	ktime_t until = ktime_add_ns(ktime_get(), ns);
 
 	do {
-		set_current_state(TASK_IDLE);
+		set_current_state(TASK_UNINTERRUPTIBLE);
 		schedule_hrtimeout(&until, HRTIMER_MODE_ABS);
 	} while (ktime_before(ktime_get(), until));
 }
@@ -304,7 +343,7 @@ u32 kp_c_signal_wait(void *signal, const u32 *word, u32 seen, u64 ns, u32 kind)
 	switch (kind) {
 	case 0:
 		/* Not to be frozen: a removal waits so, with the device's lock, which a resume takes before anybody thaws. */
-		return kp_wait(signal, word, seen, ns, TASK_IDLE, ns == U64_MAX);
+		return kp_wait(signal, word, seen, ns, TASK_UNINTERRUPTIBLE, ns == U64_MAX);
 	case 1:
 		/* Nor is this: a removal waits for the calls in the plugin. */
 		return kp_wait(signal, word, seen, ns, TASK_KILLABLE, true);

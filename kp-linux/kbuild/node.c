@@ -72,6 +72,7 @@ static struct kp_place *kp_place_at(u64 address)
 		kfree(place);
 		return ERR_PTR(ret);
 	}
+	kp_count_allocation(1);
 	return place;
 }
 
@@ -90,8 +91,10 @@ static void kp_places_free(void)
 	struct kp_place *place;
 	unsigned long number;
 
-	xa_for_each(&kp_places, number, place)
+	xa_for_each(&kp_places, number, place) {
 		kfree(place);
+		kp_count_allocation(-1);
+	}
 	xa_destroy(&kp_places);
 }
 
@@ -292,8 +295,10 @@ struct kp_node *kp_node_new(void *driver, struct device *parent, u64 address)
 		shown = device_create(kp_class, parent, number, NULL, "kp-" KP_NAME ".%u", node->place->number);
 	else
 		shown = device_create(kp_class, NULL, number, NULL, "kp-" KP_NAME);
-	if (!IS_ERR(shown))
+	if (!IS_ERR(shown)) {
+		kp_count_allocation(1);
 		return node;
+	}
 	kp_place_set(node->place, NULL);
 free:
 	kfree(node);
@@ -322,5 +327,6 @@ bool kp_node_free(struct kp_node *node, bool present)
 		return false;
 	kp_rs_drop(node->driver);
 	kfree(node);
+	kp_count_allocation(-1);
 	return true;
 }

@@ -21,6 +21,21 @@ struct kp_bound {
 static LIST_HEAD(kp_leaked);
 static DEFINE_MUTEX(kp_leaked_lock);
 
+static struct kp_bound *kp_bound_new(void)
+{
+	struct kp_bound *bound = kzalloc(sizeof(*bound), GFP_KERNEL);
+
+	if (bound)
+		kp_count_allocation(1);
+	return bound;
+}
+
+static void kp_bound_free(struct kp_bound *bound)
+{
+	kfree(bound);
+	kp_count_allocation(-1);
+}
+
 /* Gives back what probing took. Nobody is in the plugin. */
 static void kp_give_back(struct kp_bound *bound)
 {
@@ -30,7 +45,7 @@ static void kp_give_back(struct kp_bound *bound)
 	kp_flush_late(); /* the last mapping goes before the regions do */
 	pci_release_regions(pci);
 	pci_disable_device(pci);
-	kfree(bound);
+	kp_bound_free(bound);
 }
 
 /* Has the plugin take the device, and makes its node. */
@@ -64,7 +79,7 @@ static int kp_probe(struct pci_dev *pci, const struct pci_device_id *id)
 	struct kp_bound *bound;
 	int ret;
 
-	bound = kzalloc(sizeof(*bound), GFP_KERNEL);
+	bound = kp_bound_new();
 	if (!bound)
 		return -ENOMEM;
 	bound->device.pci = pci;
@@ -92,7 +107,7 @@ regions:
 disable:
 	pci_disable_device(pci);
 free:
-	kfree(bound);
+	kp_bound_free(bound);
 	return ret;
 }
 

@@ -29,6 +29,10 @@ unsafe impl Kernel for Linux {
         // SAFETY: a readable range.
         unsafe { kp_c_log(text.as_ptr(), text.len()) }
     }
+    #[inline]
+    fn log_is_limited() -> bool {
+        true
+    }
     fn now_ns() -> u64 {
         kp_c_now()
     }

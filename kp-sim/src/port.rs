@@ -85,6 +85,9 @@ unsafe impl Kernel for Simulated {
     fn log(text: &str) {
         context::current().machine.write_log(text);
     }
+    fn log_is_limited() -> bool {
+        false
+    }
     fn now_ns() -> u64 {
         context::current().machine.read_clock()
     }

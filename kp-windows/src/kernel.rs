@@ -125,6 +125,10 @@ unsafe impl Kernel for Windows {
     fn log(text: &str) {
         log(text)
     }
+    #[inline]
+    fn log_is_limited() -> bool {
+        true
+    }
     fn now_ns() -> u64 {
         now_ns()
     }

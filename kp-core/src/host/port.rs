@@ -109,6 +109,8 @@ macro_rules! __kernel_functions {
         unsafe fn free(memory: *mut u8, size: usize, align: usize) -> ();
         /// Writes one line to the kernel's log. Any level.
         safe fn log(text: &str) -> ();
+        /// Is a place in the source that writes line after line to be slowed down? Any level; it must not change.
+        safe fn log_is_limited() -> bool;
         /// Time since some start, in ns. Any level.
         safe fn now_ns() -> u64;
         /// Spins for `us` microseconds, at most 50. Any level.

@@ -3,6 +3,7 @@
 mod coalesced;
 mod frozen;
 mod hog;
+mod hung;
 mod leak;
 mod locks;
 mod neighbour;
@@ -32,6 +33,7 @@ pub fn run(arguments: &[&str]) -> Result<(), String> {
     match arguments {
         ["interrupt"] => leak::interrupt(),
         ["leak", what] => leak::run(what),
+        ["hung"] => hung::run(),
         ["locks"] => locks::run()?,
         ["panic"] => panic::run(),
         ["panic-here", place] => panic::here(place),

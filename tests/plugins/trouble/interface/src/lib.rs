@@ -49,7 +49,7 @@ kp_abi::interface! {
         fn raise(bits: u32) = 7;
         /// The bitwise inverse of `word`, which the device makes.
         fn invert(word: u32) -> u32 = 8;
-        /// Keeps the processor busy, at most a tenth of a second.
+        /// Keeps the processor busy, at most five seconds.
         fn spin(ms: u32) = 9;
         /// Sleeps, at most a second, with a lock held.
         fn hold(ms: u32) = 10;

@@ -162,7 +162,7 @@ impl trouble::Handler<Passive, Session> for Trouble {
     }
 
     fn spin(&self, cx: &mut Passive, _: &Session, ms: u32) -> Result<()> {
-        for _ in 0..ms.min(100) * 20 {
+        for _ in 0..ms.min(5000) * 20 {
             cx.stall_us(50);
         }
         Ok(())
