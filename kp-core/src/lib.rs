@@ -102,6 +102,7 @@ extern crate self as kp_core; // so that `plugin!` and `registers!` work in this
 extern crate std;
 
 mod callbacks;
+mod config;
 #[expect(unsafe_code, reason = "calls the port's functions, and is called by it")]
 pub mod host;
 #[expect(unsafe_code, reason = "makes the levels, which are proofs")]
@@ -120,6 +121,7 @@ pub use callbacks::{
     Call, Caller, Deliver, Enabling, Event, Granted, Happening, Init, IntAtDpc, IntAtIrql, IntEnable, IrqKind, Open,
     Source, Verdict,
 };
+pub use config::Config;
 pub use kp_abi::{Error, Message, Out, Reply, Result, Status};
 pub use level::{AtMost, Ceiling, Dispatch, Irql, Level, Passive};
 pub use lock::{Mutex, SpinLock};

@@ -1,54 +1,32 @@
 //! The device and its registers: width, access and offset are the compiler's business, a BAR's length is checked once.
-use crate::{Passive, Result, Status, host::kernel};
+use crate::{
+    Config, Passive, Result, Status,
+    host::{Link, kernel},
+};
 use core::marker::PhantomData;
 
 /// The device that a plugin was bound to. A plugin that drives none gets one without hardware.
 pub struct Device {
     /// The port's name for it; 0: no hardware.
-    pub(crate) id: usize,
+    id: usize,
     /// Length of each memory BAR, in bytes.
-    pub(crate) bars: [Option<usize>; 6],
+    bars: [Option<usize>; 6],
+    /// None: no hardware.
+    link: Option<Link>,
     /// Which were mapped, one bit per BAR.
     mapped: u8,
     /// Not to be kept: the port's name for the device ends with its removal.
     _here: PhantomData<*mut ()>,
 }
 
-macro_rules! config_access {
-    ($($read:ident $write:ident $type:ty;)*) => { $(
-        /// Reads configuration space at `offset`, in bytes.
-        ///
-        /// Errors: `WRONG_DEVICE` without hardware, `BAD_VALUE` if the offset is misaligned or beyond 4095.
-        pub fn $read(&self, _cx: &mut Passive, offset: u16) -> Result<$type> {
-            let width = self.config(offset, size_of::<$type>() as u32, 0)?;
-            Ok(kernel::config_read(self.id, offset.into(), width) as $type)
-        }
-
-        /// Writes configuration space at `offset`, in bytes.
-        ///
-        /// Errors: as for reading; `BAD_VALUE` also for the first 64 bytes, which are the kernel's: they say where the BARs
-        /// are.
-        pub fn $write(&mut self, _cx: &mut Passive, offset: u16, value: $type) -> Result<()> {
-            let width = self.config(offset, size_of::<$type>() as u32, CONFIG_HEADER)?;
-            kernel::config_write(self.id, offset.into(), width, value.into());
-            Ok(())
-        }
-    )* };
-}
-
-/// Bytes of configuration space that the kernel itself writes.
-const CONFIG_HEADER: u16 = 64;
-/// Bytes of configuration space.
-const CONFIG_SIZE: u16 = 4096;
-
 impl Device {
-    pub(crate) fn new(id: usize, bars: [Option<usize>; 6]) -> Self {
-        Self { id, bars, mapped: 0, _here: PhantomData }
+    pub(crate) fn new(id: usize, bars: [Option<usize>; 6], link: Option<Link>) -> Self {
+        Self { id, bars, link, mapped: 0, _here: PhantomData }
     }
 
     /// Is there a device?
     pub fn has_hardware(&self) -> bool {
-        self.id != 0
+        self.link.is_some()
     }
 
     /// Maps the registers `M` of BAR `index`, for as long as the answer lives. A BAR is mapped once.
@@ -72,29 +50,15 @@ impl Device {
         Ok(Bar { base, _map: PhantomData })
     }
 
-    /// Lets the device start transfers of its own, or stops it. Messages (MSI, MSI-X) do without: while an interrupt of that kind is enabled
-    /// the port sees to it. Errors: `WRONG_DEVICE` without hardware.
-    pub fn bus_master(&mut self, _cx: &mut Passive, on: bool) -> Result<()> {
-        if !self.has_hardware() {
-            return Err(Status::WRONG_DEVICE.into());
-        }
-        kernel::bus_master(self.id, on);
-        Ok(())
+    /// Its configuration space, which may be kept. Errors: `WRONG_DEVICE` without hardware.
+    pub fn config(&self) -> Result<Config> {
+        let link = self.link.clone().ok_or(Status::WRONG_DEVICE)?;
+        Ok(Config { link })
     }
 
-    config_access! {
-        config_read8 config_write8 u8;
-        config_read16 config_write16 u16;
-        config_read32 config_write32 u32;
-    }
-
-    /// Checks an access of `width` bytes, and gives the width back.
-    fn config(&self, offset: u16, width: u32, lowest: u16) -> Result<u32> {
-        if !self.has_hardware() {
-            return Err(Status::WRONG_DEVICE.into());
-        }
-        let aligned = u32::from(offset) & (width - 1) == 0;
-        if aligned && (lowest..CONFIG_SIZE).contains(&offset) { Ok(width) } else { Err(Status::BAD_VALUE.into()) }
+    /// Lets the device start transfers of its own, or stops it, as [`Config::bus_master`]. Errors: `WRONG_DEVICE` without hardware.
+    pub fn bus_master(&mut self, cx: &mut Passive, on: bool) -> Result<()> {
+        self.link.as_ref().ok_or(Status::WRONG_DEVICE)?.bus_master(cx, on)
     }
 }
 

@@ -193,7 +193,7 @@ fn fails(report: &Report, reasons: &[&str]) -> Result<(), String> {
 
 /// An interrupt that never ends, of each of the two kinds that there are: the log says so once for each.
 fn storm(kernel: &str, trouble: &Modules, program: &Path) -> Guest {
-    let vm = guest(trouble, program, &["storm"]);
+    let vm = guest(trouble, program, &["storm"]).step(Step::run(&[PROGRAM, "planted", "kept"]));
     Guest { name: format!("{kernel}: storm"), vm, verdict: Box::new(|report| guarded(report, [2, 0])) }
 }
 

@@ -4,6 +4,7 @@ use super::{
     Signal, Woken,
     interrupt::Interrupts,
     kernel,
+    link::Link,
     pause::Pauses,
     session::{Session, SessionList},
     wait_kind,
@@ -71,6 +72,8 @@ pub struct Bound<P: Plugin> {
     next_session: AtomicU64,
     /// INVARIANT: Some if the plugin has interrupt callbacks.
     interrupts: ManuallyDrop<Option<Interrupts<P>>>,
+    /// None: there is no hardware.
+    link: Option<Link>,
 }
 // SAFETY: the plugin is Sync, and is taken out only by `remove`, after every gate is drained and the interrupt disconnected.
 unsafe impl<P: Plugin> Sync for Bound<P> {}
@@ -118,6 +121,18 @@ impl<P: Plugin> Driver<P> {
         if kernel::poisoned() {
             return Err(Status::POISONED.into());
         }
+        let link = if P::TABLE.devices.is_empty() || device.id == 0 { None } else { Some(Link::new(cx, device.id)?) };
+        let made = Self::make(cx, device, link.clone());
+        // What `init` has kept somewhere is of no use if the device is not bound.
+        if let (Err(_), Some(link)) = (&made, &link) {
+            link.cut(cx);
+        }
+        made
+    }
+
+    /// See [`bind`](Self::bind).
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn make(cx: &mut Passive, device: RawDevice, link: Option<Link>) -> Result<Self> {
         let RawDevice { id, bars, bus_address } = device;
         let changed = Signal::new(cx)?;
         let sessions = SessionList::new(cx)?;
@@ -125,7 +140,7 @@ impl<P: Plugin> Driver<P> {
             Some(_) => Some(Interrupts::new(cx)?),
             None => None,
         };
-        let plugin = P::init(cx, Device::new(id, bars))?;
+        let plugin = P::init(cx, Device::new(id, bars, link.clone()))?;
         let bound = Bound {
             references: AtomicUsize::new(1),
             id,
@@ -144,6 +159,7 @@ impl<P: Plugin> Driver<P> {
             open_sessions: AtomicU32::new(0),
             next_session: AtomicU64::new(1),
             interrupts: ManuallyDrop::new(interrupts),
+            link,
         };
         Ok(Self(KBox::new(cx, bound)?.into_raw()))
     }
@@ -161,6 +177,9 @@ impl<P: Plugin> Driver<P> {
             return !self.leaked.load(Acquire);
         }
         self.absent.store(!present, Relaxed);
+        if !present {
+            self.cut(cx);
+        }
         // SAFETY: the caller's promise; the plugin is taken out only below.
         unsafe { self.happen(cx, Happening::Removing) };
         self.set_state(state::GONE);
@@ -173,10 +192,12 @@ impl<P: Plugin> Driver<P> {
         if !closed {
             crate::log::parts(&[P::TABLE.name, " is leaked: a call of it panicked and never returned"]);
             self.leaked.store(true, Release);
+            self.cut(cx);
             return false;
         }
         // SAFETY: every gate is shut and drained, the interrupt is off, and no new session opens: nobody uses it.
         drop(unsafe { (*self.plugin.get()).take() });
+        self.cut(cx);
         true
     }
 
@@ -293,6 +314,13 @@ impl<P: Plugin> Bound<P> {
 
     pub(super) fn is_absent(&self) -> bool {
         self.absent.load(Relaxed)
+    }
+
+    /// What the plugin has kept of the device reaches it no more.
+    fn cut(&self, cx: &mut Passive) {
+        if let Some(link) = &self.link {
+            link.cut(cx);
+        }
     }
 
     pub(super) fn new_session_number(&self) -> u64 {

@@ -2,6 +2,7 @@
 //!
 //! - [`Kernel`]: what the port implements (`port`). [`Door`]: one request's bytes in the app's memory.
 //! - [`Driver`]: a bound device, from `init` to removal. [`Session`]: one open of it.
+//! - `link`: what a plugin keeps of its device, until the removal.
 //! - `pause`: a device that sleeps or is being reset.
 //! - `requests`: the app's bytes, decoded, checked and answered, the same on every kernel.
 //! - [`info`]: what a driver's file says of its plugin.
@@ -19,6 +20,7 @@ mod gate;
 mod info;
 mod interrupt;
 mod line;
+mod link;
 mod mailbox;
 mod pause;
 mod pending;
@@ -36,6 +38,7 @@ pub use door::{DirectDoor, Door, Faulted};
 pub use driver::{Driver, RawDevice};
 pub use info::{info, info_len};
 pub use line::Line;
+pub(crate) use link::Link;
 pub(crate) use port::kernel;
 pub use port::{Attention, IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind, wait_kind};
 pub use requests::{Readiness, Served};

@@ -4,6 +4,7 @@ mod coalesced;
 mod frozen;
 mod hog;
 mod hung;
+mod kept;
 mod leak;
 mod locks;
 mod neighbour;
@@ -34,6 +35,7 @@ pub fn run(arguments: &[&str]) -> Result<(), String> {
         ["interrupt"] => leak::interrupt(),
         ["leak", what] => leak::run(what),
         ["hung"] => hung::run(),
+        ["kept"] => kept::run(),
         ["locks"] => locks::run()?,
         ["panic"] => panic::run(),
         ["panic-here", place] => panic::here(place),

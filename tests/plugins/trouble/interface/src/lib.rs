@@ -71,5 +71,9 @@ kp_abi::interface! {
         fn deafen() = 16;
         /// Takes one lock of each kind inside another: two of a kind always in this order; `backwards`: two mutexes the other way round.
         fn nest(backwards: bool) = 17;
+        /// Leaves the device's configuration space where it outlives the device.
+        fn keep_config() = 18;
+        /// The vendor's and the device's number, by what `keep_config` has left; nothing is left then. WrongDevice: nothing was.
+        fn kept_config() -> u32 = 19;
     }
 }

@@ -22,8 +22,12 @@ registers! {
 /// What callbacks look bytes up in. An index from [`BYTES`] on panics.
 const TABLE: [u8; BYTES as usize] = [2, 3, 5, 7];
 
+/// What outlives a device.
+static KEPT: spin::Mutex<Option<Config>> = spin::Mutex::new(None);
+
 /// One device.
 pub struct Trouble {
+    config: spin::Mutex<Option<Config>>,
     /// None only while the plugin is dropped.
     bar: Option<Bar<regs::Map>>,
     /// Held from the write of a word until its inverse is read.
@@ -76,6 +80,7 @@ impl Init for Trouble {
     type Interrupt = ();
     fn init(cx: &mut Passive, mut device: Device) -> Result<Self> {
         Ok(Trouble {
+            config: spin::Mutex::new(Some(device.config()?)),
             bar: Some(device.map(cx, 0)?),
             liveness: Mutex::new(cx, ())?,
             inner: Mutex::new(cx, ())?,
@@ -216,6 +221,17 @@ impl trouble::Handler<Passive, Session> for Trouble {
             (0..2_000).for_each(|_| cx.stall_us(50));
             Ok(())
         })
+    }
+
+    fn keep_config(&self, _: &mut Passive, _: &Session) -> Result<()> {
+        let config = self.config.lock().take();
+        *KEPT.lock() = config;
+        Ok(())
+    }
+
+    fn kept_config(&self, cx: &mut Passive, _: &Session) -> Result<u32> {
+        let kept = KEPT.lock().take();
+        kept.ok_or(Status::WRONG_DEVICE)?.read32(cx, 0)
     }
 
     fn nest(&self, cx: &mut Passive, _: &Session, backwards: bool) -> Result<()> {

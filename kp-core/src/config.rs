@@ -1,0 +1,55 @@
+//! A device's configuration space, and its bus mastering.
+use crate::{Passive, Result, Status, host::Link};
+
+/// A device's configuration space, which a plugin may keep. Of [`Device::config`](crate::Device::config).
+///
+/// Errors of all it does: `DEVICE_GONE` once the device is removed; from the beginning of the removal on if it was pulled out.
+pub struct Config {
+    pub(crate) link: Link,
+}
+
+macro_rules! access {
+    ($($read:ident $write:ident $type:ty;)*) => { $(
+        /// Reads at `offset`, in bytes. Passive.
+        ///
+        /// Errors: `BAD_VALUE` if the offset is misaligned or beyond 4095.
+        pub fn $read(&self, cx: &mut Passive, offset: u16) -> Result<$type> {
+            let width = check(offset, size_of::<$type>() as u32, 0)?;
+            Ok(self.link.config_read(cx, offset.into(), width)? as $type)
+        }
+
+        /// Writes at `offset`, in bytes. Passive.
+        ///
+        /// Errors: as for reading; `BAD_VALUE` also for the first 64 bytes, which are the kernel's: they say where the BARs
+        /// are.
+        pub fn $write(&self, cx: &mut Passive, offset: u16, value: $type) -> Result<()> {
+            let width = check(offset, size_of::<$type>() as u32, HEADER)?;
+            self.link.config_write(cx, offset.into(), width, value.into())
+        }
+    )* };
+}
+
+/// Bytes that the kernel itself writes.
+const HEADER: u16 = 64;
+/// Bytes of configuration space.
+const SIZE: u16 = 4096;
+
+impl Config {
+    access! {
+        read8 write8 u8;
+        read16 write16 u16;
+        read32 write32 u32;
+    }
+
+    /// Lets the device start transfers of its own, or stops it. Passive. Messages (MSI, MSI-X) do without: while an interrupt of that kind is
+    /// enabled the port sees to it, whatever is said here.
+    pub fn bus_master(&self, cx: &mut Passive, on: bool) -> Result<()> {
+        self.link.bus_master(cx, on)
+    }
+}
+
+/// Checks an access of `width` bytes, and gives the width back.
+fn check(offset: u16, width: u32, lowest: u16) -> Result<u32> {
+    let aligned = u32::from(offset) & (width - 1) == 0;
+    if aligned && (lowest..SIZE).contains(&offset) { Ok(width) } else { Err(Status::BAD_VALUE.into()) }
+}

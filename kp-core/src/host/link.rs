@@ -1,0 +1,82 @@
+//! A device's name, for what a plugin keeps of it. The name is good until the device's removal, and what is kept may live longer, in a
+//! `static` for instance: so it goes through a link, which the removal cuts.
+use super::kernel;
+use crate::{KBox, Mutex, Passive, Result, Status};
+use core::{
+    ptr::NonNull,
+    sync::atomic::{AtomicUsize, Ordering::*},
+};
+
+/// The link, shared by the driver and whatever its plugin keeps.
+struct Shared {
+    references: AtomicUsize,
+    /// The port's name for the device. None: it was cut. Held while the name is used.
+    device: Mutex<Option<usize>>,
+}
+
+/// A counted reference to a link. INVARIANT: the record lives as long as it.
+pub(crate) struct Link(NonNull<Shared>);
+// SAFETY: a counted reference to something Send and Sync.
+unsafe impl Send for Link {}
+// SAFETY: as above.
+unsafe impl Sync for Link {}
+
+impl Clone for Link {
+    fn clone(&self) -> Self {
+        self.shared().references.fetch_add(1, Relaxed);
+        Self(self.0)
+    }
+}
+
+impl Drop for Link {
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn drop(&mut self) {
+        if self.shared().references.fetch_sub(1, AcqRel) == 1 {
+            // SAFETY: the last reference; the record came from a KBox.
+            drop(unsafe { KBox::from_raw(self.0) });
+        }
+    }
+}
+
+impl Link {
+    /// A link to device `id` of the port.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn new(cx: &mut Passive, id: usize) -> Result<Self> {
+        let shared = Shared { references: AtomicUsize::new(1), device: Mutex::new(cx, Some(id))? };
+        Ok(Self(KBox::new(cx, shared)?.into_raw()))
+    }
+
+    fn shared(&self) -> &Shared {
+        // SAFETY: the invariant.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// From its return on nobody uses the name, or will. Nothing of a plugin runs while it is used, so this does not wait for long.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn cut(&self, cx: &mut Passive) {
+        self.shared().device.with(cx, |device, _| *device = None);
+    }
+
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(usize) -> R) -> Result<R> {
+        self.shared().device.with(cx, |device, _| device.map(f)).ok_or(Status::DEVICE_GONE.into())
+    }
+
+    /// Reads configuration space, as the port does.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(crate) fn config_read(&self, cx: &mut Passive, offset: u32, width: u32) -> Result<u32> {
+        self.with(cx, |id| kernel::config_read(id, offset, width))
+    }
+
+    /// Writes configuration space, as the port does.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(crate) fn config_write(&self, cx: &mut Passive, offset: u32, width: u32, value: u32) -> Result<()> {
+        self.with(cx, |id| kernel::config_write(id, offset, width, value))
+    }
+
+    /// Lets the device start transfers of its own, or not.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(crate) fn bus_master(&self, cx: &mut Passive, on: bool) -> Result<()> {
+        self.with(cx, |id| kernel::bus_master(id, on))
+    }
+}
