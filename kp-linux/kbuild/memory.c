@@ -16,6 +16,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/sched.h>
+#include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/timekeeping.h>
@@ -188,6 +189,11 @@ void kp_c_panic(const char *text, size_t len)
 
 	if (at < ARRAY_SIZE(dead_tasks))
 		WRITE_ONCE(dead_tasks[at], task_pid_nr(current));
+	/*
+	 * A mutex that it holds names it as its owner for ever. Calls that are inside already may still ask for that mutex, and the kernel
+	 * then looks at the owner: whether it runs, and with real-time mutexes at who waits for it. So its struct stays.
+	 */
+	get_task_struct(current);
 	pr_emerg("%.*s\n", (int)len, text);
 	queue_work(system_unbound_wq, &late_work);
 }
