@@ -245,6 +245,63 @@ fn a_direct_call_has_one_message_and_its_arguments_fit() {
     }
 }
 
+/// A table with nothing in it, but for sessions and an interrupt that cannot be enabled.
+mod bare {
+    use super::*;
+
+    pub struct Bare<const OPENS: bool>;
+    impl<const OPENS: bool> Init for Bare<OPENS> {
+        type Session = ();
+        type Interrupt = ();
+        fn init(_: &mut Passive, _: Device) -> Result<Self> {
+            Ok(Self)
+        }
+    }
+    impl<const OPENS: bool> Plugin for Bare<OPENS> {
+        const TABLE: Table<Self> = Table {
+            name: "bare",
+            devices: &[],
+            vectors: (1, 1),
+            interface: None,
+            chain: &[],
+            open: if OPENS { Some(|_, _, _, _| Ok(())) } else { None },
+            close: None,
+            call: None,
+            int: Some(IntTable {
+                enable: None,
+                arm: None,
+                disarm: None,
+                disable: None,
+                at_irql: |_, _, _, _| Verdict::NOT_MINE,
+                at_dpc: None,
+            }),
+            event: None,
+        };
+    }
+}
+
+#[test]
+fn a_table_without_callbacks_has_an_answer_to_everything() {
+    let sim = Sim::<bare::Bare<false>>::with(Edu::new()).unwrap();
+    let app = sim.open();
+    assert_eq!(Connection::open(&app, &mut open_request(), &[]), Err(Status::UNKNOWN_REQUEST.into()));
+    assert_eq!(app.call(1, 0, &[], &[], &mut []), Err(Status::NOT_OPEN.into()));
+
+    let sim = Sim::<bare::Bare<true>>::with(Edu::new()).unwrap();
+    let app = sim.open();
+    let mut open = open_request();
+    Connection::open(&app, &mut open, &[]).unwrap();
+    assert_eq!(open.features, 0, "without an interface no message has a direct form");
+    assert_eq!(app.call(1, 0, &[], &[], &mut []), Err(Status::UNKNOWN_MESSAGE.into()));
+    let enabled = app.int_enable(kind::ANY, 1, 1, &[]).map(|enabled| enabled.generation);
+    assert_eq!(enabled, Err(Status::NO_INTERRUPT.into()));
+    assert_eq!(app.int_wait(0, 0, 1).map(|took| took.got), Err(Status::NOT_ENABLED.into()));
+    sim.suspend();
+    sim.resume();
+    sim.reset();
+    app.close().unwrap();
+}
+
 /// A lock, or a pool, that two kernels of one process have: a plugin's static, say. Nothing keeps the one out while the other has it.
 #[test]
 fn what_is_locked_in_one_kernel_is_not_locked_in_another() {
