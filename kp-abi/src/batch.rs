@@ -87,7 +87,7 @@ macro_rules! __batch_method {
         #[inline]
         pub fn $method(&mut self, $($arg: $ty,)* room: usize) -> $crate::Result<$crate::Ticket<[$reply]>> {
             let writer = $crate::__gather!($($arg: $ty),*);
-            let room = room.saturating_mul(size_of::<$reply>());
+            let room = room.saturating_mul(::core::mem::size_of::<$reply>());
             $crate::Queue::queue(&mut self.0, $id, writer.args(), writer.data(), room).map($crate::Ticket::__new)
         }
     };
@@ -98,7 +98,7 @@ macro_rules! __batch_method {
         #[inline]
         pub fn $method(&mut self, $($arg: $ty),*) -> $crate::Result<$crate::Ticket<$reply>> {
             let writer = $crate::__gather!($($arg: $ty),*);
-            let room = size_of::<$reply>();
+            let room = ::core::mem::size_of::<$reply>();
             $crate::Queue::queue(&mut self.0, $id, writer.args(), writer.data(), room).map($crate::Ticket::__new)
         }
     };

@@ -354,7 +354,7 @@ macro_rules! __direct {
             $crate::Shape::Segments { args } => (args, 0),
         };
         if const { matches!(KP_SHAPE, $crate::Shape::Fixed { .. }) } {
-            return $direct.fixed::<{ KP_SIZES.0 }, { KP_SIZES.1 }>(
+            return $direct.fixed::<$id, { KP_SIZES.0 }, { KP_SIZES.1 }>(
                 #[inline(always)] |handler, context, session, message, reply| {
                     $crate::__answer! { [] (handler, context, session, message, reply) $method ($($args)*) $($reply)? }
                 }
@@ -392,7 +392,7 @@ macro_rules! __run {
         $handler.$method($($arg,)* &mut $out.out::<$reply>())
     };
     ($out:ident, $reply:ty; $handler:ident.$method:ident($($arg:ident),*)) => {{
-        $out.need(size_of::<$reply>())?;
+        $out.need(::core::mem::size_of::<$reply>())?;
         let value: $reply = $handler.$method($($arg),*)?;
         $out.put(&value)
     }};
@@ -426,7 +426,7 @@ macro_rules! __client_method {
         #[inline]
         pub fn $method(&self, $($arg: $ty),*) -> $crate::Result<$reply> {
             let writer = $crate::__gather!($($arg: $ty),*);
-            writer.__value(&self.0, $id, &mut [0; size_of::<$reply>()])
+            writer.__value(&self.0, $id, &mut [0; ::core::mem::size_of::<$reply>()])
         }
     };
     ([$(doc = $doc:literal,)* retired, $(doc = $more:literal,)*] $($declaration:tt)*) => {};

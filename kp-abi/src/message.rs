@@ -164,8 +164,9 @@ pub trait Direct: Sized {
     /// What is to be told to the app.
     type Answer;
 
-    /// The message has [`Shape::Fixed`](crate::Shape::Fixed). `run` answers it; its data are empty, and the reply has room for `REPLY` bytes.
-    fn fixed<const ARGS: usize, const REPLY: usize>(
+    /// Message `ID` has [`Shape::Fixed`](crate::Shape::Fixed). `run` answers it; its data are empty, and the reply has room for `REPLY` bytes.
+    /// A host may stop the build if the plugin's interface says another shape: the app has no more memory there.
+    fn fixed<const ID: u32, const ARGS: usize, const REPLY: usize>(
         self,
         run: impl for<'m> FnOnce(
             &Self::Handler,

@@ -173,10 +173,10 @@ impl Interface {
     /// interface fit exactly if their chains agree at the smaller one of their message counts.
     pub const fn chain(&self, n: usize) -> u64 {
         let count = if n < self.methods.len() { n } else { self.methods.len() };
-        let mut chain = Hash::new().text(self.name).0;
+        let mut chain = self.first_link();
         let mut i = 0;
         while i < count {
-            chain = Hash::new().number(chain).message(&self.methods[i]).0;
+            chain = self.next_link(chain, i);
             i += 1;
         }
         chain
@@ -185,13 +185,37 @@ impl Interface {
     /// The fingerprint chain at the first 0, 1, 2, … messages. `N` is one more than there are messages.
     pub const fn chains<const N: usize>(&self) -> [u64; N] {
         assert!(N == self.methods.len() + 1, "one for each count of messages, and 0");
-        let mut chains = [0; N];
-        let mut i = 0;
+        let mut chains = [self.first_link(); N];
+        let mut i = 1;
         while i < N {
-            chains[i] = self.chain(i);
+            chains[i] = self.next_link(chains[i - 1], i - 1);
             i += 1;
         }
         chains
+    }
+
+    /// Are these the [`chains`](Self::chains)? They are what an app and its driver agree by.
+    #[doc(hidden)]
+    pub const fn __has_chains(&self, chains: &[u64]) -> bool {
+        let mut chain = self.first_link();
+        let mut i = 0;
+        while i < chains.len() && chains[i] == chain {
+            if i == self.methods.len() {
+                return chains.len() == i + 1;
+            }
+            chain = self.next_link(chain, i);
+            i += 1;
+        }
+        false
+    }
+
+    const fn first_link(&self) -> u64 {
+        Hash::new().text(self.name).0
+    }
+
+    /// The chain with the message at index `i`, by the one without.
+    const fn next_link(&self, chain: u64, i: usize) -> u64 {
+        Hash::new().number(chain).message(&self.methods[i]).0
     }
 
     /// The fingerprint chain at all messages.

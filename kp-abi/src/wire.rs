@@ -134,7 +134,7 @@ macro_rules! wire {
         impl $crate::Wire for $name {
             const SCHEMA: &'static $crate::Type = &$crate::Type::Enum {
                 name: stringify!($name),
-                size: size_of::<$name>(),
+                size: ::core::mem::size_of::<$name>(),
                 variants: &[$((stringify!($variant), $value)),*],
             };
         }
@@ -163,7 +163,7 @@ macro_rules! wire {
         impl $crate::Wire for $name {
             const SCHEMA: &'static $crate::Type = &$crate::Type::Flags {
                 name: stringify!($name),
-                size: size_of::<$name>(),
+                size: ::core::mem::size_of::<$name>(),
                 bits: &[$((stringify!($bit), $value)),*],
             };
             #[inline(always)]
@@ -197,7 +197,7 @@ macro_rules! __wire_struct {
         }
         $crate::describe! { $name { $($field),* } }
         const _: () = assert!(
-            size_of::<$name>() == 0 $(+ size_of::<$ty>())*,
+            ::core::mem::size_of::<$name>() == 0 $(+ ::core::mem::size_of::<$ty>())*,
             concat!(
                 "`", stringify!($name),
                 "` has padding, whose bytes would leak: reorder its fields, or name the gap (`_pad: [u8; 4]`)"
@@ -232,8 +232,8 @@ macro_rules! describe {
         impl $crate::Wire for $name {
             const SCHEMA: &'static $crate::Type = &$crate::Type::Struct {
                 name: stringify!($name),
-                size: size_of::<$name>(),
-                align: align_of::<$name>(),
+                size: ::core::mem::size_of::<$name>(),
+                align: ::core::mem::align_of::<$name>(),
                 fields: &[$(
                     $crate::Field::__of(
                         stringify!($field),
@@ -247,7 +247,7 @@ macro_rules! describe {
                 true $(&& $crate::Wire::valid(&self.$field))*
             }
         }
-        const _: () = assert!(align_of::<$name>() <= 8, "wire data is placed at multiples of 8, no more");
+        const _: () = assert!(::core::mem::align_of::<$name>() <= 8, "wire data is placed at multiples of 8, no more");
         // A field that is left out stops the build here.
         const _: fn($name) = |$name { $($field: _),* }| ();
     };

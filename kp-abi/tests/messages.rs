@@ -357,3 +357,36 @@ fn a_client_checks_the_reply() {
     assert_eq!(list(&[0; 13]), Err(protocol()), "a part of an element");
     assert_eq!(list(&[0; 36]), Err(protocol()), "longer than the room");
 }
+
+/// Declared where the author's own names are those of core, and say something else.
+mod own_names {
+    #![allow(dead_code, clippy::extra_unused_type_parameters, reason = "a trap for what the macros write")]
+
+    const fn size_of<T>() -> usize {
+        0
+    }
+    const fn align_of<T>() -> usize {
+        0
+    }
+
+    kp_abi::wire! {
+        pub struct Wide { a: u64, b: u32, c: u32 }
+        pub enum Mode: u16 { Off = 0, On = 1 }
+        pub flags Options: u64 { FAST = 1 << 0 }
+    }
+    kp_abi::interface! {
+        pub mod own, version 1 {
+            fn wide(mode: Mode, options: Options) -> Wide = 1;
+        }
+    }
+}
+
+#[test]
+fn an_authors_own_names_change_nothing_on_the_wire() {
+    use own_names::own;
+    let [method] = own::INTERFACE.methods else { panic!("one message") };
+    assert_eq!(method.reply.size(), Some(16));
+    assert_eq!([method.args[0].ty.size(), method.args[1].ty.size()], [Some(2), Some(8)]);
+    let says = own::Client(Says(&[0; 16]));
+    assert!(says.wide(own_names::Mode::On, own_names::Options::FAST).is_ok(), "room for the whole reply");
+}

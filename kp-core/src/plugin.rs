@@ -58,6 +58,22 @@ pub struct Table<P: Init> {
     pub event: Option<EventFn<P>>,
 }
 
+impl<P: Init> Table<P> {
+    /// Stops the build of a plugin whose table was written by hand, and says what [`plugin!`](crate::plugin!) would have refused. What a
+    /// host and its tools do with a name, and what an app believes of the messages, relies on it.
+    pub(crate) const fn check(&self) {
+        check_name(self.name);
+        check_vectors(&[self.vectors.0, self.vectors.1]);
+        match self.interface {
+            Some(interface) => {
+                interface.__check();
+                assert!(interface.__has_chains(self.chain), "`chain` is not that of `interface`");
+            }
+            None => assert!(self.chain.is_empty(), "without `interface` there is no `chain`"),
+        }
+    }
+}
+
 /// The interrupt callbacks of a [`Table`].
 pub struct IntTable<P: Init> {
     /// [`IntEnable::int_enable`], or `Interrupt::default`.

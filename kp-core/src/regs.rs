@@ -34,6 +34,8 @@ impl Device {
     /// Errors: `WRONG_DEVICE` without such a memory BAR, `BAR_TOO_SHORT` if the registers do not fit, `BUSY` the second time,
     /// `NO_MEMORY`.
     pub fn map<M: RegisterMap>(&mut self, _cx: &mut Passive, index: usize) -> Result<Bar<M>> {
+        // What a kernel makes of a mapping of no bytes is its own affair.
+        const { assert!(M::LEN > 0, "a register map has at least one byte") }
         let len = self.bars.get(index).copied().flatten().ok_or(Status::WRONG_DEVICE)?;
         if len < M::LEN {
             return Err(Status::BAR_TOO_SHORT.into());
@@ -137,7 +139,8 @@ pub struct Field<R> {
     shift: u32,
     /// The bits, shifted down.
     mask: u64,
-    _register: PhantomData<fn(R)>,
+    /// Of this register alone, as for [`Bar`].
+    _register: PhantomData<fn(R) -> R>,
 }
 
 impl<R: Register> Field<R> {
@@ -171,7 +174,9 @@ impl<R: Register> Field<R> {
 /// INVARIANT: `M::LEN` bytes at `base` are mapped as long as this lives.
 pub struct Bar<M: RegisterMap> {
     base: usize,
-    _map: PhantomData<fn(M)>,
+    /// Of this map alone. Two maps may be subtypes, one of the other, and of different lengths: `Map<fn(&'static u8)>` and
+    /// `Map<for<'a> fn(&'a u8)>`, of a generic `Map`.
+    _map: PhantomData<fn(M) -> M>,
 }
 
 impl<M: RegisterMap> Bar<M> {

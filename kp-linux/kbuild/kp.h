@@ -8,6 +8,14 @@
 #include <linux/mutex.h>
 #include <linux/pci.h>
 
+/*
+ * A kernel for one processor has no spin locks, only levels. Safe code that takes one twice would have its data twice there; elsewhere it
+ * hangs, and that is its author's to find.
+ */
+#ifndef CONFIG_SMP
+#error "kp needs a kernel built for several processors (CONFIG_SMP)"
+#endif
+
 /* Kinds of interrupt, as in the ABI. */
 #define KP_KIND_LINE 1u
 #define KP_KIND_MSI 2u

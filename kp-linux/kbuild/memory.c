@@ -15,6 +15,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched.h>
+#include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/timekeeping.h>
@@ -160,7 +161,8 @@ void kp_c_log(const char *text, size_t len)
 /* A task that panicked in plugin code. None is taken out before the module goes. */
 struct kp_dead {
 	struct llist_node next;
-	u32 task;
+	struct task_struct *task;
+	u32 number;
 };
 
 static LLIST_HEAD(dead_tasks);
@@ -177,7 +179,7 @@ bool kp_c_is_dead(u32 task)
 	if (!task)
 		return false;
 	llist_for_each_entry(dead, READ_ONCE(dead_tasks.first), next)
-		if (dead->task == task)
+		if (dead->number == task)
 			return true;
 	return false;
 }
@@ -205,18 +207,25 @@ void kp_forget_dead(void)
 {
 	struct kp_dead *dead, *after;
 
-	llist_for_each_entry_safe(dead, after, llist_del_all(&dead_tasks), next)
+	llist_for_each_entry_safe(dead, after, llist_del_all(&dead_tasks), next) {
+		put_task_struct(dead->task);
 		if (!kp_is_reserve(dead))
 			kfree(dead);
+	}
 }
 
-/* Where there is no room for it, the task's turn is not given up: others wait for it until they are killed. */
+/* Where there is no room for its record, the task's turn is not given up: others wait for it until they are killed. */
 void kp_c_panic(const char *text, size_t len)
 {
 	struct kp_dead *dead = kp_dead_new();
 
 	if (dead) {
-		dead->task = task_pid_nr(current);
+		dead->number = task_pid_nr(current);
+		/*
+		 * A mutex that it holds names it as its owner for ever. Calls that are inside already may still ask for that mutex, and the
+		 * kernel then looks at the owner: whether it runs, and with real-time mutexes at who waits for it. So its struct stays.
+		 */
+		dead->task = get_task_struct(current);
 		llist_add(&dead->next, &dead_tasks);
 	}
 	pr_emerg("%.*s\n", (int)len, text);

@@ -16,6 +16,8 @@ use std::{
 /// What a [`RawLock`] is here.
 struct Handle {
     number: u32,
+    /// The kernel that made it, by its number in this process. Numbers of locks are a kernel's own.
+    kernel: u64,
 }
 
 struct Lock {
@@ -88,10 +90,10 @@ impl Locks {
 }
 
 /// # Safety
-/// `lock` came from `new_lock` and was not freed.
-unsafe fn number(lock: *mut RawLock) -> u32 {
+/// `lock` came from `new_lock` of some kernel and was not freed.
+unsafe fn handle<'a>(lock: *mut RawLock) -> &'a Handle {
     // SAFETY: the caller's promise: it points to a `Handle`.
-    unsafe { &*lock.cast::<Handle>() }.number
+    unsafe { &*lock.cast::<Handle>() }
 }
 
 impl Machine {
@@ -105,13 +107,30 @@ impl Machine {
         state.locks.made += 1;
         let number = state.locks.made;
         state.locks.locks.insert(number, Lock { kind, made, holder: None, after: BTreeSet::new() });
-        Box::into_raw(Box::new(Handle { number })).cast()
+        Box::into_raw(Box::new(Handle { number, kernel: self.serial })).cast()
+    }
+
+    /// A lock's number, if this kernel made it. In another one it would keep nobody out.
+    ///
+    /// # Safety
+    /// `lock` came from `new_lock` of some kernel and was not freed.
+    unsafe fn number(&self, lock: *mut RawLock) -> u32 {
+        // SAFETY: the caller's promise.
+        let Handle { number, kernel } = *unsafe { handle(lock) };
+        if kernel != self.serial {
+            misuse(&format!(
+                "lock #{number} is of another simulated kernel: a static of a plugin is there once in a process, and its kernels are many"
+            ));
+        }
+        number
     }
 
     pub(crate) fn drop_lock(&self, address: usize) {
         let handle = ptr::with_exposed_provenance_mut::<Handle>(address);
-        // SAFETY: made by `new_lock`; the caller of `lock_free` has given it up.
-        let Handle { number } = *unsafe { Box::from_raw(handle) };
+        // SAFETY: made by `new_lock`, and not freed yet.
+        let number = unsafe { self.number(handle.cast()) };
+        // SAFETY: as above; the caller of `lock_free` has given it up.
+        drop(unsafe { Box::from_raw(handle) });
         let mut state = self.state();
         let lock = state.locks.locks.remove(&number);
         for other in state.locks.locks.values_mut() {
@@ -129,7 +148,7 @@ impl Machine {
     /// `lock` came from `new_lock` and was not freed.
     pub(crate) unsafe fn acquire(self: &Arc<Self>, context: &Context, lock: *mut RawLock, kind: u32) -> usize {
         // SAFETY: the caller's promise.
-        let number = unsafe { number(lock) };
+        let number = unsafe { self.number(lock) };
         let me = thread::current().id();
         if kind == lock_kind::ORDER {
             context.at_most(PASSIVE, "lock_acquire");
@@ -178,7 +197,7 @@ impl Machine {
     /// `lock` came from `new_lock` and was not freed.
     pub(crate) unsafe fn release(self: &Arc<Self>, context: &Context, lock: *mut RawLock, kind: u32, saved: usize) {
         // SAFETY: the caller's promise.
-        let number = unsafe { number(lock) };
+        let number = unsafe { self.number(lock) };
         let last = context.held.borrow_mut().pop();
         if last != Some(number) && !thread::panicking() {
             misuse(&format!("lock #{number} was released, but it is not the one that was taken last"));

@@ -56,6 +56,8 @@ pub(crate) struct State {
 pub(crate) struct Machine {
     /// Number in its world.
     pub(crate) id: u32,
+    /// Number in this process.
+    pub(crate) serial: u64,
     state: Mutex<State>,
     changed: Condvar,
     pub(crate) bus: Bus,
@@ -76,10 +78,12 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Machine {
     /// A kernel with this bus. It belongs to the world that the calling thread is in, if it is in one.
     pub(crate) fn new(bus: Bus, options: Options) -> Arc<Self> {
+        static MADE: AtomicU64 = AtomicU64::new(0);
         crate::verdict::watch_panics();
         let world = Schedule::current();
         let machine = Arc::new(Self {
             id: world.as_ref().map_or(0, |world| world.new_machine_id()),
+            serial: MADE.fetch_add(1, Relaxed),
             state: Mutex::new(State {
                 heap: Heap::default(),
                 locks: Locks::default(),

@@ -100,6 +100,67 @@ fn a_pool_is_full_when_it_is_full_and_its_boxes_outlive_it() {
     });
 }
 
+/// Whatever an author aligns or empties.
+#[test]
+fn values_of_any_alignment_lie_where_their_types_want_them_and_apart() {
+    #[derive(Clone, Copy)]
+    #[repr(align(64))]
+    struct Line(u64);
+    #[derive(Clone, Copy)]
+    #[repr(align(4096))]
+    struct Page(u64);
+    #[derive(Clone, Copy)]
+    #[repr(align(65536))]
+    struct Empty;
+
+    fn put<T: Copy + PartialEq>(pool: &Pool, all: &mut Vec<(usize, usize, PoolBox<T>, T)>, value: T) {
+        if let Ok(one) = pool.alloc(value) {
+            let at = &raw const *one as usize;
+            assert!(at.is_multiple_of(align_of::<T>()));
+            all.push((at, at + size_of::<T>(), one, value));
+        }
+    }
+    impl PartialEq for Line {
+        fn eq(&self, other: &Self) -> bool {
+            self.0 == other.0
+        }
+    }
+    impl PartialEq for Page {
+        fn eq(&self, other: &Self) -> bool {
+            self.0 == other.0
+        }
+    }
+    in_kernel(|cx| {
+        let pool = Pool::new(cx, 1 << 16).unwrap();
+        let mut random = kp_sim::Random(7);
+        let (mut bytes, mut lines, mut pages) = (Vec::new(), Vec::new(), Vec::new());
+        for n in 0..3000u64 {
+            match random.below(5) {
+                0 => put(&pool, &mut bytes, n as u8),
+                1 => put(&pool, &mut lines, Line(n)),
+                2 => put(&pool, &mut pages, Page(n)),
+                3 if !bytes.is_empty() => drop(bytes.swap_remove(random.below(bytes.len() as u64) as usize)),
+                _ if !pages.is_empty() => drop(pages.swap_remove(random.below(pages.len() as u64) as usize)),
+                _ => lines.truncate(lines.len() / 2),
+            }
+            assert!(bytes.iter().all(|(.., one, value)| **one == *value));
+            assert!(lines.iter().all(|(.., one, value)| **one == *value));
+            assert!(pages.iter().all(|(.., one, value)| **one == *value));
+        }
+        let spans = bytes.iter().map(|one| (one.0, one.1)).chain(lines.iter().map(|one| (one.0, one.1)));
+        let mut spans: Vec<_> = spans.chain(pages.iter().map(|one| (one.0, one.1))).collect();
+        spans.sort_unstable();
+        assert!(spans.len() > 20 && spans.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{spans:x?}");
+
+        assert!((&raw const *KBox::new(cx, Empty).unwrap()).addr().is_multiple_of(65536));
+        let mut empty = KVec::with_capacity(cx, usize::MAX).unwrap();
+        empty.extend(cx, &[Empty; 1000]).unwrap();
+        assert!(empty.as_ptr().addr().is_multiple_of(65536) && empty.len() == 1000);
+        assert_eq!(empty.reserve(cx, usize::MAX).unwrap_err(), Status::NO_MEMORY);
+        assert_eq!(KVec::<[u8; 3]>::with_capacity(cx, usize::MAX / 3).map(|_| ()).unwrap_err(), Status::NO_MEMORY);
+    });
+}
+
 #[test]
 fn a_poll_asks_often_at_first_and_gives_up_in_time() {
     in_simulated_time(|cx| {

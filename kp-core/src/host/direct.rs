@@ -6,6 +6,7 @@ use super::{
     door::{DirectDoor, Door},
     requests::{Args, Parts, Stopped, refuse},
     session::{SMALL, Session},
+    written,
 };
 use crate::{
     Error, Message, Passive, Plugin, Reply, Result, Status,
@@ -13,7 +14,7 @@ use crate::{
 };
 use core::mem::MaybeUninit;
 use kp_abi::{
-    Direct,
+    Direct, Shape,
     request::{Segments, feature},
     zerocopy::FromBytes,
 };
@@ -137,6 +138,21 @@ pub(super) const fn below_limits<const ARGS: usize, const REPLY: usize>() {
     assert!(REPLY <= MAX_FIXED_REPLY, "a reply of fixed size is over 256 bytes");
 }
 
+/// Stops the build of a plugin whose `Plugin::direct`, by hand, has another shape for a message than its interface: the app's buffer is as
+/// long as the interface says, and the reply would be written past its end.
+const fn as_declared<P: Plugin>(id: u32, args: usize, reply: usize) {
+    let shape = match P::TABLE.interface {
+        Some(interface) => match interface.method(id) {
+            Some(method) => method.shape(),
+            None => panic!("`direct` has a message that the plugin's interface has not"),
+        },
+        None => panic!("`direct` has a message, and the plugin has no interface"),
+    };
+    let same = matches!(shape, Shape::Fixed { args: its, reply: room } if its == args && room == reply);
+    // Without a reply nothing is written there. An interface names its messages with segments so, and then does not come here with them.
+    assert!(same || reply == 0, "`direct` has a message in another shape than the plugin's interface");
+}
+
 /// One direct call. Its door is copied for whatever is not inlined, so that its parts stay in registers until then.
 struct Call<'s, P: Plugin, D> {
     session: &'s Session<P>,
@@ -151,12 +167,17 @@ impl<P: Plugin, D: DirectDoor + Copy> Direct for Call<'_, P, D> {
     type Answer = Told;
 
     #[inline(always)]
-    fn fixed<const ARGS: usize, const REPLY: usize>(
+    fn fixed<const ID: u32, const ARGS: usize, const REPLY: usize>(
         self,
         run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
     ) -> Told {
         const { below_limits::<ARGS, REPLY>() };
+        const { as_declared::<P>(ID, ARGS, REPLY) };
         let Self { session, mut door, message } = self;
+        // Never, where an interface has told the messages apart.
+        if message != ID {
+            return session.unknown(&mut { door });
+        }
         let mut args = [const { MaybeUninit::uninit() }; ARGS];
         let args: &[u8] = if ARGS == 0 {
             &[]
@@ -172,7 +193,11 @@ impl<P: Plugin, D: DirectDoor + Copy> Direct for Call<'_, P, D> {
         if let Err(error) = session.inside(false, |plugin, cx, value| run(plugin, cx, value, message, &mut reply)) {
             return session.tell_error(&mut { door }, error);
         }
-        if REPLY != 0 && door.end(reply.into_bytes()).is_err() {
+        let bytes = match written(reply, REPLY) {
+            Ok(bytes) => bytes,
+            Err(error) => return session.tell_error(&mut { door }, error),
+        };
+        if REPLY != 0 && door.end(bytes).is_err() {
             return Err(Status::FAULT);
         }
         Ok(Status::OK)

@@ -118,6 +118,7 @@ impl<P: Plugin> Driver<P> {
     /// as [`Session`] and this type ask for.
     #[cfg_attr(kp_driver, optimize(size))]
     pub unsafe fn bind(cx: &mut Passive, device: RawDevice) -> Result<Self> {
+        const { P::TABLE.check() }
         if kernel::poisoned() {
             return Err(Status::POISONED.into());
         }
@@ -140,7 +141,7 @@ impl<P: Plugin> Driver<P> {
             Some(_) => Some(Interrupts::new(cx)?),
             None => None,
         };
-        let plugin = P::init(cx, Device::new(id, bars, link.clone()))?;
+        let plugin = P::init(cx, Device::new(id, bars, link.clone())).map_err(refused)?;
         let bound = Bound {
             references: AtomicUsize::new(1),
             id,
@@ -269,6 +270,12 @@ impl<P: Plugin> Driver<P> {
         }
         Ok(session)
     }
+}
+
+/// What the kernel is told of an `init` that has refused. Not that all is well: it would go on with a driver that there is not.
+#[cfg_attr(kp_driver, optimize(size))]
+fn refused(error: Error) -> Error {
+    if error == Status::OK { Status::INIT_FAILED.into() } else { error }
 }
 
 impl<P: Plugin> Drop for Bound<P> {

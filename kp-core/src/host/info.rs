@@ -36,6 +36,7 @@ pub const fn info<P: Plugin, const N: usize>() -> [u8; N] {
 
 /// Writes all of it, or nothing where `info` has no room, and says how long it is.
 const fn write<P: Plugin>(info: &mut [u8]) -> usize {
+    P::TABLE.check();
     let mut at = entry(info, HEADER, NAME, P::TABLE.name.as_bytes());
     let mut i = 0;
     while i < P::TABLE.devices.len() {

@@ -179,7 +179,8 @@ impl<P: Plugin> Interrupts<P> {
         let value = unsafe { session.value() };
         let Some(enable) = table.enable else { return Err(Status::NO_INTERRUPT.into()) };
         let granted = Granted { kind: IrqKind::of(kind), count };
-        let context = enable(plugin, cx, Enabling { session: Some(value), data, kind: granted.kind, count })?;
+        let enabling = Enabling { session: Some(value), data, kind: granted.kind, count };
+        let context = enable(plugin, cx, enabling).map_err(|error| session.public(error))?;
 
         // SAFETY: nothing is connected, and `control` is held.
         unsafe { *self.context.get() = Some(context) };
@@ -210,7 +211,7 @@ impl<P: Plugin> Interrupts<P> {
         };
         if let Err(error) = armed {
             self.disconnect(cx, bound);
-            return Err(error);
+            return Err(session.public(error));
         }
         if session.stop().closing.load(Acquire) != 0 {
             self.disarm(cx, bound);

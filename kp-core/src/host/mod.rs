@@ -47,7 +47,15 @@ pub(crate) use signal::{Signal, Stop};
 pub(crate) use turn::{Lost, Turn};
 pub use wait::{PendingWait, WaitAnswer};
 
-use crate::Passive;
+use crate::{Error, Passive, Reply, Result, Status};
+
+/// What a handler has written, to a reply with room for so many bytes. OutputLength: more than that. A handler may put a reply of its own,
+/// with a room of its own, in the place of the host's.
+#[inline(always)]
+fn written(reply: Reply<'_>, room: usize) -> Result<&[u8]> {
+    let bytes = reply.into_bytes();
+    if bytes.len() <= room { Ok(bytes) } else { Err(Error::new(Status::OUTPUT_LENGTH, bytes.len() as u32)) }
+}
 
 /// Runs `f` at Passive, with nothing to end its sleeps: what a port's entry points do first.
 ///

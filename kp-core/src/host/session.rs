@@ -267,7 +267,7 @@ impl<P: Plugin> Session<P> {
         let mut cx = unsafe { Passive::in_session(&self.stop) };
         // SAFETY: removal has not passed this session's `control`, whose turn this is.
         let plugin = unsafe { self.driver.plugin() };
-        let session = open(plugin, &mut cx, &self.caller, data)?;
+        let session = open(plugin, &mut cx, &self.caller, data).map_err(|error| self.public(error))?;
         if self.stop.closing.load(Acquire) != 0 {
             // SAFETY: as `cx`, which is not used any more; nothing ends this one's sleeps.
             let mut cx = unsafe { Passive::assume() };

@@ -4,6 +4,7 @@ use super::{
     super::{
         door::Door,
         session::{Session, is_small},
+        written,
     },
     Stopped, refuse,
     shape::{Shape, take_bytes},
@@ -107,7 +108,7 @@ impl<P: Plugin> Session<P> {
         let mut reply = Reply::new(output);
         self.inside(parts.nowait, |plugin, cx, session| run(plugin, cx, session, message, &mut reply))
             .map_err(|error| self.public(error))?;
-        Ok(door.reply(parts.out_addr, reply.into_bytes())?)
+        Ok(door.reply(parts.out_addr, written(reply, parts.out_len)?)?)
     }
 
     /// What an app may see of a handler's error. The numbers that transports answer with are not a plugin's to give, and a sleep

@@ -3,7 +3,7 @@
 //! Most messages have arguments and a reply of fixed size, and come as the interface declares them: [`Fast`] has a copy of itself for
 //! each of those, with the sizes built in. Every other submission takes the long way, which answers those too.
 use super::{
-    super::{below, clamp, direct::below_limits, session::Session},
+    super::{below, clamp, direct::below_limits, session::Session, written},
     memory::{Queues, copy_in, copy_out},
 };
 use crate::{Error, Message, Passive, Plugin, Reply, Result, Status, limits};
@@ -103,7 +103,7 @@ impl<P: Plugin> Session<P> {
         };
         let mut reply = Reply::new(output.as_mut_bytes().get_mut(..taken.out_len()).ok_or(too_large)?);
         self.call(taken.flags() & NOWAIT != 0, message, &mut reply).map_err(|error| self.public(error))?;
-        let bytes = reply.into_bytes();
+        let bytes = written(reply, taken.out_len())?;
         copy_out(bytes, to);
         Ok(bytes.len() as u32)
     }
@@ -163,7 +163,7 @@ impl<P: Plugin> Direct for Fast<'_, P> {
     type Answer = Option<Result<()>>;
 
     #[inline(always)]
-    fn fixed<const ARGS: usize, const REPLY: usize>(
+    fn fixed<const ID: u32, const ARGS: usize, const REPLY: usize>(
         self,
         run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
     ) -> Option<Result<()>> {
@@ -188,7 +188,7 @@ impl<P: Plugin> Direct for Fast<'_, P> {
                 let mut room = [0; REPLY];
                 let mut reply = Reply::new(&mut room);
                 run(plugin, cx, value, Message { id: taken.number(), args, data: &[] }, &mut reply)?;
-                let bytes = reply.into_bytes();
+                let bytes = written(reply, REPLY)?;
                 copy_out(bytes, to);
                 side.post(queues, taken.user_data, Status::OK, bytes.len() as u32);
                 Ok(())

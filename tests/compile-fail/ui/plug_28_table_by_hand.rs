@@ -1,0 +1,35 @@
+//! A table by hand is held to what `plugin!` asks for: a name goes into C code and paths, and by the chain an app believes the messages.
+include!("part/plugin.rs");
+include!("part/by_hand.rs");
+include!("part/interface.rs");
+
+impl Plugin for Plain {
+    const TABLE: Table<Self> = by_hand("sums\"\n#error", sums::INTERFACE, &sums::INTERFACE.chains::<3>());
+}
+
+pub struct Other;
+impl Init for Other {
+    type Session = ();
+    type Interrupt = ();
+    fn init(_: &mut Passive, _: Device) -> Result<Self> {
+        Ok(Other)
+    }
+}
+impl Plugin for Other {
+    const TABLE: Table<Self> = Table {
+        name: "other",
+        devices: &[],
+        vectors: (1, 1),
+        interface: Some(sums::INTERFACE),
+        chain: &[1, 2, 3],
+        open: None,
+        close: None,
+        call: None,
+        int: None,
+        event: None,
+    };
+}
+
+// As a port does.
+pub static NAMED: usize = host::info_len::<Plain>();
+pub static CHAINED: usize = host::info_len::<Other>();
