@@ -69,5 +69,11 @@ kp_abi::interface! {
         /// Has the device interrupt while the processor hears no interrupts: not before an enabling has quieted the device at its end, and a
         /// tenth of a second more. Timeout: none did within two seconds.
         fn deafen() = 16;
+        /// Has `init` refuse so many times, with NoMemory, at its end.
+        fn refuse(times: u32) = 17;
+        /// The interrupt status: what was raised, and not acknowledged yet.
+        fn pending() -> u32 = 18;
+        /// From its next time on, and until it is told otherwise, `init` lets devices start transfers of their own.
+        fn masters(on: bool) = 19;
     }
 }
