@@ -11,6 +11,7 @@
 struct kp_bound {
 	struct kp_device device; /* its node: none between an error and the recovery, and after a recovery that failed */
 	struct pci_saved_state *config; /* as before the plugin had the device */
+	bool is_lost; /* there was an error, and the device was not restored since: its configuration may be that of power-on */
 	struct list_head leaked;
 };
 
@@ -66,6 +67,7 @@ static int kp_take(struct kp_bound *bound)
 		return ret;
 	node = kp_node_new(driver, &pci->dev, address);
 	if (IS_ERR(node)) {
+		dev_err(&pci->dev, "no node: error %ld\n", PTR_ERR(node)); /* a recovery has nobody else who says so */
 		kp_rs_remove(driver, true);
 		kp_rs_drop(driver);
 		return PTR_ERR(node);
@@ -92,15 +94,20 @@ static int kp_probe(struct pci_dev *pci, const struct pci_device_id *id)
 	if (ret)
 		goto disable;
 	pci_save_state(pci);
-	bound->config = pci_store_saved_state(pci); /* without it no error is recovered from */
+	bound->config = pci_store_saved_state(pci); /* for the recovery from an error */
+	if (!bound->config) {
+		ret = -ENOMEM;
+		goto regions;
+	}
 	ret = kp_take(bound);
 	if (ret)
-		goto regions;
+		goto config;
 	pci_set_drvdata(pci, bound);
 	return 0;
 
-regions:
+config:
 	kfree(bound->config);
+regions:
 	kp_flush_late(); /* the last mapping goes before the regions do */
 	pci_clear_master(pci);
 	pci_release_regions(pci);
@@ -111,6 +118,16 @@ free:
 	return ret;
 }
 
+/* Gives the device the configuration that it had before the plugin did. Whether it did. */
+static bool kp_restore(struct kp_bound *bound)
+{
+	if (pci_load_saved_state(bound->device.pci, bound->config))
+		return false;
+	pci_restore_state(bound->device.pci);
+	bound->is_lost = false;
+	return true;
+}
+
 static void kp_remove(struct pci_dev *pci)
 {
 	struct kp_bound *bound = pci_get_drvdata(pci);
@@ -119,6 +136,8 @@ static void kp_remove(struct pci_dev *pci)
 	/* A task that died between preparing an interrupt and its end has left it so. */
 	if (kp_exiting)
 		kp_irq_abandon(&bound->device);
+	if (bound->is_lost && pci_device_is_present(pci))
+		kp_restore(bound); /* for whoever has the device next: the kernel has given up on it, and probing restores nothing */
 	pci_clear_master(pci);
 	if (is_over) {
 		kp_give_back(bound);
@@ -184,34 +203,43 @@ static void kp_reset_done(struct pci_dev *pci)
 		kp_rs_reset_done(kp_node_driver(bound->device.node));
 }
 
-/* An error that cannot be corrected: for the plugin and its apps the device is gone, whatever can be done about it. */
+/*
+ * An error that cannot be corrected: for the plugin and its apps the device is gone, whatever can be done about it. If only a transfer has
+ * failed, the device answers still, and may be left as it is: Linux resets nothing then. So it is told to be quiet.
+ */
 static pci_ers_result_t kp_error_detected(struct pci_dev *pci, pci_channel_state_t state)
 {
 	struct kp_bound *bound = pci_get_drvdata(pci);
+	bool present = state == pci_channel_io_normal && pci_device_is_present(pci);
+	bool is_over = !bound->device.node || kp_node_free(bound->device.node, present);
 
-	if (bound->device.node) {
-		if (!kp_node_free(bound->device.node, false))
-			return PCI_ERS_RESULT_DISCONNECT; /* the plugin has panicked: the record stays for kp_remove */
-		bound->device.node = NULL;
-		kp_flush_late();
-	}
-	if (state == pci_channel_io_perm_failure || !bound->config)
+	bound->is_lost = true;
+	/* What it may have written to is given back. */
+	bound->device.master = false;
+	pci_clear_master(pci);
+	if (!is_over)
+		return PCI_ERS_RESULT_DISCONNECT; /* the plugin has panicked: the record stays for kp_remove */
+	bound->device.node = NULL;
+	kp_flush_late();
+	if (state == pci_channel_io_perm_failure)
 		return PCI_ERS_RESULT_DISCONNECT;
 	return PCI_ERS_RESULT_NEED_RESET;
 }
 
-/* The device was reset, and knows nothing any more. */
+/* The device may have been reset, and know nothing any more. */
 static pci_ers_result_t kp_slot_reset(struct pci_dev *pci)
 {
 	struct kp_bound *bound = pci_get_drvdata(pci);
 
-	if (bound->device.node || pci_load_saved_state(pci, bound->config))
+	if (bound->device.node || !kp_restore(bound))
 		return PCI_ERS_RESULT_DISCONNECT;
-	pci_restore_state(pci);
 	return PCI_ERS_RESULT_RECOVERED;
 }
 
-/* Everything on its bus has recovered: the plugin takes it anew. If it refuses, the device stays without a node until it is bound again. */
+/*
+ * Everything on its bus has recovered: the plugin takes it anew. If it refuses, the device stays without a node until it is bound again, or
+ * recovers from another error.
+ */
 static void kp_recovered(struct pci_dev *pci)
 {
 	struct kp_bound *bound = pci_get_drvdata(pci);

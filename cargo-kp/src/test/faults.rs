@@ -2,7 +2,10 @@
 //! itself has no code for this.
 //!
 //! Most are caught by tests of a crate, in this process's time; those of the C glue need a kernel.
-use super::stage::{Stage, Tally, first_panic};
+use super::{
+    planted::behind_a_port,
+    stage::{Stage, Tally, first_panic},
+};
 use crate::{
     guest::plan::Step,
     host::{self, MODULES, PROGRAM},
@@ -214,6 +217,9 @@ impl Copy {
             }
             let module = PathBuf::from(String::from_utf8_lossy(&built.stdout).trim());
             vm = vm.file(&module, &format!("{MODULES}/kp-{plugin}.ko"));
+        }
+        if arguments == ["planted", "errors"] {
+            vm = behind_a_port(vm);
         }
         let argv: Vec<&str> = [PROGRAM].into_iter().chain(arguments.iter().map(String::as_str)).collect();
         let report = vm.step(Step::run(&argv)).run(&mut |_| {})?;

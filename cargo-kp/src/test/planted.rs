@@ -36,6 +36,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
     vec![
         Stage { name: "planted trouble", run: Box::new(move |setup, log| trouble(long, setup, log)) },
         Stage { name: "suspend and resume", run: Box::new(suspend) },
+        Stage { name: "errors of a bus", run: Box::new(errors) },
     ]
 }
 
@@ -93,6 +94,36 @@ fn suspend(setup: bool, log: &Log) -> Result<Tally> {
     let mut guests = SLEEPERS.iter().map(sleeps).collect::<Result<Vec<_>>>()?;
     guests.extend(SLEEPERS.iter().map(powers_off).collect::<Result<Vec<_>>>()?);
     Ok(run(guests, log))
+}
+
+/// A port reports errors, and what is behind it is recovered.
+fn errors(setup: bool, log: &Log) -> Result<Tally> {
+    let program = programs::build("conformance")?;
+    let errors = |kernel: &&str| {
+        let vm = behind_a_port(guest(&modules(kernel, &["trouble"], setup)?, &program, &["errors"]));
+        Ok(Guest { name: format!("{kernel}: errors"), vm, verdict: Box::new(clean) })
+    };
+    let mut guests = SLEEPERS.iter().map(errors).collect::<Result<Vec<_>>>()?;
+    let vm = behind_a_port(guest(&modules(KERNEL, &["trouble"], setup)?, &program, &["errors-after-a-panic"]));
+    let vm =
+        vm.expect(Expected::line("kp_trouble: panicked at *")).expect(Expected::oops("*invalid opcode: 0000 [#1]*"));
+    let verdict = |report: &Report| {
+        passed(report)?;
+        // As if the device had been unbound.
+        let (_, live) = PANICS[PANICS.len() - 1];
+        match freed(&report.log, false) {
+            Err(left) if left == format!("left behind: kp_trouble: unloaded; live: {live}") => Ok(()),
+            other => Err(format!("left behind: {other:?}")),
+        }
+    };
+    guests.push(Guest { name: format!("{KERNEL}: errors after a panic"), vm, verdict: Box::new(verdict) });
+    Ok(run(guests, log))
+}
+
+/// Gives a guest a port that can report errors, of which the kernel's log tells, and two functions of a device behind it.
+pub fn behind_a_port(vm: Vm) -> Vm {
+    let vm = vm.expect(Expected::lines("pcieport *")).monitor().device("pcie-root-port,id=rp,chassis=1,slot=1");
+    vm.device("edu,bus=rp,addr=0.0,multifunction=on").device("edu,bus=rp,addr=0.1")
 }
 
 /// A plugin that `cargo kp build` must refuse.

@@ -45,11 +45,13 @@ const CUT_HERE: &str = "------------[ cut here ]------------";
 /// The worst level that needs no permission: `LOGLEVEL_NOTICE`. Numbers below it are worse.
 const NOTICE: u8 = 5;
 
-/// Something that a test brings about on purpose. It has to happen exactly once.
+/// Something that a test brings about on purpose. It has to happen exactly once, or any number of times if the variant says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
     /// One line that fits a pattern; each `*` in it stands for anything. At any level.
     Line(String),
+    /// Lines that fit a pattern, none or many. One that tells of a crash is not among them.
+    Lines(String),
     /// A whole crash report that the kernel survives: from the line that fits the pattern, through the trace, to the registers
     /// after `end trace`. A panic of the kernel is no part of it.
     Oops(String),
@@ -64,6 +66,11 @@ impl Expected {
         Expected::Line(pattern.to_owned())
     }
 
+    /// Lines that fit `pattern`, none or many.
+    pub fn lines(pattern: &str) -> Self {
+        Expected::Lines(pattern.to_owned())
+    }
+
     /// A crash report that begins with a line that fits `pattern`.
     pub fn oops(pattern: &str) -> Self {
         Expected::Oops(pattern.to_owned())
@@ -76,7 +83,10 @@ impl Expected {
 
     fn pattern(&self) -> &str {
         match self {
-            Expected::Line(pattern) | Expected::Oops(pattern) | Expected::Unhandled(pattern) => pattern,
+            Expected::Line(pattern)
+            | Expected::Lines(pattern)
+            | Expected::Oops(pattern)
+            | Expected::Unhandled(pattern) => pattern,
         }
     }
 }
@@ -94,6 +104,7 @@ enum Place {
 #[derive(Debug)]
 pub struct Judge {
     allowed: Vec<String>,
+    /// Each with how often it was seen.
     expected: Vec<(Expected, u32)>,
     place: Place,
     booting: bool,
@@ -104,10 +115,11 @@ impl Judge {
     /// A judge that expects `expected`, and allows what `kernel-log.allow` lists.
     pub fn new(expected: &[Expected]) -> Self {
         let list = include_str!("../../kernel-log.allow");
-        let allowed = list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let always = list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let (many, once): (Vec<_>, Vec<_>) = expected.iter().partition(|one| matches!(one, Expected::Lines(_)));
         Judge {
-            allowed: allowed.map(str::to_owned).collect(),
-            expected: expected.iter().map(|one| (one.clone(), 0)).collect(),
+            allowed: always.chain(many.into_iter().map(Expected::pattern)).map(str::to_owned).collect(),
+            expected: once.into_iter().map(|one| (one.clone(), 0)).collect(),
             place: Place::Outside,
             booting: true,
             verdict: None,
@@ -149,7 +161,7 @@ impl Judge {
                     return Err(format!("expected once in the kernel's log, but there again: {text}"));
                 }
                 match expected {
-                    Expected::Line(_) => {}
+                    Expected::Line(_) | Expected::Lines(_) => {}
                     Expected::Oops(_) => self.place = Place::Trace,
                     Expected::Unhandled(_) => self.place = Place::Unhandled,
                 }
@@ -306,6 +318,16 @@ mod tests {
         assert!(judge.line(&line("kp_x: panicked at a.rs:1:32: index is 4")).is_ok());
         assert!(judge.finish().is_ok());
         assert!(judge.line(&line("kp_y")).is_err());
+    }
+
+    #[test]
+    fn lines_that_may_come_need_not_and_a_crash_is_none_of_them() {
+        let port = [Expected::lines("pcieport *")];
+        let line = "<3>[    1.000000] pcieport 0000:00:02.0: AER: hm";
+        assert_eq!(judge(&port, &[]), Ok(()));
+        assert_eq!(judge(&port, &[line, line]), Ok(()));
+        assert!(judge(&port, &["<3>[    1.000000] hm"]).is_err());
+        assert!(judge(&port, &["<3>[    1.000000] pcieport 0000:00:02.0: WARNING: hm"]).is_err());
     }
 
     #[test]

@@ -19,6 +19,7 @@ use anyhow::{Context, Result};
 pub use judge::Expected;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempFile;
 
@@ -36,6 +37,8 @@ pub struct Vm {
     steps: Vec<Step>,
     expected: Vec<Expected>,
     timeout: Duration,
+    /// The socket of QEMU's monitor. Kept until the guest has ended.
+    monitor: Option<Arc<TempFile>>,
 }
 
 /// How often a machine is booted, at most, to get to its first process.
@@ -103,6 +106,7 @@ impl Vm {
             steps: Vec::new(),
             expected: Vec::new(),
             timeout: Duration::from_secs(120),
+            monitor: None,
         }
     }
 
@@ -134,6 +138,26 @@ impl Vm {
     pub fn qemu_arg(mut self, arg: &str) -> Self {
         self.qemu_args.push(arg.to_owned());
         self
+    }
+
+    /// Connects the guest's third serial port with the monitor of its own QEMU, for what only a machine can do to its devices. QEMU is both
+    /// ends of a socket. Of this guest and its clones one may run at a time.
+    pub fn monitor(mut self) -> Self {
+        let socket = Arc::new(TempFile::unused());
+        let path = socket.path.display().to_string();
+        self.monitor = Some(socket);
+        [
+            "-chardev",
+            &format!("socket,id=monitor,path={path},server=on,wait=off"),
+            "-mon",
+            "chardev=monitor,mode=control",
+            "-chardev",
+            &format!("socket,id=to-monitor,path={path}"),
+            "-serial",
+            "chardev:to-monitor",
+        ]
+        .iter()
+        .fold(self, |vm, arg| vm.qemu_arg(arg))
     }
 
     /// Adds an argument to the kernel's command line.

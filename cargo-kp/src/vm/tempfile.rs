@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A new file in the temporary directory.
+#[derive(Debug)]
 pub(crate) struct TempFile {
     /// Where it is.
     pub(crate) path: PathBuf,

@@ -2,6 +2,7 @@
 pub mod codes;
 pub mod compat;
 pub mod interrupted;
+mod monitor;
 pub mod msix;
 pub mod nodes;
 pub mod planted;

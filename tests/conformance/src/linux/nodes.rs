@@ -87,7 +87,7 @@ pub fn many() {
 }
 
 /// Bus addresses of the guest's edu devices, sorted.
-fn edus() -> Vec<String> {
+pub(super) fn edus() -> Vec<String> {
     let read = |path: &Path, what: &str| fs::read_to_string(path.join(what)).unwrap_or_default();
     let is_edu = |path: &Path| (read(path, "vendor").trim(), read(path, "device").trim()) == ("0x1234", "0x11e8");
     let entries = fs::read_dir("/sys/bus/pci/devices").expect("the guest has a PCI bus").flatten();

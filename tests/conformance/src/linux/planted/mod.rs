@@ -1,6 +1,7 @@
-//! What goes wrong on purpose, or nearly: panics, leaks, interrupts that never end, a machine that goes to sleep. The plugin for it is
+//! What goes wrong on purpose, or nearly: panics, leaks, interrupts that never end, a machine that goes to sleep, errors of a bus. The plugin for it is
 //! `tests/plugins/trouble`.
 mod coalesced;
+mod errors;
 mod frozen;
 mod hog;
 mod hung;
@@ -45,6 +46,9 @@ pub fn run(arguments: &[&str]) -> Result<(), String> {
         ["on-its-way"] => hog::on_its_way(),
         ["coalesced"] => coalesced::run(),
         ["suspend"] => suspend::run(),
+        ["errors"] => errors::run(),
+        ["errors-after-a-panic"] => errors::after_a_panic(),
+        ["errors-panic", card] => errors::panic_here(card),
         ["reset"] => reset::run(),
         ["power-off"] => frozen::power_off(),
         ["unbind"] => frozen::unbind(),

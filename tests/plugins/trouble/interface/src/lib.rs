@@ -75,5 +75,11 @@ kp_abi::interface! {
         fn keep_config() = 18;
         /// The vendor's and the device's number, by what `keep_config` has left; nothing is left then. WrongDevice: nothing was.
         fn kept_config() -> u32 = 19;
+        /// Has `init` refuse so many times, with NoMemory, at its end.
+        fn refuse(times: u32) = 20;
+        /// The interrupt status: what was raised, and not acknowledged yet.
+        fn pending() -> u32 = 21;
+        /// From its next time on, and until it is told otherwise, `init` lets devices start transfers of their own.
+        fn masters(on: bool) = 22;
     }
 }

@@ -24,6 +24,10 @@ const TABLE: [u8; BYTES as usize] = [2, 3, 5, 7];
 
 /// What outlives a device.
 static KEPT: spin::Mutex<Option<Config>> = spin::Mutex::new(None);
+/// How often `init` is to refuse.
+static REFUSALS: AtomicU32 = AtomicU32::new(0);
+/// Whether `init` lets a device start transfers of its own.
+static MASTERS: AtomicBool = AtomicBool::new(false);
 
 /// One device.
 pub struct Trouble {
@@ -79,9 +83,16 @@ impl Init for Trouble {
     type Session = Session;
     type Interrupt = ();
     fn init(cx: &mut Passive, mut device: Device) -> Result<Self> {
+        let bar = device.map(cx, 0)?;
+        if MASTERS.load(Relaxed) {
+            device.bus_master(cx, true)?;
+        }
+        if REFUSALS.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+            return Err(Status::NO_MEMORY.into());
+        }
         Ok(Trouble {
             config: spin::Mutex::new(Some(device.config()?)),
-            bar: Some(device.map(cx, 0)?),
+            bar: Some(bar),
             liveness: Mutex::new(cx, ())?,
             inner: Mutex::new(cx, ())?,
             undeferred: SpinLock::new(cx, ())?,
@@ -246,6 +257,20 @@ impl trouble::Handler<Passive, Session> for Trouble {
         };
         self.liveness.with(cx, |(), cx| self.inner.with(cx, |(), cx| passive(cx)));
         Ok(())
+    }
+
+    fn refuse(&self, _: &mut Passive, _: &Session, times: u32) -> Result<()> {
+        REFUSALS.store(times, Relaxed);
+        Ok(())
+    }
+
+    fn masters(&self, _: &mut Passive, _: &Session, on: bool) -> Result<()> {
+        MASTERS.store(on, Relaxed);
+        Ok(())
+    }
+
+    fn pending(&self, _: &mut Passive, _: &Session) -> Result<u32> {
+        Ok(self.bar()?.read(regs::INTERRUPT_STATUS))
     }
 }
 
