@@ -1,6 +1,7 @@
 //! What goes wrong on purpose, or nearly: panics, leaks, interrupts that never end, a machine that goes to sleep. The plugin for it is
 //! `tests/plugins/trouble`.
 mod coalesced;
+mod command;
 mod frozen;
 mod hog;
 mod leak;
@@ -9,6 +10,7 @@ mod panic;
 mod reset;
 mod storm;
 mod suspend;
+mod transfers;
 
 use super::{load, unload};
 use crate::{Unload, interrupts::until};
@@ -40,6 +42,7 @@ pub fn run(arguments: &[&str]) -> Result<(), String> {
         ["coalesced"] => coalesced::run(),
         ["suspend"] => suspend::run(),
         ["reset"] => reset::run(),
+        ["transfers"] => transfers::run(),
         ["power-off"] => frozen::power_off(),
         ["unbind"] => frozen::unbind(),
         _ => return Err(format!("no such trouble: {}", arguments.join(" "))),
