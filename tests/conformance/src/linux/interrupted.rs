@@ -1,4 +1,4 @@
-//! A signal during a timed INT_WAIT. Its handler runs, the app goes on waiting, and all in all for as long as it asked.
+//! A signal during a timed INT_WAIT. Its handler runs, the app goes on waiting, and all in all for as long as it asked. A batch too goes on.
 //!
 //! The kernel sends the request again by itself, or the client does, as the handler was installed. What is left of the time is read
 //! where the driver has left it: in the waiting thread's struct, whose address /proc gives as the ioctl's argument.
@@ -59,7 +59,6 @@ pub fn run() -> Result<(), String> {
     leaves_the_rest(&plugin);
     goes_on(&plugin, by_client);
     ends_in_time(&plugin, by_client);
-    sleeps_however_long(&plugin);
     ends_no_batch(&plugin);
     plugin.connection().int_disable().expect("the interrupt can be disabled");
     drop(plugin);
@@ -160,33 +159,6 @@ fn ends_in_time(plugin: &Plugin, wait: Wait) {
         assert!(took + CLOCKS >= SHORT, "only {took:?}");
     });
     assert_eq!(HANDLED.load(SeqCst), 1);
-}
-
-/// A wait whose time is nearly all that a clock can hold is no different from others: it sleeps, and a notification ends it.
-fn sleeps_however_long(plugin: &Plugin) {
-    for timeout in [i64::MAX as u64 - 1, i64::MAX as u64, u64::MAX - 1] {
-        thread::scope(|scope| {
-            let waiter = scope.spawn(move || {
-                let before = busy();
-                let waited = plugin.connection().int_wait(timeout, ANY_VECTOR, 1);
-                (waited.map(|notification| notification.got), busy() - before)
-            });
-            let waited = wait_until_a_step_has_passed(plugin);
-            edu::Client(plugin).raise(1).expect("the device can be told to interrupt");
-            let (answer, busy) = waiter.join().expect("the waiter does not panic");
-            assert_eq!(answer, Ok(1), "a wait of {timeout} ns");
-            assert!(busy < waited / 2, "a wait of {timeout} ns is busy for {busy:?} of {waited:?}");
-        });
-    }
-}
-
-/// Processor time of this thread.
-fn busy() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a timespec to write to.
-    let read = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
-    assert_eq!(read, 0, "{}", io::Error::last_os_error());
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// A signal that has a handler waits for the end of the batch, which goes on.
