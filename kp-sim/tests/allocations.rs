@@ -1,12 +1,13 @@
 //! A call takes no memory of the kernel up to 4,096 bytes each way, nor above that from the second on: by the kernel's own count, and in
-//! each form that a call has.
+//! each form that a call has. One that gets none leaves nothing behind.
 use kp_abi::{
     interface, limits,
     request::{Open, feature},
 };
 use kp_core::*;
-use kp_sim::Sim;
-use kp_user::Connection;
+use kp_sim::{Mode, Process, Sim};
+use kp_user::{Connection, Plugin};
+use std::sync::Arc;
 
 interface! {
     mod copier, version 1 {
@@ -14,6 +15,8 @@ interface! {
         fn nothing() = 1;
         /// Gives the data back.
         fn copy(data: &[u8]) -> [u8] = 2;
+        /// Sleeps until the session ends.
+        fn hold(data: &[u8]) = 3;
     }
 }
 
@@ -34,6 +37,11 @@ impl copier::Handler<Passive> for Copier {
     }
     fn copy(&self, _: &mut Passive, _: &(), data: &[u8], out: &mut Out<'_, '_, u8>) -> Result<()> {
         out.extend(data)
+    }
+    fn hold(&self, cx: &mut Passive, _: &(), _: &[u8]) -> Result<()> {
+        loop {
+            cx.sleep_ms(60_000)?;
+        }
     }
 }
 
@@ -111,4 +119,30 @@ fn a_message_in_a_ring_takes_no_memory() {
         assert_eq!(batch.run().list(copied).as_deref(), Ok(data));
     };
     watched(&sim, nothing, copy);
+}
+
+/// A session that has no memory for a call's bytes once has room for as many calls as before, once there is some again.
+#[test]
+fn a_call_that_found_no_memory_takes_no_others_place() {
+    let data = [7; 4097];
+    let without_memory = (1..100).find_map(|n| {
+        let sim = Sim::<Copier>::builder().fail_nth(n).build().ok()?;
+        let app = Arc::new(sim.open_in(&Process::new(1), Mode::ReadWrite).ok()?);
+        let plugin = Plugin::over(app, copier::INTERFACE, &[]).ok()?;
+        let told = copier::Client(&plugin).copy(&data, &mut [0; 4097]).map(drop);
+        (told == Err(Status::NO_MEMORY.into())).then_some((sim, plugin))
+    });
+    let (_sim, plugin) = without_memory.expect("one of them is the call's");
+    let calls = || plugin.query().unwrap().calls;
+    std::thread::scope(|scope| {
+        let held: Vec<_> =
+            (0..limits::MAX_CALLS).map(|_| scope.spawn(|| copier::Client(&plugin).hold(&data))).collect();
+        while calls() < limits::MAX_CALLS && !held.iter().any(|call| call.is_finished()) {
+            std::thread::yield_now();
+        }
+        let inside = calls();
+        plugin.connection().close().unwrap();
+        let told: Vec<_> = held.into_iter().map(|call| call.join().unwrap()).collect();
+        assert_eq!(told, vec![Err(Status::CLOSED.into()); limits::MAX_CALLS as usize], "{inside} of them were inside");
+    });
 }

@@ -159,6 +159,20 @@ fn each_vector_has_its_own_notifications() {
     assert_eq!(app.int_count(2).unwrap().1.received, 2);
 }
 
+/// A wait for any vector goes on behind the one that was served last: a vector that always has something keeps none from its turn.
+#[test]
+fn a_busy_vector_does_not_starve_the_others() {
+    let sim = Sim::<Part>::with(Card { messages: Default::default(), count: 0 }).unwrap();
+    let plugin = sim.connect(messages::INTERFACE).unwrap();
+    let (app, client) = (plugin.connection(), messages::Client(&plugin));
+    app.int_enable(kind::MSIX, 3, 3, &[]).unwrap();
+    for vector in [0, 0, 0, 0, 2, 2, 1] {
+        client.raise(vector).unwrap();
+    }
+    let served = [(); 7].map(|()| app.int_wait(0, ANY_VECTOR, 1).unwrap().vector);
+    assert_eq!(served, [0, 1, 2, 0, 2, 0, 0]);
+}
+
 /// ISRs of two vectors run at the same time in some order, those of one vector never do.
 #[test]
 fn two_vectors_run_at_once_and_one_never_twice() {

@@ -126,6 +126,21 @@ fn a_storm_of_the_devices_own_is_masked_and_its_neighbour_is_still_heard_as_not_
 }
 
 #[test]
+fn each_enabling_that_never_ends_has_one_line_in_the_log() {
+    let (sim, plugin) = enabled(kind::LINE);
+    let (client, connection) = (card::Client(&plugin), plugin.connection());
+    for times in 1..=2 {
+        client.greedy(true).unwrap();
+        client.raise(1).unwrap();
+        assert_eq!(connection.int_wait(0, ANY_VECTOR, 1).unwrap_err(), Status::INTERRUPT_STORM);
+        connection.int_disable().unwrap();
+        assert_eq!(storm_lines(&sim).len(), times, "of {times} enablings");
+        client.greedy(false).unwrap();
+        connection.int_enable(kind::LINE, 1, 1, &[]).unwrap();
+    }
+}
+
+#[test]
 fn a_storm_that_cannot_be_masked_is_left_to_the_kernel_and_the_log_does_not_say_masked() {
     let (sim, plugin) = enabled(kind::LINE);
     let (client, connection) = (card::Client(&plugin), plugin.connection());

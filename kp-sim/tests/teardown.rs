@@ -243,6 +243,55 @@ fn opening_races_closing() {
     assert_eq!(answers.0.into_inner().unwrap(), BTreeSet::from(["Closed", "Ok"]));
 }
 
+/// Says what was opened, and what was closed.
+mod counted {
+    use kp_core::*;
+
+    pub struct Counted;
+
+    impl Init for Counted {
+        type Session = ();
+        type Interrupt = ();
+        fn init(_: &mut Passive, _: Device) -> Result<Self> {
+            Ok(Counted)
+        }
+    }
+    impl Open for Counted {
+        fn open(&self, cx: &mut Passive, _: &Caller, _: &[u8]) -> Result<()> {
+            let _ = cx.sleep_us(1);
+            log!("opened");
+            Ok(())
+        }
+        fn close(&self, _: &mut Passive, (): ()) {
+            log!("closed");
+        }
+    }
+
+    plugin! { Counted { name: "counted", callbacks: [Open] } }
+}
+
+/// A handle that is closed while the plugin opens its session: what `open` has made goes to `close`.
+#[test]
+fn whatever_the_plugin_has_opened_it_closes() {
+    let opened = Mutex::new(BTreeSet::new());
+    explore(0..150, |world| {
+        let sim = Sim::<counted::Counted>::new().unwrap();
+        let app = sim.open();
+        world.scope(|scope| {
+            scope.spawn("opener", || {
+                let told = app.open(&mut Open { abi_major: ABI_MAJOR, ..Open::new() }, &[]);
+                let times = sim.log().iter().filter(|line| line.contains("opened")).count();
+                opened.lock().unwrap().insert((told.is_ok(), times));
+            });
+            scope.spawn("closer", || app.close().unwrap());
+        });
+        let times = |what| sim.log().iter().filter(|line| line.contains(what)).count();
+        assert_eq!(times("closed"), times("opened"));
+    });
+    let opened = opened.into_inner().unwrap();
+    assert!(opened.contains(&(false, 1)), "no schedule had it open too late: {opened:?}");
+}
+
 /// Unloading races opening: it is refused, or the opening is.
 #[test]
 fn unloading_races_opening() {

@@ -3,7 +3,7 @@
 //!
 //! Most are caught by tests of a crate, in this process's time; those of the C glue need a kernel.
 use super::{
-    planted::behind_a_port,
+    planted::{behind_a_port, expecting_panics},
     stage::{Stage, Tally, first_panic},
 };
 use crate::{
@@ -65,11 +65,11 @@ struct Fault {
 
 /// Which tests look for it. In the list: `scenario`, `hostile` or `corners` (tests of `conformance` in the simulator), or
 /// `test PACKAGE PROGRAM [NAME]` (the tests of a package's test program, or of its library, `lib`, whose name contains NAME), or
-/// `guest ARGUMENTS` (the conformance program with these arguments, in a kernel).
+/// `guest ARGUMENTS` (the conformance program with these arguments, in a kernel; `guest32`: as a 32-bit app).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Run {
     Test { package: String, program: String, filter: String },
-    Guest(Vec<String>),
+    Guest { arguments: Vec<String>, is_32bit: bool },
 }
 
 impl Run {
@@ -86,11 +86,13 @@ impl Run {
             ["corners"] => test("conformance", "corners", ""),
             ["test", package, program] => test(package, program, ""),
             ["test", package, program, filter] => test(package, program, filter),
-            ["guest", ref arguments @ ..] if !arguments.is_empty() => {
-                Run::Guest(arguments.iter().map(|&word| word.to_owned()).collect())
-            }
+            [which @ ("guest" | "guest32"), ref arguments @ ..] if !arguments.is_empty() => Run::Guest {
+                arguments: arguments.iter().map(|&word| word.to_owned()).collect(),
+                is_32bit: which == "guest32",
+            },
             _ => bail!(
-                "`{text}` is no run: write scenario, hostile, corners, test PACKAGE PROGRAM [NAME], guest ARGUMENTS"
+                "`{text}` is no run: write scenario, hostile, corners, test PACKAGE PROGRAM [NAME], guest ARGUMENTS, \
+                 guest32 ARGUMENTS"
             ),
         })
     }
@@ -199,15 +201,19 @@ impl Copy {
     fn outcome(&self, run: &Run) -> Result<Outcome> {
         match run {
             Run::Test { package, program, filter } => run_test(&self.build(package, program)?, filter),
-            Run::Guest(arguments) => self.run_guest(arguments),
+            Run::Guest { arguments, is_32bit } => self.run_guest(arguments, *is_32bit),
         }
     }
 
     /// Builds the modules, boots a kernel, and runs the workspace's own conformance program there.
-    fn run_guest(&self, arguments: &[String]) -> Result<Outcome> {
+    fn run_guest(&self, arguments: &[String], is_32bit: bool) -> Result<Outcome> {
         let kernel = host::kernel_to_boot(KERNEL, self.setup)?;
         let mut vm = Vm::new(&kernel).device("edu").cpus(2).timeout(Duration::from_secs(400));
-        vm = vm.program(programs::build("conformance")?, PROGRAM);
+        let program = match is_32bit {
+            true => programs::build_32bit("conformance", self.setup)?,
+            false => programs::build("conformance")?,
+        };
+        vm = vm.program(program, PROGRAM);
         for plugin in ["echo", "edu", "trouble"] {
             let mut build = Command::new(programs::this_tool());
             build.args(["build", "--plugin", plugin, "--kernel", KERNEL]).args(self.setup.then_some("--setup"));
@@ -220,6 +226,9 @@ impl Copy {
         }
         if arguments == ["planted", "errors"] {
             vm = behind_a_port(vm);
+        }
+        if arguments == ["planted", "panic"] {
+            vm = expecting_panics(vm)?;
         }
         let argv: Vec<&str> = [PROGRAM].into_iter().chain(arguments.iter().map(String::as_str)).collect();
         let report = vm.step(Step::run(&argv)).run(&mut |_| {})?;

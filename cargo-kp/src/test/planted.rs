@@ -222,10 +222,11 @@ fn fails(report: &Report, reasons: &[&str]) -> Result<(), String> {
     }
 }
 
-/// An interrupt that never ends, of each of the two kinds that there are: the log says so once for each.
+/// An interrupt that never ends, of each of the two kinds that there are: the log says so once for each. And a device that transfers by itself.
 fn storm(kernel: &str, trouble: &Modules, program: &Path) -> Guest {
-    let vm = guest(trouble, program, &["storm"]).step(Step::run(&[PROGRAM, "planted", "kept"]));
-    Guest { name: format!("{kernel}: storm"), vm, verdict: Box::new(|report| guarded(report, [2, 0])) }
+    let more = ["kept", "transfers"].map(|run| Step::run(&[PROGRAM, "planted", run]));
+    let vm = more.into_iter().fold(guest(trouble, program, &["storm"]), Vm::step);
+    Guest { name: format!("{kernel}: storm, transfers"), vm, verdict: Box::new(|report| guarded(report, [2, 0])) }
 }
 
 /// Devices that share a line, and one of them has a handler that claims what is the other's: the guard cannot mask that, and says so once;
@@ -416,9 +417,22 @@ const PANICS: [(&str, &str); 5] = [
 
 /// A panic in each callback that a request runs: the log has plugin, file and line, the process dies, the module unloads.
 fn panics(kernel: &str, trouble: &Modules, program: &Path) -> Result<Guest> {
+    let vm = expecting_panics(guest(trouble, program, &["panic"]))?;
+    let verdict = |report: &Report| {
+        passed(report)?;
+        let said = report.log.iter().filter_map(|line| line.split_once("kp_trouble: unloaded; live: "));
+        let said: Vec<&str> = said.map(|(_, live)| live.trim()).collect();
+        let nothing = "0 allocations, 0 locks, 0 mappings"; // the last one has not panicked
+        let due: Vec<&str> = PANICS.iter().map(|(_, live)| *live).chain([nothing]).collect();
+        if said == due { Ok(()) } else { Err(format!("left behind: {said:?}")) }
+    };
+    Ok(Guest { name: format!("{kernel}: panics"), vm, verdict: Box::new(verdict) })
+}
+
+/// A guest whose log has to have the reports of these panics.
+pub fn expecting_panics(mut vm: Vm) -> Result<Vm> {
     let source = build::select(Some("trouble"), Path::new("."))?.dir.join("src/lib.rs");
     let source = fs::read_to_string(&source).with_context(|| format!("cannot read {}", source.display()))?;
-    let mut vm = guest(trouble, program, &["panic"]);
     for (at, (place, _)) in PANICS.iter().enumerate() {
         let mark = format!("// panics: {place}");
         let line = source.lines().position(|line| line.ends_with(&mark)).with_context(|| format!("no {mark}"))? + 1;
@@ -430,13 +444,5 @@ fn panics(kernel: &str, trouble: &Modules, program: &Path) -> Result<Guest> {
             )))
             .expect(Expected::oops(&format!("*invalid opcode: 0000 [#{}]*", at + 1)));
     }
-    let verdict = |report: &Report| {
-        passed(report)?;
-        let said = report.log.iter().filter_map(|line| line.split_once("kp_trouble: unloaded; live: "));
-        let said: Vec<&str> = said.map(|(_, live)| live.trim()).collect();
-        let nothing = "0 allocations, 0 locks, 0 mappings"; // the last one has not panicked
-        let due: Vec<&str> = PANICS.iter().map(|(_, live)| *live).chain([nothing]).collect();
-        if said == due { Ok(()) } else { Err(format!("left behind: {said:?}")) }
-    };
-    Ok(Guest { name: format!("{kernel}: panics"), vm, verdict: Box::new(verdict) })
+    Ok(vm)
 }

@@ -287,6 +287,15 @@ impl<'p> List<'p> {
             refused("a reply that cannot be written", Call { out_addr: bad, ..good() }, Status::FAULT);
         }
         refused("a reply to the kernel", Call { out_addr: kernel, ..good() }, Status::FAULT);
+        if s.process.sends_addresses() {
+            // Whatever its length, the head does not say meanwhile that all is well.
+            for len in [4, 256, 257, 4097] {
+                let long = s.prepare(3, &[0; 8], &vec![b'x'; len], len);
+                refused("a reply that cannot be written", Call { out_addr: read_only, ..long }, Status::FAULT);
+                let head: request::Head = s.value(s.place);
+                assert_eq!((Status(head.status), head.detail), (Status::NO_REPLY, 0), "a reply of {len} bytes");
+            }
+        }
     }
 
     /// After every refusal above, what a session knows is what its good calls said.

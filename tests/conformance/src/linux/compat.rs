@@ -41,12 +41,13 @@ fn calls(s: &Sender<'_>) -> usize {
         refused(s, &*handle, Call { args_addr: nap.args_addr | high, ..nap });
     }
     assert_eq!(said(s, &*handle), [1, 5], "only the good call was made");
-    // A reply that cannot be written is found after the handler ran, as with read(2). It is not written to the low half either.
+    // Nor is there a reply, at the low half or anywhere: such an address cannot be the app's, and the handler does not run.
     for high in HIGH {
         s.process.write(say.out_addr, &[0xA5; 4]);
         refused(s, &*handle, Call { out_addr: say.out_addr | high, ..say });
         assert_eq!(s.bytes(say.out_addr, 4), [0xA5; 4]);
     }
+    assert_eq!(said(s, &*handle), [1, 5], "only the good call was made");
     3 * HIGH.len()
 }
 

@@ -1,4 +1,4 @@
-//! A signal during a timed INT_WAIT. Its handler runs, the app goes on waiting, and all in all for as long as it asked.
+//! A signal during a timed INT_WAIT. Its handler runs, the app goes on waiting, and all in all for as long as it asked. A batch too goes on.
 //!
 //! The kernel sends the request again by itself, or the client does, as the handler was installed. What is left of the time is read
 //! where the driver has left it: in the waiting thread's struct, whose address /proc gives as the ioctl's argument.
@@ -8,8 +8,10 @@ use edu_interface::edu;
 use kp_abi::{
     Status,
     request::{ANY_VECTOR, IntWait, Request, ioctl_number, kind},
+    ring::{INLINE, Submission},
+    zerocopy::FromZeros,
 };
-use kp_user::Plugin;
+use kp_user::{Plugin, Ring};
 use rustix::thread::{Pid, gettid};
 use std::{
     ffi::c_int,
@@ -57,6 +59,7 @@ pub fn run() -> Result<(), String> {
     leaves_the_rest(&plugin);
     goes_on(&plugin, by_client);
     ends_in_time(&plugin, by_client);
+    ends_no_batch(&plugin);
     plugin.connection().int_disable().expect("the interrupt can be disabled");
     drop(plugin);
     drop(loaded);
@@ -154,6 +157,51 @@ fn ends_in_time(plugin: &Plugin, wait: Wait) {
         let (answer, took) = waiter.join().expect("the waiter does not panic");
         assert_eq!(answer, Status::TIMEOUT);
         assert!(took + CLOCKS >= SHORT, "only {took:?}");
+    });
+    assert_eq!(HANDLED.load(SeqCst), 1);
+}
+
+/// A signal that has a handler waits for the end of the batch, which goes on.
+fn ends_no_batch(plugin: &Plugin) {
+    const MESSAGES: u32 = 256;
+    const RAISE: u32 = 5;
+    const FACTORIAL: u32 = 4;
+    let message = |message, args: u64, out_len| Submission {
+        message,
+        flags: INLINE,
+        args_len: 4,
+        inline: [args, 0, 0, 0],
+        out_len,
+        ..Submission::new_zeroed()
+    };
+    let mut ring = Ring::set_up(plugin.connection(), MESSAGES, 8).expect("the driver has rings");
+    {
+        let mut queues = ring.queues();
+        // Each takes a few milliseconds, and can be counted.
+        while queues.push(&message(RAISE, 1, 0)) && queues.push(&message(FACTORIAL, 5_000_000, 4)) {}
+        queues.publish();
+    }
+    let received = || plugin.connection().int_count(ANY_VECTOR).expect("an open session can count").1.received;
+    let before = received();
+    HANDLED.store(0, SeqCst);
+    let (tell, told) = channel();
+    let (go, gone) = channel();
+    thread::scope(|scope| {
+        let (ring, gone) = (&ring, gone);
+        let runner = scope.spawn(move || {
+            tell.send(gettid()).expect("somebody is told");
+            let entered = ring.enter();
+            gone.recv().expect("it is signalled while it is alive");
+            entered
+        });
+        let thread = told.recv().expect("a thread has a number");
+        until("the batch is under way", || received() >= before + 2);
+        signal(thread);
+        let then = received() - before;
+        go.send(()).expect("the runner is alive");
+        let entered = runner.join().expect("the runner does not panic");
+        assert!(then < u64::from(MESSAGES) / 2, "the signal came when the batch was through");
+        assert_eq!(entered, (MESSAGES, Ok(())), "messages run, of {MESSAGES}");
     });
     assert_eq!(HANDLED.load(SeqCst), 1);
 }

@@ -249,6 +249,8 @@ fn wrong(what: std::fmt::Arguments<'_>) -> ! {
 /// Threads that open a copy of a node all the time, while its device is unbound and bound: each gets the device, or is told that there is
 /// none. What they have open then answers, also when the device is gone.
 fn nobody_opens_what_is_being_removed(cards: &[String]) {
+    // The kernel says so soon if one hangs.
+    write("/proc/sys/kernel/hung_task_timeout_secs", "10").expect("the kernel looks for what hangs");
     load("edu");
     let copy = Copy::of(&node(0));
     let (over, opened, refused) = (AtomicBool::new(false), AtomicU32::new(0), AtomicU32::new(0));

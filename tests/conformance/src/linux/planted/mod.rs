@@ -1,6 +1,7 @@
 //! What goes wrong on purpose, or nearly: panics, leaks, interrupts that never end, a machine that goes to sleep, errors of a bus. The plugin for it is
 //! `tests/plugins/trouble`.
 mod coalesced;
+mod command;
 mod errors;
 mod frozen;
 mod hog;
@@ -13,6 +14,7 @@ mod panic;
 mod reset;
 mod storm;
 mod suspend;
+mod transfers;
 
 use super::{load, unload};
 use crate::{Unload, interrupts::until};
@@ -50,6 +52,7 @@ pub fn run(arguments: &[&str]) -> Result<(), String> {
         ["errors-after-a-panic"] => errors::after_a_panic(),
         ["errors-panic", card] => errors::panic_here(card),
         ["reset"] => reset::run(),
+        ["transfers"] => transfers::run(),
         ["power-off"] => frozen::power_off(),
         ["unbind"] => frozen::unbind(),
         _ => return Err(format!("no such trouble: {}", arguments.join(" "))),

@@ -1,5 +1,5 @@
 //! A panic in plugin code kills the calling process. The device answers Poisoned from then on, and the module unloads.
-use super::{Loaded, NAME, open};
+use super::{Loaded, NAME, command::CommandRegister, open};
 use crate::{interrupts::until, linux::stress::address};
 use kp_abi::{
     Result, Status,
@@ -44,12 +44,20 @@ fn unbound_after_it() {
     let address = address(&open(&[]));
     let enabled = || fs::read_to_string(format!("/sys/bus/pci/devices/{address}/enable")).expect("it can be read");
     assert_eq!(enabled().trim(), "1");
+    let command = CommandRegister::of(&address);
+    command.make_master();
     die(UNBOUND);
     fs::write(format!("/sys/bus/pci/drivers/kp_{NAME}/unbind"), &address).expect("the device can be unbound");
+    assert!(!command.is_master(), "nobody tells it what to transfer any more");
     tables_name_it(true);
     drop(loaded);
     tables_name_it(false);
     assert_eq!(enabled().trim(), "0", "nobody has the device enabled");
+    // The kernel counts who holds its record, and complains if somebody gives up what it does not hold.
+    drop(command);
+    fs::write(format!("/sys/bus/pci/devices/{address}/remove"), "1").expect("a device can be removed");
+    fs::write("/sys/bus/pci/rescan", "1").expect("it can be found again");
+    assert_eq!(enabled().trim(), "0", "it was found");
 }
 
 /// Do the kernel's tables of memory say that the plugin has some? All of them can be read.

@@ -2,6 +2,8 @@
 //! modules unloaded under fire.
 //!
 //! Every state is read from the driver's own counters before anything is torn down in it, so a run that passes has been there.
+mod callers;
+mod charged;
 mod fork;
 mod kills;
 mod pinned;
@@ -32,8 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The kinds of interrupt that edu has.
 const KINDS: [u32; 2] = [kind::LINE, kind::MSI];
 
-const USAGE: &str =
-    "usage: conformance stress kills N | fork | pinned | stalled | turns | unbind N | rounds N | storms N";
+const USAGE: &str = "usage: conformance stress kills N | fork | pinned | stalled | turns | callers | charged | unbind N | rounds N | storms N";
 
 /// Runs one of the tests, N times over, or becomes one of the clients that they start.
 ///
@@ -50,6 +51,10 @@ pub fn command(arguments: &[&str]) -> Result<(), String> {
         ["stalled"] => stalled::run(),
         ["turns"] => turns::run(),
         ["waits-for-its-turn", kinds] => turns::victim(number(kinds)?)?,
+        ["callers"] => callers::run(),
+        ["caller", how] => callers::caller(how)?,
+        ["charged"] => charged::run(),
+        ["charged-app"] => charged::app(),
         ["unbind", rounds] => unbind::run(number(rounds)?),
         ["rounds", rounds] => rounds::run(number(rounds)?),
         ["storms", cycles] => storms::run(number(cycles)?),
