@@ -3,19 +3,22 @@ use super::{Loaded, NAME, command::CommandRegister, one_interrupt, open};
 use crate::linux::stress::address;
 use kp_abi::request::kind;
 use std::fs;
+use trouble_interface::trouble;
 
-/// The plugin wants it of a device that it finds so.
+/// With each kind of interrupt.
 pub fn run() {
     let loaded = Loaded::new();
     let address = address(&open(&[]));
-    let sysfs = |what: &str| {
-        fs::write(format!("/sys/bus/pci/drivers/kp_{NAME}/{what}"), &address).expect("it can be bound and unbound");
+    let bind_anew = |masters| {
+        trouble::Client(&open(&[])).masters(masters).expect("the plugin can be told what to want");
+        for what in ["unbind", "bind"] {
+            let path = format!("/sys/bus/pci/drivers/kp_{NAME}/{what}");
+            fs::write(&path, &address).unwrap_or_else(|error| panic!("{path}: {error}"));
+        }
     };
     let command = CommandRegister::of(&address);
     assert!(!command.is_master(), "nobody wants it");
-    sysfs("unbind");
-    command.make_master();
-    sysfs("bind");
+    bind_anew(true);
     assert!(command.is_master(), "its plugin wants it");
     let plugin = open(&[]);
     for (name, kinds) in [("MSI", kind::MSI), ("line", kind::LINE)] {
@@ -26,9 +29,7 @@ pub fn run() {
         assert!(command.is_master(), "{name} is disabled, and the plugin wants it still");
     }
     drop(plugin);
-    sysfs("unbind");
-    assert!(!command.is_master(), "nobody has the device");
-    sysfs("bind");
+    bind_anew(false);
     assert!(!command.is_master(), "nobody wants it any more");
     drop(loaded);
 }

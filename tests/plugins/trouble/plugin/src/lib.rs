@@ -19,11 +19,6 @@ registers! {
     }
 }
 
-/// The command register, in configuration space.
-const COMMAND: u16 = 4;
-/// Bit of the command register: the device may write by itself.
-const BUS_MASTER: u16 = 1 << 2;
-
 /// What callbacks look bytes up in. An index from [`BYTES`] on panics.
 const TABLE: [u8; BYTES as usize] = [2, 3, 5, 7];
 
@@ -88,7 +83,6 @@ impl Init for Trouble {
     type Session = Session;
     type Interrupt = ();
     fn init(cx: &mut Passive, mut device: Device) -> Result<Self> {
-        keep_transfers(cx, &mut device)?;
         let bar = device.map(cx, 0)?;
         if MASTERS.load(Relaxed) {
             device.bus_master(cx, true)?;
@@ -115,12 +109,6 @@ impl Init for Trouble {
             resumes: AtomicU32::new(0),
         })
     }
-}
-
-/// A device that may write by itself when it is found may do so as long as the plugin has it.
-fn keep_transfers(cx: &mut Passive, device: &mut Device) -> Result<()> {
-    let may = device.config()?.read16(cx, COMMAND)? & BUS_MASTER != 0;
-    if may { device.bus_master(cx, true) } else { Ok(()) }
 }
 
 impl Drop for Trouble {
