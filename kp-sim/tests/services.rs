@@ -161,6 +161,40 @@ fn values_of_any_alignment_lie_where_their_types_want_them_and_apart() {
     });
 }
 
+/// A panic in the middle of dropping: what is left is lost, and nothing is dropped twice.
+#[test]
+fn a_value_that_panics_when_it_is_dropped_is_dropped_once() {
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind},
+        sync::atomic::{AtomicU32, Ordering::Relaxed},
+    };
+    struct Counted<'a>(&'a AtomicU32, u32);
+    impl Drop for Counted<'_> {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Relaxed);
+            assert_ne!(self.1, 1, "planted");
+        }
+    }
+    let drops = [const { AtomicU32::new(0) }; 12];
+    let counted = |n: usize| Counted(&drops[n], (n % 3) as u32);
+    let array = |cx: &mut Passive, from: usize| {
+        let mut array = KVec::new();
+        (from..from + 3).for_each(|n| array.push(cx, counted(n)).map_err(|_| ()).unwrap());
+        array
+    };
+    let panics = |f: &dyn Fn(&mut Passive)| {
+        let sim = Sim::<Nothing>::new().unwrap();
+        assert!(catch_unwind(AssertUnwindSafe(|| sim.enter(f))).is_err());
+        assert!(sim.is_poisoned());
+    };
+    panics(&|cx| drop(array(cx, 0)));
+    panics(&|cx| array(cx, 3).truncate(1));
+    panics(&|cx| drop(KBox::new(cx, counted(7)).map_err(|_| ()).unwrap()));
+    panics(&|cx| drop(Pool::new(cx, 256).unwrap().alloc(counted(10)).map_err(|_| ()).unwrap()));
+    let times: Vec<u32> = drops.iter().map(|drops| drops.load(Relaxed)).collect();
+    assert_eq!(times, [1, 1, 1, 1, 1, 1, 0, 1, 0, 0, 1, 0]);
+}
+
 #[test]
 fn a_poll_asks_often_at_first_and_gives_up_in_time() {
     in_simulated_time(|cx| {
