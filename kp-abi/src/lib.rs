@@ -26,7 +26,7 @@ pub use interface::__fields;
 pub use message::{Arg, Direct, Element, Fixed, Message, Out, Reader, Reply, Slice, Transport, Writer};
 pub use request::Counters;
 pub use schema::{Field, Interface, Method, Shape, Type};
-pub use status::{Error, Result, Status, StatusRow};
+pub use status::{Error, Result, Status, StatusRow, TransportStatus};
 pub use wire::Wire;
 
 #[cfg(target_endian = "big")]

@@ -11,7 +11,7 @@ use crate::{
     verdict::{self, misuse},
 };
 use kp_abi::{
-    Counters, Error, Interface, Result, Status,
+    Counters, Error, Interface, Result, Status, TransportStatus,
     request::{self, Request},
 };
 use kp_core::{
@@ -152,7 +152,7 @@ impl<P: Plugin> App<P> {
     /// Errors: `BAD_FIELD`: nothing is mapped so. `DENIED`: it can only be read, or the handle is for reading.
     pub fn map(&self, offset: u64, len: usize, write: bool) -> Result<SharedMemory> {
         if write && self.mode == Mode::Read {
-            return Err(Status::DENIED.into());
+            return Err(TransportStatus::DENIED.status().into());
         }
         let machine = &self.file.loaded.machine;
         let shared = context::enter(machine, Some(self.process.clone()), || {

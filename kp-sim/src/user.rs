@@ -1,7 +1,7 @@
 //! An app's side of the door: its process, its memory, and one request's way through it.
 use crate::{context, machine::lock};
 use kp_abi::{
-    Status,
+    Status, TransportStatus,
     request::Answer,
     zerocopy::{FromBytes, Immutable, IntoBytes},
 };
@@ -169,7 +169,7 @@ impl UserMemory {
     pub fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Status> {
         self.each(address, bytes.len(), |page, at, range| {
             if page.access == Access::ReadOnly {
-                return Err(Status::FAULT);
+                return Err(TransportStatus::FAULT.status());
             }
             for (byte, shared) in bytes[range.clone()].iter().zip(&page.bytes[at..at + range.len()]) {
                 shared.store(*byte, Relaxed);
@@ -212,8 +212,12 @@ impl UserMemory {
     ) -> Result<(), Status> {
         let mut done = 0;
         while done < len {
-            let here = address.checked_add(done as u64).filter(|&here| here < KERNEL_AT).ok_or(Status::FAULT)?;
-            let page = lock(&self.0).pages.get(&(here / PAGE as u64)).cloned().ok_or(Status::FAULT)?;
+            let here = address
+                .checked_add(done as u64)
+                .filter(|&here| here < KERNEL_AT)
+                .ok_or(TransportStatus::FAULT.status())?;
+            let page =
+                lock(&self.0).pages.get(&(here / PAGE as u64)).cloned().ok_or(TransportStatus::FAULT.status())?;
             let at = (here % PAGE as u64) as usize;
             let count = (PAGE - at).min(len - done);
             f(&page, at, done..done + count)?;

@@ -1,7 +1,7 @@
 //! Batches of the client library, over the simulator.
 mod part;
 
-use kp_abi::{Batching, Status};
+use kp_abi::{Batching, Status, TransportStatus};
 use kp_sim::{Mode, Process, Sim, edu::Edu};
 use part::{Part, part as messages};
 use std::sync::Arc;
@@ -111,7 +111,7 @@ fn an_app_that_has_not_asked_for_rings_gets_none() {
     };
     connection.open(&mut open, &[]).unwrap();
     assert_eq!(open.features, 0, "ABI 1.0 has no rings");
-    assert_eq!(kp_user::Ring::set_up(&connection, 8, 0).unwrap_err(), Status::UNKNOWN_REQUEST);
+    assert_eq!(kp_user::Ring::set_up(&connection, 8, 0).unwrap_err(), TransportStatus::UNKNOWN_REQUEST.status());
     let plugin = sim.connect(messages::INTERFACE).unwrap();
     assert!(plugin.has_batches() && (&plugin).start_batch().is_ok());
 }

@@ -2,7 +2,7 @@
 mod part;
 
 use kp_abi::{
-    Status, limits,
+    Status, TransportStatus, limits,
     request::{
         ANY_VECTOR, Call, Close, Head, IntEnable, IntWait, NO_TIMEOUT, Open, Query, Request, RingSetup, feature, kind,
     },
@@ -58,7 +58,7 @@ fn a_request_in_mapped_memory_is_answered() {
     assert_eq!(app.raw(Query::NR, address), Ok(()));
     let query: Query = app.memory().value(address).unwrap();
     assert_eq!((query.head.status, &query.name[..5]), (0, &b"part\0"[..]));
-    assert_eq!(app.raw(99, address), Err(Status::UNKNOWN_REQUEST));
+    assert_eq!(app.raw(99, address), Err(TransportStatus::UNKNOWN_REQUEST.status()));
 }
 
 #[test]
@@ -67,17 +67,17 @@ fn a_struct_that_cannot_be_read_or_answered_is_a_fault() {
     let app = sim.open();
     let memory = app.memory();
     for address in [0, PAGE as u64, KERNEL_AT, KERNEL_AT - 8, u64::MAX, u64::MAX - 20] {
-        assert_eq!(app.raw(Query::NR, address), Err(Status::FAULT), "at {address:#x}");
+        assert_eq!(app.raw(Query::NR, address), Err(TransportStatus::FAULT.status()), "at {address:#x}");
     }
     let read_only = memory.place(&Query::new());
     memory.protect(read_only, PAGE, Access::ReadOnly);
-    assert_eq!(app.raw(Query::NR, read_only), Err(Status::FAULT));
+    assert_eq!(app.raw(Query::NR, read_only), Err(TransportStatus::FAULT.status()));
 
     // It crosses into a page that is not mapped.
     let page = memory.map(PAGE, Access::ReadWrite);
     let address = page + PAGE as u64 - 64;
     memory.write(address, &Query::new().as_bytes()[..64]).unwrap();
-    assert_eq!(app.raw(Query::NR, address), Err(Status::FAULT));
+    assert_eq!(app.raw(Query::NR, address), Err(TransportStatus::FAULT.status()));
 
     // What there is of it says that it is too short: that can be answered.
     let address = page + PAGE as u64 - 16;
@@ -110,7 +110,7 @@ fn bad_buffers_are_faults_before_the_handler_or_after_it() {
         let mut call = keep(address, len);
         call.out_addr = text;
         let request = memory.place(&call);
-        assert_eq!(app.raw(Call::NR, request), Err(Status::FAULT), "input at {address:#x}");
+        assert_eq!(app.raw(Call::NR, request), Err(TransportStatus::FAULT.status()), "input at {address:#x}");
     }
     let read_only = memory.map(PAGE, Access::ReadOnly);
     memory.fill(read_only, b"read").unwrap();
@@ -119,7 +119,7 @@ fn bad_buffers_are_faults_before_the_handler_or_after_it() {
         let mut call = keep(text, 4);
         call.out_addr = address;
         let request = memory.place(&call);
-        assert_eq!(app.raw(Call::NR, request), Err(Status::FAULT), "output at {address:#x}");
+        assert_eq!(app.raw(Call::NR, request), Err(TransportStatus::FAULT.status()), "output at {address:#x}");
         // A range that no app can have is refused before the handler; a page only shows when it is written.
         assert_eq!(kept(&app), if runs { *b"next" } else { *b"good" });
     }
@@ -140,7 +140,7 @@ fn a_handle_for_reading_may_only_ask() {
     let app = sim.open_in(&Process::new(1), Mode::Read).unwrap();
     assert_eq!(answer(&app, &Query::new()), Status::OK);
     let address = app.memory().place(&Close::new());
-    assert_eq!(app.raw(Close::NR, address), Err(Status::DENIED));
+    assert_eq!(app.raw(Close::NR, address), Err(TransportStatus::DENIED.status()));
 }
 
 /// Bytes that another thread flips are copied once: what the handler keeps is what it was told the length of.
@@ -211,7 +211,7 @@ fn a_wait_whose_answer_faults_puts_its_notifications_back() {
         let address = app.memory().place(&wait);
         world.scope(|scope| {
             scope.spawn("waiter", || {
-                if app.raw(IntWait::NR, address) == Err(Status::FAULT) {
+                if app.raw(IntWait::NR, address) == Err(TransportStatus::FAULT.status()) {
                     *faults.lock().unwrap() += 1;
                     assert_eq!(app.int_wait(NO_TIMEOUT, ANY_VECTOR, 1).map(|got| got.got), Ok(1));
                 }
@@ -240,7 +240,7 @@ fn answer_lost<R: Request + IntoBytes + Immutable>(
         let address = app.memory().place(&request());
         world.scope(|scope| {
             scope.spawn("caller", || {
-                if app.raw(R::NR, address) == Err(Status::FAULT) {
+                if app.raw(R::NR, address) == Err(TransportStatus::FAULT.status()) {
                     let taken = status_at(&app, address) == Status::NO_REPLY;
                     *faults.lock().unwrap() += u32::from(taken);
                     undone(&sim, &app);

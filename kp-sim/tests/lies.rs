@@ -1,7 +1,7 @@
 //! What a plugin without unsafe code may try by what it returns, writes by hand, or keeps: nobody's memory is touched by it.
 #![forbid(unsafe_code)]
 use kp_abi::{
-    Direct, Error, Message, Reply, Result, Status, limits,
+    Direct, Error, Message, Reply, Result, Status, TransportStatus, limits,
     request::{self, Answer, Request, Segments, feature, kind},
 };
 use kp_core::*;
@@ -284,7 +284,7 @@ mod bare {
 fn a_table_without_callbacks_has_an_answer_to_everything() {
     let sim = Sim::<bare::Bare<false>>::with(Edu::new()).unwrap();
     let app = sim.open();
-    assert_eq!(Connection::open(&app, &mut open_request(), &[]), Err(Status::UNKNOWN_REQUEST.into()));
+    assert_eq!(Connection::open(&app, &mut open_request(), &[]), Err(TransportStatus::UNKNOWN_REQUEST.status().into()));
     assert_eq!(app.call(1, 0, &[], &[], &mut []), Err(Status::NOT_OPEN.into()));
 
     let sim = Sim::<bare::Bare<true>>::with(Edu::new()).unwrap();

@@ -1,6 +1,6 @@
 //! What one open handle can do, whatever carries it.
 use crate::SharedMemory;
-use kp_abi::{Counters, Interface, Result, Status, request};
+use kp_abi::{Counters, Interface, Result, TransportStatus, request};
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
 
@@ -76,27 +76,27 @@ pub trait Connection: Send + Sync {
     /// RING_SETUP, as the caller has filled it in. What it answers is mapped with [`map_shared`](Self::map_shared).
     ///
     /// Like the other three, a connection whose driver has no rings need not implement it: it answers
-    /// [`UNKNOWN_REQUEST`](Status::UNKNOWN_REQUEST).
+    /// [`UNKNOWN_REQUEST`](TransportStatus::UNKNOWN_REQUEST).
     fn ring_setup(&self, setup: &mut request::RingSetup) -> Result<()> {
         let _ = setup;
-        Err(Status::UNKNOWN_REQUEST.into())
+        Err(TransportStatus::UNKNOWN_REQUEST.status().into())
     }
 
     /// RING_ENTER: takes at most `to_submit` submissions. How many were taken, whatever is answered, stands in the kernel page.
     fn ring_enter(&self, to_submit: u32) -> Result<()> {
         let _ = to_submit;
-        Err(Status::UNKNOWN_REQUEST.into())
+        Err(TransportStatus::UNKNOWN_REQUEST.status().into())
     }
 
     /// RING_TEARDOWN.
     fn ring_teardown(&self) -> Result<()> {
-        Err(Status::UNKNOWN_REQUEST.into())
+        Err(TransportStatus::UNKNOWN_REQUEST.status().into())
     }
 
     /// Maps memory that the driver shares, at the offset that RING_SETUP has answered: all `len` bytes of it.
     fn map_shared(&self, offset: u64, len: usize, write: bool) -> Result<SharedMemory> {
         let _ = (offset, len, write);
-        Err(Status::UNKNOWN_REQUEST.into())
+        Err(TransportStatus::UNKNOWN_REQUEST.status().into())
     }
 
     /// A descriptor for poll(2): readable when a notification can be taken, hung up when the session is over. `None` if
@@ -105,10 +105,10 @@ pub trait Connection: Send + Sync {
     fn as_fd(&self) -> Option<BorrowedFd<'_>>;
 
     /// INT_WAIT that is under way while the thread does something else; Windows' counterpart of a descriptor for poll(2).
-    /// [`UNKNOWN_REQUEST`](kp_abi::Status::UNKNOWN_REQUEST) if the connection has none.
+    /// [`UNKNOWN_REQUEST`](TransportStatus::UNKNOWN_REQUEST) if the connection has none.
     #[cfg(windows)]
     fn start_wait(&self, timeout_ns: u64, vector: u32, max: u32) -> Result<crate::PendingWait<'_>> {
         let _ = (timeout_ns, vector, max);
-        Err(kp_abi::Status::UNKNOWN_REQUEST.into())
+        Err(TransportStatus::UNKNOWN_REQUEST.status().into())
     }
 }

@@ -1,6 +1,6 @@
 //! Why a plugin could not be opened, and what to do about it.
 use crate::{BusAddress, system::System};
-use kp_abi::{Error, Status, limits};
+use kp_abi::{Error, Status, TransportStatus, limits};
 use std::{fmt, io};
 
 /// A plugin could not be opened. `Display` is one line: where, why, and what to do next. `Debug` is the same line, for an app whose
@@ -79,7 +79,7 @@ impl OpenError {
         match &self.cause {
             Cause::Abi { .. } => Some(Status::ABI_MISMATCH),
             Cause::Interface { .. } => Some(Status::INTERFACE_MISMATCH),
-            Cause::NotKp => Some(Status::UNKNOWN_REQUEST),
+            Cause::NotKp => Some(TransportStatus::UNKNOWN_REQUEST.status()),
             Cause::Refused(error) => Some(error.status),
             Cause::BadName
             | Cause::BadAddress

@@ -171,7 +171,7 @@ impl Interrupts {
     }
 
     /// Starts a wait for one notification of any vector, and returns at once. The answer has a handle that is set when the wait is
-    /// over. [`UNKNOWN_REQUEST`](Status::UNKNOWN_REQUEST) if the connection cannot do that.
+    /// over. [`UNKNOWN_REQUEST`](kp_abi::TransportStatus::UNKNOWN_REQUEST) if the connection cannot do that.
     #[cfg(windows)]
     pub fn start_wait(&self, timeout: Duration) -> Result<crate::PendingWait<'_>> {
         let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(NO_TIMEOUT);

@@ -1,7 +1,7 @@
 //! Opening: which node, which interface, and what to do if app and driver are not of one age.
 use crate::{BusAddress, Cause, Connection, OpenError, Plugin, Side};
 use kp_abi::{
-    Error, Interface, Status, limits,
+    Error, Interface, Status, TransportStatus, limits,
     request::{self, Request, feature},
 };
 use std::sync::Arc;
@@ -186,7 +186,7 @@ fn driver(open: &request::Open) -> Side {
 
 fn refusal(error: Error, open: &request::Open) -> Cause {
     match error.status {
-        Status::UNKNOWN_REQUEST => Cause::NotKp,
+        status if status == TransportStatus::UNKNOWN_REQUEST => Cause::NotKp,
         Status::ABI_MISMATCH => {
             Cause::Abi { app: (limits::ABI_MAJOR, limits::ABI_MINOR), driver: (open.abi_major, open.abi_minor) }
         }

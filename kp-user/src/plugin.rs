@@ -1,7 +1,7 @@
 //! An open plugin.
 use crate::{BusAddress, Connection, Enable, Interrupts, OpenError, OpenOptions, Ring, Side, open::Opened};
 use kp_abi::{
-    Interface, Result, Status, Transport,
+    Interface, Result, Status, Transport, TransportStatus,
     request::{self, feature},
 };
 #[cfg(unix)]
@@ -117,7 +117,7 @@ impl Plugin {
         self.connection.close()
     }
 
-    /// May batches be made? Else they answer [`UNKNOWN_REQUEST`](Status::UNKNOWN_REQUEST): this driver has no rings.
+    /// May batches be made? Else they answer [`UNKNOWN_REQUEST`](TransportStatus::UNKNOWN_REQUEST): this driver has no rings.
     pub fn has_batches(&self) -> bool {
         self.opened.features & feature::RING != 0
     }
@@ -138,7 +138,7 @@ impl Plugin {
 
     pub(crate) fn new_ring(&self, entries: u32, data_len: u32) -> Result<Ring> {
         if !self.has_batches() {
-            return Err(Status::UNKNOWN_REQUEST.into());
+            return Err(TransportStatus::UNKNOWN_REQUEST.status().into());
         }
         Ring::set_up(&self.connection, entries, data_len)
     }

@@ -1,7 +1,7 @@
 //! DeviceIoControl: which request it is, where its bytes are, and whether the two fit.
 use crate::{door::BufferDoor, handle::Handle, irp, nt::*, ntstatus, seh};
 use kp_abi::{
-    Status,
+    Status, TransportStatus,
     request::{self, Request},
 };
 use kp_core::Plugin;
@@ -35,10 +35,10 @@ pub(crate) unsafe extern "efiapi" fn dispatch<P: Plugin>(_: *mut DeviceObject, i
 /// A DEVICE_CONTROL of this driver, in the context in which it came. If the answer is Pending, it is not used again.
 unsafe fn serve<P: Plugin>(irp: *mut Irp) -> Result<Served, Status> {
     // SAFETY: the caller's promise.
-    let handle = unsafe { Handle::<P>::of(irp) }.ok_or(Status::WRONG_CONTEXT)?;
+    let handle = unsafe { Handle::<P>::of(irp) }.ok_or(TransportStatus::WRONG_CONTEXT.status())?;
     // SAFETY: as above; a device control has these parameters.
     let parameters = unsafe { irp::device_control(irp) };
-    let nr = number(parameters.io_control_code).ok_or(Status::UNKNOWN_REQUEST)?;
+    let nr = number(parameters.io_control_code).ok_or(TransportStatus::UNKNOWN_REQUEST.status())?;
     match parameters.io_control_code & METHOD {
         METHOD_BUFFERED => {
             // SAFETY: the caller's promise: the method says that the buffer is the kernel's.
@@ -56,7 +56,7 @@ unsafe fn serve<P: Plugin>(irp: *mut Irp) -> Result<Served, Status> {
             handle.session().request(nr, &mut door)?;
             Ok(Served::Done(door.written()))
         }
-        _ => Err(Status::UNKNOWN_REQUEST),
+        _ => Err(TransportStatus::UNKNOWN_REQUEST.status()),
     }
 }
 
@@ -71,8 +71,8 @@ unsafe fn user_door(irp: *mut Irp, parameters: &DeviceControlParameters) -> Resu
     // SAFETY: as above.
     let output = unsafe { (*irp).user_buffer }.cast::<u8>();
     let (input_len, output_len) = (parameters.input_buffer_length as usize, parameters.output_buffer_length as usize);
-    seh::probe(input, input_len).map_err(|_| Status::FAULT)?;
-    seh::probe(output, output_len).map_err(|_| Status::FAULT)?;
+    seh::probe(input, input_len).map_err(|_| TransportStatus::FAULT.status())?;
+    seh::probe(output, output_len).map_err(|_| TransportStatus::FAULT.status())?;
     // SAFETY: two buffers of this process, probed.
     unsafe { BufferDoor::new(input, input_len, output, output_len) }
 }
@@ -106,5 +106,5 @@ unsafe fn in_callers_context(irp: *mut Irp) -> Result<(), Status> {
     let from_user = unsafe { (*irp).requestor_mode } == mode::USER;
     // SAFETY: as above.
     let sender = unsafe { IoGetRequestorProcess(irp) };
-    if from_user && sender == IoGetCurrentProcess() { Ok(()) } else { Err(Status::WRONG_CONTEXT) }
+    if from_user && sender == IoGetCurrentProcess() { Ok(()) } else { Err(TransportStatus::WRONG_CONTEXT.status()) }
 }

@@ -1,7 +1,7 @@
 //! The two buffers of a DeviceIoControl. The in-buffer has the struct and what its addresses would point to; the out-buffer gets the
 //! reply's head, and a call's reply behind it. The addresses on the wire are 0, and are offsets here.
 use crate::seh;
-use kp_abi::{Status, request::Head};
+use kp_abi::{Status, TransportStatus, request::Head};
 use kp_core::host::{Door, Faulted};
 
 const HEAD: usize = size_of::<Head>();
@@ -30,7 +30,7 @@ impl BufferDoor {
         output_len: usize,
     ) -> Result<Self, Status> {
         if input_len < HEAD || output_len < HEAD {
-            return Err(Status::HEADER_TOO_SMALL);
+            return Err(TransportStatus::HEADER_TOO_SMALL.status());
         }
         Ok(Self { input, input_len, output, output_len, written: 0 })
     }

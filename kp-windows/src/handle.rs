@@ -1,6 +1,7 @@
 //! Handles: CREATE makes a session's shell, CLEANUP ends it, CLOSE frees it.
 use crate::{irp, memory, node::Node, nt::*, ntstatus, wait::Waits};
 use core::ptr::{self, NonNull};
+use kp_abi::TransportStatus;
 use kp_core::{
     Caller, Error, Passive, Plugin, Status,
     host::{Driver, Session, passive},
@@ -83,7 +84,7 @@ pub(crate) unsafe extern "efiapi" fn create<P: Plugin>(device: *mut DeviceObject
 /// The request is a CREATE of this driver for the node's device.
 unsafe fn open<P: Plugin>(node: &Node, irp: *mut Irp) -> Result<(), NtStatus> {
     // SAFETY: the caller's promise.
-    let file = unsafe { irp::file(irp) }.ok_or(ntstatus(Status::WRONG_CONTEXT))?;
+    let file = unsafe { irp::file(irp) }.ok_or(ntstatus(TransportStatus::WRONG_CONTEXT.status()))?;
     if file.file_name.length != 0 || !file.related_file_object.is_null() {
         return Err(STATUS_OBJECT_NAME_NOT_FOUND);
     }

@@ -14,7 +14,7 @@ use crate::{
 };
 use core::mem::MaybeUninit;
 use kp_abi::{
-    Direct, Shape,
+    Direct, Shape, TransportStatus,
     request::{Segments, feature},
     zerocopy::FromBytes,
 };
@@ -39,9 +39,9 @@ impl<P: Plugin> Session<P> {
     #[inline(never)]
     fn not_agreed(&self, door: &mut impl DirectDoor) -> Told {
         if !door.is_read_write() {
-            Err(Status::DENIED)
+            Err(TransportStatus::DENIED.status())
         } else if self.is_open() {
-            Err(Status::UNKNOWN_REQUEST)
+            Err(TransportStatus::UNKNOWN_REQUEST.status())
         } else {
             refuse(door, Stopped::Answer(self.refusal().into()))
         }
@@ -184,7 +184,7 @@ impl<P: Plugin, D: DirectDoor + Copy> Direct for Call<'_, P, D> {
         } else {
             match door.begin(&mut args) {
                 Ok(args) => args,
-                Err(_) => return Err(Status::FAULT),
+                Err(_) => return Err(TransportStatus::FAULT.status()),
             }
         };
         let mut room = [0; REPLY];
@@ -198,7 +198,7 @@ impl<P: Plugin, D: DirectDoor + Copy> Direct for Call<'_, P, D> {
             Err(error) => return session.tell_error(&mut { door }, error),
         };
         if REPLY != 0 && door.end(bytes).is_err() {
-            return Err(Status::FAULT);
+            return Err(TransportStatus::FAULT.status());
         }
         Ok(Status::OK)
     }

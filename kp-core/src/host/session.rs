@@ -14,7 +14,7 @@ use core::{
     ptr::{self, NonNull},
     sync::atomic::{AtomicU32, AtomicU64, Ordering::*},
 };
-use kp_abi::request::state;
+use kp_abi::{TransportStatus, request::state};
 
 /// Data of a call and reply, each, up to which it allocates nothing, in bytes.
 pub(super) const SMALL: usize = 4096;
@@ -261,7 +261,7 @@ impl<P: Plugin> Session<P> {
         if self.driver.state() == state::GONE {
             return Err(Status::DEVICE_GONE.into());
         }
-        let Some(open) = P::TABLE.open else { return Err(Status::UNKNOWN_REQUEST.into()) };
+        let Some(open) = P::TABLE.open else { return Err(TransportStatus::UNKNOWN_REQUEST.status().into()) };
         self.small.make()?;
         // SAFETY: a request runs at Passive; the outer level is borrowed by the lock.
         let mut cx = unsafe { Passive::in_session(&self.stop) };

@@ -15,6 +15,7 @@ use core::{
     sync::atomic::{AtomicU32, Ordering::*},
 };
 use kp_abi::{
+    TransportStatus,
     request::{IntWait, NO_TIMEOUT},
     zerocopy::IntoBytes,
 };
@@ -93,7 +94,7 @@ impl WaitAnswer {
             }
             Err(error) => door.answer(error.status.0, error.detail),
         };
-        given.map_err(|Faulted| Status::FAULT)
+        given.map_err(|Faulted| TransportStatus::FAULT.status())
     }
 }
 

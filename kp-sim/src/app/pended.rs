@@ -5,6 +5,7 @@ mod part;
 use super::*;
 use crate::{Sim, context::DISPATCH, edu::Edu, port};
 use kp_abi::{
+    TransportStatus,
     limits::MAX_WAITS,
     request::{ANY_VECTOR, IntWait, NO_TIMEOUT, kind},
 };
@@ -170,7 +171,7 @@ fn an_answer_that_nobody_can_have_is_put_back() {
     port.raise();
     port.app.memory().protect(address, PAGE, Access::ReadOnly);
     let answer = port.at_dispatch(|session| session.wait_step(wait)).unwrap();
-    assert_eq!(port.give(&answer, address), Err(Status::FAULT));
+    assert_eq!(port.give(&answer, address), Err(TransportStatus::FAULT.status()));
     let woken = port.wakes();
     port.at_dispatch(|session| session.wait_put_back(answer));
     assert!(port.wakes() > woken, "another wait may take it");

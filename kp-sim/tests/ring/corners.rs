@@ -1,7 +1,7 @@
 //! Corners of rings: what else may happen to a session while its ring or its kernel page is in use.
 use super::part::{Part, part as messages};
 use kp_abi::{
-    Status,
+    Status, TransportStatus,
     request::{ANY_VECTOR, IntWait, NO_TIMEOUT, Request, RingSetup, kind},
 };
 use kp_sim::{Access, App, PAGE, Sim, edu::Edu, explore};
@@ -35,7 +35,7 @@ fn the_kernel_page_shows_what_a_wait_gives_back() {
         let address = app.memory().place(&wait);
         world.scope(|scope| {
             scope.spawn("waiter", || {
-                if app.raw(IntWait::NR, address) == Err(Status::FAULT) {
+                if app.raw(IntWait::NR, address) == Err(TransportStatus::FAULT.status()) {
                     *faults.lock().unwrap() += 1;
                     assert_eq!(shown().1.delivered, 0, "it was given back, or never taken");
                 }

@@ -4,7 +4,7 @@ use super::{
     raw::{Raw, factorial, sim, submission},
 };
 use kp_abi::{
-    Error, Status,
+    Error, Status, TransportStatus,
     request::{Request, RingEnter, RingSetup, RingTeardown, feature},
     ring::{INLINE, NOWAIT, PAGE, Submission},
 };
@@ -46,7 +46,11 @@ fn what_the_driver_has_written_it_does_not_read() {
         assert_eq!(raw.one(&factorial(n as u32 % 9)), Error::new(Status::OK, 4));
     }
     assert_eq!(raw.cq_tail(), 20);
-    assert_eq!(raw.app.map(raw.setup.page_offset, PAGE, true).unwrap_err(), Status::DENIED, "it can only be read");
+    assert_eq!(
+        raw.app.map(raw.setup.page_offset, PAGE, true).unwrap_err(),
+        TransportStatus::DENIED.status(),
+        "it can only be read"
+    );
 }
 
 #[test]
@@ -137,8 +141,8 @@ fn every_bad_struct_of_the_three_requests_has_its_status() {
     assert_eq!(status(&fresh, RingTeardown::new()), Status::NOT_OPEN);
     assert_eq!(fresh.raw_enter(1), Ok(Status::NOT_OPEN));
     let reader = sim.open_in(&Process::new(2), Mode::Read).unwrap();
-    assert_eq!(status(&reader, RingEnter::new()), Status::DENIED);
-    assert_eq!(reader.raw_enter(1), Err(Status::DENIED));
+    assert_eq!(status(&reader, RingEnter::new()), TransportStatus::DENIED.status());
+    assert_eq!(reader.raw_enter(1), Err(TransportStatus::DENIED.status()));
     assert!(raw.plugin.query().unwrap().features & feature::RING != 0);
 }
 

@@ -8,7 +8,7 @@ mod tests;
 
 use crate::{Agreement, Connection, IntEnabled, Notification, SharedMemory};
 use kp_abi::{
-    Counters, Error, Interface, Result, Status,
+    Counters, Error, Interface, Result, Status, TransportStatus,
     request::{self, Head, Request},
 };
 pub(crate) use nodes::{list, open};
@@ -229,13 +229,13 @@ fn answer(head: &Head) -> Result<()> {
 #[cold]
 fn status(errno: i32) -> Status {
     match errno {
-        libc::ENOTTY => Status::UNKNOWN_REQUEST,
-        libc::EFAULT => Status::FAULT,
-        libc::EINVAL => Status::HEADER_TOO_SMALL,
-        libc::EACCES | libc::EPERM => Status::DENIED,
+        libc::ENOTTY => TransportStatus::UNKNOWN_REQUEST.status(),
+        libc::EFAULT => TransportStatus::FAULT.status(),
+        libc::EINVAL => TransportStatus::HEADER_TOO_SMALL.status(),
+        libc::EACCES | libc::EPERM => TransportStatus::DENIED.status(),
         libc::EINTR => Status::INTERRUPTED,
         libc::ENOMEM => Status::NO_MEMORY,
-        libc::ENXIO => Status::WRONG_CONTEXT,
+        libc::ENXIO => TransportStatus::WRONG_CONTEXT.status(),
         libc::ENODEV => Status::DEVICE_GONE,
         _ => Status::NO_REPLY,
     }

@@ -1,6 +1,7 @@
 //! What a node makes of the kernel's answers, without a kernel.
 use super::*;
 use kp_abi::{
+    TransportStatus,
     request::{Call, IntWait, NO_TIMEOUT, Open, Segments, feature},
     zerocopy::FromBytes,
 };
@@ -92,10 +93,10 @@ fn other_requests_say_that_a_signal_came() {
 #[test]
 fn a_transport_that_fails_is_a_row_of_the_table() {
     let rows: [(Step, Status); 8] = [
-        (|_| Err(libc::ENOTTY), Status::UNKNOWN_REQUEST),
-        (|_| Err(libc::EFAULT), Status::FAULT),
-        (|_| Err(libc::EACCES), Status::DENIED),
-        (|_| Err(libc::EPERM), Status::DENIED),
+        (|_| Err(libc::ENOTTY), TransportStatus::UNKNOWN_REQUEST.status()),
+        (|_| Err(libc::EFAULT), TransportStatus::FAULT.status()),
+        (|_| Err(libc::EACCES), TransportStatus::DENIED.status()),
+        (|_| Err(libc::EPERM), TransportStatus::DENIED.status()),
         (|_| Err(libc::ENOMEM), Status::NO_MEMORY),
         (|_| Err(libc::ENODEV), Status::DEVICE_GONE),
         (|_| Err(libc::EBADF), Status::NO_REPLY),
@@ -176,7 +177,7 @@ fn waiting_without_end_is_asked_for_as_such() {
 #[test]
 fn a_file_that_is_no_kp_device_knows_no_request() {
     let node = Node::open("/dev/null").expect("every Linux has it");
-    assert_eq!(node.query(0).unwrap_err(), Error::from(Status::UNKNOWN_REQUEST));
+    assert_eq!(node.query(0).unwrap_err(), Error::from(TransportStatus::UNKNOWN_REQUEST.status()));
     assert!(node.as_fd().is_some());
 }
 
@@ -255,7 +256,7 @@ fn a_direct_answer_is_the_status_and_its_detail() {
     let mut room = [0xAA; 8];
     assert_eq!(node.call(1, 0, &[0; 12], &[], &mut room), Err(Error::plugin(9)));
     assert_eq!(room, [0xAA; 8], "a call that failed leaves the reply's room alone");
-    assert_eq!(node.call(1, 0, &[0; 12], &[], &mut room), Err(Status::FAULT.into()));
+    assert_eq!(node.call(1, 0, &[0; 12], &[], &mut room), Err(TransportStatus::FAULT.status().into()));
     assert_eq!(node.call(2, 0, &[0; 8], b"x", &mut room[..4]), Err(Status::PROTOCOL.into()));
 }
 

@@ -131,7 +131,7 @@ impl<K: DeviceControl> Connection for Node<K> {
 
     #[cfg(windows)]
     fn start_wait(&self, timeout_ns: u64, vector: u32, max: u32) -> Result<PendingWait<'_>> {
-        let handle = self.kernel.handle().ok_or(Status::UNKNOWN_REQUEST)?;
+        let handle = self.kernel.handle().ok_or(kp_abi::TransportStatus::UNKNOWN_REQUEST.status())?;
         PendingWait::start(handle, request::IntWait { timeout_ns, vector, max, ..Request::new() })
     }
 

@@ -1,5 +1,6 @@
 //! The bytes that go to a driver, and what a node makes of its answers, without a driver.
 use super::*;
+use kp_abi::TransportStatus;
 use kp_abi::request::{CALL_NOWAIT, Call, IntEnable, IntWait, Open};
 use std::sync::Mutex;
 
@@ -115,11 +116,11 @@ fn one_calls_bytes_are_not_anothers() {
 
 #[test]
 fn the_answer_is_the_heads_or_else_the_transports() {
-    let denied: Step = |_, _| Err(Status::DENIED);
+    let denied: Step = |_, _| Err(TransportStatus::DENIED.status());
     let untouched: Step = |_, _| Ok(0);
     let needs_more: Step = |_, output| reply(output, Status::OUTPUT_LENGTH, 24, &[]);
     let node = node([denied, untouched, needs_more, needs_more]);
-    assert_eq!(node.query(0).unwrap_err(), Error::from(Status::DENIED));
+    assert_eq!(node.query(0).unwrap_err(), Error::from(TransportStatus::DENIED.status()));
     assert_eq!(node.close(), Err(Status::NO_REPLY.into()));
     assert_eq!(node.call(1, 0, &[], &[], &mut [0; 8]), Err(Error::new(Status::OUTPUT_LENGTH, 24)));
     assert_eq!(node.int_wait(5, 1, 2), Err(Error::new(Status::OUTPUT_LENGTH, 24)));

@@ -3,7 +3,7 @@ use crate::{
     fake::Fake,
     interfaces::{edited, three, two},
 };
-use kp_abi::{Error, Status, Transport};
+use kp_abi::{Error, Status, Transport, TransportStatus};
 use kp_user::{Connection, OpenOptions, Plugin, Side};
 use std::sync::Arc;
 
@@ -113,7 +113,7 @@ fn a_refusal_says_what_to_do() {
         "connection: the device has as many sessions as it allows: close another one"
     );
     assert_eq!(
-        text(Status::UNKNOWN_REQUEST.into()),
+        text(TransportStatus::UNKNOWN_REQUEST.status().into()),
         "connection: not a kp device: remove what has taken this path, then `insmod kp-edu.ko`"
     );
     assert_eq!(

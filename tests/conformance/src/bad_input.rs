@@ -7,7 +7,7 @@ use crate::{
 use echo_interface::echo;
 use edu_interface::edu;
 use kp_abi::{
-    Status,
+    Status, TransportStatus,
     limits::{ABI_MAJOR, ABI_MINOR, MAX_ARGS, MAX_DATA, MAX_OPEN_DATA, MAX_REQUEST},
     request::{
         self, ANY_VECTOR, Call, Close, IntCount, IntDisable, IntEnable, IntWait, NO_TIMEOUT, Open, Query, Request,
@@ -147,7 +147,11 @@ impl<'p> List<'p> {
     fn unknown_requests(&self) {
         let handle = self.session("echo");
         for nr in [8, 16, 24, 31, 36, 40, 48, 56, 255] {
-            assert_eq!(handle.send(nr, self.sender.place), Err(Status::UNKNOWN_REQUEST), "request {nr}");
+            assert_eq!(
+                handle.send(nr, self.sender.place),
+                Err(TransportStatus::UNKNOWN_REQUEST.status()),
+                "request {nr}"
+            );
             self.seen.set(self.seen.get() + 1);
         }
     }
@@ -183,7 +187,7 @@ impl<'p> List<'p> {
         ];
         // A 32-bit process cannot name them all.
         for (what, address) in bad.into_iter().filter(|(_, address)| usize::try_from(*address).is_ok()) {
-            self.is(what, self.sender.send_at::<R>(&*handle, address), Status::FAULT);
+            self.is(what, self.sender.send_at::<R>(&*handle, address), TransportStatus::FAULT.status());
         }
         // The page ends within the struct, and its size says that it does: too small, and the header can say so.
         let size = R::FIRST_SIZE as u64;
@@ -194,13 +198,23 @@ impl<'p> List<'p> {
             let head: request::Head = self.sender.value(address);
             assert_eq!(head.status, Status::TOO_SMALL.0, "{}: cut short by the page", R::NAME);
             process.write(address, &(R::FIRST_SIZE as u32).to_le_bytes());
-            assert_eq!(handle.send(R::NR, address), Err(Status::FAULT), "{}: cut short, with the full size", R::NAME);
+            assert_eq!(
+                handle.send(R::NR, address),
+                Err(TransportStatus::FAULT.status()),
+                "{}: cut short, with the full size",
+                R::NAME
+            );
             // The tail is what cannot be read.
             let address = page + PAGE - size;
             let mut request = R::new();
             request.head().size = R::FIRST_SIZE as u32 + 8;
             process.write(address, &request.as_bytes()[..R::FIRST_SIZE]);
-            assert_eq!(handle.send(R::NR, address), Err(Status::FAULT), "{}: a tail that is not mapped", R::NAME);
+            assert_eq!(
+                handle.send(R::NR, address),
+                Err(TransportStatus::FAULT.status()),
+                "{}: a tail that is not mapped",
+                R::NAME
+            );
         }
         self.is("the session still works", self.sender.send(&*handle, Query::new()), Status::OK);
     }
@@ -234,17 +248,25 @@ impl<'p> List<'p> {
         refused("as much data as fits", Open { data_addr: room, data_len: MAX_OPEN_DATA as u32, ..mine() }, Status::OK);
         let above = Open { data_addr: room, data_len: MAX_OPEN_DATA as u32 + 1, ..mine() };
         refused("data above the limit", above, Status::PAYLOAD_TOO_LARGE);
-        refused("data that is not there", Open { data_addr: 8, data_len: 8, ..mine() }, Status::FAULT);
+        refused(
+            "data that is not there",
+            Open { data_addr: 8, data_len: 8, ..mine() },
+            TransportStatus::FAULT.status(),
+        );
         refused(
             "data of the kernel's",
             Open { data_addr: s.process.kernel_address(), data_len: 8, ..mine() },
-            Status::FAULT,
+            TransportStatus::FAULT.status(),
         );
-        refused("data that wraps", Open { data_addr: u64::MAX, data_len: 8, ..mine() }, Status::FAULT);
+        refused(
+            "data that wraps",
+            Open { data_addr: u64::MAX, data_len: 8, ..mine() },
+            TransportStatus::FAULT.status(),
+        );
         let handle = self.session("echo");
         self.is("a second time", s.open(&*handle, echo::INTERFACE), Status::ALREADY_OPEN);
         let reader = s.process.read_only_handle("echo");
-        self.is("for reading only", s.open(&*reader, echo::INTERFACE), Status::DENIED);
+        self.is("for reading only", s.open(&*reader, echo::INTERFACE), TransportStatus::DENIED.status());
         self.is("for reading only", s.send(&*reader, Query::new()), Status::OK);
     }
 
@@ -275,23 +297,35 @@ impl<'p> List<'p> {
         }
         let kernel = s.process.kernel_address();
         for bad in [0, 8, kernel, 1 << 63, u64::MAX - 3, u64::MAX] {
-            refused("data that is not there", Call { in_addr: bad, ..good() }, Status::FAULT);
-            refused("arguments that are not there", Call { args_addr: bad, ..nap(&[0; 4]) }, Status::FAULT);
+            refused("data that is not there", Call { in_addr: bad, ..good() }, TransportStatus::FAULT.status());
+            refused(
+                "arguments that are not there",
+                Call { args_addr: bad, ..nap(&[0; 4]) },
+                TransportStatus::FAULT.status(),
+            );
         }
         let mapped = s.process.map(PAGE as usize, Access::ReadWrite);
         let cut = mapped + PAGE - 2;
-        refused("data that ends in an unmapped page", Call { in_addr: cut, ..good() }, Status::FAULT);
+        refused("data that ends in an unmapped page", Call { in_addr: cut, ..good() }, TransportStatus::FAULT.status());
         // A reply that cannot be written is found after the handler ran, as with read(2).
         let read_only = s.process.map(PAGE as usize, Access::ReadOnly);
         for bad in [8, mapped + PAGE, read_only, cut] {
-            refused("a reply that cannot be written", Call { out_addr: bad, ..good() }, Status::FAULT);
+            refused(
+                "a reply that cannot be written",
+                Call { out_addr: bad, ..good() },
+                TransportStatus::FAULT.status(),
+            );
         }
-        refused("a reply to the kernel", Call { out_addr: kernel, ..good() }, Status::FAULT);
+        refused("a reply to the kernel", Call { out_addr: kernel, ..good() }, TransportStatus::FAULT.status());
         if s.process.sends_addresses() {
             // Whatever its length, the head does not say meanwhile that all is well.
             for len in [4, 256, 257, 4097] {
                 let long = s.prepare(3, &[0; 8], &vec![b'x'; len], len);
-                refused("a reply that cannot be written", Call { out_addr: read_only, ..long }, Status::FAULT);
+                refused(
+                    "a reply that cannot be written",
+                    Call { out_addr: read_only, ..long },
+                    TransportStatus::FAULT.status(),
+                );
                 let head: request::Head = s.value(s.place);
                 assert_eq!((Status(head.status), head.detail), (Status::NO_REPLY, 0), "a reply of {len} bytes");
             }
@@ -311,7 +345,7 @@ impl<'p> List<'p> {
         self.is("say into no room", s.call(&*handle, 1, &[], b"other", 3), Status::OUTPUT_LENGTH);
         self.is("say with arguments", s.call(&*handle, 1, &[1], b"other", 4), Status::INPUT_LENGTH);
         let call = s.prepare(1, &[], b"other", 4);
-        self.is("say from nowhere", s.send(&*handle, Call { in_addr: 8, ..call }), Status::FAULT);
+        self.is("say from nowhere", s.send(&*handle, Call { in_addr: 8, ..call }), TransportStatus::FAULT.status());
         said([1, 5]);
         let answer = self.is("hear", s.call(&*handle, 2, &[], &[], 16), Status::OK);
         let mut want = [0; 16];
@@ -336,7 +370,11 @@ impl<'p> List<'p> {
         refused("more than there are", enable(kind::LINE, 2, 2), Status::NO_INTERRUPT);
         refused("MSI-X of a device without", enable(kind::MSIX, 1, 1), Status::NO_INTERRUPT);
         refused("data above the limit", IntEnable { data_len: 4097, ..good }, Status::PAYLOAD_TOO_LARGE);
-        refused("data that is not there", IntEnable { data_len: 8, data_addr: 8, ..good }, Status::FAULT);
+        refused(
+            "data that is not there",
+            IntEnable { data_len: 8, data_addr: 8, ..good },
+            TransportStatus::FAULT.status(),
+        );
         let wait = |vector: u32, max: u32| IntWait { vector, max, ..IntWait::new() };
         self.is("before enabling", s.send(&*handle, wait(ANY_VECTOR, 1)), Status::NOT_ENABLED);
         self.is("before enabling", s.send(&*handle, IntDisable::new()), Status::NOT_ENABLED);
@@ -377,7 +415,11 @@ impl<'p> List<'p> {
         let wait = IntWait { vector: ANY_VECTOR, max: 1, ..IntWait::new() };
         let read_only = s.process.map(PAGE as usize, Access::ReadOnly);
         s.process.write(read_only, wait.as_bytes());
-        self.is("an answer that cannot be written", s.send_at::<IntWait>(handle, read_only), Status::FAULT);
+        self.is(
+            "an answer that cannot be written",
+            s.send_at::<IntWait>(handle, read_only),
+            TransportStatus::FAULT.status(),
+        );
         assert_eq!((counters().available, counters().delivered), (1, 0), "the notification is still there");
         self.is("take it", s.send(handle, wait), Status::OK);
 
@@ -389,7 +431,7 @@ impl<'p> List<'p> {
             s.process.make_read_only(waiting, PAGE as usize);
             self.is("raise", s.call(handle, 5, &1u32.to_le_bytes(), &[], 0), Status::OK);
             let answer = waiter.join().expect("the waiter does not panic");
-            assert_eq!(answer, Err(Status::FAULT), "an answer that can no longer be written");
+            assert_eq!(answer, Err(TransportStatus::FAULT.status()), "an answer that can no longer be written");
         });
         assert_eq!((counters().available, counters().delivered), (1, 1), "the notification was put back");
         assert_eq!(self.is("take it", s.send(handle, wait), Status::OK).request.got, 1);

@@ -4,7 +4,7 @@
 //! request at a time. So bad addresses, and waits on such a handle, are not in this list but in that of the loader.
 use echo_interface::echo;
 use kp_abi::{
-    Status,
+    Status, TransportStatus,
     request::{CTL_DEVICE, Call, Head, Open, Query, Request, control_code},
     zerocopy::{FromBytes, IntoBytes},
 };
@@ -67,7 +67,7 @@ fn codes(system: &dyn Opener, seen: &mut usize) {
             // A size of 0: a request that is known says so in the head, and does nothing.
             let mut output = [0xFF; 256];
             let answer = file.control(code, &input, &mut output);
-            let want = if known { Ok(HEAD) } else { Err(Status::UNKNOWN_REQUEST) };
+            let want = if known { Ok(HEAD) } else { Err(TransportStatus::UNKNOWN_REQUEST.status()) };
             assert_eq!(answer, want, "request {nr} with method {method} and access {access}");
             let head = Head::read_from_bytes(&output[..HEAD]).expect("a head");
             assert_eq!(head.status == Status::TOO_SMALL.0, known, "request {nr}: {}", Status(head.status));
@@ -76,7 +76,7 @@ fn codes(system: &dyn Opener, seen: &mut usize) {
     }
     // Another device's, with the right function.
     let foreign = 0x22 << 16 | (0x800 << 2);
-    assert_eq!(file.control(foreign, &input, &mut [0; 256]), Err(Status::UNKNOWN_REQUEST));
+    assert_eq!(file.control(foreign, &input, &mut [0; 256]), Err(TransportStatus::UNKNOWN_REQUEST.status()));
     *seen += 1;
 }
 
@@ -85,8 +85,14 @@ fn short_buffers(system: &dyn Opener, seen: &mut usize) {
     let file = fresh(system);
     for code in [code::<Query>(), code::<Call>()] {
         for len in [0, 1, 8, HEAD - 1] {
-            assert_eq!(file.control(code, &vec![0; len], &mut [0; 256]), Err(Status::HEADER_TOO_SMALL));
-            assert_eq!(file.control(code, &[0; 256], &mut vec![0; len]), Err(Status::HEADER_TOO_SMALL));
+            assert_eq!(
+                file.control(code, &vec![0; len], &mut [0; 256]),
+                Err(TransportStatus::HEADER_TOO_SMALL.status())
+            );
+            assert_eq!(
+                file.control(code, &[0; 256], &mut vec![0; len]),
+                Err(TransportStatus::HEADER_TOO_SMALL.status())
+            );
             *seen += 2;
         }
     }
@@ -127,20 +133,20 @@ fn lengths(system: &dyn Opener, seen: &mut usize) {
     };
     let say = Call { message: 1, in_len: 5, out_len: 4, ..Call::new() };
     call("say", say, b"hello", 4, Status::OK);
-    call("data that ends before its length", say, b"hell", 4, Status::FAULT);
-    call("no data", say, b"", 4, Status::FAULT);
-    call("room that ends before its length", say, b"hello", 3, Status::FAULT);
-    call("no room", say, b"hello", 0, Status::FAULT);
-    call("an address of data", Call { in_addr: 0x1000, ..say }, b"hello", 4, Status::FAULT);
-    call("an address of room", Call { out_addr: 0x1000, ..say }, b"hello", 4, Status::FAULT);
+    call("data that ends before its length", say, b"hell", 4, TransportStatus::FAULT.status());
+    call("no data", say, b"", 4, TransportStatus::FAULT.status());
+    call("room that ends before its length", say, b"hello", 3, TransportStatus::FAULT.status());
+    call("no room", say, b"hello", 0, TransportStatus::FAULT.status());
+    call("an address of data", Call { in_addr: 0x1000, ..say }, b"hello", 4, TransportStatus::FAULT.status());
+    call("an address of room", Call { out_addr: 0x1000, ..say }, b"hello", 4, TransportStatus::FAULT.status());
     call("more than is needed", say, b"hello and more", 64, Status::OK);
     let nap = Call { message: 5, args_len: 4, ..Call::new() };
     call("nap", nap, &[0; 4], 0, Status::OK);
-    call("arguments that end before their length", nap, &[0; 3], 0, Status::FAULT);
-    call("an address of arguments", Call { args_addr: 8, ..nap }, &[0; 4], 0, Status::FAULT);
+    call("arguments that end before their length", nap, &[0; 3], 0, TransportStatus::FAULT.status());
+    call("an address of arguments", Call { args_addr: 8, ..nap }, &[0; 4], 0, TransportStatus::FAULT.status());
     // Data starts at a multiple of 8 behind the arguments: here it would begin where the buffer ends.
     let repeat = Call { message: 3, args_len: 4, in_len: 4, out_len: 4, ..Call::new() };
-    call("data in the padding", repeat, &[0; 8], 4, Status::FAULT);
+    call("data in the padding", repeat, &[0; 8], 4, TransportStatus::FAULT.status());
 }
 
 /// A name with something behind it opens nothing. Wine itself refuses these; a backslash alone it takes away, so that a driver there

@@ -6,7 +6,7 @@ use crate::{
 use echo_interface::echo;
 use edu_interface::edu;
 use kp_abi::{
-    Interface, Shape, Status,
+    Interface, Shape, Status, TransportStatus,
     limits::{MAX_DATA, MAX_DIRECT_MESSAGE},
     request::{Answer, Call, Close, Open, Query, Request, Segments, feature},
     zerocopy::{FromZeros, IntoBytes},
@@ -95,7 +95,7 @@ impl<'p> List<'p> {
         if !is_offered {
             let answer = self.sender.send(&*handle, Open { features: feature::DIRECT, ..open(echo::INTERFACE) });
             assert_eq!((answer.status, answer.request.features), (Status::OK, 0), "what is not offered is not granted");
-            self.is("not offered", handle.direct(4, self.buffer), Err(Status::UNKNOWN_REQUEST));
+            self.is("not offered", handle.direct(4, self.buffer), Err(TransportStatus::UNKNOWN_REQUEST.status()));
         }
         is_offered
     }
@@ -108,15 +108,15 @@ impl<'p> List<'p> {
         let answer: Answer = s.value(self.buffer);
         assert_eq!((answer.status, answer.detail), (Status::NOT_OPEN.0, 0), "the buffer says it too");
         self.is("before OPEN, an unknown message", fresh.direct(99, self.buffer), Ok(Status::NOT_OPEN));
-        self.is("before OPEN, and nowhere to answer", fresh.direct(4, 8), Err(Status::FAULT));
+        self.is("before OPEN, and nowhere to answer", fresh.direct(4, 8), Err(TransportStatus::FAULT.status()));
         let reader = s.process.read_only_handle("echo");
-        self.is("for reading only", reader.direct(4, self.buffer), Err(Status::DENIED));
+        self.is("for reading only", reader.direct(4, self.buffer), Err(TransportStatus::DENIED.status()));
         let old = self.session_with("echo", 0);
-        self.is("not granted", old.direct(4, self.buffer), Err(Status::UNKNOWN_REQUEST));
+        self.is("not granted", old.direct(4, self.buffer), Err(TransportStatus::UNKNOWN_REQUEST.status()));
         let older = self.handle("echo");
         let answer = s.send(&*older, Open { abi_minor: 0, features: feature::DIRECT, ..open(echo::INTERFACE) });
         assert_eq!((answer.status, answer.request.features), (Status::OK, 0), "an ABI without it");
-        self.is("of an older ABI", older.direct(4, self.buffer), Err(Status::UNKNOWN_REQUEST));
+        self.is("of an older ABI", older.direct(4, self.buffer), Err(TransportStatus::UNKNOWN_REQUEST.status()));
         let session = self.session("echo");
         assert_eq!(s.send(&*session, Close::new()).status, Status::OK);
         for message in [1, 4, 5, 99] {
@@ -246,14 +246,14 @@ impl<'p> List<'p> {
             // Arguments; segments; an unknown message, which has only an answer; a reply alone, which is found after the handler.
             for message in [5, 1, 2, 3, 99, 4] {
                 let what = format!("message {message} at {address:#x}");
-                self.is(&what, handle.direct(message, address), Err(Status::FAULT));
+                self.is(&what, handle.direct(message, address), Err(TransportStatus::FAULT.status()));
             }
         }
         // It ends within the answer, the arguments, the segments, the reply.
         for (message, needs) in [(5, 12), (1, 32), (2, 32), (3, 40), (4, 24)] {
             for there in [1, 7, needs - 1] {
                 let what = format!("message {message}: {there} bytes of {needs}");
-                self.is(&what, handle.direct(message, page + PAGE - there), Err(Status::FAULT));
+                self.is(&what, handle.direct(message, page + PAGE - there), Err(TransportStatus::FAULT.status()));
             }
             process.write(page + PAGE - needs, &vec![0; needs as usize]);
             let told = handle.direct(message, page + PAGE - needs);
@@ -283,13 +283,21 @@ impl<'p> List<'p> {
         let read_only = process.map(PAGE as usize, Access::ReadOnly);
         let good = self.good(5, 4);
         for bad in [0, 8, mapped + PAGE, mapped + PAGE - 2, process.kernel_address(), 1 << 63, u64::MAX - 3, u64::MAX] {
-            send("data that is not there", Segments { in_addr: bad, ..good }, Err(Status::FAULT));
-            send("a reply that cannot be written", Segments { out_addr: bad, ..good }, Err(Status::FAULT));
+            send("data that is not there", Segments { in_addr: bad, ..good }, Err(TransportStatus::FAULT.status()));
+            send(
+                "a reply that cannot be written",
+                Segments { out_addr: bad, ..good },
+                Err(TransportStatus::FAULT.status()),
+            );
         }
-        send("a reply where nobody writes", Segments { out_addr: read_only, ..good }, Err(Status::FAULT));
+        send(
+            "a reply where nobody writes",
+            Segments { out_addr: read_only, ..good },
+            Err(TransportStatus::FAULT.status()),
+        );
         send("data where nobody writes", Segments { in_addr: read_only, ..good }, Ok(Status::OK));
         let wide = Segments { in_len: max, out_len: 4, in_addr: mapped, out_addr: self.room };
-        send("data that ends in an unmapped page", wide, Err(Status::FAULT));
+        send("data that ends in an unmapped page", wide, Err(TransportStatus::FAULT.status()));
     }
 
     /// What is refused changes nothing.
@@ -312,13 +320,14 @@ impl<'p> List<'p> {
         ] {
             self.sender.process.write(self.buffer + 8, segments.as_bytes());
             let told = handle.direct(1, self.buffer);
-            assert!(matches!(told, Err(Status::FAULT) | Ok(Status::PAYLOAD_TOO_LARGE)), "{told:?}");
+            let refused = [Err(TransportStatus::FAULT.status()), Ok(Status::PAYLOAD_TOO_LARGE)];
+            assert!(refused.contains(&told), "{told:?}");
         }
         said([1, 5]);
         // An answer that cannot be written is found before the handler runs.
         let read_only = self.sender.process.map(PAGE as usize, Access::ReadOnly);
         self.sender.process.write(read_only + 8, self.good(5, 4).as_bytes());
-        self.is("say, and no answer", handle.direct(1, read_only), Err(Status::FAULT));
+        self.is("say, and no answer", handle.direct(1, read_only), Err(TransportStatus::FAULT.status()));
         said([1, 5]);
         // Only what was written leaves the kernel.
         self.sender.process.write(self.room, &[0xA5; 16]);
@@ -339,7 +348,7 @@ impl<'p> List<'p> {
             process.write(in_len, &len.to_le_bytes());
             process.write(in_addr, &address.to_le_bytes());
         };
-        let answers = [Ok(Status::OK), Ok(Status::PAYLOAD_TOO_LARGE), Err(Status::FAULT)];
+        let answers = [Ok(Status::OK), Ok(Status::PAYLOAD_TOO_LARGE), Err(TransportStatus::FAULT.status())];
         flip(states.len(), write, &answers, || handle.direct(1, self.buffer));
         assert_eq!(self.sender.send(&*handle, Call { message: 4, ..Call::new() }).status, Status::OUTPUT_LENGTH);
         self.put(echo::INTERFACE, &parts(1, &[], b"hello", 4));

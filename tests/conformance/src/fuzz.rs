@@ -3,7 +3,7 @@ use crate::raw::{Access, Handle, PAGE, Process, Random, Sender, open};
 use echo_interface::echo;
 use edu_interface::edu;
 use kp_abi::{
-    Interface, Shape, Status,
+    Interface, Shape, Status, TransportStatus,
     limits::MAX_DIRECT_MESSAGE,
     request::{
         self, ANY_VECTOR, Answer, CALL_DIRECT, Call, Close, IntCount, IntDisable, IntEnable, IntWait, Open, Query,
@@ -17,8 +17,8 @@ use std::{collections::BTreeMap, fmt};
 /// Statuses that a run of some length has to see, all of which the list of requests can reach.
 const REACHABLE: &[Status] = &[
     Status::OK,
-    Status::UNKNOWN_REQUEST,
-    Status::FAULT,
+    TransportStatus::UNKNOWN_REQUEST.status(),
+    TransportStatus::FAULT.status(),
     Status::TOO_SMALL,
     Status::TOO_LARGE,
     Status::UNKNOWN_TAIL,

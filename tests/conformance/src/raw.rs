@@ -1,6 +1,6 @@
 //! Requests as bytes at addresses, below the client library: what a hostile app can do.
 use kp_abi::{
-    Status,
+    Status, TransportStatus,
     request::{self, Request, feature},
     zerocopy::{FromBytes, IntoBytes},
 };
@@ -53,12 +53,12 @@ pub trait Handle: Sync {
     /// such request.
     fn direct(&self, message: u32, address: u64) -> Result<Status, Status> {
         let _ = (message, address);
-        Err(Status::UNKNOWN_REQUEST)
+        Err(TransportStatus::UNKNOWN_REQUEST.status())
     }
     /// Maps what RING_SETUP has answered. A host without rings has nothing to map.
     fn map(&self, offset: u64, len: usize, write: bool) -> Result<SharedMemory, Status> {
         let _ = (offset, len, write);
-        Err(Status::UNKNOWN_REQUEST)
+        Err(TransportStatus::UNKNOWN_REQUEST.status())
     }
     /// Can the process change what is mapped for reading so that it can write there?
     fn can_be_made_writable(&self, memory: &SharedMemory) -> bool {

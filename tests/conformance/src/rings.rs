@@ -2,7 +2,7 @@
 use crate::raw::{Handle, PAGE, Process, Random, Sender, open};
 use echo_interface::echo;
 use kp_abi::{
-    Status,
+    Status, TransportStatus,
     request::{Close, Query, Request, RingEnter, RingSetup, RingTeardown, feature},
     ring::{INLINE, KernelPage, Submission, UserPage},
     zerocopy::IntoBytes,
@@ -121,9 +121,9 @@ impl<'p> List<'p> {
         self.is("before OPEN", &*fresh, RingTeardown::new(), Status::NOT_OPEN);
         let without = self.sender.process.handle("echo");
         self.is("no features", &*without, kp_abi::request::Open { features: 0, ..open(echo::INTERFACE) }, Status::OK);
-        self.is("not granted", &*without, good, Status::UNKNOWN_REQUEST);
-        self.is("not granted", &*without, RingEnter::new(), Status::UNKNOWN_REQUEST);
-        self.is("not granted", &*without, RingTeardown::new(), Status::UNKNOWN_REQUEST);
+        self.is("not granted", &*without, good, TransportStatus::UNKNOWN_REQUEST.status());
+        self.is("not granted", &*without, RingEnter::new(), TransportStatus::UNKNOWN_REQUEST.status());
+        self.is("not granted", &*without, RingTeardown::new(), TransportStatus::UNKNOWN_REQUEST.status());
         let handle = self.session();
         for (entries, data_len) in [(0, 0), (3, 0), (8192, 0), (u32::MAX, 0), (1, u32::MAX), (4096, 4 << 20)] {
             self.is(

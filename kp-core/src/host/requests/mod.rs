@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{Error, Plugin, Status};
 use kp_abi::{
+    TransportStatus,
     request::{self, Head, Request, state},
     zerocopy::IntoBytes,
 };
@@ -49,7 +50,7 @@ impl From<Status> for Stopped {
 }
 impl From<Faulted> for Stopped {
     fn from(_: Faulted) -> Self {
-        Stopped::Transport(Status::FAULT)
+        Stopped::Transport(TransportStatus::FAULT.status())
     }
 }
 
@@ -78,7 +79,7 @@ impl<P: Plugin> Session<P> {
     #[inline(never)]
     #[cfg_attr(kp_driver, optimize(size))]
     fn serve_other(&self, nr: u32, door: &mut impl Door) -> Served {
-        let Some(shape) = Shape::of_number(nr) else { return Err(Status::UNKNOWN_REQUEST) };
+        let Some(shape) = Shape::of_number(nr) else { return Err(TransportStatus::UNKNOWN_REQUEST.status()) };
         let mut space = Space([0; LONGEST]);
         if let Err(over) = take_bytes(door, shape, 0, space.0.as_mut_bytes()) {
             return over;
@@ -88,7 +89,7 @@ impl<P: Plugin> Session<P> {
             Err(Stopped::Answer(error)) => error,
             Err(Stopped::Transport(status)) => return Err(status),
         };
-        let Ok(head) = space.view::<Head>() else { return Err(Status::FAULT) };
+        let Ok(head) = space.view::<Head>() else { return Err(TransportStatus::FAULT.status()) };
         (head.status, head.detail) = (error.status.0, error.detail);
         let known = shape.size.min(head.size as usize);
         let answer = space.0.as_bytes().get(STATUS_AT..known).unwrap_or(&[]);
@@ -96,7 +97,7 @@ impl<P: Plugin> Session<P> {
             if error.status == Status::OK {
                 self.undo(nr);
             }
-            Status::FAULT
+            TransportStatus::FAULT.status()
         })
     }
 
@@ -149,7 +150,7 @@ pub(super) fn refuse(door: &mut impl Door, stopped: Stopped) -> Told {
         Stopped::Answer(error) if error == Status::INTERRUPTED => Err(Status::INTERRUPTED),
         Stopped::Answer(error) => match door.answer(error.status.0, error.detail) {
             Ok(()) => Ok(error.status),
-            Err(Faulted) => Err(Status::FAULT),
+            Err(Faulted) => Err(TransportStatus::FAULT.status()),
         },
         Stopped::Transport(status) => Err(status),
     }

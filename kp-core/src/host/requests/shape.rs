@@ -3,6 +3,7 @@ use super::{super::door::Door, Served, Stopped, refuse};
 use crate::{Status, limits};
 use core::mem::offset_of;
 use kp_abi::{
+    TransportStatus,
     request::{self, Head, Request},
     zerocopy::{FromBytes, IntoBytes, KnownLayout},
 };
@@ -91,7 +92,7 @@ fn try_take(door: &mut impl Door, shape: &Shape, flags: u32, bytes: &mut [u8]) -
         return Err(Status::UNKNOWN_FLAG.into());
     }
     if !shape.only_reads && !door.is_read_write() {
-        return Err(Stopped::Transport(Status::DENIED));
+        return Err(Stopped::Transport(TransportStatus::DENIED.status()));
     }
     Ok(())
 }
@@ -103,7 +104,7 @@ fn try_take(door: &mut impl Door, shape: &Shape, flags: u32, bytes: &mut [u8]) -
 fn short_or_fault(door: &mut impl Door, shape: &Shape) -> Stopped {
     match door.size() {
         Ok(size) if (size as usize) < shape.first => Stopped::Answer(Status::TOO_SMALL.into()),
-        _ => Stopped::Transport(Status::FAULT),
+        _ => Stopped::Transport(TransportStatus::FAULT.status()),
     }
 }
 

@@ -16,7 +16,7 @@ use super::{direct::Told, kernel, requests::Stopped, session::Session, sync};
 use crate::{Passive, Plugin, Result, Status};
 use core::{ptr::NonNull, sync::atomic::AtomicU64};
 use kp_abi::{
-    request,
+    TransportStatus, request,
     ring::{
         Layout, PAGE,
         queue::{Batch, DriverSide},
@@ -70,7 +70,7 @@ impl<P: Plugin> Session<P> {
             return Err(self.refusal().into());
         }
         if self.features() & request::feature::RING == 0 {
-            return Err(Stopped::Transport(Status::UNKNOWN_REQUEST));
+            return Err(Stopped::Transport(TransportStatus::UNKNOWN_REQUEST.status()));
         }
         Ok(())
     }
@@ -131,7 +131,7 @@ impl<P: Plugin> Session<P> {
     /// context.
     pub fn enter_directly(&self, to_submit: u32, read_write: bool) -> Told {
         if !read_write {
-            return Err(Status::DENIED);
+            return Err(TransportStatus::DENIED.status());
         }
         match self.try_enter(to_submit) {
             Ok((_, Ok(()))) => Ok(Status::OK),
@@ -229,7 +229,7 @@ impl<P: Plugin> Session<P> {
                 return Err(Status::BAD_FIELD);
             }
             if write && !writable {
-                return Err(Status::DENIED);
+                return Err(TransportStatus::DENIED.status());
             }
             Ok(f(memory.start(), writable))
         });

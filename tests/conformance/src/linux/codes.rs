@@ -2,7 +2,7 @@
 use super::raw::{ThisProcess, send};
 use crate::raw::{Access, PAGE, Process};
 use kp_abi::{
-    Status,
+    Status, TransportStatus,
     request::{
         CALL_DIRECT, Call, Close, Head, IOCTL_TYPE, IntCount, IntDisable, IntEnable, IntWait, Open, Query, Request,
         RingEnter, RingSetup, RingTeardown, ioctl_number,
@@ -52,7 +52,7 @@ pub fn run(process: &ThisProcess) -> usize {
         assert_eq!(answer(number), want, "ioctl {number:#010x}");
         seen += 1;
     };
-    let unknown = (Err(Status::UNKNOWN_REQUEST), Status::NO_REPLY);
+    let unknown = (Err(TransportStatus::UNKNOWN_REQUEST.status()), Status::NO_REPLY);
     for nr in 0..=0xFF {
         let own = REQUESTS.iter().find(|(known, _)| *known == nr).map(|(_, sizes)| *sizes);
         for direction in 0..4 {

@@ -3,7 +3,7 @@ use crate::raw::{Access, Handle, PAGE, Sender, open};
 use echo_interface::echo;
 use edu_interface::edu;
 use kp_abi::{
-    Status,
+    Status, TransportStatus,
     request::{Call, IntEnable, IntWait, Open, Request, Segments, kind},
     zerocopy::IntoBytes,
 };
@@ -64,9 +64,9 @@ fn direct_calls(s: &Sender<'_>) -> usize {
     };
     assert_eq!(send(good), Ok(Status::OK));
     for high in HIGH {
-        assert_eq!(send(Segments { in_addr: good.in_addr | high, ..good }), Err(Status::FAULT));
+        assert_eq!(send(Segments { in_addr: good.in_addr | high, ..good }), Err(TransportStatus::FAULT.status()));
         s.process.write(say.out_addr, &[0xA5; 4]);
-        assert_eq!(send(Segments { out_addr: good.out_addr | high, ..good }), Err(Status::FAULT));
+        assert_eq!(send(Segments { out_addr: good.out_addr | high, ..good }), Err(TransportStatus::FAULT.status()));
         assert_eq!(s.bytes(say.out_addr, 4), [0xA5; 4]);
     }
     assert_eq!(said(s, &*handle), [1, 5], "only the good call was made");
@@ -104,5 +104,5 @@ fn enables(s: &Sender<'_>) -> usize {
 
 #[track_caller]
 fn refused<R: Request>(s: &Sender<'_>, handle: &dyn Handle, request: R) {
-    assert_eq!(s.send(handle, request).status, Status::FAULT, "{}", R::NAME);
+    assert_eq!(s.send(handle, request).status, TransportStatus::FAULT.status(), "{}", R::NAME);
 }

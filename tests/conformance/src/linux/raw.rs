@@ -1,6 +1,6 @@
 //! Raw requests of a Linux process: its own memory, and ioctl.
 use crate::raw::{Access, Handle, PAGE, Process};
-use kp_abi::{Status, request};
+use kp_abi::{Status, TransportStatus, request};
 use kp_user::SharedMemory;
 use rustix::{
     io::Errno,
@@ -114,7 +114,10 @@ impl Handle for Node {
         let flags = if write { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
         // SAFETY: new pages, at an address of the kernel's choice.
         let start = unsafe { mmap(ptr::null_mut(), len, flags, MapFlags::SHARED, &self.0, offset) };
-        let start = start.map_err(|error| if error == Errno::ACCESS { Status::DENIED } else { Status::BAD_FIELD })?;
+        let start =
+            start.map_err(
+                |error| if error == Errno::ACCESS { TransportStatus::DENIED.status() } else { Status::BAD_FIELD },
+            )?;
         let start = NonNull::new(start.cast()).ok_or(Status::BAD_FIELD)?;
         // SAFETY: the owner keeps them mapped, and the driver is not of this process.
         Ok(unsafe { SharedMemory::new(start, len, Arc::new(Unmap { start: start.as_ptr().expose_provenance(), len })) })
@@ -156,9 +159,9 @@ impl Drop for Unmap {
 /// The status of a transport's failure.
 fn status(error: Errno) -> Status {
     match error {
-        Errno::NOTTY => Status::UNKNOWN_REQUEST,
-        Errno::FAULT => Status::FAULT,
-        Errno::ACCESS => Status::DENIED,
+        Errno::NOTTY => TransportStatus::UNKNOWN_REQUEST.status(),
+        Errno::FAULT => TransportStatus::FAULT.status(),
+        Errno::ACCESS => TransportStatus::DENIED.status(),
         Errno::NOMEM => Status::NO_MEMORY,
         other => panic!("ioctl answers {other}, which is no transport's failure"),
     }

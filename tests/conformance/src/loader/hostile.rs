@@ -10,7 +10,7 @@ use crate::{
     raw::{Access, PAGE, Process},
 };
 use kp_abi::{
-    Status,
+    Status, TransportStatus,
     request::{
         ANY_VECTOR, CTL_DEVICE, Call, Head, IntEnable, IntWait, NO_TIMEOUT, Open, Query, Request, control_code, kind,
     },
@@ -100,17 +100,33 @@ impl List<'_> {
         let mut seen = 0;
         for (what, address) in self.bad_addresses() {
             let bad = |len: u32| Buffer { address: address as usize, len };
-            assert_eq!(send(bad(input.len() as u32), good_output), Err(Status::FAULT), "an in-buffer that is {what}");
-            assert_eq!(send(good_input, bad(HEAD + 4)), Err(Status::FAULT), "an out-buffer that is {what}");
-            assert_eq!(send(bad(u32::MAX), good_output), Err(Status::FAULT), "a huge in-buffer that is {what}");
+            assert_eq!(
+                send(bad(input.len() as u32), good_output),
+                Err(TransportStatus::FAULT.status()),
+                "an in-buffer that is {what}"
+            );
+            assert_eq!(
+                send(good_input, bad(HEAD + 4)),
+                Err(TransportStatus::FAULT.status()),
+                "an out-buffer that is {what}"
+            );
+            assert_eq!(
+                send(bad(u32::MAX), good_output),
+                Err(TransportStatus::FAULT.status()),
+                "a huge in-buffer that is {what}"
+            );
             seen += 3;
         }
         let read_only = self.process.map(PAGE as usize, Access::ReadOnly);
         let bad = Buffer { address: read_only as usize, len: HEAD + 4 };
-        assert_eq!(send(good_input, bad), Err(Status::FAULT), "an out-buffer that is read-only");
+        assert_eq!(send(good_input, bad), Err(TransportStatus::FAULT.status()), "an out-buffer that is read-only");
         // The head fits into the page, the reply does not: found after the handler ran.
         let cut = Buffer { address: (output + PAGE) as usize - HEAD as usize, len: HEAD + 4 };
-        assert_eq!(send(good_input, cut), Err(Status::FAULT), "an out-buffer whose reply is not there");
+        assert_eq!(
+            send(good_input, cut),
+            Err(TransportStatus::FAULT.status()),
+            "an out-buffer whose reply is not there"
+        );
         assert_eq!(send(good_input, good_output), Ok(HEAD as usize + 4), "the session still works");
         seen + 3
     }
@@ -128,7 +144,7 @@ impl List<'_> {
                 handle.control(code::<Query>(), Buffer::input(&query), bad),
             ];
             for done in answers {
-                assert_eq!(answer(done), Err(Status::FAULT), "a buffer that is {what}");
+                assert_eq!(answer(done), Err(TransportStatus::FAULT.status()), "a buffer that is {what}");
                 seen += 1;
             }
         }
@@ -183,7 +199,11 @@ impl List<'_> {
                     false => handle.control_by_a_driver(code, input, output),
                 })
             };
-            assert_eq!(send(code::<Call>(), &say), Err(Status::WRONG_CONTEXT), "a call, elsewhere: {sends_elsewhere}");
+            assert_eq!(
+                send(code::<Call>(), &say),
+                Err(TransportStatus::WRONG_CONTEXT.status()),
+                "a call, elsewhere: {sends_elsewhere}"
+            );
             assert!(send(code::<Query>(), &bytes(Query::new())).is_ok(), "a query, elsewhere: {sends_elsewhere}");
         }
         let said = bytes(Call { message: 4, out_len: 16, ..Call::new() });
@@ -203,7 +223,7 @@ impl List<'_> {
                 let wanted = code >> 14 & 3;
                 let mut output = [0; 256];
                 let done = handle.control(code, Buffer::input(&[0; 256]), Buffer::output(&mut output));
-                let want = if wanted & !has != 0 { Err(Status::DENIED) } else { Ok(HEAD as usize) };
+                let want = if wanted & !has != 0 { Err(TransportStatus::DENIED.status()) } else { Ok(HEAD as usize) };
                 assert_eq!(answer(done), want, "request {nr} on a handle for {name}");
                 seen += 1;
             }
