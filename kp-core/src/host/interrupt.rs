@@ -201,7 +201,7 @@ impl<P: Plugin> Interrupts<P> {
         // SAFETY: vectors are prepared, context and counts are in place until `irq_disconnect` has returned.
         if let Err(error) = unsafe { kernel::irq_connect(bound.id, entry) } {
             self.forget_owner(cx);
-            self.finish(cx, bound);
+            cx.to_the_end(|cx| self.finish(cx, bound));
             return Err(error);
         }
         // SAFETY: connected.
@@ -210,12 +210,14 @@ impl<P: Plugin> Interrupts<P> {
             _ => Ok(()),
         };
         if let Err(error) = armed {
-            self.disconnect(cx, bound);
+            cx.to_the_end(|cx| self.disconnect(cx, bound));
             return Err(session.public(error));
         }
         if session.stop().closing.load(Acquire) != 0 {
-            self.disarm(cx, bound);
-            self.disconnect(cx, bound);
+            cx.to_the_end(|cx| {
+                self.disarm(cx, bound);
+                self.disconnect(cx, bound);
+            });
             return Err(session.refusal().into());
         }
         Ok(Enabled { kind, count, generation })
