@@ -132,7 +132,7 @@ impl Passive {
 
     /// Runs `f`, in which nothing ends a sleep early: what a request undoes.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(crate) fn to_the_end(&mut self, f: impl FnOnce(&mut Self)) {
+    pub(crate) fn undisturbed(&mut self, f: impl FnOnce(&mut Self)) {
         let stop = self.stop.take();
         f(self);
         self.stop = stop;

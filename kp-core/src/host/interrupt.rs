@@ -201,7 +201,7 @@ impl<P: Plugin> Interrupts<P> {
         // SAFETY: vectors are prepared, context and counts are in place until `irq_disconnect` has returned.
         if let Err(error) = unsafe { kernel::irq_connect(bound.id, entry) } {
             self.forget_owner(cx);
-            cx.to_the_end(|cx| self.finish(cx, bound));
+            cx.undisturbed(|cx| self.finish(cx, bound));
             return Err(error);
         }
         // SAFETY: connected.
@@ -210,11 +210,11 @@ impl<P: Plugin> Interrupts<P> {
             _ => Ok(()),
         };
         if let Err(error) = armed {
-            cx.to_the_end(|cx| self.disconnect(cx, bound));
+            cx.undisturbed(|cx| self.disconnect(cx, bound));
             return Err(session.public(error));
         }
         if session.stop().closing.load(Acquire) != 0 {
-            cx.to_the_end(|cx| {
+            cx.undisturbed(|cx| {
                 self.disarm(cx, bound);
                 self.disconnect(cx, bound);
             });
