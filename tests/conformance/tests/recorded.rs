@@ -4,6 +4,7 @@
 //! the app's steps, numbers and bytes in hexadecimal: `map LEN ADDRESS`, `write ADDRESS BYTES`, `read ADDRESS BYTES`,
 //! `raw NR ADDRESS STATUS` and `direct MESSAGE ADDRESS STATUS`. One of a later version is made by printing these five in kp-sim's
 //! `UserMemory` and `App`, outside of requests, while the story's test runs.
+use kp_abi::request::{Query, Request};
 use kp_core::Plugin;
 use kp_sim::{Access, App, Sim};
 
@@ -52,4 +53,26 @@ fn echos_app_of_abi_1_1_is_answered_as_it_was() {
 fn edus_app_of_abi_1_1_is_answered_as_it_was() {
     let sim = Sim::<edu::Edu>::with(kp_sim::edu::Edu::new()).unwrap();
     replay(&sim.open(), include_str!("../recorded/edu-1.1.txt"));
+}
+
+/// QUERY grew twice. An app of an earlier version has no room for more than it asks for.
+#[test]
+fn a_query_is_answered_in_the_size_that_it_has() {
+    let app = Sim::<echo::Echo>::new().unwrap().open();
+    let memory = app.memory();
+    let mut now = Vec::new();
+    for size in [152, 144, 136] {
+        let at = memory.map(4096, Access::ReadWrite);
+        memory.write(at, &[0xEE; 200]).unwrap();
+        memory.write(at, &[&(size as u32).to_le_bytes()[..], &vec![0; size - 4]].concat()).unwrap();
+        assert_eq!(app.raw(Query::NR, at), Ok(()));
+        let mut answer = [0; 200];
+        memory.read(at, &mut answer).unwrap();
+        assert_eq!(answer[8..12], [0; 4], "{size}: Ok");
+        assert!(answer[size..].iter().all(|&byte| byte == 0xEE), "{size}: nothing is written behind it");
+        if now.is_empty() {
+            now = answer[16..].to_vec();
+        }
+        assert_eq!(answer[16..size], now[..size - 16], "{size}: what it has is as in the newest");
+    }
 }
