@@ -7,7 +7,7 @@ use kp_abi::{
 };
 use kp_user::{Connection, Node, Plugin};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::{fs, os::unix::process::ExitStatusExt, process::Command};
+use std::{fs, os::unix::process::ExitStatusExt, path::Path, process::Command};
 use trouble_interface::{BYTES, trouble};
 
 /// The callbacks that panic, one after the other. Each looks up another byte, so that their panics can be told apart.
@@ -50,14 +50,58 @@ fn unbound_after_it() {
     fs::write(format!("/sys/bus/pci/drivers/kp_{NAME}/unbind"), &address).expect("the device can be unbound");
     assert!(!command.is_master(), "nobody tells it what to transfer any more");
     tables_name_it(true);
+    let bound = read_all(Path::new("/sys/devices")) + read_all(Path::new("/sys/kernel/irq"));
     drop(loaded);
     tables_name_it(false);
+    let unloaded = read_all(Path::new("/sys/devices")) + read_all(Path::new("/sys/kernel/irq"));
+    assert!(bound.read > 100 && unloaded.read > 100, "there are such files: {}, {}", bound.read, unloaded.read);
+    assert_eq!(unloaded.name_it, Vec::<String>::new(), "of these nothing is left");
     assert_eq!(enabled().trim(), "0", "nobody has the device enabled");
     // The kernel counts who holds its record, and complains if somebody gives up what it does not hold.
     drop(command);
     fs::write(format!("/sys/bus/pci/devices/{address}/remove"), "1").expect("a device can be removed");
     fs::write("/sys/bus/pci/rescan", "1").expect("it can be found again");
     assert_eq!(enabled().trim(), "0", "it was found");
+}
+
+/// Files of sysfs.
+#[derive(Default)]
+struct Files {
+    read: usize,
+    /// What says the module's name.
+    name_it: Vec<String>,
+}
+
+impl std::ops::Add for Files {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        self.read += other.read;
+        self.name_it.extend(other.name_it);
+        self
+    }
+}
+
+/// Reads all that there is in a folder of sysfs, but for the device's memory. What the kernel refuses is left out.
+fn read_all(folder: &Path) -> Files {
+    let mut files = Files::default();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (path, kind) = (entry.path(), entry.file_type().expect("sysfs says what a file is"));
+        let name = entry.file_name().into_string().unwrap_or_default();
+        if kind.is_dir() {
+            files = files + read_all(&path);
+        } else if kind.is_file()
+            && !(name.starts_with("resource") && name != "resource")
+            && let Ok(bytes) = fs::read(&path)
+        {
+            files.read += 1;
+            let says = String::from_utf8_lossy(&bytes);
+            if says.contains(&format!("kp_{NAME}")) || says.contains(&format!("kp-{NAME}")) {
+                files.name_it.push(path.display().to_string());
+            }
+        }
+    }
+    files
 }
 
 /// Do the kernel's tables of memory say that the plugin has some? All of them can be read.
