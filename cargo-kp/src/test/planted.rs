@@ -56,7 +56,7 @@ fn trouble(long: bool, setup: bool, log: &Log) -> Result<Tally> {
             guests.push(storm(&kernel, &trouble, &program));
             guests.push(neighbour(&kernel, &trouble, &program));
             let verdict =
-                |report: &Report| fails(report, &["kernel log: INFO: task conformance:* blocked for more than *"]);
+                |report: &Report| fails(report, &["kernel log: INFO: task program:* blocked for more than *"]);
             let vm = guest(&trouble, &program, &["hung"]);
             guests.push(Guest { name: format!("{kernel}: a tear-down that hangs"), vm, verdict: Box::new(verdict) });
             guests.extend(faults(&kernel, &program, setup)?);
