@@ -42,7 +42,8 @@ impl Ring {
     /// Sets it up, with `entries` submissions, a power of two, and `data_len` bytes for what they send and get.
     ///
     /// [`UNKNOWN_REQUEST`](kp_abi::TransportStatus::UNKNOWN_REQUEST) if the driver has no rings, or OPEN has not asked for them;
-    /// [`RING_EXISTS`](Status::RING_EXISTS); [`BAD_FIELD`](Status::BAD_FIELD) above the limits.
+    /// [`RING_EXISTS`](Status::RING_EXISTS); [`BAD_FIELD`](Status::BAD_FIELD) above the limits; [`NO_MEMORY`](Status::NO_MEMORY), on Linux also
+    /// above what the process may lock (RLIMIT_MEMLOCK).
     pub fn set_up(connection: &Arc<dyn Connection>, entries: u32, data_len: u32) -> Result<Self> {
         let mut setup = RingSetup { entries, data_len, ..Request::new() };
         connection.ring_setup(&mut setup)?;
