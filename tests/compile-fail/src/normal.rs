@@ -2,6 +2,10 @@
 //!
 //! Of a file that is no case only the name is kept: a compiler may have its source at hand, or not.
 
+/// What is said of a type whose name is cut.
+const LONG_TYPE: [&str; 2] =
+    ["the full name for the type has been written to", "to print the full type name to the console"];
+
 /// The text of a case's errors, as it is kept in a snapshot.
 pub fn normal(text: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
@@ -10,7 +14,9 @@ pub fn normal(text: &str) -> String {
         let trimmed = line.trim_start();
         let (number, rest) = gutter(trimmed);
         let indented = line != trimmed && !trimmed.is_empty();
-        if let Some((arrow, path)) = location(trimmed) {
+        if LONG_TYPE.iter().any(|part| rest.contains(part)) {
+            // A file of this machine.
+        } else if let Some((arrow, path)) = location(trimmed) {
             let (kept, is_case) = name(path);
             in_case = is_case;
             lines.push(format!("   {arrow} {kept}"));
