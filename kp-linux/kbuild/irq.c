@@ -133,6 +133,11 @@ static void kp_nothing(struct tasklet_struct *unused)
 {
 }
 
+static long kp_was_there(void *unused)
+{
+	return 0;
+}
+
 static void kp_raise(void *tasklet)
 {
 	tasklet_hi_schedule(tasklet);
@@ -142,7 +147,8 @@ static void kp_raise(void *tasklet)
  * Returns when this CPU has been through a stretch of code with interrupts on. A tasklet is run so, on the way out of the interrupt that
  * queues it: what is pending in the CPU's interrupt controller is taken first. The interrupt alone would be no proof, for its vector
  * outranks a device's. No task of that CPU is needed, which a real-time thread may keep from running: tasklets do not wait for ksoftirqd,
- * unless softirqs are threads (PREEMPT_RT, threadirqs), where free_irq waits for a thread there as well.
+ * unless softirqs are threads (PREEMPT_RT, threadirqs), where free_irq waits for a thread there as well. With PREEMPT_RT it is a task at
+ * once: an interrupt from another CPU must raise no softirq there, and the kernel says so if an idle CPU takes it.
  */
 static void kp_pass(int cpu)
 {
@@ -152,6 +158,10 @@ static void kp_pass(int cpu)
 	put_cpu();
 	if (here)
 		return;
+	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
+		work_on_cpu(cpu, kp_was_there, NULL);
+		return;
+	}
 	tasklet_setup(&passed, kp_nothing);
 	if (!smp_call_function_single(cpu, kp_raise, &passed, 1))
 		tasklet_kill(&passed);

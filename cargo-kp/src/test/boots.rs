@@ -134,6 +134,9 @@ pub fn stages(long: bool) -> Vec<Stage> {
             let threadirqs = |kernel: &&str| THREADIRQS.contains(kernel) || long && !kernel.ends_with("-rt");
             let in_threads = every.iter().map(String::as_str).filter(threadirqs);
             boots.extend(in_threads.map(|kernel| Boot::new(kernel, &[SCENARIO]).with(&["threadirqs"])));
+            // An idle processor that polls takes what others ask of it outside of interrupts, where an RT kernel looks at what it does.
+            let rt = every.iter().filter(|kernel| kernel.ends_with("-rt"));
+            boots.extend(rt.map(|kernel| Boot::new(kernel, &[SCENARIO]).with(&["idle=poll"])));
             run(&boots, setup, log)
         }
     };

@@ -28,6 +28,9 @@ pub struct VmArgs {
     /// A device to add, as in QEMU's -device; may be repeated.
     #[arg(long = "device", value_name = "DEVICE")]
     pub devices: Vec<String>,
+    /// An argument to add to the kernel's command line; may be repeated.
+    #[arg(long = "append", value_name = "ARGUMENT")]
+    pub append: Vec<String>,
     /// How many CPUs the guest gets.
     #[arg(long, default_value_t = 1)]
     pub cpus: u32,
@@ -62,6 +65,9 @@ pub fn run(args: &VmArgs) -> Result<()> {
     let mut vm = Vm::new(&kernel).cpus(args.cpus).timeout(Duration::from_secs(args.timeout));
     for device in &args.devices {
         vm = vm.device(device);
+    }
+    for argument in &args.append {
+        vm = vm.kernel_arg(argument);
     }
     for file in &args.files {
         let (host, guest) = file.split_once(':').ok_or_else(|| anyhow!("--file {file}: write HOST:GUEST"))?;
