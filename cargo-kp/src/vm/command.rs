@@ -228,6 +228,7 @@ mod tests {
             kernel: None,
             modules: modules.iter().map(PathBuf::from).collect(),
             files: Vec::new(),
+            append: Vec::new(),
             devices: Vec::new(),
             cpus: 1,
             timeout: 1,
