@@ -49,7 +49,7 @@ kp_abi::interface! {
         fn raise(bits: u32) = 7;
         /// The bitwise inverse of `word`, which the device makes.
         fn invert(word: u32) -> u32 = 8;
-        /// Keeps the processor busy, at most five seconds.
+        /// Keeps the processor busy, at most a tenth of a second.
         fn spin(ms: u32) = 9;
         /// Sleeps, at most a second, with a lock held.
         fn hold(ms: u32) = 10;
@@ -81,5 +81,9 @@ kp_abi::interface! {
         fn pending() -> u32 = 21;
         /// From its next time on, and until it is told otherwise, `init` lets devices start transfers of their own.
         fn masters(on: bool) = 22;
+        /// From now on a session that is closed takes so long, at most ten seconds.
+        fn close_slowly(ms: u32) = 23;
+        /// How many sessions have begun to close since the plugin was bound.
+        fn closing() -> u32 = 24;
     }
 }

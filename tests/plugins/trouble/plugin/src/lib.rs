@@ -4,7 +4,7 @@
 
 use core::{
     mem,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering::{Relaxed, SeqCst}},
 };
 use kp_core::*;
 pub use trouble_interface::{BYTES, Happened, Who, trouble};
@@ -54,6 +54,8 @@ pub struct Trouble {
     /// Times that the device was told to interrupt.
     raises: AtomicU32,
     lingers: AtomicU32,
+    closing: AtomicU32,
+    close_ms: AtomicU32,
     suspends: AtomicU32,
     resumes: AtomicU32,
 }
@@ -105,6 +107,8 @@ impl Init for Trouble {
             disarms: AtomicU32::new(0),
             raises: AtomicU32::new(0),
             lingers: AtomicU32::new(0),
+            closing: AtomicU32::new(0),
+            close_ms: AtomicU32::new(0),
             suspends: AtomicU32::new(0),
             resumes: AtomicU32::new(0),
         })
@@ -127,7 +131,10 @@ impl Open for Trouble {
         Ok(Session { at_close, who })
     }
 
-    fn close(&self, _: &mut Passive, session: Session) {
+    fn close(&self, cx: &mut Passive, session: Session) {
+        let ms = self.close_ms.load(SeqCst);
+        self.closing.fetch_add(1, SeqCst);
+        let _ = cx.sleep_ms(ms);
         log!("closed with {}", TABLE[usize::from(session.at_close)]); // panics: close
     }
 }
@@ -178,7 +185,7 @@ impl trouble::Handler<Passive, Session> for Trouble {
     }
 
     fn spin(&self, cx: &mut Passive, _: &Session, ms: u32) -> Result<()> {
-        for _ in 0..ms.min(5000) * 20 {
+        for _ in 0..ms.min(100) * 20 {
             cx.stall_us(50);
         }
         Ok(())
@@ -232,6 +239,15 @@ impl trouble::Handler<Passive, Session> for Trouble {
             (0..2_000).for_each(|_| cx.stall_us(50));
             Ok(())
         })
+    }
+
+    fn close_slowly(&self, _: &mut Passive, _: &Session, ms: u32) -> Result<()> {
+        self.close_ms.store(ms.min(10_000), SeqCst);
+        Ok(())
+    }
+
+    fn closing(&self, _: &mut Passive, _: &Session) -> Result<u32> {
+        Ok(self.closing.load(SeqCst))
     }
 
     fn keep_config(&self, _: &mut Passive, _: &Session) -> Result<()> {
