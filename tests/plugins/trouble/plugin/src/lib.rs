@@ -4,7 +4,10 @@
 
 use core::{
     mem,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering::{Relaxed, SeqCst}},
+    sync::atomic::{
+        AtomicBool, AtomicU32,
+        Ordering::{Relaxed, SeqCst},
+    },
 };
 use kp_core::*;
 pub use trouble_interface::{BYTES, Happened, Who, trouble};
