@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* Locks, and what lockdep is told of them. */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 #include <linux/interrupt.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>

@@ -2,16 +2,14 @@
 //!
 //! The kernel sends the request again by itself, or the client does, as the handler was installed. What is left of the time is read
 //! where the driver has left it: in the waiting thread's struct, whose address /proc gives as the ioctl's argument.
-use super::{Guest, Loaded};
+use super::{Guest, Loaded, stress::raising};
 use crate::{Subject, World, interrupts::until};
 use edu_interface::edu;
 use kp_abi::{
     Status,
     request::{ANY_VECTOR, IntWait, Request, ioctl_number, kind},
-    ring::{INLINE, Submission},
-    zerocopy::FromZeros,
 };
-use kp_user::{Plugin, Ring};
+use kp_user::Plugin;
 use rustix::thread::{Pid, gettid};
 use std::{
     ffi::c_int,
@@ -164,23 +162,7 @@ fn ends_in_time(plugin: &Plugin, wait: Wait) {
 /// A signal that has a handler waits for the end of the batch, which goes on.
 fn ends_no_batch(plugin: &Plugin) {
     const MESSAGES: u32 = 256;
-    const RAISE: u32 = 5;
-    const FACTORIAL: u32 = 4;
-    let message = |message, args: u64, out_len| Submission {
-        message,
-        flags: INLINE,
-        args_len: 4,
-        inline: [args, 0, 0, 0],
-        out_len,
-        ..Submission::new_zeroed()
-    };
-    let mut ring = Ring::set_up(plugin.connection(), MESSAGES, 8).expect("the driver has rings");
-    {
-        let mut queues = ring.queues();
-        // Each takes a few milliseconds, and can be counted.
-        while queues.push(&message(RAISE, 1, 0)) && queues.push(&message(FACTORIAL, 5_000_000, 4)) {}
-        queues.publish();
-    }
+    let ring = raising(plugin, MESSAGES);
     let received = || plugin.connection().int_count(ANY_VECTOR).expect("an open session can count").1.received;
     let before = received();
     HANDLED.store(0, SeqCst);

@@ -2,7 +2,7 @@
 //!
 //! A victim brings itself into a state and watches the driver's counters. The moment they show the state it sends itself SIGKILL:
 //! so a victim that died of that signal was there, and one that ends otherwise fails the test.
-use super::{KINDS, Watchdog, again, check_final, connect, counters, enable, until, works};
+use super::{KINDS, Watchdog, again, check_final, connect, counters, enable, raising, until, works};
 use crate::{
     Subject, World,
     linux::{Guest, Loaded},
@@ -310,24 +310,9 @@ const RAISES: u64 = MAX_RING_ENTRIES as u64 / 2;
 
 /// A batch is under way whose messages can be counted: each interrupt comes a few milliseconds after the one before.
 fn batch_raising(kinds: u32) {
-    const RAISE: u32 = 5;
-    const FACTORIAL: u32 = 4;
     let plugin = connect();
-    let mut ring = Ring::set_up(plugin.connection(), MAX_RING_ENTRIES, 8).expect("the driver has rings");
     enable(&plugin, kinds);
-    let message = |message, args: u64, out_len| Submission {
-        message,
-        flags: INLINE,
-        args_len: 4,
-        inline: [args, 0, 0, 0],
-        out_len,
-        ..Submission::new_zeroed()
-    };
-    {
-        let mut queues = ring.queues();
-        while queues.push(&message(RAISE, 1, 0)) && queues.push(&message(FACTORIAL, 5_000_000, 4)) {}
-        queues.publish();
-    }
+    let ring = raising(&plugin, MAX_RING_ENTRIES);
     std::thread::scope(|scope| {
         scope.spawn(|| ring.enter());
         until("the batch brings about interrupts", || counters(&plugin).1.received >= 2);

@@ -19,8 +19,10 @@ use edu_interface::edu;
 use kp_abi::{
     Counters,
     request::{ANY_VECTOR, kind},
+    ring::{INLINE, Submission},
+    zerocopy::FromZeros,
 };
-use kp_user::Plugin;
+use kp_user::{Plugin, Ring};
 use std::{
     path::Path,
     process::{Command, exit},
@@ -145,6 +147,26 @@ fn one_arrives(plugin: &Plugin) {
     assert_eq!(taken.map(|taken| taken.got), Ok(1));
     let c = disable(plugin);
     assert_eq!((c.received, c.delivered, c.lost), (1, 1, 0), "{c:?}");
+}
+
+/// A ring full of messages whose effect can be counted: each interrupt comes a few milliseconds after the one before.
+pub(super) fn raising(plugin: &Plugin, entries: u32) -> Ring {
+    const RAISE: u32 = 5;
+    const FACTORIAL: u32 = 4;
+    let message = |message, args: u64, out_len| Submission {
+        message,
+        flags: INLINE,
+        args_len: 4,
+        inline: [args, 0, 0, 0],
+        out_len,
+        ..Submission::new_zeroed()
+    };
+    let mut ring = Ring::set_up(plugin.connection(), entries, 8).expect("the driver has rings");
+    let mut queues = ring.queues();
+    while queues.push(&message(RAISE, 1, 0)) && queues.push(&message(FACTORIAL, 5_000_000, 4)) {}
+    queues.publish();
+    drop(queues);
+    ring
 }
 
 /// Its PCI address, as sysfs writes it.
