@@ -75,21 +75,34 @@ pub fn cached_in(cache: &Path, name: &str) -> Option<Kernel> {
     (kernel.vmlinuz.is_file() && kernel.headers.join("Makefile").is_file()).then_some(kernel)
 }
 
+/// The release whose headers, or whose whole tree, are in `folder`: it says so itself.
+///
+/// Fails if there are none.
+pub fn release_in(folder: &Path) -> Result<String> {
+    let path = folder.join("include/config/kernel.release");
+    let release = fs::read_to_string(&path).map_err(|error| {
+        let remedy = "name the folder that /lib/modules/RELEASE/build leads to, or a kernel's name";
+        anyhow!("no kernel headers in {}: no {} ({error}); {remedy}", folder.display(), path.display())
+    })?;
+    Ok(release.trim().to_owned())
+}
+
 /// The kernel that was built in `folder`.
 ///
 /// Fails if none was.
 pub fn built_in(folder: &Path) -> Result<Kernel> {
-    let read = |path: PathBuf| {
-        fs::read_to_string(&path)
-            .with_context(|| format!("no kernel was built in {}: no {}", folder.display(), path.display()))
-    };
-    let release = read(folder.join("include/config/kernel.release"))?.trim().to_owned();
-    let vmlinuz = folder.join("arch/x86/boot/bzImage");
+    let headers = std::path::absolute(folder)?;
+    let release = release_in(&headers)?;
+    let vmlinuz = headers.join("arch/x86/boot/bzImage");
     if !vmlinuz.is_file() {
-        bail!("no kernel was built in {}: no {}", folder.display(), vmlinuz.display());
+        bail!(
+            "no kernel to boot in {}: no {}; name the folder that it was built in",
+            folder.display(),
+            vmlinuz.display()
+        );
     }
     let series = release.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
-    Ok(Kernel { name: release.clone(), release, series, vmlinuz, headers: folder.to_owned() })
+    Ok(Kernel { name: release.clone(), release, series, vmlinuz, headers })
 }
 
 /// [`get`], with the package tools and the cache directory given.

@@ -7,7 +7,7 @@ use core::marker::PhantomData;
 
 /// The device that a plugin was bound to. A plugin that drives none gets one without hardware.
 pub struct Device {
-    /// The port's name for it; 0: no hardware.
+    /// The port's name for it, if there is hardware.
     id: usize,
     /// Length of each memory BAR, in bytes.
     bars: [Option<usize>; 6],

@@ -162,7 +162,6 @@ void kp_c_log(const char *text, size_t len)
 struct kp_dead {
 	struct llist_node next;
 	struct task_struct *task;
-	u32 number;
 };
 
 static LLIST_HEAD(dead_tasks);
@@ -179,7 +178,7 @@ bool kp_c_is_dead(u32 task)
 	if (!task)
 		return false;
 	llist_for_each_entry(dead, READ_ONCE(dead_tasks.first), next)
-		if (dead->number == task)
+		if (task_pid_nr(dead->task) == task)
 			return true;
 	return false;
 }
@@ -220,7 +219,6 @@ void kp_c_panic(const char *text, size_t len)
 	struct kp_dead *dead = kp_dead_new();
 
 	if (dead) {
-		dead->number = task_pid_nr(current);
 		/*
 		 * A mutex that it holds names it as its owner for ever. Calls that are inside already may still ask for that mutex, and the
 		 * kernel then looks at the owner: whether it runs, and with real-time mutexes at who waits for it. So its struct stays.

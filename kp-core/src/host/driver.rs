@@ -190,16 +190,15 @@ impl<P: Plugin> Driver<P> {
         {
             interrupts.abandon(cx, self);
         }
-        if !closed {
+        if closed {
+            // SAFETY: every gate is shut and drained, the interrupt is off, and no new session opens: nobody uses it.
+            drop(unsafe { (*self.plugin.get()).take() });
+        } else {
             crate::log::parts(&[P::TABLE.name, " is leaked: a call of it panicked and never returned"]);
             self.leaked.store(true, Release);
-            self.cut(cx);
-            return false;
         }
-        // SAFETY: every gate is shut and drained, the interrupt is off, and no new session opens: nobody uses it.
-        drop(unsafe { (*self.plugin.get()).take() });
         self.cut(cx);
-        true
+        closed
     }
 
     /// For ports that keep it as an address.

@@ -1,8 +1,7 @@
 //! Which kernel's headers `--kernel` means.
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 
 use crate::kernels::{self, Kernel};
 
@@ -68,12 +67,7 @@ fn installed(release: &str) -> PathBuf {
 /// A prepared kernel tree or headers package says itself which release it is.
 fn in_folder(dir: &Path) -> Result<Target> {
     let headers = std::path::absolute(dir)?;
-    let path = headers.join("include/config/kernel.release");
-    let release = fs::read_to_string(&path).map_err(|error| {
-        let remedy = "name the folder that /lib/modules/RELEASE/build leads to, or a kernel's name";
-        anyhow!("no kernel headers in {}: no {} ({error}); {remedy}", dir.display(), path.display())
-    })?;
-    Ok(Target { release: release.trim().to_owned(), headers })
+    Ok(Target { release: kernels::release_in(&headers)?, headers })
 }
 
 #[cfg(test)]
