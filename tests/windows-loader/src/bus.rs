@@ -5,11 +5,13 @@ use crate::{
     irp,
     kernel::{Kernel, Machine, lock},
     nt::{
-        DeviceObject, DriverExtension, IoStackLocation, NtStatus, STATUS_DEVICE_BUSY, STATUS_NOT_SUPPORTED,
-        STATUS_SUCCESS, major, minor,
+        DeviceObject, DriverExtension, IoStackLocation, NtStatus, STATUS_DEVICE_BUSY, STATUS_NOT_SUPPORTED, major,
+        minor,
     },
     objects::Device as Record,
     pdo,
+    power::{self, Power},
+    rule::{Broken, Rule},
     security::{self, Dacl, Entry},
     service::{Driver, Service},
 };
@@ -19,8 +21,8 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{
-            AtomicBool,
-            Ordering::{Acquire, Release},
+            AtomicBool, AtomicU32,
+            Ordering::{Acquire, Relaxed, Release},
         },
     },
     time::Instant,
@@ -43,6 +45,9 @@ pub(crate) struct Slot {
     assigned: Mutex<Assigned>,
     /// It was pulled out: it reads as all ones.
     is_gone: AtomicBool,
+    pub(crate) power: Power,
+    /// Requests that no driver knows, as they have come to the bus.
+    pub(crate) unknown: AtomicU32,
     pub(crate) bars: [Option<Bar>; 6],
 }
 
@@ -105,6 +110,8 @@ impl Slot {
             model: Mutex::new(model),
             assigned: Mutex::new(Assigned::Nothing),
             is_gone: AtomicBool::new(false),
+            power: Power::new(),
+            unknown: AtomicU32::new(0),
             bars,
         }
     }
@@ -142,13 +149,13 @@ impl Slot {
     pub(crate) fn line(&self) -> bool {
         let mut model = lock(&self.model);
         model.advance();
-        !self.is_gone() && model.device.line()
+        !self.is_gone() && !self.power.is_asleep() && model.device.line()
     }
 
     pub(crate) fn take_message(&self) -> Option<u16> {
         let mut model = lock(&self.model);
         model.advance();
-        if self.is_gone() { None } else { model.device.take_message() }
+        if self.is_gone() || self.power.is_asleep() { None } else { model.device.take_message() }
     }
 
     /// A driver listens to the device from now on, or no more.
@@ -227,6 +234,9 @@ impl Slot {
         kernel.interrupts.ring();
     }
 }
+
+/// A minor function that no driver knows.
+const UNKNOWN: u8 = 0xFF;
 
 /// What START assigns of interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -322,7 +332,39 @@ impl Device {
         self.free_lists();
         *lock(&self.lists) = vec![raw, translated];
         *lock(&self.slot.assigned) = assigned;
-        self.pnp(minor::START_DEVICE, |location| location.parameters[..2].copy_from_slice(&[raw, translated]))
+        self.slot.power.begins();
+        self.pnp(minor::START_DEVICE, |location| location.parameters[..2].copy_from_slice(&[raw, translated]))?;
+        self.check(self.slot.power.started());
+        for (major, minor) in [
+            (major::PNP, UNKNOWN),
+            (major::POWER, UNKNOWN),
+            (major::POWER, minor::WAIT_WAKE),
+            (major::POWER, minor::POWER_SEQUENCE),
+            (major::SYSTEM_CONTROL, UNKNOWN),
+        ] {
+            self.unknown(major, minor);
+        }
+        Ok(())
+    }
+
+    /// A request that the driver cannot know, as Driver Verifier sends some: it must come to the bus as it is, and so go back.
+    fn unknown(&self, major: u8, minor: u8) {
+        let before = self.slot.unknown.load(Relaxed);
+        let answer = self.ask(major, minor, |_| {}).err();
+        let what = format!("the request of major function {major} and minor function {minor:#x}, which nobody knows,");
+        if self.slot.unknown.load(Relaxed) == before {
+            self.check(Err(Rule::UnknownPassedOn.broken(format!("{what} has not come to the bus"))));
+        }
+        if answer != Some(STATUS_NOT_SUPPORTED) {
+            self.check(Err(Rule::UnknownUntouched.broken(format!("{what} was answered {:#x}", answer.unwrap_or(0)))));
+        }
+    }
+
+    /// Ends the run if a rule is broken.
+    fn check(&self, result: Result<(), Broken>) {
+        if let Err(broken) = result {
+            cpu::attached(&self.kernel, None, || cpu::fail(broken));
+        }
     }
 
     /// QUERY_STOP_DEVICE and STOP_DEVICE: the device may be started again with other resources.
@@ -377,13 +419,14 @@ impl Device {
         self.must(minor::REMOVE_DEVICE);
         // SAFETY: the bus's own device object.
         if unsafe { !(*self.object()).attached_device.is_null() } {
-            cpu::attached(&self.kernel, None, || cpu::fail("a device object is attached after REMOVE_DEVICE".into()));
+            let broken = Rule::Detached.broken("a device object is attached after REMOVE_DEVICE");
+            cpu::attached(&self.kernel, None, || cpu::fail(broken));
         }
         let left = std::mem::take(&mut lock(&self.kernel.objects).interfaces);
         // Disabling one may have been failed on purpose; then the plug-and-play manager does it.
         if let Some(name) = left.first().filter(|_| !self.kernel.faults.are_planned()) {
-            let rule = format!("the device interface {name} is enabled after REMOVE_DEVICE");
-            cpu::attached(&self.kernel, None, || cpu::fail(rule));
+            let what = format!("the device interface {name} is enabled after REMOVE_DEVICE");
+            cpu::attached(&self.kernel, None, || cpu::fail(Rule::InterfaceDisabled.broken(what)));
         }
         self.free_lists();
     }
@@ -409,16 +452,67 @@ impl Device {
     /// # Panics
     /// If the run ends.
     pub fn set_system_power(&self, on: bool) -> Result<(), NtStatus> {
+        let answer = self.begin_system_power(on);
+        self.kernel.works.wait_until_idle(&self.kernel);
+        answer
+    }
+
+    /// As [`set_system_power`](Self::set_system_power), and returns as soon as the system's own request is over: when it wakes, that is before
+    /// the device has its power back, and apps run already.
+    ///
+    /// # Errors
+    /// What the drivers answer.
+    ///
+    /// # Panics
+    /// If the run ends.
+    pub fn begin_system_power(&self, on: bool) -> Result<(), NtStatus> {
         const SYSTEM: usize = 0;
-        let state = if on { 1 } else { 4 };
-        self.ask(major::POWER, minor::SET_POWER, |location| location.parameters = [0, SYSTEM, state, 0])
+        const S3: usize = 4;
+        if on {
+            self.kernel.has_slept();
+        } else {
+            self.slot.power.sleep_begins();
+        }
+        let state = if on { power::S0 } else { S3 };
+        let status = self.send(major::POWER, minor::SET_POWER, |location| location.parameters = [0, SYSTEM, state, 0]);
+        if !on {
+            self.check(self.slot.power.sleep_is_over(status));
+        }
+        if status >= 0 { Ok(()) } else { Err(status) }
+    }
+
+    /// Keeps the device from getting its power back, or lets it. While it is kept, the system wakes all the same.
+    pub fn hold_power(&self, hold: bool) {
+        self.slot.power.hold(hold);
+    }
+
+    /// Waits until the bus has been asked for the device's power, which [is held](Self::hold_power).
+    ///
+    /// # Panics
+    /// If the run ends.
+    pub fn wait_until_power_is_held(&self) {
+        if !self.slot.power.wait_until_held(&self.kernel) {
+            cpu::attached(&self.kernel, None, || cpu::abandon());
+        }
+    }
+
+    /// Waits until the threads of the system have nothing to do: until a change of power is over for the device too.
+    pub fn settle(&self) {
+        self.kernel.works.wait_until_idle(&self.kernel);
     }
 
     /// Sends a request to the top of the stack, and waits for its end, and until the threads of the system that had to do with it have left
     /// the drivers: they do so long before a driver can be unloaded.
     fn ask(&self, major: u8, minor: u8, fill: impl FnOnce(&mut IoStackLocation)) -> Result<(), NtStatus> {
+        let status = self.send(major, minor, fill);
+        self.kernel.works.wait_until_idle(&self.kernel);
+        if status >= 0 { Ok(()) } else { Err(status) }
+    }
+
+    /// Sends a request to the top of the stack, and waits for its end.
+    fn send(&self, major: u8, minor: u8, fill: impl FnOnce(&mut IoStackLocation)) -> NtStatus {
         let kernel = &self.kernel;
-        let status = cpu::attached(kernel, None, || {
+        cpu::attached(kernel, None, || {
             let top = pdo::top(self.object());
             // SAFETY: the top device of the bus's stack.
             let stack = unsafe { (*top).stack_size } as u8;
@@ -430,16 +524,14 @@ impl Device {
             });
             let sent = irp::send(kernel, top, &request).and_then(|()| request.wait(kernel, true));
             sent.unwrap_or_else(|| cpu::abandon()).status
-        });
-        kernel.works.wait_until_idle(kernel);
-        if status == STATUS_SUCCESS { Ok(()) } else { Err(status) }
+        })
     }
 
     /// A request that no driver may refuse.
     fn must(&self, minor: u8) {
         if let Err(status) = self.pnp(minor, |_| {}) {
-            let rule = format!("the plug-and-play request {minor:#x}, which may not fail, was answered {status:#x}");
-            cpu::attached(&self.kernel, None, || cpu::fail(rule));
+            let what = format!("the plug-and-play request {minor:#x}, which may not fail, was answered {status:#x}");
+            cpu::attached(&self.kernel, None, || cpu::fail(Rule::MayNotFail.broken(what)));
         }
     }
 

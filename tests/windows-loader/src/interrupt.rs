@@ -2,7 +2,8 @@
 use crate::{
     bus::Slot,
     cpu,
-    kernel::{Kernel, Verdict, lock},
+    kernel::{Kernel, lock},
+    rule::{Broken, Rule},
     spin,
 };
 use kp_sim::device::IrqKind;
@@ -65,10 +66,10 @@ impl Interrupts {
     }
 
     /// Disconnects, and waits until no handler runs. Ok(None): the run has ended.
-    pub(crate) fn disconnect(&self, kernel: &Kernel, object: usize) -> Result<Option<Arc<Connection>>, String> {
+    pub(crate) fn disconnect(&self, kernel: &Kernel, object: usize) -> Result<Option<Arc<Connection>>, Broken> {
         let mut state = lock(&self.state);
         let Some(at) = state.connected.iter().position(|connection| connection.object == object) else {
-            return Err(format!("IoDisconnectInterruptEx: {object:#x} is not connected"));
+            return Err(Rule::Connected.broken(format!("IoDisconnectInterruptEx: {object:#x} is not connected")));
         };
         let connection = state.connected.remove(at);
         while state.running == Some(object) {
@@ -101,7 +102,8 @@ impl Interrupts {
                 while let Some(claimed) = self.deliver(kernel, &connection) {
                     unclaimed = if claimed { 0 } else { unclaimed + 1 };
                     if unclaimed > UNCLAIMED {
-                        kernel.stop(Verdict::Broken("a line stays raised, and its handler claims nothing".into()));
+                        let what = "a line stays raised, and its handler claims nothing";
+                        kernel.stop(Rule::Claimed.broken(what).into());
                     }
                 }
             }

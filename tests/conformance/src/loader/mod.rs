@@ -1,8 +1,10 @@
 //! The world of the loader: the drivers' real .sys, in this process, over a simulated NT kernel.
+pub mod asleep;
 pub mod device;
 pub mod faults;
 pub mod hostile;
 pub mod life;
+pub mod power;
 pub mod raw;
 pub mod storm;
 mod story;
@@ -265,10 +267,13 @@ pub fn command(arguments: &[&str]) -> Result<(), String> {
         ["storm", drivers] => storm::run(drivers),
         ["life", drivers] => life::run(drivers),
         ["device", drivers] => device::run(drivers),
+        ["asleep", drivers] => asleep::run(drivers),
+        ["power", drivers] => power::run(drivers),
         ["story", drivers] => story::run(drivers)?,
         _ => {
             return Err(
-                "usage: conformance loader bad-input|fuzz|rounds|life|device|storm|faults|story DRIVERS …".into()
+                "usage: conformance loader bad-input|fuzz|rounds|life|device|asleep|power|storm|faults|story DRIVERS …"
+                    .into(),
             );
         }
     }
