@@ -140,6 +140,54 @@ fn pdb_info(driver: &[u8]) -> &[u8] {
     &driver[at + 4..at + 20]
 }
 
+#[test]
+#[ignore = "needs Debian's compiler; run by `cargo kp test`"]
+fn a_driver_says_of_itself_what_its_inf_and_its_package_say() {
+    use pelite::pe64::{Pe, PeFile};
+    let _alone = alone();
+    for arch in Arch::ALL {
+        let driver = build("edu", arch, &Signer::default()).unwrap();
+        let inf = std::fs::read_to_string(driver.with_extension("inf")).unwrap();
+        let of_inf = |start: &str| {
+            let found = inf.lines().find_map(|line| line.strip_prefix(start));
+            found.unwrap_or_else(|| panic!("no {start}in {inf}")).trim_matches('"').to_owned()
+        };
+        let (_, version) =
+            of_inf("DriverVer = ").split_once(',').map(|(day, version)| (day.to_owned(), version.to_owned())).unwrap();
+
+        let bytes = std::fs::read(&driver).unwrap();
+        let file = PeFile::from_bytes(&bytes).unwrap();
+        let resource = file.resources().unwrap().version_info().unwrap();
+        let fixed = resource.fixed().expect("the numbers");
+        for there in [fixed.dwFileVersion, fixed.dwProductVersion] {
+            assert_eq!(
+                [there.Major, there.Minor, there.Patch, there.Build].map(|part| part.to_string()).join("."),
+                version
+            );
+        }
+        // VS_FFI_SIGNATURE, version 1.0; no flags; for Windows NT: a driver, of the system's kind; no date.
+        assert_eq!((fixed.dwSignature, fixed.dwStrucVersion), (0xFEEF_04BD, 0x1_0000));
+        let kind = [fixed.dwFileFlagsMask, fixed.dwFileFlags, fixed.dwFileOS, fixed.dwFileType, fixed.dwFileSubtype];
+        assert_eq!((kind, fixed.dwFileDateMS, fixed.dwFileDateLS), ([0x3F, 0, 0x4_0004, 3, 7], 0, 0));
+
+        let [language] = resource.translation() else { panic!("{:?}", resource.translation()) };
+        assert_eq!((language.lang_id, language.charset_id), (0x0409, 1200));
+        let mut texts = Vec::new();
+        resource.strings(*language, |key, text| texts.push((key.to_owned(), text.to_owned())));
+        let expected = [
+            ("CompanyName", of_inf("Provider = \"")),
+            ("FileDescription", of_inf("Description = \"")),
+            ("FileVersion", version.clone()),
+            ("InternalName", "kp-edu".to_owned()),
+            ("OriginalFilename", "kp-edu.sys".to_owned()),
+            ("ProductName", "kp-edu".to_owned()),
+            ("ProductVersion", version),
+        ];
+        assert_eq!(texts, expected.map(|(key, text)| (key.to_owned(), text)));
+        assert_eq!(resource.value(*language, "FileDescription").as_deref(), Some("The edu plugin."));
+    }
+}
+
 /// One `__try` of a driver: where its function is, and the scope that its handler watches. Addresses are relative to the image.
 struct Guarded {
     function: std::ops::Range<u32>,
