@@ -1,9 +1,9 @@
 //! A plugin as a Windows driver, built without the WDK: `glue` compiles and links it, `repro` makes it the same each time,
-//! [`pe`](super::pe) checks it, [`inf`] writes what installs it, and `sign` signs it. `version` is the resource that has what
-//! [`product`] says of it.
+//! [`pe`](super::pe) checks it, `inf` writes what installs it, and `sign` signs it. `version` is the resource that has what
+//! `product` says of it.
 mod glue;
-pub mod inf;
-pub mod product;
+mod inf;
+mod product;
 mod repro;
 pub(crate) mod sign;
 mod version;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use self::inf::Inf;
+pub use self::inf::Inf;
 pub use self::product::Product;
 pub use self::sign::Signer;
 
