@@ -29,6 +29,12 @@ fn build(plugin: &str, arch: Arch, signer: &Signer) -> anyhow::Result<PathBuf> {
     build::driver(&build::select(Some(plugin), &workspace())?, arch, signer, &|_| {})
 }
 
+/// What a plugin's driver was linked from.
+fn object(driver: &Path, arch: Arch, crate_name: &str) -> PathBuf {
+    let triple = if arch == Arch::X64 { "x86_64-pc-windows-msvc" } else { "aarch64-pc-windows-msvc" };
+    driver.ancestors().nth(3).unwrap().join("build").join(triple).join(format!("release/deps/kp_{crate_name}.o"))
+}
+
 /// Runs a tool to its end, and gives what it said.
 fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap_or_else(|_| panic!("there is no {program}"));
@@ -315,9 +321,7 @@ fn a_driver_whose_handlers_can_panic_or_free_is_refused_and_edus_are_among_those
     }
     for arch in Arch::ALL {
         let driver = build("edu", arch, &Signer::default()).unwrap();
-        let triple = if arch == Arch::X64 { "x86_64-pc-windows-msvc" } else { "aarch64-pc-windows-msvc" };
-        let object = driver.ancestors().nth(3).unwrap().join("build").join(triple).join("release/deps/kp_edu.o");
-        let handlers = pe::paths::handlers(&std::fs::read(object).unwrap(), true).unwrap();
+        let handlers = pe::paths::handlers(&std::fs::read(object(&driver, arch, "edu")).unwrap(), true).unwrap();
         for wanted in [
             "<kp_core::host::interrupt::Interrupts<edu::Edu>>::isr",
             "<kp_core::host::interrupt::Interrupts<edu::Edu>>::dpc",
@@ -327,5 +331,20 @@ fn a_driver_whose_handlers_can_panic_or_free_is_refused_and_edus_are_among_those
         ] {
             assert!(handlers.iter().any(|name| name == wanted), "{arch:?}: {wanted} isn't among {handlers:?}");
         }
+    }
+}
+
+#[test]
+#[ignore = "needs Debian's compiler; run by `cargo kp test`"]
+fn a_plugin_with_two_pages_on_its_stack_builds_for_both_processors_and_brings_what_touches_them() {
+    let _alone = alone();
+    for arch in Arch::ALL {
+        let driver = build("deep-stack", arch, &Signer::default()).unwrap();
+        let imported = std::fs::read(&driver).unwrap().windows(9).any(|bytes| bytes == b"__chkstk\0");
+        assert!(!imported, "{arch:?}: it asks the kernel for it");
+        let large = pe::frames::large(&std::fs::read(object(&driver, arch, "deep_stack")).unwrap()).unwrap();
+        let [(function, size)] = large.as_slice() else { panic!("{arch:?}: {large:?}") };
+        assert_eq!(function, "deep_stack::fill");
+        assert!((8192..9000).contains(size), "{arch:?}: {size}");
     }
 }

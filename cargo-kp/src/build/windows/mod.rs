@@ -80,7 +80,9 @@ pub fn driver(plugin: &Plugin, arch: Arch, signer: &Signer, progress: &dyn Fn(&s
     let (mut bytes, mut symbols) = (read(&built.program)?, read(&built.symbols)?);
     repro::seal(&mut bytes, &mut symbols)?;
     pe::driver(&bytes, arch)?;
-    pe::paths::handlers(&read(&built.object)?, plugin.no_free)?;
+    let object = read(&built.object)?;
+    pe::frames::fit(&object)?;
+    pe::paths::handlers(&object, plugin.no_free)?;
 
     let driver = output.join(format!("kp-{}.sys", plugin.name));
     let inf = Inf { product: &product, info: &Info::from_driver(&bytes)?, arch };
