@@ -12,6 +12,9 @@ const LONGEST: usize = 255;
 /// The same of a driver's name, which services have to be named by too ("CreateServiceW function (winsvc.h)").
 const LONGEST_NAME: usize = 255 - ".sys".len();
 const SECONDS_A_DAY: i64 = 86_400;
+/// 2019-01-01, after the oldest Windows that takes the driver had come: Inf2Cat refuses an earlier date than that of the Windows that a
+/// catalog is for ("Test Signing", 22.9.7).
+const EARLIEST: i64 = 17_897;
 
 /// A driver, as installers and Explorer show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +118,7 @@ fn four_parts(cargo: &str) -> Result<[u16; 4]> {
 }
 
 /// When the driver was made, the same on each machine: SOURCE_DATE_EPOCH if it is set, the last commit's in a git repository, and
-/// else the first second that there was.
+/// else as early as can be.
 fn seconds(workspace: &Path) -> i64 {
     let set = std::env::var("SOURCE_DATE_EPOCH").ok();
     let commit = || {
@@ -134,7 +137,7 @@ fn day(seconds: i64, today: i64) -> Result<i64> {
             "the driver's date would be {year}-{month:02}-{day:02}, which is still to come: set SOURCE_DATE_EPOCH, or this machine's clock"
         );
     }
-    Ok(day)
+    Ok(day.max(EARLIEST))
 }
 
 /// The date of a day, counted from 1970-01-01. Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
@@ -206,7 +209,9 @@ mod tests {
     }
 
     #[test]
-    fn a_date_in_the_future_is_refused_and_tomorrows_is_not() {
+    fn a_date_in_the_future_is_refused_and_one_before_the_oldest_windows_is_moved() {
+        assert_eq!([0, EARLIEST - 1, EARLIEST].map(|at| day(at * SECONDS_A_DAY, 20_454).unwrap()), [EARLIEST; 3]);
+        assert_eq!(civil(EARLIEST), (2019, 1, 1));
         assert_eq!(day(20_455 * SECONDS_A_DAY, 20_454).unwrap(), 20_455);
         assert_eq!(
             day(20_456 * SECONDS_A_DAY, 20_454).unwrap_err().to_string(),
