@@ -20,6 +20,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
         Stage { name: "kp-user's own tests under Wine", run: Box::new(client) },
         Stage { name: "drivers under Wine", run: Box::new(move |setup, log| drivers(long, setup, log)) },
         Stage { name: "apps under Wine and in the loader", run: Box::new(apps) },
+        Stage { name: "32-bit apps under Wine", run: Box::new(move |setup, log| apps_32bit(long, setup, log)) },
         Stage { name: "INFs installed under Wine", run: Box::new(installation) },
     ]
 }
@@ -29,11 +30,14 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The unit tests of the client library, on Windows' own calls.
 fn client(setup: bool, log: &Log) -> Result<Tally> {
-    let tests = wine::build_tests("kp-user", setup)?;
-    let mut wine = Wine::start(setup)?;
-    wine.put(&tests)?;
+    unit_tests(&mut Wine::start(setup)?, &wine::build_tests("kp-user", setup)?, log)
+}
+
+/// A program of unit tests.
+fn unit_tests(wine: &mut Wine, tests: &Path, log: &Log) -> Result<Tally> {
+    wine.put(tests)?;
     let mut lines = Vec::new();
-    let ran = wine.run(name(&tests), &[], PATIENCE, &mut |line| lines.push(line.to_owned()))?;
+    let ran = wine.run(name(tests), &[], PATIENCE, &mut |line| lines.push(line.to_owned()))?;
     log.keep("kp-user's tests", lines.iter().chain(&ran.errors));
     let mut libtest = Libtest::default();
     lines.iter().for_each(|line| libtest.line(line));
@@ -71,6 +75,42 @@ fn drivers(long: bool, setup: bool, log: &Log) -> Result<Tally> {
         tally.add(one);
     }
     tally.report("Wine: a program that hangs is ended", ends_what_hangs(&mut wine, name(&program)));
+    Ok(tally)
+}
+
+/// 32-bit programs with the 64-bit driver, which knows: the client library's unit tests, echo-app, the scenario's calls, the hostile
+/// requests, a client that is killed. A 64-bit program is known for one too.
+fn apps_32bit(long: bool, setup: bool, log: &Log) -> Result<Tally> {
+    let tests = wine::build_tests_32bit("kp-user", setup)?;
+    let (program, app) =
+        (wine::build_program_32bit("conformance", setup)?, wine::build_program_32bit("echo-app", setup)?);
+    let (echo, caller) = (host::driver("echo")?, host::driver("caller")?);
+    let mut wine = Wine::start_32bit(setup)?;
+    for file in [&program, &app, &echo, &caller] {
+        wine.put(file)?;
+    }
+    let mut tally = unit_tests(&mut wine, &tests, log)?;
+    let freed = |plugin: &str| [format!("kp-{plugin}: {NOTHING_LIVE}")];
+    let (told, said) = one(&mut wine, log, name(&program), &["with-echo", name(&app)], &freed("echo"));
+    tally.add(told);
+    tally.report("Wine: a 32-bit echo-app's story", tells(&said, ECHO_STORY));
+    let requests = if long { "100000" } else { "10000" };
+    let runs: [(&[&str], &str); 5] = [
+        (&["who"], "caller"),
+        (&["--host", "windows", "--part", "calls"], "echo"),
+        (&["bad-input"], "echo"),
+        (&["fuzz", "1", requests], "echo"),
+        (&["killed-in-a-call", "1"], "echo"),
+    ];
+    for (arguments, plugin) in runs {
+        tally.add(one(&mut wine, log, name(&program), arguments, &freed(plugin)).0);
+    }
+    drop(wine);
+    let program = wine::build_program("conformance", setup)?;
+    let mut wine = Wine::start(setup)?;
+    wine.put(&program)?;
+    wine.put(&caller)?;
+    tally.add(one(&mut wine, log, name(&program), &["who"], &freed("caller")).0);
     Ok(tally)
 }
 

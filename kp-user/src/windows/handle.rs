@@ -6,6 +6,7 @@ use std::{
     cell::Cell,
     fs::{File, OpenOptions},
     io,
+    mem::offset_of,
     os::windows::{
         fs::OpenOptionsExt,
         io::{AsRawHandle, FromRawHandle, OwnedHandle},
@@ -19,6 +20,13 @@ use windows_sys::Win32::{
         IO::{DeviceIoControl, GetOverlappedResult, OVERLAPPED},
         Threading::CreateEventW,
     },
+};
+
+/// The layout of OVERLAPPED (minwinbase.h), in programs of either width: the kernel writes there by it.
+const _: () = {
+    let (size, event) = if cfg!(target_pointer_width = "64") { (32, 24) } else { (20, 16) };
+    assert!(size_of::<OVERLAPPED>() == size && offset_of!(OVERLAPPED, hEvent) == event);
+    assert!(offset_of!(OVERLAPPED, Internal) == 0 && size_of::<HANDLE>() == size_of::<usize>());
 };
 
 /// An open device.
@@ -181,11 +189,12 @@ pub(super) mod tests {
 
         /// A wait without end: timeout, one entry, not exclusive; and the entry: handle, AFD_POLL_RECEIVE, status.
         pub(crate) fn request(&self) -> [u8; 56] {
+            let (socket, events) = (self.socket.as_raw_socket().to_le_bytes(), 16 + size_of::<usize>());
             let mut info = [0u8; 56];
             info[..8].copy_from_slice(&i64::MAX.to_le_bytes());
             info[8..12].copy_from_slice(&1u32.to_le_bytes());
-            info[16..24].copy_from_slice(&self.socket.as_raw_socket().to_le_bytes());
-            info[24..28].copy_from_slice(&1u32.to_le_bytes());
+            info[16..events].copy_from_slice(&socket);
+            info[events..events + 4].copy_from_slice(&1u32.to_le_bytes());
             info
         }
 
@@ -207,7 +216,7 @@ pub(super) mod tests {
             socket.receive_something();
             poll.join().expect("no panic there")
         });
-        assert_eq!(result, Ok(32), "the info, with what there is to receive");
+        assert_eq!(result, Ok(24 + size_of::<usize>()), "the info, with what there is to receive");
     }
 
     #[test]

@@ -87,3 +87,11 @@ kp_abi::interface! {
         fn closing() -> u32 = 24;
     }
 }
+
+kp_abi::interface! {
+    /// Of the plugin that only says who asks.
+    pub mod caller, version 1 {
+        /// Who has opened the session.
+        fn who() -> Who = 1;
+    }
+}
