@@ -23,8 +23,9 @@ use windows_sys::Win32::{
 /// A wait for notifications that is under way. From [`Interrupts::start_wait`](crate::Interrupts::start_wait).
 ///
 /// Its handle is an event, set when the wait is over, whatever came of it: pass it to `WaitForMultipleObjects`, together with what
-/// else a thread waits for. Setting it ends nothing. Dropping it cancels the wait; a notification that had been taken by then is lost to this session, so use
-/// [`cancel`](Self::cancel) where that matters.
+/// else a thread waits for. Setting it ends nothing. The end of the thread that started the wait ends the wait too, with
+/// [`INTERRUPTED`](kp_abi::Status::INTERRUPTED). Dropping it cancels the wait; a notification that had been taken by then is lost to
+/// this session, so use [`cancel`](Self::cancel) where that matters.
 pub struct PendingWait<'h> {
     handle: &'h Handle,
     /// The kernel's until the wait is over; on the heap, where it stays also if this value is moved or forgotten.
@@ -74,7 +75,7 @@ impl<'h> PendingWait<'h> {
         result
     }
 
-    /// Ends it now: the notification if one had been taken already, else [`INTERRUPTED`](Status::INTERRUPTED).
+    /// Ends it now: the notification if one had been taken already, else [`INTERRUPTED`](kp_abi::Status::INTERRUPTED).
     pub fn cancel(self) -> Result<Notification> {
         self.end();
         self.finish()
@@ -121,7 +122,7 @@ impl AsHandle for PendingWait<'_> {
 }
 
 // SAFETY: the event and the request belong to the process, not to the thread that started it. Windows does cancel the requests of
-// a thread that ends; then the wait is over with INTERRUPTED.
+// a thread that ends; that ends the wait.
 unsafe impl Send for PendingWait<'_> {}
 
 impl fmt::Debug for PendingWait<'_> {
@@ -185,6 +186,13 @@ mod tests {
             socket.receive_something();
             assert!(end.join().expect("no panic there").is_err(), "the answer of no driver");
         });
+    }
+
+    #[test]
+    fn a_wait_ends_with_the_thread_that_started_it() {
+        let socket = Socket::new();
+        let pending = std::thread::scope(|scope| scope.spawn(|| start(&socket)).join().expect("no panic there"));
+        assert_eq!(pending.finish(), Err(Status::INTERRUPTED.into()));
     }
 
     #[test]
