@@ -78,6 +78,7 @@ impl Toolchain {
     }
 
     /// Its compiler by itself, for what is no package.
+    #[cfg(unix)]
     pub fn rustc(&self) -> Command {
         let mut command = Command::new(self.program("rustc"));
         command.env_remove("LD_LIBRARY_PATH").env("RUSTC_BOOTSTRAP", "1");

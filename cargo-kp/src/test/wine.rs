@@ -44,29 +44,32 @@ fn unit_tests(wine: &mut Wine, tests: &Path, log: &Log) -> Result<Tally> {
     Ok(libtest.end("kp-user's tests", ran.success))
 }
 
-/// The scenario's calls, the hostile requests, clients that are killed, starts and stops: on echo's driver, in one machine.
+/// Whom a driver takes a program for; and the scenario's calls, the hostile requests, clients that are killed, starts and stops: on echo's
+/// driver, in one machine.
 fn drivers(long: bool, setup: bool, log: &Log) -> Result<Tally> {
     let program = wine::build_program("conformance", setup)?;
-    let driver = host::driver("echo")?;
+    let (echo, caller) = (host::driver("echo")?, host::driver("caller")?);
     let machine = || {
         let wine = Wine::start(setup)?;
-        wine.put(&program)?;
-        wine.put(&driver)?;
+        for file in [&program, &echo, &caller] {
+            wine.put(file)?;
+        }
         anyhow::Ok(wine)
     };
     let mut wine = machine()?;
     let rounds: &[&str] = if long { &["rounds", "100"] } else { &["rounds", "20"] };
     let requests = if long { "1000000" } else { "100000" };
-    let runs: [(&[&str], usize); 5] = [
-        (&["--host", "windows", "--part", "calls"], 1),
-        (&["bad-input"], 1),
-        (&["fuzz", "1", requests], 1),
-        (&["killed-in-a-call", "3"], 1),
-        (rounds, if long { 100 } else { 20 }),
+    let runs: [(&[&str], &str, usize); 6] = [
+        (&["who"], "caller", 1),
+        (&["--host", "windows", "--part", "calls"], "echo", 1),
+        (&["bad-input"], "echo", 1),
+        (&["fuzz", "1", requests], "echo", 1),
+        (&["killed-in-a-call", "3"], "echo", 1),
+        (rounds, "echo", if long { 100 } else { 20 }),
     ];
     let mut tally = Tally::default();
-    for (arguments, unloads) in runs {
-        let freed = format!("kp-echo: {NOTHING_LIVE}");
+    for (arguments, plugin, unloads) in runs {
+        let freed = format!("kp-{plugin}: {NOTHING_LIVE}");
         let (one, _) = one(&mut wine, log, name(&program), arguments, &vec![freed; unloads]);
         if !one.failures().is_empty() {
             // It may have left its driver loaded.
@@ -79,7 +82,7 @@ fn drivers(long: bool, setup: bool, log: &Log) -> Result<Tally> {
 }
 
 /// 32-bit programs with the 64-bit driver, which knows: the client library's unit tests, echo-app, the scenario's calls, the hostile
-/// requests, a client that is killed. A 64-bit program is known for one too.
+/// requests, a client that is killed.
 fn apps_32bit(long: bool, setup: bool, log: &Log) -> Result<Tally> {
     let tests = wine::build_tests_32bit("kp-user", setup)?;
     let (program, app) =
@@ -105,12 +108,6 @@ fn apps_32bit(long: bool, setup: bool, log: &Log) -> Result<Tally> {
     for (arguments, plugin) in runs {
         tally.add(one(&mut wine, log, name(&program), arguments, &freed(plugin)).0);
     }
-    drop(wine);
-    let program = wine::build_program("conformance", setup)?;
-    let mut wine = Wine::start(setup)?;
-    wine.put(&program)?;
-    wine.put(&caller)?;
-    tally.add(one(&mut wine, log, name(&program), &["who"], &freed("caller")).0);
     Ok(tally)
 }
 

@@ -51,7 +51,7 @@ impl Modules {
         }
         let version = done.stdout.trim();
         let kept = cache.join(format!("32-bit-{version}"));
-        if kept.exists() {
+        if is_whole(&kept) {
             return Ok(Modules(kept));
         }
         eprintln!("getting Wine's modules for 32-bit programs, once: {}", kept.display());
@@ -79,6 +79,11 @@ impl Modules {
     }
 }
 
+/// Whether all are there: an older tool may have wanted fewer.
+fn is_whole(kept: &Path) -> bool {
+    NAMES.iter().all(|name| kept.join(WINDOWS).join(name).exists())
+}
+
 /// Makes them at `kept`, by way of `new`.
 fn make(packages: &Packages, version: &str, new: &Path, kept: &Path) -> Result<()> {
     // The number may repeat one of a process that was killed.
@@ -101,8 +106,11 @@ fn make(packages: &Packages, version: &str, new: &Path, kept: &Path) -> Result<(
         bail!("cannot unpack {deb}: {}", last_line(&done.stderr));
     }
     symlink(LIBRARIES, folder.join(UNIX)).context("cannot make a link to Wine's libraries")?;
+    if !is_whole(kept) {
+        let _ = fs::remove_dir_all(kept);
+    }
     if let Err(error) = fs::rename(&folder, kept)
-        && !kept.exists()
+        && !is_whole(kept)
     {
         return Err(error).with_context(|| format!("cannot make {}", kept.display()));
     }
@@ -134,13 +142,21 @@ mod tests {
     }
 
     #[test]
-    fn modules_that_are_there_are_asked_of_nobody() {
+    fn modules_that_are_all_there_are_asked_of_nobody() {
         let cache = Folder::new("modules-there");
-        fs::create_dir_all(cache.0.join("32-bit-8.0~repack-4")).unwrap();
-        let fake = with_wine();
-        let modules = Modules::get(&Packages::new(&fake), &cache.0).unwrap();
-        assert_eq!(modules.search_path(), cache.0.join("32-bit-8.0~repack-4"));
-        assert_eq!(fake.asked.borrow().len(), 1, "{:?}", fake.asked);
+        let kept = cache.0.join("32-bit-8.0~repack-4");
+        fs::create_dir_all(kept.join(WINDOWS)).unwrap();
+        let asked = || {
+            let fake = with_wine();
+            let found = Modules::get(&Packages::new(&fake), &cache.0).map(|modules| modules.0).ok();
+            (found, fake.asked.borrow().len())
+        };
+        for name in &NAMES[1..] {
+            fs::write(kept.join(WINDOWS).join(name), "").unwrap();
+        }
+        assert_eq!(asked(), (None, 3), "one is missing, and the lists and the package cannot be had");
+        fs::write(kept.join(WINDOWS).join(NAMES[0]), "").unwrap();
+        assert_eq!(asked(), (Some(kept.clone()), 1));
     }
 
     #[test]
