@@ -59,7 +59,7 @@ fn drivers(long: bool, setup: bool, log: &Log) -> Result<Tally> {
     let mut wine = machine()?;
     let rounds: &[&str] = if long { &["rounds", "100"] } else { &["rounds", "20"] };
     let requests = if long { "1000000" } else { "100000" };
-    let runs: [(&[&str], &str, usize); 6] = [
+    let runs: [Run<'_>; 6] = [
         (&["who"], "caller", 1),
         (&["--host", "windows", "--part", "calls"], "echo", 1),
         (&["bad-input"], "echo", 1),
@@ -67,17 +67,31 @@ fn drivers(long: bool, setup: bool, log: &Log) -> Result<Tally> {
         (&["killed-in-a-call", "3"], "echo", 1),
         (rounds, "echo", if long { 100 } else { 20 }),
     ];
+    let mut tally = all(&runs, &machine, &mut wine, log, name(&program))?;
+    tally.report("Wine: a program that hangs is ended", ends_what_hangs(&mut wine, name(&program)));
+    Ok(tally)
+}
+
+/// A program's arguments, the driver that it loads, and how often that says that it was unloaded.
+type Run<'r> = (&'r [&'r str], &'r str, usize);
+
+/// Each is a test. After one that failed there is a new machine: it may have left its driver loaded.
+fn all(
+    runs: &[Run<'_>],
+    machine: &dyn Fn() -> Result<Wine>,
+    wine: &mut Wine,
+    log: &Log,
+    program: &str,
+) -> Result<Tally> {
     let mut tally = Tally::default();
-    for (arguments, plugin, unloads) in runs {
+    for &(arguments, plugin, unloads) in runs {
         let freed = format!("kp-{plugin}: {NOTHING_LIVE}");
-        let (one, _) = one(&mut wine, log, name(&program), arguments, &vec![freed; unloads]);
+        let (one, _) = one(wine, log, program, arguments, &vec![freed; unloads]);
         if !one.failures().is_empty() {
-            // It may have left its driver loaded.
-            wine = machine()?;
+            *wine = machine()?;
         }
         tally.add(one);
     }
-    tally.report("Wine: a program that hangs is ended", ends_what_hangs(&mut wine, name(&program)));
     Ok(tally)
 }
 
@@ -88,26 +102,28 @@ fn apps_32bit(long: bool, setup: bool, log: &Log) -> Result<Tally> {
     let (program, app) =
         (wine::build_program_32bit("conformance", setup)?, wine::build_program_32bit("echo-app", setup)?);
     let (echo, caller) = (host::driver("echo")?, host::driver("caller")?);
-    let mut wine = Wine::start_32bit(setup)?;
-    for file in [&program, &app, &echo, &caller] {
-        wine.put(file)?;
-    }
+    let machine = || {
+        let wine = Wine::start_32bit(setup)?;
+        for file in [&program, &app, &echo, &caller] {
+            wine.put(file)?;
+        }
+        anyhow::Ok(wine)
+    };
+    let mut wine = machine()?;
     let mut tally = unit_tests(&mut wine, &tests, log)?;
-    let freed = |plugin: &str| [format!("kp-{plugin}: {NOTHING_LIVE}")];
-    let (told, said) = one(&mut wine, log, name(&program), &["with-echo", name(&app)], &freed("echo"));
+    let requests = if long { "100000" } else { "10000" };
+    let runs: [Run<'_>; 5] = [
+        (&["who"], "caller", 1),
+        (&["--host", "windows", "--part", "calls"], "echo", 1),
+        (&["bad-input"], "echo", 1),
+        (&["fuzz", "1", requests], "echo", 1),
+        (&["killed-in-a-call", "1"], "echo", 1),
+    ];
+    tally.add(all(&runs, &machine, &mut wine, log, name(&program))?);
+    let (told, said) =
+        one(&mut wine, log, name(&program), &["with-echo", name(&app)], &[format!("kp-echo: {NOTHING_LIVE}")]);
     tally.add(told);
     tally.report("Wine: a 32-bit echo-app's story", tells(&said, ECHO_STORY));
-    let requests = if long { "100000" } else { "10000" };
-    let runs: [(&[&str], &str); 5] = [
-        (&["who"], "caller"),
-        (&["--host", "windows", "--part", "calls"], "echo"),
-        (&["bad-input"], "echo"),
-        (&["fuzz", "1", requests], "echo"),
-        (&["killed-in-a-call", "1"], "echo"),
-    ];
-    for (arguments, plugin) in runs {
-        tally.add(one(&mut wine, log, name(&program), arguments, &freed(plugin)).0);
-    }
     Ok(tally)
 }
 
