@@ -91,3 +91,11 @@ kp_abi::interface! {
         fn disarms() -> u32 = 26;
     }
 }
+
+kp_abi::interface! {
+    /// Of the plugin that only says who asks.
+    pub mod caller, version 1 {
+        /// Who has opened the session.
+        fn who() -> Who = 1;
+    }
+}
