@@ -131,14 +131,19 @@ fn a_wait_does_not_run_out_while_the_machine_sleeps(drivers: &str) {
     let client = edu.client();
     client.armed();
     // Ten minutes: the loader's clocks say that the machine has slept for an hour each time.
-    let wait = client.wait(600_000_000_000);
+    let waits = [(); 2].map(|()| client.wait(600_000_000_000));
     edu.device.set_system_power(false).unwrap();
     edu.device.set_system_power(true).unwrap();
-    client.raise(0); // refused: a request that has the driver look at nothing
-    std::thread::sleep(NO_WAIT_ENDS);
-    assert!(!wait.is_over(), "the time that the machine has slept is not counted");
+    // One notification, for which both are looked at.
     client.raise(1);
-    assert_eq!(wait.status(), Status::OK);
+    until("a wait is over", || waits.iter().any(|wait| wait.is_over()));
+    std::thread::sleep(NO_WAIT_ENDS);
+    let over = waits.iter().filter(|wait| wait.is_over()).count();
+    assert_eq!(over, 1, "the time that the machine has slept is not counted");
+    client.raise(1);
+    for wait in waits {
+        assert_eq!(wait.status(), Status::OK);
+    }
     client.close();
     edu.finish();
 }
