@@ -1,8 +1,6 @@
 //! A PCI bus: devices that are models, their configuration space, and what the plug-and-play and power managers ask of their drivers.
 use crate::{
-    cpu,
-    interrupt::{LINE_IRQL, MESSAGE_IRQL},
-    irp,
+    cpu, irp,
     kernel::{Kernel, Machine, lock},
     nt::{
         DeviceObject, DriverExtension, IoStackLocation, NtStatus, STATUS_DEVICE_BUSY, STATUS_NOT_SUPPORTED,
@@ -10,11 +8,13 @@ use crate::{
     },
     objects::Device as Record,
     pdo,
+    resources::{self, Bar, Shape},
     security::{self, Dacl, Entry},
     service::{Driver, Service},
 };
 use kp_sim::device::{DeviceModel, IrqKind};
 use std::{
+    collections::BTreeSet,
     ptr,
     sync::{
         Arc, Mutex,
@@ -26,23 +26,17 @@ use std::{
     time::Instant,
 };
 
-/// Memory of a device.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bar {
-    /// Its address on the bus.
-    bus: u64,
-    /// Its address for the processor.
-    pub(crate) physical: u64,
-    pub(crate) len: u64,
-}
-
 /// A slot of the bus, and the device in it.
 pub(crate) struct Slot {
+    /// Slots are numbered in the order of their first use.
+    pub(crate) number: usize,
+    pub(crate) shape: Shape,
     model: Mutex<Model>,
     /// What the last START has assigned.
     assigned: Mutex<Assigned>,
     /// It was pulled out: it reads as all ones.
     is_gone: AtomicBool,
+    handlers: Mutex<Handlers>,
     pub(crate) bars: [Option<Bar>; 6],
 }
 
@@ -63,10 +57,6 @@ const BUS_MASTER: u16 = 1 << 2;
 const NO_LINE: u16 = 1 << 10;
 const COMMAND: usize = 4;
 const MSI_AT: usize = 0x40;
-/// Where BARs are on the bus.
-const BUS_START: u64 = 0xE000_0000;
-/// What the processor adds to that: addresses of the bus and of the processor are two things.
-const TRANSLATION: u64 = 0x40_0000_0000;
 
 impl Model {
     /// Time passes for the device.
@@ -77,13 +67,14 @@ impl Model {
         self.device.advance(ns, &mut self.ram);
     }
 
-    /// Has the device's signals be what the driver and the command register say.
+    /// Has the device's signals be what the driver and the command register say. The line is the device's to raise, whether anybody listens
+    /// or not.
     fn apply(&mut self) {
-        let line_off = self.command & NO_LINE != 0;
+        let line_off = self.command & NO_LINE != 0 || self.device.vectors(IrqKind::Line) == 0;
         let (signal, count) = match self.listens {
-            Some((IrqKind::Line, _)) if line_off => (None, 0),
-            Some((signal, count)) => (Some(signal), count),
-            None => (None, 0),
+            Some((signal @ (IrqKind::Msi | IrqKind::MsiX), count)) => (Some(signal), count),
+            _ if line_off => (None, 0),
+            _ => (Some(IrqKind::Line), 1),
         };
         self.device.bus_master(self.command & BUS_MASTER != 0);
         self.device.select(signal, count);
@@ -91,22 +82,25 @@ impl Model {
 }
 
 impl Slot {
-    fn new(device: Box<dyn DeviceModel>) -> Self {
-        let mut next = BUS_START;
-        let bars = std::array::from_fn(|i| {
-            let len = device.bar_len(i)?;
-            let bus = next.next_multiple_of(len);
-            next = bus + len;
-            Some(Bar { bus, physical: bus + TRANSLATION, len })
-        });
+    fn new(number: usize, device: Box<dyn DeviceModel>, shape: Shape) -> Self {
+        let bars = resources::bars(number, &*device, &shape);
         let model =
             Model { device, command: MEMORY | BUS_MASTER, listens: None, clock: Instant::now(), ram: vec![0; 1 << 16] };
         Self {
+            number,
+            shape,
             model: Mutex::new(model),
             assigned: Mutex::new(Assigned::Nothing),
             is_gone: AtomicBool::new(false),
+            handlers: Mutex::default(),
             bars,
         }
+    }
+
+    /// Where it is.
+    pub(crate) fn place(&self) -> Place {
+        let n = self.number as u32;
+        Place { bus: n, device: 5 + n, function: n % 8 }
     }
 
     fn is_gone(&self) -> bool {
@@ -138,8 +132,11 @@ impl Slot {
         kernel.interrupts.ring();
     }
 
-    /// Is the line raised?
+    /// Does it raise the line of all devices? One that was not assigned it is on another.
     pub(crate) fn line(&self) -> bool {
+        if *lock(&self.assigned) != Assigned::Line {
+            return false;
+        }
         let mut model = lock(&self.model);
         model.advance();
         !self.is_gone() && model.device.line()
@@ -160,8 +157,17 @@ impl Slot {
         kernel.interrupts.ring();
     }
 
-    pub(crate) fn vectors(&self, signal: IrqKind) -> u16 {
-        lock(&self.model).device.vectors(signal)
+    /// A handler of its runs, beside others or alone.
+    pub(crate) fn saw_handler(&self, at_once: usize, irql: u8) {
+        let mut handlers = lock(&self.handlers);
+        handlers.at_once = handlers.at_once.max(at_once);
+        handlers.levels.insert(irql);
+    }
+
+    /// The messages that it is assigned, if it has any: "For such a device, the operating system will automatically use MSI-X", of one that
+    /// has MSI too ("Introduction to Message-Signaled Interrupts").
+    pub(crate) fn messages(&self) -> IrqKind {
+        if lock(&self.model).device.vectors(IrqKind::MsiX) > 0 { IrqKind::MsiX } else { IrqKind::Msi }
     }
 
     /// How many interrupts of a kind START has assigned.
@@ -182,10 +188,8 @@ impl Slot {
         config[2..4].copy_from_slice(&identity.device.to_le_bytes());
         config[4..6].copy_from_slice(&model.command.to_le_bytes());
         config[11] = 0xFF; // a class of no class
-        for (i, bar) in self.bars.iter().enumerate() {
-            if let Some(bar) = bar {
-                config[0x10 + 4 * i..][..4].copy_from_slice(&(bar.bus as u32).to_le_bytes());
-            }
+        for (i, register) in resources::registers(&self.bars).into_iter().enumerate() {
+            config[0x10 + 4 * i..][..4].copy_from_slice(&register.to_le_bytes());
         }
         config[0x3D] = model.device.vectors(IrqKind::Line).min(1) as u8;
         let capability = match (model.device.vectors(IrqKind::MsiX), model.device.vectors(IrqKind::Msi)) {
@@ -228,6 +232,23 @@ impl Slot {
     }
 }
 
+/// A device's place among the buses, as Windows has it in two properties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) bus: u32,
+    pub(crate) device: u32,
+    pub(crate) function: u32,
+}
+
+/// How a device's interrupt handlers have run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handlers {
+    /// The most that ran at once.
+    pub at_once: usize,
+    /// The levels at which they ran.
+    pub levels: BTreeSet<u8>,
+}
+
 /// What START assigns of interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Assigned {
@@ -251,13 +272,19 @@ pub struct Device {
 }
 
 impl Machine {
-    /// Plugs a device in. No driver has it yet.
+    /// Plugs a device in, whose BARs are below 4 GiB. No driver has it yet.
+    pub fn plug(&self, model: impl DeviceModel + 'static) -> Device {
+        self.plug_as(model, Shape::default())
+    }
+
+    /// Plugs a device in, whose BARs and resources have this shape.
     ///
     /// # Panics
-    /// If there is one already: the bus has one slot.
-    pub fn plug(&self, model: impl DeviceModel + 'static) -> Device {
+    /// If the device cannot have it.
+    pub fn plug_as(&self, model: impl DeviceModel + 'static, shape: Shape) -> Device {
         let kernel = &self.kernel;
-        let slot = Arc::new(Slot::new(Box::new(model)));
+        let number = kernel.next_slot();
+        let slot = Arc::new(Slot::new(number, Box::new(model), shape));
         let bus = Service::bus(kernel);
         let pdo = pdo::make(kernel, &bus);
         let dacl = Dacl {
@@ -269,7 +296,7 @@ impl Machine {
                 .collect(),
         };
         let record = Record {
-            name: Some(pdo::NAME.to_lowercase()),
+            name: Some(pdo::name(number).to_lowercase()),
             characteristics: 0x100,
             dacl: Some(dacl),
             files: Vec::new(),
@@ -280,7 +307,6 @@ impl Machine {
             before.is_none() && lock(&kernel.slots).insert(pdo, slot.clone()).is_none(),
             "an object of a new device"
         );
-        assert_eq!(lock(&kernel.slots).len(), 1, "the bus has one slot");
         Device { kernel: kernel.clone(), slot, bus, pdo, lists: Mutex::default() }
     }
 }
@@ -318,10 +344,11 @@ impl Device {
     /// # Panics
     /// If the run ends.
     pub fn start(&self, assigned: Assigned) -> Result<(), NtStatus> {
-        let [raw, translated] = [false, true].map(|translated| self.resources(assigned, translated));
+        let [raw, translated] = resources::lists(&self.slot, assigned).map(|words| self.list(&words));
         self.free_lists();
         *lock(&self.lists) = vec![raw, translated];
         *lock(&self.slot.assigned) = assigned;
+        *lock(&self.slot.handlers) = Handlers::default();
         self.pnp(minor::START_DEVICE, |location| location.parameters[..2].copy_from_slice(&[raw, translated]))
     }
 
@@ -386,6 +413,11 @@ impl Device {
             cpu::attached(&self.kernel, None, || cpu::fail(rule));
         }
         self.free_lists();
+    }
+
+    /// How its interrupt handlers have run since it was started.
+    pub fn handlers(&self) -> Handlers {
+        lock(&self.slot.handlers).clone()
     }
 
     /// How many handles to it are open.
@@ -453,31 +485,8 @@ impl Device {
         }
     }
 
-    /// CM_RESOURCE_LIST, in the pool.
-    fn resources(&self, assigned: Assigned, translated: bool) -> usize {
-        let mut descriptors: Vec<[u32; 5]> = Vec::new();
-        for bar in self.slot.bars.iter().flatten() {
-            let start = if translated { bar.physical } else { bar.bus };
-            descriptors.push([3, start as u32, (start >> 32) as u32, bar.len as u32, 0]);
-        }
-        const SHARED: u32 = 3 << 8;
-        const DEVICE_EXCLUSIVE: u32 = 1 << 8;
-        const LATCHED_MESSAGE: u32 = 3 << 16;
-        match (assigned, translated) {
-            (Assigned::Nothing, _) => {}
-            (Assigned::Line, true) => descriptors.push([2 | SHARED, LINE_IRQL.into(), 0x81, 1, 0]),
-            (Assigned::Line, false) => descriptors.push([2 | SHARED, 11, 11, u32::MAX, u32::MAX]),
-            (Assigned::Messages(_), true) => {
-                descriptors.push([2 | DEVICE_EXCLUSIVE | LATCHED_MESSAGE, MESSAGE_IRQL.into(), 0x91, 1, 0]);
-            }
-            (Assigned::Messages(count), false) => {
-                let first = u32::from(count) << 16;
-                descriptors.push([2 | DEVICE_EXCLUSIVE | LATCHED_MESSAGE, first, u32::MAX - 1, u32::MAX, u32::MAX]);
-            }
-        }
-        const PCI_BUS: u32 = 5;
-        let mut words = vec![1, PCI_BUS, 0, 1 << 16 | 1, descriptors.len() as u32];
-        words.extend(descriptors.into_iter().flatten());
+    /// A CM_RESOURCE_LIST, in the pool.
+    fn list(&self, words: &[u32]) -> usize {
         let address = self.kernel.allocate(4 * words.len(), b"CmRe", false);
         // SAFETY: fresh memory for as many words.
         unsafe { ptr::copy_nonoverlapping(words.as_ptr(), ptr::with_exposed_provenance_mut(address), words.len()) };

@@ -26,8 +26,8 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{
-            AtomicBool, AtomicIsize,
-            Ordering::{AcqRel, Acquire, Release},
+            AtomicBool, AtomicIsize, AtomicUsize,
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
     },
     thread::{self, JoinHandle},
@@ -81,6 +81,8 @@ pub(crate) struct Kernel {
     pub(crate) mappings: Mappings,
     /// By address of the bus's device object.
     pub(crate) slots: Mutex<BTreeMap<usize, Arc<Slot>>>,
+    /// The number of the next one.
+    next_slot: AtomicUsize,
     /// References to the bus's interface.
     bus_interfaces: AtomicIsize,
     pub(crate) objects: Mutex<Objects>,
@@ -128,6 +130,7 @@ impl Kernel {
             interrupts: Interrupts::default(),
             mappings: Mappings::default(),
             slots: Mutex::default(),
+            next_slot: AtomicUsize::new(0),
             bus_interfaces: AtomicIsize::new(0),
             objects: Mutex::default(),
             irps: Irps::default(),
@@ -160,6 +163,11 @@ impl Kernel {
             return Err(format!("pool: the block at {address:#x} is freed with a timer in it that is set"));
         }
         self.pool.free(address, tag)
+    }
+
+    /// The number of a new slot.
+    pub(crate) fn next_slot(&self) -> usize {
+        self.next_slot.fetch_add(1, Relaxed)
     }
 
     /// Has the run ended?
@@ -259,10 +267,11 @@ impl Machine {
     pub fn new(options: Options) -> Self {
         crate::trap::install();
         let kernel = Arc::new(Kernel::new(options));
-        let runners: [(&str, Runner); 7] = [
+        let runners: [(&str, Runner); 8] = [
             ("dpc 0", |kernel| kernel.dpcs.run(kernel)),
             ("dpc 1", |kernel| kernel.dpcs.run(kernel)),
-            ("interrupts", |kernel| kernel.interrupts.run(kernel)),
+            ("interrupts 0", |kernel| kernel.interrupts.run(kernel)),
+            ("interrupts 1", |kernel| kernel.interrupts.run(kernel)),
             ("timers", |kernel| kernel.timers.run(kernel)),
             ("work 0", |kernel| kernel.works.run(kernel)),
             ("work 1", |kernel| kernel.works.run(kernel)),
@@ -335,6 +344,11 @@ impl Machine {
     /// Keeps DPCs in their queue until they are let go or flushed, so that what piles up meanwhile can be seen.
     pub fn withhold_dpcs(&self, withhold: bool) {
         self.kernel.dpcs.withhold(withhold);
+    }
+
+    /// Keeps interrupts from being delivered until they are let go, so that several come at once.
+    pub fn withhold_interrupts(&self, withhold: bool) {
+        self.kernel.interrupts.withhold(withhold);
     }
 }
 

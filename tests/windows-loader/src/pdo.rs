@@ -12,8 +12,10 @@ use crate::{
 };
 use std::{ffi::c_void, ptr, sync::Arc};
 
-/// The device object's name.
-pub(crate) const NAME: &str = r"\Device\NTPNP_PCI0005";
+/// The name of the device object of a slot.
+pub(crate) fn name(slot: usize) -> String {
+    format!(r"\Device\NTPNP_PCI{:04}", slot + 5)
+}
 
 /// BUS_INTERFACE_STANDARD.
 #[repr(C)]

@@ -85,5 +85,7 @@ kp_abi::interface! {
         fn close_slowly(ms: u32) = 23;
         /// How many sessions have begun to close since the plugin was bound.
         fn closing() -> u32 = 24;
+        /// The first word of each memory BAR; all ones where there is none.
+        fn words() -> [u32; 6] = 25;
     }
 }
