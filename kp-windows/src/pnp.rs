@@ -200,7 +200,9 @@ fn bus_address(pdo: *mut DeviceObject) -> u64 {
         if status < 0 { None } else { Some(value) }
     };
     match (number(property::BUS_NUMBER), number(property::ADDRESS)) {
-        (Some(bus), Some(address)) => u64::from(bus) << 8 | u64::from(address >> 16 << 3 & 0xF8 | address & 7),
+        (Some(bus), Some(address)) if address != property::NO_ADDRESS => {
+            u64::from(bus) << 8 | u64::from(address >> 16 << 3 & 0xF8 | address & 7)
+        }
         _ => kp_abi::request::NO_BUS_ADDRESS,
     }
 }

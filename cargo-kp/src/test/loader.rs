@@ -22,7 +22,7 @@ fn drivers(setup: bool, log: &Log) -> Result<Tally> {
     let folder = host::drivers(&["echo", "edu", "trouble", "ivshmem"])?;
     let folder = folder.to_str().context("the target folder's path isn't UTF-8")?;
     let program = programs::build("conformance")?;
-    let runs: [&[&str]; 10] = [
+    let runs: [&[&str]; 11] = [
         &["--host", "windows:loader", "--part", "all", "--drivers", folder],
         &["--host", "windows:loader-qemu", "--part", "all", "--drivers", folder],
         &["loader", "bad-input", folder],
@@ -32,6 +32,7 @@ fn drivers(setup: bool, log: &Log) -> Result<Tally> {
         &["loader", "storm", folder],
         &["loader", "device", folder],
         &["loader", "resources", folder],
+        &["loader", "slots", folder],
         &["loader", "faults", folder],
     ];
     let mut tally = Tally::default();

@@ -92,6 +92,8 @@ pub(crate) mod property {
     pub(crate) const PHYSICAL_DEVICE_OBJECT_NAME: i32 = 11;
     pub(crate) const BUS_NUMBER: i32 = 14;
     pub(crate) const ADDRESS: i32 = 16;
+    /// A value of [`ADDRESS`]: the bus has said none.
+    pub(crate) const NO_ADDRESS: u32 = u32::MAX;
 }
 
 /// Kinds of [`PartialDescriptor`], and bits of its flags.

@@ -12,7 +12,7 @@ use crate::{
     security::{self, Dacl, Entry},
     service::{Driver, Service},
 };
-use kp_sim::device::{DeviceModel, IrqKind};
+use kp_sim::device::{DeviceModel, Identity, IrqKind};
 use std::{
     collections::BTreeSet,
     ptr,
@@ -36,6 +36,8 @@ pub(crate) struct Slot {
     assigned: Mutex<Assigned>,
     /// It was pulled out: it reads as all ones.
     is_gone: AtomicBool,
+    /// START is under way.
+    is_starting: AtomicBool,
     handlers: Mutex<Handlers>,
     pub(crate) bars: [Option<Bar>; 6],
 }
@@ -92,9 +94,20 @@ impl Slot {
             model: Mutex::new(model),
             assigned: Mutex::new(Assigned::Nothing),
             is_gone: AtomicBool::new(false),
+            is_starting: AtomicBool::new(false),
             handlers: Mutex::default(),
             bars,
         }
+    }
+
+    /// Is it too early to open it? "The PnP manager fails create requests for the device until the IRP_MN_START_DEVICE IRP completes"
+    /// ("IoSetDeviceInterfaceState function (wdm.h)").
+    pub(crate) fn is_starting(&self) -> bool {
+        self.is_starting.load(Acquire)
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        lock(&self.model).device.identity()
     }
 
     /// Where it is.
@@ -262,11 +275,11 @@ pub enum Assigned {
 
 /// A device on the bus.
 pub struct Device {
-    kernel: Arc<Kernel>,
+    pub(crate) kernel: Arc<Kernel>,
     slot: Arc<Slot>,
     bus: Arc<Service>,
     /// Address of the bus's device object.
-    pdo: usize,
+    pub(crate) pdo: usize,
     /// Resource lists of the last START, in the pool.
     lists: Mutex<Vec<usize>>,
 }
@@ -297,7 +310,6 @@ impl Machine {
         };
         let record = Record {
             name: Some(pdo::name(number).to_lowercase()),
-            characteristics: 0x100,
             dacl: Some(dacl),
             files: Vec::new(),
             service: Arc::downgrade(&bus),
@@ -349,7 +361,11 @@ impl Device {
         *lock(&self.lists) = vec![raw, translated];
         *lock(&self.slot.assigned) = assigned;
         *lock(&self.slot.handlers) = Handlers::default();
-        self.pnp(minor::START_DEVICE, |location| location.parameters[..2].copy_from_slice(&[raw, translated]))
+        self.slot.is_starting.store(true, Release);
+        let started =
+            self.pnp(minor::START_DEVICE, |location| location.parameters[..2].copy_from_slice(&[raw, translated]));
+        self.slot.is_starting.store(false, Release);
+        started
     }
 
     /// QUERY_STOP_DEVICE and STOP_DEVICE: the device may be started again with other resources.
@@ -365,6 +381,7 @@ impl Device {
             return Err(refused);
         }
         self.must(minor::STOP_DEVICE);
+        *lock(&self.slot.assigned) = Assigned::Nothing;
         Ok(())
     }
 
@@ -406,12 +423,8 @@ impl Device {
         if unsafe { !(*self.object()).attached_device.is_null() } {
             cpu::attached(&self.kernel, None, || cpu::fail("a device object is attached after REMOVE_DEVICE".into()));
         }
-        let left = std::mem::take(&mut lock(&self.kernel.objects).interfaces);
-        // Disabling one may have been failed on purpose; then the plug-and-play manager does it.
-        if let Some(name) = left.first().filter(|_| !self.kernel.faults.are_planned()) {
-            let rule = format!("the device interface {name} is enabled after REMOVE_DEVICE");
-            cpu::attached(&self.kernel, None, || cpu::fail(rule));
-        }
+        self.disable_interfaces();
+        *lock(&self.slot.assigned) = Assigned::Nothing;
         self.free_lists();
     }
 

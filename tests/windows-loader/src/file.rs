@@ -113,13 +113,18 @@ impl File {
             if service.is_stopping() {
                 return Err(crate::nt::STATUS_NO_SUCH_DEVICE);
             }
-            // Without FILE_DEVICE_SECURE_OPEN a path behind the name is the driver's own affair.
-            let is_checked = rest.is_empty() || device.characteristics & SECURE_OPEN != 0;
+            // Without FILE_DEVICE_SECURE_OPEN a path behind the name is the driver's own affair. "The FILE_DEVICE_SECURE_OPEN characteristic is
+            // checked at the top of the stack" ("Controlling Device Namespace Access").
+            let is_checked = rest.is_empty() || top_characteristics(address) & SECURE_OPEN != 0;
             if is_checked && !security::allows(device.dacl.as_ref(), token, access) {
                 return Err(STATUS_ACCESS_DENIED);
             }
             (address, rest, service)
         };
+        let slot = lock(&kernel.slots).get(&device).cloned();
+        if slot.is_some_and(|slot| slot.is_starting()) {
+            return Err(crate::nt::STATUS_NO_SUCH_DEVICE);
+        }
         if device_flags(device) & crate::nt::device_flags::INITIALIZING != 0 {
             return Err(crate::nt::STATUS_NO_SUCH_DEVICE);
         }
@@ -371,6 +376,11 @@ impl File {
 fn device_flags(device: usize) -> u32 {
     // SAFETY: a device object of the object manager's.
     unsafe { (*ptr::with_exposed_provenance::<DeviceObject>(device)).flags }
+}
+
+fn top_characteristics(device: usize) -> u32 {
+    // SAFETY: the top device object of a stack of the object manager's.
+    unsafe { (*crate::pdo::top(ptr::with_exposed_provenance_mut(device))).characteristics }
 }
 
 /// How much the pool gives for a system buffer.

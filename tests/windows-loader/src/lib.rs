@@ -30,6 +30,7 @@ mod bus;
 mod calls;
 mod client;
 mod cpu;
+mod device_interface;
 mod dispatcher;
 mod dpc;
 mod dump;

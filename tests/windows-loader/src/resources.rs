@@ -20,6 +20,8 @@ pub struct Shape {
     pub ports_are_memory: bool,
     /// The lists are not in the order of the BARs, and have in them what is none of a driver's business.
     pub mixed: bool,
+    /// The bus says no address of the device.
+    pub has_no_address: bool,
 }
 
 impl Shape {

@@ -5,6 +5,7 @@ pub mod hostile;
 pub mod life;
 pub mod raw;
 pub mod resources;
+pub mod slots;
 pub mod storm;
 mod story;
 
@@ -271,10 +272,11 @@ pub fn command(arguments: &[&str]) -> Result<(), String> {
         ["life", drivers] => life::run(drivers),
         ["device", drivers] => device::run(drivers),
         ["resources", drivers] => resources::run(drivers),
+        ["slots", drivers] => slots::run(drivers),
         ["story", drivers] => story::run(drivers)?,
         _ => {
             return Err(
-                "usage: conformance loader bad-input|fuzz|rounds|life|device|resources|storm|faults|story DRIVERS …"
+                "usage: conformance loader bad-input|fuzz|rounds|life|device|resources|slots|storm|faults|story DRIVERS …"
                     .into(),
             );
         }

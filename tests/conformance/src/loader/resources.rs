@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 use trouble_interface::trouble;
-use windows_loader::{Assigned, Machine, Shape, Token};
+use windows_loader::{Assigned, Machine, Process, Shape, Token};
 
 /// How long what is bound to come may take: a hang, not a measure.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,8 +42,8 @@ fn started(plugin: &str, drivers: &str, model: impl DeviceModel + 'static, shape
     Loaded { process: machine.process(Token::Administrator), device: Some(device), driver, machine }
 }
 
-fn connect(loaded: &Loaded, path: &str, interface: &Interface) -> Plugin {
-    let node = Arc::new(kp_user::ControlNode::over(open_path(&loaded.process, path)));
+pub(super) fn connect(process: &Arc<Process>, path: &str, interface: &Interface) -> Plugin {
+    let node = Arc::new(kp_user::ControlNode::over(open_path(process, path)));
     Plugin::over(node, interface, &[]).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
@@ -96,7 +96,7 @@ fn each_message_is_heard_and_all_at_the_highest_of_their_levels(drivers: &str) {
         shape
     }] {
         let loaded = started("ivshmem", drivers, Doorbell::default(), shape, Assigned::Messages(4));
-        let plugin = connect(&loaded, IVSHMEM, ivshmem::INTERFACE);
+        let plugin = connect(&loaded.process, IVSHMEM, ivshmem::INTERFACE);
         let client = ivshmem::Client(&plugin);
         let interrupts = plugin.interrupts(Enable::msix(1..=8)).unwrap();
         assert_eq!((interrupts.kind(), interrupts.count()), (Kind::MsiX, 4));
@@ -117,7 +117,7 @@ fn each_message_is_heard_and_all_at_the_highest_of_their_levels(drivers: &str) {
 fn messages_that_come_at_once_are_each_heard(drivers: &str) {
     const ROUNDS: u32 = 200;
     let loaded = started("ivshmem", drivers, Doorbell::default(), Shape::default(), Assigned::Messages(4));
-    let plugin = connect(&loaded, IVSHMEM, ivshmem::INTERFACE);
+    let plugin = connect(&loaded.process, IVSHMEM, ivshmem::INTERFACE);
     let client = ivshmem::Client(&plugin);
     let interrupts = plugin.interrupts(Enable::msix(4..=4)).unwrap();
     for round in 1..=ROUNDS {
@@ -147,7 +147,7 @@ fn messages_that_come_at_once_are_each_heard(drivers: &str) {
 fn fewer_messages_than_the_driver_can_have_are_used(drivers: &str) {
     for (assigned, count) in [(1, 1), (3, 3), (8, 4)] {
         let loaded = started("ivshmem", drivers, Doorbell::default(), Shape::default(), Assigned::Messages(assigned));
-        let plugin = connect(&loaded, IVSHMEM, ivshmem::INTERFACE);
+        let plugin = connect(&loaded.process, IVSHMEM, ivshmem::INTERFACE);
         let refused = plugin.interrupts(Enable::msix(count + 1..=count + 1)).map(|_| ()).map_err(|error| error.status);
         assert_eq!(refused, Err(Status::NO_INTERRUPT));
         let interrupts = plugin.interrupts(Enable::any()).unwrap();
@@ -199,7 +199,7 @@ impl DeviceModel for Many {
 /// What the plugin reads at the beginning of each BAR.
 fn words(drivers: &str, lengths: [Option<u64>; 6], shape: Shape) -> [u32; 6] {
     let loaded = started("trouble", drivers, Many::new(lengths), shape, Assigned::Nothing);
-    let plugin = connect(&loaded, r"\\.\kp-trouble.0", trouble::INTERFACE);
+    let plugin = connect(&loaded.process, r"\\.\kp-trouble.0", trouble::INTERFACE);
     let words = trouble::Client(&plugin).words().unwrap();
     drop(plugin);
     finish(loaded);

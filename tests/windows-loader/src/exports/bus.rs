@@ -2,13 +2,14 @@
 use crate::{
     bus::Place,
     cpu,
+    device_interface::{self, Guid},
     exports::exports,
     interrupt::{Connection, Interrupt},
     irp,
     kernel::{Kernel, lock},
     nt::{
-        DeviceObject, Irp, NtStatus, STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_PARAMETER, STATUS_NOT_FOUND,
-        STATUS_OBJECT_NAME_NOT_FOUND, STATUS_PENDING, STATUS_SUCCESS, UnicodeString, major, minor,
+        DeviceObject, Irp, NtStatus, STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER,
+        STATUS_NOT_FOUND, STATUS_PENDING, STATUS_SUCCESS, UnicodeString, major, minor,
     },
     pdo, raw, resources,
 };
@@ -151,35 +152,32 @@ exports! {
         unsafe { (*lower).attached_device = ptr::null_mut() };
     }
 
-    [0..=0] fails status fn IoRegisterDeviceInterface(physical: *mut DeviceObject, _class: *const [u8; 16], _reference: *const UnicodeString, link: *mut UnicodeString) -> NtStatus {
+    [0..=0] fails status fn IoRegisterDeviceInterface(physical: *mut DeviceObject, class: *const Guid, reference: *const UnicodeString, link: *mut UnicodeString) -> NtStatus {
         let kernel = cpu::kernel();
-        if !lock(&kernel.slots).contains_key(&physical.expose_provenance()) {
-            return crate::nt::STATUS_INVALID_DEVICE_REQUEST;
+        let pdo = physical.expose_provenance();
+        let slot = lock(&kernel.slots).get(&pdo).cloned();
+        let Some(slot) = slot else { return STATUS_INVALID_DEVICE_REQUEST };
+        if raw::string(reference).is_some_and(|reference| !reference.is_empty()) {
+            cpu::fail("IoRegisterDeviceInterface: a reference string, which is a bus driver's affair".into());
         }
-        let name: Vec<u16> = r"\??\PCI#VEN_1234&DEV_11E8#0#{kp}".encode_utf16().collect();
-        let buffer = kernel.allocate(2 * name.len() + 2, b"IoIf", true);
-        let length = 2 * name.len() as u16;
+        // SAFETY: the driver's GUID.
+        let name = device_interface::name(&slot, &unsafe { *class });
+        let units: Vec<u16> = name.encode_utf16().collect();
+        let buffer = kernel.allocate(2 * units.len() + 2, b"IoIf", true);
+        let length = 2 * units.len() as u16;
         // SAFETY: fresh memory for as many units; the driver's place for the string.
         unsafe {
             let place = ptr::with_exposed_provenance_mut::<u16>(buffer);
-            ptr::copy_nonoverlapping(name.as_ptr(), place, name.len());
+            ptr::copy_nonoverlapping(units.as_ptr(), place, units.len());
             *link = UnicodeString { length, maximum_length: length + 2, buffer: place };
         }
-        STATUS_SUCCESS
+        lock(&kernel.objects).register(pdo, name)
     }
 
     [0..=0] fails status fn IoSetDeviceInterfaceState(link: *const UnicodeString, enable: u8) -> NtStatus {
-        let Some(name) = raw::string(link).filter(|name| !name.is_empty()) else { return STATUS_INVALID_PARAMETER };
-        let kernel = cpu::kernel();
-        let mut objects = lock(&kernel.objects);
-        match enable != 0 {
-            true => {
-                objects.interfaces.insert(name);
-                STATUS_SUCCESS
-            }
-            false if objects.interfaces.remove(&name) => STATUS_SUCCESS,
-            false => STATUS_OBJECT_NAME_NOT_FOUND,
-        }
+        let name = raw::string(link).unwrap_or_default();
+        let changed = lock(&cpu::kernel().objects).enable(&name, enable != 0);
+        cpu::checked(changed)
     }
 
     [0..=0] fn RtlFreeUnicodeString(text: *mut UnicodeString) {
@@ -194,11 +192,14 @@ exports! {
 
     [0..=0] fails status fn IoGetDeviceProperty(physical: *mut DeviceObject, which: i32, len: u32, buffer: *mut c_void, needed: *mut u32) -> NtStatus {
         let slot = lock(&cpu::kernel().slots).get(&physical.expose_provenance()).cloned();
-        let Some(slot) = slot else { return crate::nt::STATUS_INVALID_DEVICE_REQUEST };
+        let Some(slot) = slot else { return STATUS_INVALID_DEVICE_REQUEST };
         let Place { bus, device, function } = slot.place();
         let bytes: Vec<u8> = match which {
             property::PHYSICAL_DEVICE_OBJECT_NAME => pdo::name(slot.number).encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect(),
             property::BUS_NUMBER => bus.to_le_bytes().into(),
+            // "An address value of 0xFFFFFFFF indicates that the underlying bus driver did not supply a bus address for the device"
+            // ("IoGetDeviceProperty function (wdm.h)").
+            property::ADDRESS if slot.shape.has_no_address => u32::MAX.to_le_bytes().into(),
             property::ADDRESS => (device << 16 | function).to_le_bytes().into(),
             _ => return STATUS_INVALID_PARAMETER,
         };
