@@ -22,7 +22,7 @@ fn drivers(setup: bool, log: &Log) -> Result<Tally> {
     let folder = host::drivers(&["echo", "edu", "trouble", "ivshmem"])?;
     let folder = folder.to_str().context("the target folder's path isn't UTF-8")?;
     let program = programs::build("conformance")?;
-    let runs: [&[&str]; 11] = [
+    let runs: [&[&str]; 12] = [
         &["--host", "windows:loader", "--part", "all", "--drivers", folder],
         &["--host", "windows:loader-qemu", "--part", "all", "--drivers", folder],
         &["loader", "bad-input", folder],
@@ -33,6 +33,7 @@ fn drivers(setup: bool, log: &Log) -> Result<Tally> {
         &["loader", "device", folder],
         &["loader", "resources", folder],
         &["loader", "slots", folder],
+        &["loader", "strangers", folder],
         &["loader", "faults", folder],
     ];
     let mut tally = Tally::default();

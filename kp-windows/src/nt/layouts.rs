@@ -56,6 +56,7 @@ layouts! {
     }
     FileObject = FILE_OBJECT {
         fs_context = FsContext at 24;
+        fs_context2 = FsContext2 at 32;
         related_file_object = RelatedFileObject at 64;
         flags = Flags at 80;
         file_name = FileName at 88;

@@ -128,7 +128,7 @@ pub(crate) struct FileObject {
     _type_size: [u16; 2],
     _device: [usize; 2],
     pub(crate) fs_context: *mut c_void,
-    _fs_context2: usize,
+    pub(crate) fs_context2: *mut c_void,
     _section: [usize; 2],
     _final_status: i32,
     pub(crate) related_file_object: *mut FileObject,

@@ -209,6 +209,11 @@ impl File {
         crate::pdo::top(ptr::with_exposed_provenance_mut(self.device))
     }
 
+    /// The file object.
+    pub(crate) fn object(&self) -> *mut FileObject {
+        ptr::with_exposed_provenance_mut(self.object)
+    }
+
     /// The process that opened it.
     pub(crate) fn process(&self) -> &Arc<Process> {
         &self.process
@@ -391,7 +396,7 @@ const SECURE_OPEN: u32 = 0x100;
 
 /// A request's buffers, as its method has them.
 #[derive(Default)]
-struct Buffers {
+pub(crate) struct Buffers {
     system: usize,
     system_len: usize,
     mdl: usize,
@@ -400,7 +405,7 @@ struct Buffers {
 }
 
 impl Buffers {
-    fn capture(kernel: &Kernel, code: u32, input: Buffer, output: Buffer) -> Result<Self, NtStatus> {
+    pub(crate) fn capture(kernel: &Kernel, code: u32, input: Buffer, output: Buffer) -> Result<Self, NtStatus> {
         let mut buffers = Self::default();
         let readable = |buffer: Buffer| kernel.space.is_user(buffer.address, buffer.len as usize);
         let how = code & 3;
@@ -440,7 +445,7 @@ impl Buffers {
         Ok(buffers)
     }
 
-    fn put(&self, irp: &mut Irp, location: &mut IoStackLocation, input: Buffer) {
+    pub(crate) fn put(&self, irp: &mut Irp, location: &mut IoStackLocation, input: Buffer) {
         irp.system_buffer = ptr::with_exposed_provenance_mut(self.system);
         irp.overlay[0] = self.system_len;
         irp.mdl_address = ptr::with_exposed_provenance_mut(self.mdl);

@@ -67,6 +67,7 @@ pub use calls::fallible_calls;
 pub use faults::{Site, Sites};
 pub use file::{Buffer, Done, Handle, Pending};
 pub use kernel::{Machine, Options, Verdict};
+pub use passed_on::Stranger;
 pub use process::{Mode, Process};
 pub use resources::Shape;
 pub use security::{Dacl, Entry, Token, access};

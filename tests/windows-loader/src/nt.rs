@@ -238,6 +238,8 @@ pub mod control {
 pub mod major {
     pub const CREATE: u8 = 0;
     pub const CLOSE: u8 = 2;
+    pub const READ: u8 = 3;
+    pub const WRITE: u8 = 4;
     pub const DEVICE_CONTROL: u8 = 14;
     pub const CLEANUP: u8 = 18;
     pub const POWER: u8 = 22;

@@ -8,6 +8,7 @@ pub mod resources;
 pub mod slots;
 pub mod storm;
 mod story;
+pub mod strangers;
 
 use crate::{Subject, Unload, Victim, World, interrupts};
 use kp_abi::request::kind;
@@ -273,10 +274,11 @@ pub fn command(arguments: &[&str]) -> Result<(), String> {
         ["device", drivers] => device::run(drivers),
         ["resources", drivers] => resources::run(drivers),
         ["slots", drivers] => slots::run(drivers),
+        ["strangers", drivers] => strangers::run(drivers),
         ["story", drivers] => story::run(drivers)?,
         _ => {
             return Err(
-                "usage: conformance loader bad-input|fuzz|rounds|life|device|resources|slots|storm|faults|story DRIVERS …"
+                "usage: conformance loader bad-input|fuzz|rounds|life|device|resources|slots|strangers|storm|faults|story DRIVERS …"
                     .into(),
             );
         }
