@@ -5,6 +5,7 @@ use crate::{
     interrupt::Interrupt,
     irql, mapping, memory,
     nt::*,
+    parameters,
     resources::{Memory, Resources},
 };
 use core::{
@@ -134,8 +135,11 @@ impl Hardware {
         self.set_command(mask, bits);
     }
 
-    /// Sets the masked bits of the command register.
+    /// Sets the masked bits of the command register, unless it is to be left alone.
     fn set_command(&self, mask: u16, bits: u16) {
+        if parameters::leave_command() {
+            return;
+        }
         let lock = self.command.get();
         // SAFETY: the record's own lock, at DISPATCH_LEVEL or below.
         let before = unsafe { KeAcquireSpinLockRaiseToDpc(lock) };

@@ -109,6 +109,16 @@ pub(crate) mod resource {
     pub(crate) const LARGE: [(u16, u32); 3] = [(0x200, 8), (0x400, 16), (0x800, 32)];
 }
 
+/// Values in [`RegistryQuery`].
+pub(crate) mod registry {
+    /// RTL_REGISTRY_ABSOLUTE: the path is a whole one.
+    pub(crate) const ABSOLUTE: u32 = 0;
+    /// RTL_QUERY_REGISTRY_DIRECT, _TYPECHECK and _NOEXPAND: the value is stored, if it is of the type that is expected.
+    pub(crate) const DIRECT_CHECKED: u32 = 0x20 | 0x100 | 0x10;
+    /// REG_DWORD, where the expected type stands; without a default.
+    pub(crate) const EXPECTS_DWORD: u32 = 4 << 24;
+}
+
 /// Versions of [`ConnectInterrupt`].
 pub(crate) mod connect {
     pub(crate) const LINE_BASED: u32 = 2;

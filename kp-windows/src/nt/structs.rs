@@ -28,6 +28,32 @@ pub(crate) struct UnicodeString {
     pub(crate) buffer: *const u16,
 }
 
+/// RTL_QUERY_REGISTRY_TABLE: one entry of such a table.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct RegistryQuery {
+    pub(crate) routine: usize,
+    pub(crate) flags: u32,
+    pub(crate) name: *const u16,
+    pub(crate) entry_context: *mut c_void,
+    pub(crate) default_type: u32,
+    pub(crate) default_data: *const c_void,
+    pub(crate) default_length: u32,
+}
+
+impl RegistryQuery {
+    /// What ends a table.
+    pub(crate) const END: Self = Self {
+        routine: 0,
+        flags: 0,
+        name: core::ptr::null(),
+        entry_context: core::ptr::null_mut(),
+        default_type: 0,
+        default_data: core::ptr::null(),
+        default_length: 0,
+    };
+}
+
 /// KEVENT.
 #[repr(C)]
 pub(crate) struct Event {

@@ -19,8 +19,8 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{
-            AtomicBool,
-            Ordering::{Acquire, Release},
+            AtomicBool, AtomicUsize,
+            Ordering::{Acquire, Relaxed, Release},
         },
     },
     time::Instant,
@@ -39,6 +39,8 @@ pub(crate) struct Slot {
     /// START is under way.
     is_starting: AtomicBool,
     handlers: Mutex<Handlers>,
+    /// How often drivers have written the command register.
+    command_writes: AtomicUsize,
     pub(crate) bars: [Option<Bar>; 6],
 }
 
@@ -96,6 +98,7 @@ impl Slot {
             is_gone: AtomicBool::new(false),
             is_starting: AtomicBool::new(false),
             handlers: Mutex::default(),
+            command_writes: AtomicUsize::new(0),
             bars,
         }
     }
@@ -239,6 +242,9 @@ impl Slot {
             }
         }
         model.command = u16::from_le_bytes(command);
+        if (offset..offset + bytes.len()).any(|at| (COMMAND..COMMAND + 2).contains(&at)) {
+            self.command_writes.fetch_add(1, Relaxed);
+        }
         model.apply();
         drop(model);
         kernel.interrupts.ring();
@@ -426,6 +432,11 @@ impl Device {
         self.disable_interfaces();
         *lock(&self.slot.assigned) = Assigned::Nothing;
         self.free_lists();
+    }
+
+    /// How often drivers have written its command register.
+    pub fn command_writes(&self) -> usize {
+        self.slot.command_writes.load(Relaxed)
     }
 
     /// How its interrupt handlers have run since it was started.

@@ -112,6 +112,8 @@ pub struct Options {
     pub slowness: u32,
     /// Everybody may open devices of the bus, as if their INF said so.
     pub open_to_all: bool,
+    /// Numbers in the key `Parameters` of each driver's service.
+    pub parameters: Vec<(String, u32)>,
     /// Calls that are to fail.
     pub faults: Option<Arc<Sites>>,
 }
@@ -215,6 +217,13 @@ impl Kernel {
     /// The service of a driver object.
     pub(crate) fn service(&self, driver: usize) -> Option<Arc<Service>> {
         lock(&self.services).iter().find(|(object, _)| *object == driver).map(|(_, service)| service.clone())
+    }
+
+    /// Is there a key of parameters of this name?
+    pub(crate) fn has_parameters(&self, path: &str) -> bool {
+        let key = path.strip_suffix(r"\Parameters").unwrap_or_default();
+        let is_known = lock(&self.services).iter().any(|(_, service)| service.registry_path() == key);
+        is_known && !self.options.parameters.is_empty()
     }
 
     /// The bus's interface is given away, or given back.

@@ -6,7 +6,7 @@ use kp_abi::{Status, request::ANY_VECTOR};
 use kp_user::{Enable, Plugin};
 use std::{path::PathBuf, sync::Arc, thread, time::Duration};
 use trouble_interface::trouble;
-use windows_loader::{Assigned, Device, Driver, Machine, Mode, Process, Shape, Token, access};
+use windows_loader::{Assigned, Device, Driver, Machine, Mode, Options, Process, Shape, Token, access};
 
 /// How long what is bound to come may take: a hang, not a measure.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,6 +23,7 @@ pub fn run(drivers: &str) {
     a_device_that_is_pulled_out_leaves_the_other_alone(drivers);
     a_device_is_opened_by_its_interface_while_that_is_enabled(drivers);
     a_device_whose_bus_says_no_address_has_none(drivers);
+    the_command_register_is_written_unless_a_parameter_forbids_it(drivers);
 }
 
 /// A machine with drivers.
@@ -34,7 +35,10 @@ struct Slots {
 
 impl Slots {
     fn new(folder: &str, plugins: &[&str]) -> Self {
-        let machine = Machine::default();
+        Self::in_machine(Machine::default(), folder, plugins)
+    }
+
+    fn in_machine(machine: Machine, folder: &str, plugins: &[&str]) -> Self {
         let start = |plugin: &&str| {
             let sys: PathBuf = [folder, plugin, "windows-x86_64", &format!("kp-{plugin}.sys")].iter().collect();
             machine.start(&sys).unwrap_or_else(|error| panic!("start {plugin}: {error}"))
@@ -289,4 +293,30 @@ fn a_device_whose_bus_says_no_address_has_none(drivers: &str) {
     device.start(Assigned::Nothing).unwrap();
     assert_eq!(slots.edu(0).bus_address(), Ok(None));
     slots.finish([device]);
+}
+
+/// By LeaveCommandRegister, for a Windows that watches over that register.
+fn the_command_register_is_written_unless_a_parameter_forbids_it(drivers: &str) {
+    for (parameters, writes) in
+        [(&[][..], true), (&[("LeaveCommandRegister", 0)], true), (&[("LeaveCommandRegister", 1)], false)]
+    {
+        let mut options = Options::default();
+        options.parameters = parameters.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+        let slots = Slots::in_machine(Machine::new(options), drivers, &["edu"]);
+        let device = slots.device(0);
+        for assigned in [Assigned::Line, Assigned::Messages(1)] {
+            let plugin = slots.edu(0);
+            let interrupts = plugin.interrupts(Enable::any()).unwrap();
+            edu::Client(&plugin).raise(1).unwrap();
+            assert_eq!(interrupts.wait(PATIENCE).map(|got| got.got), Ok(1), "{parameters:?}, {assigned:?}");
+            device.set_system_power(false).unwrap();
+            device.set_system_power(true).unwrap();
+            drop((interrupts, plugin));
+            until("the handle is closed", || device.open_handles() == 0);
+            device.stop().unwrap();
+            device.start(Assigned::Messages(1)).unwrap();
+        }
+        assert_eq!(device.command_writes() > 0, writes, "{parameters:?}");
+        slots.finish([device]);
+    }
 }
