@@ -117,3 +117,30 @@ impl Device {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_leads_to_its_device_while_it_is_enabled() {
+        let mut objects = Objects::default();
+        let name = r"\??\PCI#One#{a}";
+        assert!(objects.enable(name, true).is_err(), "it was not registered");
+        assert_eq!(objects.register(1, name.to_owned()), STATUS_SUCCESS);
+        assert_eq!(objects.enable(name, false), Ok(STATUS_OBJECT_NAME_NOT_FOUND), "it was never enabled");
+        assert!(objects.resolve(r"\\?\pci#one#{A}").is_err());
+        assert_eq!(objects.enable(name, true), Ok(STATUS_SUCCESS));
+        assert_eq!(objects.enable(name, true), Ok(STATUS_OBJECT_NAME_EXISTS));
+        assert_eq!(objects.resolve(r"\\?\pci#one#{A}"), Ok((1, String::new())));
+        assert_eq!(objects.resolve(r"\\.\PCI#One#{a}\").map(|(_, behind)| behind), Ok(r"\".to_owned()));
+        assert!(objects.resolve(r"\\?\pci#one#{a}b").is_err());
+        assert_eq!(objects.enable(name, false), Ok(STATUS_SUCCESS));
+        assert!(objects.resolve(r"\\?\pci#one#{a}").is_err());
+        assert!(objects.enable(name, false).is_err(), "it is disabled twice");
+        // The device is found again.
+        assert_eq!(objects.register(2, name.to_owned()), STATUS_OBJECT_NAME_EXISTS);
+        assert_eq!(objects.enable(name, true), Ok(STATUS_SUCCESS));
+        assert_eq!(objects.resolve(r"\\?\PCI#One#{a}"), Ok((2, String::new())));
+    }
+}
