@@ -41,7 +41,8 @@ pub(crate) struct Slot {
     handlers: Mutex<Handlers>,
     /// How often drivers have written the command register.
     command_writes: AtomicUsize,
-    pub(crate) bars: [Option<Bar>; 6],
+    bars: Mutex<[Option<Bar>; 6]>,
+    starts: AtomicUsize,
 }
 
 struct Model {
@@ -87,7 +88,7 @@ impl Model {
 
 impl Slot {
     fn new(number: usize, device: Box<dyn DeviceModel>, shape: Shape) -> Self {
-        let bars = resources::bars(number, &*device, &shape);
+        let bars = Mutex::new(resources::bars(number, 0, &*device, &shape));
         let model =
             Model { device, command: MEMORY | BUS_MASTER, listens: None, clock: Instant::now(), ram: vec![0; 1 << 16] };
         Self {
@@ -100,6 +101,7 @@ impl Slot {
             handlers: Mutex::default(),
             command_writes: AtomicUsize::new(0),
             bars,
+            starts: AtomicUsize::new(0),
         }
     }
 
@@ -111,6 +113,17 @@ impl Slot {
 
     pub(crate) fn identity(&self) -> Identity {
         lock(&self.model).device.identity()
+    }
+
+    pub(crate) fn bars(&self) -> [Option<Bar>; 6] {
+        *lock(&self.bars)
+    }
+
+    /// The bus has found other places for its BARs.
+    fn move_bars(&self) {
+        let starts = self.starts.fetch_add(1, Relaxed);
+        let bars = resources::bars(self.number, starts, &*lock(&self.model).device, &self.shape);
+        *lock(&self.bars) = bars;
     }
 
     /// Where it is.
@@ -204,7 +217,7 @@ impl Slot {
         config[2..4].copy_from_slice(&identity.device.to_le_bytes());
         config[4..6].copy_from_slice(&model.command.to_le_bytes());
         config[11] = 0xFF; // a class of no class
-        for (i, register) in resources::registers(&self.bars).into_iter().enumerate() {
+        for (i, register) in resources::registers(&self.bars()).into_iter().enumerate() {
             config[0x10 + 4 * i..][..4].copy_from_slice(&register.to_le_bytes());
         }
         config[0x3D] = model.device.vectors(IrqKind::Line).min(1) as u8;
@@ -362,6 +375,7 @@ impl Device {
     /// # Panics
     /// If the run ends.
     pub fn start(&self, assigned: Assigned) -> Result<(), NtStatus> {
+        self.slot.move_bars();
         let [raw, translated] = resources::lists(&self.slot, assigned).map(|words| self.list(&words));
         self.free_lists();
         *lock(&self.lists) = vec![raw, translated];
@@ -387,6 +401,7 @@ impl Device {
             return Err(refused);
         }
         self.must(minor::STOP_DEVICE);
+        self.has_released(r#"STOP_DEVICE ("Handling an IRP_MN_STOP_DEVICE Request (Windows 2000 and later)")"#);
         *lock(&self.slot.assigned) = Assigned::Nothing;
         Ok(())
     }
@@ -415,7 +430,27 @@ impl Device {
     /// If the run ends.
     pub fn surprise_removal(&self) {
         self.slot.is_gone.store(true, Release);
+        self.failed();
+    }
+
+    /// A device that is there fails to start again, which is a SURPRISE_REMOVAL too ("Stopping a Device to Rebalance Resources").
+    /// [`removed`](Self::removed) comes after the last handle is closed.
+    ///
+    /// # Panics
+    /// If the run ends.
+    pub fn failed(&self) {
         self.must(minor::SURPRISE_REMOVAL);
+        self.has_released(r#"SURPRISE_REMOVAL ("Handling an IRP_MN_SURPRISE_REMOVAL Request")"#);
+    }
+
+    /// Drivers have given back what the device was assigned.
+    fn has_released(&self, when: &str) {
+        let what = match (self.kernel.mappings.has(&self.slot), self.kernel.interrupts.has(&self.slot)) {
+            (true, _) => "registers of a device are mapped",
+            (_, true) => "an interrupt of a device is connected",
+            _ => return,
+        };
+        cpu::attached(&self.kernel, None, || cpu::fail(format!("{what} after {when}")));
     }
 
     /// REMOVE_DEVICE. No handle is open.
@@ -425,6 +460,7 @@ impl Device {
     pub fn removed(&self) {
         assert_eq!(self.open_handles(), 0, "REMOVE_DEVICE comes after the last handle is closed");
         self.must(minor::REMOVE_DEVICE);
+        self.has_released("REMOVE_DEVICE");
         // SAFETY: the bus's own device object.
         if unsafe { !(*self.object()).attached_device.is_null() } {
             cpu::attached(&self.kernel, None, || cpu::fail("a device object is attached after REMOVE_DEVICE".into()));

@@ -110,6 +110,11 @@ impl Interrupts {
         Ok(Some(connection))
     }
 
+    /// Does a driver listen to a device?
+    pub(crate) fn has(&self, slot: &Arc<Slot>) -> bool {
+        lock(&self.state).connected.iter().any(|connection| Arc::ptr_eq(&connection.slot, slot))
+    }
+
     /// The controller, on one of its threads.
     pub(crate) fn run(&self, kernel: &Kernel) {
         let mut unclaimed = 0;

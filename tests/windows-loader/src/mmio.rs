@@ -112,6 +112,11 @@ impl Mappings {
         Ok(Some(access.len))
     }
 
+    /// Does a driver have registers of a device mapped?
+    pub(crate) fn has(&self, slot: &Arc<Slot>) -> bool {
+        lock(&self.windows).iter().any(|window| Arc::ptr_eq(&window.slot, slot))
+    }
+
     pub(crate) fn left(&self) -> Vec<String> {
         lock(&self.windows)
             .iter()

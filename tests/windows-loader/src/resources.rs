@@ -20,6 +20,8 @@ pub struct Shape {
     pub ports_are_memory: bool,
     /// The lists are not in the order of the BARs, and have in them what is none of a driver's business.
     pub mixed: bool,
+    /// BARs that are in neither list: the plug-and-play manager has not assigned them.
+    pub unlisted: Vec<usize>,
     /// The bus says no address of the device.
     pub has_no_address: bool,
 }
@@ -57,13 +59,14 @@ const PER_SLOT: [u64; 3] = [0x400_0000, 0x10_0000_0000, 0x400];
 /// What the processor adds to that: addresses of the bus and of the processor are two things.
 const TRANSLATION: u64 = 0x4000_0000_0000;
 
-/// The BARs of the device in a slot of this number.
+/// The BARs of the device in a slot of this number. From one start to the next they move.
 ///
 /// # Panics
 /// If the shape does not fit the device.
-pub(crate) fn bars(slot: usize, device: &dyn DeviceModel, shape: &Shape) -> [Option<Bar>; 6] {
-    let [mut low, mut high, mut port] =
-        std::array::from_fn(|i| [BELOW_4_GIB, ABOVE_4_GIB, PORTS][i] + slot as u64 * PER_SLOT[i]);
+pub(crate) fn bars(slot: usize, starts: usize, device: &dyn DeviceModel, shape: &Shape) -> [Option<Bar>; 6] {
+    let [mut low, mut high, mut port] = std::array::from_fn(|i| {
+        [BELOW_4_GIB, ABOVE_4_GIB, PORTS][i] + (2 * slot + starts % 2) as u64 * PER_SLOT[i] / 2
+    });
     let place = |next: &mut u64, len: u64| {
         let bus = next.next_multiple_of(len);
         *next = bus + len;
@@ -191,8 +194,10 @@ pub(crate) fn message(slot: usize, signal: IrqKind, message: u16) -> Vector {
 /// Both lists, raw and translated, as the words of a CM_RESOURCE_LIST: what is at one place in one is at the same place in the other.
 pub(crate) fn lists(slot: &Slot, assigned: Assigned) -> [Vec<u32>; 2] {
     [false, true].map(|translated| {
-        let mut descriptors: Vec<Descriptor> =
-            slot.bars.iter().flatten().map(|bar| bar.descriptor(translated)).collect();
+        let bars = slot.bars();
+        let listed =
+            bars.iter().enumerate().filter(|(n, _)| !slot.shape.unlisted.contains(n)).filter_map(|(_, bar)| *bar);
+        let mut descriptors: Vec<Descriptor> = listed.map(|bar| bar.descriptor(translated)).collect();
         descriptors.extend(interrupts(slot, assigned, translated));
         if slot.shape.mixed {
             descriptors = mixed(slot.number, &descriptors);

@@ -11,6 +11,7 @@ use kp_sim::{
 use kp_user::{Enable, Kind, Plugin};
 use std::{
     collections::{BTreeSet, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -29,6 +30,10 @@ pub fn run(drivers: &str) {
     fewer_messages_than_the_driver_can_have_are_used(drivers);
     bars_are_found_in_whatever_form_they_are_listed(drivers);
     ports_are_no_memory_whatever_the_processor_makes_of_them(drivers);
+    a_bar_that_was_not_assigned_is_not_there(drivers);
+    a_device_finds_its_bars_where_they_are_after_another_start(drivers);
+    a_device_that_does_not_start_again_has_given_everything_back(drivers);
+    registers_that_a_plugin_keeps_are_found_at_once(drivers);
 }
 
 /// A machine with a driver, and a device that has been started.
@@ -243,4 +248,86 @@ fn ports_are_no_memory_whatever_the_processor_makes_of_them(drivers: &str) {
     shape.ports_are_memory = true;
     let two = words(drivers, [None, None, None, Some(0x1000), None, None], shape);
     assert_eq!(two, [ID, NONE, NONE, Many::word(3), NONE, NONE]);
+}
+
+fn a_bar_that_was_not_assigned_is_not_there(drivers: &str) {
+    let mut shape = Shape::mixed();
+    shape.unlisted = vec![3];
+    let two = words(drivers, [None, None, None, Some(0x1000), Some(0x1000), None], shape.clone());
+    assert_eq!(two, [ID, NONE, NONE, NONE, Many::word(4), NONE]);
+
+    // One that the plugin cannot do without: it refuses the device, and another start may assign it.
+    shape.unlisted = vec![0];
+    let machine = Machine::default();
+    let sys: PathBuf = [drivers, "edu", "windows-x86_64", "kp-edu.sys"].iter().collect();
+    let driver = machine.start(&sys).unwrap_or_else(|error| panic!("start edu: {error}"));
+    let device = machine.plug_as(Edu::new(), shape);
+    device.add(&driver).unwrap();
+    let refused = device.start(Assigned::Line).map_err(|status| Status::from_ntstatus(status as u32));
+    assert_eq!(refused, Err(Some(Status::WRONG_DEVICE)));
+    device.removed();
+    drop(device);
+    finish(Loaded { process: machine.process(Token::Administrator), device: None, driver, machine });
+}
+
+/// The plug-and-play manager stops it to assign other resources.
+fn a_device_finds_its_bars_where_they_are_after_another_start(drivers: &str) {
+    let loaded = started(
+        "trouble",
+        drivers,
+        Many::new([None, Some(0x1000), None, None, None, None]),
+        Shape::default(),
+        Assigned::Line,
+    );
+    let device = loaded.device.as_ref().unwrap();
+    for assigned in [Assigned::Nothing, Assigned::Line, Assigned::Messages(1), Assigned::Line] {
+        let plugin = connect(&loaded.process, r"\\.\kp-trouble.0", trouble::INTERFACE);
+        assert_eq!(trouble::Client(&plugin).words().unwrap()[..2], [ID, Many::word(1)]);
+        drop(plugin);
+        until("the handle is closed", || device.open_handles() == 0);
+        device.stop().unwrap();
+        device.start(assigned).unwrap();
+    }
+    finish(loaded);
+}
+
+fn a_device_that_does_not_start_again_has_given_everything_back(drivers: &str) {
+    for is_refused in [false, true] {
+        let mut loaded = started("trouble", drivers, Edu::new(), Shape::default(), Assigned::Line);
+        let device = loaded.device.take().unwrap();
+        let plugin = connect(&loaded.process, r"\\.\kp-trouble.0", trouble::INTERFACE);
+        trouble::Client(&plugin).refuse(u32::from(is_refused)).unwrap();
+        let interrupts = plugin.interrupts(Enable::line()).unwrap();
+        if is_refused {
+            drop((interrupts, plugin));
+            until("the handle is closed", || device.open_handles() == 0);
+            device.stop().unwrap();
+            assert!(device.start(Assigned::Line).is_err());
+            device.failed();
+        } else {
+            // It is there, and has failed in another way, with its interrupt connected and a handle open.
+            device.failed();
+            assert_eq!(trouble::Client(&plugin).invert(1).map_err(|error| error.status), Err(Status::DEVICE_GONE));
+            drop((interrupts, plugin));
+            until("the handle is closed", || device.open_handles() == 0);
+        }
+        device.removed();
+        drop(device);
+        finish(loaded);
+    }
+}
+
+/// By the loader: after a stop they may be somebody else's.
+fn registers_that_a_plugin_keeps_are_found_at_once(drivers: &str) {
+    let loaded = started("trouble", drivers, Edu::new(), Shape::default(), Assigned::Nothing);
+    let device = loaded.device.as_ref().unwrap();
+    let plugin = connect(&loaded.process, r"\\.\kp-trouble.0", trouble::INTERFACE);
+    trouble::Client(&plugin).leak_mapping().unwrap();
+    drop(plugin);
+    until("the handle is closed", || device.open_handles() == 0);
+    assert!(catch_unwind(AssertUnwindSafe(|| device.stop())).is_err());
+    let verdict = loaded.machine.verdict().map(|verdict| verdict.to_string()).unwrap_or_default();
+    assert!(verdict.starts_with("registers of a device are mapped after STOP_DEVICE"), "{verdict}");
+    // Nothing is closed in a machine that is no more.
+    std::mem::forget(loaded);
 }

@@ -75,8 +75,9 @@ const LATCHED: u32 = 1;
 fn map(physical: u64, len: usize) -> *mut c_void {
     let kernel = cpu::kernel();
     let found = lock(&kernel.slots).values().find_map(|slot| {
-        let bar = slot.bars.iter().position(|bar| bar.is_some_and(|bar| bar.has(physical, len)))?;
-        Some((slot.clone(), bar, physical - slot.bars[bar]?.physical))
+        let bars = slot.bars();
+        let bar = bars.iter().position(|bar| bar.is_some_and(|bar| bar.has(physical, len)))?;
+        Some((slot.clone(), bar, physical - bars[bar]?.physical))
     });
     let Some((slot, bar, offset)) = found else {
         cpu::fail(format!("{len} bytes at {physical:#x} are mapped, which are no device's registers"));
