@@ -26,6 +26,7 @@
     reason = "what drivers pass is one promise: that it is what the kernel documents"
 )]
 
+mod buffers;
 mod bus;
 mod calls;
 mod client;
@@ -62,10 +63,11 @@ mod trap;
 mod unwind;
 mod work;
 
+pub use buffers::Buffer;
 pub use bus::{Assigned, Device, Handlers};
 pub use calls::fallible_calls;
 pub use faults::{Site, Sites};
-pub use file::{Buffer, Done, Handle, Pending};
+pub use file::{Done, Handle, Pending};
 pub use kernel::{Machine, Options, Verdict};
 pub use passed_on::Stranger;
 pub use process::{Mode, Process};

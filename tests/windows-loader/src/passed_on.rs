@@ -1,7 +1,8 @@
 //! Requests that do not come straight from the app: a driver above the device has them first, or has made them.
 use crate::{
+    buffers::{Buffer, Buffers},
     cpu,
-    file::{Buffer, Buffers, Done, Handle, KERNEL_MODE, USER_MODE},
+    file::{Done, Handle, KERNEL_MODE, USER_MODE},
     irp,
     kernel::{Machine, lock},
     nt::{FileObject, NtStatus, major},
