@@ -7,6 +7,7 @@ use crate::{
         STATUS_SUCCESS, major, minor,
     },
     objects::Device as Record,
+    observed::Observed,
     pdo,
     resources::{self, Bar, Shape},
     security::{self, Dacl, Entry},
@@ -14,7 +15,6 @@ use crate::{
 };
 use kp_sim::device::{DeviceModel, Identity, IrqKind};
 use std::{
-    collections::BTreeSet,
     ptr,
     sync::{
         Arc, Mutex,
@@ -38,9 +38,7 @@ pub(crate) struct Slot {
     is_gone: AtomicBool,
     /// START is under way.
     is_starting: AtomicBool,
-    handlers: Mutex<Handlers>,
-    /// How often drivers have written the command register.
-    command_writes: AtomicUsize,
+    pub(crate) observed: Observed,
     bars: Mutex<[Option<Bar>; 6]>,
     starts: AtomicUsize,
 }
@@ -98,8 +96,7 @@ impl Slot {
             assigned: Mutex::new(Assigned::Nothing),
             is_gone: AtomicBool::new(false),
             is_starting: AtomicBool::new(false),
-            handlers: Mutex::default(),
-            command_writes: AtomicUsize::new(0),
+            observed: Observed::default(),
             bars,
             starts: AtomicUsize::new(0),
         }
@@ -186,13 +183,6 @@ impl Slot {
         kernel.interrupts.ring();
     }
 
-    /// A handler of its runs, beside others or alone.
-    pub(crate) fn saw_handler(&self, at_once: usize, irql: u8) {
-        let mut handlers = lock(&self.handlers);
-        handlers.at_once = handlers.at_once.max(at_once);
-        handlers.levels.insert(irql);
-    }
-
     /// The messages that it is assigned, if it has any: "For such a device, the operating system will automatically use MSI-X", of one that
     /// has MSI too ("Introduction to Message-Signaled Interrupts").
     pub(crate) fn messages(&self) -> IrqKind {
@@ -256,7 +246,7 @@ impl Slot {
         }
         model.command = u16::from_le_bytes(command);
         if (offset..offset + bytes.len()).any(|at| (COMMAND..COMMAND + 2).contains(&at)) {
-            self.command_writes.fetch_add(1, Relaxed);
+            self.observed.command_written();
         }
         model.apply();
         drop(model);
@@ -270,15 +260,6 @@ pub(crate) struct Place {
     pub(crate) bus: u32,
     pub(crate) device: u32,
     pub(crate) function: u32,
-}
-
-/// How a device's interrupt handlers have run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Handlers {
-    /// The most that ran at once.
-    pub at_once: usize,
-    /// The levels at which they ran.
-    pub levels: BTreeSet<u8>,
 }
 
 /// What START assigns of interrupts.
@@ -295,7 +276,7 @@ pub enum Assigned {
 /// A device on the bus.
 pub struct Device {
     pub(crate) kernel: Arc<Kernel>,
-    slot: Arc<Slot>,
+    pub(crate) slot: Arc<Slot>,
     bus: Arc<Service>,
     /// Address of the bus's device object.
     pub(crate) pdo: usize,
@@ -380,7 +361,7 @@ impl Device {
         self.free_lists();
         *lock(&self.lists) = vec![raw, translated];
         *lock(&self.slot.assigned) = assigned;
-        *lock(&self.slot.handlers) = Handlers::default();
+        self.slot.observed.starts();
         self.slot.is_starting.store(true, Release);
         let started =
             self.pnp(minor::START_DEVICE, |location| location.parameters[..2].copy_from_slice(&[raw, translated]));
@@ -443,16 +424,6 @@ impl Device {
         self.has_released(r#"SURPRISE_REMOVAL ("Handling an IRP_MN_SURPRISE_REMOVAL Request")"#);
     }
 
-    /// Drivers have given back what the device was assigned.
-    fn has_released(&self, when: &str) {
-        let what = match (self.kernel.mappings.has(&self.slot), self.kernel.interrupts.has(&self.slot)) {
-            (true, _) => "registers of a device are mapped",
-            (_, true) => "an interrupt of a device is connected",
-            _ => return,
-        };
-        cpu::attached(&self.kernel, None, || cpu::fail(format!("{what} after {when}")));
-    }
-
     /// REMOVE_DEVICE. No handle is open.
     ///
     /// # Panics
@@ -468,16 +439,6 @@ impl Device {
         self.disable_interfaces();
         *lock(&self.slot.assigned) = Assigned::Nothing;
         self.free_lists();
-    }
-
-    /// How often drivers have written its command register.
-    pub fn command_writes(&self) -> usize {
-        self.slot.command_writes.load(Relaxed)
-    }
-
-    /// How its interrupt handlers have run since it was started.
-    pub fn handlers(&self) -> Handlers {
-        lock(&self.slot.handlers).clone()
     }
 
     /// How many handles to it are open.

@@ -196,7 +196,7 @@ impl Interrupts {
         let before = cpu::set_irql(interrupt.irql);
         let answer = spin::acquire(kernel, interrupt.lock, Some(before)).and_then(|()| {
             let at_once = self.come_inside(connection.object);
-            connection.slot.saw_handler(at_once, interrupt.irql);
+            connection.slot.observed.handler_runs(at_once, interrupt.irql);
             cpu::call("an interrupt's handler", connection.routine, interrupt.irql, &arguments[..count])
         });
         if answer.is_some() {
