@@ -73,7 +73,10 @@ impl Hardware {
     pub(crate) unsafe fn free(this: NonNull<Self>) {
         // SAFETY: the caller's promise.
         let hardware = unsafe { this.as_ref() };
-        hardware.set_command(OURS, hardware.found & !bus::BUS_MASTER);
+        // One that interrupts still keeps its line off: nobody listens to it any more, and others may have the same line.
+        let interrupts = hardware.bus.read_u16(bus::STATUS) & bus::INTERRUPTS != 0;
+        let off = if interrupts { bus::NO_LINE } else { 0 };
+        hardware.set_command(OURS, hardware.found & !bus::BUS_MASTER | off);
         // SAFETY: the caller's promise.
         unsafe { this.drop_in_place() };
         // SAFETY: from `alloc`, and nobody's any more.

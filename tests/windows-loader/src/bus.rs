@@ -84,6 +84,22 @@ impl Model {
     }
 }
 
+impl Model {
+    /// Would it raise its line, if that were not off? PCI Local Bus Specification 3.0, section 6.2.3, bit 3 of the status register.
+    fn wants_line(&mut self) -> bool {
+        if self.device.vectors(IrqKind::Line) == 0 || matches!(self.listens, Some((IrqKind::Msi | IrqKind::MsiX, _))) {
+            return false;
+        }
+        if self.command & NO_LINE == 0 {
+            return self.device.line();
+        }
+        self.device.select(Some(IrqKind::Line), 1);
+        let wants = self.device.line();
+        self.device.select(None, 0);
+        wants
+    }
+}
+
 impl Slot {
     fn new(number: usize, device: Box<dyn DeviceModel>, shape: Shape) -> Self {
         let bars = Mutex::new(resources::bars(number, 0, &*device, &shape));
@@ -163,6 +179,11 @@ impl Slot {
         if *lock(&self.assigned) != Assigned::Line {
             return false;
         }
+        self.is_raised()
+    }
+
+    /// Does it raise its line, whoever hears that?
+    pub(crate) fn is_raised(&self) -> bool {
         let mut model = lock(&self.model);
         model.advance();
         !self.is_gone() && model.device.line()
@@ -200,7 +221,7 @@ impl Slot {
 
     /// Configuration space, 256 bytes.
     fn config(&self) -> [u8; 256] {
-        let model = lock(&self.model);
+        let mut model = lock(&self.model);
         let mut config = [0; 256];
         let identity = model.device.identity();
         config[0..2].copy_from_slice(&identity.vendor.to_le_bytes());
@@ -216,8 +237,11 @@ impl Slot {
             (0, _) => Some(0x05),
             _ => Some(0x11),
         };
+        if model.wants_line() {
+            config[6] |= 0x08;
+        }
         if let Some(id) = capability {
-            config[6] = 0x10;
+            config[6] |= 0x10;
             config[0x34] = MSI_AT as u8;
             config[MSI_AT] = id;
         }

@@ -48,6 +48,11 @@ impl Device {
         lock(&self.slot.observed.handlers).clone()
     }
 
+    /// Does it raise its line, whether anybody listens to it or not?
+    pub fn raises_its_line(&self) -> bool {
+        self.slot.is_raised()
+    }
+
     /// How often drivers have written its command register.
     pub fn command_writes(&self) -> usize {
         self.slot.observed.command_writes.load(Relaxed)

@@ -20,6 +20,7 @@ pub fn run(drivers: &str) {
     one_device_comes_and_goes_while_another_does(drivers);
     a_line_that_two_devices_share_is_each_ones_own(drivers);
     two_drivers_share_a_line(drivers);
+    a_device_that_is_left_with_its_line_raised_does_not_disturb_another(drivers);
     a_device_that_is_pulled_out_leaves_the_other_alone(drivers);
     a_device_is_opened_by_its_interface_while_that_is_enabled(drivers);
     a_device_whose_bus_says_no_address_has_none(drivers);
@@ -182,6 +183,32 @@ fn two_drivers_share_a_line(drivers: &str) {
     ]);
     drop((own, other));
     slots.finish(devices);
+}
+
+/// Its plugin has not quieted it, and nobody listens to it any more: its line is off.
+fn a_device_that_is_left_with_its_line_raised_does_not_disturb_another(drivers: &str) {
+    let slots = Slots::new(drivers, &["edu"]);
+    let (goes, stays) = (slots.device(0), slots.device(0));
+    let plugin = slots.edu(1);
+    let interrupts = plugin.interrupts(Enable::line()).unwrap();
+    for stop in [true, false] {
+        let going = slots.edu(0);
+        edu::Client(&going).raise(1).unwrap();
+        drop(going);
+        until("the handle is closed", || goes.open_handles() == 0);
+        if stop {
+            goes.stop().unwrap();
+            assert!(!goes.raises_its_line(), "stopped");
+            goes.start(Assigned::Line).unwrap();
+        } else {
+            goes.remove().unwrap();
+            assert!(!goes.raises_its_line(), "removed");
+        }
+        edu::Client(&plugin).raise(1).unwrap();
+        assert_eq!(interrupts.wait(PATIENCE).map(|got| got.got), Ok(1));
+    }
+    drop((interrupts, plugin, goes));
+    slots.finish([stays]);
 }
 
 type Raise<'a> = Box<dyn Fn() + Sync + 'a>;
