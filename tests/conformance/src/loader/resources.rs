@@ -139,6 +139,8 @@ fn messages_that_come_at_once_are_each_heard(drivers: &str) {
         until("it is received too", || received() == u64::from(round));
     }
     assert_eq!(client.rung(), Ok([ROUNDS; VECTORS]));
+    let handlers = loaded.device.as_ref().unwrap().handlers();
+    assert_eq!(handlers.at_once, 2, "two of them have run beside each other, each with its own lock");
     interrupts.disable().unwrap();
     let counters = plugin.connection().int_count(ANY_VECTOR).unwrap().1;
     assert_eq!(
