@@ -405,7 +405,13 @@ impl Device {
             self.must(minor::CANCEL_STOP_DEVICE);
             return Err(refused);
         }
+        let interface = self.interface();
         self.must(minor::STOP_DEVICE);
+        if interface != self.interface() {
+            // "A driver should not disable the interfaces when the device is stopped"
+            let rule = "the device interface is disabled in STOP_DEVICE (\"Enabling and Disabling a Device Interface Instance\")";
+            cpu::attached(&self.kernel, None, || cpu::fail(rule.into()));
+        }
         self.has_released(r#"STOP_DEVICE ("Handling an IRP_MN_STOP_DEVICE Request (Windows 2000 and later)")"#);
         *lock(&self.slot.assigned) = Assigned::Nothing;
         Ok(())

@@ -294,6 +294,13 @@ fn a_device_is_opened_by_its_interface_while_that_is_enabled(drivers: &str) {
             "{path}: whoever may not open the device may not open a path in it"
         );
     }
+    // It stays while the device is stopped, which nobody can open then.
+    first.stop().unwrap();
+    assert_eq!(first.interface().as_ref(), Some(&path));
+    assert_eq!(slots.is_there(&path), Err(Status::DEVICE_GONE.ntstatus() as i32));
+    first.start(Assigned::Line).unwrap();
+    assert_eq!(slots.is_there(&path), Ok(()));
+    until("the handle is closed", || first.open_handles() == 0);
     // It goes with the device, and is the same when that is found again.
     let plugin = slots.edu_at(&path);
     first.surprise_removal();
