@@ -310,6 +310,18 @@ fn a_function_newer_than_the_oldest_windows_is_refused() {
 }
 
 #[test]
+fn a_function_that_the_driver_s_processor_has_not_got_is_refused() {
+    let text = "source = ''\nlooked-up = {}\nimports.KfLowerIrql = { since = '2000', page = '', only = 'aarch64' }\n";
+    let bytes = build(&Driver { imports: &["KfLowerIrql"], ..GOOD });
+    let file = PeFile64::parse(bytes.as_slice()).unwrap();
+    assert_eq!(
+        imports::known(&file, &Table::parse(text).unwrap()).unwrap_err().to_string(),
+        "KfLowerIrql is exported on aarch64 only: look it up with MmGetSystemRoutineAddress, and do without"
+    );
+    assert_eq!(imports::known(&file, &Table::parse(&text.replace("aarch64", "x86_64")).unwrap()), Ok(()));
+}
+
+#[test]
 fn a_name_that_is_looked_up_and_not_listed_is_refused() {
     for strings in [&b"ExAllocatePool2\0"[..], b"some other textExAllocatePool2\0"] {
         let bytes = build(&Driver { strings, ..GOOD });

@@ -108,7 +108,7 @@ status_table! {
         39 TOO_MANY_SESSIONS TooManySessions 24 0xC000_00CE "The device's limit of open sessions is reached.";
         40 TOO_MANY_CALLS TooManyCalls 87 0xC000_0044 "The session's limit of calls in flight is reached.";
         41 BUSY Busy 16 0xE4B5_0029 "In use; ask again.";
-        42 SUSPENDED Suspended 11 0xC000_00A3 "The device sleeps or is being reset, and the caller asked not to wait.";
+        42 SUSPENDED Suspended 11 0xC000_00A3 "The device sleeps or is being reset, and the caller asked not to wait; or its call kept the device from going to sleep for too long.";
         48 NOT_ENABLED NotEnabled 67 0xE4B5_0030 "The interrupt is not enabled.";
         49 ALREADY_ENABLED AlreadyEnabled 114 0xC000_0021 "This session has enabled the interrupt already.";
         50 INTERRUPT_OWNED InterruptOwned 16 0xC000_0043 "Another session has enabled the interrupt.";

@@ -46,6 +46,8 @@ pub struct Raised(pub(crate) ());
 pub struct Passive {
     /// What ends the sleeps early. INVARIANT: alive as long as this value.
     stop: Option<NonNull<Stop>>,
+    /// Mutexes that are held.
+    mutexes: u32,
 }
 
 /// Softirq, DPC, or under a `SpinLock<_, Dispatch>`. Must not sleep.
@@ -119,7 +121,7 @@ impl Passive {
     /// # Safety
     /// The calling code may sleep until the value is dropped. Only `&mut` of it is handed out, and one level at a time.
     pub(crate) unsafe fn assume() -> Self {
-        Self { stop: None }
+        Self { stop: None, mutexes: 0 }
     }
 
     /// Its sleeps end when `stop` says so: a session's calls.
@@ -127,7 +129,7 @@ impl Passive {
     /// # Safety
     /// As [`assume`](Self::assume), and `stop` outlives the value.
     pub(crate) unsafe fn in_session(stop: &Stop) -> Self {
-        Self { stop: Some(NonNull::from(stop)) }
+        Self { stop: Some(NonNull::from(stop)), mutexes: 0 }
     }
 
     /// Runs `f`, in which nothing ends a sleep early: what a request undoes.
@@ -138,10 +140,19 @@ impl Passive {
         self.stop = stop;
     }
 
+    /// Runs `f`, with one mutex more held.
+    #[inline(always)]
+    pub(crate) fn with_mutex<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> R {
+        self.mutexes += 1;
+        let result = f(self);
+        self.mutexes -= 1;
+        result
+    }
+
     /// Sleeps for `ms` milliseconds.
     ///
-    /// Errors: `CLOSED` if the session closes meanwhile, `INTERRUPTED` if the process is being killed, `POISONED` if other code of the
-    /// plugin panics. In `init`, `close`, `int_disarm`, `int_disable` and `event` nothing ends a sleep early.
+    /// Errors: `CLOSED` if the session closes meanwhile, `INTERRUPTED` if the process is being killed, `SUSPENDED` if the device has to
+    /// sleep and this call has held it up for too long, `POISONED` if other code of the plugin panics. In `init`, `close`, `int_disarm`, `int_disable` and `event` nothing ends a sleep early.
     pub fn sleep_ms(&mut self, ms: u32) -> Result<()> {
         self.sleep_ns(u64::from(ms) * 1_000_000)
     }
@@ -181,8 +192,13 @@ impl Passive {
     #[inline(never)]
     fn sleep_ns(&mut self, ns: u64) -> Result<()> {
         match self.stop {
-            // SAFETY: alive by the field's invariant.
-            Some(stop) => unsafe { stop.as_ref() }.sleep(ns),
+            Some(stop) => {
+                kernel::mutexes_unguarded(self.mutexes);
+                // SAFETY: alive by the field's invariant.
+                let slept = unsafe { stop.as_ref() }.sleep(ns);
+                kernel::mutexes_guarded(self.mutexes);
+                slept
+            }
             None => {
                 kernel::sleep_ns(ns);
                 Ok(())

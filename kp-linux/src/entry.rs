@@ -97,8 +97,9 @@ pub unsafe fn drop_driver<P: Plugin>(driver: *const ()) {
 #[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn suspend<P: Plugin>(driver: *const ()) {
     let f = |driver: &Driver<P>| {
+        // The freezer has waited for calls before: whoever is inside still is about to leave.
         // SAFETY: the caller's promise.
-        let suspend = |cx: &mut kp_core::Passive| unsafe { driver.suspend(cx) };
+        let suspend = |cx: &mut kp_core::Passive| unsafe { driver.suspend(cx, u64::MAX) };
         // SAFETY: process context.
         unsafe { passive(suspend) }
     };

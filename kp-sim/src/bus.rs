@@ -152,6 +152,10 @@ impl Bus {
             drop(parts);
             misuse(&format!("a read of {width} bytes at {:#x} meets no mapped, aligned register", place(address)))
         };
+        if parts.asleep && !parts.absent {
+            drop(parts);
+            misuse(&format!("a register was read, at {offset:#x} of BAR {bar}, while the device sleeps"));
+        }
         let Parts { model: Some(model), absent: false, ram, .. } = &mut *parts else { return ones(width) };
         model.read(bar, offset, width, ram)
     }
@@ -162,6 +166,10 @@ impl Bus {
             drop(parts);
             misuse(&format!("a write of {width} bytes at {:#x} meets no mapped, aligned register", place(address)))
         };
+        if parts.asleep && !parts.absent {
+            drop(parts);
+            misuse(&format!("a register was written, at {offset:#x} of BAR {bar}, while the device sleeps"));
+        }
         if let Parts { model: Some(model), absent: false, ram, .. } = &mut *parts {
             model.write(bar, offset, width, value, ram);
         }

@@ -147,6 +147,17 @@ impl Machine {
         }
         state.vectors.ending = true;
         drop(state);
+        self.finish_handlers(context);
+        let mut state = self.state();
+        state.vectors.entry = None;
+        state.vectors.ending = false;
+        let count = state.vectors.vectors.len();
+        state.vectors.vectors = vec![Vector::default(); count];
+        self.bus.listen(None);
+    }
+
+    /// Waits for handlers that run, and runs those that are queued.
+    pub(crate) fn finish_handlers(self: &Arc<Self>, context: &Context) {
         loop {
             self.wait_for(self.channel(Channel::Interrupt, 0), None, true, |state| {
                 !state.vectors.any(|vector| vector.in_isr || vector.in_dpc)
@@ -155,12 +166,6 @@ impl Machine {
             let Some(due) = due else { break };
             self.run(context, due);
         }
-        let mut state = self.state();
-        state.vectors.entry = None;
-        state.vectors.ending = false;
-        let count = state.vectors.vectors.len();
-        state.vectors.vectors = vec![Vector::default(); count];
-        self.bus.listen(None);
     }
 
     pub(crate) fn release_vectors(&self) {

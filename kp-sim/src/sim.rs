@@ -11,7 +11,7 @@ use crate::{
 use kp_abi::{Interface, Result, request::kind};
 use kp_core::{
     Passive, Plugin,
-    host::{Driver, RawDevice, passive},
+    host::{Driver, RawDevice, SUSPEND_NS, passive},
 };
 use kp_user::BusAddress;
 use std::{
@@ -21,6 +21,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering::*},
     },
+    time::Duration,
 };
 
 /// A simulated kernel, with one plugin and at most one device.
@@ -169,20 +170,32 @@ impl<P: Plugin> Sim<P> {
         self.loaded.remove(present);
     }
 
-    /// The device goes to sleep, and loses power.
+    /// The device goes to sleep, and loses power: whatever of the plugin touches it until [`resume`](Self::resume) has made a mistake, and the
+    /// simulator says so. Calls under way have 20 s to end; then their sleeps do, with `SUSPENDED`.
     pub fn suspend(&self) {
+        self.suspend_within(Duration::from_nanos(SUSPEND_NS));
+    }
+
+    /// As [`suspend`](Self::suspend), with another time for calls under way.
+    pub fn suspend_within(&self, time: Duration) {
+        let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let Some(driver) = self.loaded.driver() else { return };
-        // SAFETY: `tell` lets one in at a time.
-        self.loaded.tell(|cx| unsafe { driver.suspend(cx) });
-        self.loaded.machine.bus.power_off();
+        self.loaded.tell(|cx| {
+            // SAFETY: `tell` lets one in at a time.
+            unsafe { driver.suspend(cx, ns) };
+            self.loaded.machine.finish_handlers(&context::current());
+            self.loaded.machine.bus.power_off();
+        });
     }
 
     /// The device has power again, with its registers as after power-on.
     pub fn resume(&self) {
         let Some(driver) = self.loaded.driver() else { return };
-        self.loaded.machine.bus.power_on();
-        // SAFETY: `tell` lets one in at a time.
-        self.loaded.tell(|cx| unsafe { driver.resume(cx) });
+        self.loaded.tell(|cx| {
+            self.loaded.machine.bus.power_on();
+            // SAFETY: `tell` lets one in at a time.
+            unsafe { driver.resume(cx) };
+        });
     }
 
     /// The kernel, or somebody through it, resets the device under the plugin. Returns when the plugin has been told, and calls go on.

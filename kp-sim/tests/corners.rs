@@ -138,7 +138,7 @@ fn a_second_removal_and_what_comes_after_it_do_nothing() {
             assert!(unsafe { driver.remove(cx, true) });
         }
         // SAFETY: as above.
-        unsafe { driver.suspend(cx) };
+        unsafe { driver.suspend(cx, u64::MAX) };
         // SAFETY: as above.
         unsafe { driver.resume(cx) };
         assert_eq!(driver.session(cx, Caller::new(1, false, false)).err(), Some(Status::DEVICE_GONE.into()));

@@ -263,7 +263,7 @@ fn a_sleep_that_begins_in_a_reset_or_a_removal_in_it_ends_it() {
         // SAFETY: one at a time, here.
         unsafe { driver.reset_prepare(cx) };
         // SAFETY: one at a time, here.
-        unsafe { driver.suspend(cx) };
+        unsafe { driver.suspend(cx, u64::MAX) };
         // SAFETY: one at a time, here.
         unsafe { driver.reset_done(cx) };
         assert_eq!(told(&log(0)), ["ResetPrepare"], "it sleeps");

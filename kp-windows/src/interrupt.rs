@@ -25,6 +25,8 @@ pub(crate) struct Interrupt {
     entry: UnsafeCell<Option<IrqEntry>>,
     /// What IoConnectInterruptEx has given: an interrupt object, or a table of messages.
     connection: UnsafeCell<*mut c_void>,
+    /// The kernel holds it while a handler runs, of whichever vector.
+    lock: UnsafeCell<SpinLock>,
     /// ISRs may run.
     connected: AtomicBool,
     /// The device has interrupted without end: it is or will be stopped.
@@ -41,6 +43,13 @@ static DISCONNECT: Routine = Routine::new(c"IoDisconnectInterruptEx");
 pub(crate) fn find_all() {
     CONNECT.find();
     DISCONNECT.find();
+}
+
+/// Returns when no deferred call is left: those that were queued before the first flush have run after it, and what they have queued
+/// meanwhile after the second. A flush promises no more than what was queued before it. Passive.
+fn flush_dpcs() {
+    KeFlushQueuedDpcs();
+    KeFlushQueuedDpcs();
 }
 
 /// One vector's deferred call.
@@ -65,6 +74,7 @@ impl Interrupt {
             count: AtomicU32::new(0),
             entry: UnsafeCell::new(None),
             connection: UnsafeCell::new(ptr::null_mut()),
+            lock: UnsafeCell::new(0),
             connected: AtomicBool::new(false),
             masked: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -137,7 +147,7 @@ impl Interrupt {
             connection: this.connection.get(),
             service_routine: routine,
             service_context: ptr::from_ref(hardware).cast_mut().cast(),
-            spin_lock: ptr::null_mut(),
+            spin_lock: this.lock.get(),
             // One level for all vectors: none interrupts another one's handler.
             synchronize_irql: this.assigned.irql,
             floating_save: 0,
@@ -178,10 +188,27 @@ impl Interrupt {
             // SAFETY: what the connecting has given, used once.
             unsafe { function(&mut parameters) };
         }
-        KeFlushQueuedDpcs();
+        flush_dpcs();
         this.masked.store(false, Relaxed);
         this.stopping.store(false, Relaxed);
         hardware.apply();
+    }
+
+    /// Returns when no handler runs that has begun before, and no deferred call is left. Passive.
+    pub(crate) fn finish_handlers(hardware: &Hardware) {
+        let this = &hardware.interrupt;
+        if !this.connected.load(Acquire) {
+            return;
+        }
+        let lock = this.lock.get();
+        if let Some(before) = irql::raise() {
+            // SAFETY: the record's own lock, which the kernel holds while a handler runs; at the handlers' level or above.
+            unsafe { KeAcquireSpinLockAtDpcLevel(lock) };
+            // SAFETY: taken above.
+            unsafe { KeReleaseSpinLockFromDpcLevel(lock) };
+            irql::lower(before);
+        }
+        flush_dpcs();
     }
 
     /// Gives the vectors back, if there are any. Passive.

@@ -18,12 +18,15 @@ static DEVICES: AtomicU8 = AtomicU8::new(DISPATCH_LEVEL);
 static CURRENT: Routine = Routine::new(c"KeGetCurrentIrql");
 static RAISE: Routine = Routine::new(c"KfRaiseIrql");
 static LOWER: Routine = Routine::new(c"KeLowerIrql");
+/// What Arm64's kernels call it.
+static LOWER_ARM64: Routine = Routine::new(c"KfLowerIrql");
 
 /// Looks the functions up. Passive, before anything else here.
 pub(crate) fn find_all() {
     CURRENT.find();
     RAISE.find();
     LOWER.find();
+    LOWER_ARM64.find();
 }
 
 /// The level, if it can be known.
@@ -54,14 +57,20 @@ pub(crate) fn raise() -> Option<u8> {
 /// Can the level be read, raised, and lowered again?
 #[inline]
 pub(crate) fn is_known() -> bool {
-    CURRENT.get().is_some() && RAISE.get().is_some() && LOWER.get().is_some()
+    CURRENT.get().is_some() && RAISE.get().is_some() && lowering().is_some()
+}
+
+/// Under which name the kernel has it.
+#[inline]
+fn lowering() -> Option<NonNull<c_void>> {
+    LOWER.get().or_else(|| LOWER_ARM64.get())
 }
 
 /// Goes back to the level before [`raise`], which has answered it.
 #[inline(never)]
 pub(crate) fn lower(to: u8) {
-    let Some(f) = LOWER.get() else { return };
-    // SAFETY: the kernel's KeLowerIrql has this type.
+    let Some(f) = lowering() else { return };
+    // SAFETY: the kernel's KeLowerIrql has this type, by either name.
     let f = unsafe { transmute::<NonNull<c_void>, extern "efiapi" fn(u8)>(f) };
     f(to);
 }

@@ -23,8 +23,13 @@ use kp_core::{
 struct Windows;
 kp_core::kernel!(Windows);
 
+/// Without what the machine has slept, to the microsecond. On no page, but in Microsoft's public drivers: ebpf-for-windows, usersim.
+static UNBIASED_PRECISE: Routine = Routine::new(c"KeQueryUnbiasedInterruptTimePrecise");
+/// Without what the machine has slept, in ticks.
+static UNBIASED: Routine = Routine::new(c"KeQueryUnbiasedInterruptTime");
+/// With what the machine has slept.
 static PRECISE: Routine = Routine::new(c"KeQueryInterruptTimePrecise");
-/// Where there is no precise clock: in Wine.
+/// Where there is none of those: in Wine.
 static TICKS: Routine = Routine::new(c"KeQueryTickCount");
 /// A tick, in 100 ns.
 static INCREMENT: Routine = Routine::new(c"KeQueryTimeIncrement");
@@ -47,25 +52,54 @@ pub(crate) fn start(name: &'static str) -> bool {
     mapping::find_all();
     interrupt::find_all();
     processors::find_all();
+    UNBIASED_PRECISE.find();
+    UNBIASED.find();
     PRECISE.find();
     TICKS.find();
     INCREMENT.find();
-    PRECISE.get().is_some() || (TICKS.get().is_some() && INCREMENT.get().is_some())
+    unbiased().or_else(precise).or_else(ticks).is_some()
 }
 
 /// Since the machine was started, without what it has slept. Any level. Not inlined: see `irql`.
 #[inline(never)]
 pub(crate) fn now_ns() -> u64 {
-    hundreds_of_ns().unwrap_or(0).saturating_mul(100)
+    unbiased().or_else(precise).or_else(ticks).unwrap_or(0).saturating_mul(100)
 }
 
-fn hundreds_of_ns() -> Option<u64> {
-    let mut count = 0;
-    if let Some(precise) = PRECISE.get() {
-        // SAFETY: KeQueryInterruptTimePrecise has this type; `count` gets the performance counter.
-        let f = unsafe { transmute::<NonNull<c_void>, extern "efiapi" fn(&mut u64) -> u64>(precise) };
-        return Some(f(&mut count));
+/// For times too short to sleep in them, in ns. Any level. Not inlined: see `irql`.
+#[inline(never)]
+fn fine_ns() -> u64 {
+    precise().or_else(ticks).unwrap_or(0).saturating_mul(100)
+}
+
+// Each in 100 ns, if the kernel has it.
+
+fn unbiased() -> Option<u64> {
+    if let Some(precise) = UNBIASED_PRECISE.get() {
+        // SAFETY: KeQueryUnbiasedInterruptTimePrecise has this type.
+        return Some(unsafe { call_precise(precise) });
     }
+    // SAFETY: KeQueryUnbiasedInterruptTime has this type.
+    let f = unsafe { transmute::<NonNull<c_void>, extern "efiapi" fn() -> u64>(UNBIASED.get()?) };
+    Some(f())
+}
+
+fn precise() -> Option<u64> {
+    // SAFETY: KeQueryInterruptTimePrecise has this type.
+    PRECISE.get().map(|precise| unsafe { call_precise(precise) })
+}
+
+/// # Safety
+/// A clock of the kernel's that also tells the performance counter.
+unsafe fn call_precise(clock: NonNull<c_void>) -> u64 {
+    let mut counter = 0;
+    // SAFETY: the caller's promise.
+    let f = unsafe { transmute::<NonNull<c_void>, extern "efiapi" fn(&mut u64) -> u64>(clock) };
+    f(&mut counter)
+}
+
+fn ticks() -> Option<u64> {
+    let mut count = 0;
     // SAFETY: KeQueryTickCount has this type.
     let ticks = unsafe { transmute::<NonNull<c_void>, extern "efiapi" fn(&mut u64)>(TICKS.get()?) };
     // SAFETY: KeQueryTimeIncrement has this type.
@@ -133,8 +167,8 @@ unsafe impl Kernel for Windows {
         now_ns()
     }
     fn stall_us(us: u32) {
-        let end = now_ns() + 1000 * u64::from(us);
-        while now_ns() < end {
+        let end = fine_ns() + 1000 * u64::from(us);
+        while fine_ns() < end {
             core::hint::spin_loop();
         }
     }
@@ -188,6 +222,14 @@ unsafe impl Kernel for Windows {
     unsafe fn lock_release(lock: *mut RawLock, kind: u32, saved: usize) {
         // SAFETY: the caller's promise.
         unsafe { lock::release(lock.cast(), kind, saved) }
+    }
+
+    // With a thread's normal kernel APCs off it is not stopped, but neither is its wait ended.
+    fn mutexes_unguarded(mutexes: u32) {
+        (0..mutexes).for_each(|_| KeLeaveCriticalRegion());
+    }
+    fn mutexes_guarded(mutexes: u32) {
+        (0..mutexes).for_each(|_| KeEnterCriticalRegion());
     }
 
     fn signal_new() -> *mut RawSignal {

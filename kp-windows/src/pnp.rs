@@ -44,7 +44,7 @@ pub(crate) unsafe extern "efiapi" fn dispatch<P: Plugin>(device: *mut DeviceObje
     match minor {
         pnp::START_DEVICE => {
             // SAFETY: as above, used for the last time.
-            let status = unsafe { start::<P>(this, irp) };
+            let status = unsafe { start::<P>(device, this, irp) };
             this.node.leave(irp);
             status
         }
@@ -93,8 +93,8 @@ unsafe fn pass(this: &Stacked, irp: *mut Irp, status: Option<NtStatus>) -> NtSta
 /// The bus starts first; then the plugin gets its device.
 ///
 /// # Safety
-/// A START_DEVICE of this driver, which is not used again.
-unsafe fn start<P: Plugin>(this: &Stacked, irp: *mut Irp) -> NtStatus {
+/// A START_DEVICE of this driver for this device, which is not used again.
+unsafe fn start<P: Plugin>(device: *mut DeviceObject, this: &Stacked, irp: *mut Irp) -> NtStatus {
     // SAFETY: the caller's promise.
     let mut status = unsafe { irp::pass_and_wait(this.lower, irp) };
     if status >= 0 {
@@ -104,6 +104,10 @@ unsafe fn start<P: Plugin>(this: &Stacked, irp: *mut Irp) -> NtStatus {
         let assigned = unsafe { parameters.start_device };
         // SAFETY: as above.
         let started = this.with(|lived| unsafe { start_device::<P>(this, lived, &assigned) });
+        if started.is_ok() {
+            // SAFETY: this driver's device, which the bus has given power.
+            unsafe { PoSetPowerState(device, power::DEVICE, power::D0) };
+        }
         if let Err(refused) = started {
             kp_core::log!("start refused: {} ({:#x})", refused, ntstatus(refused));
             status = ntstatus(refused);

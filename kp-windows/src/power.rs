@@ -1,11 +1,16 @@
 //! Power. The driver decides over its device's power as a function driver does: a change of the system's state asks for one of the
 //! device's, and that is where the plugin is told.
-use crate::{irp, node::Node, nt::*, stack::Stacked};
+use crate::{interrupt::Interrupt, irp, node::Node, nt::*, signal::relative, stack::Stacked};
 use core::{ffi::c_void, ptr};
 use kp_core::{
     Plugin,
-    host::{Driver, passive},
+    host::{Driver, SUSPEND_NS, passive},
 };
+
+/// How often the device's power is asked for again.
+const ASKED_AGAIN: u32 = 50;
+/// How long after each time, in ns.
+const ASK_AGAIN_NS: u64 = 100_000_000;
 
 /// A power request. Passive, as the device says that its code may be paged.
 pub(crate) unsafe extern "efiapi" fn dispatch<P: Plugin>(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
@@ -26,13 +31,15 @@ pub(crate) unsafe extern "efiapi" fn dispatch<P: Plugin>(device: *mut DeviceObje
         (power::SET_POWER, power::SYSTEM, _) => unsafe { system_sleeps::<P>(this, irp) },
         // SAFETY: as above.
         (power::SET_POWER, power::DEVICE, power::D0) => unsafe { device_wakes::<P>(this, irp) },
-        (power::SET_POWER, power::DEVICE, state) => {
-            suspend::<P>(this);
-            // SAFETY: this driver's device.
-            unsafe { PoSetPowerState(device, power::DEVICE, state) };
+        // SAFETY: as above.
+        (power::SET_POWER, power::DEVICE, _) => unsafe { device_sleeps::<P>(this, irp) },
+        (power::QUERY_POWER, power::SYSTEM | power::DEVICE, _) => {
+            // SAFETY: this driver's.
+            unsafe { (*irp).io_status.status = STATUS_SUCCESS };
             // SAFETY: as above.
             unsafe { pass_and_leave(this, irp) }
         }
+        // What it does not know it leaves as it is.
         // SAFETY: as above.
         _ => unsafe { pass_and_leave(this, irp) },
     }
@@ -42,42 +49,111 @@ pub(crate) unsafe extern "efiapi" fn dispatch<P: Plugin>(device: *mut DeviceObje
 /// The request is this driver's, has entered the node, and is not used again.
 unsafe fn pass_and_leave(this: &Stacked, irp: *mut Irp) -> NtStatus {
     // SAFETY: the caller's promise.
-    unsafe { (*irp).io_status.status = STATUS_SUCCESS };
-    // SAFETY: as above.
     let status = unsafe { irp::pass(this.lower, irp) };
     this.node.leave(irp);
     status
 }
 
-/// The system goes to sleep or off: the device first.
+/// The system goes to sleep or off: the bus is told, then the device sleeps, and with that the request is over.
 ///
 /// # Safety
 /// As [`pass_and_leave`].
 unsafe fn system_sleeps<P: Plugin>(this: &Stacked, irp: *mut Irp) -> NtStatus {
     // SAFETY: the caller's promise.
     unsafe { irp::mark_pending(irp) };
-    // SAFETY: this device's; the request stays until `device_sleeps` passes it on.
-    let status = unsafe {
-        PoRequestPowerIrp(this.pdo, power::SET_POWER, power::D3, Some(device_sleeps), irp.cast(), ptr::null_mut())
-    };
-    if status < 0 {
-        kp_core::log!("no power request: {:#x}", status);
-        suspend::<P>(this);
-        // SAFETY: as above.
-        unsafe { pass_and_leave(this, irp) };
-    }
+    // SAFETY: as above; it is `bus_may_sleep`'s from here on.
+    unsafe { irp::pass_then(this.lower, irp, bus_may_sleep::<P>, ptr::null_mut()) };
     STATUS_PENDING
 }
 
-/// The device sleeps: now the system may. Up to DISPATCH_LEVEL.
-unsafe extern "efiapi" fn device_sleeps(_: *mut DeviceObject, _: u8, _: i32, irp: *mut c_void, _: *mut IoStatusBlock) {
+/// The bus knows that the system goes to sleep: now the device. Up to DISPATCH_LEVEL.
+unsafe extern "efiapi" fn bus_may_sleep<P: Plugin>(
+    device: *mut DeviceObject,
+    irp: *mut Irp,
+    _: *mut c_void,
+) -> NtStatus {
+    // SAFETY: this driver's device, kept from being deleted by the request.
+    let this = unsafe { Stacked::of(device) };
+    // SAFETY: this device's; the request stays until `device_is_asleep` completes it.
+    let status = unsafe {
+        PoRequestPowerIrp(this.pdo, power::SET_POWER, power::D3, Some(device_is_asleep), irp.cast(), ptr::null_mut())
+    };
+    if status < 0 {
+        kp_core::log!("no power request: {:#x}", status);
+        // SAFETY: the device's own, which nothing else is queued with: its power does not change.
+        unsafe { IoQueueWorkItem(this.work, sleep_unasked::<P>, DELAYED_WORK_QUEUE, irp.cast()) };
+    }
+    STATUS_MORE_PROCESSING_REQUIRED
+}
+
+/// The device sleeps: with that the system's request is over. Up to DISPATCH_LEVEL.
+unsafe extern "efiapi" fn device_is_asleep(
+    _: *mut DeviceObject,
+    _: u8,
+    _: i32,
+    irp: *mut c_void,
+    done: *mut IoStatusBlock,
+) {
     let irp = irp.cast::<Irp>();
     // SAFETY: the request of `system_sleeps`, which is pending.
     let device = unsafe { irp::location(irp) }.device_object;
     // SAFETY: the request keeps this driver's device from being deleted.
     let this = unsafe { Stacked::of(device) };
-    // SAFETY: as above, used for the last time.
-    unsafe { pass_and_leave(this, irp) };
+    // SAFETY: the kernel's, for this call.
+    let status = unsafe { (*done).status };
+    // SAFETY: as above, answered once.
+    unsafe { irp::complete_as(irp, status) };
+    this.node.leave(irp);
+}
+
+/// The system goes to sleep, and the device's power cannot be asked for: at least the plugin hears of it. Passive.
+unsafe extern "efiapi" fn sleep_unasked<P: Plugin>(device: *mut DeviceObject, irp: *mut c_void) {
+    let irp = irp.cast::<Irp>();
+    // SAFETY: this driver's device, kept from being deleted by the request.
+    let this = unsafe { Stacked::of(device) };
+    suspend::<P>(this);
+    // SAFETY: the request of `system_sleeps`, which is pending.
+    let status = unsafe { (*irp).io_status.status };
+    // SAFETY: as above, answered once.
+    unsafe { irp::complete_as(irp, status) };
+    this.node.leave(irp);
+}
+
+/// The device loses its power: the plugin first, which may take its time, then the bus.
+///
+/// # Safety
+/// As [`pass_and_leave`].
+unsafe fn device_sleeps<P: Plugin>(this: &Stacked, irp: *mut Irp) -> NtStatus {
+    // SAFETY: the caller's promise.
+    unsafe { irp::mark_pending(irp) };
+    // SAFETY: one change of a device's power at a time: it is not queued. The request stays until `sleep` passes it on.
+    unsafe { IoQueueWorkItem(this.work, sleep::<P>, DELAYED_WORK_QUEUE, irp.cast()) };
+    STATUS_PENDING
+}
+
+/// Nothing touches the device any more, so it may lose its power. Passive.
+unsafe extern "efiapi" fn sleep<P: Plugin>(device: *mut DeviceObject, irp: *mut c_void) {
+    let irp = irp.cast::<Irp>();
+    // SAFETY: this driver's device, kept from being deleted by the request.
+    let this = unsafe { Stacked::of(device) };
+    suspend::<P>(this);
+    // SAFETY: the request of `device_sleeps`, which is pending.
+    let parameters = &unsafe { irp::location(irp) }.parameters;
+    // SAFETY: a power request's.
+    let state = unsafe { parameters.power }.state;
+    // SAFETY: this driver's device.
+    unsafe { PoSetPowerState(device, power::DEVICE, state) };
+    // SAFETY: as above.
+    unsafe { (*irp).io_status.status = STATUS_SUCCESS };
+    // SAFETY: as above; it is `bus_has_taken_it`'s from here on.
+    unsafe { irp::pass_then(this.lower, irp, bus_has_taken_it, ptr::null_mut()) };
+}
+
+/// The device has lost its power. Up to DISPATCH_LEVEL.
+unsafe extern "efiapi" fn bus_has_taken_it(device: *mut DeviceObject, irp: *mut Irp, _: *mut c_void) -> NtStatus {
+    // SAFETY: this driver's device, kept from being deleted by the request.
+    unsafe { Stacked::of(device) }.node.leave(irp);
+    STATUS_CONTINUE_COMPLETION
 }
 
 /// The system is awake: the bus first, then the device.
@@ -96,14 +172,37 @@ unsafe fn system_wakes(this: &Stacked, irp: *mut Irp) -> NtStatus {
 unsafe extern "efiapi" fn bus_is_awake(device: *mut DeviceObject, irp: *mut Irp, _: *mut c_void) -> NtStatus {
     // SAFETY: this driver's device, kept from being deleted by the request.
     let this = unsafe { Stacked::of(device) };
-    // SAFETY: this device's.
-    let status =
-        unsafe { PoRequestPowerIrp(this.pdo, power::SET_POWER, power::D0, None, ptr::null_mut(), ptr::null_mut()) };
-    if status < 0 {
-        kp_core::log!("no power request: {:#x}", status);
+    let status = ask_for_power(this);
+    if status < 0 && this.node.enter(this.work.cast()).is_ok() {
+        kp_core::log!("no power request: {:#x}; asking again", status);
+        // SAFETY: the device's own, which nothing else is queued with: its power does not change.
+        unsafe { IoQueueWorkItem(this.work, ask_again, DELAYED_WORK_QUEUE, ptr::null_mut()) };
     }
     this.node.leave(irp);
     STATUS_CONTINUE_COMPLETION
+}
+
+/// Asks for the device's power. Up to DISPATCH_LEVEL.
+fn ask_for_power(this: &Stacked) -> NtStatus {
+    // SAFETY: this device's.
+    unsafe { PoRequestPowerIrp(this.pdo, power::SET_POWER, power::D0, None, ptr::null_mut(), ptr::null_mut()) }
+}
+
+/// Asks for the device's power until the kernel has the memory for it: the device would sleep on. Passive.
+unsafe extern "efiapi" fn ask_again(device: *mut DeviceObject, _: *mut c_void) {
+    // SAFETY: this driver's device, kept from being deleted by `bus_is_awake`.
+    let this = unsafe { Stacked::of(device) };
+    let tag = this.work.cast(); // before it is queued for the device's power
+    let is_asked = (0..ASKED_AGAIN).any(|_| {
+        let interval = relative(ASK_AGAIN_NS);
+        // SAFETY: readable; a kernel-mode delay ends with its time only.
+        unsafe { KeDelayExecutionThread(mode::KERNEL, 0, &interval) };
+        ask_for_power(this) >= 0
+    });
+    if !is_asked {
+        kp_core::log!("the device stays asleep: no power could be asked for");
+    }
+    this.node.leave(tag);
 }
 
 /// The device gets its power back: the bus first, then, at Passive, the plugin.
@@ -148,16 +247,20 @@ unsafe extern "efiapi" fn wake<P: Plugin>(device: *mut DeviceObject, irp: *mut c
     this.node.leave(irp);
 }
 
-/// Tells the plugin that its device goes to sleep, once. Passive.
+/// Tells the plugin that its device goes to sleep, once. Nothing of it touches the device when this returns. Passive.
 fn suspend<P: Plugin>(this: &Stacked) {
     this.with(|lived| {
         if !core::mem::replace(&mut lived.suspended, true) {
             tell::<P>(&this.node, |driver| {
                 // SAFETY: under the device's `life`, as its removal is.
-                let suspend = |cx: &mut kp_core::Passive| unsafe { driver.suspend(cx) };
+                let suspend = |cx: &mut kp_core::Passive| unsafe { driver.suspend(cx, SUSPEND_NS) };
                 // SAFETY: Passive.
                 unsafe { passive(suspend) }
             });
+            if let Some(hardware) = lived.hardware {
+                // SAFETY: a record that is not freed.
+                Interrupt::finish_handlers(unsafe { hardware.as_ref() });
+            }
         }
     });
 }

@@ -29,6 +29,8 @@ use std::{
 const LIST: &str = "tests/faults/faults.toml";
 /// After this a run is taken to hang. The tests end in seconds, and give up waiting for an interrupt after 30.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The same in the loader, where a call has 20 s as its device goes to sleep.
+const LOADER_PATIENCE: Duration = Duration::from_secs(120);
 /// What `sees` says of a run that has to hang.
 const HANG: &str = "hang";
 /// The kernel on which one is enough.
@@ -65,11 +67,12 @@ struct Fault {
 
 /// Which tests look for it. In the list: `scenario`, `hostile` or `corners` (tests of `conformance` in the simulator), or
 /// `test PACKAGE PROGRAM [NAME]` (the tests of a package's test program, or of its library, `lib`, whose name contains NAME), or
-/// `guest ARGUMENTS` (the conformance program with these arguments, in a kernel; `guest32`: as a 32-bit app).
+/// `loader ARGUMENTS` (the conformance program's tests on the real Windows drivers in the loader), or `guest ARGUMENTS` (the conformance program with these arguments, in a kernel; `guest32`: as a 32-bit app).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Run {
     Test { package: String, program: String, filter: String },
     Guest { arguments: Vec<String>, is_32bit: bool },
+    Loader { arguments: Vec<String> },
 }
 
 impl Run {
@@ -86,13 +89,16 @@ impl Run {
             ["corners"] => test("conformance", "corners", ""),
             ["test", package, program] => test(package, program, ""),
             ["test", package, program, filter] => test(package, program, filter),
+            ["loader", ref arguments @ ..] if !arguments.is_empty() => {
+                Run::Loader { arguments: arguments.iter().map(|&word| word.to_owned()).collect() }
+            }
             [which @ ("guest" | "guest32"), ref arguments @ ..] if !arguments.is_empty() => Run::Guest {
                 arguments: arguments.iter().map(|&word| word.to_owned()).collect(),
                 is_32bit: which == "guest32",
             },
             _ => bail!(
-                "`{text}` is no run: write scenario, hostile, corners, test PACKAGE PROGRAM [NAME], guest ARGUMENTS, \
-                 guest32 ARGUMENTS"
+                "`{text}` is no run: write scenario, hostile, corners, test PACKAGE PROGRAM [NAME], loader ARGUMENTS, \
+                 guest ARGUMENTS, guest32 ARGUMENTS"
             ),
         })
     }
@@ -201,8 +207,37 @@ impl Copy {
     fn outcome(&self, run: &Run) -> Result<Outcome> {
         match run {
             Run::Test { package, program, filter } => run_test(&self.build(package, program)?, filter),
+            Run::Loader { arguments } => self.run_loader(arguments),
             Run::Guest { arguments, is_32bit } => self.run_guest(arguments, *is_32bit),
         }
+    }
+
+    /// Builds the Windows drivers, and runs the workspace's own conformance program on them.
+    fn run_loader(&self, arguments: &[String]) -> Result<Outcome> {
+        let program = programs::build("conformance")?;
+        for plugin in ["edu", "trouble"] {
+            self.build_plugin(plugin, &["--target", "windows"])?;
+        }
+        for name in arguments {
+            let mut test = Command::new(&program);
+            test.args(["loader", name]).arg(self.target.join("kp"));
+            let outcome = run_to_its_end(test, LOADER_PATIENCE)?;
+            if !matches!(outcome, Outcome::Passed) {
+                return Ok(outcome);
+            }
+        }
+        Ok(Outcome::Passed)
+    }
+
+    /// Builds a plugin of the copy: its file.
+    fn build_plugin(&self, plugin: &str, target: &[&str]) -> Result<PathBuf> {
+        let mut build = Command::new(programs::this_tool());
+        build.args(["build", "--plugin", plugin]).args(target).args(self.setup.then_some("--setup"));
+        let built = build.current_dir(&self.source).env("CARGO_TARGET_DIR", &self.target).output()?;
+        if !built.status.success() {
+            bail!("it does not build: {}", String::from_utf8_lossy(&built.stderr));
+        }
+        Ok(PathBuf::from(String::from_utf8_lossy(&built.stdout).trim()))
     }
 
     /// Builds the modules, boots a kernel, and runs the workspace's own conformance program there.
@@ -217,13 +252,7 @@ impl Copy {
         // What is planted is the one plugin's, and a module takes longer to build than to run.
         let plugins: &[&str] = if arguments[0] == "planted" { &["trouble"] } else { &["echo", "edu", "trouble"] };
         for plugin in plugins {
-            let mut build = Command::new(programs::this_tool());
-            build.args(["build", "--plugin", plugin, "--kernel", KERNEL]).args(self.setup.then_some("--setup"));
-            let built = build.current_dir(&self.source).env("CARGO_TARGET_DIR", &self.target).output()?;
-            if !built.status.success() {
-                bail!("it does not build: {}", String::from_utf8_lossy(&built.stderr));
-            }
-            let module = PathBuf::from(String::from_utf8_lossy(&built.stdout).trim());
+            let module = self.build_plugin(plugin, &["--kernel", KERNEL])?;
             vm = vm.file(&module, &format!("{MODULES}/kp-{plugin}.ko"));
         }
         if arguments == ["planted", "errors"] {
@@ -277,13 +306,19 @@ impl Copy {
 
 /// Runs the tests whose name contains `filter`.
 fn run_test(program: &Path, filter: &str) -> Result<Outcome> {
-    let mut child = Command::new(program)
-        .args(["--nocapture", "--test-threads=1", filter])
+    let mut test = Command::new(program);
+    test.args(["--nocapture", "--test-threads=1", filter]);
+    run_to_its_end(test, PATIENCE)
+}
+
+/// Runs a program that panics if a test fails.
+fn run_to_its_end(mut program: Command, patience: Duration) -> Result<Outcome> {
+    let mut child = program
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .with_context(|| format!("cannot start {}", program.display()))?;
+        .with_context(|| format!("cannot start {}", program.get_program().display()))?;
     let mut stderr = child.stderr.take().context("its errors are a pipe")?;
     let (sender, ended) = mpsc::channel();
     let reader = std::thread::spawn(move || {
@@ -292,7 +327,7 @@ fn run_test(program: &Path, filter: &str) -> Result<Outcome> {
         let _ = sender.send(()); // nobody listens any more if it took too long
         read
     });
-    let hung = ended.recv_timeout(PATIENCE).is_err();
+    let hung = ended.recv_timeout(patience).is_err();
     if hung {
         child.kill().context("cannot end a test that hangs")?;
     }

@@ -22,7 +22,7 @@ fn drivers(setup: bool, log: &Log) -> Result<Tally> {
     let folder = host::drivers(&["echo", "edu", "trouble", "ivshmem"])?;
     let folder = folder.to_str().context("the target folder's path isn't UTF-8")?;
     let program = programs::build("conformance")?;
-    let runs: [&[&str]; 12] = [
+    let runs: [&[&str]; 14] = [
         &["--host", "windows:loader", "--part", "all", "--drivers", folder],
         &["--host", "windows:loader-qemu", "--part", "all", "--drivers", folder],
         &["loader", "bad-input", folder],
@@ -34,6 +34,8 @@ fn drivers(setup: bool, log: &Log) -> Result<Tally> {
         &["loader", "resources", folder],
         &["loader", "slots", folder],
         &["loader", "strangers", folder],
+        &["loader", "asleep", folder],
+        &["loader", "power", folder],
         &["loader", "faults", folder],
     ];
     let mut tally = Tally::default();

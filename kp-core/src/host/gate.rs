@@ -15,6 +15,15 @@ const OPEN: u32 = 1 << 31;
 /// How long a drain waits for the living after a panic, in ns. A call that panicked never leaves.
 const POISON_CHECK_NS: u64 = 100_000_000;
 
+/// No limit, for waits that take one as a time of the kernel's clock.
+pub(crate) const FOR_EVER: u64 = u64::MAX;
+
+/// How long it is until the clock shows `until`, in ns.
+#[cfg_attr(kp_driver, optimize(size))]
+pub(crate) fn time_left(until: u64) -> u64 {
+    if until == FOR_EVER { FOR_EVER } else { until.saturating_sub(kernel::now_ns()) }
+}
+
 pub(crate) struct Gate {
     word: AtomicU32,
     /// 1 between [`Gate::open`] and [`Gate::shut`]: a gate that lets nobody in then is paused.
@@ -80,9 +89,10 @@ impl Gate {
         self.word.load(Relaxed) & !OPEN
     }
 
-    /// Waits until the last one inside has left a gate that is shut or paused. False: the plugin panicked, and somebody inside will never leave.
+    /// Waits until the last one inside has left a gate that is shut or paused, or the clock shows `until`, in ns. False: somebody is inside still;
+    /// if that was [`FOR_EVER`], the plugin panicked, and somebody inside will never leave.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(crate) fn drain(&self, drained: &Signal) -> bool {
+    pub(crate) fn drain(&self, drained: &Signal, until: u64) -> bool {
         loop {
             let word = self.word.load(Acquire);
             if word == 0 {
@@ -90,9 +100,9 @@ impl Gate {
             }
             let poisoned = kernel::poisoned();
             // Without a limit a kernel can tell a wait that hangs, and a panic ends it.
-            let ns = if poisoned { POISON_CHECK_NS } else { u64::MAX };
+            let ns = time_left(until).min(if poisoned { POISON_CHECK_NS } else { u64::MAX });
             let woken = drained.wait(&self.word, word, ns, wait_kind::UNINTERRUPTIBLE);
-            if poisoned && woken == Woken::Timeout {
+            if woken == Woken::Timeout && (poisoned || time_left(until) == 0) {
                 return self.word.load(Acquire) == 0;
             }
         }

@@ -213,7 +213,7 @@ impl<P: Plugin> Interrupts<P> {
             cx.undisturbed(|cx| self.disconnect(cx, bound));
             return Err(session.public(error));
         }
-        if session.stop().closing.load(Acquire) != 0 {
+        if session.stop().is_closing() {
             cx.undisturbed(|cx| {
                 self.disarm(cx, bound);
                 self.disconnect(cx, bound);
@@ -259,10 +259,10 @@ impl<P: Plugin> Interrupts<P> {
         kernel::irq_release(bound.id);
     }
 
-    /// Still connected: lets the plugin quiet its device, if that is there.
+    /// Still connected: lets the plugin quiet its device, if that is there and at work. One that sleeps is quiet: `event` has seen to it.
     #[cfg_attr(kp_driver, optimize(size))]
     fn disarm(&self, cx: &mut Passive, bound: &Bound<P>) {
-        if bound.is_absent() || kernel::poisoned() {
+        if bound.is_absent() || bound.is_deaf() || kernel::poisoned() {
             return;
         }
         let Some(table) = &P::TABLE.int else { return };

@@ -40,6 +40,7 @@ pub use info::{info, info_len};
 pub use line::Line;
 pub(crate) use link::Link;
 pub(crate) use port::kernel;
+pub use pause::SUSPEND_NS;
 pub use port::{Attention, IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind, wait_kind};
 pub use requests::{Readiness, Served};
 pub use session::Session;

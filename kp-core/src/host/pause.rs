@@ -4,11 +4,15 @@
 //! Two pauses may overlap. The plugin hears of the first one's begin, and of the same one's end, when both are over.
 use super::{
     driver::{Bound, Driver},
+    gate::FOR_EVER,
     kernel, wait_kind,
 };
 use crate::{Happening, Passive, Plugin};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 use kp_abi::request::state;
+
+/// How long calls have to leave a device that goes to sleep, where no freezer has waited for them, in ns: as long as Linux gives them.
+pub const SUSPEND_NS: u64 = 20_000_000_000;
 
 /// How often a wait that a panic would end is begun again after one, in ns.
 const POISON_CHECK_NS: u64 = 100_000_000;
@@ -33,19 +37,27 @@ impl Pauses {
 }
 
 impl<P: Plugin> Driver<P> {
-    /// The device is going to sleep: `event` runs, then calls wait and its interrupts are not looked at: a plugin quiets its device
-    /// in `event`. Passive.
+    /// The device is going to sleep: calls wait from now on. Those inside have `ns` to leave; then their sleeps end, with Suspended, and they
+    /// are waited for. `event` runs, in which a plugin quiets its device, and its interrupts are not looked at. Nothing of the plugin's that
+    /// touches the device runs when this returns, but for handlers of interrupts that have begun before: the port waits for those. Passive.
     ///
     /// # Safety
     /// As [`remove`](Self::remove): `event` borrows the plugin.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub unsafe fn suspend(&self, cx: &mut Passive) {
-        if self.begins(SUSPENDED) {
-            // SAFETY: the caller's promise.
-            unsafe { self.happen(cx, Happening::Suspend) };
-            self.deafen();
-            self.set_state(state::SUSPENDED);
+    pub unsafe fn suspend(&self, cx: &mut Passive, ns: u64) {
+        if !self.begins(SUSPENDED) {
+            return;
         }
+        self.set_state(state::SUSPENDED);
+        let until = if ns == FOR_EVER { FOR_EVER } else { kernel::now_ns().saturating_add(ns) };
+        if !self.sessions.pause_all(cx, until) {
+            self.sessions.end_sleeps(cx);
+            self.sessions.pause_all(cx, FOR_EVER);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.happen(cx, Happening::Suspend) };
+        self.deafen();
+        self.sessions.wait_for_closes(cx); // one that began before may be in `int_disarm`
     }
 
     /// The device is awake: its interrupts are looked at, `event` runs, then calls go on. Passive.
@@ -64,7 +76,7 @@ impl<P: Plugin> Driver<P> {
         }
         self.pauses.why.fetch_and(!SUSPENDED, AcqRel);
         if paused == SUSPENDED {
-            self.set_state(state::BOUND);
+            self.work(cx);
         }
     }
 
@@ -81,7 +93,7 @@ impl<P: Plugin> Driver<P> {
             return;
         }
         self.set_state(state::SUSPENDED);
-        self.sessions.pause_all(cx);
+        self.sessions.pause_all(cx, FOR_EVER);
         if is_first {
             // SAFETY: the caller's promise.
             unsafe { self.happen(cx, Happening::ResetPrepare) };
@@ -107,9 +119,19 @@ impl<P: Plugin> Driver<P> {
         self.pauses.resets.fetch_add(1, Relaxed);
         // After `event`: sessions that close wait for it.
         self.pauses.why.fetch_and(!RESET, AcqRel);
+        if is_last {
+            self.work(cx);
+        } else {
+            self.set_state(state::SUSPENDED); // for sessions that close: they wait no more
+        }
+    }
+
+    /// No pause is left: calls go on.
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn work(&self, cx: &mut Passive) {
         // Before the state says so: who finds the device at work finds the gates open.
         self.sessions.go_on_all(cx);
-        self.set_state(if is_last { state::BOUND } else { state::SUSPENDED });
+        self.set_state(state::BOUND);
     }
 
     /// A pause begins. True: the first one, which the plugin hears of.

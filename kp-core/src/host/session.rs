@@ -3,7 +3,7 @@ use super::{
     Lost, RawSignal, Stop, Turn,
     buffers::{AnyBuffers, Buffers},
     driver::{Bound, Driver},
-    gate::{Gate, Pass, Refused},
+    gate::{FOR_EVER, Gate, Pass, Refused},
     kernel,
     ring::Rings,
     wait::Waker,
@@ -167,7 +167,7 @@ impl<P: Plugin> Session<P> {
             Status::POISONED
         } else if self.driver.state() == state::GONE {
             Status::DEVICE_GONE
-        } else if self.life() == Life::Fresh && self.stop.closing.load(Acquire) == 0 {
+        } else if self.life() == Life::Fresh && !self.stop.is_closing() {
             Status::NOT_OPEN
         } else {
             Status::CLOSED
@@ -185,7 +185,7 @@ impl<P: Plugin> Session<P> {
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
     pub(super) fn is_ending(&self) -> bool {
-        self.stop.closing.load(Acquire) != 0 || self.driver.state() == state::GONE || kernel::poisoned()
+        self.stop.is_closing() || self.driver.state() == state::GONE || kernel::poisoned()
     }
 
     /// An error that says there is no interrupt, as the app shall see it: a session that closes disables its own.
@@ -268,7 +268,7 @@ impl<P: Plugin> Session<P> {
         // SAFETY: removal has not passed this session's `control`, whose turn this is.
         let plugin = unsafe { self.driver.plugin() };
         let session = open(plugin, &mut cx, &self.caller, data).map_err(|error| self.public(error))?;
-        if self.stop.closing.load(Acquire) != 0 {
+        if self.stop.is_closing() {
             // SAFETY: as `cx`, which is not used any more; nothing ends this one's sleeps.
             let mut cx = unsafe { Passive::assume() };
             if let Some(close) = P::TABLE.close {
@@ -362,7 +362,7 @@ impl<P: Plugin> Session<P> {
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn tear_down(&self, cx: &mut Passive) -> bool {
         self.gate.shut();
-        self.stop.stop();
+        self.stop.close();
         self.waker.ring(&self.stop);
         loop {
             // Nothing is switched off, and nothing of the plugin's runs, at a device that is being reset.
@@ -394,7 +394,7 @@ impl<P: Plugin> Session<P> {
         // The second look is for an INT_ENABLE that was under way at the first: it is over when the gate is drained.
         let disabled = self.close_interrupt(cx, bound).is_ok();
         self.rings.revoke();
-        let drained = self.gate.drain(&self.stop.signal);
+        let drained = self.gate.drain(&self.stop.signal, FOR_EVER);
         if !drained || !disabled || self.close_interrupt(cx, bound).is_err() {
             return false;
         }
@@ -405,16 +405,18 @@ impl<P: Plugin> Session<P> {
         true
     }
 
-    /// A reset begins: calls are kept out, and those inside waited for. False: the plugin panicked, and one of them stays.
+    /// The device is not at work for a while: calls are kept out, and whoever opens, closes or is inside is waited for, until the clock
+    /// shows `until`, in ns. False: somebody is there still.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn pause(&self, cx: &mut Passive) -> bool {
-        let paused = self.control.with(cx, |_| self.gate.pause());
-        paused.is_ok() && self.gate.drain(&self.stop.signal)
+    fn pause(&self, cx: &mut Passive, until: u64) -> bool {
+        let paused = self.control.with_until(cx, until, |_| self.gate.pause());
+        paused.is_ok() && self.gate.drain(&self.stop.signal, until)
     }
 
-    /// A reset is over.
+    /// The device is at work again.
     #[cfg_attr(kp_driver, optimize(size))]
     fn go_on(&self, cx: &mut Passive) {
+        self.stop.go_on();
         let _ = self.control.with(cx, |_| self.gate.go_on());
     }
 
@@ -518,10 +520,26 @@ impl<P: Plugin> SessionList<P> {
         self.each(cx, Session::tear_down)
     }
 
-    /// Keeps calls out of each, and waits for those inside. Calls that have panicked stay where they are.
+    /// Keeps calls out of each, and waits for those inside until the clock shows `until`, in ns. False: somebody is inside still; if that was
+    /// [`FOR_EVER`], it is a call that has panicked.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn pause_all(&self, cx: &mut Passive) {
-        self.each(cx, Session::pause);
+    pub(super) fn pause_all(&self, cx: &mut Passive, until: u64) -> bool {
+        self.each(cx, |session, cx| session.pause(cx, until))
+    }
+
+    /// Ends the sleeps of calls, until they go on.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn end_sleeps(&self, cx: &mut Passive) {
+        self.each(cx, |session, _| {
+            session.stop.suspend();
+            true
+        });
+    }
+
+    /// Waits for each that closes just now.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn wait_for_closes(&self, cx: &mut Passive) {
+        self.each(cx, |session, cx| session.control.with(cx, |_| ()).is_ok());
     }
 
     /// Lets calls go on in each.

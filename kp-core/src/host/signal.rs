@@ -42,32 +42,66 @@ impl Drop for Signal {
     }
 }
 
-/// What ends the sleeps of a session's calls: the session closes.
+/// Reason for a stop, a bit of [`Stop::why`]: the session closes, for good.
+const CLOSING: u32 = 1 << 0;
+/// Reason for a stop: the device goes to sleep, and its calls have had their time.
+const SUSPENDING: u32 = 1 << 1;
+
+/// What ends the sleeps of a session's calls.
 pub(crate) struct Stop {
-    /// 0, then 1 for good.
-    pub(crate) closing: AtomicU32,
+    why: AtomicU32,
     /// Wakes the session's sleeps, waits and drains.
     pub(crate) signal: Signal,
 }
 
 impl Stop {
     pub(crate) fn new(cx: &mut Passive) -> Result<Self> {
-        Ok(Self { closing: AtomicU32::new(0), signal: Signal::new(cx)? })
+        Ok(Self { why: AtomicU32::new(0), signal: Signal::new(cx)? })
     }
 
-    /// Sleeps `ns`. Closed: the session closes. Poisoned: plugin code has panicked. Interrupted: a fatal signal.
+    /// Sleeps `ns`. Closed: the session closes. Suspended: the device has to sleep. Poisoned: plugin code has panicked. Interrupted: a fatal
+    /// signal.
     pub(crate) fn sleep(&self, ns: u64) -> Result<()> {
-        match self.signal.wait(&self.closing, 0, ns, wait_kind::KILLABLE) {
+        match self.signal.wait(&self.why, 0, ns, wait_kind::KILLABLE) {
             Woken::Timeout => Ok(()),
-            Woken::Changed if self.closing.load(Acquire) == 0 => Err(Status::POISONED.into()),
-            Woken::Changed => Err(Status::CLOSED.into()),
+            Woken::Changed => Err(self.reason().into()),
             Woken::Signal => Err(Status::INTERRUPTED.into()),
         }
     }
 
-    /// From now on sleeps end at once.
-    pub(crate) fn stop(&self) {
-        self.closing.store(1, Release);
+    /// Why a sleep was ended.
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn reason(&self) -> Status {
+        let why = self.why.load(Acquire);
+        if kernel::poisoned() {
+            Status::POISONED
+        } else if why == SUSPENDING {
+            Status::SUSPENDED
+        } else {
+            Status::CLOSED
+        }
+    }
+
+    /// Does the session close?
+    #[inline]
+    pub(crate) fn is_closing(&self) -> bool {
+        self.why.load(Acquire) & CLOSING != 0
+    }
+
+    /// From now on sleeps end at once: the session closes.
+    pub(crate) fn close(&self) {
+        self.why.fetch_or(CLOSING, Release);
         self.signal.wake();
+    }
+
+    /// From now on sleeps end at once, until [`go_on`](Self::go_on): the device has to sleep.
+    pub(crate) fn suspend(&self) {
+        self.why.fetch_or(SUSPENDING, Release);
+        self.signal.wake();
+    }
+
+    /// The device is awake.
+    pub(crate) fn go_on(&self) {
+        self.why.fetch_and(!SUSPENDING, Release);
     }
 }

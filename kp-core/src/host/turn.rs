@@ -4,7 +4,9 @@
 //! forever. A turn whose holder panicked is given up for lost. Turns go in the order in which they were asked for: an app that
 //! enables and disables without end holds up nobody's exit for longer than one turn.
 use super::{
-    Signal, Woken, kernel,
+    Signal, Woken,
+    gate::{FOR_EVER, time_left},
+    kernel,
     sync::{AtomicU32, Ordering::*},
     wait_kind,
 };
@@ -135,7 +137,18 @@ impl Turn {
     /// Nothing else ends the wait: for tear-down.
     #[inline(always)]
     pub(crate) fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(&mut Passive) -> R) -> Result<R, Lost> {
-        match self.take(cx, wait_kind::UNINTERRUPTIBLE) {
+        self.with_until(cx, FOR_EVER, f)
+    }
+
+    /// As [`with`](Self::with), and `Lost` too if the turn has not come before the clock shows `until`, in ns.
+    #[inline(always)]
+    pub(crate) fn with_until<R>(
+        &self,
+        cx: &mut Passive,
+        until: u64,
+        f: impl FnOnce(&mut Passive) -> R,
+    ) -> Result<R, Lost> {
+        match self.take(cx, wait_kind::UNINTERRUPTIBLE, until) {
             Ok(held) => Ok(f(held.cx)),
             Err(_) => Err(Lost),
         }
@@ -149,22 +162,22 @@ impl Turn {
         cx: &mut Passive,
         f: impl FnOnce(&mut Passive) -> R,
     ) -> core::result::Result<R, Status> {
-        let held = self.take(cx, wait_kind::KILLABLE)?;
+        let held = self.take(cx, wait_kind::KILLABLE, FOR_EVER)?;
         Ok(f(held.cx))
     }
 
     /// Takes the turn, now or when it comes.
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
-    fn take<'a>(&'a self, cx: &'a mut Passive, kind: u32) -> core::result::Result<Held<'a>, Status> {
+    fn take<'a>(&'a self, cx: &'a mut Passive, kind: u32, until: u64) -> core::result::Result<Held<'a>, Status> {
         let order = self.order.enter();
         if !self.queue.with(cx, |queue, _| queue.try_take()) {
             if kind == wait_kind::UNINTERRUPTIBLE {
-                self.wait(cx, kind, &mut Waiter::new())?;
+                self.wait(cx, kind, until, &mut Waiter::new())?;
             } else {
                 // The stack of a thread whose wait a signal ends may be paged out meanwhile.
                 let mut waiter = KBox::new(cx, Waiter::new()).map_err(|error| error.status)?;
-                self.wait(cx, kind, &mut waiter)?;
+                self.wait(cx, kind, until, &mut waiter)?;
             }
         }
         self.holder.store(taker(), Release);
@@ -173,7 +186,7 @@ impl Turn {
 
     /// Waits for this one's turn.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn wait(&self, cx: &mut Passive, kind: u32, waiter: &mut Waiter) -> core::result::Result<(), Status> {
+    fn wait(&self, cx: &mut Passive, kind: u32, until: u64, waiter: &mut Waiter) -> core::result::Result<(), Status> {
         let this = ptr::from_mut(waiter);
         // SAFETY: it stays until it is granted its turn, or has left below.
         self.queue.with(cx, |queue, _| unsafe { queue.join(this) });
@@ -183,7 +196,9 @@ impl Turn {
             let poisoned = kernel::poisoned();
             let lost = poisoned && (kind == wait_kind::KILLABLE || kernel::is_dead(self.holder.load(Acquire)));
             // Without a limit a kernel can tell a wait that hangs, and a panic ends it.
-            let ns = if poisoned { POISON_CHECK_NS } else { u64::MAX };
+            let left = time_left(until);
+            let lost = lost || left == 0;
+            let ns = left.min(if poisoned { POISON_CHECK_NS } else { u64::MAX });
             let killed = !lost && self.moved.wait(granted, 0, ns, kind) == Woken::Signal;
             if lost || killed {
                 // SAFETY: it joined above.

@@ -62,6 +62,8 @@ pub(crate) mod power {
     pub(crate) const DEVICE: i32 = 1;
     /// PowerSystemWorking.
     pub(crate) const WORKING: i32 = 1;
+    /// The minor function that asks whether a change is possible.
+    pub(crate) const QUERY_POWER: u8 = 3;
     /// PowerDeviceD0.
     pub(crate) const D0: i32 = 1;
     /// PowerDeviceD3.

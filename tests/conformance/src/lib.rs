@@ -3,6 +3,7 @@
 //! [`scenario`] is the same code everywhere, over the client library and a small [`World`]. `simulated` is the simulator's world;
 //! `linux` that of a guest, whose modules it loads and unloads; `windows` that of Windows and Wine, whose drivers are services; `loader` that of a
 //! simulated NT kernel, which runs the same drivers in this process.
+pub mod asleep;
 pub mod bad_input;
 pub mod buffers;
 pub mod calls;

@@ -3,13 +3,15 @@ use crate::{
     cpu, irp,
     kernel::{Kernel, Machine, lock},
     nt::{
-        DeviceObject, DriverExtension, IoStackLocation, NtStatus, STATUS_DEVICE_BUSY, STATUS_NOT_SUPPORTED,
-        STATUS_SUCCESS, major, minor,
+        DeviceObject, DriverExtension, IoStackLocation, NtStatus, STATUS_DEVICE_BUSY, STATUS_NOT_SUPPORTED, major,
+        minor,
     },
     objects::Device as Record,
     observed::Observed,
     pdo,
+    power::{self, Power},
     resources::{self, Bar, Shape},
+    rule::{Broken, Rule},
     security::{self, Dacl, Entry},
     service::{Driver, Service},
 };
@@ -19,7 +21,7 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{
-            AtomicBool, AtomicUsize,
+            AtomicBool, AtomicU32, AtomicUsize,
             Ordering::{Acquire, Relaxed, Release},
         },
     },
@@ -41,6 +43,9 @@ pub(crate) struct Slot {
     pub(crate) observed: Observed,
     bars: Mutex<[Option<Bar>; 6]>,
     starts: AtomicUsize,
+    pub(crate) power: Power,
+    /// Requests that no driver knows, as they have come to the bus.
+    pub(crate) unknown: AtomicU32,
 }
 
 struct Model {
@@ -113,6 +118,8 @@ impl Slot {
             is_gone: AtomicBool::new(false),
             is_starting: AtomicBool::new(false),
             observed: Observed::default(),
+            power: Power::new(),
+            unknown: AtomicU32::new(0),
             bars,
             starts: AtomicUsize::new(0),
         }
@@ -186,13 +193,13 @@ impl Slot {
     pub(crate) fn is_raised(&self) -> bool {
         let mut model = lock(&self.model);
         model.advance();
-        !self.is_gone() && model.device.line()
+        !self.is_gone() && !self.power.is_asleep() && model.device.line()
     }
 
     pub(crate) fn take_message(&self) -> Option<u16> {
         let mut model = lock(&self.model);
         model.advance();
-        if self.is_gone() { None } else { model.device.take_message() }
+        if self.is_gone() || self.power.is_asleep() { None } else { model.device.take_message() }
     }
 
     /// A driver listens to the device from now on, or no more.
@@ -285,6 +292,9 @@ pub(crate) struct Place {
     pub(crate) device: u32,
     pub(crate) function: u32,
 }
+
+/// A minor function that no driver knows.
+const UNKNOWN: u8 = 0xFF;
 
 /// What START assigns of interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -386,11 +396,43 @@ impl Device {
         *lock(&self.lists) = vec![raw, translated];
         *lock(&self.slot.assigned) = assigned;
         self.slot.observed.starts();
+        self.slot.power.begins();
         self.slot.is_starting.store(true, Release);
         let started =
             self.pnp(minor::START_DEVICE, |location| location.parameters[..2].copy_from_slice(&[raw, translated]));
         self.slot.is_starting.store(false, Release);
-        started
+        started?;
+        self.check(self.slot.power.started());
+        for (major, minor) in [
+            (major::PNP, UNKNOWN),
+            (major::POWER, UNKNOWN),
+            (major::POWER, minor::WAIT_WAKE),
+            (major::POWER, minor::POWER_SEQUENCE),
+            (major::SYSTEM_CONTROL, UNKNOWN),
+        ] {
+            self.unknown(major, minor);
+        }
+        Ok(())
+    }
+
+    /// A request that the driver cannot know, as Driver Verifier sends some: it must come to the bus as it is, and so go back.
+    fn unknown(&self, major: u8, minor: u8) {
+        let before = self.slot.unknown.load(Relaxed);
+        let answer = self.ask(major, minor, |_| {}).err();
+        let what = format!("the request of major function {major} and minor function {minor:#x}, which nobody knows,");
+        if self.slot.unknown.load(Relaxed) == before {
+            self.check(Err(Rule::UnknownPassedOn.broken(format!("{what} has not come to the bus"))));
+        }
+        if answer != Some(STATUS_NOT_SUPPORTED) {
+            self.check(Err(Rule::UnknownUntouched.broken(format!("{what} was answered {:#x}", answer.unwrap_or(0)))));
+        }
+    }
+
+    /// Ends the run if a rule is broken.
+    pub(crate) fn check(&self, result: Result<(), Broken>) {
+        if let Err(broken) = result {
+            cpu::attached(&self.kernel, None, || cpu::fail(broken));
+        }
     }
 
     /// QUERY_STOP_DEVICE and STOP_DEVICE: the device may be started again with other resources.
@@ -408,11 +450,9 @@ impl Device {
         let interface = self.interface();
         self.must(minor::STOP_DEVICE);
         if interface != self.interface() {
-            // "A driver should not disable the interfaces when the device is stopped"
-            let rule = "the device interface is disabled in STOP_DEVICE (\"Enabling and Disabling a Device Interface Instance\")";
-            cpu::attached(&self.kernel, None, || cpu::fail(rule.into()));
+            self.check(Err(Rule::InterfaceKept.broken("the device interface is disabled in STOP_DEVICE")));
         }
-        self.has_released(r#"STOP_DEVICE ("Handling an IRP_MN_STOP_DEVICE Request (Windows 2000 and later)")"#);
+        self.has_released(Rule::StoppedReleased);
         *lock(&self.slot.assigned) = Assigned::Nothing;
         Ok(())
     }
@@ -451,7 +491,7 @@ impl Device {
     /// If the run ends.
     pub fn failed(&self) {
         self.must(minor::SURPRISE_REMOVAL);
-        self.has_released(r#"SURPRISE_REMOVAL ("Handling an IRP_MN_SURPRISE_REMOVAL Request")"#);
+        self.has_released(Rule::SurpriseReleased);
     }
 
     /// REMOVE_DEVICE. No handle is open.
@@ -461,10 +501,11 @@ impl Device {
     pub fn removed(&self) {
         assert_eq!(self.open_handles(), 0, "REMOVE_DEVICE comes after the last handle is closed");
         self.must(minor::REMOVE_DEVICE);
-        self.has_released("REMOVE_DEVICE");
+        self.has_released(Rule::RemovedReleased);
         // SAFETY: the bus's own device object.
         if unsafe { !(*self.object()).attached_device.is_null() } {
-            cpu::attached(&self.kernel, None, || cpu::fail("a device object is attached after REMOVE_DEVICE".into()));
+            let broken = Rule::Detached.broken("a device object is attached after REMOVE_DEVICE");
+            cpu::attached(&self.kernel, None, || cpu::fail(broken));
         }
         self.disable_interfaces();
         *lock(&self.slot.assigned) = Assigned::Nothing;
@@ -492,16 +533,67 @@ impl Device {
     /// # Panics
     /// If the run ends.
     pub fn set_system_power(&self, on: bool) -> Result<(), NtStatus> {
+        let answer = self.begin_system_power(on);
+        self.kernel.works.wait_until_idle(&self.kernel);
+        answer
+    }
+
+    /// As [`set_system_power`](Self::set_system_power), and returns as soon as the system's own request is over: when it wakes, that is before
+    /// the device has its power back, and apps run already.
+    ///
+    /// # Errors
+    /// What the drivers answer.
+    ///
+    /// # Panics
+    /// If the run ends.
+    pub fn begin_system_power(&self, on: bool) -> Result<(), NtStatus> {
         const SYSTEM: usize = 0;
-        let state = if on { 1 } else { 4 };
-        self.ask(major::POWER, minor::SET_POWER, |location| location.parameters = [0, SYSTEM, state, 0])
+        const S3: usize = 4;
+        if on {
+            self.kernel.has_slept();
+        } else {
+            self.slot.power.sleep_begins();
+        }
+        let state = if on { power::S0 } else { S3 };
+        let status = self.send(major::POWER, minor::SET_POWER, |location| location.parameters = [0, SYSTEM, state, 0]);
+        if !on {
+            self.check(self.slot.power.sleep_is_over(status));
+        }
+        if status >= 0 { Ok(()) } else { Err(status) }
+    }
+
+    /// Keeps the device from getting its power back, or lets it. While it is kept, the system wakes all the same.
+    pub fn hold_power(&self, hold: bool) {
+        self.slot.power.hold(hold);
+    }
+
+    /// Waits until the bus has been asked for the device's power, which [is held](Self::hold_power).
+    ///
+    /// # Panics
+    /// If the run ends.
+    pub fn wait_until_power_is_held(&self) {
+        if !self.slot.power.wait_until_held(&self.kernel) {
+            cpu::attached(&self.kernel, None, || cpu::abandon());
+        }
+    }
+
+    /// Waits until the threads of the system have nothing to do: until a change of power is over for the device too.
+    pub fn settle(&self) {
+        self.kernel.works.wait_until_idle(&self.kernel);
     }
 
     /// Sends a request to the top of the stack, and waits for its end, and until the threads of the system that had to do with it have left
     /// the drivers: they do so long before a driver can be unloaded.
     fn ask(&self, major: u8, minor: u8, fill: impl FnOnce(&mut IoStackLocation)) -> Result<(), NtStatus> {
+        let status = self.send(major, minor, fill);
+        self.kernel.works.wait_until_idle(&self.kernel);
+        if status >= 0 { Ok(()) } else { Err(status) }
+    }
+
+    /// Sends a request to the top of the stack, and waits for its end.
+    fn send(&self, major: u8, minor: u8, fill: impl FnOnce(&mut IoStackLocation)) -> NtStatus {
         let kernel = &self.kernel;
-        let status = cpu::attached(kernel, None, || {
+        cpu::attached(kernel, None, || {
             let top = pdo::top(self.object());
             // SAFETY: the top device of the bus's stack.
             let stack = unsafe { (*top).stack_size } as u8;
@@ -513,16 +605,14 @@ impl Device {
             });
             let sent = irp::send(kernel, top, &request).and_then(|()| request.wait(kernel, true));
             sent.unwrap_or_else(|| cpu::abandon()).status
-        });
-        kernel.works.wait_until_idle(kernel);
-        if status == STATUS_SUCCESS { Ok(()) } else { Err(status) }
+        })
     }
 
     /// A request that no driver may refuse.
     fn must(&self, minor: u8) {
         if let Err(status) = self.pnp(minor, |_| {}) {
-            let rule = format!("the plug-and-play request {minor:#x}, which may not fail, was answered {status:#x}");
-            cpu::attached(&self.kernel, None, || cpu::fail(rule));
+            let what = format!("the plug-and-play request {minor:#x}, which may not fail, was answered {status:#x}");
+            cpu::attached(&self.kernel, None, || cpu::fail(Rule::MayNotFail.broken(what)));
         }
     }
 

@@ -22,7 +22,7 @@ pub fn fallible_calls(path: &Path) -> Result<Vec<(&'static str, u32)>, String> {
     let text = |error: object::read::Error| format!("{}: {error}", path.display());
     let data = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let file = PeFile64::parse(&*data).map_err(text)?;
-    let slots = fallible_slots(&file)?;
+    let slots = imports(&file)?;
     let starts: BTreeSet<u64> = functions(&file, &data)?.into_iter().map(|[start, ..]| start.into()).collect();
     let mut calls = Vec::new();
     for section in file.section_table().iter() {
@@ -37,10 +37,10 @@ pub fn fallible_calls(path: &Path) -> Result<Vec<(&'static str, u32)>, String> {
     Ok(calls)
 }
 
-/// Places of the import table, relative to the image, with the functions that can fail.
-type Slots = BTreeMap<u64, &'static str>;
+/// Places of the import table, relative to the image: the function, if it can fail.
+type Slots = BTreeMap<u64, Option<&'static str>>;
 
-fn fallible_slots(file: &PeFile64<'_>) -> Result<Slots, String> {
+fn imports(file: &PeFile64<'_>) -> Result<Slots, String> {
     let text = |error: object::read::Error| error.to_string();
     let mut slots = Slots::new();
     let Some(table) = file.import_table().map_err(text)? else { return Err("it imports nothing".into()) };
@@ -51,9 +51,7 @@ fn fallible_slots(file: &PeFile64<'_>) -> Result<Slots, String> {
         while let Some(thunk) = thunks.next::<ImageNtHeaders64>().map_err(text)? {
             let (_, name) = table.hint_name(thunk.address()).map_err(text)?;
             let export = exports::all().iter().find(|export| export.name.as_bytes() == name);
-            if let Some(export) = export.filter(|export| export.failure.is_some()) {
-                slots.insert(slot, export.name);
-            }
+            slots.insert(slot, export.filter(|export| export.failure.is_some()).map(|export| export.name));
             slot += 8;
         }
     }
@@ -65,7 +63,7 @@ fn calls_in(code: &[u8], at: u64, slots: &Slots, starts: &BTreeSet<u64>) -> Resu
     let mut calls = Vec::new();
     let mut decoder = Decoder::with_ip(64, code, at, DecoderOptions::NONE);
     // Compilers keep a function that is called more than once in a register, up to the function's end.
-    let mut held: BTreeMap<Register, &'static str> = BTreeMap::new();
+    let mut held: BTreeMap<Register, Option<&'static str>> = BTreeMap::new();
     while decoder.can_decode() {
         let instruction = decoder.decode();
         if starts.contains(&instruction.ip()) {
@@ -76,17 +74,21 @@ fn calls_in(code: &[u8], at: u64, slots: &Slots, starts: &BTreeSet<u64>) -> Resu
             .then(|| slots.get(&instruction.ip_rel_memory_address()).copied())
             .flatten();
         match (instruction.mnemonic(), instruction.op0_kind(), loaded) {
-            (Mnemonic::Call | Mnemonic::Jmp, OpKind::Memory, Some(name)) => calls.push((name, behind)),
+            (Mnemonic::Call | Mnemonic::Jmp, OpKind::Memory, Some(name)) => {
+                calls.extend(name.map(|name| (name, behind)));
+            }
             (Mnemonic::Mov, OpKind::Register, Some(name)) => {
                 held.insert(instruction.op0_register(), name);
             }
-            (_, _, Some(name)) => return Err(format!("{name} is used in a way that is not known, at {behind:#x}")),
+            (_, _, Some(Some(name))) => {
+                return Err(format!("{name} is used in a way that is not known, at {behind:#x}"));
+            }
             (Mnemonic::Mov, OpKind::Register, None) => {
                 held.remove(&instruction.op0_register());
             }
             (Mnemonic::Call, OpKind::Register, None) => match held.get(&instruction.op0_register()) {
-                Some(name) => calls.push((name, behind)),
-                None if held.is_empty() => {}
+                Some(name) => calls.extend(name.map(|name| (name, behind))),
+                None if held.values().all(Option::is_none) => {}
                 None => return Err(format!("a call of what is not known, at {behind:#x}")),
             },
             _ => {}
@@ -103,7 +105,7 @@ mod tests {
 
     /// What is found in a function of these instructions, of which a `0xEE` stands for the distance to the import table's place.
     fn found(code: &[&[u8]], more_starts: &[u64]) -> Result<Vec<u32>, String> {
-        let slots = Slots::from([(0x2000, "IoCreateDevice")]);
+        let slots = Slots::from([(0x2000, Some("IoCreateDevice"))]);
         let mut bytes = Vec::new();
         for instruction in code {
             bytes.extend_from_slice(instruction);

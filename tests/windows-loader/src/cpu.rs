@@ -3,8 +3,9 @@
 //! Every thread is a processor of its own, so nothing is ever preempted: what a level forbids on one processor is found by the checks,
 //! and what it allows to happen on others does happen.
 use crate::{
-    kernel::{Kernel, Verdict},
+    kernel::Kernel,
     process::Process,
+    rule::{Broken, Rule},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -40,6 +41,7 @@ struct Cpu {
     /// In the order of their taking.
     held: RefCell<Vec<Held>>,
     critical_regions: Cell<u32>,
+    in_power: Cell<bool>,
     /// Stack pointers of the calls into the driver that are under way.
     entries: RefCell<Vec<usize>>,
 }
@@ -115,6 +117,24 @@ pub(crate) fn critical_region(by: i32) -> bool {
         }
         None => false,
     })
+}
+
+/// Are normal kernel APCs off: and with them the end of a thread that waits?
+pub(crate) fn in_critical_region() -> bool {
+    CPU.with(|cpu| cpu.critical_regions.get() != 0)
+}
+
+/// Runs a power request's dispatch routine, or another.
+pub(crate) fn dispatching<R>(power: bool, f: impl FnOnce() -> R) -> R {
+    let before = CPU.with(|cpu| cpu.in_power.replace(power));
+    let result = f();
+    CPU.with(|cpu| cpu.in_power.set(before));
+    result
+}
+
+/// Does a power request's dispatch routine run?
+pub(crate) fn in_power_dispatch() -> bool {
+    CPU.with(|cpu| cpu.in_power.get())
 }
 
 std::arch::global_asm!(
@@ -213,11 +233,11 @@ pub(crate) fn call_releasing(
         return None;
     }
     let wrong = if after != irql_after {
-        format!("{what} was called at IRQL {irql} and returned at {after}")
+        Rule::IrqlKept.broken(format!("{what} was called at IRQL {irql} and returned at {after}"))
     } else if held_after != held_before {
-        format!("{what} returned with {held_after} spin locks held and not {held_before}")
+        Rule::SpinLockKept.broken(format!("{what} returned with {held_after} spin locks held and not {held_before}"))
     } else if regions_after != regions {
-        format!("{what} returned in a critical region")
+        Rule::RegionKept.broken(format!("{what} returned in a critical region"))
     } else {
         return Some(answer.value);
     };
@@ -246,15 +266,15 @@ pub(crate) fn abandon() -> ! {
 }
 
 /// Stops the kernel because the driver broke a rule.
-pub(crate) fn fail(rule: String) -> ! {
-    kernel().stop(Verdict::Broken(rule));
+pub(crate) fn fail(broken: Broken) -> ! {
+    kernel().stop(broken.into());
     abandon()
 }
 
 /// The value, or the end of the run.
-pub(crate) fn checked<T>(result: Result<T, String>) -> T {
+pub(crate) fn checked<T>(result: Result<T, Broken>) -> T {
     match result {
         Ok(value) => value,
-        Err(rule) => fail(rule),
+        Err(broken) => fail(broken),
     }
 }

@@ -1,10 +1,10 @@
 //! Device interfaces: registered under a name that leads to the bus's device, and enabled and disabled by the driver.
 use crate::{
     bus::{Device, Place, Slot},
-    cpu,
     kernel::lock,
     nt::{NtStatus, STATUS_OBJECT_NAME_EXISTS, STATUS_OBJECT_NAME_NOT_FOUND, STATUS_SUCCESS},
     objects::Objects,
+    rule::{Broken, Rule},
 };
 use std::mem;
 
@@ -64,14 +64,15 @@ impl Objects {
     /// "if the driver calls IoSetDeviceInterfaceState to disable a device interface instance in response to an IRP_MN_SURPRISE_REMOVAL IRP, the
     /// driver must not attempt to disable the same device interface instance in response to an IRP_MN_REMOVE_DEVICE IRP"
     /// ("IoSetDeviceInterfaceState function (wdm.h)").
-    pub(crate) fn enable(&mut self, name: &str, enable: bool) -> Result<NtStatus, String> {
+    pub(crate) fn enable(&mut self, name: &str, enable: bool) -> Result<NtStatus, Broken> {
         let Some(interface) = self.interfaces.get_mut(&key(name)) else {
-            return Err(format!("IoSetDeviceInterfaceState: {name:?} is no device interface that was registered"));
+            let what = format!("IoSetDeviceInterfaceState: {name:?} is no device interface that was registered");
+            return Err(Rule::InterfaceRegistered.broken(what));
         };
         match (enable, interface.is_enabled) {
             (true, true) => Ok(STATUS_OBJECT_NAME_EXISTS),
             (false, false) if interface.was_disabled => {
-                Err(format!("IoSetDeviceInterfaceState: {name} is disabled twice"))
+                Err(Rule::InterfaceDisabledOnce.broken(format!("IoSetDeviceInterfaceState: {name} is disabled twice")))
             }
             (false, false) => Ok(STATUS_OBJECT_NAME_NOT_FOUND),
             _ => {
@@ -112,8 +113,8 @@ impl Device {
             }
         }
         if let Some(name) = left.first().filter(|_| !self.kernel.faults.are_planned()) {
-            let rule = format!("the device interface {name} is enabled after REMOVE_DEVICE");
-            cpu::attached(&self.kernel, None, || cpu::fail(rule));
+            let what = format!("the device interface {name} is enabled after REMOVE_DEVICE");
+            self.check(Err(Rule::InterfaceDisabled.broken(what)));
         }
     }
 }

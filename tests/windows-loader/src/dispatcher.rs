@@ -3,6 +3,7 @@ use crate::{
     cpu,
     kernel::{Kernel, lock},
     nt::{Header, NtStatus, STATUS_SUCCESS, STATUS_TIMEOUT, STATUS_USER_APC},
+    rule::Rule,
 };
 use std::{
     sync::{
@@ -65,6 +66,9 @@ impl Dispatcher {
         alertable: bool,
         deadline: Option<Instant>,
     ) -> Option<NtStatus> {
+        if cpu::in_power_dispatch() && deadline.is_none_or(|deadline| deadline > Instant::now()) {
+            cpu::fail(Rule::PowerNotBlocked.broken("a power request's dispatch routine waits"));
+        }
         let _waiting = Waiting::begin(&self.waiting);
         let process = cpu::process();
         let mut guard = lock(&self.lock);
@@ -75,7 +79,7 @@ impl Dispatcher {
             if object.is_some_and(take) {
                 return Some(STATUS_SUCCESS);
             }
-            if alertable && process.as_ref().is_some_and(|process| process.is_dying()) {
+            if alertable && !cpu::in_critical_region() && process.as_ref().is_some_and(|process| process.is_dying()) {
                 return Some(STATUS_USER_APC);
             }
             guard = match deadline {

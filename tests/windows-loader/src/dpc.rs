@@ -1,5 +1,7 @@
 //! Deferred procedure calls: one queue, two processors that run it. A DPC leaves the queue before it runs, so it can be queued again and
 //! start on the second processor meanwhile.
+//!
+//! A flush is played as weakly as its page describes it: what is queued while it runs may come after it, so it does.
 use crate::{
     cpu::{self, level},
     kernel::{Kernel, lock},
@@ -8,6 +10,7 @@ use crate::{
 use std::{
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 #[derive(Default)]
@@ -24,12 +27,28 @@ struct State {
     next: u64,
     is_withheld: bool,
     flushing: u32,
+    /// From this number on nothing runs until that time: it was queued during a flush.
+    held_back: Option<(u64, Option<Instant>)>,
 }
+
+/// How long what was queued during a flush is held back after it.
+const HELD_BACK: Duration = Duration::from_millis(10);
 
 impl State {
     /// The oldest that has not ended.
     fn oldest(&self) -> u64 {
         self.queue.iter().chain(&self.running).map(|(number, _)| *number).min().unwrap_or(u64::MAX)
+    }
+
+    /// The next that may run.
+    fn take(&mut self) -> Option<(u64, usize)> {
+        if self.held_back.is_some_and(|(_, until)| until.is_some_and(|until| until <= Instant::now())) {
+            self.held_back = None;
+        }
+        let may_run = !self.is_withheld || self.flushing > 0;
+        let end = self.held_back.map_or(u64::MAX, |(end, _)| end);
+        let is_next = may_run && self.queue.front().is_some_and(|(number, _)| *number < end);
+        is_next.then(|| self.queue.pop_front()).flatten()
     }
 }
 
@@ -40,7 +59,13 @@ impl Dpcs {
     }
 
     fn wait<'g>(&self, state: MutexGuard<'g, State>) -> MutexGuard<'g, State> {
-        self.news.wait(state).unwrap_or_else(PoisonError::into_inner)
+        match state.held_back {
+            Some((_, Some(until))) => {
+                let left = until.saturating_duration_since(Instant::now());
+                self.news.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+            }
+            _ => self.news.wait(state).unwrap_or_else(PoisonError::into_inner),
+        }
     }
 
     pub(crate) fn withhold(&self, withhold: bool) {
@@ -86,11 +111,16 @@ impl Dpcs {
         let mut state = lock(&self.state);
         let end = state.next;
         state.flushing += 1;
+        state.held_back = Some((end, None));
         self.news.notify_all();
         while state.oldest() < end && !kernel.is_stopped() {
             state = self.wait(state);
         }
         state.flushing -= 1;
+        if state.flushing == 0 {
+            state.held_back = Some((end, Some(Instant::now() + HELD_BACK)));
+            self.news.notify_all();
+        }
         (!kernel.is_stopped()).then_some(())
     }
 
@@ -98,8 +128,7 @@ impl Dpcs {
     pub(crate) fn run(&self, kernel: &Kernel) {
         let mut state = lock(&self.state);
         while !kernel.is_stopped() {
-            let may_run = !state.is_withheld || state.flushing > 0;
-            let Some((number, address)) = may_run.then(|| state.queue.pop_front()).flatten() else {
+            let Some((number, address)) = state.take() else {
                 state = self.wait(state);
                 continue;
             };

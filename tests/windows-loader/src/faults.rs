@@ -40,6 +40,8 @@ struct State {
     met: BTreeSet<Site>,
     failed: Option<Site>,
     is_on: bool,
+    /// The function whose next call fails, wherever it comes from.
+    next: Option<&'static str>,
 }
 
 impl Sites {
@@ -52,6 +54,11 @@ impl Sites {
     pub fn arm(&self) {
         let mut state = lock(&self.state);
         (state.failed, state.is_on) = (None, true);
+    }
+
+    /// The next call of this function fails.
+    pub fn fail_next(&self, function: &'static str) {
+        lock(&self.state).next = Some(function);
     }
 
     /// No call fails any more. The one that failed since [`arm`](Self::arm), if one did.
@@ -94,6 +101,10 @@ impl Faults {
         let Some(sites) = &self.sites else { return false };
         let Some(image) = kernel.image_at(return_address) else { return false };
         let mut state = lock(&sites.state);
+        if state.next == Some(function) {
+            state.next = None;
+            return true;
+        }
         if !state.is_on || state.failed.is_some() {
             return false;
         }

@@ -3,7 +3,8 @@
 use crate::{
     bus::Slot,
     cpu,
-    kernel::{Kernel, Verdict, lock},
+    kernel::{Kernel, lock},
+    rule::{Broken, Rule},
     spin,
 };
 use kp_sim::device::IrqKind;
@@ -90,10 +91,10 @@ impl Interrupts {
     }
 
     /// Disconnects, and waits until no handler runs. Ok(None): the run has ended.
-    pub(crate) fn disconnect(&self, kernel: &Kernel, object: usize) -> Result<Option<Arc<Connection>>, String> {
+    pub(crate) fn disconnect(&self, kernel: &Kernel, object: usize) -> Result<Option<Arc<Connection>>, Broken> {
         let mut state = lock(&self.state);
         let Some(at) = state.connected.iter().position(|connection| connection.object == object) else {
-            return Err(format!("IoDisconnectInterruptEx: {object:#x} is not connected"));
+            return Err(Rule::Connected.broken(format!("IoDisconnectInterruptEx: {object:#x} is not connected")));
         };
         let connection = state.connected.remove(at);
         while state.coming.iter().any(|coming| coming.object == object) {
@@ -133,7 +134,7 @@ impl Interrupts {
             while let Some(claimed) = self.deliver_line(kernel) {
                 unclaimed = if claimed { 0 } else { unclaimed + 1 };
                 if unclaimed > UNCLAIMED {
-                    kernel.stop(Verdict::Broken("a line stays raised, and no handler claims it".into()));
+                    kernel.stop(Rule::Claimed.broken("a line stays raised, and no handler claims it").into());
                 }
             }
         }

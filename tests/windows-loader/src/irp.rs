@@ -5,9 +5,10 @@ use crate::{
     kernel::{Kernel, lock},
     nt::{
         DeviceObject, DriverObject, Header, IoStackLocation, IoStatusBlock, Irp, NtStatus,
-        STATUS_MORE_PROCESSING_REQUIRED, STATUS_PENDING, control,
+        STATUS_MORE_PROCESSING_REQUIRED, STATUS_PENDING, control, major,
     },
     process::Process,
+    rule::{Broken, Rule},
     spin,
 };
 use std::{
@@ -145,16 +146,18 @@ pub(crate) fn call_driver(
     kernel: &Kernel,
     device: *mut DeviceObject,
     irp: *mut Irp,
-) -> Result<Option<NtStatus>, String> {
+) -> Result<Option<NtStatus>, Broken> {
     let address = irp.expose_provenance();
     if kernel.irps.find(address).is_none() {
-        return Err(format!("{address:#x} is sent to a driver, but is no request"));
+        return Err(Rule::RequestLive.broken(format!("{address:#x} is sent to a driver, but is no request")));
     }
     // SAFETY: a live packet, in the hands of who calls this.
     let packet = unsafe { &mut *irp };
     packet.current_location -= 1;
     if packet.current_location < 1 {
-        return Err(format!("the request {address:#x} is sent further than its stack reaches"));
+        return Err(
+            Rule::RequestStack.broken(format!("the request {address:#x} is sent further than its stack reaches"))
+        );
     }
     packet.current_stack_location = packet.current_stack_location.wrapping_sub(1);
     // SAFETY: inside the packet, as just checked.
@@ -167,7 +170,9 @@ pub(crate) fn call_driver(
     let driver: &DriverObject = unsafe { &*driver };
     let function = driver.major_function[usize::from(major)];
     let what = format!("the dispatch function of major function {major}");
-    let answer = cpu::call(&what, function, cpu::irql(), &[device.expose_provenance(), address]);
+    let arguments = [device.expose_provenance(), address];
+    let call = || cpu::call(&what, function, cpu::irql(), &arguments);
+    let answer = cpu::dispatching(major == major::POWER, call);
     Ok(answer.map(|answer| answer as NtStatus))
 }
 
@@ -182,7 +187,7 @@ pub(crate) fn send(kernel: &Kernel, device: *mut DeviceObject, request: &Request
 
 impl Request {
     /// What a dispatch function returned must fit what it did.
-    fn check_return(&self, status: NtStatus) -> Result<(), String> {
+    fn check_return(&self, status: NtStatus) -> Result<(), Broken> {
         let state = lock(&self.state);
         let marked = match &state.over {
             Some(over) => over.was_marked,
@@ -192,17 +197,16 @@ impl Request {
         let irp = self.address;
         match (status, &state.over) {
             (STATUS_PENDING, _) if marked => Ok(()),
-            (STATUS_PENDING, _) => {
-                Err(format!("STATUS_PENDING was returned for the request {irp:#x}, which is not marked pending"))
-            }
-            (_, _) if marked => {
-                Err(format!("{status:#x} was returned for the request {irp:#x}, which is marked pending"))
-            }
-            (_, None) => Err(format!("{status:#x} was returned for the request {irp:#x}, which is not completed")),
-            (_, Some(over)) if over.status != status => Err(format!(
+            (STATUS_PENDING, _) => Err(Rule::PendingReturned
+                .broken(format!("STATUS_PENDING was returned for the request {irp:#x}, which is not marked pending"))),
+            (_, _) if marked => Err(Rule::PendingReturned
+                .broken(format!("{status:#x} was returned for the request {irp:#x}, which is marked pending"))),
+            (_, None) => Err(Rule::StatusReturned
+                .broken(format!("{status:#x} was returned for the request {irp:#x}, which is not completed"))),
+            (_, Some(over)) if over.status != status => Err(Rule::StatusReturned.broken(format!(
                 "{status:#x} was returned for the request {irp:#x}, which was completed with {:#x}",
                 over.status
-            )),
+            ))),
             _ => Ok(()),
         }
     }
@@ -239,8 +243,11 @@ impl Request {
             }
             if since.is_some_and(|since| since.elapsed() > PATIENCE) {
                 drop(state);
-                let what = if soon { "is not completed" } else { "is cancelled, and not completed" };
-                kernel.stop(crate::Verdict::Broken(format!("the request {:#x} {what}", self.address)));
+                let (rule, what) = match soon {
+                    true => (Rule::CompletedSoon, "is not completed"),
+                    false => (Rule::Cancelled, "is cancelled, and not completed"),
+                };
+                kernel.stop(rule.broken(format!("the request {:#x} {what}", self.address)).into());
                 return None;
             }
             let tick = Duration::from_millis(500);
@@ -286,7 +293,7 @@ impl Request {
     }
 
     /// Gives the packet's memory back once nobody looks at it.
-    fn free_if_over(&self, kernel: &Kernel, state: &mut State) -> Result<(), String> {
+    fn free_if_over(&self, kernel: &Kernel, state: &mut State) -> Result<(), Broken> {
         if state.over.is_some() && state.pins == 0 && !state.is_freed {
             state.is_freed = true;
             return kernel.pool.free(self.address, None);
@@ -296,21 +303,22 @@ impl Request {
 }
 
 /// IofCompleteRequest: the request is over, unless a driver above takes it back. Ok(false): one did.
-pub(crate) fn complete(kernel: &Kernel, irp: *mut Irp) -> Result<bool, String> {
+pub(crate) fn complete(kernel: &Kernel, irp: *mut Irp) -> Result<bool, Broken> {
     let address = irp.expose_provenance();
     let Some(request) = kernel.irps.find(address) else {
-        return Err(format!("the request {address:#x} is completed twice, or is none"));
+        return Err(Rule::CompletedOnce.broken(format!("the request {address:#x} is completed twice, or is none")));
     };
     // SAFETY: live, and in the hands of who completes it.
     let packet = unsafe { &mut *irp };
     if packet.cancel_routine != 0 {
-        return Err(format!("the request {address:#x} is completed with its cancel routine set"));
+        return Err(Rule::CancelRoutineCleared
+            .broken(format!("the request {address:#x} is completed with its cancel routine set")));
     }
     if packet.io_status.status == STATUS_PENDING {
-        return Err(format!("the request {address:#x} is completed with STATUS_PENDING"));
+        return Err(Rule::CompletedForGood.broken(format!("the request {address:#x} is completed with STATUS_PENDING")));
     }
     if packet.current_location > packet.stack_count {
-        return Err(format!("the request {address:#x} is completed twice"));
+        return Err(Rule::CompletedOnce.broken(format!("the request {address:#x} is completed twice")));
     }
     // Up the stack: each location has what the driver above it wants to know.
     while packet.current_location <= packet.stack_count {
@@ -345,7 +353,7 @@ pub(crate) fn complete(kernel: &Kernel, irp: *mut Irp) -> Result<bool, String> {
 }
 
 /// The I/O manager's own part of the end.
-fn finish(kernel: &Kernel, request: &Request, packet: &mut Irp) -> Result<bool, String> {
+fn finish(kernel: &Kernel, request: &Request, packet: &mut Irp) -> Result<bool, Broken> {
     let IoStatusBlock { status, information } = packet.io_status;
     let output = match packet.system_buffer.is_null() || packet.flags & BUFFERED_OUTPUT == 0 {
         true => Vec::new(),
@@ -353,7 +361,8 @@ fn finish(kernel: &Kernel, request: &Request, packet: &mut Irp) -> Result<bool, 
             // SAFETY: the buffer is the I/O manager's own, of `overlay[0]` bytes.
             let buffer = unsafe { std::slice::from_raw_parts(packet.system_buffer.cast::<u8>(), packet.overlay[0]) };
             if information > packet.overlay[0] {
-                return Err(format!("{information} bytes were returned in a buffer of {}", packet.overlay[0]));
+                let what = format!("{information} bytes were returned in a buffer of {}", packet.overlay[0]);
+                return Err(Rule::OutputFits.broken(what));
             }
             buffer[..information].to_vec()
         }

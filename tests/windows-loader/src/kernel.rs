@@ -5,6 +5,7 @@ use crate::{
     dispatcher::Dispatcher,
     dpc::Dpcs,
     dump::Dump,
+    exports::Processor,
     faults::{Faults, Sites},
     image::Image,
     interrupt::Interrupts,
@@ -13,6 +14,7 @@ use crate::{
     objects::Objects,
     pool::{Pool, tag_name},
     remove_lock::RemoveLocks,
+    rule::{Broken, Rule},
     security::Dacl,
     service::Service,
     space::{PAGE, Protection, Space},
@@ -26,7 +28,7 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{
-            AtomicBool, AtomicIsize, AtomicUsize,
+            AtomicBool, AtomicIsize, AtomicU32, AtomicU64, AtomicUsize,
             Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
     },
@@ -44,8 +46,8 @@ pub enum Verdict {
         /// Its parameters.
         parameters: [usize; 4],
     },
-    /// The driver broke a rule of the kernel: which, in one line.
-    Broken(String),
+    /// The driver broke a rule.
+    Broken(Broken),
     /// The driver touched memory that is not there, and handled no exception.
     Fault(String),
 }
@@ -54,13 +56,19 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Verdict::BugCheck { code, parameters } => write!(f, "bug check {code:#x} {parameters:#x?}"),
-            Verdict::Broken(rule) => f.write_str(rule),
+            Verdict::Broken(broken) => broken.fmt(f),
             Verdict::Fault(what) => f.write_str(what),
         }
     }
 }
 
 impl std::error::Error for Verdict {}
+
+impl From<Broken> for Verdict {
+    fn from(broken: Broken) -> Self {
+        Verdict::Broken(broken)
+    }
+}
 
 /// Locks a mutex of the loader, whoever panicked with it.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -83,6 +91,10 @@ pub(crate) struct Kernel {
     pub(crate) slots: Mutex<BTreeMap<usize, Arc<Slot>>>,
     /// The number of the next one.
     next_slot: AtomicUsize,
+    /// Requests that the bus has answered later.
+    completions: AtomicU32,
+    /// By how much the clock is ahead that counts sleep too, in 100 ns.
+    slept: AtomicU64,
     /// References to the bus's interface.
     bus_interfaces: AtomicIsize,
     pub(crate) objects: Mutex<Objects>,
@@ -105,11 +117,17 @@ pub(crate) struct Kernel {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Options {
+    /// Whose exports the kernel has.
+    pub processor: Processor,
     /// Functions that MmGetSystemRoutineAddress does not find, as on an older Windows.
     pub absent: Vec<String>,
     /// How many times slower than the host's the clock is that drivers read: what is a rate for a driver then does not depend on how busy
     /// the host is. Timers and waits are as always. 0 and 1: not at all.
     pub slowness: u32,
+    /// As under Driver Verifier: what is passed down to the bus is answered later, always, and with another success than STATUS_SUCCESS.
+    pub verifier: bool,
+    /// The first request that the bus answers later is answered at DISPATCH_LEVEL: of those it takes every other one.
+    pub first_at_dispatch: bool,
     /// Everybody may open devices of the bus, as if their INF said so.
     pub open_to_all: bool,
     /// Numbers in the key `Parameters` of each driver's service.
@@ -133,6 +151,8 @@ impl Kernel {
             mappings: Mappings::default(),
             slots: Mutex::default(),
             next_slot: AtomicUsize::new(0),
+            completions: AtomicU32::new(options.first_at_dispatch.into()),
+            slept: AtomicU64::new(0),
             bus_interfaces: AtomicIsize::new(0),
             objects: Mutex::default(),
             irps: Irps::default(),
@@ -156,13 +176,15 @@ impl Kernel {
     }
 
     /// Frees memory of the pool for a driver.
-    pub(crate) fn free(&self, address: usize, tag: Option<u32>) -> Result<(), String> {
+    pub(crate) fn free(&self, address: usize, tag: Option<u32>) -> Result<(), Broken> {
         let len = self.pool.len_of(address).unwrap_or(0);
         if self.dpcs.is_queued_in(address, len) {
-            return Err(format!("pool: the block at {address:#x} is freed with a DPC in it that is queued"));
+            return Err(Rule::DpcFreed
+                .broken(format!("pool: the block at {address:#x} is freed with a DPC in it that is queued")));
         }
         if self.timers.is_set_in(address, len) {
-            return Err(format!("pool: the block at {address:#x} is freed with a timer in it that is set"));
+            return Err(Rule::TimerFreed
+                .broken(format!("pool: the block at {address:#x} is freed with a timer in it that is set")));
         }
         self.pool.free(address, tag)
     }
@@ -224,6 +246,23 @@ impl Kernel {
         let key = path.strip_suffix(r"\Parameters").unwrap_or_default();
         let is_known = lock(&self.services).iter().any(|(_, service)| service.registry_path() == key);
         is_known && !self.options.parameters.is_empty()
+    }
+
+    /// The level at which the bus completes the next request.
+    pub(crate) fn completion_level(&self) -> u8 {
+        let is_odd = self.completions.fetch_add(1, AcqRel) % 2 == 1;
+        if is_odd { cpu::level::DISPATCH } else { cpu::level::PASSIVE }
+    }
+
+    /// The system wakes: it has slept for an hour.
+    pub(crate) fn has_slept(&self) {
+        const HOUR: u64 = 3600 * 10_000_000;
+        self.slept.fetch_add(HOUR, AcqRel);
+    }
+
+    /// How long the system has slept, in 100 ns.
+    pub(crate) fn slept(&self) -> u64 {
+        self.slept.load(Acquire)
     }
 
     /// The bus's interface is given away, or given back.
@@ -316,7 +355,9 @@ impl Machine {
         // SAFETY: a page of the kernel's, mapped as long as it is.
         let canary = unsafe { &*ptr::with_exposed_provenance::<[u8; PAGE]>(self.kernel.canary) };
         if canary.iter().any(|&byte| byte != 0) {
-            return Err(Verdict::Broken("memory of the kernel's was written for an app that has named it".into()));
+            return Err(Rule::KernelMemory
+                .broken("memory of the kernel's was written for an app that has named it")
+                .into());
         }
         Ok(self.kernel.leaks())
     }

@@ -2,6 +2,7 @@
 use crate::{
     bus::Slot,
     kernel::{Kernel, lock},
+    rule::{Broken, Rule},
     space::Protection,
 };
 use std::{
@@ -76,23 +77,27 @@ impl Mappings {
         rip: usize,
         at: usize,
         registers: &mut [usize; 16],
-    ) -> Result<Option<usize>, String> {
+    ) -> Result<Option<usize>, Broken> {
         let found = {
             let windows = lock(&self.windows);
             let window = windows.iter().find(|window| (window.start..window.start + window.len).contains(&at));
             window.map(|w| (w.slot.clone(), w.bar, w.offset + (at - w.start) as u64, w.start + w.len - at))
         };
         let Some((slot, bar, offset, room)) = found else { return Ok(None) };
+        if slot.power.is_asleep() {
+            let what = format!("the register at {offset:#x} of BAR {bar} was touched while the device was not in D0");
+            return Err(Rule::AsleepUntouched.broken(what));
+        }
         // SAFETY: the instruction that has just been executed is there, and no instruction is longer; the image does not end with it.
         let code = unsafe { std::slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(rip), 15) };
         let Some(access) = decode(code) else {
-            return Err(format!("registers are touched by an instruction that is no plain mov: {:02x?}", &code[..8]));
+            let what = format!("registers are touched by an instruction that is no plain mov: {:02x?}", &code[..8]);
+            return Err(Rule::RegisterAccess.broken(what));
         };
         if usize::from(access.width) > room || !at.is_multiple_of(access.width.into()) {
-            return Err(format!(
-                "registers are touched across the mapping's end, or not aligned: {} bytes",
-                access.width
-            ));
+            let what =
+                format!("registers are touched across the mapping's end, or not aligned: {} bytes", access.width);
+            return Err(Rule::RegisterAligned.broken(what));
         }
         let bits = 8 * u32::from(access.width);
         let mask = if bits == 64 { usize::MAX } else { (1 << bits) - 1 };

@@ -244,6 +244,7 @@ pub mod major {
     pub const DEVICE_CONTROL: u8 = 14;
     pub const CLEANUP: u8 = 18;
     pub const POWER: u8 = 22;
+    pub const SYSTEM_CONTROL: u8 = 23;
     pub const PNP: u8 = 27;
 }
 
@@ -258,6 +259,8 @@ pub mod minor {
     pub const CANCEL_STOP_DEVICE: u8 = 6;
     pub const QUERY_INTERFACE: u8 = 8;
     pub const SURPRISE_REMOVAL: u8 = 0x17;
+    pub const WAIT_WAKE: u8 = 0;
+    pub const POWER_SEQUENCE: u8 = 1;
     pub const SET_POWER: u8 = 2;
     pub const QUERY_POWER: u8 = 3;
 }

@@ -1,5 +1,5 @@
 //! What a device has seen of its driver, for tests to ask.
-use crate::{bus::Device, cpu, kernel::lock};
+use crate::{bus::Device, kernel::lock, rule::Rule};
 use std::{
     collections::BTreeSet,
     sync::{
@@ -58,13 +58,13 @@ impl Device {
         self.slot.observed.command_writes.load(Relaxed)
     }
 
-    /// Drivers have given back what the device was assigned.
-    pub(crate) fn has_released(&self, when: &str) {
+    /// Drivers have given back what the device was assigned; this rule says when.
+    pub(crate) fn has_released(&self, rule: Rule) {
         let what = match (self.kernel.mappings.has(&self.slot), self.kernel.interrupts.has(&self.slot)) {
-            (true, _) => "registers of a device are mapped",
-            (_, true) => "an interrupt of a device is connected",
+            (true, _) => "registers of the device are mapped still",
+            (_, true) => "an interrupt of the device is connected still",
             _ => return,
         };
-        cpu::attached(&self.kernel, None, || cpu::fail(format!("{what} after {when}")));
+        self.check(Err(rule.broken(what)));
     }
 }

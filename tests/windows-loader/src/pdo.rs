@@ -1,16 +1,26 @@
 //! The bus driver: its device object at the bottom of each stack, and its answers to plug-and-play and power requests. What changes the
 //! device is answered later, from a thread of the system, as a real bus does.
 use crate::{
+    bus::Slot,
     cpu::{self, checked},
     irp,
     kernel::{Kernel, lock},
     nt::{
-        DeviceObject, DriverObject, Irp, NtStatus, STATUS_NOT_SUPPORTED, STATUS_PENDING, STATUS_SUCCESS, control,
-        device_flags, major, minor,
+        DeviceObject, DriverObject, IoStackLocation, Irp, NtStatus, STATUS_NOT_SUPPORTED, STATUS_PENDING,
+        STATUS_SUCCESS, control, device_flags, major, minor,
     },
+    power,
+    rule::Rule,
     service::Service,
 };
-use std::{ffi::c_void, ptr, sync::Arc};
+use std::{
+    ffi::c_void,
+    ptr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+/// A success that is not STATUS_SUCCESS.
+const ANOTHER_SUCCESS: NtStatus = 0x4000_0000;
 
 /// The name of the device object of a slot.
 pub(crate) fn name(slot: usize) -> String {
@@ -41,6 +51,7 @@ pub(crate) fn dispatch(driver: *mut DriverObject) {
     let functions = unsafe { &mut (*driver).major_function };
     functions[usize::from(major::PNP)] = (on_pnp as *const ()).expose_provenance();
     functions[usize::from(major::POWER)] = (on_power as *const ()).expose_provenance();
+    functions[usize::from(major::SYSTEM_CONTROL)] = (on_system_control as *const ()).expose_provenance();
 }
 
 /// A device object of the bus.
@@ -58,6 +69,16 @@ pub(crate) fn make(kernel: &Kernel, bus: &Arc<Service>) -> usize {
     address
 }
 
+/// Is the device one of those above the bus's?
+pub(crate) fn is_in_stack(pdo: usize, device: *mut DeviceObject) -> bool {
+    let mut at = ptr::with_exposed_provenance_mut::<DeviceObject>(pdo);
+    while !at.is_null() && at != device {
+        // SAFETY: a device object, or what is attached to one.
+        at = unsafe { (*at).attached_device };
+    }
+    !at.is_null()
+}
+
 /// The topmost device object of a stack.
 pub(crate) fn top(mut device: *mut DeviceObject) -> *mut DeviceObject {
     loop {
@@ -70,31 +91,68 @@ pub(crate) fn top(mut device: *mut DeviceObject) -> *mut DeviceObject {
     }
 }
 
+/// Answers a request at once; as Driver Verifier has it, later and with another success.
 fn answer(irp: *mut Irp, status: NtStatus) -> NtStatus {
+    if cpu::kernel().options.verifier {
+        return answer_later(irp, status, || {});
+    }
+    complete(irp, status)
+}
+
+fn complete(irp: *mut Irp, status: NtStatus) -> NtStatus {
     // SAFETY: the request that the bus was sent.
     unsafe { (*irp).io_status.status = status };
     checked(irp::complete(&cpu::kernel(), irp));
     status
 }
 
-/// Marks a request pending, and has it answered by a thread of the system.
-fn answer_later(irp: *mut Irp, status: NtStatus) -> NtStatus {
+/// Marks a request pending, and has it answered by a thread of the system, after `first`: every other one at DISPATCH_LEVEL, at which
+/// completion routines may be called.
+fn answer_later(irp: *mut Irp, status: NtStatus, first: impl FnOnce() + Send + 'static) -> NtStatus {
     // SAFETY: the request that the bus was sent.
     unsafe { (*(*irp).current_stack_location).control |= control::PENDING_RETURNED };
     let address = irp.expose_provenance();
-    cpu::kernel().works.later(move || {
-        answer(ptr::with_exposed_provenance_mut(address), status);
+    let kernel = cpu::kernel();
+    let is_adjusted = kernel.options.verifier && status == STATUS_SUCCESS;
+    let status = if is_adjusted { ANOTHER_SUCCESS } else { status };
+    kernel.works.later(move || {
+        first();
+        let before = cpu::set_irql(cpu::kernel().completion_level());
+        complete(ptr::with_exposed_provenance_mut(address), status);
+        cpu::set_irql(before);
     });
     STATUS_PENDING
 }
 
-extern "efiapi" fn on_pnp(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
+/// The device's slot.
+fn slot(device: *mut DeviceObject) -> Option<Arc<Slot>> {
+    lock(&cpu::kernel().slots).get(&device.expose_provenance()).cloned()
+}
+
+/// What a request has as it comes to the bus: not a failure, which its driver should have completed.
+fn arrives(device: *mut DeviceObject, irp: *mut Irp, is_known: bool) -> (IoStackLocation, NtStatus) {
     // SAFETY: the request that the bus was sent.
     let location = unsafe { *(*irp).current_stack_location };
     // SAFETY: as above.
     let status = unsafe { (*irp).io_status.status };
+    if status < 0 && status != STATUS_NOT_SUPPORTED {
+        let (major, minor) = (location.major_function, location.minor_function);
+        let what = format!("the request of major function {major} and minor function {minor:#x} with {status:#x}");
+        cpu::fail(Rule::FailureNotPassed.broken(format!("{what} was passed down")));
+    }
+    if let Some(slot) = slot(device).filter(|_| !is_known) {
+        slot.unknown.fetch_add(1, Relaxed);
+    }
+    (location, status)
+}
+
+extern "efiapi" fn on_pnp(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
+    // SAFETY: the request that the bus was sent.
+    let minor = unsafe { (*(*irp).current_stack_location).minor_function };
+    let is_known = minor <= minor::QUERY_STOP_DEVICE + 3 || minor == minor::SURPRISE_REMOVAL;
+    let (location, status) = arrives(device, irp, is_known);
     match location.minor_function {
-        minor::START_DEVICE | minor::STOP_DEVICE => answer_later(irp, STATUS_SUCCESS),
+        minor::START_DEVICE | minor::STOP_DEVICE => answer_later(irp, STATUS_SUCCESS, || {}),
         minor::QUERY_REMOVE_DEVICE
         | minor::REMOVE_DEVICE
         | minor::CANCEL_REMOVE_DEVICE
@@ -103,12 +161,35 @@ extern "efiapi" fn on_pnp(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus 
         | minor::SURPRISE_REMOVAL => answer(irp, STATUS_SUCCESS),
         minor::QUERY_INTERFACE => answer(irp, query_interface(device, location.parameters)),
         // What a bus does not know it leaves as it is.
-        _ => answer(irp, status),
+        _ => complete(irp, status),
     }
 }
 
-extern "efiapi" fn on_power(_: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
-    answer_later(irp, STATUS_SUCCESS)
+extern "efiapi" fn on_power(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
+    const DEVICE: usize = 1;
+    // SAFETY: the request that the bus was sent.
+    let minor = unsafe { (*(*irp).current_stack_location).minor_function };
+    let is_known = [minor::SET_POWER, minor::QUERY_POWER].contains(&minor);
+    let (location, status) = arrives(device, irp, is_known);
+    if !is_known {
+        return complete(irp, status);
+    }
+    let [_, kind, state, _] = location.parameters;
+    if let Some(slot) = slot(device).filter(|_| minor == minor::SET_POWER) {
+        match (kind, state as i32) {
+            (DEVICE, power::D0) => {
+                return answer_later(irp, STATUS_SUCCESS, move || slot.power.wakes(&cpu::kernel()));
+            }
+            (DEVICE, state) => checked(slot.power.falls_asleep(state)),
+            _ => slot.power.system_passes(),
+        }
+    }
+    answer_later(irp, STATUS_SUCCESS, || {})
+}
+
+extern "efiapi" fn on_system_control(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
+    let (_, status) = arrives(device, irp, false);
+    complete(irp, status)
 }
 
 fn query_interface(device: *mut DeviceObject, [kind, size_and_version, place, _]: [usize; 4]) -> NtStatus {
@@ -147,7 +228,8 @@ extern "efiapi" fn dereference(_: usize) {
 /// The functions of the interface may be called up to DISPATCH_LEVEL.
 fn check_level(name: &str) {
     if cpu::irql() > cpu::level::DISPATCH {
-        cpu::fail(format!("{name} of the bus's interface was called at IRQL {}", cpu::irql()));
+        let what = format!("{name} of the bus's interface was called at IRQL {}", cpu::irql());
+        cpu::fail(Rule::BusInterfaceLevel.broken(what));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The pool: each block between guard bytes, filled with noise when it is new and with poison when it is freed, and not given out again
 //! until much else was freed.
+use crate::rule::{Broken, Rule};
 use crate::space::{PAGE, Protection, Space};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -82,19 +83,20 @@ impl Pool {
     }
 
     /// Frees a block. With a tag, it must be the block's.
-    pub(crate) fn free(&self, address: usize, tag: Option<u32>) -> Result<(), String> {
+    pub(crate) fn free(&self, address: usize, tag: Option<u32>) -> Result<(), Broken> {
         let mut state = self.state.lock().expect("nothing panics with the pool locked");
         let Some(block) = state.used.remove(&address) else {
-            return Err(match state.freed.iter().any(|(freed, _)| *freed == address) {
+            return Err(Rule::PoolBlock.broken(match state.freed.iter().any(|(freed, _)| *freed == address) {
                 true => format!("pool: {address:#x} is freed twice"),
                 false => format!("pool: {address:#x} is freed, but is no block"),
-            });
+            }));
         };
         if let Some(tag) = tag
             && tag != block.tag
         {
             let (had, given) = (tag_name(block.tag), tag_name(tag));
-            return Err(format!("pool: the block at {address:#x} has the tag {had} and is freed with {given}"));
+            return Err(Rule::PoolTag
+                .broken(format!("pool: the block at {address:#x} has the tag {had} and is freed with {given}")));
         }
         check_guards(address, &block)?;
         fill(address, block.len, POISON);
@@ -108,7 +110,7 @@ impl Pool {
     }
 
     /// Looks at every guard byte and at all poison.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), Broken> {
         let state = self.state.lock().expect("nothing panics with the pool locked");
         state.used.iter().try_for_each(|(address, block)| check_guards(*address, block))?;
         state.freed.iter().try_for_each(|(address, block)| check_poison(*address, block))
@@ -150,23 +152,26 @@ fn all(address: usize, len: usize, byte: u8) -> bool {
     bytes.iter().all(|&it| it == byte)
 }
 
-fn check_guards(address: usize, block: &Block) -> Result<(), String> {
+fn check_guards(address: usize, block: &Block) -> Result<(), Broken> {
     let (slot, slot_len) = block.slot;
     let (len, tag) = (block.len, tag_name(block.tag));
     if !all(slot, address - slot, GUARD) {
-        return Err(format!("pool: bytes in front of the block at {address:#x} ({tag}, {len} bytes) were written"));
+        return Err(Rule::PoolBounds
+            .broken(format!("pool: bytes in front of the block at {address:#x} ({tag}, {len} bytes) were written")));
     }
     if !all(address + len, slot + slot_len - address - len, GUARD) {
-        return Err(format!("pool: bytes behind the block at {address:#x} ({tag}, {len} bytes) were written"));
+        return Err(Rule::PoolBounds
+            .broken(format!("pool: bytes behind the block at {address:#x} ({tag}, {len} bytes) were written")));
     }
     Ok(())
 }
 
-fn check_poison(address: usize, block: &Block) -> Result<(), String> {
+fn check_poison(address: usize, block: &Block) -> Result<(), Broken> {
     if all(address, block.len, POISON) {
         return Ok(());
     }
-    Err(format!("pool: the block at {address:#x} ({}) was written after it was freed", tag_name(block.tag)))
+    Err(Rule::PoolFreed
+        .broken(format!("pool: the block at {address:#x} ({}) was written after it was freed", tag_name(block.tag))))
 }
 
 #[cfg(test)]
@@ -185,18 +190,18 @@ mod tests {
         let pool = Pool::default();
         let block = pool.allocate(&space, 40, TAG, false);
         assert_eq!(block % 16, 0);
-        assert!(pool.free(block + 16, None).unwrap_err().contains("is no block"));
-        assert!(pool.free(block, Some(7)).unwrap_err().contains("has the tag Test"));
+        assert!(pool.free(block + 16, None).unwrap_err().what.contains("is no block"));
+        assert!(pool.free(block, Some(7)).unwrap_err().what.contains("has the tag Test"));
         let block = pool.allocate(&space, 40, TAG, true);
         pool.free(block, Some(TAG)).unwrap();
-        assert!(pool.free(block, Some(TAG)).unwrap_err().contains("freed twice"));
+        assert!(pool.free(block, Some(TAG)).unwrap_err().what.contains("freed twice"));
         poke(block + 3, 1);
-        assert!(pool.check().unwrap_err().contains("after it was freed"));
+        assert!(pool.check().unwrap_err().what.contains("after it was freed"));
         poke(block + 3, POISON);
         for (at, what) in [(40, "behind"), (usize::MAX, "in front")] {
             let block = pool.allocate(&space, 40, TAG, true);
             poke(block.wrapping_add(at), 1);
-            assert!(pool.free(block, Some(TAG)).unwrap_err().contains(what));
+            assert!(pool.free(block, Some(TAG)).unwrap_err().what.contains(what));
         }
         assert_eq!(pool.allocate(&space, PAGE, TAG, true) % PAGE, 0);
     }

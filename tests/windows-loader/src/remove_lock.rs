@@ -1,5 +1,8 @@
 //! Remove locks: they count who uses a device, and by which tag, and let nobody in once it goes.
-use crate::kernel::{Kernel, lock};
+use crate::{
+    kernel::{Kernel, lock},
+    rule::{Broken, Rule},
+};
 use std::{
     collections::BTreeMap,
     ptr,
@@ -25,20 +28,22 @@ struct Lock {
 }
 
 /// Is there a lock: it was initialised, and that mark is still there.
-fn check(address: usize) -> Result<(), String> {
+fn check(address: usize) -> Result<(), Broken> {
     // SAFETY: the driver's memory for a lock.
     match unsafe { ptr::with_exposed_provenance::<u64>(address + 8).read_unaligned() } {
         MARK => Ok(()),
-        _ => Err(format!("{address:#x} is used as a remove lock, but was never initialised")),
+        _ => Err(Rule::RemoveLockInitialised
+            .broken(format!("{address:#x} is used as a remove lock, but was never initialised"))),
     }
 }
 
 const MARK: u64 = 0x6B63_6F4C_766D_655C;
 
 /// IoInitializeRemoveLockEx.
-pub(crate) fn initialize(address: usize, size: u32) -> Result<(), String> {
+pub(crate) fn initialize(address: usize, size: u32) -> Result<(), Broken> {
     if size as usize != SIZE {
-        return Err(format!("IoInitializeRemoveLockEx: a remove lock has {SIZE} bytes, not {size}"));
+        return Err(Rule::RemoveLockInitialised
+            .broken(format!("IoInitializeRemoveLockEx: a remove lock has {SIZE} bytes, not {size}")));
     }
     // SAFETY: the driver's memory for a lock.
     unsafe {
@@ -50,7 +55,7 @@ pub(crate) fn initialize(address: usize, size: u32) -> Result<(), String> {
 
 impl RemoveLocks {
     /// Goes in. False: the device goes.
-    pub(crate) fn acquire(&self, address: usize, tag: usize) -> Result<bool, String> {
+    pub(crate) fn acquire(&self, address: usize, tag: usize) -> Result<bool, Broken> {
         check(address)?;
         let mut locks = lock(&self.locks);
         let one = locks.entry(address).or_default();
@@ -62,13 +67,13 @@ impl RemoveLocks {
     }
 
     /// Comes out again, with the same tag.
-    pub(crate) fn release(&self, address: usize, tag: usize) -> Result<(), String> {
+    pub(crate) fn release(&self, address: usize, tag: usize) -> Result<(), Broken> {
         let mut locks = lock(&self.locks);
         let one = locks.entry(address).or_default();
         let Some(at) = one.inside.iter().position(|inside| *inside == tag) else {
-            return Err(format!(
+            return Err(Rule::RemoveLockTag.broken(format!(
                 "the remove lock {address:#x} is released with the tag {tag:#x}, with which nobody has taken it"
-            ));
+            )));
         };
         one.inside.swap_remove(at);
         drop(locks);
@@ -77,7 +82,7 @@ impl RemoveLocks {
     }
 
     /// The last that may come: comes out, shuts the lock, and waits until nobody is inside. Ok(None): the run has ended.
-    pub(crate) fn release_and_wait(&self, kernel: &Kernel, address: usize, tag: usize) -> Result<Option<()>, String> {
+    pub(crate) fn release_and_wait(&self, kernel: &Kernel, address: usize, tag: usize) -> Result<Option<()>, Broken> {
         self.release(address, tag)?;
         let mut locks = lock(&self.locks);
         locks.entry(address).or_default().is_removed = true;

@@ -1,4 +1,5 @@
 //! Who may open what: access control lists as drivers set them, and the check at each open.
+use crate::rule::{Broken, Rule};
 use std::ptr;
 
 /// Access to a file or device.
@@ -120,9 +121,9 @@ fn read<T: Copy>(address: usize) -> T {
 ///
 /// # Errors
 /// What is wrong with it, in one line.
-pub(crate) fn parse(descriptor: usize) -> Result<Option<Dacl>, String> {
+pub(crate) fn parse(descriptor: usize) -> Result<Option<Dacl>, Broken> {
     if read::<u8>(descriptor) != 1 {
-        return Err("a security descriptor of an unknown revision was set".into());
+        return Err(Rule::SecurityDescriptor.broken("a security descriptor of an unknown revision was set"));
     }
     let control: u16 = read(descriptor + 2);
     let list = match control & SELF_RELATIVE != 0 {
@@ -141,12 +142,14 @@ pub(crate) fn parse(descriptor: usize) -> Result<Option<Dacl>, String> {
     for _ in 0..count {
         let len = usize::from(read::<u16>(list + at + 2));
         if len < 16 || at + len > size {
-            return Err("a list of access rights was set whose entries do not fit into it".into());
+            return Err(
+                Rule::SecurityDescriptor.broken("a list of access rights was set whose entries do not fit into it")
+            );
         }
         let kind: u8 = read(list + at);
         entries.push(Entry { allows: kind == 0, mask: read(list + at + 4), account: account(list + at + 8, len - 8)? });
         if kind > 1 {
-            return Err(format!("a list of access rights has an entry of kind {kind}"));
+            return Err(Rule::SecurityDescriptor.broken(format!("a list of access rights has an entry of kind {kind}")));
         }
         at += len;
     }
@@ -154,10 +157,10 @@ pub(crate) fn parse(descriptor: usize) -> Result<Option<Dacl>, String> {
 }
 
 /// An account as text.
-fn account(at: usize, len: usize) -> Result<String, String> {
+fn account(at: usize, len: usize) -> Result<String, Broken> {
     let count = usize::from(read::<u8>(at + 1));
     if read::<u8>(at) != 1 || 8 + 4 * count > len {
-        return Err("a list of access rights names an account that is none".into());
+        return Err(Rule::SecurityDescriptor.broken("a list of access rights names an account that is none"));
     }
     let authority = (2..8).fold(0u64, |authority, i| authority << 8 | u64::from(read::<u8>(at + i)));
     let parts = (0..count).map(|i| format!("-{}", read::<u32>(at + 8 + 4 * i)));

@@ -1,6 +1,7 @@
 //! Drivers: loaded and started, and unloaded when nothing uses them any more.
 use crate::{
     cpu::{self, level},
+    exports::is_exported,
     image::Image,
     kernel::{Kernel, Machine, lock},
     nt::{
@@ -8,6 +9,7 @@ use crate::{
         device_flags,
     },
     objects::Device,
+    rule::Rule,
     space::Protection,
 };
 use std::{
@@ -86,7 +88,8 @@ impl Machine {
     pub fn start(&self, sys: &Path) -> Result<Driver, StartError> {
         let kernel = &self.kernel;
         let find = &mut |name: &str| {
-            kernel.thunks.find(name).ok_or_else(|| format!("it imports {name}, which this kernel has not got"))
+            let found = kernel.thunks.find(name).filter(|_| is_exported(name, kernel.options.processor));
+            found.ok_or_else(|| format!("it imports {name}, which this kernel has not got"))
         };
         let image = Arc::new(Image::load(sys, &kernel.space, find).map_err(StartError::Image)?);
         kernel.images.write().unwrap_or_else(PoisonError::into_inner).push(image.clone());
@@ -103,8 +106,8 @@ impl Machine {
             let left = service.devices(kernel);
             service.free(kernel);
             if left > 0 {
-                let rule = format!("DriverEntry answered {status:#x} and left {left} device objects");
-                cpu::attached(kernel, None, || cpu::fail(rule));
+                let what = format!("DriverEntry answered {status:#x} and left {left} device objects");
+                cpu::attached(kernel, None, || cpu::fail(Rule::EntryUndone.broken(what)));
             }
             return Err(StartError::Refused(status));
         }
@@ -262,7 +265,7 @@ impl Service {
         }
         let left = self.devices(kernel);
         if left > 0 {
-            cpu::fail(format!("DriverUnload left {left} device objects"));
+            cpu::fail(Rule::Unloaded.broken(format!("DriverUnload left {left} device objects")));
         }
         self.free(kernel);
         *lock(&self.state) = State::Unloaded;
@@ -279,8 +282,8 @@ impl Service {
             kernel.space.protect(gone.base, gone.len, Protection::None);
         }
         for &part in self.parts.iter().chain([&self.object]) {
-            if let Err(rule) = kernel.pool.free(part, None) {
-                cpu::attached(&cpu::kernel(), None, || cpu::fail(rule));
+            if let Err(broken) = kernel.pool.free(part, None) {
+                cpu::attached(&cpu::kernel(), None, || cpu::fail(broken));
             }
         }
     }

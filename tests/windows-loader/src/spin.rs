@@ -2,6 +2,7 @@
 use crate::{
     cpu::{self, Held},
     kernel::Kernel,
+    rule::{Broken, Rule},
 };
 use std::{
     ptr,
@@ -23,7 +24,8 @@ pub(crate) fn acquire(kernel: &Kernel, lock: usize, before: Option<u8>) -> Optio
     let mut spins = 0u32;
     while let Err(owner) = word(lock).compare_exchange_weak(0, me, AcqRel, Relaxed) {
         if owner == me {
-            kernel.stop(crate::Verdict::Broken(format!("the spin lock {lock:#x} is taken by the thread that has it")));
+            let what = format!("the spin lock {lock:#x} is taken by the thread that has it");
+            kernel.stop(Rule::SpinLockOnce.broken(what).into());
         }
         if kernel.is_stopped() {
             return None;
@@ -36,24 +38,27 @@ pub(crate) fn acquire(kernel: &Kernel, lock: usize, before: Option<u8>) -> Optio
 }
 
 /// Gives a lock back. `to` is the level to go back to, if the way it was taken has raised the level.
-pub(crate) fn release(lock: usize, to: Option<u8>) -> Result<(), String> {
+pub(crate) fn release(lock: usize, to: Option<u8>) -> Result<(), Broken> {
     if word(lock).load(Relaxed) != cpu::thread_id() {
-        return Err(format!("the spin lock {lock:#x} is released by a thread that has not got it"));
+        return Err(
+            Rule::SpinLockOwned.broken(format!("the spin lock {lock:#x} is released by a thread that has not got it"))
+        );
     }
     let held = cpu::held(|held| {
         let at = held.iter().rposition(|held| held.lock == lock)?;
         Some(held.remove(at))
     });
     let Some(Held { before, .. }) = held else {
-        return Err(format!("the spin lock {lock:#x} is released in another call than the one that has taken it"));
+        return Err(Rule::SpinLockOwned
+            .broken(format!("the spin lock {lock:#x} is released in another call than the one that has taken it")));
     };
     if before != to {
         let name = |level: Option<u8>| level.map_or("as it is".to_owned(), |level| format!("from {level}"));
-        return Err(format!(
+        return Err(Rule::SpinLockLevel.broken(format!(
             "the spin lock {lock:#x} was taken with the level raised {}, and is released with {}",
             name(before),
             name(to)
-        ));
+        )));
     }
     word(lock).store(0, Release);
     if let Some(to) = to {

@@ -3,6 +3,7 @@
 use crate::{
     cpu,
     exports::{self, Export},
+    rule::Rule,
     space::{Protection, Space},
 };
 use std::{collections::HashMap, ptr};
@@ -83,7 +84,8 @@ extern "efiapi" fn before(index: u32, rsp: usize, rbp: usize) -> usize {
     if !export.irql.contains(&irql) {
         drop(kernel);
         let (least, most) = (export.irql.start(), export.irql.end());
-        cpu::fail(format!("{} was called at IRQL {irql}; it may be called from {least} to {most}", export.name));
+        let what = format!("{} was called at IRQL {irql}; it may be called from {least} to {most}", export.name);
+        cpu::fail(Rule::Irql.broken(what));
     }
     let failing = export.failure.and_then(|failure| {
         // SAFETY: the driver's return address, pushed by its call.

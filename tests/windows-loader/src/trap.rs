@@ -194,7 +194,7 @@ fn in_driver(kernel: &Kernel, context: &mut ucontext_t, rip: usize, at: usize, r
                 restore(context, &registers);
                 return;
             }
-            Err(rule) => cpu::fail(rule),
+            Err(broken) => cpu::fail(broken),
         }
     }
     let image = kernel.image_at(registers.rip);

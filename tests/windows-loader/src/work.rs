@@ -2,6 +2,7 @@
 use crate::{
     cpu::{self, level},
     kernel::{Kernel, lock},
+    rule::{Broken, Rule},
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -38,19 +39,23 @@ impl Works {
         lock(&self.state).items.insert(item, (device, false));
     }
 
-    pub(crate) fn free(&self, item: usize) -> Result<(), String> {
+    pub(crate) fn free(&self, item: usize) -> Result<(), Broken> {
         match lock(&self.state).items.remove(&item) {
             Some((_, false)) => Ok(()),
-            Some((_, true)) => Err(format!("the work item {item:#x} is freed while it is queued")),
-            None => Err(format!("{item:#x} is freed as a work item, but is none")),
+            Some((_, true)) => {
+                Err(Rule::WorkItemFreed.broken(format!("the work item {item:#x} is freed while it is queued")))
+            }
+            None => Err(Rule::WorkItemFreed.broken(format!("{item:#x} is freed as a work item, but is none"))),
         }
     }
 
-    pub(crate) fn queue(&self, item: usize, routine: usize, context: usize) -> Result<(), String> {
+    pub(crate) fn queue(&self, item: usize, routine: usize, context: usize) -> Result<(), Broken> {
         let mut state = lock(&self.state);
         match state.items.get_mut(&item) {
-            None => return Err(format!("{item:#x} is queued as a work item, but is none")),
-            Some((_, true)) => return Err(format!("the work item {item:#x} is queued twice")),
+            None => return Err(Rule::WorkItemQueued.broken(format!("{item:#x} is queued as a work item, but is none"))),
+            Some((_, true)) => {
+                return Err(Rule::WorkItemQueued.broken(format!("the work item {item:#x} is queued twice")));
+            }
             Some((_, queued)) => *queued = true,
         }
         state.queue.push_back(Work::Item { item, routine, context });

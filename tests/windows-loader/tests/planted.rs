@@ -10,7 +10,7 @@ use std::{
     sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst},
 };
 use windows_loader::{
-    Buffer, Done, Handle, Machine, Mode, Options, Stopped, Token, Verdict, access, kernel_call,
+    Buffer, Done, Handle, Machine, Mode, Options, Rule, Stopped, Token, Verdict, access, kernel_call,
     nt::{
         DeviceObject, DriverObject, Header, Irp, Kdpc, NtStatus, STATUS_PENDING, STATUS_SUCCESS, UnicodeString,
         control, major,
@@ -292,8 +292,12 @@ fn queue_itself() {
     let dpc: *mut Kdpc = kernel_call!("ExAllocatePoolWithTag"(512 => i32, 64 => usize, TAG => u32) -> *mut Kdpc);
     kernel_call!("KeInitializeDpc"(dpc => *mut Kdpc, (run as *const ()).expose_provenance() => usize, 0 => usize));
     assert_eq!(kernel_call!("KeInsertQueueDpc"(dpc => *mut Kdpc, 0 => usize, 0 => usize) -> u8), 1);
+    // Only then: what is queued during a flush may come after it, and the first run waits for the second.
+    while RUNS.load(SeqCst) < 2 {
+        std::thread::yield_now();
+    }
     kernel_call!("KeFlushQueuedDpcs"());
-    assert_eq!(RUNS.load(SeqCst), 2, "a flush returns when what was queued has run");
+    assert_eq!(NOW.load(SeqCst), 0, "a flush returns when what was queued has run");
     kernel_call!("ExFreePoolWithTag"(dpc => *mut Kdpc, TAG => u32));
 }
 
@@ -339,34 +343,44 @@ fn a_driver_that_breaks_no_rule_is_left_alone() {
 
 #[test]
 fn each_broken_rule_is_named() {
-    for (deed, want) in [
-        (Deed::CompletesTwice, "completed twice"),
-        (Deed::DoesNotComplete, "which is not completed"),
-        (Deed::PendsUnmarked, "which is not marked pending"),
-        (Deed::MarksAndSucceeds, "which is marked pending"),
-        (Deed::AnswersOtherwise, "which was completed with 0x0"),
-        (Deed::CompletesWithCancelRoutine, "with its cancel routine set"),
-        (Deed::CompletesAsPending, "completed with STATUS_PENDING"),
-        (Deed::Leaks, "40 bytes of pool"),
-        (Deed::WaitsTooHigh, "KeWaitForSingleObject: a wait at DISPATCH_LEVEL"),
-        (Deed::AllocatesTooHigh, "ExAllocatePoolWithTag was called at IRQL 8; it may be called from 0 to 2"),
-        (Deed::TakesTwice, "is taken by the thread that has it"),
-        (Deed::ReleasesWrongly, "was taken with the level raised from 0, and is released with from 1"),
-        (Deed::KeepsLock, "was called at IRQL 0 and returned at 2"),
-        (Deed::KeepsLevel, "was called at IRQL 0 and returned at 1"),
-        (Deed::LowersUnderLock, "to 0 with a spin lock held"),
-        (Deed::KeepsRegion, "returned in a critical region"),
-        (Deed::FreesTwice, "freed twice"),
-        (Deed::FreesWithOtherTag, "has the tag Plnt"),
-        (Deed::WritesBehind, "bytes behind the block"),
-        (Deed::StopsTheMachine, "bug check 0xdead"),
-        (Deed::LeavesRemoveLock, "with which nobody has taken it"),
-        (Deed::AsksTheRegistryUnchecked, "the type must be checked"),
-        (Deed::AsksTheRegistryFromItsStack, "must be allocated from nonpaged pool"),
-        (Deed::Returns100Bytes, "100 bytes were returned in a buffer of 16"),
+    for (deed, rule, want) in [
+        (Deed::CompletesTwice, Some(Rule::CompletedOnce), "completed twice"),
+        (Deed::DoesNotComplete, Some(Rule::StatusReturned), "which is not completed"),
+        (Deed::PendsUnmarked, Some(Rule::PendingReturned), "which is not marked pending"),
+        (Deed::MarksAndSucceeds, Some(Rule::PendingReturned), "which is marked pending"),
+        (Deed::AnswersOtherwise, Some(Rule::StatusReturned), "which was completed with 0x0"),
+        (Deed::CompletesWithCancelRoutine, Some(Rule::CancelRoutineCleared), "with its cancel routine set"),
+        (Deed::CompletesAsPending, Some(Rule::CompletedForGood), "completed with STATUS_PENDING"),
+        (Deed::Leaks, None, "40 bytes of pool"),
+        (Deed::WaitsTooHigh, Some(Rule::WaitLevel), "KeWaitForSingleObject: a wait at DISPATCH_LEVEL"),
+        (
+            Deed::AllocatesTooHigh,
+            Some(Rule::Irql),
+            "ExAllocatePoolWithTag was called at IRQL 8; it may be called from 0 to 2",
+        ),
+        (Deed::TakesTwice, Some(Rule::SpinLockOnce), "is taken by the thread that has it"),
+        (
+            Deed::ReleasesWrongly,
+            Some(Rule::SpinLockLevel),
+            "was taken with the level raised from 0, and is released with from 1",
+        ),
+        (Deed::KeepsLock, Some(Rule::IrqlKept), "was called at IRQL 0 and returned at 2"),
+        (Deed::KeepsLevel, Some(Rule::IrqlKept), "was called at IRQL 0 and returned at 1"),
+        (Deed::LowersUnderLock, Some(Rule::IrqlLowered), "to 0 with a spin lock held"),
+        (Deed::KeepsRegion, Some(Rule::RegionKept), "returned in a critical region"),
+        (Deed::FreesTwice, Some(Rule::PoolBlock), "freed twice"),
+        (Deed::FreesWithOtherTag, Some(Rule::PoolTag), "has the tag Plnt"),
+        (Deed::WritesBehind, Some(Rule::PoolBounds), "bytes behind the block"),
+        (Deed::StopsTheMachine, None, "bug check 0xdead"),
+        (Deed::LeavesRemoveLock, Some(Rule::RemoveLockTag), "with which nobody has taken it"),
+        (Deed::AsksTheRegistryUnchecked, Some(Rule::RegistryQuery), "the type must be checked"),
+        (Deed::AsksTheRegistryFromItsStack, Some(Rule::RegistryTable), "the table is on a stack"),
+        (Deed::Returns100Bytes, Some(Rule::OutputFits), "100 bytes were returned in a buffer of 16"),
     ] {
         let said = verdict(deed);
         assert!(said.contains(want), "{deed:?}: {said}");
+        let source = rule.map_or(String::new(), |rule: Rule| rule.source().to_string());
+        assert!(said.contains(&source), "{deed:?}: {said}, and not by {source}");
     }
 }
 
@@ -384,7 +398,8 @@ fn a_device_that_unload_forgets_is_found() {
     let machine = Machine::default();
     let driver = machine.start_planted("forgetful", forgetful).expect("it starts");
     assert!(catch_unwind(AssertUnwindSafe(|| driver.stop())).is_err());
-    assert_eq!(machine.verdict().expect("a verdict").to_string(), "DriverUnload left 1 device objects");
+    let Some(Verdict::Broken(broken)) = machine.verdict() else { panic!("a broken rule") };
+    assert_eq!((broken.rule, broken.what.as_str()), (Rule::Unloaded, "DriverUnload left 1 device objects"));
 }
 
 #[test]

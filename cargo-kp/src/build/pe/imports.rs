@@ -44,6 +44,8 @@ pub struct Imported {
     pub since: String,
     /// The page that says so, below the table's source.
     pub page: String,
+    /// The one processor whose kernels have it, as Rust names it; else those of all have.
+    pub only: Option<String>,
 }
 
 /// A function that drivers look up, because not every kernel has it.
@@ -56,6 +58,8 @@ pub struct LookedUp {
     pub page: String,
     /// What the port does where it is missing.
     pub fallback: String,
+    /// As of an import.
+    pub only: Option<String>,
 }
 
 impl Table {
@@ -96,10 +100,19 @@ fn list(file: &PeFile64<'_>) -> Result<Vec<(String, String)>, Refusal> {
     Ok(found)
 }
 
-/// Refuses imports of other modules than the kernel, and those that `table` lacks, or that are newer than Windows 10 1809.
+/// The processor that a driver is for, as Rust names it.
+fn processor(file: &PeFile64<'_>) -> &'static str {
+    match file.nt_headers().file_header.machine.get(LE) {
+        pe::IMAGE_FILE_MACHINE_ARM64 => "aarch64",
+        _ => "x86_64",
+    }
+}
+
+/// Refuses imports of other modules than the kernel, and those that `table` lacks, that are newer than Windows 10 1809, or that the
+/// kernels of the driver's processor have not got.
 ///
 /// # Errors
-/// [`Refusal::Module`], [`Refusal::Import`], [`Refusal::TooNew`], [`Refusal::Malformed`].
+/// [`Refusal::Module`], [`Refusal::Import`], [`Refusal::TooNew`], [`Refusal::Elsewhere`], [`Refusal::Malformed`].
 pub fn known(file: &PeFile64<'_>, table: &Table) -> Result<(), Refusal> {
     for (module, name) in list(file)? {
         if !module.eq_ignore_ascii_case(KERNEL) {
@@ -108,6 +121,9 @@ pub fn known(file: &PeFile64<'_>, table: &Table) -> Result<(), Refusal> {
         let Some(entry) = table.imports.get(&name) else { return Err(Refusal::Import(name)) };
         if !OLD_ENOUGH.contains(&entry.since.as_str()) {
             return Err(Refusal::TooNew(name, entry.since.clone()));
+        }
+        if let Some(only) = entry.only.as_ref().filter(|only| *only != processor(file)) {
+            return Err(Refusal::Elsewhere(name, only.clone()));
         }
     }
     Ok(())

@@ -43,6 +43,8 @@ pub enum Refusal {
     Import(String),
     /// A function, and the Windows it came with, which is too new.
     TooNew(String, String),
+    /// A function, and the one processor whose kernels have it, which is not the driver's.
+    Elsewhere(String, String),
     /// The name of a kernel function that is not in windows-imports.toml's list of those that are looked up.
     LookedUp(String),
     /// It creates a device, and never says who may open it.
@@ -87,6 +89,10 @@ impl fmt::Display for Refusal {
             Refusal::TooNew(name, since) => write!(
                 f,
                 "{name} came with Windows {since}: for 10 1809 look it up with MmGetSystemRoutineAddress, and do without"
+            ),
+            Refusal::Elsewhere(name, only) => write!(
+                f,
+                "{name} is exported on {only} only: look it up with MmGetSystemRoutineAddress, and do without"
             ),
             Refusal::LookedUp(name) => {
                 write!(f, "{name} is looked up, and isn't in windows-imports.toml: add it there, with its fallback")

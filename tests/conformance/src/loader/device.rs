@@ -26,6 +26,8 @@ const CANCELLED: i32 = 0xC000_0120_u32 as i32;
 const INVERT: u32 = 3;
 const RAISE: u32 = 5;
 const DEFER_EVERY: u32 = 6;
+/// For seeing that something is not over: it would be at once.
+pub(super) const NO_WAIT_ENDS: Duration = Duration::from_millis(50);
 
 /// All of it.
 pub fn run(drivers: &str) {
@@ -56,24 +58,24 @@ fn status(reply: &[u8]) -> Status {
 }
 
 /// A machine with edu.
-struct Edu {
-    process: Arc<Process>,
-    device: Device,
+pub(super) struct Edu {
+    pub(super) process: Arc<Process>,
+    pub(super) device: Device,
     driver: Driver,
-    machine: Machine,
+    pub(super) machine: Machine,
 }
 
 impl Edu {
-    fn started(drivers: &str, assigned: Assigned) -> Self {
+    pub(super) fn started(drivers: &str, assigned: Assigned) -> Self {
         Self::driven_by("edu", drivers, assigned)
     }
 
     /// Driven by another plugin.
-    fn driven_by(plugin: &str, drivers: &str, assigned: Assigned) -> Self {
+    pub(super) fn driven_by(plugin: &str, drivers: &str, assigned: Assigned) -> Self {
         Self::in_machine(Machine::default(), plugin, drivers, assigned)
     }
 
-    fn in_machine(machine: Machine, plugin: &str, drivers: &str, assigned: Assigned) -> Self {
+    pub(super) fn in_machine(machine: Machine, plugin: &str, drivers: &str, assigned: Assigned) -> Self {
         let sys: PathBuf = [drivers, plugin, "windows-x86_64", &format!("kp-{plugin}.sys")].iter().collect();
         let driver = machine.start(&sys).unwrap();
         let device = machine.plug(kp_sim::edu::Edu::new());
@@ -87,19 +89,19 @@ impl Edu {
     }
 
     /// A handle whose session is open.
-    fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         let client = self.try_open(Mode::Overlapped).unwrap();
         client.open();
         client
     }
 
     /// The device goes in order, the driver is unloaded, and nothing is left.
-    fn finish(self) {
+    pub(super) fn finish(self) {
         self.device.remove().unwrap();
         self.unload();
     }
 
-    fn unload(self) {
+    pub(super) fn unload(self) {
         let Self { process, device, driver, machine } = self;
         driver.stop().unwrap();
         driver.wait_until_unloaded();
@@ -112,9 +114,29 @@ impl Edu {
 }
 
 /// A handle.
-struct Client(Handle);
+pub(super) struct Client(Handle);
 
 impl Client {
+    /// The device inverts a word.
+    pub(super) fn invert(&self, word: u32) -> (Status, u32) {
+        self.call(INVERT, word)
+    }
+
+    /// The device interrupts, if it may.
+    pub(super) fn raise(&self, bits: u32) {
+        self.call(RAISE, bits);
+    }
+
+    /// Is the device at work?
+    pub(super) fn is_awake(&self) -> bool {
+        self.ask(Query::new()).state == request::state::BOUND
+    }
+
+    /// Closes the handle.
+    pub(super) fn close(self) {
+        self.0.close();
+    }
+
     /// One request whose answer is its own struct.
     fn ask<R: Request>(&self, mut request: R) -> R {
         request.head().size = size_of::<R>() as u32;
@@ -124,7 +146,7 @@ impl Client {
         reply
     }
 
-    fn status<R: Request>(&self, request: R) -> Status {
+    pub(super) fn status<R: Request>(&self, request: R) -> Status {
         Status(self.ask(request).head().status)
     }
 
@@ -148,17 +170,17 @@ impl Client {
         (status(&reply), u32::read_from_bytes(&reply[16..20]).unwrap())
     }
 
-    fn enable(&self, kinds: u32) -> Status {
+    pub(super) fn enable(&self, kinds: u32) -> Status {
         self.status(IntEnable { kinds, min: 1, max: 1, ..IntEnable::new() })
     }
 
     /// Every interrupt is deferred, and enabled.
-    fn armed(&self) {
+    pub(super) fn armed(&self) {
         assert_eq!(self.call(DEFER_EVERY, 1).0, Status::OK);
         assert_eq!(self.enable(kind::ANY), Status::OK);
     }
 
-    fn wait(&self, timeout_ns: u64) -> Waiting {
+    pub(super) fn wait(&self, timeout_ns: u64) -> Waiting {
         let mut request = IntWait { timeout_ns, vector: ANY_VECTOR, max: 1, ..IntWait::new() };
         request.head.size = size_of::<IntWait>() as u32;
         let mut bytes = Box::new([0; size_of::<IntWait>()]);
@@ -174,21 +196,26 @@ impl Client {
 }
 
 /// A wait under way, and its buffer.
-struct Waiting {
+pub(super) struct Waiting {
     pending: Pending,
     bytes: Box<[u8; size_of::<IntWait>()]>,
 }
 
 impl Waiting {
     /// How it ended: the request, and what its reply says.
-    fn end(self) -> (Done, IntWait) {
+    /// Is it answered?
+    pub(super) fn is_over(&self) -> bool {
+        self.pending.is_over()
+    }
+
+    pub(super) fn end(self) -> (Done, IntWait) {
         until("the wait is over", || self.pending.is_over());
         let done = self.pending.wait();
         (done, IntWait::read_from_bytes(&*self.bytes).unwrap())
     }
 
     /// The reply's status; the request must have succeeded.
-    fn status(self) -> Status {
+    pub(super) fn status(self) -> Status {
         let (done, wait) = self.end();
         assert_eq!(done.status, SUCCESS);
         Status(wait.head.status)
@@ -510,7 +537,7 @@ fn an_administrator_is_known_as_such_and_nobody_else(drivers: &str) {
     trouble.finish();
 }
 
-fn open_trouble(process: &Arc<Process>) -> Handle {
+pub(super) fn open_trouble(process: &Arc<Process>) -> Handle {
     process.open(r"\\.\kp-trouble.0", READ_WRITE, Mode::Overlapped).unwrap()
 }
 

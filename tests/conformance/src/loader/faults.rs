@@ -18,7 +18,9 @@ use std::{
     time::Duration,
 };
 use windows_loader::{
-    Assigned, Device, Driver, Machine, Mode, Options, Process, Site, Sites, StartError, Token, access, fallible_calls,
+    Assigned, Device, Driver, Machine, Mode, Options, Process,
+    Processor::{self, Arm64, X64},
+    Site, Sites, StartError, Token, access, fallible_calls,
 };
 
 /// How long a wait lasts for what may never come, because its cause has failed.
@@ -38,6 +40,7 @@ const NOT_REACHED: &[(&str, &str, usize, &str)] = &[
         2,
         "memory of a greater alignment than the pool's; making a mutex where any kind of lock can be made: that of edu is made inline",
     ),
+    ("edu", "PoRequestPowerIrp", 1, "asking again for a device's power: only after a failure, as in `power`"),
 ];
 
 /// How INT_ENABLE ends where no interrupt can be connected; the number is STATUS_PROCEDURE_NOT_FOUND's.
@@ -45,16 +48,24 @@ const NOT_CONNECTED: Option<&str> = Some("INT_ENABLE: ConnectFailed (3221225594)
 
 /// Kernels that lack functions which drivers look up, and what becomes of edu there: nothing, or the first step that is refused. Echo
 /// is as ever on all of them. The table of imports has each function's fallback.
-const OLDER: &[(&[&str], Option<&str>)] = &[
-    (&["MmMapIoSpaceEx", "KeQueryInterruptTimePrecise"], None),
-    (&["IoConnectInterruptEx"], NOT_CONNECTED),
-    (&["IoDisconnectInterruptEx"], NOT_CONNECTED),
-    (&["KeGetCurrentIrql"], NOT_CONNECTED),
-    (&["KfRaiseIrql"], NOT_CONNECTED),
-    (&["KeLowerIrql"], NOT_CONNECTED),
-    (&["KeQueryTickCount", "KeQueryTimeIncrement"], None),
+const OLDER: &[(Processor, &[&str], Option<&str>)] = &[
+    (X64, &["MmMapIoSpaceEx", "KeQueryUnbiasedInterruptTimePrecise"], None),
+    (X64, &["KeQueryUnbiasedInterruptTimePrecise", "KeQueryUnbiasedInterruptTime"], None),
+    (
+        X64,
+        &["KeQueryUnbiasedInterruptTimePrecise", "KeQueryUnbiasedInterruptTime", "KeQueryInterruptTimePrecise"],
+        None,
+    ),
+    (X64, &["IoConnectInterruptEx"], NOT_CONNECTED),
+    (X64, &["IoDisconnectInterruptEx"], NOT_CONNECTED),
+    (X64, &["KeGetCurrentIrql"], NOT_CONNECTED),
+    (X64, &["KfRaiseIrql"], NOT_CONNECTED),
+    (X64, &["KeLowerIrql"], NOT_CONNECTED),
+    (Arm64, &[], None),
+    (Arm64, &["KfLowerIrql"], NOT_CONNECTED),
+    (X64, &["KeQueryTickCount", "KeQueryTimeIncrement"], None),
     // What they are for is in `storm`.
-    (super::storm::ELSEWHERE, None),
+    (X64, super::storm::ELSEWHERE, None),
 ];
 
 /// Runs it for both drivers, and prints each place with what came of it.
@@ -68,9 +79,9 @@ pub fn run(drivers: &str) {
         let name = subject.name();
         let sys: PathBuf = [drivers, name, "windows-x86_64", &format!("kp-{name}.sys")].iter().collect();
         let sites = Sites::new();
-        each_place(subject, &sys, &sites, &[], None);
-        for &(absent, outcome) in OLDER {
-            each_place(subject, &sys, &sites, absent, outcome.filter(|_| subject == Subject::Edu));
+        each_place(subject, &sys, &sites, (X64, &[]), None);
+        for &(processor, absent, outcome) in OLDER {
+            each_place(subject, &sys, &sites, (processor, absent), outcome.filter(|_| subject == Subject::Edu));
         }
         let met = sites.met();
         missed.extend(not_reached(name, &sys, &met));
@@ -83,15 +94,22 @@ pub fn run(drivers: &str) {
 fn without_a_trial(imports: &str) -> Vec<&str> {
     let (_, looked_up) = imports.split_once("[looked-up]\n").expect("the table has a part for what is looked up");
     let names = looked_up.lines().filter_map(|line| Some(line.split_once(" = ")?.0));
-    names.filter(|name| !OLDER.iter().any(|(absent, _)| absent.contains(name))).collect()
+    names.filter(|name| !OLDER.iter().any(|(_, absent, _)| absent.contains(name))).collect()
 }
 
 /// Runs until no new place is met, on a kernel without these functions. `outcome`: of a run in which nothing fails.
-fn each_place(subject: Subject, sys: &Path, sites: &Arc<Sites>, absent: &[&str], outcome: Option<&str>) {
+fn each_place(
+    subject: Subject,
+    sys: &Path,
+    sites: &Arc<Sites>,
+    (processor, absent): (Processor, &[&str]),
+    outcome: Option<&str>,
+) {
     let mut runs = 0;
     loop {
         let mut options = Options::default();
         options.faults = Some(sites.clone());
+        options.processor = processor;
         options.absent = absent.iter().map(|&name| name.to_owned()).collect();
         let machine = Machine::new(options);
         sites.arm();
@@ -105,7 +123,7 @@ fn each_place(subject: Subject, sys: &Path, sites: &Arc<Sites>, absent: &[&str],
         }
         assert!(left.is_empty(), "{}: {place}: left behind:\n{}", subject.name(), left.join("\n"));
         let Some(site) = failed else {
-            assert_eq!(story.outcome.as_deref(), outcome, "{}, without {absent:?}", subject.name());
+            assert_eq!(story.outcome.as_deref(), outcome, "{}, {processor:?} without {absent:?}", subject.name());
             break;
         };
         let outcome = story.outcome.unwrap_or_else(|| "went on".into());
@@ -117,7 +135,7 @@ fn each_place(subject: Subject, sys: &Path, sites: &Arc<Sites>, absent: &[&str],
         runs += 1;
     }
     println!(
-        "{}: {runs} places, each failed once; kernel functions that were not there: {absent:?}; {}",
+        "{}: {runs} places, each failed once; {processor:?}, kernel functions that were not there: {absent:?}; {}",
         subject.name(),
         outcome.unwrap_or("all went on")
     );

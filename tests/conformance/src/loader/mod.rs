@@ -1,8 +1,10 @@
 //! The world of the loader: the drivers' real .sys, in this process, over a simulated NT kernel.
+pub mod asleep;
 pub mod device;
 pub mod faults;
 pub mod hostile;
 pub mod life;
+pub mod power;
 pub mod raw;
 pub mod resources;
 pub mod slots;
@@ -275,10 +277,12 @@ pub fn command(arguments: &[&str]) -> Result<(), String> {
         ["resources", drivers] => resources::run(drivers),
         ["slots", drivers] => slots::run(drivers),
         ["strangers", drivers] => strangers::run(drivers),
+        ["asleep", drivers] => asleep::run(drivers),
+        ["power", drivers] => power::run(drivers),
         ["story", drivers] => story::run(drivers)?,
         _ => {
             return Err(
-                "usage: conformance loader bad-input|fuzz|rounds|life|device|resources|slots|strangers|storm|faults|story DRIVERS …"
+                "usage: conformance loader bad-input|fuzz|rounds|life|device|resources|slots|strangers|asleep|power|storm|faults|story DRIVERS …"
                     .into(),
             );
         }

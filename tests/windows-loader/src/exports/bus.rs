@@ -11,7 +11,8 @@ use crate::{
         DeviceObject, Irp, NtStatus, STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER,
         STATUS_NOT_FOUND, STATUS_PENDING, STATUS_SUCCESS, UnicodeString, major, minor,
     },
-    pdo, raw, resources,
+    pdo, power, raw, resources,
+    rule::Rule,
 };
 use kp_sim::device::IrqKind;
 use std::{ffi::c_void, ptr};
@@ -80,7 +81,10 @@ fn map(physical: u64, len: usize) -> *mut c_void {
         Some((slot.clone(), bar, physical - bars[bar]?.physical))
     });
     let Some((slot, bar, offset)) = found else {
-        cpu::fail(format!("{len} bytes at {physical:#x} are mapped, which are no device's registers"));
+        cpu::fail(
+            Rule::RegistersMapped
+                .broken(format!("{len} bytes at {physical:#x} are mapped, which are no device's registers")),
+        );
     };
     ptr::with_exposed_provenance_mut(kernel.mappings.map(&kernel, &slot, bar, offset, len))
 }
@@ -159,7 +163,7 @@ exports! {
         let slot = lock(&kernel.slots).get(&pdo).cloned();
         let Some(slot) = slot else { return STATUS_INVALID_DEVICE_REQUEST };
         if raw::string(reference).is_some_and(|reference| !reference.is_empty()) {
-            cpu::fail("IoRegisterDeviceInterface: a reference string, which is a bus driver's affair".into());
+            cpu::fail(Rule::InterfaceReference.broken("IoRegisterDeviceInterface: a reference string"));
         }
         // SAFETY: the driver's GUID.
         let name = device_interface::name(&slot, &unsafe { *class });
@@ -216,7 +220,7 @@ exports! {
 
     [0..=0] fails null fn IoBuildSynchronousFsdRequest(major: u32, device: *mut DeviceObject, _buffer: *mut c_void, _len: u32, _offset: *const i64, event: usize, status: usize) -> *mut Irp {
         if major != u32::from(major::PNP) {
-            cpu::fail(format!("IoBuildSynchronousFsdRequest of major function {major}"));
+            cpu::fail(Rule::SynchronousMajor.broken(format!("IoBuildSynchronousFsdRequest of major function {major}")));
         }
         // SAFETY: the driver's target.
         let stack = unsafe { (*device).stack_size } as u8;
@@ -234,11 +238,18 @@ exports! {
             return STATUS_INVALID_PARAMETER;
         }
         let kernel = cpu::kernel();
+        let slot = lock(&kernel.slots).get(&physical.expose_provenance()).cloned();
+        if let Some(slot) = slot.as_ref().filter(|_| minor == minor::SET_POWER && state != power::D0) {
+            cpu::checked(slot.power.sleep_is_asked_for());
+        }
         let top = pdo::top(physical);
         // SAFETY: the top device of the stack.
         let stack = unsafe { (*top).stack_size } as u8;
         let top_address = top.expose_provenance();
         let then = move |over: &irp::Over| {
+            if let Some(slot) = &slot {
+                cpu::checked(slot.power.asked_is_over(&cpu::kernel(), state, over.status));
+            }
             if done != 0 {
                 let block = crate::nt::IoStatusBlock { status: over.status, information: over.information };
                 let block = (&raw const block).expose_provenance();
@@ -266,7 +277,12 @@ exports! {
         STATUS_PENDING
     }
 
-    [0..=2] fn PoSetPowerState(_device: *mut DeviceObject, _kind: i32, state: i32) -> i32 {
+    [0..=2] fn PoSetPowerState(device: *mut DeviceObject, _kind: i32, state: i32) -> i32 {
+        let kernel = cpu::kernel();
+        let slot = lock(&kernel.slots).iter().find(|(pdo, _)| pdo::is_in_stack(**pdo, device)).map(|(_, slot)| slot.clone());
+        if let Some(slot) = slot {
+            cpu::checked(slot.power.tell(state));
+        }
         state
     }
 
@@ -279,14 +295,14 @@ exports! {
     [0..=2] fails null fn MmMapIoSpaceEx(physical: u64, len: usize, protection: u32) -> *mut c_void {
         const READ_WRITE: u32 = 4;
         if protection & 0xFF != READ_WRITE {
-            cpu::fail(format!("MmMapIoSpaceEx: the protection {protection:#x}"));
+            cpu::fail(Rule::RegistersProtection.broken(format!("MmMapIoSpaceEx: the protection {protection:#x}")));
         }
         map(physical, len)
     }
 
     [0..=2] fn MmUnmapIoSpace(address: *mut c_void, len: usize) {
         if !cpu::kernel().mappings.unmap(address.expose_provenance(), len) {
-            cpu::fail(format!("MmUnmapIoSpace: {len} bytes at {address:p} are not mapped"));
+            cpu::fail(Rule::RegistersUnmapped.broken(format!("MmUnmapIoSpace: {len} bytes at {address:p} are not mapped")));
         }
     }
 
@@ -299,7 +315,7 @@ exports! {
         let signal = match p.version {
             LINE_BASED => IrqKind::Line,
             MESSAGE_BASED => slot.messages(),
-            version => cpu::fail(format!("IoConnectInterruptEx of version {version}")),
+            version => cpu::fail(Rule::ConnectVersion.broken(format!("IoConnectInterruptEx of version {version}"))),
         };
         let count = slot.assigned(signal);
         if count == 0 {
@@ -326,7 +342,7 @@ exports! {
             Some(gone) => {
                 let wanted = if gone.signal == IrqKind::Line { LINE_BASED } else { MESSAGE_BASED };
                 if version != wanted {
-                    cpu::fail(format!("IoDisconnectInterruptEx of version {version}, of what was connected with {wanted}"));
+                    cpu::fail(Rule::DisconnectVersion.broken(format!("IoDisconnectInterruptEx of version {version}, of what was connected with {wanted}")));
                 }
                 cpu::checked(kernel.pool.free(connection, None));
             }

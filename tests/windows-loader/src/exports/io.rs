@@ -10,6 +10,7 @@ use crate::{
     },
     objects::Device,
     raw,
+    rule::Rule,
 };
 use std::{ffi::c_void, ptr, sync::Arc};
 
@@ -28,7 +29,7 @@ exports! {
     [0..=0] fails status fn IoCreateDevice(driver: *mut DriverObject, extension: u32, name: *const UnicodeString, kind: u32, characteristics: u32, _exclusive: u8, device: *mut *mut DeviceObject) -> NtStatus {
         let kernel = cpu::kernel();
         let Some(service) = kernel.service(driver.expose_provenance()) else {
-            cpu::fail(format!("IoCreateDevice: {driver:p} is no driver object"));
+            cpu::fail(Rule::DriverObject.broken(format!("IoCreateDevice: {driver:p} is no driver object")));
         };
         let name = raw::string(name).map(|name| name.to_lowercase());
         let mut objects = lock(&kernel.objects);
@@ -62,10 +63,10 @@ exports! {
     [0..=0] fn IoDeleteDevice(device: *mut DeviceObject) {
         let kernel = cpu::kernel();
         let Some(record) = lock(&kernel.objects).devices.remove(&device.expose_provenance()) else {
-            cpu::fail(format!("IoDeleteDevice: {device:p} is no device object"));
+            cpu::fail(Rule::DeviceObject.broken(format!("IoDeleteDevice: {device:p} is no device object")));
         };
         if record.files.iter().any(|file| file.strong_count() > 0) {
-            cpu::fail(format!("IoDeleteDevice: {device:p} has open files"));
+            cpu::fail(Rule::DeviceClosed.broken(format!("IoDeleteDevice: {device:p} has open files")));
         }
         // SAFETY: a device object of the list that begins in its driver's object.
         unsafe {
@@ -82,7 +83,7 @@ exports! {
 
     [0..=0] fails status fn IoCreateSymbolicLink(link: *const UnicodeString, target: *const UnicodeString) -> NtStatus {
         let (Some(link), Some(target)) = (raw::string(link), raw::string(target)) else {
-            cpu::fail("IoCreateSymbolicLink: a name is null".into());
+            cpu::fail(Rule::SymbolicLink.broken("IoCreateSymbolicLink: a name is null"));
         };
         let kernel = cpu::kernel();
         let mut objects = lock(&kernel.objects);
@@ -108,7 +109,7 @@ exports! {
         let address = object.expose_provenance();
         if !objects.devices.contains_key(&address) {
             drop(objects);
-            cpu::fail(format!("ObOpenObjectByPointer: {object:p} is no object"));
+            cpu::fail(Rule::ObjectPointer.broken(format!("ObOpenObjectByPointer: {object:p} is no object")));
         }
         let new = objects.handle(address, access);
         // SAFETY: the driver's place for the handle.

@@ -4,6 +4,7 @@ use crate::{
     dispatcher::kind,
     exports::{exports, sync},
     nt::{DeviceObject, Header, Kdpc, Ktimer, ListEntry},
+    rule::Rule,
 };
 use std::{ffi::c_void, ptr};
 
@@ -21,7 +22,7 @@ fn initialize_timer(timer: *mut Ktimer, kind: u8) {
     let list = timer.expose_provenance() + 8;
     let header = Header { kind, _control: [0; 3], signal_state: 0, wait_list: ListEntry { flink: list, blink: list } };
     if cpu::kernel().timers.cancel(timer) {
-        cpu::fail("KeInitializeTimer: of a timer that is set".into());
+        cpu::fail(Rule::TimerSet.broken("KeInitializeTimer: of a timer that is set"));
     }
     // SAFETY: the driver's memory for a timer.
     unsafe {
@@ -53,7 +54,7 @@ exports! {
     /// Both processors take DPCs as they come: a target is one of them all the same.
     [0..=15] fn KeSetTargetProcessorDpc(dpc: *mut Kdpc, number: i8) {
         if !(0..PROCESSORS as i8).contains(&number) {
-            cpu::fail(format!("KeSetTargetProcessorDpc: the DPC {dpc:p} is for processor {number}, which there is not"));
+            cpu::fail(Rule::DpcProcessor.broken(format!("KeSetTargetProcessorDpc: the DPC {dpc:p} is for processor {number}, which there is not")));
         }
     }
 
@@ -88,7 +89,7 @@ exports! {
 
     [0..=2] fn KeInitializeTimerEx(timer: *mut Ktimer, kind: i32) {
         if kind != 0 && kind != 1 {
-            cpu::fail(format!("KeInitializeTimerEx: {kind} is no kind of timer"));
+            cpu::fail(Rule::TimerKind.broken(format!("KeInitializeTimerEx: {kind} is no kind of timer")));
         }
         initialize_timer(timer, kind::NOTIFICATION_TIMER + kind as u8);
     }

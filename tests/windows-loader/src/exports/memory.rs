@@ -1,7 +1,7 @@
 //! Ex…, Mm…, Probe…: the pool, and what is mapped.
 use crate::{
     cpu::{self, checked},
-    exports::{Export, exports},
+    exports::{Export, exports, is_exported},
     nt::UnicodeString,
     raw, trap,
 };
@@ -40,7 +40,7 @@ exports! {
     [0..=0] fails null fn MmGetSystemRoutineAddress(name: *const UnicodeString) -> *mut c_void {
         let kernel = cpu::kernel();
         let name = raw::string(name).unwrap_or_default();
-        if kernel.options.absent.contains(&name) {
+        if kernel.options.absent.contains(&name) || !is_exported(&name, kernel.options.processor) {
             return ptr::null_mut();
         }
         kernel.thunks.find(&name).map_or(ptr::null_mut(), ptr::with_exposed_provenance_mut)

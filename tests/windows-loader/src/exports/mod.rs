@@ -50,6 +50,24 @@ impl Failure {
     }
 }
 
+/// A processor, as far as it shows in what its kernels export.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Processor {
+    /// x86-64.
+    #[default]
+    X64,
+    /// Arm64. Code of it is not run here; what a driver looks up is found as there.
+    Arm64,
+}
+
+/// Functions that only one processor's kernels export: the public symbols of ntoskrnl.exe and hal.dll say so.
+pub const ONLY: &[(&str, Processor)] = &[("KeLowerIrql", Processor::X64), ("KfLowerIrql", Processor::Arm64)];
+
+/// Do the kernels of this processor export it?
+pub(crate) fn is_exported(name: &str, processor: Processor) -> bool {
+    ONLY.iter().all(|(only, of)| *only != name || *of == processor)
+}
+
 /// All of them, in one order that does not change.
 pub(crate) fn all() -> &'static [&'static Export] {
     static ALL: OnceLock<Vec<&'static Export>> = OnceLock::new();

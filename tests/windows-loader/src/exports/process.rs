@@ -1,5 +1,5 @@
 //! Ps…, Se…: who calls.
-use crate::{cpu, exports::exports, security::Token};
+use crate::{cpu, exports::exports, rule::Rule, security::Token};
 
 /// The system process's id.
 const SYSTEM: usize = 4;
@@ -19,7 +19,7 @@ exports! {
     }
 
     [0..=0] fn SeTokenIsAdmin(token: usize) -> u8 {
-        let Some(token) = Token::at(token) else { cpu::fail(format!("SeTokenIsAdmin: {token:#x} is no token")) };
+        let Some(token) = Token::at(token) else { cpu::fail(Rule::Token.broken(format!("SeTokenIsAdmin: {token:#x} is no token"))) };
         token.is_admin().into()
     }
 }

@@ -4,6 +4,7 @@ use crate::{
     exports::exports,
     nt::{NtStatus, STATUS_OBJECT_NAME_NOT_FOUND, STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS},
     raw,
+    rule::Rule,
 };
 use std::{ffi::c_void, ptr};
 
@@ -46,11 +47,11 @@ exports! {
         let kernel = cpu::kernel();
         let path = raw::wide(path);
         if relative_to != ABSOLUTE {
-            cpu::fail(format!("RtlQueryRegistryValues: {path}, relative to {relative_to}"));
+            cpu::fail(Rule::RegistryPath.broken(format!("RtlQueryRegistryValues: {path}, relative to {relative_to}")));
         }
         let place = table.expose_provenance();
         if !kernel.pool.has(place, size_of::<Query>()) {
-            cpu::fail("RtlQueryRegistryValues: the table must be allocated from nonpaged pool".into());
+            cpu::fail(Rule::RegistryTable.broken("RtlQueryRegistryValues: the table is on a stack, or where else no pool is"));
         }
         if !kernel.has_parameters(&path) {
             return STATUS_OBJECT_NAME_NOT_FOUND;
@@ -61,8 +62,8 @@ exports! {
             if query.routine == 0 && query.name.is_null() {
                 break;
             }
-            if let Some(rule) = broken(&query) {
-                cpu::fail(format!("RtlQueryRegistryValues: {rule}"));
+            if let Some(what) = broken(&query) {
+                cpu::fail(Rule::RegistryQuery.broken(format!("RtlQueryRegistryValues: {what}")));
             }
             let name = raw::wide(query.name).to_lowercase();
             let found = kernel.options.parameters.iter().find(|(known, _)| known.to_lowercase() == name);

@@ -1,5 +1,5 @@
 //! The log, the clock, and the end.
-use crate::{cpu, exports::exports, kernel::Verdict, raw};
+use crate::{cpu, exports::exports, kernel::Verdict, raw, rule::Rule};
 
 /// Time passes in steps of this many 100 ns where only ticks are counted.
 const TICK: u64 = 156_250;
@@ -26,12 +26,24 @@ exports! {
         let now = since_start();
         // SAFETY: the driver's place for the counter.
         unsafe { *counter = now };
+        now + cpu::kernel().slept()
+    }
+
+    /// In ticks of the clock's.
+    [0..=15] fn KeQueryUnbiasedInterruptTime() -> u64 {
+        since_start() / TICK * TICK
+    }
+
+    [0..=15] fn KeQueryUnbiasedInterruptTimePrecise(counter: *mut u64) -> u64 {
+        let now = since_start();
+        // SAFETY: the driver's place for the counter.
+        unsafe { *counter = now };
         now
     }
 
     [0..=15] fn KeQueryTickCount(count: *mut u64) {
         // SAFETY: the driver's place for the count.
-        unsafe { *count = since_start() / TICK };
+        unsafe { *count = (since_start() + cpu::kernel().slept()) / TICK };
     }
 
     [0..=15] fn KeQueryTimeIncrement() -> u32 {
@@ -40,6 +52,6 @@ exports! {
 
     /// Only its address is used: scope tables are read by the loader itself.
     [0..=15] fn __C_specific_handler() -> i32 {
-        cpu::fail("__C_specific_handler was called by the driver itself".into())
+        cpu::fail(Rule::HandlerCalled.broken("__C_specific_handler was called by the driver itself"))
     }
 }

@@ -4,6 +4,7 @@ use crate::{
     exports::exports,
     kernel::lock,
     nt::{NtStatus, STATUS_ACCESS_DENIED, STATUS_INVALID_HANDLE, STATUS_INVALID_PARAMETER, STATUS_SUCCESS},
+    rule::Rule,
     security::{self, Dacl},
 };
 use std::ffi::c_void;
@@ -32,7 +33,7 @@ exports! {
     [0..=0] fn ZwClose(handle: usize) -> NtStatus {
         match lock(&cpu::kernel().objects).handles.remove(&handle) {
             Some(_) => STATUS_SUCCESS,
-            None => cpu::fail(format!("ZwClose: {handle:#x} is no handle")),
+            None => cpu::fail(Rule::HandleClosed.broken(format!("ZwClose: {handle:#x} is no handle"))),
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::{
     dispatcher::kind,
     exports::exports,
     nt::{Header, ListEntry, NtStatus, STATUS_SUCCESS},
+    rule::Rule,
     spin,
 };
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ pub(super) fn deadline(timeout: *const i64) -> Option<Instant> {
     match unsafe { *timeout } {
         // A far future is as good as none.
         time if time <= 0 => Instant::now().checked_add(Duration::from_nanos(time.unsigned_abs().saturating_mul(100))),
-        _ => cpu::fail("a wait until an absolute time".into()),
+        _ => cpu::fail(Rule::WaitRelative.broken("a wait until an absolute time")),
     }
 }
 
@@ -30,6 +31,16 @@ fn raise_and_acquire(lock: *mut usize, to: u8) -> u8 {
     }
 }
 
+fn lower(to: u8) {
+    if to > cpu::irql() {
+        cpu::fail(Rule::IrqlLowered.broken(format!("KeLowerIrql: from {} to {to}", cpu::irql())));
+    }
+    if to < level::DISPATCH && cpu::held(|held| !held.is_empty()) {
+        cpu::fail(Rule::IrqlLowered.broken(format!("KeLowerIrql: to {to} with a spin lock held")));
+    }
+    cpu::set_irql(to);
+}
+
 exports! {
     [0..=15] fn KeGetCurrentIrql() -> u8 {
         cpu::irql()
@@ -37,19 +48,18 @@ exports! {
 
     [0..=15] fn KfRaiseIrql(to: u8) -> u8 {
         if to < cpu::irql() || to > level::HIGH {
-            cpu::fail(format!("KfRaiseIrql: from {} to {to}", cpu::irql()));
+            cpu::fail(Rule::IrqlRaised.broken(format!("KfRaiseIrql: from {} to {to}", cpu::irql())));
         }
         cpu::set_irql(to)
     }
 
     [0..=15] fn KeLowerIrql(to: u8) {
-        if to > cpu::irql() {
-            cpu::fail(format!("KeLowerIrql: from {} to {to}", cpu::irql()));
-        }
-        if to < level::DISPATCH && cpu::held(|held| !held.is_empty()) {
-            cpu::fail(format!("KeLowerIrql: to {to} with a spin lock held"));
-        }
-        cpu::set_irql(to);
+        lower(to);
+    }
+
+    /// Its name on Arm64.
+    [0..=15] fn KfLowerIrql(to: u8) {
+        lower(to);
     }
 
     [0..=2] fn KeAcquireSpinLockRaiseToDpc(lock: *mut usize) -> u8 {
@@ -76,13 +86,13 @@ exports! {
 
     [0..=1] fn KeLeaveCriticalRegion() {
         if !cpu::critical_region(-1) {
-            cpu::fail("KeLeaveCriticalRegion: the thread is in none".into());
+            cpu::fail(Rule::RegionLeft.broken("KeLeaveCriticalRegion: the thread is in none"));
         }
     }
 
     [0..=2] fn KeInitializeEvent(event: *mut Header, kind: i32, state: u8) {
         if kind != i32::from(kind::NOTIFICATION) && kind != i32::from(kind::SYNCHRONIZATION) {
-            cpu::fail(format!("KeInitializeEvent: {kind} is no kind of event"));
+            cpu::fail(Rule::EventKind.broken(format!("KeInitializeEvent: {kind} is no kind of event")));
         }
         let list = (&raw mut *event).expose_provenance() + 8;
         // SAFETY: the driver's memory for an event.
@@ -111,7 +121,7 @@ exports! {
     [0..=2] fn KeWaitForSingleObject(object: *mut Header, _reason: i32, mode: i8, _alertable: u8, timeout: *const i64) -> NtStatus {
         let deadline = deadline(timeout);
         if cpu::irql() >= level::DISPATCH && deadline.is_none_or(|deadline| deadline > Instant::now()) {
-            cpu::fail("KeWaitForSingleObject: a wait at DISPATCH_LEVEL that is not over at once".into());
+            cpu::fail(Rule::WaitLevel.broken("KeWaitForSingleObject: a wait at DISPATCH_LEVEL that is not over at once"));
         }
         let kernel = cpu::kernel();
         kernel.dispatcher.wait(&kernel, Some(object), mode != 0, deadline).unwrap_or_else(|| cpu::abandon())

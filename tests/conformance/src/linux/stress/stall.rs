@@ -5,7 +5,7 @@ use rustix::{
     ioctl::{Updater, ioctl, opcode},
     mm::{MapFlags, ProtFlags, UserfaultfdFlags, mmap_anonymous, userfaultfd},
 };
-use std::{os::fd::OwnedFd, ptr, slice};
+use std::{collections::BTreeSet, os::fd::OwnedFd, ptr, slice};
 
 const API: u8 = 0xAA;
 const MODE_MISSING: u64 = 1;
@@ -82,8 +82,18 @@ impl Stall {
         unsafe { slice::from_raw_parts_mut(ptr::with_exposed_provenance_mut(self.address(page) as usize), len) }
     }
 
+    /// Waits until so many pages are waited for, and tells which. The kernel may say of one more than once: a thread that it wakes for nothing
+    /// faults again.
+    pub fn faults(&self, pages: usize) -> BTreeSet<usize> {
+        let mut all = BTreeSet::new();
+        while all.len() < pages {
+            all.insert(self.fault());
+        }
+        all
+    }
+
     /// Waits until somebody waits for a page: which one.
-    pub fn fault(&self) -> usize {
+    fn fault(&self) -> usize {
         let mut event = [0u8; 32]; // struct uffd_msg
         let got = read(&self.descriptor, &mut event).expect("events can be read");
         assert_eq!((got, event[0]), (event.len(), EVENT_PAGEFAULT));

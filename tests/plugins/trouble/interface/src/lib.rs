@@ -51,7 +51,7 @@ kp_abi::interface! {
         fn invert(word: u32) -> u32 = 8;
         /// Keeps the processor busy, at most a tenth of a second.
         fn spin(ms: u32) = 9;
-        /// Sleeps, at most a second, with a lock held.
+        /// Sleeps, at most a minute, with a lock held.
         fn hold(ms: u32) = 10;
         /// Who has opened the session.
         fn who() -> Who = 11;
@@ -85,7 +85,11 @@ kp_abi::interface! {
         fn close_slowly(ms: u32) = 23;
         /// How many sessions have begun to close since the plugin was bound.
         fn closing() -> u32 = 24;
+        /// Works with the device for so long, at most a second, whatever ends its sleeps meanwhile.
+        fn toil(ms: u32) = 25;
+        /// How often an enabling has quieted the device at its end.
+        fn disarms() -> u32 = 26;
         /// The first word of each memory BAR; all ones where there is none.
-        fn words() -> [u32; 6] = 25;
+        fn words() -> [u32; 6] = 27;
     }
 }

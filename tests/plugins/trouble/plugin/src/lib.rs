@@ -206,7 +206,25 @@ impl trouble::Handler<Passive, Session> for Trouble {
     }
 
     fn hold(&self, cx: &mut Passive, _: &Session, ms: u32) -> Result<()> {
-        self.liveness.with(cx, |(), cx| cx.sleep_ms(ms.min(1000)))
+        self.liveness.with(cx, |(), cx| cx.sleep_ms(ms.min(60_000)))
+    }
+
+    fn toil(&self, cx: &mut Passive, _: &Session, ms: u32) -> Result<()> {
+        let bar = self.bar()?;
+        let end = cx.now_ns() + u64::from(ms.min(1000)) * 1_000_000;
+        while cx.now_ns() < end {
+            bar.read(regs::INTERRUPT_STATUS);
+            let _ = cx.sleep_us(100);
+        }
+        bar.read(regs::INTERRUPT_STATUS);
+        if ms > 100 {
+            log!("toiled");
+        }
+        Ok(())
+    }
+
+    fn disarms(&self, _: &mut Passive, _: &Session) -> Result<u32> {
+        Ok(self.disarms.load(Relaxed))
     }
 
     fn spin(&self, cx: &mut Passive, _: &Session, ms: u32) -> Result<()> {
