@@ -11,10 +11,10 @@ fn main() -> io::Result<ExitCode> {
         (Some("rustc"), ["-V"]) => println!("rustc 1.95.0"),
         (Some("rustc"), ["-vV"]) => println!("rustc 1.95.0\nhost: x86_64-pc-windows-msvc"),
         (Some("cargo"), ["metadata", ..]) => println!("{}", fs::read_to_string(r"C:\kp\metadata.json")?),
-        (Some("cargo"), ["rustc", .., "--target", triple, "--target-dir", folder, "--", "--emit=obj"]) => {
-            let asked =
+        (Some("cargo"), ["rustc", .., "--target", triple, "--target-dir", folder, "--", "--emit=obj", linked]) => {
+            let [compiler, opened, flags] =
                 ["RUSTC", "RUSTC_BOOTSTRAP", "CARGO_ENCODED_RUSTFLAGS"].map(|name| env::var(name).unwrap_or_default());
-            fs::write(r"C:\kp\asked", asked.join("\n").replace('\x1f', "\n"))?;
+            fs::write(r"C:\kp\asked", [&compiler, &opened, *linked, &flags].join("\n").replace('\x1f', "\n"))?;
             copy(&Path::new(r"C:\kp\built").join(triple), &Path::new(folder).join(triple).join("release"))?;
         }
         _ => {

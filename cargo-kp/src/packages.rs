@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, bail};
 use std::cell::Cell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// What a command left behind.
@@ -80,16 +80,19 @@ pub enum Purpose {
     /// Building programs for Windows, running them and drivers under Wine, and signing drivers. The tests of drivers make a
     /// certificate with openssl, and disassemble with LLVM.
     Windows,
+    /// Building a 32-bit app for Windows, besides what [`Purpose::Windows`] has.
+    Windows32,
     /// Counting a program's instructions, as `cargo kp bench` does on this machine.
     Bench,
 }
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Purpose; 7] = [
+    pub const ALL: [Purpose; 8] = [
         Purpose::Build,
         Purpose::Boot,
         Purpose::Windows,
+        Purpose::Windows32,
         Purpose::App32,
         Purpose::Python,
         Purpose::Udev,
@@ -101,6 +104,7 @@ impl Purpose {
         match self {
             Purpose::Build | Purpose::Boot => None,
             Purpose::Windows => Some("Windows"),
+            Purpose::Windows32 => Some("the tests' 32-bit app on Windows"),
             Purpose::App32 => Some("the tests' 32-bit app"),
             Purpose::Python => Some("the tests' app in Python"),
             Purpose::Udev => Some("the tests of links to nodes"),
@@ -137,6 +141,8 @@ impl Purpose {
                 "llvm",
                 "lld-22",
             ],
+            // One of its two variants is enough.
+            Purpose::Windows32 => &["gcc-mingw-w64-i686-win32"],
             Purpose::App32 => &["libc6-dev-i386", "lib32gcc-12-dev"],
             Purpose::Python => &["python3-minimal"],
             Purpose::Udev => &["udev"],
@@ -257,6 +263,41 @@ impl<'m> Packages<'m> {
             }
         }
         Ok(files)
+    }
+
+    /// Downloads a package of another architecture as a file into `dir`, and says where it is. Needs no privileges, and changes nothing on
+    /// the machine: the package lists of that architecture are fetched too, and lie in `dir`.
+    ///
+    /// Fails if the machine's sources do not offer this version for it.
+    pub fn download_foreign(&self, architecture: &str, dir: &Path, name: &str, version: &str) -> Result<PathBuf> {
+        let (lists, cache) = (dir.join("lists"), dir.join("cache"));
+        for folder in [lists.join("partial"), cache.join("archives/partial")] {
+            std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        let options = [
+            format!("APT::Architecture={architecture}"),
+            format!("APT::Architectures={architecture}"),
+            format!("Dir::State::lists={}", lists.display()),
+            format!("Dir::Cache={}", cache.display()),
+            "Acquire::Languages=none".into(),
+            // Root's apt would change to a user who cannot reach this folder.
+            "APT::Sandbox::User=root".into(),
+        ];
+        let wanted = format!("{name}={version}");
+        let apt = |command: &[&'static str], of: Option<&str>| {
+            let options = options.iter().flat_map(|option| ["-o", option]);
+            let args: Vec<&str> = options.chain(command.iter().copied()).chain(of).collect();
+            self.machine.run(Some(dir), "apt-get", &args)
+        };
+        // One of the machine's sources may fail, and be one that is not needed: the download shows.
+        let updated = apt(&["update"], None)?;
+        let done = apt(&["download"], Some(&wanted))?;
+        if !done.success {
+            let why = if updated.success { &done.stderr } else { &updated.stderr };
+            let why = last_line(why);
+            bail!("apt-get offers no {name} {version} for {architecture}: {why}; check /etc/apt and the network");
+        }
+        Ok(dir.join(find_deb(dir, name)?))
     }
 
     /// The machine underneath.

@@ -1,7 +1,7 @@
 //! The call graph's check of a Windows driver's object refuses one that was made to break it, and lets a good one pass.
 //!
 //! The objects are compiled here from a few lines by mingw-w64's compiler: `apt-get install gcc-mingw-w64-x86-64`.
-use cargo_kp::build::pe::{no_path, paths};
+use cargo_kp::build::pe::{frames, no_path, paths};
 use std::path::Path;
 use std::process::Command;
 
@@ -117,4 +117,25 @@ fn a_register_counts_as_known_only_if_it_is_loaded_from_the_import_table_and_fro
         let refusal = paths::handlers(&compile(name, &source), false).expect_err(name).to_string();
         assert!(refusal.contains(" can reach a call through a pointer in "), "{name}: {refusal}");
     }
+}
+
+#[test]
+#[ignore = "needs mingw-w64's compiler; run by `cargo kp test`"]
+fn a_function_that_takes_more_of_the_stack_than_a_kernel_has_is_refused_by_name() {
+    let takes = |bytes: u32| {
+        let code = format!("movl ${bytes}, %eax\\n callq __chkstk");
+        compile("deep", &format!("void deep(void) {{ __asm__ volatile(\"{code}\"); }} void flat(void) {{}}"))
+    };
+    assert_eq!(frames::large(&takes(12288)), Ok(vec![("deep".to_owned(), 12288)]));
+    assert_eq!(frames::fit(&takes(12288)), Ok(()));
+    assert_eq!(
+        frames::fit(&takes(12296)).unwrap_err().to_string(),
+        "deep takes 12296 bytes of the stack, and a kernel may have no more than 12288 for all that is called: \
+         keep large values in a KBox"
+    );
+    let unknown = compile("unknown", "void deep(void) { __asm__ volatile(\"callq __chkstk\"); }");
+    assert_eq!(
+        frames::fit(&unknown).unwrap_err().to_string(),
+        "not a usable object file: nobody can tell how much stack deep takes"
+    );
 }

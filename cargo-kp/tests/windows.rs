@@ -29,6 +29,12 @@ fn build(plugin: &str, arch: Arch, signer: &Signer) -> anyhow::Result<PathBuf> {
     build::driver(&build::select(Some(plugin), &workspace())?, arch, signer, &|_| {})
 }
 
+/// What a plugin's driver was linked from.
+fn object(driver: &Path, arch: Arch, crate_name: &str) -> PathBuf {
+    let triple = if arch == Arch::X64 { "x86_64-pc-windows-msvc" } else { "aarch64-pc-windows-msvc" };
+    driver.ancestors().nth(3).unwrap().join("build").join(triple).join(format!("release/deps/kp_{crate_name}.o"))
+}
+
 /// Runs a tool to its end, and gives what it said.
 fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap_or_else(|_| panic!("there is no {program}"));
@@ -138,6 +144,54 @@ fn a_driver_that_is_linked_again_is_the_same_byte_for_byte_and_its_symbols_stay_
 fn pdb_info(driver: &[u8]) -> &[u8] {
     let at = driver.windows(4).position(|bytes| bytes == b"RSDS").unwrap();
     &driver[at + 4..at + 20]
+}
+
+#[test]
+#[ignore = "needs Debian's compiler; run by `cargo kp test`"]
+fn a_driver_says_of_itself_what_its_inf_and_its_package_say() {
+    use pelite::pe64::{Pe, PeFile};
+    let _alone = alone();
+    for arch in Arch::ALL {
+        let driver = build("edu", arch, &Signer::default()).unwrap();
+        let inf = std::fs::read_to_string(driver.with_extension("inf")).unwrap();
+        let of_inf = |start: &str| {
+            let found = inf.lines().find_map(|line| line.strip_prefix(start));
+            found.unwrap_or_else(|| panic!("no {start}in {inf}")).trim_matches('"').to_owned()
+        };
+        let (_, version) =
+            of_inf("DriverVer = ").split_once(',').map(|(day, version)| (day.to_owned(), version.to_owned())).unwrap();
+
+        let bytes = std::fs::read(&driver).unwrap();
+        let file = PeFile::from_bytes(&bytes).unwrap();
+        let resource = file.resources().unwrap().version_info().unwrap();
+        let fixed = resource.fixed().expect("the numbers");
+        for there in [fixed.dwFileVersion, fixed.dwProductVersion] {
+            assert_eq!(
+                [there.Major, there.Minor, there.Patch, there.Build].map(|part| part.to_string()).join("."),
+                version
+            );
+        }
+        // VS_FFI_SIGNATURE, version 1.0; no flags; for Windows NT: a driver, of the system's kind; no date.
+        assert_eq!((fixed.dwSignature, fixed.dwStrucVersion), (0xFEEF_04BD, 0x1_0000));
+        let kind = [fixed.dwFileFlagsMask, fixed.dwFileFlags, fixed.dwFileOS, fixed.dwFileType, fixed.dwFileSubtype];
+        assert_eq!((kind, fixed.dwFileDateMS, fixed.dwFileDateLS), ([0x3F, 0, 0x4_0004, 3, 7], 0, 0));
+
+        let [language] = resource.translation() else { panic!("{:?}", resource.translation()) };
+        assert_eq!((language.lang_id, language.charset_id), (0x0409, 1200));
+        let mut texts = Vec::new();
+        resource.strings(*language, |key, text| texts.push((key.to_owned(), text.to_owned())));
+        let expected = [
+            ("CompanyName", of_inf("Provider = \"")),
+            ("FileDescription", of_inf("Description = \"")),
+            ("FileVersion", version.clone()),
+            ("InternalName", "kp-edu".to_owned()),
+            ("OriginalFilename", "kp-edu.sys".to_owned()),
+            ("ProductName", "kp-edu".to_owned()),
+            ("ProductVersion", version),
+        ];
+        assert_eq!(texts, expected.map(|(key, text)| (key.to_owned(), text)));
+        assert_eq!(resource.value(*language, "FileDescription").as_deref(), Some("The edu plugin."));
+    }
 }
 
 /// One `__try` of a driver: where its function is, and the scope that its handler watches. Addresses are relative to the image.
@@ -267,9 +321,7 @@ fn a_driver_whose_handlers_can_panic_or_free_is_refused_and_edus_are_among_those
     }
     for arch in Arch::ALL {
         let driver = build("edu", arch, &Signer::default()).unwrap();
-        let triple = if arch == Arch::X64 { "x86_64-pc-windows-msvc" } else { "aarch64-pc-windows-msvc" };
-        let object = driver.ancestors().nth(3).unwrap().join("build").join(triple).join("release/deps/kp_edu.o");
-        let handlers = pe::paths::handlers(&std::fs::read(object).unwrap(), true).unwrap();
+        let handlers = pe::paths::handlers(&std::fs::read(object(&driver, arch, "edu")).unwrap(), true).unwrap();
         for wanted in [
             "<kp_core::host::interrupt::Interrupts<edu::Edu>>::isr",
             "<kp_core::host::interrupt::Interrupts<edu::Edu>>::dpc",
@@ -279,5 +331,20 @@ fn a_driver_whose_handlers_can_panic_or_free_is_refused_and_edus_are_among_those
         ] {
             assert!(handlers.iter().any(|name| name == wanted), "{arch:?}: {wanted} isn't among {handlers:?}");
         }
+    }
+}
+
+#[test]
+#[ignore = "needs Debian's compiler; run by `cargo kp test`"]
+fn a_plugin_with_two_pages_on_its_stack_builds_for_both_processors_and_brings_what_touches_them() {
+    let _alone = alone();
+    for arch in Arch::ALL {
+        let driver = build("deep-stack", arch, &Signer::default()).unwrap();
+        let imported = std::fs::read(&driver).unwrap().windows(9).any(|bytes| bytes == b"__chkstk\0");
+        assert!(!imported, "{arch:?}: it asks the kernel for it");
+        let large = pe::frames::large(&std::fs::read(object(&driver, arch, "deep_stack")).unwrap()).unwrap();
+        let [(function, size)] = large.as_slice() else { panic!("{arch:?}: {large:?}") };
+        assert_eq!(function, "deep_stack::fill");
+        assert!((8192..9000).contains(size), "{arch:?}: {size}");
     }
 }

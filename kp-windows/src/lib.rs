@@ -7,7 +7,8 @@
 //! - `handle`, `control`, `wait`: CREATE to CLOSE, DeviceIoControl, and the requests that stay pending. `door`, `seh`: an app's bytes.
 //! - `hardware`, `resources`, `bus`, `mapping`, `interrupt`, `processors`: a started device. `kernel`: all of that as kp-core's functions, with `memory`,
 //!   `lock`, `signal`, `irql` and `panic`. `parameters`: what is set in the registry. `live`: what was not given back.
-//! - `nt`: the kernel's binary interface. `cfg`: what the linker and the kernel want for Control Flow Guard.
+//! - `nt`: the kernel's binary interface. `cfg`: what the linker and the kernel want for Control Flow Guard. `stack_probe`: what
+//!   compilers want for large functions.
 #![no_std]
 
 mod bus;
@@ -39,6 +40,7 @@ mod security;
 mod seh;
 mod signal;
 mod stack;
+mod stack_probe;
 mod wait;
 
 #[doc(hidden)]

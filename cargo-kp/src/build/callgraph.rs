@@ -97,7 +97,7 @@ fn path(
 }
 
 /// A node's name: its function's or constant's, else its section's.
-fn name(file: &object::File<'_>, section: SectionIndex) -> String {
+pub(super) fn name(file: &object::File<'_>, section: SectionIndex) -> String {
     let named = |symbol: &object::Symbol<'_, '_>| matches!(symbol.kind(), SymbolKind::Text | SymbolKind::Data);
     let mut symbols = file.symbols().filter(|symbol| symbol.section_index() == Some(section) && named(symbol));
     let symbol = symbols.next().and_then(|symbol| symbol.name().ok().map(demangled));

@@ -66,6 +66,13 @@ pub enum Refusal {
         /// The functions from the handler to the one with the call.
         path: Vec<String>,
     },
+    /// A function takes more of the stack than a kernel has.
+    Frame {
+        /// The function.
+        function: String,
+        /// How much it takes, in bytes.
+        size: u64,
+    },
 }
 
 impl std::error::Error for Refusal {}
@@ -99,6 +106,11 @@ impl fmt::Display for Refusal {
                 )?;
                 write!(f, "; call a known function there")
             }
+            Refusal::Frame { function, size } => write!(
+                f,
+                "{function} takes {size} bytes of the stack, and a kernel may have no more than 12288 for all that is called: \
+                 keep large values in a KBox"
+            ),
         }
     }
 }

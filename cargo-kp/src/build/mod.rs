@@ -23,13 +23,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-pub use self::info::Info;
+pub use self::info::{Info, MatchId};
 #[cfg(unix)]
 pub(crate) use self::linux::copy;
 #[cfg(unix)]
 pub use self::linux::{Object, make_direct, module, object};
 pub use self::plugin::{License, Plugin, select};
-pub use self::windows::{Arch, Signer, driver};
+pub use self::windows::{Arch, Inf, Product, Signer, driver};
 
 /// Builds a plugin's module for each kernel named, and prints where the modules are.
 #[derive(Debug, Clone, Default, clap::Args)]

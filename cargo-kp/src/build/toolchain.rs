@@ -54,7 +54,7 @@ impl Toolchain {
     /// Refuses what is not whole, or too old.
     fn check(&self) -> Result<()> {
         let version = said_by(&self.program("rustc"), &["-V"]).filter(|_| self.program("cargo").exists());
-        let has_source = self.sysroot.join("lib/rustlib/src/rust/library/core").exists();
+        let has_source = self.library_source().join("core").exists();
         complete(self.owner, version.as_deref(), has_source)
     }
 
@@ -75,6 +75,19 @@ impl Toolchain {
         // build-std and the -Z flags are nightly features; this variable opens them on a release compiler.
         command.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", self.program("rustc"));
         command
+    }
+
+    /// Its compiler by itself, for what is no package.
+    #[cfg(unix)]
+    pub fn rustc(&self) -> Command {
+        let mut command = Command::new(self.program("rustc"));
+        command.env_remove("LD_LIBRARY_PATH").env("RUSTC_BOOTSTRAP", "1");
+        command
+    }
+
+    /// The folder with the source of its libraries.
+    pub fn library_source(&self) -> PathBuf {
+        self.sysroot.join("lib/rustlib/src/rust/library")
     }
 
     /// What links drivers for Windows: lld 22 or later, which knows `/RELEASE`, the option that writes the checksum.

@@ -160,6 +160,7 @@ mod tests {
         let lines: Vec<String> = examine(&healthy()).iter().map(ToString::to_string).collect();
         for (name, what) in [
             ("wine", "Windows"),
+            ("gcc-mingw-w64-i686-win32", "the tests' 32-bit app on Windows"),
             ("lib32gcc-12-dev", "the tests' 32-bit app"),
             ("python3-minimal", "the tests' app in Python"),
             ("valgrind", "`cargo kp bench`"),

@@ -44,8 +44,15 @@ pub struct TestArgs {
 }
 
 /// What the stages want packages for, all of them together.
-const NEEDED: [Purpose; 6] =
-    [Purpose::Build, Purpose::Boot, Purpose::Windows, Purpose::App32, Purpose::Python, Purpose::Udev];
+const NEEDED: [Purpose; 7] = [
+    Purpose::Build,
+    Purpose::Boot,
+    Purpose::Windows,
+    Purpose::Windows32,
+    Purpose::App32,
+    Purpose::Python,
+    Purpose::Udev,
+];
 
 /// Carries it out. A stage with no test is a failure, and so is one that cannot run here.
 pub fn command(args: &TestArgs) -> Result<()> {

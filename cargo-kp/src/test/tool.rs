@@ -119,6 +119,12 @@ fn same(wine: &mut Wine, plugin: &Plugin, arch: Arch) -> Result<()> {
         bail!("the generated Cargo.toml says {found}, not {expected}");
     }
     let asked = String::from_utf8(wine.read("asked")?)?;
+    // Its name tells what is in it.
+    let resource = asked.lines().find_map(|line| line.strip_prefix("-Clink-arg=")?.strip_suffix(".res"));
+    let resource = format!("glue/{}.res", resource.context("no resource was linked")?);
+    if fs::read(here.join(&resource))? != wine.read(&format!("{there}/{resource}"))? {
+        bail!("{resource} is another one");
+    }
     let workspace = on_windows(&plugin.workspace.to_string_lossy(), plugin);
     for line in [
         r"C:\kp\rust\bin\rustc.exe",

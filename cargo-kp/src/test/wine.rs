@@ -20,6 +20,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
         Stage { name: "kp-user's own tests under Wine", run: Box::new(client) },
         Stage { name: "drivers under Wine", run: Box::new(move |setup, log| drivers(long, setup, log)) },
         Stage { name: "apps under Wine and in the loader", run: Box::new(apps) },
+        Stage { name: "32-bit apps under Wine", run: Box::new(move |setup, log| apps_32bit(long, setup, log)) },
         Stage { name: "INFs installed under Wine", run: Box::new(installation) },
     ]
 }
@@ -29,48 +30,100 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The unit tests of the client library, on Windows' own calls.
 fn client(setup: bool, log: &Log) -> Result<Tally> {
-    let tests = wine::build_tests("kp-user", setup)?;
-    let mut wine = Wine::start(setup)?;
-    wine.put(&tests)?;
+    unit_tests(&mut Wine::start(setup)?, &wine::build_tests("kp-user", setup)?, log)
+}
+
+/// A program of unit tests.
+fn unit_tests(wine: &mut Wine, tests: &Path, log: &Log) -> Result<Tally> {
+    wine.put(tests)?;
     let mut lines = Vec::new();
-    let ran = wine.run(name(&tests), &[], PATIENCE, &mut |line| lines.push(line.to_owned()))?;
+    let ran = wine.run(name(tests), &[], PATIENCE, &mut |line| lines.push(line.to_owned()))?;
     log.keep("kp-user's tests", lines.iter().chain(&ran.errors));
     let mut libtest = Libtest::default();
     lines.iter().for_each(|line| libtest.line(line));
     Ok(libtest.end("kp-user's tests", ran.success))
 }
 
-/// The scenario's calls, the hostile requests, clients that are killed, starts and stops: on echo's driver, in one machine.
+/// Whom a driver takes a program for; and the scenario's calls, the hostile requests, clients that are killed, starts and stops: on echo's
+/// driver, in one machine.
 fn drivers(long: bool, setup: bool, log: &Log) -> Result<Tally> {
     let program = wine::build_program("conformance", setup)?;
-    let driver = host::driver("echo")?;
+    let (echo, caller) = (host::driver("echo")?, host::driver("caller")?);
     let machine = || {
         let wine = Wine::start(setup)?;
-        wine.put(&program)?;
-        wine.put(&driver)?;
+        for file in [&program, &echo, &caller] {
+            wine.put(file)?;
+        }
         anyhow::Ok(wine)
     };
     let mut wine = machine()?;
     let rounds: &[&str] = if long { &["rounds", "100"] } else { &["rounds", "20"] };
     let requests = if long { "1000000" } else { "100000" };
-    let runs: [(&[&str], usize); 5] = [
-        (&["--host", "windows", "--part", "calls"], 1),
-        (&["bad-input"], 1),
-        (&["fuzz", "1", requests], 1),
-        (&["killed-in-a-call", "3"], 1),
-        (rounds, if long { 100 } else { 20 }),
+    let runs: [Run<'_>; 6] = [
+        (&["who"], "caller", 1),
+        (&["--host", "windows", "--part", "calls"], "echo", 1),
+        (&["bad-input"], "echo", 1),
+        (&["fuzz", "1", requests], "echo", 1),
+        (&["killed-in-a-call", "3"], "echo", 1),
+        (rounds, "echo", if long { 100 } else { 20 }),
     ];
+    let mut tally = all(&runs, &machine, &mut wine, log, name(&program))?;
+    tally.report("Wine: a program that hangs is ended", ends_what_hangs(&mut wine, name(&program)));
+    Ok(tally)
+}
+
+/// A program's arguments, the driver that it loads, and how often that says that it was unloaded.
+type Run<'r> = (&'r [&'r str], &'r str, usize);
+
+/// Each is a test. After one that failed there is a new machine: it may have left its driver loaded.
+fn all(
+    runs: &[Run<'_>],
+    machine: &dyn Fn() -> Result<Wine>,
+    wine: &mut Wine,
+    log: &Log,
+    program: &str,
+) -> Result<Tally> {
     let mut tally = Tally::default();
-    for (arguments, unloads) in runs {
-        let freed = format!("kp-echo: {NOTHING_LIVE}");
-        let (one, _) = one(&mut wine, log, name(&program), arguments, &vec![freed; unloads]);
+    for &(arguments, plugin, unloads) in runs {
+        let freed = format!("kp-{plugin}: {NOTHING_LIVE}");
+        let (one, _) = one(wine, log, program, arguments, &vec![freed; unloads]);
         if !one.failures().is_empty() {
-            // It may have left its driver loaded.
-            wine = machine()?;
+            *wine = machine()?;
         }
         tally.add(one);
     }
-    tally.report("Wine: a program that hangs is ended", ends_what_hangs(&mut wine, name(&program)));
+    Ok(tally)
+}
+
+/// 32-bit programs with the 64-bit driver, which knows: the client library's unit tests, echo-app, the scenario's calls, the hostile
+/// requests, a client that is killed.
+fn apps_32bit(long: bool, setup: bool, log: &Log) -> Result<Tally> {
+    let tests = wine::build_tests_32bit("kp-user", setup)?;
+    let (program, app) =
+        (wine::build_program_32bit("conformance", setup)?, wine::build_program_32bit("echo-app", setup)?);
+    let (echo, caller) = (host::driver("echo")?, host::driver("caller")?);
+    let machine = || {
+        let wine = Wine::start_32bit(setup)?;
+        for file in [&program, &app, &echo, &caller] {
+            wine.put(file)?;
+        }
+        anyhow::Ok(wine)
+    };
+    let mut wine = machine()?;
+    let mut tally = unit_tests(&mut wine, &tests, log)?;
+    let requests = if long { "100000" } else { "10000" };
+    let runs: [Run<'_>; 5] = [
+        (&["who"], "caller", 1),
+        (&["--host", "windows", "--part", "calls"], "echo", 1),
+        (&["bad-input"], "echo", 1),
+        (&["fuzz", "1", requests], "echo", 1),
+        (&["killed-in-a-call", "1"], "echo", 1),
+    ];
+    tally.add(all(&runs, &machine, &mut wine, log, name(&program))?);
+    let (told, said) =
+        one(&mut wine, log, name(&program), &["with-echo", name(&app)], &[format!("kp-echo: {NOTHING_LIVE}")]);
+    tally.add(told);
+    tally.report("Wine: a 32-bit echo-app's story", tells(&said, ECHO_STORY));
     Ok(tally)
 }
 

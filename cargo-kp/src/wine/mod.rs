@@ -2,12 +2,17 @@
 //!
 //! [`Wine::start`] makes a machine of its own, a copy of a pristine one that is kept in the cache; it ends when the value is dropped,
 //! and takes nothing of the user's own Wine. Its drive has one folder of ours, `C:\kp`.
+mod modules;
 mod prefix;
 mod programs;
 
-use crate::packages::{Packages, Purpose, ThisMachine};
+use crate::{
+    kernels,
+    packages::{Packages, Purpose, ThisMachine},
+};
 use anyhow::{Context, Result, bail};
-pub use programs::{build_example, build_program, build_tests, random_library};
+use modules::Modules;
+pub use programs::{build_example, build_program, build_program_32bit, build_tests, build_tests_32bit, random_library};
 use std::{
     fs::{self, File},
     io::{BufRead, BufReader},
@@ -17,9 +22,27 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// What the programs of a machine are. Its drivers are always of 64 bits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bits {
+    B64,
+    B32,
+}
+
+impl Bits {
+    fn purposes(self) -> &'static [Purpose] {
+        match self {
+            Bits::B64 => &[Purpose::Windows],
+            Bits::B32 => &[Purpose::Windows, Purpose::Windows32],
+        }
+    }
+}
+
 /// A running machine.
 pub struct Wine {
     prefix: prefix::Copy,
+    /// For 32-bit programs.
+    modules: Option<Modules>,
     server: Child,
     /// Where everything writes its errors, and drivers their lines.
     log: PathBuf,
@@ -53,20 +76,37 @@ impl Ran {
 impl Wine {
     /// Starts one: with what is missing installed if `setup`, else an error that names it.
     pub fn start(setup: bool) -> Result<Self> {
-        Packages::new(&ThisMachine).require(&[Purpose::Windows], setup)?;
+        Self::start_for(Bits::B64, setup)
+    }
+
+    /// The same, for 32-bit programs in `C:\kp`.
+    pub fn start_32bit(setup: bool) -> Result<Self> {
+        Self::start_for(Bits::B32, setup)
+    }
+
+    fn start_for(bits: Bits, setup: bool) -> Result<Self> {
+        let packages = Packages::new(&ThisMachine);
+        packages.require(bits.purposes(), setup)?;
+        let modules = match bits {
+            Bits::B64 => None,
+            Bits::B32 => Some(Modules::get(&packages, &kernels::cache_dir()?.join("wine"))?),
+        };
         let prefix = prefix::Copy::make()?;
+        if let Some(modules) = &modules {
+            modules.put(prefix.path())?;
+        }
         let log = prefix.path().join("log");
         let errors = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
         // In the foreground, so that it is a child of ours; it ends by itself soon after the last program, should we be killed.
-        let server = command(prefix::SERVER, prefix.path())
+        let server = command(prefix::SERVER, prefix.path(), modules.as_ref())
             .args(["--foreground", "--persistent=10"])
             .stdout(Stdio::null())
             .stderr(errors)
             .spawn()
             .context("cannot start wineserver")?;
-        let mut wine = Wine { prefix, server, log, read: 0 };
+        let mut wine = Wine { prefix, modules, server, log, read: 0 };
         fs::create_dir_all(wine.folder()).context("cannot make the machine's folder")?;
-        wine.put(&random_library()?)?;
+        wine.put(&programs::random_library_of(bits)?)?;
         // The services, among them what loads drivers, inherit the files of the first program: this one's, which nobody waits for.
         wine.run_program("wineboot", &[], BOOT, &mut |_| {}).context("Wine does not start")?;
         Ok(wine)
@@ -129,7 +169,8 @@ impl Wine {
         on_line: &mut dyn FnMut(&str),
     ) -> Result<Ran> {
         let errors = File::options().append(true).open(&self.log).context("cannot open Wine's log")?;
-        let mut child = command(prefix::LOADER, self.prefix.path())
+        let mut child = self
+            .command(prefix::LOADER)
             .arg(program)
             .args(arguments)
             .stdout(Stdio::piped())
@@ -171,6 +212,11 @@ impl Wine {
         Ok(Ran { success: status.success(), driver_log, errors })
     }
 
+    /// One of Wine's own programs, for this machine.
+    fn command(&self, program: &str) -> Command {
+        command(program, self.prefix.path(), self.modules.as_ref())
+    }
+
     /// Lines of the log that are new since the last look.
     fn new_lines(&mut self) -> Vec<String> {
         let bytes = fs::read(&self.log).unwrap_or_default();
@@ -186,14 +232,18 @@ const BOOT: Duration = Duration::from_secs(120);
 impl Drop for Wine {
     fn drop(&mut self) {
         // Ends the server of this prefix, and with it every program of it.
-        let _ = command(prefix::SERVER, self.prefix.path()).arg("--kill").stderr(Stdio::null()).status();
+        let _ = self.command(prefix::SERVER).arg("--kill").stderr(Stdio::null()).status();
         let _ = self.server.wait();
     }
 }
 
 /// A program of Wine's, for a prefix, without a screen, that says nothing but what drivers log.
-fn command(program: &str, prefix: &Path) -> Command {
+fn command(program: &str, prefix: &Path, modules: Option<&Modules>) -> Command {
     let mut command = Command::new(program);
+    match modules {
+        Some(modules) => command.env("WINEDLLPATH", modules.search_path()),
+        None => command.env_remove("WINEDLLPATH"),
+    };
     command
         .env("WINEPREFIX", prefix)
         // Without it, services would be started by a loader that Debian has not.

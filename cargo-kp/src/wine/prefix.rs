@@ -81,7 +81,8 @@ fn pristine(cache: &Path) -> Result<PathBuf> {
     let new = Copy(cache.join(format!("new-{}", std::process::id())));
     fs::create_dir_all(new.path()).with_context(|| format!("cannot make {}", new.path().display()))?;
     let quiet = |program: &str, arguments: &[&str]| -> Result<()> {
-        let status = command(program, new.path()).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let status =
+            command(program, new.path(), None).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
         match status.with_context(|| format!("cannot start {program}"))?.success() {
             true => Ok(()),
             false => bail!(

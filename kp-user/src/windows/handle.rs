@@ -6,19 +6,33 @@ use std::{
     cell::Cell,
     fs::{File, OpenOptions},
     io,
+    mem::offset_of,
     os::windows::{
         fs::OpenOptionsExt,
         io::{AsRawHandle, FromRawHandle, OwnedHandle},
     },
     process, ptr,
+    sync::atomic::{Ordering, fence},
 };
 use windows_sys::Win32::{
-    Foundation::{ERROR_IO_PENDING, GetLastError, HANDLE, RtlNtStatusToDosError, STATUS_PENDING, TRUE},
+    Foundation::{
+        ERROR_COMMITMENT_LIMIT, ERROR_DEV_NOT_EXIST, ERROR_DEVICE_NOT_CONNECTED, ERROR_INVALID_USER_BUFFER,
+        ERROR_IO_PENDING, ERROR_NO_SUCH_DEVICE, ERROR_NOT_ENOUGH_MEMORY, ERROR_NOT_ENOUGH_QUOTA,
+        ERROR_WORKING_SET_QUOTA, FALSE, GetLastError, HANDLE, RtlNtStatusToDosError, STATUS_PENDING, TRUE,
+        WAIT_OBJECT_0,
+    },
     Storage::FileSystem::FILE_FLAG_OVERLAPPED,
     System::{
         IO::{DeviceIoControl, GetOverlappedResult, OVERLAPPED},
-        Threading::CreateEventW,
+        Threading::{CreateEventW, INFINITE, ResetEvent, WaitForSingleObject},
     },
+};
+
+/// The layout of OVERLAPPED (minwinbase.h), in programs of either width: the kernel writes there by it.
+const _: () = {
+    let (size, event) = if cfg!(target_pointer_width = "64") { (32, 24) } else { (20, 16) };
+    assert!(size_of::<OVERLAPPED>() == size && offset_of!(OVERLAPPED, hEvent) == event);
+    assert!(offset_of!(OVERLAPPED, Internal) == 0 && size_of::<HANDLE>() == size_of::<usize>());
 };
 
 /// An open device.
@@ -43,8 +57,9 @@ impl DeviceControl for Handle {
     fn control(&self, code: u32, input: &[u8], output: &mut [u8]) -> Result<usize, Status> {
         let event = Event::take()?;
         let mut io = OVERLAPPED { hEvent: event.0.as_raw_handle(), ..OVERLAPPED::default() };
+        let io = &raw mut io;
         // SAFETY: the handle is open, and for overlapped use. The driver reads `input` and writes `output`, no further than their
-        // lengths, until the request is over; that is before this function returns, and both are borrowed until then, as is `io`.
+        // lengths, until the request is over; that is before this function returns, and both are borrowed until then, and `io` is there.
         // No bytes are invalid in them.
         let done = unsafe {
             DeviceIoControl(
@@ -55,14 +70,14 @@ impl DeviceControl for Handle {
                 output.as_mut_ptr().cast(),
                 length(output),
                 ptr::null_mut(),
-                &mut io,
+                io,
             )
         };
         let result = match done {
             // SAFETY: reads this thread's last error.
             0 if unsafe { GetLastError() } != ERROR_IO_PENDING => Err(last_status()),
             // SAFETY: the request of above, through this handle.
-            _ => unsafe { finish(self, &mut io) },
+            _ => unsafe { finish(self, io) },
         };
         event.put_back();
         result
@@ -76,20 +91,33 @@ impl DeviceControl for Handle {
 /// Waits until a request is over: the number of bytes written, or the status of a transport that failed.
 ///
 /// # Safety
-/// `io` is that of a request that was started through `handle`, with an event of its own.
-pub(super) unsafe fn finish(handle: &Handle, io: &mut OVERLAPPED) -> Result<usize, Status> {
+/// `io` is that of a request that was started through `handle`, with an event of its own, which clears by hand.
+pub(super) unsafe fn finish(handle: &Handle, io: *mut OVERLAPPED) -> Result<usize, Status> {
+    // SAFETY: the caller's promise: it is there, and the kernel may write it at any time.
+    let is_pending = || unsafe { (&raw const (*io).Internal).read_volatile() } == STATUS_PENDING as usize;
+    // SAFETY: as above; nobody writes this one.
+    let event = unsafe { (*io).hEvent };
+    while is_pending() {
+        // SAFETY: the request's event, open as long as the request.
+        if unsafe { WaitForSingleObject(event, INFINITE) } != WAIT_OBJECT_0 {
+            // The request is still under way in memory that is about to be used for something else.
+            process::abort();
+        }
+        if is_pending() {
+            // An app has set the event, which it may have for its own waits; GetOverlappedResult would take that for the end. The kernel
+            // writes `Internal` before it sets the event: an end that this clears is seen above, and any later one sets it again.
+            // SAFETY: as above.
+            unsafe { ResetEvent(event) };
+        }
+    }
+    // What the driver wrote before the end is read after it, in whichever thread the kernel wrote the end.
+    fence(Ordering::Acquire);
     let mut written = 0;
-    // SAFETY: the caller's promise.
-    if unsafe { GetOverlappedResult(handle.raw(), io, &mut written, TRUE) } != 0 {
-        return Ok(written as usize);
+    // SAFETY: the caller's promise; it is over, and this does not wait.
+    match unsafe { GetOverlappedResult(handle.raw(), io, &mut written, FALSE) } {
+        0 => Err(last_status()),
+        _ => Ok(written as usize),
     }
-    let status = last_status();
-    // SAFETY: `io` is borrowed; the kernel may write it at any time.
-    if unsafe { (&raw const io.Internal).read_volatile() } == STATUS_PENDING as usize {
-        // The wait itself failed, and the request is still under way in memory that is about to be used for something else.
-        process::abort();
-    }
-    Err(status)
 }
 
 /// The row of what this thread's last call of Windows answered.
@@ -99,13 +127,29 @@ pub(super) fn last_status() -> Status {
     status(unsafe { GetLastError() })
 }
 
-/// The row of an error of Windows: the one whose NTSTATUS Windows translates to it, the transport's own rows first.
+/// What Windows itself answers where no row's NTSTATUS says the same: it has no memory for one request more, or cannot lock its buffers
+/// (the first three are named by the page "ReadFile function (fileapi.h)"); the device is not there any more.
+const OF_WINDOWS: [(u32, Status); 8] = [
+    (ERROR_NOT_ENOUGH_MEMORY, Status::NO_MEMORY),
+    (ERROR_INVALID_USER_BUFFER, Status::NO_MEMORY),
+    (ERROR_NOT_ENOUGH_QUOTA, Status::NO_MEMORY),
+    (ERROR_WORKING_SET_QUOTA, Status::NO_MEMORY),
+    (ERROR_COMMITMENT_LIMIT, Status::NO_MEMORY),
+    (ERROR_NO_SUCH_DEVICE, Status::DEVICE_GONE),
+    (ERROR_DEV_NOT_EXIST, Status::DEVICE_GONE),
+    (ERROR_DEVICE_NOT_CONNECTED, Status::DEVICE_GONE),
+];
+
+/// The row of an error of Windows: the one whose NTSTATUS Windows translates to it, the transport's own rows first; then what Windows
+/// answers by itself.
 pub(super) fn status(error: u32) -> Status {
     let of = |transport: bool| Status::TABLE.iter().filter(move |row| row.status.is_transport() == transport);
     // SAFETY: a look-up in a table, of any number.
     let is_it = |ntstatus: u32| unsafe { RtlNtStatusToDosError(ntstatus as i32) } == error;
-    let row = of(true).chain(of(false)).find(|row| row.status != Status::OK && is_it(row.ntstatus));
-    row.map_or(Status::NO_REPLY, |row| row.status)
+    let find =
+        |transport| of(transport).find(|row| row.status != Status::OK && is_it(row.ntstatus)).map(|row| row.status);
+    let own = || OF_WINDOWS.iter().find(|(code, _)| *code == error).map(|(_, status)| *status);
+    find(true).or_else(own).or_else(|| find(false)).unwrap_or(Status::NO_REPLY)
 }
 
 /// A length that is never more than the buffer has.
@@ -163,6 +207,16 @@ pub(super) mod tests {
         assert_eq!(status(317), Status::NO_REPLY, "what Windows says of an NTSTATUS that it does not know");
     }
 
+    #[test]
+    fn what_windows_answers_by_itself_is_no_missing_reply() {
+        for error in [8, 1784, 1816, 1453, 1455] {
+            assert_eq!(status(error), Status::NO_MEMORY, "error {error}");
+        }
+        for error in [433, 55, 1167, 1617] {
+            assert_eq!(status(error), Status::DEVICE_GONE, "error {error}");
+        }
+    }
+
     /// A socket, whose driver pends the request IOCTL_AFD_POLL until there is something to receive.
     pub(crate) struct Socket {
         socket: UdpSocket,
@@ -181,11 +235,12 @@ pub(super) mod tests {
 
         /// A wait without end: timeout, one entry, not exclusive; and the entry: handle, AFD_POLL_RECEIVE, status.
         pub(crate) fn request(&self) -> [u8; 56] {
+            let (socket, events) = (self.socket.as_raw_socket().to_le_bytes(), 16 + size_of::<usize>());
             let mut info = [0u8; 56];
             info[..8].copy_from_slice(&i64::MAX.to_le_bytes());
             info[8..12].copy_from_slice(&1u32.to_le_bytes());
-            info[16..24].copy_from_slice(&self.socket.as_raw_socket().to_le_bytes());
-            info[24..28].copy_from_slice(&1u32.to_le_bytes());
+            info[16..events].copy_from_slice(&socket);
+            info[events..events + 4].copy_from_slice(&1u32.to_le_bytes());
             info
         }
 
@@ -207,7 +262,7 @@ pub(super) mod tests {
             socket.receive_something();
             poll.join().expect("no panic there")
         });
-        assert_eq!(result, Ok(32), "the info, with what there is to receive");
+        assert_eq!(result, Ok(24 + size_of::<usize>()), "the info, with what there is to receive");
     }
 
     #[test]

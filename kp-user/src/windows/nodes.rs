@@ -5,7 +5,10 @@ use crate::{Cause, Listed, Name, OpenError, open::address_of, system::System};
 use kp_abi::Status;
 use std::{ffi::OsStr, io, os::windows::ffi::OsStrExt, ptr};
 use windows_sys::Win32::{
-    Foundation::{ERROR_ACCESS_DENIED, ERROR_FILE_NOT_FOUND, ERROR_INSUFFICIENT_BUFFER, ERROR_PATH_NOT_FOUND},
+    Foundation::{
+        ERROR_ACCESS_DENIED, ERROR_DEV_NOT_EXIST, ERROR_FILE_NOT_FOUND, ERROR_INSUFFICIENT_BUFFER,
+        ERROR_NO_SUCH_DEVICE, ERROR_PATH_NOT_FOUND,
+    },
     Storage::FileSystem::QueryDosDeviceW,
     System::Services::{
         CloseServiceHandle, OpenSCManagerW, OpenServiceW, QueryServiceStatus, SC_HANDLE, SC_MANAGER_CONNECT,
@@ -97,7 +100,10 @@ fn dos_names() -> io::Result<String> {
 /// Why CreateFile failed. A driver's own answer comes as its NTSTATUS, translated by Windows.
 fn cause(error: io::Error, plugin: &str) -> Cause {
     match error.raw_os_error().map(|code| code as u32) {
-        Some(ERROR_FILE_NOT_FOUND | ERROR_PATH_NOT_FOUND) => Cause::NoNode { is_loaded: is_running(plugin) },
+        // The last two: its driver is to unload, or its device to go, and Windows opens neither any more.
+        Some(ERROR_FILE_NOT_FOUND | ERROR_PATH_NOT_FOUND | ERROR_NO_SUCH_DEVICE | ERROR_DEV_NOT_EXIST) => {
+            Cause::NoNode { is_loaded: is_running(plugin) }
+        }
         Some(ERROR_ACCESS_DENIED) => Cause::Denied,
         Some(code) => match handle::status(code) {
             status @ (Status::DEVICE_GONE | Status::POISONED | Status::NO_MEMORY | Status::TOO_MANY_SESSIONS) => {
@@ -168,6 +174,13 @@ mod tests {
             (of(Status::POISONED), "the plugin has panicked: see the debugger's output, then boot Windows again"),
         ] {
             assert_eq!(said(code), format!(r"\\.\kp-my-edu.0: {why}"), "error {code}");
+        }
+        for code in [ERROR_FILE_NOT_FOUND, ERROR_NO_SUCH_DEVICE, ERROR_DEV_NOT_EXIST] {
+            let said = said(code);
+            assert!(
+                said.starts_with(r"\\.\kp-my-edu.0: no such device: is the driver loaded?"),
+                "error {code}: {said}"
+            );
         }
         let sharing = said(ERROR_SHARING_VIOLATION);
         assert!(sharing.ends_with("see the debugger's output") && !sharing.contains('\n'), "{sharing}");

@@ -23,8 +23,9 @@ use windows_sys::Win32::{
 /// A wait for notifications that is under way. From [`Interrupts::start_wait`](crate::Interrupts::start_wait).
 ///
 /// Its handle is an event, set when the wait is over, whatever came of it: pass it to `WaitForMultipleObjects`, together with what
-/// else a thread waits for. Dropping it cancels the wait; a notification that had been taken by then is lost to this session, so use
-/// [`cancel`](Self::cancel) where that matters.
+/// else a thread waits for. Setting it ends nothing. The end of the thread that started the wait ends the wait too, with
+/// [`INTERRUPTED`](kp_abi::Status::INTERRUPTED). Dropping it cancels the wait; a notification that had been taken by then is lost to
+/// this session, so use [`cancel`](Self::cancel) where that matters.
 pub struct PendingWait<'h> {
     handle: &'h Handle,
     /// The kernel's until the wait is over; on the heap, where it stays also if this value is moved or forgotten.
@@ -74,7 +75,7 @@ impl<'h> PendingWait<'h> {
         result
     }
 
-    /// Ends it now: the notification if one had been taken already, else [`INTERRUPTED`](Status::INTERRUPTED).
+    /// Ends it now: the notification if one had been taken already, else [`INTERRUPTED`](kp_abi::Status::INTERRUPTED).
     pub fn cancel(self) -> Result<Notification> {
         self.end();
         self.finish()
@@ -88,7 +89,7 @@ impl<'h> PendingWait<'h> {
 
     fn over(&self) -> Result<Notification> {
         // SAFETY: this value's own, and the request that was started with it.
-        unsafe { handle::finish(self.handle, &mut (*self.io).overlapped) }?;
+        unsafe { handle::finish(self.handle, &raw mut (*self.io).overlapped) }?;
         // SAFETY: the request is over, and nobody else writes here.
         let wait = unsafe { (*self.io).wait };
         answer(&wait.head)?;
@@ -121,7 +122,7 @@ impl AsHandle for PendingWait<'_> {
 }
 
 // SAFETY: the event and the request belong to the process, not to the thread that started it. Windows does cancel the requests of
-// a thread that ends; then the wait is over with INTERRUPTED.
+// a thread that ends; that ends the wait.
 unsafe impl Send for PendingWait<'_> {}
 
 impl fmt::Debug for PendingWait<'_> {
@@ -137,7 +138,7 @@ mod tests {
     use kp_abi::{Status, zerocopy::FromBytes};
     use windows_sys::Win32::{
         Foundation::{WAIT_OBJECT_0, WAIT_TIMEOUT},
-        System::Threading::{INFINITE, WaitForSingleObject},
+        System::Threading::{INFINITE, SetEvent, WaitForSingleObject},
     };
 
     /// A wait that is none: the bytes are a request of the socket's, which pends until there is something to receive.
@@ -147,8 +148,12 @@ mod tests {
     }
 
     fn is_over(pending: &PendingWait<'_>, milliseconds: u32) -> bool {
+        is_set(&pending.as_handle(), milliseconds)
+    }
+
+    fn is_set(event: &impl AsRawHandle, milliseconds: u32) -> bool {
         // SAFETY: an event, open as long as it is borrowed.
-        let answer = unsafe { WaitForSingleObject(pending.as_handle().as_raw_handle(), milliseconds) };
+        let answer = unsafe { WaitForSingleObject(event.as_raw_handle(), milliseconds) };
         assert!(answer == WAIT_OBJECT_0 || answer == WAIT_TIMEOUT, "the event can be waited for");
         answer == WAIT_OBJECT_0
     }
@@ -162,6 +167,44 @@ mod tests {
         assert!(is_over(&pending, INFINITE));
         // What the socket has written is no answer of a driver: its status is the entry's handle.
         assert!(pending.finish().is_err());
+    }
+
+    #[test]
+    fn an_event_that_an_app_sets_does_not_end_a_wait() {
+        let socket = Socket::new();
+        let pending = start(&socket);
+        let event = pending.as_handle().try_clone_to_owned().expect("a second handle");
+        // SAFETY: an event, open.
+        assert_ne!(unsafe { SetEvent(event.as_raw_handle()) }, 0);
+        std::thread::scope(|scope| {
+            let end = scope.spawn(|| pending.finish());
+            // Either it has found out, and waits on, or it has taken that for the end.
+            while is_set(&event, 0) && !end.is_finished() {
+                std::thread::yield_now();
+            }
+            assert!(!end.is_finished(), "it is over, and the kernel has its memory still");
+            socket.receive_something();
+            assert!(end.join().expect("no panic there").is_err(), "the answer of no driver");
+        });
+    }
+
+    #[test]
+    fn a_wait_ends_with_the_thread_that_started_it() {
+        let socket = Socket::new();
+        let pending = std::thread::scope(|scope| scope.spawn(|| start(&socket)).join().expect("no panic there"));
+        assert_eq!(pending.finish(), Err(Status::INTERRUPTED.into()));
+    }
+
+    #[test]
+    fn a_panic_gives_a_wait_up_before_its_memory() {
+        let socket = Socket::new();
+        let pending = start(&socket);
+        let event = pending.as_handle().try_clone_to_owned().expect("a second handle");
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _pending = pending;
+            std::panic::resume_unwind(Box::new(()));
+        }));
+        assert!(panicked.is_err() && is_set(&event, 0));
     }
 
     #[test]

@@ -35,6 +35,11 @@ fn main() -> ExitCode {
         #[cfg(windows)]
         ["with-echo", program, ref arguments @ ..] => conformance::windows::life::with_echo(program, arguments),
         #[cfg(windows)]
+        ["who"] => {
+            conformance::windows::life::who();
+            Ok(())
+        }
+        #[cfg(windows)]
         ["service-is-installed"] => {
             conformance::windows::pnp::service_is_installed();
             Ok(())

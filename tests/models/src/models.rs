@@ -3,7 +3,7 @@ use crate::{
     Passive,
     host::{
         Signal, become_task,
-        gate::{Gate, Refused},
+        gate::{FOR_EVER, Gate, Refused},
         has_panicked, is_killed,
         pending::Pending,
         turn::Turn,
@@ -57,7 +57,7 @@ fn open_session() -> Arc<Guarded> {
 /// Shuts, drains, and takes the value.
 fn tear_down(session: &Guarded) {
     session.gate.shut();
-    assert!(session.gate.drain(&session.drained));
+    assert!(session.gate.drain(&session.drained, FOR_EVER));
     // SAFETY: what the model is about: the gate is drained.
     session.value.with_mut(|value| unsafe { *value = None });
     session.torn.fetch_add(1, Relaxed);
@@ -93,7 +93,7 @@ fn no_call_is_inside_a_gate_that_is_paused_and_one_that_was_kept_out_knows_why()
             })
         };
         session.gate.pause();
-        assert!(session.gate.drain(&session.drained));
+        assert!(session.gate.drain(&session.drained, FOR_EVER));
         // SAFETY: what the model is about: nobody is inside.
         session.value.with_mut(|value| unsafe { *value = Some(8) });
         session.gate.go_on();

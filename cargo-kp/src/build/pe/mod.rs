@@ -1,8 +1,10 @@
 //! What Windows must not be given: each check reads a driver's file and refuses it with a [`Refusal`].
 //!
 //! [`image`] has what the headers say, [`imports`] what it asks of the kernel, [`guard`] Control Flow Guard's tables, [`code`] its
-//! instructions. What the interrupt handlers can get to is asked of the object file that it was linked from, by [`paths`].
+//! instructions. What the interrupt handlers can get to is asked of the object file that it was linked from, by [`paths`], and so is
+//! how much of the stack its functions take, by [`frames`].
 pub mod code;
+pub mod frames;
 pub mod guard;
 pub mod image;
 pub mod imports;

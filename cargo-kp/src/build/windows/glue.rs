@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::Arch;
+use super::{Arch, repro};
 use crate::build::plugin::Plugin;
 use crate::build::toolchain::Toolchain;
 use crate::build::{generated, write};
@@ -43,8 +43,8 @@ pub struct Built {
     pub object: PathBuf,
 }
 
-/// Generates the program in `dir` and builds it. Compiler messages go to standard error.
-pub fn build(plugin: &Plugin, arch: Arch, dir: &Path) -> Result<Built> {
+/// Generates the program in `dir` and builds it, with a file of resources linked to it. Compiler messages go to standard error.
+pub fn build(plugin: &Plugin, arch: Arch, dir: &Path, resources: &[u8]) -> Result<Built> {
     let toolchain = Toolchain::find()?;
     let linker = toolchain.linker()?;
     let name = format!("kp-{}", plugin.name);
@@ -54,6 +54,9 @@ pub fn build(plugin: &Plugin, arch: Arch, dir: &Path) -> Result<Built> {
         format!("#![no_std]\n#![no_main]\nkp_windows::glue!({}::__KpPlugin);\n", plugin.crate_name),
     )?;
     generated::lock(plugin, dir)?;
+    // Named by what is in it, as Cargo links again for a new name only; and without a folder, as it hashes what it is asked for.
+    let resource = format!("{name}-{:016x}.res", repro::fnv(resources, 0));
+    write(&dir.join(&resource), resources)?;
 
     let target_dir = plugin.output.join("build");
     let remap = format!("--remap-path-prefix={}=", plugin.workspace.display());
@@ -66,7 +69,7 @@ pub fn build(plugin: &Plugin, arch: Arch, dir: &Path) -> Result<Built> {
         .args(["rustc", "--release", "-Zbuild-std=core,alloc,compiler_builtins,panic_abort"])
         .args(["-Zbuild-std-features=compiler-builtins-mem", "--target", arch.triple(), "--target-dir"])
         .arg(&target_dir)
-        .args(["--", "--emit=obj"])
+        .args(["--", "--emit=obj", &format!("-Clink-arg={resource}")])
         .env("CARGO_ENCODED_RUSTFLAGS", flags.collect::<Vec<_>>().join("\x1f"))
         .status()
         .context("cannot run cargo")?;

@@ -1,12 +1,9 @@
 //! The INF: what installs a driver. A plugin with devices gets one for Plug and Play, any other one for a service that is started
 //! by hand.
 use std::fmt::Write as _;
-use std::path::Path;
-use std::process::Command;
 
-use super::Arch;
+use super::{Arch, Product};
 use crate::build::info::{Info, MatchId};
-use crate::build::plugin::Plugin;
 
 /// The setup class that all plugins' devices are in. No class of Microsoft's fits what a plugin may drive.
 const CLASS: &str = "KernelPlugin";
@@ -17,21 +14,14 @@ const SECURITY: &str = "D:P(A;;GA;;;SY)(A;;GA;;;BA)";
 const OLDEST: &str = "10.0...17763";
 
 /// What the INF says of a driver.
+#[derive(Debug, Clone, Copy)]
 pub struct Inf<'a> {
-    /// The name of its file, without `.sys`, and of its service.
-    pub name: &'a str,
+    /// What users are shown of it.
+    pub product: &'a Product,
     /// What the driver says of itself.
     pub info: &'a Info,
     /// Where it runs.
     pub arch: Arch,
-    /// Who made it.
-    pub provider: &'a str,
-    /// What users are shown.
-    pub description: &'a str,
-    /// Year, month, day.
-    pub date: (i64, u32, u32),
-    /// As Windows has it, in four parts.
-    pub version: String,
 }
 
 impl Inf<'_> {
@@ -46,8 +36,8 @@ impl Inf<'_> {
 
     /// The lines.
     fn text(&self) -> String {
-        let name = self.name;
-        let (year, month, day) = self.date;
+        let name = &self.product.name;
+        let (year, month, day) = self.product.date;
         let processor = match self.arch {
             Arch::X64 => "amd64",
             Arch::Arm64 => "ARM64",
@@ -64,7 +54,7 @@ impl Inf<'_> {
              PnpLockdown = 1\n\
              \n\
              [DestinationDirs]\n\
-             DefaultDestDir = 12\n\
+             DefaultDestDir = 13\n\
              \n\
              [SourceDisksNames]\n\
              1 = %Disk%\n\
@@ -75,7 +65,7 @@ impl Inf<'_> {
              [Files]\n\
              {name}.sys\n\
              \n",
-            self.version
+            self.product.version()
         );
         if self.info.devices.is_empty() {
             self.service(&mut text, processor);
@@ -88,18 +78,20 @@ impl Inf<'_> {
              [Strings]\n\
              Provider = {}\n\
              Disk = {}\n\
-             Description = {}\n\
-             ClassName = \"Kernel plugins\"\n",
-            quoted(self.provider),
+             Description = {}\n",
+            quoted(&self.product.provider),
             quoted(&format!("{name} installation disk")),
-            quoted(self.description),
+            quoted(&self.product.description),
         );
+        if !self.info.devices.is_empty() {
+            text.push_str("ClassName = \"Kernel plugins\"\n");
+        }
         text
     }
 
     /// Plug and Play: the driver belongs to PCI devices of these numbers.
     fn devices(&self, text: &mut String, processor: &str) {
-        let name = self.name;
+        let name = &self.product.name;
         let _ = write!(
             text,
             "[ClassInstall32]\n\
@@ -115,8 +107,13 @@ impl Inf<'_> {
              \n\
              [Models.NT{processor}.{OLDEST}]\n"
         );
-        for id in &self.info.devices {
-            let _ = writeln!(text, "%Description% = Install,{}", hardware_id(id));
+        let mut ids: Vec<String> = Vec::new();
+        for id in self.info.devices.iter().map(hardware_id) {
+            // A second line for the same device would be for nothing: InfVerif, code 1294.
+            if !ids.contains(&id) {
+                let _ = writeln!(text, "%Description% = Install,{id}");
+                ids.push(id);
+            }
         }
         let vectors = self.info.max_vectors;
         // Messages where the device has them. No transfer goes around the kernel's tables: plugins have no address to give.
@@ -145,7 +142,7 @@ impl Inf<'_> {
              ServiceType = 1\n\
              StartType = 3\n\
              ErrorControl = 1\n\
-             ServiceBinary = %12%\\{name}.sys\n\
+             ServiceBinary = %13%\\{name}.sys\n\
              AddReg = Service_AddReg\n\
              \n\
              [Service_AddReg]\n\
@@ -155,7 +152,7 @@ impl Inf<'_> {
 
     /// A service that belongs to no device.
     fn service(&self, text: &mut String, processor: &str) {
-        let name = self.name;
+        let name = &self.product.name;
         let _ = write!(
             text,
             "[DefaultInstall.NT{processor}]\n\
@@ -164,19 +161,12 @@ impl Inf<'_> {
              [DefaultInstall.NT{processor}.Services]\n\
              AddService = {name},,Service\n\
              \n\
-             [DefaultUninstall.NT{processor}]\n\
-             LegacyUninstall = 1\n\
-             DelFiles = Files\n\
-             \n\
-             [DefaultUninstall.NT{processor}.Services]\n\
-             DelService = {name},0x00000200\n\
-             \n\
              [Service]\n\
              DisplayName = %Description%\n\
              ServiceType = 1\n\
              StartType = 3\n\
              ErrorControl = 1\n\
-             ServiceBinary = %12%\\{name}.sys\n"
+             ServiceBinary = %13%\\{name}.sys\n"
         );
     }
 }
@@ -193,67 +183,21 @@ fn hardware_id(id: &MatchId) -> String {
     }
 }
 
-/// The INF of a plugin's driver.
-pub fn generate(plugin: &Plugin, info: &Info, arch: Arch) -> Vec<u8> {
-    let name = format!("kp-{}", plugin.name);
-    // An author is `Name <address>`.
-    let author = plugin.authors.first().map(|author| author.split('<').next().unwrap_or_default().trim());
-    let inf = Inf {
-        name: &name,
-        info,
-        arch,
-        provider: author.filter(|name| !name.is_empty()).unwrap_or(&name),
-        description: if plugin.description.is_empty() { &name } else { &plugin.description },
-        date: date(&plugin.workspace),
-        version: version(&plugin.version),
-    };
-    inf.bytes()
-}
-
-/// `1.2.3-beta` as `1.2.3.0`. Windows has 16 bits for each part.
-fn version(cargo: &str) -> String {
-    let plain = cargo.split(['-', '+']).next().unwrap_or_default();
-    let parts = plain.split('.').map(|part| part.parse::<u64>().unwrap_or(0).min(u16::MAX.into()).to_string());
-    parts.chain(std::iter::once("0".to_owned())).collect::<Vec<_>>().join(".")
-}
-
-/// The driver's date, the same on each machine: SOURCE_DATE_EPOCH if it is set, the last commit's in a git repository, and else the
-/// first day that there was.
-fn date(workspace: &Path) -> (i64, u32, u32) {
-    let set = std::env::var("SOURCE_DATE_EPOCH").ok();
-    let commit = || {
-        let output = Command::new("git").args(["log", "-1", "--format=%ct"]).current_dir(workspace).output().ok()?;
-        String::from_utf8(output.stdout).ok()
-    };
-    let seconds = set.or_else(commit).and_then(|text| text.trim().parse::<i64>().ok()).unwrap_or(0);
-    civil(seconds.max(0) / 86_400)
-}
-
-/// The date of a day, counted from 1970-01-01. Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
-fn civil(day: i64) -> (i64, u32, u32) {
-    let day = day + 719_468;
-    let (era, of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let date = of_year - (153 * from_march + 2) / 5 + 1;
-    (year + 400 * era + i64::from(month <= 2), month as u32, date as u32)
-}
-
-/// A string of an INF. A quote is doubled; `%` begins nothing there; a line cannot be in it.
+/// A string of an INF, which is one line. A quote is doubled; `%` begins nothing there.
 fn quoted(text: &str) -> String {
-    let text: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
-    format!("\"{}\"", text.trim().replace('"', "\"\""))
+    format!("\"{}\"", text.replace('"', "\"\""))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn inf<'a>(info: &'a Info, arch: Arch) -> Inf<'a> {
-        let version = version("1.2.3-beta");
-        Inf { name: "kp-edu", info, arch, provider: "Ada", description: "A \"test\"", date: (2026, 1, 2), version }
+    fn product(provider: &str) -> Product {
+        Product::new("kp-edu", &[provider.to_owned()], "A \"test\"", "1.2.3-beta", 20_455).unwrap()
+    }
+
+    fn text(devices: &[MatchId], arch: Arch) -> String {
+        Inf { product: &product("Ada"), info: &info(devices), arch }.text()
     }
 
     const EDU: MatchId = MatchId::Pci { vendor: 0x1234, device: 0x11e8, subsystem: None };
@@ -264,16 +208,15 @@ mod tests {
 
     #[test]
     fn a_plugin_with_devices_is_installed_for_each_of_them_and_closed_to_all_but_administrators() {
-        let text = inf(
-            &info(&[
+        let text = text(
+            &[
                 EDU,
                 MatchId::Pci { vendor: 0x8086, device: 0xa, subsystem: Some((0x10f0, 7)) },
                 MatchId::PciClass { class: 0x010800, exact: false },
                 MatchId::PciClass { class: 0x010802, exact: true },
-            ]),
+            ],
             Arch::X64,
-        )
-        .text();
+        );
         for line in [
             "DriverVer = 01/02/2026,1.2.3.0",
             "%Provider% = Models,NTamd64.10.0...17763",
@@ -286,7 +229,7 @@ mod tests {
             "AddService = kp-edu,0x00000002,Service",
             "HKR,,Security,,\"D:P(A;;GA;;;SY)(A;;GA;;;BA)\"",
             "HKR,\"Interrupt Management\\MessageSignaledInterruptProperties\",MSISupported,0x00010001,1",
-            "ServiceBinary = %12%\\kp-edu.sys",
+            "ServiceBinary = %13%\\kp-edu.sys",
             "CatalogFile = kp-edu.cat",
             "Description = \"A \"\"test\"\"\"",
         ] {
@@ -296,43 +239,35 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_is_named_twice_is_installed_once() {
+        let text = text(&[EDU, EDU], Arch::X64);
+        assert_eq!(text.matches("PCI\\VEN_1234&DEV_11E8").count(), 1, "{text}");
+    }
+
+    #[test]
     fn a_plugin_without_devices_is_a_service_of_its_own() {
-        let text = inf(&info(&[]), Arch::X64).text();
-        for line in ["[DefaultInstall.NTamd64]", "AddService = kp-edu,,Service", "DelService = kp-edu,0x00000200"] {
+        let text = text(&[], Arch::X64);
+        for line in ["[DefaultInstall.NTamd64]", "AddService = kp-edu,,Service", "ServiceBinary = %13%\\kp-edu.sys"] {
             assert!(text.lines().any(|there| there == line), "no {line} in:\n{text}");
         }
-        assert!(!text.contains("[Manufacturer]"));
+        assert!(!text.contains("[Manufacturer]") && !text.contains("Uninstall") && !text.contains("ClassName"));
     }
 
     #[test]
     fn an_arm_driver_is_offered_to_arm_machines_only() {
         for devices in [&[EDU][..], &[]] {
-            let text = inf(&info(devices), Arch::Arm64).text();
+            let text = text(devices, Arch::Arm64);
             assert!(text.contains("NTARM64") && !text.contains("amd64"), "{text}");
         }
     }
 
     #[test]
     fn text_that_is_not_ascii_is_written_as_windows_reads_it() {
-        let info = info(&[]);
-        let plain = inf(&info, Arch::X64).bytes();
-        assert!(plain.starts_with(b"; Generated by cargo kp build.\r\n[Version]\r\n"));
-        let foreign = Inf { provider: "Ärger", ..inf(&info, Arch::X64) }.bytes();
+        let bytes = |provider: &str| Inf { product: &product(provider), info: &info(&[]), arch: Arch::X64 }.bytes();
+        assert!(bytes("Ada").starts_with(b"; Generated by cargo kp build.\r\n[Version]\r\n"));
+        let foreign = bytes("Ärger");
         assert!(foreign.starts_with(&[0xFF, 0xFE, b';', 0, b' ', 0]));
         let units: Vec<u16> = foreign.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
         assert!(String::from_utf16(&units).unwrap().contains("\r\nProvider = \"Ärger\"\r\n"));
-    }
-
-    #[test]
-    fn days_become_dates() {
-        for (day, date) in [(0, (1970, 1, 1)), (59, (1970, 3, 1)), (11_016, (2000, 2, 29)), (20_819, (2027, 1, 1))] {
-            assert_eq!(civil(day), date);
-        }
-    }
-
-    #[test]
-    fn a_version_has_four_parts_of_sixteen_bits() {
-        assert_eq!(version("0.1.0"), "0.1.0.0");
-        assert_eq!(version("1.70000.3+build"), "1.65535.3.0");
     }
 }

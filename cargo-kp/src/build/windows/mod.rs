@@ -1,15 +1,20 @@
 //! A plugin as a Windows driver, built without the WDK: `glue` compiles and links it, `repro` makes it the same each time,
-//! [`pe`](super::pe) checks it, `inf` writes what installs it, and `sign` signs it.
+//! [`pe`](super::pe) checks it, `inf` writes what installs it, and `sign` signs it. `version` is the resource that has what
+//! `product` says of it.
 mod glue;
 mod inf;
+mod product;
 mod repro;
 pub(crate) mod sign;
+mod version;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+pub use self::inf::Inf;
+pub use self::product::Product;
 pub use self::sign::Signer;
 
 use super::info::Info;
@@ -68,16 +73,20 @@ pub fn driver(plugin: &Plugin, arch: Arch, signer: &Signer, progress: &dyn Fn(&s
     let _alone = super::lock(plugin)?;
     progress(&format!("{}: compiling and linking for {}", plugin.name, arch.triple()));
     let output = plugin.output.join(&plugin.name).join(arch.folder());
-    let built = glue::build(plugin, arch, &output.join("glue"))?;
+    let product = Product::of(plugin)?;
+    let built = glue::build(plugin, arch, &output.join("glue"), &version::resource(&product))?;
     progress(&format!("{}: checking the driver", plugin.name));
     let read = |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let (mut bytes, mut symbols) = (read(&built.program)?, read(&built.symbols)?);
     repro::seal(&mut bytes, &mut symbols)?;
     pe::driver(&bytes, arch)?;
-    pe::paths::handlers(&read(&built.object)?, plugin.no_free)?;
+    let object = read(&built.object)?;
+    pe::frames::fit(&object)?;
+    pe::paths::handlers(&object, plugin.no_free)?;
 
     let driver = output.join(format!("kp-{}.sys", plugin.name));
-    super::write(&driver.with_extension("inf"), inf::generate(plugin, &Info::from_driver(&bytes)?, arch))?;
+    let inf = Inf { product: &product, info: &Info::from_driver(&bytes)?, arch };
+    super::write(&driver.with_extension("inf"), inf.bytes())?;
     // By the name that the driver has for it.
     let name = built.symbols.file_name().context("debug information without a name")?;
     super::write(&output.join(name), symbols)?;

@@ -1,5 +1,8 @@
 //! Drivers that come and go, and clients that go.
-use super::Machine;
+use super::{
+    Machine,
+    service::{Service, State},
+};
 use crate::{Subject, Unload, World, child::spawn, interrupts::until, transcript::text};
 use echo_interface::echo;
 use kp_user::Plugin;
@@ -7,6 +10,7 @@ use std::{
     io::{BufRead, BufReader},
     process::Command,
 };
+use trouble_interface::{Who, caller};
 
 /// Runs a program of this folder while echo is loaded. `Err`: how it ended.
 pub fn with_echo(program: &str, arguments: &[&str]) -> Result<(), String> {
@@ -15,6 +19,19 @@ pub fn with_echo(program: &str, arguments: &[&str]) -> Result<(), String> {
     let status = status.map_err(|error| format!("{program}: {error}"))?;
     drop(loaded);
     if status.success() { Ok(()) } else { Err(format!("{program}: {status}")) }
+}
+
+/// Whom the driver takes this program for: this process, an administrator's, and one of 32 bits if it is.
+pub fn who() {
+    let service = Service::create("caller", &super::file("kp-caller.sys"));
+    service.start().unwrap_or_else(|error| panic!("load caller: {error}"));
+    let plugin = Plugin::open_interface("caller", caller::INTERFACE, &[]).unwrap_or_else(|error| panic!("{error}"));
+    let is_32bit = u32::from(size_of::<usize>() == 4);
+    assert_eq!(caller::Client(&plugin).who(), Ok(Who { process: std::process::id(), admin: 1, is_32bit }));
+    drop(plugin);
+    service.stop().unwrap_or_else(|error| panic!("unload caller: {error}"));
+    until("the driver has unloaded", || service.state() == State::Stopped);
+    println!("a {}-bit program, and the driver knows", 8 * size_of::<usize>());
 }
 
 /// Starts and stops echo's driver as often, with a session in each round.

@@ -3,6 +3,7 @@ pub mod life;
 pub mod pnp;
 pub mod raw;
 mod service;
+mod version;
 
 use crate::{Subject, Unload, Victim, World, child::spawn_until_ready, interrupts::until};
 use kp_user::{Connection, Node, Plugin};

@@ -1,9 +1,10 @@
 //! Drivers installed from their own INF: for a device that Plug and Play finds, without any hardware, and as a service.
 use super::service::{Service, State, wide};
+use super::version;
 use crate::interrupts::until;
 use echo_interface::echo;
 use kp_user::{Cause, Plugin};
-use std::{io, path::Path, ptr};
+use std::{fs, io, path::Path, ptr};
 use windows_sys::{
     Win32::Devices::DeviceAndDriverInstallation::{
         DICD_GENERATE_ID, DIF_REGISTERDEVICE, DIF_REMOVE, HDEVINFO, INSTALLFLAG_FORCE, InstallHinfSectionW,
@@ -34,12 +35,17 @@ pub fn start_is_refused(plugin: &str, hardware: &str) {
     println!("removed");
 }
 
-/// Installs `kp-echo.inf`, which makes a service; starts that, uses it, and stops it.
+/// Installs `kp-echo.inf`, which makes a service; starts that, uses it, and stops it. The driver's file says which version it is, as the
+/// INF does.
 ///
 /// # Panics
 /// If anything of that does not work.
 pub fn service_is_installed() {
     let inf = super::file("kp-echo.inf");
+    let said = fs::read_to_string(&inf).expect("an INF in ASCII");
+    let driver_ver = said.lines().find(|line| line.starts_with("DriverVer = ")).expect("a version in the INF");
+    let version = version::text(&super::file("kp-echo.sys"), "FileVersion");
+    assert_eq!(driver_ver.split_once(',').map(|(_, version)| version), Some(version.as_str()));
     // 128: a file that is in use does not have the machine restarted.
     let section = wide(format!("DefaultInstall 128 {}", inf.display()));
     // SAFETY: no window, no module, and a text with a zero at its end.

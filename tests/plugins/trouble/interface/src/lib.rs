@@ -93,3 +93,11 @@ kp_abi::interface! {
         fn words() -> [u32; 6] = 27;
     }
 }
+
+kp_abi::interface! {
+    /// Of the plugin that only says who asks.
+    pub mod caller, version 1 {
+        /// Who has opened the session.
+        fn who() -> Who = 1;
+    }
+}
