@@ -1,10 +1,11 @@
 //! Device interfaces: registered under a name that leads to the bus's device, and enabled and disabled by the driver.
 use crate::{
-    bus::{Device, Place, Slot},
+    bus::Device,
     kernel::lock,
     nt::{NtStatus, STATUS_OBJECT_NAME_EXISTS, STATUS_OBJECT_NAME_NOT_FOUND, STATUS_SUCCESS},
     objects::Objects,
     rule::{Broken, Rule},
+    slot::{Place, Slot},
 };
 use std::mem;
 

@@ -1,10 +1,10 @@
 //! Interrupts: what drivers have connected, and the controller, two threads that ask the devices and run the handlers. Of one device they run
 //! as many at once as its spin locks let them.
 use crate::{
-    bus::Slot,
     cpu,
     kernel::{Kernel, lock},
     rule::{Broken, Rule},
+    slot::Slot,
     spin,
 };
 use kp_sim::device::IrqKind;

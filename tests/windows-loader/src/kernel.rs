@@ -1,6 +1,5 @@
 //! The simulated kernel as a whole, and how a run ends.
 use crate::{
-    bus::Slot,
     cpu,
     dispatcher::Dispatcher,
     dpc::Dpcs,
@@ -17,6 +16,7 @@ use crate::{
     rule::{Broken, Rule},
     security::Dacl,
     service::Service,
+    slot::Slot,
     space::{PAGE, Protection, Space},
     thunk::Thunks,
     timer::Timers,

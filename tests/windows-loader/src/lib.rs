@@ -58,6 +58,7 @@ mod resources;
 mod rule;
 mod security;
 mod service;
+mod slot;
 mod space;
 mod spin;
 mod thunk;

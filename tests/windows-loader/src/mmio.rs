@@ -1,8 +1,8 @@
 //! Mapped registers: pages that cannot be touched, so that each access faults, is decoded, and goes to the device's model.
 use crate::{
-    bus::Slot,
     kernel::{Kernel, lock},
     rule::{Broken, Rule},
+    slot::Slot,
     space::Protection,
 };
 use std::{

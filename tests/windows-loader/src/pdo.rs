@@ -1,7 +1,6 @@
 //! The bus driver: its device object at the bottom of each stack, and its answers to plug-and-play and power requests. What changes the
 //! device is answered later, from a thread of the system, as a real bus does.
 use crate::{
-    bus::Slot,
     cpu::{self, checked},
     irp,
     kernel::{Kernel, lock},
@@ -12,6 +11,7 @@ use crate::{
     power,
     rule::Rule,
     service::Service,
+    slot::Slot,
 };
 use std::{
     ffi::c_void,

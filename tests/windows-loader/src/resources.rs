@@ -3,7 +3,7 @@
 //! Microsoft's pages: "CM_PARTIAL_RESOURCE_DESCRIPTOR structure (wdm.h)" for the descriptors, "Using Interrupt Resource Descriptors" for how
 //! many there are of messages, "Mapping Bus-Relative Addresses to Virtual Addresses" for what the two lists have in common. BARs: PCI Local
 //! Bus Specification 3.0, section 6.2.5.1.
-use crate::bus::{Assigned, Slot};
+use crate::{bus::Assigned, slot::Slot};
 use kp_sim::device::{DeviceModel, IrqKind};
 
 /// How a device's BARs are made, and what else is in the lists.

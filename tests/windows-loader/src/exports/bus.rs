@@ -1,6 +1,5 @@
 //! What drivers of devices use: stacks, device interfaces, registers, interrupts, power.
 use crate::{
-    bus::Place,
     cpu,
     device_interface::{self, Guid},
     exports::exports,
@@ -13,6 +12,7 @@ use crate::{
     },
     pdo, power, raw, resources,
     rule::Rule,
+    slot::Place,
 };
 use kp_sim::device::IrqKind;
 use std::{ffi::c_void, ptr};
