@@ -44,8 +44,17 @@ struct State {
 struct Coming {
     /// The connection's.
     object: usize,
-    /// Its handler runs: it has the lock.
-    is_inside: bool,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It waits for the lock.
+    Before,
+    /// Its handler runs, with the lock.
+    Inside,
+    /// The handler has returned; the lock is given back.
+    Behind,
 }
 
 /// One call of IoConnectInterruptEx.
@@ -149,7 +158,7 @@ impl Interrupts {
                 return false;
             }
             let Some(message) = connection.slot.take_message() else { return false };
-            state.coming.push(Coming { object: connection.object, is_inside: false });
+            state.coming.push(Coming { object: connection.object, stage: Stage::Before });
             message
         };
         self.handle(kernel, connection, Some(message)).is_some()
@@ -177,7 +186,7 @@ impl Interrupts {
                 if !state.has(&connection) {
                     continue;
                 }
-                state.coming.push(Coming { object: connection.object, is_inside: false });
+                state.coming.push(Coming { object: connection.object, stage: Stage::Before });
             }
             claimed = self.handle(kernel, &connection, None);
             if claimed != Some(false) {
@@ -200,12 +209,14 @@ impl Interrupts {
             connection.slot.observed.handler_runs(at_once, interrupt.irql);
             cpu::call("an interrupt's handler", connection.routine, interrupt.irql, &arguments[..count])
         });
+        self.step(connection.object, Stage::Inside, Stage::Behind);
         if answer.is_some() {
             cpu::checked(spin::release(interrupt.lock, Some(before)));
         }
         cpu::set_irql(before);
         let mut state = lock(&self.state);
-        let over = state.coming.iter().position(|coming| coming.object == connection.object && coming.is_inside);
+        let over =
+            state.coming.iter().position(|coming| coming.object == connection.object && coming.stage == Stage::Behind);
         if let Some(at) = over {
             state.coming.remove(at);
         }
@@ -214,21 +225,26 @@ impl Interrupts {
         answer.map(|answer| answer as u8 != 0)
     }
 
+    /// One of a connection's goes on.
+    fn step(&self, object: usize, from: Stage, to: Stage) {
+        let mut state = lock(&self.state);
+        if let Some(own) = state.coming.iter_mut().find(|coming| coming.object == object && coming.stage == from) {
+            own.stage = to;
+        }
+    }
+
     /// A handler has its lock. If more comes for the same connection, that may come first: how many handlers run at once?
     fn come_inside(&self, object: usize) -> usize {
-        {
-            let mut state = lock(&self.state);
-            let own = state.coming.iter_mut().find(|coming| coming.object == object && !coming.is_inside);
-            own.expect("what comes is listed").is_inside = true;
-        }
+        self.step(object, Stage::Before, Stage::Inside);
         let mut inside = 0;
         for _ in 0..COURTESY {
             let state = lock(&self.state);
-            let all = state.coming.iter().filter(|coming| coming.object == object);
-            let all: Vec<bool> = all.map(|coming| coming.is_inside).collect();
+            let at =
+                |stage| state.coming.iter().filter(|coming| coming.object == object && coming.stage == stage).count();
+            inside = at(Stage::Inside);
+            let more = at(Stage::Before) > 0;
             drop(state);
-            inside = all.iter().filter(|is_inside| **is_inside).count();
-            if inside == all.len() {
+            if !more {
                 break;
             }
             thread::yield_now();
