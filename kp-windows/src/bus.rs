@@ -94,13 +94,23 @@ impl Drop for Bus {
     }
 }
 
-// PCI Local Bus Specification 3.0, section 6.1 and 6.7.
+// PCI Local Bus Specification 3.0, sections 6.1, 6.2.2, 6.2.3, 6.2.5.1 and 6.7.
 const VENDOR: u32 = 0x00;
 /// The command register, 16 bits.
 pub(crate) const COMMAND: u32 = 0x04;
-const STATUS: u32 = 0x06;
+/// The status register, 16 bits.
+pub(crate) const STATUS: u32 = 0x06;
+/// Bit of the status register: the device interrupts, or would, if it might raise its line.
+pub(crate) const INTERRUPTS: u16 = 1 << 3;
 /// Base address registers: six of 32 bits.
 pub(crate) const BARS: u32 = 0x10;
+/// Bit of a base address register: it is of ports.
+pub(crate) const BAR_IS_PORTS: u32 = 1;
+/// Bits of one of memory: how many bits of address it has; and their value for 64.
+pub(crate) const BAR_WIDTH: u32 = 6;
+pub(crate) const BAR_IS_WIDE: u32 = 4;
+/// Bits of one of memory: the address.
+pub(crate) const BAR_ADDRESS: u32 = !0xF;
 const CAPABILITIES: u32 = 0x34;
 const HAS_CAPABILITIES: u16 = 1 << 4;
 /// Bit of the command register: the device may start transfers.

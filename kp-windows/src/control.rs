@@ -20,9 +20,9 @@ pub(crate) enum Served {
 }
 
 /// DeviceIoControl. Passive.
-pub(crate) unsafe extern "efiapi" fn dispatch<P: Plugin>(_: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
-    // SAFETY: the kernel passes this driver's requests.
-    let (status, written) = match unsafe { serve::<P>(irp) } {
+pub(crate) unsafe extern "efiapi" fn dispatch<P: Plugin>(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
+    // SAFETY: the kernel passes this driver's devices and requests.
+    let (status, written) = match unsafe { serve::<P>(device, irp) } {
         Ok(Served::Done(written)) => (STATUS_SUCCESS, written),
         Ok(Served::Pending) => return STATUS_PENDING,
         Err(status) => (ntstatus(status), 0),
@@ -32,10 +32,10 @@ pub(crate) unsafe extern "efiapi" fn dispatch<P: Plugin>(_: *mut DeviceObject, i
 }
 
 /// # Safety
-/// A DEVICE_CONTROL of this driver, in the context in which it came. If the answer is Pending, it is not used again.
-unsafe fn serve<P: Plugin>(irp: *mut Irp) -> Result<Served, Status> {
+/// A DEVICE_CONTROL of this driver, for this device, in the context in which it came. If the answer is Pending, it is not used again.
+unsafe fn serve<P: Plugin>(device: *mut DeviceObject, irp: *mut Irp) -> Result<Served, Status> {
     // SAFETY: the caller's promise.
-    let handle = unsafe { Handle::<P>::of(irp) }.ok_or(TransportStatus::WRONG_CONTEXT.status())?;
+    let handle = unsafe { Handle::<P>::of(device, irp) }.ok_or(TransportStatus::WRONG_CONTEXT.status())?;
     // SAFETY: as above; a device control has these parameters.
     let parameters = unsafe { irp::device_control(irp) };
     let nr = number(parameters.io_control_code).ok_or(TransportStatus::UNKNOWN_REQUEST.status())?;

@@ -1,5 +1,5 @@
 //! The driver's entry points, for any plugin. The kernel calls them, at Passive.
-use crate::{control, control_device, handle, kernel, live, mapping, memory, nt::*, ntstatus, pnp, power};
+use crate::{control, control_device, handle, kernel, live, mapping, memory, nt::*, ntstatus, parameters, pnp, power};
 use kp_abi::Status;
 use kp_core::Plugin;
 
@@ -7,8 +7,8 @@ use kp_core::Plugin;
 /// error nothing is left. Passive.
 ///
 /// # Safety
-/// `driver` is the kernel's object for this driver, whose DriverEntry runs; called once.
-pub unsafe fn load<P: Plugin>(driver: *mut ()) -> i32 {
+/// `driver` is the kernel's object for this driver, whose DriverEntry runs, and `registry` the path of its service's key; called once.
+pub unsafe fn load<P: Plugin>(driver: *mut (), registry: *const ()) -> i32 {
     let driver = driver.cast::<DriverObject>();
     if !kernel::start(P::TABLE.name) {
         return ntstatus(Status::INIT_FAILED);
@@ -26,6 +26,8 @@ pub unsafe fn load<P: Plugin>(driver: *mut ()) -> i32 {
         free_late();
         return loaded.err().unwrap_or(STATUS_SUCCESS);
     }
+    // SAFETY: the caller's promise.
+    unsafe { parameters::read(registry.cast()) };
     object.major_function[major::PNP] = Some(pnp::dispatch::<P>);
     object.major_function[major::POWER] = Some(power::dispatch::<P>);
     object.major_function[major::SYSTEM_CONTROL] = Some(pnp::pass_on);

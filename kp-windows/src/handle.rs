@@ -14,15 +14,20 @@ pub(crate) struct Handle<P: Plugin> {
 }
 
 impl<P: Plugin> Handle<P> {
-    /// The handle that a request came through. None: it came through none, or through another driver's.
+    /// The handle that a request came through. None: it came through none, or through one that is not of this device. A driver that sends
+    /// requests of its own may send any file object with them.
     ///
     /// # Safety
-    /// The request is this driver's until the reference is used for the last time.
-    pub(crate) unsafe fn of<'a>(irp: *mut Irp) -> Option<&'a Self> {
+    /// The request is this driver's, for this device, until the reference is used for the last time.
+    pub(crate) unsafe fn of<'a>(device: *mut DeviceObject, irp: *mut Irp) -> Option<&'a Self> {
         // SAFETY: the caller's promise.
-        let handle = unsafe { irp::file(irp) }?.fs_context.cast::<Self>();
+        let file = unsafe { irp::file(irp) }?;
+        // SAFETY: as above.
+        if !is_of(unsafe { Node::of(device) }, file) {
+            return None;
+        }
         // SAFETY: CREATE has put it there, and CLOSE comes after the last request.
-        unsafe { handle.as_ref() }
+        unsafe { file.fs_context.cast::<Self>().as_ref() }
     }
 
     pub(crate) fn session(&self) -> &Session<P> {
@@ -60,6 +65,12 @@ impl<P: Plugin> Handle<P> {
     }
 }
 
+/// Was this file object opened through the node? Then CREATE has put the node's address there: nobody else has one like it, and nothing of
+/// another driver's is looked at.
+fn is_of(node: &Node, file: &FileObject) -> bool {
+    ptr::eq(file.fs_context2.cast_const().cast::<Node>(), node)
+}
+
 /// A handle is opened. Passive.
 pub(crate) unsafe extern "efiapi" fn create<P: Plugin>(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
     // SAFETY: the kernel passes this driver's devices.
@@ -85,6 +96,10 @@ pub(crate) unsafe extern "efiapi" fn create<P: Plugin>(device: *mut DeviceObject
 unsafe fn open<P: Plugin>(node: &Node, irp: *mut Irp) -> Result<(), NtStatus> {
     // SAFETY: the caller's promise.
     let file = unsafe { irp::file(irp) }.ok_or(ntstatus(TransportStatus::WRONG_CONTEXT.status()))?;
+    // Not one that is open already, nor one of which another driver has made something.
+    if !file.fs_context.is_null() || !file.fs_context2.is_null() {
+        return Err(ntstatus(TransportStatus::WRONG_CONTEXT.status()));
+    }
     if file.file_name.length != 0 || !file.related_file_object.is_null() {
         return Err(STATUS_OBJECT_NAME_NOT_FOUND);
     }
@@ -106,6 +121,7 @@ unsafe fn open<P: Plugin>(node: &Node, irp: *mut Irp) -> Result<(), NtStatus> {
     match opened {
         Some(Ok(handle)) => {
             file.fs_context = handle.as_ptr().cast();
+            file.fs_context2 = ptr::from_ref(node).cast_mut().cast();
             Ok(())
         }
         Some(Err(error)) => Err(ntstatus(error.status)),
@@ -136,9 +152,9 @@ unsafe fn is_admin(irp: *mut Irp) -> bool {
 }
 
 /// The last handle is closed; requests may still be under way, and end now. Passive.
-pub(crate) unsafe extern "efiapi" fn cleanup<P: Plugin>(_: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
-    // SAFETY: the kernel passes this driver's requests.
-    if let Some(handle) = unsafe { Handle::<P>::of(irp) } {
+pub(crate) unsafe extern "efiapi" fn cleanup<P: Plugin>(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
+    // SAFETY: the kernel passes this driver's devices and requests.
+    if let Some(handle) = unsafe { Handle::<P>::of(device, irp) } {
         handle.waits.cancel_all();
         // SAFETY: CLEANUP comes at Passive.
         unsafe { passive(|cx| handle.session().end(cx)) };
@@ -149,16 +165,18 @@ pub(crate) unsafe extern "efiapi" fn cleanup<P: Plugin>(_: *mut DeviceObject, ir
 
 /// The last request is over, and nothing refers to the file object any more. Wine sends no CLEANUP before it. Passive.
 pub(crate) unsafe extern "efiapi" fn close<P: Plugin>(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
+    // SAFETY: the kernel passes this driver's devices, and deletes none before CLOSE has returned.
+    let node = unsafe { Node::of(device) };
     // SAFETY: the kernel passes this driver's requests.
-    if let Some(file) = unsafe { irp::file(irp) } {
+    if let Some(file) = unsafe { irp::file(irp) }.filter(|file| is_of(node, file)) {
+        file.fs_context2 = ptr::null_mut();
         let handle = core::mem::replace(&mut file.fs_context, ptr::null_mut());
         if let Some(handle) = NonNull::new(handle.cast::<Handle<P>>()) {
             // SAFETY: CREATE has put it there; no request is in flight, and none comes.
             let free = |cx: &mut Passive| unsafe { Handle::free(handle, cx) };
             // SAFETY: CLOSE comes at Passive.
             unsafe { passive(free) };
-            // SAFETY: the kernel passes this driver's devices, and deletes none before CLOSE has returned.
-            unsafe { Node::of(device) }.drop_handle();
+            node.drop_handle();
         }
     }
     memory::free_late();

@@ -5,6 +5,7 @@ use crate::{
     interrupt::Interrupt,
     irql, mapping, memory,
     nt::*,
+    parameters,
     resources::{Memory, Resources},
 };
 use core::{
@@ -39,7 +40,7 @@ impl Hardware {
     pub(crate) unsafe fn new(
         pdo: *mut DeviceObject,
         lower: *mut DeviceObject,
-        resources: &Resources,
+        resources: &Resources<'_>,
     ) -> Result<NonNull<Self>, Status> {
         // SAFETY: the caller's promise.
         let bus = unsafe { Bus::of(lower) }.map_err(|status| {
@@ -72,7 +73,10 @@ impl Hardware {
     pub(crate) unsafe fn free(this: NonNull<Self>) {
         // SAFETY: the caller's promise.
         let hardware = unsafe { this.as_ref() };
-        hardware.set_command(OURS, hardware.found & !bus::BUS_MASTER);
+        // One that interrupts still keeps its line off: nobody listens to it any more, and others may have the same line.
+        let interrupts = hardware.bus.read_u16(bus::STATUS) & bus::INTERRUPTS != 0;
+        let off = if interrupts { bus::NO_LINE } else { 0 };
+        hardware.set_command(OURS, hardware.found & !bus::BUS_MASTER | off);
         // SAFETY: the caller's promise.
         unsafe { this.drop_in_place() };
         // SAFETY: from `alloc`, and nobody's any more.
@@ -134,8 +138,11 @@ impl Hardware {
         self.set_command(mask, bits);
     }
 
-    /// Sets the masked bits of the command register.
+    /// Sets the masked bits of the command register, unless it is to be left alone.
     fn set_command(&self, mask: u16, bits: u16) {
+        if parameters::leave_command() {
+            return;
+        }
         let lock = self.command.get();
         // SAFETY: the record's own lock, at DISPATCH_LEVEL or below.
         let before = unsafe { KeAcquireSpinLockRaiseToDpc(lock) };
@@ -149,26 +156,57 @@ impl Hardware {
     }
 }
 
-/// Which memory is which BAR: the plug-and-play manager lists what was assigned without their numbers.
-fn bars(bus: &Bus, resources: &Resources) -> [Memory; 6] {
-    let mut registers = [0; 24];
-    bus.read(bus::BARS, &mut registers);
-    let register = |index: usize| match registers.get(4 * index..4 * index + 4) {
-        Some(bytes) => u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
-        None => 0,
-    };
+/// Which memory is which BAR: the plug-and-play manager lists what was assigned without their numbers, and in any order.
+fn bars(bus: &Bus, resources: &Resources<'_>) -> [Memory; 6] {
+    let mut bytes = [0; 24];
+    bus.read(bus::BARS, &mut bytes);
+    let (registers, _) = bytes.as_chunks::<4>();
     let mut bars = [Memory::default(); 6];
-    let mut index = 0;
-    while index < bars.len() {
-        let low = register(index);
-        let is_memory = low & 1 == 0;
-        let is_64bit = is_memory && low & 6 == 4;
-        let high = if is_64bit { register(index + 1) } else { 0 };
-        let address = u64::from(low & !0xF) | u64::from(high) << 32;
-        if is_memory && address != 0 {
-            bars[index] = resources.at_bus_address(address).unwrap_or_default();
-        }
-        index += if is_64bit { 2 } else { 1 };
+    for (bar, address) in bars.iter_mut().zip(addresses(registers)) {
+        *bar = address.and_then(|address| resources.at_bus_address(address)).unwrap_or_default();
     }
     bars
+}
+
+/// The address in each memory BAR's register.
+fn addresses(registers: &[[u8; 4]]) -> [Option<u64>; 6] {
+    let register = |index: usize| registers.get(index).map(|bytes| u32::from_le_bytes(*bytes));
+    let mut addresses = [None; 6];
+    let mut index = 0;
+    while let Some(low) = register(index) {
+        let is_memory = low & bus::BAR_IS_PORTS == 0;
+        let is_wide = is_memory && low & bus::BAR_WIDTH == bus::BAR_IS_WIDE;
+        // One with 64 bits has the next register for its upper half.
+        let high = if is_wide { register(index + 1) } else { Some(0) };
+        if let (true, Some(high)) = (is_memory, high) {
+            let address = u64::from(low & bus::BAR_ADDRESS) | u64::from(high) << 32;
+            addresses[index] = (address != 0).then_some(address);
+        }
+        index += if is_wide { 2 } else { 1 };
+    }
+    addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(registers: [u32; 6]) -> [Option<u64>; 6] {
+        addresses(&registers.map(u32::to_le_bytes))
+    }
+
+    #[test]
+    fn a_bar_of_64_bits_has_two_registers() {
+        let of = of([0xFEB0_0004, 0x12, 0xFEC0_0000, 0x0000_000C, 0x8000_0000, 0xFED0_0008]);
+        let wide = [Some(0x12_FEB0_0000), None, Some(0xFEC0_0000), Some(0x8000_0000 << 32), None, Some(0xFED0_0000)];
+        assert_eq!(of, wide);
+    }
+
+    #[test]
+    fn ports_and_what_is_not_there_are_no_memory() {
+        assert_eq!(of([0xC001, 0, 0xFEC0_0000, 0xE001, 0, 0]), [None, None, Some(0xFEC0_0000), None, None, None]);
+        assert_eq!(of([u32::MAX; 6]), [None; 6], "a device that does not answer");
+        // There is no register for its upper half.
+        assert_eq!(of([0, 0, 0, 0, 0, 0xFEC0_0004]), [None; 6]);
+    }
 }

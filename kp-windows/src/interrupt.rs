@@ -148,6 +148,7 @@ impl Interrupt {
             service_routine: routine,
             service_context: ptr::from_ref(hardware).cast_mut().cast(),
             spin_lock: this.lock.get(),
+            // One level for all vectors: none interrupts another one's handler.
             synchronize_irql: this.assigned.irql,
             floating_save: 0,
             _pad1: [0; 6],
@@ -260,7 +261,7 @@ impl Interrupt {
         }
         // SAFETY: written before connecting.
         match unsafe { &*self.entry.get() } {
-            // SAFETY: the caller's promise; one lock of the kernel's is held for all vectors, so none runs twice at once.
+            // SAFETY: the caller's promise; the kernel holds a lock of the vector's at least, so it does not run twice at once.
             Some(entry) => unsafe { (entry.isr)(entry.cookie, vector) },
             None => false,
         }

@@ -6,7 +6,7 @@
 //!   stack, from AddDevice to REMOVE_DEVICE. `node`: what both have, as apps open it.
 //! - `handle`, `control`, `wait`: CREATE to CLOSE, DeviceIoControl, and the requests that stay pending. `door`, `seh`: an app's bytes.
 //! - `hardware`, `resources`, `bus`, `mapping`, `interrupt`, `processors`: a started device. `kernel`: all of that as kp-core's functions, with `memory`,
-//!   `lock`, `signal`, `irql` and `panic`. `live`: what was not given back.
+//!   `lock`, `signal`, `irql` and `panic`. `parameters`: what is set in the registry. `live`: what was not given back.
 //! - `nt`: the kernel's binary interface. `cfg`: what the linker and the kernel want for Control Flow Guard. `stack_probe`: what
 //!   compilers want for large functions.
 #![no_std]
@@ -31,6 +31,7 @@ mod names;
 mod node;
 mod nt;
 mod panic;
+mod parameters;
 mod pnp;
 mod power;
 mod processors;
@@ -75,9 +76,9 @@ macro_rules! glue {
         /// Called by the kernel, once, at Passive.
         #[unsafe(no_mangle)]
         #[cfg_attr(windows, unsafe(link_section = "INIT"))]
-        pub unsafe extern "efiapi" fn DriverEntry(driver: *mut (), _registry: *const ()) -> i32 {
-            // SAFETY: the kernel's driver object.
-            unsafe { $crate::entry::load::<$plugin>(driver) }
+        pub unsafe extern "efiapi" fn DriverEntry(driver: *mut (), registry: *const ()) -> i32 {
+            // SAFETY: the kernel's driver object, and the path of its service's key.
+            unsafe { $crate::entry::load::<$plugin>(driver, registry) }
         }
     };
 }

@@ -3,7 +3,6 @@
 use crate::{
     hardware::Hardware,
     irp, mapping, memory,
-    names::Name,
     node::{self, State},
     nt::*,
     ntstatus,
@@ -170,7 +169,9 @@ fn publish<P: Plugin>(this: &Stacked, lived: &mut Lived) -> Result<(), NtStatus>
             status if status < 0 => return Err(status),
             _ => {
                 lived.link = Some(link);
-                return show(this, true);
+                show(this, true)?;
+                lived.is_shown = true;
+                return Ok(());
             }
         }
     }
@@ -204,7 +205,9 @@ fn bus_address(pdo: *mut DeviceObject) -> u64 {
         if status < 0 { None } else { Some(value) }
     };
     match (number(property::BUS_NUMBER), number(property::ADDRESS)) {
-        (Some(bus), Some(address)) => u64::from(bus) << 8 | u64::from(address >> 16 << 3 & 0xF8 | address & 7),
+        (Some(bus), Some(address)) if address != property::NO_ADDRESS => {
+            u64::from(bus) << 8 | u64::from(address >> 16 << 3 & 0xF8 | address & 7)
+        }
         _ => kp_abi::request::NO_BUS_ADDRESS,
     }
 }
@@ -214,7 +217,11 @@ fn bus_address(pdo: *mut DeviceObject) -> u64 {
 fn unbind<P: Plugin>(this: &Stacked, lived: &mut Lived) {
     this.node.set(State::Closed);
     if let Some(link) = lived.link.take() {
-        hide(this, &link);
+        // SAFETY: a name for the call.
+        unsafe { IoDeleteSymbolicLink(&link.as_unicode()) };
+    }
+    if core::mem::take(&mut lived.is_shown) {
+        let _ = show(this, false);
     }
     // SAFETY: a record that is not freed.
     let present = lived.hardware.is_some_and(|hardware| unsafe { hardware.as_ref() }.is_present());
@@ -228,12 +235,6 @@ fn unbind<P: Plugin>(this: &Stacked, lived: &mut Lived) {
         // SAFETY: the plugin is gone, and with it all that used the device.
         unsafe { Hardware::free(hardware) };
     }
-}
-
-fn hide(this: &Stacked, link: &Name) {
-    let _ = show(this, false);
-    // SAFETY: a name for the call.
-    unsafe { IoDeleteSymbolicLink(&link.as_unicode()) };
 }
 
 /// May the device be stopped, or removed? From here on it cannot be opened. It is not stopped under open handles: what has been assigned
@@ -259,9 +260,14 @@ unsafe fn cancel(this: &Stacked, irp: *mut Irp, minor: u8) -> NtStatus {
     unsafe { irp::complete_as(irp, status) }
 }
 
-/// It is stopped, and may be started again with other resources.
+/// It is stopped, and may be started again with other resources. The device interface stays enabled meanwhile, so that apps that look for
+/// it need not look again.
 fn stop<P: Plugin>(this: &Stacked) -> Option<NtStatus> {
-    this.with(|lived| unbind::<P>(this, lived));
+    this.with(|lived| {
+        let is_shown = core::mem::take(&mut lived.is_shown);
+        unbind::<P>(this, lived);
+        lived.is_shown = is_shown;
+    });
     // SAFETY: no handle is open, and none could be made since QUERY_STOP.
     drop(unsafe { this.node.take::<P>() });
     Some(STATUS_SUCCESS)

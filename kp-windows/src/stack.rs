@@ -31,6 +31,8 @@ pub(crate) struct Lived {
     pub(crate) hardware: Option<NonNull<Hardware>>,
     /// The name that apps open.
     pub(crate) link: Option<Name>,
+    /// The device interface is enabled.
+    pub(crate) is_shown: bool,
     pub(crate) suspended: bool,
 }
 
@@ -82,7 +84,7 @@ impl Stacked {
         unsafe { Node::write(place.cast()) };
         // SAFETY: as above; zero is a valid value of each field.
         let this = unsafe { &mut *place };
-        *this.lived.get_mut() = Lived { hardware: None, link: None, suspended: false };
+        *this.lived.get_mut() = Lived { hardware: None, link: None, is_shown: false, suspended: false };
         this.pdo = pdo;
         this.life = lock::new(lock_kind::MUTEX);
         // SAFETY: a device of this driver.

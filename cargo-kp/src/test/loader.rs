@@ -19,10 +19,10 @@ pub fn stages() -> Vec<Stage> {
 /// kernel that can fail, failed once from each place.
 fn drivers(setup: bool, log: &Log) -> Result<Tally> {
     Packages::new(&ThisMachine).require(&[Purpose::Boot], setup)?;
-    let folder = host::drivers(&["echo", "edu", "trouble"])?;
+    let folder = host::drivers(&["echo", "edu", "trouble", "ivshmem"])?;
     let folder = folder.to_str().context("the target folder's path isn't UTF-8")?;
     let program = programs::build("conformance")?;
-    let runs: [&[&str]; 11] = [
+    let runs: [&[&str]; 14] = [
         &["--host", "windows:loader", "--part", "all", "--drivers", folder],
         &["--host", "windows:loader-qemu", "--part", "all", "--drivers", folder],
         &["loader", "bad-input", folder],
@@ -31,6 +31,9 @@ fn drivers(setup: bool, log: &Log) -> Result<Tally> {
         &["loader", "life", folder],
         &["loader", "storm", folder],
         &["loader", "device", folder],
+        &["loader", "resources", folder],
+        &["loader", "slots", folder],
+        &["loader", "strangers", folder],
         &["loader", "asleep", folder],
         &["loader", "power", folder],
         &["loader", "faults", folder],

@@ -1,7 +1,7 @@
 //! What the kernel exports.
 use super::{
-    DeviceObject, Dpc, DpcRoutine, DriverObject, Event, Guid, Irp, NtStatus, PowerDone, RemoveLock, SpinLock, Timer,
-    UnicodeString, WorkRoutine,
+    DeviceObject, Dpc, DpcRoutine, DriverObject, Event, Guid, Irp, NtStatus, PowerDone, RegistryQuery, RemoveLock,
+    SpinLock, Timer, UnicodeString, WorkRoutine,
 };
 use core::ffi::c_void;
 
@@ -26,6 +26,7 @@ imports! {
     pub(crate) fn IoRegisterDeviceInterface(physical: *mut DeviceObject, class: *const Guid, reference: *const UnicodeString, link: *mut UnicodeString) -> NtStatus;
     pub(crate) fn IoSetDeviceInterfaceState(link: *const UnicodeString, enable: u8) -> NtStatus;
     pub(crate) fn RtlFreeUnicodeString(text: *mut UnicodeString);
+    pub(crate) fn RtlQueryRegistryValues(relative_to: u32, path: *const u16, table: *mut RegistryQuery, context: *mut c_void, environment: *mut c_void) -> NtStatus;
     pub(crate) fn IoGetDeviceProperty(physical: *mut DeviceObject, property: i32, len: u32, buffer: *mut c_void, needed: *mut u32) -> NtStatus;
     pub(crate) fn IoInitializeRemoveLockEx(lock: *mut RemoveLock, tag: u32, max_minutes: u32, high_watermark: u32, size: u32);
     pub(crate) fn IoAcquireRemoveLockEx(lock: *mut RemoveLock, tag: *mut c_void, file: *const u8, line: u32, size: u32) -> NtStatus;

@@ -21,6 +21,15 @@ layouts! {
         maximum_length = MaximumLength at 2;
         buffer = Buffer at 8;
     }
+    RegistryQuery = RTL_QUERY_REGISTRY_TABLE, size 56 {
+        routine = QueryRoutine at 0;
+        flags = Flags at 8;
+        name = Name at 16;
+        entry_context = EntryContext at 24;
+        default_type = DefaultType at 32;
+        default_data = DefaultData at 40;
+        default_length = DefaultLength at 48;
+    }
     Event = KEVENT, size 24 {
     }
     SpinLock = KSPIN_LOCK, size 8 {
@@ -56,6 +65,7 @@ layouts! {
     }
     FileObject = FILE_OBJECT {
         fs_context = FsContext at 24;
+        fs_context2 = FsContext2 at 32;
         related_file_object = RelatedFileObject at 64;
         flags = Flags at 80;
         file_name = FileName at 88;

@@ -94,10 +94,14 @@ pub(crate) mod property {
     pub(crate) const PHYSICAL_DEVICE_OBJECT_NAME: i32 = 11;
     pub(crate) const BUS_NUMBER: i32 = 14;
     pub(crate) const ADDRESS: i32 = 16;
+    /// A value of [`ADDRESS`]: the bus has said none.
+    pub(crate) const NO_ADDRESS: u32 = u32::MAX;
 }
 
 /// Kinds of [`PartialDescriptor`], and bits of its flags.
 pub(crate) mod resource {
+    #[cfg(test)]
+    pub(crate) const PORT: u8 = 1;
     pub(crate) const INTERRUPT: u8 = 2;
     pub(crate) const MEMORY: u8 = 3;
     pub(crate) const MEMORY_LARGE: u8 = 7;
@@ -105,6 +109,16 @@ pub(crate) mod resource {
     pub(crate) const MESSAGE: u16 = 2;
     /// Of large memory: by how many bits its length is shifted.
     pub(crate) const LARGE: [(u16, u32); 3] = [(0x200, 8), (0x400, 16), (0x800, 32)];
+}
+
+/// Values in [`RegistryQuery`].
+pub(crate) mod registry {
+    /// RTL_REGISTRY_ABSOLUTE: the path is a whole one.
+    pub(crate) const ABSOLUTE: u32 = 0;
+    /// RTL_QUERY_REGISTRY_DIRECT, _TYPECHECK and _NOEXPAND: the value is stored, if it is of the type that is expected.
+    pub(crate) const DIRECT_CHECKED: u32 = 0x20 | 0x100 | 0x10;
+    /// REG_DWORD, where the expected type stands; without a default.
+    pub(crate) const EXPECTS_DWORD: u32 = 4 << 24;
 }
 
 /// Versions of [`ConnectInterrupt`].

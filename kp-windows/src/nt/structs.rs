@@ -28,6 +28,32 @@ pub(crate) struct UnicodeString {
     pub(crate) buffer: *const u16,
 }
 
+/// RTL_QUERY_REGISTRY_TABLE: one entry of such a table.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct RegistryQuery {
+    pub(crate) routine: usize,
+    pub(crate) flags: u32,
+    pub(crate) name: *const u16,
+    pub(crate) entry_context: *mut c_void,
+    pub(crate) default_type: u32,
+    pub(crate) default_data: *const c_void,
+    pub(crate) default_length: u32,
+}
+
+impl RegistryQuery {
+    /// What ends a table.
+    pub(crate) const END: Self = Self {
+        routine: 0,
+        flags: 0,
+        name: core::ptr::null(),
+        entry_context: core::ptr::null_mut(),
+        default_type: 0,
+        default_data: core::ptr::null(),
+        default_length: 0,
+    };
+}
+
 /// KEVENT.
 #[repr(C)]
 pub(crate) struct Event {
@@ -128,7 +154,7 @@ pub(crate) struct FileObject {
     _type_size: [u16; 2],
     _device: [usize; 2],
     pub(crate) fs_context: *mut c_void,
-    _fs_context2: usize,
+    pub(crate) fs_context2: *mut c_void,
     _section: [usize; 2],
     _final_status: i32,
     pub(crate) related_file_object: *mut FileObject,

@@ -1,239 +1,27 @@
-//! A PCI bus: devices that are models, their configuration space, and what the plug-and-play and power managers ask of their drivers.
+//! The devices of a PCI bus, as the plug-and-play and power managers see them: what they ask of their drivers.
 use crate::{
-    cpu,
-    interrupt::{LINE_IRQL, MESSAGE_IRQL},
-    irp,
+    cpu, irp,
     kernel::{Kernel, Machine, lock},
     nt::{
         DeviceObject, DriverExtension, IoStackLocation, NtStatus, STATUS_DEVICE_BUSY, STATUS_NOT_SUPPORTED, major,
         minor,
     },
     objects::Device as Record,
-    pdo,
-    power::{self, Power},
+    pdo, power,
+    resources::{self, Shape},
     rule::{Broken, Rule},
     security::{self, Dacl, Entry},
     service::{Driver, Service},
+    slot::Slot,
 };
-use kp_sim::device::{DeviceModel, IrqKind};
+use kp_sim::device::DeviceModel;
 use std::{
     ptr,
     sync::{
         Arc, Mutex,
-        atomic::{
-            AtomicBool, AtomicU32,
-            Ordering::{Acquire, Relaxed, Release},
-        },
+        atomic::Ordering::{Relaxed, Release},
     },
-    time::Instant,
 };
-
-/// Memory of a device.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bar {
-    /// Its address on the bus.
-    bus: u64,
-    /// Its address for the processor.
-    pub(crate) physical: u64,
-    pub(crate) len: u64,
-}
-
-/// A slot of the bus, and the device in it.
-pub(crate) struct Slot {
-    model: Mutex<Model>,
-    /// What the last START has assigned.
-    assigned: Mutex<Assigned>,
-    /// It was pulled out: it reads as all ones.
-    is_gone: AtomicBool,
-    pub(crate) power: Power,
-    /// Requests that no driver knows, as they have come to the bus.
-    pub(crate) unknown: AtomicU32,
-    pub(crate) bars: [Option<Bar>; 6],
-}
-
-struct Model {
-    device: Box<dyn DeviceModel>,
-    /// The command register, 16 bits.
-    command: u16,
-    /// What a driver listens to.
-    listens: Option<(IrqKind, u16)>,
-    /// The last moment that the device knows of.
-    clock: Instant,
-    ram: Vec<u8>,
-}
-
-/// Bits of the command register.
-const MEMORY: u16 = 1 << 1;
-const BUS_MASTER: u16 = 1 << 2;
-const NO_LINE: u16 = 1 << 10;
-const COMMAND: usize = 4;
-const MSI_AT: usize = 0x40;
-/// Where BARs are on the bus.
-const BUS_START: u64 = 0xE000_0000;
-/// What the processor adds to that: addresses of the bus and of the processor are two things.
-const TRANSLATION: u64 = 0x40_0000_0000;
-
-impl Model {
-    /// Time passes for the device.
-    fn advance(&mut self) {
-        let now = Instant::now();
-        let ns = now.duration_since(self.clock).as_nanos() as u64;
-        self.clock = now;
-        self.device.advance(ns, &mut self.ram);
-    }
-
-    /// Has the device's signals be what the driver and the command register say.
-    fn apply(&mut self) {
-        let line_off = self.command & NO_LINE != 0;
-        let (signal, count) = match self.listens {
-            Some((IrqKind::Line, _)) if line_off => (None, 0),
-            Some((signal, count)) => (Some(signal), count),
-            None => (None, 0),
-        };
-        self.device.bus_master(self.command & BUS_MASTER != 0);
-        self.device.select(signal, count);
-    }
-}
-
-impl Slot {
-    fn new(device: Box<dyn DeviceModel>) -> Self {
-        let mut next = BUS_START;
-        let bars = std::array::from_fn(|i| {
-            let len = device.bar_len(i)?;
-            let bus = next.next_multiple_of(len);
-            next = bus + len;
-            Some(Bar { bus, physical: bus + TRANSLATION, len })
-        });
-        let model =
-            Model { device, command: MEMORY | BUS_MASTER, listens: None, clock: Instant::now(), ram: vec![0; 1 << 16] };
-        Self {
-            model: Mutex::new(model),
-            assigned: Mutex::new(Assigned::Nothing),
-            is_gone: AtomicBool::new(false),
-            power: Power::new(),
-            unknown: AtomicU32::new(0),
-            bars,
-        }
-    }
-
-    fn is_gone(&self) -> bool {
-        self.is_gone.load(Acquire)
-    }
-
-    pub(crate) fn read(&self, kernel: &Kernel, bar: usize, offset: u64, width: u8) -> u64 {
-        if self.is_gone() {
-            return u64::MAX;
-        }
-        let mut model = lock(&self.model);
-        model.advance();
-        let Model { device, ram, .. } = &mut *model;
-        let value = device.read(bar, offset, width, ram);
-        drop(model);
-        kernel.interrupts.ring();
-        value
-    }
-
-    pub(crate) fn write(&self, kernel: &Kernel, bar: usize, offset: u64, width: u8, value: u64) {
-        if self.is_gone() {
-            return;
-        }
-        let mut model = lock(&self.model);
-        model.advance();
-        let Model { device, ram, .. } = &mut *model;
-        device.write(bar, offset, width, value, ram);
-        drop(model);
-        kernel.interrupts.ring();
-    }
-
-    /// Is the line raised?
-    pub(crate) fn line(&self) -> bool {
-        let mut model = lock(&self.model);
-        model.advance();
-        !self.is_gone() && !self.power.is_asleep() && model.device.line()
-    }
-
-    pub(crate) fn take_message(&self) -> Option<u16> {
-        let mut model = lock(&self.model);
-        model.advance();
-        if self.is_gone() || self.power.is_asleep() { None } else { model.device.take_message() }
-    }
-
-    /// A driver listens to the device from now on, or no more.
-    pub(crate) fn listen(&self, kernel: &Kernel, signal: Option<IrqKind>, count: u16) {
-        let mut model = lock(&self.model);
-        model.listens = signal.map(|signal| (signal, count));
-        model.apply();
-        drop(model);
-        kernel.interrupts.ring();
-    }
-
-    pub(crate) fn vectors(&self, signal: IrqKind) -> u16 {
-        lock(&self.model).device.vectors(signal)
-    }
-
-    /// How many interrupts of a kind START has assigned.
-    pub(crate) fn assigned(&self, signal: IrqKind) -> u16 {
-        match (*lock(&self.assigned), signal) {
-            (Assigned::Line, IrqKind::Line) => 1,
-            (Assigned::Messages(count), IrqKind::Msi | IrqKind::MsiX) => count,
-            _ => 0,
-        }
-    }
-
-    /// Configuration space, 256 bytes.
-    fn config(&self) -> [u8; 256] {
-        let model = lock(&self.model);
-        let mut config = [0; 256];
-        let identity = model.device.identity();
-        config[0..2].copy_from_slice(&identity.vendor.to_le_bytes());
-        config[2..4].copy_from_slice(&identity.device.to_le_bytes());
-        config[4..6].copy_from_slice(&model.command.to_le_bytes());
-        config[11] = 0xFF; // a class of no class
-        for (i, bar) in self.bars.iter().enumerate() {
-            if let Some(bar) = bar {
-                config[0x10 + 4 * i..][..4].copy_from_slice(&(bar.bus as u32).to_le_bytes());
-            }
-        }
-        config[0x3D] = model.device.vectors(IrqKind::Line).min(1) as u8;
-        let capability = match (model.device.vectors(IrqKind::MsiX), model.device.vectors(IrqKind::Msi)) {
-            (0, 0) => None,
-            (0, _) => Some(0x05),
-            _ => Some(0x11),
-        };
-        if let Some(id) = capability {
-            config[6] = 0x10;
-            config[0x34] = MSI_AT as u8;
-            config[MSI_AT] = id;
-        }
-        config
-    }
-
-    /// Reads configuration space; all ones of a device that is gone.
-    pub(crate) fn config_read(&self, offset: usize, bytes: &mut [u8]) {
-        bytes.fill(0xFF);
-        if !self.is_gone() && offset + bytes.len() <= 256 {
-            bytes.copy_from_slice(&self.config()[offset..offset + bytes.len()]);
-        }
-    }
-
-    /// Writes configuration space: of what is writable there is the command register here.
-    pub(crate) fn config_write(&self, kernel: &Kernel, offset: usize, bytes: &[u8]) {
-        if self.is_gone() {
-            return;
-        }
-        let mut model = lock(&self.model);
-        let mut command = model.command.to_le_bytes();
-        for (i, &byte) in bytes.iter().enumerate() {
-            if let Some(place) = (offset + i).checked_sub(COMMAND).and_then(|at| command.get_mut(at)) {
-                *place = byte;
-            }
-        }
-        model.command = u16::from_le_bytes(command);
-        model.apply();
-        drop(model);
-        kernel.interrupts.ring();
-    }
-}
 
 /// A minor function that no driver knows.
 const UNKNOWN: u8 = 0xFF;
@@ -251,23 +39,29 @@ pub enum Assigned {
 
 /// A device on the bus.
 pub struct Device {
-    kernel: Arc<Kernel>,
-    slot: Arc<Slot>,
+    pub(crate) kernel: Arc<Kernel>,
+    pub(crate) slot: Arc<Slot>,
     bus: Arc<Service>,
     /// Address of the bus's device object.
-    pdo: usize,
+    pub(crate) pdo: usize,
     /// Resource lists of the last START, in the pool.
     lists: Mutex<Vec<usize>>,
 }
 
 impl Machine {
-    /// Plugs a device in. No driver has it yet.
+    /// Plugs a device in, whose BARs are below 4 GiB. No driver has it yet.
+    pub fn plug(&self, model: impl DeviceModel + 'static) -> Device {
+        self.plug_as(model, Shape::default())
+    }
+
+    /// Plugs a device in, whose BARs and resources have this shape.
     ///
     /// # Panics
-    /// If there is one already: the bus has one slot.
-    pub fn plug(&self, model: impl DeviceModel + 'static) -> Device {
+    /// If the device cannot have it.
+    pub fn plug_as(&self, model: impl DeviceModel + 'static, shape: Shape) -> Device {
         let kernel = &self.kernel;
-        let slot = Arc::new(Slot::new(Box::new(model)));
+        let number = kernel.next_slot();
+        let slot = Arc::new(Slot::new(number, Box::new(model), shape));
         let bus = Service::bus(kernel);
         let pdo = pdo::make(kernel, &bus);
         let dacl = Dacl {
@@ -279,8 +73,7 @@ impl Machine {
                 .collect(),
         };
         let record = Record {
-            name: Some(pdo::NAME.to_lowercase()),
-            characteristics: 0x100,
+            name: Some(pdo::name(number).to_lowercase()),
             dacl: Some(dacl),
             files: Vec::new(),
             service: Arc::downgrade(&bus),
@@ -290,7 +83,6 @@ impl Machine {
             before.is_none() && lock(&kernel.slots).insert(pdo, slot.clone()).is_none(),
             "an object of a new device"
         );
-        assert_eq!(lock(&kernel.slots).len(), 1, "the bus has one slot");
         Device { kernel: kernel.clone(), slot, bus, pdo, lists: Mutex::default() }
     }
 }
@@ -328,12 +120,18 @@ impl Device {
     /// # Panics
     /// If the run ends.
     pub fn start(&self, assigned: Assigned) -> Result<(), NtStatus> {
-        let [raw, translated] = [false, true].map(|translated| self.resources(assigned, translated));
+        self.slot.move_bars();
+        let [raw, translated] = resources::lists(&self.slot, assigned).map(|words| self.list(&words));
         self.free_lists();
         *lock(&self.lists) = vec![raw, translated];
         *lock(&self.slot.assigned) = assigned;
+        self.slot.observed.starts();
         self.slot.power.begins();
-        self.pnp(minor::START_DEVICE, |location| location.parameters[..2].copy_from_slice(&[raw, translated]))?;
+        self.slot.is_starting.store(true, Release);
+        let started =
+            self.pnp(minor::START_DEVICE, |location| location.parameters[..2].copy_from_slice(&[raw, translated]));
+        self.slot.is_starting.store(false, Release);
+        started?;
         self.check(self.slot.power.started());
         for (major, minor) in [
             (major::PNP, UNKNOWN),
@@ -361,7 +159,7 @@ impl Device {
     }
 
     /// Ends the run if a rule is broken.
-    fn check(&self, result: Result<(), Broken>) {
+    pub(crate) fn check(&self, result: Result<(), Broken>) {
         if let Err(broken) = result {
             cpu::attached(&self.kernel, None, || cpu::fail(broken));
         }
@@ -379,7 +177,13 @@ impl Device {
             self.must(minor::CANCEL_STOP_DEVICE);
             return Err(refused);
         }
+        let interface = self.interface();
         self.must(minor::STOP_DEVICE);
+        if interface != self.interface() {
+            self.check(Err(Rule::InterfaceKept.broken("the device interface is disabled in STOP_DEVICE")));
+        }
+        self.has_released(Rule::StoppedReleased);
+        *lock(&self.slot.assigned) = Assigned::Nothing;
         Ok(())
     }
 
@@ -407,7 +211,17 @@ impl Device {
     /// If the run ends.
     pub fn surprise_removal(&self) {
         self.slot.is_gone.store(true, Release);
+        self.failed();
+    }
+
+    /// A device that is there fails to start again, which is a SURPRISE_REMOVAL too ("Stopping a Device to Rebalance Resources").
+    /// [`removed`](Self::removed) comes after the last handle is closed.
+    ///
+    /// # Panics
+    /// If the run ends.
+    pub fn failed(&self) {
         self.must(minor::SURPRISE_REMOVAL);
+        self.has_released(Rule::SurpriseReleased);
     }
 
     /// REMOVE_DEVICE. No handle is open.
@@ -417,17 +231,14 @@ impl Device {
     pub fn removed(&self) {
         assert_eq!(self.open_handles(), 0, "REMOVE_DEVICE comes after the last handle is closed");
         self.must(minor::REMOVE_DEVICE);
+        self.has_released(Rule::RemovedReleased);
         // SAFETY: the bus's own device object.
         if unsafe { !(*self.object()).attached_device.is_null() } {
             let broken = Rule::Detached.broken("a device object is attached after REMOVE_DEVICE");
             cpu::attached(&self.kernel, None, || cpu::fail(broken));
         }
-        let left = std::mem::take(&mut lock(&self.kernel.objects).interfaces);
-        // Disabling one may have been failed on purpose; then the plug-and-play manager does it.
-        if let Some(name) = left.first().filter(|_| !self.kernel.faults.are_planned()) {
-            let what = format!("the device interface {name} is enabled after REMOVE_DEVICE");
-            cpu::attached(&self.kernel, None, || cpu::fail(Rule::InterfaceDisabled.broken(what)));
-        }
+        self.disable_interfaces();
+        *lock(&self.slot.assigned) = Assigned::Nothing;
         self.free_lists();
     }
 
@@ -545,31 +356,8 @@ impl Device {
         }
     }
 
-    /// CM_RESOURCE_LIST, in the pool.
-    fn resources(&self, assigned: Assigned, translated: bool) -> usize {
-        let mut descriptors: Vec<[u32; 5]> = Vec::new();
-        for bar in self.slot.bars.iter().flatten() {
-            let start = if translated { bar.physical } else { bar.bus };
-            descriptors.push([3, start as u32, (start >> 32) as u32, bar.len as u32, 0]);
-        }
-        const SHARED: u32 = 3 << 8;
-        const DEVICE_EXCLUSIVE: u32 = 1 << 8;
-        const LATCHED_MESSAGE: u32 = 3 << 16;
-        match (assigned, translated) {
-            (Assigned::Nothing, _) => {}
-            (Assigned::Line, true) => descriptors.push([2 | SHARED, LINE_IRQL.into(), 0x81, 1, 0]),
-            (Assigned::Line, false) => descriptors.push([2 | SHARED, 11, 11, u32::MAX, u32::MAX]),
-            (Assigned::Messages(_), true) => {
-                descriptors.push([2 | DEVICE_EXCLUSIVE | LATCHED_MESSAGE, MESSAGE_IRQL.into(), 0x91, 1, 0]);
-            }
-            (Assigned::Messages(count), false) => {
-                let first = u32::from(count) << 16;
-                descriptors.push([2 | DEVICE_EXCLUSIVE | LATCHED_MESSAGE, first, u32::MAX - 1, u32::MAX, u32::MAX]);
-            }
-        }
-        const PCI_BUS: u32 = 5;
-        let mut words = vec![1, PCI_BUS, 0, 1 << 16 | 1, descriptors.len() as u32];
-        words.extend(descriptors.into_iter().flatten());
+    /// A CM_RESOURCE_LIST, in the pool.
+    fn list(&self, words: &[u32]) -> usize {
         let address = self.kernel.allocate(4 * words.len(), b"CmRe", false);
         // SAFETY: fresh memory for as many words.
         unsafe { ptr::copy_nonoverlapping(words.as_ptr(), ptr::with_exposed_provenance_mut(address), words.len()) };

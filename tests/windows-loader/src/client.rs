@@ -1,5 +1,8 @@
 //! The client library over a simulated handle.
-use crate::file::{Buffer, Done, Handle};
+use crate::{
+    buffers::Buffer,
+    file::{Done, Handle},
+};
 use kp_abi::Status;
 use kp_user::DeviceControl;
 

@@ -1,16 +1,16 @@
 //! Open files: CreateFile, DeviceIoControl, CancelIoEx, CloseHandle, as the I/O manager serves them.
 use crate::{
+    buffers::{Buffer, Buffers},
     cpu,
-    irp::{self, BUFFERED_OUTPUT, Over, Request, SYSTEM_BUFFER},
+    irp::{self, Over, Request},
     kernel::{Kernel, lock},
     nt::{
-        DeviceObject, FileObject, IoStackLocation, Irp, Mdl, NtStatus, STATUS_ACCESS_DENIED, STATUS_ACCESS_VIOLATION,
-        STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_HANDLE, STATUS_SUCCESS, file_flags, major, method,
+        DeviceObject, FileObject, IoStackLocation, Irp, NtStatus, STATUS_ACCESS_DENIED, STATUS_ACCESS_VIOLATION,
+        STATUS_INVALID_HANDLE, STATUS_SUCCESS, file_flags, major, method,
     },
     process::{Mode, Process},
     security::{self, Token, access},
     service::Service,
-    space::PAGE,
     trap,
 };
 use std::{
@@ -65,27 +65,6 @@ pub struct Done {
     pub information: usize,
 }
 
-/// A buffer as a process names it: nobody promises that it is there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Buffer {
-    /// Where.
-    pub address: usize,
-    /// How many bytes.
-    pub len: u32,
-}
-
-impl Buffer {
-    /// What will be read.
-    pub fn input(bytes: &[u8]) -> Self {
-        Self { address: bytes.as_ptr().expose_provenance(), len: bytes.len() as u32 }
-    }
-
-    /// What may be written.
-    pub fn output(bytes: &mut [u8]) -> Self {
-        Self { address: bytes.as_mut_ptr().expose_provenance(), len: bytes.len() as u32 }
-    }
-}
-
 /// A request under way.
 pub struct Pending {
     file: Arc<File>,
@@ -113,13 +92,18 @@ impl File {
             if service.is_stopping() {
                 return Err(crate::nt::STATUS_NO_SUCH_DEVICE);
             }
-            // Without FILE_DEVICE_SECURE_OPEN a path behind the name is the driver's own affair.
-            let is_checked = rest.is_empty() || device.characteristics & SECURE_OPEN != 0;
+            // Without FILE_DEVICE_SECURE_OPEN a path behind the name is the driver's own affair. "The FILE_DEVICE_SECURE_OPEN characteristic is
+            // checked at the top of the stack" ("Controlling Device Namespace Access").
+            let is_checked = rest.is_empty() || top_characteristics(address) & SECURE_OPEN != 0;
             if is_checked && !security::allows(device.dacl.as_ref(), token, access) {
                 return Err(STATUS_ACCESS_DENIED);
             }
             (address, rest, service)
         };
+        let slot = lock(&kernel.slots).get(&device).cloned();
+        if slot.is_some_and(|slot| slot.is_starting()) {
+            return Err(crate::nt::STATUS_NO_SUCH_DEVICE);
+        }
         if device_flags(device) & crate::nt::device_flags::INITIALIZING != 0 {
             return Err(crate::nt::STATUS_NO_SUCH_DEVICE);
         }
@@ -202,6 +186,11 @@ impl File {
     /// Where requests go: the top of the device's stack.
     fn device_object(&self) -> *mut DeviceObject {
         crate::pdo::top(ptr::with_exposed_provenance_mut(self.device))
+    }
+
+    /// The file object.
+    pub(crate) fn object(&self) -> *mut FileObject {
+        ptr::with_exposed_provenance_mut(self.object)
     }
 
     /// The process that opened it.
@@ -373,107 +362,13 @@ fn device_flags(device: usize) -> u32 {
     unsafe { (*ptr::with_exposed_provenance::<DeviceObject>(device)).flags }
 }
 
-/// How much the pool gives for a system buffer.
-const MOST: u32 = 16 << 20;
+fn top_characteristics(device: usize) -> u32 {
+    // SAFETY: the top device object of a stack of the object manager's.
+    unsafe { (*crate::pdo::top(ptr::with_exposed_provenance_mut(device))).characteristics }
+}
 
 /// FILE_DEVICE_SECURE_OPEN.
 const SECURE_OPEN: u32 = 0x100;
-
-/// A request's buffers, as its method has them.
-#[derive(Default)]
-struct Buffers {
-    system: usize,
-    system_len: usize,
-    mdl: usize,
-    has_output: bool,
-    is_neither: bool,
-}
-
-impl Buffers {
-    fn capture(kernel: &Kernel, code: u32, input: Buffer, output: Buffer) -> Result<Self, NtStatus> {
-        let mut buffers = Self::default();
-        let readable = |buffer: Buffer| kernel.space.is_user(buffer.address, buffer.len as usize);
-        let how = code & 3;
-        if how == method::NEITHER {
-            buffers.is_neither = true;
-            return Ok(buffers);
-        }
-        if !readable(input) || !readable(output) {
-            return Err(STATUS_ACCESS_VIOLATION);
-        }
-        if input.len.max(output.len) > MOST {
-            return Err(STATUS_INSUFFICIENT_RESOURCES);
-        }
-        if how == method::BUFFERED && output.len > 0 {
-            touch(output, true)?;
-        }
-        let len = match how {
-            method::BUFFERED => input.len.max(output.len),
-            _ => input.len,
-        } as usize;
-        if how != method::BUFFERED && output.len > 0 {
-            touch(output, how == method::OUT_DIRECT)?;
-            buffers.mdl = mdl(kernel, output);
-        }
-        if len > 0 {
-            buffers.system = kernel.pool.allocate(&kernel.space, len, SYSTEM_BUFFER, false);
-            buffers.system_len = len;
-            if !trap::copy(buffers.system, input.address, input.len as usize) {
-                cpu::checked(kernel.pool.free(buffers.system, None));
-                if buffers.mdl != 0 {
-                    cpu::checked(kernel.pool.free(buffers.mdl, None));
-                }
-                return Err(STATUS_ACCESS_VIOLATION);
-            }
-        }
-        buffers.has_output = how == method::BUFFERED;
-        Ok(buffers)
-    }
-
-    fn put(&self, irp: &mut Irp, location: &mut IoStackLocation, input: Buffer) {
-        irp.system_buffer = ptr::with_exposed_provenance_mut(self.system);
-        irp.overlay[0] = self.system_len;
-        irp.mdl_address = ptr::with_exposed_provenance_mut(self.mdl);
-        if self.has_output {
-            irp.flags |= BUFFERED_OUTPUT;
-        }
-        if self.is_neither {
-            location.parameters[3] = input.address;
-        }
-    }
-}
-
-/// Is every page of a buffer there?
-fn touch(buffer: Buffer, write: bool) -> Result<(), NtStatus> {
-    let end = buffer.address + buffer.len as usize;
-    let mut at = buffer.address;
-    while at < end {
-        let mut byte = 0u8;
-        let place = (&raw mut byte).expose_provenance();
-        if !trap::copy(place, at, 1) || write && !trap::copy(at, place, 1) {
-            return Err(STATUS_ACCESS_VIOLATION);
-        }
-        at = (at + PAGE) / PAGE * PAGE;
-    }
-    Ok(())
-}
-
-/// Describes a buffer that is locked in memory, and is seen by the kernel where it is.
-fn mdl(kernel: &Kernel, buffer: Buffer) -> usize {
-    const PAGES_LOCKED: i16 = 2;
-    let pages = (buffer.address % PAGE + buffer.len as usize).div_ceil(PAGE);
-    let size = size_of::<Mdl>() + 8 * pages;
-    let address = kernel.allocate(size, b"Mdl ", true);
-    let mdl = ptr::with_exposed_provenance_mut::<Mdl>(address);
-    // SAFETY: fresh memory of this size, zeroed.
-    let fields = unsafe { &mut *mdl };
-    fields.size = size as i16;
-    fields.flags = PAGES_LOCKED;
-    fields.start_va = buffer.address / PAGE * PAGE;
-    fields.byte_offset = (buffer.address % PAGE) as u32;
-    fields.byte_count = buffer.len;
-    address
-}
 
 impl Handle {
     /// DeviceIoControl: makes a request and waits for its end.

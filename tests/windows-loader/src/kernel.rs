@@ -1,6 +1,5 @@
 //! The simulated kernel as a whole, and how a run ends.
 use crate::{
-    bus::Slot,
     cpu,
     dispatcher::Dispatcher,
     dpc::Dpcs,
@@ -17,6 +16,7 @@ use crate::{
     rule::{Broken, Rule},
     security::Dacl,
     service::Service,
+    slot::Slot,
     space::{PAGE, Protection, Space},
     thunk::Thunks,
     timer::Timers,
@@ -28,8 +28,8 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{
-            AtomicBool, AtomicIsize, AtomicU32, AtomicU64,
-            Ordering::{AcqRel, Acquire, Release},
+            AtomicBool, AtomicIsize, AtomicU32, AtomicU64, AtomicUsize,
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
     },
     thread::{self, JoinHandle},
@@ -89,6 +89,8 @@ pub(crate) struct Kernel {
     pub(crate) mappings: Mappings,
     /// By address of the bus's device object.
     pub(crate) slots: Mutex<BTreeMap<usize, Arc<Slot>>>,
+    /// The number of the next one.
+    next_slot: AtomicUsize,
     /// Requests that the bus has answered later.
     completions: AtomicU32,
     /// By how much the clock is ahead that counts sleep too, in 100 ns.
@@ -128,6 +130,8 @@ pub struct Options {
     pub first_at_dispatch: bool,
     /// Everybody may open devices of the bus, as if their INF said so.
     pub open_to_all: bool,
+    /// Numbers in the key `Parameters` of each driver's service.
+    pub parameters: Vec<(String, u32)>,
     /// Calls that are to fail.
     pub faults: Option<Arc<Sites>>,
 }
@@ -146,6 +150,7 @@ impl Kernel {
             interrupts: Interrupts::default(),
             mappings: Mappings::default(),
             slots: Mutex::default(),
+            next_slot: AtomicUsize::new(0),
             completions: AtomicU32::new(options.first_at_dispatch.into()),
             slept: AtomicU64::new(0),
             bus_interfaces: AtomicIsize::new(0),
@@ -182,6 +187,11 @@ impl Kernel {
                 .broken(format!("pool: the block at {address:#x} is freed with a timer in it that is set")));
         }
         self.pool.free(address, tag)
+    }
+
+    /// The number of a new slot.
+    pub(crate) fn next_slot(&self) -> usize {
+        self.next_slot.fetch_add(1, Relaxed)
     }
 
     /// Has the run ended?
@@ -229,6 +239,13 @@ impl Kernel {
     /// The service of a driver object.
     pub(crate) fn service(&self, driver: usize) -> Option<Arc<Service>> {
         lock(&self.services).iter().find(|(object, _)| *object == driver).map(|(_, service)| service.clone())
+    }
+
+    /// Is there a key of parameters of this name?
+    pub(crate) fn has_parameters(&self, path: &str) -> bool {
+        let key = path.strip_suffix(r"\Parameters").unwrap_or_default();
+        let is_known = lock(&self.services).iter().any(|(_, service)| service.registry_path() == key);
+        is_known && !self.options.parameters.is_empty()
     }
 
     /// The level at which the bus completes the next request.
@@ -298,10 +315,11 @@ impl Machine {
     pub fn new(options: Options) -> Self {
         crate::trap::install();
         let kernel = Arc::new(Kernel::new(options));
-        let runners: [(&str, Runner); 7] = [
+        let runners: [(&str, Runner); 8] = [
             ("dpc 0", |kernel| kernel.dpcs.run(kernel)),
             ("dpc 1", |kernel| kernel.dpcs.run(kernel)),
-            ("interrupts", |kernel| kernel.interrupts.run(kernel)),
+            ("interrupts 0", |kernel| kernel.interrupts.run(kernel)),
+            ("interrupts 1", |kernel| kernel.interrupts.run(kernel)),
             ("timers", |kernel| kernel.timers.run(kernel)),
             ("work 0", |kernel| kernel.works.run(kernel)),
             ("work 1", |kernel| kernel.works.run(kernel)),
@@ -376,6 +394,11 @@ impl Machine {
     /// Keeps DPCs in their queue until they are let go or flushed, so that what piles up meanwhile can be seen.
     pub fn withhold_dpcs(&self, withhold: bool) {
         self.kernel.dpcs.withhold(withhold);
+    }
+
+    /// Keeps interrupts from being delivered until they are let go, so that several come at once.
+    pub fn withhold_interrupts(&self, withhold: bool) {
+        self.kernel.interrupts.withhold(withhold);
     }
 }
 

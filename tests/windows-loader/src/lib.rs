@@ -26,10 +26,12 @@
     reason = "what drivers pass is one promise: that it is what the kernel documents"
 )]
 
+mod buffers;
 mod bus;
 mod calls;
 mod client;
 mod cpu;
+mod device_interface;
 mod dispatcher;
 mod dpc;
 mod dump;
@@ -43,6 +45,7 @@ mod kernel;
 mod mmio;
 pub mod nt;
 mod objects;
+mod observed;
 mod passed_on;
 mod pdo;
 pub mod planted;
@@ -51,9 +54,11 @@ mod power;
 mod process;
 mod raw;
 mod remove_lock;
+mod resources;
 mod rule;
 mod security;
 mod service;
+mod slot;
 mod space;
 mod spin;
 mod thunk;
@@ -62,13 +67,17 @@ mod trap;
 mod unwind;
 mod work;
 
+pub use buffers::Buffer;
 pub use bus::{Assigned, Device};
 pub use calls::fallible_calls;
 pub use exports::{ONLY, Processor};
 pub use faults::{Site, Sites};
-pub use file::{Buffer, Done, Handle, Pending};
+pub use file::{Done, Handle, Pending};
 pub use kernel::{Machine, Options, Verdict};
+pub use observed::Handlers;
+pub use passed_on::Stranger;
 pub use process::{Mode, Process};
+pub use resources::Shape;
 pub use rule::{Broken, Rule, Source};
 pub use security::{Dacl, Entry, Token, access};
 pub use service::{Driver, StartError, Stopped};

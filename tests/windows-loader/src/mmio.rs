@@ -1,8 +1,8 @@
 //! Mapped registers: pages that cannot be touched, so that each access faults, is decoded, and goes to the device's model.
 use crate::{
-    bus::Slot,
     kernel::{Kernel, lock},
     rule::{Broken, Rule},
+    slot::Slot,
     space::Protection,
 };
 use std::{
@@ -115,6 +115,11 @@ impl Mappings {
             }
         }
         Ok(Some(access.len))
+    }
+
+    /// Does a driver have registers of a device mapped?
+    pub(crate) fn has(&self, slot: &Arc<Slot>) -> bool {
+        lock(&self.windows).iter().any(|window| Arc::ptr_eq(&window.slot, slot))
     }
 
     pub(crate) fn left(&self) -> Vec<String> {

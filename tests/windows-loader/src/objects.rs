@@ -1,7 +1,7 @@
 //! Names, device objects, open files and handles.
-use crate::{file::File, nt::NtStatus, security::Dacl, service::Service};
+use crate::{device_interface::Interface, file::File, nt::NtStatus, security::Dacl, service::Service};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     ptr,
     sync::{Arc, Weak},
 };
@@ -13,8 +13,8 @@ pub(crate) struct Objects {
     pub(crate) devices: BTreeMap<usize, Device>,
     /// Symbolic links, in lower case, and what they name.
     pub(crate) links: BTreeMap<String, String>,
-    /// Device interfaces that are enabled.
-    pub(crate) interfaces: BTreeSet<String>,
+    /// Device interfaces that were registered, by their name in lower case. They stay when their device goes.
+    pub(crate) interfaces: BTreeMap<String, Interface>,
     /// Kernel handles: the object, and the access.
     pub(crate) handles: BTreeMap<usize, (usize, u32)>,
     next_handle: usize,
@@ -24,7 +24,6 @@ pub(crate) struct Objects {
 pub(crate) struct Device {
     /// In lower case.
     pub(crate) name: Option<String>,
-    pub(crate) characteristics: u32,
     /// Who may open it, if anybody has said so.
     pub(crate) dacl: Option<Dacl>,
     /// Handles and other references that keep it and its driver.
@@ -44,11 +43,11 @@ impl Objects {
     /// The device that a path names, and what of the path is behind its name.
     pub(crate) fn resolve(&self, path: &str) -> Result<(usize, String), NtStatus> {
         let lower = path.to_lowercase();
-        let lower = match lower.strip_prefix(r"\\.\") {
-            Some(name) => format!(r"\dosdevices\{name}"),
-            None => lower,
-        };
-        let lower = lower.replacen(r"\??\", r"\dosdevices\", 1);
+        let win32 = [r"\\.\", r"\\?\", r"\??\"].into_iter().find_map(|prefix| lower.strip_prefix(prefix));
+        let lower = win32.map_or(lower.clone(), |name| format!(r"\dosdevices\{name}"));
+        if let Some(found) = self.through_interface(&lower) {
+            return Ok(found);
+        }
         let link = self.links.iter().find_map(|(link, target)| Some((target, behind(&lower, link)?)));
         let (target, rest) = match link {
             Some((target, rest)) => (target.to_lowercase(), rest),
@@ -72,7 +71,7 @@ impl Objects {
             ));
         }
         left.extend(self.links.keys().map(|link| format!("the symbolic link {link}")));
-        left.extend(self.interfaces.iter().map(|name| format!("the device interface {name}, enabled")));
+        left.extend(self.enabled_interfaces().map(|name| format!("the device interface {name}, enabled")));
         left.extend(self.handles.keys().map(|handle| format!("the handle {handle:#x}")));
         left
     }
@@ -94,7 +93,7 @@ impl Objects {
 }
 
 /// What is behind a name in a path: nothing, or a backslash and more.
-fn behind(path: &str, name: &str) -> Option<String> {
+pub(crate) fn behind(path: &str, name: &str) -> Option<String> {
     let rest = path.strip_prefix(name)?;
     (rest.is_empty() || rest.starts_with('\\')).then(|| rest.to_owned())
 }

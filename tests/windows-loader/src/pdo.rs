@@ -1,7 +1,6 @@
 //! The bus driver: its device object at the bottom of each stack, and its answers to plug-and-play and power requests. What changes the
 //! device is answered later, from a thread of the system, as a real bus does.
 use crate::{
-    bus::Slot,
     cpu::{self, checked},
     irp,
     kernel::{Kernel, lock},
@@ -12,6 +11,7 @@ use crate::{
     power,
     rule::Rule,
     service::Service,
+    slot::Slot,
 };
 use std::{
     ffi::c_void,
@@ -22,8 +22,10 @@ use std::{
 /// A success that is not STATUS_SUCCESS.
 const ANOTHER_SUCCESS: NtStatus = 0x4000_0000;
 
-/// The device object's name.
-pub(crate) const NAME: &str = r"\Device\NTPNP_PCI0005";
+/// The name of the device object of a slot.
+pub(crate) fn name(slot: usize) -> String {
+    format!(r"\Device\NTPNP_PCI{:04}", slot + 5)
+}
 
 /// BUS_INTERFACE_STANDARD.
 #[repr(C)]

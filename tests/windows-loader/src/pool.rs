@@ -75,6 +75,13 @@ impl Pool {
         state.used.get(&address).map(|block| block.len)
     }
 
+    /// Are these bytes in one block?
+    pub(crate) fn has(&self, address: usize, len: usize) -> bool {
+        let state = self.state.lock().expect("nothing panics with the pool locked");
+        let block = state.used.range(..=address).next_back();
+        block.is_some_and(|(start, block)| address + len <= start + block.len)
+    }
+
     /// Frees a block. With a tag, it must be the block's.
     pub(crate) fn free(&self, address: usize, tag: Option<u32>) -> Result<(), Broken> {
         let mut state = self.state.lock().expect("nothing panics with the pool locked");

@@ -17,6 +17,13 @@ pub(crate) fn string(string: *const UnicodeString) -> Option<String> {
     Some(String::from_utf16_lossy(units))
 }
 
+/// A text that a zero ends.
+pub(crate) fn wide(text: *const u16) -> String {
+    // SAFETY: the driver's text, up to its zero.
+    let units = (0..).map(|n| unsafe { text.add(n).read() }).take_while(|unit| *unit != 0);
+    String::from_utf16_lossy(&units.collect::<Vec<u16>>())
+}
+
 fn byte(address: usize) -> u8 {
     // SAFETY: a byte of the driver's text, or of its format.
     unsafe { ptr::with_exposed_provenance::<u8>(address).read() }

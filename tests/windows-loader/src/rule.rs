@@ -140,6 +140,13 @@ rules! {
     // Plug and play, power.
     Detached: "After a removal no device object is attached.", Page("Handling an IRP_MN_REMOVE_DEVICE Request");
     InterfaceDisabled: "After a removal no interface of the device is enabled.", Page("Handling an IRP_MN_REMOVE_DEVICE Request");
+    InterfaceReference: "A device interface has a reference string only if a bus driver registers it.", Page("IoRegisterDeviceInterface function (wdm.h)");
+    InterfaceRegistered: "A device interface that is enabled or disabled was registered.", Page("IoSetDeviceInterfaceState function (wdm.h)");
+    InterfaceDisabledOnce: "A device interface that was disabled is not disabled again.", Page("IoSetDeviceInterfaceState function (wdm.h)");
+    InterfaceKept: "A device that is stopped keeps its interface enabled.", Page("Enabling and Disabling a Device Interface Instance");
+    StoppedReleased: "Nothing of a device that is stopped is mapped or connected.", Page("Handling an IRP_MN_STOP_DEVICE Request (Windows 2000 and later)");
+    SurpriseReleased: "Nothing of a device that is gone by surprise is mapped or connected.", Page("Handling an IRP_MN_SURPRISE_REMOVAL Request");
+    RemovedReleased: "Nothing of a device that is removed is mapped or connected.", Page("Handling an IRP_MN_REMOVE_DEVICE Request");
     MayNotFail: "A request that the plug-and-play manager lets nobody refuse is not refused.", Page("Plug and Play Minor IRPs");
     PowerStateTold: "The power manager is told of a device's power: D0 after START and once it has it, another before it is left.", Page("PoSetPowerState function (wdm.h)");
     PowerStateLevel: "The power manager is told of another state than D0 below DISPATCH_LEVEL.", Page("PoSetPowerState function (wdm.h)");
@@ -155,11 +162,15 @@ rules! {
     RegisterAccess: "A register is read or written by one plain instruction.", Own("a device sees other instructions as more than one access, or as none that can be told");
     RegisterAligned: "A register is accessed aligned, inside its mapping.", Own("a device sees another access than was meant");
     ConnectVersion: "An interrupt is connected by a version of the parameters that there is.", Page("IoConnectInterruptEx function (wdm.h)");
-    SynchronizeIrql: "A handler's level is not below its interrupt's.", Page("IoConnectInterruptEx function (wdm.h)");
     DisconnectVersion: "An interrupt is disconnected by the version that it was connected by.", Page("IoDisconnectInterruptEx function (wdm.h)");
     Connected: "An interrupt that is disconnected was connected.", Page("IoDisconnectInterruptEx function (wdm.h)");
     Claimed: "A line that a device raises is claimed.", Page("Writing an ISR");
     BusInterfaceLevel: "The bus's interface is used up to DISPATCH_LEVEL.", Page("_BUS_INTERFACE_STANDARD (wdm.h)");
+
+    // The registry.
+    RegistryPath: "The registry is asked by a whole path.", Own("other paths are not played");
+    RegistryTable: "The table of what the registry is asked is in non-paged pool.", Page("RtlQueryRegistryValues function (wdm.h)");
+    RegistryQuery: "A value is stored directly only if its type is checked, and is never expanded.", Page("RtlQueryRegistryValues function (wdm.h)");
 
     // The driver itself.
     HandlerCalled: "The exception handler is called by the kernel.", Own("it is no function for drivers");

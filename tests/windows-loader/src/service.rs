@@ -202,6 +202,11 @@ impl Service {
         Self { image, entry, object, parts, state: Mutex::new(State::Running), news: Condvar::new() }
     }
 
+    /// Its key.
+    pub(crate) fn registry_path(&self) -> String {
+        crate::raw::string(ptr::with_exposed_provenance(self.parts[0])).unwrap_or_default()
+    }
+
     pub(crate) fn driver(&self) -> *mut DriverObject {
         ptr::with_exposed_provenance_mut(self.object)
     }

@@ -10,7 +10,7 @@ use std::{
     sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst},
 };
 use windows_loader::{
-    Buffer, Done, Handle, Machine, Mode, Rule, Stopped, Token, Verdict, access, kernel_call,
+    Buffer, Done, Handle, Machine, Mode, Options, Rule, Stopped, Token, Verdict, access, kernel_call,
     nt::{
         DeviceObject, DriverObject, Header, Irp, Kdpc, NtStatus, STATUS_PENDING, STATUS_SUCCESS, UnicodeString,
         control, major,
@@ -44,6 +44,8 @@ enum Deed {
     StopsTheMachine,
     LeavesRemoveLock,
     Returns100Bytes,
+    AsksTheRegistryUnchecked,
+    AsksTheRegistryFromItsStack,
     QueuesItself,
     Pends,
 }
@@ -72,6 +74,8 @@ const ALL: &[Deed] = &[
     Deed::StopsTheMachine,
     Deed::LeavesRemoveLock,
     Deed::Returns100Bytes,
+    Deed::AsksTheRegistryUnchecked,
+    Deed::AsksTheRegistryFromItsStack,
     Deed::QueuesItself,
     Deed::Pends,
 ];
@@ -223,6 +227,14 @@ extern "efiapi" fn on_control(device: *mut DeviceObject, irp: *mut Irp) -> NtSta
         }
         // SAFETY: the driver's request.
         Deed::Returns100Bytes => unsafe { (*irp).io_status.information = 100 },
+        Deed::AsksTheRegistryUnchecked => {
+            let table: *mut [u64; 16] =
+                kernel_call!("ExAllocatePoolWithTag"(512 => i32, 128 => usize, TAG => u32) -> *mut [u64; 16]);
+            // SAFETY: fresh memory of this size.
+            unsafe { table.write(registry_table(0x20 | 0x10)) };
+            ask_the_registry(table.cast_const());
+        }
+        Deed::AsksTheRegistryFromItsStack => ask_the_registry(&registry_table(0x20 | 0x10 | 0x100)),
         Deed::QueuesItself => queue_itself(),
         Deed::Pends => {
             location.control |= control::PENDING_RETURNED;
@@ -232,6 +244,22 @@ extern "efiapi" fn on_control(device: *mut DeviceObject, irp: *mut Irp) -> NtSta
         }
     }
     complete(irp, STATUS_SUCCESS)
+}
+
+/// A table of one number that is asked for, with these flags, and of the entry that ends it.
+fn registry_table(flags: u64) -> [u64; 16] {
+    let mut table = [0; 16];
+    let place: &mut u64 = Box::leak(Box::new(0));
+    table[1] = flags;
+    table[2] = utf16("Number\0").as_ptr().expose_provenance() as u64;
+    table[3] = ptr::from_mut(place).expose_provenance() as u64;
+    table[4] = 4 << 24;
+    table
+}
+
+fn ask_the_registry(table: *const [u64; 16]) {
+    let path = utf16("\\Registry\\Machine\\System\\CurrentControlSet\\Services\\planted\\Parameters\0").as_ptr();
+    kernel_call!("RtlQueryRegistryValues"(0 => u32, path => *const u16, table => *const [u64; 16], 0 => usize, 0 => usize) -> NtStatus);
 }
 
 extern "efiapi" fn on_cancel(_: *mut DeviceObject, irp: *mut Irp) {
@@ -264,8 +292,12 @@ fn queue_itself() {
     let dpc: *mut Kdpc = kernel_call!("ExAllocatePoolWithTag"(512 => i32, 64 => usize, TAG => u32) -> *mut Kdpc);
     kernel_call!("KeInitializeDpc"(dpc => *mut Kdpc, (run as *const ()).expose_provenance() => usize, 0 => usize));
     assert_eq!(kernel_call!("KeInsertQueueDpc"(dpc => *mut Kdpc, 0 => usize, 0 => usize) -> u8), 1);
+    // Only then: what is queued during a flush may come after it, and the first run waits for the second.
+    while RUNS.load(SeqCst) < 2 {
+        std::thread::yield_now();
+    }
     kernel_call!("KeFlushQueuedDpcs"());
-    assert_eq!(RUNS.load(SeqCst), 2, "a flush returns when what was queued has run");
+    assert_eq!(NOW.load(SeqCst), 0, "a flush returns when what was queued has run");
     kernel_call!("ExFreePoolWithTag"(dpc => *mut Kdpc, TAG => u32));
 }
 
@@ -284,7 +316,9 @@ fn request(handle: &Handle, deed: Deed) -> Done {
 
 /// What ends a run in which the driver does this once, or is found when the machine is looked at in the end.
 fn verdict(deed: Deed) -> String {
-    let machine = Machine::default();
+    let mut options = Options::default();
+    options.parameters = vec![("Number".to_owned(), 1)];
+    let machine = Machine::new(options);
     let run = || {
         let driver = machine.start_planted("planted", entry).expect("it starts");
         let handle = open(&machine);
@@ -339,6 +373,8 @@ fn each_broken_rule_is_named() {
         (Deed::WritesBehind, Some(Rule::PoolBounds), "bytes behind the block"),
         (Deed::StopsTheMachine, None, "bug check 0xdead"),
         (Deed::LeavesRemoveLock, Some(Rule::RemoveLockTag), "with which nobody has taken it"),
+        (Deed::AsksTheRegistryUnchecked, Some(Rule::RegistryQuery), "the type must be checked"),
+        (Deed::AsksTheRegistryFromItsStack, Some(Rule::RegistryTable), "the table is on a stack"),
         (Deed::Returns100Bytes, Some(Rule::OutputFits), "100 bytes were returned in a buffer of 16"),
     ] {
         let said = verdict(deed);

@@ -6,8 +6,11 @@ pub mod hostile;
 pub mod life;
 pub mod power;
 pub mod raw;
+pub mod resources;
+pub mod slots;
 pub mod storm;
 mod story;
+pub mod strangers;
 
 use crate::{Subject, Unload, Victim, World, interrupts};
 use kp_abi::request::kind;
@@ -73,7 +76,7 @@ impl Loader {
             let device = if self.qemu {
                 machine.plug(kp_sim::qtest::Qemu::start().unwrap_or_else(|error| panic!("{error}")))
             } else {
-                machine.plug(kp_sim::edu::Edu::new())
+                machine.plug_as(kp_sim::edu::Edu::new(), windows_loader::Shape::mixed())
             };
             device.add(&driver).unwrap_or_else(|status| panic!("AddDevice: {status:#x}"));
             device.start(Assigned::Line).unwrap_or_else(|status| panic!("START_DEVICE: {status:#x}"));
@@ -126,8 +129,12 @@ pub fn path(subject: Subject) -> &'static str {
 }
 
 fn open(process: &Arc<Process>, subject: Subject) -> Handle {
-    let handle = process.open(path(subject), access::READ | access::WRITE, Mode::Overlapped);
-    handle.unwrap_or_else(|status| panic!("{}: {status:#x}", path(subject)))
+    open_path(process, path(subject))
+}
+
+fn open_path(process: &Arc<Process>, path: &str) -> Handle {
+    let handle = process.open(path, access::READ | access::WRITE, Mode::Overlapped);
+    handle.unwrap_or_else(|status| panic!("{path}: {status:#x}"))
 }
 
 impl Loaded {
@@ -267,12 +274,15 @@ pub fn command(arguments: &[&str]) -> Result<(), String> {
         ["storm", drivers] => storm::run(drivers),
         ["life", drivers] => life::run(drivers),
         ["device", drivers] => device::run(drivers),
+        ["resources", drivers] => resources::run(drivers),
+        ["slots", drivers] => slots::run(drivers),
+        ["strangers", drivers] => strangers::run(drivers),
         ["asleep", drivers] => asleep::run(drivers),
         ["power", drivers] => power::run(drivers),
         ["story", drivers] => story::run(drivers)?,
         _ => {
             return Err(
-                "usage: conformance loader bad-input|fuzz|rounds|life|device|asleep|power|storm|faults|story DRIVERS …"
+                "usage: conformance loader bad-input|fuzz|rounds|life|device|resources|slots|strangers|asleep|power|storm|faults|story DRIVERS …"
                     .into(),
             );
         }

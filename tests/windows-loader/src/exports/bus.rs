@@ -1,16 +1,18 @@
 //! What drivers of devices use: stacks, device interfaces, registers, interrupts, power.
 use crate::{
     cpu,
+    device_interface::{self, Guid},
     exports::exports,
-    interrupt::{Connection, LINE_IRQL, MESSAGE_IRQL},
+    interrupt::{Connection, Interrupt},
     irp,
-    kernel::lock,
+    kernel::{Kernel, lock},
     nt::{
-        DeviceObject, Irp, NtStatus, STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_PARAMETER, STATUS_NOT_FOUND,
-        STATUS_OBJECT_NAME_NOT_FOUND, STATUS_PENDING, STATUS_SUCCESS, UnicodeString, major, minor,
+        DeviceObject, Irp, NtStatus, STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER,
+        STATUS_NOT_FOUND, STATUS_PENDING, STATUS_SUCCESS, UnicodeString, major, minor,
     },
-    pdo, power, raw,
+    pdo, power, raw, resources,
     rule::Rule,
+    slot::Place,
 };
 use kp_sim::device::IrqKind;
 use std::{ffi::c_void, ptr};
@@ -21,9 +23,6 @@ mod property {
     pub(super) const BUS_NUMBER: i32 = 14;
     pub(super) const ADDRESS: i32 = 16;
 }
-
-/// The device's place on its bus: slot 5, function 0.
-const ADDRESS: u32 = 5 << 16;
 
 /// IO_CONNECT_INTERRUPT_PARAMETERS of the versions for lines and for messages.
 #[repr(C)]
@@ -49,17 +48,37 @@ struct DisconnectParameters {
 const LINE_BASED: u32 = 2;
 const MESSAGE_BASED: u32 = 3;
 
-/// IO_INTERRUPT_MESSAGE_INFO up to its entries, and one of them.
-const MESSAGE_INFO: usize = 8;
-const MESSAGE_ENTRY: usize = 48;
+/// IO_INTERRUPT_MESSAGE_INFO up to its entries.
+#[repr(C)]
+struct MessageInfo {
+    unified_irql: u8,
+    count: u32,
+}
+
+/// IO_INTERRUPT_MESSAGE_INFO_ENTRY.
+#[repr(C)]
+struct MessageEntry {
+    address: u64,
+    processors: usize,
+    interrupt: usize,
+    data: u32,
+    vector: u32,
+    irql: u8,
+    mode: u32,
+    polarity: u32,
+}
+
+/// What this kernel keeps of an interrupt object, in bytes.
+const INTERRUPT_OBJECT: usize = 16;
+/// KINTERRUPT_MODE: edges, as messages have.
+const LATCHED: u32 = 1;
 
 fn map(physical: u64, len: usize) -> *mut c_void {
     let kernel = cpu::kernel();
     let found = lock(&kernel.slots).values().find_map(|slot| {
-        let bar = slot.bars.iter().position(|bar| {
-            bar.is_some_and(|bar| physical >= bar.physical && physical + len as u64 <= bar.physical + bar.len)
-        })?;
-        Some((slot.clone(), bar, physical - slot.bars[bar]?.physical))
+        let bars = slot.bars();
+        let bar = bars.iter().position(|bar| bar.is_some_and(|bar| bar.has(physical, len)))?;
+        Some((slot.clone(), bar, physical - bars[bar]?.physical))
     });
     let Some((slot, bar, offset)) = found else {
         cpu::fail(
@@ -68,6 +87,58 @@ fn map(physical: u64, len: usize) -> *mut c_void {
         );
     };
     ptr::with_exposed_provenance_mut(kernel.mappings.map(&kernel, &slot, bar, offset, len))
+}
+
+/// What IoConnectInterruptEx gives: the object that stands for the connection, and each vector's interrupt object. One allocation.
+///
+/// "The system only uses this value if it is greater than the maximum IRQL of the set of interrupts; otherwise, the system uses the maximum
+/// IRQL" ("IO_CONNECT_INTERRUPT_PARAMETERS structure (wdm.h)"), at which handlers of messages run ("IO_INTERRUPT_MESSAGE_INFO structure
+/// (wdm.h)"). But: "If the driver uses the CONNECT_MESSAGE_BASED version ... and specifies a NULL spin lock, the system will allocate a spin
+/// lock for each interrupt message. The system also determines the value of the synchronization IRQL for each message (drivers can
+/// optionally specify a higher value that will be common to all messages)" ("Synchronizing Access to Device Data"). Without a lock of the
+/// driver's, each message has a lock and a level of its own here, as a driver must expect.
+fn interrupt_objects(
+    kernel: &Kernel,
+    signal: IrqKind,
+    vectors: &[resources::Vector],
+    (spin_lock, least): (usize, u8),
+) -> (usize, Vec<Interrupt>) {
+    let table = match signal {
+        IrqKind::Line => 0,
+        _ => size_of::<MessageInfo>() + size_of::<MessageEntry>() * vectors.len(),
+    };
+    let address = kernel.allocate(table + INTERRUPT_OBJECT * vectors.len(), b"Intr", true);
+    let unified = vectors.iter().map(|vector| vector.irql).fold(least, u8::max);
+    let interrupt = |n: usize, vector: &resources::Vector| {
+        let object = address + table + INTERRUPT_OBJECT * n;
+        // An interrupt object of this kernel's is a lock.
+        match spin_lock {
+            0 => Interrupt { object, lock: object, irql: least.max(vector.irql) },
+            lock => Interrupt { object, lock, irql: unified },
+        }
+    };
+    let interrupts: Vec<Interrupt> = vectors.iter().enumerate().map(|(n, vector)| interrupt(n, vector)).collect();
+    if table != 0 {
+        let info = MessageInfo { unified_irql: unified, count: vectors.len() as u32 };
+        // SAFETY: fresh memory, of which the table is the beginning.
+        unsafe { ptr::with_exposed_provenance_mut::<MessageInfo>(address).write(info) };
+        for (n, vector) in vectors.iter().enumerate() {
+            let entry = MessageEntry {
+                address: 0xFEE0_0000,
+                processors: 1,
+                interrupt: interrupts[n].object,
+                data: vector.number,
+                vector: vector.number,
+                irql: vector.irql,
+                mode: LATCHED,
+                polarity: 0,
+            };
+            let at = address + size_of::<MessageInfo>() + size_of::<MessageEntry>() * n;
+            // SAFETY: as above: the table has as many entries.
+            unsafe { ptr::with_exposed_provenance_mut::<MessageEntry>(at).write(entry) };
+        }
+    }
+    (address, interrupts)
 }
 
 exports! {
@@ -86,35 +157,32 @@ exports! {
         unsafe { (*lower).attached_device = ptr::null_mut() };
     }
 
-    [0..=0] fails status fn IoRegisterDeviceInterface(physical: *mut DeviceObject, _class: *const [u8; 16], _reference: *const UnicodeString, link: *mut UnicodeString) -> NtStatus {
+    [0..=0] fails status fn IoRegisterDeviceInterface(physical: *mut DeviceObject, class: *const Guid, reference: *const UnicodeString, link: *mut UnicodeString) -> NtStatus {
         let kernel = cpu::kernel();
-        if !lock(&kernel.slots).contains_key(&physical.expose_provenance()) {
-            return crate::nt::STATUS_INVALID_DEVICE_REQUEST;
+        let pdo = physical.expose_provenance();
+        let slot = lock(&kernel.slots).get(&pdo).cloned();
+        let Some(slot) = slot else { return STATUS_INVALID_DEVICE_REQUEST };
+        if raw::string(reference).is_some_and(|reference| !reference.is_empty()) {
+            cpu::fail(Rule::InterfaceReference.broken("IoRegisterDeviceInterface: a reference string"));
         }
-        let name: Vec<u16> = r"\??\PCI#VEN_1234&DEV_11E8#0#{kp}".encode_utf16().collect();
-        let buffer = kernel.allocate(2 * name.len() + 2, b"IoIf", true);
-        let length = 2 * name.len() as u16;
+        // SAFETY: the driver's GUID.
+        let name = device_interface::name(&slot, &unsafe { *class });
+        let units: Vec<u16> = name.encode_utf16().collect();
+        let buffer = kernel.allocate(2 * units.len() + 2, b"IoIf", true);
+        let length = 2 * units.len() as u16;
         // SAFETY: fresh memory for as many units; the driver's place for the string.
         unsafe {
             let place = ptr::with_exposed_provenance_mut::<u16>(buffer);
-            ptr::copy_nonoverlapping(name.as_ptr(), place, name.len());
+            ptr::copy_nonoverlapping(units.as_ptr(), place, units.len());
             *link = UnicodeString { length, maximum_length: length + 2, buffer: place };
         }
-        STATUS_SUCCESS
+        lock(&kernel.objects).register(pdo, name)
     }
 
     [0..=0] fails status fn IoSetDeviceInterfaceState(link: *const UnicodeString, enable: u8) -> NtStatus {
-        let Some(name) = raw::string(link).filter(|name| !name.is_empty()) else { return STATUS_INVALID_PARAMETER };
-        let kernel = cpu::kernel();
-        let mut objects = lock(&kernel.objects);
-        match enable != 0 {
-            true => {
-                objects.interfaces.insert(name);
-                STATUS_SUCCESS
-            }
-            false if objects.interfaces.remove(&name) => STATUS_SUCCESS,
-            false => STATUS_OBJECT_NAME_NOT_FOUND,
-        }
+        let name = raw::string(link).unwrap_or_default();
+        let changed = lock(&cpu::kernel().objects).enable(&name, enable != 0);
+        cpu::checked(changed)
     }
 
     [0..=0] fn RtlFreeUnicodeString(text: *mut UnicodeString) {
@@ -128,13 +196,16 @@ exports! {
     }
 
     [0..=0] fails status fn IoGetDeviceProperty(physical: *mut DeviceObject, which: i32, len: u32, buffer: *mut c_void, needed: *mut u32) -> NtStatus {
-        if !lock(&cpu::kernel().slots).contains_key(&physical.expose_provenance()) {
-            return crate::nt::STATUS_INVALID_DEVICE_REQUEST;
-        }
+        let slot = lock(&cpu::kernel().slots).get(&physical.expose_provenance()).cloned();
+        let Some(slot) = slot else { return STATUS_INVALID_DEVICE_REQUEST };
+        let Place { bus, device, function } = slot.place();
         let bytes: Vec<u8> = match which {
-            property::PHYSICAL_DEVICE_OBJECT_NAME => pdo::NAME.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect(),
-            property::BUS_NUMBER => 0u32.to_le_bytes().into(),
-            property::ADDRESS => ADDRESS.to_le_bytes().into(),
+            property::PHYSICAL_DEVICE_OBJECT_NAME => pdo::name(slot.number).encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect(),
+            property::BUS_NUMBER => bus.to_le_bytes().into(),
+            // "An address value of 0xFFFFFFFF indicates that the underlying bus driver did not supply a bus address for the device"
+            // ("IoGetDeviceProperty function (wdm.h)").
+            property::ADDRESS if slot.shape.has_no_address => u32::MAX.to_le_bytes().into(),
+            property::ADDRESS => (device << 16 | function).to_le_bytes().into(),
             _ => return STATUS_INVALID_PARAMETER,
         };
         // SAFETY: the driver's place for the length.
@@ -241,36 +312,24 @@ exports! {
         let p = unsafe { &*parameters };
         let slot = lock(&kernel.slots).get(&p.physical_device.expose_provenance()).cloned();
         let Some(slot) = slot else { return STATUS_INVALID_PARAMETER };
-        let (signal, irql) = match p.version {
-            LINE_BASED => (IrqKind::Line, LINE_IRQL),
-            MESSAGE_BASED if slot.vectors(IrqKind::MsiX) > 0 => (IrqKind::MsiX, MESSAGE_IRQL),
-            MESSAGE_BASED => (IrqKind::Msi, MESSAGE_IRQL),
+        let signal = match p.version {
+            LINE_BASED => IrqKind::Line,
+            MESSAGE_BASED => slot.messages(),
             version => cpu::fail(Rule::ConnectVersion.broken(format!("IoConnectInterruptEx of version {version}"))),
         };
         let count = slot.assigned(signal);
         if count == 0 {
             return STATUS_NOT_FOUND;
         }
-        if p.synchronize_irql != 0 && p.synchronize_irql < irql {
-            cpu::fail(Rule::SynchronizeIrql.broken(format!("IoConnectInterruptEx: the level {} is below the interrupt's, {irql}", p.synchronize_irql)));
-        }
-        let irql = irql.max(p.synchronize_irql);
-        let size = 64 + MESSAGE_INFO + MESSAGE_ENTRY * usize::from(count);
-        let object = kernel.allocate(size, b"Intr", true);
-        // The lock is behind the table.
-        let own_lock = object + size - 8;
-        if signal != IrqKind::Line {
-            // SAFETY: fresh memory for the table.
-            unsafe {
-                ptr::with_exposed_provenance_mut::<u8>(object).write(irql);
-                ptr::with_exposed_provenance_mut::<u32>(object + 4).write(count.into());
-            }
-        }
-        let lock = if p.spin_lock != 0 { p.spin_lock } else { own_lock };
+        let vectors: Vec<resources::Vector> = match signal {
+            IrqKind::Line => vec![resources::LINE],
+            _ => (0..count).map(|n| resources::message(slot.number, signal, n)).collect(),
+        };
+        let (object, interrupts) = interrupt_objects(&kernel, signal, &vectors, (p.spin_lock, p.synchronize_irql));
         // SAFETY: the driver's place for the object, which handlers may look at from the start.
         unsafe { *p.connection = object };
         let (routine, context) = (p.routine, p.context);
-        kernel.interrupts.connect(&kernel, Connection { object, slot, signal, count, routine, context, lock, irql });
+        kernel.interrupts.connect(&kernel, Connection { object, slot, signal, routine, context, interrupts });
         STATUS_SUCCESS
     }
 

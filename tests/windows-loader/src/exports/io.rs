@@ -55,7 +55,7 @@ exports! {
             }
             *device = object;
         }
-        let record = Device { name, characteristics, dacl: None, files: Vec::new(), service: Arc::downgrade(&service) };
+        let record = Device { name, dacl: None, files: Vec::new(), service: Arc::downgrade(&service) };
         objects.devices.insert(address, record);
         STATUS_SUCCESS
     }

@@ -6,6 +6,7 @@ mod io;
 mod later;
 mod memory;
 mod process;
+mod registry;
 mod request;
 mod runtime;
 mod security;
@@ -78,6 +79,7 @@ pub(crate) fn all() -> &'static [&'static Export] {
             memory::exports(),
             memory::probes(),
             process::exports(),
+            registry::exports(),
             request::exports(),
             runtime::exports(),
             security::exports(),

@@ -89,6 +89,8 @@ kp_abi::interface! {
         fn toil(ms: u32) = 25;
         /// How often an enabling has quieted the device at its end.
         fn disarms() -> u32 = 26;
+        /// The first word of each memory BAR; all ones where there is none.
+        fn words() -> [u32; 6] = 27;
     }
 }
 

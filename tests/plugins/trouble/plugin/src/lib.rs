@@ -15,10 +15,18 @@ pub use trouble_interface::{BYTES, Happened, Who, trouble};
 registers! {
     /// BAR 0, as far as it is needed here. Source: QEMU's documentation, docs/specs/edu.
     mod regs[0x68] {
+        0x00 ID: u32, RO;
         0x04 LIVENESS: u32, RW;
         0x24 INTERRUPT_STATUS: u32, RO;
         0x60 INTERRUPT_RAISE: u32, WO;
         0x64 INTERRUPT_ACKNOWLEDGE: u32, WO;
+    }
+}
+
+registers! {
+    /// Any BAR.
+    mod any[0x4] {
+        0x00 WORD: u32, RO;
     }
 }
 
@@ -37,6 +45,8 @@ pub struct Trouble {
     config: spin::Mutex<Option<Config>>,
     /// None only while the plugin is dropped.
     bar: Option<Bar<regs::Map>>,
+    /// Those behind the first.
+    others: [Option<Bar<any::Map>>; 5],
     /// Held from the write of a word until its inverse is read.
     liveness: Mutex<()>,
     /// Taken with `liveness` held.
@@ -89,6 +99,7 @@ impl Init for Trouble {
     type Interrupt = ();
     fn init(cx: &mut Passive, mut device: Device) -> Result<Self> {
         let bar = device.map(cx, 0)?;
+        let others = core::array::from_fn(|n| device.map(cx, n + 1).ok());
         if MASTERS.load(Relaxed) {
             device.bus_master(cx, true)?;
         }
@@ -98,6 +109,7 @@ impl Init for Trouble {
         Ok(Trouble {
             config: spin::Mutex::new(Some(device.config()?)),
             bar: Some(bar),
+            others,
             liveness: Mutex::new(cx, ())?,
             inner: Mutex::new(cx, ())?,
             undeferred: SpinLock::new(cx, ())?,
@@ -163,6 +175,16 @@ impl trouble::Handler<Passive, Session> for Trouble {
 
     fn nap(&self, cx: &mut Passive, _: &Session, ms: u32) -> Result<()> {
         cx.sleep_ms(ms.min(60_000))
+    }
+
+    fn words(&self, _: &mut Passive, _: &Session) -> Result<[u32; 6]> {
+        let mut words = [!0; 6];
+        // The first word of edu's is its identification.
+        words[0] = self.bar()?.read(regs::ID);
+        for (word, bar) in words[1..].iter_mut().zip(&self.others) {
+            *word = bar.as_ref().map_or(!0, |bar| bar.read(any::WORD));
+        }
+        Ok(words)
     }
 
     fn happened(&self, _: &mut Passive, _: &Session) -> Result<Happened> {

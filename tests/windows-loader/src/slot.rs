@@ -1,0 +1,284 @@
+//! A slot of the PCI bus: the device in it, which is a model, and its configuration space.
+use crate::{
+    bus::Assigned,
+    kernel::{Kernel, lock},
+    observed::Observed,
+    power::Power,
+    resources::{self, Bar, Shape},
+};
+use kp_sim::device::{DeviceModel, Identity, IrqKind};
+use std::{
+    sync::{
+        Mutex,
+        atomic::{
+            AtomicBool, AtomicU32, AtomicUsize,
+            Ordering::{Acquire, Relaxed},
+        },
+    },
+    time::Instant,
+};
+
+/// A slot of the bus, and the device in it.
+pub(crate) struct Slot {
+    /// Slots are numbered in the order of their first use.
+    pub(crate) number: usize,
+    pub(crate) shape: Shape,
+    model: Mutex<Model>,
+    /// What the last START has assigned.
+    pub(crate) assigned: Mutex<Assigned>,
+    /// It was pulled out: it reads as all ones.
+    pub(crate) is_gone: AtomicBool,
+    /// START is under way.
+    pub(crate) is_starting: AtomicBool,
+    pub(crate) observed: Observed,
+    bars: Mutex<[Option<Bar>; 6]>,
+    starts: AtomicUsize,
+    pub(crate) power: Power,
+    /// Requests that no driver knows, as they have come to the bus.
+    pub(crate) unknown: AtomicU32,
+}
+
+struct Model {
+    device: Box<dyn DeviceModel>,
+    /// The command register, 16 bits.
+    command: u16,
+    /// What a driver listens to.
+    listens: Option<(IrqKind, u16)>,
+    /// The last moment that the device knows of.
+    clock: Instant,
+    ram: Vec<u8>,
+}
+
+/// Bits of the command register.
+const MEMORY: u16 = 1 << 1;
+const BUS_MASTER: u16 = 1 << 2;
+const NO_LINE: u16 = 1 << 10;
+const COMMAND: usize = 4;
+const MSI_AT: usize = 0x40;
+
+impl Model {
+    /// Time passes for the device.
+    fn advance(&mut self) {
+        let now = Instant::now();
+        let ns = now.duration_since(self.clock).as_nanos() as u64;
+        self.clock = now;
+        self.device.advance(ns, &mut self.ram);
+    }
+
+    /// Has the device's signals be what the driver and the command register say. The line is the device's to raise, whether anybody listens
+    /// or not.
+    fn apply(&mut self) {
+        let line_off = self.command & NO_LINE != 0 || self.device.vectors(IrqKind::Line) == 0;
+        let (signal, count) = match self.listens {
+            Some((signal @ (IrqKind::Msi | IrqKind::MsiX), count)) => (Some(signal), count),
+            _ if line_off => (None, 0),
+            _ => (Some(IrqKind::Line), 1),
+        };
+        self.device.bus_master(self.command & BUS_MASTER != 0);
+        self.device.select(signal, count);
+    }
+}
+
+impl Model {
+    /// Would it raise its line, if that were not off? PCI Local Bus Specification 3.0, section 6.2.3, bit 3 of the status register.
+    fn wants_line(&mut self) -> bool {
+        if self.device.vectors(IrqKind::Line) == 0 || matches!(self.listens, Some((IrqKind::Msi | IrqKind::MsiX, _))) {
+            return false;
+        }
+        if self.command & NO_LINE == 0 {
+            return self.device.line();
+        }
+        self.device.select(Some(IrqKind::Line), 1);
+        let wants = self.device.line();
+        self.device.select(None, 0);
+        wants
+    }
+}
+
+impl Slot {
+    pub(crate) fn new(number: usize, device: Box<dyn DeviceModel>, shape: Shape) -> Self {
+        let bars = Mutex::new(resources::bars(number, 0, &*device, &shape));
+        let model =
+            Model { device, command: MEMORY | BUS_MASTER, listens: None, clock: Instant::now(), ram: vec![0; 1 << 16] };
+        Self {
+            number,
+            shape,
+            model: Mutex::new(model),
+            assigned: Mutex::new(Assigned::Nothing),
+            is_gone: AtomicBool::new(false),
+            is_starting: AtomicBool::new(false),
+            observed: Observed::default(),
+            power: Power::new(),
+            unknown: AtomicU32::new(0),
+            bars,
+            starts: AtomicUsize::new(0),
+        }
+    }
+
+    /// Is it too early to open it? "The PnP manager fails create requests for the device until the IRP_MN_START_DEVICE IRP completes"
+    /// ("IoSetDeviceInterfaceState function (wdm.h)").
+    pub(crate) fn is_starting(&self) -> bool {
+        self.is_starting.load(Acquire)
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        lock(&self.model).device.identity()
+    }
+
+    pub(crate) fn bars(&self) -> [Option<Bar>; 6] {
+        *lock(&self.bars)
+    }
+
+    /// The bus has found other places for its BARs.
+    pub(crate) fn move_bars(&self) {
+        let starts = self.starts.fetch_add(1, Relaxed);
+        let bars = resources::bars(self.number, starts, &*lock(&self.model).device, &self.shape);
+        *lock(&self.bars) = bars;
+    }
+
+    /// Where it is.
+    pub(crate) fn place(&self) -> Place {
+        let n = self.number as u32;
+        Place { bus: n, device: 5 + n, function: n % 8 }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.is_gone.load(Acquire)
+    }
+
+    pub(crate) fn read(&self, kernel: &Kernel, bar: usize, offset: u64, width: u8) -> u64 {
+        if self.is_gone() {
+            return u64::MAX;
+        }
+        let mut model = lock(&self.model);
+        model.advance();
+        let Model { device, ram, .. } = &mut *model;
+        let value = device.read(bar, offset, width, ram);
+        drop(model);
+        kernel.interrupts.ring();
+        value
+    }
+
+    pub(crate) fn write(&self, kernel: &Kernel, bar: usize, offset: u64, width: u8, value: u64) {
+        if self.is_gone() {
+            return;
+        }
+        let mut model = lock(&self.model);
+        model.advance();
+        let Model { device, ram, .. } = &mut *model;
+        device.write(bar, offset, width, value, ram);
+        drop(model);
+        kernel.interrupts.ring();
+    }
+
+    /// Does it raise the line of all devices? One that was not assigned it is on another.
+    pub(crate) fn line(&self) -> bool {
+        if *lock(&self.assigned) != Assigned::Line {
+            return false;
+        }
+        self.is_raised()
+    }
+
+    /// Does it raise its line, whoever hears that?
+    pub(crate) fn is_raised(&self) -> bool {
+        let mut model = lock(&self.model);
+        model.advance();
+        !self.is_gone() && !self.power.is_asleep() && model.device.line()
+    }
+
+    pub(crate) fn take_message(&self) -> Option<u16> {
+        let mut model = lock(&self.model);
+        model.advance();
+        if self.is_gone() || self.power.is_asleep() { None } else { model.device.take_message() }
+    }
+
+    /// A driver listens to the device from now on, or no more.
+    pub(crate) fn listen(&self, kernel: &Kernel, signal: Option<IrqKind>, count: u16) {
+        let mut model = lock(&self.model);
+        model.listens = signal.map(|signal| (signal, count));
+        model.apply();
+        drop(model);
+        kernel.interrupts.ring();
+    }
+
+    /// The messages that it is assigned, if it has any: "For such a device, the operating system will automatically use MSI-X", of one that
+    /// has MSI too ("Introduction to Message-Signaled Interrupts").
+    pub(crate) fn messages(&self) -> IrqKind {
+        if lock(&self.model).device.vectors(IrqKind::MsiX) > 0 { IrqKind::MsiX } else { IrqKind::Msi }
+    }
+
+    /// How many interrupts of a kind START has assigned.
+    pub(crate) fn assigned(&self, signal: IrqKind) -> u16 {
+        match (*lock(&self.assigned), signal) {
+            (Assigned::Line, IrqKind::Line) => 1,
+            (Assigned::Messages(count), IrqKind::Msi | IrqKind::MsiX) => count,
+            _ => 0,
+        }
+    }
+
+    /// Configuration space, 256 bytes.
+    fn config(&self) -> [u8; 256] {
+        let mut model = lock(&self.model);
+        let mut config = [0; 256];
+        let identity = model.device.identity();
+        config[0..2].copy_from_slice(&identity.vendor.to_le_bytes());
+        config[2..4].copy_from_slice(&identity.device.to_le_bytes());
+        config[4..6].copy_from_slice(&model.command.to_le_bytes());
+        config[11] = 0xFF; // a class of no class
+        for (i, register) in resources::registers(&self.bars()).into_iter().enumerate() {
+            config[0x10 + 4 * i..][..4].copy_from_slice(&register.to_le_bytes());
+        }
+        config[0x3D] = model.device.vectors(IrqKind::Line).min(1) as u8;
+        let capability = match (model.device.vectors(IrqKind::MsiX), model.device.vectors(IrqKind::Msi)) {
+            (0, 0) => None,
+            (0, _) => Some(0x05),
+            _ => Some(0x11),
+        };
+        if model.wants_line() {
+            config[6] |= 0x08;
+        }
+        if let Some(id) = capability {
+            config[6] |= 0x10;
+            config[0x34] = MSI_AT as u8;
+            config[MSI_AT] = id;
+        }
+        config
+    }
+
+    /// Reads configuration space; all ones of a device that is gone.
+    pub(crate) fn config_read(&self, offset: usize, bytes: &mut [u8]) {
+        bytes.fill(0xFF);
+        if !self.is_gone() && offset + bytes.len() <= 256 {
+            bytes.copy_from_slice(&self.config()[offset..offset + bytes.len()]);
+        }
+    }
+
+    /// Writes configuration space: of what is writable there is the command register here.
+    pub(crate) fn config_write(&self, kernel: &Kernel, offset: usize, bytes: &[u8]) {
+        if self.is_gone() {
+            return;
+        }
+        let mut model = lock(&self.model);
+        let mut command = model.command.to_le_bytes();
+        for (i, &byte) in bytes.iter().enumerate() {
+            if let Some(place) = (offset + i).checked_sub(COMMAND).and_then(|at| command.get_mut(at)) {
+                *place = byte;
+            }
+        }
+        model.command = u16::from_le_bytes(command);
+        if (offset..offset + bytes.len()).any(|at| (COMMAND..COMMAND + 2).contains(&at)) {
+            self.observed.command_written();
+        }
+        model.apply();
+        drop(model);
+        kernel.interrupts.ring();
+    }
+}
+
+/// A device's place among the buses, as Windows has it in two properties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) bus: u32,
+    pub(crate) device: u32,
+    pub(crate) function: u32,
+}
