@@ -24,9 +24,15 @@ struct State {
     /// Number of the queueing, and the KDPC.
     queue: VecDeque<(u64, usize)>,
     running: Vec<(u64, usize)>,
+    /// Those that run DPCs.
+    threads: Vec<usize>,
     next: u64,
     is_withheld: bool,
     flushing: u32,
+    /// A DPC that completes a request is stopped there.
+    is_stopping: bool,
+    /// How many are.
+    stopped: u32,
     /// From this number on nothing runs until that time: it was queued during a flush.
     held_back: Option<(u64, Option<Instant>)>,
 }
@@ -90,6 +96,36 @@ impl Dpcs {
         true
     }
 
+    /// Has DPCs stop where they complete a request, or lets them go on.
+    pub(crate) fn stop_in_completions(&self, stop: bool) {
+        lock(&self.state).is_stopping = stop;
+        self.changed();
+    }
+
+    /// Waits until a DPC has stopped so, or, with `flush`, until a flush runs. False: the run has ended.
+    pub(crate) fn wait_until_stopped(&self, kernel: &Kernel, flush: bool) -> bool {
+        let mut state = lock(&self.state);
+        while !kernel.is_stopped() && if flush { state.flushing == 0 } else { state.stopped == 0 } {
+            state = self.wait(state);
+        }
+        !kernel.is_stopped()
+    }
+
+    /// A request is completed, by a DPC if this thread runs one.
+    pub(crate) fn completes(&self, kernel: &Kernel) {
+        let me = cpu::thread_id();
+        let mut state = lock(&self.state);
+        if !state.is_stopping || !state.threads.contains(&me) {
+            return;
+        }
+        state.stopped += 1;
+        self.news.notify_all();
+        while state.is_stopping && !kernel.is_stopped() {
+            state = self.wait(state);
+        }
+        state.stopped -= 1;
+    }
+
     /// Is one of these bytes a DPC that is queued?
     pub(crate) fn is_queued_in(&self, start: usize, len: usize) -> bool {
         lock(&self.state).queue.iter().any(|(_, dpc)| (start..start + len).contains(dpc))
@@ -127,6 +163,7 @@ impl Dpcs {
     /// What a processor does.
     pub(crate) fn run(&self, kernel: &Kernel) {
         let mut state = lock(&self.state);
+        state.threads.push(cpu::thread_id());
         while !kernel.is_stopped() {
             let Some((number, address)) = state.take() else {
                 state = self.wait(state);

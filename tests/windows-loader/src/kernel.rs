@@ -391,6 +391,19 @@ impl Machine {
         self.kernel.dispatcher.waiting()
     }
 
+    /// Has a DPC stop where it completes a request, and returns once one has.
+    pub fn stop_a_dpc(&self, until: impl FnOnce()) {
+        self.kernel.dpcs.stop_in_completions(true);
+        until();
+        self.kernel.dpcs.wait_until_stopped(&self.kernel, false);
+    }
+
+    /// Waits until KeFlushQueuedDpcs runs, and lets the DPC go on that was [stopped](Self::stop_a_dpc).
+    pub fn go_on_in_a_flush(&self) {
+        self.kernel.dpcs.wait_until_stopped(&self.kernel, true);
+        self.kernel.dpcs.stop_in_completions(false);
+    }
+
     /// Keeps DPCs in their queue until they are let go or flushed, so that what piles up meanwhile can be seen.
     pub fn withhold_dpcs(&self, withhold: bool) {
         self.kernel.dpcs.withhold(withhold);

@@ -3,7 +3,8 @@ use crate::interrupts::until;
 use kp_abi::{
     Status,
     request::{
-        self, ANY_VECTOR, Call, Close, Head, IntDisable, IntEnable, IntWait, NO_TIMEOUT, Open, Query, Request, kind,
+        self, ANY_VECTOR, Call, Close, Head, IntCount, IntDisable, IntEnable, IntWait, NO_TIMEOUT, Open, Query,
+        Request, kind,
     },
     zerocopy::{FromBytes, IntoBytes},
 };
@@ -130,6 +131,11 @@ impl Client {
     /// Is the device at work?
     pub(super) fn is_awake(&self) -> bool {
         self.ask(Query::new()).state == request::state::BOUND
+    }
+
+    /// How often a handler has deferred.
+    pub(super) fn deferrals(&self) -> u64 {
+        self.ask(IntCount { vector: ANY_VECTOR, ..IntCount::new() }).counters.deferred
     }
 
     /// Closes the handle.

@@ -6,7 +6,10 @@ use kp_abi::{
     request::{IntDisable, NO_TIMEOUT, Request, kind},
 };
 use kp_user::{ControlNode, Plugin};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use trouble_interface::trouble;
 use windows_loader::{Assigned, Machine, Options, Processor, Sites, Token};
 
@@ -71,32 +74,28 @@ fn interrupts_are_enabled_with_the_exports_of_either_processor(drivers: &str) {
 }
 
 fn no_deferred_call_is_queued_in_what_is_freed(drivers: &str) {
-    const ROUNDS: u64 = 200;
     for assigned in [Assigned::Line, Assigned::Messages(1)] {
         let edu = Edu::started(drivers, assigned);
-        for nth in 0..ROUNDS {
-            let client = edu.client();
-            client.armed();
-            let waits: Vec<_> = (0..40).map(|_| client.wait(NO_TIMEOUT)).collect();
-            let stop = std::sync::atomic::AtomicBool::new(false);
-            std::thread::scope(|scope| {
-                for bit in [1, 2, 4] {
-                    let (client, stop) = (&client, &stop);
-                    scope.spawn(move || {
-                        while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                            client.raise(bit);
-                        }
-                    });
-                }
-                std::thread::sleep(Duration::from_micros(50 + nth * 37 % 400));
-                assert_eq!(client.status(IntDisable::new()), Status::OK);
-                stop.store(true, std::sync::atomic::Ordering::Relaxed);
-            });
-            for wait in waits {
-                wait.end();
-            }
-            client.close();
+        let (client, other) = (edu.client(), edu.client());
+        client.armed();
+        let waits = [(); 2].map(|()| client.wait(NO_TIMEOUT));
+        // A deferred call runs, of one interrupt, and completes a wait for it.
+        edu.machine.stop_a_dpc(|| client.raise(1));
+        // There is another meanwhile, for which it will have to run again.
+        let deferred = client.deferrals();
+        other.raise(2);
+        until("its handler has run", || client.deferrals() > deferred);
+        std::thread::scope(|scope| {
+            let disabled = scope.spawn(|| client.status(IntDisable::new()));
+            // The interrupt is disconnected, and the deferred call queues itself during the flush.
+            edu.machine.go_on_in_a_flush();
+            assert_eq!(disabled.join().expect("it does not panic"), Status::OK);
+        });
+        for wait in waits {
+            wait.end();
         }
+        client.close();
+        other.close();
         edu.finish();
     }
 }
@@ -111,7 +110,7 @@ fn a_process_ends_that_sleeps_with_a_mutex(drivers: &str) {
     let process = trouble.machine.process(Token::Administrator);
     let handle = Arc::new(ControlNode::over(open_trouble(&process)));
     let plugin = Plugin::over(handle, trouble::INTERFACE, &[]).expect("it opens");
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     std::thread::scope(|scope| {
         let held = scope.spawn(|| trouble::Client(&plugin).hold(30_000));
         until("the call is in the driver", || plugin.query().is_ok_and(|query| query.calls == 1));

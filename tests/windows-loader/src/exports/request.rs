@@ -14,6 +14,7 @@ fn cancel_lock() -> usize {
 
 exports! {
     [0..=2] fn IofCompleteRequest(irp: *mut Irp, _boost: i8) {
+        cpu::kernel().dpcs.completes(&cpu::kernel());
         checked(irp::complete(&cpu::kernel(), irp));
     }
 
