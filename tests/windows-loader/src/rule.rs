@@ -165,7 +165,7 @@ rules! {
     DisconnectVersion: "An interrupt is disconnected by the version that it was connected by.", Page("IoDisconnectInterruptEx function (wdm.h)");
     Connected: "An interrupt that is disconnected was connected.", Page("IoDisconnectInterruptEx function (wdm.h)");
     Claimed: "A line that a device raises is claimed.", Page("Writing an ISR");
-    BusInterfaceLevel: "The bus's interface is used up to DISPATCH_LEVEL.", Page("_BUS_INTERFACE_STANDARD (wdm.h)");
+    BusInterfaceLevel: "The bus's interface is used up to DISPATCH_LEVEL.", Own("its page allows a handler's level too, which no driver here needs");
 
     // The registry.
     RegistryPath: "The registry is asked by a whole path.", Own("other paths are not played");
