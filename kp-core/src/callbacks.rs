@@ -68,7 +68,7 @@ pub trait IntEnable: Init {
         Ok(())
     }
 
-    /// The handler is still connected: quiet the device. Not called if the device is gone.
+    /// The handler is still connected: quiet the device. Not called if the device is gone or sleeps.
     fn int_disarm(&self, cx: &mut Passive, interrupt: &Self::Interrupt) {
         let _ = (cx, interrupt);
     }
@@ -187,7 +187,7 @@ impl Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Happening {
-    /// It will lose power. Calls wait from now on, and the interrupt is quiet.
+    /// It will lose power. Calls wait, none is running, and the interrupt is quiet from here on.
     Suspend,
     /// It has power again, with its registers as after power-on.
     Resume,

@@ -46,8 +46,6 @@ pub struct Raised(pub(crate) ());
 pub struct Passive {
     /// What ends the sleeps early. INVARIANT: alive as long as this value.
     stop: Option<NonNull<Stop>>,
-    /// Mutexes that are held.
-    mutexes: u32,
 }
 
 /// Softirq, DPC, or under a `SpinLock<_, Dispatch>`. Must not sleep.
@@ -121,7 +119,7 @@ impl Passive {
     /// # Safety
     /// The calling code may sleep until the value is dropped. Only `&mut` of it is handed out, and one level at a time.
     pub(crate) unsafe fn assume() -> Self {
-        Self { stop: None, mutexes: 0 }
+        Self { stop: None }
     }
 
     /// Its sleeps end when `stop` says so: a session's calls.
@@ -129,7 +127,7 @@ impl Passive {
     /// # Safety
     /// As [`assume`](Self::assume), and `stop` outlives the value.
     pub(crate) unsafe fn in_session(stop: &Stop) -> Self {
-        Self { stop: Some(NonNull::from(stop)), mutexes: 0 }
+        Self { stop: Some(NonNull::from(stop)) }
     }
 
     /// Runs `f`, in which nothing ends a sleep early: what a request undoes.
@@ -138,15 +136,6 @@ impl Passive {
         let stop = self.stop.take();
         f(self);
         self.stop = stop;
-    }
-
-    /// Runs `f`, with one mutex more held.
-    #[inline(always)]
-    pub(crate) fn with_mutex<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> R {
-        self.mutexes += 1;
-        let result = f(self);
-        self.mutexes -= 1;
-        result
     }
 
     /// Sleeps for `ms` milliseconds.
@@ -192,13 +181,8 @@ impl Passive {
     #[inline(never)]
     fn sleep_ns(&mut self, ns: u64) -> Result<()> {
         match self.stop {
-            Some(stop) => {
-                kernel::mutexes_unguarded(self.mutexes);
-                // SAFETY: alive by the field's invariant.
-                let slept = unsafe { stop.as_ref() }.sleep(ns);
-                kernel::mutexes_guarded(self.mutexes);
-                slept
-            }
+            // SAFETY: alive by the field's invariant.
+            Some(stop) => unsafe { stop.as_ref() }.sleep(ns),
             None => {
                 kernel::sleep_ns(ns);
                 Ok(())

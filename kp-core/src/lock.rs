@@ -122,8 +122,7 @@ impl<T> Mutex<T> {
     pub fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(&mut T, &mut Passive) -> R) -> R {
         let _held = self.raw.hold();
         // SAFETY: the lock is held until `f` has returned, so nobody else looks at the data.
-        let data = unsafe { &mut *self.data.get() };
-        cx.with_mutex(|cx| f(data, cx))
+        f(unsafe { &mut *self.data.get() }, cx)
     }
 
     /// The data, without locking: nobody else has the lock.

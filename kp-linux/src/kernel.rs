@@ -100,11 +100,6 @@ unsafe impl Kernel for Linux {
         }
         0
     }
-    // A signal stops nobody in a kernel's own code.
-    #[inline(always)]
-    fn mutexes_unguarded(_: u32) {}
-    #[inline(always)]
-    fn mutexes_guarded(_: u32) {}
     #[inline]
     unsafe fn lock_release(lock: *mut RawLock, kind: u32, saved: usize) {
         let lock = lock.cast();

@@ -148,9 +148,6 @@ unsafe impl Kernel for Simulated {
         // SAFETY: the caller's promise.
         unsafe { context.machine.acquire(&context, lock, kind) }
     }
-    // Nobody stops a thread.
-    fn mutexes_unguarded(_: u32) {}
-    fn mutexes_guarded(_: u32) {}
     unsafe fn lock_release(lock: *mut RawLock, kind: u32, saved: usize) {
         let context = context::current();
         // SAFETY: the caller's promise.

@@ -1,5 +1,5 @@
 //! DeviceIoControl: which request it is, where its bytes are, and whether the two fit.
-use crate::{door::BufferDoor, handle::Handle, irp, nt::*, ntstatus, seh};
+use crate::{critical_region::CriticalRegion, door::BufferDoor, handle::Handle, irp, nt::*, ntstatus, seh};
 use kp_abi::{
     Status, TransportStatus,
     request::{self, Request},
@@ -21,6 +21,7 @@ pub(crate) enum Served {
 
 /// DeviceIoControl. Passive.
 pub(crate) unsafe extern "efiapi" fn dispatch<P: Plugin>(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
+    let _region = CriticalRegion::enter();
     // SAFETY: the kernel passes this driver's devices and requests.
     let (status, written) = match unsafe { serve::<P>(device, irp) } {
         Ok(Served::Done(written)) => (STATUS_SUCCESS, written),

@@ -1,5 +1,5 @@
 //! Handles: CREATE makes a session's shell, CLEANUP ends it, CLOSE frees it.
-use crate::{irp, memory, node::Node, nt::*, ntstatus, wait::Waits};
+use crate::{critical_region::CriticalRegion, irp, memory, node::Node, nt::*, ntstatus, wait::Waits};
 use core::ptr::{self, NonNull};
 use kp_abi::TransportStatus;
 use kp_core::{
@@ -73,6 +73,7 @@ fn is_of(node: &Node, file: &FileObject) -> bool {
 
 /// A handle is opened. Passive.
 pub(crate) unsafe extern "efiapi" fn create<P: Plugin>(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
+    let _region = CriticalRegion::enter();
     // SAFETY: the kernel passes this driver's devices.
     let node = unsafe { Node::of(device) };
     if let Err(status) = node.enter(irp) {
@@ -153,6 +154,7 @@ unsafe fn is_admin(irp: *mut Irp) -> bool {
 
 /// The last handle is closed; requests may still be under way, and end now. Passive.
 pub(crate) unsafe extern "efiapi" fn cleanup<P: Plugin>(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
+    let _region = CriticalRegion::enter();
     // SAFETY: the kernel passes this driver's devices and requests.
     if let Some(handle) = unsafe { Handle::<P>::of(device, irp) } {
         handle.waits.cancel_all();
@@ -165,6 +167,7 @@ pub(crate) unsafe extern "efiapi" fn cleanup<P: Plugin>(device: *mut DeviceObjec
 
 /// The last request is over, and nothing refers to the file object any more. Wine sends no CLEANUP before it. Passive.
 pub(crate) unsafe extern "efiapi" fn close<P: Plugin>(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
+    let _region = CriticalRegion::enter();
     // SAFETY: the kernel passes this driver's devices, and deletes none before CLOSE has returned.
     let node = unsafe { Node::of(device) };
     // SAFETY: the kernel passes this driver's requests.

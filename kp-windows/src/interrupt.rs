@@ -1,5 +1,5 @@
 //! A device's interrupt: what START has assigned is connected, each vector with a deferred call of its own.
-use crate::{hardware::Hardware, irql, memory, names::Routine, nt::*, processors, resources::Lines};
+use crate::{hardware::Hardware, irql, memory, names::Routine, nt::*, parameters, processors, resources::Lines};
 use core::{
     cell::UnsafeCell,
     ffi::c_void,
@@ -196,11 +196,8 @@ impl Interrupt {
 
     /// Returns when no handler runs that has begun before, and no deferred call is left. Passive.
     pub(crate) fn finish_handlers(hardware: &Hardware) {
-        let this = &hardware.interrupt;
-        if !this.connected.load(Acquire) {
-            return;
-        }
-        let lock = this.lock.get();
+        // Whatever `connected` says: who disconnects just now may wait for a handler still.
+        let lock = hardware.interrupt.lock.get();
         if let Some(before) = irql::raise() {
             // SAFETY: the record's own lock, which the kernel holds while a handler runs; at the handlers' level or above.
             unsafe { KeAcquireSpinLockAtDpcLevel(lock) };
@@ -237,9 +234,10 @@ impl Interrupt {
         unsafe { KeInsertQueueDpc(dpc, ptr::null_mut(), ptr::null_mut()) };
     }
 
-    /// Stops the device as soon as that can be done: the bus is not to be used here. False: that was asked for before. Irql, while connected.
+    /// Stops the device as soon as that can be done: the bus is not to be used here. False: that was asked for before, or an administrator has
+    /// forbidden it. Irql, while connected.
     pub(crate) fn mask(&self) -> bool {
-        if self.masked.swap(true, Relaxed) {
+        if parameters::leave_command() || self.masked.swap(true, Relaxed) {
             return false;
         }
         self.stopping.store(true, Relaxed);

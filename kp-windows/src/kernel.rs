@@ -23,7 +23,8 @@ use kp_core::{
 struct Windows;
 kp_core::kernel!(Windows);
 
-/// Without what the machine has slept, to the microsecond. On no page, but in Microsoft's public drivers: ebpf-for-windows, usersim.
+/// Without what the machine has slept, to the microsecond. KeQueryInterruptTimePrecise's page says that there is none; Microsoft's public
+/// drivers use it: ebpf-for-windows, usersim.
 static UNBIASED_PRECISE: Routine = Routine::new(c"KeQueryUnbiasedInterruptTimePrecise");
 /// Without what the machine has slept, in ticks.
 static UNBIASED: Routine = Routine::new(c"KeQueryUnbiasedInterruptTime");
@@ -55,6 +56,9 @@ pub(crate) fn start(name: &'static str) -> bool {
     UNBIASED_PRECISE.find();
     UNBIASED.find();
     PRECISE.find();
+    if unbiased().is_some() {
+        signal::find_all(); // not Wine: see there
+    }
     TICKS.find();
     INCREMENT.find();
     unbiased().or_else(precise).or_else(ticks).is_some()
@@ -222,14 +226,6 @@ unsafe impl Kernel for Windows {
     unsafe fn lock_release(lock: *mut RawLock, kind: u32, saved: usize) {
         // SAFETY: the caller's promise.
         unsafe { lock::release(lock.cast(), kind, saved) }
-    }
-
-    // With a thread's normal kernel APCs off it is not stopped, but neither is its wait ended.
-    fn mutexes_unguarded(mutexes: u32) {
-        (0..mutexes).for_each(|_| KeLeaveCriticalRegion());
-    }
-    fn mutexes_guarded(mutexes: u32) {
-        (0..mutexes).for_each(|_| KeEnterCriticalRegion());
     }
 
     fn signal_new() -> *mut RawSignal {

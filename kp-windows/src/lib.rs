@@ -15,6 +15,7 @@ mod bus;
 mod cfg;
 mod control;
 mod control_device;
+mod critical_region;
 mod door;
 pub mod entry;
 mod handle;

@@ -69,8 +69,6 @@ pub(crate) unsafe fn free(lock: *mut u8, kind: u32) {
 pub(crate) unsafe fn acquire(lock: *mut u8, kind: u32) -> usize {
     match kind {
         lock_kind::MUTEX => {
-            // A holder that is stopped would stop everybody.
-            KeEnterCriticalRegion();
             // SAFETY: the caller's promise.
             let inside = unsafe { &(*lock.cast::<Mutex>()).inside };
             if inside.fetch_add(1, Acquire) != 0 {
@@ -110,7 +108,6 @@ pub(crate) unsafe fn release(lock: *mut u8, kind: u32, saved: usize) {
                 // SAFETY: somebody waits for it, so nobody frees it.
                 unsafe { KeSetEvent(event, 0, 0) };
             }
-            KeLeaveCriticalRegion();
         }
         lock_kind::ORDER => {}
         lock_kind::IRQL if irql::is_known() => {

@@ -1,7 +1,7 @@
 //! Power. The driver decides over its device's power as a function driver does: a change of the system's state asks for one of the
 //! device's, and that is where the plugin is told.
 use crate::{interrupt::Interrupt, irp, node::Node, nt::*, signal::relative, stack::Stacked};
-use core::{ffi::c_void, ptr};
+use core::{ffi::c_void, ptr, sync::atomic::Ordering::*};
 use kp_core::{
     Plugin,
     host::{Driver, SUSPEND_NS, passive},
@@ -59,6 +59,7 @@ unsafe fn pass_and_leave(this: &Stacked, irp: *mut Irp) -> NtStatus {
 /// # Safety
 /// As [`pass_and_leave`].
 unsafe fn system_sleeps<P: Plugin>(this: &Stacked, irp: *mut Irp) -> NtStatus {
+    this.again.with(|system_sleeps| *system_sleeps = true);
     // SAFETY: the caller's promise.
     unsafe { irp::mark_pending(irp) };
     // SAFETY: as above; it is `bus_may_sleep`'s from here on.
@@ -80,8 +81,8 @@ unsafe extern "efiapi" fn bus_may_sleep<P: Plugin>(
     };
     if status < 0 {
         kp_core::log!("no power request: {:#x}", status);
-        // SAFETY: the device's own, which nothing else is queued with: its power does not change.
-        unsafe { IoQueueWorkItem(this.work, sleep_unasked::<P>, DELAYED_WORK_QUEUE, irp.cast()) };
+        // SAFETY: the device's own, for this: the system sends one request to sleep at a time.
+        unsafe { IoQueueWorkItem(this.unasked, sleep_unasked::<P>, DELAYED_WORK_QUEUE, irp.cast()) };
     }
     STATUS_MORE_PROCESSING_REQUIRED
 }
@@ -161,6 +162,7 @@ unsafe extern "efiapi" fn bus_has_taken_it(device: *mut DeviceObject, irp: *mut 
 /// # Safety
 /// As [`pass_and_leave`].
 unsafe fn system_wakes(this: &Stacked, irp: *mut Irp) -> NtStatus {
+    this.again.with(|system_sleeps| *system_sleeps = false);
     // SAFETY: the caller's promise.
     unsafe { irp::mark_pending(irp) };
     // SAFETY: as above; it is `bus_is_awake`'s from here on.
@@ -173,10 +175,9 @@ unsafe extern "efiapi" fn bus_is_awake(device: *mut DeviceObject, irp: *mut Irp,
     // SAFETY: this driver's device, kept from being deleted by the request.
     let this = unsafe { Stacked::of(device) };
     let status = ask_for_power(this);
-    if status < 0 && this.node.enter(this.work.cast()).is_ok() {
+    if status < 0 {
         kp_core::log!("no power request: {:#x}; asking again", status);
-        // SAFETY: the device's own, which nothing else is queued with: its power does not change.
-        unsafe { IoQueueWorkItem(this.work, ask_again, DELAYED_WORK_QUEUE, ptr::null_mut()) };
+        ask_later(this);
     }
     this.node.leave(irp);
     STATUS_CONTINUE_COMPLETION
@@ -188,21 +189,40 @@ fn ask_for_power(this: &Stacked) -> NtStatus {
     unsafe { PoRequestPowerIrp(this.pdo, power::SET_POWER, power::D0, None, ptr::null_mut(), ptr::null_mut()) }
 }
 
-/// Asks for the device's power until the kernel has the memory for it: the device would sleep on. Passive.
+/// Asks for the device's power again, a while later and from another thread. Up to DISPATCH_LEVEL.
+fn ask_later(this: &Stacked) {
+    this.again.times.store(ASKED_AGAIN, Release);
+    if this.again.is_under_way.swap(true, AcqRel) {
+        return; // it begins anew
+    }
+    if this.node.enter(this.again.work.cast()).is_err() {
+        this.again.is_under_way.store(false, Release);
+        return;
+    }
+    // SAFETY: the device's own, for this, and not queued.
+    unsafe { IoQueueWorkItem(this.again.work, ask_again, DELAYED_WORK_QUEUE, ptr::null_mut()) };
+}
+
+/// Asks for the device's power until the kernel has the memory for it, unless the system goes to sleep again: the device would sleep on. Passive.
 unsafe extern "efiapi" fn ask_again(device: *mut DeviceObject, _: *mut c_void) {
-    // SAFETY: this driver's device, kept from being deleted by `bus_is_awake`.
+    // SAFETY: this driver's device, kept from being deleted by `ask_later`.
     let this = unsafe { Stacked::of(device) };
-    let tag = this.work.cast(); // before it is queued for the device's power
-    let is_asked = (0..ASKED_AGAIN).any(|_| {
+    let is_settled = loop {
         let interval = relative(ASK_AGAIN_NS);
         // SAFETY: readable; a kernel-mode delay ends with its time only.
         unsafe { KeDelayExecutionThread(mode::KERNEL, 0, &interval) };
-        ask_for_power(this) >= 0
-    });
-    if !is_asked {
+        if this.again.with(|system_sleeps| *system_sleeps || ask_for_power(this) >= 0) {
+            break true;
+        }
+        if this.again.times.fetch_sub(1, AcqRel) <= 1 {
+            break false;
+        }
+    };
+    this.again.is_under_way.store(false, Release);
+    if !is_settled {
         kp_core::log!("the device stays asleep: no power could be asked for");
     }
-    this.node.leave(tag);
+    this.node.leave(this.again.work.cast());
 }
 
 /// The device gets its power back: the bus first, then, at Passive, the plugin.

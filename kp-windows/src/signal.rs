@@ -1,7 +1,9 @@
 //! Waiting for a word to change. Each waiter has an event of its own in the signal's list, so no wake is lost to another waiter.
-use crate::{kernel::now_ns, memory, nt::*};
+use crate::{kernel::now_ns, memory, names::Routine, nt::*};
 use core::{
-    ptr,
+    ffi::c_void,
+    mem::transmute,
+    ptr::{self, NonNull},
     sync::atomic::{AtomicU32, Ordering::Acquire},
 };
 use kp_core::host::{Woken, wait_kind};
@@ -95,6 +97,26 @@ pub(crate) unsafe fn wake(signal: *mut Signal) {
     }
 }
 
+static IS_TERMINATING: Routine = Routine::new(c"PsIsThreadTerminating");
+
+/// How often a wait that the end of its thread ends looks for that, in ns: the thread is in a critical region, and so is not woken.
+const LOOK_NS: u64 = 100_000_000;
+
+/// Looks up what tells that a thread ends. Not where Wine plays the kernel: it exports it, but ends whoever calls it. Passive, before
+/// anything else here.
+pub(crate) fn find_all() {
+    IS_TERMINATING.find();
+}
+
+/// Is the calling thread to end? Not inlined: see `irql`.
+#[inline(never)]
+fn is_ending() -> bool {
+    let Some(f) = IS_TERMINATING.get() else { return false };
+    // SAFETY: the kernel's PsIsThreadTerminating has this type.
+    let f = unsafe { transmute::<NonNull<c_void>, extern "efiapi" fn(*mut c_void) -> u8>(f) };
+    f(PsGetCurrentThread()) != 0
+}
+
 /// Waits until `*word != seen`, at most `ns`. Only the end of the thread cuts the waits short that a signal may cut short.
 ///
 /// # Safety
@@ -103,33 +125,18 @@ pub(crate) unsafe fn wait(signal: *mut Signal, word: &AtomicU32, seen: u32, ns: 
     if word.load(Acquire) != seen {
         return Woken::Changed;
     }
-    let mut on_stack = Waiter { event: Event::UNUSED, previous: ptr::null_mut(), next: ptr::null_mut() };
-    // The stack of a thread that waits in user mode may be paged out, and the event with it: that one is in the pool. Without
-    // memory the wait is one that nothing cuts short.
-    let in_pool = match kind {
-        wait_kind::UNINTERRUPTIBLE => ptr::null_mut(),
-        _ => memory::alloc(size_of::<Waiter>(), align_of::<Waiter>()).cast::<Waiter>(),
-    };
-    let (waiter, mode) = match in_pool.is_null() {
-        true => (&raw mut on_stack, mode::KERNEL),
-        false => (in_pool, mode::USER),
-    };
-    // SAFETY: writable, and this function's own.
-    unsafe { waiter.write(Waiter { event: Event::UNUSED, previous: ptr::null_mut(), next: ptr::null_mut() }) };
-    // SAFETY: as above.
+    let mut waiter = Waiter { event: Event::UNUSED, previous: ptr::null_mut(), next: ptr::null_mut() };
+    let waiter = &raw mut waiter;
+    // SAFETY: this function's own.
     let event = unsafe { &raw mut (*waiter).event };
-    // SAFETY: as above.
+    // SAFETY: as above, writable. A kernel-mode wait keeps the stack in memory.
     unsafe { KeInitializeEvent(event, event_type::SYNCHRONIZATION, 0) };
     // SAFETY: the caller's promise; the waiter stays until `leave`.
     unsafe { locked(signal, |first, _| enter(first, waiter)) };
     // SAFETY: in the list, its event initialised.
-    let woken = unsafe { wait_in_list(event, mode, word, seen, ns) };
+    let woken = unsafe { wait_in_list(event, kind != wait_kind::UNINTERRUPTIBLE, word, seen, ns) };
     // SAFETY: entered above.
     unsafe { locked(signal, |first, _| leave(first, waiter)) };
-    if !in_pool.is_null() {
-        // SAFETY: from `alloc`, and nobody's any more.
-        unsafe { memory::free(in_pool.cast(), align_of::<Waiter>()) };
-    }
     woken
 }
 
@@ -160,28 +167,29 @@ fn leave(first: &mut *mut Waiter, waiter: *mut Waiter) {
     }
 }
 
+/// `may_end`: with the calling thread.
+///
 /// # Safety
-/// The event is initialised and stays, in memory that may be waited on in this mode. Passive.
-unsafe fn wait_in_list(event: *mut Event, mode: i8, word: &AtomicU32, seen: u32, ns: u64) -> Woken {
-    let deadline = match ns {
-        u64::MAX => None,
-        ns => Some(now_ns().saturating_add(ns)),
-    };
+/// The event is initialised and stays. Passive.
+unsafe fn wait_in_list(event: *mut Event, may_end: bool, word: &AtomicU32, seen: u32, ns: u64) -> Woken {
+    let deadline = if ns == u64::MAX { u64::MAX } else { now_ns().saturating_add(ns) };
+    let looks = may_end && IS_TERMINATING.get().is_some();
     loop {
         if word.load(Acquire) != seen {
             return Woken::Changed;
         }
-        let interval = deadline.map(|deadline| relative(deadline.saturating_sub(now_ns())));
-        let timeout = interval.as_ref().map_or(ptr::null(), ptr::from_ref);
+        if looks && is_ending() {
+            return Woken::Signal;
+        }
+        let left = if deadline == u64::MAX { u64::MAX } else { deadline.saturating_sub(now_ns()) };
+        if left == 0 {
+            return Woken::Timeout;
+        }
+        let left = if looks { left.min(LOOK_NS) } else { left };
+        let interval = relative(left);
+        let timeout = if left == u64::MAX { ptr::null() } else { &raw const interval };
         // SAFETY: the caller's promise.
-        let status = unsafe { KeWaitForSingleObject(event.cast(), wait_reason::USER_REQUEST, mode, 0, timeout) };
-        let early = match status {
-            STATUS_SUCCESS => continue,
-            STATUS_TIMEOUT if deadline.is_some_and(|deadline| now_ns() < deadline) => continue,
-            STATUS_TIMEOUT => Woken::Timeout,
-            _ => Woken::Signal,
-        };
-        return if word.load(Acquire) != seen { Woken::Changed } else { early };
+        unsafe { KeWaitForSingleObject(event.cast(), wait_reason::USER_REQUEST, mode::KERNEL, 0, timeout) };
     }
 }
 

@@ -4,6 +4,7 @@ use core::{
     cell::UnsafeCell,
     ffi::c_void,
     ptr::{self, NonNull},
+    sync::atomic::{AtomicBool, AtomicU32},
 };
 use kp_abi::request::CTL_DEVICE;
 use kp_core::host::lock_kind;
@@ -18,12 +19,42 @@ pub(crate) struct Stacked {
     pub(crate) lower: *mut DeviceObject,
     /// Held by whoever starts, stops, suspends or resumes it: one at a time. A mutex.
     life: *mut u8,
-    /// For what comes too high up.
+    /// For a change of the device's power: the power manager asks for one at a time.
     pub(crate) work: *mut c_void,
+    /// For the system's request to sleep, if the device's power cannot be asked for: one at a time, too.
+    pub(crate) unasked: *mut c_void,
+    /// For asking again for the device's power.
+    pub(crate) again: Again,
     /// Name of the device interface, the kernel's.
     pub(crate) interface: UnicodeString,
     /// Under `life`.
     lived: UnsafeCell<Lived>,
+}
+
+/// Asking again for a device's power, which could not be asked for as the system woke. Zero is a valid value.
+#[repr(C)]
+pub(crate) struct Again {
+    pub(crate) work: *mut c_void,
+    /// Guards `system_sleeps`, and is held while power is asked for: what comes after the system's next request to sleep comes too late.
+    lock: UnsafeCell<SpinLock>,
+    system_sleeps: UnsafeCell<bool>,
+    /// How often still.
+    pub(crate) times: AtomicU32,
+    /// It is queued, or runs.
+    pub(crate) is_under_way: AtomicBool,
+}
+
+impl Again {
+    /// Runs `f` with whether the system sleeps or is about to, which does not change meanwhile. Up to DISPATCH_LEVEL; `f` at that.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut bool) -> R) -> R {
+        // SAFETY: the record's own lock.
+        let irql = unsafe { KeAcquireSpinLockRaiseToDpc(self.lock.get()) };
+        // SAFETY: under the lock.
+        let result = f(unsafe { &mut *self.system_sleeps.get() });
+        // SAFETY: taken above.
+        unsafe { KeReleaseSpinLock(self.lock.get(), irql) };
+        result
+    }
 }
 
 /// What is there while a device is started.
@@ -87,9 +118,11 @@ impl Stacked {
         *this.lived.get_mut() = Lived { hardware: None, link: None, is_shown: false, suspended: false };
         this.pdo = pdo;
         this.life = lock::new(lock_kind::MUTEX);
-        // SAFETY: a device of this driver.
-        this.work = unsafe { IoAllocateWorkItem(device) };
-        if this.life.is_null() || this.work.is_null() {
+        for work in [&mut this.work, &mut this.unasked, &mut this.again.work] {
+            // SAFETY: a device of this driver.
+            *work = unsafe { IoAllocateWorkItem(device) };
+        }
+        if this.life.is_null() || this.work.is_null() || this.unasked.is_null() || this.again.work.is_null() {
             return Err(STATUS_INSUFFICIENT_RESOURCES);
         }
         // SAFETY: the bus's device, a class, a writable place.
@@ -117,9 +150,9 @@ impl Stacked {
         };
         // SAFETY: the kernel's own string, or an empty one; freed once.
         unsafe { RtlFreeUnicodeString(&mut interface) };
-        if !self.work.is_null() {
+        for work in [self.work, self.unasked, self.again.work].into_iter().filter(|work| !work.is_null()) {
             // SAFETY: allocated by `fill`, and not queued.
-            unsafe { IoFreeWorkItem(self.work) };
+            unsafe { IoFreeWorkItem(work) };
         }
         if !self.life.is_null() {
             // SAFETY: made by `fill`; nobody holds it.

@@ -146,12 +146,6 @@ macro_rules! __kernel_functions {
         /// Releases a lock; locks are released in the reverse order of their taking.
         unsafe fn lock_release(lock: *mut $crate::host::RawLock, kind: u32, saved: usize) -> ();
 
-        /// The holder of so many mutexes is about to sleep, and its end is to end that sleep: what keeps it from being stopped while it holds them
-        /// is left out. Passive.
-        safe fn mutexes_unguarded(mutexes: u32) -> ();
-        /// Undoes `mutexes_unguarded`. Passive.
-        safe fn mutexes_guarded(mutexes: u32) -> ();
-
         /// Something to wait on, or null. Passive.
         safe fn signal_new() -> *mut $crate::host::RawSignal;
         /// Frees a signal that nobody waits on. Passive.

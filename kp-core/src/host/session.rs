@@ -229,7 +229,7 @@ impl<P: Plugin> Session<P> {
         loop {
             self.driver.awake(false)?;
             let opened = self.control.with_killable(&mut cx, |_| {
-                // A reset that has begun since has found this session's gate shut, and waits for nobody in it.
+                // A pause that has begun since has found this session's gate shut, and waits for nobody in it.
                 if self.driver.state() == state::SUSPENDED { None } else { Some(self.open_in_turn(data, features)) }
             })?;
             if let Some(opened) = opened {

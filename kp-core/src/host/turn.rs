@@ -29,7 +29,7 @@ pub(crate) struct Turn {
     order: LockOrder,
 }
 
-/// Whoever had the turn panicked and will never end it.
+/// Whoever had the turn panicked and will never end it; or the time for waiting is up.
 #[derive(Debug)]
 pub(crate) struct Lost;
 

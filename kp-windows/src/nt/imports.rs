@@ -50,6 +50,7 @@ imports! {
     pub(crate) fn SeTokenIsAdmin(token: *mut c_void) -> u8;
     pub(crate) safe fn SeSinglePrivilegeCheck(privilege: u64, mode: i8) -> u8;
     pub(crate) safe fn PsGetCurrentProcessId() -> usize;
+    pub(crate) safe fn PsGetCurrentThread() -> *mut c_void;
     pub(crate) safe fn PsGetCurrentThreadId() -> usize;
     pub(crate) fn MmGetSystemRoutineAddress(name: *const UnicodeString) -> *mut c_void;
     pub(crate) fn MmMapIoSpace(physical: u64, len: usize, cache: i32) -> *mut c_void;

@@ -14,7 +14,6 @@ pub(crate) type NtStatus = i32;
 
 pub(crate) const STATUS_SUCCESS: NtStatus = 0;
 /// KeWaitForSingleObject: the time is up. It counts as success.
-pub(crate) const STATUS_TIMEOUT: NtStatus = 0x102;
 /// The request is not completed yet.
 pub(crate) const STATUS_PENDING: NtStatus = 0x103;
 /// A completion routine's answer: the request is the driver's again.

@@ -6,7 +6,7 @@ pub fn bind<P: Plugin>(cx: &mut Passive) {
 }
 
 pub fn tell<P: Plugin>(driver: &host::Driver<P>, cx: &mut Passive) {
-    driver.suspend(cx);
+    driver.suspend(cx, 0);
     driver.resume(cx);
     driver.remove(cx, true);
 }

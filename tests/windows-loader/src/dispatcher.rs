@@ -69,6 +69,9 @@ impl Dispatcher {
         if cpu::in_power_dispatch() && deadline.is_none_or(|deadline| deadline > Instant::now()) {
             cpu::fail(Rule::PowerNotBlocked.broken("a power request's dispatch routine waits"));
         }
+        if cpu::process().is_some() && !cpu::in_critical_region() && deadline.is_none_or(|at| at > Instant::now()) {
+            cpu::fail(Rule::WaitGuarded.broken("an app's thread waits in the driver, in no critical region"));
+        }
         let _waiting = Waiting::begin(&self.waiting);
         let process = cpu::process();
         let mut guard = lock(&self.lock);

@@ -88,6 +88,7 @@ rules! {
     RegionKept: "A routine returns in no critical region that it has entered.", Page("Bug Check 0x1 APC_INDEX_MISMATCH");
     RegionLeft: "A critical region is left by who is in one.", Page("KeLeaveCriticalRegion function (wdm.h)");
     WaitLevel: "Nothing waits at DISPATCH_LEVEL.", Page("KeWaitForSingleObject function (wdm.h)");
+    WaitGuarded: "An app's thread waits in the driver in a critical region: stopped there, it would stop whoever waits for it.", Page("Run-Down Protection");
     WaitRelative: "No wait ends at a time of day.", Own("it is not played");
     EventKind: "An event is one of two kinds.", Page("KeInitializeEvent function (wdm.h)");
 

@@ -56,6 +56,7 @@ const OLDER: &[(Processor, &[&str], Option<&str>)] = &[
         &["KeQueryUnbiasedInterruptTimePrecise", "KeQueryUnbiasedInterruptTime", "KeQueryInterruptTimePrecise"],
         None,
     ),
+    (X64, &["PsIsThreadTerminating"], None),
     (X64, &["IoConnectInterruptEx"], NOT_CONNECTED),
     (X64, &["IoDisconnectInterruptEx"], NOT_CONNECTED),
     (X64, &["KeGetCurrentIrql"], NOT_CONNECTED),

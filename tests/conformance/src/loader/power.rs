@@ -3,14 +3,14 @@ use super::device::{Edu, NO_WAIT_ENDS, open_trouble};
 use crate::interrupts::until;
 use kp_abi::{
     Status,
-    request::{IntDisable, NO_TIMEOUT, Request, kind},
+    request::{IntDisable, NO_TIMEOUT, Request, kind, state},
 };
 use kp_user::{ControlNode, Plugin};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use trouble_interface::trouble;
+use trouble_interface::{Happened, trouble};
 use windows_loader::{Assigned, Machine, Options, Processor, Sites, Token};
 
 /// All of it.
@@ -23,6 +23,7 @@ pub fn run(drivers: &str) {
     a_session_closed_before_the_device_has_power_leaves_it_alone(drivers);
     a_device_removed_asleep_is_left_alone(drivers);
     power_that_could_not_be_asked_for_is_asked_for_again(drivers);
+    no_power_is_asked_for_again_once_the_machine_goes_to_sleep(drivers);
 }
 
 /// A machine in which the bus answers at one level or the other first, and as Driver Verifier has it or not.
@@ -203,4 +204,26 @@ fn power_that_could_not_be_asked_for_is_asked_for_again(drivers: &str) {
     }
     client.close();
     edu.finish();
+}
+
+fn no_power_is_asked_for_again_once_the_machine_goes_to_sleep(drivers: &str) {
+    let sites = Sites::new();
+    let mut options = Options::default();
+    options.faults = Some(sites.clone());
+    let trouble = Edu::in_machine(Machine::new(options), "trouble", drivers, Assigned::Line);
+    let plugin = connect(&trouble);
+    let is_awake = || plugin.query().is_ok_and(|query| query.state == state::BOUND);
+    trouble.device.set_system_power(false).unwrap();
+    sites.fail_next("PoRequestPowerIrp");
+    trouble.device.begin_system_power(true).unwrap();
+    trouble.device.begin_system_power(false).unwrap();
+    // Longer than the driver takes to ask again.
+    std::thread::sleep(6 * NO_WAIT_ENDS);
+    assert!(!is_awake(), "the device sleeps with the machine");
+    trouble.device.set_system_power(true).unwrap();
+    until("the device is at work", is_awake);
+    let happened = trouble::Client(&plugin).happened();
+    assert_eq!(happened, Ok(Happened { suspends: 1, resumes: 1 }));
+    drop(plugin);
+    trouble.finish();
 }

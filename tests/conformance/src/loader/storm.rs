@@ -11,8 +11,11 @@ use kp_sim::{
     edu::Edu,
 };
 use kp_user::{ControlNode, Plugin};
-use std::sync::Arc;
-use windows_loader::{Assigned, Machine, Options, Token};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+use windows_loader::{Assigned, Machine, Options, Rule, Token, Verdict};
 
 /// How often a deferred call is asked for: never.
 const NEVER: u32 = u32::MAX;
@@ -79,6 +82,36 @@ pub(super) const ELSEWHERE: &[&str] =
 pub fn run(drivers: &str) {
     storm(drivers, &[]);
     storm(drivers, &ELSEWHERE[..1]);
+    nobody_stops_a_storm_where_an_administrator_forbids_it(drivers);
+}
+
+/// A line that nobody may turn off at the device is Windows' own trouble then; the log says that it is not masked.
+fn nobody_stops_a_storm_where_an_administrator_forbids_it(drivers: &str) {
+    let world = Loader::new(drivers);
+    let mut options = Options::default();
+    options.parameters = vec![("LeaveCommandRegister".into(), 1)];
+    options.slowness = SLOWNESS;
+    let machine = Machine::new(options);
+    let driver = machine.start(&world.sys(Subject::Edu)).unwrap_or_else(|error| panic!("start edu: {error}"));
+    let device = machine.plug(Stuck { model: Edu::new(), is_raised: false, listens: None });
+    device.add(&driver).unwrap_or_else(|status| panic!("AddDevice: {status:#x}"));
+    device.start(Assigned::Line).unwrap_or_else(|status| panic!("START_DEVICE: {status:#x}"));
+    let process = machine.process(Token::Administrator);
+    let connection = Arc::new(ControlNode::over(open(&process, Subject::Edu)));
+    let plugin = Plugin::over(connection, edu::INTERFACE, &[]).unwrap_or_else(|error| panic!("{error}"));
+    edu::Client(&plugin).defer_every(NEVER).unwrap_or_else(|error| panic!("defer: {error}"));
+    plugin.connection().int_enable(kind::LINE, 1, 1, &[]).unwrap_or_else(|error| panic!("enable: {error}"));
+    let raised = catch_unwind(AssertUnwindSafe(|| {
+        let _ = edu::Client(&plugin).raise(1);
+        crate::interrupts::until("the loader has seen enough", || machine.verdict().is_some());
+    }));
+    drop(raised);
+    let Some(Verdict::Broken(broken)) = machine.verdict() else { panic!("{:?}", machine.verdict()) };
+    assert_eq!(broken.rule, Rule::Claimed, "{broken}");
+    let log = machine.log();
+    assert!(log.iter().any(|line| line.contains("not masked")), "{log:?}");
+    // The machine has stopped; nothing is closed in it.
+    std::mem::forget((plugin, process, device, driver, machine));
 }
 
 fn storm(drivers: &str, absent: &[&str]) {

@@ -9,6 +9,15 @@ exports! {
         cpu::process().map_or(SYSTEM, |process| process.id)
     }
 
+    [0..=2] fn PsGetCurrentThread() -> usize {
+        cpu::thread_id()
+    }
+
+    /// Of the calling thread: no driver asks for another.
+    [0..=2] fn PsIsThreadTerminating(_thread: usize) -> u8 {
+        cpu::process().is_some_and(|process| process.is_dying()).into()
+    }
+
     [0..=2] fn PsGetCurrentThreadId() -> usize {
         cpu::thread_id()
     }
