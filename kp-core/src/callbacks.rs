@@ -1,4 +1,5 @@
 //! What a plugin implements: one trait per callback, all of them optional but [`Init`].
+#![deny(unsafe_code)]
 use crate::{Device, Dispatch, Irql, Message, Passive, Reply, Result};
 use kp_abi::request::kind;
 

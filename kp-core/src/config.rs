@@ -1,4 +1,5 @@
 //! A device's configuration space, and its bus mastering.
+#![deny(unsafe_code)]
 use crate::{Passive, Result, Status, host::Link};
 
 /// A device's configuration space, which a plugin may keep. Of [`Device::config`](crate::Device::config).

@@ -44,7 +44,7 @@ pub struct Raised(pub(crate) ());
 
 /// May sleep: a process's own call, or a kernel thread. Nothing is held that would forbid it.
 pub struct Passive {
-    /// What ends the sleeps early. INVARIANT: alive as long as this value.
+    /// What ends the sleeps early. INVARIANT: alive as long as it is here.
     stop: Option<NonNull<Stop>>,
 }
 
@@ -122,20 +122,25 @@ impl Passive {
         Self { stop: None }
     }
 
-    /// Its sleeps end when `stop` says so: a session's calls.
-    ///
-    /// # Safety
-    /// As [`assume`](Self::assume), and `stop` outlives the value.
-    pub(crate) unsafe fn in_session(stop: &Stop) -> Self {
-        Self { stop: Some(NonNull::from(stop)) }
+    /// Runs `f`, whose sleeps end when `stop` says so: a session's calls.
+    #[inline(always)]
+    pub(crate) fn in_session<R>(&mut self, stop: &Stop, f: impl FnOnce(&mut Self) -> R) -> R {
+        self.with_stop(Some(NonNull::from(stop)), f)
     }
 
     /// Runs `f`, in which nothing ends a sleep early: what a request undoes.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(crate) fn undisturbed(&mut self, f: impl FnOnce(&mut Self)) {
-        let stop = self.stop.take();
-        f(self);
-        self.stop = stop;
+    pub(crate) fn undisturbed<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> R {
+        self.with_stop(None, f)
+    }
+
+    /// Whatever it names is borrowed by the caller, and so outlives this.
+    #[inline(always)]
+    fn with_stop<R>(&mut self, stop: Option<NonNull<Stop>>, f: impl FnOnce(&mut Self) -> R) -> R {
+        let outer = core::mem::replace(&mut self.stop, stop);
+        let result = f(self);
+        self.stop = outer;
+        result
     }
 
     /// Sleeps for `ms` milliseconds.

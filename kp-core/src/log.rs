@@ -1,4 +1,5 @@
 //! `log!`: one line in the kernel's log.
+#![deny(unsafe_code)]
 use crate::host::{Line, kernel};
 use core::{
     fmt,

@@ -1,4 +1,5 @@
 //! Which devices a plugin drives.
+#![deny(unsafe_code)]
 
 /// One entry of `devices` in [`plugin!`](crate::plugin!): what a device must be for the plugin to drive it. Named for what it does, and not
 /// for PCI: a list may come to have entries of several buses.

@@ -1,4 +1,5 @@
 //! `plugin!`: a plugin's table of callbacks, checked against what the plugin implements.
+#![deny(unsafe_code)]
 use crate::{
     Call, Caller, Deliver, Dispatch, Enabling, Event, Granted, Happening, Init, IntAtDpc, IntAtIrql, IntEnable, Irql,
     MatchId, Message, Open, Passive, Reply, Result, Source, Verdict,

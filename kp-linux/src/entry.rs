@@ -213,9 +213,13 @@ pub unsafe fn request<P: Plugin>(session: *mut (), nr: u32, address: usize, limi
     // SAFETY: the caller's promise.
     let session = unsafe { shell::<P>(session) };
     if nr == kp_abi::ring::ENTER_DIRECT {
-        return told(session.enter_directly(address as u32, mode & 3 == 3));
+        let enter = |cx: &mut kp_core::Passive| session.enter_directly(cx, address as u32, mode & 3 == 3);
+        // SAFETY: process context.
+        return told(unsafe { passive(enter) });
     }
-    match session.request(nr, &mut UserDoor::new(address, limit, mode)) {
+    let request = |cx: &mut kp_core::Passive| session.request(cx, nr, &mut UserDoor::new(address, limit, mode));
+    // SAFETY: as above.
+    match unsafe { passive(request) } {
         Ok(()) => 0,
         // What is left of the time stands in the struct: the kernel may call again. Anything else would be done twice.
         Err(Status::INTERRUPTED) if nr == kp_abi::request::IntWait::NR => -ERESTARTSYS,
@@ -231,7 +235,9 @@ pub unsafe fn request<P: Plugin>(session: *mut (), nr: u32, address: usize, limi
 pub unsafe fn direct<P: Plugin>(session: *mut (), message: u32, address: usize, limit: u64, mode: u32) -> isize {
     // SAFETY: the caller's promise.
     let session = unsafe { shell::<P>(session) };
-    told(session.direct(message, UserDoor::direct(address, limit, mode)))
+    let call = |cx: &mut kp_core::Passive| session.direct(cx, message, UserDoor::direct(address, limit, mode));
+    // SAFETY: process context.
+    told(unsafe { passive(call) })
 }
 
 /// A status as an ioctl's answer.
@@ -258,7 +264,9 @@ fn transport(status: Status) -> isize {
 #[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn ready<P: Plugin>(session: *mut ()) -> u32 {
     // SAFETY: the caller's promise.
-    let readiness = unsafe { shell::<P>(session) }.readiness();
+    let session = unsafe { shell::<P>(session) };
+    // SAFETY: process context.
+    let readiness = unsafe { passive(|cx| session.readiness(cx)) };
     (u32::from(readiness.notification) * READY_NOTIFICATION) | (u32::from(readiness.over) * READY_OVER)
 }
 

@@ -15,7 +15,7 @@ use kp_abi::{
     request::{self, Request},
 };
 use kp_core::{
-    Plugin,
+    Passive, Plugin,
     host::{Readiness, Session, passive},
 };
 use kp_user::{Agreement, Connection, IntEnabled, Notification, SharedMemory};
@@ -108,18 +108,18 @@ impl<P: Plugin> App<P> {
     /// Sends request `nr` with its struct at `address`, checked by nobody. Errors: the rows of the status table marked T, and
     /// `POISONED` if plugin code panicked in this very request; every other answer is in the struct's head.
     pub fn raw(&self, nr: u32, address: u64) -> Result<(), Status> {
-        self.serve(|session| session.request(nr, &mut self.door(address, STATUS_AT)))
+        self.serve(|cx, session| session.request(cx, nr, &mut self.door(address, STATUS_AT)))
     }
 
     /// Sends RING_ENTER in its short form. The status, if the transport has not failed. Errors: as for [`raw`](Self::raw).
     pub fn raw_enter(&self, to_submit: u32) -> Result<Status, Status> {
-        self.serve(|session| session.enter_directly(to_submit, self.mode == Mode::ReadWrite))
+        self.serve(|cx, session| session.enter_directly(cx, to_submit, self.mode == Mode::ReadWrite))
     }
 
     /// Sends message `message` in the direct form of CALL with its buffer at `address`, checked by nobody. The status, if the transport
     /// does not fail; else as [`raw`](Self::raw).
     pub fn raw_direct(&self, message: u32, address: u64) -> Result<Status, Status> {
-        self.serve(|session| session.direct(message, self.door(address, 0)))
+        self.serve(|cx, session| session.direct(cx, message, self.door(address, 0)))
     }
 
     /// The way to the memory of its process.
@@ -129,9 +129,11 @@ impl<P: Plugin> App<P> {
     }
 
     /// Has the session serve one request, in the kernel.
-    fn serve<R>(&self, f: impl FnOnce(&Session<P>) -> Result<R, Status>) -> Result<R, Status> {
+    fn serve<R>(&self, f: impl FnOnce(&mut Passive, &Session<P>) -> Result<R, Status>) -> Result<R, Status> {
         let session = self.file.session();
-        let serve = || context::enter(&self.file.loaded.machine, Some(self.process.clone()), || f(session));
+        // SAFETY: a request runs at Passive.
+        let f = || unsafe { passive(|cx| f(cx, session)) };
+        let serve = || context::enter(&self.file.loaded.machine, Some(self.process.clone()), f);
         match panic::catch_unwind(AssertUnwindSafe(serve)) {
             Ok(served) => served,
             Err(payload) if verdict::is_verdict() => {
@@ -145,7 +147,10 @@ impl<P: Plugin> App<P> {
     /// What poll(2) says.
     pub fn readiness(&self) -> Readiness {
         let session = self.file.session();
-        context::enter(&self.file.loaded.machine, Some(self.process.clone()), || session.readiness())
+        context::enter(&self.file.loaded.machine, Some(self.process.clone()), || {
+            // SAFETY: poll runs at Passive.
+            unsafe { passive(|cx| session.readiness(cx)) }
+        })
     }
 
     /// Maps what RING_SETUP has answered, as mmap(2) does. It stays mapped, and this handle's session open, until it is dropped.

@@ -4,7 +4,7 @@ use kp_abi::{
     Status, TransportStatus,
     request::{self, Request},
 };
-use kp_core::Plugin;
+use kp_core::{Passive, Plugin, host::passive};
 
 /// Bits of a control code: how the buffers come.
 const METHOD: u32 = 3;
@@ -23,7 +23,9 @@ pub(crate) enum Served {
 pub(crate) unsafe extern "efiapi" fn dispatch<P: Plugin>(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
     let _region = CriticalRegion::enter();
     // SAFETY: the kernel passes this driver's devices and requests.
-    let (status, written) = match unsafe { serve::<P>(device, irp) } {
+    let serve = |cx: &mut Passive| unsafe { serve::<P>(cx, device, irp) };
+    // SAFETY: device controls come at Passive.
+    let (status, written) = match unsafe { passive(serve) } {
         Ok(Served::Done(written)) => (STATUS_SUCCESS, written),
         Ok(Served::Pending) => return STATUS_PENDING,
         Err(status) => (ntstatus(status), 0),
@@ -34,7 +36,7 @@ pub(crate) unsafe extern "efiapi" fn dispatch<P: Plugin>(device: *mut DeviceObje
 
 /// # Safety
 /// A DEVICE_CONTROL of this driver, for this device, in the context in which it came. If the answer is Pending, it is not used again.
-unsafe fn serve<P: Plugin>(device: *mut DeviceObject, irp: *mut Irp) -> Result<Served, Status> {
+unsafe fn serve<P: Plugin>(cx: &mut Passive, device: *mut DeviceObject, irp: *mut Irp) -> Result<Served, Status> {
     // SAFETY: the caller's promise.
     let handle = unsafe { Handle::<P>::of(device, irp) }.ok_or(TransportStatus::WRONG_CONTEXT.status())?;
     // SAFETY: as above; a device control has these parameters.
@@ -46,15 +48,15 @@ unsafe fn serve<P: Plugin>(device: *mut DeviceObject, irp: *mut Irp) -> Result<S
             let mut door = unsafe { door(irp) }?;
             if nr == request::IntWait::NR {
                 // SAFETY: the caller's promise.
-                return unsafe { handle.waits.serve(irp, &mut door) };
+                return unsafe { handle.waits.serve(cx, irp, &mut door) };
             }
-            handle.session().request(nr, &mut door)?;
+            handle.session().request(cx, nr, &mut door)?;
             Ok(Served::Done(door.written()))
         }
         METHOD_NEITHER => {
             // SAFETY: the caller's promise.
             let mut door = unsafe { user_door(irp, &parameters) }?;
-            handle.session().request(nr, &mut door)?;
+            handle.session().request(cx, nr, &mut door)?;
             Ok(Served::Done(door.written()))
         }
         _ => Err(TransportStatus::UNKNOWN_REQUEST.status()),

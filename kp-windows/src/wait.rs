@@ -20,8 +20,8 @@ use core::{
 };
 use kp_abi::Status;
 use kp_core::{
-    Plugin,
-    host::{PendingWait, Session, WaitAnswer},
+    AtMost, Dispatch, Passive, Plugin,
+    host::{PendingWait, Session, WaitAnswer, dispatch},
 };
 
 /// The waits of one handle.
@@ -82,11 +82,13 @@ impl<P: Plugin> Waits<P> {
     }
 
     /// Runs `f` with the list, under its lock. Up to DISPATCH_LEVEL.
-    fn locked<R>(&self, f: impl FnOnce(&mut List<'_, P>) -> R) -> R {
+    fn locked<R>(&self, f: impl FnOnce(&mut Dispatch, &mut List<'_, P>) -> R) -> R {
         // SAFETY: the list's own lock.
         let irql = unsafe { KeAcquireSpinLockRaiseToDpc(self.lock.get()) };
         // SAFETY: under the lock.
-        let result = f(&mut List(unsafe { &mut *self.first.get() }));
+        let list = &mut List(unsafe { &mut *self.first.get() });
+        // SAFETY: at DISPATCH_LEVEL until the lock is released.
+        let result = unsafe { dispatch(|cx| f(cx, list)) };
         // SAFETY: taken above.
         unsafe { KeReleaseSpinLock(self.lock.get(), irql) };
         result
@@ -96,18 +98,23 @@ impl<P: Plugin> Waits<P> {
     ///
     /// # Safety
     /// A request of this handle, and `door` its own, in the context in which it came. If the answer is Pending, it is not used again.
-    pub(crate) unsafe fn serve(&self, irp: *mut Irp, door: &mut BufferDoor) -> Result<Served, Status> {
+    pub(crate) unsafe fn serve(
+        &self,
+        cx: &mut Passive,
+        irp: *mut Irp,
+        door: &mut BufferDoor,
+    ) -> Result<Served, Status> {
         let session = self.session();
-        let Some(mut wait) = session.wait_start(door)? else { return Ok(Served::Done(door.written())) };
+        let Some(mut wait) = session.wait_start(cx, door)? else { return Ok(Served::Done(door.written())) };
         if wait.is_poll() {
-            match session.wait_step(wait) {
-                Ok(answer) => return self.give(answer, door).map(Served::Done),
+            match session.wait_step(cx, wait) {
+                Ok(answer) => return self.give(cx, answer, door).map(Served::Done),
                 Err(again) => wait = again,
             }
         }
         // SAFETY: the caller's promise.
         if unsafe { irp::file(irp) }.is_none_or(|file| file.flags & FILE_SYNCHRONOUS != 0) {
-            return self.give(session.wait_end(wait, Status::NEEDS_OVERLAPPED), door).map(Served::Done);
+            return self.give(cx, session.wait_end(wait, Status::NEEDS_OVERLAPPED), door).map(Served::Done);
         }
         // SAFETY: the caller's promise.
         match unsafe { Entry::new(irp, self, wait) } {
@@ -125,11 +132,11 @@ impl<P: Plugin> Waits<P> {
     }
 
     /// Writes an answer, or takes it back. How much is the reply.
-    fn give(&self, answer: WaitAnswer, door: &mut BufferDoor) -> Result<usize, Status> {
+    fn give(&self, cx: &mut impl AtMost<Dispatch>, answer: WaitAnswer, door: &mut BufferDoor) -> Result<usize, Status> {
         match answer.give(door) {
             Ok(()) => Ok(door.written()),
             Err(status) => {
-                self.session().wait_put_back(answer);
+                self.session().wait_put_back(cx, answer);
                 Err(status)
             }
         }
@@ -138,7 +145,7 @@ impl<P: Plugin> Waits<P> {
     /// Lists a pending request, and then looks for the first time.
     fn begin(&self, entry: &Entry<P>) {
         let mut finished = Finished(ptr::null());
-        self.locked(|list| {
+        self.locked(|cx, list| {
             list.insert(entry);
             entry.set_timer();
             // SAFETY: a request of this driver, which is pending.
@@ -151,16 +158,16 @@ impl<P: Plugin> Waits<P> {
             if cancelled {
                 list.claim(entry, &mut finished);
             } else {
-                self.step(list, entry, &mut finished);
+                self.step(cx, list, entry, &mut finished);
             }
         });
         self.finish(finished);
     }
 
     /// Looks whether a wait in the list is over.
-    fn step(&self, list: &mut List<'_, P>, entry: &Entry<P>, finished: &mut Finished<P>) {
+    fn step(&self, cx: &mut Dispatch, list: &mut List<'_, P>, entry: &Entry<P>, finished: &mut Finished<P>) {
         match entry.state.replace(State::Taken) {
-            State::Waiting(wait) => match self.session().wait_step(wait) {
+            State::Waiting(wait) => match self.session().wait_step(cx, wait) {
                 Ok(answer) => {
                     entry.state.set(State::Answered(answer));
                     list.claim(entry, finished);
@@ -174,14 +181,14 @@ impl<P: Plugin> Waits<P> {
     /// Looks at all.
     fn step_all(&self) {
         let mut finished = Finished(ptr::null());
-        self.locked(|list| list.each(|list, entry| self.step(list, entry, &mut finished)));
+        self.locked(|cx, list| list.each(|list, entry| self.step(cx, list, entry, &mut finished)));
         self.finish(finished);
     }
 
     /// Cancels all that are pending. Passive.
     pub(crate) fn cancel_all(&self) {
         let mut finished = Finished(ptr::null());
-        self.locked(|list| list.each(|list, entry| list.claim(entry, &mut finished)));
+        self.locked(|_, list| list.each(|list, entry| list.claim(entry, &mut finished)));
         self.finish(finished);
     }
 
@@ -214,15 +221,19 @@ impl<P: Plugin> Waits<P> {
     /// # Safety
     /// A pending request of this handle that nobody else completes, and that is not used again.
     unsafe fn complete(&self, irp: *mut Irp, state: State) {
-        let done = match state {
+        let give = |cx: &mut Dispatch, answer: WaitAnswer| {
             // SAFETY: an INT_WAIT, whose buffer is the kernel's.
-            State::Answered(answer) => match unsafe { control::door(irp) } {
-                Ok(mut door) => self.give(answer, &mut door),
+            match unsafe { control::door(irp) } {
+                Ok(mut door) => self.give(cx, answer, &mut door),
                 Err(status) => {
-                    self.session().wait_put_back(answer);
+                    self.session().wait_put_back(cx, answer);
                     Err(status)
                 }
-            },
+            }
+        };
+        let done = match state {
+            // SAFETY: requests are completed up to DISPATCH_LEVEL.
+            State::Answered(answer) => unsafe { dispatch(|cx| give(cx, answer)) },
             State::Waiting(wait) => {
                 let _ = self.session().wait_end(wait, Status::INTERRUPTED);
                 Err(Status::INTERRUPTED)
@@ -256,7 +267,7 @@ unsafe extern "efiapi" fn on_cancel<P: Plugin>(_: *mut DeviceObject, irp: *mut I
     // SAFETY: as above: the handle goes after the request.
     let waits = unsafe { &*entry.waits };
     let mut finished = Finished(ptr::null());
-    waits.locked(|list| list.remove(entry, &mut finished));
+    waits.locked(|_, list| list.remove(entry, &mut finished));
     waits.finish(finished);
 }
 
@@ -403,7 +414,7 @@ unsafe extern "efiapi" fn on_timer<P: Plugin>(_: *mut Dpc, entry: *mut c_void, _
     // SAFETY: as above.
     let waits = unsafe { &*waits };
     waits.step_all();
-    waits.locked(|_| {
+    waits.locked(|_, _| {
         if entry.listed.get() {
             entry.set_timer(); // it came before its time
         }

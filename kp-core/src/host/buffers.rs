@@ -35,11 +35,9 @@ struct Pair {
 impl Pair {
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
-    fn new(data: usize) -> Result<NonNull<Self>> {
-        // SAFETY: a request runs at Passive, and its caller holds no level across this.
-        let mut cx = unsafe { Passive::assume() };
-        let words = KVec::zeroed(&mut cx, (limits::MAX_ARGS + 2 * data) / 8)?;
-        Ok(KBox::new(&mut cx, Self { words })?.into_raw())
+    fn new(cx: &mut Passive, data: usize) -> Result<NonNull<Self>> {
+        let words = KVec::zeroed(cx, (limits::MAX_ARGS + 2 * data) / 8)?;
+        Ok(KBox::new(cx, Self { words })?.into_raw())
     }
 }
 
@@ -49,15 +47,15 @@ impl<const DATA: usize> Buffers<DATA> {
     }
 
     /// Makes the pair, so that calls need not.
-    pub(super) fn make(&self) -> Result<()> {
-        self.0.keep(self.0.another(DATA)?);
+    pub(super) fn make(&self, cx: &mut Passive) -> Result<()> {
+        self.0.keep(self.0.another(cx, DATA)?);
         Ok(())
     }
 
     /// Runs `f` with a pair, the kept one, or else a new one: first `MAX_ARGS + DATA` bytes for what comes in, then `DATA` for the reply.
     #[inline(always)]
-    pub(super) fn with<R>(&self, f: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
-        self.0.with(DATA, f)
+    pub(super) fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(&mut Passive, &mut [u8]) -> R) -> Result<R> {
+        self.0.with(cx, DATA, f)
     }
 
     /// For code that is one for all sizes.
@@ -69,32 +67,32 @@ impl<const DATA: usize> Buffers<DATA> {
 impl AnyBuffers<'_> {
     /// As [`Buffers::with`]; `f` is told the size too.
     #[inline(always)]
-    pub(super) fn with<R>(&self, f: impl FnOnce(usize, &mut [u8]) -> R) -> Result<R> {
-        self.kept.with(self.data, |buffers| f(self.data, buffers))
+    pub(super) fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(&mut Passive, usize, &mut [u8]) -> R) -> Result<R> {
+        self.kept.with(cx, self.data, |cx, buffers| f(cx, self.data, buffers))
     }
 }
 
 impl Kept {
     #[inline(always)]
-    fn with<R>(&self, data: usize, f: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
+    fn with<R>(&self, cx: &mut Passive, data: usize, f: impl FnOnce(&mut Passive, &mut [u8]) -> R) -> Result<R> {
         let pair = match NonNull::new(self.pair.swap(ptr::null_mut(), Acquire)) {
             Some(kept) => kept,
-            None => self.another(data)?,
+            None => self.another(cx, data)?,
         };
         let in_use = InUse { kept: self, pair };
         // SAFETY: it came from a KBox, and is this call's alone since the swap.
         let pair = unsafe { &mut *in_use.pair.as_ptr() };
-        Ok(f(pair.words.as_mut_bytes()))
+        Ok(f(cx, pair.words.as_mut_bytes()))
     }
 
     /// A new pair. TooManyCalls: there are as many as there may be calls.
     #[cfg_attr(kp_driver, optimize(size))]
     #[cold]
     #[inline(never)]
-    fn another(&self, data: usize) -> Result<NonNull<Pair>> {
+    fn another(&self, cx: &mut Passive, data: usize) -> Result<NonNull<Pair>> {
         let made = match self.count.fetch_add(1, Relaxed) {
             count if count >= limits::MAX_CALLS => Err(Status::TOO_MANY_CALLS.into()),
-            _ => Pair::new(data),
+            _ => Pair::new(cx, data),
         };
         made.inspect_err(|_| {
             self.count.fetch_sub(1, Relaxed);

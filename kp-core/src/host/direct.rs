@@ -2,6 +2,7 @@
 //!
 //! How long a message's fixed parts are follows from its declaration, so neither a struct nor lengths travel: the arguments are copied
 //! from the app's buffer to the stack, and the reply back to their place. What is checked, and what an app is told, is as for CALL.
+#![deny(unsafe_code)]
 use super::{
     door::{DirectDoor, Door},
     requests::{Args, Parts, Stopped, refuse},
@@ -24,13 +25,13 @@ use kp_abi::{
 pub type Told = core::result::Result<Status, Status>;
 
 impl<P: Plugin> Session<P> {
-    /// Serves message `message` in the direct form. Passive, in the caller's context.
+    /// Serves message `message` in the direct form. In the caller's context.
     #[inline(always)]
-    pub fn direct(&self, message: u32, door: impl DirectDoor + Copy) -> Told {
+    pub fn direct(&self, cx: &mut Passive, message: u32, door: impl DirectDoor + Copy) -> Told {
         if self.features() & feature::DIRECT == 0 {
             return self.not_agreed(&mut { door });
         }
-        P::direct(message, Call { session: self, door, message })
+        cx.in_session(self.stop(), |cx| P::direct(message, Call { session: self, cx, door, message }))
     }
 
     /// OPEN has not agreed on direct calls, if there was an OPEN. A handle that may only read has none.
@@ -59,8 +60,8 @@ impl<P: Plugin> Session<P> {
     #[cfg_attr(kp_driver, optimize(size))]
     #[cold]
     #[inline(never)]
-    fn unknown(&self, door: &mut impl DirectDoor) -> Told {
-        let refused = self.inside(false, |_, _, _| Err(Status::UNKNOWN_MESSAGE.into()));
+    fn unknown(&self, cx: &mut Passive, door: &mut impl DirectDoor) -> Told {
+        let refused = self.inside(cx, false, |_, _, _| Err(Status::UNKNOWN_MESSAGE.into()));
         match refused {
             Ok(()) => Ok(Status::OK),
             Err(error) => self.tell_error(door, error),
@@ -71,17 +72,19 @@ impl<P: Plugin> Session<P> {
     #[inline(never)]
     fn segments(
         &self,
+        cx: &mut Passive,
         door: &mut impl DirectDoor,
         message: u32,
         args: usize,
         run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
     ) -> Told {
-        self.try_segments(door, message, args, run).unwrap_or_else(|stopped| refuse(door, stopped))
+        self.try_segments(cx, door, message, args, run).unwrap_or_else(|stopped| refuse(door, stopped))
     }
 
     #[inline(always)]
     fn try_segments(
         &self,
+        cx: &mut Passive,
         door: &mut impl DirectDoor,
         id: u32,
         args: usize,
@@ -107,18 +110,18 @@ impl<P: Plugin> Session<P> {
             return Err(self.refusal().into());
         }
         if parts.is_small() {
-            self.small.with(|buffers| self.segments_in(id, args, &parts, door, buffers, run))??;
+            self.small.with(cx, |cx, buffers| self.segments_in(cx, (id, args), &parts, door, buffers, run))??;
             Ok(Ok(Status::OK))
         } else {
-            Ok(self.exchange(id, Args::Here(args), &parts, door))
+            Ok(self.exchange(cx, id, Args::Here(args), &parts, door))
         }
     }
 
     #[inline(always)]
     fn segments_in<'m>(
         &self,
-        id: u32,
-        args: &'m [u8],
+        cx: &mut Passive,
+        (id, args): (u32, &'m [u8]),
         parts: &Parts,
         door: &mut impl Door,
         buffers: &'m mut [u8],
@@ -128,7 +131,7 @@ impl<P: Plugin> Session<P> {
         if !data.is_empty() {
             door.fetch_data(parts.in_addr, data)?;
         }
-        self.call_out(parts, door, Message { id, args, data }, output, run)
+        self.call_out(cx, parts, door, Message { id, args, data }, output, run)
     }
 }
 
@@ -156,6 +159,7 @@ const fn as_declared<P: Plugin>(id: u32, args: usize, reply: usize) {
 /// One direct call. Its door is copied for whatever is not inlined, so that its parts stay in registers until then.
 struct Call<'s, P: Plugin, D> {
     session: &'s Session<P>,
+    cx: &'s mut Passive,
     door: D,
     message: u32,
 }
@@ -173,10 +177,10 @@ impl<P: Plugin, D: DirectDoor + Copy> Direct for Call<'_, P, D> {
     ) -> Told {
         const { below_limits::<ARGS, REPLY>() };
         const { as_declared::<P>(ID, ARGS, REPLY) };
-        let Self { session, mut door, message } = self;
+        let Self { session, cx, mut door, message } = self;
         // Never, where an interface has told the messages apart.
         if message != ID {
-            return session.unknown(&mut { door });
+            return session.unknown(cx, &mut { door });
         }
         let mut args = [const { MaybeUninit::uninit() }; ARGS];
         let args: &[u8] = if ARGS == 0 {
@@ -190,7 +194,7 @@ impl<P: Plugin, D: DirectDoor + Copy> Direct for Call<'_, P, D> {
         let mut room = [0; REPLY];
         let mut reply = Reply::new(&mut room);
         let message = Message { id: message, args, data: &[] };
-        if let Err(error) = session.inside(false, |plugin, cx, value| run(plugin, cx, value, message, &mut reply)) {
+        if let Err(error) = session.inside(cx, false, |plugin, cx, value| run(plugin, cx, value, message, &mut reply)) {
             return session.tell_error(&mut { door }, error);
         }
         let bytes = match written(reply, REPLY) {
@@ -209,11 +213,11 @@ impl<P: Plugin, D: DirectDoor + Copy> Direct for Call<'_, P, D> {
         args: usize,
         run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
     ) -> Told {
-        self.session.segments(&mut { self.door }, self.message, args, run)
+        self.session.segments(self.cx, &mut { self.door }, self.message, args, run)
     }
 
     #[inline(always)]
     fn unknown(self) -> Told {
-        self.session.unknown(&mut { self.door })
+        self.session.unknown(self.cx, &mut { self.door })
     }
 }

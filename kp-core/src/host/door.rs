@@ -1,4 +1,5 @@
 //! The app's side of one request, as a port hands it in: every access may fail, and nothing is read twice.
+#![deny(unsafe_code)]
 use core::mem::MaybeUninit;
 
 /// An address that cannot be read or written.

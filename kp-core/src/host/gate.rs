@@ -2,6 +2,7 @@
 //!
 //! One word: a bit that says open, and a count of those inside. It covers the plugin's callbacks and nothing else: the app's
 //! bytes are copied in before and copied out after, so an app cannot hold a gate with a page that never comes.
+#![deny(unsafe_code)]
 use super::{
     Signal, Woken, kernel,
     sync::{AtomicU32, Ordering::*},

@@ -2,6 +2,7 @@
 //!
 //! The layout, little-endian: u32 version, u32 length of all of it, then entries: u16 tag, u16 length of the payload, payload. A tool
 //! skips an entry whose tag it does not know if the tag has [`OPTIONAL`], and else refuses the file.
+#![deny(unsafe_code)]
 use crate::{MatchId, Plugin};
 
 /// The layout's version.

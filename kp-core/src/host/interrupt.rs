@@ -9,8 +9,8 @@ use super::{
     session::Session,
 };
 use crate::{
-    Dispatch, Enabling, Error, Granted, IntTable, IrqKind, Irql, KVec, Passive, Plugin, Result, Source, SpinLock,
-    Status, Verdict,
+    AtMost, Dispatch, Enabling, Error, Granted, IntTable, IrqKind, Irql, KVec, Passive, Plugin, Result, Source,
+    SpinLock, Status, Verdict,
 };
 use core::{
     cell::UnsafeCell,
@@ -134,11 +134,15 @@ impl<P: Plugin> Interrupts<P> {
 
     /// INT_ENABLE. The caller is inside `session`'s gate.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn enable(&self, bound: &Driver<P>, session: &Session<P>, wanted: Wanted<'_>) -> Result<Enabled> {
+    pub(super) fn enable(
+        &self,
+        cx: &mut Passive,
+        bound: &Driver<P>,
+        session: &Session<P>,
+        wanted: Wanted<'_>,
+    ) -> Result<Enabled> {
         let Some(table) = &P::TABLE.int else { return Err(Status::NO_INTERRUPT.into()) };
-        // SAFETY: a request runs at Passive; nothing else in this function holds a level.
-        let mut cx = unsafe { Passive::in_session(session.stop()) };
-        let enabled = self.control.with_killable(&mut cx, |cx| {
+        let enabled = self.control.with_killable(cx, |cx| {
             match self.mailbox.with(cx, |mailbox, _| mailbox.check_owner(session)) {
                 Ok(()) => return Err(Status::ALREADY_ENABLED.into()),
                 Err(error) if error == Status::INTERRUPT_OWNED => return Err(error),
@@ -225,12 +229,10 @@ impl<P: Plugin> Interrupts<P> {
 
     /// INT_DISABLE. The caller is inside `session`'s gate. The final counters.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn disable(&self, bound: &Bound<P>, session: &Session<P>) -> Result<(u64, Counters)> {
-        // SAFETY: a request runs at Passive; nothing else in this function holds a level.
-        let mut cx = unsafe { Passive::assume() };
-        let disabled = self.control.with_killable(&mut cx, |cx| {
+    pub(super) fn disable(&self, cx: &mut Passive, bound: &Bound<P>, session: &Session<P>) -> Result<(u64, Counters)> {
+        let disabled = self.control.with_killable(cx, |cx| {
             self.mailbox.with(cx, |mailbox, _| mailbox.check_owner(session))?;
-            self.stop(cx, bound, session);
+            cx.undisturbed(|cx| self.stop(cx, bound, session));
             self.mailbox.with(cx, |mailbox, _| Ok((mailbox.generation, mailbox.counters(ANY_VECTOR)?)))
         });
         disabled?
@@ -506,24 +508,27 @@ impl<P: Plugin> Interrupts<P> {
 
     /// Number of the enabling that a wait of this session is for.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn waitable(&self, session: &Session<P>) -> Result<u64> {
+    pub(super) fn waitable(&self, cx: &mut Passive, session: &Session<P>) -> Result<u64> {
         if kernel::poisoned() {
             return Err(Status::POISONED.into()); // whoever owns the interrupt
         }
-        // SAFETY: a request runs at Passive; nothing else in this function holds a level.
-        let mut cx = unsafe { Passive::assume() };
-        self.mailbox.with(&mut cx, |mailbox, _| {
+        self.mailbox.with(cx, |mailbox, _| {
             mailbox.check_owner(session)?;
             if mailbox.armed { Ok(mailbox.generation) } else { Err(Error::from(Status::NOT_ENABLED)) }
         })
     }
 
-    /// Takes up to `max` notifications. Timeout: there are none. Passive and Dispatch.
+    /// Takes up to `max` notifications. Timeout: there are none.
     #[inline]
-    pub(super) fn take(&self, session: &Session<P>, generation: u64, vector: u32, max: u32) -> Result<Taken> {
-        // SAFETY: what runs at Passive may do what is allowed at Dispatch; nothing else in this function holds a level.
-        let mut cx = unsafe { Dispatch::assume() };
-        self.mailbox.with(&mut cx, |mailbox, _| {
+    pub(super) fn take(
+        &self,
+        cx: &mut impl AtMost<Dispatch>,
+        session: &Session<P>,
+        generation: u64,
+        vector: u32,
+        max: u32,
+    ) -> Result<Taken> {
+        self.mailbox.with(cx, |mailbox, _| {
             let taken = mailbox.take(session, generation, vector, max);
             if let Ok(Taken { vector, .. }) = taken {
                 self.shown.mail(vector, || mailbox.figures(vector));
@@ -532,11 +537,9 @@ impl<P: Plugin> Interrupts<P> {
         })
     }
 
-    /// Undoes a `take` whose answer could not be delivered. Passive and Dispatch.
-    pub(super) fn put_back(&self, taken: Taken) {
-        // SAFETY: as in `take`.
-        let mut cx = unsafe { Dispatch::assume() };
-        self.mailbox.with(&mut cx, |mailbox, _| {
+    /// Undoes a `take` whose answer could not be delivered.
+    pub(super) fn put_back(&self, cx: &mut impl AtMost<Dispatch>, taken: Taken) {
+        self.mailbox.with(cx, |mailbox, _| {
             mailbox.put_back(taken);
             self.shown.mail(taken.vector, || mailbox.figures(taken.vector));
         });
@@ -544,18 +547,14 @@ impl<P: Plugin> Interrupts<P> {
 
     /// INT_COUNT.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn counters(&self, vector: u32) -> Result<(u64, Counters)> {
-        // SAFETY: a request runs at Passive; nothing else in this function holds a level.
-        let mut cx = unsafe { Passive::assume() };
-        self.mailbox.with(&mut cx, |mailbox, _| Ok((mailbox.generation, mailbox.counters(vector)?)))
+    pub(super) fn counters(&self, cx: &mut Passive, vector: u32) -> Result<(u64, Counters)> {
+        self.mailbox.with(cx, |mailbox, _| Ok((mailbox.generation, mailbox.counters(vector)?)))
     }
 
     /// Is there something for `session` to take?
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn has_mail(&self, session: &Session<P>) -> bool {
-        // SAFETY: poll runs at Passive; nothing else in this function holds a level.
-        let mut cx = unsafe { Passive::assume() };
-        self.mailbox.with(&mut cx, |mailbox, _| mailbox.check_owner(session).is_ok() && mailbox.has_mail())
+    pub(super) fn has_mail(&self, cx: &mut Passive, session: &Session<P>) -> bool {
+        self.mailbox.with(cx, |mailbox, _| mailbox.check_owner(session).is_ok() && mailbox.has_mail())
     }
 }
 

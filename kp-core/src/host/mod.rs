@@ -48,7 +48,7 @@ pub(crate) use signal::{Signal, Stop};
 pub(crate) use turn::{Lost, Turn};
 pub use wait::{PendingWait, WaitAnswer};
 
-use crate::{Error, Passive, Reply, Result, Status};
+use crate::{Dispatch, Error, Passive, Reply, Result, Status};
 
 /// What a handler has written, to a reply with room for so many bytes. OutputLength: more than that. A handler may put a reply of its own,
 /// with a room of its own, in the place of the host's.
@@ -65,6 +65,15 @@ fn written(reply: Reply<'_>, room: usize) -> Result<&[u8]> {
 pub unsafe fn passive<R>(f: impl FnOnce(&mut Passive) -> R) -> R {
     // SAFETY: the caller's promise.
     f(&mut unsafe { Passive::assume() })
+}
+
+/// Runs `f` at Dispatch: what a port does first where it is called so, and no level is at hand.
+///
+/// # Safety
+/// The calling processor runs at Dispatch or below, and stays there.
+pub unsafe fn dispatch<R>(f: impl FnOnce(&mut Dispatch) -> R) -> R {
+    // SAFETY: the caller's promise.
+    f(&mut unsafe { Dispatch::assume() })
 }
 
 /// `index`, which is below `len`; 0 if a processor that guesses ahead believes it is not. So no app can have memory behind a table

@@ -2,6 +2,7 @@
 //!
 //! The DPC is queued when the count leaves 0, and by the DPC itself at its end if more came meanwhile. So its runs never overlap,
 //! on kernels too that may start a queued DPC while an earlier run of it has not returned.
+#![deny(unsafe_code)]
 use super::sync::{AtomicU32, Ordering::*};
 
 /// Bit: the vector never ended, and was masked.

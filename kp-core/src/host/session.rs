@@ -223,14 +223,12 @@ impl<P: Plugin> Session<P> {
 
     /// OPEN, after the interface was found to fit.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn open(&self, data: &[u8], features: u64) -> Result<u64> {
-        // SAFETY: a request runs at Passive, and this is its only level.
-        let mut cx = unsafe { Passive::assume() };
+    pub(super) fn open(&self, cx: &mut Passive, data: &[u8], features: u64) -> Result<u64> {
         loop {
             self.driver.awake(false)?;
-            let opened = self.control.with_killable(&mut cx, |_| {
+            let opened = self.control.with_killable(cx, |cx| {
                 // A pause that has begun since has found this session's gate shut, and waits for nobody in it.
-                if self.driver.state() == state::SUSPENDED { None } else { Some(self.open_in_turn(data, features)) }
+                if self.driver.state() == state::SUSPENDED { None } else { Some(self.open_in_turn(cx, data, features)) }
             })?;
             if let Some(opened) = opened {
                 return opened;
@@ -240,7 +238,7 @@ impl<P: Plugin> Session<P> {
 
     /// Under `control`.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn open_in_turn(&self, data: &[u8], features: u64) -> Result<u64> {
+    fn open_in_turn(&self, cx: &mut Passive, data: &[u8], features: u64) -> Result<u64> {
         match self.life() {
             Life::Fresh => {}
             Life::Open => return Err(Status::ALREADY_OPEN.into()),
@@ -250,29 +248,25 @@ impl<P: Plugin> Session<P> {
             self.driver.open_sessions.fetch_sub(1, AcqRel);
             return Err(Status::TOO_MANY_SESSIONS.into());
         }
-        self.open_plugin(data, features).inspect_err(|_| {
+        self.open_plugin(cx, data, features).inspect_err(|_| {
             self.driver.open_sessions.fetch_sub(1, AcqRel);
         })
     }
 
     /// Runs the plugin's `open`, under `control`: removal waits for that lock before it drops the plugin.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn open_plugin(&self, data: &[u8], features: u64) -> Result<u64> {
+    fn open_plugin(&self, cx: &mut Passive, data: &[u8], features: u64) -> Result<u64> {
         if self.driver.state() == state::GONE {
             return Err(Status::DEVICE_GONE.into());
         }
         let Some(open) = P::TABLE.open else { return Err(TransportStatus::UNKNOWN_REQUEST.status().into()) };
-        self.small.make()?;
-        // SAFETY: a request runs at Passive; the outer level is borrowed by the lock.
-        let mut cx = unsafe { Passive::in_session(&self.stop) };
+        self.small.make(cx)?;
         // SAFETY: removal has not passed this session's `control`, whose turn this is.
         let plugin = unsafe { self.driver.plugin() };
-        let session = open(plugin, &mut cx, &self.caller, data).map_err(|error| self.public(error))?;
+        let session = open(plugin, cx, &self.caller, data).map_err(|error| self.public(error))?;
         if self.stop.is_closing() {
-            // SAFETY: as `cx`, which is not used any more; nothing ends this one's sleeps.
-            let mut cx = unsafe { Passive::assume() };
             if let Some(close) = P::TABLE.close {
-                close(plugin, &mut cx, session);
+                cx.undisturbed(|cx| close(plugin, cx, session));
             }
             return Err(self.refusal().into());
         }
@@ -286,8 +280,14 @@ impl<P: Plugin> Session<P> {
 
     /// A message, whichever way it came: checked by the plugin's `dispatch`, its bytes the kernel's own.
     #[inline]
-    pub(super) fn call<'m>(&self, nowait: bool, message: Message<'m>, reply: &mut Reply<'m>) -> Result<()> {
-        self.inside(nowait, |plugin, cx, session| Self::dispatch(plugin, cx, session, message, reply))
+    pub(super) fn call<'m>(
+        &self,
+        cx: &mut Passive,
+        nowait: bool,
+        message: Message<'m>,
+        reply: &mut Reply<'m>,
+    ) -> Result<()> {
+        self.inside(cx, nowait, |plugin, cx, session| Self::dispatch(plugin, cx, session, message, reply))
     }
 
     /// What the plugin makes of a message.
@@ -307,6 +307,7 @@ impl<P: Plugin> Session<P> {
     #[inline(always)]
     pub(super) fn inside(
         &self,
+        cx: &mut Passive,
         nowait: bool,
         f: impl FnOnce(&P, &mut Passive, &P::Session) -> Result<()>,
     ) -> Result<()> {
@@ -318,9 +319,7 @@ impl<P: Plugin> Session<P> {
         let plugin = unsafe { self.driver.plugin() };
         // SAFETY: inside the gate.
         let session = unsafe { self.value() };
-        // SAFETY: a request runs at Passive, and this is its only level.
-        let mut cx = unsafe { Passive::in_session(&self.stop) };
-        f(plugin, &mut cx, session)
+        f(plugin, cx, session)
     }
 
     /// The device is not at work. A session that is not open does not wait for it.
@@ -347,13 +346,11 @@ impl<P: Plugin> Session<P> {
 
     /// CLOSE. The second caller waits for the first.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn close(&self) -> Result<()> {
+    pub(super) fn close(&self, cx: &mut Passive) -> Result<()> {
         if self.life() == Life::Closed && self.driver.state() != state::GONE {
             return Err(Status::CLOSED.into());
         }
-        // SAFETY: a request runs at Passive, and this is its only level.
-        let mut cx = unsafe { Passive::assume() };
-        if self.tear_down(&mut cx) { Ok(()) } else { Err(Status::POISONED.into()) }
+        if cx.undisturbed(|cx| self.tear_down(cx)) { Ok(()) } else { Err(Status::POISONED.into()) }
     }
 
     /// The one order of tear-down: shut the gate, wake everybody, disable the interrupt if it is this session's, wait for the

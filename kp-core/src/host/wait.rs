@@ -1,5 +1,6 @@
 //! INT_WAIT, in steps. A port that blocks a thread loops around [`Session::wait_step`], as [`Session::request`] does; a port that keeps
 //! requests pending keeps the [`PendingWait`] with its request, and takes the next step whenever the session's signal is woken.
+#![deny(unsafe_code)]
 use super::{
     Stop, Woken,
     door::{Door, Faulted},
@@ -9,7 +10,7 @@ use super::{
     session::Session,
     wait_kind,
 };
-use crate::{Plugin, Result, Status, limits};
+use crate::{AtMost, Dispatch, Passive, Plugin, Result, Status, limits};
 use core::{
     mem::offset_of,
     sync::atomic::{AtomicU32, Ordering::*},
@@ -99,24 +100,24 @@ impl WaitAnswer {
 }
 
 impl<P: Plugin> Session<P> {
-    /// INT_WAIT, up to where it may have to wait. None: it is refused, and the answer written. Passive, in the caller's context.
+    /// INT_WAIT, up to where it may have to wait. None: it is refused, and the answer written. In the caller's context.
     ///
     /// Nothing is looked for yet. A port that keeps the wait pending puts it where `signal_wake` of [`signal`](Self::signal) finds it, and
     /// then takes the first step: what came before was not lost, what comes later wakes.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub fn wait_start(&self, door: &mut impl Door) -> Result<Option<PendingWait>, Status> {
+    pub fn wait_start(&self, cx: &mut Passive, door: &mut impl Door) -> Result<Option<PendingWait>, Status> {
         let wait = match take::<IntWait>(door) {
             Ok(wait) => wait,
             Err(over) => return over.map(|()| None),
         };
-        match self.count_wait(&wait) {
+        match self.count_wait(cx, &wait) {
             Ok(wait) => Ok(Some(wait)),
             Err(error) => WaitAnswer(Err(error)).give(door).map(|()| None),
         }
     }
 
     #[cfg_attr(kp_driver, optimize(size))]
-    fn count_wait(&self, wait: &IntWait) -> Result<PendingWait> {
+    fn count_wait(&self, cx: &mut Passive, wait: &IntWait) -> Result<PendingWait> {
         if wait.max == 0 {
             return Err(Status::BAD_FIELD.into());
         }
@@ -125,7 +126,7 @@ impl<P: Plugin> Session<P> {
         }
         // Which enabling it waits for is settled before it is counted: whoever sees it pending and disables ends it with IntDisabled.
         let generation = match self.driver.interrupts() {
-            Some(interrupts) => interrupts.waitable(self),
+            Some(interrupts) => interrupts.waitable(cx, self),
             None if kernel::poisoned() => Err(Status::POISONED.into()),
             None => Err(Status::NOT_ENABLED.into()),
         };
@@ -143,12 +144,12 @@ impl<P: Plugin> Session<P> {
     }
 
     /// Is the wait over? `Err`: not yet. It is if there are notifications, or will be none: the interrupt is disabled or has been masked,
-    /// the session is closed, the device gone, the plugin has panicked, the time is up. Passive and Dispatch.
+    /// the session is closed, the device gone, the plugin has panicked, the time is up.
     ///
     /// Due once after [`wait_start`](Self::wait_start), whenever the session's signal is woken, and at the deadline.
     #[inline]
-    pub fn wait_step(&self, wait: PendingWait) -> Result<WaitAnswer, PendingWait> {
-        match self.look_for(&wait) {
+    pub fn wait_step(&self, cx: &mut impl AtMost<Dispatch>, wait: PendingWait) -> Result<WaitAnswer, PendingWait> {
+        match self.look_for(cx, &wait) {
             Some(answer) => {
                 self.waker.waits.fetch_sub(1, AcqRel);
                 Ok(WaitAnswer(answer.map_err(|error| self.why_disabled(error))))
@@ -158,12 +159,12 @@ impl<P: Plugin> Session<P> {
     }
 
     #[inline]
-    fn look_for(&self, wait: &PendingWait) -> Option<Result<Taken>> {
+    fn look_for(&self, cx: &mut impl AtMost<Dispatch>, wait: &PendingWait) -> Option<Result<Taken>> {
         if kernel::poisoned() || !self.is_open() {
             return Some(Err(self.refusal().into()));
         }
         let interrupts = self.driver.interrupts()?;
-        match interrupts.take(self, wait.generation, wait.vector, wait.max) {
+        match interrupts.take(cx, self, wait.generation, wait.vector, wait.max) {
             Err(error) if error == Status::TIMEOUT => {}
             // The enabling that this wait belongs to has ended.
             Err(error) if error == Status::NOT_ENABLED || error == Status::INTERRUPT_OWNED => {
@@ -183,23 +184,23 @@ impl<P: Plugin> Session<P> {
         WaitAnswer(Err(status.into()))
     }
 
-    /// Takes back an answer that could not be delivered. Wakes the session's signal. Passive and Dispatch.
-    pub fn wait_put_back(&self, answer: WaitAnswer) {
+    /// Takes back an answer that could not be delivered. Wakes the session's signal.
+    pub fn wait_put_back(&self, cx: &mut impl AtMost<Dispatch>, answer: WaitAnswer) {
         if let (Ok(taken), Some(interrupts)) = (answer.0, self.driver.interrupts()) {
-            interrupts.put_back(taken);
+            interrupts.put_back(cx, taken);
             self.waker.ring(self.stop());
         }
     }
 
     /// INT_WAIT that blocks the calling thread. A signal leaves the rest of the time in the struct, for the call's restart.
     #[inline(never)]
-    pub(super) fn serve_wait(&self, door: &mut impl Door) -> Served {
-        let Some(mut wait) = self.wait_start(door)? else { return Ok(()) };
+    pub(super) fn serve_wait(&self, cx: &mut Passive, door: &mut impl Door) -> Served {
+        let Some(mut wait) = self.wait_start(cx, door)? else { return Ok(()) };
         loop {
             // Before the look: what comes after it moves the bell.
             let bell = self.waker.bell.load(Acquire);
-            wait = match self.wait_step(wait) {
-                Ok(answer) => return answer.give(door).inspect_err(|_| self.wait_put_back(answer)),
+            wait = match self.wait_step(cx, wait) {
+                Ok(answer) => return answer.give(door).inspect_err(|_| self.wait_put_back(cx, answer)),
                 Err(wait) => wait,
             };
             let left = time_left(&wait);

@@ -9,7 +9,10 @@ use kp_abi::{
     limits::MAX_WAITS,
     request::{ANY_VECTOR, IntWait, NO_TIMEOUT, kind},
 };
-use kp_core::host::{PendingWait, WaitAnswer};
+use kp_core::{
+    Dispatch,
+    host::{PendingWait, WaitAnswer, dispatch},
+};
 use part::{Part, part as messages};
 
 /// An app with the interrupt enabled, and the port that keeps its waits.
@@ -36,9 +39,12 @@ impl Port {
         messages::Client(&self.plugin).raise(1).unwrap();
     }
 
-    fn in_kernel<R>(&self, f: impl FnOnce(&Session<Part>) -> R) -> R {
+    fn in_kernel<R>(&self, f: impl FnOnce(&mut Passive, &Session<Part>) -> R) -> R {
         let session = self.app.file.session();
-        context::enter(&self.app.file.loaded.machine, Some(self.app.process.clone()), || f(session))
+        context::enter(&self.app.file.loaded.machine, Some(self.app.process.clone()), || {
+            // SAFETY: a request runs at Passive.
+            unsafe { passive(|cx| f(cx, session)) }
+        })
     }
 
     fn door(&self, address: u64) -> UserDoor<'_> {
@@ -48,7 +54,7 @@ impl Port {
     /// Err: answered at once.
     fn start_of(&self, request: &IntWait) -> Result<Pended, Status> {
         let address = self.app.memory().place(request);
-        match self.in_kernel(|session| session.wait_start(&mut self.door(address))).unwrap() {
+        match self.in_kernel(|cx, session| session.wait_start(cx, &mut self.door(address))).unwrap() {
             Some(wait) => Ok(Pended { wait, address }),
             None => Err(self.answer_at(address).0),
         }
@@ -66,7 +72,7 @@ impl Port {
     /// At Dispatch, as whoever wakes may be. Err: still pending.
     fn step(&self, pended: Pended) -> Result<(Status, u32), Pended> {
         let Pended { wait, address } = pended;
-        let stepped = self.at_dispatch(|session| session.wait_step(wait));
+        let stepped = self.at_dispatch(|cx, session| session.wait_step(cx, wait));
         match stepped {
             Ok(answer) => {
                 assert_eq!(self.give(&answer, address), Ok(()));
@@ -77,11 +83,16 @@ impl Port {
     }
 
     fn give(&self, answer: &WaitAnswer, address: u64) -> Result<(), Status> {
-        self.at_dispatch(|_| answer.give(&mut self.door(address)))
+        self.at_dispatch(|_, _| answer.give(&mut self.door(address)))
     }
 
-    fn at_dispatch<R>(&self, f: impl FnOnce(&Session<Part>) -> R) -> R {
-        self.in_kernel(|session| context::current().interrupted(DISPATCH, || f(session)))
+    fn at_dispatch<R>(&self, f: impl FnOnce(&mut Dispatch, &Session<Part>) -> R) -> R {
+        self.in_kernel(|_, session| {
+            context::current().interrupted(DISPATCH, || {
+                // SAFETY: at Dispatch.
+                unsafe { dispatch(|cx| f(cx, session)) }
+            })
+        })
     }
 
     fn waits(&self) -> u32 {
@@ -110,10 +121,12 @@ fn what_a_wait_took_and_gives_back_after_int_disable_is_lost() {
     let port = Port::new(&sim);
     let Pended { wait, .. } = port.start(NO_TIMEOUT, 16);
     port.raise();
-    let Ok(answer) = port.at_dispatch(|session| session.wait_step(wait)) else { panic!("the wait is still pending") };
+    let Ok(answer) = port.at_dispatch(|cx, session| session.wait_step(cx, wait)) else {
+        panic!("the wait is still pending")
+    };
     let (_, counters) = port.app.int_disable().unwrap();
     assert_eq!((counters.delivered, counters.available, counters.lost), (1, 0, 0));
-    port.at_dispatch(|session| session.wait_put_back(answer));
+    port.at_dispatch(|cx, session| session.wait_put_back(cx, answer));
     let (_, counters) = port.app.int_count(ANY_VECTOR).unwrap();
     assert_eq!((counters.notified, counters.delivered, counters.available, counters.lost), (1, 0, 0, 1));
 }
@@ -157,7 +170,7 @@ fn a_cancelled_wait_takes_nothing() {
     let port = Port::new(&sim);
     let Pended { wait, .. } = port.start(NO_TIMEOUT, 16);
     port.raise();
-    let answer = port.at_dispatch(|session| session.wait_end(wait, Status::INTERRUPTED));
+    let answer = port.at_dispatch(|_, session| session.wait_end(wait, Status::INTERRUPTED));
     assert_eq!(answer.status(), Status::INTERRUPTED);
     assert_eq!(port.waits(), 0);
     assert_eq!(over(port.step(port.start(0, 16))), (Status::OK, 1), "the notification is still there");
@@ -170,10 +183,10 @@ fn an_answer_that_nobody_can_have_is_put_back() {
     let Pended { wait, address } = port.start(NO_TIMEOUT, 16);
     port.raise();
     port.app.memory().protect(address, PAGE, Access::ReadOnly);
-    let answer = port.at_dispatch(|session| session.wait_step(wait)).unwrap();
+    let answer = port.at_dispatch(|cx, session| session.wait_step(cx, wait)).unwrap();
     assert_eq!(port.give(&answer, address), Err(TransportStatus::FAULT.status()));
     let woken = port.wakes();
-    port.at_dispatch(|session| session.wait_put_back(answer));
+    port.at_dispatch(|cx, session| session.wait_put_back(cx, answer));
     assert!(port.wakes() > woken, "another wait may take it");
     assert_eq!(port.waits(), 0);
     let (_, counters) = port.app.int_count(ANY_VECTOR).unwrap();
@@ -203,7 +216,7 @@ fn a_wait_ends_at_its_deadline_and_not_before() {
     sim.advance(1000);
     port.raise();
     assert_eq!(over(port.step(late)), (Status::OK, 1));
-    let _ = port.in_kernel(|session| session.wait_end(endless.wait, Status::INTERRUPTED));
+    let _ = port.in_kernel(|_, session| session.wait_end(endless.wait, Status::INTERRUPTED));
     assert_eq!(port.waits(), 0);
 }
 
@@ -261,7 +274,7 @@ fn what_cannot_wait_is_refused_at_once_and_not_counted() {
     assert_eq!(refused(&port, 1), Some(Status::TOO_MANY_WAITS));
     assert_eq!(port.waits(), MAX_WAITS);
     let last = waits.pop().unwrap();
-    let _ = port.in_kernel(|session| session.wait_end(last.wait, Status::INTERRUPTED));
+    let _ = port.in_kernel(|_, session| session.wait_end(last.wait, Status::INTERRUPTED));
     waits.push(port.start(NO_TIMEOUT, 1));
     port.app.int_disable().unwrap();
     for wait in waits {

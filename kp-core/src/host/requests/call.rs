@@ -20,13 +20,13 @@ impl<P: Plugin> Session<P> {
     ///
     /// It is one code for all lengths: an app that shares the plugin's interface calls in the direct form.
     #[inline(never)]
-    pub(super) fn serve_call(&self, door: &mut impl Door) -> Told {
+    pub(super) fn serve_call(&self, cx: &mut Passive, door: &mut impl Door) -> Told {
         let mut call = request::Call::new_zeroed();
         if let Err(over) = take_bytes(door, Shape::of::<request::Call>(), CALL_NOWAIT, call.as_mut_bytes()) {
             return over.map(|()| Status::OK);
         }
         match self.check_call(&call, door) {
-            Ok((args, parts)) => self.exchange(call.message, args, &parts, door),
+            Ok((args, parts)) => self.exchange(cx, call.message, args, &parts, door),
             Err(stopped) => refuse(door, stopped),
         }
     }
@@ -57,10 +57,17 @@ impl<P: Plugin> Session<P> {
 
     /// A call of any length, in a pair of the session's buffers.
     #[inline(never)]
-    pub(in crate::host) fn exchange(&self, id: u32, args: Args<'_>, parts: &Parts, door: &mut impl Door) -> Told {
+    pub(in crate::host) fn exchange(
+        &self,
+        cx: &mut Passive,
+        id: u32,
+        args: Args<'_>,
+        parts: &Parts,
+        door: &mut impl Door,
+    ) -> Told {
         let done = self
             .buffers(parts.in_len, parts.out_len)
-            .with(|data, buffers| self.exchange_in(id, args, parts, door, data, buffers));
+            .with(cx, |cx, data, buffers| self.exchange_in(cx, id, args, parts, door, (data, buffers)));
         match done.unwrap_or_else(|error| Err(error.into())) {
             Ok(()) => Ok(Status::OK),
             Err(stopped) => refuse(door, stopped),
@@ -71,12 +78,12 @@ impl<P: Plugin> Session<P> {
     #[inline(always)]
     fn exchange_in(
         &self,
+        cx: &mut Passive,
         id: u32,
         args: Args<'_>,
         parts: &Parts,
         door: &mut impl Door,
-        room: usize,
-        buffers: &mut [u8],
+        (room, buffers): (usize, &mut [u8]),
     ) -> Result<(), Stopped> {
         let args_len = args.len();
         let data_at = args_len.next_multiple_of(8);
@@ -92,13 +99,14 @@ impl<P: Plugin> Session<P> {
         if !data.is_empty() {
             door.fetch_data(parts.in_addr, data)?;
         }
-        self.call_out(parts, door, Message { id, args: front, data }, output, Self::dispatch)
+        self.call_out(cx, parts, door, Message { id, args: front, data }, output, Self::dispatch)
     }
 
     /// The last part of a call in either form: the handler, and one copy out with the answer.
     #[inline(always)]
     pub(in crate::host) fn call_out<'m>(
         &self,
+        cx: &mut Passive,
         parts: &Parts,
         door: &mut impl Door,
         message: Message<'m>,
@@ -106,7 +114,7 @@ impl<P: Plugin> Session<P> {
         run: impl FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> crate::Result<()>,
     ) -> Result<(), Stopped> {
         let mut reply = Reply::new(output);
-        self.inside(parts.nowait, |plugin, cx, session| run(plugin, cx, session, message, &mut reply))
+        self.inside(cx, parts.nowait, |plugin, cx, session| run(plugin, cx, session, message, &mut reply))
             .map_err(|error| self.public(error))?;
         Ok(door.reply(parts.out_addr, written(reply, parts.out_len)?)?)
     }

@@ -9,7 +9,7 @@ use super::{
     Stopped,
     open::SmallBuffer,
 };
-use crate::{Plugin, Status, limits};
+use crate::{Passive, Plugin, Status, limits};
 use kp_abi::{
     Counters,
     request::{self, ANY_VECTOR, kind, state},
@@ -28,7 +28,12 @@ impl<P: Plugin> Session<P> {
 
     /// INT_ENABLE.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn request_enable(&self, enable: &mut request::IntEnable, door: &mut impl Door) -> Result<(), Stopped> {
+    pub(super) fn request_enable(
+        &self,
+        cx: &mut Passive,
+        enable: &mut request::IntEnable,
+        door: &mut impl Door,
+    ) -> Result<(), Stopped> {
         let kinds = enable.kinds;
         let fits = kinds != 0
             && kinds & !kind::ANY == 0
@@ -49,11 +54,11 @@ impl<P: Plugin> Session<P> {
             return Err(Status::NO_INTERRUPT.into());
         }
         let mut data = SmallBuffer::new();
-        let data = self.fetch_small(door, enable.head.size, enable.data_addr, enable.data_len, &mut data)?;
+        let data = self.fetch_small(cx, door, enable.head.size, enable.data_addr, enable.data_len, &mut data)?;
         self.driver.awake(false)?;
         let _pass = self.enter(false)?;
         let wanted = Wanted { kinds, min, max, data };
-        let enabled = interrupts.enable(&self.driver, self, wanted)?;
+        let enabled = interrupts.enable(cx, &self.driver, self, wanted)?;
         enable.kind = enabled.kind;
         enable.count = enabled.count;
         enable.generation = enabled.generation;
@@ -62,27 +67,27 @@ impl<P: Plugin> Session<P> {
 
     /// INT_DISABLE.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn request_disable(&self, disable: &mut request::IntDisable) -> Result<(), Stopped> {
-        (disable.generation, disable.counters) = self.disable_interrupt()?;
+    pub(super) fn request_disable(&self, cx: &mut Passive, disable: &mut request::IntDisable) -> Result<(), Stopped> {
+        (disable.generation, disable.counters) = self.disable_interrupt(cx)?;
         Ok(())
     }
 
     /// Ends this session's enabling: its number, and the final counters.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn disable_interrupt(&self) -> Result<(u64, Counters), Stopped> {
+    pub(super) fn disable_interrupt(&self, cx: &mut Passive) -> Result<(u64, Counters), Stopped> {
         if !self.is_open() {
             return Err(self.refusal().into());
         }
         let interrupts = self.interrupts_or(Status::NOT_ENABLED)?;
         self.driver.awake(false)?;
         let _pass = self.enter(false)?;
-        let disabled = interrupts.disable(&self.driver, self);
+        let disabled = interrupts.disable(cx, &self.driver, self);
         Ok(disabled.map_err(|error| self.why_disabled(error))?)
     }
 
     /// INT_COUNT.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn request_count(&self, count: &mut request::IntCount) -> Result<(), Stopped> {
+    pub(super) fn request_count(&self, cx: &mut Passive, count: &mut request::IntCount) -> Result<(), Stopped> {
         if count.reserved != 0 {
             return Err(Status::BAD_FIELD.into());
         }
@@ -90,7 +95,7 @@ impl<P: Plugin> Session<P> {
             return Err(self.refusal().into());
         }
         let (generation, counters) = match self.driver.interrupts() {
-            Some(interrupts) => interrupts.counters(count.vector)?,
+            Some(interrupts) => interrupts.counters(cx, count.vector)?,
             None if count.vector == ANY_VECTOR => (0, Counters::default()),
             None => return Err(Status::BAD_VECTOR.into()),
         };

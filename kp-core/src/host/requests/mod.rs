@@ -5,6 +5,7 @@
 //! - `call`: CALL, in either form: its lengths, its buffers, the handler, the reply.
 //! - `open`: QUERY and OPEN: what app and driver agree on.
 //! - `interrupts`: INT_ENABLE, INT_DISABLE, INT_COUNT. INT_WAIT is in `wait`, the ring's requests are in `ring`.
+#![deny(unsafe_code)]
 mod call;
 mod interrupts;
 mod open;
@@ -16,7 +17,7 @@ use super::{
     kernel,
     session::Session,
 };
-use crate::{Error, Plugin, Status};
+use crate::{Error, Passive, Plugin, Status};
 use kp_abi::{
     TransportStatus,
     request::{self, Head, Request, state},
@@ -64,27 +65,27 @@ pub struct Readiness {
 }
 
 impl<P: Plugin> Session<P> {
-    /// Serves request `nr`. `Err`: the transport's own answer; everything else is in the request's head. Passive, in the caller's
+    /// Serves request `nr`. `Err`: the transport's own answer; everything else is in the request's head. In the caller's
     /// context.
     #[inline]
-    pub fn request(&self, nr: u32, door: &mut impl Door) -> Served {
-        match nr {
-            request::Call::NR => self.serve_call(door).map(|_| ()),
-            request::IntWait::NR => self.serve_wait(door),
-            _ => self.serve_other(nr, door),
-        }
+    pub fn request(&self, cx: &mut Passive, nr: u32, door: &mut impl Door) -> Served {
+        cx.in_session(self.stop(), |cx| match nr {
+            request::Call::NR => self.serve_call(cx, door).map(|_| ()),
+            request::IntWait::NR => self.serve_wait(cx, door),
+            _ => self.serve_other(cx, nr, door),
+        })
     }
 
     /// All but CALL and INT_WAIT. One code takes and answers them, whatever their structs: they are rare, and there are many.
     #[inline(never)]
     #[cfg_attr(kp_driver, optimize(size))]
-    fn serve_other(&self, nr: u32, door: &mut impl Door) -> Served {
+    fn serve_other(&self, cx: &mut Passive, nr: u32, door: &mut impl Door) -> Served {
         let Some(shape) = Shape::of_number(nr) else { return Err(TransportStatus::UNKNOWN_REQUEST.status()) };
         let mut space = Space([0; LONGEST]);
         if let Err(over) = take_bytes(door, shape, 0, space.0.as_mut_bytes()) {
             return over;
         }
-        let error = match self.answer(nr, &mut space, door) {
+        let error = match self.answer(cx, nr, &mut space, door) {
             Ok(()) => Status::OK.into(),
             Err(Stopped::Answer(error)) => error,
             Err(Stopped::Transport(status)) => return Err(status),
@@ -95,7 +96,7 @@ impl<P: Plugin> Session<P> {
         let answer = space.0.as_bytes().get(STATUS_AT..known).unwrap_or(&[]);
         door.put(STATUS_AT, answer).map_err(|Faulted| {
             if error.status == Status::OK {
-                self.undo(nr);
+                self.undo(cx, nr);
             }
             TransportStatus::FAULT.status()
         })
@@ -106,10 +107,10 @@ impl<P: Plugin> Session<P> {
     #[cold]
     #[inline(never)]
     #[cfg_attr(kp_driver, optimize(size))]
-    fn undo(&self, nr: u32) {
+    fn undo(&self, cx: &mut Passive, nr: u32) {
         let _ = match nr {
-            request::Open::NR => self.close().map_err(Stopped::from),
-            request::IntEnable::NR => self.disable_interrupt().map(|_| ()),
+            request::Open::NR => self.close(cx).map_err(Stopped::from),
+            request::IntEnable::NR => self.disable_interrupt(cx).map(|_| ()),
             request::RingSetup::NR => self.request_ring_teardown(),
             _ => Ok(()),
         };
@@ -117,25 +118,25 @@ impl<P: Plugin> Session<P> {
 
     /// Fills in the answer of a request whose struct is in `space`.
     #[inline(always)]
-    fn answer(&self, nr: u32, space: &mut Space, door: &mut impl Door) -> Result<(), Stopped> {
+    fn answer(&self, cx: &mut Passive, nr: u32, space: &mut Space, door: &mut impl Door) -> Result<(), Stopped> {
         match nr {
             request::Query::NR => self.query(space.view()?, door),
-            request::Open::NR => self.request_open(space.view()?, door),
-            request::Close::NR => Ok(self.close()?),
-            request::IntEnable::NR => self.request_enable(space.view()?, door),
-            request::IntCount::NR => self.request_count(space.view()?),
-            request::IntDisable::NR => self.request_disable(space.view()?),
-            request::RingSetup::NR => self.request_ring_setup(space.view()?),
-            request::RingEnter::NR => self.request_ring_enter(space.view()?),
+            request::Open::NR => self.request_open(cx, space.view()?, door),
+            request::Close::NR => Ok(self.close(cx)?),
+            request::IntEnable::NR => self.request_enable(cx, space.view()?, door),
+            request::IntCount::NR => self.request_count(cx, space.view()?),
+            request::IntDisable::NR => self.request_disable(cx, space.view()?),
+            request::RingSetup::NR => self.request_ring_setup(cx, space.view()?),
+            request::RingEnter::NR => self.request_ring_enter(cx, space.view()?),
             _ => self.request_ring_teardown(),
         }
     }
 
-    /// What poll(2) says. Passive.
+    /// What poll(2) says.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub fn readiness(&self) -> Readiness {
+    pub fn readiness(&self, cx: &mut Passive) -> Readiness {
         Readiness {
-            notification: self.driver.interrupts().is_some_and(|interrupts| interrupts.has_mail(self)),
+            notification: self.driver.interrupts().is_some_and(|interrupts| interrupts.has_mail(cx, self)),
             over: kernel::poisoned() || self.driver.state() == state::GONE || self.is_closed(),
         }
     }

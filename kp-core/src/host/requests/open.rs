@@ -57,12 +57,17 @@ impl<P: Plugin> Session<P> {
 
     /// OPEN: does the app fit? Then the plugin's `open`.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn request_open(&self, open: &mut request::Open, door: &mut impl Door) -> Result<(), Stopped> {
+    pub(super) fn request_open(
+        &self,
+        cx: &mut Passive,
+        open: &mut request::Open,
+        door: &mut impl Door,
+    ) -> Result<(), Stopped> {
         if open.reserved != 0 {
             return Err(Status::BAD_FIELD.into());
         }
         let mut data = SmallBuffer::new();
-        let data = self.fetch_small(door, open.head.size, open.data_addr, open.data_len, &mut data)?;
+        let data = self.fetch_small(cx, door, open.head.size, open.data_addr, open.data_len, &mut data)?;
         let app = *open;
         let known = app.message_count.min(chain_len::<P>());
         open.abi_major = limits::ABI_MAJOR;
@@ -80,7 +85,7 @@ impl<P: Plugin> Session<P> {
             return Err(Status::INTERFACE_MISMATCH.into());
         }
         open.features = if spoken >= 1 { app.features & features::<P>(door) } else { 0 };
-        open.session = self.open(data, open.features)?;
+        open.session = self.open(cx, data, open.features)?;
         Ok(())
     }
 
@@ -88,6 +93,7 @@ impl<P: Plugin> Session<P> {
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn fetch_small<'b>(
         &self,
+        cx: &mut Passive,
         door: &mut impl Door,
         size: u32,
         address: u64,
@@ -102,7 +108,7 @@ impl<P: Plugin> Session<P> {
             return Err(Status::PAYLOAD_TOO_LARGE.into());
         }
         let address = door.input(address, size as usize, len)?;
-        let bytes = buffer.room(len)?;
+        let bytes = buffer.room(cx, len)?;
         door.fetch(address, bytes)?;
         Ok(bytes)
     }
@@ -117,10 +123,8 @@ impl SmallBuffer {
     }
 
     #[cfg_attr(kp_driver, optimize(size))]
-    fn room(&mut self, len: usize) -> Result<&mut [u8], Error> {
-        // SAFETY: a request runs at Passive; nothing else in this function holds a level.
-        let mut cx = unsafe { Passive::assume() };
-        let words = crate::KVec::zeroed(&mut cx, len.div_ceil(8))?;
+    fn room(&mut self, cx: &mut Passive, len: usize) -> Result<&mut [u8], Error> {
+        let words = crate::KVec::zeroed(cx, len.div_ceil(8))?;
         self.0.insert(words).as_mut_bytes().get_mut(..len).ok_or(Status::NO_MEMORY.into())
     }
 }

@@ -26,18 +26,20 @@ impl<P: Plugin> Session<P> {
     #[inline(always)]
     pub(super) fn run_submission(
         &self,
+        cx: &mut Passive,
         taken: Taken<'_>,
         data: &[AtomicU64],
         ring: (&mut DriverSide, &Queues<'_>),
     ) -> Result<(), Error> {
         let (side, queues) = ring;
-        if let Some(answer) = P::direct(taken.number(), Fast { session: self, taken, data, ring: (&mut *side, queues) })
+        if let Some(answer) =
+            P::direct(taken.number(), Fast { session: self, cx: &mut *cx, taken, data, ring: (&mut *side, queues) })
         {
             return answer;
         }
         // Word by word: in registers, where the short way has them.
         let Taken { user_data, message, input, output, inline } = taken;
-        match self.run_slowly(message, input, output, inline, data) {
+        match self.run_slowly(cx, message, input, output, inline, data) {
             Ok(written) => {
                 side.post(queues, user_data, Status::OK, written);
                 Ok(())
@@ -53,6 +55,7 @@ impl<P: Plugin> Session<P> {
     #[inline(never)]
     fn run_slowly(
         &self,
+        cx: &mut Passive,
         message: u64,
         input: u64,
         output: u64,
@@ -75,8 +78,8 @@ impl<P: Plugin> Session<P> {
             inline.get(..len.div_ceil(8)).ok_or(Status::INPUT_LENGTH)?
         };
         let to = part(data, taken.out_word(), room)?;
-        self.buffers(in_len, room).with(|room, bytes| match <[u64]>::mut_from_bytes(bytes) {
-            Ok(words) => self.run_in(&taken, from, to, room, words),
+        self.buffers(in_len, room).with(cx, |cx, room, bytes| match <[u64]>::mut_from_bytes(bytes) {
+            Ok(words) => self.run_in(cx, &taken, from, to, room, words),
             Err(_) => Err(Status::NO_MEMORY.into()),
         })?
     }
@@ -85,6 +88,7 @@ impl<P: Plugin> Session<P> {
     #[inline(always)]
     fn run_in(
         &self,
+        cx: &mut Passive,
         taken: &Taken<'_>,
         from: &[AtomicU64],
         to: &[AtomicU64],
@@ -102,7 +106,7 @@ impl<P: Plugin> Session<P> {
             data: bytes.get(data_at..data_at + taken.in_len()).ok_or(too_large)?,
         };
         let mut reply = Reply::new(output.as_mut_bytes().get_mut(..taken.out_len()).ok_or(too_large)?);
-        self.call(taken.flags() & NOWAIT != 0, message, &mut reply).map_err(|error| self.public(error))?;
+        self.call(cx, taken.flags() & NOWAIT != 0, message, &mut reply).map_err(|error| self.public(error))?;
         let bytes = written(reply, taken.out_len())?;
         copy_out(bytes, to);
         Ok(bytes.len() as u32)
@@ -151,6 +155,7 @@ fn starts<const LEN: usize>(data: &[AtomicU64], at: usize) -> usize {
 /// A submission on the short way. Its answer: `None`, nothing has happened, and it is not one for that.
 struct Fast<'s, P: Plugin> {
     session: &'s Session<P>,
+    cx: &'s mut Passive,
     taken: Taken<'s>,
     data: &'s [AtomicU64],
     ring: (&'s mut DriverSide, &'s Queues<'s>),
@@ -168,7 +173,7 @@ impl<P: Plugin> Direct for Fast<'_, P> {
         run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
     ) -> Option<Result<()>> {
         const { below_limits::<ARGS, REPLY>() };
-        let Self { session, taken, data, ring: (side, queues) } = self;
+        let Self { session, cx, taken, data, ring: (side, queues) } = self;
         // The length as declared, and no flags.
         if (taken.message ^ (ARGS as u64) << 32) >> 32 != 0 {
             return None;
@@ -176,6 +181,7 @@ impl<P: Plugin> Direct for Fast<'_, P> {
         // No data, and the room as declared: else something is left in the upper halves, and that is nowhere.
         let [from, to] = places::<ARGS, REPLY>(data, taken.input, taken.output ^ (REPLY as u64) << 32)?;
         let ran = session.inside(
+            cx,
             false,
             #[inline(always)]
             |plugin, cx, value| {

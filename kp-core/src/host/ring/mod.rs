@@ -83,7 +83,7 @@ impl<P: Plugin> Session<P> {
 
     /// RING_SETUP.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn request_ring_setup(&self, setup: &mut request::RingSetup) -> Result<(), Stopped> {
+    pub(super) fn request_ring_setup(&self, cx: &mut Passive, setup: &mut request::RingSetup) -> Result<(), Stopped> {
         self.ring_allowed()?;
         if setup.reserved != 0 {
             return Err(Status::BAD_FIELD.into());
@@ -93,11 +93,9 @@ impl<P: Plugin> Session<P> {
             if slot.is_some() {
                 return Err(Status::RING_EXISTS.into());
             }
-            // SAFETY: a request runs at Passive, and this is its only level.
-            let mut cx = unsafe { Passive::assume() };
-            let page = self.rings.page.make(&mut cx)?;
+            let page = self.rings.page.make(cx)?;
             let ring = Ring {
-                memory: SharedMemory::new(&mut cx, layout.len)?,
+                memory: SharedMemory::new(cx, layout.len)?,
                 layout,
                 entries: setup.entries,
                 side: DriverSide::START,
@@ -120,20 +118,20 @@ impl<P: Plugin> Session<P> {
     }
 
     /// RING_ENTER.
-    pub(super) fn request_ring_enter(&self, enter: &mut request::RingEnter) -> Result<(), Stopped> {
+    pub(super) fn request_ring_enter(&self, cx: &mut Passive, enter: &mut request::RingEnter) -> Result<(), Stopped> {
         enter.submitted = 0;
-        let (submitted, end) = self.try_enter(enter.to_submit)?;
+        let (submitted, end) = self.try_enter(cx, enter.to_submit)?;
         enter.submitted = submitted;
         Ok(end?)
     }
 
-    /// RING_ENTER in its short form: the status, or the transport's own. `read_write`: the handle was opened so. Passive, in the caller's
+    /// RING_ENTER in its short form: the status, or the transport's own. `read_write`: the handle was opened so. In the caller's
     /// context.
-    pub fn enter_directly(&self, to_submit: u32, read_write: bool) -> Told {
+    pub fn enter_directly(&self, cx: &mut Passive, to_submit: u32, read_write: bool) -> Told {
         if !read_write {
             return Err(TransportStatus::DENIED.status());
         }
-        match self.try_enter(to_submit) {
+        match cx.in_session(self.stop(), |cx| self.try_enter(cx, to_submit)) {
             Ok((_, Ok(()))) => Ok(Status::OK),
             Ok((_, Err(status))) => Ok(status),
             Err(Stopped::Answer(error)) => Ok(error.status),
@@ -142,16 +140,16 @@ impl<P: Plugin> Session<P> {
     }
 
     #[inline(always)]
-    fn try_enter(&self, to_submit: u32) -> Result<(u32, Result<(), Status>), Stopped> {
+    fn try_enter(&self, cx: &mut Passive, to_submit: u32) -> Result<(u32, Result<(), Status>), Stopped> {
         self.ring_allowed()?;
         self.claimed(self.rings.ring.with(|slot| match slot {
-            Some(ring) => self.enter_ring(ring, to_submit),
+            Some(ring) => self.enter_ring(cx, ring, to_submit),
             None => (0, Err(Status::NO_RING)),
         }))
     }
 
     /// Runs the batch: how many submissions were taken, and why no more.
-    fn enter_ring(&self, ring: &mut Ring, to_submit: u32) -> (u32, Result<(), Status>) {
+    fn enter_ring(&self, cx: &mut Passive, ring: &mut Ring, to_submit: u32) -> (u32, Result<(), Status>) {
         let Some(page) = self.rings.page.get() else { return (0, Err(Status::NO_RING)) };
         let queues = Queues::new(&ring.memory, &ring.layout, ring.entries, page);
         let data = ring.memory.words(ring.layout.data_at, ring.layout.data_len() / 8);
@@ -162,7 +160,7 @@ impl<P: Plugin> Session<P> {
         };
         let first = ring.side;
         let end = if room < submitted { Status::BUSY } else { Status::OK };
-        let (side, status) = self.run_batch(first, submitted.min(room), &queues, data);
+        let (side, status) = self.run_batch(cx, first, submitted.min(room), &queues, data);
         side.end(&queues);
         ring.side = side;
         let end = if status == Status::OK { end } else { status };
@@ -175,6 +173,7 @@ impl<P: Plugin> Session<P> {
     #[inline(never)]
     fn run_batch(
         &self,
+        cx: &mut Passive,
         mut side: DriverSide,
         count: u32,
         queues: &Queues<'_>,
@@ -187,7 +186,7 @@ impl<P: Plugin> Session<P> {
                 return (side, Status::INTERRUPTED);
             }
             let taken = side.take(queues);
-            let answer = self.run_submission(taken, data, (&mut side, queues));
+            let answer = self.run_submission(cx, taken, data, (&mut side, queues));
             if answer.is_err() && self.is_ending() {
                 return (side, self.refusal());
             }

@@ -62,6 +62,6 @@ impl DirectDoor for Sham {
 }
 
 /// As a port does.
-pub fn serve(session: &Session<Plain>) {
-    let _ = session.direct(1, Sham);
+pub fn serve(cx: &mut kp_core::Passive, session: &Session<Plain>) {
+    let _ = session.direct(cx, 1, Sham);
 }
