@@ -166,6 +166,12 @@ impl Interrupt {
             this.connected.store(false, Release);
             return Err(refused(status));
         }
+        if version == connect::MESSAGE_BASED {
+            // SAFETY: what the kernel has just written: its table of messages.
+            let table = unsafe { (*this.connection.get()).cast::<MessageInfo>() };
+            // SAFETY: as above; it stays until the disconnecting.
+            irql::allow_for(unsafe { (*table).unified_irql }); // the highest of the messages', which START need not have said
+        }
         hardware.apply();
         Ok(())
     }
