@@ -146,7 +146,8 @@ impl Passive {
     /// Sleeps for `ms` milliseconds.
     ///
     /// Errors: `CLOSED` if the session closes meanwhile, `INTERRUPTED` if the process is being killed, `SUSPENDED` if the device has to
-    /// sleep and this call has held it up for too long, `POISONED` if other code of the plugin panics. In `init`, `close`, `int_disarm`, `int_disable` and `event` nothing ends a sleep early.
+    /// sleep and this call has held it up for too long, `POISONED` if other code of the plugin panics. In `init`, `close`, `int_disarm`,
+    /// `int_disable` and `event` nothing ends a sleep early.
     pub fn sleep_ms(&mut self, ms: u32) -> Result<()> {
         self.sleep_ns(u64::from(ms) * 1_000_000)
     }

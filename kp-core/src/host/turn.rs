@@ -11,7 +11,7 @@ use super::{
     wait_kind,
 };
 use crate::{
-    Dispatch, KBox, Passive, Result, SpinLock, Status,
+    Dispatch, Passive, Result, SpinLock, Status,
     lock::{InOrder, LockOrder},
 };
 use core::ptr::{self, NonNull};
@@ -43,7 +43,7 @@ struct Queue {
 // SAFETY: what is linked is shared with its own thread alone, by an atomic.
 unsafe impl Send for Queue {}
 
-/// One who waits. Others look at it with a spin lock held, so it is in memory that is there then.
+/// One who waits, on its own stack: others look at it with a spin lock held, and a port keeps the stack of a thread that waits in memory.
 struct Waiter {
     /// 1: it is this one's turn, and it is not linked any more.
     granted: AtomicU32,
@@ -155,7 +155,7 @@ impl Turn {
     }
 
     /// As [`with`](Self::with), for a request: POISONED as soon as any plugin code panics; INTERRUPTED if the process is being killed, which
-    /// then has no turn to wait for; NO_MEMORY.
+    /// then has no turn to wait for.
     #[inline(always)]
     pub(crate) fn with_killable<R>(
         &self,
@@ -172,13 +172,7 @@ impl Turn {
     fn take<'a>(&'a self, cx: &'a mut Passive, kind: u32, until: u64) -> core::result::Result<Held<'a>, Status> {
         let order = self.order.enter();
         if !self.queue.with(cx, |queue, _| queue.try_take()) {
-            if kind == wait_kind::UNINTERRUPTIBLE {
-                self.wait(cx, kind, until, &mut Waiter::new())?;
-            } else {
-                // The stack of a thread whose wait a signal ends may be paged out meanwhile.
-                let mut waiter = KBox::new(cx, Waiter::new()).map_err(|error| error.status)?;
-                self.wait(cx, kind, until, &mut waiter)?;
-            }
+            self.wait(cx, kind, until, &mut Waiter::new())?;
         }
         self.holder.store(taker(), Release);
         Ok(Held { turn: self, cx, _order: order })

@@ -4,6 +4,7 @@
 use super::{
     Stop, Woken,
     door::{Door, Faulted},
+    gate::{FOR_EVER, time_left},
     kernel,
     mailbox::Taken,
     requests::{Served, take},
@@ -20,9 +21,6 @@ use kp_abi::{
     request::{IntWait, NO_TIMEOUT},
     zerocopy::IntoBytes,
 };
-
-/// A deadline that never comes.
-const NEVER: u64 = u64::MAX;
 
 /// Every reason a wait may have to return, as one word: none can be slept through.
 pub(crate) struct Waker {
@@ -61,7 +59,7 @@ pub struct PendingWait {
 impl PendingWait {
     /// When its time is up, in ns as the port's `now_ns` counts. None: never.
     pub fn deadline_ns(&self) -> Option<u64> {
-        (self.deadline != NEVER).then_some(self.deadline)
+        (self.deadline != FOR_EVER).then_some(self.deadline)
     }
 
     /// It asks only: the first step answers.
@@ -136,7 +134,7 @@ impl<P: Plugin> Session<P> {
             return Err(Status::TOO_MANY_WAITS.into());
         }
         let deadline = match wait.timeout_ns {
-            NO_TIMEOUT => NEVER,
+            NO_TIMEOUT => FOR_EVER,
             0 => 0,
             ns => kernel::now_ns().saturating_add(ns),
         };
@@ -172,7 +170,7 @@ impl<P: Plugin> Session<P> {
             }
             other => return Some(other),
         }
-        let is_over = wait.deadline != NEVER && kernel::now_ns() >= wait.deadline;
+        let is_over = time_left(wait.deadline) == 0;
         is_over.then(|| Err(Status::TIMEOUT.into()))
     }
 
@@ -203,9 +201,9 @@ impl<P: Plugin> Session<P> {
                 Ok(answer) => return answer.give(door).inspect_err(|_| self.wait_put_back(cx, answer)),
                 Err(wait) => wait,
             };
-            let left = time_left(&wait);
+            let left = time_left(wait.deadline);
             if self.stop().signal.wait(&self.waker.bell, bell, left, wait_kind::INTERRUPTIBLE) == Woken::Signal {
-                let _ = door.put(offset_of!(IntWait, timeout_ns), time_left(&wait).as_bytes());
+                let _ = door.put(offset_of!(IntWait, timeout_ns), time_left(wait.deadline).as_bytes());
                 let _ = self.wait_end(wait, Status::INTERRUPTED);
                 return Err(Status::INTERRUPTED);
             }
@@ -214,7 +212,4 @@ impl<P: Plugin> Session<P> {
 }
 
 const _: () = assert!(size_of::<PendingWait>() == 24, "what docs/porting.md promises");
-
-fn time_left(wait: &PendingWait) -> u64 {
-    wait.deadline_ns().map_or(NO_TIMEOUT, |deadline| deadline.saturating_sub(kernel::now_ns()))
-}
+const _: () = assert!(FOR_EVER == NO_TIMEOUT, "what is left of a wait without a limit is none");

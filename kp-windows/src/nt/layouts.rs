@@ -165,6 +165,5 @@ layouts! {
     }
     MessageInfo = IO_INTERRUPT_MESSAGE_INFO {
         unified_irql = UnifiedIrql at 0;
-        message_count = MessageCount at 4;
     }
 }

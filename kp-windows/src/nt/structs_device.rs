@@ -103,6 +103,4 @@ pub(crate) struct DisconnectInterrupt {
 #[repr(C)]
 pub(crate) struct MessageInfo {
     pub(crate) unified_irql: u8,
-    _pad: [u8; 3],
-    pub(crate) message_count: u32,
 }

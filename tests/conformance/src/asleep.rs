@@ -1,11 +1,11 @@
 //! A device that sleeps, where apps are not frozen first: what becomes of calls and waits under way, and of what comes meanwhile. One code
 //! for the simulator and for the real Windows driver in the loader, over the plugin that makes trouble.
-use crate::transcript::{Transcript, answer, outcome};
-use kp_user::{Enable, Plugin};
-use std::{
-    thread,
-    time::{Duration, Instant},
+use crate::{
+    interrupts::until,
+    transcript::{Transcript, answer, outcome},
 };
+use kp_user::{Enable, Plugin};
+use std::{thread, time::Duration};
 use trouble_interface::trouble;
 
 /// A host with one device, whose power it can take.
@@ -29,14 +29,6 @@ pub const SNAPSHOT: &str = include_str!("../asleep.txt");
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Longer than calls have.
 const MINUTE_MS: u32 = 60_000;
-
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < end, "never: {what}");
-        thread::sleep(Duration::from_millis(1));
-    }
-}
 
 /// Until so many calls of this session's are in the driver.
 fn until_inside(plugin: &Plugin, calls: u32) {

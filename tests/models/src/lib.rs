@@ -12,32 +12,6 @@ pub struct Passive;
 /// The level of those who hold a spin lock.
 pub struct Dispatch;
 
-/// A value in memory of its own.
-pub struct KBox<T>(Box<T>);
-
-impl<T> KBox<T> {
-    /// As in kp-core.
-    ///
-    /// # Errors
-    /// None.
-    pub fn new(_: &mut Passive, value: T) -> Result<Self> {
-        Ok(Self(Box::new(value)))
-    }
-}
-
-impl<T> core::ops::Deref for KBox<T> {
-    type Target = T;
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T> core::ops::DerefMut for KBox<T> {
-    fn deref_mut(&mut self) -> &mut T {
-        &mut self.0
-    }
-}
-
 /// A spin lock, made of loom's lock.
 pub struct SpinLock<T, C> {
     data: loom::sync::Mutex<T>,

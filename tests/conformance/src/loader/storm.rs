@@ -85,14 +85,12 @@ pub fn run(drivers: &str) {
     nobody_stops_a_storm_where_an_administrator_forbids_it(drivers);
 }
 
-/// A line that nobody may turn off at the device is Windows' own trouble then; the log says that it is not masked.
-fn nobody_stops_a_storm_where_an_administrator_forbids_it(drivers: &str) {
-    let world = Loader::new(drivers);
-    let mut options = Options::default();
-    options.parameters = vec![("LeaveCommandRegister".into(), 1)];
+/// A machine with edu's device, stuck: its interrupt is enabled, and never deferred.
+fn enabled(drivers: &str, mut options: Options) -> (Loaded, Plugin) {
     options.slowness = SLOWNESS;
     let machine = Machine::new(options);
-    let driver = machine.start(&world.sys(Subject::Edu)).unwrap_or_else(|error| panic!("start edu: {error}"));
+    let sys = Loader::new(drivers).sys(Subject::Edu);
+    let driver = machine.start(&sys).unwrap_or_else(|error| panic!("start edu: {error}"));
     let device = machine.plug(Stuck { model: Edu::new(), is_raised: false, listens: None });
     device.add(&driver).unwrap_or_else(|status| panic!("AddDevice: {status:#x}"));
     device.start(Assigned::Line).unwrap_or_else(|status| panic!("START_DEVICE: {status:#x}"));
@@ -101,35 +99,31 @@ fn nobody_stops_a_storm_where_an_administrator_forbids_it(drivers: &str) {
     let plugin = Plugin::over(connection, edu::INTERFACE, &[]).unwrap_or_else(|error| panic!("{error}"));
     edu::Client(&plugin).defer_every(NEVER).unwrap_or_else(|error| panic!("defer: {error}"));
     plugin.connection().int_enable(kind::LINE, 1, 1, &[]).unwrap_or_else(|error| panic!("enable: {error}"));
-    let raised = catch_unwind(AssertUnwindSafe(|| {
-        let _ = edu::Client(&plugin).raise(1);
-        crate::interrupts::until("the loader has seen enough", || machine.verdict().is_some());
-    }));
-    drop(raised);
+    (Loaded { process, device: Some(device), driver, machine }, plugin)
+}
+
+/// A line that nobody may turn off at the device is Windows' own trouble then; the log says that it is not masked.
+fn nobody_stops_a_storm_where_an_administrator_forbids_it(drivers: &str) {
+    let mut options = Options::default();
+    options.parameters = vec![("LeaveCommandRegister".into(), 1)];
+    let (loaded, plugin) = enabled(drivers, options);
+    let machine = &loaded.machine;
+    // The run ends, and with it maybe this call.
+    let _ = catch_unwind(AssertUnwindSafe(|| edu::Client(&plugin).raise(1)));
+    crate::interrupts::until("the loader has seen enough", || machine.verdict().is_some());
     let Some(Verdict::Broken(broken)) = machine.verdict() else { panic!("{:?}", machine.verdict()) };
     assert_eq!(broken.rule, Rule::Claimed, "{broken}");
     let log = machine.log();
     assert!(log.iter().any(|line| line.contains("not masked")), "{log:?}");
-    // The machine has stopped; nothing is closed in it.
-    std::mem::forget((plugin, process, device, driver, machine));
+    // Nothing is closed in a machine that has stopped.
+    std::mem::forget((plugin, loaded));
 }
 
 fn storm(drivers: &str, absent: &[&str]) {
-    let mut world = Loader::new(drivers);
     let mut options = Options::default();
     options.absent = absent.iter().map(|&name| name.to_owned()).collect();
-    options.slowness = SLOWNESS;
-    let machine = Machine::new(options);
-    let driver = machine.start(&world.sys(Subject::Edu)).unwrap_or_else(|error| panic!("start edu: {error}"));
-    let device = machine.plug(Stuck { model: Edu::new(), is_raised: false, listens: None });
-    device.add(&driver).unwrap_or_else(|status| panic!("AddDevice: {status:#x}"));
-    device.start(Assigned::Line).unwrap_or_else(|status| panic!("START_DEVICE: {status:#x}"));
-    let process = machine.process(Token::Administrator);
-    let connection = Arc::new(ControlNode::over(open(&process, Subject::Edu)));
-    let plugin = Plugin::over(connection, edu::INTERFACE, &[]).unwrap_or_else(|error| panic!("{error}"));
-    edu::Client(&plugin).defer_every(NEVER).unwrap_or_else(|error| panic!("defer: {error}"));
+    let (loaded, plugin) = enabled(drivers, options);
     let connection = plugin.connection();
-    connection.int_enable(kind::LINE, 1, 1, &[]).unwrap_or_else(|error| panic!("enable: {error}"));
     edu::Client(&plugin).raise(1).unwrap_or_else(|error| panic!("raise: {error}"));
     let ended = connection.int_wait(NO_TIMEOUT, ANY_VECTOR, 1).map_err(|error| error.status);
     assert_eq!(ended, Err(Status::INTERRUPT_STORM), "the wait");
@@ -137,6 +131,7 @@ fn storm(drivers: &str, absent: &[&str]) {
     assert!(connection.int_disable().is_ok(), "it can be disabled");
     assert_eq!(count(), count(), "nothing is counted any more");
     drop(plugin);
-    world.edu = Some(Loaded { process, device: Some(device), driver, machine });
+    let mut world = Loader::new(drivers);
+    world.edu = Some(loaded);
     assert_eq!(world.unload(Subject::Edu), Unload::Gone);
 }
