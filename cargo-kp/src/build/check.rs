@@ -108,8 +108,9 @@ impl fmt::Display for Refusal {
             }
             Refusal::Frame { function, size } => write!(
                 f,
-                "{function} takes {size} bytes of the stack, and a kernel may have no more than 12288 for all that is called: \
-                 keep large values in a KBox"
+                "{function} takes {size} bytes of the stack, and a kernel may have no more than {} for all that is called: \
+                 keep large values in a KBox",
+                super::pe::frames::MOST
             ),
         }
     }

@@ -67,7 +67,8 @@ struct Fault {
 
 /// Which tests look for it. In the list: `scenario`, `hostile` or `corners` (tests of `conformance` in the simulator), or
 /// `test PACKAGE PROGRAM [NAME]` (the tests of a package's test program, or of its library, `lib`, whose name contains NAME), or
-/// `loader ARGUMENTS` (the conformance program's tests on the real Windows drivers in the loader), or `guest ARGUMENTS` (the conformance program with these arguments, in a kernel; `guest32`: as a 32-bit app).
+/// `loader ARGUMENTS` (the conformance program's tests on the real Windows drivers in the loader), or `guest ARGUMENTS` (the conformance
+/// program with these arguments, in a kernel; `guest32`: as a 32-bit app).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Run {
     Test { package: String, program: String, filter: String },
