@@ -1,4 +1,4 @@
-//! The status table: one number per answer, for ever. [`docs/abi.md`] prints the same table, and a test holds the two together.
+//! The status table: one number per answer, forever. [`docs/abi.md`] prints the same table, and a test holds the two together.
 //!
 //! If a reply's header can be delivered, the transport succeeds and the status in it decides. Rows below 16 marked T are what a
 //! transport itself answers.

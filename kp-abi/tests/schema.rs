@@ -1,4 +1,4 @@
-//! The schema says what was declared, and the fingerprint is a number for ever: the same with any compiler, alias or
+//! The schema says what was declared, and the fingerprint is a number forever: the same with any compiler, alias or
 //! spelling, and another one after any change that an app could notice.
 #![deny(missing_docs)]
 use kp_abi::{Field, Interface, Type, Wire};

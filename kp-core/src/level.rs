@@ -4,7 +4,7 @@
 //! what takes `&mut Passive` cannot be called in an interrupt handler, nor with a spin lock held.
 use crate::{
     Result, Status,
-    host::{Stop, kernel, lock_kind},
+    host::{Cancellation, kernel, lock_kind},
 };
 use core::{marker::PhantomData, ptr::NonNull};
 
@@ -45,7 +45,7 @@ pub struct Raised(pub(crate) ());
 /// May sleep: a process's own call, or a kernel thread. Nothing is held that would forbid it.
 pub struct Passive {
     /// What ends the sleeps early. INVARIANT: alive as long as it is here.
-    stop: Option<NonNull<Stop>>,
+    cancel: Option<NonNull<Cancellation>>,
 }
 
 /// Softirq, DPC, or under a `SpinLock<_, Dispatch>`. Must not sleep.
@@ -119,27 +119,27 @@ impl Passive {
     /// # Safety
     /// The calling code may sleep until the value is dropped. Only `&mut` of it is handed out, and one level at a time.
     pub(crate) unsafe fn assume() -> Self {
-        Self { stop: None }
+        Self { cancel: None }
     }
 
     /// Runs `f`, whose sleeps end when `stop` says so: a session's calls.
     #[inline(always)]
-    pub(crate) fn in_session<R>(&mut self, stop: &Stop, f: impl FnOnce(&mut Self) -> R) -> R {
-        self.with_stop(Some(NonNull::from(stop)), f)
+    pub(crate) fn in_session<R>(&mut self, cancel: &Cancellation, f: impl FnOnce(&mut Self) -> R) -> R {
+        self.with_cancellation(Some(NonNull::from(cancel)), f)
     }
 
     /// Runs `f`, in which nothing ends a sleep early: what a request undoes.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(crate) fn undisturbed<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> R {
-        self.with_stop(None, f)
+        self.with_cancellation(None, f)
     }
 
     /// Whatever it names is borrowed by the caller, and so outlives this.
     #[inline(always)]
-    fn with_stop<R>(&mut self, stop: Option<NonNull<Stop>>, f: impl FnOnce(&mut Self) -> R) -> R {
-        let outer = core::mem::replace(&mut self.stop, stop);
+    fn with_cancellation<R>(&mut self, cancel: Option<NonNull<Cancellation>>, f: impl FnOnce(&mut Self) -> R) -> R {
+        let outer = core::mem::replace(&mut self.cancel, cancel);
         let result = f(self);
-        self.stop = outer;
+        self.cancel = outer;
         result
     }
 
@@ -186,9 +186,9 @@ impl Passive {
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
     fn sleep_ns(&mut self, ns: u64) -> Result<()> {
-        match self.stop {
+        match self.cancel {
             // SAFETY: alive by the field's invariant.
-            Some(stop) => unsafe { stop.as_ref() }.sleep(ns),
+            Some(cancel) => unsafe { cancel.as_ref() }.sleep(ns),
             None => {
                 kernel::sleep_ns(ns);
                 Ok(())

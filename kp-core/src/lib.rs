@@ -92,7 +92,7 @@
 //! # fn main() {}
 //! ```
 //!
-//! What runs a plugin is a port: it implements [`host::Kernel`] and calls [`host::Driver`]. Plugins need neither.
+//! What runs a plugin is a port: it implements [`host::Kernel`] and calls [`host::BoundDevice`]. Plugins need neither.
 #![no_std]
 #![cfg_attr(kp_driver, feature(optimize_attribute))]
 #![deny(unsafe_code)]

@@ -24,10 +24,10 @@ impl<L: Level> Raw<L> {
 
     /// Takes the lock until the answer is dropped. At `L` or below.
     #[inline(always)]
-    fn hold(&self) -> Held<'_, L> {
-        // SAFETY: alive by the invariant; released once, by `Held`.
+    fn hold(&self) -> RobustGuard<'_, L> {
+        // SAFETY: alive by the invariant; released once, by `RobustGuard`.
         let saved = unsafe { kernel::lock_acquire(self.lock.as_ptr(), L::LOCK) };
-        Held { raw: self, saved }
+        RobustGuard { raw: self, saved }
     }
 }
 
@@ -39,12 +39,12 @@ impl<L: Level> Drop for Raw<L> {
 }
 
 /// Releases the lock when dropped, also by a panic in a test.
-struct Held<'a, L: Level> {
+struct RobustGuard<'a, L: Level> {
     raw: &'a Raw<L>,
     saved: usize,
 }
 
-impl<L: Level> Drop for Held<'_, L> {
+impl<L: Level> Drop for RobustGuard<'_, L> {
     #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: taken by `hold`, on this thread; closures nest, so locks are released in reverse order.

@@ -1,6 +1,6 @@
 //! `log!`: one line in the kernel's log.
 #![deny(unsafe_code)]
-use crate::host::{Line, kernel};
+use crate::host::{LogLine, kernel};
 use core::{
     fmt,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
@@ -63,7 +63,7 @@ impl Place {
     fn is_quiet_enough(&self) -> bool {
         let left_out = self.admit(kernel::now_ns());
         if let Some(more @ 1..) = left_out {
-            let mut line = Line::<LINE>::new();
+            let mut line = LogLine::<LINE>::new();
             line.push_number(more);
             line.push(" lines like the next were left out");
             kernel::log(line.text());
@@ -87,7 +87,7 @@ pub fn write(place: &Place, text: fmt::Arguments<'_>) {
 
 #[inline(never)]
 fn write_formatted(text: fmt::Arguments<'_>) {
-    let mut line = Line::<LINE>::new();
+    let mut line = LogLine::<LINE>::new();
     // An error only says that the line is full, or that an argument's own formatting gave up.
     let _ = fmt::write(&mut line, text);
     kernel::log(line.text());
@@ -96,7 +96,7 @@ fn write_formatted(text: fmt::Arguments<'_>) {
 /// Writes one line made of parts, without core::fmt.
 #[cfg_attr(kp_driver, optimize(size))]
 pub(crate) fn parts(parts: &[&str]) {
-    let mut line = Line::<LINE>::new();
+    let mut line = LogLine::<LINE>::new();
     let _ = parts.iter().all(|part| line.push(part));
     kernel::log(line.text());
 }

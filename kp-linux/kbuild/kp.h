@@ -40,7 +40,7 @@ void kp_rs_release(void *session);
 long kp_rs_request(void *session, u32 nr, unsigned long address, u64 limit, u32 mode);
 long kp_rs_direct(void *session, u32 message, unsigned long address, u64 limit, u32 mode);
 u32 kp_rs_ready(void *session);
-void *kp_rs_signal(void *session);
+void *kp_rs_wait_queue(void *session);
 int kp_rs_map(void *session, void *vma, u64 offset, unsigned long len, bool write);
 /* Plugin code has panicked. */
 extern unsigned int kp_rs_poisoned;

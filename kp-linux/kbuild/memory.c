@@ -37,10 +37,10 @@ bool kp_c_is_dead(u32 task);
 u64 kp_c_now(void);
 void kp_c_stall(u32 us);
 void kp_c_sleep(u64 ns);
-void *kp_c_signal_new(void);
-void kp_c_signal_free(void *signal);
-u32 kp_c_signal_wait(void *signal, const u32 *word, u32 seen, u64 ns, u32 kind);
-void kp_c_signal_wake(void *signal);
+void *kp_c_wait_queue_new(void);
+void kp_c_wait_queue_free(void *waitq);
+u32 kp_c_wait_queue_wait(void *waitq, const u32 *word, u32 seen, u64 ns, u32 kind);
+void kp_c_wait_queue_wake(void *waitq);
 unsigned long kp_c_map(struct kp_device *device, u32 bar, size_t len);
 void kp_c_unmap(unsigned long base);
 
@@ -220,7 +220,7 @@ void kp_c_panic(const char *text, size_t len)
 
 	if (dead) {
 		/*
-		 * A mutex that it holds names it as its owner for ever. Calls that are inside already may still ask for that mutex, and the
+		 * A mutex that it holds names it as its owner forever. Calls that are inside already may still ask for that mutex, and the
 		 * kernel then looks at the owner: whether it runs, and with real-time mutexes at who waits for it. So its struct stays.
 		 */
 		dead->task = get_task_struct(current);
@@ -272,50 +272,50 @@ void kp_c_sleep(u64 ns)
 #define TASK_FREEZABLE 0
 #endif
 
-struct kp_signal {
+struct kp_wait_queue {
 	wait_queue_head_t queue; /* first: poll(2) waits on it */
 	struct list_head all;
 };
 
-static LIST_HEAD(signals);
-static DEFINE_SPINLOCK(signals_lock);
+static LIST_HEAD(wait_queues);
+static DEFINE_SPINLOCK(wait_queues_lock);
 
-void *kp_c_signal_new(void)
+void *kp_c_wait_queue_new(void)
 {
-	struct kp_signal *signal = kmalloc(sizeof(*signal), GFP_KERNEL_ACCOUNT);
+	struct kp_wait_queue *waitq = kmalloc(sizeof(*waitq), GFP_KERNEL_ACCOUNT);
 
-	if (!signal)
+	if (!waitq)
 		return NULL;
-	init_waitqueue_head(&signal->queue);
-	spin_lock(&signals_lock);
-	list_add(&signal->all, &signals);
-	spin_unlock(&signals_lock);
+	init_waitqueue_head(&waitq->queue);
+	spin_lock(&wait_queues_lock);
+	list_add(&waitq->all, &wait_queues);
+	spin_unlock(&wait_queues_lock);
 	atomic_inc(&live_locks);
-	return signal;
+	return waitq;
 }
 
-void kp_c_signal_free(void *raw)
+void kp_c_wait_queue_free(void *raw)
 {
-	struct kp_signal *signal = raw;
+	struct kp_wait_queue *waitq = raw;
 
-	spin_lock(&signals_lock);
-	list_del(&signal->all);
-	spin_unlock(&signals_lock);
+	spin_lock(&wait_queues_lock);
+	list_del(&waitq->all);
+	spin_unlock(&wait_queues_lock);
 	atomic_dec(&live_locks);
-	kfree(signal);
+	kfree(waitq);
 }
 
 static void kp_wake_all(void)
 {
-	struct kp_signal *signal;
+	struct kp_wait_queue *waitq;
 
-	spin_lock(&signals_lock);
-	list_for_each_entry(signal, &signals, all)
-		wake_up_all(&signal->queue);
-	spin_unlock(&signals_lock);
+	spin_lock(&wait_queues_lock);
+	list_for_each_entry(waitq, &wait_queues, all)
+		wake_up_all(&waitq->queue);
+	spin_unlock(&wait_queues_lock);
 }
 
-static u32 kp_wait(struct kp_signal *signal, const u32 *word, u32 seen, u64 ns, unsigned int state, bool panic_ends)
+static u32 kp_wait(struct kp_wait_queue *waitq, const u32 *word, u32 seen, u64 ns, unsigned int state, bool panic_ends)
 {
 	bool ends = ns < KTIME_MAX, is_late = false;
 	wait_queue_entry_t entry;
@@ -327,15 +327,15 @@ static u32 kp_wait(struct kp_signal *signal, const u32 *word, u32 seen, u64 ns, 
 		until = ktime_add_safe(ktime_get(), ns_to_ktime(ns));
 	init_wait_entry(&entry, 0);
 	for (;;) {
-		interrupted = prepare_to_wait_event(&signal->queue, &entry, state);
+		interrupted = prepare_to_wait_event(&waitq->queue, &entry, state);
 		if (smp_load_acquire(word) != seen || (panic_ends && READ_ONCE(kp_rs_poisoned))) {
-			finish_wait(&signal->queue, &entry);
+			finish_wait(&waitq->queue, &entry);
 			return 0;
 		}
 		if (interrupted)
 			return 2;
 		if (is_late) {
-			finish_wait(&signal->queue, &entry);
+			finish_wait(&waitq->queue, &entry);
 			return 1;
 		}
 		if (ends)
@@ -345,23 +345,23 @@ static u32 kp_wait(struct kp_signal *signal, const u32 *word, u32 seen, u64 ns, 
 	}
 }
 
-u32 kp_c_signal_wait(void *signal, const u32 *word, u32 seen, u64 ns, u32 kind)
+u32 kp_c_wait_queue_wait(void *waitq, const u32 *word, u32 seen, u64 ns, u32 kind)
 {
 	switch (kind) {
 	case 0:
 		/* Not to be frozen: a removal waits so, with the device's lock, which a resume takes before anybody thaws. */
-		return kp_wait(signal, word, seen, ns, TASK_UNINTERRUPTIBLE, ns == U64_MAX);
+		return kp_wait(waitq, word, seen, ns, TASK_UNINTERRUPTIBLE, ns == U64_MAX);
 	case 1:
 		/* Nor is this: a removal waits for the calls in the plugin. */
-		return kp_wait(signal, word, seen, ns, TASK_KILLABLE, true);
+		return kp_wait(waitq, word, seen, ns, TASK_KILLABLE, true);
 	default:
-		return kp_wait(signal, word, seen, ns, TASK_INTERRUPTIBLE | TASK_FREEZABLE, true);
+		return kp_wait(waitq, word, seen, ns, TASK_INTERRUPTIBLE | TASK_FREEZABLE, true);
 	}
 }
 
-void kp_c_signal_wake(void *signal)
+void kp_c_wait_queue_wake(void *waitq)
 {
-	wake_up_all(&((struct kp_signal *)signal)->queue);
+	wake_up_all(&((struct kp_wait_queue *)waitq)->queue);
 }
 
 /* ---- mappings ---- */

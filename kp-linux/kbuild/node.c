@@ -190,7 +190,7 @@ static __poll_t kp_poll(struct file *file, poll_table *table)
 	__poll_t ready = 0;
 	u32 bits;
 
-	poll_wait(file, kp_rs_signal(file->private_data), table);
+	poll_wait(file, kp_rs_wait_queue(file->private_data), table);
 	bits = kp_rs_ready(file->private_data);
 	if (bits & KP_READY_NOTIFICATION)
 		ready |= EPOLLIN | EPOLLRDNORM;

@@ -13,10 +13,10 @@
 #include "kp.h"
 #include "kp_probes.h"
 
-void *kp_c_shared_new(size_t len);
-void kp_c_shared_free(void *memory);
-const unsigned long *kp_c_attention(unsigned long *mask);
-bool kp_c_breathe(void);
+void *kp_c_alloc_mmap_pages(size_t len);
+void kp_c_free_mmap_pages(void *memory);
+const unsigned long *kp_c_task_flags(unsigned long *mask);
+bool kp_c_cond_resched(void);
 int kp_c_shared_map(struct vm_area_struct *vma, void *memory, bool writable);
 
 /*
@@ -87,13 +87,13 @@ static void kp_shared_put(struct kp_shared *shared)
 	kp_count_allocation(-1);
 }
 
-/* The record of memory that kp_c_shared_new gave: its first page has it. */
+/* The record of memory that kp_c_alloc_mmap_pages gave: its first page has it. */
 static struct kp_shared *kp_shared_of(void *memory)
 {
 	return (struct kp_shared *)page_private(vmalloc_to_page(memory));
 }
 
-void *kp_c_shared_new(size_t len)
+void *kp_c_alloc_mmap_pages(size_t len)
 {
 	struct kp_shared *shared = kmalloc(sizeof(*shared), GFP_KERNEL_ACCOUNT);
 	void *memory;
@@ -124,7 +124,7 @@ free:
 	return NULL;
 }
 
-void kp_c_shared_free(void *memory)
+void kp_c_free_mmap_pages(void *memory)
 {
 	struct kp_shared *shared = kp_shared_of(memory);
 
@@ -149,8 +149,8 @@ static const struct vm_operations_struct kp_vma_ops = {
 	.close = kp_vma_close,
 };
 
-/* Reading one word between messages is less than a call; kp_c_breathe then looks properly. */
-const unsigned long *kp_c_attention(unsigned long *mask)
+/* Reading one word between messages is less than a call; kp_c_cond_resched then looks properly. */
+const unsigned long *kp_c_task_flags(unsigned long *mask)
 {
 	*mask = _TIF_NEED_RESCHED | _TIF_SIGPENDING;
 #ifdef _TIF_NEED_RESCHED_LAZY
@@ -159,7 +159,7 @@ const unsigned long *kp_c_attention(unsigned long *mask)
 	return &current_thread_info()->flags;
 }
 
-bool kp_c_breathe(void)
+bool kp_c_cond_resched(void)
 {
 	if (unlikely(need_resched()))
 		cond_resched();

@@ -23,14 +23,14 @@ unsafe extern "C" {
     pub safe fn kp_c_sleep(ns: u64);
 
     /// Zeroed pages that can be mapped by apps; null if there are none.
-    pub safe fn kp_c_shared_new(len: usize) -> *mut u8;
+    pub safe fn kp_c_alloc_mmap_pages(len: usize) -> *mut u8;
     /// vunmap; the pages go with their last mapping.
-    pub fn kp_c_shared_free(memory: *mut u8);
-    /// The calling task's thread flags, and to `mask` those for which kp_c_breathe is to be called.
-    pub fn kp_c_attention(mask: *mut usize) -> *const AtomicUsize;
+    pub fn kp_c_free_mmap_pages(memory: *mut u8);
+    /// The calling task's thread flags, and to `mask` those for which kp_c_cond_resched is to be called.
+    pub fn kp_c_task_flags(mask: *mut usize) -> *const AtomicUsize;
     /// cond_resched and try_to_freeze. Is a fatal signal pending?
-    pub safe fn kp_c_breathe() -> bool;
-    /// Maps memory of kp_c_shared_new into an app's vm_area_struct. 0, or a negative errno.
+    pub safe fn kp_c_cond_resched() -> bool;
+    /// Maps memory of kp_c_alloc_mmap_pages into an app's vm_area_struct. 0, or a negative errno.
     pub fn kp_c_shared_map(vma: *mut c_void, memory: *mut u8, writable: bool) -> i32;
 
     /// A mutex, spinlock_t or raw_spinlock_t, or something for lockdep alone. `place`, a static, is what lockdep tells it from others by;
@@ -57,13 +57,13 @@ unsafe extern "C" {
     pub fn kp_c_order_leave(lock: *mut c_void);
 
     /// A wait queue.
-    pub safe fn kp_c_signal_new() -> *mut c_void;
+    pub safe fn kp_c_wait_queue_new() -> *mut c_void;
     /// Frees it.
-    pub fn kp_c_signal_free(signal: *mut c_void);
+    pub fn kp_c_wait_queue_free(queue: *mut c_void);
     /// Waits until `*word != seen`, or a panic ends it. 0 one of these, 1 timeout, 2 a signal.
-    pub fn kp_c_signal_wait(signal: *mut c_void, word: *const u32, seen: u32, ns: u64, kind: u32) -> u32;
+    pub fn kp_c_wait_queue_wait(queue: *mut c_void, word: *const u32, seen: u32, ns: u64, kind: u32) -> u32;
     /// wake_up_all.
-    pub fn kp_c_signal_wake(signal: *mut c_void);
+    pub fn kp_c_wait_queue_wake(queue: *mut c_void);
 
     /// ioremap of a part of a BAR; 0 if it cannot.
     pub safe fn kp_c_map(device: usize, bar: u32, len: usize) -> usize;

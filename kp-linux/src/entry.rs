@@ -1,10 +1,10 @@
 //! The module's entry points, for any plugin. The C glue calls them, through [`glue!`](crate::glue!), at the level each one names.
-use crate::{UserDoor, c::kp_c_log};
+use crate::{IoctlRequest, c::kp_c_log};
 use core::ptr::NonNull;
 use kp_abi::{Error, Status, request::Request};
 use kp_core::{
     Caller, Plugin,
-    host::{Driver, Line, RawDevice, Session, Told, passive},
+    host::{BoundDevice, DirectResult, LogLine, RawDevice, Session, passive},
 };
 
 /// Kernel-internal errno: restart the system call, or EINTR.
@@ -36,7 +36,7 @@ pub unsafe fn bind<P: Plugin>(device: *mut (), bars: *const u64, bus_address: u6
         unsafe { RawDevice::new(device.expose_provenance(), bars, bus_address) }
     };
     // SAFETY: this is the port; the C glue calls the functions below in the order that they name.
-    let f = |cx: &mut kp_core::Passive| unsafe { Driver::<P>::bind(cx, raw) };
+    let f = |cx: &mut kp_core::Passive| unsafe { BoundDevice::<P>::bind(cx, raw) };
     // SAFETY: process context.
     match unsafe { passive(f) } {
         Ok(bound) => {
@@ -45,7 +45,7 @@ pub unsafe fn bind<P: Plugin>(device: *mut (), bars: *const u64, bus_address: u6
             0
         }
         Err(error) => {
-            let mut line = Line::<96>::new();
+            let mut line = LogLine::<96>::new();
             let _ = line.push("init refused the device: ") && line.push_error(error);
             // SAFETY: a readable range.
             unsafe { kp_c_log(line.text().as_ptr(), line.text().len()) };
@@ -58,9 +58,9 @@ pub unsafe fn bind<P: Plugin>(device: *mut (), bars: *const u64, bus_address: u6
 ///
 /// # Safety
 /// `driver` came from [`bind`] and was not dropped.
-unsafe fn with<P: Plugin, R>(driver: *const (), f: impl FnOnce(&Driver<P>) -> R) -> R {
+unsafe fn with<P: Plugin, R>(driver: *const (), f: impl FnOnce(&BoundDevice<P>) -> R) -> R {
     // SAFETY: the caller's promise.
-    unsafe { Driver::<P>::borrow_raw(driver, f) }
+    unsafe { BoundDevice::<P>::borrow_raw(driver, f) }
 }
 
 /// The device goes, or the module. Process context. False: `device` of [`bind`] has to stay for good, and its mapped BARs too; the
@@ -70,7 +70,7 @@ unsafe fn with<P: Plugin, R>(driver: *const (), f: impl FnOnce(&Driver<P>) -> R)
 /// `driver` came from [`bind`]; no [`open`] runs or comes, and no [`suspend`], [`resume`] or `remove` of it runs at the same time.
 #[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn remove<P: Plugin>(driver: *const (), present: bool) -> bool {
-    let f = |driver: &Driver<P>| {
+    let f = |driver: &BoundDevice<P>| {
         // SAFETY: the caller's promise.
         let remove = |cx: &mut kp_core::Passive| unsafe { driver.remove(cx, present) };
         // SAFETY: process context.
@@ -87,7 +87,7 @@ pub unsafe fn remove<P: Plugin>(driver: *const (), present: bool) -> bool {
 #[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn drop_driver<P: Plugin>(driver: *const ()) {
     // SAFETY: the caller's promise.
-    drop(unsafe { Driver::<P>::from_raw(driver) })
+    drop(unsafe { BoundDevice::<P>::from_raw(driver) })
 }
 
 /// The device goes to sleep. Process context.
@@ -96,7 +96,7 @@ pub unsafe fn drop_driver<P: Plugin>(driver: *const ()) {
 /// `driver` came from [`bind`] and was not removed; no [`resume`] or [`remove`] of it runs at the same time.
 #[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn suspend<P: Plugin>(driver: *const ()) {
-    let f = |driver: &Driver<P>| {
+    let f = |driver: &BoundDevice<P>| {
         // The freezer has waited for calls before: whoever is inside still is about to leave.
         // SAFETY: the caller's promise.
         let suspend = |cx: &mut kp_core::Passive| unsafe { driver.suspend(cx, u64::MAX) };
@@ -113,7 +113,7 @@ pub unsafe fn suspend<P: Plugin>(driver: *const ()) {
 /// As [`suspend`].
 #[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn resume<P: Plugin>(driver: *const ()) {
-    let f = |driver: &Driver<P>| {
+    let f = |driver: &BoundDevice<P>| {
         // SAFETY: the caller's promise.
         let resume = |cx: &mut kp_core::Passive| unsafe { driver.resume(cx) };
         // SAFETY: process context.
@@ -129,7 +129,7 @@ pub unsafe fn resume<P: Plugin>(driver: *const ()) {
 /// As [`suspend`].
 #[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn reset_prepare<P: Plugin>(driver: *const ()) {
-    let f = |driver: &Driver<P>| {
+    let f = |driver: &BoundDevice<P>| {
         // SAFETY: the caller's promise.
         let prepare = |cx: &mut kp_core::Passive| unsafe { driver.reset_prepare(cx) };
         // SAFETY: process context.
@@ -145,7 +145,7 @@ pub unsafe fn reset_prepare<P: Plugin>(driver: *const ()) {
 /// As [`suspend`].
 #[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn reset_done<P: Plugin>(driver: *const ()) {
-    let f = |driver: &Driver<P>| {
+    let f = |driver: &BoundDevice<P>| {
         // SAFETY: the caller's promise.
         let done = |cx: &mut kp_core::Passive| unsafe { driver.reset_done(cx) };
         // SAFETY: process context.
@@ -155,7 +155,7 @@ pub unsafe fn reset_done<P: Plugin>(driver: *const ()) {
     unsafe { with(driver, f) }
 }
 
-/// open(2): a session's shell. Process context. 0, or a negative errno.
+/// open(2): a session's handle. Process context. 0, or a negative errno.
 ///
 /// # Safety
 /// `driver` came from [`bind`] and was not dropped; `session` is writable.
@@ -169,24 +169,24 @@ pub unsafe fn open<P: Plugin>(
 ) -> i32 {
     let caller = Caller::new(process, admin, is_32bit);
     // SAFETY: process context.
-    let f = |driver: &Driver<P>| unsafe { passive(|cx| driver.session(cx, caller)) };
+    let f = |driver: &BoundDevice<P>| unsafe { passive(|cx| driver.session(cx, caller)) };
     // SAFETY: the caller's promise.
     match unsafe { with(driver, f) } {
-        Ok(shell) => {
+        Ok(handle) => {
             // SAFETY: the caller's promise.
-            unsafe { session.write(shell.as_ptr().cast()) };
+            unsafe { session.write(handle.as_ptr().cast()) };
             0
         }
         Err(error) => errno(error),
     }
 }
 
-/// A session's shell.
+/// A session's handle.
 ///
 /// # Safety
 /// `session` came from [`open`] and was not released.
 #[inline]
-unsafe fn shell<'a, P: Plugin>(session: *mut ()) -> &'a Session<P> {
+unsafe fn handle<'a, P: Plugin>(session: *mut ()) -> &'a Session<P> {
     // SAFETY: the caller's promise.
     unsafe { &*session.cast::<Session<P>>() }
 }
@@ -211,13 +211,13 @@ pub unsafe fn release<P: Plugin>(session: *mut ()) {
 #[inline]
 pub unsafe fn request<P: Plugin>(session: *mut (), nr: u32, address: usize, limit: u64, mode: u32) -> isize {
     // SAFETY: the caller's promise.
-    let session = unsafe { shell::<P>(session) };
+    let session = unsafe { handle::<P>(session) };
     if nr == kp_abi::ring::ENTER_DIRECT {
         let enter = |cx: &mut kp_core::Passive| session.enter_directly(cx, address as u32, mode & 3 == 3);
         // SAFETY: process context.
         return told(unsafe { passive(enter) });
     }
-    let request = |cx: &mut kp_core::Passive| session.request(cx, nr, &mut UserDoor::new(address, limit, mode));
+    let request = |cx: &mut kp_core::Passive| session.request(cx, nr, &mut IoctlRequest::new(address, limit, mode));
     // SAFETY: as above.
     match unsafe { passive(request) } {
         Ok(()) => 0,
@@ -234,15 +234,15 @@ pub unsafe fn request<P: Plugin>(session: *mut (), nr: u32, address: usize, limi
 #[inline]
 pub unsafe fn direct<P: Plugin>(session: *mut (), message: u32, address: usize, limit: u64, mode: u32) -> isize {
     // SAFETY: the caller's promise.
-    let session = unsafe { shell::<P>(session) };
-    let call = |cx: &mut kp_core::Passive| session.direct(cx, message, UserDoor::direct(address, limit, mode));
+    let session = unsafe { handle::<P>(session) };
+    let call = |cx: &mut kp_core::Passive| session.direct(cx, message, IoctlRequest::direct(address, limit, mode));
     // SAFETY: process context.
     told(unsafe { passive(call) })
 }
 
 /// A status as an ioctl's answer.
 #[inline(always)]
-fn told(told: Told) -> isize {
+fn told(told: DirectResult) -> isize {
     match told {
         Ok(status) => status.0 as isize,
         Err(status) => transport(status),
@@ -264,7 +264,7 @@ fn transport(status: Status) -> isize {
 #[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn ready<P: Plugin>(session: *mut ()) -> u32 {
     // SAFETY: the caller's promise.
-    let session = unsafe { shell::<P>(session) };
+    let session = unsafe { handle::<P>(session) };
     // SAFETY: process context.
     let readiness = unsafe { passive(|cx| session.readiness(cx)) };
     (u32::from(readiness.notification) * READY_NOTIFICATION) | (u32::from(readiness.over) * READY_OVER)
@@ -274,9 +274,9 @@ pub unsafe fn ready<P: Plugin>(session: *mut ()) -> u32 {
 ///
 /// # Safety
 /// As [`request`].
-pub unsafe fn signal<P: Plugin>(session: *mut ()) -> *mut () {
+pub unsafe fn wait_queue<P: Plugin>(session: *mut ()) -> *mut () {
     // SAFETY: the caller's promise.
-    unsafe { shell::<P>(session) }.signal().cast()
+    unsafe { handle::<P>(session) }.wait_queue().cast()
 }
 
 /// mmap(2) of `len` bytes at `offset`, shared, into `vma`. Process context. 0, or a negative errno.
@@ -286,9 +286,9 @@ pub unsafe fn signal<P: Plugin>(session: *mut ()) -> *mut () {
 #[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn map<P: Plugin>(session: *mut (), vma: *mut (), offset: u64, len: usize, write: bool) -> i32 {
     // SAFETY: the caller's promise.
-    let session = unsafe { shell::<P>(session) };
+    let session = unsafe { handle::<P>(session) };
     let mapped = session.map_shared(offset, len, write, |memory, writable| {
-        // SAFETY: the memory came from `kp_c_shared_new`, and is there as long as this runs; `vma` by the caller's promise.
+        // SAFETY: the memory came from `kp_c_alloc_mmap_pages`, and is there as long as this runs; `vma` by the caller's promise.
         unsafe { crate::c::kp_c_shared_map(vma.cast(), memory.as_ptr(), writable) }
     });
     mapped.unwrap_or_else(|status| errno(status.into()))
@@ -301,7 +301,7 @@ pub unsafe fn map<P: Plugin>(session: *mut (), vma: *mut (), offset: u64, len: u
 #[inline]
 pub unsafe fn isr<P: Plugin>(cookie: *const (), vector: u32) -> bool {
     // SAFETY: the caller's promise.
-    unsafe { Driver::<P>::isr(cookie, vector) }
+    unsafe { BoundDevice::<P>::isr(cookie, vector) }
 }
 
 /// The tasklet of one vector. Softirq context.
@@ -311,5 +311,5 @@ pub unsafe fn isr<P: Plugin>(cookie: *const (), vector: u32) -> bool {
 #[inline]
 pub unsafe fn dpc<P: Plugin>(cookie: *const (), vector: u32) {
     // SAFETY: the caller's promise.
-    unsafe { Driver::<P>::dpc(cookie, vector) }
+    unsafe { BoundDevice::<P>::dpc(cookie, vector) }
 }

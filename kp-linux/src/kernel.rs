@@ -7,7 +7,7 @@ use core::{
 };
 use kp_core::{
     Error, Result, Status,
-    host::{Attention, IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind},
+    host::{IrqEntry, Kernel, RawLock, RawWaitQueue, TaskFlags, Vectors, Woken, lock_kind},
 };
 
 /// -ENOMEM.
@@ -54,26 +54,26 @@ unsafe impl Kernel for Linux {
         kp_c_is_dead(task)
     }
 
-    fn shares() -> bool {
+    fn can_mmap() -> bool {
         true
     }
-    fn shared_new(len: usize) -> *mut u8 {
-        kp_c_shared_new(len)
+    fn alloc_mmap_pages(len: usize) -> *mut u8 {
+        kp_c_alloc_mmap_pages(len)
     }
-    unsafe fn shared_free(memory: *mut u8, _: usize) {
-        // SAFETY: the caller's promise: it came from `shared_new`.
-        unsafe { kp_c_shared_free(memory) }
+    unsafe fn free_mmap_pages(memory: *mut u8, _: usize) {
+        // SAFETY: the caller's promise: it came from `alloc_mmap_pages`.
+        unsafe { kp_c_free_mmap_pages(memory) }
     }
-    fn attention() -> Attention {
+    fn task_flags() -> TaskFlags {
         let mut mask = 0;
         // SAFETY: `mask` is writable.
-        let word = unsafe { kp_c_attention(&mut mask) };
+        let word = unsafe { kp_c_task_flags(&mut mask) };
         // SAFETY: the task's own flags, which are there as long as it runs.
-        unsafe { Attention::new(word, mask) }
+        unsafe { TaskFlags::new(word, mask) }
     }
     #[inline]
-    fn breathe() -> bool {
-        kp_c_breathe()
+    fn cond_resched() -> bool {
+        kp_c_cond_resched()
     }
 
     fn lock_new(kind: u32, made: &'static Location<'static>) -> *mut RawLock {
@@ -115,25 +115,25 @@ unsafe impl Kernel for Linux {
         }
     }
 
-    fn signal_new() -> *mut RawSignal {
-        kp_c_signal_new().cast()
+    fn wait_queue_new() -> *mut RawWaitQueue {
+        kp_c_wait_queue_new().cast()
     }
-    unsafe fn signal_free(signal: *mut RawSignal) {
-        // SAFETY: the caller's promise: made by `signal_new`, nobody waits.
-        unsafe { kp_c_signal_free(signal.cast()) }
+    unsafe fn wait_queue_free(queue: *mut RawWaitQueue) {
+        // SAFETY: the caller's promise: made by `wait_queue_new`, nobody waits.
+        unsafe { kp_c_wait_queue_free(queue.cast()) }
     }
-    unsafe fn signal_wait(signal: *mut RawSignal, word: &AtomicU32, seen: u32, ns: u64, kind: u32) -> Woken {
+    unsafe fn wait_queue_wait(queue: *mut RawWaitQueue, word: &AtomicU32, seen: u32, ns: u64, kind: u32) -> Woken {
         // SAFETY: the caller's promise, and `word` is borrowed for the call.
-        match unsafe { kp_c_signal_wait(signal.cast(), word.as_ptr(), seen, ns, kind) } {
+        match unsafe { kp_c_wait_queue_wait(queue.cast(), word.as_ptr(), seen, ns, kind) } {
             0 => Woken::Changed,
             1 => Woken::Timeout,
-            _ => Woken::Signal,
+            _ => Woken::Interrupted,
         }
     }
     #[inline]
-    unsafe fn signal_wake(signal: *mut RawSignal) {
+    unsafe fn wait_queue_wake(queue: *mut RawWaitQueue) {
         // SAFETY: the caller's promise: alive.
-        unsafe { kp_c_signal_wake(signal.cast()) }
+        unsafe { kp_c_wait_queue_wake(queue.cast()) }
     }
 
     // On x86 a volatile access of these widths is one `mov`, and the kernel's readX/writeX are that with a compiler barrier: no access to

@@ -6,12 +6,12 @@
 #![cfg_attr(kp_driver, feature(optimize_attribute))]
 
 pub mod c;
-mod door;
 pub mod entry;
+mod ioctl_request;
 mod kernel;
 mod panic;
 
-pub use door::UserDoor;
+pub use ioctl_request::IoctlRequest;
 pub use panic::panicked;
 
 #[doc(hidden)]
@@ -42,7 +42,7 @@ macro_rules! glue {
             fn kp_rs_open(driver: *const (), process: u32, admin: bool, is_32bit: bool, session: *mut *mut ()) -> i32 = open;
             fn kp_rs_release(session: *mut ()) = release;
             fn kp_rs_ready(session: *mut ()) -> u32 = ready;
-            fn kp_rs_signal(session: *mut ()) -> *mut () = signal;
+            fn kp_rs_wait_queue(session: *mut ()) -> *mut () = wait_queue;
             fn kp_rs_map(session: *mut (), vma: *mut (), offset: u64, len: usize, write: bool) -> i32 = map;
         }
         $crate::__entries! { $plugin, inline;

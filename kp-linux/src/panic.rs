@@ -5,7 +5,7 @@ use core::{
     panic::PanicInfo,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
-use kp_core::host::Line;
+use kp_core::host::LogLine;
 
 /// 0, then 1 for good. As wide as a device's state, so that a call looks at both in one comparison. Read by the C glue too.
 #[unsafe(export_name = "kp_rs_poisoned")]
@@ -24,7 +24,7 @@ const LINE: usize = 256;
 #[cfg_attr(kp_driver, optimize(size))]
 pub fn panicked(info: &PanicInfo<'_>) -> ! {
     POISONED.store(1, Relaxed);
-    let mut line = Line::<LINE>::new();
+    let mut line = LogLine::<LINE>::new();
     if let Some(at) = info.location() {
         let _ = line.push("panicked at ") && line.push(at.file());
         let _ = line.push(":") && line.push_number(at.line()) && line.push(":") && line.push_number(at.column());

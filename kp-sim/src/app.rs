@@ -1,4 +1,4 @@
-//! A simulated app: a process with memory of its own, and one open handle. Every request goes through the door.
+//! A simulated app: a process with memory of its own, and one open handle. Every request goes through the request.
 mod call;
 #[cfg(test)]
 mod pended;
@@ -6,9 +6,9 @@ mod pended;
 use crate::{
     context,
     machine::lock,
+    misuse::{self, misuse},
     sim::Loaded,
-    user::{Access, PAGE, Process, STATUS_AT, UserDoor, UserMemory},
-    verdict::{self, misuse},
+    user::{Access, AppRequest, PAGE, Process, STATUS_AT, UserMemory},
 };
 use kp_abi::{
     Counters, Error, Interface, Result, Status, TransportStatus,
@@ -108,7 +108,7 @@ impl<P: Plugin> App<P> {
     /// Sends request `nr` with its struct at `address`, checked by nobody. Errors: the rows of the status table marked T, and
     /// `POISONED` if plugin code panicked in this very request; every other answer is in the struct's head.
     pub fn raw(&self, nr: u32, address: u64) -> Result<(), Status> {
-        self.serve(|cx, session| session.request(cx, nr, &mut self.door(address, STATUS_AT)))
+        self.serve(|cx, session| session.request(cx, nr, &mut self.request(address, STATUS_AT)))
     }
 
     /// Sends RING_ENTER in its short form. The status, if the transport has not failed. Errors: as for [`raw`](Self::raw).
@@ -119,13 +119,13 @@ impl<P: Plugin> App<P> {
     /// Sends message `message` in the direct form of CALL with its buffer at `address`, checked by nobody. The status, if the transport
     /// does not fail; else as [`raw`](Self::raw).
     pub fn raw_direct(&self, message: u32, address: u64) -> Result<Status, Status> {
-        self.serve(|cx, session| session.direct(cx, message, self.door(address, 0)))
+        self.serve(|cx, session| session.direct(cx, message, self.request(address, 0)))
     }
 
     /// The way to the memory of its process.
-    fn door(&self, address: u64, answer: u64) -> UserDoor<'_> {
+    fn request(&self, address: u64, answer: u64) -> AppRequest<'_> {
         let read_write = self.mode == Mode::ReadWrite;
-        UserDoor { memory: self.memory(), address, answer_at: address.wrapping_add(answer), read_write }
+        AppRequest { memory: self.memory(), address, answer_at: address.wrapping_add(answer), read_write }
     }
 
     /// Has the session serve one request, in the kernel.
@@ -136,8 +136,8 @@ impl<P: Plugin> App<P> {
         let serve = || context::enter(&self.file.loaded.machine, Some(self.process.clone()), f);
         match panic::catch_unwind(AssertUnwindSafe(serve)) {
             Ok(served) => served,
-            Err(payload) if verdict::is_verdict() => {
-                verdict::take();
+            Err(payload) if misuse::is_verdict() => {
+                misuse::take();
                 panic::resume_unwind(payload)
             }
             Err(_) => Err(Status::POISONED),

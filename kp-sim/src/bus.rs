@@ -2,7 +2,7 @@
 use crate::{
     device::{DeviceModel, IrqKind, ones},
     machine::lock,
-    verdict::misuse,
+    misuse::misuse,
 };
 use kp_user::BusAddress;
 use std::{any::Any, sync::Mutex};

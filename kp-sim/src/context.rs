@@ -1,5 +1,5 @@
 //! Where a thread is: in which kernel, for which process, at which level, with which locks.
-use crate::{machine::Machine, user::Process, verdict::misuse};
+use crate::{machine::Machine, misuse::misuse, user::Process};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -44,8 +44,8 @@ pub(crate) fn current() -> Rc<Context> {
 }
 
 /// Puts the thread back where it was, also by a panic.
-struct Back(Option<Rc<Context>>);
-impl Drop for Back {
+struct RestoreContext(Option<Rc<Context>>);
+impl Drop for RestoreContext {
     fn drop(&mut self) {
         CURRENT.with(|current| *current.borrow_mut() = self.0.take());
     }
@@ -58,12 +58,12 @@ pub(crate) fn enter<R>(machine: &Arc<Machine>, process: Option<Process>, f: impl
         misuse("a system call from inside the kernel: plugin code must not call an `App` or a `Sim`");
     }
     machine.check_thread();
-    aside(machine, process, || {
-        machine.point("enter", 0);
+    on_idle_cpu(machine, process, || {
+        machine.schedule_point("enter", 0);
         let answer = f();
         let context = current();
-        machine.settle(&context);
-        machine.point("leave", 0);
+        machine.deliver_pending(&context);
+        machine.schedule_point("leave", 0);
         let held = context.held.borrow().clone();
         if let Some(lock) = held.first() {
             misuse(&format!("lock #{lock} is still held at the return from the kernel"));
@@ -73,9 +73,9 @@ pub(crate) fn enter<R>(machine: &Arc<Machine>, process: Option<Process>, f: impl
 }
 
 /// Runs `f` in `machine` whatever the thread was doing: a processor that was idle takes an interrupt.
-pub(crate) fn aside<R>(machine: &Arc<Machine>, process: Option<Process>, f: impl FnOnce() -> R) -> R {
+pub(crate) fn on_idle_cpu<R>(machine: &Arc<Machine>, process: Option<Process>, f: impl FnOnce() -> R) -> R {
     let context = Context { machine: machine.clone(), process, level: Cell::new(PASSIVE), held: RefCell::default() };
-    let _back = Back(CURRENT.with(|current| current.borrow_mut().replace(Rc::new(context))));
+    let _back = RestoreContext(CURRENT.with(|current| current.borrow_mut().replace(Rc::new(context))));
     f()
 }
 

@@ -1,5 +1,5 @@
 //! Seeded worlds: run the same story in many orders, and the one that failed again.
-use crate::{schedule::Schedule, trace::Trace, verdict};
+use crate::{misuse, schedule::Schedule, trace::Trace};
 use std::{
     marker::PhantomData,
     ops::Range,
@@ -38,7 +38,7 @@ impl World {
     /// Starts threads with [`Scope::spawn`], and waits for them.
     ///
     /// Threads of a world wait for each other inside the kernel only: on a channel or a barrier of std the world stands still
-    /// for ever, since one thread runs at a time.
+    /// forever, since one thread runs at a time.
     pub fn scope<'env>(&'env self, start: impl for<'scope> FnOnce(&Scope<'scope, 'env>)) {
         let first = self.schedule.thread_count();
         let started = thread::scope(|threads| {
@@ -65,8 +65,8 @@ impl<'scope> Scope<'scope, '_> {
         self.threads.spawn(move || {
             world.schedule.run_thread(number, || {
                 if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(run)) {
-                    verdict::take();
-                    let text = format!("thread {name} panicked: {}", verdict::message(&*payload));
+                    misuse::take();
+                    let text = format!("thread {name} panicked: {}", misuse::message(&*payload));
                     world.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(text);
                 }
             });
@@ -82,8 +82,8 @@ pub fn replay(seed: u64, story: impl FnOnce(&World)) -> Run {
     let world = World { schedule: Schedule::new(seed), failure: Mutex::default() };
     let main = world.schedule.add_thread("main");
     let outcome = world.schedule.run_thread(main, || panic::catch_unwind(AssertUnwindSafe(|| story(&world))));
-    verdict::take();
-    let failure = outcome.err().map(|payload| verdict::message(&*payload));
+    misuse::take();
+    let failure = outcome.err().map(|payload| misuse::message(&*payload));
     let (events, threads) = world.schedule.take_events();
     Run { trace: Trace { seed, threads, events }, failure }
 }

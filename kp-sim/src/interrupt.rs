@@ -4,7 +4,7 @@ use crate::{
     context::{self, Context, DISPATCH, IRQL, PASSIVE, level_name},
     device::IrqKind,
     machine::{Channel, Machine, State},
-    verdict::{self, misuse},
+    misuse::{self, misuse},
 };
 use kp_abi::request::kind;
 use kp_core::{Result, Status, host};
@@ -253,7 +253,7 @@ impl Machine {
 
     /// A processor that has nothing else to do takes what is due, all of it.
     pub(crate) fn interrupt_idle(self: &Arc<Self>) {
-        context::aside(self, None, || {
+        context::on_idle_cpu(self, None, || {
             let context = context::current();
             while let Some(due) = self.look(PASSIVE) {
                 self.run(&context, due);
@@ -285,13 +285,13 @@ impl Machine {
         drop(state);
         let outcome = match due {
             Due::Isr(_) => {
-                self.point("isr", number.into());
+                self.schedule_point("isr", number.into());
                 // SAFETY: connected, at Irql, and `in_isr` keeps a second one of this vector out.
                 let run = || unsafe { (entry.isr)(entry.cookie, number) };
                 guarded(|| context.interrupted(IRQL, run))
             }
             Due::Dpc(_) => {
-                self.point("dpc", number.into());
+                self.schedule_point("dpc", number.into());
                 // SAFETY: connected, at Dispatch, and `in_dpc` keeps a second one of this vector out.
                 let run = || unsafe { (entry.dpc)(entry.cookie, number) };
                 guarded(|| context.interrupted(DISPATCH, run)).map(|()| true)
@@ -320,7 +320,9 @@ impl Machine {
         self.wake(self.channel(Channel::Interrupt, 0));
         match outcome {
             Err(verdict) => panic::resume_unwind(verdict),
-            Ok(_) => self.point(if matches!(due, Due::Isr(_)) { "isr ends" } else { "dpc ends" }, number.into()),
+            Ok(_) => {
+                self.schedule_point(if matches!(due, Due::Isr(_)) { "isr ends" } else { "dpc ends" }, number.into())
+            }
         }
     }
 }
@@ -329,7 +331,7 @@ impl Machine {
 /// interrupted has nothing to do with it. A verdict comes back.
 fn guarded<R: Default>(f: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
     match panic::catch_unwind(AssertUnwindSafe(f)) {
-        Err(payload) if verdict::is_verdict() => Err(payload),
+        Err(payload) if misuse::is_verdict() => Err(payload),
         answer => Ok(answer.unwrap_or_default()),
     }
 }

@@ -95,6 +95,7 @@ mod interrupt;
 mod locks;
 mod machine;
 mod memory;
+mod misuse;
 mod port;
 pub mod qtest;
 mod random;
@@ -102,7 +103,6 @@ mod schedule;
 mod sim;
 mod trace;
 mod user;
-mod verdict;
 
 pub use app::{App, Mode};
 pub use explore::{Run, Scope, World, explore, find, replay};

@@ -2,7 +2,7 @@
 use crate::{
     context::{Context, PASSIVE},
     machine::{Channel, Machine},
-    verdict::misuse,
+    misuse::misuse,
 };
 use kp_core::host::{RawLock, lock_kind};
 use std::{
@@ -68,7 +68,7 @@ impl Locks {
             let (first, second) = (self.name(held), self.name(number));
             return Err(format!(
                 "lock order: {second} is taken with {first} held, and the other way round was seen before: two threads can \
-                 wait for each other for ever; take them in one order everywhere"
+                 wait for each other forever; take them in one order everywhere"
             ));
         }
         if let Some(lock) = self.locks.get_mut(&held) {
@@ -157,7 +157,7 @@ impl Machine {
             return 0;
         }
         context.at_most(kind as u8, "lock_acquire");
-        self.point("lock", number.into());
+        self.schedule_point("lock", number.into());
         self.check_order(context, me, number);
         let asleep = kind == lock_kind::MUTEX;
         self.wait_for(self.channel(Channel::Lock, number), None, asleep, |state| {
@@ -212,6 +212,6 @@ impl Machine {
             context.level.set(u8::try_from(saved).unwrap_or(PASSIVE));
         }
         self.wake(self.channel(Channel::Lock, number));
-        self.point("unlock", number.into());
+        self.schedule_point("unlock", number.into());
     }
 }

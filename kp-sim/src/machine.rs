@@ -8,8 +8,8 @@ use crate::{
     interrupt::Vectors,
     locks::Locks,
     memory::Heap,
+    misuse::misuse,
     schedule::Schedule,
-    verdict::misuse,
 };
 use kp_core::host::{Woken, wait_kind};
 use std::{
@@ -40,8 +40,8 @@ pub(crate) struct Options {
 pub(crate) struct State {
     pub(crate) heap: Heap,
     pub(crate) locks: Locks,
-    pub(crate) signals: u32,
-    pub(crate) next_signal: u32,
+    pub(crate) wait_queues: u32,
+    pub(crate) next_wait_queue: u32,
     /// Handles that apps hold.
     pub(crate) handles: u32,
     /// No new handle is given out.
@@ -79,7 +79,7 @@ impl Machine {
     /// A kernel with this bus. It belongs to the world that the calling thread is in, if it is in one.
     pub(crate) fn new(bus: Bus, options: Options) -> Arc<Self> {
         static MADE: AtomicU64 = AtomicU64::new(0);
-        crate::verdict::watch_panics();
+        crate::misuse::watch_panics();
         let world = Schedule::current();
         let machine = Arc::new(Self {
             id: world.as_ref().map_or(0, |world| world.new_machine_id()),
@@ -87,8 +87,8 @@ impl Machine {
             state: Mutex::new(State {
                 heap: Heap::default(),
                 locks: Locks::default(),
-                signals: 0,
-                next_signal: 0,
+                wait_queues: 0,
+                next_wait_queue: 0,
                 handles: 0,
                 is_unloading: false,
                 vectors: Vectors::default(),
@@ -162,16 +162,16 @@ impl Machine {
     // Around kernel calls.
 
     /// Before a kernel call takes effect: another thread may run first.
-    pub(crate) fn point(&self, what: &'static str, value: u64) {
+    pub(crate) fn schedule_point(&self, what: &'static str, value: u64) {
         if let Some(world) = &self.world
             && !std::thread::panicking()
         {
-            world.point(what, value);
+            world.schedule_point(what, value);
         }
     }
 
     /// After a kernel call took effect: interrupts that the level lets through may come, and what was put off is done.
-    pub(crate) fn settle(self: &Arc<Self>, context: &Context) {
+    pub(crate) fn deliver_pending(self: &Arc<Self>, context: &Context) {
         if std::thread::panicking() {
             return;
         }
@@ -288,7 +288,7 @@ impl Machine {
         let until = (wait.ns != u64::MAX).then(|| self.now().saturating_add(wait.ns));
         let process = context::current().process.clone();
         let mut signalled = false;
-        let changed = self.wait_for(self.channel(Channel::Signal, wait.signal), until, true, |_| {
+        let changed = self.wait_for(self.channel(Channel::WaitQueue, wait.queue), until, true, |_| {
             let panic_ends = wait.kind != wait_kind::UNINTERRUPTIBLE || until.is_none();
             let poisoned = panic_ends && self.is_poisoned();
             if poisoned || wait.word.load(Acquire) != wait.seen {
@@ -298,7 +298,7 @@ impl Machine {
             signalled
         });
         match (changed, signalled) {
-            (_, true) => Woken::Signal,
+            (_, true) => Woken::Interrupted,
             (true, false) => Woken::Changed,
             (false, false) => Woken::Timeout,
         }
@@ -310,9 +310,9 @@ impl Machine {
     }
 }
 
-/// What `signal_wait` is asked for.
+/// What `wait_queue_wait` is asked for.
 pub(crate) struct WordWait<'a> {
-    pub(crate) signal: u32,
+    pub(crate) queue: u32,
     pub(crate) word: &'a AtomicU32,
     pub(crate) seen: u32,
     pub(crate) ns: u64,
@@ -324,6 +324,6 @@ pub(crate) struct WordWait<'a> {
 pub(crate) enum Channel {
     Nothing = 1,
     Lock = 2,
-    Signal = 3,
+    WaitQueue = 3,
     Interrupt = 4,
 }

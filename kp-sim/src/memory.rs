@@ -2,8 +2,8 @@
 use crate::{
     context::{Context, IRQL},
     machine::Machine,
+    misuse::misuse,
     user::PAGE,
-    verdict::misuse,
 };
 use std::{
     alloc::{self, Layout},
@@ -73,7 +73,7 @@ pub struct Live {
     /// Locks, of all kinds.
     pub locks: usize,
     /// Things to wait on.
-    pub signals: usize,
+    pub wait_queues: usize,
     /// Mapped BARs.
     pub mappings: usize,
     /// 1 if the device's vectors are taken.
@@ -84,10 +84,10 @@ pub struct Live {
 
 impl fmt::Display for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { allocations, locks, signals, mappings, interrupts, handles } = self;
+        let Self { allocations, locks, wait_queues, mappings, interrupts, handles } = self;
         write!(
             f,
-            "{allocations} allocations, {locks} locks, {signals} signals, {mappings} mappings, {interrupts} interrupts, \
+            "{allocations} allocations, {locks} locks, {wait_queues} wait queues, {mappings} mappings, {interrupts} interrupts, \
              {handles} handles"
         )
     }
@@ -99,7 +99,7 @@ impl Machine {
         Live {
             allocations: state.heap.blocks.len() + state.heap.shared.len(),
             locks: state.locks.count(),
-            signals: state.signals as usize,
+            wait_queues: state.wait_queues as usize,
             mappings: self.bus.mappings(),
             interrupts: usize::from(state.vectors.are_taken()),
             handles: state.handles as usize,

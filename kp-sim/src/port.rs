@@ -6,7 +6,7 @@ use crate::{
 };
 use kp_core::{
     Result,
-    host::{Attention, IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind},
+    host::{IrqEntry, Kernel, RawLock, RawWaitQueue, TaskFlags, Vectors, Woken, lock_kind},
 };
 #[cfg(test)]
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
@@ -23,14 +23,14 @@ kp_core::kernel!(Simulated);
 fn call<R>(what: &'static str, value: u64, highest: u8, f: impl FnOnce(&Context) -> R) -> R {
     let context = context::current();
     context.at_most(highest, what);
-    context.machine.point(what, value);
+    context.machine.schedule_point(what, value);
     let answer = f(&context);
-    context.machine.settle(&context);
+    context.machine.deliver_pending(&context);
     answer
 }
 
-/// What a [`RawSignal`] is here.
-struct Signal {
+/// What a [`RawWaitQueue`] is here.
+struct WaitQueue {
     number: u32,
     #[cfg(test)]
     wakes: AtomicU32,
@@ -39,18 +39,18 @@ struct Signal {
 /// How often it was woken.
 ///
 /// # Safety
-/// `signal` came from `signal_new` and was not freed.
+/// `queue` came from `wait_queue_new` and was not freed.
 #[cfg(test)]
-pub(crate) unsafe fn wakes(signal: *mut RawSignal) -> u32 {
-    // SAFETY: the caller's promise: it points to a `Signal`.
-    unsafe { &*signal.cast::<Signal>() }.wakes.load(Acquire)
+pub(crate) unsafe fn wakes(queue: *mut RawWaitQueue) -> u32 {
+    // SAFETY: the caller's promise: it points to a `WaitQueue`.
+    unsafe { &*queue.cast::<WaitQueue>() }.wakes.load(Acquire)
 }
 
 /// # Safety
-/// `signal` came from `signal_new` and was not freed.
-unsafe fn number(signal: *mut RawSignal) -> u32 {
-    // SAFETY: the caller's promise: it points to a `Signal`.
-    unsafe { &*signal.cast::<Signal>() }.number
+/// `queue` came from `wait_queue_new` and was not freed.
+unsafe fn number(queue: *mut RawWaitQueue) -> u32 {
+    // SAFETY: the caller's promise: it points to a `WaitQueue`.
+    unsafe { &*queue.cast::<WaitQueue>() }.number
 }
 
 macro_rules! registers {
@@ -110,22 +110,24 @@ unsafe impl Kernel for Simulated {
         false
     }
 
-    fn shares() -> bool {
+    fn can_mmap() -> bool {
         true
     }
-    fn shared_new(len: usize) -> *mut u8 {
-        call("shared_new", len as u64, PASSIVE, |context| context.machine.share(len))
+    fn alloc_mmap_pages(len: usize) -> *mut u8 {
+        call("alloc_mmap_pages", len as u64, PASSIVE, |context| context.machine.share(len))
     }
-    unsafe fn shared_free(memory: *mut u8, len: usize) {
-        call("shared_free", len as u64, PASSIVE, |context| context.machine.unshare(memory.expose_provenance(), len));
+    unsafe fn free_mmap_pages(memory: *mut u8, len: usize) {
+        call("free_mmap_pages", len as u64, PASSIVE, |context| {
+            context.machine.unshare(memory.expose_provenance(), len)
+        });
     }
-    fn attention() -> Attention {
+    fn task_flags() -> TaskFlags {
         static ALWAYS: AtomicUsize = AtomicUsize::new(1);
         // SAFETY: a static.
-        unsafe { Attention::new(&ALWAYS, 1) }
+        unsafe { TaskFlags::new(&ALWAYS, 1) }
     }
-    fn breathe() -> bool {
-        call("breathe", 0, PASSIVE, |context| context.process.as_ref().is_some_and(|process| process.is_killed()))
+    fn cond_resched() -> bool {
+        call("cond_resched", 0, PASSIVE, |context| context.process.as_ref().is_some_and(|process| process.is_killed()))
     }
 
     fn lock_new(kind: u32, made: &'static Location<'static>) -> *mut RawLock {
@@ -152,47 +154,47 @@ unsafe impl Kernel for Simulated {
         let context = context::current();
         // SAFETY: the caller's promise.
         unsafe { context.machine.release(&context, lock, kind, saved) };
-        context.machine.settle(&context);
+        context.machine.deliver_pending(&context);
     }
 
-    fn signal_new() -> *mut RawSignal {
-        call("signal_new", 0, PASSIVE, |context| {
+    fn wait_queue_new() -> *mut RawWaitQueue {
+        call("wait_queue_new", 0, PASSIVE, |context| {
             if context.machine.fails() {
                 return ptr::null_mut();
             }
             let mut state = context.machine.state();
-            state.signals += 1;
-            state.next_signal += 1;
-            let signal = Signal {
-                number: state.next_signal,
+            state.wait_queues += 1;
+            state.next_wait_queue += 1;
+            let queue = WaitQueue {
+                number: state.next_wait_queue,
                 #[cfg(test)]
                 wakes: AtomicU32::new(0),
             };
-            Box::into_raw(Box::new(signal)).cast()
+            Box::into_raw(Box::new(queue)).cast()
         })
     }
-    unsafe fn signal_free(signal: *mut RawSignal) {
-        call("signal_free", 0, PASSIVE, |context| {
-            // SAFETY: the caller's promise: made by `signal_new`, nobody waits.
-            drop(unsafe { Box::from_raw(signal.cast::<Signal>()) });
-            context.machine.state().signals -= 1;
+    unsafe fn wait_queue_free(queue: *mut RawWaitQueue) {
+        call("wait_queue_free", 0, PASSIVE, |context| {
+            // SAFETY: the caller's promise: made by `wait_queue_new`, nobody waits.
+            drop(unsafe { Box::from_raw(queue.cast::<WaitQueue>()) });
+            context.machine.state().wait_queues -= 1;
         });
     }
-    unsafe fn signal_wait(signal: *mut RawSignal, word: &AtomicU32, seen: u32, ns: u64, kind: u32) -> Woken {
+    unsafe fn wait_queue_wait(queue: *mut RawWaitQueue, word: &AtomicU32, seen: u32, ns: u64, kind: u32) -> Woken {
         // SAFETY: the caller's promise.
-        let signal = unsafe { number(signal) };
-        call("wait", signal.into(), PASSIVE, |context| {
-            context.machine.wait_word(WordWait { signal, word, seen, ns, kind })
+        let queue = unsafe { number(queue) };
+        call("wait", queue.into(), PASSIVE, |context| {
+            context.machine.wait_word(WordWait { queue, word, seen, ns, kind })
         })
     }
-    unsafe fn signal_wake(signal: *mut RawSignal) {
+    unsafe fn wait_queue_wake(queue: *mut RawWaitQueue) {
         #[cfg(test)]
         // SAFETY: the caller's promise.
-        unsafe { &*signal.cast::<Signal>() }.wakes.fetch_add(1, AcqRel);
+        unsafe { &*queue.cast::<WaitQueue>() }.wakes.fetch_add(1, AcqRel);
         // SAFETY: the caller's promise.
-        let signal = unsafe { number(signal) };
-        call("wake", signal.into(), DISPATCH, |context| {
-            context.machine.wake(context.machine.channel(Channel::Signal, signal));
+        let queue = unsafe { number(queue) };
+        call("wake", queue.into(), DISPATCH, |context| {
+            context.machine.wake(context.machine.channel(Channel::WaitQueue, queue));
         });
     }
 
@@ -256,7 +258,7 @@ mod tests {
     use crate::{
         bus::Bus,
         machine::{Machine, Options},
-        verdict,
+        misuse,
     };
     use std::{
         panic::{AssertUnwindSafe, catch_unwind},
@@ -269,8 +271,8 @@ mod tests {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             context::enter(&machine, None, || context::current().interrupted(level, f));
         }));
-        verdict::take();
-        outcome.map_or_else(|payload| verdict::message(&*payload), |()| "nothing".to_owned())
+        misuse::take();
+        outcome.map_or_else(|payload| misuse::message(&*payload), |()| "nothing".to_owned())
     }
 
     #[test]
@@ -281,7 +283,7 @@ mod tests {
             assert_eq!(at(level, || _ = Simulated::alloc(8, 8)), said("alloc"));
             assert_eq!(at(level, || Simulated::sleep_ns(1)), said("sleep"));
             assert_eq!(at(level, || _ = Simulated::lock_new(lock_kind::IRQL, Location::caller())), said("lock_new"));
-            assert_eq!(at(level, || _ = Simulated::signal_new()), said("signal_new"));
+            assert_eq!(at(level, || _ = Simulated::wait_queue_new()), said("wait_queue_new"));
             assert_eq!(at(level, || _ = Simulated::map(1, 0, 4)), said("map"));
             assert_eq!(at(level, || _ = Simulated::config_read(1, 0, 4)), said("config_read"));
             assert_eq!(at(level, || _ = Simulated::irq_prepare(1, 1, 1, 1)), said("irq_prepare"));
@@ -299,9 +301,9 @@ mod tests {
         };
         assert_eq!(at(DISPATCH, wrong), "`lock_acquire` was called at Dispatch; it is allowed at Passive at most");
         let wrong = || {
-            let signal = context::current().interrupted(PASSIVE, Simulated::signal_new);
+            let queue = context::current().interrupted(PASSIVE, Simulated::wait_queue_new);
             // SAFETY: just made.
-            unsafe { Simulated::signal_wake(signal) };
+            unsafe { Simulated::wait_queue_wake(queue) };
         };
         assert_eq!(at(IRQL, wrong), "`wake` was called at Irql; it is allowed at Dispatch at most");
     }
@@ -336,8 +338,8 @@ mod tests {
         };
         let machine = Machine::new(Bus::new(None, 0), Options { fail_nth: 0, kinds: 0, ram: 0 });
         let outcome = catch_unwind(AssertUnwindSafe(|| context::enter(&machine, None, keeps)));
-        verdict::take();
-        assert_eq!(verdict::message(&*outcome.unwrap_err()), "lock #1 is still held at the return from the kernel");
+        misuse::take();
+        assert_eq!(misuse::message(&*outcome.unwrap_err()), "lock #1 is still held at the return from the kernel");
     }
 
     #[test]
@@ -361,16 +363,16 @@ mod tests {
     #[test]
     fn a_wait_for_what_has_changed_already_returns_at_once() {
         let waits = || {
-            let signal = Simulated::signal_new();
+            let queue = Simulated::wait_queue_new();
             let word = AtomicU32::new(7);
             // SAFETY: just made.
-            let woken = unsafe { Simulated::signal_wait(signal, &word, 6, u64::MAX, 0) };
+            let woken = unsafe { Simulated::wait_queue_wait(queue, &word, 6, u64::MAX, 0) };
             assert_eq!(woken, Woken::Changed);
             // SAFETY: as above.
-            let woken = unsafe { Simulated::signal_wait(signal, &word, 7, 1_000_000, 0) };
+            let woken = unsafe { Simulated::wait_queue_wait(queue, &word, 7, 1_000_000, 0) };
             assert_eq!(woken, Woken::Timeout);
             // SAFETY: nobody waits.
-            unsafe { Simulated::signal_free(signal) };
+            unsafe { Simulated::wait_queue_free(queue) };
         };
         assert_eq!(at(PASSIVE, waits), "nothing");
     }

@@ -3,9 +3,9 @@
 //! Nothing here depends on real time, addresses or hash order, so a seed gives the same run every time.
 use crate::{
     machine::{Machine, STEP_NS, lock},
+    misuse::misuse,
     random::Random,
     trace::Event,
-    verdict::misuse,
 };
 use std::{
     cell::RefCell,
@@ -177,7 +177,7 @@ impl Schedule {
     // What happens at a kernel call.
 
     /// Another thread may run now.
-    pub(crate) fn point(&self, what: &'static str, value: u64) {
+    pub(crate) fn schedule_point(&self, what: &'static str, value: u64) {
         let me = self.me();
         let mut state = lock(&self.state);
         state.record(me, what, value);

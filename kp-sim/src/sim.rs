@@ -11,7 +11,7 @@ use crate::{
 use kp_abi::{Interface, Result, request::kind};
 use kp_core::{
     Passive, Plugin,
-    host::{Driver, RawDevice, SUSPEND_NS, passive},
+    host::{BoundDevice, RawDevice, SUSPEND_NS, passive},
 };
 use kp_user::BusAddress;
 use std::{
@@ -36,7 +36,7 @@ pub struct Sim<P: Plugin> {
 pub(crate) struct Loaded<P: Plugin> {
     pub(crate) machine: Arc<Machine>,
     /// None once the plugin is unloaded.
-    driver: Mutex<Option<Driver<P>>>,
+    driver: Mutex<Option<BoundDevice<P>>>,
     removed: Mutex<bool>,
     /// One tells the driver of a suspend, resume or removal; others wait.
     telling: AtomicBool,
@@ -74,7 +74,7 @@ impl<P: Plugin> Builder<P> {
         self
     }
 
-    /// The `n`th kernel call that can fail does, from 1; 0: none. Calls that can fail: memory, locks, signals, mappings,
+    /// The `n`th kernel call that can fail does, from 1; 0: none. Calls that can fail: memory, locks, wait_queues, mappings,
     /// vectors, connecting. [`Sim::fallible_calls`] counts them.
     pub fn fail_nth(mut self, n: u64) -> Self {
         self.options.fail_nth = n;
@@ -107,7 +107,7 @@ impl<P: Plugin> Builder<P> {
             RawDevice::none()
         };
         // SAFETY: this is the port; suspend, resume and removal come through `Loaded::tell`.
-        let bound = in_kernel(&machine, |cx| unsafe { Driver::<P>::bind(cx, raw) });
+        let bound = in_kernel(&machine, |cx| unsafe { BoundDevice::<P>::bind(cx, raw) });
         match bound {
             Ok(driver) => {
                 let loaded = Loaded {
@@ -259,7 +259,7 @@ impl<P: Plugin> Sim<P> {
         let Some(answer) = machine.bus.with_model(f) else {
             panic!("the simulated device is no `{}`: name the model that was given to the `Sim`", type_name::<M>())
         };
-        context::enter(machine, None, || machine.settle(&context::current()));
+        context::enter(machine, None, || machine.deliver_pending(&context::current()));
         answer
     }
 
@@ -267,7 +267,7 @@ impl<P: Plugin> Sim<P> {
     pub fn neighbour_raises(&self, runs: u32) {
         let machine = &self.loaded.machine;
         machine.set_neighbour(runs);
-        context::enter(machine, None, || machine.settle(&context::current()));
+        context::enter(machine, None, || machine.deliver_pending(&context::current()));
     }
 
     /// The memory that the device reaches by itself.
@@ -284,9 +284,9 @@ impl<P: Plugin> Sim<P> {
                 let step = left.min(STEP_NS);
                 left -= step;
                 machine.pass(step);
-                machine.settle(&context::current());
+                machine.deliver_pending(&context::current());
             }
-            machine.point("advance", ns);
+            machine.schedule_point("advance", ns);
         });
     }
 
@@ -327,7 +327,7 @@ impl Drop for Telling<'_> {
 
 impl<P: Plugin> Loaded<P> {
     /// The driver, while the plugin is loaded.
-    pub(crate) fn driver(&self) -> Option<Driver<P>> {
+    pub(crate) fn driver(&self) -> Option<BoundDevice<P>> {
         lock(&self.driver).clone()
     }
 

@@ -1,4 +1,4 @@
-//! An app's side of the door: its process, its memory, and one request's way through it.
+//! An app's side of the request: its process, its memory, and one request's way through it.
 use crate::{context, machine::lock};
 use kp_abi::{
     Status, TransportStatus,
@@ -7,7 +7,7 @@ use kp_abi::{
 };
 use kp_core::{
     Caller,
-    host::{DirectDoor, Door, Faulted, wait_kind},
+    host::{DirectUserRequest, Faulted, UserRequest, wait_kind},
 };
 use std::{
     collections::BTreeMap,
@@ -232,9 +232,9 @@ fn page_numbers(address: u64, len: usize) -> std::ops::Range<u64> {
     address / page..(address + len as u64).div_ceil(page)
 }
 
-/// One request at the door.
+/// One request at the request.
 #[derive(Clone, Copy)]
-pub(crate) struct UserDoor<'a> {
+pub(crate) struct AppRequest<'a> {
     pub(crate) memory: &'a UserMemory,
     pub(crate) address: u64,
     /// Where status and detail go.
@@ -247,53 +247,53 @@ pub(crate) const STATUS_AT: u64 = 8;
 /// Offset of what a direct call's buffer has behind its answer.
 const BODY_AT: u64 = size_of::<Answer>() as u64;
 
-/// A copy through the door is a point at which other threads run.
+/// A copy through the request is a point at which other threads run.
 fn at_door(what: &'static str, len: usize, f: impl FnOnce() -> Result<(), Status>) -> Result<(), Faulted> {
-    context::current().machine.point(what, len as u64);
+    context::current().machine.schedule_point(what, len as u64);
     f().map_err(|_| Faulted)
 }
 
-impl Door for UserDoor<'_> {
-    fn take(&mut self, head: &mut [u8]) -> Result<(), Faulted> {
+impl UserRequest for AppRequest<'_> {
+    fn read_header(&mut self, head: &mut [u8]) -> Result<(), Faulted> {
         at_door("take", head.len(), || {
             self.memory.read(self.address, head)?;
             self.memory.write(self.answer_at, &Status::NO_REPLY.0.to_le_bytes())
         })
     }
-    fn size(&mut self) -> Result<u32, Faulted> {
+    fn read_size(&mut self) -> Result<u32, Faulted> {
         let mut size = [0; 4];
-        self.fetch(self.address, &mut size)?;
+        self.copy_from_user(self.address, &mut size)?;
         Ok(u32::from_le_bytes(size))
     }
-    fn tail(&mut self, at: usize, bytes: &mut [u8]) -> Result<(), Faulted> {
-        self.fetch(self.address.wrapping_add(at as u64), bytes)
+    fn read_tail(&mut self, at: usize, bytes: &mut [u8]) -> Result<(), Faulted> {
+        self.copy_from_user(self.address.wrapping_add(at as u64), bytes)
     }
-    fn put(&mut self, at: usize, bytes: &[u8]) -> Result<(), Faulted> {
-        self.store(self.address.wrapping_add(at as u64), bytes)
+    fn write(&mut self, at: usize, bytes: &[u8]) -> Result<(), Faulted> {
+        self.copy_to_user(self.address.wrapping_add(at as u64), bytes)
     }
     fn answer(&mut self, status: u32, detail: u32) -> Result<(), Faulted> {
         let both = u64::from(detail) << 32 | u64::from(status);
         at_door("answer", 8, || self.memory.write(self.answer_at, &both.to_le_bytes()))
     }
-    fn in_range(&self, address: u64, len: usize) -> bool {
+    fn access_ok(&self, address: u64, len: usize) -> bool {
         address.checked_add(len as u64).is_some_and(|end| end <= KERNEL_AT)
     }
-    fn fetch(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Faulted> {
+    fn copy_from_user(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Faulted> {
         at_door("fetch", bytes.len(), || self.memory.read(address, bytes))
     }
-    fn store(&mut self, address: u64, bytes: &[u8]) -> Result<(), Faulted> {
+    fn copy_to_user(&mut self, address: u64, bytes: &[u8]) -> Result<(), Faulted> {
         at_door("store", bytes.len(), || self.memory.write(address, bytes))
     }
     fn is_read_write(&self) -> bool {
         self.read_write
     }
-    fn is_direct(&self) -> bool {
+    fn takes_direct_calls(&self) -> bool {
         true
     }
 }
 
-impl DirectDoor for UserDoor<'_> {
-    fn begin<'b>(&mut self, bytes: &'b mut [MaybeUninit<u8>]) -> Result<&'b mut [u8], Faulted> {
+impl DirectUserRequest for AppRequest<'_> {
+    fn copy_in<'b>(&mut self, bytes: &'b mut [MaybeUninit<u8>]) -> Result<&'b mut [u8], Faulted> {
         let mut copy = vec![0; bytes.len()];
         at_door("begin", copy.len(), || {
             self.memory.read(self.address.wrapping_add(BODY_AT), &mut copy)?;
@@ -306,7 +306,7 @@ impl DirectDoor for UserDoor<'_> {
         // SAFETY: all of it was written, and it is borrowed for as long.
         Ok(unsafe { slice::from_raw_parts_mut(at, len) })
     }
-    fn end(&mut self, bytes: &[u8]) -> Result<(), Faulted> {
+    fn copy_out(&mut self, bytes: &[u8]) -> Result<(), Faulted> {
         at_door("end", bytes.len(), || self.memory.write(self.address.wrapping_add(BODY_AT), bytes))
     }
 }

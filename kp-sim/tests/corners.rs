@@ -5,7 +5,7 @@ use kp_abi::{
     request::{ANY_VECTOR, kind},
 };
 use kp_core::{
-    host::{Driver, RawDevice},
+    host::{BoundDevice, RawDevice},
     *,
 };
 use kp_sim::{Sim, edu::Edu, explore};
@@ -132,7 +132,7 @@ fn a_second_removal_and_what_comes_after_it_do_nothing() {
     let sim = Sim::<Card>::new().unwrap();
     sim.enter(|cx| {
         // SAFETY: this thread alone has the driver.
-        let driver = unsafe { Driver::<Card>::bind(cx, RawDevice::none()) }.unwrap();
+        let driver = unsafe { BoundDevice::<Card>::bind(cx, RawDevice::none()) }.unwrap();
         for _ in 0..2 {
             // SAFETY: as above.
             assert!(unsafe { driver.remove(cx, true) });

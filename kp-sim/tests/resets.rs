@@ -5,7 +5,7 @@ use kp_abi::{
     request::{ANY_VECTOR, kind, state},
 };
 use kp_core::{
-    host::{Driver, RawDevice},
+    host::{BoundDevice, RawDevice},
     *,
 };
 use kp_sim::{Sim, edu::Edu, explore};
@@ -259,7 +259,7 @@ fn a_sleep_that_begins_in_a_reset_or_a_removal_in_it_ends_it() {
     let log = |from: usize| sim.log().split_off(from);
     sim.enter(|cx| {
         // SAFETY: bound and removed here, and nothing runs beside it.
-        let driver = unsafe { Driver::<Witness>::bind(cx, RawDevice::none()) }.unwrap();
+        let driver = unsafe { BoundDevice::<Witness>::bind(cx, RawDevice::none()) }.unwrap();
         // SAFETY: one at a time, here.
         unsafe { driver.reset_prepare(cx) };
         // SAFETY: one at a time, here.

@@ -6,7 +6,7 @@ use kp_abi::{
     limits::ABI_MAJOR,
     request::{ANY_VECTOR, NO_TIMEOUT, Open, Request, kind},
 };
-use kp_core::host::{Driver, RawDevice};
+use kp_core::host::{BoundDevice, RawDevice};
 use kp_sim::{Mode, Process, Sim, World, edu::Edu, explore};
 use kp_user::{Connection, Plugin};
 use part::{Part, part as messages};
@@ -324,7 +324,7 @@ fn a_plugin_that_has_panicked_is_bound_to_no_further_device() {
     assert_eq!(messages::Client(&plugin).panic(), Err(Status::POISONED.into()));
     let bound = sim.enter(|cx| {
         // SAFETY: it is refused.
-        unsafe { Driver::<Part>::bind(cx, RawDevice::none()) }.err()
+        unsafe { BoundDevice::<Part>::bind(cx, RawDevice::none()) }.err()
     });
     assert_eq!(bound, Some(Status::POISONED.into()), "init has run after a panic");
 }

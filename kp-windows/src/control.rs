@@ -1,5 +1,7 @@
 //! DeviceIoControl: which request it is, where its bytes are, and whether the two fit.
-use crate::{critical_region::CriticalRegion, door::BufferDoor, handle::Handle, irp, nt::*, ntstatus, seh};
+use crate::{
+    buffered_request::BufferedRequest, critical_region::CriticalRegion, handle::Handle, irp, nt::*, ntstatus, seh,
+};
 use kp_abi::{
     Status, TransportStatus,
     request::{self, Request},
@@ -12,7 +14,7 @@ const METHOD_BUFFERED: u32 = 0;
 const METHOD_NEITHER: u32 = 3;
 
 /// How a request goes on.
-pub(crate) enum Served {
+pub(crate) enum Outcome {
     /// It is over, and this much of the out-buffer is the reply.
     Done(usize),
     /// It is answered later.
@@ -26,8 +28,8 @@ pub(crate) unsafe extern "efiapi" fn dispatch<P: Plugin>(device: *mut DeviceObje
     let serve = |cx: &mut Passive| unsafe { serve::<P>(cx, device, irp) };
     // SAFETY: device controls come at Passive.
     let (status, written) = match unsafe { passive(serve) } {
-        Ok(Served::Done(written)) => (STATUS_SUCCESS, written),
-        Ok(Served::Pending) => return STATUS_PENDING,
+        Ok(Outcome::Done(written)) => (STATUS_SUCCESS, written),
+        Ok(Outcome::Pending) => return STATUS_PENDING,
         Err(status) => (ntstatus(status), 0),
     };
     // SAFETY: as above, answered once.
@@ -36,7 +38,7 @@ pub(crate) unsafe extern "efiapi" fn dispatch<P: Plugin>(device: *mut DeviceObje
 
 /// # Safety
 /// A DEVICE_CONTROL of this driver, for this device, in the context in which it came. If the answer is Pending, it is not used again.
-unsafe fn serve<P: Plugin>(cx: &mut Passive, device: *mut DeviceObject, irp: *mut Irp) -> Result<Served, Status> {
+unsafe fn serve<P: Plugin>(cx: &mut Passive, device: *mut DeviceObject, irp: *mut Irp) -> Result<Outcome, Status> {
     // SAFETY: the caller's promise.
     let handle = unsafe { Handle::<P>::of(device, irp) }.ok_or(TransportStatus::WRONG_CONTEXT.status())?;
     // SAFETY: as above; a device control has these parameters.
@@ -45,29 +47,29 @@ unsafe fn serve<P: Plugin>(cx: &mut Passive, device: *mut DeviceObject, irp: *mu
     match parameters.io_control_code & METHOD {
         METHOD_BUFFERED => {
             // SAFETY: the caller's promise: the method says that the buffer is the kernel's.
-            let mut door = unsafe { door(irp) }?;
+            let mut user = unsafe { buffered_request(irp) }?;
             if nr == request::IntWait::NR {
                 // SAFETY: the caller's promise.
-                return unsafe { handle.waits.serve(cx, irp, &mut door) };
+                return unsafe { handle.waits.serve(cx, irp, &mut user) };
             }
-            handle.session().request(cx, nr, &mut door)?;
-            Ok(Served::Done(door.written()))
+            handle.session().request(cx, nr, &mut user)?;
+            Ok(Outcome::Done(user.written()))
         }
         METHOD_NEITHER => {
             // SAFETY: the caller's promise.
-            let mut door = unsafe { user_door(irp, &parameters) }?;
-            handle.session().request(cx, nr, &mut door)?;
-            Ok(Served::Done(door.written()))
+            let mut user = unsafe { unbuffered_request(irp, &parameters) }?;
+            handle.session().request(cx, nr, &mut user)?;
+            Ok(Outcome::Done(user.written()))
         }
         _ => Err(TransportStatus::UNKNOWN_REQUEST.status()),
     }
 }
 
-/// The door of a request whose buffers are the app's own memory: while it is in the app's context.
+/// The user of a request whose buffers are the app's own memory: while it is in the app's context.
 ///
 /// # Safety
-/// A DEVICE_CONTROL of this driver with METHOD_NEITHER, alive as long as the door, in the context in which it came.
-unsafe fn user_door(irp: *mut Irp, parameters: &DeviceControlParameters) -> Result<BufferDoor, Status> {
+/// A DEVICE_CONTROL of this driver with METHOD_NEITHER, alive as long as the user, in the context in which it came.
+unsafe fn unbuffered_request(irp: *mut Irp, parameters: &DeviceControlParameters) -> Result<BufferedRequest, Status> {
     // SAFETY: the caller's promise.
     unsafe { in_callers_context(irp) }?;
     let input = parameters.type3_input_buffer.cast::<u8>();
@@ -77,21 +79,21 @@ unsafe fn user_door(irp: *mut Irp, parameters: &DeviceControlParameters) -> Resu
     seh::probe(input, input_len).map_err(|_| TransportStatus::FAULT.status())?;
     seh::probe(output, output_len).map_err(|_| TransportStatus::FAULT.status())?;
     // SAFETY: two buffers of this process, probed.
-    unsafe { BufferDoor::new(input, input_len, output, output_len) }
+    unsafe { BufferedRequest::new(input, input_len, output, output_len) }
 }
 
-/// The door of a request whose buffer is the kernel's: at any level up to DISPATCH_LEVEL, in any context.
+/// The user of a request whose buffer is the kernel's: at any level up to DISPATCH_LEVEL, in any context.
 ///
 /// # Safety
-/// A DEVICE_CONTROL of this driver with METHOD_BUFFERED, alive as long as the door.
-pub(crate) unsafe fn door(irp: *mut Irp) -> Result<BufferDoor, Status> {
+/// A DEVICE_CONTROL of this driver with METHOD_BUFFERED, alive as long as the user.
+pub(crate) unsafe fn buffered_request(irp: *mut Irp) -> Result<BufferedRequest, Status> {
     // SAFETY: the caller's promise.
     let parameters = unsafe { irp::device_control(irp) };
     // SAFETY: as above.
     let buffer = unsafe { (*irp).system_buffer }.cast::<u8>();
     let (input_len, output_len) = (parameters.input_buffer_length as usize, parameters.output_buffer_length as usize);
     // SAFETY: one buffer of the kernel, as long as the longer one of both.
-    unsafe { BufferDoor::new(buffer, input_len, buffer, output_len) }
+    unsafe { BufferedRequest::new(buffer, input_len, buffer, output_len) }
 }
 
 /// The request that a control code stands for. The number with another method or access is another code, and no request.

@@ -4,7 +4,7 @@ use core::ptr;
 use kp_abi::request::CTL_DEVICE;
 use kp_core::{
     Plugin,
-    host::{Driver, RawDevice, passive},
+    host::{BoundDevice, RawDevice, passive},
 };
 
 fn device_name<P: Plugin>() -> Name {
@@ -17,7 +17,7 @@ fn device_name<P: Plugin>() -> Name {
 /// `driver` is the kernel's object for this driver, whose DriverEntry runs.
 pub(crate) unsafe fn load<P: Plugin>(driver: *mut DriverObject) -> Result<(), NtStatus> {
     // SAFETY: this is the port; a driver without a device is never suspended, and is removed at unload alone.
-    let bind = |cx: &mut kp_core::Passive| unsafe { Driver::<P>::bind(cx, RawDevice::none()) };
+    let bind = |cx: &mut kp_core::Passive| unsafe { BoundDevice::<P>::bind(cx, RawDevice::none()) };
     // SAFETY: DriverEntry runs at Passive.
     let bound = unsafe { passive(bind) }.map_err(|error| {
         kp_core::log!("init refused: {}", error);

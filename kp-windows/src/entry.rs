@@ -1,5 +1,5 @@
 //! The driver's entry points, for any plugin. The kernel calls them, at Passive.
-use crate::{control, control_device, handle, kernel, live, mapping, memory, nt::*, ntstatus, parameters, pnp, power};
+use crate::{control, control_device, handle, kernel, leaks, mapping, memory, nt::*, ntstatus, parameters, pnp, power};
 use kp_abi::Status;
 use kp_core::Plugin;
 
@@ -45,7 +45,7 @@ unsafe extern "efiapi" fn unload<P: Plugin>(driver: *mut DriverObject) {
     // A timer's deferred call that has let go of everything may be about to return: the code that it returns from goes now.
     KeFlushQueuedDpcs();
     free_late();
-    live::report();
+    leaks::report();
 }
 
 /// Gives back what was freed too high up.

@@ -4,7 +4,7 @@ use core::ptr::{self, NonNull};
 use kp_abi::TransportStatus;
 use kp_core::{
     Caller, Error, Passive, Plugin, Status,
-    host::{Driver, Session, passive},
+    host::{BoundDevice, Session, passive},
 };
 
 /// What a file object's context points to.
@@ -109,7 +109,7 @@ unsafe fn open<P: Plugin>(node: &Node, irp: *mut Irp) -> Result<(), NtStatus> {
     // SAFETY: as above: a CREATE.
     let admin = unsafe { is_admin(irp) };
     let caller = Caller::new(PsGetCurrentProcessId() as u32, admin, is_32bit);
-    let make = |driver: &Driver<P>| {
+    let make = |driver: &BoundDevice<P>| {
         let make = |cx: &mut Passive| {
             let session = driver.session(cx, caller)?;
             Handle::make(cx, session).ok_or(Error::from(Status::NO_MEMORY))

@@ -6,7 +6,7 @@ use crate::{
     names::Routine,
     nt::*,
     panic, processors,
-    signal::{self, Signal, relative},
+    wait_queue::{self, WaitQueue, relative},
 };
 use core::{
     ffi::c_void,
@@ -17,7 +17,7 @@ use core::{
 };
 use kp_core::{
     Error, Result, Status,
-    host::{Attention, IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken},
+    host::{IrqEntry, Kernel, RawLock, RawWaitQueue, TaskFlags, Vectors, Woken},
 };
 
 struct Windows;
@@ -57,7 +57,7 @@ pub(crate) fn start(name: &'static str) -> bool {
     UNBIASED.find();
     PRECISE.find();
     if unbiased().is_some() {
-        signal::find_all(); // not Wine: see there
+        wait_queue::find_all(); // not Wine: see there
     }
     TICKS.find();
     INCREMENT.find();
@@ -194,19 +194,19 @@ unsafe impl Kernel for Windows {
     }
 
     // A ring's memory would be the app's own, pinned by a request that stays pending.
-    fn shares() -> bool {
+    fn can_mmap() -> bool {
         false
     }
-    fn shared_new(_: usize) -> *mut u8 {
+    fn alloc_mmap_pages(_: usize) -> *mut u8 {
         ptr::null_mut()
     }
-    unsafe fn shared_free(_: *mut u8, _: usize) {}
-    fn attention() -> Attention {
+    unsafe fn free_mmap_pages(_: *mut u8, _: usize) {}
+    fn task_flags() -> TaskFlags {
         static NEVER: AtomicUsize = AtomicUsize::new(0);
         // SAFETY: a static.
-        unsafe { Attention::new(&NEVER, 0) }
+        unsafe { TaskFlags::new(&NEVER, 0) }
     }
-    fn breathe() -> bool {
+    fn cond_resched() -> bool {
         false
     }
 
@@ -228,20 +228,20 @@ unsafe impl Kernel for Windows {
         unsafe { lock::release(lock.cast(), kind, saved) }
     }
 
-    fn signal_new() -> *mut RawSignal {
-        signal::new().cast()
+    fn wait_queue_new() -> *mut RawWaitQueue {
+        wait_queue::new().cast()
     }
-    unsafe fn signal_free(signal: *mut RawSignal) {
+    unsafe fn wait_queue_free(queue: *mut RawWaitQueue) {
         // SAFETY: the caller's promise.
-        unsafe { signal::free(signal.cast()) }
+        unsafe { wait_queue::free(queue.cast()) }
     }
-    unsafe fn signal_wait(signal: *mut RawSignal, word: &AtomicU32, seen: u32, ns: u64, kind: u32) -> Woken {
+    unsafe fn wait_queue_wait(queue: *mut RawWaitQueue, word: &AtomicU32, seen: u32, ns: u64, kind: u32) -> Woken {
         // SAFETY: the caller's promise.
-        unsafe { signal::wait(signal.cast::<Signal>(), word, seen, ns, kind) }
+        unsafe { wait_queue::wait(queue.cast::<WaitQueue>(), word, seen, ns, kind) }
     }
-    unsafe fn signal_wake(signal: *mut RawSignal) {
+    unsafe fn wait_queue_wake(queue: *mut RawWaitQueue) {
         // SAFETY: the caller's promise.
-        unsafe { signal::wake(signal.cast::<Signal>()) }
+        unsafe { wait_queue::wake(queue.cast::<WaitQueue>()) }
     }
 
     #[cfg(target_arch = "x86_64")]

@@ -4,19 +4,20 @@
 //!
 //! - `entry`: DriverEntry and unload. `control_device`: the node of a plugin without hardware. `stack`, `pnp`, `power`: a device of a
 //!   stack, from AddDevice to REMOVE_DEVICE. `node`: what both have, as apps open it.
-//! - `handle`, `control`, `wait`: CREATE to CLOSE, DeviceIoControl, and the requests that stay pending. `door`, `seh`: an app's bytes.
+//! - `handle`, `control`, `wait`: CREATE to CLOSE, DeviceIoControl, and the requests that stay pending. `user`, `seh`: an app's bytes.
 //! - `hardware`, `resources`, `bus`, `mapping`, `interrupt`, `processors`: a started device. `kernel`: all of that as kp-core's functions, with `memory`,
-//!   `lock`, `signal`, `irql` and `panic`. `parameters`: what is set in the registry. `live`: what was not given back.
+//!   `lock`, `signal`, `irql` and `panic`. `parameters`: what is set in the registry. `leaks`: what was not given back.
 //! - `nt`: the kernel's binary interface. `cfg`: what the linker and the kernel want for Control Flow Guard. `stack_probe`: what
 //!   compilers want for large functions.
 #![no_std]
 
+mod buffered_request;
 mod bus;
 mod cfg;
 mod control;
 mod control_device;
 mod critical_region;
-mod door;
+mod device_extension;
 pub mod entry;
 mod handle;
 mod hardware;
@@ -24,7 +25,7 @@ mod interrupt;
 mod irp;
 mod irql;
 mod kernel;
-mod live;
+mod leaks;
 mod lock;
 mod mapping;
 mod memory;
@@ -39,10 +40,9 @@ mod processors;
 mod resources;
 mod security;
 mod seh;
-mod signal;
-mod stack;
 mod stack_probe;
 mod wait;
+mod wait_queue;
 
 #[doc(hidden)]
 pub use kp_core::host::{info, info_len};

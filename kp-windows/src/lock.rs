@@ -1,5 +1,5 @@
 //! The kinds of lock.
-use crate::{irql, live, memory, nt::*};
+use crate::{irql, leaks, memory, nt::*};
 use core::{
     ptr,
     sync::atomic::{AtomicUsize, Ordering::*},
@@ -22,7 +22,7 @@ pub(crate) fn new(kind: u32) -> *mut u8 {
         return (&raw const NO_LOCK).cast_mut();
     }
     let lock = new_uncounted(kind);
-    live::LOCKS.made(!lock.is_null());
+    leaks::LOCKS.made(!lock.is_null());
     lock
 }
 
@@ -60,7 +60,7 @@ pub(crate) unsafe fn free(lock: *mut u8, kind: u32) {
     let align = if kind == lock_kind::MUTEX { align_of::<Mutex>() } else { align_of::<SpinLock>() };
     // SAFETY: the caller's promise.
     unsafe { memory::free(lock, align) };
-    live::LOCKS.gone();
+    leaks::LOCKS.gone();
 }
 
 /// # Safety

@@ -1,5 +1,5 @@
 //! Mapped registers. The kernel takes a mapping back up to DISPATCH_LEVEL only: one that is dropped above it waits in the list.
-use crate::{irql, live, lock, memory, names::Routine, nt::*};
+use crate::{irql, leaks, lock, memory, names::Routine, nt::*};
 use core::{
     cell::UnsafeCell,
     ffi::c_void,
@@ -70,7 +70,7 @@ pub(crate) fn map(physical: u64, len: usize) -> *mut c_void {
         unsafe { (*node).next = *first };
         *first = node;
     });
-    live::MAPPINGS.made(true);
+    leaks::MAPPINGS.made(true);
     base
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn free_late() {
     while let Some(Mapping { base, len, .. }) = take_dropped() {
         // SAFETY: from `map`, and nobody's any more.
         unsafe { MmUnmapIoSpace(base, len) };
-        live::MAPPINGS.gone();
+        leaks::MAPPINGS.gone();
     }
 }
 

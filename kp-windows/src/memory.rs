@@ -1,6 +1,6 @@
 //! Non-paged pool, which is only given back up to DISPATCH_LEVEL: what is freed above it waits in a list.
 use crate::{
-    irql, live,
+    irql, leaks,
     nt::{ExAllocatePoolWithTag, ExFreePoolWithTag, NON_PAGED_POOL_NX},
 };
 use core::{
@@ -36,7 +36,7 @@ pub(crate) fn alloc(size: usize, align: usize) -> *mut u8 {
 
 fn pool(size: usize) -> *mut u8 {
     let memory = ExAllocatePoolWithTag(NON_PAGED_POOL_NX, size.max(POOL_ALIGN), TAG);
-    live::ALLOCATIONS.made(!memory.is_null());
+    leaks::ALLOCATIONS.made(!memory.is_null());
     memory.cast()
 }
 
@@ -45,7 +45,7 @@ fn pool(size: usize) -> *mut u8 {
 unsafe fn give_back(memory: *mut u8) {
     // SAFETY: the caller's promise.
     unsafe { ExFreePoolWithTag(memory.cast(), TAG) };
-    live::ALLOCATIONS.gone();
+    leaks::ALLOCATIONS.gone();
 }
 
 /// Gives memory back, at any level.

@@ -8,14 +8,14 @@ use core::{
 };
 use kp_core::{
     Plugin,
-    host::{Driver, passive},
+    host::{BoundDevice, passive},
 };
 
 /// Handles and whether there may be more, and the plugin behind them.
 pub(crate) struct Node {
     /// State in the upper byte, number of handles below.
     word: AtomicU32,
-    /// By `Driver::into_raw`; null: none is bound. INVARIANT: not changed while a handle is made.
+    /// By `BoundDevice::into_raw`; null: none is bound. INVARIANT: not changed while a handle is made.
     driver: AtomicPtr<()>,
     remove_lock: UnsafeCell<RemoveLock>,
 }
@@ -110,7 +110,7 @@ impl Node {
     }
 
     /// Puts a bound driver there. None is.
-    pub(crate) fn put<P: Plugin>(&self, driver: Driver<P>) {
+    pub(crate) fn put<P: Plugin>(&self, driver: BoundDevice<P>) {
         self.driver.store(driver.into_raw().cast_mut(), Release);
     }
 
@@ -118,26 +118,26 @@ impl Node {
     ///
     /// # Safety
     /// It is one of `P`, and is not [taken](Self::take) meanwhile.
-    pub(crate) unsafe fn with<P: Plugin, R>(&self, f: impl FnOnce(&Driver<P>) -> R) -> Option<R> {
+    pub(crate) unsafe fn with<P: Plugin, R>(&self, f: impl FnOnce(&BoundDevice<P>) -> R) -> Option<R> {
         let driver = self.driver.load(Acquire);
         if driver.is_null() {
             return None;
         }
         // SAFETY: `put` has put it there, and the caller's promise.
-        Some(unsafe { Driver::<P>::borrow_raw(driver, f) })
+        Some(unsafe { BoundDevice::<P>::borrow_raw(driver, f) })
     }
 
     /// Gives the driver up, if one is bound.
     ///
     /// # Safety
     /// It is one of `P`; no handle is being made.
-    pub(crate) unsafe fn take<P: Plugin>(&self) -> Option<Driver<P>> {
+    pub(crate) unsafe fn take<P: Plugin>(&self) -> Option<BoundDevice<P>> {
         let driver = self.driver.swap(ptr::null_mut(), AcqRel);
         if driver.is_null() {
             return None;
         }
         // SAFETY: `put` has put it there, and the swap has taken it out.
-        Some(unsafe { Driver::<P>::from_raw(driver) })
+        Some(unsafe { BoundDevice::<P>::from_raw(driver) })
     }
 }
 
@@ -145,7 +145,7 @@ impl Node {
 ///
 /// # Safety
 /// At Passive, without a level of kp-core's on the stack; the driver is not told of a suspend or resume at the same time.
-pub(crate) unsafe fn end<P: Plugin>(driver: &Driver<P>, present: bool) -> bool {
+pub(crate) unsafe fn end<P: Plugin>(driver: &BoundDevice<P>, present: bool) -> bool {
     // SAFETY: the caller's promise.
     let remove = |cx: &mut kp_core::Passive| unsafe { driver.remove(cx, present) };
     // SAFETY: the caller's promise.

@@ -5,7 +5,7 @@ use core::{
     panic::PanicInfo,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
-use kp_core::host::Line;
+use kp_core::host::LogLine;
 
 static POISONED: AtomicBool = AtomicBool::new(false);
 
@@ -24,7 +24,7 @@ pub(crate) fn is_poisoned() -> bool {
 /// zero, and lie on the stack of the thread, which the smallest dump has too.
 pub fn panicked(info: &PanicInfo<'_>) -> ! {
     POISONED.store(true, Relaxed);
-    let mut message = Line::<LINE>::new();
+    let mut message = LogLine::<LINE>::new();
     let _ = write!(message, "{info}");
     kernel::log(message.text());
     let (file, number) = info.location().map_or(("", 0), |location| (location.file(), location.line()));

@@ -1,19 +1,19 @@
 //! Plug and play: AddDevice, and the requests that start, stop and remove a device. What the bus must have done first is waited for;
 //! everything else is passed on.
 use crate::{
+    device_extension::{DeviceExtension, StartedState},
     hardware::Hardware,
     irp, mapping, memory,
     node::{self, State},
     nt::*,
     ntstatus,
     resources::Resources,
-    stack::{Lived, Stacked},
 };
 
 use kp_abi::Status;
 use kp_core::{
     Plugin,
-    host::{Driver, RawDevice, passive},
+    host::{BoundDevice, RawDevice, passive},
 };
 
 /// Devices of one plugin that have a name at a time.
@@ -22,7 +22,7 @@ const MAX_DEVICES: u32 = 256;
 /// A device was found. The kernel calls it, at Passive.
 pub(crate) unsafe extern "efiapi" fn add_device(driver: *mut DriverObject, pdo: *mut DeviceObject) -> NtStatus {
     // SAFETY: the kernel passes this driver's object, and a device of its bus.
-    match unsafe { Stacked::add(driver, pdo) } {
+    match unsafe { DeviceExtension::add(driver, pdo) } {
         Ok(()) => STATUS_SUCCESS,
         Err(status) => {
             kp_core::log!("no device: {:#x}", status);
@@ -34,7 +34,7 @@ pub(crate) unsafe extern "efiapi" fn add_device(driver: *mut DriverObject, pdo: 
 /// A plug-and-play request. Passive.
 pub(crate) unsafe extern "efiapi" fn dispatch<P: Plugin>(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
     // SAFETY: the kernel passes this driver's devices.
-    let this = unsafe { Stacked::of(device) };
+    let this = unsafe { DeviceExtension::of(device) };
     if let Err(status) = this.node.enter(irp) {
         // SAFETY: this driver's, answered once.
         return unsafe { irp::complete(irp, status, 0) };
@@ -78,7 +78,7 @@ pub(crate) unsafe extern "efiapi" fn dispatch<P: Plugin>(device: *mut DeviceObje
 ///
 /// # Safety
 /// The request is this driver's, and is not used again.
-unsafe fn pass(this: &Stacked, irp: *mut Irp, status: Option<NtStatus>) -> NtStatus {
+unsafe fn pass(this: &DeviceExtension, irp: *mut Irp, status: Option<NtStatus>) -> NtStatus {
     match status {
         // SAFETY: the caller's promise.
         Some(status) if status < 0 => return unsafe { irp::complete(irp, status, 0) },
@@ -94,7 +94,7 @@ unsafe fn pass(this: &Stacked, irp: *mut Irp, status: Option<NtStatus>) -> NtSta
 ///
 /// # Safety
 /// A START_DEVICE of this driver for this device, which is not used again.
-unsafe fn start<P: Plugin>(device: *mut DeviceObject, this: &Stacked, irp: *mut Irp) -> NtStatus {
+unsafe fn start<P: Plugin>(device: *mut DeviceObject, this: &DeviceExtension, irp: *mut Irp) -> NtStatus {
     // SAFETY: the caller's promise.
     let mut status = unsafe { irp::pass_and_wait(this.lower, irp) };
     if status >= 0 {
@@ -103,7 +103,7 @@ unsafe fn start<P: Plugin>(device: *mut DeviceObject, this: &Stacked, irp: *mut 
         // SAFETY: START_DEVICE has these.
         let assigned = unsafe { parameters.start_device };
         // SAFETY: as above.
-        let started = this.with(|lived| unsafe { start_device::<P>(this, lived, &assigned) });
+        let started = this.with(|started| unsafe { start_device::<P>(this, started, &assigned) });
         if started.is_ok() {
             // SAFETY: this driver's device, which the bus has given power.
             unsafe { PoSetPowerState(device, power::DEVICE, power::D0) };
@@ -122,8 +122,8 @@ unsafe fn start<P: Plugin>(device: *mut DeviceObject, this: &Stacked, irp: *mut 
 /// # Safety
 /// The bus has started the device; the parameters are those of START_DEVICE.
 unsafe fn start_device<P: Plugin>(
-    this: &Stacked,
-    lived: &mut Lived,
+    this: &DeviceExtension,
+    started: &mut StartedState,
     assigned: &StartDeviceParameters,
 ) -> Result<(), Status> {
     let (raw, translated) = (assigned.allocated_resources, assigned.allocated_resources_translated);
@@ -131,34 +131,34 @@ unsafe fn start_device<P: Plugin>(
     let resources = unsafe { Resources::read(raw, translated) }?;
     // SAFETY: the devices of this stack, alive until REMOVE_DEVICE.
     let hardware = unsafe { Hardware::new(this.pdo, this.lower, &resources) }?;
-    lived.hardware = Some(hardware);
+    started.hardware = Some(hardware);
     // SAFETY: made above.
     let bars = unsafe { hardware.as_ref() }.lengths();
     let id = hardware.as_ptr().expose_provenance();
     // SAFETY: the record stays until `unbind` has ended the driver; the plug-and-play manager gives a device to one stack.
     let raw = unsafe { RawDevice::new(id, bars, bus_address(this.pdo)) };
-    // SAFETY: this is the port; what comes of the device's life comes under its `life`.
-    let bind = |cx: &mut kp_core::Passive| unsafe { Driver::<P>::bind(cx, raw) };
+    // SAFETY: this is the port; what comes of the device's life comes under its `pnp_lock`.
+    let bind = |cx: &mut kp_core::Passive| unsafe { BoundDevice::<P>::bind(cx, raw) };
     // SAFETY: START_DEVICE comes at Passive.
     match unsafe { passive(bind) } {
         Ok(driver) => this.node.put(driver),
         Err(error) => {
             kp_core::log!("init refused the device: {}", error);
-            unbind::<P>(this, lived);
+            unbind::<P>(this, started);
             return Err(error.status);
         }
     }
-    lived.suspended = false;
+    started.suspended = false;
     this.node.set(State::Open);
-    publish::<P>(this, lived).map_err(|status| {
+    publish::<P>(this, started).map_err(|status| {
         kp_core::log!("no node: {:#x}", status);
-        unbind::<P>(this, lived);
+        unbind::<P>(this, started);
         Status::INIT_FAILED
     })
 }
 
 /// Gives the device a name for apps, the lowest that is free, and shows its interface.
-fn publish<P: Plugin>(this: &Stacked, lived: &mut Lived) -> Result<(), NtStatus> {
+fn publish<P: Plugin>(this: &DeviceExtension, started: &mut StartedState) -> Result<(), NtStatus> {
     let mut name = [0; 128];
     let target = property_name(this.pdo, &mut name)?;
     for instance in 0..MAX_DEVICES {
@@ -168,9 +168,9 @@ fn publish<P: Plugin>(this: &Stacked, lived: &mut Lived) -> Result<(), NtStatus>
             STATUS_OBJECT_NAME_COLLISION => {}
             status if status < 0 => return Err(status),
             _ => {
-                lived.link = Some(link);
+                started.link = Some(link);
                 show(this, true)?;
-                lived.is_shown = true;
+                started.is_shown = true;
                 return Ok(());
             }
         }
@@ -179,7 +179,7 @@ fn publish<P: Plugin>(this: &Stacked, lived: &mut Lived) -> Result<(), NtStatus>
 }
 
 /// Enables or disables the device interface.
-fn show(this: &Stacked, on: bool) -> Result<(), NtStatus> {
+fn show(this: &DeviceExtension, on: bool) -> Result<(), NtStatus> {
     // SAFETY: the kernel's own string.
     let status = unsafe { IoSetDeviceInterfaceState(&this.interface, on.into()) };
     if status < 0 { Err(status) } else { Ok(()) }
@@ -214,24 +214,24 @@ fn bus_address(pdo: *mut DeviceObject) -> u64 {
 
 /// Undoes [`start_device`], as far as it came: nobody finds the device, every session ends, the plugin goes. The driver's record stays for
 /// handles that are being made.
-fn unbind<P: Plugin>(this: &Stacked, lived: &mut Lived) {
+fn unbind<P: Plugin>(this: &DeviceExtension, started: &mut StartedState) {
     this.node.set(State::Closed);
-    if let Some(link) = lived.link.take() {
+    if let Some(link) = started.link.take() {
         // SAFETY: a name for the call.
         unsafe { IoDeleteSymbolicLink(&link.as_unicode()) };
     }
-    if core::mem::take(&mut lived.is_shown) {
+    if core::mem::take(&mut started.is_shown) {
         let _ = show(this, false);
     }
     // SAFETY: a record that is not freed.
-    let present = lived.hardware.is_some_and(|hardware| unsafe { hardware.as_ref() }.is_present());
+    let present = started.hardware.is_some_and(|hardware| unsafe { hardware.as_ref() }.is_present());
     // SAFETY: plug-and-play requests come at Passive.
-    let end = |driver: &Driver<P>| unsafe { node::end(driver, present) };
+    let end = |driver: &BoundDevice<P>| unsafe { node::end(driver, present) };
     // SAFETY: `put` has put one of `P` there, and only plug-and-play requests, of which one runs at a time, take it.
     let ended = unsafe { this.node.with::<P, _>(end) };
     memory::free_late();
     mapping::free_late();
-    if let Some(hardware) = lived.hardware.take_if(|_| ended != Some(false)) {
+    if let Some(hardware) = started.hardware.take_if(|_| ended != Some(false)) {
         // SAFETY: the plugin is gone, and with it all that used the device.
         unsafe { Hardware::free(hardware) };
     }
@@ -239,7 +239,7 @@ fn unbind<P: Plugin>(this: &Stacked, lived: &mut Lived) {
 
 /// May the device be stopped, or removed? From here on it cannot be opened. It is not stopped under open handles: what has been assigned
 /// to it may be something else afterwards.
-fn query(this: &Stacked, pending: State, unless_open: bool) -> Option<NtStatus> {
+fn query(this: &DeviceExtension, pending: State, unless_open: bool) -> Option<NtStatus> {
     let was_closed = || this.node.change(State::Closed, State::Closed, false);
     let changed = this.node.change(State::Open, pending, unless_open) || was_closed();
     Some(if changed { STATUS_SUCCESS } else { STATUS_DEVICE_BUSY })
@@ -249,7 +249,7 @@ fn query(this: &Stacked, pending: State, unless_open: bool) -> Option<NtStatus> 
 ///
 /// # Safety
 /// A request of this driver that says so, which is not used again.
-unsafe fn cancel(this: &Stacked, irp: *mut Irp, minor: u8) -> NtStatus {
+unsafe fn cancel(this: &DeviceExtension, irp: *mut Irp, minor: u8) -> NtStatus {
     // SAFETY: the caller's promise.
     unsafe { (*irp).io_status.status = STATUS_SUCCESS };
     // SAFETY: as above.
@@ -262,11 +262,11 @@ unsafe fn cancel(this: &Stacked, irp: *mut Irp, minor: u8) -> NtStatus {
 
 /// It is stopped, and may be started again with other resources. The device interface stays enabled meanwhile, so that apps that look for
 /// it need not look again.
-fn stop<P: Plugin>(this: &Stacked) -> Option<NtStatus> {
-    this.with(|lived| {
-        let is_shown = core::mem::take(&mut lived.is_shown);
-        unbind::<P>(this, lived);
-        lived.is_shown = is_shown;
+fn stop<P: Plugin>(this: &DeviceExtension) -> Option<NtStatus> {
+    this.with(|started| {
+        let is_shown = core::mem::take(&mut started.is_shown);
+        unbind::<P>(this, started);
+        started.is_shown = is_shown;
     });
     // SAFETY: no handle is open, and none could be made since QUERY_STOP.
     drop(unsafe { this.node.take::<P>() });
@@ -274,8 +274,8 @@ fn stop<P: Plugin>(this: &Stacked) -> Option<NtStatus> {
 }
 
 /// It is gone already, or nothing may touch it from here on: everything ends here, also what has handles.
-fn surprise<P: Plugin>(this: &Stacked) -> Option<NtStatus> {
-    this.with(|lived| unbind::<P>(this, lived));
+fn surprise<P: Plugin>(this: &DeviceExtension) -> Option<NtStatus> {
+    this.with(|started| unbind::<P>(this, started));
     Some(STATUS_SUCCESS)
 }
 
@@ -283,8 +283,8 @@ fn surprise<P: Plugin>(this: &Stacked) -> Option<NtStatus> {
 ///
 /// # Safety
 /// A REMOVE_DEVICE of this driver, for this device; neither is used again.
-unsafe fn remove<P: Plugin>(device: *mut DeviceObject, this: &Stacked, irp: *mut Irp) -> NtStatus {
-    this.with(|lived| unbind::<P>(this, lived));
+unsafe fn remove<P: Plugin>(device: *mut DeviceObject, this: &DeviceExtension, irp: *mut Irp) -> NtStatus {
+    this.with(|started| unbind::<P>(this, started));
     // SAFETY: the caller's promise.
     let status = unsafe { pass(this, irp, Some(STATUS_SUCCESS)) };
     this.node.leave_last(irp);
@@ -292,14 +292,14 @@ unsafe fn remove<P: Plugin>(device: *mut DeviceObject, this: &Stacked, irp: *mut
     drop(unsafe { this.node.take::<P>() });
     memory::free_late();
     // SAFETY: as above.
-    unsafe { Stacked::delete(device) };
+    unsafe { DeviceExtension::delete(device) };
     status
 }
 
 /// Passes on what the driver has no interest in. Passive.
 pub(crate) unsafe extern "efiapi" fn pass_on(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
     // SAFETY: the kernel passes this driver's devices.
-    let this = unsafe { Stacked::of(device) };
+    let this = unsafe { DeviceExtension::of(device) };
     if let Err(status) = this.node.enter(irp) {
         // SAFETY: this driver's, answered once.
         return unsafe { irp::complete(irp, status, 0) };

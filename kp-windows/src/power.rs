@@ -1,10 +1,10 @@
 //! Power. The driver decides over its device's power as a function driver does: a change of the system's state asks for one of the
 //! device's, and that is where the plugin is told.
-use crate::{interrupt::Interrupt, irp, node::Node, nt::*, signal::relative, stack::Stacked};
+use crate::{device_extension::DeviceExtension, interrupt::Interrupt, irp, node::Node, nt::*, wait_queue::relative};
 use core::{ffi::c_void, ptr, sync::atomic::Ordering::*};
 use kp_core::{
     Plugin,
-    host::{Driver, SUSPEND_NS, passive},
+    host::{BoundDevice, SUSPEND_NS, passive},
 };
 
 /// How often the device's power is asked for again.
@@ -15,7 +15,7 @@ const ASK_AGAIN_NS: u64 = 100_000_000;
 /// A power request. Passive, as the device says that its code may be paged.
 pub(crate) unsafe extern "efiapi" fn dispatch<P: Plugin>(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
     // SAFETY: the kernel passes this driver's devices.
-    let this = unsafe { Stacked::of(device) };
+    let this = unsafe { DeviceExtension::of(device) };
     if let Err(status) = this.node.enter(irp) {
         // SAFETY: this driver's, answered once.
         return unsafe { irp::complete(irp, status, 0) };
@@ -47,7 +47,7 @@ pub(crate) unsafe extern "efiapi" fn dispatch<P: Plugin>(device: *mut DeviceObje
 
 /// # Safety
 /// The request is this driver's, has entered the node, and is not used again.
-unsafe fn pass_and_leave(this: &Stacked, irp: *mut Irp) -> NtStatus {
+unsafe fn pass_and_leave(this: &DeviceExtension, irp: *mut Irp) -> NtStatus {
     // SAFETY: the caller's promise.
     let status = unsafe { irp::pass(this.lower, irp) };
     this.node.leave(irp);
@@ -58,7 +58,7 @@ unsafe fn pass_and_leave(this: &Stacked, irp: *mut Irp) -> NtStatus {
 ///
 /// # Safety
 /// As [`pass_and_leave`].
-unsafe fn system_sleeps<P: Plugin>(this: &Stacked, irp: *mut Irp) -> NtStatus {
+unsafe fn system_sleeps<P: Plugin>(this: &DeviceExtension, irp: *mut Irp) -> NtStatus {
     this.again.with(|system_sleeps| *system_sleeps = true);
     // SAFETY: the caller's promise.
     unsafe { irp::mark_pending(irp) };
@@ -74,7 +74,7 @@ unsafe extern "efiapi" fn bus_may_sleep<P: Plugin>(
     _: *mut c_void,
 ) -> NtStatus {
     // SAFETY: this driver's device, kept from being deleted by the request.
-    let this = unsafe { Stacked::of(device) };
+    let this = unsafe { DeviceExtension::of(device) };
     // SAFETY: this device's; the request stays until `device_is_asleep` completes it.
     let status = unsafe {
         PoRequestPowerIrp(this.pdo, power::SET_POWER, power::D3, Some(device_is_asleep), irp.cast(), ptr::null_mut())
@@ -99,7 +99,7 @@ unsafe extern "efiapi" fn device_is_asleep(
     // SAFETY: the request of `system_sleeps`, which is pending.
     let device = unsafe { irp::location(irp) }.device_object;
     // SAFETY: the request keeps this driver's device from being deleted.
-    let this = unsafe { Stacked::of(device) };
+    let this = unsafe { DeviceExtension::of(device) };
     // SAFETY: the kernel's, for this call.
     let status = unsafe { (*done).status };
     // SAFETY: as above, answered once.
@@ -111,7 +111,7 @@ unsafe extern "efiapi" fn device_is_asleep(
 unsafe extern "efiapi" fn sleep_unasked<P: Plugin>(device: *mut DeviceObject, irp: *mut c_void) {
     let irp = irp.cast::<Irp>();
     // SAFETY: this driver's device, kept from being deleted by the request.
-    let this = unsafe { Stacked::of(device) };
+    let this = unsafe { DeviceExtension::of(device) };
     suspend::<P>(this);
     // SAFETY: the request of `system_sleeps`, which is pending.
     let status = unsafe { (*irp).io_status.status };
@@ -124,7 +124,7 @@ unsafe extern "efiapi" fn sleep_unasked<P: Plugin>(device: *mut DeviceObject, ir
 ///
 /// # Safety
 /// As [`pass_and_leave`].
-unsafe fn device_sleeps<P: Plugin>(this: &Stacked, irp: *mut Irp) -> NtStatus {
+unsafe fn device_sleeps<P: Plugin>(this: &DeviceExtension, irp: *mut Irp) -> NtStatus {
     // SAFETY: the caller's promise.
     unsafe { irp::mark_pending(irp) };
     // SAFETY: one change of a device's power at a time: it is not queued. The request stays until `sleep` passes it on.
@@ -136,7 +136,7 @@ unsafe fn device_sleeps<P: Plugin>(this: &Stacked, irp: *mut Irp) -> NtStatus {
 unsafe extern "efiapi" fn sleep<P: Plugin>(device: *mut DeviceObject, irp: *mut c_void) {
     let irp = irp.cast::<Irp>();
     // SAFETY: this driver's device, kept from being deleted by the request.
-    let this = unsafe { Stacked::of(device) };
+    let this = unsafe { DeviceExtension::of(device) };
     suspend::<P>(this);
     // SAFETY: the request of `device_sleeps`, which is pending.
     let parameters = &unsafe { irp::location(irp) }.parameters;
@@ -153,7 +153,7 @@ unsafe extern "efiapi" fn sleep<P: Plugin>(device: *mut DeviceObject, irp: *mut 
 /// The device has lost its power. Up to DISPATCH_LEVEL.
 unsafe extern "efiapi" fn bus_has_taken_it(device: *mut DeviceObject, irp: *mut Irp, _: *mut c_void) -> NtStatus {
     // SAFETY: this driver's device, kept from being deleted by the request.
-    unsafe { Stacked::of(device) }.node.leave(irp);
+    unsafe { DeviceExtension::of(device) }.node.leave(irp);
     STATUS_CONTINUE_COMPLETION
 }
 
@@ -161,7 +161,7 @@ unsafe extern "efiapi" fn bus_has_taken_it(device: *mut DeviceObject, irp: *mut 
 ///
 /// # Safety
 /// As [`pass_and_leave`].
-unsafe fn system_wakes(this: &Stacked, irp: *mut Irp) -> NtStatus {
+unsafe fn system_wakes(this: &DeviceExtension, irp: *mut Irp) -> NtStatus {
     this.again.with(|system_sleeps| *system_sleeps = false);
     // SAFETY: the caller's promise.
     unsafe { irp::mark_pending(irp) };
@@ -173,7 +173,7 @@ unsafe fn system_wakes(this: &Stacked, irp: *mut Irp) -> NtStatus {
 /// The bus is awake: the system need not wait for the device. Up to DISPATCH_LEVEL.
 unsafe extern "efiapi" fn bus_is_awake(device: *mut DeviceObject, irp: *mut Irp, _: *mut c_void) -> NtStatus {
     // SAFETY: this driver's device, kept from being deleted by the request.
-    let this = unsafe { Stacked::of(device) };
+    let this = unsafe { DeviceExtension::of(device) };
     let status = ask_for_power(this);
     if status < 0 {
         kp_core::log!("no power request: {:#x}; asking again", status);
@@ -184,13 +184,13 @@ unsafe extern "efiapi" fn bus_is_awake(device: *mut DeviceObject, irp: *mut Irp,
 }
 
 /// Asks for the device's power. Up to DISPATCH_LEVEL.
-fn ask_for_power(this: &Stacked) -> NtStatus {
+fn ask_for_power(this: &DeviceExtension) -> NtStatus {
     // SAFETY: this device's.
     unsafe { PoRequestPowerIrp(this.pdo, power::SET_POWER, power::D0, None, ptr::null_mut(), ptr::null_mut()) }
 }
 
 /// Asks for the device's power again, a while later and from another thread. Up to DISPATCH_LEVEL.
-fn ask_later(this: &Stacked) {
+fn ask_later(this: &DeviceExtension) {
     this.again.times.store(ASKED_AGAIN, Release);
     if this.again.is_under_way.swap(true, AcqRel) {
         return; // it begins anew
@@ -206,7 +206,7 @@ fn ask_later(this: &Stacked) {
 /// Asks for the device's power until the kernel has the memory for it, unless the system goes to sleep again: the device would sleep on. Passive.
 unsafe extern "efiapi" fn ask_again(device: *mut DeviceObject, _: *mut c_void) {
     // SAFETY: this driver's device, kept from being deleted by `ask_later`.
-    let this = unsafe { Stacked::of(device) };
+    let this = unsafe { DeviceExtension::of(device) };
     let is_settled = loop {
         let interval = relative(ASK_AGAIN_NS);
         // SAFETY: readable; a kernel-mode delay ends with its time only.
@@ -229,7 +229,7 @@ unsafe extern "efiapi" fn ask_again(device: *mut DeviceObject, _: *mut c_void) {
 ///
 /// # Safety
 /// As [`pass_and_leave`].
-unsafe fn device_wakes<P: Plugin>(this: &Stacked, irp: *mut Irp) -> NtStatus {
+unsafe fn device_wakes<P: Plugin>(this: &DeviceExtension, irp: *mut Irp) -> NtStatus {
     // SAFETY: the caller's promise.
     unsafe { irp::mark_pending(irp) };
     // SAFETY: as above; it is `device_has_power`'s from here on.
@@ -244,7 +244,7 @@ unsafe extern "efiapi" fn device_has_power<P: Plugin>(
     _: *mut c_void,
 ) -> NtStatus {
     // SAFETY: this driver's device, kept from being deleted by the request.
-    let this = unsafe { Stacked::of(device) };
+    let this = unsafe { DeviceExtension::of(device) };
     // SAFETY: one change of a device's power at a time: it is not queued. The request stays until `wake` completes it.
     unsafe { IoQueueWorkItem(this.work, wake::<P>, DELAYED_WORK_QUEUE, irp.cast()) };
     STATUS_MORE_PROCESSING_REQUIRED
@@ -254,7 +254,7 @@ unsafe extern "efiapi" fn device_has_power<P: Plugin>(
 unsafe extern "efiapi" fn wake<P: Plugin>(device: *mut DeviceObject, irp: *mut c_void) {
     let irp = irp.cast::<Irp>();
     // SAFETY: this driver's device, kept from being deleted by the request.
-    let this = unsafe { Stacked::of(device) };
+    let this = unsafe { DeviceExtension::of(device) };
     // SAFETY: the request of `device_wakes`, which is pending.
     let status = unsafe { (*irp).io_status.status };
     if status >= 0 {
@@ -268,16 +268,16 @@ unsafe extern "efiapi" fn wake<P: Plugin>(device: *mut DeviceObject, irp: *mut c
 }
 
 /// Tells the plugin that its device goes to sleep, once. Nothing of it touches the device when this returns. Passive.
-fn suspend<P: Plugin>(this: &Stacked) {
-    this.with(|lived| {
-        if !core::mem::replace(&mut lived.suspended, true) {
+fn suspend<P: Plugin>(this: &DeviceExtension) {
+    this.with(|started| {
+        if !core::mem::replace(&mut started.suspended, true) {
             tell::<P>(&this.node, |driver| {
-                // SAFETY: under the device's `life`, as its removal is.
+                // SAFETY: under the device's `pnp_lock`, as its removal is.
                 let suspend = |cx: &mut kp_core::Passive| unsafe { driver.suspend(cx, SUSPEND_NS) };
                 // SAFETY: Passive.
                 unsafe { passive(suspend) }
             });
-            if let Some(hardware) = lived.hardware {
+            if let Some(hardware) = started.hardware {
                 // SAFETY: a record that is not freed.
                 Interrupt::finish_handlers(unsafe { hardware.as_ref() });
             }
@@ -286,15 +286,15 @@ fn suspend<P: Plugin>(this: &Stacked) {
 }
 
 /// Tells the plugin that its device is awake, if it slept. Passive.
-fn resume<P: Plugin>(this: &Stacked) {
-    this.with(|lived| {
-        if core::mem::replace(&mut lived.suspended, false) {
-            if let Some(hardware) = lived.hardware {
+fn resume<P: Plugin>(this: &DeviceExtension) {
+    this.with(|started| {
+        if core::mem::replace(&mut started.suspended, false) {
+            if let Some(hardware) = started.hardware {
                 // SAFETY: a record that is not freed.
                 unsafe { hardware.as_ref() }.apply(); // what it knew it may have forgotten
             }
             tell::<P>(&this.node, |driver| {
-                // SAFETY: under the device's `life`, as its removal is.
+                // SAFETY: under the device's `pnp_lock`, as its removal is.
                 let resume = |cx: &mut kp_core::Passive| unsafe { driver.resume(cx) };
                 // SAFETY: Passive.
                 unsafe { passive(resume) }
@@ -303,8 +303,8 @@ fn resume<P: Plugin>(this: &Stacked) {
     });
 }
 
-/// Under the device's `life`.
-fn tell<P: Plugin>(node: &Node, f: impl FnOnce(&Driver<P>)) {
-    // SAFETY: one of `P`; only those under `life`, and REMOVE_DEVICE after the last power request, take it.
+/// Under the device's `pnp_lock`.
+fn tell<P: Plugin>(node: &Node, f: impl FnOnce(&BoundDevice<P>)) {
+    // SAFETY: one of `P`; only those under `pnp_lock`, and REMOVE_DEVICE after the last power request, take it.
     unsafe { node.with::<P, _>(f) };
 }

@@ -4,12 +4,12 @@
 //! Who may complete a request is settled by its cancel routine: whoever takes the routine out of the request. If the kernel has it, its
 //! routine completes the request, also when the wait has been answered meanwhile.
 use crate::{
-    control::{self, Served},
-    door::BufferDoor,
+    buffered_request::BufferedRequest,
+    control::{self, Outcome},
     irp, kernel, memory,
     nt::*,
     ntstatus,
-    signal::{self, Signal},
+    wait_queue::{self, WaitQueue},
 };
 use core::{
     cell::{Cell, UnsafeCell},
@@ -74,11 +74,11 @@ impl<P: Plugin> Waits<P> {
         unsafe { self.session.as_ref() }
     }
 
-    /// Has the session's signal step them. Once, where they stay.
+    /// Has the session's queue step them. Once, where they stay.
     pub(crate) fn watch(&self) {
-        let signal = self.session().signal().cast::<Signal>();
-        // SAFETY: the session's signal, which goes before this does.
-        unsafe { signal::watch(signal, step_all::<P>, ptr::from_ref(self).cast()) };
+        let queue = self.session().wait_queue().cast::<WaitQueue>();
+        // SAFETY: the session's queue, which goes before this does.
+        unsafe { wait_queue::watch(queue, step_all::<P>, ptr::from_ref(self).cast()) };
     }
 
     /// Runs `f` with the list, under its lock. Up to DISPATCH_LEVEL.
@@ -97,24 +97,24 @@ impl<P: Plugin> Waits<P> {
     /// Serves an INT_WAIT.
     ///
     /// # Safety
-    /// A request of this handle, and `door` its own, in the context in which it came. If the answer is Pending, it is not used again.
+    /// A request of this handle, and `user` its own, in the context in which it came. If the answer is Pending, it is not used again.
     pub(crate) unsafe fn serve(
         &self,
         cx: &mut Passive,
         irp: *mut Irp,
-        door: &mut BufferDoor,
-    ) -> Result<Served, Status> {
+        user: &mut BufferedRequest,
+    ) -> Result<Outcome, Status> {
         let session = self.session();
-        let Some(mut wait) = session.wait_start(cx, door)? else { return Ok(Served::Done(door.written())) };
+        let Some(mut wait) = session.wait_start(cx, user)? else { return Ok(Outcome::Done(user.written())) };
         if wait.is_poll() {
             match session.wait_step(cx, wait) {
-                Ok(answer) => return self.give(cx, answer, door).map(Served::Done),
+                Ok(answer) => return self.give(cx, answer, user).map(Outcome::Done),
                 Err(again) => wait = again,
             }
         }
         // SAFETY: the caller's promise.
         if unsafe { irp::file(irp) }.is_none_or(|file| file.flags & FILE_SYNCHRONOUS != 0) {
-            return self.give(cx, session.wait_end(wait, Status::NEEDS_OVERLAPPED), door).map(Served::Done);
+            return self.give(cx, session.wait_end(wait, Status::NEEDS_OVERLAPPED), user).map(Outcome::Done);
         }
         // SAFETY: the caller's promise.
         match unsafe { Entry::new(irp, self, wait) } {
@@ -122,7 +122,7 @@ impl<P: Plugin> Waits<P> {
                 // SAFETY: the caller's promise.
                 unsafe { irp::mark_pending(irp) };
                 self.begin(entry);
-                Ok(Served::Pending)
+                Ok(Outcome::Pending)
             }
             Err(wait) => {
                 let _ = session.wait_end(wait, Status::NO_MEMORY);
@@ -132,9 +132,14 @@ impl<P: Plugin> Waits<P> {
     }
 
     /// Writes an answer, or takes it back. How much is the reply.
-    fn give(&self, cx: &mut impl AtMost<Dispatch>, answer: WaitAnswer, door: &mut BufferDoor) -> Result<usize, Status> {
-        match answer.give(door) {
-            Ok(()) => Ok(door.written()),
+    fn give(
+        &self,
+        cx: &mut impl AtMost<Dispatch>,
+        answer: WaitAnswer,
+        user: &mut BufferedRequest,
+    ) -> Result<usize, Status> {
+        match answer.give(user) {
+            Ok(()) => Ok(user.written()),
             Err(status) => {
                 self.session().wait_put_back(cx, answer);
                 Err(status)
@@ -223,8 +228,8 @@ impl<P: Plugin> Waits<P> {
     unsafe fn complete(&self, irp: *mut Irp, state: State) {
         let give = |cx: &mut Dispatch, answer: WaitAnswer| {
             // SAFETY: an INT_WAIT, whose buffer is the kernel's.
-            match unsafe { control::door(irp) } {
-                Ok(mut door) => self.give(cx, answer, &mut door),
+            match unsafe { control::buffered_request(irp) } {
+                Ok(mut user) => self.give(cx, answer, &mut user),
                 Err(status) => {
                     self.session().wait_put_back(cx, answer);
                     Err(status)
@@ -249,7 +254,7 @@ impl<P: Plugin> Waits<P> {
     }
 }
 
-/// What the session's signal calls. Up to DISPATCH_LEVEL.
+/// What the session's queue calls. Up to DISPATCH_LEVEL.
 unsafe fn step_all<P: Plugin>(waits: *const ()) {
     // SAFETY: given by `watch`.
     unsafe { &*waits.cast::<Waits<P>>() }.step_all();
@@ -369,7 +374,7 @@ impl<P: Plugin> Entry<P> {
         let Some(deadline) = deadline else { return };
         self.users.fetch_add(1, Relaxed);
         self.waits().timers.fetch_add(1, Relaxed);
-        let due = signal::relative(deadline.saturating_sub(kernel::now_ns()));
+        let due = wait_queue::relative(deadline.saturating_sub(kernel::now_ns()));
         // SAFETY: initialised by `new`, and not set.
         unsafe { KeSetTimer(self.timer.get(), due, self.dpc.get()) };
     }

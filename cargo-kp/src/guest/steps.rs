@@ -92,7 +92,7 @@ fn run(argv: &[String], env: &BTreeMap<String, String>, port: &Port) -> Result<O
     let mut command = Command::new(program);
     command.args(args).envs(env).stdin(Stdio::null()).stdout(writer).stderr(twin);
     let mut child = command.spawn().map_err(|error| format!("cannot start {program}: {error}"))?;
-    // The command holds the pipe's writing ends; the reader would wait for them for ever.
+    // The command holds the pipe's writing ends; the reader would wait for them forever.
     drop(command);
     let mut lines = BufReader::new(reader);
     let mut line = Vec::new();

@@ -2,7 +2,7 @@
 //!
 //! Each queue has one writer and one reader. The writer fills a slot, then moves the tail with release ordering; the reader loads the
 //! tail with acquire ordering, empties slots, then moves the head with release ordering; the writer loads the head with acquire
-//! ordering before it fills a slot anew. Indices count for ever, modulo 2^32; a slot's number is the index modulo the entries.
+//! ordering before it fills a slot anew. Indices count forever, modulo 2^32; a slot's number is the index modulo the entries.
 //!
 //! Neither side believes the other: how many entries there are, and how far it has come itself, each side keeps in memory of its own
 //! and never reads back. The driver's side reads each of the app's words once.
@@ -37,7 +37,7 @@ pub trait Shared<'m> {
 
 /// A submission as the driver has read it, once. `inline` is still the app's: whoever needs it reads it once.
 #[derive(Clone, Copy)]
-pub struct Taken<'m> {
+pub struct SubmissionEntry<'m> {
     /// The app's own.
     pub user_data: u64,
     /// Message, length of the arguments, and flags.
@@ -50,7 +50,7 @@ pub struct Taken<'m> {
     pub inline: &'m [AtomicU64],
 }
 
-impl Taken<'_> {
+impl SubmissionEntry<'_> {
     /// Number of the message.
     #[inline(always)]
     pub fn number(&self) -> u32 {
@@ -131,9 +131,9 @@ impl DriverSide {
 
     /// Takes the next submission, which is then to be answered. Only as many as `begin` has found.
     #[inline(always)]
-    pub fn take<'m>(&self, shared: &impl Shared<'m>) -> Taken<'m> {
+    pub fn take<'m>(&self, shared: &impl Shared<'m>) -> SubmissionEntry<'m> {
         let [user_data, message, input, output, inline @ ..] = shared.submission(self.answered);
-        Taken {
+        SubmissionEntry {
             user_data: user_data.load(Relaxed),
             message: message.load(Relaxed),
             input: input.load(Relaxed),

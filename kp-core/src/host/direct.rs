@@ -1,12 +1,12 @@
 //! The direct form of CALL, for messages that both sides have agreed on at OPEN.
 //!
-//! How long a message's fixed parts are follows from its declaration, so neither a struct nor lengths travel: the arguments are copied
+//! How long a message's fixed ranges are follows from its declaration, so neither a struct nor lengths travel: the arguments are copied
 //! from the app's buffer to the stack, and the reply back to their place. What is checked, and what an app is told, is as for CALL.
 #![deny(unsafe_code)]
 use super::{
-    door::{DirectDoor, Door},
-    requests::{Args, Parts, Stopped, refuse},
+    requests::{Args, DataRanges, RequestError, refuse},
     session::{SMALL, Session},
+    user_request::{DirectUserRequest, UserRequest},
     written,
 };
 use crate::{
@@ -22,29 +22,29 @@ use kp_abi::{
 
 /// What a direct call tells the app: `Ok`, the status, which stands in the [`Answer`](kp_abi::request::Answer) too unless it is Ok;
 /// `Err`, the transport's own.
-pub type Told = core::result::Result<Status, Status>;
+pub type DirectResult = core::result::Result<Status, Status>;
 
 impl<P: Plugin> Session<P> {
     /// Serves message `message` in the direct form. In the caller's context.
     #[inline(always)]
-    pub fn direct(&self, cx: &mut Passive, message: u32, door: impl DirectDoor + Copy) -> Told {
+    pub fn direct(&self, cx: &mut Passive, message: u32, user: impl DirectUserRequest + Copy) -> DirectResult {
         if self.features() & feature::DIRECT == 0 {
-            return self.not_agreed(&mut { door });
+            return self.not_agreed(&mut { user });
         }
-        cx.in_session(self.stop(), |cx| P::direct(message, Call { session: self, cx, door, message }))
+        cx.in_session(self.cancellation(), |cx| P::direct(message, DirectCall { session: self, cx, user, message }))
     }
 
     /// OPEN has not agreed on direct calls, if there was an OPEN. A handle that may only read has none.
     #[cfg_attr(kp_driver, optimize(size))]
     #[cold]
     #[inline(never)]
-    fn not_agreed(&self, door: &mut impl DirectDoor) -> Told {
-        if !door.is_read_write() {
+    fn not_agreed(&self, user: &mut impl DirectUserRequest) -> DirectResult {
+        if !user.is_read_write() {
             Err(TransportStatus::DENIED.status())
         } else if self.is_open() {
             Err(TransportStatus::UNKNOWN_REQUEST.status())
         } else {
-            refuse(door, Stopped::Answer(self.refusal().into()))
+            refuse(user, RequestError::Answer(self.refusal_status().into()))
         }
     }
 
@@ -52,19 +52,19 @@ impl<P: Plugin> Session<P> {
     #[cfg_attr(kp_driver, optimize(size))]
     #[cold]
     #[inline(never)]
-    fn tell_error(&self, door: &mut impl DirectDoor, error: Error) -> Told {
-        refuse(door, Stopped::Answer(self.public(error)))
+    fn answer_error(&self, user: &mut impl DirectUserRequest, error: Error) -> DirectResult {
+        refuse(user, RequestError::Answer(self.sanitize_error(error)))
     }
 
     /// There is no such message. A session that may not call hears that first.
     #[cfg_attr(kp_driver, optimize(size))]
     #[cold]
     #[inline(never)]
-    fn unknown(&self, cx: &mut Passive, door: &mut impl DirectDoor) -> Told {
+    fn unknown(&self, cx: &mut Passive, user: &mut impl DirectUserRequest) -> DirectResult {
         let refused = self.inside(cx, false, |_, _, _| Err(Status::UNKNOWN_MESSAGE.into()));
         match refused {
             Ok(()) => Ok(Status::OK),
-            Err(error) => self.tell_error(door, error),
+            Err(error) => self.answer_error(user, error),
         }
     }
 
@@ -73,47 +73,47 @@ impl<P: Plugin> Session<P> {
     fn segments(
         &self,
         cx: &mut Passive,
-        door: &mut impl DirectDoor,
+        user: &mut impl DirectUserRequest,
         message: u32,
         args: usize,
         run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
-    ) -> Told {
-        self.try_segments(cx, door, message, args, run).unwrap_or_else(|stopped| refuse(door, stopped))
+    ) -> DirectResult {
+        self.try_segments(cx, user, message, args, run).unwrap_or_else(|error| refuse(user, error))
     }
 
     #[inline(always)]
     fn try_segments(
         &self,
         cx: &mut Passive,
-        door: &mut impl DirectDoor,
+        user: &mut impl DirectUserRequest,
         id: u32,
         args: usize,
         run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
-    ) -> core::result::Result<Told, Stopped> {
+    ) -> core::result::Result<DirectResult, RequestError> {
         let mut buffer = [const { MaybeUninit::uninit() }; size_of::<Segments>() + MAX_ARGS];
         // More than that is no message: a plugin that writes `Plugin::direct` by hand may ask for it.
         let Some(buffer) = buffer.get_mut(..size_of::<Segments>().saturating_add(args)) else {
             return Err(Status::PAYLOAD_TOO_LARGE.into());
         };
-        let buffer = door.begin(buffer)?;
+        let buffer = user.copy_in(buffer)?;
         let Ok((segments, args)) = Segments::read_from_prefix(buffer) else { return Err(Status::TOO_SMALL.into()) };
-        let mut parts = Parts {
+        let mut ranges = DataRanges {
             in_len: segments.in_len as usize,
             out_len: segments.out_len as usize,
             in_addr: segments.in_addr,
             out_addr: segments.out_addr,
             nowait: false,
         };
-        parts.check_lengths()?;
-        parts.check_addresses(door, 0)?;
+        ranges.check_lengths()?;
+        ranges.check_addresses(user, 0)?;
         if !self.is_open() {
-            return Err(self.refusal().into());
+            return Err(self.refusal_status().into());
         }
-        if parts.is_small() {
-            self.small.with(cx, |cx, buffers| self.segments_in(cx, (id, args), &parts, door, buffers, run))??;
+        if ranges.is_small() {
+            self.small.with(cx, |cx, buffers| self.segments_in(cx, (id, args), &ranges, user, buffers, run))??;
             Ok(Ok(Status::OK))
         } else {
-            Ok(self.exchange(cx, id, Args::Here(args), &parts, door))
+            Ok(self.exchange(cx, id, Args::Here(args), &ranges, user))
         }
     }
 
@@ -122,16 +122,16 @@ impl<P: Plugin> Session<P> {
         &self,
         cx: &mut Passive,
         (id, args): (u32, &'m [u8]),
-        parts: &Parts,
-        door: &mut impl Door,
+        ranges: &DataRanges,
+        user: &mut impl UserRequest,
         buffers: &'m mut [u8],
         run: impl FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
-    ) -> core::result::Result<(), Stopped> {
-        let (data, output) = parts.split(door, 0, SMALL, buffers)?;
+    ) -> core::result::Result<(), RequestError> {
+        let (data, output) = ranges.split(user, 0, SMALL, buffers)?;
         if !data.is_empty() {
-            door.fetch_data(parts.in_addr, data)?;
+            user.copy_data_from_user(ranges.in_addr, data)?;
         }
-        self.call_out(cx, parts, door, Message { id, args, data }, output, run)
+        self.call_out(cx, ranges, user, Message { id, args, data }, output, run)
     }
 }
 
@@ -156,37 +156,37 @@ const fn as_declared<P: Plugin>(id: u32, args: usize, reply: usize) {
     assert!(same || reply == 0, "`direct` has a message in another shape than the plugin's interface");
 }
 
-/// One direct call. Its door is copied for whatever is not inlined, so that its parts stay in registers until then.
-struct Call<'s, P: Plugin, D> {
+/// One direct call. Its user is copied for whatever is not inlined, so that its ranges stay in registers until then.
+struct DirectCall<'s, P: Plugin, D> {
     session: &'s Session<P>,
     cx: &'s mut Passive,
-    door: D,
+    user: D,
     message: u32,
 }
 
-impl<P: Plugin, D: DirectDoor + Copy> Direct for Call<'_, P, D> {
+impl<P: Plugin, D: DirectUserRequest + Copy> Direct for DirectCall<'_, P, D> {
     type Handler = P;
     type Context = Passive;
     type Session = P::Session;
-    type Answer = Told;
+    type Answer = DirectResult;
 
     #[inline(always)]
     fn fixed<const ID: u32, const ARGS: usize, const REPLY: usize>(
         self,
         run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
-    ) -> Told {
+    ) -> DirectResult {
         const { below_limits::<ARGS, REPLY>() };
         const { as_declared::<P>(ID, ARGS, REPLY) };
-        let Self { session, cx, mut door, message } = self;
+        let Self { session, cx, mut user, message } = self;
         // Never, where an interface has told the messages apart.
         if message != ID {
-            return session.unknown(cx, &mut { door });
+            return session.unknown(cx, &mut { user });
         }
         let mut args = [const { MaybeUninit::uninit() }; ARGS];
         let args: &[u8] = if ARGS == 0 {
             &[]
         } else {
-            match door.begin(&mut args) {
+            match user.copy_in(&mut args) {
                 Ok(args) => args,
                 Err(_) => return Err(TransportStatus::FAULT.status()),
             }
@@ -195,13 +195,13 @@ impl<P: Plugin, D: DirectDoor + Copy> Direct for Call<'_, P, D> {
         let mut reply = Reply::new(&mut room);
         let message = Message { id: message, args, data: &[] };
         if let Err(error) = session.inside(cx, false, |plugin, cx, value| run(plugin, cx, value, message, &mut reply)) {
-            return session.tell_error(&mut { door }, error);
+            return session.answer_error(&mut { user }, error);
         }
         let bytes = match written(reply, REPLY) {
             Ok(bytes) => bytes,
-            Err(error) => return session.tell_error(&mut { door }, error),
+            Err(error) => return session.answer_error(&mut { user }, error),
         };
-        if REPLY != 0 && door.end(bytes).is_err() {
+        if REPLY != 0 && user.copy_out(bytes).is_err() {
             return Err(TransportStatus::FAULT.status());
         }
         Ok(Status::OK)
@@ -212,12 +212,12 @@ impl<P: Plugin, D: DirectDoor + Copy> Direct for Call<'_, P, D> {
         self,
         args: usize,
         run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
-    ) -> Told {
-        self.session.segments(self.cx, &mut { self.door }, self.message, args, run)
+    ) -> DirectResult {
+        self.session.segments(self.cx, &mut { self.user }, self.message, args, run)
     }
 
     #[inline(always)]
-    fn unknown(self) -> Told {
-        self.session.unknown(self.cx, &mut { self.door })
+    fn unknown(self) -> DirectResult {
+        self.session.unknown(self.cx, &mut { self.user })
     }
 }

@@ -4,7 +4,7 @@
 //! bytes are copied in before and copied out after, so an app cannot hold a gate with a page that never comes.
 #![deny(unsafe_code)]
 use super::{
-    Signal, Woken, kernel,
+    WaitQueue, Woken, kernel,
     sync::{AtomicU32, Ordering::*},
     wait_kind,
 };
@@ -17,12 +17,12 @@ const OPEN: u32 = 1 << 31;
 const POISON_CHECK_NS: u64 = 100_000_000;
 
 /// No limit, for waits that take one as a time of the kernel's clock.
-pub(crate) const FOR_EVER: u64 = u64::MAX;
+pub(crate) const FOREVER: u64 = u64::MAX;
 
 /// How long it is until the clock shows `until`, in ns.
 #[cfg_attr(kp_driver, optimize(size))]
 pub(crate) fn time_left(until: u64) -> u64 {
-    if until == FOR_EVER { FOR_EVER } else { until.saturating_sub(kernel::now_ns()) }
+    if until == FOREVER { FOREVER } else { until.saturating_sub(kernel::now_ns()) }
 }
 
 pub(crate) struct Gate {
@@ -48,7 +48,7 @@ impl Gate {
 
     /// Goes in. Two uncontended atomic operations, this one and the pass's drop.
     #[inline]
-    pub(crate) fn enter<'a>(&'a self, drained: &'a Signal) -> Result<Pass<'a>, Refused> {
+    pub(crate) fn enter<'a>(&'a self, drained: &'a WaitQueue) -> Result<Pass<'a>, Refused> {
         let before = self.word.fetch_add(1, Acquire);
         let pass = Pass { gate: self, drained };
         // Open and not full is below it; shut has no sign, and so is above.
@@ -91,9 +91,9 @@ impl Gate {
     }
 
     /// Waits until the last one inside has left a gate that is shut or paused, or the clock shows `until`, in ns. False: somebody is inside still;
-    /// if that was [`FOR_EVER`], the plugin panicked, and somebody inside will never leave.
+    /// if that was [`FOREVER`], the plugin panicked, and somebody inside will never leave.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(crate) fn drain(&self, drained: &Signal, until: u64) -> bool {
+    pub(crate) fn drain(&self, drained: &WaitQueue, until: u64) -> bool {
         loop {
             let word = self.word.load(Acquire);
             if word == 0 {
@@ -113,7 +113,7 @@ impl Gate {
 /// Being inside. Dropping it is leaving.
 pub(crate) struct Pass<'a> {
     gate: &'a Gate,
-    drained: &'a Signal,
+    drained: &'a WaitQueue,
 }
 
 impl Pass<'_> {

@@ -1,11 +1,11 @@
 //! A device's interrupt: enabling and disabling in two phases each, ISR and DPC.
 use super::{
-    IrqEntry, Lost, Turn,
-    driver::{Bound, Driver},
+    IrqEntry, OwnerDied, RobustMutex,
+    device::{BoundDevice, DeviceRecord},
     kernel,
-    mailbox::{Mail, Mailbox, Taken},
+    notifications::{Notifications, Notified, VectorCounters},
     pending::Pending,
-    ring::Shown,
+    ring::CounterPage,
     session::Session,
 };
 use crate::{
@@ -63,19 +63,19 @@ fn count(counter: &AtomicU64) {
 
 /// A device's interrupt.
 pub(crate) struct Interrupts<P: Plugin> {
-    /// Held by whoever enables or disables.
-    control: Turn,
+    /// RobustGuard by whoever enables or disables.
+    control: RobustMutex,
     /// What the interrupt callbacks share. INVARIANT: Some, and not written, while connected; written under `control`.
     context: UnsafeCell<Option<P::Interrupt>>,
-    /// The mailbox's vectors, for ISR and DPC. INVARIANT: `count` of them, in place, while connected.
+    /// The notifications's vectors, for ISR and DPC. INVARIANT: `count` of them, in place, while connected.
     vectors: AtomicPtr<Vector>,
     count: AtomicU32,
     is_line: AtomicBool,
     /// The log has a line on a storm of this enabling.
     storm_is_logged: AtomicBool,
-    mailbox: SpinLock<Mailbox<P>, Dispatch>,
+    notifications: SpinLock<Notifications<P>, Dispatch>,
     /// Where the owner's app sees the counters.
-    shown: Shown,
+    counter_page: CounterPage,
 }
 // SAFETY: the context is Sync, and is written under `control` while nothing is connected.
 unsafe impl<P: Plugin> Sync for Interrupts<P> {}
@@ -98,14 +98,14 @@ pub(super) struct Enabled {
 impl<P: Plugin> Interrupts<P> {
     pub(super) fn new(cx: &mut Passive) -> Result<Self> {
         Ok(Self {
-            control: Turn::new(cx)?,
+            control: RobustMutex::new(cx)?,
             context: UnsafeCell::new(None),
             vectors: AtomicPtr::new(ptr::null_mut()),
             count: AtomicU32::new(0),
             is_line: AtomicBool::new(false),
             storm_is_logged: AtomicBool::new(false),
-            mailbox: SpinLock::new(cx, Mailbox::new())?,
-            shown: Shown::new(),
+            notifications: SpinLock::new(cx, Notifications::new())?,
+            counter_page: CounterPage::new(),
         })
     }
 
@@ -137,13 +137,13 @@ impl<P: Plugin> Interrupts<P> {
     pub(super) fn enable(
         &self,
         cx: &mut Passive,
-        bound: &Driver<P>,
+        bound: &BoundDevice<P>,
         session: &Session<P>,
         wanted: Wanted<'_>,
     ) -> Result<Enabled> {
         let Some(table) = &P::TABLE.int else { return Err(Status::NO_INTERRUPT.into()) };
         let enabled = self.control.with_killable(cx, |cx| {
-            match self.mailbox.with(cx, |mailbox, _| mailbox.check_owner(session)) {
+            match self.notifications.with(cx, |notifications, _| notifications.check_owner(session)) {
                 Ok(()) => return Err(Status::ALREADY_ENABLED.into()),
                 Err(error) if error == Status::INTERRUPT_OWNED => return Err(error),
                 Err(_) => {}
@@ -152,7 +152,7 @@ impl<P: Plugin> Interrupts<P> {
             let enabled = self.enable_prepared(cx, table, bound, session, vectors.kind, vectors.count, wanted.data);
             if enabled.is_err() {
                 kernel::irq_release(bound.id);
-                session.waker.ring(session.stop()); // a wait may have seen it enabled
+                session.waker.wake(session.cancellation()); // a wait may have seen it enabled
             }
             enabled
         });
@@ -165,17 +165,17 @@ impl<P: Plugin> Interrupts<P> {
         &self,
         cx: &mut Passive,
         table: &IntTable<P>,
-        bound: &Driver<P>,
+        bound: &BoundDevice<P>,
         session: &Session<P>,
         kind: u32,
         count: u32,
         data: &[u8],
     ) -> Result<Enabled> {
         let mut vectors = KVec::with_capacity(cx, count as usize)?;
-        let mut mails = KVec::with_capacity(cx, count as usize)?;
+        let mut per_vector = KVec::with_capacity(cx, count as usize)?;
         for _ in 0..count {
             vectors.push(cx, Vector::default())?;
-            mails.push(cx, Mail::default())?;
+            per_vector.push(cx, VectorCounters::default())?;
         }
         // SAFETY: the caller of `enable` is inside the gate.
         let plugin = unsafe { bound.plugin() };
@@ -184,19 +184,19 @@ impl<P: Plugin> Interrupts<P> {
         let Some(enable) = table.enable else { return Err(Status::NO_INTERRUPT.into()) };
         let granted = Granted { kind: IrqKind::of(kind), count };
         let enabling = Enabling { session: Some(value), data, kind: granted.kind, count };
-        let context = enable(plugin, cx, enabling).map_err(|error| session.public(error))?;
+        let context = enable(plugin, cx, enabling).map_err(|error| session.sanitize_error(error))?;
 
         // SAFETY: nothing is connected, and `control` is held.
         unsafe { *self.context.get() = Some(context) };
         let owner = NonNull::from(session);
-        let (old, generation) = self.mailbox.with(cx, |mailbox, _| {
-            let old = mailbox.start(owner, mails, vectors);
-            self.vectors.store(mailbox.vectors.as_mut_ptr(), Relaxed);
-            (old, mailbox.generation)
+        let (old, generation) = self.notifications.with(cx, |notifications, _| {
+            let old = notifications.start(owner, per_vector, vectors);
+            self.vectors.store(notifications.vectors.as_mut_ptr(), Relaxed);
+            (old, notifications.generation)
         });
         drop(old);
         // SAFETY: the session's tear-down waits for `disconnect`, and so for `end`, before it lets its page go.
-        unsafe { self.shown.start(session.rings.page(), generation, count as usize) };
+        unsafe { self.counter_page.attach(session.rings.page(), generation, count as usize) };
         self.count.store(count, Relaxed);
         self.is_line.store(kind == kind::LINE, Relaxed);
         self.storm_is_logged.store(false, Relaxed);
@@ -204,8 +204,8 @@ impl<P: Plugin> Interrupts<P> {
         let entry = IrqEntry { cookie: bound.as_cookie(), isr: Self::isr, dpc: Self::dpc };
         // SAFETY: vectors are prepared, context and counts are in place until `irq_disconnect` has returned.
         if let Err(error) = unsafe { kernel::irq_connect(bound.id, entry) } {
-            self.forget_owner(cx);
-            cx.undisturbed(|cx| self.finish(cx, bound));
+            self.clear_owner(cx);
+            cx.undisturbed(|cx| self.drop_context(cx, bound));
             return Err(error);
         }
         // SAFETY: connected.
@@ -215,47 +215,58 @@ impl<P: Plugin> Interrupts<P> {
         };
         if let Err(error) = armed {
             cx.undisturbed(|cx| self.disconnect(cx, bound));
-            return Err(session.public(error));
+            return Err(session.sanitize_error(error));
         }
-        if session.stop().is_closing() {
+        if session.cancellation().is_closing() {
             cx.undisturbed(|cx| {
                 self.disarm(cx, bound);
                 self.disconnect(cx, bound);
             });
-            return Err(session.refusal().into());
+            return Err(session.refusal_status().into());
         }
         Ok(Enabled { kind, count, generation })
     }
 
     /// INT_DISABLE. The caller is inside `session`'s gate. The final counters.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn disable(&self, cx: &mut Passive, bound: &Bound<P>, session: &Session<P>) -> Result<(u64, Counters)> {
+    pub(super) fn disable(
+        &self,
+        cx: &mut Passive,
+        bound: &DeviceRecord<P>,
+        session: &Session<P>,
+    ) -> Result<(u64, Counters)> {
         let disabled = self.control.with_killable(cx, |cx| {
-            self.mailbox.with(cx, |mailbox, _| mailbox.check_owner(session))?;
-            cx.undisturbed(|cx| self.stop(cx, bound, session));
-            self.mailbox.with(cx, |mailbox, _| Ok((mailbox.generation, mailbox.counters(ANY_VECTOR)?)))
+            self.notifications.with(cx, |notifications, _| notifications.check_owner(session))?;
+            cx.undisturbed(|cx| self.disable_locked(cx, bound, session));
+            self.notifications
+                .with(cx, |notifications, _| Ok((notifications.generation, notifications.counters(ANY_VECTOR)?)))
         });
         disabled?
     }
 
     /// A session closes: disables the interrupt if it is its own. Who does not own it waits for nobody's turn.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn session_closes(&self, cx: &mut Passive, bound: &Bound<P>, session: &Session<P>) -> Result<(), Lost> {
-        if self.mailbox.with(cx, |mailbox, _| mailbox.check_owner(session).is_err()) {
+    pub(super) fn session_closes(
+        &self,
+        cx: &mut Passive,
+        bound: &DeviceRecord<P>,
+        session: &Session<P>,
+    ) -> Result<(), OwnerDied> {
+        if self.notifications.with(cx, |notifications, _| notifications.check_owner(session).is_err()) {
             return Ok(());
         }
         self.control.with(cx, |cx| {
-            if self.mailbox.with(cx, |mailbox, _| mailbox.check_owner(session).is_ok()) {
-                self.stop(cx, bound, session);
+            if self.notifications.with(cx, |notifications, _| notifications.check_owner(session).is_ok()) {
+                self.disable_locked(cx, bound, session);
             }
         })
     }
 
     /// The one order of disabling. Under `control`, enabled.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn stop(&self, cx: &mut Passive, bound: &Bound<P>, session: &Session<P>) {
-        self.mailbox.with(cx, |mailbox, _| mailbox.armed = false);
-        session.waker.ring(session.stop());
+    fn disable_locked(&self, cx: &mut Passive, bound: &DeviceRecord<P>, session: &Session<P>) {
+        self.notifications.with(cx, |notifications, _| notifications.armed = false);
+        session.waker.wake(session.cancellation());
         self.disarm(cx, bound);
         self.disconnect(cx, bound);
         kernel::irq_release(bound.id);
@@ -263,8 +274,8 @@ impl<P: Plugin> Interrupts<P> {
 
     /// Still connected: lets the plugin quiet its device, if that is there and at work. One that sleeps is quiet: `event` has seen to it.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn disarm(&self, cx: &mut Passive, bound: &Bound<P>) {
-        if bound.is_absent() || bound.is_deaf() || kernel::poisoned() {
+    fn disarm(&self, cx: &mut Passive, bound: &DeviceRecord<P>) {
+        if bound.is_absent() || bound.ignores_irqs() || kernel::poisoned() {
             return;
         }
         let Some(table) = &P::TABLE.int else { return };
@@ -277,49 +288,49 @@ impl<P: Plugin> Interrupts<P> {
 
     /// Disconnects, runs what was deferred, and ends the enabling.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn disconnect(&self, cx: &mut Passive, bound: &Bound<P>) {
+    fn disconnect(&self, cx: &mut Passive, bound: &DeviceRecord<P>) {
         // SAFETY: it is connected, and `control` is held.
         unsafe { kernel::irq_disconnect(bound.id) };
         for vector in 0..self.count.load(Relaxed) {
-            self.run_the_rest(cx, bound, vector);
+            self.run_pending(cx, bound, vector);
         }
-        self.forget_owner(cx);
-        self.finish(cx, bound);
+        self.clear_owner(cx);
+        self.drop_context(cx, bound);
     }
 
     /// Deferrals that were counted after the last DPC had looked. No ISR and no DPC runs any more: this one cannot overlap.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn run_the_rest(&self, cx: &mut Passive, bound: &Bound<P>, vector: u32) {
+    fn run_pending(&self, cx: &mut Passive, bound: &DeviceRecord<P>, vector: u32) {
         let Some(counts) = self.vector(vector) else { return };
-        let pending = counts.pending.take_rest();
+        let pending = counts.pending.drain();
         if pending == 0 {
             return;
         }
-        let notifications = self.mailbox.with(cx, |_, cx| self.run_dpc(cx, bound, counts, vector, pending));
-        self.mailbox.with(cx, |mailbox, _| {
-            mailbox.notify(vector, notifications);
-            self.shown.mail(vector, || mailbox.figures(vector));
+        let notified = self.notifications.with(cx, |_, cx| self.run_dpc(cx, bound, counts, vector, pending));
+        self.notifications.with(cx, |notifications, _| {
+            notifications.notify(vector, notified);
+            self.counter_page.publish_notifications(vector, || notifications.counts(vector));
         });
     }
 
     /// No DPC runs any more: the enabling has no owner, and nobody will take what is left.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn forget_owner(&self, cx: &mut Passive) {
-        self.mailbox.with(cx, |mailbox, _| {
-            mailbox.armed = false;
-            mailbox.lose_the_rest();
-            mailbox.owner = None;
+    fn clear_owner(&self, cx: &mut Passive) {
+        self.notifications.with(cx, |notifications, _| {
+            notifications.armed = false;
+            notifications.discard_pending();
+            notifications.owner = None;
             for vector in 0..self.count.load(Relaxed) {
-                self.shown.mail(vector, || mailbox.figures(vector));
+                self.counter_page.publish_notifications(vector, || notifications.counts(vector));
             }
-            self.shown.end();
+            self.counter_page.detach();
         });
         self.count.store(0, Relaxed);
     }
 
     /// `int_disable`. Nothing is connected, `control` is held.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn finish(&self, cx: &mut Passive, bound: &Bound<P>) {
+    fn drop_context(&self, cx: &mut Passive, bound: &DeviceRecord<P>) {
         // SAFETY: nothing is connected, and `control` is held.
         let Some(context) = (unsafe { (*self.context.get()).take() }) else { return };
         if kernel::poisoned() {
@@ -333,7 +344,7 @@ impl<P: Plugin> Interrupts<P> {
 
     /// The plugin panicked. If that was while it enabled or disabled, the turn is lost, and the interrupt perhaps still connected.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn abandon(&self, cx: &mut Passive, bound: &Bound<P>) {
+    pub(super) fn force_disconnect(&self, cx: &mut Passive, bound: &DeviceRecord<P>) {
         if self.control.with(cx, |_| ()).is_err() {
             // SAFETY: whoever had the turn is dead, and disconnecting what is not connected does nothing.
             unsafe { kernel::irq_disconnect(bound.id) };
@@ -348,15 +359,15 @@ impl<P: Plugin> Interrupts<P> {
     #[inline]
     pub(super) unsafe fn isr(cookie: *const (), vector: u32) -> bool {
         // SAFETY: the cookie is the record, which outlives the connection.
-        let bound = unsafe { &*cookie.cast::<Bound<P>>() };
+        let bound = unsafe { &*cookie.cast::<DeviceRecord<P>>() };
         let Some(this) = bound.interrupts() else { return false };
         let Some(table) = &P::TABLE.int else { return false };
         let Some(counts) = this.vector(vector) else { return false };
-        if bound.is_deaf() {
+        if bound.ignores_irqs() {
             return this.source(vector) != Source::Line;
         }
         if (kernel::poisoned() || counts.unserved.load(Relaxed) >= STORM_RUNS)
-            && let Some(answer) = this.guard(bound, counts, vector)
+            && let Some(answer) = this.isr_slow_path(bound, counts, vector)
         {
             return answer;
         }
@@ -370,7 +381,7 @@ impl<P: Plugin> Interrupts<P> {
         let Verdict { claimed, deferred } = (table.at_irql)(plugin, &mut cx, context, source);
         if !claimed && !deferred {
             count(&counts.spurious);
-            this.shown.isr(vector, counts.of_isr());
+            this.counter_page.publish_isr(vector, counts.of_isr());
             return source != Source::Line;
         }
         count(&counts.received);
@@ -378,8 +389,8 @@ impl<P: Plugin> Interrupts<P> {
         if deferred {
             count(&counts.deferred);
         }
-        if this.shown.is_on() {
-            this.show(counts, vector);
+        if this.counter_page.is_attached() {
+            this.publish_isr(counts, vector);
         }
         if deferred && counts.pending.defer() {
             kernel::dpc_queue(bound.id, vector);
@@ -390,8 +401,8 @@ impl<P: Plugin> Interrupts<P> {
     /// An app looks at what the ISR counts, in its page.
     #[cold]
     #[inline(never)]
-    fn show(&self, counts: &Vector, vector: u32) {
-        self.shown.isr(vector, counts.of_isr());
+    fn publish_isr(&self, counts: &Vector, vector: u32) {
+        self.counter_page.publish_isr(vector, counts.of_isr());
     }
 
     fn source(&self, vector: u32) -> Source {
@@ -403,7 +414,7 @@ impl<P: Plugin> Interrupts<P> {
     #[cold]
     #[inline(never)]
     #[cfg_attr(kp_driver, optimize(size))]
-    fn guard(&self, bound: &Bound<P>, counts: &Vector, vector: u32) -> Option<bool> {
+    fn isr_slow_path(&self, bound: &DeviceRecord<P>, counts: &Vector, vector: u32) -> Option<bool> {
         let is_line = self.is_line.load(Relaxed);
         if kernel::poisoned() {
             // Nobody will ever quiet the device.
@@ -429,13 +440,13 @@ impl<P: Plugin> Interrupts<P> {
         }
         // From now on what comes is not the device's: it is masked, or was not the one.
         count(if masked { &counts.received } else { &counts.spurious });
-        self.shown.isr(vector, counts.of_isr());
+        self.counter_page.publish_isr(vector, counts.of_isr());
         Some(masked || !is_line)
     }
 
     /// A vector never ends. True: it is masked.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn storm(&self, bound: &Bound<P>, counts: &Vector, vector: u32) -> bool {
+    fn storm(&self, bound: &DeviceRecord<P>, counts: &Vector, vector: u32) -> bool {
         let masked = kernel::irq_mask(bound.id, vector);
         if !self.storm_is_logged.swap(true, Relaxed) {
             if masked {
@@ -446,7 +457,7 @@ impl<P: Plugin> Interrupts<P> {
         }
         counts.unserved_least.store(GIVEN_UP, Relaxed);
         counts.unserved.store(GIVEN_UP, Relaxed);
-        // The mailbox is a Dispatch lock: its DPC takes note. A DPC that runs now may have set the count back; that one sets it again.
+        // The notifications is a Dispatch lock: its DPC takes note. A DPC that runs now may have set the count back; that one sets it again.
         if counts.pending.storm() {
             kernel::dpc_queue(bound.id, vector);
         }
@@ -460,26 +471,26 @@ impl<P: Plugin> Interrupts<P> {
     #[inline]
     pub(super) unsafe fn dpc(cookie: *const (), vector: u32) {
         // SAFETY: the cookie is the record, which outlives the connection.
-        let bound = unsafe { &*cookie.cast::<Bound<P>>() };
+        let bound = unsafe { &*cookie.cast::<DeviceRecord<P>>() };
         let Some(this) = bound.interrupts() else { return };
         let Some(counts) = this.vector(vector) else { return };
         let Some(run) = counts.pending.begin() else { return };
         // SAFETY: the caller's promise.
         let mut cx = unsafe { Dispatch::assume() };
         let deferred = run.deferred();
-        let notifications = if deferred == 0 { 0 } else { this.run_dpc(&mut cx, bound, counts, vector, deferred) };
+        let notified = if deferred == 0 { 0 } else { this.run_dpc(&mut cx, bound, counts, vector, deferred) };
         counts.unserved.store(counts.unserved_least.load(Relaxed), Relaxed);
-        if notifications != 0 || run.storm() {
-            let owner = this.mailbox.with(&mut cx, |mailbox, _| {
-                mailbox.notify(vector, notifications);
-                mailbox.storm |= run.storm();
-                this.shown.mail(vector, || mailbox.figures(vector));
-                mailbox.owner
+        if notified != 0 || run.storm() {
+            let owner = this.notifications.with(&mut cx, |notifications, _| {
+                notifications.notify(vector, notified);
+                notifications.storm |= run.storm();
+                this.counter_page.publish_notifications(vector, || notifications.counts(vector));
+                notifications.owner
             });
             if let Some(owner) = owner {
                 // SAFETY: an owner's tear-down waits for `irq_disconnect`, which waits for this DPC.
                 let owner = unsafe { owner.as_ref() };
-                owner.waker.ring(owner.stop());
+                owner.waker.wake(owner.cancellation());
             }
         }
         if counts.pending.done(run) {
@@ -489,7 +500,7 @@ impl<P: Plugin> Interrupts<P> {
 
     /// Runs `int_at_dpc`: the notifications it asks for. Without one, each deferral is a notification.
     #[inline]
-    fn run_dpc(&self, cx: &mut Dispatch, bound: &Bound<P>, counts: &Vector, vector: u32, pending: u32) -> u32 {
+    fn run_dpc(&self, cx: &mut Dispatch, bound: &DeviceRecord<P>, counts: &Vector, vector: u32, pending: u32) -> u32 {
         if kernel::poisoned() {
             return 0;
         }
@@ -497,13 +508,13 @@ impl<P: Plugin> Interrupts<P> {
         let (Some(table), Some(context)) = (&P::TABLE.int, unsafe { self.context() }) else { return 0 };
         // SAFETY: the plugin is there until every session's tear-down.
         let plugin = unsafe { bound.plugin() };
-        let notifications = match table.at_dpc {
+        let notified = match table.at_dpc {
             Some(at_dpc) => at_dpc(plugin, cx, context, self.source(vector), pending),
             None => pending,
         };
         count(&counts.dpc_runs);
-        self.shown.dpc(vector, &counts.dpc_runs);
-        notifications
+        self.counter_page.publish_dpc(vector, &counts.dpc_runs);
+        notified
     }
 
     /// Number of the enabling that a wait of this session is for.
@@ -512,55 +523,56 @@ impl<P: Plugin> Interrupts<P> {
         if kernel::poisoned() {
             return Err(Status::POISONED.into()); // whoever owns the interrupt
         }
-        self.mailbox.with(cx, |mailbox, _| {
-            mailbox.check_owner(session)?;
-            if mailbox.armed { Ok(mailbox.generation) } else { Err(Error::from(Status::NOT_ENABLED)) }
+        self.notifications.with(cx, |notifications, _| {
+            notifications.check_owner(session)?;
+            if notifications.armed { Ok(notifications.generation) } else { Err(Error::from(Status::NOT_ENABLED)) }
         })
     }
 
     /// Takes up to `max` notifications. Timeout: there are none.
     #[inline]
-    pub(super) fn take(
+    pub(super) fn dequeue(
         &self,
         cx: &mut impl AtMost<Dispatch>,
         session: &Session<P>,
         generation: u64,
         vector: u32,
         max: u32,
-    ) -> Result<Taken> {
-        self.mailbox.with(cx, |mailbox, _| {
-            let taken = mailbox.take(session, generation, vector, max);
-            if let Ok(Taken { vector, .. }) = taken {
-                self.shown.mail(vector, || mailbox.figures(vector));
+    ) -> Result<Notified> {
+        self.notifications.with(cx, |notifications, _| {
+            let taken = notifications.dequeue(session, generation, vector, max);
+            if let Ok(Notified { vector, .. }) = taken {
+                self.counter_page.publish_notifications(vector, || notifications.counts(vector));
             }
             taken
         })
     }
 
-    /// Undoes a `take` whose answer could not be delivered.
-    pub(super) fn put_back(&self, cx: &mut impl AtMost<Dispatch>, taken: Taken) {
-        self.mailbox.with(cx, |mailbox, _| {
-            mailbox.put_back(taken);
-            self.shown.mail(taken.vector, || mailbox.figures(taken.vector));
+    /// Undoes a `dequeue` whose answer could not be delivered.
+    pub(super) fn requeue(&self, cx: &mut impl AtMost<Dispatch>, taken: Notified) {
+        self.notifications.with(cx, |notifications, _| {
+            notifications.requeue(taken);
+            self.counter_page.publish_notifications(taken.vector, || notifications.counts(taken.vector));
         });
     }
 
     /// INT_COUNT.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn counters(&self, cx: &mut Passive, vector: u32) -> Result<(u64, Counters)> {
-        self.mailbox.with(cx, |mailbox, _| Ok((mailbox.generation, mailbox.counters(vector)?)))
+        self.notifications.with(cx, |notifications, _| Ok((notifications.generation, notifications.counters(vector)?)))
     }
 
     /// Is there something for `session` to take?
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn has_mail(&self, cx: &mut Passive, session: &Session<P>) -> bool {
-        self.mailbox.with(cx, |mailbox, _| mailbox.check_owner(session).is_ok() && mailbox.has_mail())
+    pub(super) fn has_pending(&self, cx: &mut Passive, session: &Session<P>) -> bool {
+        self.notifications
+            .with(cx, |notifications, _| notifications.check_owner(session).is_ok() && notifications.has_pending())
     }
 }
 
-impl<P: Plugin> Driver<P> {
+impl<P: Plugin> BoundDevice<P> {
     /// What the port hands to ISR and DPC.
     fn as_cookie(&self) -> *const () {
-        ptr::from_ref::<Bound<P>>(self).cast()
+        ptr::from_ref::<DeviceRecord<P>>(self).cast()
     }
 }

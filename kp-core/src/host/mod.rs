@@ -1,7 +1,7 @@
 //! What a port implements and calls. Plugins never come here.
 //!
-//! - [`Kernel`]: what the port implements (`port`). [`Door`]: one request's bytes in the app's memory.
-//! - [`Driver`]: a bound device, from `init` to removal. [`Session`]: one open of it.
+//! - [`Kernel`]: what the port implements (`port`). [`UserRequest`]: one request's bytes in the app's memory.
+//! - [`BoundDevice`]: a bound device, from `init` to removal. [`Session`]: one open of it.
 //! - `link`: what a plugin keeps of its device, until the removal.
 //! - `pause`: a device that sleeps or is being reset.
 //! - `requests`: the app's bytes, decoded, checked and answered, the same on every kernel.
@@ -9,44 +9,48 @@
 //! - `direct`: the short way of a call whose message both sides have agreed on.
 //! - `buffers`: where a call's bytes are while it runs.
 //! - `ring`: batched calls, through memory that app and driver share.
-//! - `interrupt`, `mailbox`, `pending`: enabling, ISR, DPC; notifications and counters; whether the DPC is queued.
+//! - `interrupt`, `notifications`, `pending`: enabling, ISR, DPC; notifications and counters; whether the DPC is queued.
 //! - `wait`: INT_WAIT, in steps.
 //! - `gate`, `turn`, `signal`: who is inside; one at a time; waiting. `tests/models` checks `gate`, `turn` and `pending` as they stand.
 mod buffers;
+mod cancellation;
+mod device;
 mod direct;
-mod door;
-mod driver;
 mod gate;
 mod info;
 mod interrupt;
-mod line;
 mod link;
-mod mailbox;
+mod log_line;
+mod nospec;
+mod notifications;
 mod pause;
 mod pending;
 mod port;
 mod requests;
 mod ring;
+mod robust_mutex;
 mod session;
-mod signal;
 mod sync;
-mod turn;
+mod user_request;
 mod wait;
+mod wait_queue;
 
-pub use direct::Told;
-pub use door::{DirectDoor, Door, Faulted};
-pub use driver::{Driver, RawDevice};
+pub(crate) use cancellation::Cancellation;
+pub use device::{BoundDevice, RawDevice};
+pub use direct::DirectResult;
 pub use info::{info, info_len};
-pub use line::Line;
 pub(crate) use link::Link;
+pub use log_line::LogLine;
+use nospec::{array_index_mask_nospec, array_index_nospec};
 pub use pause::SUSPEND_NS;
 pub(crate) use port::kernel;
-pub use port::{Attention, IrqEntry, Kernel, RawLock, RawSignal, Vectors, Woken, lock_kind, wait_kind};
-pub use requests::{Readiness, Served};
+pub use port::{IrqEntry, Kernel, RawLock, RawWaitQueue, TaskFlags, Vectors, Woken, lock_kind, wait_kind};
+pub use requests::{Readiness, RequestResult};
+pub(crate) use robust_mutex::{OwnerDied, RobustMutex};
 pub use session::Session;
-pub(crate) use signal::{Signal, Stop};
-pub(crate) use turn::{Lost, Turn};
+pub use user_request::{DirectUserRequest, Faulted, UserRequest};
 pub use wait::{PendingWait, WaitAnswer};
+pub(crate) use wait_queue::WaitQueue;
 
 use crate::{Dispatch, Error, Passive, Reply, Result, Status};
 
@@ -74,53 +78,4 @@ pub unsafe fn passive<R>(f: impl FnOnce(&mut Passive) -> R) -> R {
 pub unsafe fn dispatch<R>(f: impl FnOnce(&mut Dispatch) -> R) -> R {
     // SAFETY: the caller's promise.
     f(&mut unsafe { Dispatch::assume() })
-}
-
-/// `index`, which is below `len`; 0 if a processor that guesses ahead believes it is not. So no app can have memory behind a table
-/// read by guessing.
-#[inline(always)]
-fn clamp(index: usize, len: usize) -> usize {
-    index & below(index, len)
-}
-
-/// All ones if `index` is below `len`, else zero; also for a processor that guesses ahead, since it is calculated. `len` is at most
-/// `isize::MAX`.
-///
-/// The compiler must not see that `index` was compared before: it would find out that there is nothing to do.
-#[inline(always)]
-fn below(index: usize, len: usize) -> usize {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    {
-        let below: usize;
-        // SAFETY: all ones if `index` is below `len`, else zero; registers and flags only.
-        unsafe {
-            core::arch::asm!(
-                "cmp {index}, {len}",
-                "sbb {below}, {below}",
-                index = in(reg) index,
-                len = in(reg) len,
-                below = out(reg) below,
-                options(pure, nomem, nostack),
-            );
-        }
-        below
-    }
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-    {
-        let index = core::hint::black_box(index);
-        (!(index | len.wrapping_sub(1).wrapping_sub(index)) as isize >> (usize::BITS - 1)) as usize
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_clamped_index_is_itself_below_the_length_and_0_from_there() {
-        for len in [1, 2, 5, 2048] {
-            assert!((0..len).all(|index| super::clamp(index, len) == index));
-            assert_eq!([len, len + 1, usize::MAX].map(|index| super::clamp(index, len)), [0; 3]);
-        }
-        assert_eq!([0, 1, usize::MAX].map(|index| super::below(index, 0)), [0; 3]);
-        assert_eq!([0, 1, 2].map(|index| super::below(index, 2)), [usize::MAX, usize::MAX, 0]);
-    }
 }

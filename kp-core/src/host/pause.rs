@@ -3,8 +3,8 @@
 //!
 //! Two pauses may overlap. The plugin hears of the first one's begin, and of the same one's end, when both are over.
 use super::{
-    driver::{Bound, Driver},
-    gate::FOR_EVER,
+    device::{BoundDevice, DeviceRecord},
+    gate::FOREVER,
     kernel, wait_kind,
 };
 use crate::{Happening, Passive, Plugin};
@@ -36,7 +36,7 @@ impl Pauses {
     }
 }
 
-impl<P: Plugin> Driver<P> {
+impl<P: Plugin> BoundDevice<P> {
     /// The device is going to sleep: calls wait from now on. Those inside have `ns` to leave; then their sleeps end, with Suspended, and they
     /// are waited for. `event` runs, in which a plugin quiets its device, and its interrupts are not looked at. Nothing of the plugin's that
     /// touches the device runs when this returns, but for handlers of interrupts that have begun before: the port waits for those. Passive.
@@ -49,14 +49,14 @@ impl<P: Plugin> Driver<P> {
             return;
         }
         self.set_state(state::SUSPENDED);
-        let until = if ns == FOR_EVER { FOR_EVER } else { kernel::now_ns().saturating_add(ns) };
+        let until = if ns == FOREVER { FOREVER } else { kernel::now_ns().saturating_add(ns) };
         if !self.sessions.pause_all(cx, until) {
             self.sessions.end_sleeps(cx);
-            self.sessions.pause_all(cx, FOR_EVER);
+            self.sessions.pause_all(cx, FOREVER);
         }
         // SAFETY: the caller's promise.
-        unsafe { self.happen(cx, Happening::Suspend) };
-        self.deafen();
+        unsafe { self.notify_event(cx, Happening::Suspend) };
+        self.ignore_irqs();
         self.sessions.wait_for_closes(cx); // one that began before may be in `int_disarm`
     }
 
@@ -93,11 +93,11 @@ impl<P: Plugin> Driver<P> {
             return;
         }
         self.set_state(state::SUSPENDED);
-        self.sessions.pause_all(cx, FOR_EVER);
+        self.sessions.pause_all(cx, FOREVER);
         if is_first {
             // SAFETY: the caller's promise.
-            unsafe { self.happen(cx, Happening::ResetPrepare) };
-            self.deafen();
+            unsafe { self.notify_event(cx, Happening::ResetPrepare) };
+            self.ignore_irqs();
         }
     }
 
@@ -151,14 +151,14 @@ impl<P: Plugin> Driver<P> {
     #[cfg_attr(kp_driver, optimize(size))]
     unsafe fn goes_on(&self, cx: &mut Passive) {
         let told = self.pauses.told.swap(0, Relaxed);
-        self.listen();
+        self.heed_irqs();
         let happening = if told == RESET { Happening::ResetDone } else { Happening::Resume };
         // SAFETY: the caller's promise.
-        unsafe { self.happen(cx, happening) };
+        unsafe { self.notify_event(cx, happening) };
     }
 }
 
-impl<P: Plugin> Bound<P> {
+impl<P: Plugin> DeviceRecord<P> {
     /// How often the device was reset under the plugin.
     pub(super) fn resets(&self) -> u64 {
         self.pauses.resets.load(Relaxed)

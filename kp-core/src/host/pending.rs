@@ -62,7 +62,7 @@ impl Pending {
     }
 
     /// Deferrals that no DPC will see any more. Neither ISR nor DPC runs.
-    pub(crate) fn take_rest(&self) -> u32 {
+    pub(crate) fn drain(&self) -> u32 {
         self.0.swap(0, AcqRel) & !STORM
     }
 }

@@ -13,7 +13,7 @@ pub struct RawLock {
 
 /// Something to wait on that the port made. Never looked into.
 #[repr(C)]
-pub struct RawSignal {
+pub struct RawWaitQueue {
     _opaque: [u8; 0],
 }
 
@@ -51,7 +51,7 @@ pub enum Woken {
     /// The time is up.
     Timeout = 1,
     /// A signal came.
-    Signal = 2,
+    Interrupted = 2,
 }
 
 /// What the port calls when the device interrupts.
@@ -67,14 +67,14 @@ pub struct IrqEntry {
 // SAFETY: the cookie is an address that only the two functions look into; they may run on any thread.
 unsafe impl Send for IrqEntry {}
 
-/// A word of the calling task's. While it has none of the mask's bits, [`Kernel::breathe`] has nothing to do, and is not called.
+/// A word of the calling task's. While it has none of the mask's bits, [`Kernel::cond_resched`] has nothing to do, and is not called.
 #[derive(Clone, Copy, Debug)]
-pub struct Attention {
+pub struct TaskFlags {
     word: *const AtomicUsize,
     mask: usize,
 }
 
-impl Attention {
+impl TaskFlags {
     /// # Safety
     /// The word is there as long as the calling task runs.
     pub unsafe fn new(word: *const AtomicUsize, mask: usize) -> Self {
@@ -83,7 +83,7 @@ impl Attention {
 
     /// In the task that it was made for: is there something to do?
     #[inline(always)]
-    pub(super) fn is_due(&self) -> bool {
+    pub(super) fn needs_resched(&self) -> bool {
         // SAFETY: the word is there: `new`'s promise.
         unsafe { &*self.word }.load(Relaxed) & self.mask != 0
     }
@@ -124,17 +124,17 @@ macro_rules! __kernel_functions {
         /// Did this task panic in plugin code, and never return from it? False for 0. Passive.
         safe fn is_dead(task: u32) -> bool;
 
-        /// Can an app map memory of `shared_new`? If not, there are no rings. Any level.
-        safe fn shares() -> bool;
+        /// Can an app map memory of `alloc_mmap_pages`? If not, there are no rings. Any level.
+        safe fn can_mmap() -> bool;
         /// Whole pages of zeros that an app may map, at a page, or null. Passive.
-        safe fn shared_new(len: usize) -> *mut u8;
+        safe fn alloc_mmap_pages(len: usize) -> *mut u8;
         /// The kernel's side gives them up; an app that has them mapped keeps them as long. Passive.
-        unsafe fn shared_free(memory: *mut u8, len: usize) -> ();
-        /// How the calling task finds out that `breathe` has something to do. Passive.
-        safe fn attention() -> $crate::host::Attention;
+        unsafe fn free_mmap_pages(memory: *mut u8, len: usize) -> ();
+        /// How the calling task finds out that `cond_resched` has something to do. Passive.
+        safe fn task_flags() -> $crate::host::TaskFlags;
         /// Between two messages of a batch: lets others run if it is time for that, and the kernel freeze the task. True: the task is being
         /// killed. Passive.
-        safe fn breathe() -> bool;
+        safe fn cond_resched() -> bool;
 
         /// A lock of this kind, or null. Passive. It stays where it is. `made` is where the source makes it: whoever looks for deadlocks takes
         /// the locks of one kind that one place makes for alike, and all others for different.
@@ -147,15 +147,15 @@ macro_rules! __kernel_functions {
         unsafe fn lock_release(lock: *mut $crate::host::RawLock, kind: u32, saved: usize) -> ();
 
         /// Something to wait on, or null. Passive.
-        safe fn signal_new() -> *mut $crate::host::RawSignal;
+        safe fn wait_queue_new() -> *mut $crate::host::RawWaitQueue;
         /// Frees a signal that nobody waits on. Passive.
-        unsafe fn signal_free(signal: *mut $crate::host::RawSignal) -> ();
+        unsafe fn wait_queue_free(signal: *mut $crate::host::RawWaitQueue) -> ();
         /// Waits until `*word != seen`, at most `ns` (`u64::MAX`: no limit), unless what `kind` names comes first. Looks at the word again
-        /// after every `signal_wake`; a change without a wake may go unseen. A wait that a signal can end never goes on once `poisoned` is
+        /// after every `wait_queue_wake`; a change without a wake may go unseen. A wait that a signal can end never goes on once `poisoned` is
         /// true: it is Changed then. Passive.
-        unsafe fn signal_wait(signal: *mut $crate::host::RawSignal, word: &core::sync::atomic::AtomicU32, seen: u32, ns: u64, kind: u32) -> $crate::host::Woken;
+        unsafe fn wait_queue_wait(signal: *mut $crate::host::RawWaitQueue, word: &core::sync::atomic::AtomicU32, seen: u32, ns: u64, kind: u32) -> $crate::host::Woken;
         /// Wakes all who wait on the signal. Passive and Dispatch.
-        unsafe fn signal_wake(signal: *mut $crate::host::RawSignal) -> ();
+        unsafe fn wait_queue_wake(signal: *mut $crate::host::RawWaitQueue) -> ();
 
         /// One aligned read of a mapped register. Any level.
         unsafe fn mmio_read8(address: usize) -> u8;

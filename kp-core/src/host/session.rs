@@ -1,9 +1,9 @@
 //! One open: a shell that the operating system's handle points to, and in it, between OPEN and CLOSE, the plugin's session.
 use super::{
-    Lost, RawSignal, Stop, Turn,
+    Cancellation, OwnerDied, RawWaitQueue, RobustMutex,
     buffers::{AnyBuffers, Buffers},
-    driver::{Bound, Driver},
-    gate::{FOR_EVER, Gate, Pass, Refused},
+    device::{BoundDevice, DeviceRecord},
+    gate::{FOREVER, Gate, Pass, Refused},
     kernel,
     ring::Rings,
     wait::Waker,
@@ -37,16 +37,16 @@ enum Life {
 
 /// One open. The port holds its address until [`release`](Self::release).
 pub struct Session<P: Plugin> {
-    pub(super) driver: Driver<P>,
+    pub(super) device: BoundDevice<P>,
     caller: Caller,
     life: AtomicU32,
     gate: Gate,
     /// Ends the sleeps of this session's calls; its signal wakes its waits and its drain too.
-    stop: Stop,
+    cancel: Cancellation,
     /// Moves for every reason for which a wait may have to return.
     pub(super) waker: Waker,
-    /// Held by OPEN and by whoever closes.
-    control: Turn,
+    /// RobustGuard by OPEN and by whoever closes.
+    control: RobustMutex,
     /// INVARIANT: Some while the gate is open or somebody is inside; written under `control` only.
     session: UnsafeCell<Option<P::Session>>,
     /// For most calls; made at OPEN.
@@ -66,15 +66,15 @@ unsafe impl<P: Plugin> Send for Session<P> {}
 
 impl<P: Plugin> Session<P> {
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn new(cx: &mut Passive, driver: Driver<P>, caller: Caller) -> Result<NonNull<Self>> {
-        let stop = Stop::new(cx)?;
-        let control = Turn::new(cx)?;
+    pub(super) fn new(cx: &mut Passive, device: BoundDevice<P>, caller: Caller) -> Result<NonNull<Self>> {
+        let cancel = Cancellation::new(cx)?;
+        let control = RobustMutex::new(cx)?;
         let session = Session {
-            driver,
+            device,
             caller,
             life: AtomicU32::new(Life::Fresh as u32),
             gate: Gate::new(),
-            stop,
+            cancel,
             waker: Waker::new(),
             control,
             session: UnsafeCell::new(None),
@@ -91,7 +91,7 @@ impl<P: Plugin> Session<P> {
     /// The last reference of the operating system is gone: closes what is open and frees the session. Passive.
     ///
     /// # Safety
-    /// `this` came from [`Driver::session`], no request of it is in flight, and it is not used again.
+    /// `this` came from [`BoundDevice::session`], no request of it is in flight, and it is not used again.
     #[cfg_attr(kp_driver, optimize(size))]
     pub unsafe fn release(this: NonNull<Self>, cx: &mut Passive) {
         // SAFETY: the caller's promise: alive until the end of this function.
@@ -101,12 +101,12 @@ impl<P: Plugin> Session<P> {
             crate::log::parts(&["a session of ", P::TABLE.name, " is leaked: its call panicked"]);
             return;
         }
-        let driver = session.driver.clone();
-        // SAFETY: it was inserted by `Driver::session` and is taken out once, here.
-        if unsafe { driver.sessions.remove(cx, this) }.is_err() {
+        let device = session.device.clone();
+        // SAFETY: it was inserted by `BoundDevice::session` and is taken out once, here.
+        if unsafe { device.sessions.remove(cx, this) }.is_err() {
             return;
         }
-        driver.shells.fetch_sub(1, AcqRel);
+        device.handles.fetch_sub(1, AcqRel);
         // SAFETY: it came from a KBox, and nobody has its address any more: not the list, not the caller.
         drop(unsafe { KBox::from_raw(this) });
     }
@@ -128,16 +128,16 @@ impl<P: Plugin> Session<P> {
     }
 
     /// What its waits and drains wait on, for a port's own poll. Alive until [`release`](Self::release).
-    pub fn signal(&self) -> *mut RawSignal {
-        self.stop.signal.raw()
+    pub fn wait_queue(&self) -> *mut RawWaitQueue {
+        self.cancel.queue.raw()
     }
 
     pub(super) fn calls_inside(&self) -> u32 {
         self.gate.inside()
     }
 
-    pub(super) fn stop(&self) -> &Stop {
-        &self.stop
+    pub(super) fn cancellation(&self) -> &Cancellation {
+        &self.cancel
     }
 
     #[inline]
@@ -162,12 +162,12 @@ impl<P: Plugin> Session<P> {
     #[cold]
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
-    pub(super) fn refusal(&self) -> Status {
+    pub(super) fn refusal_status(&self) -> Status {
         if kernel::poisoned() {
             Status::POISONED
-        } else if self.driver.state() == state::GONE {
+        } else if self.device.state() == state::GONE {
             Status::DEVICE_GONE
-        } else if self.life() == Life::Fresh && !self.stop.is_closing() {
+        } else if self.life() == Life::Fresh && !self.cancel.is_closing() {
             Status::NOT_OPEN
         } else {
             Status::CLOSED
@@ -185,21 +185,21 @@ impl<P: Plugin> Session<P> {
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
     pub(super) fn is_ending(&self) -> bool {
-        self.stop.is_closing() || self.driver.state() == state::GONE || kernel::poisoned()
+        self.cancel.is_closing() || self.device.state() == state::GONE || kernel::poisoned()
     }
 
     /// An error that says there is no interrupt, as the app shall see it: a session that closes disables its own.
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
-    pub(super) fn why_disabled(&self, error: Error) -> Error {
+    pub(super) fn disabled_status(&self, error: Error) -> Error {
         let disabled = [Status::NOT_ENABLED, Status::INT_DISABLED, Status::INTERRUPT_OWNED].contains(&error.status);
-        if disabled && !self.is_open() { self.refusal().into() } else { error }
+        if disabled && !self.is_open() { self.refusal_status().into() } else { error }
     }
 
     /// Goes inside: from here to the pass's drop the plugin and the session's value live.
     #[inline]
     pub(super) fn enter(&self, nowait: bool) -> Result<Pass<'_>> {
-        self.gate.enter(&self.stop.signal).or_else(|refused| self.enter_later(refused, nowait))
+        self.gate.enter(&self.cancel.queue).or_else(|refused| self.enter_later(refused, nowait))
     }
 
     /// The gate lets nobody in: for a while, or why not.
@@ -209,12 +209,12 @@ impl<P: Plugin> Session<P> {
     fn enter_later(&self, mut refused: Refused, nowait: bool) -> Result<Pass<'_>> {
         loop {
             match refused {
-                Refused::Shut => return Err(self.refusal().into()),
+                Refused::Shut => return Err(self.refusal_status().into()),
                 Refused::Full => return Err(Status::TOO_MANY_CALLS.into()),
                 // The device is at work again no sooner than the gate is open.
-                Refused::Paused => self.driver.awake(nowait)?,
+                Refused::Paused => self.device.awake(nowait)?,
             }
-            match self.gate.enter(&self.stop.signal) {
+            match self.gate.enter(&self.cancel.queue) {
                 Ok(pass) => return Ok(pass),
                 Err(again) => refused = again,
             }
@@ -225,10 +225,10 @@ impl<P: Plugin> Session<P> {
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn open(&self, cx: &mut Passive, data: &[u8], features: u64) -> Result<u64> {
         loop {
-            self.driver.awake(false)?;
+            self.device.awake(false)?;
             let opened = self.control.with_killable(cx, |cx| {
                 // A pause that has begun since has found this session's gate shut, and waits for nobody in it.
-                if self.driver.state() == state::SUSPENDED { None } else { Some(self.open_in_turn(cx, data, features)) }
+                if self.device.state() == state::SUSPENDED { None } else { Some(self.open_in_turn(cx, data, features)) }
             })?;
             if let Some(opened) = opened {
                 return opened;
@@ -242,40 +242,40 @@ impl<P: Plugin> Session<P> {
         match self.life() {
             Life::Fresh => {}
             Life::Open => return Err(Status::ALREADY_OPEN.into()),
-            Life::Closing | Life::Closed => return Err(self.refusal().into()),
+            Life::Closing | Life::Closed => return Err(self.refusal_status().into()),
         }
-        if self.driver.open_sessions.fetch_add(1, AcqRel) >= limits::MAX_SESSIONS {
-            self.driver.open_sessions.fetch_sub(1, AcqRel);
+        if self.device.open_sessions.fetch_add(1, AcqRel) >= limits::MAX_SESSIONS {
+            self.device.open_sessions.fetch_sub(1, AcqRel);
             return Err(Status::TOO_MANY_SESSIONS.into());
         }
         self.open_plugin(cx, data, features).inspect_err(|_| {
-            self.driver.open_sessions.fetch_sub(1, AcqRel);
+            self.device.open_sessions.fetch_sub(1, AcqRel);
         })
     }
 
     /// Runs the plugin's `open`, under `control`: removal waits for that lock before it drops the plugin.
     #[cfg_attr(kp_driver, optimize(size))]
     fn open_plugin(&self, cx: &mut Passive, data: &[u8], features: u64) -> Result<u64> {
-        if self.driver.state() == state::GONE {
+        if self.device.state() == state::GONE {
             return Err(Status::DEVICE_GONE.into());
         }
         let Some(open) = P::TABLE.open else { return Err(TransportStatus::UNKNOWN_REQUEST.status().into()) };
         self.small.make(cx)?;
         // SAFETY: removal has not passed this session's `control`, whose turn this is.
-        let plugin = unsafe { self.driver.plugin() };
-        let session = open(plugin, cx, &self.caller, data).map_err(|error| self.public(error))?;
-        if self.stop.is_closing() {
+        let plugin = unsafe { self.device.plugin() };
+        let session = open(plugin, cx, &self.caller, data).map_err(|error| self.sanitize_error(error))?;
+        if self.cancel.is_closing() {
             if let Some(close) = P::TABLE.close {
                 cx.undisturbed(|cx| close(plugin, cx, session));
             }
-            return Err(self.refusal().into());
+            return Err(self.refusal_status().into());
         }
         // SAFETY: the gate is shut and nobody is inside: nobody reads.
         unsafe { *self.session.get() = Some(session) };
         self.features.store(features, Relaxed);
         self.set_life(Life::Open);
         self.gate.open();
-        Ok(self.driver.new_session_number())
+        Ok(self.device.new_session_number())
     }
 
     /// A message, whichever way it came: checked by the plugin's `dispatch`, its bytes the kernel's own.
@@ -311,12 +311,12 @@ impl<P: Plugin> Session<P> {
         nowait: bool,
         f: impl FnOnce(&P, &mut Passive, &P::Session) -> Result<()>,
     ) -> Result<()> {
-        if !self.driver.is_awake() {
+        if !self.device.is_awake() {
             self.wait_awake(nowait)?;
         }
         let _pass = self.enter(nowait)?;
         // SAFETY: inside the gate.
-        let plugin = unsafe { self.driver.plugin() };
+        let plugin = unsafe { self.device.plugin() };
         // SAFETY: inside the gate.
         let session = unsafe { self.value() };
         f(plugin, cx, session)
@@ -327,7 +327,7 @@ impl<P: Plugin> Session<P> {
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
     fn wait_awake(&self, nowait: bool) -> Result<()> {
-        if self.is_open() { self.driver.awake(nowait) } else { Err(self.refusal().into()) }
+        if self.is_open() { self.device.awake(nowait) } else { Err(self.refusal_status().into()) }
     }
 
     /// The plugin's session value.
@@ -347,7 +347,7 @@ impl<P: Plugin> Session<P> {
     /// CLOSE. The second caller waits for the first.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn close(&self, cx: &mut Passive) -> Result<()> {
-        if self.life() == Life::Closed && self.driver.state() != state::GONE {
+        if self.life() == Life::Closed && self.device.state() != state::GONE {
             return Err(Status::CLOSED.into());
         }
         if cx.undisturbed(|cx| self.tear_down(cx)) { Ok(()) } else { Err(Status::POISONED.into()) }
@@ -359,16 +359,16 @@ impl<P: Plugin> Session<P> {
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn tear_down(&self, cx: &mut Passive) -> bool {
         self.gate.shut();
-        self.stop.close();
-        self.waker.ring(&self.stop);
+        self.cancel.close();
+        self.waker.wake(&self.cancel);
         loop {
             // Nothing is switched off, and nothing of the plugin's runs, at a device that is being reset.
-            self.driver.wait_for_reset();
-            let torn = self.control.with(cx, |cx| (!self.driver.is_resetting()).then(|| self.tear_down_in_turn(cx)));
+            self.device.wait_for_reset();
+            let torn = self.control.with(cx, |cx| (!self.device.is_resetting()).then(|| self.tear_down_in_turn(cx)));
             match torn {
                 Ok(None) => {}
                 Ok(Some(torn)) => return torn,
-                Err(Lost) => return false,
+                Err(OwnerDied) => return false,
             }
         }
     }
@@ -386,19 +386,19 @@ impl<P: Plugin> Session<P> {
             }
         }
         self.set_life(Life::Closing);
-        self.waker.ring(&self.stop);
-        let bound: &Bound<P> = &self.driver;
+        self.waker.wake(&self.cancel);
+        let bound: &DeviceRecord<P> = &self.device;
         // The second look is for an INT_ENABLE that was under way at the first: it is over when the gate is drained.
         let disabled = self.close_interrupt(cx, bound).is_ok();
         self.rings.revoke();
-        let drained = self.gate.drain(&self.stop.signal, FOR_EVER);
+        let drained = self.gate.drain(&self.cancel.queue, FOREVER);
         if !drained || !disabled || self.close_interrupt(cx, bound).is_err() {
             return false;
         }
         self.close_plugin(cx);
-        self.driver.open_sessions.fetch_sub(1, AcqRel);
+        self.device.open_sessions.fetch_sub(1, AcqRel);
         self.set_life(Life::Closed);
-        self.waker.ring(&self.stop);
+        self.waker.wake(&self.cancel);
         true
     }
 
@@ -407,19 +407,19 @@ impl<P: Plugin> Session<P> {
     #[cfg_attr(kp_driver, optimize(size))]
     fn pause(&self, cx: &mut Passive, until: u64) -> bool {
         let paused = self.control.with_until(cx, until, |_| self.gate.pause());
-        paused.is_ok() && self.gate.drain(&self.stop.signal, until)
+        paused.is_ok() && self.gate.drain(&self.cancel.queue, until)
     }
 
     /// The device is at work again.
     #[cfg_attr(kp_driver, optimize(size))]
     fn go_on(&self, cx: &mut Passive) {
-        self.stop.go_on();
+        self.cancel.resume();
         let _ = self.control.with(cx, |_| self.gate.go_on());
     }
 
     /// Disables the interrupt if it is this session's.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn close_interrupt(&self, cx: &mut Passive, bound: &Bound<P>) -> Result<(), Lost> {
+    fn close_interrupt(&self, cx: &mut Passive, bound: &DeviceRecord<P>) -> Result<(), OwnerDied> {
         bound.interrupts().map_or(Ok(()), |interrupts| interrupts.session_closes(cx, bound, self))
     }
 
@@ -432,7 +432,7 @@ impl<P: Plugin> Session<P> {
             drop(session);
         } else if let Some(close) = P::TABLE.close {
             // SAFETY: removal drops the plugin only after this session's tear-down.
-            close(unsafe { self.driver.plugin() }, cx, session);
+            close(unsafe { self.device.plugin() }, cx, session);
         }
     }
 }
@@ -461,8 +461,8 @@ impl<P: Plugin> Session<P> {
 
 /// The sessions of one device, open or not: a list through their own links.
 pub(super) struct SessionList<P: Plugin> {
-    /// Held by whoever uses the links.
-    turn: Turn,
+    /// RobustGuard by whoever uses the links.
+    lock: RobustMutex,
     first: UnsafeCell<*mut Session<P>>,
 }
 // SAFETY: `first` and the links are used under the turn.
@@ -472,14 +472,14 @@ unsafe impl<P: Plugin> Send for SessionList<P> {}
 
 impl<P: Plugin> SessionList<P> {
     pub(super) fn new(cx: &mut Passive) -> Result<Self> {
-        Ok(Self { turn: Turn::new(cx)?, first: UnsafeCell::new(ptr::null_mut()) })
+        Ok(Self { lock: RobustMutex::new(cx)?, first: UnsafeCell::new(ptr::null_mut()) })
     }
 
     /// # Safety
     /// `session` is alive, in no list, and is removed before it is freed.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) unsafe fn insert(&self, cx: &mut Passive, session: NonNull<Session<P>>) -> Result<(), Lost> {
-        self.turn.with(cx, |_| {
+    pub(super) unsafe fn insert(&self, cx: &mut Passive, session: NonNull<Session<P>>) -> Result<(), OwnerDied> {
+        self.lock.with(cx, |_| {
             let first = self.first();
             // SAFETY: alive.
             unsafe { session.as_ref() }.link_next(first);
@@ -494,8 +494,8 @@ impl<P: Plugin> SessionList<P> {
     /// # Safety
     /// `session` is in this list.
     #[cfg_attr(kp_driver, optimize(size))]
-    unsafe fn remove(&self, cx: &mut Passive, session: NonNull<Session<P>>) -> Result<(), Lost> {
-        self.turn.with(cx, |_| {
+    unsafe fn remove(&self, cx: &mut Passive, session: NonNull<Session<P>>) -> Result<(), OwnerDied> {
+        self.lock.with(cx, |_| {
             // SAFETY: what is linked is alive.
             let old = unsafe { session.as_ref() };
             let (previous, next) = old.links();
@@ -518,7 +518,7 @@ impl<P: Plugin> SessionList<P> {
     }
 
     /// Keeps calls out of each, and waits for those inside until the clock shows `until`, in ns. False: somebody is inside still; if that was
-    /// [`FOR_EVER`], it is a call that has panicked.
+    /// [`FOREVER`], it is a call that has panicked.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn pause_all(&self, cx: &mut Passive, until: u64) -> bool {
         self.each(cx, |session, cx| session.pause(cx, until))
@@ -528,7 +528,7 @@ impl<P: Plugin> SessionList<P> {
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn end_sleeps(&self, cx: &mut Passive) {
         self.each(cx, |session, _| {
-            session.stop.suspend();
+            session.cancel.suspend();
             true
         });
     }
@@ -551,7 +551,7 @@ impl<P: Plugin> SessionList<P> {
     /// Runs `f` for each of them, in turn. Whether it answered true each time.
     #[cfg_attr(kp_driver, optimize(size))]
     fn each(&self, cx: &mut Passive, f: impl Fn(&Session<P>, &mut Passive) -> bool) -> bool {
-        let all = self.turn.with(cx, |cx| {
+        let all = self.lock.with(cx, |cx| {
             let mut all = true;
             let mut at = self.first();
             while let Some(session) = NonNull::new(at) {

@@ -2,13 +2,13 @@
 //! requests pending keeps the [`PendingWait`] with its request, and takes the next step whenever the session's signal is woken.
 #![deny(unsafe_code)]
 use super::{
-    Stop, Woken,
-    door::{Door, Faulted},
-    gate::{FOR_EVER, time_left},
+    Cancellation, Woken,
+    gate::{FOREVER, time_left},
     kernel,
-    mailbox::Taken,
-    requests::{Served, take},
+    notifications::Notified,
+    requests::{RequestResult, read_struct},
     session::Session,
+    user_request::{Faulted, UserRequest},
     wait_kind,
 };
 use crate::{AtMost, Dispatch, Passive, Plugin, Result, Status, limits};
@@ -24,20 +24,20 @@ use kp_abi::{
 
 /// Every reason a wait may have to return, as one word: none can be slept through.
 pub(crate) struct Waker {
-    bell: AtomicU32,
+    wake_seq: AtomicU32,
     waits: AtomicU32,
 }
 
 impl Waker {
     pub(super) const fn new() -> Self {
-        Self { bell: AtomicU32::new(0), waits: AtomicU32::new(0) }
+        Self { wake_seq: AtomicU32::new(0), waits: AtomicU32::new(0) }
     }
 
     /// Passive and Dispatch.
     #[inline]
-    pub(super) fn ring(&self, stop: &Stop) {
-        self.bell.fetch_add(1, Release);
-        stop.signal.wake();
+    pub(super) fn wake(&self, cancel: &Cancellation) {
+        self.wake_seq.fetch_add(1, Release);
+        cancel.queue.wake();
     }
 
     pub(super) fn waits(&self) -> u32 {
@@ -59,7 +59,7 @@ pub struct PendingWait {
 impl PendingWait {
     /// When its time is up, in ns as the port's `now_ns` counts. None: never.
     pub fn deadline_ns(&self) -> Option<u64> {
-        (self.deadline != FOR_EVER).then_some(self.deadline)
+        (self.deadline != FOREVER).then_some(self.deadline)
     }
 
     /// It asks only: the first step answers.
@@ -70,7 +70,7 @@ impl PendingWait {
 
 /// How a wait ended.
 #[must_use = "it may have taken notifications: give it to the app, or put them back"]
-pub struct WaitAnswer(Result<Taken>);
+pub struct WaitAnswer(Result<Notified>);
 
 impl WaitAnswer {
     /// What the app is told.
@@ -79,19 +79,19 @@ impl WaitAnswer {
     }
 
     /// Writes the answer: what was taken, then status and detail. On an error nothing counts as written:
-    /// [`Session::wait_put_back`] is next. The level is the door's.
-    pub fn give(&self, door: &mut impl Door) -> Served {
+    /// [`Session::wait_put_back`] is next. The level is the user's.
+    pub fn give(&self, user: &mut impl UserRequest) -> RequestResult {
         const FROM: usize = offset_of!(IntWait, got_vector);
         let given = match &self.0 {
             Ok(taken) => {
                 const {
-                    assert!(FROM + offset_of!(Taken, got) == offset_of!(IntWait, got));
-                    assert!(FROM + offset_of!(Taken, available) == offset_of!(IntWait, available));
-                    assert!(FROM + offset_of!(Taken, generation) == offset_of!(IntWait, generation));
+                    assert!(FROM + offset_of!(Notified, got) == offset_of!(IntWait, got));
+                    assert!(FROM + offset_of!(Notified, available) == offset_of!(IntWait, available));
+                    assert!(FROM + offset_of!(Notified, generation) == offset_of!(IntWait, generation));
                 }
-                door.put_answer(FROM, taken.as_bytes(), Status::OK.0, 0)
+                user.write_with_answer(FROM, taken.as_bytes(), Status::OK.0, 0)
             }
-            Err(error) => door.answer(error.status.0, error.detail),
+            Err(error) => user.answer(error.status.0, error.detail),
         };
         given.map_err(|Faulted| TransportStatus::FAULT.status())
     }
@@ -100,17 +100,17 @@ impl WaitAnswer {
 impl<P: Plugin> Session<P> {
     /// INT_WAIT, up to where it may have to wait. None: it is refused, and the answer written. In the caller's context.
     ///
-    /// Nothing is looked for yet. A port that keeps the wait pending puts it where `signal_wake` of [`signal`](Self::signal) finds it, and
+    /// Nothing is looked for yet. A port that keeps the wait pending puts it where `wait_queue_wake` of [`signal`](Self::signal) finds it, and
     /// then takes the first step: what came before was not lost, what comes later wakes.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub fn wait_start(&self, cx: &mut Passive, door: &mut impl Door) -> Result<Option<PendingWait>, Status> {
-        let wait = match take::<IntWait>(door) {
+    pub fn wait_start(&self, cx: &mut Passive, user: &mut impl UserRequest) -> Result<Option<PendingWait>, Status> {
+        let wait = match read_struct::<IntWait>(user) {
             Ok(wait) => wait,
             Err(over) => return over.map(|()| None),
         };
         match self.count_wait(cx, &wait) {
             Ok(wait) => Ok(Some(wait)),
-            Err(error) => WaitAnswer(Err(error)).give(door).map(|()| None),
+            Err(error) => WaitAnswer(Err(error)).give(user).map(|()| None),
         }
     }
 
@@ -120,21 +120,21 @@ impl<P: Plugin> Session<P> {
             return Err(Status::BAD_FIELD.into());
         }
         if !self.is_open() {
-            return Err(self.refusal().into());
+            return Err(self.refusal_status().into());
         }
         // Which enabling it waits for is settled before it is counted: whoever sees it pending and disables ends it with IntDisabled.
-        let generation = match self.driver.interrupts() {
+        let generation = match self.device.interrupts() {
             Some(interrupts) => interrupts.waitable(cx, self),
             None if kernel::poisoned() => Err(Status::POISONED.into()),
             None => Err(Status::NOT_ENABLED.into()),
         };
-        let generation = generation.map_err(|error| self.why_disabled(error))?;
+        let generation = generation.map_err(|error| self.disabled_status(error))?;
         if self.waker.waits.fetch_add(1, AcqRel) >= limits::MAX_WAITS {
             self.waker.waits.fetch_sub(1, AcqRel);
             return Err(Status::TOO_MANY_WAITS.into());
         }
         let deadline = match wait.timeout_ns {
-            NO_TIMEOUT => FOR_EVER,
+            NO_TIMEOUT => FOREVER,
             0 => 0,
             ns => kernel::now_ns().saturating_add(ns),
         };
@@ -150,19 +150,19 @@ impl<P: Plugin> Session<P> {
         match self.look_for(cx, &wait) {
             Some(answer) => {
                 self.waker.waits.fetch_sub(1, AcqRel);
-                Ok(WaitAnswer(answer.map_err(|error| self.why_disabled(error))))
+                Ok(WaitAnswer(answer.map_err(|error| self.disabled_status(error))))
             }
             None => Err(wait),
         }
     }
 
     #[inline]
-    fn look_for(&self, cx: &mut impl AtMost<Dispatch>, wait: &PendingWait) -> Option<Result<Taken>> {
+    fn look_for(&self, cx: &mut impl AtMost<Dispatch>, wait: &PendingWait) -> Option<Result<Notified>> {
         if kernel::poisoned() || !self.is_open() {
-            return Some(Err(self.refusal().into()));
+            return Some(Err(self.refusal_status().into()));
         }
-        let interrupts = self.driver.interrupts()?;
-        match interrupts.take(cx, self, wait.generation, wait.vector, wait.max) {
+        let interrupts = self.device.interrupts()?;
+        match interrupts.dequeue(cx, self, wait.generation, wait.vector, wait.max) {
             Err(error) if error == Status::TIMEOUT => {}
             // The enabling that this wait belongs to has ended.
             Err(error) if error == Status::NOT_ENABLED || error == Status::INTERRUPT_OWNED => {
@@ -184,26 +184,28 @@ impl<P: Plugin> Session<P> {
 
     /// Takes back an answer that could not be delivered. Wakes the session's signal.
     pub fn wait_put_back(&self, cx: &mut impl AtMost<Dispatch>, answer: WaitAnswer) {
-        if let (Ok(taken), Some(interrupts)) = (answer.0, self.driver.interrupts()) {
-            interrupts.put_back(cx, taken);
-            self.waker.ring(self.stop());
+        if let (Ok(taken), Some(interrupts)) = (answer.0, self.device.interrupts()) {
+            interrupts.requeue(cx, taken);
+            self.waker.wake(self.cancellation());
         }
     }
 
     /// INT_WAIT that blocks the calling thread. A signal leaves the rest of the time in the struct, for the call's restart.
     #[inline(never)]
-    pub(super) fn serve_wait(&self, cx: &mut Passive, door: &mut impl Door) -> Served {
-        let Some(mut wait) = self.wait_start(cx, door)? else { return Ok(()) };
+    pub(super) fn serve_wait(&self, cx: &mut Passive, user: &mut impl UserRequest) -> RequestResult {
+        let Some(mut wait) = self.wait_start(cx, user)? else { return Ok(()) };
         loop {
-            // Before the look: what comes after it moves the bell.
-            let bell = self.waker.bell.load(Acquire);
+            // Before the look: what comes after it moves the wake_seq.
+            let wake_seq = self.waker.wake_seq.load(Acquire);
             wait = match self.wait_step(cx, wait) {
-                Ok(answer) => return answer.give(door).inspect_err(|_| self.wait_put_back(cx, answer)),
+                Ok(answer) => return answer.give(user).inspect_err(|_| self.wait_put_back(cx, answer)),
                 Err(wait) => wait,
             };
             let left = time_left(wait.deadline);
-            if self.stop().signal.wait(&self.waker.bell, bell, left, wait_kind::INTERRUPTIBLE) == Woken::Signal {
-                let _ = door.put(offset_of!(IntWait, timeout_ns), time_left(wait.deadline).as_bytes());
+            if self.cancellation().queue.wait(&self.waker.wake_seq, wake_seq, left, wait_kind::INTERRUPTIBLE)
+                == Woken::Interrupted
+            {
+                let _ = user.write(offset_of!(IntWait, timeout_ns), time_left(wait.deadline).as_bytes());
                 let _ = self.wait_end(wait, Status::INTERRUPTED);
                 return Err(Status::INTERRUPTED);
             }
@@ -212,4 +214,4 @@ impl<P: Plugin> Session<P> {
 }
 
 const _: () = assert!(size_of::<PendingWait>() == 24, "what docs/porting.md promises");
-const _: () = assert!(FOR_EVER == NO_TIMEOUT, "what is left of a wait without a limit is none");
+const _: () = assert!(FOREVER == NO_TIMEOUT, "what is left of a wait without a limit is none");

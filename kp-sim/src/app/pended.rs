@@ -47,14 +47,14 @@ impl Port {
         })
     }
 
-    fn door(&self, address: u64) -> UserDoor<'_> {
-        self.app.door(address, STATUS_AT)
+    fn request(&self, address: u64) -> AppRequest<'_> {
+        self.app.request(address, STATUS_AT)
     }
 
     /// Err: answered at once.
     fn start_of(&self, request: &IntWait) -> Result<Pended, Status> {
         let address = self.app.memory().place(request);
-        match self.in_kernel(|cx, session| session.wait_start(cx, &mut self.door(address))).unwrap() {
+        match self.in_kernel(|cx, session| session.wait_start(cx, &mut self.request(address))).unwrap() {
             Some(wait) => Ok(Pended { wait, address }),
             None => Err(self.answer_at(address).0),
         }
@@ -83,7 +83,7 @@ impl Port {
     }
 
     fn give(&self, answer: &WaitAnswer, address: u64) -> Result<(), Status> {
-        self.at_dispatch(|_, _| answer.give(&mut self.door(address)))
+        self.at_dispatch(|_, _| answer.give(&mut self.request(address)))
     }
 
     fn at_dispatch<R>(&self, f: impl FnOnce(&mut Dispatch, &Session<Part>) -> R) -> R {
@@ -103,7 +103,7 @@ impl Port {
     fn wakes(&self) -> u32 {
         let session = self.app.file.session();
         // SAFETY: alive as long as the session.
-        unsafe { port::wakes(session.signal()) }
+        unsafe { port::wakes(session.wait_queue()) }
     }
 }
 

@@ -2,10 +2,10 @@
 use kp_core::*;
 
 pub fn bind<P: Plugin>(cx: &mut Passive) {
-    let _ = host::Driver::<P>::bind(cx, host::RawDevice::none());
+    let _ = host::BoundDevice::<P>::bind(cx, host::RawDevice::none());
 }
 
-pub fn tell<P: Plugin>(driver: &host::Driver<P>, cx: &mut Passive) {
+pub fn tell<P: Plugin>(driver: &host::BoundDevice<P>, cx: &mut Passive) {
     driver.suspend(cx, 0);
     driver.resume(cx);
     driver.remove(cx, true);

@@ -62,8 +62,8 @@ mod host {
     pub(crate) mod gate;
     #[path = "../../../../kp-core/src/host/pending.rs"]
     pub(crate) mod pending;
-    #[path = "../../../../kp-core/src/host/turn.rs"]
-    pub(crate) mod turn;
+    #[path = "../../../../kp-core/src/host/robust_mutex.rs"]
+    pub(crate) mod robust_mutex;
 
     pub(crate) mod sync {
         pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -78,7 +78,7 @@ mod host {
         pub(crate) mod slot;
     }
     mod fake;
-    pub(crate) use fake::{Signal, Woken, kernel, wait_kind};
+    pub(crate) use fake::{WaitQueue, Woken, kernel, wait_kind};
     #[cfg(test)]
     pub(crate) use fake::{become_task, has_panicked, is_killed};
 }

@@ -2,11 +2,11 @@
 use crate::{
     Passive,
     host::{
-        Signal, become_task,
-        gate::{FOR_EVER, Gate, Refused},
+        WaitQueue, become_task,
+        gate::{FOREVER, Gate, Refused},
         has_panicked, is_killed,
         pending::Pending,
-        turn::Turn,
+        robust_mutex::RobustMutex,
     },
 };
 use kp_abi::Status;
@@ -30,7 +30,7 @@ pub(crate) fn model(f: impl Fn() + Sync + Send + 'static) {
 /// A session as far as its gate goes: what calls read, and a tear-down takes.
 struct Guarded {
     gate: Gate,
-    drained: Signal,
+    drained: WaitQueue,
     torn: AtomicU32,
     value: UnsafeCell<Option<u32>>,
 }
@@ -48,7 +48,7 @@ fn open_session() -> Arc<Guarded> {
     gate.open();
     Arc::new(Guarded {
         gate,
-        drained: Signal::new(&mut Passive).unwrap(),
+        drained: WaitQueue::new(&mut Passive).unwrap(),
         torn: AtomicU32::new(0),
         value: UnsafeCell::new(Some(7)),
     })
@@ -57,7 +57,7 @@ fn open_session() -> Arc<Guarded> {
 /// Shuts, drains, and takes the value.
 fn tear_down(session: &Guarded) {
     session.gate.shut();
-    assert!(session.gate.drain(&session.drained, FOR_EVER));
+    assert!(session.gate.drain(&session.drained, FOREVER));
     // SAFETY: what the model is about: the gate is drained.
     session.value.with_mut(|value| unsafe { *value = None });
     session.torn.fetch_add(1, Relaxed);
@@ -93,7 +93,7 @@ fn no_call_is_inside_a_gate_that_is_paused_and_one_that_was_kept_out_knows_why()
             })
         };
         session.gate.pause();
-        assert!(session.gate.drain(&session.drained, FOR_EVER));
+        assert!(session.gate.drain(&session.drained, FOREVER));
         // SAFETY: what the model is about: nobody is inside.
         session.value.with_mut(|value| unsafe { *value = Some(8) });
         session.gate.go_on();
@@ -110,7 +110,7 @@ fn a_gate_opened_late_shows_what_was_written_before_it() {
     model(|| {
         let session = Arc::new(Guarded {
             gate: Gate::new(),
-            drained: Signal::new(&mut Passive).unwrap(),
+            drained: WaitQueue::new(&mut Passive).unwrap(),
             torn: AtomicU32::new(0),
             value: UnsafeCell::new(None),
         });
@@ -128,8 +128,8 @@ fn a_gate_opened_late_shows_what_was_written_before_it() {
 #[test]
 fn turns_exclude_each_other_and_everybody_gets_one() {
     model(|| {
-        let turn = Arc::new((Turn::new(&mut Passive).unwrap(), UnsafeCell::new(0)));
-        let take = |turn: &(Turn, UnsafeCell<u32>)| {
+        let turn = Arc::new((RobustMutex::new(&mut Passive).unwrap(), UnsafeCell::new(0)));
+        let take = |turn: &(RobustMutex, UnsafeCell<u32>)| {
             // SAFETY: what the model is about: one at a time. loom finds out if two are.
             turn.0.with(&mut Passive, |_| turn.1.with_mut(|count| unsafe { *count += 1 })).unwrap();
         };
@@ -149,7 +149,7 @@ fn turns_exclude_each_other_and_everybody_gets_one() {
 #[test]
 fn a_turn_is_not_waited_for_by_whom_is_killed_and_passes_over_it() {
     model(|| {
-        let turn = Arc::new((Turn::new(&mut Passive).unwrap(), UnsafeCell::new(0)));
+        let turn = Arc::new((RobustMutex::new(&mut Passive).unwrap(), UnsafeCell::new(0)));
         // SAFETY: what the model is about: one at a time. loom finds out if two are.
         let count = |cell: &UnsafeCell<u32>| cell.with_mut(|count| unsafe { *count += 1 });
         let killed = {
@@ -176,7 +176,7 @@ fn a_turn_is_not_waited_for_by_whom_is_killed_and_passes_over_it() {
 fn a_turn_that_its_holder_panics_in_is_given_up() {
     model(|| {
         has_panicked(0);
-        let turn = Turn::new(&mut Passive).unwrap();
+        let turn = RobustMutex::new(&mut Passive).unwrap();
         become_task(2);
         let inside = turn.with(&mut Passive, |_| {
             has_panicked(2);
@@ -192,8 +192,8 @@ fn a_turn_that_its_holder_panics_in_is_given_up() {
 fn a_turn_of_a_task_that_panicked_before_is_waited_for() {
     model(|| {
         has_panicked(2);
-        let turn = Arc::new((Turn::new(&mut Passive).unwrap(), UnsafeCell::new(0)));
-        let take = |turn: &(Turn, UnsafeCell<u32>), task| {
+        let turn = Arc::new((RobustMutex::new(&mut Passive).unwrap(), UnsafeCell::new(0)));
+        let take = |turn: &(RobustMutex, UnsafeCell<u32>), task| {
             become_task(task);
             // SAFETY: what the model is about: one at a time. loom finds out if two are.
             let taken = turn.0.with(&mut Passive, |_| turn.1.with_mut(|count| unsafe { *count += 1 }));
@@ -267,6 +267,6 @@ fn a_storm_is_seen_beside_a_deferral() {
         assert!(run.storm());
         assert_eq!(run.deferred(), 1);
         assert!(!pending.done(run));
-        assert_eq!(pending.take_rest(), 0);
+        assert_eq!(pending.drain(), 0);
     });
 }

@@ -1,12 +1,12 @@
 //! INT_ENABLE, INT_DISABLE, INT_COUNT: their fields; what becomes of the interrupt is decided in `interrupt`.
 use super::{
     super::{
-        door::Door,
         interrupt::{Interrupts, Wanted},
         kernel,
         session::Session,
+        user_request::UserRequest,
     },
-    Stopped,
+    RequestError,
     open::SmallBuffer,
 };
 use crate::{Passive, Plugin, Status, limits};
@@ -18,8 +18,8 @@ use kp_abi::{
 impl<P: Plugin> Session<P> {
     /// The device's interrupt, or what to answer if the plugin has no callbacks for it.
     #[inline(always)]
-    fn interrupts_or(&self, none: Status) -> Result<&Interrupts<P>, Stopped> {
-        match self.driver.interrupts() {
+    fn interrupts_or(&self, none: Status) -> Result<&Interrupts<P>, RequestError> {
+        match self.device.interrupts() {
             Some(interrupts) => Ok(interrupts),
             None if kernel::poisoned() => Err(Status::POISONED.into()),
             None => Err(none.into()),
@@ -32,8 +32,8 @@ impl<P: Plugin> Session<P> {
         &self,
         cx: &mut Passive,
         enable: &mut request::IntEnable,
-        door: &mut impl Door,
-    ) -> Result<(), Stopped> {
+        user: &mut impl UserRequest,
+    ) -> Result<(), RequestError> {
         let kinds = enable.kinds;
         let fits = kinds != 0
             && kinds & !kind::ANY == 0
@@ -44,7 +44,7 @@ impl<P: Plugin> Session<P> {
             return Err(Status::BAD_FIELD.into());
         }
         if !self.is_open() {
-            return Err(self.refusal().into());
+            return Err(self.refusal_status().into());
         }
         let interrupts = self.interrupts_or(Status::NO_INTERRUPT)?;
         // The plugin knows how many it can serve; vectors are the machine's, and no app's to use up.
@@ -54,11 +54,11 @@ impl<P: Plugin> Session<P> {
             return Err(Status::NO_INTERRUPT.into());
         }
         let mut data = SmallBuffer::new();
-        let data = self.fetch_small(cx, door, enable.head.size, enable.data_addr, enable.data_len, &mut data)?;
-        self.driver.awake(false)?;
+        let data = self.fetch_small(cx, user, enable.head.size, enable.data_addr, enable.data_len, &mut data)?;
+        self.device.awake(false)?;
         let _pass = self.enter(false)?;
         let wanted = Wanted { kinds, min, max, data };
-        let enabled = interrupts.enable(cx, &self.driver, self, wanted)?;
+        let enabled = interrupts.enable(cx, &self.device, self, wanted)?;
         enable.kind = enabled.kind;
         enable.count = enabled.count;
         enable.generation = enabled.generation;
@@ -67,34 +67,38 @@ impl<P: Plugin> Session<P> {
 
     /// INT_DISABLE.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn request_disable(&self, cx: &mut Passive, disable: &mut request::IntDisable) -> Result<(), Stopped> {
+    pub(super) fn request_disable(
+        &self,
+        cx: &mut Passive,
+        disable: &mut request::IntDisable,
+    ) -> Result<(), RequestError> {
         (disable.generation, disable.counters) = self.disable_interrupt(cx)?;
         Ok(())
     }
 
     /// Ends this session's enabling: its number, and the final counters.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn disable_interrupt(&self, cx: &mut Passive) -> Result<(u64, Counters), Stopped> {
+    pub(super) fn disable_interrupt(&self, cx: &mut Passive) -> Result<(u64, Counters), RequestError> {
         if !self.is_open() {
-            return Err(self.refusal().into());
+            return Err(self.refusal_status().into());
         }
         let interrupts = self.interrupts_or(Status::NOT_ENABLED)?;
-        self.driver.awake(false)?;
+        self.device.awake(false)?;
         let _pass = self.enter(false)?;
-        let disabled = interrupts.disable(cx, &self.driver, self);
-        Ok(disabled.map_err(|error| self.why_disabled(error))?)
+        let disabled = interrupts.disable(cx, &self.device, self);
+        Ok(disabled.map_err(|error| self.disabled_status(error))?)
     }
 
     /// INT_COUNT.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn request_count(&self, cx: &mut Passive, count: &mut request::IntCount) -> Result<(), Stopped> {
+    pub(super) fn request_count(&self, cx: &mut Passive, count: &mut request::IntCount) -> Result<(), RequestError> {
         if count.reserved != 0 {
             return Err(Status::BAD_FIELD.into());
         }
-        if !self.is_open() || kernel::poisoned() || self.driver.state() == state::GONE {
-            return Err(self.refusal().into());
+        if !self.is_open() || kernel::poisoned() || self.device.state() == state::GONE {
+            return Err(self.refusal_status().into());
         }
-        let (generation, counters) = match self.driver.interrupts() {
+        let (generation, counters) = match self.device.interrupts() {
             Some(interrupts) => interrupts.counters(cx, count.vector)?,
             None if count.vector == ANY_VECTOR => (0, Counters::default()),
             None => return Err(Status::BAD_VECTOR.into()),

@@ -1,21 +1,21 @@
 //! Requests, from the app's bytes to the app's bytes: which one it is, and its answer. One code for every kernel; a port brings the
-//! [`Door`].
+//! [`UserRequest`].
 //!
-//! - `shape`: the size rule; a request's struct, copied and checked.
+//! - `layout`: the size rule; a request's struct, copied and checked.
 //! - `call`: CALL, in either form: its lengths, its buffers, the handler, the reply.
 //! - `open`: QUERY and OPEN: what app and driver agree on.
 //! - `interrupts`: INT_ENABLE, INT_DISABLE, INT_COUNT. INT_WAIT is in `wait`, the ring's requests are in `ring`.
 #![deny(unsafe_code)]
 mod call;
 mod interrupts;
+mod layout;
 mod open;
-mod shape;
 
 use super::{
-    direct::Told,
-    door::{Door, Faulted},
+    direct::DirectResult,
     kernel,
     session::Session,
+    user_request::{Faulted, UserRequest},
 };
 use crate::{Error, Passive, Plugin, Status};
 use kp_abi::{
@@ -23,35 +23,35 @@ use kp_abi::{
     request::{self, Head, Request, state},
     zerocopy::IntoBytes,
 };
-use shape::{LONGEST, STATUS_AT, Shape, Space, take_bytes};
+use layout::{LONGEST, RequestLayout, STATUS_AT, Space, read_request};
 pub(super) use {
-    call::{Args, Parts},
-    shape::take,
+    call::{Args, DataRanges},
+    layout::read_struct,
 };
 
 /// A request was served: what the transport answers. `Ok`: the status is in the header.
-pub type Served = Result<(), Status>;
+pub type RequestResult = Result<(), Status>;
 
 /// Why a request goes no further.
-pub(super) enum Stopped {
+pub(super) enum RequestError {
     /// The header can carry it.
     Answer(Error),
     /// It cannot: the transport fails.
     Transport(Status),
 }
-impl From<Error> for Stopped {
+impl From<Error> for RequestError {
     fn from(error: Error) -> Self {
-        Stopped::Answer(error)
+        RequestError::Answer(error)
     }
 }
-impl From<Status> for Stopped {
+impl From<Status> for RequestError {
     fn from(status: Status) -> Self {
-        Stopped::Answer(status.into())
+        RequestError::Answer(status.into())
     }
 }
-impl From<Faulted> for Stopped {
+impl From<Faulted> for RequestError {
     fn from(_: Faulted) -> Self {
-        Stopped::Transport(TransportStatus::FAULT.status())
+        RequestError::Transport(TransportStatus::FAULT.status())
     }
 }
 
@@ -68,33 +68,33 @@ impl<P: Plugin> Session<P> {
     /// Serves request `nr`. `Err`: the transport's own answer; everything else is in the request's head. In the caller's
     /// context.
     #[inline]
-    pub fn request(&self, cx: &mut Passive, nr: u32, door: &mut impl Door) -> Served {
-        cx.in_session(self.stop(), |cx| match nr {
-            request::Call::NR => self.serve_call(cx, door).map(|_| ()),
-            request::IntWait::NR => self.serve_wait(cx, door),
-            _ => self.serve_other(cx, nr, door),
+    pub fn request(&self, cx: &mut Passive, nr: u32, user: &mut impl UserRequest) -> RequestResult {
+        cx.in_session(self.cancellation(), |cx| match nr {
+            request::Call::NR => self.serve_call(cx, user).map(|_| ()),
+            request::IntWait::NR => self.serve_wait(cx, user),
+            _ => self.serve_other(cx, nr, user),
         })
     }
 
     /// All but CALL and INT_WAIT. One code takes and answers them, whatever their structs: they are rare, and there are many.
     #[inline(never)]
     #[cfg_attr(kp_driver, optimize(size))]
-    fn serve_other(&self, cx: &mut Passive, nr: u32, door: &mut impl Door) -> Served {
-        let Some(shape) = Shape::of_number(nr) else { return Err(TransportStatus::UNKNOWN_REQUEST.status()) };
+    fn serve_other(&self, cx: &mut Passive, nr: u32, user: &mut impl UserRequest) -> RequestResult {
+        let Some(layout) = RequestLayout::of_number(nr) else { return Err(TransportStatus::UNKNOWN_REQUEST.status()) };
         let mut space = Space([0; LONGEST]);
-        if let Err(over) = take_bytes(door, shape, 0, space.0.as_mut_bytes()) {
+        if let Err(over) = read_request(user, layout, 0, space.0.as_mut_bytes()) {
             return over;
         }
-        let error = match self.answer(cx, nr, &mut space, door) {
+        let error = match self.answer(cx, nr, &mut space, user) {
             Ok(()) => Status::OK.into(),
-            Err(Stopped::Answer(error)) => error,
-            Err(Stopped::Transport(status)) => return Err(status),
+            Err(RequestError::Answer(error)) => error,
+            Err(RequestError::Transport(status)) => return Err(status),
         };
         let Ok(head) = space.view::<Head>() else { return Err(TransportStatus::FAULT.status()) };
         (head.status, head.detail) = (error.status.0, error.detail);
-        let known = shape.size.min(head.size as usize);
+        let known = layout.size.min(head.size as usize);
         let answer = space.0.as_bytes().get(STATUS_AT..known).unwrap_or(&[]);
-        door.put(STATUS_AT, answer).map_err(|Faulted| {
+        user.write(STATUS_AT, answer).map_err(|Faulted| {
             if error.status == Status::OK {
                 self.undo(cx, nr);
             }
@@ -109,7 +109,7 @@ impl<P: Plugin> Session<P> {
     #[cfg_attr(kp_driver, optimize(size))]
     fn undo(&self, cx: &mut Passive, nr: u32) {
         let _ = match nr {
-            request::Open::NR => self.close(cx).map_err(Stopped::from),
+            request::Open::NR => self.close(cx).map_err(RequestError::from),
             request::IntEnable::NR => self.disable_interrupt(cx).map(|_| ()),
             request::RingSetup::NR => self.request_ring_teardown(),
             _ => Ok(()),
@@ -118,12 +118,18 @@ impl<P: Plugin> Session<P> {
 
     /// Fills in the answer of a request whose struct is in `space`.
     #[inline(always)]
-    fn answer(&self, cx: &mut Passive, nr: u32, space: &mut Space, door: &mut impl Door) -> Result<(), Stopped> {
+    fn answer(
+        &self,
+        cx: &mut Passive,
+        nr: u32,
+        space: &mut Space,
+        user: &mut impl UserRequest,
+    ) -> Result<(), RequestError> {
         match nr {
-            request::Query::NR => self.query(space.view()?, door),
-            request::Open::NR => self.request_open(cx, space.view()?, door),
+            request::Query::NR => self.query(space.view()?, user),
+            request::Open::NR => self.request_open(cx, space.view()?, user),
             request::Close::NR => Ok(self.close(cx)?),
-            request::IntEnable::NR => self.request_enable(cx, space.view()?, door),
+            request::IntEnable::NR => self.request_enable(cx, space.view()?, user),
             request::IntCount::NR => self.request_count(cx, space.view()?),
             request::IntDisable::NR => self.request_disable(cx, space.view()?),
             request::RingSetup::NR => self.request_ring_setup(cx, space.view()?),
@@ -136,8 +142,8 @@ impl<P: Plugin> Session<P> {
     #[cfg_attr(kp_driver, optimize(size))]
     pub fn readiness(&self, cx: &mut Passive) -> Readiness {
         Readiness {
-            notification: self.driver.interrupts().is_some_and(|interrupts| interrupts.has_mail(cx, self)),
-            over: kernel::poisoned() || self.driver.state() == state::GONE || self.is_closed(),
+            notification: self.device.interrupts().is_some_and(|interrupts| interrupts.has_pending(cx, self)),
+            over: kernel::poisoned() || self.device.state() == state::GONE || self.is_closed(),
         }
     }
 }
@@ -146,13 +152,13 @@ impl<P: Plugin> Session<P> {
 #[cold]
 #[cfg_attr(kp_driver, optimize(size))]
 #[inline(never)]
-pub(super) fn refuse(door: &mut impl Door, stopped: Stopped) -> Told {
-    match stopped {
-        Stopped::Answer(error) if error == Status::INTERRUPTED => Err(Status::INTERRUPTED),
-        Stopped::Answer(error) => match door.answer(error.status.0, error.detail) {
+pub(super) fn refuse(user: &mut impl UserRequest, error: RequestError) -> DirectResult {
+    match error {
+        RequestError::Answer(error) if error == Status::INTERRUPTED => Err(Status::INTERRUPTED),
+        RequestError::Answer(error) => match user.answer(error.status.0, error.detail) {
             Ok(()) => Ok(error.status),
             Err(Faulted) => Err(TransportStatus::FAULT.status()),
         },
-        Stopped::Transport(status) => Err(status),
+        RequestError::Transport(status) => Err(status),
     }
 }

@@ -1,7 +1,7 @@
 //! QUERY and OPEN: what app and driver are, and what they agree on.
 use super::{
-    super::{clamp, door::Door, kernel, session::Session},
-    Stopped,
+    super::{array_index_nospec, kernel, session::Session, user_request::UserRequest},
+    RequestError,
 };
 use crate::{Error, Passive, Plugin, Status, limits};
 use core::sync::atomic::Ordering::Relaxed;
@@ -35,19 +35,19 @@ impl<P: Plugin> Session<P> {
 
     /// QUERY.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn query(&self, query: &mut request::Query, door: &mut impl Door) -> Result<(), Stopped> {
+    pub(super) fn query(&self, query: &mut request::Query, user: &mut impl UserRequest) -> Result<(), RequestError> {
         if query.reserved != 0 {
             return Err(Status::BAD_FIELD.into());
         }
         *query = request::Query { head: query.head, chain_at: query.chain_at, ..Self::QUERY };
-        query.state = if kernel::poisoned() { state::POISONED } else { self.driver.state() };
-        query.features = features::<P>(door);
+        query.state = if kernel::poisoned() { state::POISONED } else { self.device.state() };
+        query.features = features::<P>(user);
         query.chain = chain::<P>(query.chain_at);
-        query.bus_address = self.driver.bus_address;
-        query.sessions = self.driver.open_sessions.load(Relaxed);
+        query.bus_address = self.device.bus_address;
+        query.sessions = self.device.open_sessions.load(Relaxed);
         query.calls = self.calls_inside();
         query.waits = self.waker.waits();
-        query.resets = self.driver.resets();
+        query.resets = self.device.resets();
         if query.features & feature::RING != 0 {
             (query.max_ring_entries, query.max_ring_memory) =
                 (limits::MAX_RING_ENTRIES, limits::MAX_RING_MEMORY as u32);
@@ -61,13 +61,13 @@ impl<P: Plugin> Session<P> {
         &self,
         cx: &mut Passive,
         open: &mut request::Open,
-        door: &mut impl Door,
-    ) -> Result<(), Stopped> {
+        user: &mut impl UserRequest,
+    ) -> Result<(), RequestError> {
         if open.reserved != 0 {
             return Err(Status::BAD_FIELD.into());
         }
         let mut data = SmallBuffer::new();
-        let data = self.fetch_small(cx, door, open.head.size, open.data_addr, open.data_len, &mut data)?;
+        let data = self.fetch_small(cx, user, open.head.size, open.data_addr, open.data_len, &mut data)?;
         let app = *open;
         let known = app.message_count.min(chain_len::<P>());
         open.abi_major = limits::ABI_MAJOR;
@@ -84,7 +84,7 @@ impl<P: Plugin> Session<P> {
         if app.message_count > chain_len::<P>() || app.fingerprint != open.fingerprint {
             return Err(Status::INTERFACE_MISMATCH.into());
         }
-        open.features = if spoken >= 1 { app.features & features::<P>(door) } else { 0 };
+        open.features = if spoken >= 1 { app.features & features::<P>(user) } else { 0 };
         open.session = self.open(cx, data, open.features)?;
         Ok(())
     }
@@ -94,12 +94,12 @@ impl<P: Plugin> Session<P> {
     pub(super) fn fetch_small<'b>(
         &self,
         cx: &mut Passive,
-        door: &mut impl Door,
+        user: &mut impl UserRequest,
         size: u32,
         address: u64,
         len: u32,
         buffer: &'b mut SmallBuffer,
-    ) -> Result<&'b [u8], Stopped> {
+    ) -> Result<&'b [u8], RequestError> {
         let len = len as usize;
         if len == 0 {
             return Ok(&[]);
@@ -107,9 +107,9 @@ impl<P: Plugin> Session<P> {
         if len > limits::MAX_OPEN_DATA {
             return Err(Status::PAYLOAD_TOO_LARGE.into());
         }
-        let address = door.input(address, size as usize, len)?;
+        let address = user.input_range(address, size as usize, len)?;
         let bytes = buffer.room(cx, len)?;
-        door.fetch(address, bytes)?;
+        user.copy_from_user(address, bytes)?;
         Ok(bytes)
     }
 }
@@ -129,10 +129,10 @@ impl SmallBuffer {
     }
 }
 
-/// Optional parts of the ABI that this driver has: the direct form is for messages that an interface describes.
-fn features<P: Plugin>(door: &impl Door) -> u64 {
-    let ring = if kernel::shares() { feature::RING } else { 0 };
-    let direct = if P::TABLE.interface.is_some() && door.is_direct() { feature::DIRECT } else { 0 };
+/// Optional ranges of the ABI that this driver has: the direct form is for messages that an interface describes.
+fn features<P: Plugin>(user: &impl UserRequest) -> u64 {
+    let ring = if kernel::can_mmap() { feature::RING } else { 0 };
+    let direct = if P::TABLE.interface.is_some() && user.takes_direct_calls() { feature::DIRECT } else { 0 };
     ring | direct
 }
 
@@ -156,5 +156,5 @@ const fn interface_version<P: Plugin>() -> u32 {
 fn chain<P: Plugin>(count: u32) -> u64 {
     let chain = P::TABLE.chain;
     let at = (count as usize).min(chain.len().saturating_sub(1));
-    chain.get(clamp(at, chain.len())).copied().unwrap_or(0)
+    chain.get(array_index_nospec(at, chain.len())).copied().unwrap_or(0)
 }

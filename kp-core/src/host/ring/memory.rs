@@ -14,7 +14,7 @@ use kp_abi::ring::{
     queue::{CompletionSlot, Shared, SubmissionSlot},
 };
 
-/// Pages of `shared_new`, zeroed when they were made. INVARIANT: `len` bytes, a multiple of 8, alive until dropped.
+/// Pages of `alloc_mmap_pages`, zeroed when they were made. INVARIANT: `len` bytes, a multiple of 8, alive until dropped.
 pub(super) struct SharedMemory {
     start: NonNull<u8>,
     len: usize,
@@ -27,7 +27,7 @@ unsafe impl Sync for SharedMemory {}
 impl SharedMemory {
     /// Errors: `NO_MEMORY`.
     pub(super) fn new(_: &mut Passive, len: usize) -> Result<Self> {
-        let start = NonNull::new(kernel::shared_new(len)).ok_or(Status::NO_MEMORY)?;
+        let start = NonNull::new(kernel::alloc_mmap_pages(len)).ok_or(Status::NO_MEMORY)?;
         Ok(Self { start, len })
     }
 
@@ -70,8 +70,8 @@ impl SharedMemory {
 
 impl Drop for SharedMemory {
     fn drop(&mut self) {
-        // SAFETY: of `shared_new` with this length, given up once.
-        unsafe { kernel::shared_free(self.start.as_ptr(), self.len) }
+        // SAFETY: of `alloc_mmap_pages` with this length, given up once.
+        unsafe { kernel::free_mmap_pages(self.start.as_ptr(), self.len) }
     }
 }
 

@@ -1,9 +1,9 @@
 //! One submission: checked as a CALL is, its bytes copied in, the handler run, the reply copied out.
 //!
-//! Most messages have arguments and a reply of fixed size, and come as the interface declares them: [`Fast`] has a copy of itself for
-//! each of those, with the sizes built in. Every other submission takes the long way, which answers those too.
+//! Most messages have arguments and a reply of fixed size, and come as the interface declares them: [`FastSubmission`] has a copy of itself for
+//! each of those, with the sizes built in. Every other submission takes the slow path, which answers those too.
 use super::{
-    super::{below, clamp, direct::below_limits, session::Session, written},
+    super::{array_index_mask_nospec, array_index_nospec, direct::below_limits, session::Session, written},
     memory::{Queues, copy_in, copy_out},
 };
 use crate::{Error, Message, Passive, Plugin, Reply, Result, Status, limits};
@@ -16,7 +16,7 @@ use kp_abi::{
     Direct,
     ring::{
         INLINE, NOWAIT,
-        queue::{DriverSide, Taken},
+        queue::{DriverSide, SubmissionEntry},
     },
     zerocopy::{FromBytes, IntoBytes},
 };
@@ -27,19 +27,20 @@ impl<P: Plugin> Session<P> {
     pub(super) fn run_submission(
         &self,
         cx: &mut Passive,
-        taken: Taken<'_>,
+        entry: SubmissionEntry<'_>,
         data: &[AtomicU64],
         ring: (&mut DriverSide, &Queues<'_>),
     ) -> Result<(), Error> {
         let (side, queues) = ring;
-        if let Some(answer) =
-            P::direct(taken.number(), Fast { session: self, cx: &mut *cx, taken, data, ring: (&mut *side, queues) })
-        {
+        if let Some(answer) = P::direct(
+            entry.number(),
+            FastSubmission { session: self, cx: &mut *cx, entry, data, ring: (&mut *side, queues) },
+        ) {
             return answer;
         }
-        // Word by word: in registers, where the short way has them.
-        let Taken { user_data, message, input, output, inline } = taken;
-        match self.run_slowly(cx, message, input, output, inline, data) {
+        // Word by word: in registers, where the fast path has them.
+        let SubmissionEntry { user_data, message, input, output, inline } = entry;
+        match self.run_slow_path(cx, message, input, output, inline, data) {
             Ok(written) => {
                 side.post(queues, user_data, Status::OK, written);
                 Ok(())
@@ -51,9 +52,9 @@ impl<P: Plugin> Session<P> {
         }
     }
 
-    /// The long way.
+    /// The slow path.
     #[inline(never)]
-    fn run_slowly(
+    fn run_slow_path(
         &self,
         cx: &mut Passive,
         message: u64,
@@ -62,24 +63,24 @@ impl<P: Plugin> Session<P> {
         inline: &[AtomicU64],
         data: &[AtomicU64],
     ) -> Result<u32> {
-        let taken = Taken { user_data: 0, message, input, output, inline };
-        if taken.flags() & !(INLINE | NOWAIT) != 0 {
+        let entry = SubmissionEntry { user_data: 0, message, input, output, inline };
+        if entry.flags() & !(INLINE | NOWAIT) != 0 {
             return Err(Status::UNKNOWN_FLAG.into());
         }
-        let (args_len, in_len, room) = (taken.args_len(), taken.in_len(), taken.out_len());
+        let (args_len, in_len, room) = (entry.args_len(), entry.in_len(), entry.out_len());
         if args_len > limits::MAX_ARGS || in_len > limits::MAX_DATA || room > limits::MAX_DATA {
             return Err(Status::PAYLOAD_TOO_LARGE.into());
         }
         let data_at = args_len.next_multiple_of(8);
         let len = if in_len == 0 { args_len } else { data_at + in_len };
-        let from = if taken.flags() & INLINE == 0 {
-            part(data, taken.in_word(), len)?
+        let from = if entry.flags() & INLINE == 0 {
+            part(data, entry.in_word(), len)?
         } else {
             inline.get(..len.div_ceil(8)).ok_or(Status::INPUT_LENGTH)?
         };
-        let to = part(data, taken.out_word(), room)?;
+        let to = part(data, entry.out_word(), room)?;
         self.buffers(in_len, room).with(cx, |cx, room, bytes| match <[u64]>::mut_from_bytes(bytes) {
-            Ok(words) => self.run_in(cx, &taken, from, to, room, words),
+            Ok(words) => self.run_in(cx, &entry, from, to, room, words),
             Err(_) => Err(Status::NO_MEMORY.into()),
         })?
     }
@@ -89,25 +90,25 @@ impl<P: Plugin> Session<P> {
     fn run_in(
         &self,
         cx: &mut Passive,
-        taken: &Taken<'_>,
+        entry: &SubmissionEntry<'_>,
         from: &[AtomicU64],
         to: &[AtomicU64],
         room: usize,
         words: &mut [u64],
     ) -> Result<u32> {
-        let (args_len, data_at) = (taken.args_len(), taken.args_len().next_multiple_of(8));
+        let (args_len, data_at) = (entry.args_len(), entry.args_len().next_multiple_of(8));
         let too_large = Error::from(Status::PAYLOAD_TOO_LARGE);
         let (input, output) = words.split_at_mut_checked((limits::MAX_ARGS + room) / 8).ok_or(too_large)?;
         copy_in(from, input.get_mut(..from.len()).ok_or(too_large)?);
         let bytes = input.as_bytes();
         let message = Message {
-            id: taken.number(),
+            id: entry.number(),
             args: bytes.get(..args_len).ok_or(too_large)?,
-            data: bytes.get(data_at..data_at + taken.in_len()).ok_or(too_large)?,
+            data: bytes.get(data_at..data_at + entry.in_len()).ok_or(too_large)?,
         };
-        let mut reply = Reply::new(output.as_mut_bytes().get_mut(..taken.out_len()).ok_or(too_large)?);
-        self.call(cx, taken.flags() & NOWAIT != 0, message, &mut reply).map_err(|error| self.public(error))?;
-        let bytes = written(reply, taken.out_len())?;
+        let mut reply = Reply::new(output.as_mut_bytes().get_mut(..entry.out_len()).ok_or(too_large)?);
+        self.call(cx, entry.flags() & NOWAIT != 0, message, &mut reply).map_err(|error| self.sanitize_error(error))?;
+        let bytes = written(reply, entry.out_len())?;
         copy_out(bytes, to);
         Ok(bytes.len() as u32)
     }
@@ -123,12 +124,12 @@ fn part(data: &[AtomicU64], at: usize, len: usize) -> Result<&[AtomicU64]> {
     if at + count > data.len() {
         return Err(Status::BAD_FIELD.into());
     }
-    let at = clamp(at, data.len());
+    let at = array_index_nospec(at, data.len());
     // SAFETY: `at + count` words are there, and clamping gives `at` back, or 0.
     Ok(unsafe { data.get_unchecked(at..at + count) })
 }
 
-/// Both places on the short way: `ARGS` and `REPLY` bytes of the data area, in whole words, from these words on. None: not all of them
+/// Both places on the fast path: `ARGS` and `REPLY` bytes of the data area, in whole words, from these words on. None: not all of them
 /// are there.
 #[inline(always)]
 fn places<const ARGS: usize, const REPLY: usize>(data: &[AtomicU64], from: u64, to: u64) -> Option<[&[AtomicU64]; 2]> {
@@ -149,19 +150,19 @@ fn places<const ARGS: usize, const REPLY: usize>(data: &[AtomicU64], from: u64, 
 /// All ones if `LEN` bytes, in whole words, may start at this word of the data area; else zero.
 #[inline(always)]
 fn starts<const LEN: usize>(data: &[AtomicU64], at: usize) -> usize {
-    below(at, (data.len() + 1).saturating_sub(LEN.div_ceil(8)))
+    array_index_mask_nospec(at, (data.len() + 1).saturating_sub(LEN.div_ceil(8)))
 }
 
-/// A submission on the short way. Its answer: `None`, nothing has happened, and it is not one for that.
-struct Fast<'s, P: Plugin> {
+/// A submission on the fast path. Its answer: `None`, nothing has happened, and it is not one for that.
+struct FastSubmission<'s, P: Plugin> {
     session: &'s Session<P>,
     cx: &'s mut Passive,
-    taken: Taken<'s>,
+    entry: SubmissionEntry<'s>,
     data: &'s [AtomicU64],
     ring: (&'s mut DriverSide, &'s Queues<'s>),
 }
 
-impl<P: Plugin> Direct for Fast<'_, P> {
+impl<P: Plugin> Direct for FastSubmission<'_, P> {
     type Handler = P;
     type Context = Passive;
     type Session = P::Session;
@@ -173,13 +174,13 @@ impl<P: Plugin> Direct for Fast<'_, P> {
         run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
     ) -> Option<Result<()>> {
         const { below_limits::<ARGS, REPLY>() };
-        let Self { session, cx, taken, data, ring: (side, queues) } = self;
+        let Self { session, cx, entry, data, ring: (side, queues) } = self;
         // The length as declared, and no flags.
-        if (taken.message ^ (ARGS as u64) << 32) >> 32 != 0 {
+        if (entry.message ^ (ARGS as u64) << 32) >> 32 != 0 {
             return None;
         }
         // No data, and the room as declared: else something is left in the upper halves, and that is nowhere.
-        let [from, to] = places::<ARGS, REPLY>(data, taken.input, taken.output ^ (REPLY as u64) << 32)?;
+        let [from, to] = places::<ARGS, REPLY>(data, entry.input, entry.output ^ (REPLY as u64) << 32)?;
         let ran = session.inside(
             cx,
             false,
@@ -193,16 +194,16 @@ impl<P: Plugin> Direct for Fast<'_, P> {
                 let args = unsafe { slice::from_raw_parts(input.as_ptr().cast::<u8>(), ARGS) };
                 let mut room = [0; REPLY];
                 let mut reply = Reply::new(&mut room);
-                run(plugin, cx, value, Message { id: taken.number(), args, data: &[] }, &mut reply)?;
+                run(plugin, cx, value, Message { id: entry.number(), args, data: &[] }, &mut reply)?;
                 let bytes = written(reply, REPLY)?;
                 copy_out(bytes, to);
-                side.post(queues, taken.user_data, Status::OK, bytes.len() as u32);
+                side.post(queues, entry.user_data, Status::OK, bytes.len() as u32);
                 Ok(())
             },
         );
         Some(ran.map_err(|error| {
-            let error = session.public(error);
-            side.post(queues, taken.user_data, error.status, error.detail);
+            let error = session.sanitize_error(error);
+            side.post(queues, entry.user_data, error.status, error.detail);
             error
         }))
     }

@@ -12,7 +12,7 @@ mod message;
 mod page;
 mod slot;
 
-use super::{direct::Told, kernel, requests::Stopped, session::Session, sync};
+use super::{direct::DirectResult, kernel, requests::RequestError, session::Session, sync};
 use crate::{Passive, Plugin, Result, Status};
 use core::{ptr::NonNull, sync::atomic::AtomicU64};
 use kp_abi::{
@@ -23,8 +23,8 @@ use kp_abi::{
     },
 };
 use memory::{Queues, SharedMemory};
+pub(super) use page::CounterPage;
 use page::PageSlot;
-pub(super) use page::Shown;
 use slot::Slot;
 
 /// Where the kernel page is mapped.
@@ -65,25 +65,29 @@ impl Rings {
 impl<P: Plugin> Session<P> {
     /// May this session have a ring?
     #[cfg_attr(kp_driver, optimize(size))]
-    fn ring_allowed(&self) -> Result<(), Stopped> {
+    fn ring_allowed(&self) -> Result<(), RequestError> {
         if !self.is_open() || kernel::poisoned() {
-            return Err(self.refusal().into());
+            return Err(self.refusal_status().into());
         }
         if self.features() & request::feature::RING == 0 {
-            return Err(Stopped::Transport(TransportStatus::UNKNOWN_REQUEST.status()));
+            return Err(RequestError::Transport(TransportStatus::UNKNOWN_REQUEST.status()));
         }
         Ok(())
     }
 
     /// What a claim of the ring answers.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn claimed<R>(&self, claimed: Result<R, Status>) -> Result<R, Stopped> {
-        claimed.map_err(|status| if status == Status::CLOSED { self.refusal() } else { status }.into())
+    fn claimed<R>(&self, claimed: Result<R, Status>) -> Result<R, RequestError> {
+        claimed.map_err(|status| if status == Status::CLOSED { self.refusal_status() } else { status }.into())
     }
 
     /// RING_SETUP.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn request_ring_setup(&self, cx: &mut Passive, setup: &mut request::RingSetup) -> Result<(), Stopped> {
+    pub(super) fn request_ring_setup(
+        &self,
+        cx: &mut Passive,
+        setup: &mut request::RingSetup,
+    ) -> Result<(), RequestError> {
         self.ring_allowed()?;
         if setup.reserved != 0 {
             return Err(Status::BAD_FIELD.into());
@@ -118,7 +122,11 @@ impl<P: Plugin> Session<P> {
     }
 
     /// RING_ENTER.
-    pub(super) fn request_ring_enter(&self, cx: &mut Passive, enter: &mut request::RingEnter) -> Result<(), Stopped> {
+    pub(super) fn request_ring_enter(
+        &self,
+        cx: &mut Passive,
+        enter: &mut request::RingEnter,
+    ) -> Result<(), RequestError> {
         enter.submitted = 0;
         let (submitted, end) = self.try_enter(cx, enter.to_submit)?;
         enter.submitted = submitted;
@@ -127,20 +135,20 @@ impl<P: Plugin> Session<P> {
 
     /// RING_ENTER in its short form: the status, or the transport's own. `read_write`: the handle was opened so. In the caller's
     /// context.
-    pub fn enter_directly(&self, cx: &mut Passive, to_submit: u32, read_write: bool) -> Told {
+    pub fn enter_directly(&self, cx: &mut Passive, to_submit: u32, read_write: bool) -> DirectResult {
         if !read_write {
             return Err(TransportStatus::DENIED.status());
         }
-        match cx.in_session(self.stop(), |cx| self.try_enter(cx, to_submit)) {
+        match cx.in_session(self.cancellation(), |cx| self.try_enter(cx, to_submit)) {
             Ok((_, Ok(()))) => Ok(Status::OK),
             Ok((_, Err(status))) => Ok(status),
-            Err(Stopped::Answer(error)) => Ok(error.status),
-            Err(Stopped::Transport(status)) => Err(status),
+            Err(RequestError::Answer(error)) => Ok(error.status),
+            Err(RequestError::Transport(status)) => Err(status),
         }
     }
 
     #[inline(always)]
-    fn try_enter(&self, cx: &mut Passive, to_submit: u32) -> Result<(u32, Result<(), Status>), Stopped> {
+    fn try_enter(&self, cx: &mut Passive, to_submit: u32) -> Result<(u32, Result<(), Status>), RequestError> {
         self.ring_allowed()?;
         self.claimed(self.rings.ring.with(|slot| match slot {
             Some(ring) => self.enter_ring(cx, ring, to_submit),
@@ -148,7 +156,7 @@ impl<P: Plugin> Session<P> {
         }))
     }
 
-    /// Runs the batch: how many submissions were taken, and why no more.
+    /// Runs the batch: how many submissions were entry, and why no more.
     fn enter_ring(&self, cx: &mut Passive, ring: &mut Ring, to_submit: u32) -> (u32, Result<(), Status>) {
         let Some(page) = self.rings.page.get() else { return (0, Err(Status::NO_RING)) };
         let queues = Queues::new(&ring.memory, &ring.layout, ring.entries, page);
@@ -180,15 +188,15 @@ impl<P: Plugin> Session<P> {
         data: &[AtomicU64],
     ) -> (DriverSide, Status) {
         let last = side.answered().wrapping_add(count);
-        let attention = kernel::attention();
+        let task_flags = kernel::task_flags();
         while side.answered() != last {
-            if attention.is_due() && kernel::breathe() {
+            if task_flags.needs_resched() && kernel::cond_resched() {
                 return (side, Status::INTERRUPTED);
             }
-            let taken = side.take(queues);
-            let answer = self.run_submission(cx, taken, data, (&mut side, queues));
+            let entry = side.take(queues);
+            let answer = self.run_submission(cx, entry, data, (&mut side, queues));
             if answer.is_err() && self.is_ending() {
-                return (side, self.refusal());
+                return (side, self.refusal_status());
             }
         }
         (side, Status::OK)
@@ -196,7 +204,7 @@ impl<P: Plugin> Session<P> {
 
     /// RING_TEARDOWN.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn request_ring_teardown(&self) -> Result<(), Stopped> {
+    pub(super) fn request_ring_teardown(&self) -> Result<(), RequestError> {
         self.ring_allowed()?;
         match self.claimed(self.rings.ring.with(Option::take))? {
             Some(ring) => {

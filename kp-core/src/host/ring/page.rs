@@ -48,27 +48,27 @@ impl Drop for PageSlot {
 
 /// The page in which an interrupt's figures are shown while it is enabled: its owner's, if that has one. Each word has one writer at a
 /// time: who counts it.
-pub(in super::super) struct Shown(AtomicPtr<[Block; SHOWN_VECTORS]>);
+pub(in super::super) struct CounterPage(AtomicPtr<[Block; SHOWN_VECTORS]>);
 
 /// A vector's counters, as they are shown.
 type Block = [AtomicU64; size_of::<Counters>() / 8];
 
-/// The first word of a vector's counters that the mailbox counts: `notified`.
-const MAIL_AT: usize = offset_of!(Counters, notified) / 8;
+/// The first word of a vector's counters that the notifications counts: `notified`.
+const NOTIFIED_AT: usize = offset_of!(Counters, notified) / 8;
 /// The word of `dpc_runs`.
 const DPC_RUNS_AT: usize = offset_of!(Counters, dpc_runs) / 8;
-const _: () = assert!(offset_of!(Counters, deferred) == 16 && DPC_RUNS_AT == 3 && MAIL_AT == 4);
+const _: () = assert!(offset_of!(Counters, deferred) == 16 && DPC_RUNS_AT == 3 && NOTIFIED_AT == 4);
 
-impl Shown {
+impl CounterPage {
     pub(in super::super) const fn new() -> Self {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// Shows an enabling that counts from 0, before its first interrupt: in `slot`'s page, if there is one, until [`end`](Self::end).
+    /// Shows an enabling that counts from 0, before its first interrupt: in `slot`'s page, if there is one, until [`detach`](Self::detach).
     ///
     /// # Safety
-    /// The slot lives until `end` was called, and nobody that shows anything runs any more.
-    pub(in super::super) unsafe fn start(&self, slot: &PageSlot, generation: u64, vectors: usize) {
+    /// The slot lives until `detach` was called, and nobody that shows anything runs any more.
+    pub(in super::super) unsafe fn attach(&self, slot: &PageSlot, generation: u64, vectors: usize) {
         let Some(page) = slot.get() else { return };
         let (Some([number]), Some([shown]), Some(blocks)) = (
             page.words(offset_of!(KernelPage, generation), 1),
@@ -87,7 +87,7 @@ impl Shown {
     }
 
     /// Nothing is shown any more. What was stays there.
-    pub(in super::super) fn end(&self) {
+    pub(in super::super) fn detach(&self) {
         self.0.store(ptr::null_mut(), Release);
     }
 
@@ -95,27 +95,27 @@ impl Shown {
     #[inline]
     fn block(&self, vector: u32) -> Option<&Block> {
         let blocks = self.0.load(Acquire);
-        // SAFETY: null, or of `start`, whose caller keeps them until nobody comes here any more.
+        // SAFETY: null, or of `attach`, whose caller keeps them until nobody comes here any more.
         unsafe { blocks.as_ref() }?.get(vector as usize)
     }
 
     /// Is anything shown? Mostly not: all that showing takes is out of the way of an interrupt that nobody watches.
     #[inline(always)]
-    pub(in super::super) fn is_on(&self) -> bool {
+    pub(in super::super) fn is_attached(&self) -> bool {
         !self.0.load(Relaxed).is_null()
     }
 
     /// What the ISR counts.
     #[inline(always)]
-    pub(in super::super) fn isr(&self, vector: u32, counts: [&AtomicU64; 3]) {
-        if self.is_on() {
-            self.show_isr(vector, counts);
+    pub(in super::super) fn publish_isr(&self, vector: u32, counts: [&AtomicU64; 3]) {
+        if self.is_attached() {
+            self.publish_isr_slow(vector, counts);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn show_isr(&self, vector: u32, counts: [&AtomicU64; 3]) {
+    fn publish_isr_slow(&self, vector: u32, counts: [&AtomicU64; 3]) {
         if let Some(block) = self.block(vector) {
             for (word, count) in block.iter().zip(counts) {
                 word.store(count.load(Relaxed), Release);
@@ -125,33 +125,33 @@ impl Shown {
 
     /// What the DPC counts.
     #[inline(always)]
-    pub(in super::super) fn dpc(&self, vector: u32, dpc_runs: &AtomicU64) {
-        if self.is_on() {
-            self.show_dpc(vector, dpc_runs);
+    pub(in super::super) fn publish_dpc(&self, vector: u32, dpc_runs: &AtomicU64) {
+        if self.is_attached() {
+            self.publish_dpc_slow(vector, dpc_runs);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn show_dpc(&self, vector: u32, dpc_runs: &AtomicU64) {
+    fn publish_dpc_slow(&self, vector: u32, dpc_runs: &AtomicU64) {
         if let Some(block) = self.block(vector) {
             block[DPC_RUNS_AT].store(dpc_runs.load(Relaxed), Release);
         }
     }
 
-    /// What the mailbox counts; under its lock. `mail`: notified, delivered, available, lost.
+    /// What the notifications counts; under its lock. `counts`: notified, delivered, available, lost.
     #[inline(always)]
-    pub(in super::super) fn mail(&self, vector: u32, mail: impl FnOnce() -> [u64; 4]) {
-        if self.is_on() {
-            self.show_mail(vector, mail);
+    pub(in super::super) fn publish_notifications(&self, vector: u32, counts: impl FnOnce() -> [u64; 4]) {
+        if self.is_attached() {
+            self.publish_notifications_slow(vector, counts);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn show_mail(&self, vector: u32, mail: impl FnOnce() -> [u64; 4]) {
+    fn publish_notifications_slow(&self, vector: u32, counts: impl FnOnce() -> [u64; 4]) {
         if let Some(block) = self.block(vector) {
-            for (word, count) in block[MAIL_AT..].iter().zip(mail()) {
+            for (word, count) in block[NOTIFIED_AT..].iter().zip(counts()) {
                 word.store(count, Release);
             }
         }

@@ -30,7 +30,7 @@ impl<T> Slot<T> {
             Err(word) if word & REVOKED != 0 => return Err(Status::CLOSED),
             Err(_) => return Err(Status::BUSY),
         }
-        let turn = Turn(self);
+        let turn = RingGuard(self);
         // SAFETY: BUSY was set here.
         Ok(f(unsafe { &mut *turn.0.value.get() }))
     }
@@ -45,9 +45,9 @@ impl<T> Slot<T> {
 }
 
 /// Having it. Also when the simulator unwinds.
-struct Turn<'a, T>(&'a Slot<T>);
+struct RingGuard<'a, T>(&'a Slot<T>);
 
-impl<T> Drop for Turn<'_, T> {
+impl<T> Drop for RingGuard<'_, T> {
     fn drop(&mut self) {
         if self.0.word.fetch_and(!BUSY, AcqRel) & REVOKED != 0 {
             // SAFETY: whoever revoked it saw it BUSY, and left it to this one.

@@ -1,6 +1,6 @@
 // A plugin's table written by hand, and a port that serves its direct calls. Included by cases whose point is something else.
 use kp_core::{
-    host::{DirectDoor, Door, Faulted, Session},
+    host::{DirectUserRequest, UserRequest, Faulted, Session},
     kp_abi::{Direct, Interface},
 };
 
@@ -22,29 +22,29 @@ const fn by_hand(name: &'static str, interface: &'static Interface, chain: &'sta
 #[derive(Clone, Copy)]
 pub struct Sham;
 
-impl Door for Sham {
-    fn take(&mut self, _: &mut [u8]) -> Result<(), Faulted> {
+impl UserRequest for Sham {
+    fn read_header(&mut self, _: &mut [u8]) -> Result<(), Faulted> {
         Err(Faulted)
     }
-    fn size(&mut self) -> Result<u32, Faulted> {
+    fn read_size(&mut self) -> Result<u32, Faulted> {
         Err(Faulted)
     }
-    fn tail(&mut self, _: usize, _: &mut [u8]) -> Result<(), Faulted> {
+    fn read_tail(&mut self, _: usize, _: &mut [u8]) -> Result<(), Faulted> {
         Err(Faulted)
     }
-    fn put(&mut self, _: usize, _: &[u8]) -> Result<(), Faulted> {
+    fn write(&mut self, _: usize, _: &[u8]) -> Result<(), Faulted> {
         Err(Faulted)
     }
     fn answer(&mut self, _: u32, _: u32) -> Result<(), Faulted> {
         Err(Faulted)
     }
-    fn in_range(&self, _: u64, _: usize) -> bool {
+    fn access_ok(&self, _: u64, _: usize) -> bool {
         false
     }
-    fn fetch(&mut self, _: u64, _: &mut [u8]) -> Result<(), Faulted> {
+    fn copy_from_user(&mut self, _: u64, _: &mut [u8]) -> Result<(), Faulted> {
         Err(Faulted)
     }
-    fn store(&mut self, _: u64, _: &[u8]) -> Result<(), Faulted> {
+    fn copy_to_user(&mut self, _: u64, _: &[u8]) -> Result<(), Faulted> {
         Err(Faulted)
     }
     fn is_read_write(&self) -> bool {
@@ -52,11 +52,11 @@ impl Door for Sham {
     }
 }
 
-impl DirectDoor for Sham {
-    fn begin<'b>(&mut self, _: &'b mut [core::mem::MaybeUninit<u8>]) -> Result<&'b mut [u8], Faulted> {
+impl DirectUserRequest for Sham {
+    fn copy_in<'b>(&mut self, _: &'b mut [core::mem::MaybeUninit<u8>]) -> Result<&'b mut [u8], Faulted> {
         Err(Faulted)
     }
-    fn end(&mut self, _: &[u8]) -> Result<(), Faulted> {
+    fn copy_out(&mut self, _: &[u8]) -> Result<(), Faulted> {
         Err(Faulted)
     }
 }

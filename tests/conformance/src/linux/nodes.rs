@@ -240,7 +240,7 @@ fn a_new_address_gets_a_new_number(cards: &[String]) {
     assert_eq!(unload("edu"), Unload::Gone);
 }
 
-/// Ends the program: the other threads go on for ever.
+/// Ends the program: the other threads go on forever.
 fn wrong(what: std::fmt::Arguments<'_>) -> ! {
     eprintln!("error: beside a removal: {what}");
     exit(1);

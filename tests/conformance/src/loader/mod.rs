@@ -235,7 +235,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub fn end_what_hangs() {
     thread::spawn(|| {
         thread::sleep(PATIENCE);
-        eprintln!("error: not over after {} s: somebody waits for ever", PATIENCE.as_secs());
+        eprintln!("error: not over after {} s: somebody waits forever", PATIENCE.as_secs());
         std::process::exit(1);
     });
 }

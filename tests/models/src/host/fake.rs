@@ -32,12 +32,12 @@ pub(crate) fn has_panicked(task: u32) {
 }
 
 /// A wait that only a wake-up ends.
-pub(crate) struct Signal {
+pub(crate) struct WaitQueue {
     lock: Mutex<()>,
     woken: Condvar,
 }
 
-impl Signal {
+impl WaitQueue {
     pub(crate) fn new(_: &mut Passive) -> Result<Self> {
         Ok(Self { lock: Mutex::new(()), woken: Condvar::new() })
     }
@@ -46,7 +46,7 @@ impl Signal {
         let mut held = self.lock.lock().unwrap();
         while word.load(Acquire) == seen {
             if kind == wait_kind::KILLABLE && KILLED.with(|it| it.get()) {
-                return Woken::Signal;
+                return Woken::Interrupted;
             }
             held = self.woken.wait(held).unwrap();
         }
@@ -64,7 +64,7 @@ impl Signal {
 pub(crate) enum Woken {
     Changed,
     Timeout,
-    Signal,
+    Interrupted,
 }
 
 pub(crate) mod wait_kind {

@@ -11,14 +11,14 @@ use kp_core::host::lock_kind;
 
 /// The extension of such a device.
 #[repr(C)]
-pub(crate) struct Stacked {
+pub(crate) struct DeviceExtension {
     pub(crate) node: Node,
     /// The bus's device object.
     pub(crate) pdo: *mut DeviceObject,
     /// The device object below.
     pub(crate) lower: *mut DeviceObject,
     /// Held by whoever starts, stops, suspends or resumes it: one at a time. A mutex.
-    life: *mut u8,
+    pnp_lock: *mut u8,
     /// For a change of the device's power: the power manager asks for one at a time.
     pub(crate) work: *mut c_void,
     /// For the system's request to sleep, if the device's power cannot be asked for: one at a time, too.
@@ -27,8 +27,8 @@ pub(crate) struct Stacked {
     pub(crate) again: Again,
     /// Name of the device interface, the kernel's.
     pub(crate) interface: UnicodeString,
-    /// Under `life`.
-    lived: UnsafeCell<Lived>,
+    /// Under `pnp_lock`.
+    started: UnsafeCell<StartedState>,
 }
 
 /// Asking again for a device's power, which could not be asked for as the system woke. Zero is a valid value.
@@ -58,7 +58,7 @@ impl Again {
 }
 
 /// What is there while a device is started.
-pub(crate) struct Lived {
+pub(crate) struct StartedState {
     pub(crate) hardware: Option<NonNull<Hardware>>,
     /// The name that apps open.
     pub(crate) link: Option<Name>,
@@ -71,7 +71,7 @@ pub(crate) struct Lived {
 static INTERFACE: Guid =
     Guid { a: 0x6C6A_A352, b: 0x50F9, c: 0x4FFA, d: [0xAB, 0x38, 0x5E, 0x92, 0x67, 0xC3, 0x17, 0xF2] };
 
-impl Stacked {
+impl DeviceExtension {
     /// # Safety
     /// The device was made by [`add`](Self::add), and is not deleted before the reference is used for the last time.
     pub(crate) unsafe fn of<'a>(device: *mut DeviceObject) -> &'a Self {
@@ -115,14 +115,14 @@ impl Stacked {
         unsafe { Node::write(place.cast()) };
         // SAFETY: as above; zero is a valid value of each field.
         let this = unsafe { &mut *place };
-        *this.lived.get_mut() = Lived { hardware: None, link: None, is_shown: false, suspended: false };
+        *this.started.get_mut() = StartedState { hardware: None, link: None, is_shown: false, suspended: false };
         this.pdo = pdo;
-        this.life = lock::new(lock_kind::MUTEX);
+        this.pnp_lock = lock::new(lock_kind::MUTEX);
         for work in [&mut this.work, &mut this.unasked, &mut this.again.work] {
             // SAFETY: a device of this driver.
             *work = unsafe { IoAllocateWorkItem(device) };
         }
-        if this.life.is_null() || this.work.is_null() || this.unasked.is_null() || this.again.work.is_null() {
+        if this.pnp_lock.is_null() || this.work.is_null() || this.unasked.is_null() || this.again.work.is_null() {
             return Err(STATUS_INSUFFICIENT_RESOURCES);
         }
         // SAFETY: the bus's device, a class, a writable place.
@@ -154,9 +154,9 @@ impl Stacked {
             // SAFETY: allocated by `fill`, and not queued.
             unsafe { IoFreeWorkItem(work) };
         }
-        if !self.life.is_null() {
+        if !self.pnp_lock.is_null() {
             // SAFETY: made by `fill`; nobody holds it.
-            unsafe { lock::free(self.life, lock_kind::MUTEX) };
+            unsafe { lock::free(self.pnp_lock, lock_kind::MUTEX) };
         }
     }
 
@@ -175,13 +175,13 @@ impl Stacked {
     }
 
     /// Runs `f` with what is there while the device is started, one at a time. Passive.
-    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Lived) -> R) -> R {
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut StartedState) -> R) -> R {
         // SAFETY: made by `fill`, alive with the device.
-        let saved = unsafe { lock::acquire(self.life, lock_kind::MUTEX) };
+        let saved = unsafe { lock::acquire(self.pnp_lock, lock_kind::MUTEX) };
         // SAFETY: under the lock.
-        let result = f(unsafe { &mut *self.lived.get() });
+        let result = f(unsafe { &mut *self.started.get() });
         // SAFETY: taken above.
-        unsafe { lock::release(self.life, lock_kind::MUTEX, saved) };
+        unsafe { lock::release(self.pnp_lock, lock_kind::MUTEX, saved) };
         result
     }
 }

@@ -1,5 +1,5 @@
 //! The size rule: a request's struct, of the app's version, as the driver's. And who may ask: a handle that only reads may not write.
-use super::{super::door::Door, Served, Stopped, refuse};
+use super::{super::user_request::UserRequest, RequestError, RequestResult, refuse};
 use crate::{Status, limits};
 use core::mem::offset_of;
 use kp_abi::{
@@ -19,7 +19,7 @@ pub(super) struct Space(pub(super) [u64; LONGEST]);
 impl Space {
     /// The struct.
     #[inline(always)]
-    pub(super) fn view<R: FromBytes + IntoBytes + KnownLayout>(&mut self) -> Result<&mut R, Stopped> {
+    pub(super) fn view<R: FromBytes + IntoBytes + KnownLayout>(&mut self) -> Result<&mut R, RequestError> {
         const { assert!(size_of::<R>() <= 8 * LONGEST && align_of::<R>() <= 8, "LONGEST is the longest") };
         match R::mut_from_prefix(self.0.as_mut_bytes()) {
             Ok((request, _)) => Ok(request),
@@ -30,7 +30,7 @@ impl Space {
 
 /// What the size rule and the access rule must know of a request's struct.
 #[derive(Clone, Copy)]
-pub(super) struct Shape {
+pub(super) struct RequestLayout {
     /// Size of its first version, in bytes.
     first: usize,
     /// Its size, in bytes.
@@ -39,7 +39,7 @@ pub(super) struct Shape {
     only_reads: bool,
 }
 
-impl Shape {
+impl RequestLayout {
     pub(super) const fn of<R: Request>() -> &'static Self {
         const {
             let only_reads = matches!(R::NR, request::Query::NR | request::IntCount::NR);
@@ -65,34 +65,44 @@ impl Shape {
 }
 
 /// Copies a request's struct. `Err`: it goes no further; what the transport answers.
-pub(in crate::host) fn take<R: Request>(door: &mut impl Door) -> Result<R, Served> {
+pub(in crate::host) fn read_struct<R: Request>(user: &mut impl UserRequest) -> Result<R, RequestResult> {
     let mut request = R::new_zeroed();
-    take_bytes(door, Shape::of::<R>(), 0, request.as_mut_bytes())?;
+    read_request(user, RequestLayout::of::<R>(), 0, request.as_mut_bytes())?;
     Ok(request)
 }
 
 /// Copies a request's struct to the start of `bytes`, which are zeros: one copy of its first version, and the rest only if the app has
 /// more. `flags`: those that the request knows. `Err`: it goes no further, and has its answer; what the transport answers.
 #[inline(always)]
-pub(super) fn take_bytes(door: &mut impl Door, shape: &Shape, flags: u32, bytes: &mut [u8]) -> Result<(), Served> {
-    try_take(door, shape, flags, bytes).map_err(|stopped| refuse(door, stopped).map(|_| ()))
+pub(super) fn read_request(
+    user: &mut impl UserRequest,
+    layout: &RequestLayout,
+    flags: u32,
+    bytes: &mut [u8],
+) -> Result<(), RequestResult> {
+    try_read(user, layout, flags, bytes).map_err(|error| refuse(user, error).map(|_| ()))
 }
 
 #[inline(always)]
-fn try_take(door: &mut impl Door, shape: &Shape, flags: u32, bytes: &mut [u8]) -> Result<(), Stopped> {
-    let Some(first) = bytes.get_mut(..shape.first) else { return Err(Status::TOO_LARGE.into()) };
-    if door.take(first).is_err() {
-        return Err(short_or_fault(door, shape));
+fn try_read(
+    user: &mut impl UserRequest,
+    layout: &RequestLayout,
+    flags: u32,
+    bytes: &mut [u8],
+) -> Result<(), RequestError> {
+    let Some(first) = bytes.get_mut(..layout.first) else { return Err(Status::TOO_LARGE.into()) };
+    if user.read_header(first).is_err() {
+        return Err(short_or_fault(user, layout));
     }
     let Ok((head, _)) = Head::read_from_prefix(first) else { return Err(Status::TOO_SMALL.into()) };
-    if head.size as usize != shape.first {
-        take_rest(door, shape, head.size as usize, bytes)?;
+    if head.size as usize != layout.first {
+        read_rest(user, layout, head.size as usize, bytes)?;
     }
     if head.flags & !flags != 0 {
         return Err(Status::UNKNOWN_FLAG.into());
     }
-    if !shape.only_reads && !door.is_read_write() {
-        return Err(Stopped::Transport(TransportStatus::DENIED.status()));
+    if !layout.only_reads && !user.is_read_write() {
+        return Err(RequestError::Transport(TransportStatus::DENIED.status()));
     }
     Ok(())
 }
@@ -101,33 +111,38 @@ fn try_take(door: &mut impl Door, shape: &Shape, flags: u32, bytes: &mut [u8]) -
 #[cold]
 #[cfg_attr(kp_driver, optimize(size))]
 #[inline(never)]
-fn short_or_fault(door: &mut impl Door, shape: &Shape) -> Stopped {
-    match door.size() {
-        Ok(size) if (size as usize) < shape.first => Stopped::Answer(Status::TOO_SMALL.into()),
-        _ => Stopped::Transport(TransportStatus::FAULT.status()),
+fn short_or_fault(user: &mut impl UserRequest, layout: &RequestLayout) -> RequestError {
+    match user.read_size() {
+        Ok(size) if (size as usize) < layout.first => RequestError::Answer(Status::TOO_SMALL.into()),
+        _ => RequestError::Transport(TransportStatus::FAULT.status()),
     }
 }
 
 #[cold]
 #[cfg_attr(kp_driver, optimize(size))]
 #[inline(never)]
-fn take_rest(door: &mut impl Door, shape: &Shape, size: usize, bytes: &mut [u8]) -> Result<(), Stopped> {
-    if size < shape.first {
+fn read_rest(
+    user: &mut impl UserRequest,
+    layout: &RequestLayout,
+    size: usize,
+    bytes: &mut [u8],
+) -> Result<(), RequestError> {
+    if size < layout.first {
         return Err(Status::TOO_SMALL.into());
     }
     if size > limits::MAX_REQUEST {
         return Err(Status::TOO_LARGE.into());
     }
-    let known = shape.size.min(size);
-    if let Some(more) = bytes.get_mut(shape.first..known).filter(|more| !more.is_empty()) {
-        door.tail(shape.first, more)?;
+    let known = layout.size.min(size);
+    if let Some(more) = bytes.get_mut(layout.first..known).filter(|more| !more.is_empty()) {
+        user.read_tail(layout.first, more)?;
     }
     let mut at = known;
     while at < size {
         let mut chunk = [0u8; 64];
         let len = (size - at).min(chunk.len());
         if let Some(part) = chunk.get_mut(..len) {
-            door.tail(at, part)?;
+            user.read_tail(at, part)?;
         }
         if chunk.iter().any(|&byte| byte != 0) {
             return Err(Status::UNKNOWN_TAIL.into());

@@ -2,11 +2,11 @@
 use crate::c::*;
 use core::mem::MaybeUninit;
 use kp_abi::request::Answer;
-use kp_core::host::{DirectDoor, Door, Faulted};
+use kp_core::host::{DirectUserRequest, Faulted, UserRequest};
 
 /// One ioctl's argument.
 #[derive(Clone, Copy)]
-pub struct UserDoor {
+pub struct IoctlRequest {
     address: usize,
     /// Where the answer goes.
     answer: usize,
@@ -27,7 +27,7 @@ pub const MODE_WRITE: u32 = 2;
 /// Bytes up to which words are copied one by one, in one user-access section: less than the call of the general copy costs.
 const WORDS: usize = 256;
 
-impl UserDoor {
+impl IoctlRequest {
     /// The request at user address `address`, which nobody has checked. `limit` is the end of user memory, for this caller; `mode` is the
     /// file's.
     #[inline]
@@ -42,7 +42,7 @@ impl UserDoor {
     }
 }
 
-impl UserDoor {
+impl IoctlRequest {
     /// Few bytes, then status and detail.
     #[inline]
     fn put_words(&mut self, address: u64, bytes: &[u8], status: u32, detail: u32) -> Result<(), Faulted> {
@@ -60,38 +60,38 @@ fn done(ok: bool) -> Result<(), Faulted> {
     if ok { Ok(()) } else { Err(Faulted) }
 }
 
-impl Door for UserDoor {
+impl UserRequest for IoctlRequest {
     #[inline]
-    fn take(&mut self, head: &mut [u8]) -> Result<(), Faulted> {
+    fn read_header(&mut self, head: &mut [u8]) -> Result<(), Faulted> {
         // SAFETY: `head` is writable; user memory is only touched through the kernel's own checked access.
         done(unsafe { kp_c_user_take(head.as_mut_ptr(), self.address, head.len()) })
     }
-    fn size(&mut self) -> Result<u32, Faulted> {
+    fn read_size(&mut self) -> Result<u32, Faulted> {
         let mut size = [0; 4];
-        self.fetch(self.address as u64, &mut size)?;
+        self.copy_from_user(self.address as u64, &mut size)?;
         Ok(u32::from_le_bytes(size))
     }
-    fn tail(&mut self, at: usize, bytes: &mut [u8]) -> Result<(), Faulted> {
-        self.fetch((self.address as u64).wrapping_add(at as u64), bytes)
+    fn read_tail(&mut self, at: usize, bytes: &mut [u8]) -> Result<(), Faulted> {
+        self.copy_from_user((self.address as u64).wrapping_add(at as u64), bytes)
     }
-    fn put(&mut self, at: usize, bytes: &[u8]) -> Result<(), Faulted> {
-        self.store((self.address as u64).wrapping_add(at as u64), bytes)
+    fn write(&mut self, at: usize, bytes: &[u8]) -> Result<(), Faulted> {
+        self.copy_to_user((self.address as u64).wrapping_add(at as u64), bytes)
     }
     #[inline]
     fn answer(&mut self, status: u32, detail: u32) -> Result<(), Faulted> {
         done(kp_c_user_answer(self.answer, answer(status, detail)))
     }
     #[inline]
-    fn put_answer(&mut self, at: usize, bytes: &[u8], status: u32, detail: u32) -> Result<(), Faulted> {
+    fn write_with_answer(&mut self, at: usize, bytes: &[u8], status: u32, detail: u32) -> Result<(), Faulted> {
         self.put_words(self.address as u64 + at as u64, bytes, status, detail)
     }
     #[inline]
-    fn in_range(&self, address: u64, len: usize) -> bool {
+    fn access_ok(&self, address: u64, len: usize) -> bool {
         let len = len as u64;
         len <= self.limit && address <= self.limit - len
     }
     #[inline]
-    fn fetch(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Faulted> {
+    fn copy_from_user(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Faulted> {
         if bytes.len() <= WORDS {
             // SAFETY: `bytes` is writable; as in `take`.
             return done(unsafe { kp_c_user_fetch_words(bytes.as_mut_ptr(), address, bytes.len()) });
@@ -100,22 +100,22 @@ impl Door for UserDoor {
         done(unsafe { kp_c_user_fetch(bytes.as_mut_ptr(), address, bytes.len()) })
     }
     #[inline]
-    fn vouch(&mut self, object: &[u8], longest: usize) {
+    fn check_usercopy(&mut self, object: &[u8], longest: usize) {
         if longest > WORDS {
             // SAFETY: a readable range.
             unsafe { kp_c_user_vouch(object.as_ptr(), object.len()) }
         }
     }
     #[inline]
-    fn fetch_data(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Faulted> {
+    fn copy_data_from_user(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Faulted> {
         if bytes.len() <= WORDS {
-            return self.fetch(address, bytes);
+            return self.copy_from_user(address, bytes);
         }
         // SAFETY: `bytes` is writable; as in `take`.
         done(unsafe { kp_c_user_fetch_vouched(bytes.as_mut_ptr(), address, bytes.len()) })
     }
     #[inline]
-    fn store(&mut self, address: u64, bytes: &[u8]) -> Result<(), Faulted> {
+    fn copy_to_user(&mut self, address: u64, bytes: &[u8]) -> Result<(), Faulted> {
         // SAFETY: `bytes` is readable; as in `take`.
         done(unsafe { kp_c_user_store(address, bytes.as_ptr(), bytes.len()) })
     }
@@ -134,14 +134,14 @@ impl Door for UserDoor {
     fn is_read_write(&self) -> bool {
         self.mode & (MODE_READ | MODE_WRITE) == MODE_READ | MODE_WRITE
     }
-    fn is_direct(&self) -> bool {
+    fn takes_direct_calls(&self) -> bool {
         true
     }
 }
 
-impl DirectDoor for UserDoor {
+impl DirectUserRequest for IoctlRequest {
     #[inline]
-    fn begin<'b>(&mut self, bytes: &'b mut [MaybeUninit<u8>]) -> Result<&'b mut [u8], Faulted> {
+    fn copy_in<'b>(&mut self, bytes: &'b mut [MaybeUninit<u8>]) -> Result<&'b mut [u8], Faulted> {
         let (at, len) = (bytes.as_mut_ptr().cast::<u8>(), bytes.len());
         // SAFETY: `bytes` is writable; as in `take`.
         done(unsafe { kp_c_user_begin(at, self.address, len) })?;
@@ -149,7 +149,7 @@ impl DirectDoor for UserDoor {
         Ok(unsafe { core::slice::from_raw_parts_mut(at, len) })
     }
     #[inline]
-    fn end(&mut self, bytes: &[u8]) -> Result<(), Faulted> {
+    fn copy_out(&mut self, bytes: &[u8]) -> Result<(), Faulted> {
         // SAFETY: `bytes` is readable; as in `take`.
         done(unsafe { kp_c_user_end(self.address.wrapping_add(ANSWER), bytes.as_ptr(), bytes.len()) })
     }

@@ -1,11 +1,11 @@
-//! Taking turns at Passive, across plugin code that may panic and never return.
+//! A robust, fair mutex for Passive: it may be held across plugin code that panics and never returns.
 //!
-//! A kernel's own mutex would stay held by the dead task, and with it the task's own exit, which closes its session, would wait
-//! forever. A turn whose holder panicked is given up for lost. Turns go in the order in which they were asked for: an app that
-//! enables and disables without end holds up nobody's exit for longer than one turn.
+//! A kernel's own mutex would stay held by the dead task, and that task's own exit, which closes its session, would wait forever. If
+//! the owner of this one panics, every later lock attempt returns [`OwnerDied`]. It is handed over in the order in which it was asked for
+//! (first in, first out): an app that enables and disables without end delays another's exit by one critical section at most.
 use super::{
-    Signal, Woken,
-    gate::{FOR_EVER, time_left},
+    WaitQueue, Woken,
+    gate::{FOREVER, time_left},
     kernel,
     sync::{AtomicU32, Ordering::*},
     wait_kind,
@@ -19,23 +19,23 @@ use core::ptr::{self, NonNull};
 /// How often those who still wait after a panic ask whether it was the holder's, in ns.
 const POISON_CHECK_NS: u64 = 100_000_000;
 
-/// One at a time, first come first served.
-pub(crate) struct Turn {
+/// See the module.
+pub(crate) struct RobustMutex {
     queue: SpinLock<Queue, Dispatch>,
-    /// The task whose turn it is, as `kernel::task` names it; 0: nobody's, or somebody's who had panicked before.
-    holder: AtomicU32,
-    /// Woken for whoever's turn has come.
-    moved: Signal,
+    /// The task that owns it, as `kernel::task` names it; 0: none, or one that had panicked before.
+    owner: AtomicU32,
+    /// Wakes the waiter that was granted the mutex.
+    granted: WaitQueue,
     order: LockOrder,
 }
 
-/// Whoever had the turn panicked and will never end it; or the time for waiting is up.
+/// The owner panicked and will never unlock it; or the time for waiting is up.
 #[derive(Debug)]
-pub(crate) struct Lost;
+pub(crate) struct OwnerDied;
 
-/// Those who wait, in the order in which they came. INVARIANT: linked are waiters that wait in [`Turn::take`], each once.
+/// Those who wait, in the order in which they came. INVARIANT: linked are waiters that wait in [`RobustMutex::lock`], each once.
 struct Queue {
-    /// It is somebody's turn.
+    /// The mutex is owned.
     taken: bool,
     first: *mut Waiter,
     last: *mut Waiter,
@@ -45,7 +45,7 @@ unsafe impl Send for Queue {}
 
 /// One who waits, on its own stack: others look at it with a spin lock held, and a port keeps the stack of a thread that waits in memory.
 struct Waiter {
-    /// 1: it is this one's turn, and it is not linked any more.
+    /// 1: the mutex is this waiter's, which is not linked any more.
     granted: AtomicU32,
     /// Under the queue's lock.
     next: *mut Waiter,
@@ -58,15 +58,15 @@ impl Waiter {
 }
 
 impl Queue {
-    /// Takes the turn, if it is nobody's.
+    /// Locks, if nobody owns it.
     fn try_take(&mut self) -> bool {
         !core::mem::replace(&mut self.taken, true)
     }
 
-    /// Takes the turn, if it is nobody's, or else a place at the end.
+    /// Locks, if nobody owns it, or else queues at the end.
     ///
     /// # Safety
-    /// The waiter is alive and not linked, and stays until it is granted its turn or has left.
+    /// The waiter is alive and not linked, and stays until it is granted the mutex or has left.
     #[cfg_attr(kp_driver, optimize(size))]
     unsafe fn join(&mut self, waiter: *mut Waiter) {
         if self.try_take() {
@@ -82,9 +82,9 @@ impl Queue {
         self.last = waiter;
     }
 
-    /// The turn is over: it is the first one's now.
+    /// Unlocks: the first waiter owns it now.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn pass_on(&mut self) {
+    fn unlock(&mut self) {
         let Some(first) = NonNull::new(self.first) else {
             self.taken = false;
             return;
@@ -98,7 +98,7 @@ impl Queue {
         unsafe { &(*first.as_ptr()).granted }.store(1, Release);
     }
 
-    /// Takes a waiter out, if its turn has not come.
+    /// Takes a waiter out of the queue, if it was not granted the mutex.
     ///
     /// # Safety
     /// It has joined.
@@ -125,75 +125,74 @@ impl Queue {
     }
 }
 
-impl Turn {
+impl RobustMutex {
     #[track_caller]
     pub(crate) fn new(cx: &mut Passive) -> Result<Self> {
-        let moved = Signal::new(cx)?;
+        let granted = WaitQueue::new(cx)?;
         let queue = SpinLock::new(cx, Queue { taken: false, first: ptr::null_mut(), last: ptr::null_mut() })?;
-        Ok(Self { queue, holder: AtomicU32::new(0), moved, order: LockOrder::new(cx)? })
+        Ok(Self { queue, owner: AtomicU32::new(0), granted, order: LockOrder::new(cx)? })
     }
 
-    /// Runs `f` when it is this one's turn. May sleep; if the holder panics, this one's and everybody's who comes later is `Lost`.
+    /// Runs `f` with the mutex held. May sleep. `OwnerDied`: its owner has panicked.
     /// Nothing else ends the wait: for tear-down.
     #[inline(always)]
-    pub(crate) fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(&mut Passive) -> R) -> Result<R, Lost> {
-        self.with_until(cx, FOR_EVER, f)
+    pub(crate) fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(&mut Passive) -> R) -> Result<R, OwnerDied> {
+        self.with_until(cx, FOREVER, f)
     }
 
-    /// As [`with`](Self::with), and `Lost` too if the turn has not come before the clock shows `until`, in ns.
+    /// As [`with`](Self::with), and `OwnerDied` too if it was not granted before the clock shows `until`, in ns.
     #[inline(always)]
     pub(crate) fn with_until<R>(
         &self,
         cx: &mut Passive,
         until: u64,
         f: impl FnOnce(&mut Passive) -> R,
-    ) -> Result<R, Lost> {
-        match self.take(cx, wait_kind::UNINTERRUPTIBLE, until) {
+    ) -> Result<R, OwnerDied> {
+        match self.lock(cx, wait_kind::UNINTERRUPTIBLE, until) {
             Ok(held) => Ok(f(held.cx)),
-            Err(_) => Err(Lost),
+            Err(_) => Err(OwnerDied),
         }
     }
 
-    /// As [`with`](Self::with), for a request: POISONED as soon as any plugin code panics; INTERRUPTED if the process is being killed, which
-    /// then has no turn to wait for.
+    /// As [`with`](Self::with), for a request: POISONED as soon as any plugin code panics; INTERRUPTED if the process is being killed.
     #[inline(always)]
     pub(crate) fn with_killable<R>(
         &self,
         cx: &mut Passive,
         f: impl FnOnce(&mut Passive) -> R,
     ) -> core::result::Result<R, Status> {
-        let held = self.take(cx, wait_kind::KILLABLE, FOR_EVER)?;
+        let held = self.lock(cx, wait_kind::KILLABLE, FOREVER)?;
         Ok(f(held.cx))
     }
 
-    /// Takes the turn, now or when it comes.
+    /// Locks, or waits for it.
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
-    fn take<'a>(&'a self, cx: &'a mut Passive, kind: u32, until: u64) -> core::result::Result<Held<'a>, Status> {
+    fn lock<'a>(&'a self, cx: &'a mut Passive, kind: u32, until: u64) -> core::result::Result<RobustGuard<'a>, Status> {
         let order = self.order.enter();
         if !self.queue.with(cx, |queue, _| queue.try_take()) {
             self.wait(cx, kind, until, &mut Waiter::new())?;
         }
-        self.holder.store(taker(), Release);
-        Ok(Held { turn: self, cx, _order: order })
+        self.owner.store(owner(), Release);
+        Ok(RobustGuard { mutex: self, cx, _order: order })
     }
 
-    /// Waits for this one's turn.
+    /// Waits until it is granted.
     #[cfg_attr(kp_driver, optimize(size))]
     fn wait(&self, cx: &mut Passive, kind: u32, until: u64, waiter: &mut Waiter) -> core::result::Result<(), Status> {
         let this = ptr::from_mut(waiter);
-        // SAFETY: it stays until it is granted its turn, or has left below.
+        // SAFETY: it stays until it is granted the mutex, or has left below.
         self.queue.with(cx, |queue, _| unsafe { queue.join(this) });
         // SAFETY: this function's own; others write its other field, under the lock.
         let granted = unsafe { &(*this).granted };
         while granted.load(Acquire) == 0 {
             let poisoned = kernel::poisoned();
-            let lost = poisoned && (kind == wait_kind::KILLABLE || kernel::is_dead(self.holder.load(Acquire)));
+            let lost = poisoned && (kind == wait_kind::KILLABLE || kernel::is_dead(self.owner.load(Acquire)));
             // Without a limit a kernel can tell a wait that hangs, and a panic ends it.
             let left = time_left(until);
             let lost = lost || left == 0;
             let ns = left.min(if poisoned { POISON_CHECK_NS } else { u64::MAX });
-            let killed = !lost && self.moved.wait(granted, 0, ns, kind) == Woken::Signal;
+            let killed = !lost && self.granted.wait(granted, 0, ns, kind) == Woken::Interrupted;
             if lost || killed {
                 // SAFETY: it joined above.
                 self.queue.with(cx, |queue, _| unsafe { queue.leave(this) });
@@ -206,27 +205,27 @@ impl Turn {
     }
 }
 
-/// The calling task, or 0 if it has panicked. Its exit closes its sessions, and ends each turn that it takes there: whoever gave that up
-/// for lost would leave a turn behind that is nobody's, and everybody else waiting for it.
+/// The calling task, or 0 if it has panicked. A task that panicked still closes its sessions as it exits, and unlocks each mutex that it
+/// locks there: those who gave it up as `OwnerDied` would leave everybody else waiting.
 #[cfg_attr(kp_driver, optimize(size))]
-fn taker() -> u32 {
+fn owner() -> u32 {
     let task = kernel::task();
     if kernel::poisoned() && kernel::is_dead(task) { 0 } else { task }
 }
 
-/// Ends the turn, also when the simulator unwinds.
-struct Held<'a> {
-    turn: &'a Turn,
+/// Unlocks, also when the simulator unwinds.
+struct RobustGuard<'a> {
+    mutex: &'a RobustMutex,
     cx: &'a mut Passive,
     _order: InOrder<'a>,
 }
 
-impl Drop for Held<'_> {
+impl Drop for RobustGuard<'_> {
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
     fn drop(&mut self) {
-        self.turn.holder.store(0, Release);
-        self.turn.queue.with(self.cx, |queue, _| queue.pass_on());
-        self.turn.moved.wake();
+        self.mutex.owner.store(0, Release);
+        self.mutex.queue.with(self.cx, |queue, _| queue.unlock());
+        self.mutex.granted.wake();
     }
 }

@@ -2,14 +2,14 @@
 //! reply's head, and a call's reply behind it. The addresses on the wire are 0, and are offsets here.
 use crate::seh;
 use kp_abi::{Status, TransportStatus, request::Head};
-use kp_core::host::{Door, Faulted};
+use kp_core::host::{Faulted, UserRequest};
 
 const HEAD: usize = size_of::<Head>();
 /// Offset of the status in a head, and of status and detail together.
 const STATUS_AT: usize = 8;
 
 /// One request's buffers, at least a head long each. They may be the same memory.
-pub(crate) struct BufferDoor {
+pub(crate) struct BufferedRequest {
     input: *const u8,
     input_len: usize,
     output: *mut u8,
@@ -18,7 +18,7 @@ pub(crate) struct BufferDoor {
     written: usize,
 }
 
-impl BufferDoor {
+impl BufferedRequest {
     /// HeaderTooSmall: a buffer has no room for a head.
     ///
     /// # Safety
@@ -59,8 +59,8 @@ impl BufferDoor {
     }
 }
 
-impl Door for BufferDoor {
-    fn take(&mut self, head: &mut [u8]) -> Result<(), Faulted> {
+impl UserRequest for BufferedRequest {
+    fn read_header(&mut self, head: &mut [u8]) -> Result<(), Faulted> {
         self.read(0, head)?;
         let size = head.first_chunk().map_or(0, |size| u32::from_le_bytes(*size));
         if size as usize > self.input_len {
@@ -71,17 +71,17 @@ impl Door for BufferDoor {
         self.write(STATUS_AT, &Status::NO_REPLY.0.to_le_bytes())
     }
     /// A struct that ends behind the buffer has no size: that makes it TooSmall.
-    fn size(&mut self) -> Result<u32, Faulted> {
+    fn read_size(&mut self) -> Result<u32, Faulted> {
         let mut size = [0; 4];
         self.read(0, &mut size)?;
         let size = u32::from_le_bytes(size);
         Ok(if size as usize > self.input_len { 0 } else { size })
     }
-    fn tail(&mut self, at: usize, bytes: &mut [u8]) -> Result<(), Faulted> {
+    fn read_tail(&mut self, at: usize, bytes: &mut [u8]) -> Result<(), Faulted> {
         self.read(at, bytes)
     }
     /// Cut at the out-buffer's end: the app knows no more.
-    fn put(&mut self, at: usize, bytes: &[u8]) -> Result<(), Faulted> {
+    fn write(&mut self, at: usize, bytes: &[u8]) -> Result<(), Faulted> {
         match self.output_len.saturating_sub(at) {
             0 => Ok(()),
             room => self.write(at, &bytes[..bytes.len().min(room)]),
@@ -91,20 +91,20 @@ impl Door for BufferDoor {
         self.write(STATUS_AT, &(u64::from(detail) << 32 | u64::from(status)).to_le_bytes())
     }
     /// Asked with addresses; there are none.
-    fn in_range(&self, _: u64, _: usize) -> bool {
+    fn access_ok(&self, _: u64, _: usize) -> bool {
         false
     }
-    fn input(&self, address: u64, inline: usize, len: usize) -> Result<u64, Faulted> {
+    fn input_range(&self, address: u64, inline: usize, len: usize) -> Result<u64, Faulted> {
         let fits = inline <= self.input_len && len <= self.input_len - inline;
         if address == 0 && fits { Ok(inline as u64) } else { Err(Faulted) }
     }
-    fn output(&self, address: u64, len: usize) -> Result<u64, Faulted> {
+    fn output_range(&self, address: u64, len: usize) -> Result<u64, Faulted> {
         if address == 0 && len <= self.output_len - HEAD { Ok(HEAD as u64) } else { Err(Faulted) }
     }
-    fn fetch(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Faulted> {
+    fn copy_from_user(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Faulted> {
         self.read(address as usize, bytes)
     }
-    fn store(&mut self, address: u64, bytes: &[u8]) -> Result<(), Faulted> {
+    fn copy_to_user(&mut self, address: u64, bytes: &[u8]) -> Result<(), Faulted> {
         self.write(address as usize, bytes)
     }
     /// The I/O manager has compared the access that the control code asks for with the handle's.

@@ -1,7 +1,7 @@
 //! A bound device: the plugin's value, its sessions, its interrupt; from `init` until removal, and a record of it until the
 //! last session has gone.
 use super::{
-    Signal, Woken,
+    WaitQueue, Woken,
     interrupt::Interrupts,
     kernel,
     link::Link,
@@ -20,7 +20,7 @@ use core::{
 use kp_abi::request::{NO_BUS_ADDRESS, state};
 
 /// Handles of one device at most, open or not: those that are not cost little, but not nothing.
-const MAX_SHELLS: u32 = 4 * crate::limits::MAX_SESSIONS;
+const MAX_HANDLES: u32 = 4 * crate::limits::MAX_SESSIONS;
 
 /// What a port knows of a device.
 pub struct RawDevice {
@@ -44,8 +44,8 @@ impl RawDevice {
     }
 }
 
-/// The record of one bound device. Shared by the port's [`Driver`] and every session.
-pub struct Bound<P: Plugin> {
+/// The record of one bound device. Shared by the port's [`BoundDevice`] and every session.
+pub struct DeviceRecord<P: Plugin> {
     references: AtomicUsize,
     pub(super) id: usize,
     pub(super) bus_address: u64,
@@ -53,7 +53,7 @@ pub struct Bound<P: Plugin> {
     state: AtomicU32,
     /// Moves with `state`; calls of a suspended device wait for it.
     pub(super) epoch: AtomicU32,
-    pub(super) changed: Signal,
+    pub(super) changed: WaitQueue,
     /// The hardware is not there any more: no callback may touch it.
     absent: AtomicBool,
     /// `remove` was called: no callback of the port's comes after it.
@@ -61,13 +61,13 @@ pub struct Bound<P: Plugin> {
     /// `remove` has left the plugin where it is, for good.
     leaked: AtomicBool,
     /// The device sleeps, or is being reset: its interrupts are not looked at.
-    deaf: AtomicBool,
+    irqs_ignored: AtomicBool,
     pub(super) pauses: Pauses,
     /// INVARIANT: Some until the last step of `remove`; used by sessions inside their gate, and by the interrupt while connected.
     plugin: UnsafeCell<Option<P>>,
     pub(super) sessions: SessionList<P>,
     /// Sessions, open or not.
-    pub(super) shells: AtomicU32,
+    pub(super) handles: AtomicU32,
     pub(super) open_sessions: AtomicU32,
     next_session: AtomicU64,
     /// INVARIANT: Some if the plugin has interrupt callbacks.
@@ -76,31 +76,31 @@ pub struct Bound<P: Plugin> {
     link: Option<Link>,
 }
 // SAFETY: the plugin is Sync, and is taken out only by `remove`, after every gate is drained and the interrupt disconnected.
-unsafe impl<P: Plugin> Sync for Bound<P> {}
+unsafe impl<P: Plugin> Sync for DeviceRecord<P> {}
 // SAFETY: all parts are Send.
-unsafe impl<P: Plugin> Send for Bound<P> {}
+unsafe impl<P: Plugin> Send for DeviceRecord<P> {}
 
 /// A counted reference to a bound device: one is the port's, one each session's.
-pub struct Driver<P: Plugin>(NonNull<Bound<P>>);
+pub struct BoundDevice<P: Plugin>(NonNull<DeviceRecord<P>>);
 // SAFETY: a counted reference to something Send and Sync.
-unsafe impl<P: Plugin> Send for Driver<P> {}
+unsafe impl<P: Plugin> Send for BoundDevice<P> {}
 // SAFETY: as above.
-unsafe impl<P: Plugin> Sync for Driver<P> {}
+unsafe impl<P: Plugin> Sync for BoundDevice<P> {}
 
-impl<P: Plugin> Clone for Driver<P> {
+impl<P: Plugin> Clone for BoundDevice<P> {
     fn clone(&self) -> Self {
         self.references.fetch_add(1, Relaxed);
         Self(self.0)
     }
 }
-impl<P: Plugin> Deref for Driver<P> {
-    type Target = Bound<P>;
-    fn deref(&self) -> &Bound<P> {
+impl<P: Plugin> Deref for BoundDevice<P> {
+    type Target = DeviceRecord<P>;
+    fn deref(&self) -> &DeviceRecord<P> {
         // SAFETY: counted: the record lives as long as this reference.
         unsafe { self.0.as_ref() }
     }
 }
-impl<P: Plugin> Drop for Driver<P> {
+impl<P: Plugin> Drop for BoundDevice<P> {
     fn drop(&mut self) {
         if self.references.fetch_sub(1, AcqRel) == 1 {
             // SAFETY: the last reference; the record came from a KBox.
@@ -109,7 +109,7 @@ impl<P: Plugin> Drop for Driver<P> {
     }
 }
 
-impl<P: Plugin> Driver<P> {
+impl<P: Plugin> BoundDevice<P> {
     /// Runs the plugin's `init`. Passive. NoMemory, or what `init` answers; nothing is left then. Poisoned: the plugin has panicked, and
     /// drives no device any more until it is loaded anew.
     ///
@@ -135,14 +135,14 @@ impl<P: Plugin> Driver<P> {
     #[cfg_attr(kp_driver, optimize(size))]
     fn make(cx: &mut Passive, device: RawDevice, link: Option<Link>) -> Result<Self> {
         let RawDevice { id, bars, bus_address } = device;
-        let changed = Signal::new(cx)?;
+        let changed = WaitQueue::new(cx)?;
         let sessions = SessionList::new(cx)?;
         let interrupts = match P::TABLE.int {
             Some(_) => Some(Interrupts::new(cx)?),
             None => None,
         };
         let plugin = P::init(cx, Device::new(id, bars, link.clone())).map_err(refused)?;
-        let bound = Bound {
+        let bound = DeviceRecord {
             references: AtomicUsize::new(1),
             id,
             bus_address,
@@ -152,9 +152,9 @@ impl<P: Plugin> Driver<P> {
             absent: AtomicBool::new(false),
             removed: AtomicBool::new(false),
             leaked: AtomicBool::new(false),
-            deaf: AtomicBool::new(false),
+            irqs_ignored: AtomicBool::new(false),
             pauses: Pauses::new(),
-            shells: AtomicU32::new(0),
+            handles: AtomicU32::new(0),
             plugin: UnsafeCell::new(Some(plugin)),
             sessions,
             open_sessions: AtomicU32::new(0),
@@ -182,13 +182,13 @@ impl<P: Plugin> Driver<P> {
             self.cut(cx);
         }
         // SAFETY: the caller's promise; the plugin is taken out only below.
-        unsafe { self.happen(cx, Happening::Removing) };
+        unsafe { self.notify_event(cx, Happening::Removing) };
         self.set_state(state::GONE);
         let closed = self.sessions.close_all(cx);
         if kernel::poisoned()
             && let Some(interrupts) = self.interrupts()
         {
-            interrupts.abandon(cx, self);
+            interrupts.force_disconnect(cx, self);
         }
         if closed {
             // SAFETY: every gate is shut and drained, the interrupt is off, and no new session opens: nobody uses it.
@@ -253,18 +253,18 @@ impl<P: Plugin> Driver<P> {
         if self.state() == state::GONE {
             return Err(Status::DEVICE_GONE.into());
         }
-        if self.shells.fetch_add(1, AcqRel) >= MAX_SHELLS {
-            self.shells.fetch_sub(1, AcqRel);
+        if self.handles.fetch_add(1, AcqRel) >= MAX_HANDLES {
+            self.handles.fetch_sub(1, AcqRel);
             return Err(Status::TOO_MANY_SESSIONS.into());
         }
         let session = Session::new(cx, self.clone(), caller).inspect_err(|_| {
-            self.shells.fetch_sub(1, AcqRel);
+            self.handles.fetch_sub(1, AcqRel);
         })?;
         // SAFETY: alive, new, and in no list; `Session::release` takes it out before it is freed.
         if unsafe { self.sessions.insert(cx, session) }.is_err() {
             // SAFETY: it came from a KBox, and nobody else has its address.
             drop(unsafe { KBox::from_raw(session) });
-            self.shells.fetch_sub(1, AcqRel);
+            self.handles.fetch_sub(1, AcqRel);
             return Err(Status::POISONED.into());
         }
         Ok(session)
@@ -277,7 +277,7 @@ fn refused(error: Error) -> Error {
     if error == Status::OK { Status::INIT_FAILED.into() } else { error }
 }
 
-impl<P: Plugin> Drop for Bound<P> {
+impl<P: Plugin> Drop for DeviceRecord<P> {
     fn drop(&mut self) {
         // Without callbacks there is nothing to drop, and the compiler shall know.
         if P::TABLE.int.is_some() {
@@ -287,7 +287,7 @@ impl<P: Plugin> Drop for Bound<P> {
     }
 }
 
-impl<P: Plugin> Bound<P> {
+impl<P: Plugin> DeviceRecord<P> {
     /// The device's interrupt. None if the plugin has no callbacks for it: the compiler knows, and leaves out all that they would need.
     #[inline(always)]
     pub(super) fn interrupts(&self) -> Option<&Interrupts<P>> {
@@ -342,18 +342,18 @@ impl<P: Plugin> Bound<P> {
 
     /// Are its interrupts not looked at?
     #[inline]
-    pub(super) fn is_deaf(&self) -> bool {
-        self.deaf.load(Acquire)
+    pub(super) fn ignores_irqs(&self) -> bool {
+        self.irqs_ignored.load(Acquire)
     }
 
     /// From now on its interrupts are not looked at.
-    pub(super) fn deafen(&self) {
-        self.deaf.store(true, Release);
+    pub(super) fn ignore_irqs(&self) {
+        self.irqs_ignored.store(true, Release);
     }
 
     /// Its interrupts are looked at again.
-    pub(super) fn listen(&self) {
-        self.deaf.store(false, Release);
+    pub(super) fn heed_irqs(&self) {
+        self.irqs_ignored.store(false, Release);
     }
 
     /// Runs the plugin's `event`, on the thread that the port gives to such things, one at a time.
@@ -361,7 +361,7 @@ impl<P: Plugin> Bound<P> {
     /// # Safety
     /// The plugin is not taken out meanwhile: `remove` runs on no other thread.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) unsafe fn happen(&self, cx: &mut Passive, happening: Happening) {
+    pub(super) unsafe fn notify_event(&self, cx: &mut Passive, happening: Happening) {
         if kernel::poisoned() {
             return;
         }
@@ -399,7 +399,7 @@ impl<P: Plugin> Bound<P> {
                 state::SUSPENDED => {}
                 _ => return Err(Status::DEVICE_GONE.into()),
             }
-            if self.changed.wait(&self.epoch, epoch, u64::MAX, wait_kind::KILLABLE) == Woken::Signal {
+            if self.changed.wait(&self.epoch, epoch, u64::MAX, wait_kind::KILLABLE) == Woken::Interrupted {
                 return Err(Error::from(Status::INTERRUPTED));
             }
         }

@@ -1,4 +1,4 @@
-//! Waiting for a word to change. Each waiter has an event of its own in the signal's list, so no wake is lost to another waiter.
+//! Waiting for a word to change. Each waiter has an event of its own in the queue's list, so no wake is lost to another waiter.
 use crate::{kernel::now_ns, memory, names::Routine, nt::*};
 use core::{
     ffi::c_void,
@@ -9,7 +9,7 @@ use core::{
 use kp_core::host::{Woken, wait_kind};
 
 /// The list of those who wait.
-pub(crate) struct Signal {
+pub(crate) struct WaitQueue {
     lock: SpinLock,
     /// Under `lock`.
     first: *mut Waiter,
@@ -28,56 +28,56 @@ struct Waiter {
     next: *mut Waiter,
 }
 
-/// A signal, or null. Passive.
-pub(crate) fn new() -> *mut Signal {
-    let signal = memory::alloc(size_of::<Signal>(), align_of::<Signal>()).cast::<Signal>();
-    if !signal.is_null() {
+/// A queue, or null. Passive.
+pub(crate) fn new() -> *mut WaitQueue {
+    let queue = memory::alloc(size_of::<WaitQueue>(), align_of::<WaitQueue>()).cast::<WaitQueue>();
+    if !queue.is_null() {
         // SAFETY: fresh memory of this size.
-        unsafe { signal.write(Signal { lock: 0, first: ptr::null_mut(), watcher: None }) };
+        unsafe { queue.write(WaitQueue { lock: 0, first: ptr::null_mut(), watcher: None }) };
     }
-    signal
+    queue
 }
 
 /// # Safety
 /// It came from [`new`]; nobody waits.
-pub(crate) unsafe fn free(signal: *mut Signal) {
+pub(crate) unsafe fn free(queue: *mut WaitQueue) {
     // SAFETY: the caller's promise.
-    unsafe { memory::free(signal.cast(), align_of::<Signal>()) }
+    unsafe { memory::free(queue.cast(), align_of::<WaitQueue>()) }
 }
 
 /// Runs `f` with the list's first place and the watcher's, under the lock.
 ///
 /// # Safety
-/// The signal is alive; at DISPATCH_LEVEL or below.
-unsafe fn locked<R>(signal: *mut Signal, f: impl FnOnce(&mut *mut Waiter, &mut Option<Watcher>) -> R) -> R {
+/// The queue is alive; at DISPATCH_LEVEL or below.
+unsafe fn locked<R>(queue: *mut WaitQueue, f: impl FnOnce(&mut *mut Waiter, &mut Option<Watcher>) -> R) -> R {
     // SAFETY: the caller's promise.
-    let lock = unsafe { &raw mut (*signal).lock };
+    let lock = unsafe { &raw mut (*queue).lock };
     // SAFETY: as above.
     let irql = unsafe { KeAcquireSpinLockRaiseToDpc(lock) };
     // SAFETY: under the lock.
-    let first = unsafe { &mut (*signal).first };
+    let first = unsafe { &mut (*queue).first };
     // SAFETY: as above, another field.
-    let result = f(first, unsafe { &mut (*signal).watcher });
+    let result = f(first, unsafe { &mut (*queue).watcher });
     // SAFETY: taken above.
     unsafe { KeReleaseSpinLock(lock, irql) };
     result
 }
 
-/// Has `f(argument)` called at each wake from now on, outside of the signal's lock, up to DISPATCH_LEVEL.
+/// Has `f(argument)` called at each wake from now on, outside of the queue's lock, up to DISPATCH_LEVEL.
 ///
 /// # Safety
-/// The signal is alive; `f` may be called with the argument as long as it is. At DISPATCH_LEVEL or below.
-pub(crate) unsafe fn watch(signal: *mut Signal, f: unsafe fn(*const ()), argument: *const ()) {
+/// The queue is alive; `f` may be called with the argument as long as it is. At DISPATCH_LEVEL or below.
+pub(crate) unsafe fn watch(queue: *mut WaitQueue, f: unsafe fn(*const ()), argument: *const ()) {
     // SAFETY: the caller's promise.
-    unsafe { locked(signal, |_, watcher| *watcher = Some((f, argument))) };
+    unsafe { locked(queue, |_, watcher| *watcher = Some((f, argument))) };
 }
 
 /// Wakes all who wait, and calls who watches. Not inlined: see `irql`.
 ///
 /// # Safety
-/// The signal is alive; at DISPATCH_LEVEL or below.
+/// The queue is alive; at DISPATCH_LEVEL or below.
 #[inline(never)]
-pub(crate) unsafe fn wake(signal: *mut Signal) {
+pub(crate) unsafe fn wake(queue: *mut WaitQueue) {
     let set_all = |first: &mut *mut Waiter, watcher: &mut Option<Watcher>| {
         let mut waiter = *first;
         while !waiter.is_null() {
@@ -91,8 +91,8 @@ pub(crate) unsafe fn wake(signal: *mut Signal) {
         *watcher
     };
     // SAFETY: the caller's promise.
-    if let Some((f, argument)) = unsafe { locked(signal, set_all) } {
-        // SAFETY: what `watch` was promised: the signal is alive.
+    if let Some((f, argument)) = unsafe { locked(queue, set_all) } {
+        // SAFETY: what `watch` was promised: the queue is alive.
         unsafe { f(argument) };
     }
 }
@@ -117,11 +117,11 @@ fn is_ending() -> bool {
     f(PsGetCurrentThread()) != 0
 }
 
-/// Waits until `*word != seen`, at most `ns`. Only the end of the thread cuts the waits short that a signal may cut short.
+/// Waits until `*word != seen`, at most `ns`. Only the end of the thread cuts the waits short that a queue may cut short.
 ///
 /// # Safety
-/// The signal is alive. Passive.
-pub(crate) unsafe fn wait(signal: *mut Signal, word: &AtomicU32, seen: u32, ns: u64, kind: u32) -> Woken {
+/// The queue is alive. Passive.
+pub(crate) unsafe fn wait(queue: *mut WaitQueue, word: &AtomicU32, seen: u32, ns: u64, kind: u32) -> Woken {
     if word.load(Acquire) != seen {
         return Woken::Changed;
     }
@@ -132,11 +132,11 @@ pub(crate) unsafe fn wait(signal: *mut Signal, word: &AtomicU32, seen: u32, ns: 
     // SAFETY: as above, writable. A kernel-mode wait keeps the stack in memory.
     unsafe { KeInitializeEvent(event, event_type::SYNCHRONIZATION, 0) };
     // SAFETY: the caller's promise; the waiter stays until `leave`.
-    unsafe { locked(signal, |first, _| enter(first, waiter)) };
+    unsafe { locked(queue, |first, _| enter(first, waiter)) };
     // SAFETY: in the list, its event initialised.
     let woken = unsafe { wait_in_list(event, kind != wait_kind::UNINTERRUPTIBLE, word, seen, ns) };
     // SAFETY: entered above.
-    unsafe { locked(signal, |first, _| leave(first, waiter)) };
+    unsafe { locked(queue, |first, _| leave(first, waiter)) };
     woken
 }
 
@@ -179,7 +179,7 @@ unsafe fn wait_in_list(event: *mut Event, may_end: bool, word: &AtomicU32, seen:
             return Woken::Changed;
         }
         if looks && is_ending() {
-            return Woken::Signal;
+            return Woken::Interrupted;
         }
         let left = if deadline == u64::MAX { u64::MAX } else { deadline.saturating_sub(now_ns()) };
         if left == 0 {

@@ -1,6 +1,6 @@
 //! Where notifications wait to be taken. All of it changes under one Dispatch lock, so that
 //! `notified = delivered + available + lost` holds at every look.
-use super::{clamp, interrupt::Vector, session::Session};
+use super::{array_index_nospec, interrupt::Vector, session::Session};
 use crate::{Error, KVec, Plugin, Result, Status, limits};
 use core::{
     ptr::NonNull,
@@ -14,7 +14,7 @@ use kp_abi::{
 
 /// Notifications of one vector.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Mail {
+pub(super) struct VectorCounters {
     notified: u64,
     delivered: u64,
     available: u64,
@@ -25,7 +25,7 @@ pub(super) struct Mail {
 #[derive(Clone, Copy, IntoBytes, Immutable)]
 #[zerocopy(crate = "kp_abi::zerocopy")]
 #[repr(C)]
-pub(super) struct Taken {
+pub(super) struct Notified {
     pub(super) vector: u32,
     pub(super) got: u32,
     pub(super) available: u64,
@@ -33,7 +33,7 @@ pub(super) struct Taken {
 }
 
 /// The interrupt's side that apps see.
-pub(super) struct Mailbox<P: Plugin> {
+pub(super) struct Notifications<P: Plugin> {
     /// The session that enabled it. INVARIANT: alive; None outside of an enabling.
     pub(super) owner: Option<NonNull<Session<P>>>,
     /// Waits may take. False from the start of disabling.
@@ -43,23 +43,23 @@ pub(super) struct Mailbox<P: Plugin> {
     /// Number of the latest enabling.
     pub(super) generation: u64,
     /// One per vector, of the latest enabling.
-    pub(super) mails: KVec<Mail>,
-    /// What ISR and DPC count, as many as `mails`. It stays where it is until the next enabling.
+    pub(super) per_vector: KVec<VectorCounters>,
+    /// What ISR and DPC count, as many as `per_vector`. It stays where it is until the next enabling.
     pub(super) vectors: KVec<Vector>,
-    /// Where the search for a vector with mail starts: after the one served last.
+    /// Where the search for a vector with counters starts: after the one served last.
     next: usize,
 }
 // SAFETY: the owner is an address, used only while the interrupt is connected; a session may be used from any thread.
-unsafe impl<P: Plugin> Send for Mailbox<P> {}
+unsafe impl<P: Plugin> Send for Notifications<P> {}
 
-impl<P: Plugin> Mailbox<P> {
+impl<P: Plugin> Notifications<P> {
     pub(super) const fn new() -> Self {
         Self {
             owner: None,
             armed: false,
             storm: false,
             generation: 0,
-            mails: KVec::new(),
+            per_vector: KVec::new(),
             vectors: KVec::new(),
             next: 0,
         }
@@ -69,47 +69,47 @@ impl<P: Plugin> Mailbox<P> {
     pub(super) fn start(
         &mut self,
         owner: NonNull<Session<P>>,
-        mails: KVec<Mail>,
+        per_vector: KVec<VectorCounters>,
         vectors: KVec<Vector>,
-    ) -> (KVec<Mail>, KVec<Vector>) {
+    ) -> (KVec<VectorCounters>, KVec<Vector>) {
         self.owner = Some(owner);
         self.armed = true;
         self.storm = false;
         self.generation += 1;
         self.next = 0;
-        (core::mem::replace(&mut self.mails, mails), core::mem::replace(&mut self.vectors, vectors))
+        (core::mem::replace(&mut self.per_vector, per_vector), core::mem::replace(&mut self.vectors, vectors))
     }
 
     /// `count` notifications of `vector`. What is above the limit is lost, and counted so.
     pub(super) fn notify(&mut self, vector: u32, count: u32) {
-        let Some(mail) = self.mails.get_mut(vector as usize) else { return };
+        let Some(counters) = self.per_vector.get_mut(vector as usize) else { return };
         let count = u64::from(count);
-        let room = limits::MAX_AVAILABLE.saturating_sub(mail.available);
+        let room = limits::MAX_AVAILABLE.saturating_sub(counters.available);
         let kept = count.min(room);
-        mail.notified += count;
-        mail.available += kept;
-        mail.lost += count - kept;
+        counters.notified += count;
+        counters.available += kept;
+        counters.lost += count - kept;
     }
 
     /// Takes up to `max` of one vector's. Timeout: there is nothing.
-    pub(super) fn take(&mut self, session: &Session<P>, generation: u64, vector: u32, max: u32) -> Result<Taken> {
+    pub(super) fn dequeue(&mut self, session: &Session<P>, generation: u64, vector: u32, max: u32) -> Result<Notified> {
         self.check_owner(session)?;
         if !self.armed || self.generation != generation {
             return Err(Status::INT_DISABLED.into());
         }
-        let count = self.mails.len();
+        let count = self.per_vector.len();
         let at = match vector {
             ANY_VECTOR => {
                 let mut next = self.next;
                 (0..count).find_map(|_| {
                     let at = if next < count { next } else { 0 };
                     next = at + 1;
-                    self.mails.get(at).filter(|mail| mail.available > 0).map(|_| at)
+                    self.per_vector.get(at).filter(|counters| counters.available > 0).map(|_| at)
                 })
             }
             one if (one as usize) < count => {
-                let at = clamp(one as usize, count);
-                self.mails.get(at).filter(|mail| mail.available > 0).map(|_| at)
+                let at = array_index_nospec(one as usize, count);
+                self.per_vector.get(at).filter(|counters| counters.available > 0).map(|_| at)
             }
             _ => return Err(Status::BAD_VECTOR.into()),
         };
@@ -117,30 +117,30 @@ impl<P: Plugin> Mailbox<P> {
             return Err(if self.storm { Status::INTERRUPT_STORM } else { Status::TIMEOUT }.into());
         };
         self.next = at + 1;
-        let Some(mail) = self.mails.get_mut(at) else { return Err(Status::BAD_VECTOR.into()) };
-        let got = mail.available.min(u64::from(max)) as u32;
-        mail.available -= u64::from(got);
-        mail.delivered += u64::from(got);
-        Ok(Taken { vector: at as u32, got, available: mail.available, generation })
+        let Some(counters) = self.per_vector.get_mut(at) else { return Err(Status::BAD_VECTOR.into()) };
+        let got = counters.available.min(u64::from(max)) as u32;
+        counters.available -= u64::from(got);
+        counters.delivered += u64::from(got);
+        Ok(Notified { vector: at as u32, got, available: counters.available, generation })
     }
 
-    /// Undoes a `take` whose answer could not be delivered.
-    pub(super) fn put_back(&mut self, taken: Taken) {
+    /// Undoes a `dequeue` whose answer could not be delivered.
+    pub(super) fn requeue(&mut self, taken: Notified) {
         let here = self.generation == taken.generation;
         let armed = self.armed;
-        if let Some(mail) = self.mails.get_mut(taken.vector as usize).filter(|_| here) {
-            mail.delivered -= u64::from(taken.got);
+        if let Some(counters) = self.per_vector.get_mut(taken.vector as usize).filter(|_| here) {
+            counters.delivered -= u64::from(taken.got);
             let got = u64::from(taken.got);
-            let kept = if armed { got.min(limits::MAX_AVAILABLE.saturating_sub(mail.available)) } else { 0 };
-            mail.available += kept;
-            mail.lost += got - kept;
+            let kept = if armed { got.min(limits::MAX_AVAILABLE.saturating_sub(counters.available)) } else { 0 };
+            counters.available += kept;
+            counters.lost += got - kept;
         }
     }
 
     /// What nobody has taken is lost.
-    pub(super) fn lose_the_rest(&mut self) {
-        for mail in &mut *self.mails {
-            mail.lost += core::mem::take(&mut mail.available);
+    pub(super) fn discard_pending(&mut self) {
+        for counters in &mut *self.per_vector {
+            counters.lost += core::mem::take(&mut counters.available);
         }
     }
 
@@ -156,10 +156,10 @@ impl<P: Plugin> Mailbox<P> {
     /// One vector's counters, or all together; zeros if it was never enabled.
     pub(super) fn counters(&self, vector: u32) -> Result<Counters> {
         let mut sum = Counters::default();
-        if vector != ANY_VECTOR && vector as usize >= self.mails.len() {
+        if vector != ANY_VECTOR && vector as usize >= self.per_vector.len() {
             return Err(Error::from(Status::BAD_VECTOR));
         }
-        for (i, (mail, counts)) in self.mails.iter().zip(&*self.vectors).enumerate() {
+        for (i, (counters, counts)) in self.per_vector.iter().zip(&*self.vectors).enumerate() {
             if vector == ANY_VECTOR || vector as usize == i {
                 // In the reverse of the order in which ISR and DPC count: each look sees no more runs than deferrals, and no more
                 // deferrals than interrupts.
@@ -170,23 +170,23 @@ impl<P: Plugin> Mailbox<P> {
                     spurious: counts.spurious.load(Relaxed),
                     deferred,
                     dpc_runs,
-                    notified: mail.notified,
-                    delivered: mail.delivered,
-                    available: mail.available,
-                    lost: mail.lost,
+                    notified: counters.notified,
+                    delivered: counters.delivered,
+                    available: counters.available,
+                    lost: counters.lost,
                 });
             }
         }
         Ok(sum)
     }
 
-    /// What one vector's counters have of the mailbox: notified, delivered, available, lost.
-    pub(super) fn figures(&self, vector: u32) -> [u64; 4] {
-        let Some(mail) = self.mails.get(vector as usize) else { return [0; 4] };
-        [mail.notified, mail.delivered, mail.available, mail.lost]
+    /// What one vector's counters have of the notifications: notified, delivered, available, lost.
+    pub(super) fn counts(&self, vector: u32) -> [u64; 4] {
+        let Some(counters) = self.per_vector.get(vector as usize) else { return [0; 4] };
+        [counters.notified, counters.delivered, counters.available, counters.lost]
     }
 
-    pub(super) fn has_mail(&self) -> bool {
-        self.mails.iter().any(|mail| mail.available > 0)
+    pub(super) fn has_pending(&self) -> bool {
+        self.per_vector.iter().any(|counters| counters.available > 0)
     }
 }

@@ -4,13 +4,13 @@ use kp_abi::Error;
 
 /// One line being written: cut after `LEN` bytes, between characters, and with no line end in it. For ports that log a panic
 /// themselves. INVARIANT: the first `len` bytes are UTF-8.
-pub struct Line<const LEN: usize> {
+pub struct LogLine<const LEN: usize> {
     bytes: [u8; LEN],
     len: usize,
 }
 
 #[expect(clippy::new_without_default, reason = "not a value to have lying about")]
-impl<const LEN: usize> Line<LEN> {
+impl<const LEN: usize> LogLine<LEN> {
     /// An empty one.
     pub const fn new() -> Self {
         Self { bytes: [0; LEN], len: 0 }
@@ -45,7 +45,7 @@ impl<const LEN: usize> Line<LEN> {
     }
 }
 
-impl<const LEN: usize> fmt::Write for Line<LEN> {
+impl<const LEN: usize> fmt::Write for LogLine<LEN> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         if self.push(text) { Ok(()) } else { Err(fmt::Error) }
     }
@@ -116,14 +116,14 @@ mod tests {
 
     #[test]
     fn a_long_line_is_cut_between_characters() {
-        let mut line = Line::<160>::new();
+        let mut line = LogLine::<160>::new();
         assert!(write!(line, "x{}tail", "\u{20ac}".repeat(100)).is_err());
         assert_eq!(line.text().len(), 160);
         assert_eq!(line.text().chars().count(), 1 + 53);
         assert!(!line.text().contains("tail"));
         for room in 0..8 {
             let text = "a\u{e9}\u{20ac}\u{1f600}";
-            let mut line = Line::<16>::new();
+            let mut line = LogLine::<16>::new();
             assert!(line.push(&"-".repeat(16 - room)));
             line.push(text);
             let kept = line.text().strip_prefix(&*"-".repeat(16 - room)).unwrap();
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn control_characters_become_spaces() {
-        let mut line = Line::<64>::new();
+        let mut line = LogLine::<64>::new();
         assert!(line.push("a\n\u{7f}\u{85}\u{9f}\u{a0}\u{e9}b"));
         assert_eq!(line.text(), "a      \u{a0}\u{e9}b");
         assert!(core::str::from_utf8(line.text().as_bytes()).is_ok());
@@ -143,12 +143,12 @@ mod tests {
     #[test]
     fn numbers_and_errors_read_as_they_display() {
         for number in [0, 7, 10, 4_294_967_295] {
-            let mut line = Line::<16>::new();
+            let mut line = LogLine::<16>::new();
             assert!(line.push_number(number));
             assert_eq!(line.text(), number.to_string());
         }
         for error in [Error::from(kp_abi::Status::NO_MEMORY), Error::plugin(7)] {
-            let mut line = Line::<64>::new();
+            let mut line = LogLine::<64>::new();
             assert!(line.push_error(error));
             assert_eq!(line.text(), format!("{error}"));
         }

@@ -1,0 +1,40 @@
+//! A kernel's wait queue, as the host code uses it.
+use super::{RawWaitQueue, Woken, kernel};
+use crate::{Passive, Result, Status};
+use core::{ptr::NonNull, sync::atomic::AtomicU32};
+
+/// Something to wait on. INVARIANT: made by `wait_queue_new`, alive until dropped.
+pub(crate) struct WaitQueue(NonNull<RawWaitQueue>);
+// SAFETY: a port's wait queue may be used from any thread.
+unsafe impl Send for WaitQueue {}
+// SAFETY: as above; the port synchronises waiters and wakers.
+unsafe impl Sync for WaitQueue {}
+
+impl WaitQueue {
+    pub(crate) fn new(_: &mut Passive) -> Result<Self> {
+        NonNull::new(kernel::wait_queue_new()).map(WaitQueue).ok_or(Status::NO_MEMORY.into())
+    }
+
+    pub(crate) fn raw(&self) -> *mut RawWaitQueue {
+        self.0.as_ptr()
+    }
+
+    /// Waits until `*word != seen`. Passive: callers hold a `&mut Passive` or are the port's entry.
+    pub(crate) fn wait(&self, word: &AtomicU32, seen: u32, ns: u64, kind: u32) -> Woken {
+        // SAFETY: alive by the invariant.
+        unsafe { kernel::wait_queue_wait(self.0.as_ptr(), word, seen, ns, kind) }
+    }
+
+    /// Wakes all. Passive and Dispatch.
+    #[inline]
+    pub(crate) fn wake(&self) {
+        // SAFETY: alive by the invariant.
+        unsafe { kernel::wait_queue_wake(self.0.as_ptr()) }
+    }
+}
+impl Drop for WaitQueue {
+    fn drop(&mut self) {
+        // SAFETY: alive by the invariant, and nobody waits: a waiter would borrow it.
+        unsafe { kernel::wait_queue_free(self.0.as_ptr()) }
+    }
+}
