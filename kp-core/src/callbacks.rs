@@ -146,12 +146,13 @@ pub enum IrqKind {
 }
 
 impl IrqKind {
-    /// As the kernel functions and the wire have it: one of [`kp_abi::request::kind`].
-    pub(crate) fn of(kind: u32) -> Self {
-        match kind {
-            kind::LINE => IrqKind::Line,
-            kind::MSI => IrqKind::Msi,
-            _ => IrqKind::MsiX,
+    /// Its bit on the wire: one of [`kp_abi::request::kind`].
+    #[doc(hidden)]
+    pub const fn bit(self) -> u32 {
+        match self {
+            IrqKind::Line => kind::LINE,
+            IrqKind::Msi => kind::MSI,
+            IrqKind::MsiX => kind::MSIX,
         }
     }
 }

@@ -1,6 +1,9 @@
 //! A device's configuration space, and its bus mastering.
 #![deny(unsafe_code)]
-use crate::{Passive, Result, Status, host::Link};
+use crate::{
+    Passive, Result, Status,
+    host::{ConfigWidth, Link},
+};
 
 /// A device's configuration space, which a plugin may keep. Of [`Device::config`](crate::Device::config).
 ///
@@ -10,12 +13,12 @@ pub struct Config {
 }
 
 macro_rules! access {
-    ($($read:ident $write:ident $type:ty;)*) => { $(
+    ($($read:ident $write:ident $type:ty, $width:ident;)*) => { $(
         /// Reads at `offset`, in bytes. Passive.
         ///
         /// Errors: `BAD_VALUE` if the offset is misaligned or beyond 4095.
         pub fn $read(&self, cx: &mut Passive, offset: u16) -> Result<$type> {
-            let width = check(offset, size_of::<$type>() as u32, 0)?;
+            let width = check(offset, ConfigWidth::$width, 0)?;
             Ok(self.link.config_read(cx, offset.into(), width)? as $type)
         }
 
@@ -24,7 +27,7 @@ macro_rules! access {
         /// Errors: as for reading; `BAD_VALUE` also for the first 64 bytes, which are the kernel's: they say where the BARs
         /// are.
         pub fn $write(&self, cx: &mut Passive, offset: u16, value: $type) -> Result<()> {
-            let width = check(offset, size_of::<$type>() as u32, HEADER)?;
+            let width = check(offset, ConfigWidth::$width, HEADER)?;
             self.link.config_write(cx, offset.into(), width, value.into())
         }
     )* };
@@ -37,9 +40,9 @@ const SIZE: u16 = 4096;
 
 impl Config {
     access! {
-        read8 write8 u8;
-        read16 write16 u16;
-        read32 write32 u32;
+        read8 write8 u8, Byte;
+        read16 write16 u16, Word;
+        read32 write32 u32, Dword;
     }
 
     /// Lets the device start transfers of its own, or stops it. Passive. Messages (MSI, MSI-X) do without: while an interrupt of that kind is
@@ -49,8 +52,8 @@ impl Config {
     }
 }
 
-/// Checks an access of `width` bytes, and gives the width back.
-fn check(offset: u16, width: u32, lowest: u16) -> Result<u32> {
-    let aligned = u32::from(offset) & (width - 1) == 0;
+/// Checks an access of this width, and gives the width back.
+fn check(offset: u16, width: ConfigWidth, lowest: u16) -> Result<ConfigWidth> {
+    let aligned = u32::from(offset).is_multiple_of(width.bytes());
     if aligned && (lowest..SIZE).contains(&offset) { Ok(width) } else { Err(Status::BAD_VALUE.into()) }
 }

@@ -4,7 +4,7 @@
 //! what takes `&mut Passive` cannot be called in an interrupt handler, nor with a spin lock held.
 use crate::{
     Result, Status,
-    host::{Cancellation, kernel, lock_kind},
+    host::{LockKind, Waker, kernel},
 };
 use core::{marker::PhantomData, ptr::NonNull};
 
@@ -16,7 +16,7 @@ mod sealed {
 pub trait Level: sealed::Sealed {
     /// The kind of lock whose holder runs at this level.
     #[doc(hidden)]
-    const LOCK: u32;
+    const LOCK: LockKind;
 }
 
 /// This level is at most `C`.
@@ -45,7 +45,7 @@ pub struct Raised(pub(crate) ());
 /// May sleep: a process's own call, or a kernel thread. Nothing is held that would forbid it.
 pub struct Passive {
     /// What ends the sleeps early. INVARIANT: alive as long as it is here.
-    cancel: Option<NonNull<Cancellation>>,
+    waker: Option<NonNull<Waker>>,
 }
 
 /// Softirq, DPC, or under a `SpinLock<_, Dispatch>`. Must not sleep.
@@ -62,7 +62,7 @@ macro_rules! levels {
     ($($level:ident: $lock:ident, at most $($ceiling:ident)*;)*) => { $(
         impl sealed::Sealed for $level {}
         impl Level for $level {
-            const LOCK: u32 = lock_kind::$lock;
+            const LOCK: LockKind = LockKind::$lock;
         }
         $(impl AtMost<$ceiling> for $level {})*
 
@@ -82,9 +82,9 @@ macro_rules! levels {
     )* };
 }
 levels! {
-    Passive: MUTEX, at most Passive Dispatch Irql;
-    Dispatch: DISPATCH, at most Dispatch Irql;
-    Irql: IRQL, at most Irql;
+    Passive: Sleeping, at most Passive Dispatch Irql;
+    Dispatch: AtDispatch, at most Dispatch Irql;
+    Irql: AtIrql, at most Irql;
 }
 
 macro_rules! raised_levels {
@@ -119,27 +119,27 @@ impl Passive {
     /// # Safety
     /// The calling code may sleep until the value is dropped. Only `&mut` of it is handed out, and one level at a time.
     pub(crate) unsafe fn assume() -> Self {
-        Self { cancel: None }
+        Self { waker: None }
     }
 
-    /// Runs `f`, whose sleeps end when `stop` says so: a session's calls.
+    /// Runs `f`, whose sleeps end when the session's waker says so: a session's calls.
     #[inline(always)]
-    pub(crate) fn in_session<R>(&mut self, cancel: &Cancellation, f: impl FnOnce(&mut Self) -> R) -> R {
-        self.with_cancellation(Some(NonNull::from(cancel)), f)
+    pub(crate) fn in_session<R>(&mut self, waker: &Waker, f: impl FnOnce(&mut Self) -> R) -> R {
+        self.with_waker(Some(NonNull::from(waker)), f)
     }
 
     /// Runs `f`, in which nothing ends a sleep early: what a request undoes.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(crate) fn undisturbed<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> R {
-        self.with_cancellation(None, f)
+        self.with_waker(None, f)
     }
 
     /// Whatever it names is borrowed by the caller, and so outlives this.
     #[inline(always)]
-    fn with_cancellation<R>(&mut self, cancel: Option<NonNull<Cancellation>>, f: impl FnOnce(&mut Self) -> R) -> R {
-        let outer = core::mem::replace(&mut self.cancel, cancel);
+    fn with_waker<R>(&mut self, waker: Option<NonNull<Waker>>, f: impl FnOnce(&mut Self) -> R) -> R {
+        let outer = core::mem::replace(&mut self.waker, waker);
         let result = f(self);
-        self.cancel = outer;
+        self.waker = outer;
         result
     }
 
@@ -160,8 +160,8 @@ impl Passive {
     /// Asks `done` again and again until it says true, for at most `ms` milliseconds. Spins a few microseconds first, then
     /// sleeps between the questions. `done` is lent the level: it may take a lock.
     ///
-    /// Errors: `TIMEOUT` if the time is up; else as [`sleep_ms`](Self::sleep_ms). A device that went away reads all ones for
-    /// ever: a loop of one's own on a busy bit would hold up its removal.
+    /// Errors: `TIMEOUT` if the time is up; else as [`sleep_ms`](Self::sleep_ms). A device that went away reads all ones
+    /// forever: a loop of one's own on a busy bit would hold up its removal.
     pub fn poll(&mut self, ms: u32, mut done: impl FnMut(&mut Passive) -> bool) -> Result<()> {
         let deadline = kernel::now_ns().saturating_add(u64::from(ms) * 1_000_000);
         for round in 0_u64.. {
@@ -186,9 +186,9 @@ impl Passive {
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
     fn sleep_ns(&mut self, ns: u64) -> Result<()> {
-        match self.cancel {
+        match self.waker {
             // SAFETY: alive by the field's invariant.
-            Some(cancel) => unsafe { cancel.as_ref() }.sleep(ns),
+            Some(waker) => unsafe { waker.as_ref() }.sleep(ns),
             None => {
                 kernel::sleep_ns(ns);
                 Ok(())

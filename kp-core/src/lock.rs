@@ -4,7 +4,7 @@
 //! it now runs at, and locks are released in the reverse order of their taking because closures nest.
 use crate::{
     AtMost, Ceiling, Irql, Level, Passive, Result, Status,
-    host::{RawLock, kernel, lock_kind},
+    host::{LockKind, RawLock, kernel},
     level::Raised,
 };
 use core::{cell::UnsafeCell, marker::PhantomData, panic::Location, ptr::NonNull};
@@ -18,37 +18,37 @@ struct Raw<L: Level> {
 impl<L: Level> Raw<L> {
     #[track_caller]
     fn new() -> Result<Self> {
-        let lock = NonNull::new(kernel::lock_new(L::LOCK, Location::caller())).ok_or(Status::NO_MEMORY)?;
+        let lock = kernel::lock_new(L::LOCK, Location::caller()).ok_or(Status::NO_MEMORY)?;
         Ok(Self { lock, _level: PhantomData })
     }
 
     /// Takes the lock until the answer is dropped. At `L` or below.
     #[inline(always)]
-    fn hold(&self) -> RobustGuard<'_, L> {
-        // SAFETY: alive by the invariant; released once, by `RobustGuard`.
-        let saved = unsafe { kernel::lock_acquire(self.lock.as_ptr(), L::LOCK) };
-        RobustGuard { raw: self, saved }
+    fn hold(&self) -> Held<'_, L> {
+        // SAFETY: alive by the invariant; released once, by `Held`.
+        let saved = unsafe { kernel::lock_acquire(self.lock, L::LOCK) };
+        Held { raw: self, saved }
     }
 }
 
 impl<L: Level> Drop for Raw<L> {
     fn drop(&mut self) {
         // SAFETY: alive by the invariant, and nobody holds it: a holder borrows it.
-        unsafe { kernel::lock_free(self.lock.as_ptr(), L::LOCK) }
+        unsafe { kernel::lock_free(self.lock, L::LOCK) }
     }
 }
 
 /// Releases the lock when dropped, also by a panic in a test.
-struct RobustGuard<'a, L: Level> {
+struct Held<'a, L: Level> {
     raw: &'a Raw<L>,
     saved: usize,
 }
 
-impl<L: Level> Drop for RobustGuard<'_, L> {
+impl<L: Level> Drop for Held<'_, L> {
     #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: taken by `hold`, on this thread; closures nest, so locks are released in reverse order.
-        unsafe { kernel::lock_release(self.raw.lock.as_ptr(), L::LOCK, self.saved) }
+        unsafe { kernel::lock_release(self.raw.lock, L::LOCK, self.saved) }
     }
 }
 
@@ -142,14 +142,14 @@ unsafe impl Send for LockOrder {}
 impl LockOrder {
     #[track_caller]
     pub(crate) fn new(_cx: &mut Passive) -> Result<Self> {
-        Ok(Self(NonNull::new(kernel::lock_new(lock_kind::ORDER, Location::caller())).ok_or(Status::NO_MEMORY)?))
+        Ok(Self(kernel::lock_new(LockKind::Order, Location::caller()).ok_or(Status::NO_MEMORY)?))
     }
 
     /// What is waited for, and then had, until the answer is dropped. At Passive; never waits.
     #[inline(always)]
     pub(crate) fn enter(&self) -> InOrder<'_> {
         // SAFETY: alive by the invariant; released once, by `InOrder`.
-        unsafe { kernel::lock_acquire(self.0.as_ptr(), lock_kind::ORDER) };
+        unsafe { kernel::lock_acquire(self.0, LockKind::Order) };
         InOrder(self)
     }
 }
@@ -157,7 +157,7 @@ impl LockOrder {
 impl Drop for LockOrder {
     fn drop(&mut self) {
         // SAFETY: alive by the invariant, and nobody holds it: a holder borrows it.
-        unsafe { kernel::lock_free(self.0.as_ptr(), lock_kind::ORDER) }
+        unsafe { kernel::lock_free(self.0, LockKind::Order) }
     }
 }
 
@@ -168,6 +168,6 @@ impl Drop for InOrder<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: taken by `enter`, on this thread; what is taken meanwhile is released before.
-        unsafe { kernel::lock_release(self.0.0.as_ptr(), lock_kind::ORDER, 0) }
+        unsafe { kernel::lock_release(self.0.0, LockKind::Order, 0) }
     }
 }

@@ -15,18 +15,18 @@ use linked_list_allocator::Heap;
 /// Memory of this layout; dangling if that is no bytes.
 fn allocate(layout: Layout) -> Result<NonNull<u8>> {
     let memory = match layout.size() {
-        0 => ptr::without_provenance_mut(layout.align()),
-        size => kernel::alloc(size, layout.align()),
+        0 => NonNull::new(ptr::without_provenance_mut(layout.align())),
+        _ => kernel::alloc(layout),
     };
-    NonNull::new(memory).ok_or(Status::NO_MEMORY.into())
+    memory.ok_or(Status::NO_MEMORY.into())
 }
 
 /// # Safety
 /// `memory` is from `allocate` with the same layout, and not used any more.
 unsafe fn release(memory: NonNull<u8>, layout: Layout) {
     if layout.size() != 0 {
-        // SAFETY: of `kernel::alloc`, with this size and alignment.
-        unsafe { kernel::free(memory.as_ptr(), layout.size(), layout.align()) }
+        // SAFETY: of `kernel::alloc`, with this layout.
+        unsafe { kernel::free(memory, layout) }
     }
 }
 

@@ -1,14 +1,14 @@
 //! The device and its registers: width, access and offset are the compiler's business, a BAR's length is checked once.
 use crate::{
     Config, Passive, Result, Status,
-    host::{Link, kernel},
+    host::{BarIndex, DeviceId, IoMapping, Link, kernel},
 };
-use core::marker::PhantomData;
+use core::{marker::PhantomData, num::NonZeroUsize};
 
 /// The device that a plugin was bound to. A plugin that drives none gets one without hardware.
 pub struct Device {
     /// The port's name for it, if there is hardware.
-    id: usize,
+    id: Option<DeviceId>,
     /// Length of each memory BAR, in bytes.
     bars: [Option<usize>; 6],
     /// None: no hardware.
@@ -20,7 +20,7 @@ pub struct Device {
 }
 
 impl Device {
-    pub(crate) fn new(id: usize, bars: [Option<usize>; 6], link: Option<Link>) -> Self {
+    pub(crate) fn new(id: Option<DeviceId>, bars: [Option<usize>; 6], link: Option<Link>) -> Self {
         Self { id, bars, link, mapped: 0, _here: PhantomData }
     }
 
@@ -44,10 +44,8 @@ impl Device {
         if self.mapped & bit != 0 {
             return Err(Status::BUSY.into());
         }
-        let base = kernel::map(self.id, index, M::LEN);
-        if base == 0 {
-            return Err(Status::NO_MEMORY.into());
-        }
+        let (id, bar) = self.id.zip(BarIndex::new(index)).ok_or(Status::WRONG_DEVICE)?;
+        let IoMapping { base, .. } = kernel::map_bar(id, bar, map_len::<M>()).ok_or(Status::NO_MEMORY)?;
         self.mapped |= bit;
         Ok(Bar { base, _map: PhantomData })
     }
@@ -173,7 +171,7 @@ impl<R: Register> Field<R> {
 ///
 /// INVARIANT: `M::LEN` bytes at `base` are mapped as long as this lives.
 pub struct Bar<M: RegisterMap> {
-    base: usize,
+    base: NonZeroUsize,
     /// Of this map alone. Two maps may be subtypes, one of the other, and of different lengths: `Map<fn(&'static u8)>` and
     /// `Map<for<'a> fn(&'a u8)>`, of a generic `Map`.
     _map: PhantomData<fn(M) -> M>,
@@ -185,7 +183,7 @@ impl<M: RegisterMap> Bar<M> {
     pub fn read<R: Readable<Map = M>>(&self, _register: R) -> R::Value {
         const { check::<R>() }
         // SAFETY: aligned and inside the map, as checked; the map is mapped.
-        unsafe { R::Value::read(self.base.wrapping_add(R::OFFSET)) }
+        unsafe { R::Value::read(self.base.get().wrapping_add(R::OFFSET)) }
     }
 
     /// Writes a register. Any level.
@@ -193,7 +191,7 @@ impl<M: RegisterMap> Bar<M> {
     pub fn write<R: Writable<Map = M>>(&self, _register: R, value: R::Value) {
         const { check::<R>() }
         // SAFETY: aligned and inside the map, as checked; the map is mapped.
-        unsafe { R::Value::write(self.base.wrapping_add(R::OFFSET), value) }
+        unsafe { R::Value::write(self.base.get().wrapping_add(R::OFFSET), value) }
     }
 }
 
@@ -204,10 +202,18 @@ const fn check<R: Register>() {
     assert!(R::OFFSET < len && len - R::OFFSET >= size, "register outside its map");
 }
 
+/// Length of a map, in bytes. `Device::map` refuses one of no bytes.
+const fn map_len<M: RegisterMap>() -> NonZeroUsize {
+    match NonZeroUsize::new(M::LEN) {
+        Some(len) => len,
+        None => NonZeroUsize::MIN,
+    }
+}
+
 impl<M: RegisterMap> Drop for Bar<M> {
     fn drop(&mut self) {
-        // SAFETY: of `kernel::map` with this length, and nobody uses it after this.
-        unsafe { kernel::unmap(self.base, M::LEN) }
+        // SAFETY: of `kernel::map_bar` with this length, and nobody uses it after this.
+        unsafe { kernel::unmap_bar(IoMapping { base: self.base, len: map_len::<M>() }) }
     }
 }
 

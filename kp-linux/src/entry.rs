@@ -2,9 +2,10 @@
 use crate::{IoctlRequest, c::kp_c_log};
 use core::ptr::NonNull;
 use kp_abi::{Error, Status, request::Request};
+pub use kp_core::host::{dpc, isr};
 use kp_core::{
     Caller, Plugin,
-    host::{BoundDevice, DirectResult, LogLine, RawDevice, Session, passive},
+    host::{BoundDevice, DeviceId, DirectResult, LogLine, RawDevice, Session, passive},
 };
 
 /// Kernel-internal errno: restart the system call, or EINTR.
@@ -26,14 +27,15 @@ fn errno(error: Error) -> i32 {
 /// `device` is null or alive until [`remove`] has returned; `bars` has six lengths, 0 for none; `driver` is writable.
 #[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn bind<P: Plugin>(device: *mut (), bars: *const u64, bus_address: u64, driver: *mut *const ()) -> i32 {
-    let raw = if device.is_null() {
-        RawDevice::none()
-    } else {
-        // SAFETY: the caller's promise.
-        let lengths = unsafe { &*bars.cast::<[u64; 6]>() };
-        let bars = lengths.map(|len| if len == 0 { None } else { Some(len as usize) });
-        // SAFETY: the caller's promise; the PCI core gives a device to one driver.
-        unsafe { RawDevice::new(device.expose_provenance(), bars, bus_address) }
+    let raw = match DeviceId::new(device.expose_provenance()) {
+        None => RawDevice::none(),
+        Some(id) => {
+            // SAFETY: there is a device: six lengths are there.
+            let lengths = unsafe { &*bars.cast::<[u64; 6]>() };
+            let bars = lengths.map(|len| if len == 0 { None } else { Some(len as usize) });
+            // SAFETY: the caller's promise; the PCI core gives a device to one driver.
+            unsafe { RawDevice::new(id, bars, bus_address) }
+        }
     };
     // SAFETY: this is the port; the C glue calls the functions below in the order that they name.
     let f = |cx: &mut kp_core::Passive| unsafe { BoundDevice::<P>::bind(cx, raw) };
@@ -276,7 +278,7 @@ pub unsafe fn ready<P: Plugin>(session: *mut ()) -> u32 {
 /// As [`request`].
 pub unsafe fn wait_queue<P: Plugin>(session: *mut ()) -> *mut () {
     // SAFETY: the caller's promise.
-    unsafe { handle::<P>(session) }.wait_queue().cast()
+    unsafe { handle::<P>(session) }.wait_queue().as_ptr().cast()
 }
 
 /// mmap(2) of `len` bytes at `offset`, shared, into `vma`. Process context. 0, or a negative errno.
@@ -292,24 +294,4 @@ pub unsafe fn map<P: Plugin>(session: *mut (), vma: *mut (), offset: u64, len: u
         unsafe { crate::c::kp_c_shared_map(vma.cast(), memory.as_ptr(), writable) }
     });
     mapped.unwrap_or_else(|status| errno(status.into()))
-}
-
-/// The interrupt handler of one vector. Hard interrupt context, or an interrupt thread.
-///
-/// # Safety
-/// `cookie` came from `kp_c_irq_connect`; never twice at once for one vector; not after `kp_c_irq_disconnect` has returned.
-#[inline]
-pub unsafe fn isr<P: Plugin>(cookie: *const (), vector: u32) -> bool {
-    // SAFETY: the caller's promise.
-    unsafe { BoundDevice::<P>::isr(cookie, vector) }
-}
-
-/// The tasklet of one vector. Softirq context.
-///
-/// # Safety
-/// As [`isr`].
-#[inline]
-pub unsafe fn dpc<P: Plugin>(cookie: *const (), vector: u32) {
-    // SAFETY: the caller's promise.
-    unsafe { BoundDevice::<P>::dpc(cookie, vector) }
 }

@@ -1,13 +1,19 @@
 //! The kernel functions of kp-core, by the C glue's.
 use crate::c::*;
 use core::{
+    alloc::Layout,
+    num::{NonZeroU32, NonZeroUsize},
     panic::Location,
-    ptr,
+    ptr::{self, NonNull},
     sync::atomic::{AtomicU32, Ordering::SeqCst, compiler_fence},
 };
 use kp_core::{
-    Error, Result, Status,
-    host::{IrqEntry, Kernel, RawLock, RawWaitQueue, TaskFlags, Vectors, Woken, lock_kind},
+    Error, IrqKind, Result, Status,
+    host::{
+        BarIndex, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Lock, LockKind, Log, Memory, Mmap, Mmio,
+        Pci, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues, Woken,
+    },
+    kp_abi::request::kind,
 };
 
 /// -ENOMEM.
@@ -16,15 +22,19 @@ const NO_MEMORY: i32 = -12;
 struct Linux;
 kp_core::kernel!(Linux);
 
-// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says; see `kbuild/`.
-unsafe impl Kernel for Linux {
-    fn alloc(size: usize, align: usize) -> *mut u8 {
-        kp_c_alloc(size, align)
+// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
+unsafe impl Memory for Linux {
+    fn alloc(layout: Layout) -> Option<NonNull<u8>> {
+        NonNull::new(kp_c_alloc(layout.size(), layout.align()))
     }
-    unsafe fn free(memory: *mut u8, _: usize, _: usize) {
+    unsafe fn free(memory: NonNull<u8>, _: Layout) {
         // SAFETY: the caller's promise: it came from `alloc`.
-        unsafe { kp_c_free(memory) }
+        unsafe { kp_c_free(memory.as_ptr()) }
     }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
+unsafe impl Log for Linux {
     fn log(text: &str) {
         // SAFETY: a readable range.
         unsafe { kp_c_log(text.as_ptr(), text.len()) }
@@ -33,6 +43,10 @@ unsafe impl Kernel for Linux {
     fn log_is_limited() -> bool {
         true
     }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
+unsafe impl Time for Linux {
     fn now_ns() -> u64 {
         kp_c_now()
     }
@@ -42,27 +56,20 @@ unsafe impl Kernel for Linux {
     fn sleep_ns(ns: u64) {
         kp_c_sleep(ns)
     }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
+unsafe impl Task for Linux {
     #[inline]
     fn poisoned() -> bool {
         crate::panic::is_poisoned()
     }
-
-    fn task() -> u32 {
-        kp_c_task()
+    fn task() -> TaskId {
+        // A process has a pid, which is not 0; so has the kernel's own task, but for the idle one, which runs none of this.
+        TaskId(NonZeroU32::new(kp_c_task()).unwrap_or(NonZeroU32::MAX))
     }
-    fn is_dead(task: u32) -> bool {
-        kp_c_is_dead(task)
-    }
-
-    fn can_mmap() -> bool {
-        true
-    }
-    fn alloc_mmap_pages(len: usize) -> *mut u8 {
-        kp_c_alloc_mmap_pages(len)
-    }
-    unsafe fn free_mmap_pages(memory: *mut u8, _: usize) {
-        // SAFETY: the caller's promise: it came from `alloc_mmap_pages`.
-        unsafe { kp_c_free_mmap_pages(memory) }
+    fn is_dead(task: TaskId) -> bool {
+        kp_c_is_dead(task.0.get())
     }
     fn task_flags() -> TaskFlags {
         let mut mask = 0;
@@ -75,69 +82,84 @@ unsafe impl Kernel for Linux {
     fn cond_resched() -> bool {
         kp_c_cond_resched()
     }
+}
 
-    fn lock_new(kind: u32, made: &'static Location<'static>) -> *mut RawLock {
+// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
+unsafe impl Lock for Linux {
+    fn lock_new(kind: LockKind, made: &'static Location<'static>) -> Option<NonNull<RawLock>> {
         let (place, file) = (ptr::from_ref(made).cast(), made.file());
         // SAFETY: a static, and its text.
-        unsafe { kp_c_lock_new(kind, place, file.as_ptr(), file.len(), made.line()) }.cast()
+        let lock = unsafe { kp_c_lock_new(kind as u32, place, file.as_ptr(), file.len(), made.line()) };
+        NonNull::new(lock.cast())
     }
-    unsafe fn lock_free(lock: *mut RawLock, kind: u32) {
+    unsafe fn lock_free(lock: NonNull<RawLock>, kind: LockKind) {
         // SAFETY: the caller's promise: made by `lock_new` for this kind, not held.
-        unsafe { kp_c_lock_free(lock.cast(), kind) }
+        unsafe { kp_c_lock_free(lock.as_ptr().cast(), kind as u32) }
     }
     #[inline]
-    unsafe fn lock_acquire(lock: *mut RawLock, kind: u32) -> usize {
-        let lock = lock.cast();
+    unsafe fn lock_acquire(lock: NonNull<RawLock>, kind: LockKind) -> usize {
+        let lock = lock.as_ptr().cast();
         match kind {
             // SAFETY: alive, of this kind, at a level that takes it: the caller's promise.
-            lock_kind::MUTEX => unsafe { kp_c_mutex_lock(lock) },
-            // SAFETY: as above.
-            lock_kind::DISPATCH => unsafe { kp_c_bh_lock(lock) },
-            // SAFETY: as above.
-            lock_kind::ORDER => unsafe { kp_c_order_enter(lock) },
-            // SAFETY: as above.
-            _ => return unsafe { kp_c_irq_lock(lock) },
+            LockKind::Sleeping => unsafe { kp_c_mutex_lock(lock) },
+            // SAFETY: alive, of this kind, at a level that takes it.
+            LockKind::AtDispatch => unsafe { kp_c_bh_lock(lock) },
+            // SAFETY: alive, of this kind.
+            LockKind::Order => unsafe { kp_c_order_enter(lock) },
+            // SAFETY: alive, of this kind, and taken at any level.
+            LockKind::AtIrql => return unsafe { kp_c_irq_lock(lock) },
         }
         0
     }
     #[inline]
-    unsafe fn lock_release(lock: *mut RawLock, kind: u32, saved: usize) {
-        let lock = lock.cast();
+    unsafe fn lock_release(lock: NonNull<RawLock>, kind: LockKind, saved: usize) {
+        let lock = lock.as_ptr().cast();
         match kind {
             // SAFETY: held by this thread: the caller's promise.
-            lock_kind::MUTEX => unsafe { kp_c_mutex_unlock(lock) },
-            // SAFETY: as above.
-            lock_kind::DISPATCH => unsafe { kp_c_bh_unlock(lock) },
-            // SAFETY: as above.
-            lock_kind::ORDER => unsafe { kp_c_order_leave(lock) },
-            // SAFETY: as above; `saved` is what its taking gave.
-            _ => unsafe { kp_c_irq_unlock(lock, saved) },
+            LockKind::Sleeping => unsafe { kp_c_mutex_unlock(lock) },
+            // SAFETY: held by this thread.
+            LockKind::AtDispatch => unsafe { kp_c_bh_unlock(lock) },
+            // SAFETY: entered by this thread.
+            LockKind::Order => unsafe { kp_c_order_leave(lock) },
+            // SAFETY: held by this thread; `saved` is what its taking gave.
+            LockKind::AtIrql => unsafe { kp_c_irq_unlock(lock, saved) },
         }
     }
+}
 
-    fn wait_queue_new() -> *mut RawWaitQueue {
-        kp_c_wait_queue_new().cast()
+// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
+unsafe impl WaitQueues for Linux {
+    fn wait_queue_new() -> Option<NonNull<RawWaitQueue>> {
+        NonNull::new(kp_c_wait_queue_new().cast())
     }
-    unsafe fn wait_queue_free(queue: *mut RawWaitQueue) {
+    unsafe fn wait_queue_free(queue: NonNull<RawWaitQueue>) {
         // SAFETY: the caller's promise: made by `wait_queue_new`, nobody waits.
-        unsafe { kp_c_wait_queue_free(queue.cast()) }
+        unsafe { kp_c_wait_queue_free(queue.as_ptr().cast()) }
     }
-    unsafe fn wait_queue_wait(queue: *mut RawWaitQueue, word: &AtomicU32, seen: u32, ns: u64, kind: u32) -> Woken {
+    unsafe fn wait_queue_wait(
+        queue: NonNull<RawWaitQueue>,
+        word: &AtomicU32,
+        seen: u32,
+        timeout: Timeout,
+        kind: WaitKind,
+    ) -> Woken {
         // SAFETY: the caller's promise, and `word` is borrowed for the call.
-        match unsafe { kp_c_wait_queue_wait(queue.cast(), word.as_ptr(), seen, ns, kind) } {
+        match unsafe { kp_c_wait_queue_wait(queue.as_ptr().cast(), word.as_ptr(), seen, timeout.ns(), kind as u32) } {
             0 => Woken::Changed,
             1 => Woken::Timeout,
             _ => Woken::Interrupted,
         }
     }
     #[inline]
-    unsafe fn wait_queue_wake(queue: *mut RawWaitQueue) {
+    unsafe fn wait_queue_wake(queue: NonNull<RawWaitQueue>) {
         // SAFETY: the caller's promise: alive.
-        unsafe { kp_c_wait_queue_wake(queue.cast()) }
+        unsafe { kp_c_wait_queue_wake(queue.as_ptr().cast()) }
     }
+}
 
-    // On x86 a volatile access of these widths is one `mov`, and the kernel's readX/writeX are that with a compiler barrier: no access to
-    // memory moves across it, before a write or after a read. It costs no instruction.
+// SAFETY: on x86 a volatile access of these widths is one `mov`, and the kernel's readX/writeX are that with a compiler barrier: no access to
+// memory moves across it, before a write or after a read. It costs no instruction.
+unsafe impl Mmio for Linux {
     #[inline(always)]
     unsafe fn mmio_read8(address: usize) -> u8 {
         compiler_fence(SeqCst);
@@ -149,7 +171,7 @@ unsafe impl Kernel for Linux {
     #[inline(always)]
     unsafe fn mmio_read16(address: usize) -> u16 {
         compiler_fence(SeqCst);
-        // SAFETY: as above.
+        // SAFETY: the caller's promise: mapped and aligned.
         let value = unsafe { (address as *const u16).read_volatile() };
         compiler_fence(SeqCst);
         value
@@ -157,7 +179,7 @@ unsafe impl Kernel for Linux {
     #[inline(always)]
     unsafe fn mmio_read32(address: usize) -> u32 {
         compiler_fence(SeqCst);
-        // SAFETY: as above.
+        // SAFETY: the caller's promise: mapped and aligned.
         let value = unsafe { (address as *const u32).read_volatile() };
         compiler_fence(SeqCst);
         value
@@ -165,7 +187,7 @@ unsafe impl Kernel for Linux {
     #[inline(always)]
     unsafe fn mmio_read64(address: usize) -> u64 {
         compiler_fence(SeqCst);
-        // SAFETY: as above.
+        // SAFETY: the caller's promise: mapped and aligned.
         let value = unsafe { (address as *const u64).read_volatile() };
         compiler_fence(SeqCst);
         value
@@ -173,78 +195,108 @@ unsafe impl Kernel for Linux {
     #[inline(always)]
     unsafe fn mmio_write8(address: usize, value: u8) {
         compiler_fence(SeqCst);
-        // SAFETY: as above.
+        // SAFETY: the caller's promise: mapped and aligned.
         unsafe { (address as *mut u8).write_volatile(value) };
         compiler_fence(SeqCst);
     }
     #[inline(always)]
     unsafe fn mmio_write16(address: usize, value: u16) {
         compiler_fence(SeqCst);
-        // SAFETY: as above.
+        // SAFETY: the caller's promise: mapped and aligned.
         unsafe { (address as *mut u16).write_volatile(value) };
         compiler_fence(SeqCst);
     }
     #[inline(always)]
     unsafe fn mmio_write32(address: usize, value: u32) {
         compiler_fence(SeqCst);
-        // SAFETY: as above.
+        // SAFETY: the caller's promise: mapped and aligned.
         unsafe { (address as *mut u32).write_volatile(value) };
         compiler_fence(SeqCst);
     }
     #[inline(always)]
     unsafe fn mmio_write64(address: usize, value: u64) {
         compiler_fence(SeqCst);
-        // SAFETY: as above.
+        // SAFETY: the caller's promise: mapped and aligned.
         unsafe { (address as *mut u64).write_volatile(value) };
         compiler_fence(SeqCst);
     }
+}
 
-    fn map(device: usize, bar: usize, len: usize) -> usize {
-        kp_c_map(device, bar as u32, len)
+// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
+unsafe impl Pci for Linux {
+    fn map_bar(device: DeviceId, bar: BarIndex, len: NonZeroUsize) -> Option<IoMapping> {
+        let base = NonZeroUsize::new(kp_c_map(device.get(), bar.get() as u32, len.get()))?;
+        Some(IoMapping { base, len })
     }
-    unsafe fn unmap(base: usize, _: usize) {
-        // SAFETY: the caller's promise: it came from `map`.
-        unsafe { kp_c_unmap(base) }
+    unsafe fn unmap_bar(mapping: IoMapping) {
+        // SAFETY: the caller's promise: it came from `map_bar`.
+        unsafe { kp_c_unmap(mapping.base.get()) }
     }
-    fn bus_master(device: usize, on: bool) {
-        kp_c_bus_master(device, on)
+    fn bus_master(device: DeviceId, on: bool) {
+        kp_c_bus_master(device.get(), on)
     }
-    fn config_read(device: usize, offset: u32, width: u32) -> u32 {
-        kp_c_config_read(device, offset, width)
+    fn config_read(device: DeviceId, offset: u32, width: ConfigWidth) -> u32 {
+        kp_c_config_read(device.get(), offset, width.bytes())
     }
-    fn config_write(device: usize, offset: u32, width: u32, value: u32) {
-        kp_c_config_write(device, offset, width, value)
+    fn config_write(device: DeviceId, offset: u32, width: ConfigWidth, value: u32) {
+        kp_c_config_write(device.get(), offset, width.bytes(), value)
     }
+}
 
-    fn irq_prepare(device: usize, kinds: u32, min: u32, max: u32) -> Result<Vectors> {
+// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
+unsafe impl Irq for Linux {
+    fn irq_prepare(device: DeviceId, wanted: IrqRequest) -> Result<Vectors> {
         let mut kind = 0;
         // SAFETY: `kind` is writable.
-        match unsafe { kp_c_irq_prepare(device, kinds, min, max, &mut kind) } {
-            count @ 1.. => Ok(Vectors { kind, count: count as u32 }),
+        match unsafe { kp_c_irq_prepare(device.get(), wanted.kinds.bits(), wanted.min, wanted.max, &mut kind) } {
+            count @ 1.. => Ok(Vectors { kind: irq_kind(kind), count: count as u32 }),
             NO_MEMORY => Err(Status::NO_MEMORY.into()),
             errno => Err(Error::new(Status::NO_INTERRUPT, errno.unsigned_abs())),
         }
     }
-    unsafe fn irq_connect(device: usize, entry: IrqEntry) -> Result<()> {
+    unsafe fn irq_connect(device: DeviceId, entry: IrqEntry) -> Result<()> {
         // The C glue calls this binary's own `kp_rs_isr` and `kp_rs_dpc`: no indirect call.
         // SAFETY: the caller's promise.
-        match unsafe { kp_c_irq_connect(device, entry.cookie) } {
+        match unsafe { kp_c_irq_connect(device.get(), entry.cookie) } {
             0 => Ok(()),
             errno => Err(Error::new(Status::CONNECT_FAILED, errno.unsigned_abs())),
         }
     }
-    unsafe fn irq_disconnect(device: usize) {
+    unsafe fn irq_disconnect(device: DeviceId) {
         // SAFETY: the caller's promise: connected.
-        unsafe { kp_c_irq_disconnect(device) }
+        unsafe { kp_c_irq_disconnect(device.get()) }
     }
-    fn irq_release(device: usize) {
-        kp_c_irq_release(device)
+    fn irq_release(device: DeviceId) {
+        kp_c_irq_release(device.get())
     }
-    fn irq_mask(device: usize, vector: u32) -> bool {
-        kp_c_irq_mask(device, vector)
+    fn irq_mask(device: DeviceId, vector: u32) -> bool {
+        kp_c_irq_mask(device.get(), vector)
     }
     #[inline]
-    fn dpc_queue(device: usize, vector: u32) {
-        kp_c_dpc_queue(device, vector)
+    fn dpc_queue(device: DeviceId, vector: u32) {
+        kp_c_dpc_queue(device.get(), vector)
+    }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
+unsafe impl Mmap for Linux {
+    fn can_mmap() -> bool {
+        true
+    }
+    fn alloc_mmap_pages(len: usize) -> Option<NonNull<u8>> {
+        NonNull::new(kp_c_alloc_mmap_pages(len))
+    }
+    unsafe fn free_mmap_pages(memory: NonNull<u8>, _: usize) {
+        // SAFETY: the caller's promise: it came from `alloc_mmap_pages`.
+        unsafe { kp_c_free_mmap_pages(memory.as_ptr()) }
+    }
+}
+
+/// The kind that the C glue names by its bit.
+fn irq_kind(bit: u32) -> IrqKind {
+    match bit {
+        kind::LINE => IrqKind::Line,
+        kind::MSI => IrqKind::Msi,
+        _ => IrqKind::MsiX,
     }
 }

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-/// Passive, Dispatch, Irql: the numbers of [`kp_core::host::lock_kind`].
+/// Passive, Dispatch, Irql: the numbers of [`kp_core::host::LockKind`].
 pub(crate) const PASSIVE: u8 = 0;
 pub(crate) const DISPATCH: u8 = 1;
 pub(crate) const IRQL: u8 = 2;

@@ -103,22 +103,22 @@ fn kind_bit(signal: IrqKind) -> u32 {
 impl Machine {
     // What the kernel functions do.
 
-    pub(crate) fn prepare(&self, kinds: u32, min: u32, max: u32) -> Result<host::Vectors> {
+    pub(crate) fn prepare(&self, wanted: host::IrqRequest) -> Result<host::Vectors> {
         if self.state().vectors.are_taken() {
             misuse("irq_prepare: the device's vectors are taken already");
         }
         if self.fails() {
             return Err(Status::NO_INTERRUPT.into());
         }
-        let allowed = kinds & self.options().kinds;
+        let allowed = wanted.kinds.bits() & self.options().kinds;
         let mut offers = self.bus.kinds().into_iter();
-        let offer = offers.find(|&(kind, count)| kind_bit(kind) & allowed != 0 && u32::from(count) >= min);
+        let offer = offers.find(|&(kind, count)| kind_bit(kind) & allowed != 0 && u32::from(count) >= wanted.min);
         let (kind, has) = offer.ok_or(Status::NO_INTERRUPT)?;
-        let count = u32::from(has).min(max) as u16;
+        let count = u32::from(has).min(wanted.max) as u16;
         let vectors = &mut self.state().vectors;
         vectors.taken = Some((kind, count));
         vectors.vectors = vec![Vector::default(); usize::from(count)];
-        Ok(host::Vectors { kind: kind_bit(kind), count: count.into() })
+        Ok(host::Vectors { kind, count: count.into() })
     }
 
     pub(crate) fn connect(&self, entry: host::IrqEntry) -> Result<()> {

@@ -1,10 +1,11 @@
 //! Locks: who holds which, and in which order they are taken.
+use crate::port::lock_kind;
 use crate::{
     context::{Context, PASSIVE},
     machine::{Channel, Machine},
     misuse::misuse,
 };
-use kp_core::host::{RawLock, lock_kind};
+use kp_core::host::RawLock;
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::Location,
@@ -83,7 +84,7 @@ impl Locks {
             lock_kind::MUTEX => "Mutex",
             lock_kind::DISPATCH => "SpinLock<_, Dispatch>",
             lock_kind::IRQL => "SpinLock<_, Irql>",
-            _ => "turn",
+            _ => "robust mutex",
         };
         format!("lock #{number} ({kind}, made at {}:{})", lock.made.file(), lock.made.line())
     }

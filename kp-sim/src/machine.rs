@@ -2,6 +2,7 @@
 //!
 //! Free mode: threads are real, interrupts are delivered as soon as a thread's level lets them through. Seeded mode: the
 //! world's schedule says which thread runs and when an interrupt comes.
+use crate::port::wait_kind;
 use crate::{
     bus::Bus,
     context::{self, Context, PASSIVE},
@@ -11,7 +12,7 @@ use crate::{
     misuse::misuse,
     schedule::Schedule,
 };
-use kp_core::host::{Woken, wait_kind};
+use kp_core::host::Woken;
 use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,

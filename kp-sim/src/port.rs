@@ -6,15 +6,36 @@ use crate::{
 };
 use kp_core::{
     Result,
-    host::{IrqEntry, Kernel, RawLock, RawWaitQueue, TaskFlags, Vectors, Woken, lock_kind},
+    host::{
+        BarIndex, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Lock, LockKind, Log, Memory, Mmap, Mmio,
+        Pci, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues, Woken,
+    },
 };
 #[cfg(test)]
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::{
+    alloc::Layout,
+    num::{NonZeroU32, NonZeroUsize},
     panic::Location,
-    ptr,
+    ptr::NonNull,
     sync::atomic::{AtomicU32, AtomicUsize},
 };
+
+/// The numbers of [`LockKind`], for the machine.
+pub(crate) mod lock_kind {
+    use super::LockKind;
+    pub(crate) const MUTEX: u32 = LockKind::Sleeping as u32;
+    pub(crate) const DISPATCH: u32 = LockKind::AtDispatch as u32;
+    pub(crate) const IRQL: u32 = LockKind::AtIrql as u32;
+    pub(crate) const ORDER: u32 = LockKind::Order as u32;
+}
+
+/// The numbers of [`WaitKind`], for the machine.
+pub(crate) mod wait_kind {
+    use super::WaitKind;
+    pub(crate) const UNINTERRUPTIBLE: u32 = WaitKind::Uninterruptible as u32;
+    pub(crate) const INTERRUPTIBLE: u32 = WaitKind::Interruptible as u32;
+}
 
 struct Simulated;
 kp_core::kernel!(Simulated);
@@ -41,16 +62,16 @@ struct WaitQueue {
 /// # Safety
 /// `queue` came from `wait_queue_new` and was not freed.
 #[cfg(test)]
-pub(crate) unsafe fn wakes(queue: *mut RawWaitQueue) -> u32 {
+pub(crate) unsafe fn wakes(queue: NonNull<RawWaitQueue>) -> u32 {
     // SAFETY: the caller's promise: it points to a `WaitQueue`.
-    unsafe { &*queue.cast::<WaitQueue>() }.wakes.load(Acquire)
+    unsafe { &*queue.as_ptr().cast::<WaitQueue>() }.wakes.load(Acquire)
 }
 
 /// # Safety
 /// `queue` came from `wait_queue_new` and was not freed.
-unsafe fn number(queue: *mut RawWaitQueue) -> u32 {
+unsafe fn number(queue: NonNull<RawWaitQueue>) -> u32 {
     // SAFETY: the caller's promise: it points to a `WaitQueue`.
-    unsafe { &*queue.cast::<WaitQueue>() }.number
+    unsafe { &*queue.as_ptr().cast::<WaitQueue>() }.number
 }
 
 macro_rules! registers {
@@ -71,23 +92,33 @@ fn short(address: usize) -> u64 {
     crate::bus::place(address)
 }
 
-// SAFETY: each function does what its line in `kp_core::host::Kernel` says, or panics; the modules named say how.
-unsafe impl Kernel for Simulated {
-    fn alloc(size: usize, align: usize) -> *mut u8 {
-        call("alloc", size as u64, PASSIVE, |context| context.machine.allocate(size, align))
+// SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
+unsafe impl Memory for Simulated {
+    fn alloc(layout: Layout) -> Option<NonNull<u8>> {
+        let (size, align) = (layout.size(), layout.align());
+        NonNull::new(call("alloc", size as u64, PASSIVE, |context| context.machine.allocate(size, align)))
     }
-    unsafe fn free(memory: *mut u8, size: usize, align: usize) {
+    unsafe fn free(memory: NonNull<u8>, layout: Layout) {
+        let (size, align) = (layout.size(), layout.align());
         call("free", size as u64, IRQL, |context| {
-            let address = memory.expose_provenance();
+            let address = memory.as_ptr().expose_provenance();
             context.machine.free_or_defer(context, Late::Memory { address, size, align });
         });
     }
+}
+
+// SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
+unsafe impl Log for Simulated {
     fn log(text: &str) {
         context::current().machine.write_log(text);
     }
     fn log_is_limited() -> bool {
         false
     }
+}
+
+// SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
+unsafe impl Time for Simulated {
     fn now_ns() -> u64 {
         context::current().machine.read_clock()
     }
@@ -97,29 +128,19 @@ unsafe impl Kernel for Simulated {
     fn sleep_ns(ns: u64) {
         call("sleep", ns, PASSIVE, |context| context.machine.sleep(ns));
     }
+}
+
+// SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
+unsafe impl Task for Simulated {
     fn poisoned() -> bool {
         context::current().machine.is_poisoned()
     }
-
-    // A panic unwinds here, and so gives back whatever turn it had: nobody is dead.
-    fn task() -> u32 {
-        1
+    // A panic unwinds here, and so gives back whatever lock it held: nobody is dead.
+    fn task() -> TaskId {
+        TaskId(NonZeroU32::MIN)
     }
-
-    fn is_dead(_: u32) -> bool {
+    fn is_dead(_: TaskId) -> bool {
         false
-    }
-
-    fn can_mmap() -> bool {
-        true
-    }
-    fn alloc_mmap_pages(len: usize) -> *mut u8 {
-        call("alloc_mmap_pages", len as u64, PASSIVE, |context| context.machine.share(len))
-    }
-    unsafe fn free_mmap_pages(memory: *mut u8, len: usize) {
-        call("free_mmap_pages", len as u64, PASSIVE, |context| {
-            context.machine.unshare(memory.expose_provenance(), len)
-        });
     }
     fn task_flags() -> TaskFlags {
         static ALWAYS: AtomicUsize = AtomicUsize::new(1);
@@ -129,38 +150,45 @@ unsafe impl Kernel for Simulated {
     fn cond_resched() -> bool {
         call("cond_resched", 0, PASSIVE, |context| context.process.as_ref().is_some_and(|process| process.is_killed()))
     }
+}
 
-    fn lock_new(kind: u32, made: &'static Location<'static>) -> *mut RawLock {
-        if kind == lock_kind::ORDER {
-            return context::current().machine.new_lock(kind, made);
-        }
-        call("lock_new", kind.into(), PASSIVE, |context| context.machine.try_new_lock(kind, made))
+// SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
+unsafe impl Lock for Simulated {
+    fn lock_new(kind: LockKind, made: &'static Location<'static>) -> Option<NonNull<RawLock>> {
+        let number = kind as u32;
+        NonNull::new(match kind {
+            LockKind::Order => context::current().machine.new_lock(number, made),
+            _ => call("lock_new", number.into(), PASSIVE, |context| context.machine.try_new_lock(number, made)),
+        })
     }
-    unsafe fn lock_free(lock: *mut RawLock, kind: u32) {
-        if kind == lock_kind::ORDER {
-            context::current().machine.drop_lock(lock.expose_provenance());
+    unsafe fn lock_free(lock: NonNull<RawLock>, kind: LockKind) {
+        if kind == LockKind::Order {
+            context::current().machine.drop_lock(lock.as_ptr().expose_provenance());
             return;
         }
         call("lock_free", 0, IRQL, |context| {
-            context.machine.free_or_defer(context, Late::Lock(lock.expose_provenance()));
+            context.machine.free_or_defer(context, Late::Lock(lock.as_ptr().expose_provenance()));
         });
     }
-    unsafe fn lock_acquire(lock: *mut RawLock, kind: u32) -> usize {
+    unsafe fn lock_acquire(lock: NonNull<RawLock>, kind: LockKind) -> usize {
         let context = context::current();
         // SAFETY: the caller's promise.
-        unsafe { context.machine.acquire(&context, lock, kind) }
+        unsafe { context.machine.acquire(&context, lock.as_ptr(), kind as u32) }
     }
-    unsafe fn lock_release(lock: *mut RawLock, kind: u32, saved: usize) {
+    unsafe fn lock_release(lock: NonNull<RawLock>, kind: LockKind, saved: usize) {
         let context = context::current();
         // SAFETY: the caller's promise.
-        unsafe { context.machine.release(&context, lock, kind, saved) };
+        unsafe { context.machine.release(&context, lock.as_ptr(), kind as u32, saved) };
         context.machine.deliver_pending(&context);
     }
+}
 
-    fn wait_queue_new() -> *mut RawWaitQueue {
+// SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
+unsafe impl WaitQueues for Simulated {
+    fn wait_queue_new() -> Option<NonNull<RawWaitQueue>> {
         call("wait_queue_new", 0, PASSIVE, |context| {
             if context.machine.fails() {
-                return ptr::null_mut();
+                return None;
             }
             let mut state = context.machine.state();
             state.wait_queues += 1;
@@ -170,85 +198,113 @@ unsafe impl Kernel for Simulated {
                 #[cfg(test)]
                 wakes: AtomicU32::new(0),
             };
-            Box::into_raw(Box::new(queue)).cast()
+            NonNull::new(Box::into_raw(Box::new(queue)).cast())
         })
     }
-    unsafe fn wait_queue_free(queue: *mut RawWaitQueue) {
+    unsafe fn wait_queue_free(queue: NonNull<RawWaitQueue>) {
         call("wait_queue_free", 0, PASSIVE, |context| {
             // SAFETY: the caller's promise: made by `wait_queue_new`, nobody waits.
-            drop(unsafe { Box::from_raw(queue.cast::<WaitQueue>()) });
+            drop(unsafe { Box::from_raw(queue.as_ptr().cast::<WaitQueue>()) });
             context.machine.state().wait_queues -= 1;
         });
     }
-    unsafe fn wait_queue_wait(queue: *mut RawWaitQueue, word: &AtomicU32, seen: u32, ns: u64, kind: u32) -> Woken {
+    unsafe fn wait_queue_wait(
+        queue: NonNull<RawWaitQueue>,
+        word: &AtomicU32,
+        seen: u32,
+        timeout: Timeout,
+        kind: WaitKind,
+    ) -> Woken {
         // SAFETY: the caller's promise.
         let queue = unsafe { number(queue) };
         call("wait", queue.into(), PASSIVE, |context| {
-            context.machine.wait_word(WordWait { queue, word, seen, ns, kind })
+            context.machine.wait_word(WordWait { queue, word, seen, ns: timeout.ns(), kind: kind as u32 })
         })
     }
-    unsafe fn wait_queue_wake(queue: *mut RawWaitQueue) {
+    unsafe fn wait_queue_wake(queue: NonNull<RawWaitQueue>) {
         #[cfg(test)]
         // SAFETY: the caller's promise.
-        unsafe { &*queue.cast::<WaitQueue>() }.wakes.fetch_add(1, AcqRel);
+        unsafe { &*queue.as_ptr().cast::<WaitQueue>() }.wakes.fetch_add(1, AcqRel);
         // SAFETY: the caller's promise.
         let queue = unsafe { number(queue) };
         call("wake", queue.into(), DISPATCH, |context| {
             context.machine.wake(context.machine.channel(Channel::WaitQueue, queue));
         });
     }
+}
 
+// SAFETY: each access goes to the device's model, in program order.
+unsafe impl Mmio for Simulated {
     registers! {
         mmio_read8 mmio_write8 u8;
         mmio_read16 mmio_write16 u16;
         mmio_read32 mmio_write32 u32;
         mmio_read64 mmio_write64 u64;
     }
+}
 
-    fn map(_device: usize, bar: usize, len: usize) -> usize {
-        call(
-            "map",
-            bar as u64,
-            PASSIVE,
-            |context| {
-                if context.machine.fails() { 0 } else { context.machine.bus.map(bar, len) }
-            },
-        )
+// SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
+unsafe impl Pci for Simulated {
+    fn map_bar(_device: DeviceId, bar: BarIndex, len: NonZeroUsize) -> Option<IoMapping> {
+        let (bar, bytes) = (bar.get(), len.get());
+        let base = call("map", bar as u64, PASSIVE, |context| {
+            if context.machine.fails() { 0 } else { context.machine.bus.map(bar, bytes) }
+        });
+        Some(IoMapping { base: NonZeroUsize::new(base)?, len })
     }
-    unsafe fn unmap(base: usize, len: usize) {
+    unsafe fn unmap_bar(mapping: IoMapping) {
+        let (base, len) = (mapping.base.get(), mapping.len.get());
         call("unmap", len as u64, IRQL, |context| {
             context.machine.free_or_defer(context, Late::Mapping { base, len });
         });
     }
-    fn bus_master(_device: usize, on: bool) {
+    fn bus_master(_device: DeviceId, on: bool) {
         call("bus_master", on.into(), PASSIVE, |context| context.machine.bus.set_master(on));
     }
-    fn config_read(_device: usize, offset: u32, width: u32) -> u32 {
-        call("config_read", offset.into(), PASSIVE, |context| context.machine.bus.config_read(offset, width))
+    fn config_read(_device: DeviceId, offset: u32, width: ConfigWidth) -> u32 {
+        call("config_read", offset.into(), PASSIVE, |context| context.machine.bus.config_read(offset, width.bytes()))
     }
-    fn config_write(_device: usize, offset: u32, width: u32, value: u32) {
+    fn config_write(_device: DeviceId, offset: u32, width: ConfigWidth, value: u32) {
         call("config_write", offset.into(), PASSIVE, |context| {
-            context.machine.bus.config_write(offset, width, value);
+            context.machine.bus.config_write(offset, width.bytes(), value);
         });
     }
+}
 
-    fn irq_prepare(_device: usize, kinds: u32, min: u32, max: u32) -> Result<Vectors> {
-        call("irq_prepare", kinds.into(), PASSIVE, |context| context.machine.prepare(kinds, min, max))
+// SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
+unsafe impl Irq for Simulated {
+    fn irq_prepare(_device: DeviceId, wanted: IrqRequest) -> Result<Vectors> {
+        call("irq_prepare", wanted.kinds.bits().into(), PASSIVE, |context| context.machine.prepare(wanted))
     }
-    unsafe fn irq_connect(_device: usize, entry: IrqEntry) -> Result<()> {
+    unsafe fn irq_connect(_device: DeviceId, entry: IrqEntry) -> Result<()> {
         call("irq_connect", 0, PASSIVE, |context| context.machine.connect(entry))
     }
-    unsafe fn irq_disconnect(_device: usize) {
+    unsafe fn irq_disconnect(_device: DeviceId) {
         call("irq_disconnect", 0, PASSIVE, |context| context.machine.disconnect(context));
     }
-    fn irq_release(_device: usize) {
+    fn irq_release(_device: DeviceId) {
         call("irq_release", 0, PASSIVE, |context| context.machine.release_vectors());
     }
-    fn irq_mask(_device: usize, vector: u32) -> bool {
+    fn irq_mask(_device: DeviceId, vector: u32) -> bool {
         call("irq_mask", vector.into(), IRQL, |context| context.machine.mask(vector))
     }
-    fn dpc_queue(_device: usize, vector: u32) {
+    fn dpc_queue(_device: DeviceId, vector: u32) {
         call("dpc_queue", vector.into(), IRQL, |context| context.machine.queue_dpc(context, vector));
+    }
+}
+
+// SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
+unsafe impl Mmap for Simulated {
+    fn can_mmap() -> bool {
+        true
+    }
+    fn alloc_mmap_pages(len: usize) -> Option<NonNull<u8>> {
+        NonNull::new(call("alloc_mmap_pages", len as u64, PASSIVE, |context| context.machine.share(len)))
+    }
+    unsafe fn free_mmap_pages(memory: NonNull<u8>, len: usize) {
+        call("free_mmap_pages", len as u64, PASSIVE, |context| {
+            context.machine.unshare(memory.as_ptr().expose_provenance(), len)
+        });
     }
 }
 
@@ -260,6 +316,7 @@ mod tests {
         machine::{Machine, Options},
         misuse,
     };
+    use kp_core::host::IrqKinds;
     use std::{
         panic::{AssertUnwindSafe, catch_unwind},
         sync::atomic::AtomicU32,
@@ -275,18 +332,26 @@ mod tests {
         outcome.map_or_else(|payload| misuse::message(&*payload), |()| "nothing".to_owned())
     }
 
+    const DEVICE: DeviceId = DeviceId::new(1).unwrap();
+    const BAR: BarIndex = BarIndex::new(0).unwrap();
+
+    fn layout(size: usize) -> Layout {
+        Layout::from_size_align(size, 8).unwrap()
+    }
+
     #[test]
     fn what_needs_passive_is_refused_above_it() {
+        let wanted = IrqRequest { kinds: IrqKinds::from_bits(1), min: 1, max: 1 };
         for level in [DISPATCH, IRQL] {
             let is = context::level_name(level);
             let said = |what: &str| format!("`{what}` was called at {is}; it is allowed at Passive at most");
-            assert_eq!(at(level, || _ = Simulated::alloc(8, 8)), said("alloc"));
+            assert_eq!(at(level, || _ = Simulated::alloc(Layout::new::<u64>())), said("alloc"));
             assert_eq!(at(level, || Simulated::sleep_ns(1)), said("sleep"));
-            assert_eq!(at(level, || _ = Simulated::lock_new(lock_kind::IRQL, Location::caller())), said("lock_new"));
+            assert_eq!(at(level, || _ = Simulated::lock_new(LockKind::AtIrql, Location::caller())), said("lock_new"));
             assert_eq!(at(level, || _ = Simulated::wait_queue_new()), said("wait_queue_new"));
-            assert_eq!(at(level, || _ = Simulated::map(1, 0, 4)), said("map"));
-            assert_eq!(at(level, || _ = Simulated::config_read(1, 0, 4)), said("config_read"));
-            assert_eq!(at(level, || _ = Simulated::irq_prepare(1, 1, 1, 1)), said("irq_prepare"));
+            assert_eq!(at(level, || _ = Simulated::map_bar(DEVICE, BAR, NonZeroUsize::MIN)), said("map"));
+            assert_eq!(at(level, || _ = Simulated::config_read(DEVICE, 0, ConfigWidth::Dword)), said("config_read"));
+            assert_eq!(at(level, || _ = Simulated::irq_prepare(DEVICE, wanted)), said("irq_prepare"));
         }
         assert_eq!(at(IRQL, || Simulated::stall_us(1)), "nothing");
     }
@@ -295,25 +360,25 @@ mod tests {
     fn a_mutex_and_a_wake_are_refused_at_irql() {
         let wrong = || {
             let lock =
-                context::current().interrupted(PASSIVE, || Simulated::lock_new(lock_kind::MUTEX, Location::caller()));
+                context::current().interrupted(PASSIVE, || Simulated::lock_new(LockKind::Sleeping, Location::caller()));
             // SAFETY: just made.
-            unsafe { Simulated::lock_acquire(lock, lock_kind::MUTEX) };
+            unsafe { Simulated::lock_acquire(lock.unwrap(), LockKind::Sleeping) };
         };
         assert_eq!(at(DISPATCH, wrong), "`lock_acquire` was called at Dispatch; it is allowed at Passive at most");
         let wrong = || {
             let queue = context::current().interrupted(PASSIVE, Simulated::wait_queue_new);
             // SAFETY: just made.
-            unsafe { Simulated::wait_queue_wake(queue) };
+            unsafe { Simulated::wait_queue_wake(queue.unwrap()) };
         };
         assert_eq!(at(IRQL, wrong), "`wake` was called at Irql; it is allowed at Dispatch at most");
     }
 
     #[test]
-    fn a_turn_and_a_lock_in_two_orders_are_found() {
+    fn a_robust_mutex_and_a_lock_in_two_orders_are_found() {
         let made = Location::caller();
         let wrong = || {
-            let kinds = [lock_kind::ORDER, lock_kind::MUTEX];
-            let locks = kinds.map(|kind| (Simulated::lock_new(kind, made), kind));
+            let kinds = [LockKind::Order, LockKind::Sleeping];
+            let locks = kinds.map(|kind| (Simulated::lock_new(kind, made).unwrap(), kind));
             for pair in [[0, 1], [1, 0]] {
                 for at in pair {
                     // SAFETY: made above.
@@ -326,15 +391,15 @@ mod tests {
             }
         };
         let said = at(PASSIVE, wrong);
-        assert!(said.starts_with("lock order: lock #1 (turn, made at kp-sim/src/port.rs:"), "{said}");
+        assert!(said.starts_with("lock order: lock #1 (robust mutex, made at kp-sim/src/port.rs:"), "{said}");
     }
 
     #[test]
     fn a_lock_that_is_kept_at_the_return_is_found() {
         let keeps = || {
-            let lock = Simulated::lock_new(lock_kind::DISPATCH, Location::caller());
+            let lock = Simulated::lock_new(LockKind::AtDispatch, Location::caller());
             // SAFETY: just made.
-            unsafe { Simulated::lock_acquire(lock, lock_kind::DISPATCH) };
+            unsafe { Simulated::lock_acquire(lock.unwrap(), LockKind::AtDispatch) };
         };
         let machine = Machine::new(Bus::new(None, 0), Options { fail_nth: 0, kinds: 0, ram: 0 });
         let outcome = catch_unwind(AssertUnwindSafe(|| context::enter(&machine, None, keeps)));
@@ -345,17 +410,17 @@ mod tests {
     #[test]
     fn memory_is_freed_as_it_was_allocated_and_once() {
         let other_size = || {
-            let memory = Simulated::alloc(16, 8);
+            let memory = Simulated::alloc(layout(16)).unwrap();
             // SAFETY: wrong on purpose; the simulator refuses before anything is freed.
-            unsafe { Simulated::free(memory, 8, 8) };
+            unsafe { Simulated::free(memory, layout(8)) };
         };
         assert_eq!(at(PASSIVE, other_size), "memory of 16 bytes aligned to 8 was freed as 8 bytes aligned to 8");
         let twice = || {
-            let memory = Simulated::alloc(16, 8);
+            let memory = Simulated::alloc(layout(16)).unwrap();
             // SAFETY: allocated so.
-            unsafe { Simulated::free(memory, 16, 8) };
+            unsafe { Simulated::free(memory, layout(16)) };
             // SAFETY: wrong on purpose; the simulator refuses before anything is freed.
-            unsafe { Simulated::free(memory, 16, 8) };
+            unsafe { Simulated::free(memory, layout(16)) };
         };
         assert_eq!(at(PASSIVE, twice), "memory was freed that was never allocated, or is free already");
     }
@@ -363,13 +428,16 @@ mod tests {
     #[test]
     fn a_wait_for_what_has_changed_already_returns_at_once() {
         let waits = || {
-            let queue = Simulated::wait_queue_new();
+            let queue = Simulated::wait_queue_new().unwrap();
             let word = AtomicU32::new(7);
             // SAFETY: just made.
-            let woken = unsafe { Simulated::wait_queue_wait(queue, &word, 6, u64::MAX, 0) };
+            let woken =
+                unsafe { Simulated::wait_queue_wait(queue, &word, 6, Timeout::NEVER, WaitKind::Uninterruptible) };
             assert_eq!(woken, Woken::Changed);
             // SAFETY: as above.
-            let woken = unsafe { Simulated::wait_queue_wait(queue, &word, 7, 1_000_000, 0) };
+            let woken = unsafe {
+                Simulated::wait_queue_wait(queue, &word, 7, Timeout::from_ns(1_000_000), WaitKind::Uninterruptible)
+            };
             assert_eq!(woken, Woken::Timeout);
             // SAFETY: nobody waits.
             unsafe { Simulated::wait_queue_free(queue) };

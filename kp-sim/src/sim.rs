@@ -11,7 +11,7 @@ use crate::{
 use kp_abi::{Interface, Result, request::kind};
 use kp_core::{
     Passive, Plugin,
-    host::{BoundDevice, RawDevice, SUSPEND_NS, passive},
+    host::{BoundDevice, DeviceId, RawDevice, SUSPEND_NS, passive},
 };
 use kp_user::BusAddress;
 use std::{
@@ -23,6 +23,9 @@ use std::{
     },
     time::Duration,
 };
+
+/// A simulated kernel has one device.
+const ONLY_DEVICE: DeviceId = DeviceId::new(1).expect("1 is a device's number");
 
 /// A simulated kernel, with one plugin and at most one device.
 ///
@@ -102,7 +105,7 @@ impl<P: Plugin> Builder<P> {
         let machine = Machine::new(Bus::new(model, options.ram), options);
         let raw = if has_device {
             // SAFETY: device 1 is this machine's only one, and the driver is removed before the machine goes.
-            unsafe { RawDevice::new(1, machine.bus.bars(), address.to_query()) }
+            unsafe { RawDevice::new(ONLY_DEVICE, machine.bus.bars(), address.to_query()) }
         } else {
             RawDevice::none()
         };

@@ -1,4 +1,5 @@
 //! An app's side of the request: its process, its memory, and one request's way through it.
+use crate::port::wait_kind;
 use crate::{context, machine::lock};
 use kp_abi::{
     Status, TransportStatus,
@@ -7,7 +8,7 @@ use kp_abi::{
 };
 use kp_core::{
     Caller,
-    host::{DirectUserRequest, Faulted, UserRequest, wait_kind},
+    host::{DirectUserRequest, Faulted, UserRequest},
 };
 use std::{
     collections::BTreeMap,

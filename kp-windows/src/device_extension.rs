@@ -7,7 +7,7 @@ use core::{
     sync::atomic::{AtomicBool, AtomicU32},
 };
 use kp_abi::request::CTL_DEVICE;
-use kp_core::host::lock_kind;
+use kp_core::host::LockKind;
 
 /// The extension of such a device.
 #[repr(C)]
@@ -117,7 +117,7 @@ impl DeviceExtension {
         let this = unsafe { &mut *place };
         *this.started.get_mut() = StartedState { hardware: None, link: None, is_shown: false, suspended: false };
         this.pdo = pdo;
-        this.pnp_lock = lock::new(lock_kind::MUTEX);
+        this.pnp_lock = lock::new(LockKind::Sleeping);
         for work in [&mut this.work, &mut this.unasked, &mut this.again.work] {
             // SAFETY: a device of this driver.
             *work = unsafe { IoAllocateWorkItem(device) };
@@ -156,7 +156,7 @@ impl DeviceExtension {
         }
         if !self.pnp_lock.is_null() {
             // SAFETY: made by `fill`; nobody holds it.
-            unsafe { lock::free(self.pnp_lock, lock_kind::MUTEX) };
+            unsafe { lock::free(self.pnp_lock, LockKind::Sleeping) };
         }
     }
 
@@ -177,11 +177,11 @@ impl DeviceExtension {
     /// Runs `f` with what is there while the device is started, one at a time. Passive.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut StartedState) -> R) -> R {
         // SAFETY: made by `fill`, alive with the device.
-        let saved = unsafe { lock::acquire(self.pnp_lock, lock_kind::MUTEX) };
+        let saved = unsafe { lock::acquire(self.pnp_lock, LockKind::Sleeping) };
         // SAFETY: under the lock.
         let result = f(unsafe { &mut *self.started.get() });
         // SAFETY: taken above.
-        unsafe { lock::release(self.pnp_lock, lock_kind::MUTEX, saved) };
+        unsafe { lock::release(self.pnp_lock, LockKind::Sleeping, saved) };
         result
     }
 }

@@ -14,6 +14,7 @@ use core::{
     sync::atomic::{AtomicBool, Ordering::*},
 };
 use kp_abi::Status;
+use kp_core::host::DeviceId;
 
 /// One started device.
 pub(crate) struct Hardware {
@@ -83,15 +84,15 @@ impl Hardware {
         unsafe { memory::free(this.cast().as_ptr(), align_of::<Self>()) };
     }
 
-    /// The device that kp-core names by number. None: no device.
+    /// The device that kp-core names.
     ///
     /// # Safety
-    /// 0, or the address of a record that is not freed.
+    /// The id is the address of a record that is not freed.
     #[inline]
-    pub(crate) unsafe fn of<'a>(device: usize) -> Option<&'a Self> {
-        let record: *const Self = core::ptr::with_exposed_provenance(device);
-        // SAFETY: the caller's promise.
-        unsafe { record.as_ref() }
+    pub(crate) unsafe fn of<'a>(device: DeviceId) -> &'a Self {
+        let record: *const Self = core::ptr::with_exposed_provenance(device.get());
+        // SAFETY: the caller's promise: a record, not freed.
+        unsafe { &*record }
     }
 
     /// Lengths of the memory BARs.

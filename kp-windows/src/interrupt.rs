@@ -7,17 +7,16 @@ use core::{
     ptr::{self, NonNull},
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering::*},
 };
-use kp_abi::request::kind;
 use kp_core::{
-    Error, Result, Status,
-    host::{IrqEntry, Vectors},
+    Error, IrqKind, Result, Status,
+    host::{IrqEntry, IrqRequest, Vectors},
 };
 
 /// What kp-core's interrupt functions work on. All but the handlers run on one thread at a time.
 pub(crate) struct Interrupt {
     assigned: Lines,
-    /// One of [`kind`]; nothing is assigned if the count is 0.
-    kind: u32,
+    /// Nothing is assigned if the count is 0.
+    kind: IrqKind,
     /// INVARIANT: `count` of them from `prepare` to `release`, which nothing moves.
     vectors: AtomicPtr<Vector>,
     count: AtomicU32,
@@ -63,9 +62,9 @@ impl Interrupt {
     /// Of what was assigned. Windows uses MSI-X rather than MSI where a device has both.
     pub(crate) fn new(assigned: Lines, has_msix: bool) -> Self {
         let kind = match (assigned.are_messages, has_msix) {
-            (false, _) => kind::LINE,
-            (true, false) => kind::MSI,
-            (true, true) => kind::MSIX,
+            (false, _) => IrqKind::Line,
+            (true, false) => IrqKind::Msi,
+            (true, true) => IrqKind::MsiX,
         };
         Self {
             assigned,
@@ -83,25 +82,25 @@ impl Interrupt {
     }
 
     pub(crate) fn is_line(&self) -> bool {
-        self.assigned.count != 0 && self.kind == kind::LINE
+        self.assigned.count != 0 && self.kind == IrqKind::Line
     }
 
     /// Must the device be able to start transfers, and may it raise its line?
     pub(crate) fn needs(&self, wants_master: bool) -> (bool, bool) {
         let masked = self.masked.load(Relaxed);
-        let messages = self.kind != kind::LINE && self.count.load(Relaxed) != 0;
+        let messages = self.kind != IrqKind::Line && self.count.load(Relaxed) != 0;
         let line = self.connected.load(Relaxed) && !masked;
         ((wants_master || messages) && !(messages && masked), line)
     }
 
     /// Vectors of the kind that was assigned, if it is one of these. NoInterrupt, NoMemory. Passive.
-    pub(crate) fn prepare(hardware: &Hardware, kinds: u32, min: u32, max: u32) -> Result<Vectors> {
+    pub(crate) fn prepare(hardware: &Hardware, wanted: IrqRequest) -> Result<Vectors> {
         let this = &hardware.interrupt;
         let assigned = this.assigned.count;
-        if assigned == 0 || kinds & this.kind == 0 || assigned < min {
+        if assigned == 0 || !wanted.kinds.contains(this.kind) || assigned < wanted.min {
             return Err(Status::NO_INTERRUPT.into());
         }
-        let count = assigned.min(max);
+        let count = assigned.min(wanted.max);
         let vectors = memory::alloc(size_of::<Vector>() * count as usize, align_of::<Vector>()).cast::<Vector>();
         if vectors.is_null() {
             return Err(Status::NO_MEMORY.into());
@@ -137,7 +136,7 @@ impl Interrupt {
         // SAFETY: nothing is connected: no handler reads it.
         unsafe { *this.entry.get() = Some(entry) };
         let (version, routine) = match this.kind {
-            kind::LINE => (connect::LINE_BASED, on_line as Service as *const c_void),
+            IrqKind::Line => (connect::LINE_BASED, on_line as Service as *const c_void),
             _ => (connect::MESSAGE_BASED, on_message as MessageService as *const c_void),
         };
         let mut parameters = ConnectInterrupt {
@@ -183,7 +182,7 @@ impl Interrupt {
             return;
         }
         hardware.apply(); // the line is off
-        let version = if this.kind == kind::LINE { connect::LINE_BASED } else { connect::MESSAGE_BASED };
+        let version = if this.kind == IrqKind::Line { connect::LINE_BASED } else { connect::MESSAGE_BASED };
         // SAFETY: written by the connecting, which has returned.
         let connection = unsafe { *this.connection.get() };
         let mut parameters = DisconnectInterrupt { version, _pad: 0, connection };

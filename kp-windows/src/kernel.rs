@@ -9,15 +9,20 @@ use crate::{
     wait_queue::{self, WaitQueue, relative},
 };
 use core::{
+    alloc::Layout,
     ffi::c_void,
     mem::transmute,
+    num::{NonZeroU32, NonZeroUsize},
     panic::Location,
     ptr::{self, NonNull},
     sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::*},
 };
 use kp_core::{
-    Error, Result, Status,
-    host::{IrqEntry, Kernel, RawLock, RawWaitQueue, TaskFlags, Vectors, Woken},
+    Result,
+    host::{
+        BarIndex, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Lock, LockKind, Log, Memory, Mmap, Mmio,
+        Pci, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues, Woken,
+    },
 };
 
 struct Windows;
@@ -145,21 +150,25 @@ macro_rules! mmio {
         }
         #[inline(always)]
         unsafe fn $write(address: usize, value: $type) {
-            // SAFETY: as above.
+            // SAFETY: the caller's promise: mapped and aligned.
             unsafe { core::arch::asm!($store, value = in($class) value, at = in(reg) address, options(nostack, preserves_flags)) };
         }
     )* };
 }
 
 // SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
-unsafe impl Kernel for Windows {
-    fn alloc(size: usize, align: usize) -> *mut u8 {
-        memory::alloc(size, align)
+unsafe impl Memory for Windows {
+    fn alloc(layout: Layout) -> Option<NonNull<u8>> {
+        NonNull::new(memory::alloc(layout.size(), layout.align()))
     }
-    unsafe fn free(memory: *mut u8, _: usize, align: usize) {
-        // SAFETY: the caller's promise.
-        unsafe { memory::free(memory, align) }
+    unsafe fn free(memory: NonNull<u8>, layout: Layout) {
+        // SAFETY: it came from `alloc`, with this alignment, and is not used any more.
+        unsafe { memory::free(memory.as_ptr(), layout.align()) }
     }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl Log for Windows {
     fn log(text: &str) {
         log(text)
     }
@@ -167,6 +176,10 @@ unsafe impl Kernel for Windows {
     fn log_is_limited() -> bool {
         true
     }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl Time for Windows {
     fn now_ns() -> u64 {
         now_ns()
     }
@@ -181,26 +194,22 @@ unsafe impl Kernel for Windows {
         // SAFETY: readable; a kernel-mode delay ends with its time only.
         unsafe { KeDelayExecutionThread(mode::KERNEL, 0, &interval) };
     }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl Task for Windows {
     #[inline]
     fn poisoned() -> bool {
         panic::is_poisoned()
     }
-    fn task() -> u32 {
-        PsGetCurrentThreadId() as u32
+    fn task() -> TaskId {
+        // A thread's number is not 0: that is the idle process.
+        TaskId(NonZeroU32::new(PsGetCurrentThreadId() as u32).unwrap_or(NonZeroU32::MAX))
     }
     /// A panic stops the machine: nobody is left to ask.
-    fn is_dead(_: u32) -> bool {
+    fn is_dead(_: TaskId) -> bool {
         false
     }
-
-    // A ring's memory would be the app's own, pinned by a request that stays pending.
-    fn can_mmap() -> bool {
-        false
-    }
-    fn alloc_mmap_pages(_: usize) -> *mut u8 {
-        ptr::null_mut()
-    }
-    unsafe fn free_mmap_pages(_: *mut u8, _: usize) {}
     fn task_flags() -> TaskFlags {
         static NEVER: AtomicUsize = AtomicUsize::new(0);
         // SAFETY: a static.
@@ -209,41 +218,56 @@ unsafe impl Kernel for Windows {
     fn cond_resched() -> bool {
         false
     }
+}
 
-    fn lock_new(kind: u32, _: &'static Location<'static>) -> *mut RawLock {
-        lock::new(kind).cast()
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl Lock for Windows {
+    fn lock_new(kind: LockKind, _: &'static Location<'static>) -> Option<NonNull<RawLock>> {
+        NonNull::new(lock::new(kind).cast())
     }
-    unsafe fn lock_free(lock: *mut RawLock, kind: u32) {
+    unsafe fn lock_free(lock: NonNull<RawLock>, kind: LockKind) {
         // SAFETY: the caller's promise.
-        unsafe { lock::free(lock.cast(), kind) }
+        unsafe { lock::free(lock.as_ptr().cast(), kind) }
     }
     #[inline]
-    unsafe fn lock_acquire(lock: *mut RawLock, kind: u32) -> usize {
+    unsafe fn lock_acquire(lock: NonNull<RawLock>, kind: LockKind) -> usize {
         // SAFETY: the caller's promise.
-        unsafe { lock::acquire(lock.cast(), kind) }
+        unsafe { lock::acquire(lock.as_ptr().cast(), kind) }
     }
     #[inline]
-    unsafe fn lock_release(lock: *mut RawLock, kind: u32, saved: usize) {
+    unsafe fn lock_release(lock: NonNull<RawLock>, kind: LockKind, saved: usize) {
         // SAFETY: the caller's promise.
-        unsafe { lock::release(lock.cast(), kind, saved) }
+        unsafe { lock::release(lock.as_ptr().cast(), kind, saved) }
     }
+}
 
-    fn wait_queue_new() -> *mut RawWaitQueue {
-        wait_queue::new().cast()
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl WaitQueues for Windows {
+    fn wait_queue_new() -> Option<NonNull<RawWaitQueue>> {
+        NonNull::new(wait_queue::new().cast())
     }
-    unsafe fn wait_queue_free(queue: *mut RawWaitQueue) {
+    unsafe fn wait_queue_free(queue: NonNull<RawWaitQueue>) {
         // SAFETY: the caller's promise.
-        unsafe { wait_queue::free(queue.cast()) }
+        unsafe { wait_queue::free(queue.as_ptr().cast()) }
     }
-    unsafe fn wait_queue_wait(queue: *mut RawWaitQueue, word: &AtomicU32, seen: u32, ns: u64, kind: u32) -> Woken {
+    unsafe fn wait_queue_wait(
+        queue: NonNull<RawWaitQueue>,
+        word: &AtomicU32,
+        seen: u32,
+        timeout: Timeout,
+        kind: WaitKind,
+    ) -> Woken {
         // SAFETY: the caller's promise.
-        unsafe { wait_queue::wait(queue.cast::<WaitQueue>(), word, seen, ns, kind) }
+        unsafe { wait_queue::wait(queue.as_ptr().cast::<WaitQueue>(), word, seen, timeout, kind) }
     }
-    unsafe fn wait_queue_wake(queue: *mut RawWaitQueue) {
+    unsafe fn wait_queue_wake(queue: NonNull<RawWaitQueue>) {
         // SAFETY: the caller's promise.
-        unsafe { wait_queue::wake(queue.cast::<WaitQueue>()) }
+        unsafe { wait_queue::wake(queue.as_ptr().cast::<WaitQueue>()) }
     }
+}
 
+// SAFETY: one instruction for each access; the compiler moves no access to memory across it.
+unsafe impl Mmio for Windows {
     #[cfg(target_arch = "x86_64")]
     mmio! {
         mmio_read8 mmio_write8 u8, "mov {value}, [{at}]", "mov [{at}], {value}", reg_byte;
@@ -258,72 +282,68 @@ unsafe impl Kernel for Windows {
         mmio_read32 mmio_write32 u32, "ldr {value:w}, [{at}]", "str {value:w}, [{at}]", reg;
         mmio_read64 mmio_write64 u64, "ldr {value:x}, [{at}]", "str {value:x}, [{at}]", reg;
     }
+}
 
-    // The device is the address of a record that stays until its driver has ended; kp-core calls none of these later.
-    fn map(device: usize, bar: usize, len: usize) -> usize {
-        // SAFETY: as above.
-        unsafe { Hardware::of(device) }.map_or(0, |hardware| hardware.map(bar, len))
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl Pci for Windows {
+    fn map_bar(device: DeviceId, bar: BarIndex, len: NonZeroUsize) -> Option<IoMapping> {
+        let base = NonZeroUsize::new(hardware(device).map(bar.get(), len.get()))?;
+        Some(IoMapping { base, len })
     }
-    unsafe fn unmap(base: usize, _: usize) {
-        // SAFETY: the caller's promise.
-        unsafe { mapping::unmap(base) }
+    unsafe fn unmap_bar(mapping: IoMapping) {
+        // SAFETY: it came from `map_bar`, and is not used any more.
+        unsafe { mapping::unmap(mapping.base.get()) }
     }
-    fn bus_master(device: usize, on: bool) {
-        // SAFETY: as above.
-        if let Some(hardware) = unsafe { Hardware::of(device) } {
-            hardware.bus_master(on);
-        }
+    fn bus_master(device: DeviceId, on: bool) {
+        hardware(device).bus_master(on);
     }
-    fn config_read(device: usize, offset: u32, width: u32) -> u32 {
-        // SAFETY: as above.
-        match unsafe { Hardware::of(device) } {
-            Some(hardware) => hardware.config_read(offset, width),
-            None => u32::MAX >> (32 - 8 * width.clamp(1, 4)),
-        }
+    fn config_read(device: DeviceId, offset: u32, width: ConfigWidth) -> u32 {
+        hardware(device).config_read(offset, width.bytes())
     }
-    fn config_write(device: usize, offset: u32, width: u32, value: u32) {
-        // SAFETY: as above.
-        if let Some(hardware) = unsafe { Hardware::of(device) } {
-            hardware.config_write(offset, width, value);
-        }
+    fn config_write(device: DeviceId, offset: u32, width: ConfigWidth, value: u32) {
+        hardware(device).config_write(offset, width.bytes(), value);
     }
+}
 
-    fn irq_prepare(device: usize, kinds: u32, min: u32, max: u32) -> Result<Vectors> {
-        // SAFETY: as above.
-        match unsafe { Hardware::of(device) } {
-            Some(hardware) => Interrupt::prepare(hardware, kinds, min, max),
-            None => Err(Error::from(Status::NO_INTERRUPT)),
-        }
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl Irq for Windows {
+    fn irq_prepare(device: DeviceId, wanted: IrqRequest) -> Result<Vectors> {
+        Interrupt::prepare(hardware(device), wanted)
     }
-    unsafe fn irq_connect(device: usize, entry: IrqEntry) -> Result<()> {
-        // SAFETY: as above.
-        match unsafe { Hardware::of(device) } {
-            // SAFETY: the caller's promise.
-            Some(hardware) => unsafe { Interrupt::connect(hardware, entry) },
-            None => Err(Error::from(Status::NO_INTERRUPT)),
-        }
+    unsafe fn irq_connect(device: DeviceId, entry: IrqEntry) -> Result<()> {
+        // SAFETY: vectors are prepared, and the entry may be called until `irq_disconnect` has returned.
+        unsafe { Interrupt::connect(hardware(device), entry) }
     }
-    unsafe fn irq_disconnect(device: usize) {
-        // SAFETY: as above.
-        if let Some(hardware) = unsafe { Hardware::of(device) } {
-            Interrupt::disconnect(hardware);
-        }
+    unsafe fn irq_disconnect(device: DeviceId) {
+        Interrupt::disconnect(hardware(device));
     }
-    fn irq_release(device: usize) {
-        // SAFETY: as above.
-        if let Some(hardware) = unsafe { Hardware::of(device) } {
-            Interrupt::release(hardware);
-        }
+    fn irq_release(device: DeviceId) {
+        Interrupt::release(hardware(device));
     }
-    fn irq_mask(device: usize, _: u32) -> bool {
-        // SAFETY: as above.
-        unsafe { Hardware::of(device) }.is_some_and(|hardware| hardware.interrupt.mask())
+    fn irq_mask(device: DeviceId, _: u32) -> bool {
+        hardware(device).interrupt.mask()
     }
     #[inline]
-    fn dpc_queue(device: usize, vector: u32) {
-        // SAFETY: as above.
-        if let Some(hardware) = unsafe { Hardware::of(device) } {
-            hardware.interrupt.queue(vector);
-        }
+    fn dpc_queue(device: DeviceId, vector: u32) {
+        hardware(device).interrupt.queue(vector);
     }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl Mmap for Windows {
+    // A ring's memory would be the app's own, pinned by a request that stays pending.
+    fn can_mmap() -> bool {
+        false
+    }
+    fn alloc_mmap_pages(_: usize) -> Option<NonNull<u8>> {
+        None
+    }
+    unsafe fn free_mmap_pages(_: NonNull<u8>, _: usize) {}
+}
+
+/// The record of a device. kp-core names one only until its removal has returned.
+#[inline]
+fn hardware<'a>(device: DeviceId) -> &'a Hardware {
+    // SAFETY: a device's id is its record's address (see `pnp`), and the record stays until the device's removal has returned.
+    unsafe { Hardware::of(device) }
 }

@@ -4,7 +4,7 @@ use core::{
     ptr,
     sync::atomic::{AtomicUsize, Ordering::*},
 };
-use kp_core::host::lock_kind;
+use kp_core::host::LockKind;
 
 /// A mutex: who comes first has it; everybody else waits for the event, which lets one through each time.
 struct Mutex {
@@ -17,8 +17,8 @@ struct Mutex {
 static NO_LOCK: u8 = 0;
 
 /// A lock of this kind, or null. Passive.
-pub(crate) fn new(kind: u32) -> *mut u8 {
-    if kind == lock_kind::ORDER {
+pub(crate) fn new(kind: LockKind) -> *mut u8 {
+    if kind == LockKind::Order {
         return (&raw const NO_LOCK).cast_mut();
     }
     let lock = new_uncounted(kind);
@@ -26,9 +26,9 @@ pub(crate) fn new(kind: u32) -> *mut u8 {
     lock
 }
 
-fn new_uncounted(kind: u32) -> *mut u8 {
+fn new_uncounted(kind: LockKind) -> *mut u8 {
     match kind {
-        lock_kind::MUTEX => {
+        LockKind::Sleeping => {
             let mutex = memory::alloc(size_of::<Mutex>(), align_of::<Mutex>()).cast::<Mutex>();
             if !mutex.is_null() {
                 // SAFETY: fresh memory of this size.
@@ -53,11 +53,11 @@ fn new_uncounted(kind: u32) -> *mut u8 {
 
 /// # Safety
 /// It came from [`new`] for this kind; nobody holds it.
-pub(crate) unsafe fn free(lock: *mut u8, kind: u32) {
-    if kind == lock_kind::ORDER {
+pub(crate) unsafe fn free(lock: *mut u8, kind: LockKind) {
+    if kind == LockKind::Order {
         return;
     }
-    let align = if kind == lock_kind::MUTEX { align_of::<Mutex>() } else { align_of::<SpinLock>() };
+    let align = if kind == LockKind::Sleeping { align_of::<Mutex>() } else { align_of::<SpinLock>() };
     // SAFETY: the caller's promise.
     unsafe { memory::free(lock, align) };
     leaks::LOCKS.gone();
@@ -66,9 +66,9 @@ pub(crate) unsafe fn free(lock: *mut u8, kind: u32) {
 /// # Safety
 /// It came from [`new`] for this kind, at a level that may take it.
 #[inline]
-pub(crate) unsafe fn acquire(lock: *mut u8, kind: u32) -> usize {
+pub(crate) unsafe fn acquire(lock: *mut u8, kind: LockKind) -> usize {
     match kind {
-        lock_kind::MUTEX => {
+        LockKind::Sleeping => {
             // SAFETY: the caller's promise.
             let inside = unsafe { &(*lock.cast::<Mutex>()).inside };
             if inside.fetch_add(1, Acquire) != 0 {
@@ -79,8 +79,8 @@ pub(crate) unsafe fn acquire(lock: *mut u8, kind: u32) -> usize {
             }
             0
         }
-        lock_kind::ORDER => 0,
-        lock_kind::IRQL => match irql::raise() {
+        LockKind::Order => 0,
+        LockKind::AtIrql => match irql::raise() {
             Some(before) => {
                 // SAFETY: the caller's promise, at DISPATCH_LEVEL or above.
                 unsafe { KeAcquireSpinLockAtDpcLevel(lock.cast()) };
@@ -97,9 +97,9 @@ pub(crate) unsafe fn acquire(lock: *mut u8, kind: u32) -> usize {
 /// # Safety
 /// This thread or processor holds it, and `saved` is what its taking gave.
 #[inline]
-pub(crate) unsafe fn release(lock: *mut u8, kind: u32, saved: usize) {
+pub(crate) unsafe fn release(lock: *mut u8, kind: LockKind, saved: usize) {
     match kind {
-        lock_kind::MUTEX => {
+        LockKind::Sleeping => {
             // SAFETY: the caller's promise.
             let inside = unsafe { &(*lock.cast::<Mutex>()).inside };
             if inside.fetch_sub(1, Release) != 1 {
@@ -109,8 +109,8 @@ pub(crate) unsafe fn release(lock: *mut u8, kind: u32, saved: usize) {
                 unsafe { KeSetEvent(event, 0, 0) };
             }
         }
-        lock_kind::ORDER => {}
-        lock_kind::IRQL if irql::is_known() => {
+        LockKind::Order => {}
+        LockKind::AtIrql if irql::is_known() => {
             // SAFETY: the caller's promise.
             unsafe { KeReleaseSpinLockFromDpcLevel(lock.cast()) };
             irql::lower(saved as u8);

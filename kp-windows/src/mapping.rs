@@ -7,7 +7,7 @@ use core::{
     ptr::{self, NonNull},
     sync::atomic::{AtomicBool, Ordering::*},
 };
-use kp_core::host::lock_kind;
+use kp_core::host::LockKind;
 
 /// One mapping, in the list of all.
 struct Mapping {
@@ -42,11 +42,11 @@ pub(crate) fn find_all() {
 fn locked<R>(f: impl FnOnce(&mut *mut Mapping) -> R) -> R {
     let lock = ALL.lock.get().cast();
     // SAFETY: a lock of this kind, zero when it was made.
-    let saved = unsafe { lock::acquire(lock, lock_kind::IRQL) };
+    let saved = unsafe { lock::acquire(lock, LockKind::AtIrql) };
     // SAFETY: under the lock.
     let result = f(unsafe { &mut *ALL.first.get() });
     // SAFETY: taken above.
-    unsafe { lock::release(lock, lock_kind::IRQL, saved) };
+    unsafe { lock::release(lock, LockKind::AtIrql, saved) };
     result
 }
 

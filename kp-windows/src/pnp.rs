@@ -13,7 +13,7 @@ use crate::{
 use kp_abi::Status;
 use kp_core::{
     Plugin,
-    host::{BoundDevice, RawDevice, passive},
+    host::{BoundDevice, DeviceId, RawDevice, passive},
 };
 
 /// Devices of one plugin that have a name at a time.
@@ -134,7 +134,7 @@ unsafe fn start_device<P: Plugin>(
     started.hardware = Some(hardware);
     // SAFETY: made above.
     let bars = unsafe { hardware.as_ref() }.lengths();
-    let id = hardware.as_ptr().expose_provenance();
+    let id = DeviceId::new(hardware.as_ptr().expose_provenance()).ok_or(Status::WRONG_DEVICE)?;
     // SAFETY: the record stays until `unbind` has ended the driver; the plug-and-play manager gives a device to one stack.
     let raw = unsafe { RawDevice::new(id, bars, bus_address(this.pdo)) };
     // SAFETY: this is the port; what comes of the device's life comes under its `pnp_lock`.

@@ -76,7 +76,7 @@ impl<P: Plugin> Waits<P> {
 
     /// Has the session's queue step them. Once, where they stay.
     pub(crate) fn watch(&self) {
-        let queue = self.session().wait_queue().cast::<WaitQueue>();
+        let queue = self.session().wait_queue().as_ptr().cast::<WaitQueue>();
         // SAFETY: the session's queue, which goes before this does.
         unsafe { wait_queue::watch(queue, step_all::<P>, ptr::from_ref(self).cast()) };
     }

@@ -6,7 +6,7 @@ use core::{
     ptr::{self, NonNull},
     sync::atomic::{AtomicU32, Ordering::Acquire},
 };
-use kp_core::host::{Woken, wait_kind};
+use kp_core::host::{Timeout, WaitKind, Woken};
 
 /// The list of those who wait.
 pub(crate) struct WaitQueue {
@@ -117,11 +117,17 @@ fn is_ending() -> bool {
     f(PsGetCurrentThread()) != 0
 }
 
-/// Waits until `*word != seen`, at most `ns`. Only the end of the thread cuts the waits short that a queue may cut short.
+/// Waits until `*word != seen`, at most for `timeout`. Only the end of the thread cuts the waits short that a queue may cut short.
 ///
 /// # Safety
 /// The queue is alive. Passive.
-pub(crate) unsafe fn wait(queue: *mut WaitQueue, word: &AtomicU32, seen: u32, ns: u64, kind: u32) -> Woken {
+pub(crate) unsafe fn wait(
+    queue: *mut WaitQueue,
+    word: &AtomicU32,
+    seen: u32,
+    timeout: Timeout,
+    kind: WaitKind,
+) -> Woken {
     if word.load(Acquire) != seen {
         return Woken::Changed;
     }
@@ -134,7 +140,7 @@ pub(crate) unsafe fn wait(queue: *mut WaitQueue, word: &AtomicU32, seen: u32, ns
     // SAFETY: the caller's promise; the waiter stays until `leave`.
     unsafe { locked(queue, |first, _| enter(first, waiter)) };
     // SAFETY: in the list, its event initialised.
-    let woken = unsafe { wait_in_list(event, kind != wait_kind::UNINTERRUPTIBLE, word, seen, ns) };
+    let woken = unsafe { wait_in_list(event, kind != WaitKind::Uninterruptible, word, seen, timeout.ns()) };
     // SAFETY: entered above.
     unsafe { locked(queue, |first, _| leave(first, waiter)) };
     woken

@@ -10,8 +10,16 @@ use core::{
 };
 use kp_abi::zerocopy::IntoBytes;
 
-/// A session's pair for up to `DATA` bytes each way.
-pub(super) struct Buffers<const DATA: usize>(Kept);
+/// Data of a call and reply, each, up to which a call allocates nothing, in bytes.
+pub(super) const SMALL: usize = 4096;
+
+/// A session's pairs.
+pub(super) struct Buffers {
+    /// For most calls; made at OPEN.
+    small: Kept,
+    /// For the largest; made at the first of them.
+    large: Kept,
+}
 
 /// A session's pairs of one size.
 struct Kept {
@@ -19,12 +27,6 @@ struct Kept {
     pair: AtomicPtr<Pair>,
     /// How many there are.
     count: AtomicU32,
-}
-
-/// [`Buffers`] of a size that is not known before.
-pub(super) struct AnyBuffers<'a> {
-    kept: &'a Kept,
-    data: usize,
 }
 
 /// So many bytes and a message's fixed arguments, and then as many bytes. 8-aligned.
@@ -41,48 +43,51 @@ impl Pair {
     }
 }
 
-impl<const DATA: usize> Buffers<DATA> {
+impl Buffers {
     pub(super) const fn new() -> Self {
-        Self(Kept { pair: AtomicPtr::new(ptr::null_mut()), count: AtomicU32::new(0) })
+        Self { small: Kept::new(), large: Kept::new() }
     }
 
-    /// Makes the pair, so that calls need not.
-    pub(super) fn make(&self, cx: &mut Passive) -> Result<()> {
-        self.0.keep(self.0.another(cx, DATA)?);
+    /// Does the small pair do for so many bytes each way?
+    #[inline(always)]
+    pub(super) const fn is_small(in_len: usize, out_len: usize) -> bool {
+        in_len <= SMALL && out_len <= SMALL
+    }
+
+    /// Makes the small pair, so that calls need not.
+    pub(super) fn make_small(&self, cx: &mut Passive) -> Result<()> {
+        self.small.keep(self.small.another(cx, SMALL)?);
         Ok(())
     }
 
-    /// Runs `f` with a pair, the kept one, or else a new one: first `MAX_ARGS + DATA` bytes for what comes in, then `DATA` for the reply.
+    /// A pair for so many bytes of data each way. Errors: `NO_MEMORY`, `TOO_MANY_CALLS`.
     #[inline(always)]
-    pub(super) fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(&mut Passive, &mut [u8]) -> R) -> Result<R> {
-        self.0.with(cx, DATA, f)
+    pub(super) fn get(&self, cx: &mut Passive, in_len: usize, out_len: usize) -> Result<InUse<'_>> {
+        let (kept, room) =
+            if Self::is_small(in_len, out_len) { (&self.small, SMALL) } else { (&self.large, limits::MAX_DATA) };
+        kept.get(cx, room)
     }
 
-    /// For code that is one for all sizes.
-    pub(super) fn any(&self) -> AnyBuffers<'_> {
-        AnyBuffers { kept: &self.0, data: DATA }
-    }
-}
-
-impl AnyBuffers<'_> {
-    /// As [`Buffers::with`]; `f` is told the size too.
+    /// As [`get`](Self::get), a small one.
     #[inline(always)]
-    pub(super) fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(&mut Passive, usize, &mut [u8]) -> R) -> Result<R> {
-        self.kept.with(cx, self.data, |cx, buffers| f(cx, self.data, buffers))
+    pub(super) fn get_small(&self, cx: &mut Passive) -> Result<InUse<'_>> {
+        self.small.get(cx, SMALL)
     }
 }
 
 impl Kept {
+    const fn new() -> Self {
+        Self { pair: AtomicPtr::new(ptr::null_mut()), count: AtomicU32::new(0) }
+    }
+
+    /// The kept pair, or a new one.
     #[inline(always)]
-    fn with<R>(&self, cx: &mut Passive, data: usize, f: impl FnOnce(&mut Passive, &mut [u8]) -> R) -> Result<R> {
+    fn get(&self, cx: &mut Passive, room: usize) -> Result<InUse<'_>> {
         let pair = match NonNull::new(self.pair.swap(ptr::null_mut(), Acquire)) {
             Some(kept) => kept,
-            None => self.another(cx, data)?,
+            None => self.another(cx, room)?,
         };
-        let in_use = InUse { kept: self, pair };
-        // SAFETY: it came from a KBox, and is this call's alone since the swap.
-        let pair = unsafe { &mut *in_use.pair.as_ptr() };
-        Ok(f(cx, pair.words.as_mut_bytes()))
+        Ok(InUse { kept: self, pair, room })
     }
 
     /// A new pair. TooManyCalls: there are as many as there may be calls.
@@ -117,10 +122,38 @@ impl Kept {
     }
 }
 
-/// A pair that a call has. It is kept afterwards, also when the simulator unwinds.
-struct InUse<'a> {
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(pair) = NonNull::new(*self.pair.get_mut()) {
+            self.free(pair);
+        }
+    }
+}
+
+/// A pair that a call has. The session keeps it afterwards, also when the simulator unwinds.
+pub(super) struct InUse<'a> {
     kept: &'a Kept,
     pair: NonNull<Pair>,
+    room: usize,
+}
+
+impl InUse<'_> {
+    /// All of it.
+    #[inline(always)]
+    pub(super) fn bytes(&self) -> &[u8] {
+        // SAFETY: it came from a KBox, and is this call's alone since the swap that took it.
+        unsafe { self.pair.as_ref() }.words.as_bytes()
+    }
+
+    /// Both buffers: first `MAX_ARGS` and as many bytes as there may be data, for what comes in, then as many for the reply.
+    #[inline(always)]
+    pub(super) fn halves(&mut self) -> Result<(&mut [u8], &mut [u8])> {
+        let room = self.room;
+        // SAFETY: it came from a KBox, and is this call's alone since the swap that took it.
+        let pair = unsafe { self.pair.as_mut() };
+        let halves = pair.words.as_mut_bytes().split_at_mut_checked(limits::MAX_ARGS + room);
+        halves.ok_or_else(|| too_large().into())
+    }
 }
 
 impl Drop for InUse<'_> {
@@ -130,10 +163,9 @@ impl Drop for InUse<'_> {
     }
 }
 
-impl Drop for Kept {
-    fn drop(&mut self) {
-        if let Some(pair) = NonNull::new(*self.pair.get_mut()) {
-            self.free(pair);
-        }
-    }
+/// Lengths were checked before: the compiler does not see it, and takes what it is told by this function's `#[cold]` for unlikely.
+#[cold]
+#[inline(never)]
+pub(super) fn too_large() -> Status {
+    Status::PAYLOAD_TOO_LARGE
 }

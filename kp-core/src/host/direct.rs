@@ -4,9 +4,11 @@
 //! from the app's buffer to the stack, and the reply back to their place. What is checked, and what an app is told, is as for CALL.
 #![deny(unsafe_code)]
 use super::{
-    requests::{Args, DataRanges, RequestError, refuse},
-    session::{SMALL, Session},
-    user_request::{DirectUserRequest, UserRequest},
+    buffers::{Buffers, InUse},
+    outcome::{DirectResult, RequestError},
+    requests::{Args, DataRanges, exchange},
+    session::{MessageFn, Session},
+    user_request::DirectUserRequest,
     written,
 };
 use crate::{
@@ -20,119 +22,117 @@ use kp_abi::{
     zerocopy::FromBytes,
 };
 
-/// What a direct call tells the app: `Ok`, the status, which stands in the [`Answer`](kp_abi::request::Answer) too unless it is Ok;
-/// `Err`, the transport's own.
-pub type DirectResult = core::result::Result<Status, Status>;
-
 impl<P: Plugin> Session<P> {
     /// Serves message `message` in the direct form. In the caller's context.
     #[inline(always)]
     pub fn direct(&self, cx: &mut Passive, message: u32, user: impl DirectUserRequest + Copy) -> DirectResult {
         if self.features() & feature::DIRECT == 0 {
-            return self.not_agreed(&mut { user });
+            return not_agreed(self, &mut { user });
         }
-        cx.in_session(self.cancellation(), |cx| P::direct(message, DirectCall { session: self, cx, user, message }))
+        cx.in_session(&self.waker, |cx| P::direct(message, DirectCall { session: self, cx, user, message }))
     }
+}
 
-    /// OPEN has not agreed on direct calls, if there was an OPEN. A handle that may only read has none.
-    #[cfg_attr(kp_driver, optimize(size))]
-    #[cold]
-    #[inline(never)]
-    fn not_agreed(&self, user: &mut impl DirectUserRequest) -> DirectResult {
-        if !user.is_read_write() {
-            Err(TransportStatus::DENIED.status())
-        } else if self.is_open() {
-            Err(TransportStatus::UNKNOWN_REQUEST.status())
-        } else {
-            refuse(user, RequestError::Answer(self.refusal_status().into()))
-        }
+/// OPEN has not agreed on direct calls, if there was an OPEN. A handle that may only read has none.
+#[cfg_attr(kp_driver, optimize(size))]
+#[cold]
+#[inline(never)]
+fn not_agreed<P: Plugin>(session: &Session<P>, user: &mut impl DirectUserRequest) -> DirectResult {
+    if !user.is_read_write() {
+        Err(TransportStatus::DENIED.status())
+    } else if session.is_open() {
+        Err(TransportStatus::UNKNOWN_REQUEST.status())
+    } else {
+        RequestError::from(session.refusal_status()).answer(user)
     }
+}
 
-    /// The answer to a call whose handler, or the way to it, has failed.
-    #[cfg_attr(kp_driver, optimize(size))]
-    #[cold]
-    #[inline(never)]
-    fn answer_error(&self, user: &mut impl DirectUserRequest, error: Error) -> DirectResult {
-        refuse(user, RequestError::Answer(self.sanitize_error(error)))
-    }
+/// The answer to a call whose handler, or the way to it, has failed.
+#[cfg_attr(kp_driver, optimize(size))]
+#[cold]
+#[inline(never)]
+fn answer_error<P: Plugin>(session: &Session<P>, user: &mut impl DirectUserRequest, error: Error) -> DirectResult {
+    RequestError::Answer(session.sanitize_error(error)).answer(user)
+}
 
-    /// There is no such message. A session that may not call hears that first.
-    #[cfg_attr(kp_driver, optimize(size))]
-    #[cold]
-    #[inline(never)]
-    fn unknown(&self, cx: &mut Passive, user: &mut impl DirectUserRequest) -> DirectResult {
-        let refused = self.inside(cx, false, |_, _, _| Err(Status::UNKNOWN_MESSAGE.into()));
-        match refused {
-            Ok(()) => Ok(Status::OK),
-            Err(error) => self.answer_error(user, error),
-        }
-    }
+/// There is no such message. A session that may not call is told that first.
+#[cfg_attr(kp_driver, optimize(size))]
+#[cold]
+#[inline(never)]
+fn unknown<P: Plugin>(session: &Session<P>, user: &mut impl DirectUserRequest) -> DirectResult {
+    let error = session.enter(false).err().unwrap_or(Status::UNKNOWN_MESSAGE.into());
+    answer_error(session, user, error)
+}
 
-    /// A message with slices: data and reply have places of their own, the arguments are in the buffer.
-    #[inline(never)]
-    fn segments(
-        &self,
-        cx: &mut Passive,
-        user: &mut impl DirectUserRequest,
-        message: u32,
-        args: usize,
-        run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
-    ) -> DirectResult {
-        self.try_segments(cx, user, message, args, run).unwrap_or_else(|error| refuse(user, error))
-    }
+/// A message with slices: data and reply have places of their own, the arguments are in the buffer.
+#[inline(never)]
+fn segments<P: Plugin>(
+    session: &Session<P>,
+    cx: &mut Passive,
+    user: &mut impl DirectUserRequest,
+    id: u32,
+    args: usize,
+    run: impl MessageFn<P>,
+) -> DirectResult {
+    try_segments(session, cx, user, id, args, run).unwrap_or_else(|error| error.answer(user))
+}
 
-    #[inline(always)]
-    fn try_segments(
-        &self,
-        cx: &mut Passive,
-        user: &mut impl DirectUserRequest,
-        id: u32,
-        args: usize,
-        run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
-    ) -> core::result::Result<DirectResult, RequestError> {
-        let mut buffer = [const { MaybeUninit::uninit() }; size_of::<Segments>() + MAX_ARGS];
-        // More than that is no message: a plugin that writes `Plugin::direct` by hand may ask for it.
-        let Some(buffer) = buffer.get_mut(..size_of::<Segments>().saturating_add(args)) else {
-            return Err(Status::PAYLOAD_TOO_LARGE.into());
-        };
-        let buffer = user.copy_in(buffer)?;
-        let Ok((segments, args)) = Segments::read_from_prefix(buffer) else { return Err(Status::TOO_SMALL.into()) };
-        let mut ranges = DataRanges {
-            in_len: segments.in_len as usize,
-            out_len: segments.out_len as usize,
-            in_addr: segments.in_addr,
-            out_addr: segments.out_addr,
-            nowait: false,
-        };
-        ranges.check_lengths()?;
-        ranges.check_addresses(user, 0)?;
-        if !self.is_open() {
-            return Err(self.refusal_status().into());
-        }
-        if ranges.is_small() {
-            self.small.with(cx, |cx, buffers| self.segments_in(cx, (id, args), &ranges, user, buffers, run))??;
-            Ok(Ok(Status::OK))
-        } else {
-            Ok(self.exchange(cx, id, Args::Here(args), &ranges, user))
-        }
+#[inline(always)]
+fn try_segments<P: Plugin>(
+    session: &Session<P>,
+    cx: &mut Passive,
+    user: &mut impl DirectUserRequest,
+    id: u32,
+    args: usize,
+    run: impl MessageFn<P>,
+) -> core::result::Result<DirectResult, RequestError> {
+    let mut buffer = [const { MaybeUninit::uninit() }; size_of::<Segments>() + MAX_ARGS];
+    // More than that is no message: a plugin that writes `Plugin::direct` by hand may ask for it.
+    let Some(buffer) = buffer.get_mut(..size_of::<Segments>().saturating_add(args)) else {
+        return Err(Status::PAYLOAD_TOO_LARGE.into());
+    };
+    let buffer = user.copy_in(buffer)?;
+    let Ok((segments, args)) = Segments::read_from_prefix(buffer) else { return Err(Status::TOO_SMALL.into()) };
+    let mut ranges = DataRanges {
+        in_len: segments.in_len as usize,
+        out_len: segments.out_len as usize,
+        in_addr: segments.in_addr,
+        out_addr: segments.out_addr,
+        nowait: false,
+    };
+    ranges.check_lengths()?;
+    ranges.check_addresses(user, 0)?;
+    if !session.is_open() {
+        return Err(session.refusal_status().into());
     }
+    if !Buffers::is_small(ranges.in_len, ranges.out_len) {
+        return Ok(exchange(session, cx, id, Args::Here(args), &ranges, user));
+    }
+    let mut buffers = session.buffers.get_small(cx)?;
+    small_segments(session, cx, (id, args), &ranges, user, &mut buffers, run)?;
+    Ok(Ok(Status::OK))
+}
 
-    #[inline(always)]
-    fn segments_in<'m>(
-        &self,
-        cx: &mut Passive,
-        (id, args): (u32, &'m [u8]),
-        ranges: &DataRanges,
-        user: &mut impl UserRequest,
-        buffers: &'m mut [u8],
-        run: impl FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
-    ) -> core::result::Result<(), RequestError> {
-        let (data, output) = ranges.split(user, 0, SMALL, buffers)?;
-        if !data.is_empty() {
-            user.copy_data_from_user(ranges.in_addr, data)?;
-        }
-        self.call_out(cx, ranges, user, Message { id, args, data }, output, run)
+/// A message whose data and reply fit the small buffers.
+#[inline(always)]
+fn small_segments<P: Plugin>(
+    session: &Session<P>,
+    cx: &mut Passive,
+    (id, args): (u32, &[u8]),
+    ranges: &DataRanges,
+    user: &mut impl DirectUserRequest,
+    buffers: &mut InUse<'_>,
+    run: impl MessageFn<P>,
+) -> core::result::Result<(), RequestError> {
+    let (data, room) = ranges.split(user, 0, buffers)?;
+    if !data.is_empty() {
+        user.copy_data_from_user(ranges.in_addr, data)?;
     }
+    let mut reply = Reply::new(room);
+    let inside = session.enter(false).map_err(|error| session.sanitize_error(error))?;
+    inside.run(cx, run, Message { id, args, data }, &mut reply).map_err(|error| session.sanitize_error(error))?;
+    // The gate is left by now: no user memory is touched inside.
+    Ok(user.reply(ranges.out_addr, written(reply, ranges.out_len)?)?)
 }
 
 /// Stops the build of a plugin whose `Plugin::direct`, by hand or by a wrong `Wire::SCHEMA`, names more bytes than hosts have room for.
@@ -180,7 +180,7 @@ impl<P: Plugin, D: DirectUserRequest + Copy> Direct for DirectCall<'_, P, D> {
         let Self { session, cx, mut user, message } = self;
         // Never, where an interface has told the messages apart.
         if message != ID {
-            return session.unknown(cx, &mut { user });
+            return unknown(session, &mut { user });
         }
         let mut args = [const { MaybeUninit::uninit() }; ARGS];
         let args: &[u8] = if ARGS == 0 {
@@ -194,12 +194,13 @@ impl<P: Plugin, D: DirectUserRequest + Copy> Direct for DirectCall<'_, P, D> {
         let mut room = [0; REPLY];
         let mut reply = Reply::new(&mut room);
         let message = Message { id: message, args, data: &[] };
-        if let Err(error) = session.inside(cx, false, |plugin, cx, value| run(plugin, cx, value, message, &mut reply)) {
-            return session.answer_error(&mut { user }, error);
+        let ran = session.enter(false).and_then(|inside| inside.run(cx, run, message, &mut reply));
+        if let Err(error) = ran {
+            return answer_error(session, &mut { user }, error);
         }
         let bytes = match written(reply, REPLY) {
             Ok(bytes) => bytes,
-            Err(error) => return session.answer_error(&mut { user }, error),
+            Err(error) => return answer_error(session, &mut { user }, error),
         };
         if REPLY != 0 && user.copy_out(bytes).is_err() {
             return Err(TransportStatus::FAULT.status());
@@ -213,11 +214,11 @@ impl<P: Plugin, D: DirectUserRequest + Copy> Direct for DirectCall<'_, P, D> {
         args: usize,
         run: impl for<'m> FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> Result<()>,
     ) -> DirectResult {
-        self.session.segments(self.cx, &mut { self.user }, self.message, args, run)
+        segments(self.session, self.cx, &mut { self.user }, self.message, args, run)
     }
 
     #[inline(always)]
     fn unknown(self) -> DirectResult {
-        self.session.unknown(self.cx, &mut { self.user })
+        unknown(self.session, &mut { self.user })
     }
 }

@@ -4,26 +4,13 @@
 //! bytes are copied in before and copied out after, so an app cannot hold a gate with a page that never comes.
 #![deny(unsafe_code)]
 use super::{
-    WaitQueue, Woken, kernel,
+    Deadline, WaitKind, WaitQueue, Woken, kernel,
     sync::{AtomicU32, Ordering::*},
-    wait_kind,
 };
 use crate::limits;
 
 /// With the bit where a sign is, one comparison on the way in tells who may go in, and one with zero on the way out who is the last.
 const OPEN: u32 = 1 << 31;
-
-/// How long a drain waits for the living after a panic, in ns. A call that panicked never leaves.
-const POISON_CHECK_NS: u64 = 100_000_000;
-
-/// No limit, for waits that take one as a time of the kernel's clock.
-pub(crate) const FOREVER: u64 = u64::MAX;
-
-/// How long it is until the clock shows `until`, in ns.
-#[cfg_attr(kp_driver, optimize(size))]
-pub(crate) fn time_left(until: u64) -> u64 {
-    if until == FOREVER { FOREVER } else { until.saturating_sub(kernel::now_ns()) }
-}
 
 pub(crate) struct Gate {
     word: AtomicU32,
@@ -72,14 +59,14 @@ impl Gate {
         self.pause();
     }
 
-    /// Lets nobody in until [`go_on`](Self::go_on). Those inside stay.
+    /// Lets nobody in until [`resume`](Self::resume). Those inside stay.
     pub(crate) fn pause(&self) {
         self.word.fetch_and(!OPEN, AcqRel);
     }
 
     /// Lets callers in after a pause, unless it was shut meanwhile. A [`shut`](Self::shut) that comes at the same time has to be repeated.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(crate) fn go_on(&self) {
+    pub(crate) fn resume(&self) {
         if self.in_use.load(Acquire) != 0 {
             self.word.fetch_or(OPEN, Release);
         }
@@ -90,20 +77,19 @@ impl Gate {
         self.word.load(Relaxed) & !OPEN
     }
 
-    /// Waits until the last one inside has left a gate that is shut or paused, or the clock shows `until`, in ns. False: somebody is inside still;
-    /// if that was [`FOREVER`], the plugin panicked, and somebody inside will never leave.
+    /// Waits until the last one inside has left a gate that is shut or paused, or the time is up. False: somebody is inside still;
+    /// if there was no limit, the plugin panicked, and somebody inside will never leave.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(crate) fn drain(&self, drained: &WaitQueue, until: u64) -> bool {
+    pub(crate) fn drain(&self, drained: &WaitQueue, until: Deadline) -> bool {
         loop {
             let word = self.word.load(Acquire);
             if word == 0 {
                 return true;
             }
             let poisoned = kernel::poisoned();
-            // Without a limit a kernel can tell a wait that hangs, and a panic ends it.
-            let ns = time_left(until).min(if poisoned { POISON_CHECK_NS } else { u64::MAX });
-            let woken = drained.wait(&self.word, word, ns, wait_kind::UNINTERRUPTIBLE);
-            if woken == Woken::Timeout && (poisoned || time_left(until) == 0) {
+            let woken = drained.wait(&self.word, word, until.next_look(poisoned), WaitKind::Uninterruptible);
+            // A call that panicked never leaves: those who live had their time.
+            if woken == Woken::Timeout && (poisoned || until.is_over()) {
                 return self.word.load(Acquire) == 0;
             }
         }

@@ -1,6 +1,6 @@
 //! A device's name, for what a plugin keeps of it. The name is good until the device's removal, and what is kept may live longer, in a
 //! `static` for instance: so it goes through a link, which the removal cuts.
-use super::kernel;
+use super::{ConfigWidth, DeviceId, kernel};
 use crate::{KBox, Mutex, Passive, Result, Status};
 use core::{
     ptr::NonNull,
@@ -11,7 +11,7 @@ use core::{
 struct Shared {
     references: AtomicUsize,
     /// The port's name for the device. None: it was cut. RobustGuard while the name is used.
-    device: Mutex<Option<usize>>,
+    device: Mutex<Option<DeviceId>>,
 }
 
 /// A counted reference to a link. INVARIANT: the record lives as long as it.
@@ -41,7 +41,7 @@ impl Drop for Link {
 impl Link {
     /// A link to device `id` of the port.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn new(cx: &mut Passive, id: usize) -> Result<Self> {
+    pub(super) fn new(cx: &mut Passive, id: DeviceId) -> Result<Self> {
         let shared = Shared { references: AtomicUsize::new(1), device: Mutex::new(cx, Some(id))? };
         Ok(Self(KBox::new(cx, shared)?.into_raw()))
     }
@@ -58,19 +58,19 @@ impl Link {
     }
 
     #[cfg_attr(kp_driver, optimize(size))]
-    fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(usize) -> R) -> Result<R> {
+    fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(DeviceId) -> R) -> Result<R> {
         self.shared().device.with(cx, |device, _| device.map(f)).ok_or(Status::DEVICE_GONE.into())
     }
 
     /// Reads configuration space, as the port does.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(crate) fn config_read(&self, cx: &mut Passive, offset: u32, width: u32) -> Result<u32> {
+    pub(crate) fn config_read(&self, cx: &mut Passive, offset: u32, width: ConfigWidth) -> Result<u32> {
         self.with(cx, |id| kernel::config_read(id, offset, width))
     }
 
     /// Writes configuration space, as the port does.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(crate) fn config_write(&self, cx: &mut Passive, offset: u32, width: u32, value: u32) -> Result<()> {
+    pub(crate) fn config_write(&self, cx: &mut Passive, offset: u32, width: ConfigWidth, value: u32) -> Result<()> {
         self.with(cx, |id| kernel::config_write(id, offset, width, value))
     }
 

@@ -13,16 +13,23 @@
 //! - `wait`: INT_WAIT, in steps.
 //! - `gate`, `turn`, `signal`: who is inside; one at a time; waiting. `tests/models` checks `gate`, `turn` and `pending` as they stand.
 mod buffers;
-mod cancellation;
+mod deadline;
 mod device;
+mod device_state;
 mod direct;
+mod enable;
 mod gate;
 mod info;
 mod interrupt;
+mod isr;
+mod kernel_page;
+mod lifecycle;
 mod link;
+mod list;
 mod log_line;
 mod nospec;
 mod notifications;
+mod outcome;
 mod pause;
 mod pending;
 mod port;
@@ -30,27 +37,38 @@ mod requests;
 mod ring;
 mod robust_mutex;
 mod session;
+mod shared_memory;
+mod storm;
 mod sync;
 mod user_request;
+mod vector;
 mod wait;
 mod wait_queue;
+mod waker;
 
-pub(crate) use cancellation::Cancellation;
+pub(crate) use deadline::Deadline;
 pub use device::{BoundDevice, RawDevice};
-pub use direct::DirectResult;
 pub use info::{info, info_len};
+pub use isr::{dpc, isr};
 pub(crate) use link::Link;
 pub use log_line::LogLine;
-use nospec::{array_index_mask_nospec, array_index_nospec};
+pub use outcome::{DirectResult, RequestResult};
 pub use pause::SUSPEND_NS;
 pub(crate) use port::kernel;
-pub use port::{IrqEntry, Kernel, RawLock, RawWaitQueue, TaskFlags, Vectors, Woken, lock_kind, wait_kind};
-pub use requests::{Readiness, RequestResult};
+#[doc(hidden)]
+pub use port::types as port_types;
+pub use port::{
+    BarIndex, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqKinds, IrqRequest, Kernel, Lock, LockKind, Log,
+    Memory, Mmap, Mmio, Pci, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind,
+    WaitQueues, Woken,
+};
+pub use requests::Readiness;
 pub(crate) use robust_mutex::{OwnerDied, RobustMutex};
 pub use session::Session;
 pub use user_request::{DirectUserRequest, Faulted, UserRequest};
 pub use wait::{PendingWait, WaitAnswer};
 pub(crate) use wait_queue::WaitQueue;
+pub(crate) use waker::Waker;
 
 use crate::{Dispatch, Error, Passive, Reply, Result, Status};
 

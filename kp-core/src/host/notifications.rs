@@ -1,7 +1,7 @@
-//! Where notifications wait to be taken. All of it changes under one Dispatch lock, so that
+//! Pending notifications, and the enabling that they belong to. All of it changes under one Dispatch lock, so that
 //! `notified = delivered + available + lost` holds at every look.
-use super::{array_index_nospec, interrupt::Vector, session::Session};
-use crate::{Error, KVec, Plugin, Result, Status, limits};
+use super::{nospec::array_index_nospec, vector::Vector, waker::Waker};
+use crate::{Error, KVec, Result, Status, limits};
 use core::{
     ptr::NonNull,
     sync::atomic::Ordering::{Acquire, Relaxed},
@@ -32,10 +32,35 @@ pub(super) struct Notified {
     pub(super) generation: u64,
 }
 
+/// The session that has enabled the interrupt, known by what wakes it. INVARIANT: alive as long as it is [`Notifications::owner`].
+#[derive(Clone, Copy)]
+pub(super) struct Owner(NonNull<Waker>);
+// SAFETY: a `Waker` may be used from any thread.
+unsafe impl Send for Owner {}
+
+impl Owner {
+    /// # Safety
+    /// The waker lives until the enabling has no owner any more, and until the ISRs and DPCs of the enabling have returned.
+    pub(super) unsafe fn new(waker: &Waker) -> Self {
+        Self(NonNull::from(waker))
+    }
+
+    /// Has its waits look again. In a DPC of the enabling, or with the enabling's owner still set. Passive and Dispatch.
+    #[inline]
+    pub(super) fn wake(self) {
+        // SAFETY: alive: `new`'s promise.
+        unsafe { self.0.as_ref() }.wake();
+    }
+
+    fn is(self, waker: &Waker) -> bool {
+        core::ptr::eq(self.0.as_ptr(), waker)
+    }
+}
+
 /// The interrupt's side that apps see.
-pub(super) struct Notifications<P: Plugin> {
-    /// The session that enabled it. INVARIANT: alive; None outside of an enabling.
-    pub(super) owner: Option<NonNull<Session<P>>>,
+pub(super) struct Notifications {
+    /// The session that enabled it; None outside of an enabling.
+    pub(super) owner: Option<Owner>,
     /// Waits may take. False from the start of disabling.
     pub(super) armed: bool,
     /// A vector never ended and was masked.
@@ -46,13 +71,11 @@ pub(super) struct Notifications<P: Plugin> {
     pub(super) per_vector: KVec<VectorCounters>,
     /// What ISR and DPC count, as many as `per_vector`. It stays where it is until the next enabling.
     pub(super) vectors: KVec<Vector>,
-    /// Where the search for a vector with counters starts: after the one served last.
+    /// Where the search for a vector with notifications starts: after the one served last.
     next: usize,
 }
-// SAFETY: the owner is an address, used only while the interrupt is connected; a session may be used from any thread.
-unsafe impl<P: Plugin> Send for Notifications<P> {}
 
-impl<P: Plugin> Notifications<P> {
+impl Notifications {
     pub(super) const fn new() -> Self {
         Self {
             owner: None,
@@ -68,7 +91,7 @@ impl<P: Plugin> Notifications<P> {
     /// Starts an enabling. Gives back the buffers of the one before, to be dropped where that is cheap.
     pub(super) fn start(
         &mut self,
-        owner: NonNull<Session<P>>,
+        owner: Owner,
         per_vector: KVec<VectorCounters>,
         vectors: KVec<Vector>,
     ) -> (KVec<VectorCounters>, KVec<Vector>) {
@@ -92,8 +115,8 @@ impl<P: Plugin> Notifications<P> {
     }
 
     /// Takes up to `max` of one vector's. Timeout: there is nothing.
-    pub(super) fn dequeue(&mut self, session: &Session<P>, generation: u64, vector: u32, max: u32) -> Result<Notified> {
-        self.check_owner(session)?;
+    pub(super) fn dequeue(&mut self, waker: &Waker, generation: u64, vector: u32, max: u32) -> Result<Notified> {
+        self.check_owner(waker)?;
         if !self.armed || self.generation != generation {
             return Err(Status::INT_DISABLED.into());
         }
@@ -144,10 +167,10 @@ impl<P: Plugin> Notifications<P> {
         }
     }
 
-    /// NotEnabled, or InterruptOwned if it is another session's.
-    pub(super) fn check_owner(&self, session: &Session<P>) -> Result<()> {
+    /// Is it the session with this waker that has enabled the interrupt? NotEnabled: nobody has; InterruptOwned: another session has.
+    pub(super) fn check_owner(&self, waker: &Waker) -> Result<()> {
         match self.owner {
-            Some(owner) if core::ptr::eq(owner.as_ptr(), session) => Ok(()),
+            Some(owner) if owner.is(waker) => Ok(()),
             Some(_) => Err(Status::INTERRUPT_OWNED.into()),
             None => Err(Status::NOT_ENABLED.into()),
         }
@@ -180,7 +203,7 @@ impl<P: Plugin> Notifications<P> {
         Ok(sum)
     }
 
-    /// What one vector's counters have of the notifications: notified, delivered, available, lost.
+    /// A vector's counters of this file: notified, delivered, available, lost.
     pub(super) fn counts(&self, vector: u32) -> [u64; 4] {
         let Some(counters) = self.per_vector.get(vector as usize) else { return [0; 4] };
         [counters.notified, counters.delivered, counters.available, counters.lost]

@@ -4,20 +4,17 @@
 //! the owner of this one panics, every later lock attempt returns [`OwnerDied`]. It is handed over in the order in which it was asked for
 //! (first in, first out): an app that enables and disables without end delays another's exit by one critical section at most.
 use super::{
-    WaitQueue, Woken,
-    gate::{FOREVER, time_left},
-    kernel,
+    Deadline, TaskId, WaitKind, WaitQueue, Woken, kernel,
     sync::{AtomicU32, Ordering::*},
-    wait_kind,
 };
 use crate::{
     Dispatch, Passive, Result, SpinLock, Status,
     lock::{InOrder, LockOrder},
 };
-use core::ptr::{self, NonNull};
-
-/// How often those who still wait after a panic ask whether it was the holder's, in ns.
-const POISON_CHECK_NS: u64 = 100_000_000;
+use core::{
+    num::NonZeroU32,
+    ptr::{self, NonNull},
+};
 
 /// See the module.
 pub(crate) struct RobustMutex {
@@ -137,18 +134,18 @@ impl RobustMutex {
     /// Nothing else ends the wait: for tear-down.
     #[inline(always)]
     pub(crate) fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(&mut Passive) -> R) -> Result<R, OwnerDied> {
-        self.with_until(cx, FOREVER, f)
+        self.with_until(cx, Deadline::NEVER, f)
     }
 
-    /// As [`with`](Self::with), and `OwnerDied` too if it was not granted before the clock shows `until`, in ns.
+    /// As [`with`](Self::with), and `OwnerDied` too if it was not granted before `until`.
     #[inline(always)]
     pub(crate) fn with_until<R>(
         &self,
         cx: &mut Passive,
-        until: u64,
+        until: Deadline,
         f: impl FnOnce(&mut Passive) -> R,
     ) -> Result<R, OwnerDied> {
-        match self.lock(cx, wait_kind::UNINTERRUPTIBLE, until) {
+        match self.lock(cx, WaitKind::Uninterruptible, until) {
             Ok(held) => Ok(f(held.cx)),
             Err(_) => Err(OwnerDied),
         }
@@ -161,14 +158,19 @@ impl RobustMutex {
         cx: &mut Passive,
         f: impl FnOnce(&mut Passive) -> R,
     ) -> core::result::Result<R, Status> {
-        let held = self.lock(cx, wait_kind::KILLABLE, FOREVER)?;
+        let held = self.lock(cx, WaitKind::Killable, Deadline::NEVER)?;
         Ok(f(held.cx))
     }
 
     /// Locks, or waits for it.
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
-    fn lock<'a>(&'a self, cx: &'a mut Passive, kind: u32, until: u64) -> core::result::Result<RobustGuard<'a>, Status> {
+    fn lock<'a>(
+        &'a self,
+        cx: &'a mut Passive,
+        kind: WaitKind,
+        until: Deadline,
+    ) -> core::result::Result<RobustGuard<'a>, Status> {
         let order = self.order.enter();
         if !self.queue.with(cx, |queue, _| queue.try_take()) {
             self.wait(cx, kind, until, &mut Waiter::new())?;
@@ -179,7 +181,13 @@ impl RobustMutex {
 
     /// Waits until it is granted.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn wait(&self, cx: &mut Passive, kind: u32, until: u64, waiter: &mut Waiter) -> core::result::Result<(), Status> {
+    fn wait(
+        &self,
+        cx: &mut Passive,
+        kind: WaitKind,
+        until: Deadline,
+        waiter: &mut Waiter,
+    ) -> core::result::Result<(), Status> {
         let this = ptr::from_mut(waiter);
         // SAFETY: it stays until it is granted the mutex, or has left below.
         self.queue.with(cx, |queue, _| unsafe { queue.join(this) });
@@ -187,12 +195,9 @@ impl RobustMutex {
         let granted = unsafe { &(*this).granted };
         while granted.load(Acquire) == 0 {
             let poisoned = kernel::poisoned();
-            let lost = poisoned && (kind == wait_kind::KILLABLE || kernel::is_dead(self.owner.load(Acquire)));
-            // Without a limit a kernel can tell a wait that hangs, and a panic ends it.
-            let left = time_left(until);
-            let lost = lost || left == 0;
-            let ns = left.min(if poisoned { POISON_CHECK_NS } else { u64::MAX });
-            let killed = !lost && self.granted.wait(granted, 0, ns, kind) == Woken::Interrupted;
+            let lost = poisoned && (kind == WaitKind::Killable || is_dead(self.owner.load(Acquire)));
+            let lost = lost || until.is_over();
+            let killed = !lost && self.granted.wait(granted, 0, until.next_look(poisoned), kind) == Woken::Interrupted;
             if lost || killed {
                 // SAFETY: it joined above.
                 self.queue.with(cx, |queue, _| unsafe { queue.leave(this) });
@@ -209,8 +214,14 @@ impl RobustMutex {
 /// locks there: those who gave it up as `OwnerDied` would leave everybody else waiting.
 #[cfg_attr(kp_driver, optimize(size))]
 fn owner() -> u32 {
-    let task = kernel::task();
-    if kernel::poisoned() && kernel::is_dead(task) { 0 } else { task }
+    let TaskId(task) = kernel::task();
+    if kernel::poisoned() && is_dead(task.get()) { 0 } else { task.get() }
+}
+
+/// Has this owner panicked, never to return? No: none owns it.
+#[cfg_attr(kp_driver, optimize(size))]
+fn is_dead(owner: u32) -> bool {
+    NonZeroU32::new(owner).is_some_and(|task| kernel::is_dead(TaskId(task)))
 }
 
 /// Unlocks, also when the simulator unwinds.

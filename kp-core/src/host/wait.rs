@@ -1,49 +1,21 @@
 //! INT_WAIT, in steps. A port that blocks a thread loops around [`Session::wait_step`], as [`Session::request`] does; a port that keeps
-//! requests pending keeps the [`PendingWait`] with its request, and takes the next step whenever the session's signal is woken.
+//! requests pending keeps the [`PendingWait`] with its request, and takes the next step whenever the session's wait queue is woken.
 #![deny(unsafe_code)]
 use super::{
-    Cancellation, Woken,
-    gate::{FOREVER, time_left},
-    kernel,
+    Deadline, Timeout, Woken, kernel,
     notifications::Notified,
-    requests::{RequestResult, read_struct},
+    outcome::RequestResult,
+    requests::read_struct,
     session::Session,
     user_request::{Faulted, UserRequest},
-    wait_kind,
 };
 use crate::{AtMost, Dispatch, Passive, Plugin, Result, Status, limits};
-use core::{
-    mem::offset_of,
-    sync::atomic::{AtomicU32, Ordering::*},
-};
+use core::{mem::offset_of, sync::atomic::Ordering::*};
 use kp_abi::{
     TransportStatus,
     request::{IntWait, NO_TIMEOUT},
     zerocopy::IntoBytes,
 };
-
-/// Every reason a wait may have to return, as one word: none can be slept through.
-pub(crate) struct Waker {
-    wake_seq: AtomicU32,
-    waits: AtomicU32,
-}
-
-impl Waker {
-    pub(super) const fn new() -> Self {
-        Self { wake_seq: AtomicU32::new(0), waits: AtomicU32::new(0) }
-    }
-
-    /// Passive and Dispatch.
-    #[inline]
-    pub(super) fn wake(&self, cancel: &Cancellation) {
-        self.wake_seq.fetch_add(1, Release);
-        cancel.queue.wake();
-    }
-
-    pub(super) fn waits(&self) -> u32 {
-        self.waits.load(Relaxed)
-    }
-}
 
 /// An INT_WAIT that is not over: it is counted among its session's, and belongs to one enabling. It ends in [`Session::wait_step`] or
 /// [`Session::wait_end`]; one that is dropped stays counted.
@@ -51,7 +23,7 @@ impl Waker {
 #[derive(Debug)]
 pub struct PendingWait {
     generation: u64,
-    deadline: u64,
+    deadline: Deadline,
     vector: u32,
     max: u32,
 }
@@ -59,12 +31,12 @@ pub struct PendingWait {
 impl PendingWait {
     /// When its time is up, in ns as the port's `now_ns` counts. None: never.
     pub fn deadline_ns(&self) -> Option<u64> {
-        (self.deadline != FOREVER).then_some(self.deadline)
+        self.deadline.ns()
     }
 
     /// It asks only: the first step answers.
     pub fn is_poll(&self) -> bool {
-        self.deadline == 0
+        self.deadline == Deadline::PAST
     }
 }
 
@@ -100,13 +72,13 @@ impl WaitAnswer {
 impl<P: Plugin> Session<P> {
     /// INT_WAIT, up to where it may have to wait. None: it is refused, and the answer written. In the caller's context.
     ///
-    /// Nothing is looked for yet. A port that keeps the wait pending puts it where `wait_queue_wake` of [`signal`](Self::signal) finds it, and
+    /// Nothing is looked for yet. A port that keeps the wait pending puts it where `wait_queue_wake` of [`wait_queue`](Self::wait_queue) finds it, and
     /// then takes the first step: what came before was not lost, what comes later wakes.
     #[cfg_attr(kp_driver, optimize(size))]
     pub fn wait_start(&self, cx: &mut Passive, user: &mut impl UserRequest) -> Result<Option<PendingWait>, Status> {
         let wait = match read_struct::<IntWait>(user) {
             Ok(wait) => wait,
-            Err(over) => return over.map(|()| None),
+            Err(error) => return error.answer(user).map(|_| None),
         };
         match self.count_wait(cx, &wait) {
             Ok(wait) => Ok(Some(wait)),
@@ -124,19 +96,18 @@ impl<P: Plugin> Session<P> {
         }
         // Which enabling it waits for is settled before it is counted: whoever sees it pending and disables ends it with IntDisabled.
         let generation = match self.device.interrupts() {
-            Some(interrupts) => interrupts.waitable(cx, self),
+            Some(interrupts) => interrupts.waitable(cx, &self.waker),
             None if kernel::poisoned() => Err(Status::POISONED.into()),
             None => Err(Status::NOT_ENABLED.into()),
         };
         let generation = generation.map_err(|error| self.disabled_status(error))?;
-        if self.waker.waits.fetch_add(1, AcqRel) >= limits::MAX_WAITS {
-            self.waker.waits.fetch_sub(1, AcqRel);
+        if self.waits.fetch_add(1, AcqRel) >= limits::MAX_WAITS {
+            self.waits.fetch_sub(1, AcqRel);
             return Err(Status::TOO_MANY_WAITS.into());
         }
         let deadline = match wait.timeout_ns {
-            NO_TIMEOUT => FOREVER,
-            0 => 0,
-            ns => kernel::now_ns().saturating_add(ns),
+            0 => Deadline::PAST,
+            ns => Deadline::after(Timeout::from_ns(ns)),
         };
         Ok(PendingWait { generation, deadline, vector: wait.vector, max: wait.max })
     }
@@ -144,12 +115,12 @@ impl<P: Plugin> Session<P> {
     /// Is the wait over? `Err`: not yet. It is if there are notifications, or will be none: the interrupt is disabled or has been masked,
     /// the session is closed, the device gone, the plugin has panicked, the time is up.
     ///
-    /// Due once after [`wait_start`](Self::wait_start), whenever the session's signal is woken, and at the deadline.
+    /// Due once after [`wait_start`](Self::wait_start), whenever the session's wait queue is woken, and at the deadline.
     #[inline]
     pub fn wait_step(&self, cx: &mut impl AtMost<Dispatch>, wait: PendingWait) -> Result<WaitAnswer, PendingWait> {
         match self.look_for(cx, &wait) {
             Some(answer) => {
-                self.waker.waits.fetch_sub(1, AcqRel);
+                self.waits.fetch_sub(1, AcqRel);
                 Ok(WaitAnswer(answer.map_err(|error| self.disabled_status(error))))
             }
             None => Err(wait),
@@ -162,7 +133,7 @@ impl<P: Plugin> Session<P> {
             return Some(Err(self.refusal_status().into()));
         }
         let interrupts = self.device.interrupts()?;
-        match interrupts.dequeue(cx, self, wait.generation, wait.vector, wait.max) {
+        match interrupts.dequeue(cx, &self.waker, wait.generation, wait.vector, wait.max) {
             Err(error) if error == Status::TIMEOUT => {}
             // The enabling that this wait belongs to has ended.
             Err(error) if error == Status::NOT_ENABLED || error == Status::INTERRUPT_OWNED => {
@@ -170,48 +141,43 @@ impl<P: Plugin> Session<P> {
             }
             other => return Some(other),
         }
-        let is_over = time_left(wait.deadline) == 0;
-        is_over.then(|| Err(Status::TIMEOUT.into()))
+        wait.deadline.is_over().then(|| Err(Status::TIMEOUT.into()))
     }
 
     /// Ends a wait that is not over, and has taken nothing, with a status of the port's: it was cancelled, or cannot wait here.
     /// Passive and Dispatch.
     pub fn wait_end(&self, wait: PendingWait, status: Status) -> WaitAnswer {
         let PendingWait { .. } = wait;
-        self.waker.waits.fetch_sub(1, AcqRel);
+        self.waits.fetch_sub(1, AcqRel);
         WaitAnswer(Err(status.into()))
     }
 
-    /// Takes back an answer that could not be delivered. Wakes the session's signal.
+    /// Takes back an answer that could not be delivered. Wakes the session's wait queue.
     pub fn wait_put_back(&self, cx: &mut impl AtMost<Dispatch>, answer: WaitAnswer) {
         if let (Ok(taken), Some(interrupts)) = (answer.0, self.device.interrupts()) {
             interrupts.requeue(cx, taken);
-            self.waker.wake(self.cancellation());
+            self.waker.wake();
         }
     }
+}
 
-    /// INT_WAIT that blocks the calling thread. A signal leaves the rest of the time in the struct, for the call's restart.
-    #[inline(never)]
-    pub(super) fn serve_wait(&self, cx: &mut Passive, user: &mut impl UserRequest) -> RequestResult {
-        let Some(mut wait) = self.wait_start(cx, user)? else { return Ok(()) };
-        loop {
-            // Before the look: what comes after it moves the wake_seq.
-            let wake_seq = self.waker.wake_seq.load(Acquire);
-            wait = match self.wait_step(cx, wait) {
-                Ok(answer) => return answer.give(user).inspect_err(|_| self.wait_put_back(cx, answer)),
-                Err(wait) => wait,
-            };
-            let left = time_left(wait.deadline);
-            if self.cancellation().queue.wait(&self.waker.wake_seq, wake_seq, left, wait_kind::INTERRUPTIBLE)
-                == Woken::Interrupted
-            {
-                let _ = user.write(offset_of!(IntWait, timeout_ns), time_left(wait.deadline).as_bytes());
-                let _ = self.wait_end(wait, Status::INTERRUPTED);
-                return Err(Status::INTERRUPTED);
-            }
+/// INT_WAIT that blocks the calling thread. A signal leaves the rest of the time in the struct, for the call's restart.
+#[inline(never)]
+pub(super) fn serve<P: Plugin>(session: &Session<P>, cx: &mut Passive, user: &mut impl UserRequest) -> RequestResult {
+    let Some(mut wait) = session.wait_start(cx, user)? else { return Ok(()) };
+    loop {
+        let wake_seq = session.waker.wake_seq();
+        wait = match session.wait_step(cx, wait) {
+            Ok(answer) => return answer.give(user).inspect_err(|_| session.wait_put_back(cx, answer)),
+            Err(wait) => wait,
+        };
+        if session.waker.wait(wake_seq, wait.deadline) == Woken::Interrupted {
+            let _ = user.write(offset_of!(IntWait, timeout_ns), wait.deadline.left().ns().as_bytes());
+            let _ = session.wait_end(wait, Status::INTERRUPTED);
+            return Err(Status::INTERRUPTED);
         }
     }
 }
 
 const _: () = assert!(size_of::<PendingWait>() == 24, "what docs/porting.md promises");
-const _: () = assert!(FOREVER == NO_TIMEOUT, "what is left of a wait without a limit is none");
+const _: () = assert!(Timeout::NEVER.ns() == NO_TIMEOUT, "what is left of a wait without a limit is none");

@@ -1,5 +1,5 @@
 //! A kernel's wait queue, as the host code uses it.
-use super::{RawWaitQueue, Woken, kernel};
+use super::{RawWaitQueue, Timeout, WaitKind, Woken, kernel};
 use crate::{Passive, Result, Status};
 use core::{ptr::NonNull, sync::atomic::AtomicU32};
 
@@ -12,29 +12,29 @@ unsafe impl Sync for WaitQueue {}
 
 impl WaitQueue {
     pub(crate) fn new(_: &mut Passive) -> Result<Self> {
-        NonNull::new(kernel::wait_queue_new()).map(WaitQueue).ok_or(Status::NO_MEMORY.into())
+        kernel::wait_queue_new().map(WaitQueue).ok_or(Status::NO_MEMORY.into())
     }
 
-    pub(crate) fn raw(&self) -> *mut RawWaitQueue {
-        self.0.as_ptr()
+    pub(crate) fn raw(&self) -> NonNull<RawWaitQueue> {
+        self.0
     }
 
     /// Waits until `*word != seen`. Passive: callers hold a `&mut Passive` or are the port's entry.
-    pub(crate) fn wait(&self, word: &AtomicU32, seen: u32, ns: u64, kind: u32) -> Woken {
+    pub(crate) fn wait(&self, word: &AtomicU32, seen: u32, timeout: Timeout, kind: WaitKind) -> Woken {
         // SAFETY: alive by the invariant.
-        unsafe { kernel::wait_queue_wait(self.0.as_ptr(), word, seen, ns, kind) }
+        unsafe { kernel::wait_queue_wait(self.0, word, seen, timeout, kind) }
     }
 
     /// Wakes all. Passive and Dispatch.
     #[inline]
     pub(crate) fn wake(&self) {
         // SAFETY: alive by the invariant.
-        unsafe { kernel::wait_queue_wake(self.0.as_ptr()) }
+        unsafe { kernel::wait_queue_wake(self.0) }
     }
 }
 impl Drop for WaitQueue {
     fn drop(&mut self) {
         // SAFETY: alive by the invariant, and nobody waits: a waiter would borrow it.
-        unsafe { kernel::wait_queue_free(self.0.as_ptr()) }
+        unsafe { kernel::wait_queue_free(self.0) }
     }
 }

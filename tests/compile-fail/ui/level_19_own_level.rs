@@ -4,6 +4,6 @@ use kp_core::*;
 pub struct Mine;
 
 impl Level for Mine {
-    const LOCK: u32 = 0;
+    const LOCK: host::LockKind = host::LockKind::Order;
 }
 impl AtMost<Irql> for Mine {}

@@ -2,5 +2,5 @@
 use kp_core::*;
 
 pub fn call() {
-    let _ = host::RawDevice::new(1, [Some(0x1000); 6], 0);
+    let _ = host::RawDevice::new(host::DeviceId::new(1).unwrap(), [Some(0x1000); 6], 0);
 }

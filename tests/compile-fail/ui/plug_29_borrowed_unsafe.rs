@@ -1,11 +1,4 @@
-//! The list of kernel functions has the word `unsafe` in it. A macro of one's own that is handed the list cannot use it.
-macro_rules! thief {
-    ($(#[$m:meta])* $safe:ident fn alloc $a:tt -> $r:ty; $(#[$n:meta])* $unsafe:ident fn free $b:tt -> $s:ty; $($rest:tt)*) => {
-        pub fn peek(address: *const u64) -> u64 {
-            $unsafe { *address }
-        }
-        pub struct Shared(*mut u8);
-        $unsafe impl Sync for Shared {}
-    };
-}
-kp_core::__kernel_functions! { [thief] }
+//! The macro that writes a kernel's exports has the word `unsafe` in it. It is of no use to what is no kernel.
+pub struct Mine;
+
+kp_core::__contract_function! { export unsafe Mine Memory free (memory: core::ptr::NonNull<u8>, layout: core::alloc::Layout) () }

@@ -2,5 +2,5 @@
 include!("part/registers.rs");
 
 pub fn forge() -> Bar<regs::Map> {
-    Bar { base: 0x1000, _map: core::marker::PhantomData }
+    Bar { base: core::num::NonZeroUsize::MIN, _map: core::marker::PhantomData }
 }

@@ -1,6 +1,6 @@
 //! The parts of kp-core's host code, and the ring's queues, that many threads meet in, run under the interleavings that the memory model allows.
 //!
-//! The files are kp-core's and kp-abi's own, compiled here with loom's atomics and with a signal made of loom's lock and condition variable. A
+//! The files are kp-core's and kp-abi's own, compiled here with loom's atomics and with a wait queue made of loom's lock and condition variable. A
 //! missing wake-up is a deadlock to loom, and an access that nothing orders is a race.
 
 /// What kp-core's and kp-abi's files find in their crate.
@@ -58,6 +58,9 @@ pub type Result<T, E = kp_abi::Error> = core::result::Result<T, E>;
 /// What kp-core's files find beside them.
 #[cfg_attr(not(test), expect(dead_code, reason = "only the models use them"))]
 mod host {
+    #[path = "../../../../kp-core/src/host/deadline.rs"]
+    #[expect(dead_code, reason = "no wait here has a limit")]
+    mod deadline;
     #[path = "../../../../kp-core/src/host/gate.rs"]
     pub(crate) mod gate;
     #[path = "../../../../kp-core/src/host/pending.rs"]
@@ -78,7 +81,8 @@ mod host {
         pub(crate) mod slot;
     }
     mod fake;
-    pub(crate) use fake::{WaitQueue, Woken, kernel, wait_kind};
+    pub(crate) use deadline::Deadline;
+    pub(crate) use fake::{TaskId, Timeout, WaitKind, WaitQueue, Woken, kernel};
     #[cfg(test)]
     pub(crate) use fake::{become_task, has_panicked, is_killed};
 }

@@ -2,8 +2,8 @@
 use crate::{
     Passive,
     host::{
-        WaitQueue, become_task,
-        gate::{FOREVER, Gate, Refused},
+        Deadline, WaitQueue, become_task,
+        gate::{Gate, Refused},
         has_panicked, is_killed,
         pending::Pending,
         robust_mutex::RobustMutex,
@@ -57,7 +57,7 @@ fn open_session() -> Arc<Guarded> {
 /// Shuts, drains, and takes the value.
 fn tear_down(session: &Guarded) {
     session.gate.shut();
-    assert!(session.gate.drain(&session.drained, FOREVER));
+    assert!(session.gate.drain(&session.drained, Deadline::NEVER));
     // SAFETY: what the model is about: the gate is drained.
     session.value.with_mut(|value| unsafe { *value = None });
     session.torn.fetch_add(1, Relaxed);
@@ -93,14 +93,14 @@ fn no_call_is_inside_a_gate_that_is_paused_and_one_that_was_kept_out_knows_why()
             })
         };
         session.gate.pause();
-        assert!(session.gate.drain(&session.drained, FOREVER));
+        assert!(session.gate.drain(&session.drained, Deadline::NEVER));
         // SAFETY: what the model is about: nobody is inside.
         session.value.with_mut(|value| unsafe { *value = Some(8) });
-        session.gate.go_on();
+        session.gate.resume();
         caller.join().unwrap();
         assert!(session.gate.enter(&session.drained).is_ok(), "the pause is over");
         session.gate.shut();
-        session.gate.go_on();
+        session.gate.resume();
         assert!(matches!(session.gate.enter(&session.drained), Err(Refused::Shut)), "no pause outlives a session");
     });
 }

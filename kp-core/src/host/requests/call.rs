@@ -1,150 +1,121 @@
-//! CALL: its lengths and addresses, the buffers that it runs in, the handler, the reply.
-use super::{
-    super::direct::DirectResult,
-    super::{
-        session::{Session, is_small},
+//! CALL, from the app's bytes to the app's bytes, one step after the other.
+use super::layout::{RequestLayout, read_request};
+use crate::{
+    Message, Passive, Plugin, Reply, Status,
+    host::{
+        buffers::{InUse, too_large},
+        outcome::{DirectResult, RequestError},
+        session::Session,
         user_request::UserRequest,
         written,
     },
-    RequestError,
-    layout::{RequestLayout, read_request},
-    refuse,
+    limits,
 };
-use crate::{Error, Message, Passive, Plugin, Reply, Status, limits};
 use kp_abi::{
     request::{self, CALL_NOWAIT},
     zerocopy::{FromZeros, IntoBytes},
 };
 
-impl<P: Plugin> Session<P> {
-    /// CALL: one copy in, the handler, one copy out with the answer.
-    ///
-    /// It is one code for all lengths: an app that shares the plugin's interface calls in the direct form.
-    #[inline(never)]
-    pub(super) fn serve_call(&self, cx: &mut Passive, user: &mut impl UserRequest) -> DirectResult {
-        let mut call = request::Call::new_zeroed();
-        if let Err(over) = read_request(user, RequestLayout::of::<request::Call>(), CALL_NOWAIT, call.as_mut_bytes()) {
-            return over.map(|()| Status::OK);
-        }
-        match self.check_call(&call, user) {
-            Ok((args, ranges)) => self.exchange(cx, call.message, args, &ranges, user),
-            Err(error) => refuse(user, error),
-        }
-    }
-
-    /// Where a call's bytes are, if they can be there.
-    #[inline(always)]
-    fn check_call(
-        &self,
-        call: &request::Call,
-        user: &impl UserRequest,
-    ) -> Result<(Args<'static>, DataRanges), RequestError> {
-        let len = call.args_len as usize;
-        if len > limits::MAX_ARGS {
-            return Err(Status::PAYLOAD_TOO_LARGE.into());
-        }
-        let mut ranges = DataRanges {
-            in_len: call.in_len as usize,
-            out_len: call.out_len as usize,
-            in_addr: call.in_addr,
-            out_addr: call.out_addr,
-            nowait: call.head.flags & CALL_NOWAIT != 0,
-        };
-        ranges.check_lengths()?;
-        let args_at = call.head.size as usize;
-        let address = if len != 0 { user.input_range(call.args_addr, args_at, len)? } else { 0 };
-        ranges.check_addresses(user, args_at + len.next_multiple_of(8))?;
-        if !self.is_open() {
-            return Err(self.refusal_status().into());
-        }
-        Ok((Args::There { address, len }, ranges))
-    }
-
-    /// A call of any length, in a pair of the session's buffers.
-    #[inline(never)]
-    pub(in crate::host) fn exchange(
-        &self,
-        cx: &mut Passive,
-        id: u32,
-        args: Args<'_>,
-        ranges: &DataRanges,
-        user: &mut impl UserRequest,
-    ) -> DirectResult {
-        let done = self
-            .buffers(ranges.in_len, ranges.out_len)
-            .with(cx, |cx, data, buffers| self.exchange_in(cx, id, args, ranges, user, (data, buffers)));
-        match done.unwrap_or_else(|error| Err(error.into())) {
-            Ok(()) => Ok(Status::OK),
-            Err(error) => refuse(user, error),
-        }
-    }
-
-    /// A call in buffers for `room` bytes of data.
-    #[inline(always)]
-    fn exchange_in(
-        &self,
-        cx: &mut Passive,
-        id: u32,
-        args: Args<'_>,
-        ranges: &DataRanges,
-        user: &mut impl UserRequest,
-        (room, buffers): (usize, &mut [u8]),
-    ) -> Result<(), RequestError> {
-        let args_len = args.len();
-        let data_at = args_len.next_multiple_of(8);
-        let (message, output) = ranges.split(user, data_at, room, buffers)?;
-        let (front, data) = message.split_at_mut_checked(data_at).ok_or_else(too_large)?;
-        let front = front.get_mut(..args_len).ok_or_else(too_large)?;
-        match args {
-            // Few, if any: a call of memcpy costs more.
-            Args::Here(args) => front.iter_mut().zip(args).for_each(|(to, from)| *to = *from),
-            Args::There { .. } if args_len == 0 => {}
-            Args::There { address, .. } => user.copy_data_from_user(address, front)?,
-        }
-        if !data.is_empty() {
-            user.copy_data_from_user(ranges.in_addr, data)?;
-        }
-        self.call_out(cx, ranges, user, Message { id, args: front, data }, output, Self::dispatch)
-    }
-
-    /// The last part of a call in either form: the handler, and one copy out with the answer.
-    #[inline(always)]
-    pub(in crate::host) fn call_out<'m>(
-        &self,
-        cx: &mut Passive,
-        ranges: &DataRanges,
-        user: &mut impl UserRequest,
-        message: Message<'m>,
-        output: &'m mut [u8],
-        run: impl FnOnce(&P, &mut Passive, &P::Session, Message<'m>, &mut Reply<'m>) -> crate::Result<()>,
-    ) -> Result<(), RequestError> {
-        let mut reply = Reply::new(output);
-        self.inside(cx, ranges.nowait, |plugin, cx, session| run(plugin, cx, session, message, &mut reply))
-            .map_err(|error| self.sanitize_error(error))?;
-        Ok(user.reply(ranges.out_addr, written(reply, ranges.out_len)?)?)
-    }
-
-    /// What an app may see of a handler's error. The numbers that transports answer with are not a plugin's to give, and a sleep
-    /// that ended because the device goes says so.
-    #[cold]
-    #[cfg_attr(kp_driver, optimize(size))]
-    #[inline(never)]
-    pub(in crate::host) fn sanitize_error(&self, error: Error) -> Error {
-        match error.status {
-            Status::NO_MEMORY | Status::INTERRUPTED => error,
-            Status::CLOSED => self.refusal_status().into(),
-            Status::PROTOCOL | Status::NO_REPLY => Error::plugin(error.status.0),
-            status if status.0 < 16 || status.row().is_none() => Error::plugin(status.0),
-            _ => error,
-        }
+/// CALL. It is one code for all lengths: an app that shares the plugin's interface calls in the direct form.
+#[inline(never)]
+pub(in crate::host) fn serve<P: Plugin>(
+    session: &Session<P>,
+    cx: &mut Passive,
+    user: &mut impl UserRequest,
+) -> DirectResult {
+    match read(session, user) {
+        Ok((id, args, ranges)) => exchange(session, cx, id, args, &ranges, user),
+        Err(error) => error.answer(user),
     }
 }
 
-/// Lengths were checked before: the compiler does not see it, and takes what it hears from here for unlikely.
-#[cold]
+/// Copies the struct, and checks it: which message, and where its bytes are, if they can be there.
+#[inline(always)]
+fn read<P: Plugin>(
+    session: &Session<P>,
+    user: &mut impl UserRequest,
+) -> Result<(u32, Args<'static>, DataRanges), RequestError> {
+    let mut call = request::Call::new_zeroed();
+    read_request(user, RequestLayout::of::<request::Call>(), CALL_NOWAIT, call.as_mut_bytes())?;
+    let len = call.args_len as usize;
+    if len > limits::MAX_ARGS {
+        return Err(Status::PAYLOAD_TOO_LARGE.into());
+    }
+    let mut ranges = DataRanges {
+        in_len: call.in_len as usize,
+        out_len: call.out_len as usize,
+        in_addr: call.in_addr,
+        out_addr: call.out_addr,
+        nowait: call.head.flags & CALL_NOWAIT != 0,
+    };
+    ranges.check_lengths()?;
+    let args_at = call.head.size as usize;
+    let address = if len != 0 { user.input_range(call.args_addr, args_at, len)? } else { 0 };
+    ranges.check_addresses(user, args_at + len.next_multiple_of(8))?;
+    if !session.is_open() {
+        return Err(session.refusal_status().into());
+    }
+    Ok((call.message, Args::There { address, len }, ranges))
+}
+
+/// A call of any length, whose struct was checked.
 #[inline(never)]
-fn too_large() -> Status {
-    Status::PAYLOAD_TOO_LARGE
+pub(in crate::host) fn exchange<P: Plugin>(
+    session: &Session<P>,
+    cx: &mut Passive,
+    id: u32,
+    args: Args<'_>,
+    ranges: &DataRanges,
+    user: &mut impl UserRequest,
+) -> DirectResult {
+    match try_exchange(session, cx, id, args, ranges, user) {
+        Ok(()) => Ok(Status::OK),
+        Err(error) => error.answer(user),
+    }
+}
+
+#[inline(always)]
+fn try_exchange<P: Plugin>(
+    session: &Session<P>,
+    cx: &mut Passive,
+    id: u32,
+    args: Args<'_>,
+    ranges: &DataRanges,
+    user: &mut impl UserRequest,
+) -> Result<(), RequestError> {
+    let mut buffers = session.buffers.get(cx, ranges.in_len, ranges.out_len)?;
+    let (message, room) = copy_in(user, &mut buffers, id, args, ranges)?;
+    let mut reply = Reply::new(room);
+    let inside = session.enter(ranges.nowait).map_err(|error| session.sanitize_error(error))?;
+    inside.dispatch(cx, message, &mut reply).map_err(|error| session.sanitize_error(error))?;
+    // The gate is left by now: no user memory is touched inside.
+    Ok(user.reply(ranges.out_addr, written(reply, ranges.out_len)?)?)
+}
+
+/// Copies a message into a pair of buffers: the message, and the room for its reply.
+#[inline(always)]
+fn copy_in<'b>(
+    user: &mut impl UserRequest,
+    buffers: &'b mut InUse<'_>,
+    id: u32,
+    args: Args<'_>,
+    ranges: &DataRanges,
+) -> Result<(Message<'b>, &'b mut [u8]), RequestError> {
+    let args_len = args.len();
+    let data_at = args_len.next_multiple_of(8);
+    let (input, room) = ranges.split(user, data_at, buffers)?;
+    let (front, data) = input.split_at_mut_checked(data_at).ok_or_else(too_large)?;
+    let front = front.get_mut(..args_len).ok_or_else(too_large)?;
+    match args {
+        // Few, if any: a call of memcpy costs more.
+        Args::Here(args) => front.iter_mut().zip(args).for_each(|(to, from)| *to = *from),
+        Args::There { .. } if args_len == 0 => {}
+        Args::There { address, .. } => user.copy_data_from_user(address, front)?,
+    }
+    if !data.is_empty() {
+        user.copy_data_from_user(ranges.in_addr, data)?;
+    }
+    Ok((Message { id, args: front, data }, room))
 }
 
 /// A call's fixed arguments.
@@ -200,27 +171,19 @@ impl DataRanges {
         Ok(())
     }
 
-    /// A pair of buffers for `room` bytes of data each → `args` bytes and room for the data, and the room for the reply. All 8-aligned.
+    /// A pair of buffers → `args` bytes and room for the data, and the room for the reply. All 8-aligned.
     #[inline(always)]
     pub(in crate::host) fn split<'b>(
         &self,
         user: &mut impl UserRequest,
         args: usize,
-        room: usize,
-        buffers: &'b mut [u8],
+        buffers: &'b mut InUse<'_>,
     ) -> Result<(&'b mut [u8], &'b mut [u8]), RequestError> {
-        user.check_usercopy(buffers, (args + self.in_len).max(self.out_len));
-        let halves = buffers.split_at_mut_checked(limits::MAX_ARGS + room);
-        let (input, output) = halves.ok_or_else(too_large)?;
+        user.check_usercopy(buffers.bytes(), (args + self.in_len).max(self.out_len));
+        let (input, output) = buffers.halves()?;
         match (input.get_mut(..args + self.in_len), output.get_mut(..self.out_len)) {
             (Some(input), Some(output)) => Ok((input, output)),
             _ => Err(too_large().into()),
         }
-    }
-
-    /// Do the buffers that every session has do?
-    #[inline(always)]
-    pub(in crate::host) fn is_small(&self) -> bool {
-        is_small(self.in_len, self.out_len)
     }
 }

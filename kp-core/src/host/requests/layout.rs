@@ -1,6 +1,9 @@
 //! The size rule: a request's struct, of the app's version, as the driver's. And who may ask: a handle that only reads may not write.
-use super::{super::user_request::UserRequest, RequestError, RequestResult, refuse};
-use crate::{Status, limits};
+use crate::{
+    Status,
+    host::{outcome::RequestError, user_request::UserRequest},
+    limits,
+};
 use core::mem::offset_of;
 use kp_abi::{
     TransportStatus,
@@ -64,27 +67,17 @@ impl RequestLayout {
     }
 }
 
-/// Copies a request's struct. `Err`: it goes no further; what the transport answers.
-pub(in crate::host) fn read_struct<R: Request>(user: &mut impl UserRequest) -> Result<R, RequestResult> {
+/// Copies a request's struct. `Err`: it goes no further.
+pub(in crate::host) fn read_struct<R: Request>(user: &mut impl UserRequest) -> Result<R, RequestError> {
     let mut request = R::new_zeroed();
     read_request(user, RequestLayout::of::<R>(), 0, request.as_mut_bytes())?;
     Ok(request)
 }
 
 /// Copies a request's struct to the start of `bytes`, which are zeros: one copy of its first version, and the rest only if the app has
-/// more. `flags`: those that the request knows. `Err`: it goes no further, and has its answer; what the transport answers.
+/// more. `flags`: those that the request knows. `Err`: it goes no further.
 #[inline(always)]
 pub(super) fn read_request(
-    user: &mut impl UserRequest,
-    layout: &RequestLayout,
-    flags: u32,
-    bytes: &mut [u8],
-) -> Result<(), RequestResult> {
-    try_read(user, layout, flags, bytes).map_err(|error| refuse(user, error).map(|_| ()))
-}
-
-#[inline(always)]
-fn try_read(
     user: &mut impl UserRequest,
     layout: &RequestLayout,
     flags: u32,
@@ -102,7 +95,7 @@ fn try_read(
         return Err(Status::UNKNOWN_FLAG.into());
     }
     if !layout.only_reads && !user.is_read_write() {
-        return Err(RequestError::Transport(TransportStatus::DENIED.status()));
+        return Err(TransportStatus::DENIED.into());
     }
     Ok(())
 }
@@ -114,7 +107,7 @@ fn try_read(
 fn short_or_fault(user: &mut impl UserRequest, layout: &RequestLayout) -> RequestError {
     match user.read_size() {
         Ok(size) if (size as usize) < layout.first => RequestError::Answer(Status::TOO_SMALL.into()),
-        _ => RequestError::Transport(TransportStatus::FAULT.status()),
+        _ => TransportStatus::FAULT.into(),
     }
 }
 

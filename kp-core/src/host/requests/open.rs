@@ -1,9 +1,12 @@
 //! QUERY and OPEN: what app and driver are, and what they agree on.
-use super::{
-    super::{array_index_nospec, kernel, session::Session, user_request::UserRequest},
-    RequestError,
+use crate::{
+    Error, Passive, Plugin, Status,
+    host::{
+        kernel, lifecycle, nospec::array_index_nospec, outcome::RequestError, session::Session,
+        user_request::UserRequest,
+    },
+    limits,
 };
-use crate::{Error, Passive, Plugin, Status, limits};
 use core::sync::atomic::Ordering::Relaxed;
 use kp_abi::{
     request::{self, feature, state},
@@ -32,86 +35,88 @@ impl<P: Plugin> Session<P> {
         }
         query
     };
+}
 
-    /// QUERY.
-    #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn query(&self, query: &mut request::Query, user: &mut impl UserRequest) -> Result<(), RequestError> {
-        if query.reserved != 0 {
-            return Err(Status::BAD_FIELD.into());
-        }
-        *query = request::Query { head: query.head, chain_at: query.chain_at, ..Self::QUERY };
-        query.state = if kernel::poisoned() { state::POISONED } else { self.device.state() };
-        query.features = features::<P>(user);
-        query.chain = chain::<P>(query.chain_at);
-        query.bus_address = self.device.bus_address;
-        query.sessions = self.device.open_sessions.load(Relaxed);
-        query.calls = self.calls_inside();
-        query.waits = self.waker.waits();
-        query.resets = self.device.resets();
-        if query.features & feature::RING != 0 {
-            (query.max_ring_entries, query.max_ring_memory) =
-                (limits::MAX_RING_ENTRIES, limits::MAX_RING_MEMORY as u32);
-        }
-        Ok(())
+/// QUERY.
+#[cfg_attr(kp_driver, optimize(size))]
+pub(super) fn query<P: Plugin>(
+    session: &Session<P>,
+    query: &mut request::Query,
+    user: &mut impl UserRequest,
+) -> Result<(), RequestError> {
+    if query.reserved != 0 {
+        return Err(Status::BAD_FIELD.into());
     }
+    *query = request::Query { head: query.head, chain_at: query.chain_at, ..Session::<P>::QUERY };
+    query.state = if kernel::poisoned() { state::POISONED } else { session.device.state.get() };
+    query.features = features::<P>(user);
+    query.chain = chain::<P>(query.chain_at);
+    query.bus_address = session.device.bus_address;
+    query.sessions = session.device.open_sessions.load(Relaxed);
+    query.calls = session.gate.inside();
+    query.waits = session.waits.load(Relaxed);
+    query.resets = session.device.state.resets();
+    if query.features & feature::RING != 0 {
+        (query.max_ring_entries, query.max_ring_memory) = (limits::MAX_RING_ENTRIES, limits::MAX_RING_MEMORY as u32);
+    }
+    Ok(())
+}
 
-    /// OPEN: does the app fit? Then the plugin's `open`.
-    #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn request_open(
-        &self,
-        cx: &mut Passive,
-        open: &mut request::Open,
-        user: &mut impl UserRequest,
-    ) -> Result<(), RequestError> {
-        if open.reserved != 0 {
-            return Err(Status::BAD_FIELD.into());
-        }
-        let mut data = SmallBuffer::new();
-        let data = self.fetch_small(cx, user, open.head.size, open.data_addr, open.data_len, &mut data)?;
-        let app = *open;
-        let known = app.message_count.min(chain_len::<P>());
-        open.abi_major = limits::ABI_MAJOR;
-        open.abi_minor = limits::ABI_MINOR;
-        open.features = 0;
-        open.message_count = chain_len::<P>();
-        open.interface_version = interface_version::<P>();
-        open.fingerprint = chain::<P>(known);
-        if app.abi_major != limits::ABI_MAJOR {
-            return Err(Error::new(Status::ABI_MISMATCH, limits::ABI_MAJOR << 16 | limits::ABI_MINOR).into());
-        }
-        let spoken = app.abi_minor.min(limits::ABI_MINOR);
-        open.abi_minor = spoken;
-        if app.message_count > chain_len::<P>() || app.fingerprint != open.fingerprint {
-            return Err(Status::INTERFACE_MISMATCH.into());
-        }
-        open.features = if spoken >= 1 { app.features & features::<P>(user) } else { 0 };
-        open.session = self.open(cx, data, open.features)?;
-        Ok(())
+/// OPEN: does the app fit? Then the plugin's `open`.
+#[cfg_attr(kp_driver, optimize(size))]
+pub(super) fn open<P: Plugin>(
+    session: &Session<P>,
+    cx: &mut Passive,
+    open: &mut request::Open,
+    user: &mut impl UserRequest,
+) -> Result<(), RequestError> {
+    if open.reserved != 0 {
+        return Err(Status::BAD_FIELD.into());
     }
+    let mut data = SmallBuffer::new();
+    let data = copy_small(cx, user, open.head.size, open.data_addr, open.data_len, &mut data)?;
+    let app = *open;
+    let known = app.message_count.min(chain_len::<P>());
+    open.abi_major = limits::ABI_MAJOR;
+    open.abi_minor = limits::ABI_MINOR;
+    open.features = 0;
+    open.message_count = chain_len::<P>();
+    open.interface_version = interface_version::<P>();
+    open.fingerprint = chain::<P>(known);
+    if app.abi_major != limits::ABI_MAJOR {
+        return Err(Error::new(Status::ABI_MISMATCH, limits::ABI_MAJOR << 16 | limits::ABI_MINOR).into());
+    }
+    let spoken = app.abi_minor.min(limits::ABI_MINOR);
+    open.abi_minor = spoken;
+    if app.message_count > chain_len::<P>() || app.fingerprint != open.fingerprint {
+        return Err(Status::INTERFACE_MISMATCH.into());
+    }
+    open.features = if spoken >= 1 { app.features & features::<P>(user) } else { 0 };
+    open.session = lifecycle::open(session, cx, data, open.features)?;
+    Ok(())
+}
 
-    /// Copies the data of OPEN or INT_ENABLE. `size` is the struct's: inline data follows it.
-    #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn fetch_small<'b>(
-        &self,
-        cx: &mut Passive,
-        user: &mut impl UserRequest,
-        size: u32,
-        address: u64,
-        len: u32,
-        buffer: &'b mut SmallBuffer,
-    ) -> Result<&'b [u8], RequestError> {
-        let len = len as usize;
-        if len == 0 {
-            return Ok(&[]);
-        }
-        if len > limits::MAX_OPEN_DATA {
-            return Err(Status::PAYLOAD_TOO_LARGE.into());
-        }
-        let address = user.input_range(address, size as usize, len)?;
-        let bytes = buffer.room(cx, len)?;
-        user.copy_from_user(address, bytes)?;
-        Ok(bytes)
+/// Copies the data of OPEN or INT_ENABLE. `size` is the struct's: inline data follows it.
+#[cfg_attr(kp_driver, optimize(size))]
+pub(super) fn copy_small<'b>(
+    cx: &mut Passive,
+    user: &mut impl UserRequest,
+    size: u32,
+    address: u64,
+    len: u32,
+    buffer: &'b mut SmallBuffer,
+) -> Result<&'b [u8], RequestError> {
+    let len = len as usize;
+    if len == 0 {
+        return Ok(&[]);
     }
+    if len > limits::MAX_OPEN_DATA {
+        return Err(Status::PAYLOAD_TOO_LARGE.into());
+    }
+    let address = user.input_range(address, size as usize, len)?;
+    let bytes = buffer.room(cx, len)?;
+    user.copy_from_user(address, bytes)?;
+    Ok(bytes)
 }
 
 /// The data of OPEN or INT_ENABLE: 8-aligned.

@@ -2,11 +2,18 @@
 //!
 //! Most messages have arguments and a reply of fixed size, and come as the interface declares them: [`FastSubmission`] has a copy of itself for
 //! each of those, with the sizes built in. Every other submission takes the slow path, which answers those too.
-use super::{
-    super::{array_index_mask_nospec, array_index_nospec, direct::below_limits, session::Session, written},
-    memory::{Queues, copy_in, copy_out},
+use super::queues::{Queues, copy_in, copy_out};
+use crate::{
+    Error, Message, Passive, Plugin, Reply, Result, Status,
+    host::{
+        buffers::too_large,
+        direct::below_limits,
+        nospec::{array_index_mask_nospec, array_index_nospec},
+        session::Session,
+        written,
+    },
+    limits,
 };
-use crate::{Error, Message, Passive, Plugin, Reply, Result, Status, limits};
 use core::{
     mem::MaybeUninit,
     slice,
@@ -21,97 +28,78 @@ use kp_abi::{
     zerocopy::{FromBytes, IntoBytes},
 };
 
-impl<P: Plugin> Session<P> {
-    /// Runs one message, whose answer goes to the ring. `Err`: it went wrong; that is its answer too.
-    #[inline(always)]
-    pub(super) fn run_submission(
-        &self,
-        cx: &mut Passive,
-        entry: SubmissionEntry<'_>,
-        data: &[AtomicU64],
-        ring: (&mut DriverSide, &Queues<'_>),
-    ) -> Result<(), Error> {
-        let (side, queues) = ring;
-        if let Some(answer) = P::direct(
-            entry.number(),
-            FastSubmission { session: self, cx: &mut *cx, entry, data, ring: (&mut *side, queues) },
-        ) {
-            return answer;
+/// Runs one message, whose answer goes to the ring. `Err`: it went wrong; that is its answer too.
+#[inline(always)]
+pub(super) fn run_submission<P: Plugin>(
+    session: &Session<P>,
+    cx: &mut Passive,
+    entry: SubmissionEntry<'_>,
+    data: &[AtomicU64],
+    ring: (&mut DriverSide, &Queues<'_>),
+) -> Result<(), Error> {
+    let (side, queues) = ring;
+    if let Some(answer) =
+        P::direct(entry.number(), FastSubmission { session, cx: &mut *cx, entry, data, ring: (&mut *side, queues) })
+    {
+        return answer;
+    }
+    // Word by word: in registers, where the fast path has them.
+    let SubmissionEntry { user_data, message, input, output, inline } = entry;
+    match run_slow_path(session, cx, message, input, output, inline, data) {
+        Ok(written) => {
+            side.post(queues, user_data, Status::OK, written);
+            Ok(())
         }
-        // Word by word: in registers, where the fast path has them.
-        let SubmissionEntry { user_data, message, input, output, inline } = entry;
-        match self.run_slow_path(cx, message, input, output, inline, data) {
-            Ok(written) => {
-                side.post(queues, user_data, Status::OK, written);
-                Ok(())
-            }
-            Err(error) => {
-                side.post(queues, user_data, error.status, error.detail);
-                Err(error)
-            }
+        Err(error) => {
+            side.post(queues, user_data, error.status, error.detail);
+            Err(error)
         }
     }
+}
 
-    /// The slow path.
-    #[inline(never)]
-    fn run_slow_path(
-        &self,
-        cx: &mut Passive,
-        message: u64,
-        input: u64,
-        output: u64,
-        inline: &[AtomicU64],
-        data: &[AtomicU64],
-    ) -> Result<u32> {
-        let entry = SubmissionEntry { user_data: 0, message, input, output, inline };
-        if entry.flags() & !(INLINE | NOWAIT) != 0 {
-            return Err(Status::UNKNOWN_FLAG.into());
-        }
-        let (args_len, in_len, room) = (entry.args_len(), entry.in_len(), entry.out_len());
-        if args_len > limits::MAX_ARGS || in_len > limits::MAX_DATA || room > limits::MAX_DATA {
-            return Err(Status::PAYLOAD_TOO_LARGE.into());
-        }
-        let data_at = args_len.next_multiple_of(8);
-        let len = if in_len == 0 { args_len } else { data_at + in_len };
-        let from = if entry.flags() & INLINE == 0 {
-            part(data, entry.in_word(), len)?
-        } else {
-            inline.get(..len.div_ceil(8)).ok_or(Status::INPUT_LENGTH)?
-        };
-        let to = part(data, entry.out_word(), room)?;
-        self.buffers(in_len, room).with(cx, |cx, room, bytes| match <[u64]>::mut_from_bytes(bytes) {
-            Ok(words) => self.run_in(cx, &entry, from, to, room, words),
-            Err(_) => Err(Status::NO_MEMORY.into()),
-        })?
+/// The slow path.
+#[inline(never)]
+fn run_slow_path<P: Plugin>(
+    session: &Session<P>,
+    cx: &mut Passive,
+    message: u64,
+    input: u64,
+    output: u64,
+    inline: &[AtomicU64],
+    data: &[AtomicU64],
+) -> Result<u32> {
+    let entry = SubmissionEntry { user_data: 0, message, input, output, inline };
+    if entry.flags() & !(INLINE | NOWAIT) != 0 {
+        return Err(Status::UNKNOWN_FLAG.into());
     }
-
-    /// Runs a message in buffers for `room` bytes of data each way.
-    #[inline(always)]
-    fn run_in(
-        &self,
-        cx: &mut Passive,
-        entry: &SubmissionEntry<'_>,
-        from: &[AtomicU64],
-        to: &[AtomicU64],
-        room: usize,
-        words: &mut [u64],
-    ) -> Result<u32> {
-        let (args_len, data_at) = (entry.args_len(), entry.args_len().next_multiple_of(8));
-        let too_large = Error::from(Status::PAYLOAD_TOO_LARGE);
-        let (input, output) = words.split_at_mut_checked((limits::MAX_ARGS + room) / 8).ok_or(too_large)?;
-        copy_in(from, input.get_mut(..from.len()).ok_or(too_large)?);
-        let bytes = input.as_bytes();
-        let message = Message {
-            id: entry.number(),
-            args: bytes.get(..args_len).ok_or(too_large)?,
-            data: bytes.get(data_at..data_at + entry.in_len()).ok_or(too_large)?,
-        };
-        let mut reply = Reply::new(output.as_mut_bytes().get_mut(..entry.out_len()).ok_or(too_large)?);
-        self.call(cx, entry.flags() & NOWAIT != 0, message, &mut reply).map_err(|error| self.sanitize_error(error))?;
-        let bytes = written(reply, entry.out_len())?;
-        copy_out(bytes, to);
-        Ok(bytes.len() as u32)
+    let (args_len, in_len, room) = (entry.args_len(), entry.in_len(), entry.out_len());
+    if args_len > limits::MAX_ARGS || in_len > limits::MAX_DATA || room > limits::MAX_DATA {
+        return Err(Status::PAYLOAD_TOO_LARGE.into());
     }
+    let data_at = args_len.next_multiple_of(8);
+    let len = if in_len == 0 { args_len } else { data_at + in_len };
+    let from = if entry.flags() & INLINE == 0 {
+        part(data, entry.in_word(), len)?
+    } else {
+        inline.get(..len.div_ceil(8)).ok_or(Status::INPUT_LENGTH)?
+    };
+    let to = part(data, entry.out_word(), room)?;
+    let mut buffers = session.buffers.get(cx, in_len, room)?;
+    let (input, output) = buffers.halves()?;
+    let input = <[u64]>::mut_from_bytes(input).map_err(|_| too_large())?;
+    copy_in(from, input.get_mut(..from.len()).ok_or_else(too_large)?);
+    let bytes = input.as_bytes();
+    let message = Message {
+        id: entry.number(),
+        args: bytes.get(..args_len).ok_or_else(too_large)?,
+        data: bytes.get(data_at..data_at + in_len).ok_or_else(too_large)?,
+    };
+    let mut reply = Reply::new(output.get_mut(..room).ok_or_else(too_large)?);
+    let ran = session.enter(entry.flags() & NOWAIT != 0).and_then(|inside| inside.dispatch(cx, message, &mut reply));
+    ran.map_err(|error| session.sanitize_error(error))?;
+    let bytes = written(reply, room)?;
+    copy_out(bytes, to);
+    Ok(bytes.len() as u32)
 }
 
 /// `len` bytes of the data area from word `at` on, in whole words. BadField: not all of them are there.
@@ -181,11 +169,9 @@ impl<P: Plugin> Direct for FastSubmission<'_, P> {
         }
         // No data, and the room as declared: else something is left in the upper halves, and that is nowhere.
         let [from, to] = places::<ARGS, REPLY>(data, entry.input, entry.output ^ (REPLY as u64) << 32)?;
-        let ran = session.inside(
-            cx,
-            false,
+        let ran = session.enter(false).and_then(
             #[inline(always)]
-            |plugin, cx, value| {
+            |inside| {
                 let mut input = [const { MaybeUninit::<u64>::uninit() }; limits::MAX_ARGS / 8];
                 for (to, from) in input.iter_mut().zip(from) {
                     to.write(from.load(Relaxed));
@@ -194,7 +180,8 @@ impl<P: Plugin> Direct for FastSubmission<'_, P> {
                 let args = unsafe { slice::from_raw_parts(input.as_ptr().cast::<u8>(), ARGS) };
                 let mut room = [0; REPLY];
                 let mut reply = Reply::new(&mut room);
-                run(plugin, cx, value, Message { id: entry.number(), args, data: &[] }, &mut reply)?;
+                let message = Message { id: entry.number(), args, data: &[] };
+                run(inside.plugin(), cx, inside.value(), message, &mut reply)?;
                 let bytes = written(reply, REPLY)?;
                 copy_out(bytes, to);
                 side.post(queues, entry.user_data, Status::OK, bytes.len() as u32);

@@ -1,8 +1,8 @@
-//! A signal and a kernel in which no time passes, and nobody panics but whom a model says.
+//! A wait queue and a kernel in which no time passes, and nobody panics but whom a model says.
 use super::sync::{AtomicU32, Ordering::Acquire};
 use crate::{Passive, Result};
 use loom::sync::{Condvar, Mutex};
-use std::cell::Cell;
+use std::{cell::Cell, num::NonZeroU32};
 
 loom::thread_local! {
     /// The number of the thread's task.
@@ -42,10 +42,10 @@ impl WaitQueue {
         Ok(Self { lock: Mutex::new(()), woken: Condvar::new() })
     }
 
-    pub(crate) fn wait(&self, word: &AtomicU32, seen: u32, _ns: u64, kind: u32) -> Woken {
+    pub(crate) fn wait(&self, word: &AtomicU32, seen: u32, _timeout: Timeout, kind: WaitKind) -> Woken {
         let mut held = self.lock.lock().unwrap();
         while word.load(Acquire) == seen {
-            if kind == wait_kind::KILLABLE && KILLED.with(|it| it.get()) {
+            if kind == WaitKind::Killable && KILLED.with(|it| it.get()) {
                 return Woken::Interrupted;
             }
             held = self.woken.wait(held).unwrap();
@@ -67,13 +67,39 @@ pub(crate) enum Woken {
     Interrupted,
 }
 
-pub(crate) mod wait_kind {
-    pub(crate) const UNINTERRUPTIBLE: u32 = 0;
-    pub(crate) const KILLABLE: u32 = 1;
+/// As in kp-core.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WaitKind {
+    Uninterruptible,
+    Killable,
 }
 
+/// As in kp-core.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Timeout(u64);
+
+impl Timeout {
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+
+    pub(crate) const fn from_ns(ns: u64) -> Self {
+        Self(ns)
+    }
+
+    pub(crate) const fn ns(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) const fn is_never(self) -> bool {
+        self.0 == u64::MAX
+    }
+}
+
+/// As in kp-core.
+#[derive(Clone, Copy)]
+pub(crate) struct TaskId(pub(crate) NonZeroU32);
+
 pub(crate) mod kernel {
-    use super::{DEAD, TASK};
+    use super::{DEAD, NonZeroU32, TASK, TaskId};
 
     /// No wait here has a limit.
     pub(crate) fn now_ns() -> u64 {
@@ -82,10 +108,10 @@ pub(crate) mod kernel {
     pub(crate) fn poisoned() -> bool {
         DEAD.get() != 0
     }
-    pub(crate) fn is_dead(task: u32) -> bool {
-        task != 0 && task == DEAD.get()
+    pub(crate) fn is_dead(TaskId(task): TaskId) -> bool {
+        task.get() == DEAD.get()
     }
-    pub(crate) fn task() -> u32 {
-        TASK.with(|task| task.get())
+    pub(crate) fn task() -> TaskId {
+        TaskId(NonZeroU32::new(TASK.with(|task| task.get())).expect("a task has a number"))
     }
 }

@@ -1,6 +1,6 @@
 //! The kernel page: what the driver writes and the app can only read. It is the session's, from its first ring until its end, so that
 //! interrupts may count in it as long as they come.
-use super::memory::SharedMemory;
+use super::shared_memory::SharedMemory;
 use crate::{Passive, Result};
 use core::{
     mem::offset_of,
@@ -13,7 +13,7 @@ use kp_abi::{
 };
 
 /// A session's kernel page; none before its first ring.
-pub(in super::super) struct PageSlot(AtomicPtr<SharedMemory>);
+pub(super) struct PageSlot(AtomicPtr<SharedMemory>);
 
 impl PageSlot {
     pub(super) const fn new() -> Self {
@@ -46,39 +46,40 @@ impl Drop for PageSlot {
     }
 }
 
-/// The page in which an interrupt's figures are shown while it is enabled: its owner's, if that has one. Each word has one writer at a
-/// time: who counts it.
-pub(in super::super) struct CounterPage(AtomicPtr<[Block; SHOWN_VECTORS]>);
+/// Publishes an interrupt's counters in its owner's kernel page, if the owner has one, while it is enabled. Each word has one writer at a
+/// time: the code that counts it.
+pub(super) struct CounterPage(AtomicPtr<[Block; SHOWN_VECTORS]>);
 
-/// A vector's counters, as they are shown.
+/// A vector's counters, as the page has them.
 type Block = [AtomicU64; size_of::<Counters>() / 8];
 
-/// The first word of a vector's counters that the notifications counts: `notified`.
+/// The first word of a vector's counters that `notifications` counts: `notified`.
 const NOTIFIED_AT: usize = offset_of!(Counters, notified) / 8;
 /// The word of `dpc_runs`.
 const DPC_RUNS_AT: usize = offset_of!(Counters, dpc_runs) / 8;
 const _: () = assert!(offset_of!(Counters, deferred) == 16 && DPC_RUNS_AT == 3 && NOTIFIED_AT == 4);
 
 impl CounterPage {
-    pub(in super::super) const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// Shows an enabling that counts from 0, before its first interrupt: in `slot`'s page, if there is one, until [`detach`](Self::detach).
+    /// Publishes an enabling that counts from 0, before its first interrupt: in `slot`'s page, if there is one, until
+    /// [`detach`](Self::detach).
     ///
     /// # Safety
-    /// The slot lives until `detach` was called, and nobody that shows anything runs any more.
-    pub(in super::super) unsafe fn attach(&self, slot: &PageSlot, generation: u64, vectors: usize) {
+    /// The slot lives until `detach` was called, and every `publish_…` that began before has returned.
+    pub(super) unsafe fn attach(&self, slot: &PageSlot, generation: u64, vectors: usize) {
         let Some(page) = slot.get() else { return };
-        let (Some([number]), Some([shown]), Some(blocks)) = (
+        let (Some([number]), Some([published]), Some(blocks)) = (
             page.words(offset_of!(KernelPage, generation), 1),
             page.words(offset_of!(KernelPage, vectors), 1),
             page.blocks(offset_of!(KernelPage, counters), SHOWN_VECTORS),
         ) else {
             return;
         };
-        number.store(0, Relaxed); // whoever sees the zeros that follow sees this too
-        shown.store(vectors as u64, Release);
+        number.store(0, Relaxed); // an app that sees the zeros that follow sees this too
+        published.store(vectors as u64, Release);
         for word in blocks.as_flattened() {
             word.store(0, Release);
         }
@@ -86,28 +87,28 @@ impl CounterPage {
         self.0.store(blocks.as_ptr().cast_mut().cast(), Release);
     }
 
-    /// Nothing is shown any more. What was stays there.
-    pub(in super::super) fn detach(&self) {
+    /// Publishes nothing any more. What was published stays there.
+    pub(super) fn detach(&self) {
         self.0.store(ptr::null_mut(), Release);
     }
 
-    /// A vector's counters; `None` if they are not shown.
+    /// A vector's counters; `None` if they are not published.
     #[inline]
     fn block(&self, vector: u32) -> Option<&Block> {
         let blocks = self.0.load(Acquire);
-        // SAFETY: null, or of `attach`, whose caller keeps them until nobody comes here any more.
+        // SAFETY: null, or of `attach`, whose caller keeps them as long as this may run.
         unsafe { blocks.as_ref() }?.get(vector as usize)
     }
 
-    /// Is anything shown? Mostly not: all that showing takes is out of the way of an interrupt that nobody watches.
+    /// Does the owner have a kernel page? The code that publishes is `#[cold]`, so an enabling without one pays for one load.
     #[inline(always)]
-    pub(in super::super) fn is_attached(&self) -> bool {
+    pub(super) fn is_attached(&self) -> bool {
         !self.0.load(Relaxed).is_null()
     }
 
-    /// What the ISR counts.
+    /// Publishes what the ISR counts.
     #[inline(always)]
-    pub(in super::super) fn publish_isr(&self, vector: u32, counts: [&AtomicU64; 3]) {
+    pub(super) fn publish_isr(&self, vector: u32, counts: [&AtomicU64; 3]) {
         if self.is_attached() {
             self.publish_isr_slow(vector, counts);
         }
@@ -123,9 +124,9 @@ impl CounterPage {
         }
     }
 
-    /// What the DPC counts.
+    /// Publishes what the DPC counts.
     #[inline(always)]
-    pub(in super::super) fn publish_dpc(&self, vector: u32, dpc_runs: &AtomicU64) {
+    pub(super) fn publish_dpc(&self, vector: u32, dpc_runs: &AtomicU64) {
         if self.is_attached() {
             self.publish_dpc_slow(vector, dpc_runs);
         }
@@ -139,9 +140,9 @@ impl CounterPage {
         }
     }
 
-    /// What the notifications counts; under its lock. `counts`: notified, delivered, available, lost.
+    /// What `notifications` counts, under its lock. `counts`: notified, delivered, available, lost.
     #[inline(always)]
-    pub(in super::super) fn publish_notifications(&self, vector: u32, counts: impl FnOnce() -> [u64; 4]) {
+    pub(super) fn publish_notifications(&self, vector: u32, counts: impl FnOnce() -> [u64; 4]) {
         if self.is_attached() {
             self.publish_notifications_slow(vector, counts);
         }

@@ -1,0 +1,279 @@
+//! Enabling and disabling the interrupt, as values that undo themselves.
+//!
+//! Each step of INT_ENABLE makes a value out of the one before, and a value's drop undoes its step. A step that fails drops what there is, so
+//! what was done is undone, in the reverse order. INT_DISABLE and a session's close take up the last value, and drop it.
+//!
+//! | value | the step that makes it | its drop |
+//! |---|---|---|
+//! | [`Prepared`] | `irq_prepare` | `irq_release` |
+//! | [`WithContext`] | the plugin's `int_enable` | the plugin's `int_disable` |
+//! | [`Begun`] | owner and counters are set | what nobody has taken is lost; no owner any more |
+//! | [`Connected`] | `irq_connect` | `irq_disconnect`; deferrals that no DPC has seen are run |
+//! | [`Armed`] | the plugin's `int_arm` | the plugin's `int_disarm` |
+use super::{
+    IrqEntry, IrqRequest, OwnerDied,
+    device::DeviceRecord,
+    interrupt::{Counts, Interrupts},
+    isr::{dpc, isr, run_pending},
+    kernel,
+    notifications::Owner,
+    session::{Inside, Session},
+};
+use crate::{Enabling, Granted, IntTable, IrqKind, Passive, Plugin, Result, Status};
+use core::mem::forget;
+use kp_abi::{Counters, request::ANY_VECTOR};
+
+/// What INT_ENABLE got.
+pub(super) struct Enabled {
+    pub(super) kind: IrqKind,
+    pub(super) count: u32,
+    pub(super) generation: u64,
+}
+
+/// INT_ENABLE.
+#[cfg_attr(kp_driver, optimize(size))]
+pub(super) fn enable<P: Plugin>(
+    cx: &mut Passive,
+    interrupts: &Interrupts<P>,
+    inside: &Inside<'_, P>,
+    wanted: IrqRequest,
+    data: &[u8],
+) -> Result<Enabled> {
+    let session = inside.session;
+    let enabled = interrupts.lock.with_killable(cx, |cx| {
+        match interrupts.check_owner(cx, &session.waker) {
+            Ok(()) => return Err(Status::ALREADY_ENABLED.into()),
+            Err(error) if error == Status::INTERRUPT_OWNED => return Err(error),
+            Err(_) => {}
+        }
+        // A wait may have seen it enabled.
+        steps(cx, interrupts, inside, wanted, data).inspect_err(|_| session.waker.wake())
+    });
+    enabled?
+}
+
+/// The steps of INT_ENABLE. Under the interrupt's lock.
+#[cfg_attr(kp_driver, optimize(size))]
+fn steps<P: Plugin>(
+    cx: &mut Passive,
+    interrupts: &Interrupts<P>,
+    inside: &Inside<'_, P>,
+    wanted: IrqRequest,
+    data: &[u8],
+) -> Result<Enabled> {
+    let session = inside.session;
+    let Some(table) = &P::TABLE.int else { return Err(Status::NO_INTERRUPT.into()) };
+    let site = Site { cx, device: &session.device, interrupts, plugin: inside.plugin(), table };
+    let (prepared, granted) = Prepared::new(site, wanted)?;
+    let counts = Counts::new(prepared.0.cx, granted.count)?;
+    let context = prepared.context(inside, granted, data)?;
+    let (begun, generation) = context.begin(session, granted, counts);
+    let armed = begun.connect()?.arm(session, granted)?;
+    if session.waker.is_closing() {
+        drop(armed);
+        return Err(session.refusal_status().into());
+    }
+    forget(armed); // enabled, until `Armed::taken_up`
+    Ok(Enabled { kind: granted.kind, count: granted.count, generation })
+}
+
+/// INT_DISABLE. The caller is inside the session's gate. The enabling's number, and the final counters.
+#[cfg_attr(kp_driver, optimize(size))]
+pub(super) fn disable<P: Plugin>(
+    cx: &mut Passive,
+    interrupts: &Interrupts<P>,
+    session: &Session<P>,
+) -> Result<(u64, Counters)> {
+    let disabled = interrupts.lock.with_killable(cx, |cx| {
+        interrupts.check_owner(cx, &session.waker)?;
+        disable_locked(cx, interrupts, session);
+        interrupts.counters(cx, ANY_VECTOR)
+    });
+    disabled?
+}
+
+/// A session closes: disables the interrupt if it is its own. A session that does not own it does not wait for the lock.
+#[cfg_attr(kp_driver, optimize(size))]
+pub(super) fn session_closes<P: Plugin>(
+    cx: &mut Passive,
+    interrupts: &Interrupts<P>,
+    session: &Session<P>,
+) -> Result<(), OwnerDied> {
+    if interrupts.check_owner(cx, &session.waker).is_err() {
+        return Ok(());
+    }
+    interrupts.lock.with(cx, |cx| {
+        if interrupts.check_owner(cx, &session.waker).is_ok() {
+            disable_locked(cx, interrupts, session);
+        }
+    })
+}
+
+/// The plugin panicked. If that was while it enabled or disabled, the lock's owner is dead, and the interrupt perhaps still connected.
+#[cfg_attr(kp_driver, optimize(size))]
+pub(super) fn force_disconnect<P: Plugin>(cx: &mut Passive, interrupts: &Interrupts<P>) {
+    if interrupts.lock.with(cx, |_| ()).is_err() {
+        // SAFETY: the lock's owner is dead, so nobody else disconnects; disconnecting what is not connected does nothing.
+        unsafe { kernel::irq_disconnect(interrupts.device) };
+        kernel::irq_release(interrupts.device);
+    }
+}
+
+/// Waits end, then the enabling is undone. Under the interrupt's lock, enabled by this session.
+#[cfg_attr(kp_driver, optimize(size))]
+fn disable_locked<P: Plugin>(cx: &mut Passive, interrupts: &Interrupts<P>, session: &Session<P>) {
+    interrupts.notifications.with(cx, |notifications, _| notifications.armed = false);
+    session.waker.wake();
+    let Some(table) = &P::TABLE.int else { return };
+    // SAFETY: enabled: the plugin is there until every session's tear-down, of which this is a part, or comes before.
+    let plugin = unsafe { session.device.plugin() };
+    drop(Armed::taken_up(Site { cx, device: &session.device, interrupts, plugin, table }));
+}
+
+/// Where the steps happen. The interrupt's lock is held as long as this is there.
+struct Site<'a, P: Plugin> {
+    cx: &'a mut Passive,
+    device: &'a DeviceRecord<P>,
+    interrupts: &'a Interrupts<P>,
+    plugin: &'a P,
+    table: &'static IntTable<P>,
+}
+
+/// The device has vectors, and cannot interrupt yet.
+struct Prepared<'a, P: Plugin>(Site<'a, P>);
+
+impl<'a, P: Plugin> Prepared<'a, P> {
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn new(site: Site<'a, P>, wanted: IrqRequest) -> Result<(Self, Granted)> {
+        let vectors = kernel::irq_prepare(site.interrupts.device, wanted)?;
+        Ok((Self(site), Granted { kind: vectors.kind, count: vectors.count }))
+    }
+
+    /// Has the plugin make its context.
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn context(self, inside: &Inside<'_, P>, granted: Granted, data: &[u8]) -> Result<WithContext<'a, P>> {
+        let Some(enable) = self.0.table.enable else { return Err(Status::NO_INTERRUPT.into()) };
+        let enabling = Enabling { session: Some(inside.value()), data, kind: granted.kind, count: granted.count };
+        let context =
+            enable(self.0.plugin, self.0.cx, enabling).map_err(|error| inside.session.sanitize_error(error))?;
+        // SAFETY: the lock is held, and nothing is connected. There was no context.
+        unsafe { self.0.interrupts.replace_context(Some(context)) };
+        Ok(WithContext(self))
+    }
+}
+
+impl<P: Plugin> Drop for Prepared<'_, P> {
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn drop(&mut self) {
+        kernel::irq_release(self.0.interrupts.device);
+    }
+}
+
+/// The callbacks have something to share.
+struct WithContext<'a, P: Plugin>(Prepared<'a, P>);
+
+impl<'a, P: Plugin> WithContext<'a, P> {
+    /// From now on the enabling has an owner, and counts. Its number.
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn begin(self, session: &Session<P>, granted: Granted, counts: Counts) -> (Begun<'a, P>, u64) {
+        let interrupts = self.0.0.interrupts;
+        // SAFETY: the session's tear-down waits for the disconnecting, and so for the end of its enabling, before the session goes.
+        let owner = unsafe { Owner::new(&session.waker) };
+        let generation = interrupts.begin(self.0.0.cx, owner, granted.kind, counts);
+        // SAFETY: the session's page lives as long as the session, which outlives `Interrupts::end` (see the owner).
+        unsafe { interrupts.counter_page.attach(session.kernel_page(), generation, granted.count as usize) };
+        (Begun(self), generation)
+    }
+}
+
+impl<P: Plugin> Drop for WithContext<'_, P> {
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn drop(&mut self) {
+        let Site { cx, interrupts, plugin, table, .. } = &mut self.0.0;
+        // SAFETY: the lock is held, and nothing is connected.
+        let context = unsafe { interrupts.replace_context(None) };
+        if let (Some(context), Some(disable), false) = (context, table.disable, kernel::poisoned()) {
+            cx.undisturbed(|cx| disable(plugin, cx, context));
+        }
+    }
+}
+
+/// The enabling has an owner, and counts.
+struct Begun<'a, P: Plugin>(WithContext<'a, P>);
+
+impl<'a, P: Plugin> Begun<'a, P> {
+    /// ISR and DPC may run from now on.
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn connect(self) -> Result<Connected<'a, P>> {
+        let Site { device, interrupts, .. } = &self.0.0.0;
+        let entry = IrqEntry { cookie: device.as_cookie(), isr: isr::<P>, dpc: dpc::<P> };
+        // SAFETY: vectors are prepared; context and counts are in place until `irq_disconnect` has returned.
+        unsafe { kernel::irq_connect(interrupts.device, entry) }?;
+        Ok(Connected(self))
+    }
+}
+
+impl<P: Plugin> Drop for Begun<'_, P> {
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn drop(&mut self) {
+        let Site { cx, interrupts, .. } = &mut self.0.0.0;
+        interrupts.end(cx);
+    }
+}
+
+/// ISR and DPC may run.
+struct Connected<'a, P: Plugin>(Begun<'a, P>);
+
+impl<'a, P: Plugin> Connected<'a, P> {
+    /// Has the plugin let its device interrupt.
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn arm(mut self, session: &Session<P>, granted: Granted) -> Result<Armed<'a, P>> {
+        let Site { cx, interrupts, plugin, table, .. } = self.site();
+        // SAFETY: connected.
+        if let (Some(arm), Some(context)) = (table.arm, unsafe { interrupts.context() }) {
+            arm(plugin, cx, context, granted).map_err(|error| session.sanitize_error(error))?;
+        }
+        Ok(Armed(self))
+    }
+
+    fn site(&mut self) -> &mut Site<'a, P> {
+        &mut self.0.0.0.0
+    }
+}
+
+impl<P: Plugin> Drop for Connected<'_, P> {
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn drop(&mut self) {
+        let Site { cx, device, interrupts, .. } = self.site();
+        // SAFETY: connected, and the lock is held.
+        unsafe { kernel::irq_disconnect(interrupts.device) };
+        for vector in 0..interrupts.count() {
+            run_pending(cx, device, interrupts, vector);
+        }
+    }
+}
+
+/// The device may interrupt.
+struct Armed<'a, P: Plugin>(Connected<'a, P>);
+
+impl<'a, P: Plugin> Armed<'a, P> {
+    /// What an earlier INT_ENABLE has made. Enabled, and under the lock.
+    fn taken_up(site: Site<'a, P>) -> Self {
+        Self(Connected(Begun(WithContext(Prepared(site)))))
+    }
+}
+
+impl<P: Plugin> Drop for Armed<'_, P> {
+    /// Still connected: lets the plugin quiet its device, if that is there and at work. One that sleeps is quiet: `event` has seen to it.
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn drop(&mut self) {
+        let Site { cx, device, interrupts, plugin, table } = self.0.site();
+        if device.state.is_absent() || device.state.ignores_irqs() || kernel::poisoned() {
+            return;
+        }
+        // SAFETY: connected, and the lock is held.
+        if let (Some(disarm), Some(context)) = (table.disarm, unsafe { interrupts.context() }) {
+            cx.undisturbed(|cx| disarm(plugin, cx, context));
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What runs when the device interrupts: the ISR and the DPC of one vector. Nothing else is here, and every instruction is counted.
+use super::{
+    device::DeviceRecord,
+    interrupt::Interrupts,
+    kernel,
+    vector::{Vector, count},
+};
+use crate::{Dispatch, Irql, Plugin, Source, Verdict};
+use core::sync::atomic::Ordering::Relaxed;
+
+/// Runs the plugin's `int_at_irql` for one vector: what a port that knows its plugin's type calls rather than [`IrqEntry`](super::IrqEntry).
+/// True: the interrupt was this device's.
+///
+/// # Safety
+/// At Irql, between `irq_connect` and the return of `irq_disconnect`, never twice at once for one vector; `cookie` is the entry's.
+#[inline]
+pub unsafe fn isr<P: Plugin>(cookie: *const (), vector: u32) -> bool {
+    // SAFETY: the cookie is the record's address, and the record outlives the connection.
+    let device = unsafe { &*cookie.cast::<DeviceRecord<P>>() };
+    let (Some(this), Some(table)) = (device.interrupts(), &P::TABLE.int) else { return false };
+    let Some(counts) = this.vector(vector) else { return false };
+    if device.state.ignores_irqs() {
+        return this.source(vector) != Source::Line;
+    }
+    if (kernel::poisoned() || counts.is_guarded())
+        && let Some(answer) = this.guard(counts, vector)
+    {
+        return answer;
+    }
+    // SAFETY: connected.
+    let Some(context) = (unsafe { this.context() }) else { return false };
+    let source = this.source(vector);
+    // SAFETY: connected: the plugin is there until every session's tear-down.
+    let plugin = unsafe { device.plugin() };
+    // SAFETY: the caller's promise: at Irql until this returns.
+    let mut cx = unsafe { Irql::assume() };
+    let Verdict { claimed, deferred } = (table.at_irql)(plugin, &mut cx, context, source);
+    if !claimed && !deferred {
+        count(&counts.spurious);
+        this.counter_page.publish_isr(vector, counts.of_isr());
+        return source != Source::Line;
+    }
+    count(&counts.received);
+    counts.unserved.runs.store(counts.unserved.runs.load(Relaxed) + 1, Relaxed);
+    if deferred {
+        count(&counts.deferred);
+    }
+    if this.counter_page.is_attached() {
+        publish(this, counts, vector);
+    }
+    if deferred && counts.pending.defer() {
+        kernel::dpc_queue(this.device, vector);
+    }
+    true
+}
+
+/// The owner's app looks at what the ISR counts, in its page.
+#[cold]
+#[inline(never)]
+fn publish<P: Plugin>(this: &Interrupts<P>, counts: &Vector, vector: u32) {
+    this.counter_page.publish_isr(vector, counts.of_isr());
+}
+
+/// Runs the plugin's `int_at_dpc` for one vector.
+///
+/// # Safety
+/// As [`isr`], at Dispatch.
+#[inline]
+pub unsafe fn dpc<P: Plugin>(cookie: *const (), vector: u32) {
+    // SAFETY: the cookie is the record's address, and the record outlives the connection.
+    let device = unsafe { &*cookie.cast::<DeviceRecord<P>>() };
+    let Some(this) = device.interrupts() else { return };
+    let Some(counts) = this.vector(vector) else { return };
+    let Some(run) = counts.pending.begin() else { return };
+    // SAFETY: the caller's promise: at Dispatch until this returns.
+    let mut cx = unsafe { Dispatch::assume() };
+    let deferred = run.deferred();
+    let notified = if deferred == 0 { 0 } else { at_dpc(&mut cx, device, this, counts, vector, deferred) };
+    counts.unserved.runs.store(counts.unserved.least.load(Relaxed), Relaxed);
+    if notified != 0 || run.storm() {
+        let owner = this.notifications.with(&mut cx, |notifications, _| {
+            notifications.notify(vector, notified);
+            notifications.storm |= run.storm();
+            this.counter_page.publish_notifications(vector, || notifications.counts(vector));
+            notifications.owner
+        });
+        if let Some(owner) = owner {
+            owner.wake();
+        }
+    }
+    if counts.pending.done(run) {
+        kernel::dpc_queue(this.device, vector);
+    }
+}
+
+/// Deferrals that were counted after the last DPC run had looked: they get a run here. Under the interrupt's lock; no ISR and no DPC runs any
+/// more, so this one cannot overlap with another.
+#[cfg_attr(kp_driver, optimize(size))]
+pub(super) fn run_pending<P: Plugin>(
+    cx: &mut crate::Passive,
+    device: &DeviceRecord<P>,
+    this: &Interrupts<P>,
+    vector: u32,
+) {
+    let Some(counts) = this.vector(vector) else { return };
+    let pending = counts.pending.drain();
+    if pending == 0 {
+        return;
+    }
+    let notified = this.notifications.with(cx, |_, cx| at_dpc(cx, device, this, counts, vector, pending));
+    this.notifications.with(cx, |notifications, _| {
+        notifications.notify(vector, notified);
+        this.counter_page.publish_notifications(vector, || notifications.counts(vector));
+    });
+}
+
+/// Runs `int_at_dpc`: the notifications that it asks for. Without one, each deferral is a notification. Connected, or under the lock.
+#[inline]
+fn at_dpc<P: Plugin>(
+    cx: &mut Dispatch,
+    device: &DeviceRecord<P>,
+    this: &Interrupts<P>,
+    counts: &Vector,
+    vector: u32,
+    pending: u32,
+) -> u32 {
+    if kernel::poisoned() {
+        return 0;
+    }
+    // SAFETY: connected, or the lock is held.
+    let (Some(table), Some(context)) = (&P::TABLE.int, unsafe { this.context() }) else { return 0 };
+    let notified = match table.at_dpc {
+        // SAFETY: connected, or under the lock: the plugin is there until every session's tear-down.
+        Some(at_dpc) => at_dpc(unsafe { device.plugin() }, cx, context, this.source(vector), pending),
+        None => pending,
+    };
+    count(&counts.dpc_runs);
+    this.counter_page.publish_dpc(vector, &counts.dpc_runs);
+    notified
+}

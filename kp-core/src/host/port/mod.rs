@@ -1,0 +1,139 @@
+//! The whole contract of a port: one trait for each topic, and [`Kernel`], which is all of them.
+//!
+//! There is one kernel per binary, chosen when it is linked: [`kernel!`](crate::kernel!) exports a port's functions as symbols,
+//! kp-core calls the symbols, and link-time optimisation makes direct calls of them. Each topic's trait, imports and exports are
+//! written by `contract!` from one list, so they cannot disagree. `tests/null-port` is the smallest crate that implements it all: a new
+//! port begins as a copy of it.
+mod irq;
+mod lock;
+mod log;
+mod memory;
+mod mmap;
+mod mmio;
+mod pci;
+mod task;
+mod time;
+mod wait_queue;
+
+pub use irq::{Irq, IrqEntry, IrqKinds, IrqRequest, Vectors};
+pub use lock::{Lock, LockKind, RawLock};
+pub use log::Log;
+pub use memory::Memory;
+pub use mmap::Mmap;
+pub use mmio::Mmio;
+pub use pci::{BarIndex, ConfigWidth, DeviceId, IoMapping, Pci};
+pub use task::{Task, TaskFlags, TaskId};
+pub use time::{Time, Timeout};
+pub use wait_queue::{RawWaitQueue, WaitKind, WaitQueues, Woken};
+
+/// What a port implements: all topics. There is nothing else to it.
+pub trait Kernel: Memory + Log + Time + Task + Lock + WaitQueues + Mmio + Pci + Irq + Mmap {}
+impl<K: Memory + Log + Time + Task + Lock + WaitQueues + Mmio + Pci + Irq + Mmap> Kernel for K {}
+
+/// The port's functions, as kp-core calls them.
+pub(crate) mod kernel {
+    pub(crate) use super::{
+        irq::imports::*, lock::imports::*, log::imports::*, memory::imports::*, mmap::imports::*, mmio::imports::*,
+        pci::imports::*, task::imports::*, time::imports::*, wait_queue::imports::*,
+    };
+}
+
+/// The types of the contract, for the exports that [`kernel!`](crate::kernel!) writes into a port.
+#[doc(hidden)]
+pub mod types {
+    pub use super::{
+        BarIndex, ConfigWidth, DeviceId, IoMapping, IrqEntry, IrqRequest, LockKind, RawLock, RawWaitQueue, TaskFlags,
+        TaskId, Timeout, Vectors, WaitKind, Woken,
+    };
+    pub use crate::Result;
+    pub use core::{alloc::Layout, num::NonZeroUsize, panic::Location, ptr::NonNull, sync::atomic::AtomicU32};
+}
+
+/// One topic of the contract: from one list of functions its trait, the imports that kp-core calls, and the macro that exports a
+/// port's functions. `$d` is a dollar sign, for that macro.
+macro_rules! contract {
+    (
+        ($d:tt)
+        $(#[$about:meta])*
+        trait $topic:ident, exported by $export:ident;
+        $($(#[$meta:meta])* $safety:ident fn $name:ident ( $($argument:ident : $type:ty),* $(,)? ) -> $answer:ty;)*
+    ) => {
+        $(#[$about])*
+        ///
+        /// # Safety
+        /// Each function does what its own line says, at the levels that it names.
+        pub unsafe trait $topic {
+            $( $crate::__contract_function! { trait [$(#[$meta])*] $safety $name ($($argument: $type),*) $answer } )*
+        }
+
+        pub(crate) mod imports {
+            #[allow(unused_imports, reason = "not every topic needs each type")]
+            use crate::host::port::types::*;
+            unsafe extern "Rust" {
+                $( $(#[$meta])* #[link_name = concat!("__kp1_", stringify!($name))] pub $safety fn $name($($argument: $type),*) -> $answer; )*
+            }
+        }
+
+        /// Exports this topic's functions of a port.
+        #[doc(hidden)]
+        #[macro_export]
+        macro_rules! $export {
+            ($d kernel:ident) => {
+                const _: () = {
+                    #[allow(unused_imports, reason = "not every topic needs each type")]
+                    use $d crate::host::port_types::*;
+                    $( $d crate::__contract_function! { export $safety $d kernel $topic $name ($($argument: $type),*) $answer } )*
+                };
+            };
+        }
+    };
+}
+use contract;
+
+/// One function of a topic: as the trait's, or as the export of kernel `K`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __contract_function {
+    (trait [$(#[$meta:meta])*] safe $name:ident ($($argument:ident: $type:ty),*) $answer:ty) => {
+        $(#[$meta])* fn $name($($argument: $type),*) -> $answer;
+    };
+    (trait [$(#[$meta:meta])*] unsafe $name:ident ($($argument:ident: $type:ty),*) $answer:ty) => {
+        $(#[$meta])*
+        #[doc = "\n# Safety\nThe caller holds what the first line asks for; what it passes came from this kernel and is alive."]
+        unsafe fn $name($($argument: $type),*) -> $answer;
+    };
+    (export safe $kernel:ident $topic:ident $name:ident ($($argument:ident: $type:ty),*) $answer:ty) => {
+        #[unsafe(export_name = concat!("__kp1_", stringify!($name)))]
+        fn $name($($argument: $type),*) -> $answer {
+            <$kernel as $crate::host::$topic>::$name($($argument),*)
+        }
+    };
+    (export unsafe $kernel:ident $topic:ident $name:ident ($($argument:ident: $type:ty),*) $answer:ty) => {
+        #[unsafe(export_name = concat!("__kp1_", stringify!($name)))]
+        unsafe fn $name($($argument: $type),*) -> $answer {
+            // SAFETY: kp-core calls with what the contract asks for.
+            unsafe { <$kernel as $crate::host::$topic>::$name($($argument),*) }
+        }
+    };
+}
+
+/// Exports a port's functions to kp-core. Once per binary: a second kernel is a link error.
+#[macro_export]
+macro_rules! kernel {
+    ($kernel:ident) => {
+        const _: () = {
+            const fn is_whole<K: $crate::host::Kernel>() {}
+            is_whole::<$kernel>()
+        };
+        $crate::__export_memory! { $kernel }
+        $crate::__export_log! { $kernel }
+        $crate::__export_time! { $kernel }
+        $crate::__export_task! { $kernel }
+        $crate::__export_lock! { $kernel }
+        $crate::__export_wait_queues! { $kernel }
+        $crate::__export_mmio! { $kernel }
+        $crate::__export_pci! { $kernel }
+        $crate::__export_irq! { $kernel }
+        $crate::__export_mmap! { $kernel }
+    };
+}
