@@ -1,11 +1,12 @@
 //! `docs/abi.md` says what the code says. Each table of numbers is made here from the code and must stand in the page word
 //! for word; if one does not, the rows that are missing are printed, ready to be pasted.
-use kp_abi::request::{self, Request};
+use kp_abi::request::{self, RequestInfo, RequestNr};
 use kp_abi::{Counters, Status, ring};
 use std::fmt::Write;
 
 const PAGE: &str = include_str!("../../docs/abi.md");
 const REQUESTS: &str = include_str!("../src/request.rs");
+const TABLE: &str = include_str!("../src/request/table.rs");
 const RING: &str = include_str!("../src/ring/mod.rs");
 const LIMITS: &str = include_str!("../src/limits.rs");
 
@@ -77,18 +78,15 @@ fn field_row(at: usize, field: &str, ty: &str, doc: &str, since: &str) -> String
 
 const FIELD_HEAD: &str = "| offset | field | type | | meaning | since |";
 
-fn check_request<R: Request>(since: &str, grown: &[(usize, &str)]) {
-    let from = format!("{} = {}, {} bytes {{", R::NAME, R::NR, R::FIRST_SIZE);
-    let mut blocks = vec![(from, since)];
-    for (size, since) in grown {
-        assert!(R::SIZES.contains(size), "{}: a version of {size} bytes", R::NAME);
-        blocks.push((format!("grown to {size} bytes {{"), since));
-    }
+/// The tables of one request's fields, and its heading.
+fn check_request(info: &RequestInfo) {
     let mut rows = Vec::new();
     let mut seen = Vec::new();
-    if !R::FIELDS.is_empty() {
-        for (from, since) in blocks {
-            for Declared { doc, text } in declarations(REQUESTS, &from, "}") {
+    let body = TABLE.split_once(&format!("    {} = {},", info.name, info.nr)).expect("its place in the table").1;
+    if !info.fields.is_empty() {
+        for (i, (size, since)) in info.versions.iter().enumerate() {
+            let from = format!("{}{size} bytes since {since} {{", if i == 0 { "" } else { "grown to " });
+            for Declared { doc, text } in declarations(body, &from, "}") {
                 let (field, ty) = text.split_once(": ").expect("offset field: type");
                 let (at, field) = field.split_once(' ').expect("offset field");
                 let at = at.parse().expect("an offset");
@@ -96,26 +94,16 @@ fn check_request<R: Request>(since: &str, grown: &[(usize, &str)]) {
                 rows.push(field_row(at, field, ty, &doc, since));
             }
         }
-        check(R::NAME, FIELD_HEAD, &rows);
+        check(info.name, FIELD_HEAD, &rows);
     }
-    assert_eq!(seen, R::FIELDS, "the source was read as the compiler reads it");
-    let heading = format!("### {} = {}, {} bytes\n", R::NAME, R::NR, R::FIRST_SIZE);
+    assert_eq!(seen, info.fields, "the source was read as the compiler reads it");
+    let heading = format!("### {} = {}, {} bytes\n", info.name, info.nr, info.first_size());
     assert!(PAGE.contains(&heading), "docs/abi.md lacks this heading:\n{heading}");
 }
 
 #[test]
 fn the_page_has_every_field() {
-    check_request::<request::Query>("1.0", &[(144, "1.1"), (152, "1.2")]);
-    check_request::<request::Open>("1.0", &[]);
-    check_request::<request::Call>("1.0", &[]);
-    check_request::<request::Close>("1.0", &[]);
-    check_request::<request::IntEnable>("1.0", &[]);
-    check_request::<request::IntWait>("1.0", &[]);
-    check_request::<request::IntCount>("1.0", &[]);
-    check_request::<request::IntDisable>("1.0", &[]);
-    check_request::<request::RingSetup>("1.1", &[]);
-    check_request::<request::RingEnter>("1.1", &[]);
-    check_request::<request::RingTeardown>("1.1", &[]);
+    RequestNr::ALL.iter().for_each(|request| check_request(request.info()));
 }
 
 #[test]
@@ -211,28 +199,13 @@ fn the_page_has_every_limit_and_constant() {
 
 #[test]
 fn the_page_has_every_number() {
-    fn row<R: Request>() -> String {
-        let function = 0x800 + R::NR;
-        format!(
-            "| {} | {} | {} | {:#010X} | {function:#X} |",
-            R::NR,
-            R::NAME,
-            R::FIRST_SIZE,
-            request::ioctl_number(R::NR)
-        )
-    }
-    let rows = [
-        row::<request::Query>(),
-        row::<request::Open>(),
-        row::<request::Call>(),
-        row::<request::Close>(),
-        row::<request::IntEnable>(),
-        row::<request::IntWait>(),
-        row::<request::IntCount>(),
-        row::<request::IntDisable>(),
-        row::<request::RingSetup>(),
-        row::<request::RingEnter>(),
-        row::<request::RingTeardown>(),
-    ];
+    let rows: Vec<String> = RequestNr::ALL
+        .iter()
+        .map(|request| {
+            let RequestInfo { name, nr, .. } = *request.info();
+            let (size, ioctl, function) = (request.info().first_size(), request::ioctl_number(nr), 0x800 + nr);
+            format!("| {nr} | {name} | {size} | {ioctl:#010X} | {function:#X} |")
+        })
+        .collect();
     check("numbers", "| nr | request | first size | Linux ioctl | Windows function |", &rows);
 }

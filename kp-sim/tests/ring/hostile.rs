@@ -124,9 +124,9 @@ fn every_bad_struct_of_the_three_requests_has_its_status() {
             (request.head().size, request.head().flags) = (size, flags);
             status(app, request)
         };
-        assert_eq!(with(R::FIRST_SIZE as u32 - 1, 0), Status::TOO_SMALL, "{}", R::NAME);
-        assert_eq!(with(4097, 0), Status::TOO_LARGE, "{}", R::NAME);
-        assert_eq!(with(R::FIRST_SIZE as u32, 1), Status::UNKNOWN_FLAG, "{}", R::NAME);
+        assert_eq!(with(R::FIRST_SIZE as u32 - 1, 0), Status::TOO_SMALL, "{}", R::INFO.name);
+        assert_eq!(with(4097, 0), Status::TOO_LARGE, "{}", R::INFO.name);
+        assert_eq!(with(R::FIRST_SIZE as u32, 1), Status::UNKNOWN_FLAG, "{}", R::INFO.name);
     }
     let sim = sim();
     let raw = Raw::new(&sim, 4, 0);

@@ -50,7 +50,7 @@ struct List<'p> {
 impl<'p> List<'p> {
     #[track_caller]
     fn is<R: Request>(&self, what: &str, answer: Answer<R>, want: Status) -> Answer<R> {
-        assert_eq!(answer.status, want, "{}: {what} (detail {})", R::NAME, answer.detail);
+        assert_eq!(answer.status, want, "{}: {what} (detail {})", R::INFO.name, answer.detail);
         self.seen.set(self.seen.get() + 1);
         answer
     }
@@ -132,7 +132,7 @@ impl<'p> List<'p> {
         // A driver that gets buffers and no addresses has no rings.
         let has_rings = whole.max_ring_entries != 0 && whole.max_ring_memory != 0;
         assert_eq!(has_rings, s.process.sends_addresses(), "the limits of rings");
-        let older = Query::SIZES.iter().flat_map(|&size| [size, size + 4]);
+        let older = Query::INFO.versions.iter().flat_map(|&(size, _)| [size, size + 4]);
         for size in older.filter(|&size| size < size_of::<Query>()) {
             let mut query = Query { waits: 99, max_ring_entries: 99, max_ring_memory: 99, resets: 99, ..Query::new() };
             query.head().size = size as u32;
@@ -194,15 +194,15 @@ impl<'p> List<'p> {
         if size > 16 {
             let address = page + PAGE - 16;
             process.write(address, &16u32.to_le_bytes());
-            assert_eq!(handle.send(R::NR, address), Ok(()), "{}: cut short by the page", R::NAME);
+            assert_eq!(handle.send(R::NR, address), Ok(()), "{}: cut short by the page", R::INFO.name);
             let head: request::Head = self.sender.value(address);
-            assert_eq!(head.status, Status::TOO_SMALL.0, "{}: cut short by the page", R::NAME);
+            assert_eq!(head.status, Status::TOO_SMALL.0, "{}: cut short by the page", R::INFO.name);
             process.write(address, &(R::FIRST_SIZE as u32).to_le_bytes());
             assert_eq!(
                 handle.send(R::NR, address),
                 Err(TransportStatus::FAULT.status()),
                 "{}: cut short, with the full size",
-                R::NAME
+                R::INFO.name
             );
             // The tail is what cannot be read.
             let address = page + PAGE - size;
@@ -213,7 +213,7 @@ impl<'p> List<'p> {
                 handle.send(R::NR, address),
                 Err(TransportStatus::FAULT.status()),
                 "{}: a tail that is not mapped",
-                R::NAME
+                R::INFO.name
             );
         }
         self.is("the session still works", self.sender.send(&*handle, Query::new()), Status::OK);

@@ -91,7 +91,7 @@ struct Prepared {
 const DIRECT_OUT_ADDR: usize = size_of::<Answer>() + core::mem::offset_of!(Segments, out_addr);
 
 fn prepared<R: Request>(request: R) -> Prepared {
-    let starts = R::FIELDS.iter().map(|(at, _)| *at).chain([size_of::<R>()]);
+    let starts = R::INFO.fields.iter().map(|(at, _)| *at).chain([size_of::<R>()]);
     let starts: Vec<usize> = [0, 4].into_iter().chain(starts).collect();
     let fields = starts.windows(2).map(|pair| (pair[0], (pair[1] - pair[0]).min(8))).collect();
     Prepared { nr: R::NR, message: 0, bytes: request.as_bytes().to_vec(), fields }

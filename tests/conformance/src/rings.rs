@@ -88,7 +88,7 @@ impl<'p> List<'p> {
     #[track_caller]
     fn is<R: Request>(&mut self, what: &str, handle: &dyn Handle, request: R, want: Status) -> R {
         let answer = self.sender.send(handle, request);
-        assert_eq!(answer.status, want, "{}: {what}", R::NAME);
+        assert_eq!(answer.status, want, "{}: {what}", R::INFO.name);
         self.seen += 1;
         answer.request
     }

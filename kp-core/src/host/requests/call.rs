@@ -1,5 +1,5 @@
 //! CALL, from the app's bytes to the app's bytes, one step after the other.
-use super::layout::{RequestLayout, read_request};
+use super::layout::read_request;
 use crate::{
     Message, Passive, Plugin, Reply, Status,
     host::{
@@ -12,7 +12,7 @@ use crate::{
     limits,
 };
 use kp_abi::{
-    request::{self, CALL_NOWAIT},
+    request::{self, CALL_NOWAIT, Request},
     zerocopy::{FromZeros, IntoBytes},
 };
 
@@ -36,7 +36,7 @@ fn read<P: Plugin>(
     user: &mut impl UserRequest,
 ) -> Result<(u32, Args<'static>, DataRanges), RequestError> {
     let mut call = request::Call::new_zeroed();
-    read_request(user, RequestLayout::of::<request::Call>(), CALL_NOWAIT, call.as_mut_bytes())?;
+    read_request(user, request::Call::INFO, CALL_NOWAIT, call.as_mut_bytes())?;
     let len = call.args_len as usize;
     if len > limits::MAX_ARGS {
         return Err(Status::PAYLOAD_TOO_LARGE.into());

@@ -7,14 +7,22 @@ use crate::{
 use core::mem::offset_of;
 use kp_abi::{
     TransportStatus,
-    request::{self, Head, Request},
+    request::{Access, Head, Request, RequestInfo, RequestNr},
     zerocopy::{FromBytes, IntoBytes, KnownLayout},
 };
 
 /// Offset of the status in a request's head.
 pub(super) const STATUS_AT: usize = offset_of!(Head, status);
-/// The longest struct of all but CALL, in words.
-pub(super) const LONGEST: usize = size_of::<request::Query>() / 8;
+/// The longest struct of all, in words.
+pub(super) const LONGEST: usize = {
+    let (mut longest, mut i) = (0, 0);
+    while i < RequestNr::ALL.len() {
+        let size = RequestNr::ALL[i].info().size();
+        longest = if size > longest { size } else { longest };
+        i += 1;
+    }
+    longest / 8
+};
 
 /// Where a request's struct is while it is served, whichever it is.
 pub(super) struct Space(pub(super) [u64; LONGEST]);
@@ -31,46 +39,10 @@ impl Space {
     }
 }
 
-/// What the size rule and the access rule must know of a request's struct.
-#[derive(Clone, Copy)]
-pub(super) struct RequestLayout {
-    /// Size of its first version, in bytes.
-    first: usize,
-    /// Its size, in bytes.
-    pub(super) size: usize,
-    /// A handle that may only read may ask.
-    only_reads: bool,
-}
-
-impl RequestLayout {
-    pub(super) const fn of<R: Request>() -> &'static Self {
-        const {
-            let only_reads = matches!(R::NR, request::Query::NR | request::IntCount::NR);
-            &Self { first: R::FIRST_SIZE, size: size_of::<R>(), only_reads }
-        }
-    }
-
-    /// None: there is no such request.
-    pub(super) const fn of_number(nr: u32) -> Option<&'static Self> {
-        Some(match nr {
-            request::Query::NR => Self::of::<request::Query>(),
-            request::Open::NR => Self::of::<request::Open>(),
-            request::Close::NR => Self::of::<request::Close>(),
-            request::IntEnable::NR => Self::of::<request::IntEnable>(),
-            request::IntCount::NR => Self::of::<request::IntCount>(),
-            request::IntDisable::NR => Self::of::<request::IntDisable>(),
-            request::RingSetup::NR => Self::of::<request::RingSetup>(),
-            request::RingEnter::NR => Self::of::<request::RingEnter>(),
-            request::RingTeardown::NR => Self::of::<request::RingTeardown>(),
-            _ => return None,
-        })
-    }
-}
-
 /// Copies a request's struct. `Err`: it goes no further.
 pub(in crate::host) fn read_struct<R: Request>(user: &mut impl UserRequest) -> Result<R, RequestError> {
     let mut request = R::new_zeroed();
-    read_request(user, RequestLayout::of::<R>(), 0, request.as_mut_bytes())?;
+    read_request(user, R::INFO, 0, request.as_mut_bytes())?;
     Ok(request)
 }
 
@@ -79,22 +51,22 @@ pub(in crate::host) fn read_struct<R: Request>(user: &mut impl UserRequest) -> R
 #[inline(always)]
 pub(super) fn read_request(
     user: &mut impl UserRequest,
-    layout: &RequestLayout,
+    info: &RequestInfo,
     flags: u32,
     bytes: &mut [u8],
 ) -> Result<(), RequestError> {
-    let Some(first) = bytes.get_mut(..layout.first) else { return Err(Status::TOO_LARGE.into()) };
+    let Some(first) = bytes.get_mut(..info.first_size()) else { return Err(Status::TOO_LARGE.into()) };
     if user.read_header(first).is_err() {
-        return Err(short_or_fault(user, layout));
+        return Err(short_or_fault(user, info));
     }
     let Ok((head, _)) = Head::read_from_prefix(first) else { return Err(Status::TOO_SMALL.into()) };
-    if head.size as usize != layout.first {
-        read_rest(user, layout, head.size as usize, bytes)?;
+    if head.size as usize != info.first_size() {
+        read_rest(user, info, head.size as usize, bytes)?;
     }
     if head.flags & !flags != 0 {
         return Err(Status::UNKNOWN_FLAG.into());
     }
-    if !layout.only_reads && !user.is_read_write() {
+    if info.access == Access::ReadWrite && !user.is_read_write() {
         return Err(TransportStatus::DENIED.into());
     }
     Ok(())
@@ -104,9 +76,9 @@ pub(super) fn read_request(
 #[cold]
 #[cfg_attr(kp_driver, optimize(size))]
 #[inline(never)]
-fn short_or_fault(user: &mut impl UserRequest, layout: &RequestLayout) -> RequestError {
+fn short_or_fault(user: &mut impl UserRequest, info: &RequestInfo) -> RequestError {
     match user.read_size() {
-        Ok(size) if (size as usize) < layout.first => RequestError::Answer(Status::TOO_SMALL.into()),
+        Ok(size) if (size as usize) < info.first_size() => RequestError::Answer(Status::TOO_SMALL.into()),
         _ => TransportStatus::FAULT.into(),
     }
 }
@@ -116,19 +88,19 @@ fn short_or_fault(user: &mut impl UserRequest, layout: &RequestLayout) -> Reques
 #[inline(never)]
 fn read_rest(
     user: &mut impl UserRequest,
-    layout: &RequestLayout,
+    info: &RequestInfo,
     size: usize,
     bytes: &mut [u8],
 ) -> Result<(), RequestError> {
-    if size < layout.first {
+    if size < info.first_size() {
         return Err(Status::TOO_SMALL.into());
     }
     if size > limits::MAX_REQUEST {
         return Err(Status::TOO_LARGE.into());
     }
-    let known = layout.size.min(size);
-    if let Some(more) = bytes.get_mut(layout.first..known).filter(|more| !more.is_empty()) {
-        user.read_tail(layout.first, more)?;
+    let known = info.size().min(size);
+    if let Some(more) = bytes.get_mut(info.first_size()..known).filter(|more| !more.is_empty()) {
+        user.read_tail(info.first_size(), more)?;
     }
     let mut at = known;
     while at < size {

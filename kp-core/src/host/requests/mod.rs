@@ -23,10 +23,10 @@ use super::{
 use crate::{Passive, Plugin, Status};
 use kp_abi::{
     TransportStatus,
-    request::{self, Head, Request},
+    request::{Head, RequestNr},
     zerocopy::IntoBytes,
 };
-use layout::{LONGEST, RequestLayout, STATUS_AT, Space, read_request};
+use layout::{LONGEST, STATUS_AT, Space, read_request};
 pub(super) use {
     call::{Args, DataRanges, exchange},
     layout::read_struct,
@@ -46,10 +46,11 @@ impl<P: Plugin> Session<P> {
     /// context.
     #[inline]
     pub fn request(&self, cx: &mut Passive, nr: u32, user: &mut impl UserRequest) -> RequestResult {
-        cx.in_session(&self.waker, |cx| match nr {
-            request::Call::NR => call::serve(self, cx, user).map(|_| ()),
-            request::IntWait::NR => wait::serve(self, cx, user),
-            _ => serve_other(self, cx, nr, user),
+        cx.in_session(&self.waker, |cx| match RequestNr::of(nr) {
+            Some(RequestNr::Call) => call::serve(self, cx, user).map(|_| ()),
+            Some(RequestNr::IntWait) => wait::serve(self, cx, user),
+            Some(request) => serve_other(self, cx, request, user),
+            None => Err(TransportStatus::UNKNOWN_REQUEST.status()),
         })
     }
 
@@ -70,26 +71,26 @@ impl<P: Plugin> Session<P> {
 fn serve_other<P: Plugin>(
     session: &Session<P>,
     cx: &mut Passive,
-    nr: u32,
+    request: RequestNr,
     user: &mut impl UserRequest,
 ) -> RequestResult {
-    let Some(layout) = RequestLayout::of_number(nr) else { return Err(TransportStatus::UNKNOWN_REQUEST.status()) };
+    let info = request.info();
     let mut space = Space([0; LONGEST]);
-    if let Err(error) = read_request(user, layout, 0, space.0.as_mut_bytes()) {
+    if let Err(error) = read_request(user, info, 0, space.0.as_mut_bytes()) {
         return error.answer(user).map(|_| ());
     }
-    let error = match answer(session, cx, nr, &mut space, user) {
+    let error = match answer(session, cx, request, &mut space, user) {
         Ok(()) => Status::OK.into(),
         Err(RequestError::Answer(error)) => error,
         Err(RequestError::Transport(status)) => return Err(status),
     };
     let Ok(head) = space.view::<Head>() else { return Err(TransportStatus::FAULT.status()) };
     (head.status, head.detail) = (error.status.0, error.detail);
-    let known = layout.size.min(head.size as usize);
+    let known = info.size().min(head.size as usize);
     let bytes = space.0.as_bytes().get(STATUS_AT..known).unwrap_or(&[]);
     user.write(STATUS_AT, bytes).map_err(|Faulted| {
         if error.status == Status::OK {
-            undo(session, cx, nr);
+            undo(session, cx, request);
         }
         TransportStatus::FAULT.status()
     })
@@ -100,20 +101,22 @@ fn serve_other<P: Plugin>(
 fn answer<P: Plugin>(
     session: &Session<P>,
     cx: &mut Passive,
-    nr: u32,
+    request: RequestNr,
     space: &mut Space,
     user: &mut impl UserRequest,
 ) -> Result<(), RequestError> {
-    match nr {
-        request::Query::NR => open::query(session, space.view()?, user),
-        request::Open::NR => open::open(session, cx, space.view()?, user),
-        request::Close::NR => Ok(close(session, cx)?),
-        request::IntEnable::NR => interrupts::enable(session, cx, space.view()?, user),
-        request::IntCount::NR => interrupts::count(session, cx, space.view()?),
-        request::IntDisable::NR => interrupts::disable(session, cx, space.view()?),
-        request::RingSetup::NR => ring::setup(session, cx, space.view()?),
-        request::RingEnter::NR => ring::enter(session, cx, space.view()?),
-        _ => ring::teardown(session),
+    match request {
+        RequestNr::Query => open::query(session, space.view()?, user),
+        RequestNr::Open => open::open(session, cx, space.view()?, user),
+        RequestNr::Close => Ok(close(session, cx)?),
+        RequestNr::IntEnable => interrupts::enable(session, cx, space.view()?, user),
+        RequestNr::IntCount => interrupts::count(session, cx, space.view()?),
+        RequestNr::IntDisable => interrupts::disable(session, cx, space.view()?),
+        RequestNr::RingSetup => ring::setup(session, cx, space.view()?),
+        RequestNr::RingEnter => ring::enter(session, cx, space.view()?),
+        RequestNr::RingTeardown => ring::teardown(session),
+        // They have code of their own.
+        RequestNr::Call | RequestNr::IntWait => Err(TransportStatus::UNKNOWN_REQUEST.into()),
     }
 }
 
@@ -122,11 +125,18 @@ fn answer<P: Plugin>(
 #[cold]
 #[inline(never)]
 #[cfg_attr(kp_driver, optimize(size))]
-fn undo<P: Plugin>(session: &Session<P>, cx: &mut Passive, nr: u32) {
-    let _ = match nr {
-        request::Open::NR => close(session, cx).map_err(RequestError::from),
-        request::IntEnable::NR => interrupts::disable_own(session, cx).map(|_| ()),
-        request::RingSetup::NR => ring::teardown(session),
-        _ => Ok(()),
+fn undo<P: Plugin>(session: &Session<P>, cx: &mut Passive, request: RequestNr) {
+    let _ = match request {
+        RequestNr::Open => close(session, cx).map_err(RequestError::from),
+        RequestNr::IntEnable => interrupts::disable_own(session, cx).map(|_| ()),
+        RequestNr::RingSetup => ring::teardown(session),
+        RequestNr::Query
+        | RequestNr::Call
+        | RequestNr::Close
+        | RequestNr::IntWait
+        | RequestNr::IntCount
+        | RequestNr::IntDisable
+        | RequestNr::RingEnter
+        | RequestNr::RingTeardown => Ok(()),
     };
 }

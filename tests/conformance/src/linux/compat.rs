@@ -104,5 +104,5 @@ fn enables(s: &Sender<'_>) -> usize {
 
 #[track_caller]
 fn refused<R: Request>(s: &Sender<'_>, handle: &dyn Handle, request: R) {
-    assert_eq!(s.send(handle, request).status, TransportStatus::FAULT.status(), "{}", R::NAME);
+    assert_eq!(s.send(handle, request).status, TransportStatus::FAULT.status(), "{}", R::INFO.name);
 }
