@@ -97,7 +97,7 @@ fn check_request(info: &RequestInfo) {
         check(info.name, FIELD_HEAD, &rows);
     }
     assert_eq!(seen, info.fields, "the source was read as the compiler reads it");
-    let heading = format!("### {} = {}, {} bytes\n", info.name, info.nr, info.first_size());
+    let heading = format!("### {} = {}, {} bytes\n", info.name, info.nr, info.first_size);
     assert!(PAGE.contains(&heading), "docs/abi.md lacks this heading:\n{heading}");
 }
 
@@ -203,7 +203,7 @@ fn the_page_has_every_number() {
         .iter()
         .map(|request| {
             let RequestInfo { name, nr, .. } = *request.info();
-            let (size, ioctl, function) = (request.info().first_size(), request::ioctl_number(nr), 0x800 + nr);
+            let (size, ioctl, function) = (request.info().first_size, request::ioctl_number(nr), 0x800 + nr);
             format!("| {nr} | {name} | {size} | {ioctl:#010X} | {function:#X} |")
         })
         .collect();

@@ -36,22 +36,14 @@ pub struct RequestInfo {
     pub access: Access,
     /// How Windows passes it; None: Windows has no such request.
     pub method: Option<Method>,
+    /// Size of the struct's first version, in bytes. It never changes; the struct may grow.
+    pub first_size: usize,
+    /// Size of today's struct, in bytes.
+    pub size: usize,
     /// Size of each version of the struct, in bytes, and the ABI's version that has it first.
     pub versions: &'static [(usize, &'static str)],
     /// Offset and name of each field behind the head.
     pub fields: &'static [(usize, &'static str)],
-}
-
-impl RequestInfo {
-    /// Size of the struct's first version, in bytes. It never changes; the struct may grow.
-    pub const fn first_size(&self) -> usize {
-        self.versions[0].0
-    }
-
-    /// Size of today's struct, in bytes.
-    pub const fn size(&self) -> usize {
-        self.versions[self.versions.len() - 1].0
-    }
 }
 
 /// What all requests have in common.
@@ -61,7 +53,7 @@ pub trait Request: FromBytes + IntoBytes + Immutable + KnownLayout + Copy + Defa
     /// The request's number.
     const NR: u32 = Self::INFO.nr;
     /// Size of the struct's first version, in bytes.
-    const FIRST_SIZE: usize = Self::INFO.first_size();
+    const FIRST_SIZE: usize = Self::INFO.first_size;
     /// The head.
     fn head(&mut self) -> &mut Head;
     /// A request ready to be filled in and sent.
@@ -94,6 +86,8 @@ macro_rules! request {
                 nr: $nr,
                 access: $access,
                 method: $method,
+                first_size: $first,
+                size: size_of::<$name>(),
                 versions: &[($first, stringify!($since)), $(($size, stringify!($later)),)*],
                 fields: &[$(($at, stringify!($field)),)* $($(($gat, stringify!($grown)),)*)*],
             };
@@ -101,7 +95,7 @@ macro_rules! request {
                 &mut self.head
             }
         }
-        const_assert_eq!($name::INFO.size(), size_of::<$name>());
+        const _: () = assert!(matches!($name::INFO.versions, [.., (last, _)] if *last == size_of::<$name>()));
         const_assert_eq!(align_of::<$name>(), 8);
         $(const_assert_eq!(core::mem::offset_of!($name, $field), $at);)*
         $($(const_assert_eq!(core::mem::offset_of!($name, $grown), $gat); const _: () = assert!($gat >= $first && $gat < $size);)*)*

@@ -17,7 +17,7 @@ pub(super) const STATUS_AT: usize = offset_of!(Head, status);
 pub(super) const LONGEST: usize = {
     let (mut longest, mut i) = (0, 0);
     while i < RequestNr::ALL.len() {
-        let size = RequestNr::ALL[i].info().size();
+        let size = RequestNr::ALL[i].info().size;
         longest = if size > longest { size } else { longest };
         i += 1;
     }
@@ -55,12 +55,12 @@ pub(super) fn read_request(
     flags: u32,
     bytes: &mut [u8],
 ) -> Result<(), RequestError> {
-    let Some(first) = bytes.get_mut(..info.first_size()) else { return Err(Status::TOO_LARGE.into()) };
+    let Some(first) = bytes.get_mut(..info.first_size) else { return Err(Status::TOO_LARGE.into()) };
     if user.read_header(first).is_err() {
         return Err(short_or_fault(user, info));
     }
     let Ok((head, _)) = Head::read_from_prefix(first) else { return Err(Status::TOO_SMALL.into()) };
-    if head.size as usize != info.first_size() {
+    if head.size as usize != info.first_size {
         read_rest(user, info, head.size as usize, bytes)?;
     }
     if head.flags & !flags != 0 {
@@ -78,7 +78,7 @@ pub(super) fn read_request(
 #[inline(never)]
 fn short_or_fault(user: &mut impl UserRequest, info: &RequestInfo) -> RequestError {
     match user.read_size() {
-        Ok(size) if (size as usize) < info.first_size() => RequestError::Answer(Status::TOO_SMALL.into()),
+        Ok(size) if (size as usize) < info.first_size => RequestError::Answer(Status::TOO_SMALL.into()),
         _ => TransportStatus::FAULT.into(),
     }
 }
@@ -92,15 +92,15 @@ fn read_rest(
     size: usize,
     bytes: &mut [u8],
 ) -> Result<(), RequestError> {
-    if size < info.first_size() {
+    if size < info.first_size {
         return Err(Status::TOO_SMALL.into());
     }
     if size > limits::MAX_REQUEST {
         return Err(Status::TOO_LARGE.into());
     }
-    let known = info.size().min(size);
-    if let Some(more) = bytes.get_mut(info.first_size()..known).filter(|more| !more.is_empty()) {
-        user.read_tail(info.first_size(), more)?;
+    let known = info.size.min(size);
+    if let Some(more) = bytes.get_mut(info.first_size..known).filter(|more| !more.is_empty()) {
+        user.read_tail(info.first_size, more)?;
     }
     let mut at = known;
     while at < size {

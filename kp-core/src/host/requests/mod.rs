@@ -86,7 +86,7 @@ fn serve_other<P: Plugin>(
     };
     let Ok(head) = space.view::<Head>() else { return Err(TransportStatus::FAULT.status()) };
     (head.status, head.detail) = (error.status.0, error.detail);
-    let known = info.size().min(head.size as usize);
+    let known = info.size.min(head.size as usize);
     let bytes = space.0.as_bytes().get(STATUS_AT..known).unwrap_or(&[]);
     user.write(STATUS_AT, bytes).map_err(|Faulted| {
         if error.status == Status::OK {
