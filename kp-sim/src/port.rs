@@ -1,8 +1,9 @@
 //! The port: each kernel function, its level, and the machine's part that does it.
 use crate::{
-    context::{self, Context, DISPATCH, IRQL, PASSIVE},
+    context::{self, Context},
+    heap::Late,
+    level::{DISPATCH, IRQL, PASSIVE},
     machine::{Channel, WordWait},
-    memory::Late,
 };
 use kp_core::{
     Result,
@@ -95,7 +96,7 @@ unsafe impl Kernel for Simulated {
         call("stall", us.into(), IRQL, |context| context.machine.pass(u64::from(us) * 1000));
     }
     fn sleep_ns(ns: u64) {
-        call("sleep", ns, PASSIVE, |context| context.machine.sleep(ns));
+        call("sleep", ns, PASSIVE, |context| context.machine.sleep(context, ns));
     }
     fn poisoned() -> bool {
         context::current().machine.is_poisoned()
@@ -184,7 +185,7 @@ unsafe impl Kernel for Simulated {
         // SAFETY: the caller's promise.
         let queue = unsafe { number(queue) };
         call("wait", queue.into(), PASSIVE, |context| {
-            context.machine.wait_word(WordWait { queue, word, seen, ns, kind })
+            context.machine.wait_word(context, WordWait { queue, word, seen, ns, kind })
         })
     }
     unsafe fn wait_queue_wake(queue: *mut RawWaitQueue) {
@@ -255,11 +256,7 @@ unsafe impl Kernel for Simulated {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        bus::Bus,
-        machine::{Machine, Options},
-        misuse,
-    };
+    use crate::{boot::boot, bus::Bus, level::level_name, machine::Options, misuse};
     use std::{
         panic::{AssertUnwindSafe, catch_unwind},
         sync::atomic::AtomicU32,
@@ -267,7 +264,7 @@ mod tests {
 
     /// What the simulator says to `f` at this level.
     fn at(level: u8, f: impl FnOnce()) -> String {
-        let machine = Machine::new(Bus::new(None, 0), Options { fail_nth: 0, kinds: 0, ram: 0 });
+        let machine = boot(Bus::new(None, 0), Options { fail_nth: 0, kinds: 0, ram: 0 });
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             context::enter(&machine, None, || context::current().interrupted(level, f));
         }));
@@ -278,7 +275,7 @@ mod tests {
     #[test]
     fn what_needs_passive_is_refused_above_it() {
         for level in [DISPATCH, IRQL] {
-            let is = context::level_name(level);
+            let is = level_name(level);
             let said = |what: &str| format!("`{what}` was called at {is}; it is allowed at Passive at most");
             assert_eq!(at(level, || _ = Simulated::alloc(8, 8)), said("alloc"));
             assert_eq!(at(level, || Simulated::sleep_ns(1)), said("sleep"));
@@ -336,7 +333,7 @@ mod tests {
             // SAFETY: just made.
             unsafe { Simulated::lock_acquire(lock, lock_kind::DISPATCH) };
         };
-        let machine = Machine::new(Bus::new(None, 0), Options { fail_nth: 0, kinds: 0, ram: 0 });
+        let machine = boot(Bus::new(None, 0), Options { fail_nth: 0, kinds: 0, ram: 0 });
         let outcome = catch_unwind(AssertUnwindSafe(|| context::enter(&machine, None, keeps)));
         misuse::take();
         assert_eq!(misuse::message(&*outcome.unwrap_err()), "lock #1 is still held at the return from the kernel");
