@@ -8,7 +8,7 @@ use house::{Circle, Imports, repository};
 const FOLDERS: &[(&str, &str)] = &[
     // To be switched on when they are untied:
     ("kp-sim", "src"),
-    // ("kp-user", "src"),
+    ("kp-user", "src"),
     // ("kp-core", "src/host"),
     // ("kp-windows", "src"),
 ];
