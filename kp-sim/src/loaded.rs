@@ -15,7 +15,7 @@ pub(crate) struct Loaded<P: Plugin> {
     /// None once the plugin is unloaded.
     driver: Mutex<Option<BoundDevice<P>>>,
     removed: Mutex<bool>,
-    /// Held while the driver is told of a suspend, a resume, a reset or its removal: one of them at a time.
+    /// Held while the driver is notified of a suspend, a resume, a reset or its removal: one of them at a time.
     device_lock: AtomicBool,
 }
 

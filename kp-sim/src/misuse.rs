@@ -6,7 +6,7 @@ thread_local! {
     static VERDICT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Fails the test: somebody broke a rule of the kernel.
+/// Fails the test: the plugin, the host code or an app broke a rule of the kernel.
 #[cold]
 pub(crate) fn misuse(text: &str) -> ! {
     VERDICT.set(true);

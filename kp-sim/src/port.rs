@@ -365,7 +365,7 @@ mod tests {
             // SAFETY: just made.
             let woken = unsafe { Simulated::wait_queue_wait(queue, &word, 6, u64::MAX, 0) };
             assert_eq!(woken, Woken::Changed);
-            // SAFETY: as above.
+            // SAFETY: made above, and not freed.
             let woken = unsafe { Simulated::wait_queue_wait(queue, &word, 7, 1_000_000, 0) };
             assert_eq!(woken, Woken::Timeout);
             // SAFETY: nobody waits.

@@ -13,7 +13,7 @@ use std::{
 /// A run with more events than this has no end.
 const MAX_EVENTS: usize = 400_000;
 /// Simulated time without any wake-up or interrupt after which a run is stuck, in ns. A tear-down asks about panics now and
-/// then, so somebody always sleeps there.
+/// then, so a thread always sleeps there.
 const STUCK_NS: u64 = 60_000_000_000;
 
 /// Waiting for the end of a scope's threads.
@@ -155,7 +155,7 @@ impl Schedule {
         state.threads[me].state = ThreadState::Done;
         state.record(me, "ends", 0);
         state.wake(JOIN);
-        // The thread that opened the scope is there, and has just been woken: somebody can run.
+        // The thread that opened the scope is there, and has just been woken: one thread at least can run.
         if let Some(next) = state.choose() {
             state.switch_to(next);
         }
@@ -207,7 +207,7 @@ impl Schedule {
         state.random.one_in(one_in)
     }
 
-    /// Lets the others run until somebody wakes `channel`, or the clock shows `until`; perhaps earlier.
+    /// Lets the others run until `channel` is woken, or the clock shows `until`; perhaps earlier.
     pub(crate) fn block(&self, channel: u64, until: Option<u64>) {
         let state = self.wait_blocked(channel, until);
         self.leave_if_stuck(state);
@@ -239,7 +239,7 @@ impl Schedule {
         state
     }
 
-    /// Nobody can run: takes what the devices have to say, or lets time pass. Says whether the first was the case; the thread
+    /// No thread can run: takes what the devices have to say, or lets time pass. Says whether the first was the case; the thread
     /// is no longer blocked then, since it was away.
     fn idle<'a>(&'a self, mut state: MutexGuard<'a, State>, me: usize) -> bool {
         let members = state.members();

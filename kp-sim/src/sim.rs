@@ -180,7 +180,7 @@ impl<P: Plugin> Sim<P> {
         });
     }
 
-    /// The kernel, or somebody through it, resets the device under the plugin. Returns when the plugin has been told, and calls go on.
+    /// The kernel, or a program through it, resets the device under the plugin. Returns when the plugin has been notified, and calls go on.
     pub fn reset(&self) {
         let Some(driver) = self.loaded.driver() else { return };
         self.loaded.with_device_lock(|cx| {

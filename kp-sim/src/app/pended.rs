@@ -69,7 +69,7 @@ impl Port {
         (Status(wait.head.status), wait.got)
     }
 
-    /// At Dispatch, as whoever wakes may be. Err: still pending.
+    /// At Dispatch, as a caller of wake may be. Err: still pending.
     fn step(&self, pended: Pended) -> Result<(Status, u32), Pended> {
         let Pended { wait, address } = pended;
         let stepped = self.at_dispatch(|cx, session| session.wait_step(cx, wait));
@@ -233,7 +233,7 @@ fn a_pending_wait_is_ended_by_disable_close_removal_storm_and_panic() {
             messages::Client(&port.plugin).stick().unwrap();
             port.raise();
         }),
-        // The enabling it was for has ended, whoever has enabled since.
+        // The enabling it was for has ended, whichever session has enabled since.
         (Status::INT_DISABLED, |_, port| {
             port.app.int_disable().unwrap();
             port.app.int_enable(kind::ANY, 1, 1, &[]).unwrap();

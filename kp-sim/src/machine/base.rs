@@ -135,7 +135,7 @@ impl Machine {
         lock(&self.log).clone()
     }
 
-    /// Plugin code panics, on this thread: whoever waits looks again.
+    /// Plugin code panics, on this thread. Every thread that waits checks its condition again.
     pub(crate) fn poison(&self, why: &str) {
         self.poisoned.store(true, Release);
         self.write_log(why);
@@ -190,7 +190,7 @@ impl Machine {
 
     // Waiting.
 
-    /// Lets others run, with the lock on `state` given back: until somebody wakes `channel`, the clock shows `until`, or earlier.
+    /// Lets others run, with the lock on `state` given back: until `channel` is woken, or the clock shows `until`, or earlier.
     /// `asleep`: time passes meanwhile.
     pub(super) fn block(&self, state: MutexGuard<'_, State>, channel: u64, until: Option<u64>, asleep: bool) {
         match &self.world {
@@ -202,7 +202,7 @@ impl Machine {
         }
     }
 
-    /// One slice of waiting in free mode. While somebody sleeps the clock follows real time.
+    /// One slice of waiting in free mode. While a thread sleeps the clock follows real time.
     fn block_free(&self, mut state: MutexGuard<'_, State>, until: Option<u64>, asleep: bool) {
         let left = until.map_or(u64::MAX, |until| until.saturating_sub(self.now()));
         let longest = if self.bus.has_device() { STEP_NS } else { 50 * STEP_NS };
@@ -225,19 +225,19 @@ impl Machine {
         }
     }
 
-    /// Whoever waits on `channel` looks again.
+    /// The threads that wait on `channel` check their conditions again.
     pub(crate) fn wake(&self, channel: u64) {
         match &self.world {
             Some(world) => world.wake(channel),
             None => {
-                // Under the lock: whoever has just looked is waiting by now.
+                // Under the lock: a thread that has just checked its condition is waiting by now.
                 let _state = self.state();
                 self.changed.notify_all();
             }
         }
     }
 
-    /// Everybody looks again.
+    /// All threads that wait check their conditions again.
     pub(crate) fn wake_all(&self) {
         match &self.world {
             Some(world) => world.wake_all(),
