@@ -218,6 +218,17 @@ mod tests {
     }
 
     #[test]
+    fn super_in_a_module_that_a_macro_writes_is_the_file_of_the_macro() {
+        let texts = &[
+            ("src/lib.rs", "mod f;"),
+            ("src/f/mod.rs", "mod a; mod b; pub use b::B;"),
+            ("src/f/a.rs", "macro_rules! m { () => { mod inner { use super::*; fn f(_: b) {} } } } pub struct A;"),
+            ("src/f/b.rs", "use super::a::A; pub struct B(A);"),
+        ];
+        assert_eq!(circles(texts), Vec::<Vec<String>>::new());
+    }
+
+    #[test]
     fn a_circle_outside_of_the_folder_is_not_its_own() {
         let texts = &[
             ("src/lib.rs", "mod a; mod b; mod f;"),

@@ -52,12 +52,13 @@ impl Text {
 
     fn of(tokens: TokenStream) -> Self {
         let mut text = Self::default();
-        text.items(tokens, true);
+        text.items(tokens);
         text
     }
 
-    /// Reads what stands between two brackets, or in a whole module (`is_module`).
-    fn items(&mut self, tokens: TokenStream, is_module: bool) {
+    /// Reads what stands between two brackets, or in a whole module. A `mod` in a function or a macro is a child too: its
+    /// `super` is this module.
+    fn items(&mut self, tokens: TokenStream) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         let mut at = 0;
         let mut file = None;
@@ -84,7 +85,7 @@ impl Text {
                     self.tree(&tokens[start + 1..end], &[], is_public);
                     at = end + 1;
                 }
-                ("mod", Some(TokenTree::Ident(name))) if is_module => {
+                ("mod", Some(TokenTree::Ident(name))) => {
                     let inline = match tokens.get(start + 2) {
                         Some(TokenTree::Group(body)) => Some(Self::of(body.stream())),
                         _ => None,
@@ -106,7 +107,7 @@ impl Text {
     fn expression(&mut self, tokens: &[TokenTree], at: usize) -> usize {
         match tokens.get(at) {
             Some(TokenTree::Group(group)) => {
-                self.items(group.stream(), false);
+                self.items(group.stream());
                 at + 1
             }
             Some(TokenTree::Ident(first)) => {
