@@ -228,8 +228,8 @@ fn unpack(machine: &dyn Machine, cache: &Path, entry: &Entry, wanted: &Wanted, d
 /// The headers' Makefile includes the common one by its absolute place, where it would be if it were installed.
 fn mend_makefile(makefile: &Path, root: &Path) -> Result<()> {
     let text = fs::read_to_string(makefile).with_context(|| format!("cannot read {}", makefile.display()))?;
-    let mended = text.replace("include /usr/src/", &format!("include {}/usr/src/", root.display()));
-    fs::write(makefile, mended).with_context(|| format!("cannot write {}", makefile.display()))
+    let fixed = text.replace("include /usr/src/", &format!("include {}/usr/src/", root.display()));
+    fs::write(makefile, fixed).with_context(|| format!("cannot write {}", makefile.display()))
 }
 
 #[cfg(test)]

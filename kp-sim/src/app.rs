@@ -1,14 +1,17 @@
-//! A simulated app: a process with memory of its own, and one open handle. Every request goes through the request.
+//! A simulated app: a process with memory of its own, and one open handle. Every request goes through the host's request code.
 mod call;
 #[cfg(test)]
 mod pended;
 
 use crate::{
     context,
-    machine::lock,
+    loaded::Loaded,
     misuse::{self, misuse},
-    sim::Loaded,
-    user::{Access, AppRequest, PAGE, Process, STATUS_AT, UserMemory},
+    page::PAGE,
+    process::Process,
+    sync::lock,
+    user_memory::{Access, UserMemory},
+    user_request::{AppRequest, STATUS_AT},
 };
 use kp_abi::{
     Counters, Error, Interface, Result, Status, TransportStatus,
@@ -55,7 +58,7 @@ struct File<P: Plugin> {
 }
 // SAFETY: a session may be used from any thread, and `release` comes once, when nobody borrows this any more.
 unsafe impl<P: Plugin> Send for File<P> {}
-// SAFETY: as above.
+// SAFETY: a session may be used from any thread, by shared borrows.
 unsafe impl<P: Plugin> Sync for File<P> {}
 
 impl<P: Plugin> File<P> {

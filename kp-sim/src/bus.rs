@@ -1,8 +1,8 @@
 //! The bus and what is on it: one device model or none, its mapped BARs, its configuration space, memory for its DMA.
 use crate::{
     device::{DeviceModel, IrqKind, ones},
-    machine::lock,
     misuse::misuse,
+    sync::lock,
 };
 use kp_user::BusAddress;
 use std::{any::Any, sync::Mutex};

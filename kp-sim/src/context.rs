@@ -1,29 +1,19 @@
-//! Where a thread is: in which kernel, for which process, at which level, with which locks.
-use crate::{machine::Machine, misuse::misuse, user::Process};
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-    sync::Arc,
-};
+//! Where a thread is: in which kernel, and as what.
+use crate::{machine::Machine, misuse::misuse, process::Process, task::Task};
+use std::{cell::RefCell, ops::Deref, rc::Rc, sync::Arc};
 
-/// Passive, Dispatch, Irql: the numbers of [`kp_core::host::LockKind`].
-pub(crate) const PASSIVE: u8 = 0;
-pub(crate) const DISPATCH: u8 = 1;
-pub(crate) const IRQL: u8 = 2;
-
-/// A level's name.
-pub(crate) fn level_name(level: u8) -> &'static str {
-    ["Passive", "Dispatch", "Irql"][usize::from(level.min(IRQL))]
-}
-
-/// A thread inside a kernel.
+/// A thread in its kernel.
 pub(crate) struct Context {
     pub(crate) machine: Arc<Machine>,
-    /// Whose call it is; none for `init`, removal, and the hardware.
-    pub(crate) process: Option<Process>,
-    pub(crate) level: Cell<u8>,
-    /// Numbers of the locks that this code holds, in the order of their taking.
-    pub(crate) held: RefCell<Vec<u32>>,
+    task: Task,
+}
+
+/// The kernel's parts ask for the task alone.
+impl Deref for Context {
+    type Target = Task;
+    fn deref(&self) -> &Task {
+        &self.task
+    }
 }
 
 thread_local! {
@@ -74,31 +64,7 @@ pub(crate) fn enter<R>(machine: &Arc<Machine>, process: Option<Process>, f: impl
 
 /// Runs `f` in `machine` whatever the thread was doing: a processor that was idle takes an interrupt.
 pub(crate) fn on_idle_cpu<R>(machine: &Arc<Machine>, process: Option<Process>, f: impl FnOnce() -> R) -> R {
-    let context = Context { machine: machine.clone(), process, level: Cell::new(PASSIVE), held: RefCell::default() };
+    let context = Context { machine: machine.clone(), task: Task::new(process) };
     let _back = RestoreContext(CURRENT.with(|current| current.borrow_mut().replace(Rc::new(context))));
     f()
-}
-
-impl Context {
-    /// Panics unless the thread runs at `highest` or below.
-    pub(crate) fn at_most(&self, highest: u8, what: &str) {
-        let level = self.level.get();
-        if level > highest && !std::thread::panicking() {
-            let (is, may) = (level_name(level), level_name(highest));
-            misuse(&format!("`{what}` was called at {is}; it is allowed at {may} at most"));
-        }
-    }
-
-    /// Runs `f` at `level`, as an interrupt does: what the thread holds is out of sight meanwhile.
-    pub(crate) fn interrupted<R>(&self, level: u8, f: impl FnOnce() -> R) -> R {
-        struct Restore<'a>(&'a Context, u8, Vec<u32>);
-        impl Drop for Restore<'_> {
-            fn drop(&mut self) {
-                self.0.level.set(self.1);
-                *self.0.held.borrow_mut() = std::mem::take(&mut self.2);
-            }
-        }
-        let _restore = Restore(self, self.level.replace(level), std::mem::take(&mut *self.held.borrow_mut()));
-        f()
-    }
 }

@@ -68,9 +68,6 @@
 //!     fn identity(&self) -> Identity {
 //!         Identity { vendor: 0x1234, device: 0x5678 }
 //!     }
-//!     fn bar_len(&self, bar: usize) -> Option<u64> {
-//!         (bar == 0).then_some(0x1000)
-//!     }
 //!     fn read(&mut self, _: usize, offset: u64, _: u8, _: &mut dyn Memory) -> u64 {
 //!         if offset == 0 { self.ticked.into() } else { u64::MAX }
 //!     }
@@ -98,6 +95,7 @@
 //! assert_eq!(interrupts.wait(Duration::from_secs(1)).unwrap().got, 1);
 //! assert_eq!(ticker::Client(&plugin).ticks(), Ok(1));
 //! ```
+use crate::page::PAGE;
 
 /// Who the device is: the two numbers a PCI bus matches drivers with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -152,21 +150,29 @@ fn span(address: u64, len: usize) -> Option<std::ops::Range<usize>> {
 /// [`line`](Self::line) and [`take_message`](Self::take_message) after every call that may have
 /// changed them (register accesses and [`advance`](Self::advance)).
 ///
-/// Four methods are enough for a device that has registers and nothing else. One that interrupts has `vectors`, `select`, and `line` or
-/// `take_message`; one that takes its time has `advance`; one with a state of its own has `reset`.
+/// Everything but [`identity`](Self::identity) has a default: a device with one page of registers, which read as all ones. A card with
+/// registers of its own has `read` and `write` besides, which makes 12 lines with its struct. One that interrupts has `vectors`, `select`,
+/// and `line` or `take_message`; one that takes its time has `advance`; one with a state of its own has `reset`.
 pub trait DeviceModel: Send {
     /// Which device this is.
     fn identity(&self) -> Identity;
 
-    /// The length in bytes of memory BAR number `bar` (0 to 5), or `None` if there is none.
-    fn bar_len(&self, bar: usize) -> Option<u64>;
+    /// The length in bytes of memory BAR number `bar` (0 to 5), or `None` if there is none. By default BAR 0 has a page.
+    fn bar_len(&self, bar: usize) -> Option<u64> {
+        (bar == 0).then_some(PAGE as u64)
+    }
 
     /// Reads `width` bytes (1, 2, 4 or 8), little end first, at `offset` bytes into the BAR.
     /// What the device does not answer reads as it does on its bus; mostly all ones.
-    fn read(&mut self, bar: usize, offset: u64, width: u8, ram: &mut dyn Memory) -> u64;
+    fn read(&mut self, bar: usize, offset: u64, width: u8, ram: &mut dyn Memory) -> u64 {
+        let _ = (bar, offset, ram);
+        ones(width)
+    }
 
     /// Writes the low `width` bytes (1, 2, 4 or 8) of `value` at `offset` bytes into the BAR.
-    fn write(&mut self, bar: usize, offset: u64, width: u8, value: u64, ram: &mut dyn Memory);
+    fn write(&mut self, bar: usize, offset: u64, width: u8, value: u64, ram: &mut dyn Memory) {
+        let _ = (bar, offset, width, value, ram);
+    }
 
     /// How many vectors the device has of this kind; 0 if it does not have the kind.
     /// A device with a line has one.

@@ -1,10 +1,10 @@
 //! Seeded worlds: run the same story in many orders, and the one that failed again.
-use crate::{misuse, schedule::Schedule, trace::Trace};
+use crate::{misuse, schedule::Schedule, sync::lock, trace::Trace};
 use std::{
     marker::PhantomData,
     ops::Range,
     panic::{self, AssertUnwindSafe},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     thread,
 };
 
@@ -50,7 +50,7 @@ impl World {
         if let Err(payload) = started {
             panic::resume_unwind(payload);
         }
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let failure = lock(&self.failure).clone();
         if let Some(failure) = failure {
             panic!("{failure}");
         }
@@ -67,7 +67,7 @@ impl<'scope> Scope<'scope, '_> {
                 if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(run)) {
                     misuse::take();
                     let text = format!("thread {name} panicked: {}", misuse::message(&*payload));
-                    world.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(text);
+                    lock(&world.failure).get_or_insert(text);
                 }
             });
         });

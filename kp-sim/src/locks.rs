@@ -1,28 +1,20 @@
 //! Locks: who holds which, and in which order they are taken.
-use crate::port::lock_kind;
-use crate::{
-    context::{Context, PASSIVE},
-    machine::{Channel, Machine},
-    misuse::misuse,
-};
-use kp_core::host::RawLock;
+use kp_core::host::{LockKind, RawLock};
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::Location,
-    ptr,
-    sync::Arc,
-    thread::{self, ThreadId},
+    thread::ThreadId,
 };
 
 /// What a [`RawLock`] is here.
-struct Handle {
+struct LockHandle {
     number: u32,
     /// The kernel that made it, by its number in this process. Numbers of locks are a kernel's own.
     kernel: u64,
 }
 
 struct Lock {
-    kind: u32,
+    kind: LockKind,
     /// Where the source makes it.
     made: &'static Location<'static>,
     holder: Option<ThreadId>,
@@ -31,13 +23,18 @@ struct Lock {
 }
 
 /// All locks of a kernel, by number.
-#[derive(Default)]
 pub(crate) struct Locks {
+    kernel: u64,
     locks: BTreeMap<u32, Lock>,
     made: u32,
 }
 
 impl Locks {
+    /// For the kernel with this number in this process.
+    pub(crate) fn new(kernel: u64) -> Self {
+        Self { kernel, locks: BTreeMap::new(), made: 0 }
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.locks.len()
     }
@@ -81,138 +78,72 @@ impl Locks {
     fn name(&self, number: u32) -> String {
         let Some(lock) = self.locks.get(&number) else { return format!("lock #{number}") };
         let kind = match lock.kind {
-            lock_kind::MUTEX => "Mutex",
-            lock_kind::DISPATCH => "SpinLock<_, Dispatch>",
-            lock_kind::IRQL => "SpinLock<_, Irql>",
-            _ => "robust mutex",
+            LockKind::Sleeping => "Mutex",
+            LockKind::AtDispatch => "SpinLock<_, Dispatch>",
+            LockKind::AtIrql => "SpinLock<_, Irql>",
+            LockKind::Order => "robust mutex",
         };
         format!("lock #{number} ({kind}, made at {}:{})", lock.made.file(), lock.made.line())
     }
-}
 
-/// # Safety
-/// `lock` came from `new_lock` of some kernel and was not freed.
-unsafe fn handle<'a>(lock: *mut RawLock) -> &'a Handle {
-    // SAFETY: the caller's promise: it points to a `Handle`.
-    unsafe { &*lock.cast::<Handle>() }
-}
-
-impl Machine {
-    /// As `new_lock`, unless there is no memory for it.
-    pub(crate) fn try_new_lock(&self, kind: u32, made: &'static Location<'static>) -> *mut RawLock {
-        if self.fails() { ptr::null_mut() } else { self.new_lock(kind, made) }
+    pub(crate) fn make(&mut self, kind: LockKind, made: &'static Location<'static>) -> *mut RawLock {
+        self.made += 1;
+        let number = self.made;
+        self.locks.insert(number, Lock { kind, made, holder: None, after: BTreeSet::new() });
+        Box::into_raw(Box::new(LockHandle { number, kernel: self.kernel })).cast()
     }
 
-    pub(crate) fn new_lock(&self, kind: u32, made: &'static Location<'static>) -> *mut RawLock {
-        let mut state = self.state();
-        state.locks.made += 1;
-        let number = state.locks.made;
-        state.locks.locks.insert(number, Lock { kind, made, holder: None, after: BTreeSet::new() });
-        Box::into_raw(Box::new(Handle { number, kernel: self.serial })).cast()
-    }
-
-    /// A lock's number, if this kernel made it. In another one it would keep nobody out.
+    /// A lock's number. Errors: another kernel has made it. In this one it would keep nobody out.
     ///
     /// # Safety
-    /// `lock` came from `new_lock` of some kernel and was not freed.
-    unsafe fn number(&self, lock: *mut RawLock) -> u32 {
-        // SAFETY: the caller's promise.
-        let Handle { number, kernel } = *unsafe { handle(lock) };
-        if kernel != self.serial {
-            misuse(&format!(
-                "lock #{number} is of another simulated kernel: a static of a plugin is there once in a process, and its kernels are many"
-            ));
+    /// `lock` came from `make` of some kernel and was not freed.
+    pub(crate) unsafe fn number(&self, lock: *mut RawLock) -> Result<u32, String> {
+        // SAFETY: `make` has put a `LockHandle` there, and it was not freed, by the caller's promise.
+        let LockHandle { number, kernel } = *unsafe { &*lock.cast::<LockHandle>() };
+        if kernel == self.kernel {
+            return Ok(number);
         }
-        number
+        Err(format!(
+            "lock #{number} is of another simulated kernel: a static of a plugin is there once in a process, and its kernels are many"
+        ))
     }
 
-    pub(crate) fn drop_lock(&self, address: usize) {
-        let handle = ptr::with_exposed_provenance_mut::<Handle>(address);
-        // SAFETY: made by `new_lock`, and not freed yet.
-        let number = unsafe { self.number(handle.cast()) };
-        // SAFETY: as above; the caller of `lock_free` has given it up.
-        drop(unsafe { Box::from_raw(handle) });
-        let mut state = self.state();
-        let lock = state.locks.locks.remove(&number);
-        for other in state.locks.locks.values_mut() {
+    /// Frees the lock with this number. Errors: it was held.
+    ///
+    /// # Safety
+    /// `lock` came from `make` of this kernel, has this number, and is not used again.
+    pub(crate) unsafe fn free(&mut self, lock: *mut RawLock, number: u32) -> Result<(), String> {
+        // SAFETY: `make` took it out of a box, and the caller has given it up.
+        drop(unsafe { Box::from_raw(lock.cast::<LockHandle>()) });
+        let freed = self.locks.remove(&number);
+        for other in self.locks.values_mut() {
             other.after.remove(&number);
         }
-        drop(state);
-        if lock.is_none_or(|lock| lock.holder.is_some()) && !thread::panicking() {
-            misuse(&format!("lock #{number} was freed while it was held"));
+        match freed {
+            Some(Lock { holder: None, .. }) => Ok(()),
+            _ => Err(format!("lock #{number} was freed while it was held")),
         }
     }
 
-    /// Takes a lock; the level before.
-    ///
-    /// # Safety
-    /// `lock` came from `new_lock` and was not freed.
-    pub(crate) unsafe fn acquire(self: &Arc<Self>, context: &Context, lock: *mut RawLock, kind: u32) -> usize {
-        // SAFETY: the caller's promise.
-        let number = unsafe { self.number(lock) };
-        let me = thread::current().id();
-        if kind == lock_kind::ORDER {
-            context.at_most(PASSIVE, "lock_acquire");
-            self.check_order(context, me, number);
-            context.held.borrow_mut().push(number);
-            return 0;
+    /// May this thread, which holds `held`, take the lock now? Errors: the thread holds it already, or locks that were taken
+    /// after it once.
+    pub(crate) fn check_order(&mut self, held: &[u32], me: ThreadId, number: u32) -> Result<(), String> {
+        if held.contains(&number) || self.locks.get(&number).is_some_and(|lock| lock.holder == Some(me)) {
+            return Err(format!("deadlock: this thread holds the lock already: {}", self.name(number)));
         }
-        context.at_most(kind as u8, "lock_acquire");
-        self.schedule_point("lock", number.into());
-        self.check_order(context, me, number);
-        let asleep = kind == lock_kind::MUTEX;
-        self.wait_for(self.channel(Channel::Lock, number), None, asleep, |state| {
-            let Some(lock) = state.locks.locks.get_mut(&number).filter(|lock| lock.holder.is_none()) else {
-                return false;
-            };
-            lock.holder = Some(me);
-            true
-        });
-        context.held.borrow_mut().push(number);
-        let level = context.level.get();
-        context.level.set(level.max(kind as u8));
-        level.into()
+        held.iter().try_for_each(|&held| self.note_order(held, number))
     }
 
-    /// Misuse, if this thread holds it, or locks that were taken after it once.
-    fn check_order(&self, context: &Context, me: ThreadId, number: u32) {
-        let mut state = self.state();
-        let held = context.held.borrow();
-        let wrong =
-            if held.contains(&number) || state.locks.locks.get(&number).is_some_and(|lock| lock.holder == Some(me)) {
-                Some(format!("deadlock: this thread holds the lock already: {}", state.locks.name(number)))
-            } else {
-                held.iter().find_map(|&held| state.locks.note_order(held, number).err())
-            };
-        drop((state, held));
-        if let Some(wrong) = wrong
-            && !thread::panicking()
-        {
-            misuse(&wrong);
-        }
+    /// Takes the lock, if nobody has it.
+    pub(crate) fn try_acquire(&mut self, number: u32, me: ThreadId) -> bool {
+        let Some(lock) = self.locks.get_mut(&number).filter(|lock| lock.holder.is_none()) else { return false };
+        lock.holder = Some(me);
+        true
     }
 
-    /// Releases a lock.
-    ///
-    /// # Safety
-    /// `lock` came from `new_lock` and was not freed.
-    pub(crate) unsafe fn release(self: &Arc<Self>, context: &Context, lock: *mut RawLock, kind: u32, saved: usize) {
-        // SAFETY: the caller's promise.
-        let number = unsafe { self.number(lock) };
-        let last = context.held.borrow_mut().pop();
-        if last != Some(number) && !thread::panicking() {
-            misuse(&format!("lock #{number} was released, but it is not the one that was taken last"));
-        }
-        if kind == lock_kind::ORDER {
-            return;
-        }
-        if let Some(lock) = self.state().locks.locks.get_mut(&number) {
+    pub(crate) fn release(&mut self, number: u32) {
+        if let Some(lock) = self.locks.get_mut(&number) {
             lock.holder = None;
         }
-        if kind != lock_kind::MUTEX {
-            context.level.set(u8::try_from(saved).unwrap_or(PASSIVE));
-        }
-        self.wake(self.channel(Channel::Lock, number));
-        self.schedule_point("unlock", number.into());
     }
 }

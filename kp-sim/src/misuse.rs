@@ -1,18 +1,12 @@
 //! Two kinds of panic: the simulator's verdict on misuse, which fails the test, and a plugin's own, which poisons its kernel.
-use crate::context;
-use spin::Once;
-use std::{
-    any::Any,
-    cell::Cell,
-    panic::{self, PanicHookInfo},
-};
+use std::{any::Any, cell::Cell};
 
 thread_local! {
     /// The panic under way is a verdict.
     static VERDICT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Fails the test: somebody broke a rule of the kernel.
+/// Fails the test: the plugin, the host code or an app broke a rule of the kernel.
 #[cold]
 pub(crate) fn misuse(text: &str) -> ! {
     VERDICT.set(true);
@@ -38,25 +32,4 @@ pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
     } else {
         "a panic without a text".to_owned()
     }
-}
-
-/// From now on a panic inside a kernel poisons it before anything unwinds, as the real panic handlers do.
-pub(crate) fn watch_panics() {
-    static ONCE: Once<()> = Once::new();
-    ONCE.call_once(|| {
-        let previous = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if !VERDICT.get() {
-                poison(info);
-            }
-            previous(info);
-        }));
-    });
-}
-
-fn poison(info: &PanicHookInfo<'_>) {
-    let Some(context) = context::try_current() else { return };
-    let place =
-        info.location().map_or_else(|| "an unknown place".to_owned(), |at| format!("{}:{}", at.file(), at.line()));
-    context.machine.poison(&format!("panicked at {place}: {}", message(info.payload())));
 }

@@ -1,8 +1,9 @@
 //! The port: each kernel function, its level, and the machine's part that does it.
 use crate::{
-    context::{self, Context, DISPATCH, IRQL, PASSIVE},
+    context::{self, Context},
+    heap::Late,
+    level::{DISPATCH, IRQL, PASSIVE},
     machine::{Channel, WordWait},
-    memory::Late,
 };
 use kp_core::{
     Result,
@@ -20,22 +21,6 @@ use std::{
     ptr::NonNull,
     sync::atomic::{AtomicU32, AtomicUsize},
 };
-
-/// The numbers of [`LockKind`], for the machine.
-pub(crate) mod lock_kind {
-    use super::LockKind;
-    pub(crate) const MUTEX: u32 = LockKind::Sleeping as u32;
-    pub(crate) const DISPATCH: u32 = LockKind::AtDispatch as u32;
-    pub(crate) const IRQL: u32 = LockKind::AtIrql as u32;
-    pub(crate) const ORDER: u32 = LockKind::Order as u32;
-}
-
-/// The numbers of [`WaitKind`], for the machine.
-pub(crate) mod wait_kind {
-    use super::WaitKind;
-    pub(crate) const UNINTERRUPTIBLE: u32 = WaitKind::Uninterruptible as u32;
-    pub(crate) const INTERRUPTIBLE: u32 = WaitKind::Interruptible as u32;
-}
 
 struct Simulated;
 kp_core::kernel!(Simulated);
@@ -126,7 +111,7 @@ unsafe impl Time for Simulated {
         call("stall", us.into(), IRQL, |context| context.machine.pass(u64::from(us) * 1000));
     }
     fn sleep_ns(ns: u64) {
-        call("sleep", ns, PASSIVE, |context| context.machine.sleep(ns));
+        call("sleep", ns, PASSIVE, |context| context.machine.sleep(context, ns));
     }
 }
 
@@ -155,10 +140,9 @@ unsafe impl Task for Simulated {
 // SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
 unsafe impl Lock for Simulated {
     fn lock_new(kind: LockKind, made: &'static Location<'static>) -> Option<NonNull<RawLock>> {
-        let number = kind as u32;
         NonNull::new(match kind {
-            LockKind::Order => context::current().machine.new_lock(number, made),
-            _ => call("lock_new", number.into(), PASSIVE, |context| context.machine.try_new_lock(number, made)),
+            LockKind::Order => context::current().machine.new_lock(kind, made),
+            _ => call("lock_new", (kind as u32).into(), PASSIVE, |context| context.machine.try_new_lock(kind, made)),
         })
     }
     unsafe fn lock_free(lock: NonNull<RawLock>, kind: LockKind) {
@@ -173,12 +157,12 @@ unsafe impl Lock for Simulated {
     unsafe fn lock_acquire(lock: NonNull<RawLock>, kind: LockKind) -> usize {
         let context = context::current();
         // SAFETY: the caller's promise.
-        unsafe { context.machine.acquire(&context, lock.as_ptr(), kind as u32) }
+        unsafe { context.machine.acquire(&context, lock.as_ptr(), kind) }
     }
     unsafe fn lock_release(lock: NonNull<RawLock>, kind: LockKind, saved: usize) {
         let context = context::current();
         // SAFETY: the caller's promise.
-        unsafe { context.machine.release(&context, lock.as_ptr(), kind as u32, saved) };
+        unsafe { context.machine.release(&context, lock.as_ptr(), kind, saved) };
         context.machine.deliver_pending(&context);
     }
 }
@@ -218,7 +202,7 @@ unsafe impl WaitQueues for Simulated {
         // SAFETY: the caller's promise.
         let queue = unsafe { number(queue) };
         call("wait", queue.into(), PASSIVE, |context| {
-            context.machine.wait_word(WordWait { queue, word, seen, ns: timeout.ns(), kind: kind as u32 })
+            context.machine.wait_word(context, WordWait { queue, word, seen, timeout, kind })
         })
     }
     unsafe fn wait_queue_wake(queue: NonNull<RawWaitQueue>) {
@@ -311,11 +295,7 @@ unsafe impl Mmap for Simulated {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        bus::Bus,
-        machine::{Machine, Options},
-        misuse,
-    };
+    use crate::{boot::boot, bus::Bus, level::level_name, machine::Options, misuse};
     use kp_core::host::IrqKinds;
     use std::{
         panic::{AssertUnwindSafe, catch_unwind},
@@ -324,7 +304,7 @@ mod tests {
 
     /// What the simulator says to `f` at this level.
     fn at(level: u8, f: impl FnOnce()) -> String {
-        let machine = Machine::new(Bus::new(None, 0), Options { fail_nth: 0, kinds: 0, ram: 0 });
+        let machine = boot(Bus::new(None, 0), Options { fail_nth: 0, kinds: 0, ram: 0 });
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             context::enter(&machine, None, || context::current().interrupted(level, f));
         }));
@@ -343,7 +323,7 @@ mod tests {
     fn what_needs_passive_is_refused_above_it() {
         let wanted = IrqRequest { kinds: IrqKinds::from_bits(1), min: 1, max: 1 };
         for level in [DISPATCH, IRQL] {
-            let is = context::level_name(level);
+            let is = level_name(level);
             let said = |what: &str| format!("`{what}` was called at {is}; it is allowed at Passive at most");
             assert_eq!(at(level, || _ = Simulated::alloc(Layout::new::<u64>())), said("alloc"));
             assert_eq!(at(level, || Simulated::sleep_ns(1)), said("sleep"));
@@ -401,7 +381,7 @@ mod tests {
             // SAFETY: just made.
             unsafe { Simulated::lock_acquire(lock.unwrap(), LockKind::AtDispatch) };
         };
-        let machine = Machine::new(Bus::new(None, 0), Options { fail_nth: 0, kinds: 0, ram: 0 });
+        let machine = boot(Bus::new(None, 0), Options { fail_nth: 0, kinds: 0, ram: 0 });
         let outcome = catch_unwind(AssertUnwindSafe(|| context::enter(&machine, None, keeps)));
         misuse::take();
         assert_eq!(misuse::message(&*outcome.unwrap_err()), "lock #1 is still held at the return from the kernel");
@@ -434,7 +414,7 @@ mod tests {
             let woken =
                 unsafe { Simulated::wait_queue_wait(queue, &word, 6, Timeout::NEVER, WaitKind::Uninterruptible) };
             assert_eq!(woken, Woken::Changed);
-            // SAFETY: as above.
+            // SAFETY: made above, and not freed.
             let woken = unsafe {
                 Simulated::wait_queue_wait(queue, &word, 7, Timeout::from_ns(1_000_000), WaitKind::Uninterruptible)
             };

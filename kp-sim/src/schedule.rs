@@ -1,12 +1,7 @@
 //! The schedule of a seeded world: one thread runs at a time, and a random number says which.
 //!
 //! Nothing here depends on real time, addresses or hash order, so a seed gives the same run every time.
-use crate::{
-    machine::{Machine, STEP_NS, lock},
-    misuse::misuse,
-    random::Random,
-    trace::Event,
-};
+use crate::{clock::STEP_NS, misuse::misuse, random::Random, sync::lock, trace::Event};
 use std::{
     cell::RefCell,
     sync::{
@@ -18,7 +13,7 @@ use std::{
 /// A run with more events than this has no end.
 const MAX_EVENTS: usize = 400_000;
 /// Simulated time without any wake-up or interrupt after which a run is stuck, in ns. A tear-down asks about panics now and
-/// then, so somebody always sleeps there.
+/// then, so a thread always sleeps there.
 const STUCK_NS: u64 = 60_000_000_000;
 
 /// Waiting for the end of a scope's threads.
@@ -28,8 +23,18 @@ thread_local! {
     static ME: RefCell<Option<(Arc<Schedule>, usize)>> = const { RefCell::new(None) };
 }
 
+/// What a world drives: a kernel with its device.
+pub(crate) trait Member: Send + Sync {
+    /// `ns` pass for its device.
+    fn advance(&self, ns: u64);
+    /// Is there an interrupt for a processor that is idle?
+    fn is_due(&self) -> bool;
+    /// Takes all of them, on this thread.
+    fn deliver(self: Arc<Self>);
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Doing {
+enum ThreadState {
     Runnable,
     Blocked { channel: u64, until: Option<u64> },
     Done,
@@ -37,21 +42,21 @@ enum Doing {
 
 struct Thread {
     name: String,
-    doing: Doing,
-    turn: Arc<Condvar>,
+    state: ThreadState,
+    wakeup: Arc<Condvar>,
 }
 
 struct State {
     random: Random,
-    /// A point changes the thread once in this many times; a property of the run.
+    /// A schedule point changes the thread once in this many times; a property of the run.
     switch_one_in: u64,
-    /// Something due is delivered at a point once in this many times; a property of the run.
+    /// Something due is delivered at a schedule point once in this many times; a property of the run.
     deliver_one_in: u64,
     threads: Vec<Thread>,
     running: usize,
     events: Vec<Event>,
-    machines: Vec<Weak<Machine>>,
-    machine_ids: u32,
+    members: Vec<Weak<dyn Member>>,
+    member_ids: u32,
     /// Simulated time since anything happened, in ns.
     quiet_ns: u64,
     /// Why the run is over, if it is stuck.
@@ -83,8 +88,8 @@ impl Schedule {
             threads: Vec::new(),
             running: 0,
             events: Vec::new(),
-            machines: Vec::new(),
-            machine_ids: 0,
+            members: Vec::new(),
+            member_ids: 0,
             quiet_ns: 0,
             stuck: None,
         };
@@ -105,14 +110,14 @@ impl Schedule {
         ME.with(|me| me.borrow().as_ref().map_or(0, |&(_, number)| number))
     }
 
-    pub(crate) fn new_machine_id(&self) -> u32 {
+    pub(crate) fn new_member_id(&self) -> u32 {
         let mut state = lock(&self.state);
-        state.machine_ids += 1;
-        state.machine_ids
+        state.member_ids += 1;
+        state.member_ids
     }
 
-    pub(crate) fn add_machine(&self, machine: &Arc<Machine>) {
-        lock(&self.state).machines.push(Arc::downgrade(machine));
+    pub(crate) fn add_member(&self, member: Weak<dyn Member>) {
+        lock(&self.state).members.push(member);
     }
 
     /// The events so far, with the names of the threads.
@@ -127,7 +132,7 @@ impl Schedule {
     /// A new thread, which may be chosen from now on; its number.
     pub(crate) fn add_thread(&self, name: &str) -> usize {
         let mut state = lock(&self.state);
-        state.threads.push(Thread { name: name.to_owned(), doing: Doing::Runnable, turn: Arc::default() });
+        state.threads.push(Thread { name: name.to_owned(), state: ThreadState::Runnable, wakeup: Arc::default() });
         state.threads.len() - 1
     }
 
@@ -135,9 +140,9 @@ impl Schedule {
         lock(&self.state).threads.len()
     }
 
-    /// Runs `f` as thread `number`, as soon as it is its turn, and ends the thread.
+    /// Runs `f` as thread `number`, as soon as it is chosen, and ends the thread.
     pub(crate) fn run_thread<R>(self: &Arc<Self>, number: usize, f: impl FnOnce() -> R) -> R {
-        drop(self.wait_for_turn(lock(&self.state), number));
+        drop(self.wait_until_running(lock(&self.state), number));
         ME.with(|me| *me.borrow_mut() = Some((self.clone(), number)));
         let _leave = Leave;
         let answer = f();
@@ -147,29 +152,29 @@ impl Schedule {
 
     fn end_thread(&self, me: usize) {
         let mut state = lock(&self.state);
-        state.threads[me].doing = Doing::Done;
+        state.threads[me].state = ThreadState::Done;
         state.record(me, "ends", 0);
         state.wake(JOIN);
-        // The thread that opened the scope is there, and has just been woken: somebody can run.
+        // The thread that opened the scope is there, and has just been woken: one thread at least can run.
         if let Some(next) = state.choose() {
-            state.hand_over(next);
+            state.switch_to(next);
         }
     }
 
     /// Waits until threads `first..` have ended.
     pub(crate) fn join(&self, first: usize) {
-        let ended = || lock(&self.state).threads[first..].iter().all(|thread| thread.doing == Doing::Done);
+        let ended = || lock(&self.state).threads[first..].iter().all(|thread| thread.state == ThreadState::Done);
         while !ended() {
-            // Even if the run is stuck: the threads need their turns to leave.
+            // Even if the run is stuck: the threads have to run to leave.
             drop(self.wait_blocked(JOIN, None));
         }
         self.leave_if_stuck(lock(&self.state));
     }
 
-    fn wait_for_turn<'a>(&self, mut state: MutexGuard<'a, State>, me: usize) -> MutexGuard<'a, State> {
-        let turn = state.threads[me].turn.clone();
+    fn wait_until_running<'a>(&self, mut state: MutexGuard<'a, State>, me: usize) -> MutexGuard<'a, State> {
+        let wakeup = state.threads[me].wakeup.clone();
         while state.running != me {
-            state = turn.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = wakeup.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state
     }
@@ -189,8 +194,8 @@ impl Schedule {
             && let Some(next) = state.choose()
             && next != me
         {
-            state.hand_over(next);
-            state = self.wait_for_turn(state, me);
+            state.switch_to(next);
+            state = self.wait_until_running(state, me);
         }
         self.leave_if_stuck(state);
     }
@@ -202,7 +207,7 @@ impl Schedule {
         state.random.one_in(one_in)
     }
 
-    /// Lets the others run until somebody wakes `channel`, or the clock shows `until`; perhaps earlier.
+    /// Lets the others run until `channel` is woken, or the clock shows `until`; perhaps earlier.
     pub(crate) fn block(&self, channel: u64, until: Option<u64>) {
         let state = self.wait_blocked(channel, until);
         self.leave_if_stuck(state);
@@ -212,20 +217,20 @@ impl Schedule {
         let me = self.me();
         let mut state = lock(&self.state);
         state.record(me, "waits", channel & 0xFFFF_FFFF);
-        state.threads[me].doing = Doing::Blocked { channel, until };
+        state.threads[me].state = ThreadState::Blocked { channel, until };
         loop {
             match state.choose() {
                 Some(next) => {
-                    state.hand_over(next);
-                    state = self.wait_for_turn(state, me);
-                    if state.threads[me].doing == Doing::Runnable {
+                    state.switch_to(next);
+                    state = self.wait_until_running(state, me);
+                    if state.threads[me].state == ThreadState::Runnable {
                         break;
                     }
                 }
                 None => {
                     let delivered = self.idle(state, me);
                     state = lock(&self.state);
-                    if delivered || state.threads[me].doing == Doing::Runnable {
+                    if delivered || state.threads[me].state == ThreadState::Runnable {
                         break;
                     }
                 }
@@ -234,17 +239,17 @@ impl Schedule {
         state
     }
 
-    /// Nobody can run: takes what the devices have to say, or lets time pass. Says whether the first was the case; the thread
+    /// No thread can run: takes what the devices have to say, or lets time pass. Says whether the first was the case; the thread
     /// is no longer blocked then, since it was away.
     fn idle<'a>(&'a self, mut state: MutexGuard<'a, State>, me: usize) -> bool {
-        let machines = state.machines();
+        let members = state.members();
         drop(state);
-        if let Some(machine) = machines.iter().find(|machine| machine.has_interrupts()) {
+        if let Some(member) = members.into_iter().find(|member| member.is_due()) {
             state = lock(&self.state);
-            state.threads[me].doing = Doing::Runnable;
+            state.threads[me].state = ThreadState::Runnable;
             state.quiet_ns = 0;
             drop(state);
-            machine.interrupt_idle();
+            member.deliver();
             return true;
         }
         state = lock(&self.state);
@@ -270,9 +275,9 @@ impl Schedule {
     /// Time passes for the clock and all devices.
     pub(crate) fn pass(&self, ns: u64) {
         self.clock.fetch_add(ns, AcqRel);
-        let machines = lock(&self.state).machines();
-        for machine in machines {
-            machine.bus.advance(ns);
+        let members = lock(&self.state).members();
+        for member in members {
+            member.advance(ns);
         }
     }
 
@@ -284,8 +289,8 @@ impl Schedule {
         let mut state = lock(&self.state);
         state.quiet_ns = 0;
         for thread in &mut state.threads {
-            if matches!(thread.doing, Doing::Blocked { .. }) {
-                thread.doing = Doing::Runnable;
+            if matches!(thread.state, ThreadState::Blocked { .. }) {
+                thread.state = ThreadState::Runnable;
             }
         }
     }
@@ -308,20 +313,20 @@ impl State {
     /// One of those that can run.
     fn choose(&mut self) -> Option<usize> {
         let can_run: Vec<usize> =
-            (0..self.threads.len()).filter(|&at| self.threads[at].doing == Doing::Runnable).collect();
+            (0..self.threads.len()).filter(|&at| self.threads[at].state == ThreadState::Runnable).collect();
         let chosen = self.random.below(can_run.len() as u64) as usize;
         can_run.get(chosen).copied()
     }
 
-    fn hand_over(&mut self, next: usize) {
+    fn switch_to(&mut self, next: usize) {
         self.running = next;
-        self.threads[next].turn.notify_one();
+        self.threads[next].wakeup.notify_one();
     }
 
     fn wake(&mut self, woken: u64) {
         for thread in &mut self.threads {
-            if matches!(thread.doing, Doing::Blocked { channel, .. } if channel == woken) {
-                thread.doing = Doing::Runnable;
+            if matches!(thread.state, ThreadState::Blocked { channel, .. } if channel == woken) {
+                thread.state = ThreadState::Runnable;
                 self.quiet_ns = 0;
             }
         }
@@ -329,15 +334,15 @@ impl State {
 
     fn wake_sleepers(&mut self, now: u64) {
         for thread in &mut self.threads {
-            if matches!(thread.doing, Doing::Blocked { until: Some(until), .. } if until <= now) {
-                thread.doing = Doing::Runnable;
+            if matches!(thread.state, ThreadState::Blocked { until: Some(until), .. } if until <= now) {
+                thread.state = ThreadState::Runnable;
             }
         }
     }
 
     fn next_deadline(&self) -> Option<u64> {
-        let deadline = |thread: &Thread| match thread.doing {
-            Doing::Blocked { until, .. } => until,
+        let deadline = |thread: &Thread| match thread.state {
+            ThreadState::Blocked { until, .. } => until,
             _ => None,
         };
         self.threads.iter().filter_map(deadline).min()
@@ -347,19 +352,19 @@ impl State {
     fn stop(&mut self, why: String) {
         self.stuck = Some(why);
         for thread in &mut self.threads {
-            if matches!(thread.doing, Doing::Blocked { .. }) {
-                thread.doing = Doing::Runnable;
+            if matches!(thread.state, ThreadState::Blocked { .. }) {
+                thread.state = ThreadState::Runnable;
             }
         }
     }
 
     fn waiting(&self) -> String {
-        let waits = |thread: &&Thread| matches!(thread.doing, Doing::Blocked { .. });
+        let waits = |thread: &&Thread| matches!(thread.state, ThreadState::Blocked { .. });
         let names: Vec<&str> = self.threads.iter().filter(waits).map(|thread| thread.name.as_str()).collect();
         names.join(", ")
     }
 
-    fn machines(&self) -> Vec<Arc<Machine>> {
-        self.machines.iter().filter_map(Weak::upgrade).collect()
+    fn members(&self) -> Vec<Arc<dyn Member>> {
+        self.members.iter().filter_map(Weak::upgrade).collect()
     }
 }

@@ -1,26 +1,26 @@
 //! A simulated kernel with one plugin in it, as a test sees it.
 use crate::{
     app::{App, Mode},
+    boot::boot,
     bus::{Attached, BUS_ADDRESS, Bus},
+    clock::STEP_NS,
     context,
     device::DeviceModel,
-    machine::{Machine, Options, STEP_NS, lock},
-    memory::Live,
-    user::Process,
+    live::Live,
+    loaded::{Loaded, check_leaks, in_kernel},
+    machine::Options,
+    process::Process,
 };
 use kp_abi::{Interface, Result, request::kind};
 use kp_core::{
     Passive, Plugin,
-    host::{BoundDevice, DeviceId, RawDevice, SUSPEND_NS, passive},
+    host::{BoundDevice, DeviceId, RawDevice, SUSPEND_NS},
 };
 use kp_user::BusAddress;
 use std::{
     any::type_name,
     marker::PhantomData,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering::*},
-    },
+    sync::{Arc, atomic::Ordering::*},
     time::Duration,
 };
 
@@ -33,16 +33,6 @@ const ONLY_DEVICE: DeviceId = DeviceId::new(1).expect("1 is a device's number");
 /// given back by then fails the test.
 pub struct Sim<P: Plugin> {
     pub(crate) loaded: Arc<Loaded<P>>,
-}
-
-/// What apps and the simulator share.
-pub(crate) struct Loaded<P: Plugin> {
-    pub(crate) machine: Arc<Machine>,
-    /// None once the plugin is unloaded.
-    driver: Mutex<Option<BoundDevice<P>>>,
-    removed: Mutex<bool>,
-    /// One tells the driver of a suspend, resume or removal; others wait.
-    telling: AtomicBool,
 }
 
 /// How a simulated kernel shall be.
@@ -102,25 +92,17 @@ impl<P: Plugin> Builder<P> {
     pub fn build(self) -> Result<Sim<P>> {
         let Self { model, address, options, .. } = self;
         let has_device = model.is_some();
-        let machine = Machine::new(Bus::new(model, options.ram), options);
+        let machine = boot(Bus::new(model, options.ram), options);
         let raw = if has_device {
             // SAFETY: device 1 is this machine's only one, and the driver is removed before the machine goes.
             unsafe { RawDevice::new(ONLY_DEVICE, machine.bus.bars(), address.to_query()) }
         } else {
             RawDevice::none()
         };
-        // SAFETY: this is the port; suspend, resume and removal come through `Loaded::tell`.
+        // SAFETY: this is the port; suspend, resume and removal come through `Loaded::with_device_lock`.
         let bound = in_kernel(&machine, |cx| unsafe { BoundDevice::<P>::bind(cx, raw) });
         match bound {
-            Ok(driver) => {
-                let loaded = Loaded {
-                    machine,
-                    driver: Mutex::new(Some(driver)),
-                    removed: Mutex::new(false),
-                    telling: AtomicBool::new(false),
-                };
-                Ok(Sim { loaded: Arc::new(loaded) })
-            }
+            Ok(driver) => Ok(Sim { loaded: Arc::new(Loaded::new(machine, driver)) }),
             Err(error) => {
                 machine.write_log(&format!("init refused the device: {error}"));
                 check_leaks(&machine);
@@ -183,8 +165,8 @@ impl<P: Plugin> Sim<P> {
     pub fn suspend_within(&self, time: Duration) {
         let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let Some(driver) = self.loaded.driver() else { return };
-        self.loaded.tell(|cx| {
-            // SAFETY: `tell` lets one in at a time.
+        self.loaded.with_device_lock(|cx| {
+            // SAFETY: the device's lock is held.
             unsafe { driver.suspend(cx, ns) };
             self.loaded.machine.finish_handlers(&context::current());
             self.loaded.machine.bus.power_off();
@@ -194,21 +176,21 @@ impl<P: Plugin> Sim<P> {
     /// The device has power again, with its registers as after power-on.
     pub fn resume(&self) {
         let Some(driver) = self.loaded.driver() else { return };
-        self.loaded.tell(|cx| {
+        self.loaded.with_device_lock(|cx| {
             self.loaded.machine.bus.power_on();
-            // SAFETY: `tell` lets one in at a time.
+            // SAFETY: the device's lock is held.
             unsafe { driver.resume(cx) };
         });
     }
 
-    /// The kernel, or somebody through it, resets the device under the plugin. Returns when the plugin has been told, and calls go on.
+    /// The kernel, or a program through it, resets the device under the plugin. Returns when the plugin has been notified, and calls go on.
     pub fn reset(&self) {
         let Some(driver) = self.loaded.driver() else { return };
-        self.loaded.tell(|cx| {
-            // SAFETY: `tell` lets one in at a time.
+        self.loaded.with_device_lock(|cx| {
+            // SAFETY: the device's lock is held.
             unsafe { driver.reset_prepare(cx) };
             self.loaded.machine.bus.reset();
-            // SAFETY: as above.
+            // SAFETY: the device's lock is held since `reset_prepare`.
             unsafe { driver.reset_done(cx) };
         });
     }
@@ -269,7 +251,7 @@ impl<P: Plugin> Sim<P> {
     /// Another device on the same line, for which no driver answers, raises it until handlers have run `runs` times. Then takes interrupts.
     pub fn neighbour_raises(&self, runs: u32) {
         let machine = &self.loaded.machine;
-        machine.set_neighbour(runs);
+        machine.state().vectors.set_neighbour(runs);
         context::enter(machine, None, || machine.deliver_pending(&context::current()));
     }
 
@@ -296,87 +278,5 @@ impl<P: Plugin> Sim<P> {
     /// Runs `f` in this kernel on this thread, at Passive: for tests of parts of a plugin.
     pub fn enter<R>(&self, f: impl FnOnce(&mut Passive) -> R) -> R {
         in_kernel(&self.loaded.machine, f)
-    }
-}
-
-/// Runs `f` in the kernel, at Passive, for no process.
-fn in_kernel<R>(machine: &Arc<Machine>, f: impl FnOnce(&mut Passive) -> R) -> R {
-    // SAFETY: `enter` refuses to nest, so no other level is on this stack.
-    context::enter(machine, None, || unsafe { passive(f) })
-}
-
-/// What is left fails the test, unless a plugin that panicked has left it.
-fn check_leaks(machine: &Machine) {
-    machine.free_late();
-    let live = machine.live();
-    if live == Live::default() {
-        return;
-    }
-    if machine.is_poisoned() {
-        machine.write_log(&format!("left by a plugin that panicked: {live}"));
-    } else {
-        panic!("left at unload: {live}; something was not given back");
-    }
-}
-
-/// Gives [`Loaded::tell`] free, after a panic too.
-struct Telling<'a>(&'a AtomicBool);
-
-impl Drop for Telling<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Release);
-    }
-}
-
-impl<P: Plugin> Loaded<P> {
-    /// The driver, while the plugin is loaded.
-    pub(crate) fn driver(&self) -> Option<BoundDevice<P>> {
-        lock(&self.driver).clone()
-    }
-
-    /// Runs `f` in the kernel, as the only one: what a kernel's device lock is for.
-    fn tell<R>(&self, f: impl FnOnce(&mut Passive) -> R) -> R {
-        in_kernel(&self.machine, |cx| {
-            while self.telling.swap(true, Acquire) {
-                self.machine.sleep(STEP_NS);
-            }
-            let _telling = Telling(&self.telling);
-            f(cx)
-        })
-    }
-
-    fn remove(&self, present: bool) {
-        if std::mem::replace(&mut *lock(&self.removed), true) {
-            return;
-        }
-        let Some(driver) = self.driver() else { return };
-        if !present {
-            self.machine.bus.pull_out();
-        }
-        self.tell(|cx| {
-            // SAFETY: `tell` lets one in at a time.
-            unsafe { driver.remove(cx, present) };
-            drop(driver);
-        });
-    }
-
-    fn unload(&self) {
-        self.remove(true);
-        let driver = lock(&self.driver).take();
-        if driver.is_some() {
-            in_kernel(&self.machine, |_| drop(driver));
-            check_leaks(&self.machine);
-        }
-    }
-}
-
-impl<P: Plugin> Drop for Loaded<P> {
-    fn drop(&mut self) {
-        // A test that fails already is not to wait for anything; what it holds stays.
-        if std::thread::panicking() {
-            std::mem::forget(lock(&self.driver).take());
-        } else {
-            self.unload();
-        }
     }
 }

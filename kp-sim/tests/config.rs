@@ -2,7 +2,7 @@
 use kp_core::*;
 use kp_sim::{
     Sim,
-    device::{DeviceModel, Identity, Memory},
+    device::{DeviceModel, Identity},
 };
 
 kp_abi::interface! {
@@ -26,13 +26,6 @@ impl DeviceModel for Card {
     fn identity(&self) -> Identity {
         Identity { vendor: 0x1234, device: 0x11e8 }
     }
-    fn bar_len(&self, _: usize) -> Option<u64> {
-        None
-    }
-    fn read(&mut self, _: usize, _: u64, _: u8, _: &mut dyn Memory) -> u64 {
-        !0
-    }
-    fn write(&mut self, _: usize, _: u64, _: u8, _: u64, _: &mut dyn Memory) {}
     fn bus_master(&mut self, on: bool) {
         self.is_master = on;
     }

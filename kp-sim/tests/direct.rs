@@ -307,8 +307,8 @@ fn a_lent_reply_is_the_reply_that_a_copy_would_be() {
 /// Typed clients take the direct form by themselves; what it cannot do they send as CALL.
 #[test]
 fn a_client_takes_the_form_that_fits() {
-    // How often a run with this call goes through each kind of door, above one without it.
-    let doors = |call: &dyn Fn(&kp_user::Plugin)| -> [usize; 4] {
+    // How often a run with this call goes through each kind of copy, above one without it.
+    let copies = |call: &dyn Fn(&kp_user::Plugin)| -> [usize; 4] {
         let count = |call: &dyn Fn(&kp_user::Plugin)| {
             let run = replay(1, |_| {
                 let sim = Sim::<All>::new().unwrap();
@@ -321,16 +321,16 @@ fn a_client_takes_the_form_that_fits() {
         let (with, without) = (count(call), count(&|_| ()));
         std::array::from_fn(|at| with[at] - without[at])
     };
-    assert_eq!(doors(&|plugin| assert_eq!(all::Client(plugin).nothing(), Ok(()))), [0, 0, 0, 0]);
-    assert_eq!(doors(&|plugin| assert_eq!(all::Client(plugin).odd(1, 2, true), Ok([1, 2, 1]))), [0, 1, 0, 1]);
+    assert_eq!(copies(&|plugin| assert_eq!(all::Client(plugin).nothing(), Ok(()))), [0, 0, 0, 0]);
+    assert_eq!(copies(&|plugin| assert_eq!(all::Client(plugin).odd(1, 2, true), Ok([1, 2, 1]))), [0, 1, 0, 1]);
     let give = |plugin: &kp_user::Plugin| {
         assert_eq!(all::Client(plugin).give(0, &[5, 6], &mut [0; 4]), Ok(&[5, 6][..]));
     };
-    assert_eq!(doors(&give), [0, 1, 1, 0]);
+    assert_eq!(copies(&give), [0, 1, 1, 0]);
     let nowait = |plugin: &kp_user::Plugin| {
         assert_eq!(all::Client(plugin.nowait()).odd(1, 2, true), Ok([1, 2, 1]));
     };
-    assert_eq!(doors(&nowait), [1, 0, 1, 0]);
+    assert_eq!(copies(&nowait), [1, 0, 1, 0]);
     let shapes: Vec<Shape> = all::INTERFACE.methods.iter().map(|method| method.shape()).collect();
     assert_eq!(shapes[1], Shape::Fixed { args: 10, reply: 3 });
     assert_eq!(shapes[5], Shape::Segments { args: 0 });

@@ -227,7 +227,7 @@ fn no_completion_has_a_reply_longer_than_the_room_for_it() {
     let client = pairs::Client(&plugin);
     let mut batch = client.batch().unwrap();
     let tickets = [batch.swap([1, 2, 3, 4]).unwrap(), batch.swap([0; 4]).unwrap()];
-    let sum = batch.sum(b"by the long way").unwrap();
+    let sum = batch.sum(b"by the slow path").unwrap();
     let replies = batch.run();
     let too_long = Error::new(Status::OUTPUT_LENGTH, 64);
     assert_eq!(tickets.map(|ticket| replies.get(ticket)), [Err(too_long); 2]);

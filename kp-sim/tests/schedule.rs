@@ -1,4 +1,4 @@
-//! Seeded worlds: a planted race is found, found again, and gone when it is mended.
+//! Seeded worlds: a planted race is found, found again, and gone when it is fixed.
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use kp_abi::request::kind;
 use kp_core::*;
@@ -17,14 +17,14 @@ pub struct Counter {
     bar: Bar<regs::Map>,
     events: AtomicU32,
     /// Take as it should be, in one step.
-    is_mended: AtomicBool,
+    is_fixed: AtomicBool,
 }
 
 impl Init for Counter {
     type Session = ();
     type Interrupt = ();
     fn init(cx: &mut Passive, mut device: Device) -> Result<Self> {
-        Ok(Counter { bar: device.map(cx, 0)?, events: AtomicU32::new(0), is_mended: AtomicBool::new(false) })
+        Ok(Counter { bar: device.map(cx, 0)?, events: AtomicU32::new(0), is_fixed: AtomicBool::new(false) })
     }
 }
 
@@ -33,7 +33,7 @@ kp_abi::interface! {
         fn raise() = 1;
         /// Events since the last time.
         fn take() -> u32 = 2;
-        fn mend() = 3;
+        fn fix() = 3;
     }
 }
 
@@ -43,7 +43,7 @@ impl counter::Handler<Passive> for Counter {
         Ok(())
     }
     fn take(&self, _: &mut Passive, _: &()) -> Result<u32> {
-        if self.is_mended.load(Relaxed) {
+        if self.is_fixed.load(Relaxed) {
             return Ok(self.events.swap(0, Relaxed));
         }
         // The planted race: what the interrupt adds between the two is lost.
@@ -52,8 +52,8 @@ impl counter::Handler<Passive> for Counter {
         self.events.store(0, Relaxed);
         Ok(events)
     }
-    fn mend(&self, _: &mut Passive, _: &()) -> Result<()> {
-        self.is_mended.store(true, Relaxed);
+    fn fix(&self, _: &mut Passive, _: &()) -> Result<()> {
+        self.is_fixed.store(true, Relaxed);
         Ok(())
     }
 }
@@ -73,12 +73,12 @@ impl IntAtIrql for Counter {
 plugin! { Counter { name: "counter", interface: counter, callbacks: [IntAtIrql] } }
 
 /// One thread raises, another takes: no event is lost.
-fn story(world: &World, mended: bool) {
+fn story(world: &World, fixed: bool) {
     let sim = Sim::<Counter>::with(Edu::new()).unwrap();
     let plugin = sim.connect(counter::INTERFACE).unwrap();
     let client = counter::Client(&plugin);
-    if mended {
-        client.mend().unwrap();
+    if fixed {
+        client.fix().unwrap();
     }
     plugin.connection().int_enable(kind::LINE, 1, 1, &[]).unwrap();
     let taken = AtomicU32::new(0);
@@ -107,7 +107,7 @@ fn a_planted_race_is_found_and_found_again() {
 }
 
 #[test]
-fn the_mended_plugin_passes_the_same_seeds() {
+fn the_fixed_plugin_passes_the_same_seeds() {
     explore(SEEDS, |world| story(world, true));
 }
 

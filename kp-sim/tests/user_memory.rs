@@ -1,4 +1,4 @@
-//! The request door: whatever address an app gives, it gets an answer or a fault, and nothing else happens.
+//! The user request: whatever address an app gives, it gets an answer or a fault, and nothing else happens.
 mod part;
 
 use kp_abi::{

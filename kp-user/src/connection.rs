@@ -1,32 +1,8 @@
 //! What one open handle can do, whatever carries it.
-use crate::SharedMemory;
+use crate::{BusAddress, IntEnabled, Notification, SharedMemory};
 use kp_abi::{Counters, Interface, Result, TransportStatus, request};
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
-
-/// What INT_ENABLE got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IntEnabled {
-    /// One of [`request::kind`].
-    pub kind: u32,
-    /// Vectors.
-    pub count: u32,
-    /// Number of this enabling; each one has its own counters.
-    pub generation: u64,
-}
-
-/// Notifications that a wait has taken. Each goes to exactly one wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Notification {
-    /// Vector they came from.
-    pub vector: u32,
-    /// Notifications taken; at least 1.
-    pub got: u32,
-    /// Notifications of that vector still there.
-    pub available: u64,
-    /// Number of the enabling they belong to.
-    pub generation: u64,
-}
 
 /// One open handle of a plugin's device: one method per request of the ABI, and one implementation per transport.
 ///
@@ -111,4 +87,9 @@ pub trait Connection: Send + Sync {
         let _ = (timeout_ns, vector, max);
         Err(TransportStatus::UNKNOWN_REQUEST.status().into())
     }
+}
+
+/// Where the device of an open handle is, as its driver says.
+pub(crate) fn address_of(connection: &dyn Connection) -> Option<BusAddress> {
+    BusAddress::from_query(connection.query(0).ok()?.bus_address)
 }

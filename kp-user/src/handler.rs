@@ -20,11 +20,18 @@ pub struct HandlerThread {
     thread: Option<JoinHandle<Error>>,
 }
 
+impl Interrupts {
+    /// Hands every notification to `handler`, in a thread of its own, until the interrupt is disabled, the session
+    /// closed, or the device gone. The handler gets all that have come together: [`Notification::got`] says how many.
+    ///
+    /// [`NO_MEMORY`](Status::NO_MEMORY) if there is no thread to be had; the interrupt is then disabled.
+    pub fn on_notify(self, handler: impl FnMut(Notification) + Send + 'static) -> Result<HandlerThread> {
+        HandlerThread::start(self, handler)
+    }
+}
+
 impl HandlerThread {
-    pub(crate) fn start(
-        interrupts: Interrupts,
-        mut handler: impl FnMut(Notification) + Send + 'static,
-    ) -> Result<Self> {
+    fn start(interrupts: Interrupts, mut handler: impl FnMut(Notification) + Send + 'static) -> Result<Self> {
         let connection: Arc<dyn Connection> = interrupts.connection().clone();
         let run = move || loop {
             match connection.int_wait(NO_TIMEOUT, ANY_VECTOR, u32::MAX) {

@@ -1,5 +1,5 @@
 //! A session's interrupt: enable it, take its notifications, disable it.
-use crate::{Connection, HandlerThread, Notification};
+use crate::{Connection, Notification};
 use kp_abi::{
     Counters, Result, Status,
     request::{ANY_VECTOR, NO_TIMEOUT, kind},
@@ -153,14 +153,6 @@ impl Interrupts {
     /// Disables the interrupt and reads its final counters. Waits end with [`INT_DISABLED`](Status::INT_DISABLED).
     pub fn disable(mut self) -> Result<Counters> {
         self.disable_once()
-    }
-
-    /// Hands every notification to `handler`, in a thread of its own, until the interrupt is disabled, the session
-    /// closed, or the device gone. The handler gets all that have come together: [`Notification::got`] says how many.
-    ///
-    /// [`NO_MEMORY`](Status::NO_MEMORY) if there is no thread to be had; the interrupt is then disabled.
-    pub fn on_notify(self, handler: impl FnMut(Notification) + Send + 'static) -> Result<HandlerThread> {
-        HandlerThread::start(self, handler)
     }
 
     /// A descriptor for poll(2): readable when a notification can be taken, hung up when the session is over. `None` if

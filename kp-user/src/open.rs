@@ -1,9 +1,10 @@
-//! Opening: which node, which interface, and what to do if app and driver are not of one age.
-use crate::{BusAddress, Cause, Connection, OpenError, Plugin, Side};
-use kp_abi::{
-    Error, Interface, Status, TransportStatus, limits,
-    request::{self, Request, feature},
+//! Opening: which node, and with which interface.
+use crate::{
+    BusAddress, Cause, Connection, OpenError, Plugin,
+    connection::address_of,
+    negotiate::{negotiate, take_any},
 };
+use kp_abi::Interface;
 use std::sync::Arc;
 
 /// How to open a plugin.
@@ -21,16 +22,6 @@ pub struct OpenOptions<'a> {
     data: &'a [u8],
 }
 
-/// What OPEN has agreed on.
-pub(crate) struct Opened {
-    pub(crate) session: u64,
-    pub(crate) driver: Side,
-    /// The highest message number that the driver has; `None` if it declares no interface, and so takes any.
-    pub(crate) highest: Option<u32>,
-    /// What was granted, a mask of [`feature`].
-    pub(crate) features: u64,
-}
-
 impl<'a> OpenOptions<'a> {
     /// No interface, no data.
     pub fn new() -> Self {
@@ -43,7 +34,7 @@ impl<'a> OpenOptions<'a> {
         self
     }
 
-    /// Data for the plugin's `open`, at most [`MAX_OPEN_DATA`](limits::MAX_OPEN_DATA) bytes.
+    /// Data for the plugin's `open`, at most [`MAX_OPEN_DATA`](kp_abi::limits::MAX_OPEN_DATA) bytes.
     pub fn data(mut self, data: &'a [u8]) -> Self {
         self.data = data;
         self
@@ -119,77 +110,35 @@ impl<'a> OpenOptions<'a> {
     }
 }
 
-/// Where the device of an open handle is, as its driver says.
-pub(crate) fn address_of(connection: &dyn Connection) -> Option<BusAddress> {
-    BusAddress::from_query(connection.query(0).ok()?.bus_address)
-}
-
-/// Opens with an interface. A driver that knows fewer messages is asked once more, with as many as it knows, if the
-/// interfaces agree up to there.
-fn negotiate(connection: &dyn Connection, interface: &Interface, data: &[u8]) -> Result<Opened, Cause> {
-    let count = interface.methods.len() as u32;
-    let mut open = request(count, interface.version, interface.fingerprint());
-    let mut answer = connection.open(&mut open, data);
-    if answer == Err(Status::INTERFACE_MISMATCH.into()) && open.message_count < count {
-        let common = open.message_count;
-        let chain = interface.chain(common as usize);
-        if chain == open.fingerprint {
-            open = request(common, interface.version, chain);
-            answer = connection.open(&mut open, data);
-        }
+impl Plugin {
+    /// Opens `edu`, the lowest instance, or `edu.1`, that one. Does not check the interface: with a typed client, use
+    /// [`open_interface`](Self::open_interface).
+    #[cfg(any(target_os = "linux", windows))]
+    pub fn open(name: &str) -> Result<Self, OpenError> {
+        OpenOptions::new().open(name)
     }
-    match answer {
-        Ok(()) => {
-            connection.agree(interface);
-            Ok(opened(&open, Some(open.message_count)))
-        }
-        Err(error) if error == Status::INTERFACE_MISMATCH => Err(Cause::Interface {
-            name: interface.name,
-            app: Side { version: interface.version, messages: count },
-            driver: driver(&open),
-        }),
-        Err(error) => Err(refusal(error, &open)),
+
+    /// Opens a plugin whose interface must fit `interface`; `data` is for the plugin's `open`.
+    #[cfg(any(target_os = "linux", windows))]
+    pub fn open_interface(name: &str, interface: &Interface, data: &[u8]) -> Result<Self, OpenError> {
+        OpenOptions::new().interface(interface).data(data).open(name)
     }
-}
 
-/// Opens whatever interface there is: with no message known, and the chain that the driver itself has there.
-fn take_any(connection: &dyn Connection, data: &[u8]) -> Result<Opened, Cause> {
-    let mut open = request(0, 0, 0);
-    let query = connection.query(0).map_err(|error| refusal(error, &open))?;
-    open.fingerprint = query.chain;
-    match connection.open(&mut open, data) {
-        Ok(()) => Ok(opened(&open, (open.message_count != 0).then_some(open.message_count))),
-        Err(error) => Err(refusal(error, &open)),
+    /// Opens the device at a bus address, `0000:03:00.0`, whichever plugin drives it. Does not check the interface: with a typed client, use
+    /// [`OpenOptions::open_at`].
+    #[cfg(any(target_os = "linux", windows))]
+    pub fn open_at(address: &str) -> Result<Self, OpenError> {
+        OpenOptions::new().open_at(address)
     }
-}
 
-fn request(message_count: u32, interface_version: u32, fingerprint: u64) -> request::Open {
-    request::Open {
-        abi_major: limits::ABI_MAJOR,
-        abi_minor: limits::ABI_MINOR,
-        features: feature::RING | feature::DIRECT,
-        message_count,
-        interface_version,
-        fingerprint,
-        ..Request::new()
+    /// Opens over a connection that is there already; else as [`open_interface`](Self::open_interface).
+    pub fn over(connection: Arc<dyn Connection>, interface: &Interface, data: &[u8]) -> Result<Self, OpenError> {
+        OpenOptions::new().interface(interface).data(data).over(connection)
     }
-}
 
-fn opened(open: &request::Open, highest: Option<u32>) -> Opened {
-    Opened { session: open.session, driver: driver(open), highest, features: open.features }
-}
-
-/// The driver's interface, after its answer.
-fn driver(open: &request::Open) -> Side {
-    Side { version: open.interface_version, messages: open.message_count }
-}
-
-fn refusal(error: Error, open: &request::Open) -> Cause {
-    match error.status {
-        status if status == TransportStatus::UNKNOWN_REQUEST => Cause::NotKp,
-        Status::ABI_MISMATCH => {
-            Cause::Abi { app: (limits::ABI_MAJOR, limits::ABI_MINOR), driver: (open.abi_major, open.abi_minor) }
-        }
-        _ => Cause::Refused(error),
+    /// The devices that are there to open, of all plugins, sorted by name. Empty if no plugin is loaded.
+    #[cfg(any(target_os = "linux", windows))]
+    pub fn list() -> std::io::Result<Vec<crate::Listed>> {
+        crate::platform::list()
     }
 }

@@ -1,7 +1,7 @@
 //! An open plugin.
-use crate::{BusAddress, Connection, Enable, Interrupts, OpenError, OpenOptions, Ring, Side, open::Opened};
+use crate::{BusAddress, Connection, Enable, Interrupts, Ring, Side, negotiate::Opened};
 use kp_abi::{
-    Interface, Result, Status, Transport, TransportStatus,
+    Result, Status, Transport, TransportStatus,
     request::{self, feature},
 };
 #[cfg(unix)]
@@ -31,37 +31,6 @@ pub struct Plugin {
 impl Plugin {
     pub(crate) fn new(connection: Arc<dyn Connection>, opened: Opened) -> Self {
         Self { connection, opened, is_closed: false, ring: Mutex::new(None), runs: AtomicU64::new(0) }
-    }
-
-    /// Opens `edu`, the lowest instance, or `edu.1`, that one. Does not check the interface: with a typed client, use
-    /// [`open_interface`](Self::open_interface).
-    #[cfg(any(target_os = "linux", windows))]
-    pub fn open(name: &str) -> Result<Self, OpenError> {
-        OpenOptions::new().open(name)
-    }
-
-    /// Opens a plugin whose interface must fit `interface`; `data` is for the plugin's `open`.
-    #[cfg(any(target_os = "linux", windows))]
-    pub fn open_interface(name: &str, interface: &Interface, data: &[u8]) -> Result<Self, OpenError> {
-        OpenOptions::new().interface(interface).data(data).open(name)
-    }
-
-    /// Opens the device at a bus address, `0000:03:00.0`, whichever plugin drives it. Does not check the interface: with a typed client, use
-    /// [`OpenOptions::open_at`].
-    #[cfg(any(target_os = "linux", windows))]
-    pub fn open_at(address: &str) -> Result<Self, OpenError> {
-        OpenOptions::new().open_at(address)
-    }
-
-    /// Opens over a connection that is there already; else as [`open_interface`](Self::open_interface).
-    pub fn over(connection: Arc<dyn Connection>, interface: &Interface, data: &[u8]) -> Result<Self, OpenError> {
-        OpenOptions::new().interface(interface).data(data).over(connection)
-    }
-
-    /// The devices that are there to open, of all plugins, sorted by name. Empty if no plugin is loaded.
-    #[cfg(any(target_os = "linux", windows))]
-    pub fn list() -> std::io::Result<Vec<crate::Listed>> {
-        crate::platform::list()
     }
 
     /// Number of the session, never used again while the plugin is loaded.

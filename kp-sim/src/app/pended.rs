@@ -3,7 +3,7 @@
 mod part;
 
 use super::*;
-use crate::{Sim, context::DISPATCH, edu::Edu, port};
+use crate::{Sim, edu::Edu, level::DISPATCH, port};
 use kp_abi::{
     TransportStatus,
     limits::MAX_WAITS,
@@ -69,7 +69,7 @@ impl Port {
         (Status(wait.head.status), wait.got)
     }
 
-    /// At Dispatch, as whoever wakes may be. Err: still pending.
+    /// At Dispatch, as a caller of wake may be. Err: still pending.
     fn step(&self, pended: Pended) -> Result<(Status, u32), Pended> {
         let Pended { wait, address } = pended;
         let stepped = self.at_dispatch(|cx, session| session.wait_step(cx, wait));
@@ -99,7 +99,7 @@ impl Port {
         self.app.query(0).unwrap().waits
     }
 
-    /// How often the session's signal was woken: what tells the port to look.
+    /// How often the session's wait queue was woken: what tells the port to look.
     fn wakes(&self) -> u32 {
         let session = self.app.file.session();
         // SAFETY: alive as long as the session.
@@ -211,7 +211,7 @@ fn a_wait_ends_at_its_deadline_and_not_before() {
     assert_eq!((endless.wait.is_poll(), endless.wait.deadline_ns()), (false, None));
     sim.advance(1 << 40);
     let endless = pending(port.step(endless));
-    // Mail beats the clock.
+    // A notification beats the clock.
     let late = port.start(1, 1);
     sim.advance(1000);
     port.raise();
@@ -233,7 +233,7 @@ fn a_pending_wait_is_ended_by_disable_close_removal_storm_and_panic() {
             messages::Client(&port.plugin).stick().unwrap();
             port.raise();
         }),
-        // The enabling it was for has ended, whoever has enabled since.
+        // The enabling it was for has ended, whichever session has enabled since.
         (Status::INT_DISABLED, |_, port| {
             port.app.int_disable().unwrap();
             port.app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
@@ -246,7 +246,7 @@ fn a_pending_wait_is_ended_by_disable_close_removal_storm_and_panic() {
         let wait = pending(port.step(port.start(NO_TIMEOUT, 1)));
         let woken = port.wakes();
         end(&sim, &port);
-        assert!(port.wakes() > woken, "the port was not told of {status}");
+        assert!(port.wakes() > woken, "the port was not woken by {status}");
         assert_eq!(over(port.step(wait)).0, status);
         assert_eq!(port.waits(), 0, "after {status}");
     }

@@ -20,7 +20,7 @@ const RAM_LEN: u64 = 1 << 28;
 /// The legacy hole, where a PC has no plain memory.
 const HOLE: std::ops::Range<u64> = 0xa_0000..0x10_0000;
 /// Messages are sent to this address: memory just above what DMA reaches.
-const MAILBOX: u64 = RAM_LEN;
+const MESSAGE_AT: u64 = RAM_LEN;
 /// What a message stores there. Any number but 0 does.
 const MESSAGE: u32 = 1;
 
@@ -88,7 +88,7 @@ impl Qemu {
     }
 
     /// The same with another `dma_mask` for the device. One wider than 28 bits lets DMA reach
-    /// addresses where QEMU has no memory for it, and the mailbox of messages at 256 MiB.
+    /// addresses where QEMU has no memory for it, and the word that messages are written to at 256 MiB.
     ///
     /// # Errors
     /// As [`Qemu::start`].
@@ -123,7 +123,7 @@ impl Qemu {
     fn set_up(&mut self) -> io::Result<()> {
         self.process.command(format_args!("writel {:#x} 1", HPET + 0x10))?;
         self.config_write(CONFIG_BAR_0, BAR_AT as u32)?;
-        self.config_write(CONFIG_MSI + 4, MAILBOX as u32)?;
+        self.config_write(CONFIG_MSI + 4, MESSAGE_AT as u32)?;
         self.config_write(CONFIG_MSI + 8, 0)?;
         self.config_write(CONFIG_MSI + 12, MESSAGE)?;
         self.configure()
@@ -180,10 +180,10 @@ impl Qemu {
         self.collect_message()
     }
 
-    /// Empties the mailbox.
+    /// Takes the message that has been written, if there is one.
     fn collect_message(&mut self) -> io::Result<()> {
-        if self.signal == Some(IrqKind::Msi) && self.process.command(format_args!("readl {MAILBOX:#x}"))? != 0 {
-            self.process.command(format_args!("writel {MAILBOX:#x} 0"))?;
+        if self.signal == Some(IrqKind::Msi) && self.process.command(format_args!("readl {MESSAGE_AT:#x}"))? != 0 {
+            self.process.command(format_args!("writel {MESSAGE_AT:#x} 0"))?;
             self.messages.push_back(0);
         }
         Ok(())

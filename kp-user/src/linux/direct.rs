@@ -1,5 +1,8 @@
 //! The direct form of CALL: one buffer, as long as the message needs it.
-use super::{Kernel, prepared::Prepared, status};
+use super::{
+    kernel::{Kernel, status},
+    prepared::Prepared,
+};
 use kp_abi::{
     Error, Result, Shape, Status,
     limits::{MAX_ARGS, MAX_FIXED_REPLY},

@@ -1,5 +1,5 @@
 //! The nodes under `/dev/kp`.
-use super::Node;
+use super::node::Node;
 use crate::{BusAddress, Cause, Listed, Name, OpenError, system::System};
 use kp_abi::Status;
 use std::{fs, io, path::Path};

@@ -1,6 +1,5 @@
 //! An open handle, and the requests that go through it: all the unsafe code there is, but for a wait that is pending.
 #![expect(unsafe_code, reason = "std has no DeviceIoControl")]
-use super::DeviceControl;
 use kp_abi::{Result, Status};
 use std::{
     cell::Cell,
@@ -53,8 +52,9 @@ impl Handle {
     }
 }
 
-impl DeviceControl for Handle {
-    fn control(&self, code: u32, input: &[u8], output: &mut [u8]) -> Result<usize, Status> {
+impl Handle {
+    /// DeviceIoControl, waited for.
+    pub(super) fn control(&self, code: u32, input: &[u8], output: &mut [u8]) -> Result<usize, Status> {
         let event = Event::take()?;
         let mut io = OVERLAPPED { hEvent: event.0.as_raw_handle(), ..OVERLAPPED::default() };
         let io = &raw mut io;
@@ -81,10 +81,6 @@ impl DeviceControl for Handle {
         };
         event.put_back();
         result
-    }
-
-    fn handle(&self) -> Option<&Handle> {
-        Some(self)
     }
 }
 

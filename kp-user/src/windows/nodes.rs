@@ -1,7 +1,7 @@
 //! The devices' names, `\\.\kp-echo` and `\\.\kp-edu.0`.
 #![expect(unsafe_code, reason = "std knows neither services nor the names of devices")]
-use super::{Node, handle};
-use crate::{Cause, Listed, Name, OpenError, open::address_of, system::System};
+use super::{handle, node::Node};
+use crate::{Cause, Listed, Name, OpenError, connection::address_of, system::System};
 use kp_abi::Status;
 use std::{ffi::OsStr, io, os::windows::ffi::OsStrExt, ptr};
 use windows_sys::Win32::{

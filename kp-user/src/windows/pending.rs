@@ -1,9 +1,8 @@
 //! A wait that is under way while its thread does something else.
 #![expect(unsafe_code, reason = "std has no DeviceIoControl")]
 use super::{
-    answer,
+    answer::{answer, notification},
     handle::{self, Event, Handle, last_status},
-    notification,
 };
 use crate::Notification;
 use kp_abi::{

@@ -54,7 +54,7 @@ struct Parts<'a> {
 
 /// What an app is told: the status, its detail unless both sides know it anyway, and the reply.
 #[derive(Debug, PartialEq, Eq)]
-struct Told {
+struct Answered {
     status: Status,
     detail: u32,
     reply: Vec<u8>,
@@ -154,14 +154,14 @@ impl<'p> List<'p> {
     }
 
     /// The direct form's answer.
-    fn direct(&self, handle: &dyn Handle, interface: &Interface, parts: &Parts<'_>) -> Option<Told> {
+    fn direct(&self, handle: &dyn Handle, interface: &Interface, parts: &Parts<'_>) -> Option<Answered> {
         let s = &self.sender;
         let shape = self.put(interface, parts)?;
         let status = handle.direct(parts.message, self.buffer).unwrap_or_else(|status| panic!("{status}: {parts:?}"));
         let answer: Answer = s.value(self.buffer);
         if status != Status::OK {
             assert_eq!(answer.status, status.0, "buffer and ioctl agree: {parts:?}");
-            return Some(Told { status, detail: answer.detail, reply: vec![] });
+            return Some(Answered { status, detail: answer.detail, reply: vec![] });
         }
         let (from, len) = match shape {
             Shape::Fixed { reply, .. } => (self.buffer + 8, reply),
@@ -170,17 +170,17 @@ impl<'p> List<'p> {
         if !matches!(shape, Shape::Fixed { args: 0, .. }) {
             assert_eq!(answer.status, Status::OK.0, "the answer's place was cleared: {parts:?}");
         }
-        Some(Told { status, detail: 0, reply: s.bytes(from, len) })
+        Some(Answered { status, detail: 0, reply: s.bytes(from, len) })
     }
 
     /// CALL's answer.
-    fn call(&self, handle: &dyn Handle, parts: &Parts<'_>) -> Told {
+    fn call(&self, handle: &dyn Handle, parts: &Parts<'_>) -> Answered {
         let s = &self.sender;
         let answer = s.call(handle, parts.message, parts.args, parts.data, parts.room);
         if answer.status != Status::OK {
-            return Told { status: answer.status, detail: answer.detail, reply: vec![] };
+            return Answered { status: answer.status, detail: answer.detail, reply: vec![] };
         }
-        Told { status: Status::OK, detail: 0, reply: s.bytes(answer.request.out_addr, answer.detail as usize) }
+        Answered { status: Status::OK, detail: 0, reply: s.bytes(answer.request.out_addr, answer.detail as usize) }
     }
 
     /// Every message of both plugins, good and bad: both forms say the same.

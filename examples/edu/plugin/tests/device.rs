@@ -56,13 +56,6 @@ fn another_device_is_refused() {
         fn identity(&self) -> kp_sim::device::Identity {
             kp_sim::device::Identity { vendor: 0x1234, device: 0x11e8 }
         }
-        fn bar_len(&self, bar: usize) -> Option<u64> {
-            (bar == 0).then_some(0x1000)
-        }
-        fn read(&mut self, _: usize, _: u64, _: u8, _: &mut dyn kp_sim::device::Memory) -> u64 {
-            u64::MAX
-        }
-        fn write(&mut self, _: usize, _: u64, _: u8, _: u64, _: &mut dyn kp_sim::device::Memory) {}
     }
     assert_eq!(Sim::<Edu>::with(Other).err(), Some(Error::from(Status::WRONG_DEVICE)));
 }

@@ -23,14 +23,14 @@ const CROWD: u64 = 1000;
 pub fn run() -> Result<(), String> {
     super::load("ivshmem");
     let plugin = Plugin::open_interface("ivshmem", ivshmem::INTERFACE, &[]).unwrap_or_else(|error| panic!("{error}"));
-    let bell = Bell(&plugin);
-    assert_ne!(bell.client().position().expect("its number"), 0, "the server gave it a number that is not 0");
-    assert_eq!(code(bell.client().ring(ALL)), Status::BAD_VALUE);
+    let doorbell = Doorbell(&plugin);
+    assert_ne!(doorbell.client().position().expect("its number"), 0, "the server gave it a number that is not 0");
+    assert_eq!(code(doorbell.client().ring(ALL)), Status::BAD_VALUE);
     refused(&plugin);
-    counts_and_waits(&bell);
-    fewer(&bell);
-    crowd(&bell);
-    close(&bell);
+    counts_and_waits(&doorbell);
+    fewer(&doorbell);
+    crowd(&doorbell);
+    close(&doorbell);
     drop(plugin);
     assert_eq!(super::unload("ivshmem"), Unload::Gone);
     println!("MSI-X: {VECTORS} vectors, counted and waited for one by one, together, and all at once");
@@ -39,9 +39,9 @@ pub fn run() -> Result<(), String> {
 
 /// The device, and the session it is rung through.
 #[derive(Clone, Copy)]
-struct Bell<'p>(&'p Plugin);
+struct Doorbell<'p>(&'p Plugin);
 
-impl<'p> Bell<'p> {
+impl<'p> Doorbell<'p> {
     fn client(&self) -> ivshmem::Client<&'p Plugin> {
         ivshmem::Client(self.0)
     }
@@ -83,16 +83,16 @@ fn refused(plugin: &Plugin) {
     assert_eq!(code(plugin.interrupts(Enable::msi()).map(|_| ())), Status::NO_INTERRUPT, "it has no plain MSI");
 }
 
-fn counts_and_waits(bell: &Bell<'_>) {
-    let interrupts = bell.enable(ALL..=ALL, ALL);
-    let waits = || bell.0.query().expect("a query").waits;
+fn counts_and_waits(doorbell: &Doorbell<'_>) {
+    let interrupts = doorbell.enable(ALL..=ALL, ALL);
+    let waits = || doorbell.0.query().expect("a query").waits;
     for vector in 0..ALL {
-        assert_eq!(counters(bell.0, vector), Counters::default(), "vector {vector}: nothing has happened");
+        assert_eq!(counters(doorbell.0, vector), Counters::default(), "vector {vector}: nothing has happened");
     }
     // 3, 5, 7 and 2 times, mixed.
-    bell.ring_all(&[2, 1, 0, 2, 1, 3, 2, 0, 1, 2, 2, 1, 3, 2, 1, 0, 2]);
-    expect(bell.0, [3, 5, 7, 2], [0; VECTORS]);
-    assert_eq!(bell.client().rung(), Ok([3, 5, 7, 2]), "as the plugin saw them");
+    doorbell.ring_all(&[2, 1, 0, 2, 1, 3, 2, 0, 1, 2, 2, 1, 3, 2, 1, 0, 2]);
+    expect(doorbell.0, [3, 5, 7, 2], [0; VECTORS]);
+    assert_eq!(doorbell.client().rung(), Ok([3, 5, 7, 2]), "as the plugin saw them");
     for vector in [ALL, ALL + 1, ANY_VECTOR - 1] {
         assert_eq!(code(interrupts.counters_of(vector)), Status::BAD_VECTOR, "count {vector}");
         assert_eq!(code(interrupts.wait_vector(vector, PATIENCE)), Status::BAD_VECTOR, "wait for {vector}");
@@ -103,77 +103,77 @@ fn counts_and_waits(bell: &Bell<'_>) {
     assert_eq!(taken(interrupts.wait_many(2, 100, Duration::ZERO)), Ok((2, 3, 0)));
     assert_eq!(taken(interrupts.wait_vector(2, Duration::ZERO)), Err(Status::TIMEOUT));
     assert_eq!(taken(interrupts.wait_vector(SILENT, Duration::ZERO)), Err(Status::TIMEOUT), "never notified");
-    expect(bell.0, [3, 5, 7, 2], [0, 0, 7, 0]);
+    expect(doorbell.0, [3, 5, 7, 2], [0, 0, 7, 0]);
 
     // Any: each in turn, from the one after the one served last.
-    bell.ring(2);
+    doorbell.ring(2);
     let any: Vec<_> = (0..9).map(|_| taken(interrupts.try_take()).map(|(vector, ..)| vector)).collect();
     assert_eq!(any, [0, 1, 2, 0, 1, 0, 1, 1, 1].map(Ok));
     assert_eq!(taken(interrupts.try_take()), Err(Status::TIMEOUT));
-    expect(bell.0, [3, 5, 8, 2], [3, 5, 8, 0]);
+    expect(doorbell.0, [3, 5, 8, 2], [3, 5, 8, 0]);
 
     // A wait for one vector sleeps through another's.
     let waited = std::thread::scope(|scope| {
         let waiter = scope.spawn(|| taken(interrupts.wait_vector(1, PATIENCE)));
         until("a wait is pending", || waits() == 1);
-        bell.ring_all(&[0, 2]);
+        doorbell.ring_all(&[0, 2]);
         assert_eq!(waits(), 1, "it is not its vector");
-        bell.client().ring(1).expect("the device can be rung");
+        doorbell.client().ring(1).expect("the device can be rung");
         waiter.join().expect("the waiter does not panic")
     });
     assert_eq!(waited, Ok((1, 1, 0)));
-    expect(bell.0, [4, 6, 9, 2], [3, 6, 8, 0]);
+    expect(doorbell.0, [4, 6, 9, 2], [3, 6, 8, 0]);
 
-    descriptor(bell, &interrupts);
+    descriptor(doorbell, &interrupts);
 
     let last = interrupts.disable().expect("it is enabled");
     assert_eq!((last.received, last.notified, last.delivered, last.lost), (23, 20, 20, 0));
-    let connection = bell.0.connection();
+    let connection = doorbell.0.connection();
     assert_eq!(code(connection.int_wait(0, 2, 1)), Status::NOT_ENABLED);
     let (_, after) = connection.int_count(2).expect("the counters stay");
     assert_eq!((after.received, after.delivered), (9, 9));
 }
 
 /// The descriptor: readable while there is something to take, whatever its vector. There is one of vector 0 and one of 2.
-fn descriptor(bell: &Bell<'_>, interrupts: &Interrupts) {
-    let ready = |patience| ready(bell.0, patience);
+fn descriptor(doorbell: &Doorbell<'_>, interrupts: &Interrupts) {
+    let ready = |patience| ready(doorbell.0, patience);
     assert_eq!(ready(Duration::ZERO), PollFlags::IN);
     assert_eq!(taken(interrupts.try_take()), Ok((2, 1, 0)));
     assert_eq!(ready(Duration::ZERO), PollFlags::IN);
     assert_eq!(taken(interrupts.try_take()), Ok((0, 1, 0)));
     assert_eq!(ready(Duration::ZERO), PollFlags::empty());
-    bell.ring(SILENT);
+    doorbell.ring(SILENT);
     assert_eq!(ready(Duration::ZERO), PollFlags::empty(), "there is nothing to take");
     std::thread::scope(|scope| {
         let poller = scope.spawn(|| ready(PATIENCE));
-        bell.client().ring(1).expect("the device can be rung");
+        doorbell.client().ring(1).expect("the device can be rung");
         assert_eq!(poller.join().expect("the poller does not panic"), PollFlags::IN);
     });
     assert_eq!(taken(interrupts.try_take()), Ok((1, 1, 0)));
 }
 
 /// Enabled anew: counted anew, and with as many vectors as there may be.
-fn fewer(bell: &Bell<'_>) {
-    let interrupts = bell.enable(1..=2, 2);
+fn fewer(doorbell: &Doorbell<'_>) {
+    let interrupts = doorbell.enable(1..=2, 2);
     for vector in [0, 1, ANY_VECTOR] {
-        assert_eq!(counters(bell.0, vector), Counters::default(), "vector {vector}: counted anew");
+        assert_eq!(counters(doorbell.0, vector), Counters::default(), "vector {vector}: counted anew");
     }
-    bell.ring_all(&[1, 0, 1]);
-    assert_eq!(bell.client().rung(), Ok([1, 2, 0, 0]), "as the plugin saw them");
+    doorbell.ring_all(&[1, 0, 1]);
+    assert_eq!(doorbell.client().rung(), Ok([1, 2, 0, 0]), "as the plugin saw them");
     assert_eq!(code(interrupts.counters_of(2)), Status::BAD_VECTOR);
     assert_eq!(code(interrupts.wait_vector(2, PATIENCE)), Status::BAD_VECTOR);
     assert_eq!(taken(interrupts.wait_many(ANY_VECTOR, 100, PATIENCE)), Ok((0, 1, 0)));
     let last = interrupts.disable().expect("it is enabled");
     assert_eq!((last.received, last.delivered, last.lost), (3, 1, 2), "nobody has taken those of vector 1");
 
-    let _interrupts = bell.enable(1..=2048, ALL);
-    bell.ring(ALL - 1);
-    assert_eq!(counters(bell.0, ALL - 1).received, 1);
+    let _interrupts = doorbell.enable(1..=2048, ALL);
+    doorbell.ring(ALL - 1);
+    assert_eq!(counters(doorbell.0, ALL - 1).received, 1);
 }
 
 /// All vectors from two threads at once, while a third takes what there is: handlers of different vectors run side by side.
-fn crowd(bell: &Bell<'_>) {
-    let interrupts = bell.enable(ALL..=ALL, ALL);
+fn crowd(doorbell: &Doorbell<'_>) {
+    let interrupts = doorbell.enable(ALL..=ALL, ALL);
     let took: [AtomicU64; VECTORS] = Default::default();
     let total = CROWD * (u64::from(ALL) - 1);
     std::thread::scope(|scope| {
@@ -182,10 +182,10 @@ fn crowd(bell: &Bell<'_>) {
                 for n in 1..=CROWD {
                     // Both of this thread's are under way at once, and so are the other thread's.
                     for vector in [first, first + 1] {
-                        bell.client().ring(vector).expect("the device can be rung");
+                        doorbell.client().ring(vector).expect("the device can be rung");
                     }
                     for vector in [first, first + 1] {
-                        until("the interrupt arrives", || counters(bell.0, vector).received == n);
+                        until("the interrupt arrives", || counters(doorbell.0, vector).received == n);
                     }
                 }
             });
@@ -200,17 +200,17 @@ fn crowd(bell: &Bell<'_>) {
     interrupts.disable().expect("it is enabled");
     let took = took.map(AtomicU64::into_inner);
     assert_eq!(took, [CROWD, CROWD, CROWD, 0], "what was taken, by vector");
-    expect(bell.0, [CROWD; VECTORS], took);
-    assert_eq!(bell.client().rung(), Ok([CROWD as u32; VECTORS]), "as the plugin saw them");
+    expect(doorbell.0, [CROWD; VECTORS], took);
+    assert_eq!(doorbell.client().rung(), Ok([CROWD as u32; VECTORS]), "as the plugin saw them");
 }
 
 /// CLOSE disables, and hangs up.
-fn close(bell: &Bell<'_>) {
-    let interrupts = bell.enable(ALL..=ALL, ALL);
-    bell.ring(1);
-    assert_eq!(ready(bell.0, Duration::ZERO), PollFlags::IN);
-    bell.0.connection().close().expect("a session can be closed");
-    let ready = ready(bell.0, Duration::ZERO);
+fn close(doorbell: &Doorbell<'_>) {
+    let interrupts = doorbell.enable(ALL..=ALL, ALL);
+    doorbell.ring(1);
+    assert_eq!(ready(doorbell.0, Duration::ZERO), PollFlags::IN);
+    doorbell.0.connection().close().expect("a session can be closed");
+    let ready = ready(doorbell.0, Duration::ZERO);
     assert!(ready.contains(PollFlags::HUP), "{ready:?}");
     assert!(!ready.contains(PollFlags::IN), "{ready:?}: what was there is lost");
     assert_eq!(taken(interrupts.try_take()), Err(Status::CLOSED));

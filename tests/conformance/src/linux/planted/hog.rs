@@ -53,13 +53,13 @@ pub fn on_its_way() {
         enable(&plugin);
         let before = counters(&plugin);
         thread::scope(|scope| {
-            let deaf = scope.spawn(|| {
+            let masked = scope.spawn(|| {
                 stay_on(BUSY);
-                trouble::Client(&plugin).deafen()
+                trouble::Client(&plugin).raise_masked()
             });
             until("it is in the plugin", || plugin.query().is_ok_and(|query| query.calls == 1));
             let (_, last) = plugin.connection().int_disable().expect("the interrupt can be disabled");
-            assert_eq!(deaf.join().expect("the caller does not panic"), Ok(()), "the device was quieted meanwhile");
+            assert_eq!(masked.join().expect("the caller does not panic"), Ok(()), "the device was quieted meanwhile");
             let heard = (last.received + last.spurious) - (before.received + before.spurious);
             assert_eq!(heard, 1, "a message on its way is waited for: {last:?}");
         });

@@ -68,7 +68,7 @@ kp_abi::interface! {
         fn greedy(on: bool) = 15;
         /// Has the device interrupt while the processor hears no interrupts: not before an enabling has quieted the device at its end, and a
         /// tenth of a second more. Timeout: none did within two seconds.
-        fn deafen() = 16;
+        fn raise_masked() = 16;
         /// Takes one lock of each kind inside another: two of a kind always in this order; `backwards`: two mutexes the other way round.
         fn nest(backwards: bool) = 17;
         /// Leaves the device's configuration space where it outlives the device.

@@ -268,7 +268,7 @@ impl trouble::Handler<Passive, Session> for Trouble {
         Ok(())
     }
 
-    fn deafen(&self, cx: &mut Passive, _: &Session) -> Result<()> {
+    fn raise_masked(&self, cx: &mut Passive, _: &Session) -> Result<()> {
         let bar = self.bar()?;
         self.unheard.with(cx, |(), cx| {
             let before = self.disarms.load(Relaxed);

@@ -1,7 +1,7 @@
 //! The bytes that go to a driver, and what a node makes of its answers, without a driver.
 use super::*;
-use kp_abi::TransportStatus;
 use kp_abi::request::{CALL_NOWAIT, Call, IntEnable, IntWait, Open};
+use kp_abi::{Error, TransportStatus};
 use std::sync::Mutex;
 
 /// Answers each request with the next step of its script, and keeps the code and the bytes that came.

@@ -1,18 +1,18 @@
-//! One simulated kernel: its state, its clock, and the two things that happen around every kernel call.
+//! What a kernel owns: its parts, its clock, its log, and how its threads block.
 //!
 //! Free mode: threads are real, interrupts are delivered as soon as a thread's level lets them through. Seeded mode: the
 //! world's schedule says which thread runs and when an interrupt comes.
-use crate::port::wait_kind;
 use crate::{
     bus::Bus,
-    context::{self, Context, PASSIVE},
-    interrupt::Vectors,
+    clock::{READ_NS, STEP_NS},
+    heap::Heap,
+    live::Live,
     locks::Locks,
-    memory::Heap,
     misuse::misuse,
     schedule::Schedule,
+    sync::lock,
+    vectors::Vectors,
 };
-use kp_core::host::Woken;
 use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -21,12 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A clock that is read moves on by this much, in ns: a loop that waits for a time ends.
-const READ_NS: u64 = 100;
-/// Longest step in which time passes for a device, in ns.
-pub(crate) const STEP_NS: u64 = 1_000_000;
-
-/// What a test chooses.
+/// How a test wants the kernel.
 #[derive(Clone, Copy)]
 pub(crate) struct Options {
     /// The fallible kernel call that fails, from 1; 0: none.
@@ -56,14 +51,12 @@ pub(crate) struct State {
 
 pub(crate) struct Machine {
     /// Number in its world.
-    pub(crate) id: u32,
-    /// Number in this process.
-    pub(crate) serial: u64,
+    id: u32,
     state: Mutex<State>,
     changed: Condvar,
     pub(crate) bus: Bus,
     clock: Arc<AtomicU64>,
-    pub(crate) world: Option<Arc<Schedule>>,
+    pub(super) world: Option<Arc<Schedule>>,
     poisoned: AtomicBool,
     options: Options,
     log: Mutex<Vec<String>>,
@@ -71,23 +64,16 @@ pub(crate) struct Machine {
     pub(crate) deferred_frees: AtomicU32,
 }
 
-/// A lock's guard, whatever happened to its last holder: verdicts panic.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Machine {
     /// A kernel with this bus. It belongs to the world that the calling thread is in, if it is in one.
-    pub(crate) fn new(bus: Bus, options: Options) -> Arc<Self> {
+    pub(crate) fn new(bus: Bus, options: Options) -> Self {
         static MADE: AtomicU64 = AtomicU64::new(0);
-        crate::misuse::watch_panics();
         let world = Schedule::current();
-        let machine = Arc::new(Self {
-            id: world.as_ref().map_or(0, |world| world.new_machine_id()),
-            serial: MADE.fetch_add(1, Relaxed),
+        Self {
+            id: world.as_ref().map_or(0, |world| world.new_member_id()),
             state: Mutex::new(State {
                 heap: Heap::default(),
-                locks: Locks::default(),
+                locks: Locks::new(MADE.fetch_add(1, Relaxed)),
                 wait_queues: 0,
                 next_wait_queue: 0,
                 handles: 0,
@@ -105,15 +91,24 @@ impl Machine {
             options,
             log: Mutex::default(),
             deferred_frees: AtomicU32::new(0),
-        });
-        if let Some(world) = &machine.world {
-            world.add_machine(&machine);
         }
-        machine
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    /// What is given out and not back.
+    pub(crate) fn live(&self) -> Live {
+        let state = self.state();
+        Live {
+            allocations: state.heap.count(),
+            locks: state.locks.count(),
+            wait_queues: state.wait_queues as usize,
+            mappings: self.bus.mappings(),
+            interrupts: usize::from(state.vectors.are_taken()),
+            handles: state.handles as usize,
+        }
     }
 
     pub(crate) fn options(&self) -> Options {
@@ -140,7 +135,7 @@ impl Machine {
         lock(&self.log).clone()
     }
 
-    /// Plugin code panics, on this thread: whoever waits looks again.
+    /// Plugin code panics, on this thread. Every thread that waits checks its condition again.
     pub(crate) fn poison(&self, why: &str) {
         self.poisoned.store(true, Release);
         self.write_log(why);
@@ -171,17 +166,6 @@ impl Machine {
         }
     }
 
-    /// After a kernel call took effect: interrupts that the level lets through may come, and what was put off is done.
-    pub(crate) fn deliver_pending(self: &Arc<Self>, context: &Context) {
-        if std::thread::panicking() {
-            return;
-        }
-        self.interrupts(context);
-        if context.level.get() == PASSIVE {
-            self.free_late();
-        }
-    }
-
     // Time.
 
     pub(crate) fn now(&self) -> u64 {
@@ -206,37 +190,20 @@ impl Machine {
 
     // Waiting.
 
-    /// Waits until `done` says so, at most until the clock shows `until`. `asleep`: time passes meanwhile.
-    pub(crate) fn wait_for(
-        self: &Arc<Self>,
-        channel: u64,
-        until: Option<u64>,
-        asleep: bool,
-        mut done: impl FnMut(&mut State) -> bool,
-    ) -> bool {
-        loop {
-            let mut state = self.state();
-            if done(&mut state) {
-                return true;
+    /// Lets others run, with the lock on `state` given back: until `channel` is woken, or the clock shows `until`, or earlier.
+    /// `asleep`: time passes meanwhile.
+    pub(super) fn block(&self, state: MutexGuard<'_, State>, channel: u64, until: Option<u64>, asleep: bool) {
+        match &self.world {
+            Some(world) => {
+                drop(state);
+                world.block(channel, until);
             }
-            if until.is_some_and(|until| self.now() >= until) {
-                return false;
-            }
-            match &self.world {
-                Some(world) => {
-                    drop(state);
-                    world.block(channel, until);
-                }
-                None => self.wait_really(state, until, asleep),
-            }
-            if !std::thread::panicking() {
-                self.interrupts(&context::current());
-            }
+            None => self.block_free(state, until, asleep),
         }
     }
 
-    /// One slice of waiting in free mode. While somebody sleeps the clock follows real time.
-    fn wait_really(&self, mut state: MutexGuard<'_, State>, until: Option<u64>, asleep: bool) {
+    /// One slice of waiting in free mode. While a thread sleeps the clock follows real time.
+    fn block_free(&self, mut state: MutexGuard<'_, State>, until: Option<u64>, asleep: bool) {
         let left = until.map_or(u64::MAX, |until| until.saturating_sub(self.now()));
         let longest = if self.bus.has_device() { STEP_NS } else { 50 * STEP_NS };
         if asleep {
@@ -258,19 +225,19 @@ impl Machine {
         }
     }
 
-    /// Whoever waits on `channel` looks again.
+    /// The threads that wait on `channel` check their conditions again.
     pub(crate) fn wake(&self, channel: u64) {
         match &self.world {
             Some(world) => world.wake(channel),
             None => {
-                // Under the lock: whoever has just looked is waiting by now.
+                // Under the lock: a thread that has just checked its condition is waiting by now.
                 let _state = self.state();
                 self.changed.notify_all();
             }
         }
     }
 
-    /// Everybody looks again.
+    /// All threads that wait check their conditions again.
     pub(crate) fn wake_all(&self) {
         match &self.world {
             Some(world) => world.wake_all(),
@@ -278,46 +245,10 @@ impl Machine {
         }
     }
 
-    /// Sleeps for `ns`; nothing ends it early.
-    pub(crate) fn sleep(self: &Arc<Self>, ns: u64) {
-        let until = self.now().saturating_add(ns);
-        self.wait_for(self.channel(Channel::Nothing, 0), Some(until), true, |_| false);
-    }
-
-    /// Waits for a change of `word`.
-    pub(crate) fn wait_word(self: &Arc<Self>, wait: WordWait<'_>) -> Woken {
-        let until = (wait.ns != u64::MAX).then(|| self.now().saturating_add(wait.ns));
-        let process = context::current().process.clone();
-        let mut signalled = false;
-        let changed = self.wait_for(self.channel(Channel::WaitQueue, wait.queue), until, true, |_| {
-            let panic_ends = wait.kind != wait_kind::UNINTERRUPTIBLE || until.is_none();
-            let poisoned = panic_ends && self.is_poisoned();
-            if poisoned || wait.word.load(Acquire) != wait.seen {
-                return true;
-            }
-            signalled = process.as_ref().is_some_and(|process| process.take_signal(wait.kind));
-            signalled
-        });
-        match (changed, signalled) {
-            (_, true) => Woken::Interrupted,
-            (true, false) => Woken::Changed,
-            (false, false) => Woken::Timeout,
-        }
-    }
-
     /// A name for what threads of this machine wait on, unique in the world and the same in every run.
     pub(crate) fn channel(&self, kind: Channel, number: u32) -> u64 {
         u64::from(self.id) << 40 | (kind as u64) << 32 | u64::from(number)
     }
-}
-
-/// What `wait_queue_wait` is asked for.
-pub(crate) struct WordWait<'a> {
-    pub(crate) queue: u32,
-    pub(crate) word: &'a AtomicU32,
-    pub(crate) seen: u32,
-    pub(crate) ns: u64,
-    pub(crate) kind: u32,
 }
 
 /// What a thread may wait on.

@@ -1,0 +1,30 @@
+//! What a kernel has given out: what has to be nothing at unload.
+use std::fmt;
+
+/// What a kernel has given out and not got back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    /// Blocks of memory, and what the kernel shares with apps.
+    pub allocations: usize,
+    /// Locks, of all kinds.
+    pub locks: usize,
+    /// Things to wait on.
+    pub wait_queues: usize,
+    /// Mapped BARs.
+    pub mappings: usize,
+    /// 1 if the device's vectors are taken.
+    pub interrupts: usize,
+    /// Handles that apps hold.
+    pub handles: usize,
+}
+
+impl fmt::Display for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { allocations, locks, wait_queues, mappings, interrupts, handles } = self;
+        write!(
+            f,
+            "{allocations} allocations, {locks} locks, {wait_queues} wait queues, {mappings} mappings, {interrupts} interrupts, \
+             {handles} handles"
+        )
+    }
+}

@@ -1,0 +1,84 @@
+//! The kernel's memory, and what is freed later because the level is too high for it now.
+use super::Machine;
+use crate::{
+    heap::{Late, Shared},
+    level::IRQL,
+    misuse::misuse,
+    task::Task,
+};
+use std::{
+    alloc::Layout,
+    ptr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    thread,
+};
+
+impl Machine {
+    pub(crate) fn allocate(&self, size: usize, align: usize) -> *mut u8 {
+        let Ok(layout) = Layout::from_size_align(size, align) else {
+            misuse(&format!("an allocation of {size} bytes aligned to {align} makes no sense"))
+        };
+        if size == 0 {
+            misuse("an allocation of no bytes");
+        }
+        if self.fails() { ptr::null_mut() } else { self.state().heap.allocate(layout) }
+    }
+
+    /// Pages that an app can map; null if there are none.
+    pub(crate) fn share(&self, len: usize) -> *mut u8 {
+        if self.fails() { ptr::null_mut() } else { self.state().heap.share(len) }
+    }
+
+    /// The kernel gives them up.
+    pub(crate) fn unshare(&self, address: usize, len: usize) {
+        let unshared = self.state().heap.unshare(address, len);
+        unshared.unwrap_or_else(|wrong| misuse(&wrong));
+    }
+
+    /// What the kernel shares at this address, for an app that maps it.
+    pub(crate) fn shared(&self, address: usize) -> Option<Arc<Shared>> {
+        self.state().heap.shared(address)
+    }
+
+    /// Frees now, or puts it off if the level is too high for it.
+    pub(crate) fn free_or_defer(&self, task: &Task, late: Late) {
+        if task.level.get() == IRQL {
+            self.deferred_frees.fetch_add(1, Relaxed);
+            self.state().heap.defer(late);
+        } else {
+            self.free_now(late);
+        }
+    }
+
+    /// Does what was put off.
+    pub(crate) fn free_late(&self) {
+        loop {
+            let Some(late) = self.state().heap.next_late() else { return };
+            self.free_now(late);
+        }
+    }
+
+    fn free_now(&self, late: Late) {
+        match late {
+            Late::Memory { address, size, align } => {
+                let freed = self.state().heap.deallocate(address, size, align);
+                freed.unwrap_or_else(|wrong| misuse(&wrong));
+            }
+            Late::Lock(address) => self.drop_lock(address),
+            Late::Mapping { base, len } => self.bus.unmap(base, len),
+        }
+    }
+
+    pub(crate) fn drop_lock(&self, address: usize) {
+        let lock = ptr::with_exposed_provenance_mut(address);
+        // SAFETY: made by `Locks::make`, and not freed yet: `lock_free` comes once.
+        let number = unsafe { self.state().locks.number(lock) }.unwrap_or_else(|wrong| misuse(&wrong));
+        // SAFETY: this kernel's with this number, as was just seen; the caller of `lock_free` has given it up.
+        let freed = unsafe { self.state().locks.free(lock, number) };
+        if let Err(wrong) = freed
+            && !thread::panicking()
+        {
+            misuse(&wrong);
+        }
+    }
+}

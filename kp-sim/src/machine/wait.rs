@@ -1,0 +1,66 @@
+//! Waiting: for time, for a word, for whatever a closure says.
+use super::{Channel, Machine, State};
+use crate::task::Task;
+use kp_core::host::{Timeout, WaitKind, Woken};
+use std::sync::atomic::{AtomicU32, Ordering::*};
+
+/// What `wait_queue_wait` is asked for.
+pub(crate) struct WordWait<'a> {
+    pub(crate) queue: u32,
+    pub(crate) word: &'a AtomicU32,
+    pub(crate) seen: u32,
+    pub(crate) timeout: Timeout,
+    pub(crate) kind: WaitKind,
+}
+
+impl Machine {
+    /// Waits until `done` says so, at most until the clock shows `until`. `asleep`: time passes meanwhile.
+    pub(super) fn wait_for(
+        &self,
+        task: &Task,
+        channel: u64,
+        until: Option<u64>,
+        asleep: bool,
+        mut done: impl FnMut(&mut State) -> bool,
+    ) -> bool {
+        loop {
+            let mut state = self.state();
+            if done(&mut state) {
+                return true;
+            }
+            if until.is_some_and(|until| self.now() >= until) {
+                return false;
+            }
+            self.block(state, channel, until, asleep);
+            if !std::thread::panicking() {
+                self.interrupts(task);
+            }
+        }
+    }
+
+    /// Sleeps for `ns`; nothing ends it early.
+    pub(crate) fn sleep(&self, task: &Task, ns: u64) {
+        let until = self.now().saturating_add(ns);
+        self.wait_for(task, self.channel(Channel::Nothing, 0), Some(until), true, |_| false);
+    }
+
+    /// Waits for a change of `word`.
+    pub(crate) fn wait_word(&self, task: &Task, wait: WordWait<'_>) -> Woken {
+        let until = (!wait.timeout.is_never()).then(|| self.now().saturating_add(wait.timeout.ns()));
+        let mut signalled = false;
+        let changed = self.wait_for(task, self.channel(Channel::WaitQueue, wait.queue), until, true, |_| {
+            let panic_ends = wait.kind != WaitKind::Uninterruptible || until.is_none();
+            let poisoned = panic_ends && self.is_poisoned();
+            if poisoned || wait.word.load(Acquire) != wait.seen {
+                return true;
+            }
+            signalled = task.process.as_ref().is_some_and(|process| process.take_signal(wait.kind));
+            signalled
+        });
+        match (changed, signalled) {
+            (_, true) => Woken::Interrupted,
+            (true, false) => Woken::Changed,
+            (false, false) => Woken::Timeout,
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! A connection through a device's name.
+//!
+//! A request goes as the bytes of docs/abi.md: the in-buffer has the struct and, behind it, what its addresses would point to; the
+//! out-buffer gets the struct back, or, for a call, the head and the reply.
+#[cfg(test)]
+mod tests;
+
+#[cfg(windows)]
+use super::pending::PendingWait;
+use super::{
+    answer::{answer, notification},
+    control::{DeviceControl, Handle},
+};
+use crate::{Connection, IntEnabled, Notification};
+use kp_abi::{
+    Counters, Result, Status,
+    request::{self, Head, Request, control_code},
+    zerocopy::{FromBytes, IntoBytes},
+};
+use std::cell::Cell;
+
+const HEAD: usize = size_of::<Head>();
+
+/// A plugin's open device.
+///
+/// Its handle is for overlapped use: requests of several threads run at once, and each call here returns when its own is over. A
+/// program that this process starts does not inherit the handle.
+#[derive(Debug)]
+pub struct Node<K = Handle> {
+    kernel: K,
+}
+
+/// A device that is open through anything that carries DeviceIoControl.
+pub type ControlNode<K> = Node<K>;
+
+impl<K: DeviceControl> Node<K> {
+    /// A handle that is open already. Starts no session.
+    pub fn over(kernel: K) -> Self {
+        Self { kernel }
+    }
+}
+
+#[cfg(windows)]
+impl Node {
+    /// Opens a device by its path, `\\.\kp-edu.0`, for reading and writing. Starts no session.
+    pub fn open(path: &str) -> std::io::Result<Self> {
+        Ok(Self { kernel: Handle::open(path)? })
+    }
+}
+
+impl<K: DeviceControl> Connection for Node<K> {
+    fn query(&self, chain_at: u32) -> Result<request::Query> {
+        plain(&self.kernel, request::Query { chain_at, ..Request::new() })
+    }
+
+    fn open(&self, open: &mut request::Open, data: &[u8]) -> Result<()> {
+        (open.data_addr, open.data_len) = (0, length(data));
+        send(&self.kernel, open, data)
+    }
+
+    fn call(&self, message: u32, flags: u32, args: &[u8], data: &[u8], reply: &mut [u8]) -> Result<usize> {
+        let mut call = request::Call { message, ..Request::new() };
+        call.head.flags = flags;
+        (call.args_len, call.in_len, call.out_len) = (length(args), length(data), length(reply));
+        let mut buffers = Buffers::take();
+        let Buffers { input, output } = &mut buffers;
+        input.clear();
+        input.extend_from_slice(call.as_bytes());
+        input.extend_from_slice(args);
+        input.resize(input.len().next_multiple_of(8), 0);
+        input.extend_from_slice(data);
+        let answer = call_with(&self.kernel, input, output, call.head, reply);
+        buffers.put_back();
+        answer
+    }
+
+    fn close(&self) -> Result<()> {
+        plain(&self.kernel, request::Close::new()).map(|_| ())
+    }
+
+    fn int_enable(&self, kinds: u32, min: u32, max: u32, data: &[u8]) -> Result<IntEnabled> {
+        let data_len = length(data);
+        let mut enable = request::IntEnable { kinds, min, max, data_len, ..Request::new() };
+        send(&self.kernel, &mut enable, data)?;
+        Ok(IntEnabled { kind: enable.kind, count: enable.count, generation: enable.generation })
+    }
+
+    fn int_wait(&self, timeout_ns: u64, vector: u32, max: u32) -> Result<Notification> {
+        plain(&self.kernel, request::IntWait { timeout_ns, vector, max, ..Request::new() }).map(notification)
+    }
+
+    fn int_count(&self, vector: u32) -> Result<(u64, Counters)> {
+        let count = plain(&self.kernel, request::IntCount { vector, ..Request::new() })?;
+        Ok((count.generation, count.counters))
+    }
+
+    fn int_disable(&self) -> Result<(u64, Counters)> {
+        let disable = plain(&self.kernel, request::IntDisable::new())?;
+        Ok((disable.generation, disable.counters))
+    }
+
+    #[cfg(windows)]
+    fn start_wait(&self, timeout_ns: u64, vector: u32, max: u32) -> Result<PendingWait<'_>> {
+        let handle = self.kernel.handle().ok_or(kp_abi::TransportStatus::UNKNOWN_REQUEST.status())?;
+        PendingWait::start(handle, request::IntWait { timeout_ns, vector, max, ..Request::new() })
+    }
+
+    #[cfg(unix)]
+    fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
+}
+
+/// Sends a request that has no data, and gives it back answered.
+fn plain<R: Request>(kernel: &impl DeviceControl, mut request: R) -> Result<R> {
+    send(kernel, &mut request, &[])?;
+    Ok(request)
+}
+
+/// Sends a request with its data behind it. It is then the answer, also after an error that the driver itself has answered.
+fn send<R: Request>(kernel: &impl DeviceControl, request: &mut R, data: &[u8]) -> Result<()> {
+    let code = control_code(R::NR).expect("kp-abi gives each of its requests a code");
+    let sent = *request;
+    let gathered;
+    let input = if data.is_empty() {
+        sent.as_bytes()
+    } else {
+        gathered = [sent.as_bytes(), data].concat();
+        &gathered
+    };
+    kernel.control(code, input, request.as_mut_bytes())?;
+    answer(request.head())
+}
+
+/// Sends a call whose input is ready, and copies the reply out. `head` is what the out-buffer starts with.
+fn call_with(
+    kernel: &impl DeviceControl,
+    input: &[u8],
+    output: &mut Vec<u8>,
+    head: Head,
+    reply: &mut [u8],
+) -> Result<usize> {
+    const CODE: u32 = control_code(<request::Call as Request>::NR).expect("CALL has a code");
+    // A driver refuses a longer reply, and needs no room for it.
+    let room = reply.len().min(u32::MAX as usize - HEAD);
+    if output.len() < HEAD + room {
+        output.resize(HEAD + room, 0);
+    }
+    let output = &mut output[..HEAD + room];
+    output[..HEAD].copy_from_slice(head.as_bytes());
+    let written = kernel.control(CODE, input, output)?;
+    let head = Head::read_from_bytes(&output[..HEAD]).expect("as long as a head");
+    answer(&head)?;
+    let len = head.detail as usize;
+    if len > room || HEAD + len > written {
+        return Err(Status::PROTOCOL.into());
+    }
+    reply[..len].copy_from_slice(&output[HEAD..HEAD + len]);
+    Ok(len)
+}
+
+/// A thread's own buffers for calls, kept from one to the next.
+#[derive(Default)]
+struct Buffers {
+    input: Vec<u8>,
+    output: Vec<u8>,
+}
+
+thread_local! {
+    static BUFFERS: Cell<Buffers> = const { Cell::new(Buffers { input: Vec::new(), output: Vec::new() }) };
+}
+
+impl Buffers {
+    /// This thread's; new ones in a thread that ends.
+    fn take() -> Self {
+        BUFFERS.try_with(Cell::take).unwrap_or_default()
+    }
+
+    fn put_back(self) {
+        let _ = BUFFERS.try_with(|buffers| buffers.set(self));
+    }
+}
+
+/// A length that is never more than the buffer has. The driver refuses far shorter ones.
+fn length(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+}
