@@ -16,7 +16,7 @@ pub struct ConformanceArgs {
     /// Which part: calls (on echo), interrupts (on edu), or all.
     #[arg(long, default_value = "all", value_parser = ["calls", "interrupts", "all"])]
     pub part: String,
-    /// Install missing packages first.
+    /// Install missing packages first; needs root or sudo.
     #[arg(long)]
     pub setup: bool,
 }

@@ -30,7 +30,7 @@ pub struct BenchArgs {
     /// Measure only this part; may be given often.
     #[arg(long, value_enum)]
     pub only: Vec<Part>,
-    /// Install missing packages first.
+    /// Install missing packages first; needs root or sudo.
     #[arg(long)]
     pub setup: bool,
 }

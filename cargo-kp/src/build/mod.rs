@@ -43,7 +43,7 @@ pub struct BuildArgs {
     /// be given often.
     #[arg(long, alias = "kernel", value_name = "SERIES|RELEASE|DIR|windows|windows-arm64")]
     pub target: Vec<String>,
-    /// Fetches the headers that are missing from Debian's archive.
+    /// Fetch the headers that are missing, from Debian's archive.
     #[arg(long)]
     pub setup: bool,
     /// Who signs drivers for Windows.

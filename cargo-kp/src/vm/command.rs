@@ -38,7 +38,7 @@ pub struct VmArgs {
     /// How long the guest may run, in seconds.
     #[arg(long, default_value_t = 120)]
     pub timeout: u64,
-    /// Install missing packages first.
+    /// Install missing packages first; needs root or sudo.
     #[arg(long)]
     pub setup: bool,
     /// Show the kernel's log at the end.
