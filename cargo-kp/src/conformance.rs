@@ -1,5 +1,6 @@
 //! `cargo kp conformance`.
 use crate::{
+    command::Command,
     host::{self, Host},
     programs,
 };
@@ -15,14 +16,16 @@ pub struct ConformanceArgs {
     /// Which part: calls (on echo), interrupts (on edu), or all.
     #[arg(long, default_value = "all", value_parser = ["calls", "interrupts", "all"])]
     pub part: String,
-    /// Install missing packages first.
+    /// Install missing packages first; needs root or sudo.
     #[arg(long)]
     pub setup: bool,
 }
 
-/// Carries it out. The transcript alone goes to stdout.
-pub fn command(args: &ConformanceArgs) -> Result<()> {
-    let host: Host = args.host.parse()?;
-    programs::require_repository("conformance")?;
-    host::scenario(&host, &args.part, args.setup, &mut |line| println!("{line}"))
+impl Command for ConformanceArgs {
+    /// The transcript alone goes to stdout.
+    fn run(self) -> Result<()> {
+        let host: Host = self.host.parse()?;
+        programs::require_repository("conformance")?;
+        host::scenario(&host, &self.part, self.setup, &mut |line| println!("{line}"))
+    }
 }

@@ -6,8 +6,11 @@
 //! commands of these names, and [`programs`] builds the workspace's programs for them. [`wine`] is the machine that Windows drivers
 //! are loaded on.
 //!
+//! Each command is a struct of arguments that implements [`command::Command`].
+//!
 //! On Windows there are [`build`], of drivers alone, and [`doctor`]. All else boots, loads or tests what only Linux can.
 pub mod build;
+pub mod command;
 pub mod doctor;
 
 #[cfg(unix)]

@@ -4,6 +4,7 @@
 #[cfg_attr(not(unix), path = "commands/windows.rs")]
 mod commands;
 
+use cargo_kp::command::Command;
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 #[command(name = "cargo kp", bin_name = "cargo kp", version)]
 struct Cli {
     #[command(subcommand)]
-    command: commands::Command,
+    command: commands::Commands,
 }
 
 fn main() -> ExitCode {
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
     // Cargo passes the subcommand's own name: `cargo kp vm` starts `cargo-kp kp vm`.
     let args = std::env::args_os().enumerate().filter(|(index, arg)| !(*index == 1 && arg == "kp"));
     let cli = Cli::parse_from(args.map(|(_, arg)| arg));
-    match commands::run(cli.command) {
+    match cli.command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

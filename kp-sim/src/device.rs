@@ -7,59 +7,18 @@
 //! Two models come with this crate: [`crate::edu::Edu`], and [`crate::qtest::Qemu`], which hands
 //! every access to the device inside a real QEMU.
 //!
-//! A model of one's own, for the ticking card of the README, and a test of its plugin:
+//! A model of one's own, for the card that ticks (the README's plugin, `examples/ticker`), and a test of that plugin:
 //!
 //! ```
-//! # use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
-//! # use kp_core::*;
-//! #
-//! # registers! {
-//! #     mod regs[0x10] {
-//! #         0x00 STATUS: u32, RO { TICKED = 0 };
-//! #         0x04 ACKNOWLEDGE: u32, WO;
-//! #     }
-//! # }
-//! #
-//! # kp_abi::interface! {
-//! #     pub mod ticker, version 1 {
-//! #         /// How often the card has ticked.
-//! #         fn ticks() -> u32 = 1;
-//! #     }
-//! # }
-//! #
-//! # pub struct Ticker { bar: Bar<regs::Map>, ticks: AtomicU32 }
-//! #
-//! # impl Init for Ticker {
-//! #     type Session = ();
-//! #     type Interrupt = ();
-//! #     fn init(cx: &mut Passive, mut device: Device) -> Result<Self> {
-//! #         Ok(Ticker { bar: device.map(cx, 0)?, ticks: AtomicU32::new(0) })
-//! #     }
-//! # }
-//! #
-//! # impl ticker::Handler<Passive> for Ticker {
-//! #     fn ticks(&self, _: &mut Passive, _session: &()) -> Result<u32> {
-//! #         Ok(self.ticks.load(Relaxed))
-//! #     }
-//! # }
-//! #
-//! # impl IntAtIrql for Ticker {
-//! #     fn int_at_irql(&self, _: &mut Irql, _: &(), _: Source) -> Verdict {
-//! #         if !regs::STATUS::TICKED.is_set(self.bar.read(regs::STATUS)) { return Verdict::NOT_MINE }
-//! #         self.bar.write(regs::ACKNOWLEDGE, 1);
-//! #         self.ticks.fetch_add(1, Relaxed);
-//! #         Verdict::DEFER // and so the app that waits is woken
-//! #     }
-//! # }
-//! #
-//! # plugin! { Ticker { name: "ticker", devices: [0x1234:0x5678], interface: ticker, callbacks: [IntAtIrql] } }
 //! use kp_sim::Sim;
-//! use kp_sim::device::{DeviceModel, Identity, Memory, IrqKind};
+//! use kp_sim::device::{DeviceModel, Identity, IrqKind, Memory};
 //! use kp_user::Enable;
 //! use std::time::Duration;
+//! use ticker::{Ticker, ticker as messages};
 //!
 //! #[derive(Default)]
 //! struct Card {
+//!     ticks: u32,
 //!     ticked: bool,
 //!     listened_to: bool,
 //! }
@@ -69,10 +28,14 @@
 //!         Identity { vendor: 0x1234, device: 0x5678 }
 //!     }
 //!     fn read(&mut self, _: usize, offset: u64, _: u8, _: &mut dyn Memory) -> u64 {
-//!         if offset == 0 { self.ticked.into() } else { u64::MAX }
+//!         match offset {
+//!             0 => self.ticks.into(),
+//!             4 => self.ticked.into(),
+//!             _ => u64::MAX,
+//!         }
 //!     }
 //!     fn write(&mut self, _: usize, offset: u64, _: u8, _: u64, _: &mut dyn Memory) {
-//!         self.ticked &= offset != 4; // ACKNOWLEDGE
+//!         self.ticked &= offset != 8; // ACKNOWLEDGE
 //!     }
 //!     fn vectors(&self, kind: IrqKind) -> u16 {
 //!         (kind == IrqKind::Line).into()
@@ -89,11 +52,14 @@
 //! }
 //!
 //! let sim = Sim::<Ticker>::with(Card::default()).unwrap();
-//! let plugin = sim.connect(ticker::INTERFACE).unwrap();
+//! let plugin = sim.connect(messages::INTERFACE).unwrap();
 //! let interrupts = plugin.interrupts(Enable::any()).unwrap();
-//! sim.device(|card: &mut Card| card.ticked = true);
+//! sim.device(|card: &mut Card| {
+//!     card.ticks += 1;
+//!     card.ticked = true;
+//! });
 //! assert_eq!(interrupts.wait(Duration::from_secs(1)).unwrap().got, 1);
-//! assert_eq!(ticker::Client(&plugin).ticks(), Ok(1));
+//! assert_eq!(messages::Client(&plugin).ticks(), Ok(1));
 //! ```
 use crate::page::PAGE;
 

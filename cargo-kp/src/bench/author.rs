@@ -64,7 +64,7 @@ pub fn times(place: &Place, built: &Built) -> Result<Vec<Row>> {
 /// Runs `cargo kp build` of the bench plugin with a target folder of its own.
 fn build(place: &Place, folder: &Path, kernel: &str) -> Result<()> {
     let status = Command::new(programs::this_tool())
-        .args(["build", "--plugin", "bench", "--kernel", kernel])
+        .args(["build", "--plugin", "bench", "--target", kernel])
         .current_dir(&place.workspace)
         .env("CARGO_TARGET_DIR", folder)
         .stdin(Stdio::null())
@@ -72,7 +72,7 @@ fn build(place: &Place, folder: &Path, kernel: &str) -> Result<()> {
         .stderr(Stdio::null())
         .status()
         .context("cannot start cargo kp")?;
-    if status.success() { Ok(()) } else { bail!("cargo kp build --plugin bench --kernel {kernel} fails: run it") }
+    if status.success() { Ok(()) } else { bail!("cargo kp build --plugin bench --target {kernel} fails: run it") }
 }
 
 fn seconds(f: impl FnOnce() -> Result<()>) -> Result<f64> {

@@ -10,6 +10,7 @@ pub mod plot;
 pub mod report;
 pub mod stock;
 
+use crate::command::Command;
 use crate::packages::{Packages, Purpose, ThisMachine};
 use crate::programs;
 use anyhow::{Context, Result};
@@ -29,7 +30,7 @@ pub struct BenchArgs {
     /// Measure only this part; may be given often.
     #[arg(long, value_enum)]
     pub only: Vec<Part>,
-    /// Install missing packages first.
+    /// Install missing packages first; needs root or sudo.
     #[arg(long)]
     pub setup: bool,
 }
@@ -170,43 +171,42 @@ impl Place {
     }
 }
 
-/// `cargo kp bench`.
-///
-/// # Errors
-/// What stops a measure. A limit that is not kept is no error: the table says so.
-pub fn command(args: &BenchArgs) -> Result<()> {
-    programs::require_repository("bench")?;
-    let place = Place::here()?;
-    Packages::new(&ThisMachine).require(&args.needed(), args.setup)?;
-    let wants = |part, place: &str| {
-        let wanted = args.wants(part);
-        if wanted {
-            eprintln!("measuring on {place}: {}", part.name());
+impl Command for BenchArgs {
+    /// Fails where a measure stops. A limit that is not kept is no error: the table says so.
+    fn run(self) -> Result<()> {
+        programs::require_repository("bench")?;
+        let place = Place::here()?;
+        Packages::new(&ThisMachine).require(&self.needed(), self.setup)?;
+        let wants = |part, place: &str| {
+            let wanted = self.wants(part);
+            if wanted {
+                eprintln!("measuring on {place}: {}", part.name());
+            }
+            wanted
+        };
+        let mut rows = Vec::new();
+        if wants(Part::Host, "host") {
+            rows.extend(host::measure()?);
         }
-        wanted
-    };
-    let mut rows = Vec::new();
-    if wants(Part::Host, "host") {
-        rows.extend(host::measure()?);
+        let named: Vec<&str> = self.kernel.iter().map(String::as_str).collect();
+        for kernel in if named.is_empty() { &KERNELS[..] } else { &named } {
+            let built = guest::Built::new(&place, kernel, self.setup)?;
+            if wants(Part::Calls, kernel) {
+                rows.extend(guest::calls(&built)?);
+            }
+            if wants(Part::Interrupts, kernel) {
+                rows.extend(guest::interrupts(&built)?);
+            }
+            if wants(Part::Sizes, kernel) {
+                rows.extend(author::sizes(&built)?);
+            }
+            if wants(Part::Author, kernel) {
+                rows.extend(author::times(&place, &built)?);
+            }
+        }
+        report::print(&rows);
+        report::keep(&place, &rows)
     }
-    let named: Vec<&str> = args.kernel.iter().map(String::as_str).collect();
-    for kernel in if named.is_empty() { &KERNELS[..] } else { &named } {
-        let built = guest::Built::new(&place, kernel, args.setup)?;
-        if wants(Part::Calls, kernel) {
-            rows.extend(guest::calls(&built)?);
-        }
-        if wants(Part::Interrupts, kernel) {
-            rows.extend(guest::interrupts(&built)?);
-        }
-        if wants(Part::Sizes, kernel) {
-            rows.extend(author::sizes(&built)?);
-        }
-        if wants(Part::Author, kernel) {
-            rows.extend(author::times(&place, &built)?);
-        }
-    }
-    report::print(&rows);
-    report::keep(&place, &rows)
 }
 
 #[cfg(test)]

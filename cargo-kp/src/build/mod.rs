@@ -23,6 +23,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::command::Command;
+
 pub use self::info::{Info, MatchId};
 #[cfg(unix)]
 pub(crate) use self::linux::copy;
@@ -39,9 +41,9 @@ pub struct BuildArgs {
     pub plugin: Option<String>,
     /// A kernel to build for: a series (6.12, 6.1-cloud), a release, a folder with its headers, `windows`, or `windows-arm64`. May
     /// be given often.
-    #[arg(long, visible_alias = "target", value_name = "SERIES|RELEASE|DIR|windows|windows-arm64")]
-    pub kernel: Vec<String>,
-    /// Fetches the headers that are missing from Debian's archive.
+    #[arg(long, alias = "kernel", value_name = "SERIES|RELEASE|DIR|windows|windows-arm64")]
+    pub target: Vec<String>,
+    /// Fetch the headers that are missing, from Debian's archive.
     #[arg(long)]
     pub setup: bool,
     /// Who signs drivers for Windows.
@@ -49,24 +51,23 @@ pub struct BuildArgs {
     pub signer: Signer,
 }
 
-/// `cargo kp build`: builds a module for each kernel asked for and prints their paths, one a line, on standard output.
-///
-/// # Errors
-/// Whatever stops a build. Kernels are looked up first, so that a missing one doesn't cost a build.
-pub fn command(args: &BuildArgs) -> Result<()> {
-    let plugin = select(args.plugin.as_deref(), Path::new("."))?;
-    let (windows, kernels): (Vec<_>, Vec<_>) = args.kernel.iter().partition(|name| Arch::named(name).is_some());
-    if args.signer.certificate.is_some() && windows.is_empty() {
-        bail!("--certificate signs drivers for Windows: add --target windows");
+impl Command for BuildArgs {
+    /// The paths of what was built go to stdout, one a line. Kernels are looked up first, so that a missing one doesn't cost a build.
+    fn run(self) -> Result<()> {
+        let plugin = select(self.plugin.as_deref(), Path::new("."))?;
+        let (windows, kernels): (Vec<_>, Vec<_>) = self.target.iter().partition(|name| Arch::named(name).is_some());
+        if self.signer.certificate.is_some() && windows.is_empty() {
+            bail!("--certificate signs drivers for Windows: add --target windows");
+        }
+        let targets = match self.target.as_slice() {
+            [] => vec![linux::default(self.setup)?],
+            _ => kernels.iter().map(|name| linux::find(name, self.setup)).collect::<Result<_>>()?,
+        };
+        for arch in windows.iter().filter_map(|name| Arch::named(name)) {
+            println!("{}", windows::driver(&plugin, arch, &self.signer, &|step| eprintln!("{step}"))?.display());
+        }
+        linux::modules(&plugin, &targets)
     }
-    let targets = match args.kernel.as_slice() {
-        [] => vec![linux::default(args.setup)?],
-        _ => kernels.iter().map(|name| linux::find(name, args.setup)).collect::<Result<_>>()?,
-    };
-    for arch in windows.iter().filter_map(|name| Arch::named(name)) {
-        println!("{}", windows::driver(&plugin, arch, &args.signer, &|step| eprintln!("{step}"))?.display());
-    }
-    linux::modules(&plugin, &targets)
 }
 
 /// Writes a generated file unless it already says so: a new date would have everything behind it built again. Says whether it

@@ -2,22 +2,24 @@
 use anyhow::Result;
 use cargo_kp::bench::BenchArgs;
 use cargo_kp::build::BuildArgs;
+use cargo_kp::command::Command;
 use cargo_kp::conformance::ConformanceArgs;
 use cargo_kp::demo::DemoArgs;
+use cargo_kp::doctor::DoctorArgs;
 use cargo_kp::test::TestArgs;
 use cargo_kp::vm::command::VmArgs;
 use clap::Subcommand;
 
+/// Every command, in the order of `cargo kp --help`.
 #[derive(Subcommand)]
-pub enum Command {
+pub enum Commands {
     Build(BuildArgs),
     Vm(VmArgs),
     Demo(DemoArgs),
     Conformance(ConformanceArgs),
     Test(TestArgs),
     Bench(BenchArgs),
-    /// Lists what this machine has and lacks for building and booting.
-    Doctor,
+    Doctor(DoctorArgs),
 }
 
 /// As a guest's first program it is something else.
@@ -25,15 +27,16 @@ pub fn before_all() {
     cargo_kp::guest::enter_if_init();
 }
 
-/// Carries it out.
-pub fn run(command: Command) -> Result<()> {
-    match command {
-        Command::Build(args) => cargo_kp::build::command(&args),
-        Command::Demo(args) => cargo_kp::demo::command(&args),
-        Command::Conformance(args) => cargo_kp::conformance::command(&args),
-        Command::Test(args) => cargo_kp::test::command(&args),
-        Command::Bench(args) => cargo_kp::bench::command(&args),
-        Command::Vm(args) => cargo_kp::vm::command::run(&args),
-        Command::Doctor => cargo_kp::doctor::run(),
+impl Command for Commands {
+    fn run(self) -> Result<()> {
+        match self {
+            Commands::Build(args) => args.run(),
+            Commands::Vm(args) => args.run(),
+            Commands::Demo(args) => args.run(),
+            Commands::Conformance(args) => args.run(),
+            Commands::Test(args) => args.run(),
+            Commands::Bench(args) => args.run(),
+            Commands::Doctor(args) => args.run(),
+        }
     }
 }

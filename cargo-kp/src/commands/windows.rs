@@ -1,14 +1,16 @@
 //! The commands on Windows.
 use anyhow::{Result, bail};
 use cargo_kp::build::BuildArgs;
+use cargo_kp::command::Command;
+use cargo_kp::doctor::DoctorArgs;
 use clap::Subcommand;
 use std::ffi::OsString;
 
+/// Every command, in the order of `cargo kp --help`.
 #[derive(Subcommand)]
-pub enum Command {
+pub enum Commands {
     Build(BuildArgs),
-    /// Lists what this machine has and lacks for building drivers.
-    Doctor,
+    Doctor(DoctorArgs),
     #[command(external_subcommand)]
     Other(Vec<OsString>),
 }
@@ -16,14 +18,15 @@ pub enum Command {
 /// There is nothing to do.
 pub fn before_all() {}
 
-/// Carries it out.
-pub fn run(command: Command) -> Result<()> {
-    match command {
-        Command::Build(args) => cargo_kp::build::command(&args),
-        Command::Doctor => cargo_kp::doctor::run(),
-        Command::Other(words) => {
-            let name = words.first().map(|name| name.to_string_lossy()).unwrap_or_default();
-            bail!("`cargo kp {name}` needs Linux: on Windows there are `cargo kp build` and `cargo kp doctor`")
+impl Command for Commands {
+    fn run(self) -> Result<()> {
+        match self {
+            Commands::Build(args) => args.run(),
+            Commands::Doctor(args) => args.run(),
+            Commands::Other(words) => {
+                let name = words.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+                bail!("`cargo kp {name}` needs Linux: on Windows there are `cargo kp build` and `cargo kp doctor`")
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `cargo kp demo`: the edu app against the module in a real kernel, told as a person would want to read it. `windows` tells it of
 //! Windows drivers.
 use crate::{
+    command::Command,
     guest::plan::Step,
     host::{self, PROGRAM},
     programs,
@@ -26,51 +27,53 @@ pub struct DemoArgs {
     pub windows: bool,
 }
 
-/// Carries it out. Where no guest can be booted, the story is told in the simulator, and a line says so and why. A guest that was booted
-/// and failed is an error.
-pub fn command(args: &DemoArgs) -> Result<()> {
-    programs::require_repository("demo")?;
-    if args.windows {
-        return windows::command(args.setup);
-    }
-    let start = Instant::now();
-    let kernel = match host::kernel_to_boot(KERNEL, args.setup) {
-        Ok(kernel) => kernel,
-        Err(why) => return simulated(&why),
-    };
-    println!("building   the edu plugin as a module for Debian's kernel {KERNEL}");
-    let modules = host::modules_for(kernel, &["edu"])?;
-    let app = programs::build("edu-app")?;
-    println!("booting    {} in QEMU, with an edu device", modules.kernel.release);
-    let vm = modules
-        .guest(&app)
-        .step(Step::load_until("/kp/kp-edu.ko", "", "/dev/kp/edu.0"))
-        .step(Step::run(&[PROGRAM]))
-        .step(Step::unload("kp_edu"));
-    let mut first = true;
-    let ran = vm.run(&mut |line| {
-        if std::mem::take(&mut first) {
-            println!("loaded     kp-edu.ko: the app opens /dev/kp/edu.0");
+impl Command for DemoArgs {
+    /// Where no guest can be booted, the story is told in the simulator, and a line says so and why. A guest that was booted and
+    /// failed is an error.
+    fn run(self) -> Result<()> {
+        programs::require_repository("demo")?;
+        if self.windows {
+            return windows::command(self.setup);
         }
-        println!("{line}");
-    });
-    let report = match booted(ran) {
-        Ok(report) => report,
-        Err(why) => return simulated(&why),
-    };
-    if let Verdict::Failed(why) = &report.verdict {
-        report.log.iter().for_each(|line| eprintln!("    {line}"));
-        bail!("{why}");
+        let start = Instant::now();
+        let kernel = match host::kernel_to_boot(KERNEL, self.setup) {
+            Ok(kernel) => kernel,
+            Err(why) => return simulated(&why),
+        };
+        println!("building   the edu plugin as a module for Debian's kernel {KERNEL}");
+        let modules = host::modules_for(kernel, &["edu"])?;
+        let app = programs::build("edu-app")?;
+        println!("booting    {} in QEMU, with an edu device", modules.kernel.release);
+        let vm = modules
+            .guest(&app)
+            .step(Step::load_until("/kp/kp-edu.ko", "", "/dev/kp/edu.0"))
+            .step(Step::run(&[PROGRAM]))
+            .step(Step::unload("kp_edu"));
+        let mut first = true;
+        let ran = vm.run(&mut |line| {
+            if std::mem::take(&mut first) {
+                println!("loaded     kp-edu.ko: the app opens /dev/kp/edu.0");
+            }
+            println!("{line}");
+        });
+        let report = match booted(ran) {
+            Ok(report) => report,
+            Err(why) => return simulated(&why),
+        };
+        if let Verdict::Failed(why) = &report.verdict {
+            report.log.iter().for_each(|line| eprintln!("    {line}"));
+            bail!("{why}");
+        }
+        if let Some(live) = report.log.iter().find_map(|line| line.split_once("unloaded; live: ")) {
+            println!("unloaded   kp_edu left {} behind", live.1);
+        }
+        println!(
+            "powered off, after {:.1} s in the guest and {:.1} s in all",
+            report.seconds,
+            start.elapsed().as_secs_f64()
+        );
+        Ok(())
     }
-    if let Some(live) = report.log.iter().find_map(|line| line.split_once("unloaded; live: ")) {
-        println!("unloaded   kp_edu left {} behind", live.1);
-    }
-    println!(
-        "powered off, after {:.1} s in the guest and {:.1} s in all",
-        report.seconds,
-        start.elapsed().as_secs_f64()
-    );
-    Ok(())
 }
 
 /// A guest that came as far as its first process, however it ended. `Err` says why none did.

@@ -3,7 +3,9 @@
 #[cfg_attr(not(unix), path = "windows.rs")]
 mod system;
 
+use crate::command::Command;
 use anyhow::{Result, bail};
+use clap::Args;
 
 /// One line of the doctor's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,12 +32,19 @@ impl std::fmt::Display for Finding {
     }
 }
 
-/// Prints the list on stdout. Fails if something is lacking that building or booting needs.
-pub fn run() -> Result<()> {
-    let findings = system::this();
-    findings.iter().for_each(|finding| println!("{finding}"));
-    match findings.iter().filter(|finding| finding.needed && !finding.ok).count() {
-        0 => Ok(()),
-        count => bail!("{count} needed here and lacking: do what the lines say, then run `cargo kp doctor` again"),
+#[cfg_attr(unix, doc = "Lists what this machine has and lacks for building and booting.")]
+#[cfg_attr(not(unix), doc = "Lists what this machine has and lacks for building drivers.")]
+#[derive(Debug, Args)]
+pub struct DoctorArgs {}
+
+impl Command for DoctorArgs {
+    /// The list goes to stdout. Fails if something is lacking that building or booting needs.
+    fn run(self) -> Result<()> {
+        let findings = system::this();
+        findings.iter().for_each(|finding| println!("{finding}"));
+        match findings.iter().filter(|finding| finding.needed && !finding.ok).count() {
+            0 => Ok(()),
+            count => bail!("{count} needed here and lacking: do what the lines say, then run `cargo kp doctor` again"),
+        }
     }
 }

@@ -253,7 +253,7 @@ impl Copy {
         // What is planted is the one plugin's, and a module takes longer to build than to run.
         let plugins: &[&str] = if arguments[0] == "planted" { &["trouble"] } else { &["echo", "edu", "trouble"] };
         for plugin in plugins {
-            let module = self.build_plugin(plugin, &["--kernel", KERNEL])?;
+            let module = self.build_plugin(plugin, &["--target", KERNEL])?;
             vm = vm.file(&module, &format!("{MODULES}/kp-{plugin}.ko"));
         }
         if arguments == ["planted", "errors"] {

@@ -18,6 +18,7 @@ mod stage;
 mod tool;
 mod wine;
 
+use crate::command::Command;
 use crate::packages::{Packages, Purpose, ThisMachine};
 use crate::programs;
 use anyhow::{Context, Result, bail};
@@ -54,43 +55,45 @@ const NEEDED: [Purpose; 7] = [
     Purpose::Udev,
 ];
 
-/// Carries it out. A stage with no test is a failure, and so is one that cannot run here.
-pub fn command(args: &TestArgs) -> Result<()> {
-    if args.miri {
-        return local::miri();
+impl Command for TestArgs {
+    /// A stage with no test is a failure, and so is one that cannot run here.
+    fn run(self) -> Result<()> {
+        if self.miri {
+            return local::miri();
+        }
+        programs::require_repository("test")?;
+        let stages: Vec<Stage> = local::stages()
+            .into_iter()
+            .chain(boots::stages(self.long))
+            .chain(languages::stages(self.long))
+            .chain(older::stages(self.long))
+            .chain(demos::stages())
+            .chain(planted::stages(self.long))
+            .chain(loader::stages())
+            .chain(wine::stages(self.long))
+            .chain(tool::stages())
+            .chain(faults::stages(self.long))
+            .collect();
+        let stages = chosen(stages, self.only.as_deref())?;
+        let start = Instant::now();
+        Packages::new(&ThisMachine).require(&NEEDED, self.setup)?;
+        println!("packages   {:.0} s", start.elapsed().as_secs_f64());
+        let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
+        let logs = metadata.target_directory.join("kp/test").into_std_path_buf();
+        let mut all = Tally::default();
+        for stage in &stages {
+            all.add(stage::run(stage, self.setup, &logs));
+        }
+        // Again, below all that was printed since.
+        all.failures().iter().for_each(|failure| println!("FAILED     {failure}"));
+        println!("what each stage's programs print is in {}", logs.join("<stage>.log").display());
+        println!("{:.0} s in all", start.elapsed().as_secs_f64());
+        println!("{} passed, {} failed", all.passed(), all.failures().len());
+        if !all.failures().is_empty() {
+            bail!("tests failed: they are listed above, and what each said is where it says FAILED first");
+        }
+        Ok(())
     }
-    programs::require_repository("test")?;
-    let stages: Vec<Stage> = local::stages()
-        .into_iter()
-        .chain(boots::stages(args.long))
-        .chain(languages::stages(args.long))
-        .chain(older::stages(args.long))
-        .chain(demos::stages())
-        .chain(planted::stages(args.long))
-        .chain(loader::stages())
-        .chain(wine::stages(args.long))
-        .chain(tool::stages())
-        .chain(faults::stages(args.long))
-        .collect();
-    let stages = chosen(stages, args.only.as_deref())?;
-    let start = Instant::now();
-    Packages::new(&ThisMachine).require(&NEEDED, args.setup)?;
-    println!("packages   {:.0} s", start.elapsed().as_secs_f64());
-    let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
-    let logs = metadata.target_directory.join("kp/test").into_std_path_buf();
-    let mut all = Tally::default();
-    for stage in &stages {
-        all.add(stage::run(stage, args.setup, &logs));
-    }
-    // Again, below all that was printed since.
-    all.failures().iter().for_each(|failure| println!("FAILED     {failure}"));
-    println!("what each stage's programs print is in {}", logs.join("<stage>.log").display());
-    println!("{:.0} s in all", start.elapsed().as_secs_f64());
-    println!("{} passed, {} failed", all.passed(), all.failures().len());
-    if !all.failures().is_empty() {
-        bail!("tests failed: they are listed above, and what each said is where it says FAILED first");
-    }
-    Ok(())
 }
 
 /// The stages whose name contains `part`, or all. Fails if there is none; then the message lists them.

@@ -146,7 +146,7 @@ const REFUSED: [RefusedBuild; 2] = [
 
 /// Runs `cargo kp build`, this very program, as a person would.
 fn refused(build: &RefusedBuild) -> Result<(), String> {
-    let build_it = ["build", "--plugin", build.plugin, "--kernel", KERNEL];
+    let build_it = ["build", "--plugin", build.plugin, "--target", KERNEL];
     let output = Command::new(programs::this_tool()).args(build_it).output().map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&output.stderr);
     let last = said.lines().last().unwrap_or_default();

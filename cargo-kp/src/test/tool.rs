@@ -45,7 +45,7 @@ fn run(setup: bool, log: &Log) -> Result<Tally> {
             "error: for which processor? Name it with --target windows (x64) or --target windows-arm64",
         ),
         (
-            &["build", "-p", PLUGIN, "--kernel", "6.12"],
+            &["build", "-p", PLUGIN, "--target", "6.12"],
             "error: 6.12 needs Linux: modules are built there; here there are --target windows and --target windows-arm64",
         ),
         (&["vm"], "error: `cargo kp vm` needs Linux: on Windows there are `cargo kp build` and `cargo kp doctor`"),

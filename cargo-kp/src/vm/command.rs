@@ -2,6 +2,7 @@
 
 use super::progress::Progress;
 use super::{Verdict, Vm};
+use crate::command::Command;
 use crate::guest::plan::Step;
 use crate::kernels;
 use crate::packages::{Packages, Purpose, ThisMachine};
@@ -37,7 +38,7 @@ pub struct VmArgs {
     /// How long the guest may run, in seconds.
     #[arg(long, default_value_t = 120)]
     pub timeout: u64,
-    /// Install missing packages first.
+    /// Install missing packages first; needs root or sudo.
     #[arg(long)]
     pub setup: bool,
     /// Show the kernel's log at the end.
@@ -48,56 +49,58 @@ pub struct VmArgs {
     pub program: Vec<String>,
 }
 
-/// Carries out `cargo kp vm`. What the program prints goes to stdout. Fails if the guest does.
-pub fn run(args: &VmArgs) -> Result<()> {
-    let modules = args.modules.iter().map(|path| Module::read(path)).collect::<Result<Vec<_>>>()?;
-    let program = args.program.split_first();
-    if let Some((program, _)) = program.filter(|(program, _)| !Path::new(program).is_file()) {
-        bail!("no program {program}: build it first, and name its file on this machine");
-    }
-    Packages::new(&ThisMachine).require(&[Purpose::Boot], args.setup)?;
-    let kernel = match &args.kernel {
-        Some(folder) if folder.contains('/') => kernels::built_in(Path::new(folder))?,
-        Some(name) => kernels::get(name, args.setup)?,
-        None => kernels::get(&kernel_of(&modules)?, args.setup)?,
-    };
-    modules.iter().try_for_each(|module| module.check(&kernel.release))?;
-    let mut vm = Vm::new(&kernel).cpus(args.cpus).timeout(Duration::from_secs(args.timeout));
-    for device in &args.devices {
-        vm = vm.device(device);
-    }
-    for argument in &args.append {
-        vm = vm.kernel_arg(argument);
-    }
-    for file in &args.files {
-        let (host, guest) = file.split_once(':').ok_or_else(|| anyhow!("--file {file}: write HOST:GUEST"))?;
-        vm = vm.file(host, guest);
-    }
-    for module in &modules {
-        let guest = format!("/kp/{}.ko", module.name);
-        vm = vm.file(&module.path, &guest).step(Step::load(&guest));
-        if let Some(devices) = &module.devices {
-            vm = vm.step(Step::bound(&module.name, devices));
+impl Command for VmArgs {
+    /// What the program prints goes to stdout. Fails if the guest does.
+    fn run(self) -> Result<()> {
+        let modules = self.modules.iter().map(|path| Module::read(path)).collect::<Result<Vec<_>>>()?;
+        let program = self.program.split_first();
+        if let Some((program, _)) = program.filter(|(program, _)| !Path::new(program).is_file()) {
+            bail!("no program {program}: build it first, and name its file on this machine");
         }
-    }
-    if let Some((program, rest)) = program {
-        let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
-        let guest = format!("/kp/{name}");
-        let argv: Vec<&str> = [guest.as_str()].into_iter().chain(rest.iter().map(String::as_str)).collect();
-        vm = vm.program(program, &guest).step(Step::run(&argv));
-    }
-    for module in modules.iter().rev() {
-        vm = vm.step(Step::unload(&module.name));
-    }
-    let progress = Progress::start(&format!("linux {}", kernel.release));
-    let report = vm.run(&mut |line| progress.suspend(|| println!("{line}")))?;
-    progress.finish(if report.verdict == Verdict::Passed { "passed" } else { "failed" });
-    if args.log || report.verdict != Verdict::Passed {
-        report.log.iter().for_each(|line| eprintln!("    {line}"));
-    }
-    match report.verdict {
-        Verdict::Passed => Ok(()),
-        Verdict::Failed(why) => bail!("{why}"),
+        Packages::new(&ThisMachine).require(&[Purpose::Boot], self.setup)?;
+        let kernel = match &self.kernel {
+            Some(folder) if folder.contains('/') => kernels::built_in(Path::new(folder))?,
+            Some(name) => kernels::get(name, self.setup)?,
+            None => kernels::get(&kernel_of(&modules)?, self.setup)?,
+        };
+        modules.iter().try_for_each(|module| module.check(&kernel.release))?;
+        let mut vm = Vm::new(&kernel).cpus(self.cpus).timeout(Duration::from_secs(self.timeout));
+        for device in &self.devices {
+            vm = vm.device(device);
+        }
+        for argument in &self.append {
+            vm = vm.kernel_arg(argument);
+        }
+        for file in &self.files {
+            let (host, guest) = file.split_once(':').ok_or_else(|| anyhow!("--file {file}: write HOST:GUEST"))?;
+            vm = vm.file(host, guest);
+        }
+        for module in &modules {
+            let guest = format!("/kp/{}.ko", module.name);
+            vm = vm.file(&module.path, &guest).step(Step::load(&guest));
+            if let Some(devices) = &module.devices {
+                vm = vm.step(Step::bound(&module.name, devices));
+            }
+        }
+        if let Some((program, rest)) = program {
+            let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
+            let guest = format!("/kp/{name}");
+            let argv: Vec<&str> = [guest.as_str()].into_iter().chain(rest.iter().map(String::as_str)).collect();
+            vm = vm.program(program, &guest).step(Step::run(&argv));
+        }
+        for module in modules.iter().rev() {
+            vm = vm.step(Step::unload(&module.name));
+        }
+        let progress = Progress::start(&format!("linux {}", kernel.release));
+        let report = vm.run(&mut |line| progress.suspend(|| println!("{line}")))?;
+        progress.finish(if report.verdict == Verdict::Passed { "passed" } else { "failed" });
+        if self.log || report.verdict != Verdict::Passed {
+            report.log.iter().for_each(|line| eprintln!("    {line}"));
+        }
+        match report.verdict {
+            Verdict::Passed => Ok(()),
+            Verdict::Failed(why) => bail!("{why}"),
+        }
     }
 }
 
@@ -236,7 +239,7 @@ mod tests {
             log: false,
             program: program.iter().map(|&word| word.to_owned()).collect(),
         };
-        let why = |args: VmArgs| run(&args).expect_err("no such file").to_string();
+        let why = |args: VmArgs| args.run().expect_err("no such file").to_string();
         let module = why(args(&["/no/kp-edu.ko"], &[]));
         assert!(module.starts_with("no module /no/kp-edu.ko (") && module.contains("`cargo kp build`"), "{module}");
         let program = why(args(&[], &["/no/app"]));

@@ -1,4 +1,4 @@
-//! Which kernel's headers `--kernel` means.
+//! Which kernel's headers `--target` means.
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -52,10 +52,10 @@ pub fn default(setup: bool) -> Result<Target> {
     let running = rustix::system::uname().release().to_string_lossy().into_owned();
     let installed = installed(&running);
     if installed.exists() {
-        eprintln!("no --kernel given: building for the running kernel, {running}");
+        eprintln!("no --target given: building for the running kernel, {running}");
         return in_folder(&installed);
     }
-    eprintln!("no --kernel given, and no headers here for the running kernel {running}: building for {DEFAULT}");
+    eprintln!("no --target given, and no headers here for the running kernel {running}: building for {DEFAULT}");
     find(DEFAULT, setup)
 }
 

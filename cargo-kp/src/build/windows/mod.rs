@@ -34,7 +34,7 @@ impl Arch {
     /// Both of them.
     pub const ALL: [Arch; 2] = [Arch::X64, Arch::Arm64];
 
-    /// What `--kernel` says for it.
+    /// What `--target` says for it.
     pub fn name(self) -> &'static str {
         match self {
             Arch::X64 => "windows",

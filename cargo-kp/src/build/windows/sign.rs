@@ -17,7 +17,7 @@ pub(crate) const SIGNING_TOOL: &str = if cfg!(windows) {
 /// Who signs drivers.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Signer {
-    /// Windows: signs the driver with this certificate (PEM or DER), or with what a .pfx or .p12 file has.
+    /// Sign drivers for Windows with this certificate (PEM or DER), or with what a .pfx or .p12 file has.
     #[arg(long, value_name = "FILE")]
     pub certificate: Option<PathBuf>,
     /// The certificate's private key (PEM or DER). A .pfx or .p12 file has it inside.

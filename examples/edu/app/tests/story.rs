@@ -12,3 +12,10 @@ fn the_story_says_what_the_device_did() {
     let text = String::from_utf8(out).unwrap();
     assert_eq!(text, include_str!("story.txt"));
 }
+
+#[test]
+fn the_readme_shows_this_story() {
+    let readme = include_str!("../../../../README.md");
+    let block = readme.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of text");
+    assert_eq!(block, include_str!("story.txt"));
+}

@@ -10,7 +10,7 @@ pub fn sys(plugin: &str) -> PathBuf {
     // The tool takes a lock too; this keeps its messages apart.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock();
-    let tool = ["run", "--quiet", "--package", "cargo-kp", "--", "kp", "build", "-p", plugin, "--kernel", "windows"];
+    let tool = ["run", "--quiet", "--package", "cargo-kp", "--", "kp", "build", "-p", plugin, "--target", "windows"];
     let output = Command::new(env!("CARGO")).args(tool).output().expect("cargo can be started");
     assert!(output.status.success(), "{plugin} does not build: {}", String::from_utf8_lossy(&output.stderr));
     PathBuf::from(String::from_utf8(output.stdout).expect("a path that is text").trim())

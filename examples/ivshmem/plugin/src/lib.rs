@@ -1,4 +1,4 @@
-//! QEMU's ivshmem-doorbell, as a device with several MSI-X vectors: it rings its own doorbell.
+//! QEMU's ivshmem-doorbell, as a device with several MSI-X vectors: it rings its own doorbell. Each vector is counted by itself.
 #![no_std]
 #![forbid(unsafe_code)]
 
