@@ -28,62 +28,53 @@
 //!
 //! **Errors.** A callback returns a [`Status`], or [`Error::plugin`] with a number of its own, and the app gets just that.
 //!
-//! A whole plugin, for a card that ticks:
+//! A whole plugin, for a card that ticks (`examples/ticker`):
 //!
 //! ```no_run,standalone_crate
 //! #![no_std]
 //! #![forbid(unsafe_code)]
 //! # extern crate std;
-//! use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 //! use kp_core::*;
 //!
 //! registers! {
 //!     mod regs[0x10] {
-//!         0x00 STATUS: u32, RO { TICKED = 0, BUSY = 1 };
-//!         0x04 ACKNOWLEDGE: u32, WO;
-//!         0x08 PERIOD: u32, RW;
+//!         0x00 TICKS: u32, RO;
+//!         0x04 STATUS: u32, RO { TICKED = 0 };
+//!         0x08 ACKNOWLEDGE: u32, WO;
 //!     }
 //! }
 //!
 //! kp_abi::interface! {
+//!     /// What apps ask.
 //!     pub mod ticker, version 1 {
-//!         /// Sets the period, in microseconds.
-//!         fn set_period(us: u32) = 1;
-//!         /// How often it has ticked.
-//!         fn ticks() -> u32 = 2;
+//!         /// How often the card has ticked.
+//!         fn ticks() -> u32 = 1;
 //!     }
 //! }
 //!
-//! pub struct Ticker {
-//!     bar: Bar<regs::Map>,
-//!     ticks: AtomicU32,
-//! }
+//! /// One card.
+//! pub struct Ticker(Bar<regs::Map>);
 //!
 //! impl Init for Ticker {
 //!     type Session = ();
 //!     type Interrupt = ();
 //!     fn init(cx: &mut Passive, mut device: Device) -> Result<Self> {
-//!         Ok(Ticker { bar: device.map(cx, 0)?, ticks: AtomicU32::new(0) })
+//!         Ok(Ticker(device.map(cx, 0)?))
 //!     }
 //! }
 //!
 //! impl ticker::Handler<Passive> for Ticker {
-//!     fn set_period(&self, cx: &mut Passive, _session: &(), us: u32) -> Result<()> {
-//!         self.bar.write(regs::PERIOD, us);
-//!         cx.poll(100, |_| !regs::STATUS::BUSY.is_set(self.bar.read(regs::STATUS)))
-//!     }
 //!     fn ticks(&self, _: &mut Passive, _session: &()) -> Result<u32> {
-//!         Ok(self.ticks.load(Relaxed))
+//!         Ok(self.0.read(regs::TICKS))
 //!     }
 //! }
 //!
 //! impl IntAtIrql for Ticker {
 //!     fn int_at_irql(&self, _: &mut Irql, _: &(), _: Source) -> Verdict {
-//!         if !regs::STATUS::TICKED.is_set(self.bar.read(regs::STATUS)) {
+//!         if !regs::STATUS::TICKED.is_set(self.0.read(regs::STATUS)) {
 //!             return Verdict::NOT_MINE;
 //!         }
-//!         self.bar.write(regs::ACKNOWLEDGE, 1);
-//!         self.ticks.fetch_add(1, Relaxed);
+//!         self.0.write(regs::ACKNOWLEDGE, 1);
 //!         Verdict::DEFER // and so the app that waits is woken
 //!     }
 //! }

@@ -18,6 +18,17 @@ fn the_readme_shows_this_plugin() {
 }
 
 #[test]
+fn kp_cores_page_shows_this_plugin() {
+    let source = read("src/lib.rs");
+    let (_says_what_it_is, source) = source.split_once('\n').expect("more than one line");
+    let page = read("../../kp-core/src/lib.rs");
+    let shown =
+        page.lines().filter_map(|line| line.strip_prefix("//!")).map(|line| line.strip_prefix(' ').unwrap_or(line));
+    let shown: String = shown.filter(|line| !line.starts_with("# ")).map(|line| format!("{line}\n")).collect();
+    assert!(shown.contains(source), "kp-core/src/lib.rs does not show examples/ticker/src/lib.rs");
+}
+
+#[test]
 fn the_simulators_page_shows_this_model() {
     let page = read("../../kp-sim/src/device.rs");
     let shown: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("//!")).map(str::trim).collect();

@@ -1,17 +1,29 @@
 //! What a port implements and calls. Plugins never come here.
 //!
-//! - [`Kernel`]: what the port implements (`port`). [`UserRequest`]: one request's bytes in the app's memory.
-//! - [`BoundDevice`]: a bound device, from `init` to removal. [`Session`]: one open of it.
-//! - `link`: what a plugin keeps of its device, until the removal.
-//! - `pause`: a device that sleeps or is being reset.
-//! - `requests`: the app's bytes, decoded, checked and answered, the same on every kernel.
-//! - [`info`]: what a driver's file says of its plugin.
-//! - `direct`: the short way of a call whose message both sides have agreed on.
-//! - `buffers`: where a call's bytes are while it runs.
-//! - `ring`: batched calls, through memory that app and driver share.
-//! - `interrupt`, `notifications`, `pending`: enabling, ISR, DPC; notifications and counters; whether the DPC is queued.
-//! - `wait`: INT_WAIT, in steps.
-//! - `gate`, `turn`, `signal`: who is inside; one at a time; waiting. `tests/models` checks `gate`, `turn` and `pending` as they stand.
+//! Files import only what stands below them in this list; `tests/house` holds that there is no circle.
+//!
+//! | what a port calls | |
+//! |---|---|
+//! | `requests` | each request, from the app's bytes to the app's bytes; `wait`: INT_WAIT, in steps; `direct`: CALL's fast path |
+//! | `ring` | batched calls, through memory that app and driver share |
+//! | `pause` | a device that sleeps or is being reset |
+//! | `lifecycle` | bind and remove, open and close: every tear-down, in its one order |
+//! | `enable` | enabling and disabling the interrupt, as values that undo themselves |
+//! | `isr`, `storm` | what runs when the device interrupts; the guard against an interrupt that never ends |
+//!
+//! | what they work on | |
+//! |---|---|
+//! | `session` | one open, and its gate |
+//! | `device`, `device_state` | the record of a bound device: the plugin's value, its interrupt, its handles; its state |
+//! | `interrupt`, `notifications`, `vector`, `kernel_page` | the interrupt; pending notifications; counters, and where an app sees them |
+//! | `buffers`, `shared_memory`, `link` | a call's bytes; memory that an app maps; what a plugin keeps of its device |
+//!
+//! | what those are made of | |
+//! |---|---|
+//! | `gate`, `robust_mutex`, `pending` | who is inside a session (rundown protection); one at a time; is the DPC queued? Checked by `tests/models` |
+//! | `waker`, `wait_queue`, `deadline`, `list`, `nospec`, `log_line` | waiting and waking; time limits; an intrusive list; indices; text without allocation |
+//! | `outcome`, [`UserRequest`] | how a request ends; one request's bytes in the app's memory |
+//! | [`Kernel`] (`port`) | what the port implements, by topic |
 mod buffers;
 mod deadline;
 mod device;

@@ -11,9 +11,8 @@ use house::{Circle, Imports, repository};
 const FOLDERS: &[(&str, &str)] = &[
     ("kp-sim", "src"),
     ("kp-user", "src"),
-    // To be switched on when they are untied:
-    // ("kp-core", "src/host"),
-    // ("kp-windows", "src"),
+    ("kp-core", "src/host"),
+    // To be switched on when it is untied: ("kp-windows", "src"),
 ];
 
 /// Circles that may be, as lists of their files. None is.

@@ -20,9 +20,6 @@ const FOLDERS: [&str; 11] = [
     "tests",
 ];
 
-/// Files that still have such words, to be taken out when they are rewritten.
-const NOT_YET: [&str; 2] = ["kp-core/src/level.rs", "kp-core/src/host/mod.rs"];
-
 #[test]
 fn no_private_word_is_used() {
     let list = fs::read_to_string(repository("tests/house/words.toml")).expect("the list is there");
@@ -32,9 +29,7 @@ fn no_private_word_is_used() {
     for path in FOLDERS.into_iter().flat_map(|folder| files(&root.join(folder))) {
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let name = path.strip_prefix(&root).expect("below the root").display().to_string();
-        if !NOT_YET.contains(&name.as_str()) {
-            found.extend(words.find(&name, &text));
-        }
+        found.extend(words.find(&name, &text));
     }
     assert!(found.is_empty(), "{} words:\n{}", found.len(), found.join("\n"));
 }

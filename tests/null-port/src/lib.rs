@@ -1,0 +1,161 @@
+//! A port to no kernel: every function of the contract, with the answer of a machine that has nothing.
+//!
+//! It is compiled with everything else, so it is whole, and a new port begins as a copy of it. Work through the topics in their order: with
+//! memory, log, time, tasks, locks and wait queues a plugin without a device runs; registers and PCI bring one that polls; interrupts come last. What a
+//! kernel calls is in the second half of the contract: `kp_core::host`'s `BoundDevice` and `Session`, and the guide to it is `docs/porting.md`.
+#![no_std]
+
+use core::{
+    alloc::Layout,
+    num::NonZeroUsize,
+    panic::Location,
+    ptr::NonNull,
+    sync::atomic::{AtomicU32, AtomicUsize, Ordering::Acquire},
+};
+use kp_core::{
+    Result, Status,
+    host::{
+        BarIndex, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Lock, LockKind, Log, Memory, Mmap, Mmio,
+        Pci, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues, Woken,
+    },
+};
+
+/// The kernel. Its functions are static, so it has no fields.
+struct Null;
+kp_core::kernel!(Null);
+
+// SAFETY: it gives no memory, so there is none to be wrong about.
+unsafe impl Memory for Null {
+    fn alloc(_layout: Layout) -> Option<NonNull<u8>> {
+        None
+    }
+    unsafe fn free(_memory: NonNull<u8>, _layout: Layout) {}
+}
+
+// SAFETY: nothing is written, at any level.
+unsafe impl Log for Null {
+    fn log(_text: &str) {}
+    fn log_is_limited() -> bool {
+        false
+    }
+}
+
+// SAFETY: the clock never goes back.
+unsafe impl Time for Null {
+    fn now_ns() -> u64 {
+        0
+    }
+    fn stall_us(_us: u32) {}
+    fn sleep_ns(_ns: u64) {}
+}
+
+// SAFETY: there is one task, and nothing panics in it.
+unsafe impl Task for Null {
+    fn task() -> TaskId {
+        TaskId(core::num::NonZeroU32::MIN)
+    }
+    fn poisoned() -> bool {
+        false
+    }
+    fn is_dead(_task: TaskId) -> bool {
+        false
+    }
+    fn task_flags() -> TaskFlags {
+        static NOTHING_TO_DO: AtomicUsize = AtomicUsize::new(0);
+        // SAFETY: a static is there as long as any task runs.
+        unsafe { TaskFlags::new(&NOTHING_TO_DO, 0) }
+    }
+    fn cond_resched() -> bool {
+        false
+    }
+}
+
+// SAFETY: it makes no lock, so none is ever taken.
+unsafe impl Lock for Null {
+    fn lock_new(_kind: LockKind, _made: &'static Location<'static>) -> Option<NonNull<RawLock>> {
+        None
+    }
+    unsafe fn lock_free(_lock: NonNull<RawLock>, _kind: LockKind) {}
+    unsafe fn lock_acquire(_lock: NonNull<RawLock>, _kind: LockKind) -> usize {
+        0
+    }
+    unsafe fn lock_release(_lock: NonNull<RawLock>, _kind: LockKind, _saved: usize) {}
+}
+
+// SAFETY: it makes no wait queue, so nobody ever waits.
+unsafe impl WaitQueues for Null {
+    fn wait_queue_new() -> Option<NonNull<RawWaitQueue>> {
+        None
+    }
+    unsafe fn wait_queue_free(_queue: NonNull<RawWaitQueue>) {}
+    unsafe fn wait_queue_wait(
+        _queue: NonNull<RawWaitQueue>,
+        word: &AtomicU32,
+        seen: u32,
+        _timeout: Timeout,
+        _kind: WaitKind,
+    ) -> Woken {
+        if word.load(Acquire) == seen { Woken::Timeout } else { Woken::Changed }
+    }
+    unsafe fn wait_queue_wake(_queue: NonNull<RawWaitQueue>) {}
+}
+
+// SAFETY: nothing is ever mapped: registers read as all ones, as on a bus where nobody answers.
+unsafe impl Mmio for Null {
+    unsafe fn mmio_read8(_address: usize) -> u8 {
+        u8::MAX
+    }
+    unsafe fn mmio_read16(_address: usize) -> u16 {
+        u16::MAX
+    }
+    unsafe fn mmio_read32(_address: usize) -> u32 {
+        u32::MAX
+    }
+    unsafe fn mmio_read64(_address: usize) -> u64 {
+        u64::MAX
+    }
+    unsafe fn mmio_write8(_address: usize, _value: u8) {}
+    unsafe fn mmio_write16(_address: usize, _value: u16) {}
+    unsafe fn mmio_write32(_address: usize, _value: u32) {}
+    unsafe fn mmio_write64(_address: usize, _value: u64) {}
+}
+
+// SAFETY: there is no device.
+unsafe impl Pci for Null {
+    fn map_bar(_device: DeviceId, _bar: BarIndex, _len: NonZeroUsize) -> Option<IoMapping> {
+        None
+    }
+    unsafe fn unmap_bar(_mapping: IoMapping) {}
+    fn bus_master(_device: DeviceId, _on: bool) {}
+    fn config_read(_device: DeviceId, _offset: u32, width: ConfigWidth) -> u32 {
+        u32::MAX >> (32 - 8 * width.bytes())
+    }
+    fn config_write(_device: DeviceId, _offset: u32, _width: ConfigWidth, _value: u32) {}
+}
+
+// SAFETY: nothing is ever connected.
+unsafe impl Irq for Null {
+    fn irq_prepare(_device: DeviceId, _wanted: IrqRequest) -> Result<Vectors> {
+        Err(Status::NO_INTERRUPT.into())
+    }
+    unsafe fn irq_connect(_device: DeviceId, _entry: IrqEntry) -> Result<()> {
+        Err(Status::CONNECT_FAILED.into())
+    }
+    unsafe fn irq_disconnect(_device: DeviceId) {}
+    fn irq_release(_device: DeviceId) {}
+    fn irq_mask(_device: DeviceId, _vector: u32) -> bool {
+        false
+    }
+    fn dpc_queue(_device: DeviceId, _vector: u32) {}
+}
+
+// SAFETY: it gives no memory, and says so.
+unsafe impl Mmap for Null {
+    fn can_mmap() -> bool {
+        false
+    }
+    fn alloc_mmap_pages(_len: usize) -> Option<NonNull<u8>> {
+        None
+    }
+    unsafe fn free_mmap_pages(_memory: NonNull<u8>, _len: usize) {}
+}
