@@ -91,9 +91,7 @@ impl Kept {
     }
 
     /// A new pair. TooManyCalls: there are as many as there may be calls.
-    #[cfg_attr(kp_driver, optimize(size))]
-    #[cold]
-    #[inline(never)]
+    #[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
     fn another(&self, cx: &mut Passive, data: usize) -> Result<NonNull<Pair>> {
         let made = match self.count.fetch_add(1, Relaxed) {
             count if count >= limits::MAX_CALLS => Err(Status::TOO_MANY_CALLS.into()),
@@ -112,9 +110,7 @@ impl Kept {
         }
     }
 
-    #[cfg_attr(kp_driver, optimize(size))]
-    #[cold]
-    #[inline(never)]
+    #[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
     fn free(&self, pair: NonNull<Pair>) {
         // SAFETY: it came from a KBox, and the swap that gave it has made it the caller's alone.
         drop(unsafe { KBox::from_raw(pair) });

@@ -170,9 +170,7 @@ impl DeviceState {
         if self.is_awake() { Ok(()) } else { self.wait_awake(nowait) }
     }
 
-    #[cold]
-    #[cfg_attr(kp_driver, optimize(size))]
-    #[inline(never)]
+    #[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
     fn wait_awake(&self, nowait: bool) -> Result<()> {
         loop {
             let epoch = self.epoch.load(Acquire);

@@ -34,9 +34,7 @@ impl<P: Plugin> Session<P> {
 }
 
 /// OPEN has not agreed on direct calls, if there was an OPEN. A handle that may only read has none.
-#[cfg_attr(kp_driver, optimize(size))]
-#[cold]
-#[inline(never)]
+#[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
 fn not_agreed<P: Plugin>(session: &Session<P>, user: &mut impl DirectUserRequest) -> DirectResult {
     if !user.is_read_write() {
         Err(TransportStatus::DENIED.status())
@@ -48,17 +46,13 @@ fn not_agreed<P: Plugin>(session: &Session<P>, user: &mut impl DirectUserRequest
 }
 
 /// The answer to a call whose handler, or the way to it, has failed.
-#[cfg_attr(kp_driver, optimize(size))]
-#[cold]
-#[inline(never)]
+#[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
 fn answer_error<P: Plugin>(session: &Session<P>, user: &mut impl DirectUserRequest, error: Error) -> DirectResult {
     RequestError::Answer(session.sanitize_error(error)).answer(user)
 }
 
 /// There is no such message. A session that may not call is told that first.
-#[cfg_attr(kp_driver, optimize(size))]
-#[cold]
-#[inline(never)]
+#[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
 fn unknown<P: Plugin>(session: &Session<P>, user: &mut impl DirectUserRequest) -> DirectResult {
     let error = session.enter(false).err().unwrap_or(Status::UNKNOWN_MESSAGE.into());
     answer_error(session, user, error)

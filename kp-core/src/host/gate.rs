@@ -104,9 +104,7 @@ pub(crate) struct Pass<'a> {
 
 impl Pass<'_> {
     /// Out again, at once. `before`: what the gate's word was.
-    #[cfg_attr(kp_driver, optimize(size))]
-    #[cold]
-    #[inline(never)]
+    #[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
     fn refused(self, before: u32) -> Refused {
         match (before & OPEN, self.gate.in_use.load(Acquire)) {
             (0, 0) => Refused::Shut,

@@ -42,9 +42,7 @@ impl From<Faulted> for RequestError {
 
 impl RequestError {
     /// Writes the answer of a request that goes no further. What the transport answers; `Ok`: with the status.
-    #[cold]
-    #[cfg_attr(kp_driver, optimize(size))]
-    #[inline(never)]
+    #[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
     pub(super) fn answer(self, user: &mut impl UserRequest) -> DirectResult {
         match self {
             RequestError::Answer(error) if error == Status::INTERRUPTED => Err(Status::INTERRUPTED),

@@ -133,17 +133,13 @@ impl<P: Plugin> Session<P> {
     }
 
     /// The device is not at work. A session that is not open does not wait for it.
-    #[cold]
-    #[cfg_attr(kp_driver, optimize(size))]
-    #[inline(never)]
+    #[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
     fn wait_awake(&self, nowait: bool) -> Result<()> {
         if self.is_open() { self.device.state.awake(nowait) } else { Err(self.refusal_status().into()) }
     }
 
     /// The gate lets nobody in: for a while, or why not.
-    #[cfg_attr(kp_driver, optimize(size))]
-    #[cold]
-    #[inline(never)]
+    #[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
     fn enter_later(&self, mut refused: Refused, nowait: bool) -> Result<Pass<'_>> {
         loop {
             match refused {
@@ -160,9 +156,7 @@ impl<P: Plugin> Session<P> {
     }
 
     /// Why a request that needs an open session is not served.
-    #[cold]
-    #[cfg_attr(kp_driver, optimize(size))]
-    #[inline(never)]
+    #[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
     pub(super) fn refusal_status(&self) -> Status {
         if kernel::poisoned() {
             Status::POISONED
@@ -176,9 +170,7 @@ impl<P: Plugin> Session<P> {
     }
 
     /// Is every further message of this session refused? Its gate is shut, and the device gone, before the session's state says so.
-    #[cold]
-    #[cfg_attr(kp_driver, optimize(size))]
-    #[inline(never)]
+    #[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
     pub(super) fn is_ending(&self) -> bool {
         self.waker.is_closing() || self.device.state.is_gone() || kernel::poisoned()
     }
@@ -193,9 +185,7 @@ impl<P: Plugin> Session<P> {
 
     /// What an app may see of a handler's error. The numbers that transports answer with are not a plugin's to give, and a sleep
     /// that ended because the device goes says so.
-    #[cold]
-    #[cfg_attr(kp_driver, optimize(size))]
-    #[inline(never)]
+    #[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
     pub(super) fn sanitize_error(&self, error: Error) -> Error {
         match error.status {
             Status::NO_MEMORY | Status::INTERRUPTED => error,

@@ -33,9 +33,7 @@ impl Vector {
 impl<P: Plugin> Interrupts<P> {
     /// Before an ISR run that may be one too many, or one of a poisoned plugin. Some: the plugin's handler does not run, and this is the
     /// ISR's answer.
-    #[cold]
-    #[inline(never)]
-    #[cfg_attr(kp_driver, optimize(size))]
+    #[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
     pub(super) fn guard(&self, counts: &Vector, vector: u32) -> Option<bool> {
         let is_line = self.is_line();
         if kernel::poisoned() {

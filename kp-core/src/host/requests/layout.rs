@@ -73,9 +73,7 @@ pub(super) fn read_request(
 }
 
 /// The struct could not be copied. Was it too short, or is its address bad?
-#[cold]
-#[cfg_attr(kp_driver, optimize(size))]
-#[inline(never)]
+#[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
 fn short_or_fault(user: &mut impl UserRequest, info: &RequestInfo) -> RequestError {
     match user.read_size() {
         Ok(size) if (size as usize) < info.first_size => RequestError::Answer(Status::TOO_SMALL.into()),
@@ -83,9 +81,7 @@ fn short_or_fault(user: &mut impl UserRequest, info: &RequestInfo) -> RequestErr
     }
 }
 
-#[cold]
-#[cfg_attr(kp_driver, optimize(size))]
-#[inline(never)]
+#[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
 fn read_rest(
     user: &mut impl UserRequest,
     info: &RequestInfo,

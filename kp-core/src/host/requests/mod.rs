@@ -122,9 +122,7 @@ fn answer<P: Plugin>(
 
 /// A request was carried out, and its answer cannot be written: the app's memory has gone since it was read. What the app now does not
 /// know that it has is given back. A session ends with that, and its handle.
-#[cold]
-#[inline(never)]
-#[cfg_attr(kp_driver, optimize(size))]
+#[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
 fn undo<P: Plugin>(session: &Session<P>, cx: &mut Passive, request: RequestNr) {
     let _ = match request {
         RequestNr::Open => close(session, cx).map_err(RequestError::from),
