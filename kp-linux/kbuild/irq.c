@@ -9,17 +9,6 @@
 #include <linux/slab.h>
 #include <linux/smp.h>
 #include "kp.h"
-#include "kp_plugin.h"
-
-int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 *kind);
-int kp_c_irq_connect(struct kp_device *device, void *cookie);
-void kp_c_irq_disconnect(struct kp_device *device);
-void kp_c_irq_release(struct kp_device *device);
-bool kp_c_irq_mask(struct kp_device *device, u32 vector);
-void kp_c_dpc_queue(struct kp_device *device, u32 vector);
-void kp_c_bus_master(struct kp_device *device, bool on);
-u32 kp_c_config_read(struct kp_device *device, u32 offset, u32 width);
-void kp_c_config_write(struct kp_device *device, u32 offset, u32 width, u32 value);
 
 #ifdef KP_CALLS_kp_c_irq_prepare
 
@@ -84,7 +73,7 @@ int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 
 		kp_line(device, 0);
 		return -ENOMEM;
 	}
-	kp_count_allocation(1);
+	atomic_inc(&kp_live.allocations);
 	for (i = 0; i < count; i++) {
 		device->vectors[i].device = device;
 		device->vectors[i].index = i;
@@ -107,7 +96,7 @@ int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 
 	return count;
 }
 
-int kp_c_irq_connect(struct kp_device *device, void *cookie)
+int kp_c_irq_connect(struct kp_device *device, const void *cookie)
 {
 	unsigned long flags = device->kind == KP_KIND_LINE ? IRQF_SHARED : 0;
 	u32 i;
@@ -237,7 +226,7 @@ void kp_c_irq_release(struct kp_device *device)
 		return;
 	pci_free_irq_vectors(device->pci);
 	kvfree(device->vectors);
-	kp_count_allocation(-1);
+	atomic_dec(&kp_live.allocations);
 	device->vectors = NULL;
 	device->count = 0;
 	mutex_lock(&device->command);
@@ -276,66 +265,4 @@ void kp_c_dpc_queue(struct kp_device *device, u32 vector)
 	tasklet_schedule(&device->vectors[vector].tasklet);
 }
 
-#else
-
-void kp_irq_abandon(struct kp_device *device)
-{
-}
-
-#endif
-
-#ifdef KP_CALLS_kp_c_bus_master
-void kp_c_bus_master(struct kp_device *device, bool on)
-{
-	if (!device)
-		return;
-	mutex_lock(&device->command);
-	device->master = on;
-	if (on)
-		pci_set_master(device->pci);
-	else if (device->kind == KP_KIND_LINE || !device->count)
-		pci_clear_master(device->pci);
-	mutex_unlock(&device->command);
-}
-
-#endif
-
-#ifdef KP_CALLS_kp_c_config_read
-u32 kp_c_config_read(struct kp_device *device, u32 offset, u32 width)
-{
-	u32 dword = ~0u;
-	u16 word;
-	u8 byte;
-
-	if (!device)
-		return dword;
-	switch (width) {
-	case 1:
-		return pci_read_config_byte(device->pci, offset, &byte) ? dword : byte;
-	case 2:
-		return pci_read_config_word(device->pci, offset, &word) ? dword : word;
-	default:
-		pci_read_config_dword(device->pci, offset, &dword);
-		return dword;
-	}
-}
-
-#endif
-
-#ifdef KP_CALLS_kp_c_config_write
-void kp_c_config_write(struct kp_device *device, u32 offset, u32 width, u32 value)
-{
-	if (!device)
-		return;
-	switch (width) {
-	case 1:
-		pci_write_config_byte(device->pci, offset, value);
-		break;
-	case 2:
-		pci_write_config_word(device->pci, offset, value);
-		break;
-	default:
-		pci_write_config_dword(device->pci, offset, value);
-	}
-}
 #endif

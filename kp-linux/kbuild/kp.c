@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * The module. The C glue translates; the Rust side decides.
- *
- * kp_plugin.h is written by `cargo kp build` from the plugin: KP_NAME, KP_LICENSE, KP_VERSION, KP_DEVICES if it drives any, and
- * KP_CALLS_<name> for each function of the C glue that the Rust half calls.
+ * The module: how it is loaded and unloaded, and what it says of itself. The C glue translates; the Rust side decides.
  */
 #include <linux/err.h>
 #include <linux/module.h>
 #include "kp.h"
-#include "kp_plugin.h"
 
 /*
  * One Rust object serves kernels with and without these mitigations: where a kernel has no thunks, these stand in.
@@ -34,16 +30,16 @@ static struct kp_node *kp_only;
 int kp_start(void)
 {
 	const u64 no_bars[6] = {};
-	void *driver;
+	struct kp_bound_device *bound;
 	int ret;
 
-	ret = kp_rs_bind(NULL, no_bars, ~0ull, &driver);
+	ret = kp_rs_bind(NULL, no_bars, ~0ull, &bound);
 	if (ret)
 		return ret;
-	kp_only = kp_node_new(driver, NULL, ~0ull);
+	kp_only = kp_node_new(bound, NULL, ~0ull);
 	if (IS_ERR(kp_only)) {
-		kp_rs_remove(driver, true);
-		kp_rs_drop(driver);
+		kp_rs_remove(bound, true);
+		kp_rs_drop(bound);
 		return PTR_ERR(kp_only);
 	}
 	return 0;

@@ -7,24 +7,12 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include "kp.h"
-#include "kp_plugin.h"
 
 /* Kinds of locks, as on the Rust side. */
 #define KP_MUTEX 0u
 #define KP_BH 1u
 #define KP_IRQ 2u
 #define KP_ORDER 3u
-
-void *kp_c_lock_new(u32 kind, const void *place, const char *file, size_t file_len, u32 line);
-void kp_c_lock_free(void *lock, u32 kind);
-void kp_c_mutex_lock(void *lock);
-void kp_c_mutex_unlock(void *lock);
-void kp_c_bh_lock(void *lock);
-void kp_c_bh_unlock(void *lock);
-unsigned long kp_c_irq_lock(void *lock);
-void kp_c_irq_unlock(void *lock, unsigned long flags);
-void kp_c_order_enter(void *lock);
-void kp_c_order_leave(void *lock);
 
 struct kp_lock {
 	union {
@@ -122,10 +110,6 @@ static bool kp_set_class(struct kp_lock *lock, u32 kind, const void *place, cons
 	return true;
 }
 
-void kp_locks_end(void)
-{
-}
-
 #endif
 
 void *kp_c_lock_new(u32 kind, const void *place, const char *file, size_t file_len, u32 line)
@@ -153,7 +137,7 @@ void *kp_c_lock_new(u32 kind, const void *place, const char *file, size_t file_l
 		kfree(lock);
 		return NULL;
 	}
-	kp_count_lock(1);
+	atomic_inc(&kp_live.locks);
 	return lock;
 }
 
@@ -161,7 +145,7 @@ void kp_c_lock_free(void *lock, u32 kind)
 {
 	if (kind == KP_ORDER && !IS_ENABLED(CONFIG_LOCKDEP))
 		return;
-	kp_count_lock(-1);
+	atomic_dec(&kp_live.locks);
 	kp_free_anywhere(lock);
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * Nodes under /dev/kp, and what the files open on them can do.
+ * The nodes under /dev/kp, and the file operations of what is opened there.
  *
  * A module has a range of device numbers and a class, both called kp-<name>. The class is the module's own: a class's name can be
- * registered once in a machine, and belongs to whoever did.
+ * registered once in a machine, and belongs to the module that did.
  */
 #include <linux/capability.h>
 #include <linux/cdev.h>
@@ -16,7 +16,6 @@
 #include <linux/slab.h>
 #include <linux/xarray.h>
 #include "kp.h"
-#include "kp_plugin.h"
 
 /*
  * A bus address, and the number that is its own from its first binding until the module is unloaded. So a copy of a node, as a container
@@ -32,7 +31,7 @@ struct kp_place {
 /* One binding. */
 struct kp_node {
 	struct kp_place *place;
-	void *driver; /* the Rust side's */
+	struct kp_bound_device *bound;
 };
 
 static struct class *kp_class;
@@ -72,7 +71,7 @@ static struct kp_place *kp_place_at(u64 address)
 		kfree(place);
 		return ERR_PTR(ret);
 	}
-	kp_count_allocation(1);
+	atomic_inc(&kp_live.allocations);
 	return place;
 }
 
@@ -93,7 +92,7 @@ static void kp_places_free(void)
 
 	xa_for_each(&kp_places, number, place) {
 		kfree(place);
-		kp_count_allocation(-1);
+		atomic_dec(&kp_live.allocations);
 	}
 	xa_destroy(&kp_places);
 }
@@ -122,14 +121,14 @@ static void kp_places_free(void)
 #endif
 
 /*
- * Whoever is in here holds a reference to the module, as cdev_get took it: places stay. Whoever holds a place's lock and finds a node
- * there has its driver: kp_node_hide takes the node away under the same lock, and only then is the driver removed and dropped. So
- * kp_rs_open has returned before the one begins, or is not called any more.
+ * An opener holds a reference to the module, which cdev_get took: places stay. An opener that holds a place's lock and finds a node
+ * there has its bound device: kp_node_hide takes the node away under the same lock, and only then is the bound device removed and
+ * dropped. So kp_rs_open has returned before that begins, or is not called any more.
  */
 static int kp_open(struct inode *inode, struct file *file)
 {
 	struct kp_place *place = kp_place_of(inode);
-	void *session;
+	struct kp_session *session;
 	int ret;
 
 	if (!place)
@@ -138,7 +137,7 @@ static int kp_open(struct inode *inode, struct file *file)
 	if (ret)
 		return ret;
 	if (place->node)
-		ret = kp_rs_open(place->node->driver, task_tgid_nr(current), file_ns_capable(file, &init_user_ns, CAP_SYS_RAWIO),
+		ret = kp_rs_open(place->node->bound, task_tgid_nr(current), file_ns_capable(file, &init_user_ns, CAP_SYS_RAWIO),
 				 in_compat_syscall(), &session);
 	else
 		ret = -ENODEV;
@@ -273,41 +272,41 @@ static void kp_place_set(struct kp_place *place, struct kp_node *node)
 	up_write(&place->lock);
 }
 
-/* Makes /dev/kp/<name> for a bound driver; with a device, the name has the number of its place, and it is the node's parent in sysfs. */
-struct kp_node *kp_node_new(void *driver, struct device *parent, u64 address)
+/* Makes /dev/kp/<name> for a bound device. With a `parent`, the name has the number of its place, and it is the node's parent in sysfs. */
+struct kp_node *kp_node_new(struct kp_bound_device *bound, struct device *parent, u64 address)
 {
 	struct kp_node *node = kzalloc(sizeof(*node), GFP_KERNEL);
-	struct device *shown;
+	struct device *dev;
 	dev_t number;
 
 	if (!node)
 		return ERR_PTR(-ENOMEM);
 	node->place = kp_place_get(address);
 	if (IS_ERR(node->place)) {
-		shown = ERR_CAST(node->place);
+		dev = ERR_CAST(node->place);
 		goto free;
 	}
-	node->driver = driver;
-	/* Before anybody is told of it: who is can open it. */
+	node->bound = bound;
+	/* Before udev is notified: who is can open it. */
 	kp_place_set(node->place, node);
 	number = kp_first + node->place->number;
 	if (parent)
-		shown = device_create(kp_class, parent, number, NULL, "kp-" KP_NAME ".%u", node->place->number);
+		dev = device_create(kp_class, parent, number, NULL, "kp-" KP_NAME ".%u", node->place->number);
 	else
-		shown = device_create(kp_class, NULL, number, NULL, "kp-" KP_NAME);
-	if (!IS_ERR(shown)) {
-		kp_count_allocation(1);
+		dev = device_create(kp_class, NULL, number, NULL, "kp-" KP_NAME);
+	if (!IS_ERR(dev)) {
+		atomic_inc(&kp_live.allocations);
 		return node;
 	}
 	kp_place_set(node->place, NULL);
 free:
 	kfree(node);
-	return ERR_CAST(shown);
+	return ERR_CAST(dev);
 }
 
-void *kp_node_driver(struct kp_node *node)
+struct kp_bound_device *kp_node_bound(struct kp_node *node)
 {
-	return node->driver;
+	return node->bound;
 }
 
 /* Nothing opens it from here on. */
@@ -319,14 +318,14 @@ void kp_node_hide(struct kp_node *node)
 	device_destroy(kp_class, kp_first + node->place->number);
 }
 
-/* Ends every session of a driver, then the driver. False: the plugin has panicked, and what it may use has to stay for good. */
+/* Ends every session of a bound device, then the bound device. False: the plugin has panicked, and what it may use has to stay for good. */
 bool kp_node_free(struct kp_node *node, bool present)
 {
 	kp_node_hide(node);
-	if (!kp_rs_remove(node->driver, present) && !kp_exiting)
+	if (!kp_rs_remove(node->bound, present) && !kp_exiting)
 		return false;
-	kp_rs_drop(node->driver);
+	kp_rs_drop(node->bound);
 	kfree(node);
-	kp_count_allocation(-1);
+	atomic_dec(&kp_live.allocations);
 	return true;
 }

@@ -352,9 +352,9 @@ const FAULTS: [Fault; 6] = [
         plugin: "edu",
         run: &["nodes", "race"],
         file: "node.c",
-        find: "kp_rs_open(place->node->driver,",
-        replace: "kp_rs_open(({ void *driver = place->node->driver; up_read(&place->lock); \
-                  schedule_timeout_uninterruptible(1); down_read(&place->lock); driver; }),",
+        find: "kp_rs_open(place->node->bound,",
+        replace: "kp_rs_open(({ struct kp_bound_device *bound = place->node->bound; up_read(&place->lock); \
+                  schedule_timeout_uninterruptible(1); down_read(&place->lock); bound; }),",
         // What is freed is overwritten, so that it has too many sessions, or leads nowhere.
         reasons: &["step 0: failed: * nodes race: exit status 1", "kernel log: *"],
         says: "",
