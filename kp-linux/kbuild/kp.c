@@ -18,14 +18,14 @@ asm(".pushsection .text\n.globl __x86_indirect_thunk_r11\n.type __x86_indirect_t
     "__x86_indirect_thunk_r11:\n\tjmp *%r11\n\tint3\n.size __x86_indirect_thunk_r11,.-__x86_indirect_thunk_r11\n.popsection");
 #endif
 
-/* The module goes: nobody has a file of it open, so nobody but tasks that died there is in the plugin. */
+/* The module is being unloaded: no file of it is open, so only tasks that died in the plugin are still inside. */
 bool kp_exiting;
 
 #ifndef KP_DEVICES
 
 /* A plugin without a device has one node. */
 
-static struct kp_node *kp_only;
+static struct kp_node *kp_only_node;
 
 int kp_start(void)
 {
@@ -36,18 +36,18 @@ int kp_start(void)
 	ret = kp_rs_bind(NULL, no_bars, ~0ull, &bound);
 	if (ret)
 		return ret;
-	kp_only = kp_node_new(bound, NULL, ~0ull);
-	if (IS_ERR(kp_only)) {
+	kp_only_node = kp_node_new(bound, NULL, ~0ull);
+	if (IS_ERR(kp_only_node)) {
 		kp_rs_remove(bound, true);
 		kp_rs_drop(bound);
-		return PTR_ERR(kp_only);
+		return PTR_ERR(kp_only_node);
 	}
 	return 0;
 }
 
 void kp_stop(void)
 {
-	kp_node_free(kp_only, true);
+	kp_node_free(kp_only_node, true);
 }
 
 #endif

@@ -49,7 +49,7 @@ struct kp_vector {
 	struct tasklet_struct tasklet;
 };
 
-/* One bound device: what `device` is on the Rust side. */
+/* One bound PCI device: what `device` is on the Rust side. */
 struct kp_device {
 	struct pci_dev *pci;
 	struct kp_node *node;
@@ -61,7 +61,7 @@ struct kp_device {
 	struct mutex command; /* held around changes of the PCI command register */
 };
 
-/* kp.c: the module is unloaded. */
+/* kp.c: the module is being unloaded. */
 extern bool kp_exiting;
 
 /* node.c: /dev/kp/<name>, for a bound device. Between start and stop. */
@@ -78,7 +78,7 @@ bool kp_node_free(struct kp_node *node, bool present);
 int kp_start(void);
 void kp_stop(void);
 
-/* irq.c: frees what nobody gave back, when the module goes. */
+/* irq.c: frees the vectors that a dead task has left, when the module is unloaded. */
 #ifdef KP_CALLS_kp_c_irq_prepare
 void kp_irq_abandon(struct kp_device *device);
 #else

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* Locks, and what lockdep is told of them. */
+/* Mutexes and spin locks. With lockdep, those that are made at one place in the source are one class of its own. */
 #include <linux/interrupt.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
@@ -195,7 +195,7 @@ void kp_c_irq_unlock(void *lock, unsigned long flags)
 }
 #endif
 
-/* A turn sleeps, and is nobody's lock as far as the kernel knows. */
+/* A robust mutex of the Rust side: its sleepers are in a wait queue, so lockdep does not know it for a lock by itself. */
 void kp_c_order_enter(void *lock)
 {
 #ifdef CONFIG_LOCKDEP

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* Memory that an app maps: pages of a session's ring, and mmap. */
+/* Memory that apps map, as a session's ring and its page of counters: its pages, and mmap. */
 #include <linux/capability.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -151,8 +151,9 @@ static void kp_vma_flags(struct vm_area_struct *vma, vm_flags_t set, vm_flags_t 
 }
 
 /*
- * A child has no part in it, and what can only be read stays so. VM_IO keeps madvise(MADV_DOFORK) from undoing the first. Nothing in
- * there is code: whoever reads implies executing (READ_IMPLIES_EXEC) gets it without, whoever asks for it is refused.
+ * A child does not inherit the mapping, and what can only be read stays so. VM_IO keeps madvise(MADV_DOFORK) from undoing the first.
+ * Nothing in there is code: a process whose reads imply executing (READ_IMPLIES_EXEC) gets the mapping without, one that asks for it is
+ * refused.
  */
 int kp_c_shared_map(struct vm_area_struct *vma, void *memory, bool writable)
 {

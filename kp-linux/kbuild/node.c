@@ -18,19 +18,19 @@
 #include "kp.h"
 
 /*
- * A bus address, and the number that is its own from its first binding until the module is unloaded. So a copy of a node, as a container
- * has one, leads to the same device always, or to nothing.
+ * A minor number. It belongs to one bus address, from the first binding there until the module is unloaded. So a copy of a node, as a
+ * container has one, leads to the same device always, or to nothing.
  */
-struct kp_place {
+struct kp_minor {
 	u64 address;
-	u32 number; /* the minor number, and the instance */
+	u32 number; /* in the node's name too */
 	struct rw_semaphore lock;
-	struct kp_node *node; /* what is bound there. Changed with the lock held for writing */
+	struct kp_node *node; /* of the device that is bound there. Changed with the lock held for writing */
 };
 
 /* One binding. */
 struct kp_node {
-	struct kp_place *place;
+	struct kp_minor *minor;
 	struct kp_bound_device *bound;
 };
 
@@ -43,105 +43,105 @@ static dev_t kp_first;
 /* All minor numbers of a major one. */
 #define KP_MINORS (1u << MINORBITS)
 
-static DEFINE_XARRAY_ALLOC(kp_places); /* by number; nothing is taken out before the module is unloaded */
-static DEFINE_MUTEX(kp_places_lock);   /* held while a place is looked for and made */
+static DEFINE_XARRAY_ALLOC(kp_minors); /* by number; nothing is taken out before the module is unloaded */
+static DEFINE_MUTEX(kp_minors_lock);   /* held while one is looked for and made */
 
-static struct kp_place *kp_place_of(struct inode *inode)
+static struct kp_minor *kp_minor_of(struct inode *inode)
 {
-	return xa_load(&kp_places, iminor(inode));
+	return xa_load(&kp_minors, iminor(inode));
 }
 
-/* The place of a bus address. One that is new gets a number that no other has had. */
-static struct kp_place *kp_place_at(u64 address)
+/* The minor of a bus address. An address that is new gets a number that no other has had. */
+static struct kp_minor *kp_minor_at(u64 address)
 {
-	struct kp_place *place;
+	struct kp_minor *minor;
 	unsigned long number;
 	int ret;
 
-	xa_for_each(&kp_places, number, place)
-		if (place->address == address)
-			return place;
-	place = kzalloc(sizeof(*place), GFP_KERNEL);
-	if (!place)
+	xa_for_each(&kp_minors, number, minor)
+		if (minor->address == address)
+			return minor;
+	minor = kzalloc(sizeof(*minor), GFP_KERNEL);
+	if (!minor)
 		return ERR_PTR(-ENOMEM);
-	place->address = address;
-	init_rwsem(&place->lock);
-	ret = xa_alloc(&kp_places, &place->number, place, XA_LIMIT(0, KP_MINORS - 1), GFP_KERNEL);
+	minor->address = address;
+	init_rwsem(&minor->lock);
+	ret = xa_alloc(&kp_minors, &minor->number, minor, XA_LIMIT(0, KP_MINORS - 1), GFP_KERNEL);
 	if (ret) {
-		kfree(place);
+		kfree(minor);
 		return ERR_PTR(ret);
 	}
 	atomic_inc(&kp_live.allocations);
-	return place;
+	return minor;
 }
 
-static struct kp_place *kp_place_get(u64 address)
+static struct kp_minor *kp_minor_get(u64 address)
 {
-	struct kp_place *place;
+	struct kp_minor *minor;
 
-	mutex_lock(&kp_places_lock);
-	place = kp_place_at(address);
-	mutex_unlock(&kp_places_lock);
-	return place;
+	mutex_lock(&kp_minors_lock);
+	minor = kp_minor_at(address);
+	mutex_unlock(&kp_minors_lock);
+	return minor;
 }
 
-static void kp_places_free(void)
+static void kp_minors_free(void)
 {
-	struct kp_place *place;
+	struct kp_minor *minor;
 	unsigned long number;
 
-	xa_for_each(&kp_places, number, place) {
-		kfree(place);
+	xa_for_each(&kp_minors, number, minor) {
+		kfree(minor);
 		atomic_dec(&kp_live.allocations);
 	}
-	xa_destroy(&kp_places);
+	xa_destroy(&kp_minors);
 }
 
 #else
 
-/* A plugin without a device has one place. */
+/* A plugin without a device has one minor. */
 #define KP_MINORS 1
 
-static struct kp_place kp_only = { .lock = __RWSEM_INITIALIZER(kp_only.lock) };
+static struct kp_minor kp_only_minor = { .lock = __RWSEM_INITIALIZER(kp_only_minor.lock) };
 
-static struct kp_place *kp_place_of(struct inode *inode)
+static struct kp_minor *kp_minor_of(struct inode *inode)
 {
-	return &kp_only;
+	return &kp_only_minor;
 }
 
-static struct kp_place *kp_place_get(u64 address)
+static struct kp_minor *kp_minor_get(u64 address)
 {
-	return &kp_only;
+	return &kp_only_minor;
 }
 
-static void kp_places_free(void)
+static void kp_minors_free(void)
 {
 }
 
 #endif
 
 /*
- * An opener holds a reference to the module, which cdev_get took: places stay. An opener that holds a place's lock and finds a node
+ * An opener holds a reference to the module, which cdev_get took: minors stay. An opener that holds a minor's lock and finds a node
  * there has its bound device: kp_node_hide takes the node away under the same lock, and only then is the bound device removed and
  * dropped. So kp_rs_open has returned before that begins, or is not called any more.
  */
 static int kp_open(struct inode *inode, struct file *file)
 {
-	struct kp_place *place = kp_place_of(inode);
+	struct kp_minor *minor = kp_minor_of(inode);
 	struct kp_session *session;
 	int ret;
 
-	if (!place)
+	if (!minor)
 		return -ENODEV;
-	ret = down_read_killable(&place->lock);
+	ret = down_read_killable(&minor->lock);
 	if (ret)
 		return ret;
-	if (place->node)
-		ret = kp_rs_open(place->node->bound, task_tgid_nr(current), file_ns_capable(file, &init_user_ns, CAP_SYS_RAWIO),
+	if (minor->node)
+		ret = kp_rs_open(minor->node->bound, task_tgid_nr(current), file_ns_capable(file, &init_user_ns, CAP_SYS_RAWIO),
 				 in_compat_syscall(), &session);
 	else
 		ret = -ENODEV;
-	up_read(&place->lock);
+	up_read(&minor->lock);
 	if (ret)
 		return ret;
 	file->private_data = session;
@@ -262,17 +262,17 @@ void kp_nodes_stop(void)
 	cdev_del(kp_cdev);
 	class_destroy(kp_class);
 	unregister_chrdev_region(kp_first, KP_MINORS);
-	kp_places_free();
+	kp_minors_free();
 }
 
-static void kp_place_set(struct kp_place *place, struct kp_node *node)
+static void kp_minor_set(struct kp_minor *minor, struct kp_node *node)
 {
-	down_write(&place->lock);
-	place->node = node;
-	up_write(&place->lock);
+	down_write(&minor->lock);
+	minor->node = node;
+	up_write(&minor->lock);
 }
 
-/* Makes /dev/kp/<name> for a bound device. With a `parent`, the name has the number of its place, and it is the node's parent in sysfs. */
+/* Makes /dev/kp/<name> for a bound device. With a `parent`, the name has the minor's number, and `parent` is the node's in sysfs. */
 struct kp_node *kp_node_new(struct kp_bound_device *bound, struct device *parent, u64 address)
 {
 	struct kp_node *node = kzalloc(sizeof(*node), GFP_KERNEL);
@@ -281,24 +281,24 @@ struct kp_node *kp_node_new(struct kp_bound_device *bound, struct device *parent
 
 	if (!node)
 		return ERR_PTR(-ENOMEM);
-	node->place = kp_place_get(address);
-	if (IS_ERR(node->place)) {
-		dev = ERR_CAST(node->place);
+	node->minor = kp_minor_get(address);
+	if (IS_ERR(node->minor)) {
+		dev = ERR_CAST(node->minor);
 		goto free;
 	}
 	node->bound = bound;
 	/* Before udev is notified: who is can open it. */
-	kp_place_set(node->place, node);
-	number = kp_first + node->place->number;
+	kp_minor_set(node->minor, node);
+	number = kp_first + node->minor->number;
 	if (parent)
-		dev = device_create(kp_class, parent, number, NULL, "kp-" KP_NAME ".%u", node->place->number);
+		dev = device_create(kp_class, parent, number, NULL, "kp-" KP_NAME ".%u", node->minor->number);
 	else
 		dev = device_create(kp_class, NULL, number, NULL, "kp-" KP_NAME);
 	if (!IS_ERR(dev)) {
 		atomic_inc(&kp_live.allocations);
 		return node;
 	}
-	kp_place_set(node->place, NULL);
+	kp_minor_set(node->minor, NULL);
 free:
 	kfree(node);
 	return ERR_CAST(dev);
@@ -312,10 +312,10 @@ struct kp_bound_device *kp_node_bound(struct kp_node *node)
 /* Nothing opens it from here on. */
 void kp_node_hide(struct kp_node *node)
 {
-	if (node->place->node != node)
+	if (node->minor->node != node)
 		return;
-	kp_place_set(node->place, NULL);
-	device_destroy(kp_class, kp_first + node->place->number);
+	kp_minor_set(node->minor, NULL);
+	device_destroy(kp_class, kp_first + node->minor->number);
 }
 
 /* Ends every session of a bound device, then the bound device. False: the plugin has panicked, and what it may use has to stay for good. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* The PCI driver of a plugin that drives devices. */
+/* The PCI driver of a plugin that drives devices: probe, remove, power, resets and errors. */
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
@@ -16,7 +16,7 @@ struct kp_record {
 
 /*
  * Records of devices that were taken from a plugin that has panicked: a call that never returned may use them. They go with the
- * module, when nobody can be inside any more. The kernel's own tables point into the module until then: the name of a region is ours.
+ * module, when no call can be inside any more. The kernel's own tables point into the module until then: the name of a region is ours.
  */
 static LIST_HEAD(kp_leaked);
 static DEFINE_MUTEX(kp_leaked_lock);
@@ -36,8 +36,8 @@ static void kp_record_free(struct kp_record *record)
 	atomic_dec(&kp_live.allocations);
 }
 
-/* Gives back what probing took. Nobody is in the plugin. */
-static void kp_give_back(struct kp_record *record)
+/* Gives back what probing took. No call is in the plugin. */
+static void kp_release(struct kp_record *record)
 {
 	struct pci_dev *pci = record->device.pci;
 
@@ -49,7 +49,7 @@ static void kp_give_back(struct kp_record *record)
 }
 
 /* Has the plugin take the device, and makes its node. */
-static int kp_take(struct kp_record *record)
+static int kp_bind(struct kp_record *record)
 {
 	struct pci_dev *pci = record->device.pci;
 	u64 address = (u64)pci_domain_nr(pci->bus) << 16 | (u64)pci->bus->number << 8 | pci->devfn;
@@ -66,7 +66,7 @@ static int kp_take(struct kp_record *record)
 		return ret;
 	node = kp_node_new(bound, &pci->dev, address);
 	if (IS_ERR(node)) {
-		dev_err(&pci->dev, "no node: error %ld\n", PTR_ERR(node)); /* a recovery has nobody else who says so */
+		dev_err(&pci->dev, "no node: error %ld\n", PTR_ERR(node)); /* a recovery has no caller that says so */
 		kp_rs_remove(bound, true);
 		kp_rs_drop(bound);
 		return PTR_ERR(node);
@@ -88,7 +88,7 @@ static int kp_probe(struct pci_dev *pci, const struct pci_device_id *id)
 	ret = pci_enable_device(pci);
 	if (ret)
 		goto free;
-	pci_intx(pci, 0); /* enabling has turned it on, and nobody listens yet */
+	pci_intx(pci, 0); /* enabling has turned it on, and no handler is connected yet */
 	ret = pci_request_regions(pci, KBUILD_MODNAME);
 	if (ret)
 		goto disable;
@@ -98,7 +98,7 @@ static int kp_probe(struct pci_dev *pci, const struct pci_device_id *id)
 		ret = -ENOMEM;
 		goto regions;
 	}
-	ret = kp_take(record);
+	ret = kp_bind(record);
 	if (ret)
 		goto config;
 	pci_set_drvdata(pci, record);
@@ -136,10 +136,10 @@ static void kp_remove(struct pci_dev *pci)
 	if (kp_exiting)
 		kp_irq_abandon(&record->device);
 	if (record->is_lost && pci_device_is_present(pci))
-		kp_restore(record); /* for whoever has the device next: the kernel has given up on it, and probing restores nothing */
+		kp_restore(record); /* for the next driver: the kernel has given up on the device, and probing restores nothing */
 	pci_clear_master(pci);
 	if (is_over) {
-		kp_give_back(record);
+		kp_release(record);
 		return;
 	}
 	pci_dev_get(pci);
@@ -204,7 +204,7 @@ static void kp_reset_done(struct pci_dev *pci)
 
 /*
  * An error that cannot be corrected: for the plugin and its apps the device is gone, whatever can be done about it. If only a transfer has
- * failed, the device answers still, and may be left as it is: Linux resets nothing then. So it is told to be quiet.
+ * failed, the device answers still, and may be left as it is: Linux resets nothing then. So the plugin quiets it.
  */
 static pci_ers_result_t kp_error_detected(struct pci_dev *pci, pci_channel_state_t state)
 {
@@ -239,24 +239,24 @@ static pci_ers_result_t kp_slot_reset(struct pci_dev *pci)
  * Everything on its bus has recovered: the plugin takes it anew. If it refuses, the device stays without a node until it is bound again, or
  * recovers from another error.
  */
-static void kp_recovered(struct pci_dev *pci)
+static void kp_error_resume(struct pci_dev *pci)
 {
 	struct kp_record *record = pci_get_drvdata(pci);
 
 	if (record->device.node)
 		return;
-	if (kp_take(record)) {
+	if (kp_bind(record)) {
 		kp_flush_late();
 		pci_clear_master(pci);
 	}
 }
 
-static const struct pci_error_handlers kp_errors = {
+static const struct pci_error_handlers kp_error_handlers = {
 	.reset_prepare = kp_reset_prepare,
 	.reset_done = kp_reset_done,
 	.error_detected = kp_error_detected,
 	.slot_reset = kp_slot_reset,
-	.resume = kp_recovered,
+	.resume = kp_error_resume,
 };
 
 static const struct pci_device_id kp_ids[] = { KP_DEVICES, {} };
@@ -268,7 +268,7 @@ static struct pci_driver kp_driver = {
 	.probe = kp_probe,
 	.remove = kp_remove,
 	.shutdown = kp_shutdown,
-	.err_handler = &kp_errors,
+	.err_handler = &kp_error_handlers,
 	.driver.pm = pm_sleep_ptr(&kp_pm),
 };
 
@@ -288,7 +288,7 @@ void kp_stop(void)
 
 		kp_node_free(record->device.node, false);
 		kp_irq_abandon(&record->device);
-		kp_give_back(record);
+		kp_release(record);
 		pci_dev_put(pci);
 	}
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* An app's memory: every access checked by the kernel, each byte read once. */
+/* Copies between an app's memory and the Rust side's: every access is checked by the kernel, and each byte is read once. */
 #include <linux/uaccess.h>
 #include "kp.h"
 
