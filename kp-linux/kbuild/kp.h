@@ -25,21 +25,6 @@
 #error "kp needs a kernel built for several processors (CONFIG_SMP)"
 #endif
 
-/* Kinds of interrupt, as in the ABI. */
-#define KP_KIND_LINE 1u
-#define KP_KIND_MSI 2u
-#define KP_KIND_MSIX 4u
-
-/* Number of the direct form of CALL, as in the ABI. */
-#define KP_NR_DIRECT 12
-
-/* Status of a request that was not answered, as in the ABI. */
-#define KP_NO_REPLY 0xffffffffu
-
-/* Bits of kp_rs_ready. */
-#define KP_READY_NOTIFICATION 1u
-#define KP_READY_OVER 2u
-
 /* One interrupt vector. */
 struct kp_vector {
 	struct kp_device *device;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The calls between the C glue and the Rust side, each in one line. C's definitions are checked against these lines by the compiler,
- * Rust's declarations (kp-linux/src/c.rs) and entry points (`glue!` in kp-linux/src/lib.rs) by cargo-kp/tests/calls.rs. What each
- * function does is said there.
+ * The calls between the C glue and the Rust side, each in one line, and the numbers in them. C's definitions are checked against these
+ * lines by the compiler, Rust's declarations (kp-linux/src/c.rs) and entry points (`glue!` in kp-linux/src/lib.rs) by
+ * cargo-kp/tests/calls.rs, the numbers by kp-linux/src/numbers.rs. What each function does is said in c.rs and entry.rs.
  */
 #ifndef KP_CALLS_H
 #define KP_CALLS_H
@@ -13,6 +13,21 @@ struct kp_device;      /* the C glue's record of a bound device: what `device` i
 struct kp_bound_device;/* the Rust side's BoundDevice, which the C glue only passes on */
 struct kp_session;     /* the Rust side's Session, which the C glue only passes on */
 struct vm_area_struct;
+
+/* ---- numbers of the ABI ---- */
+
+/* Kinds of interrupt. */
+#define KP_KIND_LINE 1u
+#define KP_KIND_MSI 2u
+#define KP_KIND_MSIX 4u
+/* Number of the direct form of CALL. */
+#define KP_NR_DIRECT 12u
+/* Size of the request that is made most, CALL. */
+#define KP_CALL_SIZE 56u
+/* What a direct call sends if its message has slices and no arguments. */
+#define KP_SEGMENTS_SIZE 24u
+/* Status of a request that was not answered. */
+#define KP_NO_REPLY 0xffffffffu
 
 /* ---- Rust calls C ---- */
 
@@ -41,6 +56,10 @@ void kp_c_free_mmap_pages(void *memory);
 int kp_c_shared_map(struct vm_area_struct *vma, void *memory, bool writable);
 
 /* lock.c */
+#define KP_LOCK_MUTEX 0u
+#define KP_LOCK_BH 1u
+#define KP_LOCK_IRQ 2u
+#define KP_LOCK_ORDER 3u
 void *kp_c_lock_new(u32 kind, const void *place, const char *file, size_t file_len, u32 line);
 void kp_c_lock_free(void *lock, u32 kind);
 void kp_c_mutex_lock(void *lock);
@@ -53,6 +72,12 @@ void kp_c_order_enter(void *lock);
 void kp_c_order_leave(void *lock);
 
 /* wait.c */
+#define KP_WAIT_UNINTERRUPTIBLE 0u
+#define KP_WAIT_KILLABLE 1u
+#define KP_WAIT_INTERRUPTIBLE 2u
+#define KP_WOKEN_CHANGED 0u
+#define KP_WOKEN_TIMEOUT 1u
+#define KP_WOKEN_INTERRUPTED 2u
 void *kp_c_wait_queue_new(void);
 void kp_c_wait_queue_free(void *queue);
 u32 kp_c_wait_queue_wait(void *queue, const u32 *word, u32 seen, u64 ns, u32 kind);
@@ -100,6 +125,8 @@ void kp_rs_reset_done(struct kp_bound_device *bound);
 int kp_rs_open(struct kp_bound_device *bound, u32 process, bool admin, bool is_32bit, struct kp_session **session);
 void kp_rs_release(struct kp_session *session);
 u32 kp_rs_ready(struct kp_session *session);
+#define KP_READY_NOTIFICATION 1u
+#define KP_READY_OVER 2u
 void *kp_rs_wait_queue(struct kp_session *session);
 int kp_rs_map(struct kp_session *session, struct vm_area_struct *vma, u64 offset, size_t len, bool write);
 long kp_rs_request(struct kp_session *session, u32 nr, unsigned long address, u64 limit, u32 mode);

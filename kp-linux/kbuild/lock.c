@@ -8,12 +8,6 @@
 #include <linux/spinlock.h>
 #include "kp.h"
 
-/* Kinds of locks, as on the Rust side. */
-#define KP_MUTEX 0u
-#define KP_BH 1u
-#define KP_IRQ 2u
-#define KP_ORDER 3u
-
 struct kp_lock {
 	union {
 		struct mutex mutex;
@@ -78,13 +72,13 @@ static bool kp_set_class(struct kp_lock *lock, u32 kind, const void *place, cons
 	if (!class)
 		return false;
 	switch (kind) {
-	case KP_MUTEX:
+	case KP_LOCK_MUTEX:
 		lockdep_set_class_and_name(&lock->mutex, &class->key, class->name);
 		break;
-	case KP_BH:
+	case KP_LOCK_BH:
 		lockdep_set_class_and_name(&lock->bh, &class->key, class->name);
 		break;
-	case KP_IRQ:
+	case KP_LOCK_IRQ:
 		lockdep_set_class_and_name(&lock->irq, &class->key, class->name);
 		break;
 	default:
@@ -117,19 +111,19 @@ void *kp_c_lock_new(u32 kind, const void *place, const char *file, size_t file_l
 	static char no_lock;
 	struct kp_lock *lock;
 
-	if (kind == KP_ORDER && !IS_ENABLED(CONFIG_LOCKDEP))
+	if (kind == KP_LOCK_ORDER && !IS_ENABLED(CONFIG_LOCKDEP))
 		return &no_lock;
 	lock = kmalloc(sizeof(*lock), GFP_KERNEL_ACCOUNT);
 	if (!lock)
 		return NULL;
 	switch (kind) {
-	case KP_MUTEX:
+	case KP_LOCK_MUTEX:
 		mutex_init(&lock->mutex);
 		break;
-	case KP_BH:
+	case KP_LOCK_BH:
 		spin_lock_init(&lock->bh);
 		break;
-	case KP_IRQ:
+	case KP_LOCK_IRQ:
 		raw_spin_lock_init(&lock->irq);
 		break;
 	}
@@ -143,7 +137,7 @@ void *kp_c_lock_new(u32 kind, const void *place, const char *file, size_t file_l
 
 void kp_c_lock_free(void *lock, u32 kind)
 {
-	if (kind == KP_ORDER && !IS_ENABLED(CONFIG_LOCKDEP))
+	if (kind == KP_LOCK_ORDER && !IS_ENABLED(CONFIG_LOCKDEP))
 		return;
 	atomic_dec(&kp_live.locks);
 	kp_free_anywhere(lock);

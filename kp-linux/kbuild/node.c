@@ -256,7 +256,7 @@ region:
 	return ret;
 }
 
-/* Nothing is bound any more, and nobody is in kp_open: the module has no users. */
+/* Nothing is bound any more, and no task is in kp_open: the module has no users. */
 void kp_nodes_stop(void)
 {
 	cdev_del(kp_cdev);

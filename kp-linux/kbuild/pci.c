@@ -185,7 +185,7 @@ static DEFINE_SIMPLE_DEV_PM_OPS(kp_pm, kp_suspend, kp_resume);
  * take it.
  */
 
-/* Somebody resets the device: through sysfs, or for a neighbour's sake. */
+/* The device is reset through sysfs, or with another of its bus. */
 static void kp_reset_prepare(struct pci_dev *pci)
 {
 	struct kp_record *record = pci_get_drvdata(pci);

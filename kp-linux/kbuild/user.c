@@ -3,11 +3,6 @@
 #include <linux/uaccess.h>
 #include "kp.h"
 
-/* Size of the request that is made most: CALL. */
-#define KP_CALL_SIZE 56
-/* What a direct call sends if its message has slices and no arguments. */
-#define KP_SEGMENTS_SIZE 24
-
 bool kp_c_user_take(void *to, unsigned long address, size_t len)
 {
 	const u64 __user *from = (const u64 __user *)address;

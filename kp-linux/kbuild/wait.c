@@ -72,13 +72,13 @@ static u32 kp_wait(struct kp_wait_queue *waitq, const u32 *word, u32 seen, u64 n
 		interrupted = prepare_to_wait_event(&waitq->queue, &entry, state);
 		if (smp_load_acquire(word) != seen || (panic_ends && READ_ONCE(kp_rs_poisoned))) {
 			finish_wait(&waitq->queue, &entry);
-			return 0;
+			return KP_WOKEN_CHANGED;
 		}
 		if (interrupted)
-			return 2;
+			return KP_WOKEN_INTERRUPTED;
 		if (is_late) {
 			finish_wait(&waitq->queue, &entry);
-			return 1;
+			return KP_WOKEN_TIMEOUT;
 		}
 		if (ends)
 			is_late = !schedule_hrtimeout(&until, HRTIMER_MODE_ABS);
@@ -90,10 +90,10 @@ static u32 kp_wait(struct kp_wait_queue *waitq, const u32 *word, u32 seen, u64 n
 u32 kp_c_wait_queue_wait(void *queue, const u32 *word, u32 seen, u64 ns, u32 kind)
 {
 	switch (kind) {
-	case 0:
-		/* Not to be frozen: a removal waits so, with the device's lock, which a resume takes before anybody thaws. */
+	case KP_WAIT_UNINTERRUPTIBLE:
+		/* Not to be frozen: a removal waits so, with the device's lock, which a resume takes before any task thaws. */
 		return kp_wait(queue, word, seen, ns, TASK_UNINTERRUPTIBLE, ns == U64_MAX);
-	case 1:
+	case KP_WAIT_KILLABLE:
 		/* Nor is this: a removal waits for the calls in the plugin. */
 		return kp_wait(queue, word, seen, ns, TASK_KILLABLE, true);
 	default:

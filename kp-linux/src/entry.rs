@@ -27,8 +27,8 @@ fn errno(status: Status) -> isize {
 /// context. 0, or a negative errno.
 ///
 /// # Safety
-/// Called in process context, outside any other entry point. `device` is null, or stays until [`remove`] has returned, and nobody else
-/// drives it.
+/// The C glue calls this in process context, outside any other entry point. `device` is null, or a `struct kp_device` that stays until
+/// [`remove`] has returned, and of which no other driver has the device.
 #[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn bind<P: Plugin>(
     device: *mut c_void,
@@ -102,7 +102,7 @@ pub unsafe fn resume<P: Plugin>(bound: BoundPtr<P>) {
     bound.at_passive(|cx, bound| unsafe { bound.resume(cx) })
 }
 
-/// The device is about to be reset, by somebody else. Process context.
+/// The device is about to be reset, and not by the plugin. Process context.
 ///
 /// # Safety
 /// As [`suspend`].

@@ -28,7 +28,7 @@ pub const MODE_WRITE: u32 = 2;
 const WORDS: usize = 256;
 
 impl IoctlRequest {
-    /// The request at user address `address`, which nobody has checked. `limit` is the end of user memory, for this caller; `mode` is the
+    /// The request at user address `address`, which is not checked yet. `limit` is the end of user memory, for this caller; `mode` is the
     /// file's.
     #[inline]
     pub fn new(address: usize, limit: u64, mode: u32) -> Self {

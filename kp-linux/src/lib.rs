@@ -10,6 +10,7 @@ pub mod c;
 pub mod entry;
 mod ioctl_request;
 mod kernel;
+mod numbers;
 mod panic;
 mod pointers;
 
