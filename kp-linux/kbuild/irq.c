@@ -167,8 +167,9 @@ static bool kp_interrupts_cpu(struct kp_device *device, int cpu)
 }
 
 /*
- * A message is a write, and an interrupt that no CPU has taken yet is nothing that free_irq could see: it would find its vector
- * gone, or given to another device. So the device sends no more of them, and the handler stays until each CPU that they go to has had interrupts on:
+ * A message is a write, and an interrupt that no CPU has taken yet is nothing that free_irq could see: it would find its vector gone,
+ * or given to another device. So the device sends no more of them, and the handler stays until each CPU that they go to has had
+ * interrupts on:
  *
  * 1. What was sent before the switch was turned off has arrived when the read that follows is answered: answers do not overtake writes.
  * 2. What has arrived is pending at its CPU, and is taken as soon as that has interrupts on. kp_drain_cpu waits for it.
