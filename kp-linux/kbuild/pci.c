@@ -37,7 +37,7 @@ static void kp_record_free(struct kp_record *record)
 }
 
 /* Gives back what probing took. No call is in the plugin. */
-static void kp_release(struct kp_record *record)
+static void kp_release_device(struct kp_record *record)
 {
 	struct pci_dev *pci = record->device.pci;
 
@@ -139,7 +139,7 @@ static void kp_remove(struct pci_dev *pci)
 		kp_restore(record); /* for the next driver: the kernel has given up on the device, and probing restores nothing */
 	pci_clear_master(pci);
 	if (is_over) {
-		kp_release(record);
+		kp_release_device(record);
 		return;
 	}
 	pci_dev_get(pci);
@@ -288,7 +288,7 @@ void kp_stop(void)
 
 		kp_node_free(record->device.node, false);
 		kp_irq_abandon(&record->device);
-		kp_release(record);
+		kp_release_device(record);
 		pci_dev_put(pci);
 	}
 }

@@ -164,8 +164,10 @@ pub unsafe fn release<P: Plugin>(session: SessionPtr<P>) {
 #[inline]
 pub unsafe fn request<P: Plugin>(session: SessionPtr<P>, nr: u32, address: usize, limit: u64, mode: u32) -> isize {
     if nr == kp_abi::ring::ENTER_DIRECT {
-        return session
-            .at_passive(|cx, session| direct_answer(session.enter_directly(cx, address as u32, mode & 3 == 3)));
+        let is_read_write = mode & 3 == 3;
+        return direct_answer(
+            session.at_passive(|cx, session| session.enter_directly(cx, address as u32, is_read_write)),
+        );
     }
     let mut request = IoctlRequest::new(address, limit, mode);
     match session.at_passive(|cx, session| session.request(cx, nr, &mut request)) {
