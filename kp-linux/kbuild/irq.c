@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* Interrupts: INTx, MSI and MSI-X; a tasklet per vector for what is deferred. */
+/* A device's interrupts, by INTx, MSI or MSI-X: one handler and one tasklet for each vector. */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 #include <linux/cpu.h>
 #include <linux/cpumask.h>
@@ -9,21 +9,10 @@
 #include <linux/slab.h>
 #include <linux/smp.h>
 #include "kp.h"
-#include "kp_plugin.h"
-
-int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 *kind);
-int kp_c_irq_connect(struct kp_device *device, void *cookie);
-void kp_c_irq_disconnect(struct kp_device *device);
-void kp_c_irq_release(struct kp_device *device);
-bool kp_c_irq_mask(struct kp_device *device, u32 vector);
-void kp_c_dpc_queue(struct kp_device *device, u32 vector);
-void kp_c_bus_master(struct kp_device *device, bool on);
-u32 kp_c_config_read(struct kp_device *device, u32 offset, u32 width);
-void kp_c_config_write(struct kp_device *device, u32 offset, u32 width, u32 value);
 
 #ifdef KP_CALLS_kp_c_irq_prepare
 
-static irqreturn_t kp_irq(int irq, void *data)
+static irqreturn_t kp_irq_handler(int irq, void *data)
 {
 	struct kp_vector *vector = data;
 
@@ -38,18 +27,18 @@ static void kp_tasklet(struct tasklet_struct *tasklet)
 }
 
 /*
- * Lets the device raise its line, or keeps it from that. A line may be others' too: whatever the device asserts while nobody has its
- * interrupt enabled would have the kernel turn the line off for all. So it is off from bind on, but while a line is connected.
+ * Lets the device assert its line, or keeps it from that. A line may be shared: what the device asserts while no handler of its is
+ * connected would have the kernel turn the line off for all. So it is off from bind on, but while a line is connected.
  */
-static void kp_line(struct kp_device *device, int on)
+static void kp_set_intx(struct kp_device *device, int on)
 {
 	mutex_lock(&device->command);
 	pci_intx(device->pci, on);
 	mutex_unlock(&device->command);
 }
 
-/* A line is not asked for here: the kernel would turn it on at the device at once. */
-static int kp_messages(struct kp_device *device, u32 kinds, u32 min, u32 max)
+/* Allocates MSI or MSI-X vectors. A line is not asked for here: the kernel would turn it on at the device at once. */
+static int kp_alloc_messages(struct kp_device *device, u32 kinds, u32 min, u32 max)
 {
 	unsigned int flags = 0;
 	int count;
@@ -61,7 +50,7 @@ static int kp_messages(struct kp_device *device, u32 kinds, u32 min, u32 max)
 	count = flags ? pci_alloc_irq_vectors(device->pci, min, max, flags) : -ENOSPC;
 	/* Some devices send no messages while their line is off. */
 	if (count > 0 && device->pci->dev_flags & PCI_DEV_FLAGS_MSI_INTX_DISABLE_BUG)
-		kp_line(device, 1);
+		kp_set_intx(device, 1);
 	return count;
 }
 
@@ -72,19 +61,18 @@ int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 
 
 	if (!device)
 		return -ENODEV;
-	count = kp_messages(device, kinds, min, max);
+	count = kp_alloc_messages(device, kinds, min, max);
 	if (count < 0 && kinds & KP_KIND_LINE && min <= 1 && device->pci->irq)
 		count = 1;
 	if (count < 0)
 		return count;
-	/* Whoever enables says how many. */
 	device->vectors = kvcalloc(count, sizeof(*device->vectors), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!device->vectors) {
 		pci_free_irq_vectors(device->pci);
-		kp_line(device, 0);
+		kp_set_intx(device, 0);
 		return -ENOMEM;
 	}
-	kp_count_allocation(1);
+	atomic_inc(&kp_live.allocations);
 	for (i = 0; i < count; i++) {
 		device->vectors[i].device = device;
 		device->vectors[i].index = i;
@@ -107,7 +95,7 @@ int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 
 	return count;
 }
 
-int kp_c_irq_connect(struct kp_device *device, void *cookie)
+int kp_c_irq_connect(struct kp_device *device, const void *cookie)
 {
 	unsigned long flags = device->kind == KP_KIND_LINE ? IRQF_SHARED : 0;
 	u32 i;
@@ -117,7 +105,7 @@ int kp_c_irq_connect(struct kp_device *device, void *cookie)
 	for (i = 0; i < device->count; i++) {
 		struct kp_vector *vector = &device->vectors[i];
 
-		ret = request_irq(vector->irq, kp_irq, flags, KBUILD_MODNAME, vector);
+		ret = request_irq(vector->irq, kp_irq_handler, flags, KBUILD_MODNAME, vector);
 		if (ret) {
 			kp_c_irq_disconnect(device);
 			return ret;
@@ -125,20 +113,20 @@ int kp_c_irq_connect(struct kp_device *device, void *cookie)
 		vector->connected = true;
 	}
 	if (device->kind == KP_KIND_LINE)
-		kp_line(device, 1);
+		kp_set_intx(device, 1);
 	return 0;
 }
 
-static void kp_nothing(struct tasklet_struct *unused)
+static void kp_empty_tasklet(struct tasklet_struct *unused)
 {
 }
 
-static long kp_was_there(void *unused)
+static long kp_empty_work(void *unused)
 {
 	return 0;
 }
 
-static void kp_raise(void *tasklet)
+static void kp_schedule_tasklet(void *tasklet)
 {
 	tasklet_hi_schedule(tasklet);
 }
@@ -150,7 +138,7 @@ static void kp_raise(void *tasklet)
  * unless softirqs are threads (PREEMPT_RT, threadirqs), where free_irq waits for a thread there as well. With PREEMPT_RT it is a task at
  * once: an interrupt from another CPU must raise no softirq there, and the kernel says so if an idle CPU takes it.
  */
-static void kp_pass(int cpu)
+static void kp_drain_cpu(int cpu)
 {
 	struct tasklet_struct passed;
 	bool here = get_cpu() == cpu; /* with interrupts on */
@@ -159,15 +147,15 @@ static void kp_pass(int cpu)
 	if (here)
 		return;
 	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
-		work_on_cpu(cpu, kp_was_there, NULL);
+		work_on_cpu(cpu, kp_empty_work, NULL);
 		return;
 	}
-	tasklet_setup(&passed, kp_nothing);
-	if (!smp_call_function_single(cpu, kp_raise, &passed, 1))
+	tasklet_setup(&passed, kp_empty_tasklet);
+	if (!smp_call_function_single(cpu, kp_schedule_tasklet, &passed, 1))
 		tasklet_kill(&passed);
 }
 
-static bool kp_goes_to(struct kp_device *device, int cpu)
+static bool kp_interrupts_cpu(struct kp_device *device, int cpu)
 {
 	u32 i;
 
@@ -179,15 +167,16 @@ static bool kp_goes_to(struct kp_device *device, int cpu)
 }
 
 /*
- * A message is a write, and an interrupt that no CPU has taken yet is nothing that free_irq could see: it would find its vector
- * gone, or another's. So the device sends no more of them, and the handler stays until each CPU that they go to has had interrupts on:
+ * A message is a write, and an interrupt that no CPU has taken yet is nothing that free_irq could see: it would find its vector gone,
+ * or given to another device. So the device sends no more of them, and the handler stays until each CPU that they go to has had
+ * interrupts on:
  *
  * 1. What was sent before the switch was turned off has arrived when the read that follows is answered: answers do not overtake writes.
- * 2. What has arrived is pending at its CPU, and is taken as soon as that has interrupts on. kp_pass waits for it.
+ * 2. What has arrived is pending at its CPU, and is taken as soon as that has interrupts on. kp_drain_cpu waits for it.
  *
  * Level-triggered lines need none of this: the handler is asked, and pci_intx has lowered them.
  */
-static void kp_settle(struct kp_device *device)
+static void kp_drain_messages(struct kp_device *device)
 {
 	u16 control, at;
 	int cpu;
@@ -206,8 +195,8 @@ static void kp_settle(struct kp_device *device)
 	pci_read_config_word(device->pci, at, &control);
 	cpus_read_lock();
 	for_each_online_cpu(cpu)
-		if (kp_goes_to(device, cpu))
-			kp_pass(cpu);
+		if (kp_interrupts_cpu(device, cpu))
+			kp_drain_cpu(cpu);
 	cpus_read_unlock();
 }
 
@@ -218,8 +207,8 @@ void kp_c_irq_disconnect(struct kp_device *device)
 	if (!device || !device->vectors)
 		return;
 	if (device->kind == KP_KIND_LINE)
-		kp_line(device, 0);
-	kp_settle(device);
+		kp_set_intx(device, 0);
+	kp_drain_messages(device);
 	for (i = 0; i < device->count; i++) {
 		struct kp_vector *vector = &device->vectors[i];
 
@@ -237,7 +226,7 @@ void kp_c_irq_release(struct kp_device *device)
 		return;
 	pci_free_irq_vectors(device->pci);
 	kvfree(device->vectors);
-	kp_count_allocation(-1);
+	atomic_dec(&kp_live.allocations);
 	device->vectors = NULL;
 	device->count = 0;
 	mutex_lock(&device->command);
@@ -254,8 +243,8 @@ void kp_irq_abandon(struct kp_device *device)
 }
 
 /*
- * A line may be others' too: it is the device that is kept from raising it, if it does so now and can be kept from it. What still comes when
- * it is kept from it already is another's. A vector of its own needs no undoing: free_irq ends it.
+ * A line may be shared: it is the device that is kept from asserting it, if it does so now and can be kept from it. What still comes when
+ * it is kept from it already is another device's. A vector of its own needs no undoing: free_irq ends it.
  */
 bool kp_c_irq_mask(struct kp_device *device, u32 vector)
 {
@@ -276,66 +265,4 @@ void kp_c_dpc_queue(struct kp_device *device, u32 vector)
 	tasklet_schedule(&device->vectors[vector].tasklet);
 }
 
-#else
-
-void kp_irq_abandon(struct kp_device *device)
-{
-}
-
-#endif
-
-#ifdef KP_CALLS_kp_c_bus_master
-void kp_c_bus_master(struct kp_device *device, bool on)
-{
-	if (!device)
-		return;
-	mutex_lock(&device->command);
-	device->master = on;
-	if (on)
-		pci_set_master(device->pci);
-	else if (device->kind == KP_KIND_LINE || !device->count)
-		pci_clear_master(device->pci);
-	mutex_unlock(&device->command);
-}
-
-#endif
-
-#ifdef KP_CALLS_kp_c_config_read
-u32 kp_c_config_read(struct kp_device *device, u32 offset, u32 width)
-{
-	u32 dword = ~0u;
-	u16 word;
-	u8 byte;
-
-	if (!device)
-		return dword;
-	switch (width) {
-	case 1:
-		return pci_read_config_byte(device->pci, offset, &byte) ? dword : byte;
-	case 2:
-		return pci_read_config_word(device->pci, offset, &word) ? dword : word;
-	default:
-		pci_read_config_dword(device->pci, offset, &dword);
-		return dword;
-	}
-}
-
-#endif
-
-#ifdef KP_CALLS_kp_c_config_write
-void kp_c_config_write(struct kp_device *device, u32 offset, u32 width, u32 value)
-{
-	if (!device)
-		return;
-	switch (width) {
-	case 1:
-		pci_write_config_byte(device->pci, offset, value);
-		break;
-	case 2:
-		pci_write_config_word(device->pci, offset, value);
-		break;
-	default:
-		pci_write_config_dword(device->pci, offset, value);
-	}
-}
 #endif

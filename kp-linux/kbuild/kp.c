@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * The module. The C glue translates; the Rust side decides.
- *
- * kp_plugin.h is written by `cargo kp build` from the plugin: KP_NAME, KP_LICENSE, KP_VERSION, KP_DEVICES if it drives any, and
- * KP_CALLS_<name> for each function of the C glue that the Rust half calls.
+ * The module: how it is loaded and unloaded, and what it says of itself. The C glue translates; the Rust side decides.
  */
 #include <linux/err.h>
 #include <linux/module.h>
 #include "kp.h"
-#include "kp_plugin.h"
 
 /*
  * One Rust object serves kernels with and without these mitigations: where a kernel has no thunks, these stand in.
@@ -22,36 +18,36 @@ asm(".pushsection .text\n.globl __x86_indirect_thunk_r11\n.type __x86_indirect_t
     "__x86_indirect_thunk_r11:\n\tjmp *%r11\n\tint3\n.size __x86_indirect_thunk_r11,.-__x86_indirect_thunk_r11\n.popsection");
 #endif
 
-/* The module goes: nobody has a file of it open, so nobody but tasks that died there is in the plugin. */
+/* The module is being unloaded: no file of it is open, so only tasks that died in the plugin are still inside. */
 bool kp_exiting;
 
 #ifndef KP_DEVICES
 
 /* A plugin without a device has one node. */
 
-static struct kp_node *kp_only;
+static struct kp_node *kp_only_node;
 
 int kp_start(void)
 {
 	const u64 no_bars[6] = {};
-	void *driver;
+	struct kp_bound_device *bound;
 	int ret;
 
-	ret = kp_rs_bind(NULL, no_bars, ~0ull, &driver);
+	ret = kp_rs_bind(NULL, no_bars, ~0ull, &bound);
 	if (ret)
 		return ret;
-	kp_only = kp_node_new(driver, NULL, ~0ull);
-	if (IS_ERR(kp_only)) {
-		kp_rs_remove(driver, true);
-		kp_rs_drop(driver);
-		return PTR_ERR(kp_only);
+	kp_only_node = kp_node_new(bound, NULL, ~0ull);
+	if (IS_ERR(kp_only_node)) {
+		kp_rs_remove(bound, true);
+		kp_rs_drop(bound);
+		return PTR_ERR(kp_only_node);
 	}
 	return 0;
 }
 
 void kp_stop(void)
 {
-	kp_node_free(kp_only, true);
+	kp_node_free(kp_only_node, true);
 }
 
 #endif

@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What the C glue and the Rust side call each other with. The Rust halves: kp-linux/src/{c,entry}.rs. */
+/* What the files of the C glue share. What the glue and the Rust side call each other with is in kp_calls.h. */
 #ifndef KP_H
 #define KP_H
 
-#include <linux/types.h>
+#include <linux/atomic.h>
 #include <linux/interrupt.h>
+#include <linux/irqflags.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/preempt.h>
+#include <linux/types.h>
+#include "kp_calls.h"
+/*
+ * Written by `cargo kp build` from the plugin: KP_NAME, KP_LICENSE, KP_VERSION, KP_DEVICES if it drives any, and KP_CALLS_<name> for each
+ * function of kp_calls.h that this plugin's Rust half calls. A plugin that does not call a function has its code left out.
+ */
+#include "kp_plugin.h"
 
 /*
  * A kernel for one processor has no spin locks, only levels. Safe code that takes one twice would have its data twice there; elsewhere it
@@ -15,41 +24,6 @@
 #ifndef CONFIG_SMP
 #error "kp needs a kernel built for several processors (CONFIG_SMP)"
 #endif
-
-/* Kinds of interrupt, as in the ABI. */
-#define KP_KIND_LINE 1u
-#define KP_KIND_MSI 2u
-#define KP_KIND_MSIX 4u
-
-/* Number of the direct form of CALL, as in the ABI. */
-#define KP_NR_DIRECT 12
-
-/* Status of a request that was not answered, as in the ABI. */
-#define KP_NO_REPLY 0xffffffffu
-
-/* Rust to C is called kp_c_*, C to Rust kp_rs_*. */
-int kp_rs_bind(void *device, const u64 *bars, u64 bus_address, void **driver);
-bool kp_rs_remove(void *driver, bool present);
-void kp_rs_drop(void *driver);
-void kp_rs_suspend(void *driver);
-void kp_rs_resume(void *driver);
-void kp_rs_reset_prepare(void *driver);
-void kp_rs_reset_done(void *driver);
-int kp_rs_open(void *driver, u32 process, bool admin, bool is_32bit, void **session);
-void kp_rs_release(void *session);
-long kp_rs_request(void *session, u32 nr, unsigned long address, u64 limit, u32 mode);
-long kp_rs_direct(void *session, u32 message, unsigned long address, u64 limit, u32 mode);
-u32 kp_rs_ready(void *session);
-void *kp_rs_wait_queue(void *session);
-int kp_rs_map(void *session, void *vma, u64 offset, unsigned long len, bool write);
-/* Plugin code has panicked. */
-extern unsigned int kp_rs_poisoned;
-bool kp_rs_isr(void *cookie, u32 vector);
-void kp_rs_dpc(void *cookie, u32 vector);
-
-/* Bits of kp_rs_ready. */
-#define KP_READY_NOTIFICATION 1u
-#define KP_READY_OVER 2u
 
 /* One interrupt vector. */
 struct kp_vector {
@@ -60,11 +34,11 @@ struct kp_vector {
 	struct tasklet_struct tasklet;
 };
 
-/* One bound device: what `device` is on the Rust side. */
+/* One bound PCI device: what `device` is on the Rust side. */
 struct kp_device {
 	struct pci_dev *pci;
 	struct kp_node *node;
-	void *cookie; /* of the connected interrupt */
+	const void *cookie; /* of the connected interrupt */
 	struct kp_vector *vectors;
 	u32 count;
 	u32 kind;
@@ -72,41 +46,85 @@ struct kp_device {
 	struct mutex command; /* held around changes of the PCI command register */
 };
 
-/* kp.c: the module is unloaded. */
+/* kp.c: the module is being unloaded. */
 extern bool kp_exiting;
 
-/* node.c: /dev/kp/<name>, for a bound driver. Between start and stop. */
+/* node.c: /dev/kp/<name>, for a bound device. Between start and stop. */
 struct device;
 struct kp_node;
 int kp_nodes_start(void);
 void kp_nodes_stop(void);
-struct kp_node *kp_node_new(void *driver, struct device *parent, u64 address);
-void *kp_node_driver(struct kp_node *node);
+struct kp_node *kp_node_new(struct kp_bound_device *bound, struct device *parent, u64 address);
+struct kp_bound_device *kp_node_bound(struct kp_node *node);
 void kp_node_hide(struct kp_node *node);
 bool kp_node_free(struct kp_node *node, bool present);
-
-/* irq.c: frees what nobody gave back, when the module goes. */
-void kp_irq_abandon(struct kp_device *device);
 
 /* pci.c, or kp.c for a plugin without a device: what the module does when it is loaded and unloaded. */
 int kp_start(void);
 void kp_stop(void);
 
-/* memory.c: what is alive, for the line at unload. */
+/* irq.c: frees the vectors that a dead task has left, when the module is unloaded. */
+#ifdef KP_CALLS_kp_c_irq_prepare
+void kp_irq_abandon(struct kp_device *device);
+#else
+static inline void kp_irq_abandon(struct kp_device *device)
+{
+}
+#endif
+
+/* log.c: how many of each the Rust side has, for the line at unload. */
+struct kp_live {
+	atomic_t allocations;
+	atomic_t locks;
+	atomic_t mappings;
+};
+extern struct kp_live kp_live;
 void kp_report_live(void);
-void kp_forget_dead(void);
+
+/* late.c: its work item, and what it does. */
+void kp_queue_late(void);
 void kp_flush_late(void);
-void kp_count_allocation(int change);
-void kp_count_lock(int change);
 /* At any level. */
 void kp_free_anywhere(void *memory);
+/* May vfree and iounmap run here? */
+static inline bool kp_may_free(void)
+{
+	return !irqs_disabled() && !in_interrupt();
+}
+
+/* iomap.c: unmaps what could not be unmapped where it was asked for. */
+#if defined(KP_CALLS_kp_c_map) || defined(KP_CALLS_kp_c_unmap)
+#define KP_IOMAP
+void kp_unmap_late(void);
+#else
+static inline void kp_unmap_late(void)
+{
+}
+#endif
+
+/* wait.c: wakes every sleeper. */
+void kp_wake_all(void);
+
+/* task.c: frees the records of the tasks that panicked. */
+#ifdef KP_CALLS_kp_c_panic
+void kp_forget_dead(void);
+#else
+static inline void kp_forget_dead(void)
+{
+}
+#endif
 
 /* lock.c: all locks are freed. */
+#ifdef CONFIG_LOCKDEP
 void kp_locks_end(void);
+#else
+static inline void kp_locks_end(void)
+{
+}
+#endif
 
-/* share.c: what apps map. */
+/* mmap.c: what apps map. */
 struct file;
-struct vm_area_struct;
 int kp_mmap(struct file *file, struct vm_area_struct *vma);
 
 #endif

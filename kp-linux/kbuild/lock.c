@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* Locks, and what lockdep is told of them. */
+/* Mutexes and spin locks. With lockdep, those that are made at one place in the source are one class of its own. */
 #include <linux/interrupt.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
@@ -7,24 +7,6 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include "kp.h"
-#include "kp_plugin.h"
-
-/* Kinds of locks, as on the Rust side. */
-#define KP_MUTEX 0u
-#define KP_BH 1u
-#define KP_IRQ 2u
-#define KP_ORDER 3u
-
-void *kp_c_lock_new(u32 kind, const void *place, const char *file, size_t file_len, u32 line);
-void kp_c_lock_free(void *lock, u32 kind);
-void kp_c_mutex_lock(void *lock);
-void kp_c_mutex_unlock(void *lock);
-void kp_c_bh_lock(void *lock);
-void kp_c_bh_unlock(void *lock);
-unsigned long kp_c_irq_lock(void *lock);
-void kp_c_irq_unlock(void *lock, unsigned long flags);
-void kp_c_order_enter(void *lock);
-void kp_c_order_leave(void *lock);
 
 struct kp_lock {
 	union {
@@ -90,13 +72,13 @@ static bool kp_set_class(struct kp_lock *lock, u32 kind, const void *place, cons
 	if (!class)
 		return false;
 	switch (kind) {
-	case KP_MUTEX:
+	case KP_LOCK_MUTEX:
 		lockdep_set_class_and_name(&lock->mutex, &class->key, class->name);
 		break;
-	case KP_BH:
+	case KP_LOCK_BH:
 		lockdep_set_class_and_name(&lock->bh, &class->key, class->name);
 		break;
-	case KP_IRQ:
+	case KP_LOCK_IRQ:
 		lockdep_set_class_and_name(&lock->irq, &class->key, class->name);
 		break;
 	default:
@@ -122,10 +104,6 @@ static bool kp_set_class(struct kp_lock *lock, u32 kind, const void *place, cons
 	return true;
 }
 
-void kp_locks_end(void)
-{
-}
-
 #endif
 
 void *kp_c_lock_new(u32 kind, const void *place, const char *file, size_t file_len, u32 line)
@@ -133,19 +111,19 @@ void *kp_c_lock_new(u32 kind, const void *place, const char *file, size_t file_l
 	static char no_lock;
 	struct kp_lock *lock;
 
-	if (kind == KP_ORDER && !IS_ENABLED(CONFIG_LOCKDEP))
+	if (kind == KP_LOCK_ORDER && !IS_ENABLED(CONFIG_LOCKDEP))
 		return &no_lock;
 	lock = kmalloc(sizeof(*lock), GFP_KERNEL_ACCOUNT);
 	if (!lock)
 		return NULL;
 	switch (kind) {
-	case KP_MUTEX:
+	case KP_LOCK_MUTEX:
 		mutex_init(&lock->mutex);
 		break;
-	case KP_BH:
+	case KP_LOCK_BH:
 		spin_lock_init(&lock->bh);
 		break;
-	case KP_IRQ:
+	case KP_LOCK_IRQ:
 		raw_spin_lock_init(&lock->irq);
 		break;
 	}
@@ -153,15 +131,15 @@ void *kp_c_lock_new(u32 kind, const void *place, const char *file, size_t file_l
 		kfree(lock);
 		return NULL;
 	}
-	kp_count_lock(1);
+	atomic_inc(&kp_live.locks);
 	return lock;
 }
 
 void kp_c_lock_free(void *lock, u32 kind)
 {
-	if (kind == KP_ORDER && !IS_ENABLED(CONFIG_LOCKDEP))
+	if (kind == KP_LOCK_ORDER && !IS_ENABLED(CONFIG_LOCKDEP))
 		return;
-	kp_count_lock(-1);
+	atomic_dec(&kp_live.locks);
 	kp_free_anywhere(lock);
 }
 
@@ -211,7 +189,7 @@ void kp_c_irq_unlock(void *lock, unsigned long flags)
 }
 #endif
 
-/* A turn sleeps, and is nobody's lock as far as the kernel knows. */
+/* A robust mutex of the Rust side: its sleepers are in a wait queue, so lockdep does not know it for a lock by itself. */
 void kp_c_order_enter(void *lock)
 {
 #ifdef CONFIG_LOCKDEP

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * Nodes under /dev/kp, and what the files open on them can do.
+ * The nodes under /dev/kp, and the file operations of what is opened there.
  *
  * A module has a range of device numbers and a class, both called kp-<name>. The class is the module's own: a class's name can be
- * registered once in a machine, and belongs to whoever did.
+ * registered once in a machine, and belongs to the module that did.
  */
 #include <linux/capability.h>
 #include <linux/cdev.h>
@@ -16,23 +16,22 @@
 #include <linux/slab.h>
 #include <linux/xarray.h>
 #include "kp.h"
-#include "kp_plugin.h"
 
 /*
- * A bus address, and the number that is its own from its first binding until the module is unloaded. So a copy of a node, as a container
- * has one, leads to the same device always, or to nothing.
+ * A minor number. It belongs to one bus address, from the first binding there until the module is unloaded. So a copy of a node, as a
+ * container has one, leads to the same device always, or to nothing.
  */
-struct kp_place {
+struct kp_minor {
 	u64 address;
-	u32 number; /* the minor number, and the instance */
+	u32 number; /* in the node's name too */
 	struct rw_semaphore lock;
-	struct kp_node *node; /* what is bound there. Changed with the lock held for writing */
+	struct kp_node *node; /* of the device that is bound there. Changed with the lock held for writing */
 };
 
 /* One binding. */
 struct kp_node {
-	struct kp_place *place;
-	void *driver; /* the Rust side's */
+	struct kp_minor *minor;
+	struct kp_bound_device *bound;
 };
 
 static struct class *kp_class;
@@ -44,105 +43,105 @@ static dev_t kp_first;
 /* All minor numbers of a major one. */
 #define KP_MINORS (1u << MINORBITS)
 
-static DEFINE_XARRAY_ALLOC(kp_places); /* by number; nothing is taken out before the module is unloaded */
-static DEFINE_MUTEX(kp_places_lock);   /* held while a place is looked for and made */
+static DEFINE_XARRAY_ALLOC(kp_minors); /* by number; nothing is taken out before the module is unloaded */
+static DEFINE_MUTEX(kp_minors_lock);   /* held while one is looked for and made */
 
-static struct kp_place *kp_place_of(struct inode *inode)
+static struct kp_minor *kp_minor_of(struct inode *inode)
 {
-	return xa_load(&kp_places, iminor(inode));
+	return xa_load(&kp_minors, iminor(inode));
 }
 
-/* The place of a bus address. One that is new gets a number that no other has had. */
-static struct kp_place *kp_place_at(u64 address)
+/* The minor of a bus address. An address that is new gets a number that no other has had. */
+static struct kp_minor *kp_minor_at(u64 address)
 {
-	struct kp_place *place;
+	struct kp_minor *minor;
 	unsigned long number;
 	int ret;
 
-	xa_for_each(&kp_places, number, place)
-		if (place->address == address)
-			return place;
-	place = kzalloc(sizeof(*place), GFP_KERNEL);
-	if (!place)
+	xa_for_each(&kp_minors, number, minor)
+		if (minor->address == address)
+			return minor;
+	minor = kzalloc(sizeof(*minor), GFP_KERNEL);
+	if (!minor)
 		return ERR_PTR(-ENOMEM);
-	place->address = address;
-	init_rwsem(&place->lock);
-	ret = xa_alloc(&kp_places, &place->number, place, XA_LIMIT(0, KP_MINORS - 1), GFP_KERNEL);
+	minor->address = address;
+	init_rwsem(&minor->lock);
+	ret = xa_alloc(&kp_minors, &minor->number, minor, XA_LIMIT(0, KP_MINORS - 1), GFP_KERNEL);
 	if (ret) {
-		kfree(place);
+		kfree(minor);
 		return ERR_PTR(ret);
 	}
-	kp_count_allocation(1);
-	return place;
+	atomic_inc(&kp_live.allocations);
+	return minor;
 }
 
-static struct kp_place *kp_place_get(u64 address)
+static struct kp_minor *kp_minor_get(u64 address)
 {
-	struct kp_place *place;
+	struct kp_minor *minor;
 
-	mutex_lock(&kp_places_lock);
-	place = kp_place_at(address);
-	mutex_unlock(&kp_places_lock);
-	return place;
+	mutex_lock(&kp_minors_lock);
+	minor = kp_minor_at(address);
+	mutex_unlock(&kp_minors_lock);
+	return minor;
 }
 
-static void kp_places_free(void)
+static void kp_minors_free(void)
 {
-	struct kp_place *place;
+	struct kp_minor *minor;
 	unsigned long number;
 
-	xa_for_each(&kp_places, number, place) {
-		kfree(place);
-		kp_count_allocation(-1);
+	xa_for_each(&kp_minors, number, minor) {
+		kfree(minor);
+		atomic_dec(&kp_live.allocations);
 	}
-	xa_destroy(&kp_places);
+	xa_destroy(&kp_minors);
 }
 
 #else
 
-/* A plugin without a device has one place. */
+/* A plugin without a device has one minor. */
 #define KP_MINORS 1
 
-static struct kp_place kp_only = { .lock = __RWSEM_INITIALIZER(kp_only.lock) };
+static struct kp_minor kp_only_minor = { .lock = __RWSEM_INITIALIZER(kp_only_minor.lock) };
 
-static struct kp_place *kp_place_of(struct inode *inode)
+static struct kp_minor *kp_minor_of(struct inode *inode)
 {
-	return &kp_only;
+	return &kp_only_minor;
 }
 
-static struct kp_place *kp_place_get(u64 address)
+static struct kp_minor *kp_minor_get(u64 address)
 {
-	return &kp_only;
+	return &kp_only_minor;
 }
 
-static void kp_places_free(void)
+static void kp_minors_free(void)
 {
 }
 
 #endif
 
 /*
- * Whoever is in here holds a reference to the module, as cdev_get took it: places stay. Whoever holds a place's lock and finds a node
- * there has its driver: kp_node_hide takes the node away under the same lock, and only then is the driver removed and dropped. So
- * kp_rs_open has returned before the one begins, or is not called any more.
+ * An opener holds a reference to the module, which cdev_get took: minors stay. An opener that holds a minor's lock and finds a node
+ * there has its bound device: kp_node_hide takes the node away under the same lock, and only then is the bound device removed and
+ * dropped. So kp_rs_open has returned before that begins, or is not called any more.
  */
 static int kp_open(struct inode *inode, struct file *file)
 {
-	struct kp_place *place = kp_place_of(inode);
-	void *session;
+	struct kp_minor *minor = kp_minor_of(inode);
+	struct kp_session *session;
 	int ret;
 
-	if (!place)
+	if (!minor)
 		return -ENODEV;
-	ret = down_read_killable(&place->lock);
+	ret = down_read_killable(&minor->lock);
 	if (ret)
 		return ret;
-	if (place->node)
-		ret = kp_rs_open(place->node->driver, task_tgid_nr(current), file_ns_capable(file, &init_user_ns, CAP_SYS_RAWIO),
+	if (minor->node)
+		ret = kp_rs_open(minor->node->bound, task_tgid_nr(current), file_ns_capable(file, &init_user_ns, CAP_SYS_RAWIO),
 				 in_compat_syscall(), &session);
 	else
 		ret = -ENODEV;
-	up_read(&place->lock);
+	up_read(&minor->lock);
 	if (ret)
 		return ret;
 	file->private_data = session;
@@ -257,76 +256,76 @@ region:
 	return ret;
 }
 
-/* Nothing is bound any more, and nobody is in kp_open: the module has no users. */
+/* Nothing is bound any more, and no task is in kp_open: the module has no users. */
 void kp_nodes_stop(void)
 {
 	cdev_del(kp_cdev);
 	class_destroy(kp_class);
 	unregister_chrdev_region(kp_first, KP_MINORS);
-	kp_places_free();
+	kp_minors_free();
 }
 
-static void kp_place_set(struct kp_place *place, struct kp_node *node)
+static void kp_minor_set(struct kp_minor *minor, struct kp_node *node)
 {
-	down_write(&place->lock);
-	place->node = node;
-	up_write(&place->lock);
+	down_write(&minor->lock);
+	minor->node = node;
+	up_write(&minor->lock);
 }
 
-/* Makes /dev/kp/<name> for a bound driver; with a device, the name has the number of its place, and it is the node's parent in sysfs. */
-struct kp_node *kp_node_new(void *driver, struct device *parent, u64 address)
+/* Makes /dev/kp/<name> for a bound device. With a `parent`, the name has the minor's number, and `parent` is the node's in sysfs. */
+struct kp_node *kp_node_new(struct kp_bound_device *bound, struct device *parent, u64 address)
 {
 	struct kp_node *node = kzalloc(sizeof(*node), GFP_KERNEL);
-	struct device *shown;
+	struct device *dev;
 	dev_t number;
 
 	if (!node)
 		return ERR_PTR(-ENOMEM);
-	node->place = kp_place_get(address);
-	if (IS_ERR(node->place)) {
-		shown = ERR_CAST(node->place);
+	node->minor = kp_minor_get(address);
+	if (IS_ERR(node->minor)) {
+		dev = ERR_CAST(node->minor);
 		goto free;
 	}
-	node->driver = driver;
-	/* Before anybody is told of it: who is can open it. */
-	kp_place_set(node->place, node);
-	number = kp_first + node->place->number;
+	node->bound = bound;
+	/* Before udev is notified: who is can open it. */
+	kp_minor_set(node->minor, node);
+	number = kp_first + node->minor->number;
 	if (parent)
-		shown = device_create(kp_class, parent, number, NULL, "kp-" KP_NAME ".%u", node->place->number);
+		dev = device_create(kp_class, parent, number, NULL, "kp-" KP_NAME ".%u", node->minor->number);
 	else
-		shown = device_create(kp_class, NULL, number, NULL, "kp-" KP_NAME);
-	if (!IS_ERR(shown)) {
-		kp_count_allocation(1);
+		dev = device_create(kp_class, NULL, number, NULL, "kp-" KP_NAME);
+	if (!IS_ERR(dev)) {
+		atomic_inc(&kp_live.allocations);
 		return node;
 	}
-	kp_place_set(node->place, NULL);
+	kp_minor_set(node->minor, NULL);
 free:
 	kfree(node);
-	return ERR_CAST(shown);
+	return ERR_CAST(dev);
 }
 
-void *kp_node_driver(struct kp_node *node)
+struct kp_bound_device *kp_node_bound(struct kp_node *node)
 {
-	return node->driver;
+	return node->bound;
 }
 
 /* Nothing opens it from here on. */
 void kp_node_hide(struct kp_node *node)
 {
-	if (node->place->node != node)
+	if (node->minor->node != node)
 		return;
-	kp_place_set(node->place, NULL);
-	device_destroy(kp_class, kp_first + node->place->number);
+	kp_minor_set(node->minor, NULL);
+	device_destroy(kp_class, kp_first + node->minor->number);
 }
 
-/* Ends every session of a driver, then the driver. False: the plugin has panicked, and what it may use has to stay for good. */
+/* Ends every session of a bound device, then the bound device. False: the plugin has panicked, and what it may use has to stay for good. */
 bool kp_node_free(struct kp_node *node, bool present)
 {
 	kp_node_hide(node);
-	if (!kp_rs_remove(node->driver, present) && !kp_exiting)
+	if (!kp_rs_remove(node->bound, present) && !kp_exiting)
 		return false;
-	kp_rs_drop(node->driver);
+	kp_rs_drop(node->bound);
 	kfree(node);
-	kp_count_allocation(-1);
+	atomic_dec(&kp_live.allocations);
 	return true;
 }

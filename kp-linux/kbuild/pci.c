@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* The PCI driver of a plugin that drives devices. */
+/* The PCI driver of a plugin that drives devices: probe, remove, power, resets and errors. */
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
 #include "kp.h"
-#include "kp_plugin.h"
 
 #ifdef KP_DEVICES
 
-struct kp_bound {
+struct kp_record {
 	struct kp_device device; /* its node: none between an error and the recovery, and after a recovery that failed */
 	struct pci_saved_state *config; /* as before the plugin had the device */
 	bool is_lost; /* there was an error, and the device was not restored since: its configuration may be that of power-on */
@@ -17,96 +16,96 @@ struct kp_bound {
 
 /*
  * Records of devices that were taken from a plugin that has panicked: a call that never returned may use them. They go with the
- * module, when nobody can be inside any more. The kernel's own tables point into the module until then: the name of a region is ours.
+ * module, when no call can be inside any more. The kernel's own tables point into the module until then: the name of a region is ours.
  */
 static LIST_HEAD(kp_leaked);
 static DEFINE_MUTEX(kp_leaked_lock);
 
-static struct kp_bound *kp_bound_new(void)
+static struct kp_record *kp_record_new(void)
 {
-	struct kp_bound *bound = kzalloc(sizeof(*bound), GFP_KERNEL);
+	struct kp_record *record = kzalloc(sizeof(*record), GFP_KERNEL);
 
-	if (bound)
-		kp_count_allocation(1);
-	return bound;
+	if (record)
+		atomic_inc(&kp_live.allocations);
+	return record;
 }
 
-static void kp_bound_free(struct kp_bound *bound)
+static void kp_record_free(struct kp_record *record)
 {
-	kfree(bound);
-	kp_count_allocation(-1);
+	kfree(record);
+	atomic_dec(&kp_live.allocations);
 }
 
-/* Gives back what probing took. Nobody is in the plugin. */
-static void kp_give_back(struct kp_bound *bound)
+/* Gives back what probing took. No call is in the plugin. */
+static void kp_release_device(struct kp_record *record)
 {
-	struct pci_dev *pci = bound->device.pci;
+	struct pci_dev *pci = record->device.pci;
 
-	kfree(bound->config);
+	kfree(record->config);
 	kp_flush_late(); /* the last mapping goes before the regions do */
 	pci_release_regions(pci);
 	pci_disable_device(pci);
-	kp_bound_free(bound);
+	kp_record_free(record);
 }
 
 /* Has the plugin take the device, and makes its node. */
-static int kp_take(struct kp_bound *bound)
+static int kp_bind(struct kp_record *record)
 {
-	struct pci_dev *pci = bound->device.pci;
+	struct pci_dev *pci = record->device.pci;
 	u64 address = (u64)pci_domain_nr(pci->bus) << 16 | (u64)pci->bus->number << 8 | pci->devfn;
 	struct kp_node *node;
 	u64 bars[6] = {};
-	void *driver;
+	struct kp_bound_device *bound;
 	int i, ret;
 
 	for (i = 0; i < 6; i++)
 		if (pci_resource_flags(pci, i) & IORESOURCE_MEM)
 			bars[i] = pci_resource_len(pci, i);
-	ret = kp_rs_bind(&bound->device, bars, address, &driver);
+	ret = kp_rs_bind(&record->device, bars, address, &bound);
 	if (ret)
 		return ret;
-	node = kp_node_new(driver, &pci->dev, address);
+	node = kp_node_new(bound, &pci->dev, address);
 	if (IS_ERR(node)) {
-		dev_err(&pci->dev, "no node: error %ld\n", PTR_ERR(node)); /* a recovery has nobody else who says so */
-		kp_rs_remove(driver, true);
-		kp_rs_drop(driver);
+		dev_err(&pci->dev, "no node: error %ld\n", PTR_ERR(node)); /* a recovery has no caller that says so */
+		kp_rs_remove(bound, true);
+		kp_rs_drop(bound);
 		return PTR_ERR(node);
 	}
-	bound->device.node = node;
+	record->device.node = node;
 	return 0;
 }
 
 static int kp_probe(struct pci_dev *pci, const struct pci_device_id *id)
 {
-	struct kp_bound *bound;
+	struct kp_record *record;
 	int ret;
 
-	bound = kp_bound_new();
-	if (!bound)
+	record = kp_record_new();
+	if (!record)
 		return -ENOMEM;
-	bound->device.pci = pci;
-	mutex_init(&bound->device.command);
+	record->device.pci = pci;
+	mutex_init(&record->device.command);
 	ret = pci_enable_device(pci);
 	if (ret)
 		goto free;
-	pci_intx(pci, 0); /* enabling has turned it on, and nobody listens yet */
+	pci_intx(pci, 0); /* enabling has turned it on, and no handler is connected yet */
 	ret = pci_request_regions(pci, KBUILD_MODNAME);
 	if (ret)
 		goto disable;
 	pci_save_state(pci);
-	bound->config = pci_store_saved_state(pci); /* for the recovery from an error */
-	if (!bound->config) {
+	record->config = pci_store_saved_state(pci); /* for the recovery from an error */
+	if (!record->config) {
 		ret = -ENOMEM;
 		goto regions;
 	}
-	ret = kp_take(bound);
+	ret = kp_bind(record);
 	if (ret)
 		goto config;
-	pci_set_drvdata(pci, bound);
+	pci_set_drvdata(pci, record);
 	return 0;
 
 config:
-	kfree(bound->config);
+	kfree(record->config);
 regions:
 	kp_flush_late(); /* the last mapping goes before the regions do */
 	pci_clear_master(pci);
@@ -114,68 +113,68 @@ regions:
 disable:
 	pci_disable_device(pci);
 free:
-	kp_bound_free(bound);
+	kp_record_free(record);
 	return ret;
 }
 
 /* Gives the device the configuration that it had before the plugin did. Whether it did. */
-static bool kp_restore(struct kp_bound *bound)
+static bool kp_restore(struct kp_record *record)
 {
-	if (pci_load_saved_state(bound->device.pci, bound->config))
+	if (pci_load_saved_state(record->device.pci, record->config))
 		return false;
-	pci_restore_state(bound->device.pci);
-	bound->is_lost = false;
+	pci_restore_state(record->device.pci);
+	record->is_lost = false;
 	return true;
 }
 
 static void kp_remove(struct pci_dev *pci)
 {
-	struct kp_bound *bound = pci_get_drvdata(pci);
-	bool is_over = !bound->device.node || kp_node_free(bound->device.node, pci_device_is_present(pci));
+	struct kp_record *record = pci_get_drvdata(pci);
+	bool is_over = !record->device.node || kp_node_free(record->device.node, pci_device_is_present(pci));
 
 	/* A task that died between preparing an interrupt and its end has left it so. */
 	if (kp_exiting)
-		kp_irq_abandon(&bound->device);
-	if (bound->is_lost && pci_device_is_present(pci))
-		kp_restore(bound); /* for whoever has the device next: the kernel has given up on it, and probing restores nothing */
+		kp_irq_abandon(&record->device);
+	if (record->is_lost && pci_device_is_present(pci))
+		kp_restore(record); /* for the next driver: the kernel has given up on the device, and probing restores nothing */
 	pci_clear_master(pci);
 	if (is_over) {
-		kp_give_back(bound);
+		kp_release_device(record);
 		return;
 	}
 	pci_dev_get(pci);
 	mutex_lock(&kp_leaked_lock);
-	list_add(&bound->leaked, &kp_leaked);
+	list_add(&record->leaked, &kp_leaked);
 	mutex_unlock(&kp_leaked_lock);
 }
 
 /* Power-off and kexec: as a removal, but the record stays for those who still hold a file. */
 static void kp_shutdown(struct pci_dev *pci)
 {
-	struct kp_bound *bound = pci_get_drvdata(pci);
+	struct kp_record *record = pci_get_drvdata(pci);
 
-	if (bound->device.node) {
-		kp_node_hide(bound->device.node);
-		kp_rs_remove(kp_node_driver(bound->device.node), pci_device_is_present(pci));
+	if (record->device.node) {
+		kp_node_hide(record->device.node);
+		kp_rs_remove(kp_node_bound(record->device.node), pci_device_is_present(pci));
 	}
 	pci_clear_master(pci);
 }
 
 static int kp_suspend(struct device *dev)
 {
-	struct kp_bound *bound = dev_get_drvdata(dev);
+	struct kp_record *record = dev_get_drvdata(dev);
 
-	if (bound->device.node)
-		kp_rs_suspend(kp_node_driver(bound->device.node));
+	if (record->device.node)
+		kp_rs_suspend(kp_node_bound(record->device.node));
 	return 0;
 }
 
 static int kp_resume(struct device *dev)
 {
-	struct kp_bound *bound = dev_get_drvdata(dev);
+	struct kp_record *record = dev_get_drvdata(dev);
 
-	if (bound->device.node)
-		kp_rs_resume(kp_node_driver(bound->device.node));
+	if (record->device.node)
+		kp_rs_resume(kp_node_bound(record->device.node));
 	return 0;
 }
 
@@ -186,40 +185,40 @@ static DEFINE_SIMPLE_DEV_PM_OPS(kp_pm, kp_suspend, kp_resume);
  * take it.
  */
 
-/* Somebody resets the device: through sysfs, or for a neighbour's sake. */
+/* The device is reset through sysfs, or with another of its bus. */
 static void kp_reset_prepare(struct pci_dev *pci)
 {
-	struct kp_bound *bound = pci_get_drvdata(pci);
+	struct kp_record *record = pci_get_drvdata(pci);
 
-	if (bound->device.node)
-		kp_rs_reset_prepare(kp_node_driver(bound->device.node));
+	if (record->device.node)
+		kp_rs_reset_prepare(kp_node_bound(record->device.node));
 }
 
 static void kp_reset_done(struct pci_dev *pci)
 {
-	struct kp_bound *bound = pci_get_drvdata(pci);
+	struct kp_record *record = pci_get_drvdata(pci);
 
-	if (bound->device.node)
-		kp_rs_reset_done(kp_node_driver(bound->device.node));
+	if (record->device.node)
+		kp_rs_reset_done(kp_node_bound(record->device.node));
 }
 
 /*
  * An error that cannot be corrected: for the plugin and its apps the device is gone, whatever can be done about it. If only a transfer has
- * failed, the device answers still, and may be left as it is: Linux resets nothing then. So it is told to be quiet.
+ * failed, the device answers still, and may be left as it is: Linux resets nothing then. So the plugin quiets it.
  */
 static pci_ers_result_t kp_error_detected(struct pci_dev *pci, pci_channel_state_t state)
 {
-	struct kp_bound *bound = pci_get_drvdata(pci);
+	struct kp_record *record = pci_get_drvdata(pci);
 	bool present = state == pci_channel_io_normal && pci_device_is_present(pci);
-	bool is_over = !bound->device.node || kp_node_free(bound->device.node, present);
+	bool is_over = !record->device.node || kp_node_free(record->device.node, present);
 
-	bound->is_lost = true;
+	record->is_lost = true;
 	/* What it may have written to is given back. */
-	bound->device.master = false;
+	record->device.master = false;
 	pci_clear_master(pci);
 	if (!is_over)
 		return PCI_ERS_RESULT_DISCONNECT; /* the plugin has panicked: the record stays for kp_remove */
-	bound->device.node = NULL;
+	record->device.node = NULL;
 	kp_flush_late();
 	if (state == pci_channel_io_perm_failure)
 		return PCI_ERS_RESULT_DISCONNECT;
@@ -229,9 +228,9 @@ static pci_ers_result_t kp_error_detected(struct pci_dev *pci, pci_channel_state
 /* The device may have been reset, and know nothing any more. */
 static pci_ers_result_t kp_slot_reset(struct pci_dev *pci)
 {
-	struct kp_bound *bound = pci_get_drvdata(pci);
+	struct kp_record *record = pci_get_drvdata(pci);
 
-	if (bound->device.node || !kp_restore(bound))
+	if (record->device.node || !kp_restore(record))
 		return PCI_ERS_RESULT_DISCONNECT;
 	return PCI_ERS_RESULT_RECOVERED;
 }
@@ -240,24 +239,24 @@ static pci_ers_result_t kp_slot_reset(struct pci_dev *pci)
  * Everything on its bus has recovered: the plugin takes it anew. If it refuses, the device stays without a node until it is bound again, or
  * recovers from another error.
  */
-static void kp_recovered(struct pci_dev *pci)
+static void kp_error_resume(struct pci_dev *pci)
 {
-	struct kp_bound *bound = pci_get_drvdata(pci);
+	struct kp_record *record = pci_get_drvdata(pci);
 
-	if (bound->device.node)
+	if (record->device.node)
 		return;
-	if (kp_take(bound)) {
+	if (kp_bind(record)) {
 		kp_flush_late();
 		pci_clear_master(pci);
 	}
 }
 
-static const struct pci_error_handlers kp_errors = {
+static const struct pci_error_handlers kp_error_handlers = {
 	.reset_prepare = kp_reset_prepare,
 	.reset_done = kp_reset_done,
 	.error_detected = kp_error_detected,
 	.slot_reset = kp_slot_reset,
-	.resume = kp_recovered,
+	.resume = kp_error_resume,
 };
 
 static const struct pci_device_id kp_ids[] = { KP_DEVICES, {} };
@@ -269,7 +268,7 @@ static struct pci_driver kp_driver = {
 	.probe = kp_probe,
 	.remove = kp_remove,
 	.shutdown = kp_shutdown,
-	.err_handler = &kp_errors,
+	.err_handler = &kp_error_handlers,
 	.driver.pm = pm_sleep_ptr(&kp_pm),
 };
 
@@ -280,16 +279,16 @@ int kp_start(void)
 
 void kp_stop(void)
 {
-	struct kp_bound *bound, *after;
+	struct kp_record *record, *after;
 
 	pci_unregister_driver(&kp_driver);
 	/* Alone here: nothing is probed or removed any more. */
-	list_for_each_entry_safe(bound, after, &kp_leaked, leaked) {
-		struct pci_dev *pci = bound->device.pci;
+	list_for_each_entry_safe(record, after, &kp_leaked, leaked) {
+		struct pci_dev *pci = record->device.pci;
 
-		kp_node_free(bound->device.node, false);
-		kp_irq_abandon(&bound->device);
-		kp_give_back(bound);
+		kp_node_free(record->device.node, false);
+		kp_irq_abandon(&record->device);
+		kp_release_device(record);
 		pci_dev_put(pci);
 	}
 }

@@ -1,28 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* An app's memory: every access checked by the kernel, each byte read once. */
+/* Copies between an app's memory and the Rust side's: every access is checked by the kernel, and each byte is read once. */
 #include <linux/uaccess.h>
 #include "kp.h"
 
-/* Size of the request that is made most: CALL. */
-#define KP_CALL_SIZE 56
-/* What a direct call sends if its message has slices and no arguments. */
-#define KP_SEGMENTS_SIZE 24
-
-bool kp_c_user_take(u64 *to, unsigned long address, size_t len);
-bool kp_c_user_begin(void *to, unsigned long address, size_t len);
-bool kp_c_user_end(unsigned long address, const void *from, size_t len);
-bool kp_c_user_fetch(void *to, u64 address, size_t len);
-void kp_c_user_vouch(const void *object, size_t len);
-bool kp_c_user_fetch_vouched(void *to, u64 address, size_t len);
-bool kp_c_user_reply_vouched(u64 address, const void *from, size_t len, unsigned long head, u64 answer);
-bool kp_c_user_store(u64 address, const void *from, size_t len);
-bool kp_c_user_answer(unsigned long address, u64 answer);
-bool kp_c_user_fetch_words(void *to, u64 address, size_t len);
-bool kp_c_user_reply(u64 address, const void *from, size_t len, unsigned long head, u64 answer);
-
-bool kp_c_user_take(u64 *to, unsigned long address, size_t len)
+bool kp_c_user_take(void *to, unsigned long address, size_t len)
 {
 	const u64 __user *from = (const u64 __user *)address;
+	u64 *words = to;
 	size_t i;
 
 	if (!user_access_begin(from, len))
@@ -30,10 +14,10 @@ bool kp_c_user_take(u64 *to, unsigned long address, size_t len)
 	if (likely(len == KP_CALL_SIZE)) {
 #pragma GCC unroll 7
 		for (i = 0; i < KP_CALL_SIZE / 8; i++)
-			unsafe_get_user(to[i], from + i, fault);
+			unsafe_get_user(words[i], from + i, fault);
 	} else {
 		for (i = 0; i < len / 8; i++)
-			unsafe_get_user(to[i], from + i, fault);
+			unsafe_get_user(words[i], from + i, fault);
 	}
 	unsafe_put_user(KP_NO_REPLY, (u32 __user *)(address + 8), fault);
 	user_access_end();
@@ -43,14 +27,14 @@ fault:
 	return false;
 }
 
-bool kp_c_user_fetch(void *to, u64 address, size_t len)
+bool kp_c_user_fetch(void *to, unsigned long address, size_t len)
 {
-	return !copy_from_user(to, (const void __user *)(unsigned long)address, len);
+	return !copy_from_user(to, (const void __user *)address, len);
 }
 
-bool kp_c_user_store(u64 address, const void *from, size_t len)
+bool kp_c_user_store(unsigned long address, const void *from, size_t len)
 {
-	return !copy_to_user((void __user *)(unsigned long)address, from, len);
+	return !copy_to_user((void __user *)address, from, len);
 }
 
 bool kp_c_user_answer(unsigned long address, u64 answer)
@@ -124,9 +108,9 @@ fault:
 	return false;
 }
 
-bool kp_c_user_fetch_words(void *to, u64 address, size_t len)
+bool kp_c_user_fetch_words(void *to, unsigned long address, size_t len)
 {
-	const char __user *from = (const char __user *)(unsigned long)address;
+	const char __user *from = (const char __user *)address;
 
 	if (!user_read_access_begin(from, len))
 		return false;
@@ -139,9 +123,9 @@ fault:
 }
 
 /* The head's address was found to be the caller's when its request was taken. */
-bool kp_c_user_reply(u64 address, const void *from, size_t len, unsigned long head, u64 answer)
+bool kp_c_user_reply(unsigned long address, const void *from, size_t len, unsigned long head, u64 answer)
 {
-	char __user *to = (char __user *)(unsigned long)address;
+	char __user *to = (char __user *)address;
 
 	if (len ? !user_write_access_begin(to, len) : !user_write_access_begin((void __user *)head, 8))
 		return false;
@@ -163,12 +147,12 @@ void kp_c_user_vouch(const void *object, size_t len)
 	check_object_size(object, len, true);
 }
 
-bool kp_c_user_fetch_vouched(void *to, u64 address, size_t len)
+bool kp_c_user_fetch_vouched(void *to, unsigned long address, size_t len)
 {
-	return !_copy_from_user(to, (const void __user *)(unsigned long)address, len);
+	return !_copy_from_user(to, (const void __user *)address, len);
 }
 
-bool kp_c_user_reply_vouched(u64 address, const void *from, size_t len, unsigned long head, u64 answer)
+bool kp_c_user_reply_vouched(unsigned long address, const void *from, size_t len, unsigned long head, u64 answer)
 {
-	return !_copy_to_user((void __user *)(unsigned long)address, from, len) && !put_user(answer, (u64 __user *)head);
+	return !_copy_to_user((void __user *)address, from, len) && !put_user(answer, (u64 __user *)head);
 }

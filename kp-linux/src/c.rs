@@ -1,4 +1,5 @@
-//! What the C glue gives to the Rust side. The `.c` files of `kbuild/` have the other half of each line.
+//! What the C glue gives to the Rust side. `kbuild/kp_calls.h` has each line once more as C's compiler sees it, and names the `.c` file
+//! that it is in; a test of cargo-kp compares the two.
 use core::{ffi::c_void, sync::atomic::AtomicUsize};
 
 unsafe extern "C" {
@@ -13,7 +14,7 @@ unsafe extern "C" {
     pub fn kp_c_panic(text: *const u8, len: usize);
     /// current->pid.
     pub safe fn kp_c_task() -> u32;
-    /// Did the task with this pid call kp_c_panic?
+    /// Whether the task with this pid has called kp_c_panic.
     pub safe fn kp_c_is_dead(task: u32) -> bool;
     /// ktime_get_ns.
     pub safe fn kp_c_now() -> u64;
@@ -60,7 +61,7 @@ unsafe extern "C" {
     pub safe fn kp_c_wait_queue_new() -> *mut c_void;
     /// Frees it.
     pub fn kp_c_wait_queue_free(queue: *mut c_void);
-    /// Waits until `*word != seen`, or a panic ends it. 0 one of these, 1 timeout, 2 a signal.
+    /// Waits until `*word != seen`, or a panic ends it. One of KP_WOKEN_*, which are `Woken`'s numbers.
     pub fn kp_c_wait_queue_wait(queue: *mut c_void, word: *const u32, seen: u32, ns: u64, kind: u32) -> u32;
     /// wake_up_all.
     pub fn kp_c_wait_queue_wake(queue: *mut c_void);
@@ -96,19 +97,25 @@ unsafe extern "C" {
     /// Stores `len` bytes, not 0, in one user-access section.
     pub fn kp_c_user_end(address: usize, from: *const u8, len: usize) -> bool;
     /// copy_from_user.
-    pub fn kp_c_user_fetch(to: *mut u8, address: u64, len: usize) -> bool;
+    pub fn kp_c_user_fetch(to: *mut u8, address: usize, len: usize) -> bool;
     /// copy_to_user.
-    pub fn kp_c_user_store(address: u64, from: *const u8, len: usize) -> bool;
+    pub fn kp_c_user_store(address: usize, from: *const u8, len: usize) -> bool;
     /// One u64 to user memory.
     pub safe fn kp_c_user_answer(address: usize, answer: u64) -> bool;
     /// `kp_c_user_fetch` for few bytes.
-    pub fn kp_c_user_fetch_words(to: *mut u8, address: u64, len: usize) -> bool;
+    pub fn kp_c_user_fetch_words(to: *mut u8, address: usize, len: usize) -> bool;
     /// check_object_size: `len` bytes at `object` are one object's.
     pub fn kp_c_user_vouch(object: *const u8, len: usize);
     /// `kp_c_user_fetch` to bytes of an object that was vouched for.
-    pub fn kp_c_user_fetch_vouched(to: *mut u8, address: u64, len: usize) -> bool;
+    pub fn kp_c_user_fetch_vouched(to: *mut u8, address: usize, len: usize) -> bool;
     /// Bytes of an object that was vouched for to `address`, and then one u64 to `head`.
-    pub fn kp_c_user_reply_vouched(address: u64, from: *const u8, len: usize, head: usize, answer: u64) -> bool;
+    pub fn kp_c_user_reply_vouched(address: usize, from: *const u8, len: usize, head: usize, answer: u64) -> bool;
     /// Few bytes to `address`, and then one u64 to `head`, in one user-access section.
-    pub fn kp_c_user_reply(address: u64, from: *const u8, len: usize, head: usize, answer: u64) -> bool;
+    pub fn kp_c_user_reply(address: usize, from: *const u8, len: usize, head: usize, answer: u64) -> bool;
+}
+
+/// One line of the kernel's log.
+pub fn log(text: &str) {
+    // SAFETY: `text` is readable.
+    unsafe { kp_c_log(text.as_ptr(), text.len()) }
 }

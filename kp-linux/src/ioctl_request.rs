@@ -28,7 +28,7 @@ pub const MODE_WRITE: u32 = 2;
 const WORDS: usize = 256;
 
 impl IoctlRequest {
-    /// The request at user address `address`, which nobody has checked. `limit` is the end of user memory, for this caller; `mode` is the
+    /// The request at user address `address`, which is not checked yet. `limit` is the end of user memory, for this caller; `mode` is the
     /// file's.
     #[inline]
     pub fn new(address: usize, limit: u64, mode: u32) -> Self {
@@ -42,12 +42,34 @@ impl IoctlRequest {
     }
 }
 
+/// One of the C functions that copy `len` bytes from user memory.
+type Fetch = unsafe extern "C" fn(to: *mut u8, address: usize, len: usize) -> bool;
+/// One of the C functions that copy `len` bytes to user memory.
+type Store = unsafe extern "C" fn(address: usize, from: *const u8, len: usize) -> bool;
+/// One of the C functions that copy `len` bytes to user memory, and then an answer to `head`.
+type Reply = unsafe extern "C" fn(address: usize, from: *const u8, len: usize, head: usize, answer: u64) -> bool;
+
+/// Fills `bytes` from user memory.
+#[inline(always)]
+fn fetch(function: Fetch, bytes: &mut [u8], address: usize) -> Result<(), Faulted> {
+    // SAFETY: `bytes` is writable, and the function touches user memory through the kernel's checked access alone.
+    done(unsafe { function(bytes.as_mut_ptr(), address, bytes.len()) })
+}
+
+/// Copies `bytes` to user memory.
+#[inline(always)]
+fn store(function: Store, address: usize, bytes: &[u8]) -> Result<(), Faulted> {
+    // SAFETY: `bytes` is readable, and the function touches user memory through the kernel's checked access alone.
+    done(unsafe { function(address, bytes.as_ptr(), bytes.len()) })
+}
+
 impl IoctlRequest {
-    /// Few bytes, then status and detail.
-    #[inline]
-    fn put_words(&mut self, address: u64, bytes: &[u8], status: u32, detail: u32) -> Result<(), Faulted> {
-        // SAFETY: `bytes` is readable; user memory is only touched through the kernel's own checked access.
-        done(unsafe { kp_c_user_reply(address, bytes.as_ptr(), bytes.len(), self.answer, answer(status, detail)) })
+    /// Copies `bytes` to user memory, then status and detail.
+    #[inline(always)]
+    fn put(&self, function: Reply, address: u64, bytes: &[u8], status: u32, detail: u32) -> Result<(), Faulted> {
+        let (from, len, answer) = (bytes.as_ptr(), bytes.len(), answer(status, detail));
+        // SAFETY: `bytes` is readable, and the function touches user memory through the kernel's checked access alone.
+        done(unsafe { function(address as usize, from, len, self.answer, answer) })
     }
 }
 
@@ -63,8 +85,7 @@ fn done(ok: bool) -> Result<(), Faulted> {
 impl UserRequest for IoctlRequest {
     #[inline]
     fn read_header(&mut self, head: &mut [u8]) -> Result<(), Faulted> {
-        // SAFETY: `head` is writable; user memory is only touched through the kernel's own checked access.
-        done(unsafe { kp_c_user_take(head.as_mut_ptr(), self.address, head.len()) })
+        fetch(kp_c_user_take, head, self.address)
     }
     fn read_size(&mut self) -> Result<u32, Faulted> {
         let mut size = [0; 4];
@@ -83,7 +104,7 @@ impl UserRequest for IoctlRequest {
     }
     #[inline]
     fn write_with_answer(&mut self, at: usize, bytes: &[u8], status: u32, detail: u32) -> Result<(), Faulted> {
-        self.put_words(self.address as u64 + at as u64, bytes, status, detail)
+        self.put(kp_c_user_reply, self.address as u64 + at as u64, bytes, status, detail)
     }
     #[inline]
     fn access_ok(&self, address: u64, len: usize) -> bool {
@@ -93,16 +114,14 @@ impl UserRequest for IoctlRequest {
     #[inline]
     fn copy_from_user(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Faulted> {
         if bytes.len() <= WORDS {
-            // SAFETY: `bytes` is writable; as in `take`.
-            return done(unsafe { kp_c_user_fetch_words(bytes.as_mut_ptr(), address, bytes.len()) });
+            return fetch(kp_c_user_fetch_words, bytes, address as usize);
         }
-        // SAFETY: `bytes` is writable; as in `take`.
-        done(unsafe { kp_c_user_fetch(bytes.as_mut_ptr(), address, bytes.len()) })
+        fetch(kp_c_user_fetch, bytes, address as usize)
     }
     #[inline]
     fn check_usercopy(&mut self, object: &[u8], longest: usize) {
         if longest > WORDS {
-            // SAFETY: a readable range.
+            // SAFETY: `object` is readable.
             unsafe { kp_c_user_vouch(object.as_ptr(), object.len()) }
         }
     }
@@ -111,24 +130,19 @@ impl UserRequest for IoctlRequest {
         if bytes.len() <= WORDS {
             return self.copy_from_user(address, bytes);
         }
-        // SAFETY: `bytes` is writable; as in `take`.
-        done(unsafe { kp_c_user_fetch_vouched(bytes.as_mut_ptr(), address, bytes.len()) })
+        fetch(kp_c_user_fetch_vouched, bytes, address as usize)
     }
     #[inline]
     fn copy_to_user(&mut self, address: u64, bytes: &[u8]) -> Result<(), Faulted> {
-        // SAFETY: `bytes` is readable; as in `take`.
-        done(unsafe { kp_c_user_store(address, bytes.as_ptr(), bytes.len()) })
+        store(kp_c_user_store, address as usize, bytes)
     }
     #[inline]
     fn reply(&mut self, address: u64, bytes: &[u8]) -> Result<(), Faulted> {
         let (status, detail) = (kp_abi::Status::OK.0, bytes.len() as u32);
         if bytes.len() > WORDS {
-            // SAFETY: `bytes` is readable; as in `take`.
-            return done(unsafe {
-                kp_c_user_reply_vouched(address, bytes.as_ptr(), bytes.len(), self.answer, answer(status, detail))
-            });
+            return self.put(kp_c_user_reply_vouched, address, bytes, status, detail);
         }
-        self.put_words(address, bytes, status, detail)
+        self.put(kp_c_user_reply, address, bytes, status, detail)
     }
     #[inline]
     fn is_read_write(&self) -> bool {
@@ -143,14 +157,13 @@ impl DirectUserRequest for IoctlRequest {
     #[inline]
     fn copy_in<'b>(&mut self, bytes: &'b mut [MaybeUninit<u8>]) -> Result<&'b mut [u8], Faulted> {
         let (at, len) = (bytes.as_mut_ptr().cast::<u8>(), bytes.len());
-        // SAFETY: `bytes` is writable; as in `take`.
+        // SAFETY: `bytes` is writable, and the function touches user memory through the kernel's checked access alone.
         done(unsafe { kp_c_user_begin(at, self.address, len) })?;
-        // SAFETY: all of it was written, and it is borrowed for as long.
+        // SAFETY: the function has written all of it, and it is borrowed for as long.
         Ok(unsafe { core::slice::from_raw_parts_mut(at, len) })
     }
     #[inline]
     fn copy_out(&mut self, bytes: &[u8]) -> Result<(), Faulted> {
-        // SAFETY: `bytes` is readable; as in `take`.
-        done(unsafe { kp_c_user_end(self.address.wrapping_add(ANSWER), bytes.as_ptr(), bytes.len()) })
+        store(kp_c_user_end, self.address.wrapping_add(ANSWER), bytes)
     }
 }

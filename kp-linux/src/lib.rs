@@ -1,7 +1,8 @@
 //! The Linux port's Rust side. It translates: kp-core decides, and the C glue in `kbuild/` touches the kernel's structs and macros.
 //!
-//! [`glue!`] makes the module's entry points for one plugin; `cargo kp build` writes the crate that calls it. Everything the two
-//! sides call each other with is in [`c`] (Rust to C) and in `glue!` (C to Rust).
+//! [`glue!`] makes the module's entry points for one plugin; `cargo kp build` writes the crate that calls it. What the two sides call each
+//! other with is in [`c`] (Rust calls C) and in `glue!` (C calls Rust), and both ways in `kbuild/kp_calls.h`, which C includes and a test
+//! compares with them.
 #![no_std]
 #![cfg_attr(kp_driver, feature(optimize_attribute))]
 
@@ -9,10 +10,13 @@ pub mod c;
 pub mod entry;
 mod ioctl_request;
 mod kernel;
+mod numbers;
 mod panic;
+mod pointers;
 
 pub use ioctl_request::IoctlRequest;
 pub use panic::panicked;
+pub use pointers::{BoundPtr, SessionPtr};
 
 #[doc(hidden)]
 pub use kp_core::host::{info, info_len};
@@ -31,23 +35,27 @@ macro_rules! glue {
             $crate::panicked(info)
         }
 
+        use core::{ffi::c_void, mem::MaybeUninit};
+        type BoundPtr = $crate::BoundPtr<$plugin>;
+        type SessionPtr = $crate::SessionPtr<$plugin>;
+
         $crate::__entries! { $plugin, optimize(size);
-            fn kp_rs_bind(device: *mut (), bars: *const u64, bus_address: u64, driver: *mut *const ()) -> i32 = bind;
-            fn kp_rs_remove(driver: *const (), present: bool) -> bool = remove;
-            fn kp_rs_drop(driver: *const ()) = drop_driver;
-            fn kp_rs_suspend(driver: *const ()) = suspend;
-            fn kp_rs_resume(driver: *const ()) = resume;
-            fn kp_rs_reset_prepare(driver: *const ()) = reset_prepare;
-            fn kp_rs_reset_done(driver: *const ()) = reset_done;
-            fn kp_rs_open(driver: *const (), process: u32, admin: bool, is_32bit: bool, session: *mut *mut ()) -> i32 = open;
-            fn kp_rs_release(session: *mut ()) = release;
-            fn kp_rs_ready(session: *mut ()) -> u32 = ready;
-            fn kp_rs_wait_queue(session: *mut ()) -> *mut () = wait_queue;
-            fn kp_rs_map(session: *mut (), vma: *mut (), offset: u64, len: usize, write: bool) -> i32 = map;
+            fn kp_rs_bind(device: *mut c_void, bars: &[u64; 6], bus_address: u64, bound: &mut MaybeUninit<BoundPtr>) -> i32 = bind;
+            fn kp_rs_remove(bound: BoundPtr, present: bool) -> bool = remove;
+            fn kp_rs_drop(bound: BoundPtr) = drop_device;
+            fn kp_rs_suspend(bound: BoundPtr) = suspend;
+            fn kp_rs_resume(bound: BoundPtr) = resume;
+            fn kp_rs_reset_prepare(bound: BoundPtr) = reset_prepare;
+            fn kp_rs_reset_done(bound: BoundPtr) = reset_done;
+            fn kp_rs_open(bound: BoundPtr, process: u32, admin: bool, is_32bit: bool, session: &mut MaybeUninit<SessionPtr>) -> i32 = open;
+            fn kp_rs_release(session: SessionPtr) = release;
+            fn kp_rs_ready(session: SessionPtr) -> u32 = ready;
+            fn kp_rs_wait_queue(session: SessionPtr) -> *mut c_void = wait_queue;
+            fn kp_rs_map(session: SessionPtr, vma: *mut c_void, offset: u64, len: usize, write: bool) -> i32 = map;
         }
         $crate::__entries! { $plugin, inline;
-            fn kp_rs_request(session: *mut (), nr: u32, address: usize, limit: u64, mode: u32) -> isize = request;
-            fn kp_rs_direct(session: *mut (), message: u32, address: usize, limit: u64, mode: u32) -> isize = direct;
+            fn kp_rs_request(session: SessionPtr, nr: u32, address: usize, limit: u64, mode: u32) -> isize = request;
+            fn kp_rs_direct(session: SessionPtr, message: u32, address: usize, limit: u64, mode: u32) -> isize = direct;
             fn kp_rs_isr(cookie: *const (), vector: u32) -> bool = isr;
             fn kp_rs_dpc(cookie: *const (), vector: u32) = dpc;
         }

@@ -19,7 +19,7 @@ pub(crate) fn is_poisoned() -> bool {
 /// What a panic's line is cut to, in bytes.
 const LINE: usize = 256;
 
-/// The panic handler: every later request is answered Poisoned; whoever waits is woken; file, line and message are logged; then the
+/// The panic handler: every later request is answered Poisoned; every sleeper is woken; file, line and message are logged; then the
 /// kernel's own stop, an invalid instruction, which kills the calling task.
 #[cfg_attr(kp_driver, optimize(size))]
 pub fn panicked(info: &PanicInfo<'_>) -> ! {
@@ -32,7 +32,7 @@ pub fn panicked(info: &PanicInfo<'_>) -> ! {
     }
     let _ = fmt::write(&mut line, format_args!("{}", info.message()));
     let text = line.text();
-    // SAFETY: a readable range. It returns, as objtool asks for.
+    // SAFETY: `text` is readable. It returns, as objtool asks for.
     unsafe { kp_c_panic(text.as_ptr(), text.len()) };
     // SAFETY: traps, and so ends this task.
     unsafe { core::arch::asm!("ud2", options(noreturn, nomem, nostack)) }

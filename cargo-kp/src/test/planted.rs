@@ -332,8 +332,8 @@ const FAULTS: [Fault; 6] = [
         plugin: "trouble",
         run: &["planted", "on-its-way"],
         file: "irq.c",
-        find: "\tkp_settle(device);\n",
-        replace: "\t(void)kp_settle;\n",
+        find: "\tkp_drain_messages(device);\n",
+        replace: "\t(void)kp_drain_messages;\n",
         reasons: &["step 0: failed: * planted on-its-way: exit status 101"],
         says: "a message on its way is waited for",
     },
@@ -352,9 +352,9 @@ const FAULTS: [Fault; 6] = [
         plugin: "edu",
         run: &["nodes", "race"],
         file: "node.c",
-        find: "kp_rs_open(place->node->driver,",
-        replace: "kp_rs_open(({ void *driver = place->node->driver; up_read(&place->lock); \
-                  schedule_timeout_uninterruptible(1); down_read(&place->lock); driver; }),",
+        find: "kp_rs_open(minor->node->bound,",
+        replace: "kp_rs_open(({ struct kp_bound_device *bound = minor->node->bound; up_read(&minor->lock); \
+                  schedule_timeout_uninterruptible(1); down_read(&minor->lock); bound; }),",
         // What is freed is overwritten, so that it has too many sessions, or leads nowhere.
         reasons: &["step 0: failed: * nodes race: exit status 1", "kernel log: *"],
         says: "",

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* Memory that an app maps: pages of a session's ring, and mmap. */
+/* Memory that apps map, as a session's ring and its page of counters: its pages, and mmap. */
 #include <linux/capability.h>
-#include <linux/freezer.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/personality.h>
@@ -11,13 +10,6 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 #include "kp.h"
-#include "kp_probes.h"
-
-void *kp_c_alloc_mmap_pages(size_t len);
-void kp_c_free_mmap_pages(void *memory);
-const unsigned long *kp_c_task_flags(unsigned long *mask);
-bool kp_c_cond_resched(void);
-int kp_c_shared_map(struct vm_area_struct *vma, void *memory, bool writable);
 
 /*
  * Memory that an app may map. It is there, and pinned by the process that asked for it, until the kernel's side has given it up and no
@@ -84,7 +76,7 @@ static void kp_shared_put(struct kp_shared *shared)
 	kp_uncharge(shared->mm, shared->count);
 	kp_free_pages(shared->pages, shared->count);
 	kfree(shared);
-	kp_count_allocation(-1);
+	atomic_dec(&kp_live.allocations);
 }
 
 /* The record of memory that kp_c_alloc_mmap_pages gave: its first page has it. */
@@ -112,7 +104,7 @@ void *kp_c_alloc_mmap_pages(size_t len)
 		goto pages;
 	refcount_set(&shared->users, 1);
 	set_page_private(shared->pages[0], (unsigned long)shared);
-	kp_count_allocation(1);
+	atomic_inc(&kp_live.allocations);
 	return memory;
 
 pages:
@@ -149,24 +141,6 @@ static const struct vm_operations_struct kp_vma_ops = {
 	.close = kp_vma_close,
 };
 
-/* Reading one word between messages is less than a call; kp_c_cond_resched then looks properly. */
-const unsigned long *kp_c_task_flags(unsigned long *mask)
-{
-	*mask = _TIF_NEED_RESCHED | _TIF_SIGPENDING;
-#ifdef _TIF_NEED_RESCHED_LAZY
-	*mask |= _TIF_NEED_RESCHED_LAZY;
-#endif
-	return &current_thread_info()->flags;
-}
-
-bool kp_c_cond_resched(void)
-{
-	if (unlikely(need_resched()))
-		cond_resched();
-	try_to_freeze(); /* a batch may last longer than the freezer waits */
-	return fatal_signal_pending(current);
-}
-
 static void kp_vma_flags(struct vm_area_struct *vma, vm_flags_t set, vm_flags_t clear)
 {
 #ifdef KP_HAS_VM_FLAGS_SET
@@ -177,8 +151,9 @@ static void kp_vma_flags(struct vm_area_struct *vma, vm_flags_t set, vm_flags_t 
 }
 
 /*
- * A child has no part in it, and what can only be read stays so. VM_IO keeps madvise(MADV_DOFORK) from undoing the first. Nothing in
- * there is code: whoever reads implies executing (READ_IMPLIES_EXEC) gets it without, whoever asks for it is refused.
+ * A child does not inherit the mapping, and what can only be read stays so. VM_IO keeps madvise(MADV_DOFORK) from undoing the first.
+ * Nothing in there is code: a process whose reads imply executing (READ_IMPLIES_EXEC) gets the mapping without, one that asks for it is
+ * refused.
  */
 int kp_c_shared_map(struct vm_area_struct *vma, void *memory, bool writable)
 {

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* Wait queues. All are in one list, so that a panic wakes every sleeper. */
+#include <linux/hrtimer.h>
+#include <linux/list.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/timekeeping.h>
+#include <linux/wait.h>
+#include "kp.h"
+
+/* A sleeper that the freezer may leave asleep; older kernels have no such state. */
+#ifndef TASK_FREEZABLE
+#define TASK_FREEZABLE 0
+#endif
+
+struct kp_wait_queue {
+	wait_queue_head_t queue; /* first: poll(2) waits on it */
+	struct list_head all;
+};
+
+static LIST_HEAD(wait_queues);
+static DEFINE_SPINLOCK(wait_queues_lock);
+
+void *kp_c_wait_queue_new(void)
+{
+	struct kp_wait_queue *waitq = kmalloc(sizeof(*waitq), GFP_KERNEL_ACCOUNT);
+
+	if (!waitq)
+		return NULL;
+	init_waitqueue_head(&waitq->queue);
+	spin_lock(&wait_queues_lock);
+	list_add(&waitq->all, &wait_queues);
+	spin_unlock(&wait_queues_lock);
+	atomic_inc(&kp_live.locks);
+	return waitq;
+}
+
+void kp_c_wait_queue_free(void *queue)
+{
+	struct kp_wait_queue *waitq = queue;
+
+	spin_lock(&wait_queues_lock);
+	list_del(&waitq->all);
+	spin_unlock(&wait_queues_lock);
+	atomic_dec(&kp_live.locks);
+	kfree(waitq);
+}
+
+void kp_wake_all(void)
+{
+	struct kp_wait_queue *waitq;
+
+	spin_lock(&wait_queues_lock);
+	list_for_each_entry(waitq, &wait_queues, all)
+		wake_up_all(&waitq->queue);
+	spin_unlock(&wait_queues_lock);
+}
+
+static u32 kp_wait(struct kp_wait_queue *waitq, const u32 *word, u32 seen, u64 ns, unsigned int state, bool panic_ends)
+{
+	bool ends = ns < KTIME_MAX, is_late = false;
+	wait_queue_entry_t entry;
+	ktime_t until = 0;
+	long interrupted;
+
+	/* A timer costs as much as half of a wake-up. */
+	if (ends)
+		until = ktime_add_safe(ktime_get(), ns_to_ktime(ns));
+	init_wait_entry(&entry, 0);
+	for (;;) {
+		interrupted = prepare_to_wait_event(&waitq->queue, &entry, state);
+		if (smp_load_acquire(word) != seen || (panic_ends && READ_ONCE(kp_rs_poisoned))) {
+			finish_wait(&waitq->queue, &entry);
+			return KP_WOKEN_CHANGED;
+		}
+		if (interrupted)
+			return KP_WOKEN_INTERRUPTED;
+		if (is_late) {
+			finish_wait(&waitq->queue, &entry);
+			return KP_WOKEN_TIMEOUT;
+		}
+		if (ends)
+			is_late = !schedule_hrtimeout(&until, HRTIMER_MODE_ABS);
+		else
+			schedule();
+	}
+}
+
+u32 kp_c_wait_queue_wait(void *queue, const u32 *word, u32 seen, u64 ns, u32 kind)
+{
+	switch (kind) {
+	case KP_WAIT_UNINTERRUPTIBLE:
+		/* Not to be frozen: a removal waits so, with the device's lock, which a resume takes before any task thaws. */
+		return kp_wait(queue, word, seen, ns, TASK_UNINTERRUPTIBLE, ns == U64_MAX);
+	case KP_WAIT_KILLABLE:
+		/* Nor is this: a removal waits for the calls in the plugin. */
+		return kp_wait(queue, word, seen, ns, TASK_KILLABLE, true);
+	default:
+		return kp_wait(queue, word, seen, ns, TASK_INTERRUPTIBLE | TASK_FREEZABLE, true);
+	}
+}
+
+void kp_c_wait_queue_wake(void *queue)
+{
+	wake_up_all(&((struct kp_wait_queue *)queue)->queue);
+}
