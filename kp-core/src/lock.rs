@@ -62,7 +62,7 @@ pub struct SpinLock<T, C: Ceiling> {
 }
 // SAFETY: the lock lets one thread at a time to the data, and may itself be used from any thread.
 unsafe impl<T: Send, C: Ceiling> Sync for SpinLock<T, C> {}
-// SAFETY: as above.
+// SAFETY: it owns its data, which is Send; a port's lock may be used from any thread.
 unsafe impl<T: Send, C: Ceiling> Send for SpinLock<T, C> {}
 
 impl<T, C: Ceiling> SpinLock<T, C> {
@@ -101,14 +101,14 @@ impl<T> SpinLock<T, Irql> {
 
 /// A lock whose holder may sleep. For Passive.
 ///
-/// Taking it is not ended early by a close or a signal: a holder's sleeps are, so it comes free.
+/// Locking it is not ended early by a close or a signal: its owner's sleeps are, so it comes free.
 pub struct Mutex<T> {
     raw: Raw<Passive>,
     data: UnsafeCell<T>,
 }
 // SAFETY: the lock lets one thread at a time to the data, and may itself be used from any thread.
 unsafe impl<T: Send> Sync for Mutex<T> {}
-// SAFETY: as above.
+// SAFETY: it owns its data, which is Send; a port's lock may be used from any thread.
 unsafe impl<T: Send> Send for Mutex<T> {}
 
 impl<T> Mutex<T> {
@@ -131,12 +131,12 @@ impl<T> Mutex<T> {
     }
 }
 
-/// A place in the order of locks, for what is waited for like a lock: whoever looks for deadlocks sees it among them. INVARIANT: made by
+/// A place in the order of locks, for what is waited for like a lock: a kernel's deadlock detector sees it among them. INVARIANT: made by
 /// `lock_new`, alive until dropped.
 pub(crate) struct LockOrder(NonNull<RawLock>);
 // SAFETY: a kernel's lock may be used from any thread.
 unsafe impl Sync for LockOrder {}
-// SAFETY: as above.
+// SAFETY: a port's lock may be freed on any thread.
 unsafe impl Send for LockOrder {}
 
 impl LockOrder {

@@ -34,7 +34,7 @@ unsafe fn release(memory: NonNull<u8>, layout: Layout) {
 pub struct KBox<T>(NonNull<T>);
 // SAFETY: owns its value, as `T` itself would.
 unsafe impl<T: Send> Send for KBox<T> {}
-// SAFETY: as above.
+// SAFETY: a shared box gives shared values only, as `T` itself would.
 unsafe impl<T: Sync> Sync for KBox<T> {}
 
 impl<T> KBox<T> {
@@ -119,7 +119,7 @@ pub struct KVec<T> {
 }
 // SAFETY: owns its values, as a `[T; N]` would.
 unsafe impl<T: Send> Send for KVec<T> {}
-// SAFETY: as above.
+// SAFETY: a shared array gives shared values only, as a `[T; N]` would.
 unsafe impl<T: Sync> Sync for KVec<T> {}
 
 impl<T> KVec<T> {
@@ -281,7 +281,7 @@ impl<T> DerefMut for KVec<T> {
 pub struct Pool(NonNull<Arena>);
 // SAFETY: the arena counts its users atomically, and its heap is behind a lock.
 unsafe impl Send for Pool {}
-// SAFETY: as above.
+// SAFETY: the arena's heap is behind a lock, and its count of users is atomic.
 unsafe impl Sync for Pool {}
 
 struct Arena {
@@ -353,7 +353,7 @@ pub struct PoolBox<T> {
 }
 // SAFETY: owns its value, as `T` itself would; the pool may be used from any thread.
 unsafe impl<T: Send> Send for PoolBox<T> {}
-// SAFETY: as above.
+// SAFETY: a shared box gives shared values only, as `T` itself would.
 unsafe impl<T: Sync> Sync for PoolBox<T> {}
 
 impl<T> Drop for PoolBox<T> {

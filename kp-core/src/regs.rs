@@ -110,12 +110,12 @@ macro_rules! widths {
         impl Width for $type {
             #[inline(always)]
             unsafe fn read(address: usize) -> Self {
-                // SAFETY: the caller's promise.
+                // SAFETY: aligned and mapped, by the caller's promise.
                 unsafe { kernel::$read(address) }
             }
             #[inline(always)]
             unsafe fn write(address: usize, value: Self) {
-                // SAFETY: the caller's promise.
+                // SAFETY: aligned and mapped, by the caller's promise.
                 unsafe { kernel::$write(address, value) }
             }
             #[inline(always)]

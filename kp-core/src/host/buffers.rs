@@ -159,7 +159,7 @@ impl Drop for InUse<'_> {
     }
 }
 
-/// Lengths were checked before: the compiler does not see it, and takes what it is told by this function's `#[cold]` for unlikely.
+/// Never: lengths were checked before. The compiler does not see it, and takes a call of a `#[cold]` function for unlikely.
 #[cold]
 #[inline(never)]
 pub(super) fn too_large() -> Status {

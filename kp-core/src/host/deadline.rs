@@ -2,7 +2,7 @@
 #![deny(unsafe_code)]
 use super::{Timeout, kernel};
 
-/// How long a wait for somebody who may have panicked lasts before it looks again, once plugin code has panicked, in ns.
+/// Once plugin code has panicked: how long a waiter sleeps before it checks whether the one that it waits for is dead, in ns.
 const POISON_CHECK_NS: u64 = 100_000_000;
 
 /// A time of the kernel's clock, in ns, at which a wait is over; or never.
@@ -41,7 +41,7 @@ impl Deadline {
     }
 
     /// How long to wait before the next look. A wait without a limit has none, so that a kernel can tell one that hangs; it ends with a
-    /// panic of plugin code. From then on the waiter looks ten times a second whether it still waits for somebody who lives.
+    /// panic of plugin code. From then on the waiter checks ten times a second whether the one that it waits for is dead.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(crate) fn next_look(self, poisoned: bool) -> Timeout {
         let left = self.left();

@@ -60,7 +60,7 @@ unsafe impl<P: Plugin> Send for DeviceRecord<P> {}
 pub struct BoundDevice<P: Plugin>(NonNull<DeviceRecord<P>>);
 // SAFETY: a counted reference to something Send and Sync.
 unsafe impl<P: Plugin> Send for BoundDevice<P> {}
-// SAFETY: as above.
+// SAFETY: a shared reference gives a shared record, which is Sync, or counts references atomically.
 unsafe impl<P: Plugin> Sync for BoundDevice<P> {}
 
 impl<P: Plugin> Clone for BoundDevice<P> {

@@ -1,7 +1,7 @@
 //! The direct form of CALL, for messages that both sides have agreed on at OPEN.
 //!
 //! How long a message's fixed ranges are follows from its declaration, so neither a struct nor lengths travel: the arguments are copied
-//! from the app's buffer to the stack, and the reply back to their place. What is checked, and what an app is told, is as for CALL.
+//! from the app's buffer to the stack, and the reply back to their place. The checks and the answers are those of CALL.
 #![deny(unsafe_code)]
 use super::{
     buffers::{Buffers, InUse},
@@ -51,7 +51,7 @@ fn answer_error<P: Plugin>(session: &Session<P>, user: &mut impl DirectUserReque
     RequestError::Answer(session.sanitize_error(error)).answer(user)
 }
 
-/// There is no such message. A session that may not call is told that first.
+/// There is no such message. A session that may not call gets that answer first.
 #[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
 fn unknown<P: Plugin>(session: &Session<P>, user: &mut impl DirectUserRequest) -> DirectResult {
     let error = session.enter(false).err().unwrap_or(Status::UNKNOWN_MESSAGE.into());
@@ -172,7 +172,7 @@ impl<P: Plugin, D: DirectUserRequest + Copy> Direct for DirectCall<'_, P, D> {
         const { below_limits::<ARGS, REPLY>() };
         const { as_declared::<P>(ID, ARGS, REPLY) };
         let Self { session, cx, mut user, message } = self;
-        // Never, where an interface has told the messages apart.
+        // Never, where an interface has matched the message's number.
         if message != ID {
             return unknown(session, &mut { user });
         }

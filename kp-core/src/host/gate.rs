@@ -1,7 +1,13 @@
-//! Who is inside a session, and the way out.
+//! Rundown protection of a session: who is inside, and waiting until nobody is.
 //!
-//! One word: a bit that says open, and a count of those inside. It covers the plugin's callbacks and nothing else: the app's
-//! bytes are copied in before and copied out after, so an app cannot hold a gate with a page that never comes.
+//! It covers the plugin's callbacks and nothing else: the app's bytes are copied in before and copied out after, so an app cannot hold a gate
+//! with a page that never comes. One word has all of it, so that entering is one atomic addition and one comparison:
+//!
+//! | the word, as a signed number | the gate |
+//! |---|---|
+//! | negative, below `OPEN` + `MAX_CALLS` | open, and so many are inside |
+//! | negative, from there on | open, and full: the one that came leaves again |
+//! | 0 or positive | shut or paused, and so many are inside |
 #![deny(unsafe_code)]
 use super::{
     Deadline, WaitKind, WaitQueue, Woken, kernel,
@@ -9,9 +15,11 @@ use super::{
 };
 use crate::limits;
 
-/// With the bit where a sign is, one comparison on the way in tells who may go in, and one with zero on the way out who is the last.
+/// The gate is open. It is the sign bit, so one signed comparison on the way in says whether the caller may enter. On the way out of a gate
+/// that is not open, a comparison with zero says whether it was the last.
 const OPEN: u32 = 1 << 31;
 
+/// See the module.
 pub(crate) struct Gate {
     word: AtomicU32,
     /// 1 between [`Gate::open`] and [`Gate::shut`]: a gate that lets nobody in then is paused.
@@ -38,7 +46,6 @@ impl Gate {
     pub(crate) fn enter<'a>(&'a self, drained: &'a WaitQueue) -> Result<Pass<'a>, Refused> {
         let before = self.word.fetch_add(1, Acquire);
         let pass = Pass { gate: self, drained };
-        // Open and not full is below it; shut has no sign, and so is above.
         if before.cast_signed() < (OPEN | limits::MAX_CALLS).cast_signed() {
             Ok(pass)
         } else {
@@ -54,7 +61,7 @@ impl Gate {
 
     /// Lets nobody in any more. Those inside stay.
     pub(crate) fn shut(&self) {
-        // Before the word: who finds that shut by this finds the reason too.
+        // Before the word: a caller that finds that shut finds the reason too.
         self.in_use.store(0, Release);
         self.pause();
     }

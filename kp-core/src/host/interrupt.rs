@@ -113,7 +113,7 @@ impl<P: Plugin> Interrupts<P> {
         self.is_line.load(Relaxed)
     }
 
-    /// What the plugin is told of where vector `vector` comes from.
+    /// Where vector `vector` comes from, for the plugin.
     pub(super) fn source(&self, vector: u32) -> Source {
         if self.is_line() { Source::Line } else { Source::Message(vector as u16) }
     }

@@ -82,7 +82,7 @@ impl<P: Plugin> BoundDevice<P> {
         if !present {
             self.cut_link(cx);
         }
-        // SAFETY: the caller's promise; the plugin is taken out only below.
+        // SAFETY: only this function takes the plugin out, and only below.
         unsafe { self.notify_event(cx, Happening::Removing) };
         self.state.set(state::GONE);
         let closed = self.each_session(cx, tear_down);
@@ -124,7 +124,7 @@ fn make<P: Plugin>(cx: &mut Passive, device: RawDevice, link: Option<Link>) -> R
     BoundDevice::new(cx, DeviceRecord::new(bus_address, state, handles, interrupts, link, plugin))
 }
 
-/// What the kernel is told of an `init` that has refused. Not that all is well: it would go on with a driver that there is not.
+/// The error of an `init` that has refused. An OK in it becomes InitFailed: the kernel would go on with a driver that is not there.
 #[cfg_attr(kp_driver, optimize(size))]
 fn init_error(error: Error) -> Error {
     if error == Status::OK { Status::INIT_FAILED.into() } else { error }
@@ -148,7 +148,7 @@ impl<P: Plugin> Session<P> {
     /// `this` came from [`BoundDevice::session`], no request of it is in flight, and it is not used again.
     #[cfg_attr(kp_driver, optimize(size))]
     pub unsafe fn release(this: NonNull<Self>, cx: &mut Passive) {
-        // SAFETY: the caller's promise: alive until the end of this function.
+        // SAFETY: a session stays until it is released, which happens at the end of this function.
         let session = unsafe { this.as_ref() };
         // A session that a dead call is still inside stays, with its place in the list: removal sees it there.
         if !tear_down(session, cx) {

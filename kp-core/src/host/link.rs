@@ -18,7 +18,7 @@ struct Shared {
 pub(crate) struct Link(NonNull<Shared>);
 // SAFETY: a counted reference to something Send and Sync.
 unsafe impl Send for Link {}
-// SAFETY: as above.
+// SAFETY: a shared link locks the mutex around the name, or counts references atomically.
 unsafe impl Sync for Link {}
 
 impl Clone for Link {

@@ -97,7 +97,7 @@ fn written(reply: Reply<'_>, room: usize) -> Result<&[u8]> {
 /// # Safety
 /// The calling thread runs at Passive, and `passive` is not already on its stack.
 pub unsafe fn passive<R>(f: impl FnOnce(&mut Passive) -> R) -> R {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's promise: the thread is at Passive, and this is the only level on its stack.
     f(&mut unsafe { Passive::assume() })
 }
 
@@ -106,6 +106,6 @@ pub unsafe fn passive<R>(f: impl FnOnce(&mut Passive) -> R) -> R {
 /// # Safety
 /// The calling processor runs at Dispatch or below, and stays there.
 pub unsafe fn dispatch<R>(f: impl FnOnce(&mut Dispatch) -> R) -> R {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's promise: the processor stays at Dispatch or below while `f` runs.
     f(&mut unsafe { Dispatch::assume() })
 }

@@ -1,7 +1,7 @@
-//! A device that is not at work for a while: it sleeps, or is being reset. Calls wait, its interrupts are not looked at, and the plugin
-//! hears when that begins and when it is over.
+//! A device that is not at work for a while: it sleeps, or is being reset. Calls wait, its interrupts are ignored, and the plugin's `event` is
+//! called when that begins and when it is over.
 //!
-//! Two pauses may overlap. The plugin hears of the first one's begin, and of the same one's end, when both are over.
+//! Two pauses may overlap. `event` is called for the begin of the first one, and for the end of the same one when both are over.
 use super::{
     Deadline, Timeout,
     device::BoundDevice,
@@ -16,7 +16,7 @@ pub const SUSPEND_NS: u64 = 20_000_000_000;
 
 impl<P: Plugin> BoundDevice<P> {
     /// The device is going to sleep: calls wait from now on. Those inside have `ns` to leave; then their sleeps end, with Suspended, and they
-    /// are waited for. `event` runs, in which a plugin quiets its device, and its interrupts are not looked at. Nothing of the plugin's that
+    /// are waited for. `event` runs, in which a plugin quiets its device, and its interrupts are ignored. Nothing of the plugin's that
     /// touches the device runs when this returns, but for handlers of interrupts that have begun before: the port waits for those. Passive.
     ///
     /// # Safety
@@ -35,13 +35,13 @@ impl<P: Plugin> BoundDevice<P> {
             });
             self.pause_sessions(cx, Deadline::NEVER);
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: `remove` does not run meanwhile, by the caller's promise.
         unsafe { self.notify_event(cx, Happening::Suspend) };
         self.state.ignore_irqs(true);
         self.each_session(cx, |session, cx| session.lock.with(cx, |_| ()).is_ok()); // a close that began before may be in `int_disarm`
     }
 
-    /// The device is awake: its interrupts are looked at, `event` runs, then calls go on. Passive.
+    /// The device is awake: its interrupts are served, `event` runs, then calls go on. Passive.
     ///
     /// # Safety
     /// As [`suspend`](Self::suspend).
@@ -52,17 +52,17 @@ impl<P: Plugin> BoundDevice<P> {
             return;
         }
         if paused == SUSPENDED {
-            // SAFETY: the caller's promise.
-            unsafe { self.goes_on(cx) };
+            // SAFETY: `remove` does not run meanwhile, by the caller's promise.
+            unsafe { self.resume_irqs(cx) };
         }
         self.state.end_pause(SUSPENDED);
         if paused == SUSPENDED {
-            self.work(cx);
+            self.resume_calls(cx);
         }
     }
 
     /// Somebody else is about to reset the device, without asking the plugin: calls wait from now on, those inside are waited for, `event`
-    /// runs, and its interrupts are not looked at. Sessions that close wait for [`reset_done`](Self::reset_done), which has to follow, or
+    /// runs, and its interrupts are ignored. Sessions that close wait for [`reset_done`](Self::reset_done), which has to follow, or
     /// [`remove`](Self::remove). Passive.
     ///
     /// # Safety
@@ -76,13 +76,13 @@ impl<P: Plugin> BoundDevice<P> {
         self.state.set(state::SUSPENDED);
         self.pause_sessions(cx, Deadline::NEVER);
         if is_first {
-            // SAFETY: the caller's promise.
+            // SAFETY: `remove` does not run meanwhile, by the caller's promise.
             unsafe { self.notify_event(cx, Happening::ResetPrepare) };
             self.state.ignore_irqs(true);
         }
     }
 
-    /// The reset is over, and the configuration space is as it was before: its interrupts are looked at, `event` runs, the reset is
+    /// The reset is over, and the configuration space is as it was before: its interrupts are served, `event` runs, the reset is
     /// counted, then calls go on. Passive.
     ///
     /// # Safety
@@ -94,14 +94,14 @@ impl<P: Plugin> BoundDevice<P> {
         }
         let is_last = self.state.paused() == RESET;
         if is_last {
-            // SAFETY: the caller's promise.
-            unsafe { self.goes_on(cx) };
+            // SAFETY: `remove` does not run meanwhile, by the caller's promise.
+            unsafe { self.resume_irqs(cx) };
         }
         self.state.count_reset();
         // After `event`: sessions that close wait for it.
         self.state.end_pause(RESET);
         if is_last {
-            self.work(cx);
+            self.resume_calls(cx);
         } else {
             self.state.set(state::SUSPENDED); // for sessions that close: they wait no more
         }
@@ -109,13 +109,13 @@ impl<P: Plugin> BoundDevice<P> {
 
     /// No pause is left: calls go on.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn work(&self, cx: &mut Passive) {
+    fn resume_calls(&self, cx: &mut Passive) {
         // Before the state says so: who finds the device at work finds the gates open.
         self.each_session(cx, resume_session);
         self.state.set(state::BOUND);
     }
 
-    /// Keeps calls out of each session, and waits for those inside and for those who open or close, until the time is up. False: somebody is
+    /// Keeps calls out of each session, and waits for calls inside, opens and closes, until the time is up. False: somebody is
     /// inside still; if there was no limit, it is a call that has panicked.
     #[cfg_attr(kp_driver, optimize(size))]
     fn pause_sessions(&self, cx: &mut Passive, until: Deadline) -> bool {
@@ -125,16 +125,16 @@ impl<P: Plugin> BoundDevice<P> {
         })
     }
 
-    /// The device is there again: its interrupts are looked at, and the plugin hears of it.
+    /// The device is there again: its interrupts are served, and `event` is called.
     ///
     /// # Safety
     /// As [`suspend`](Self::suspend).
     #[cfg_attr(kp_driver, optimize(size))]
-    unsafe fn goes_on(&self, cx: &mut Passive) {
+    unsafe fn resume_irqs(&self, cx: &mut Passive) {
         let announced = self.state.take_announced();
         self.state.ignore_irqs(false);
         let happening = if announced == RESET { Happening::ResetDone } else { Happening::Resume };
-        // SAFETY: the caller's promise.
+        // SAFETY: `remove` does not run meanwhile, by the caller's promise.
         unsafe { self.notify_event(cx, happening) };
     }
 }

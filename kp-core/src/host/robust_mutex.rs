@@ -91,7 +91,7 @@ impl Queue {
         if self.first.is_null() {
             self.last = ptr::null_mut();
         }
-        // SAFETY: as above; it may be gone from here on.
+        // SAFETY: a linked waiter is alive, until it is granted the mutex: so not after this line.
         unsafe { &(*first.as_ptr()).granted }.store(1, Release);
     }
 
@@ -109,10 +109,10 @@ impl Queue {
         if at.is_null() {
             return;
         }
-        // SAFETY: as above.
+        // SAFETY: `at` is linked, and what is linked is alive.
         let next = unsafe { (*at).next };
         match NonNull::new(before) {
-            // SAFETY: as above.
+            // SAFETY: `before` is linked, and what is linked is alive.
             Some(before) => unsafe { (*before.as_ptr()).next = next },
             None => self.first = next,
         }
@@ -211,7 +211,7 @@ impl RobustMutex {
 }
 
 /// The calling task, or 0 if it has panicked. A task that panicked still closes its sessions as it exits, and unlocks each mutex that it
-/// locks there: those who gave it up as `OwnerDied` would leave everybody else waiting.
+/// locks there: if waiters took it for dead, each would give up with `OwnerDied` a mutex that is about to be free.
 #[cfg_attr(kp_driver, optimize(size))]
 fn owner() -> u32 {
     let TaskId(task) = kernel::task();

@@ -38,7 +38,7 @@ pub struct Session<P: Plugin> {
     pub(super) waker: Waker,
     /// INT_WAITs that are not over.
     pub(super) waits: AtomicU32,
-    /// Held by OPEN and by whoever closes.
+    /// Held by OPEN and by a close.
     pub(super) lock: RobustMutex,
     /// INVARIANT: Some while the gate is open or somebody is inside; written under `lock` only.
     value: UnsafeCell<Option<P::Session>>,

@@ -15,7 +15,7 @@ pub(super) struct SharedMemory {
 }
 // SAFETY: plain memory, used by atomic words only.
 unsafe impl Send for SharedMemory {}
-// SAFETY: as above.
+// SAFETY: threads share its words as atomics only.
 unsafe impl Sync for SharedMemory {}
 
 impl SharedMemory {
@@ -56,7 +56,7 @@ impl SharedMemory {
         }
         // SAFETY: inside the memory.
         let first = unsafe { self.start.add(at) }.cast::<T>();
-        // SAFETY: alive, in bounds and aligned, as was found; atomics may be shared with whoever else writes there, and any bytes are
+        // SAFETY: alive, in bounds and aligned, as was found; atomics may be shared with an app that writes there, and any bytes are
         // values of them.
         Some(unsafe { slice::from_raw_parts(first.as_ptr(), count) })
     }

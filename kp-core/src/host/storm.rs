@@ -12,7 +12,7 @@ use super::{
 use crate::Plugin;
 use core::sync::atomic::Ordering::*;
 
-/// ISR runs of one vector, without a DPC run between them, after which it is looked at; and the same again.
+/// ISR runs of one vector, without a DPC run between them, after which the clock is read; and the same again.
 const STORM_RUNS: u32 = 100_000;
 /// As many runs again within this time, in ns, are a storm: nothing real interrupts that often.
 const STORM_NS: u64 = 5_000_000_000;
@@ -77,7 +77,7 @@ impl<P: Plugin> Interrupts<P> {
         }
         counts.unserved.least.store(GIVEN_UP, Relaxed);
         counts.unserved.runs.store(GIVEN_UP, Relaxed);
-        // Notifications are under a Dispatch lock: the vector's DPC tells the waits. A DPC that runs now may have set the count back; that one
+        // Notifications are under a Dispatch lock: the vector's DPC ends the waits. A DPC that runs now may have set the count back; that one
         // sets it again.
         if counts.pending.storm() {
             kernel::dpc_queue(self.device, vector);

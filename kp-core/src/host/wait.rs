@@ -45,7 +45,7 @@ impl PendingWait {
 pub struct WaitAnswer(Result<Notified>);
 
 impl WaitAnswer {
-    /// What the app is told.
+    /// The answer's status.
     pub fn status(&self) -> Status {
         self.0.as_ref().err().map_or(Status::OK, |error| error.status)
     }
@@ -94,7 +94,7 @@ impl<P: Plugin> Session<P> {
         if !self.is_open() {
             return Err(self.refusal_status().into());
         }
-        // Which enabling it waits for is settled before it is counted: whoever sees it pending and disables ends it with IntDisabled.
+        // Which enabling it waits for is settled before it is counted: an app that sees it pending and disables ends it with IntDisabled.
         let generation = match self.device.interrupts() {
             Some(interrupts) => interrupts.waitable(cx, &self.waker),
             None if kernel::poisoned() => Err(Status::POISONED.into()),

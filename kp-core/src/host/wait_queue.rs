@@ -7,7 +7,7 @@ use core::{ptr::NonNull, sync::atomic::AtomicU32};
 pub(crate) struct WaitQueue(NonNull<RawWaitQueue>);
 // SAFETY: a port's wait queue may be used from any thread.
 unsafe impl Send for WaitQueue {}
-// SAFETY: as above; the port synchronises waiters and wakers.
+// SAFETY: the port synchronises waiters and wakers of all threads.
 unsafe impl Sync for WaitQueue {}
 
 impl WaitQueue {

@@ -1,4 +1,5 @@
 //! The kernel's log.
+#![deny(unsafe_code)]
 use super::contract;
 
 contract! { ($)

@@ -1,4 +1,5 @@
 //! Clock, delays and time limits.
+#![deny(unsafe_code)]
 use super::contract;
 
 /// How long to wait at most.

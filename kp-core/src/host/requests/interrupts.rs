@@ -1,4 +1,5 @@
 //! INT_ENABLE, INT_DISABLE, INT_COUNT: their fields; what becomes of the interrupt is decided in `enable`.
+#![deny(unsafe_code)]
 use super::open::{SmallBuffer, copy_small};
 use crate::{
     Passive, Plugin, Status,

@@ -1,4 +1,5 @@
 //! QUERY and OPEN: what app and driver are, and what they agree on.
+#![deny(unsafe_code)]
 use crate::{
     Error, Passive, Plugin, Status,
     host::{

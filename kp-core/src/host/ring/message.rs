@@ -128,9 +128,9 @@ fn places<const ARGS: usize, const REPLY: usize>(data: &[AtomicU64], from: u64, 
         return None;
     }
     let (from, to) = (from & from_there, to & to_there);
-    // SAFETY: it may start there.
+    // SAFETY: ARGS bytes, in whole words, may start there.
     let from = unsafe { data.get_unchecked(from..from + ARGS.div_ceil(8)) };
-    // SAFETY: as above.
+    // SAFETY: REPLY bytes, in whole words, may start there.
     let to = unsafe { data.get_unchecked(to..to + REPLY.div_ceil(8)) };
     Some([from, to])
 }

@@ -1,4 +1,5 @@
 //! RING_SETUP, RING_ENTER, RING_TEARDOWN, and an app's mapping of a ring.
+#![deny(unsafe_code)]
 use super::{message::run_submission, queues::Queues, rings::Ring};
 use crate::{
     Passive, Plugin, Result, Status,

@@ -1,4 +1,5 @@
 //! A session's ring, as data.
+#![deny(unsafe_code)]
 use super::slot::Slot;
 use crate::host::{kernel_page::PageSlot, shared_memory::SharedMemory};
 use kp_abi::ring::{Layout, queue::DriverSide};

@@ -1,5 +1,5 @@
-//! Whose turn a session's ring is. One request at a time has it; a tear-down takes it away at once, or else has whoever is in it free
-//! it on the way out.
+//! Which request has a session's ring. One at a time has it; a tear-down takes it away at once, or else the request that has it frees it on
+//! its way out.
 use super::sync::{AtomicU32, Ordering::*};
 use core::cell::UnsafeCell;
 use kp_abi::Status;
@@ -12,7 +12,7 @@ const REVOKED: u32 = 2;
 /// Something that one request at a time may have.
 pub(crate) struct Slot<T> {
     word: AtomicU32,
-    /// INVARIANT: used by whoever has set BUSY, and by whoever set REVOKED while it was not BUSY.
+    /// INVARIANT: used by the thread that has set BUSY, or that has set REVOKED while it was not BUSY.
     value: UnsafeCell<Option<T>>,
 }
 // SAFETY: the value is used by one thread at a time.
@@ -30,9 +30,9 @@ impl<T> Slot<T> {
             Err(word) if word & REVOKED != 0 => return Err(Status::CLOSED),
             Err(_) => return Err(Status::BUSY),
         }
-        let turn = RingGuard(self);
+        let guard = RingGuard(self);
         // SAFETY: BUSY was set here.
-        Ok(f(unsafe { &mut *turn.0.value.get() }))
+        Ok(f(unsafe { &mut *guard.0.value.get() }))
     }
 
     /// Drops the value, now or when the request that has it is through, and lets nobody have it any more. Idempotent.
@@ -50,7 +50,7 @@ struct RingGuard<'a, T>(&'a Slot<T>);
 impl<T> Drop for RingGuard<'_, T> {
     fn drop(&mut self) {
         if self.0.word.fetch_and(!BUSY, AcqRel) & REVOKED != 0 {
-            // SAFETY: whoever revoked it saw it BUSY, and left it to this one.
+            // SAFETY: REVOKED was set while it was BUSY, so the value was left to this thread.
             drop(unsafe { (*self.0.value.get()).take() });
         }
     }
