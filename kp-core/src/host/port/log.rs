@@ -1,5 +1,4 @@
 //! The kernel's log.
-#![deny(unsafe_code)]
 use super::contract;
 
 contract! { ($)

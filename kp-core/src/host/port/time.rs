@@ -1,5 +1,4 @@
 //! Clock, delays and time limits.
-#![deny(unsafe_code)]
 use super::contract;
 
 /// How long to wait at most.

@@ -1,5 +1,4 @@
 //! CALL, from the app's bytes to the app's bytes, one step after the other.
-#![deny(unsafe_code)]
 use super::layout::read_request;
 use crate::{
     Message, Passive, Plugin, Reply, Status,

@@ -1,5 +1,4 @@
 //! INT_ENABLE, INT_DISABLE, INT_COUNT: their fields; what becomes of the interrupt is decided in `enable`.
-#![deny(unsafe_code)]
 use super::open::{SmallBuffer, copy_small};
 use crate::{
     Passive, Plugin, Status,

@@ -1,5 +1,4 @@
 //! The size rule: a request's struct, of the app's version, as the driver's. And who may ask: a handle that only reads may not write.
-#![deny(unsafe_code)]
 use crate::{
     Status,
     host::{outcome::RequestError, user_request::UserRequest},

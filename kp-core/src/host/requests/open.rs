@@ -1,5 +1,4 @@
 //! QUERY and OPEN: what app and driver are, and what they agree on.
-#![deny(unsafe_code)]
 use crate::{
     Error, Passive, Plugin, Status,
     host::{
