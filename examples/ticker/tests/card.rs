@@ -18,9 +18,6 @@ impl DeviceModel for Card {
     fn identity(&self) -> Identity {
         Identity { vendor: 0x1234, device: 0x5678 }
     }
-    fn bar_len(&self, bar: usize) -> Option<u64> {
-        (bar == 0).then_some(0x1000)
-    }
     fn read(&mut self, _: usize, offset: u64, _: u8, _: &mut dyn Memory) -> u64 {
         match offset {
             0 => self.ticks.into(),
