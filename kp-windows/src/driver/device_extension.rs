@@ -1,5 +1,10 @@
 //! A device of a stack: the device object between the bus's and whatever filters there are, from AddDevice to REMOVE_DEVICE.
-use crate::{hardware::Hardware, lock, names::Name, node::Node, nt::*};
+use crate::{
+    device::hardware::Hardware,
+    driver::node::Node,
+    kernel::{lock, names::Name},
+    nt::*,
+};
 use core::{
     cell::UnsafeCell,
     ffi::c_void,

@@ -1,5 +1,5 @@
 //! What apps open: a device object's extension begins with it, be it the control device of a plugin without hardware or one of a stack.
-use crate::{names::Name, nt::*};
+use crate::{kernel::names::Name, nt::*};
 use core::{
     cell::UnsafeCell,
     ffi::c_void,

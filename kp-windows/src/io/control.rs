@@ -1,6 +1,9 @@
 //! DeviceIoControl: which request it is, where its bytes are, and whether the two fit.
 use crate::{
-    buffered_request::BufferedRequest, critical_region::CriticalRegion, handle::Handle, irp, nt::*, ntstatus, seh,
+    io::{buffered_request::BufferedRequest, handle::Handle, irp, seh},
+    kernel::critical_region::CriticalRegion,
+    nt::*,
+    ntstatus,
 };
 use kp_abi::{
     Status, TransportStatus,

@@ -1,5 +1,5 @@
 //! A panic in plugin code: poison, log, stop the machine.
-use crate::{kernel, nt::KeBugCheckEx};
+use crate::{kernel::port, nt::KeBugCheckEx};
 use core::{
     fmt::Write,
     panic::PanicInfo,
@@ -26,11 +26,11 @@ pub fn panicked(info: &PanicInfo<'_>) -> ! {
     POISONED.store(true, Relaxed);
     let mut message = LogLine::<LINE>::new();
     let _ = write!(message, "{info}");
-    kernel::log(message.text());
+    port::log(message.text());
     let (file, number) = info.location().map_or(("", 0), |location| (location.file(), location.line()));
     let (file, message) = (zero_ended(file), zero_ended(message.text()));
     let mut name = [0; 8];
-    for (to, from) in name.iter_mut().zip(kernel::name().bytes()) {
+    for (to, from) in name.iter_mut().zip(port::name().bytes()) {
         *to = from;
     }
     let texts = [&file, &message].map(|text| text.as_ptr().expose_provenance());

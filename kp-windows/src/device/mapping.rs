@@ -1,5 +1,8 @@
 //! Mapped registers. The kernel takes a mapping back up to DISPATCH_LEVEL only: one that is dropped above it waits in the list.
-use crate::{irql, leaks, lock, memory, names::Routine, nt::*};
+use crate::{
+    kernel::{irql, leaks, lock, memory, names::Routine},
+    nt::*,
+};
 use core::{
     cell::UnsafeCell,
     ffi::c_void,

@@ -1,5 +1,5 @@
 //! Where a deferred call runs. A line that is never silent lets nothing else run on its processor.
-use crate::{names::Routine, nt::Dpc};
+use crate::{kernel::names::Routine, nt::Dpc};
 use core::{ffi::c_void, mem::transmute, ptr, ptr::NonNull};
 
 static COUNT: Routine = Routine::new(c"KeQueryActiveProcessorCount");

@@ -1,13 +1,15 @@
 //! Plug and play: AddDevice, and the requests that start, stop and remove a device. What the bus must have done first is waited for;
 //! everything else is passed on.
 use crate::{
-    device_extension::{DeviceExtension, StartedState},
-    hardware::Hardware,
-    irp, mapping, memory,
-    node::{self, State},
+    device::{hardware::Hardware, mapping, resources::Resources},
+    driver::{
+        device_extension::{DeviceExtension, StartedState},
+        node::{self, State},
+    },
+    io::irp,
+    kernel::memory,
     nt::*,
     ntstatus,
-    resources::Resources,
 };
 
 use kp_abi::Status;

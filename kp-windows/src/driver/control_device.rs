@@ -1,5 +1,10 @@
 //! The control device of a plugin that drives no hardware: one, from DriverEntry to unload.
-use crate::{names::Name, node, node::Node, node::State, nt::*, ntstatus, security};
+use crate::{
+    driver::{node, node::Node, node::State, security},
+    kernel::names::Name,
+    nt::*,
+    ntstatus,
+};
 use core::ptr;
 use kp_abi::request::CTL_DEVICE;
 use kp_core::{

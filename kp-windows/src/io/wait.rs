@@ -4,12 +4,17 @@
 //! Who may complete a request is settled by its cancel routine: whoever takes the routine out of the request. If the kernel has it, its
 //! routine completes the request, also when the wait has been answered meanwhile.
 use crate::{
-    buffered_request::BufferedRequest,
-    control::{self, Outcome},
-    irp, kernel, memory,
+    io::{
+        buffered_request::BufferedRequest,
+        control::{self, Outcome},
+        irp,
+    },
+    kernel::{
+        memory, port,
+        wait_queue::{self, WaitQueue},
+    },
     nt::*,
     ntstatus,
-    wait_queue::{self, WaitQueue},
 };
 use core::{
     cell::{Cell, UnsafeCell},
@@ -374,7 +379,7 @@ impl<P: Plugin> Entry<P> {
         let Some(deadline) = deadline else { return };
         self.users.fetch_add(1, Relaxed);
         self.waits().timers.fetch_add(1, Relaxed);
-        let due = wait_queue::relative(deadline.saturating_sub(kernel::now_ns()));
+        let due = wait_queue::relative(deadline.saturating_sub(port::now_ns()));
         // SAFETY: initialised by `new`, and not set.
         unsafe { KeSetTimer(self.timer.get(), due, self.dpc.get()) };
     }

@@ -1,5 +1,8 @@
 //! What an administrator has set for the driver, in the key `Parameters` of its service: read when it is loaded.
-use crate::{memory, names::Name, nt::*};
+use crate::{
+    kernel::{memory, names::Name},
+    nt::*,
+};
 use core::{
     ptr,
     sync::atomic::{AtomicBool, Ordering::Relaxed},

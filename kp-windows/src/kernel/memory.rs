@@ -1,6 +1,6 @@
 //! Non-paged pool, which is only given back up to DISPATCH_LEVEL: what is freed above it waits in a list.
 use crate::{
-    irql, leaks,
+    kernel::{irql, leaks},
     nt::{ExAllocatePoolWithTag, ExFreePoolWithTag, NON_PAGED_POOL_NX},
 };
 use core::{

@@ -1,5 +1,9 @@
 //! A device's interrupt: what START has assigned is connected, each vector with a deferred call of its own.
-use crate::{hardware::Hardware, irql, memory, names::Routine, nt::*, parameters, processors, resources::Lines};
+use crate::{
+    device::{hardware::Hardware, resources::Lines},
+    kernel::{irql, memory, names::Routine, parameters, processors},
+    nt::*,
+};
 use core::{
     cell::UnsafeCell,
     ffi::c_void,

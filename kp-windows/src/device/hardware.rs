@@ -1,12 +1,14 @@
 //! A device as kp-core's kernel functions see it: its BARs, its configuration space, its interrupt. Kept in a record of its own, whose
 //! address is the device's number.
 use crate::{
-    bus::{self, Bus},
-    interrupt::Interrupt,
-    irql, mapping, memory,
+    device::{
+        bus::{self, Bus},
+        interrupt::Interrupt,
+        mapping,
+        resources::{Memory, Resources},
+    },
+    kernel::{irql, memory, parameters},
     nt::*,
-    parameters,
-    resources::{Memory, Resources},
 };
 use core::{
     cell::UnsafeCell,

@@ -1,6 +1,6 @@
 //! The two buffers of a DeviceIoControl. The in-buffer has the struct and what its addresses would point to; the out-buffer gets the
 //! reply's head, and a call's reply behind it. The addresses on the wire are 0, and are offsets here.
-use crate::seh;
+use crate::io::seh;
 use kp_abi::{Status, TransportStatus, request::Head};
 use kp_core::host::{Faulted, UserRequest};
 

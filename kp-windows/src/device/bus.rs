@@ -1,5 +1,5 @@
 //! Configuration space, through the bus driver's interface: up to DISPATCH_LEVEL.
-use crate::{irp, nt::*};
+use crate::{io::irp, nt::*};
 use core::ffi::c_void;
 
 /// The bus's interface for one device. It is counted, and given back when it is dropped.

@@ -4,7 +4,7 @@
 //!
 //! They are called through pointers, by functions that are never inlined: so the build, which looks for what a handler can get to,
 //! sees that the pointer is the port's.
-use crate::{names::Routine, nt::DISPATCH_LEVEL};
+use crate::{kernel::names::Routine, nt::DISPATCH_LEVEL};
 use core::{
     ffi::c_void,
     mem::transmute,

@@ -1,5 +1,12 @@
 //! The driver's entry points, for any plugin. The kernel calls them, at Passive.
-use crate::{control, control_device, handle, kernel, leaks, mapping, memory, nt::*, ntstatus, parameters, pnp, power};
+use crate::{
+    device::mapping,
+    driver::{control_device, pnp, power},
+    io::{control, handle},
+    kernel::{leaks, memory, parameters, port},
+    nt::*,
+    ntstatus,
+};
 use kp_abi::Status;
 use kp_core::Plugin;
 
@@ -10,7 +17,7 @@ use kp_core::Plugin;
 /// `driver` is the kernel's object for this driver, whose DriverEntry runs, and `registry` the path of its service's key; called once.
 pub unsafe fn load<P: Plugin>(driver: *mut (), registry: *const ()) -> i32 {
     let driver = driver.cast::<DriverObject>();
-    if !kernel::start(P::TABLE.name) {
+    if !port::start(P::TABLE.name) {
         return ntstatus(Status::INIT_FAILED);
     }
     // SAFETY: the caller's promise.

@@ -1,5 +1,11 @@
 //! Handles: CREATE makes a session's shell, CLEANUP ends it, CLOSE frees it.
-use crate::{critical_region::CriticalRegion, irp, memory, node::Node, nt::*, ntstatus, wait::Waits};
+use crate::{
+    driver::node::Node,
+    io::{irp, wait::Waits},
+    kernel::{critical_region::CriticalRegion, memory},
+    nt::*,
+    ntstatus,
+};
 use core::ptr::{self, NonNull};
 use kp_abi::TransportStatus;
 use kp_core::{

@@ -1,6 +1,12 @@
 //! Power. The driver decides over its device's power as a function driver does: a change of the system's state asks for one of the
 //! device's, and that is where the plugin is told.
-use crate::{device_extension::DeviceExtension, interrupt::Interrupt, irp, node::Node, nt::*, wait_queue::relative};
+use crate::{
+    device::interrupt::Interrupt,
+    driver::{device_extension::DeviceExtension, node::Node},
+    io::irp,
+    kernel::wait_queue::relative,
+    nt::*,
+};
 use core::{ffi::c_void, ptr, sync::atomic::Ordering::*};
 use kp_core::{
     Plugin,

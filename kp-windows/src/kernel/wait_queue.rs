@@ -1,5 +1,8 @@
 //! Waiting for a word to change. Each waiter has an event of its own in the queue's list, so no wake is lost to another waiter.
-use crate::{kernel::now_ns, memory, names::Routine, nt::*};
+use crate::{
+    kernel::{memory, names::Routine, port::now_ns},
+    nt::*,
+};
 use core::{
     ffi::c_void,
     mem::transmute,

@@ -1,5 +1,8 @@
 //! The kinds of lock.
-use crate::{irql, leaks, memory, nt::*};
+use crate::{
+    kernel::{irql, leaks, memory},
+    nt::*,
+};
 use core::{
     ptr,
     sync::atomic::{AtomicUsize, Ordering::*},

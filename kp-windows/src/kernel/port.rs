@@ -1,12 +1,17 @@
 //! The kernel functions of kp-core.
 use crate::{
-    hardware::Hardware,
-    interrupt::{self, Interrupt},
-    irql, lock, mapping, memory,
-    names::Routine,
+    device::{
+        hardware::Hardware,
+        interrupt::{self, Interrupt},
+        mapping,
+    },
+    kernel::{
+        irql, lock, memory,
+        names::Routine,
+        panic, processors,
+        wait_queue::{self, WaitQueue, relative},
+    },
     nt::*,
-    panic, processors,
-    wait_queue::{self, WaitQueue, relative},
 };
 use core::{
     ffi::c_void,
