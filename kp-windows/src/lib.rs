@@ -10,6 +10,8 @@
 //! | `kernel` | kp-core's contract with a port, and what it needs: memory, locks, wait queues, levels, clock, log |
 //! | `nt` | the kernel's binary interface: functions, structs, numbers |
 //! | `crt` | what Microsoft's C runtime brings along otherwise |
+//!
+//! Files use those of the folders below theirs in this table, and of their own; `kernel::port` alone, which is on top, uses `device`.
 #![no_std]
 
 mod crt;
@@ -22,11 +24,6 @@ mod nt;
 #[doc(hidden)]
 pub use kp_core::host::{info, info_len};
 pub use {driver::entry, kernel::panic::panicked};
-
-/// A status as the kernel's functions answer it.
-fn ntstatus(status: kp_abi::Status) -> nt::NtStatus {
-    status.ntstatus() as nt::NtStatus
-}
 
 /// Makes the entry point of a driver that is plugin `$plugin`. Once per binary, in the root of a `no_std`, `no_main` program.
 #[macro_export]

@@ -1,28 +1,14 @@
 //! Configuration space, through the bus driver's interface: up to DISPATCH_LEVEL.
-use crate::{io::irp, nt::*};
+use crate::{device::stack_device::StackDevice, nt::*};
 use core::ffi::c_void;
 
 /// The bus's interface for one device. It is counted, and given back when it is dropped.
 pub(crate) struct Bus(BusInterface);
 
 impl Bus {
-    /// Asks the bus for it. Passive.
-    ///
-    /// # Safety
-    /// `lower` is the device below, whose bus has started it.
-    pub(crate) unsafe fn of(lower: *mut DeviceObject) -> Result<Self, NtStatus> {
-        let mut interface = BusInterface::UNUSED;
-        let query_interface = QueryInterfaceParameters {
-            interface_type: &BUS_INTERFACE,
-            size: size_of::<BusInterface>() as u16,
-            version: 1,
-            _pad: 0,
-            interface: (&raw mut interface).cast(),
-            interface_specific_data: core::ptr::null_mut(),
-        };
-        // SAFETY: the caller's promise; the interface has the size that the request names, and is on this stack until the answer.
-        let status = unsafe { irp::ask(lower, pnp::QUERY_INTERFACE, Parameters { query_interface }) };
-        if status < 0 { Err(status) } else { Ok(Self(interface)) }
+    /// Asks the bus for it, through the device below, which it has started. Passive.
+    pub(crate) fn of(lower: StackDevice) -> Result<Self, NtStatus> {
+        lower.bus_interface().map(Self)
     }
 
     /// Reads bytes of configuration space; all ones where nothing answers.
@@ -44,7 +30,7 @@ impl Bus {
         let len = bytes.len().min(copy.len());
         copy[..len].copy_from_slice(&bytes[..len]);
         let Some(set) = self.0.set_bus_data else { return };
-        // SAFETY: as in `read`.
+        // SAFETY: the bus's own function and context; the buffer is readable for this length.
         unsafe { set(self.0.context, CONFIG_SPACE, copy.as_mut_ptr().cast::<c_void>(), offset, len as u32) };
     }
 

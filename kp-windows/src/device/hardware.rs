@@ -3,97 +3,70 @@
 use crate::{
     device::{
         bus::{self, Bus},
+        command::Command,
         interrupt::Interrupt,
         mapping,
         resources::{Memory, Resources},
+        stack_device::StackDevice,
     },
-    kernel::{irql, memory, parameters},
-    nt::*,
+    kernel::{irql, pool_box::PoolBox},
 };
-use core::{
-    cell::UnsafeCell,
-    ptr::NonNull,
-    sync::atomic::{AtomicBool, Ordering::*},
-};
+use core::ptr::{from_ref, with_exposed_provenance};
 use kp_abi::Status;
 
 /// One started device.
 pub(crate) struct Hardware {
-    pub(crate) pdo: *mut DeviceObject,
     bars: [Memory; 6],
-    bus: Bus,
     pub(crate) interrupt: Interrupt,
-    /// For reading and writing the command register.
-    command: UnsafeCell<SpinLock>,
-    /// The plugin wants the device to start transfers.
-    wants_master: AtomicBool,
-    /// The command register's bits of ours, as they were found.
-    found: u16,
 }
-
-/// Bits of the command register that this driver sets and clears.
-const OURS: u16 = bus::BUS_MASTER | bus::NO_LINE;
 
 impl Hardware {
     /// Of a device that its bus has started, with bus mastering off. NoMemory; WrongDevice if its resources are not its BARs'. Passive.
     ///
     /// # Safety
-    /// `pdo` and `lower` are the device's, alive until the record is [freed](Self::free); the resources are its own.
+    /// `pdo` and `lower` are the device's; the resources are its own.
     pub(crate) unsafe fn new(
-        pdo: *mut DeviceObject,
-        lower: *mut DeviceObject,
+        pdo: StackDevice,
+        lower: StackDevice,
         resources: &Resources<'_>,
-    ) -> Result<NonNull<Self>, Status> {
-        // SAFETY: the caller's promise.
-        let bus = unsafe { Bus::of(lower) }.map_err(|status| {
+    ) -> Result<PoolBox<Self>, Status> {
+        let bus = Bus::of(lower).map_err(|status| {
             kp_core::log!("the bus gives no interface: {:#x}", status);
             Status::WRONG_DEVICE
         })?;
-        let place = memory::alloc(size_of::<Self>(), align_of::<Self>()).cast::<Self>();
-        let place = NonNull::new(place).ok_or(Status::NO_MEMORY)?;
-        let hardware = Self {
-            pdo,
-            bars: bars(&bus, resources),
-            found: bus.read_u16(bus::COMMAND) & OURS,
-            interrupt: Interrupt::new(resources.lines, bus.capability(bus::MSIX).is_some()),
-            bus,
-            command: UnsafeCell::new(0),
-            wants_master: AtomicBool::new(false),
-        };
+        let hardware = PoolBox::with(|| {
+            let (bars, has_msix) = (bars(&bus, resources), bus.capability(bus::MSIX).is_some());
+            Self { bars, interrupt: Interrupt::new(pdo, resources.lines, has_msix, Command::new(bus)) }
+        });
+        let hardware = hardware.ok_or(Status::NO_MEMORY)?;
         irql::allow_for(resources.lines.irql);
-        // SAFETY: fresh memory of this size.
-        unsafe { place.write(hardware) };
-        // SAFETY: written above, and where it stays.
-        unsafe { place.as_ref() }.apply();
-        Ok(place)
+        hardware.apply();
+        Ok(hardware)
     }
 
-    /// Frees the record. Passive.
-    ///
-    /// # Safety
-    /// It came from [`new`](Self::new), its interrupt is disconnected, nothing uses it any more.
-    pub(crate) unsafe fn free(this: NonNull<Self>) {
-        // SAFETY: the caller's promise.
-        let hardware = unsafe { this.as_ref() };
-        // One that interrupts still keeps its line off: nobody listens to it any more, and others may have the same line.
-        let interrupts = hardware.bus.read_u16(bus::STATUS) & bus::INTERRUPTS != 0;
-        let off = if interrupts { bus::NO_LINE } else { 0 };
-        hardware.set_command(OURS, hardware.found & !bus::BUS_MASTER | off);
-        // SAFETY: the caller's promise.
-        unsafe { this.drop_in_place() };
-        // SAFETY: from `alloc`, and nobody's any more.
-        unsafe { memory::free(this.cast().as_ptr(), align_of::<Self>()) };
+    /// Leaves the device as it was found. Passive.
+    pub(crate) fn retire(&self) {
+        self.interrupt.command.restore();
+    }
+
+    /// The number by which kp-core names it.
+    pub(crate) fn number(&self) -> usize {
+        from_ref(self).expose_provenance()
     }
 
     /// The device that kp-core names by number. None: no device.
     ///
     /// # Safety
-    /// 0, or the address of a record that is not freed.
+    /// 0, or the [number](Self::number) of a record that is not freed.
     #[inline]
     pub(crate) unsafe fn of<'a>(device: usize) -> Option<&'a Self> {
-        let record: *const Self = core::ptr::with_exposed_provenance(device);
-        // SAFETY: the caller's promise.
+        let record: *const Self = with_exposed_provenance(device);
+        // SAFETY: null, or a record that is not freed.
         unsafe { record.as_ref() }
+    }
+
+    fn bus(&self) -> &Bus {
+        &self.interrupt.command.bus
     }
 
     /// Lengths of the memory BARs.
@@ -111,50 +84,28 @@ impl Hardware {
 
     /// Does the device answer? Passive.
     pub(crate) fn is_present(&self) -> bool {
-        self.bus.is_present()
+        self.bus().is_present()
     }
 
     pub(crate) fn config_read(&self, offset: u32, width: u32) -> u32 {
         let mut bytes = [0xFF; 4];
-        self.bus.read(offset, &mut bytes[..width.min(4) as usize]);
+        self.bus().read(offset, &mut bytes[..width.min(4) as usize]);
         bytes[width.min(4) as usize..].fill(0);
         u32::from_le_bytes(bytes)
     }
 
     pub(crate) fn config_write(&self, offset: u32, width: u32, value: u32) {
-        self.bus.write(offset, &value.to_le_bytes()[..width.min(4) as usize]);
+        self.bus().write(offset, &value.to_le_bytes()[..width.min(4) as usize]);
     }
 
     pub(crate) fn bus_master(&self, on: bool) {
-        self.wants_master.store(on, Relaxed);
+        self.interrupt.command.want_master(on);
         self.apply();
     }
 
-    /// Sets the command register as everything asks for: messages are transfers of the device's own; a line is off but while it is
-    /// connected; what never ends is off. Up to DISPATCH_LEVEL.
+    /// Sets the command register as everything asks for. Up to DISPATCH_LEVEL.
     pub(crate) fn apply(&self) {
-        let wants_master = self.wants_master.load(Relaxed);
-        let (master, line) = self.interrupt.needs(wants_master);
-        let bits = if master { bus::BUS_MASTER } else { 0 } | if line { 0 } else { bus::NO_LINE };
-        let mask = if self.interrupt.is_line() { OURS } else { bus::BUS_MASTER };
-        self.set_command(mask, bits);
-    }
-
-    /// Sets the masked bits of the command register, unless it is to be left alone.
-    fn set_command(&self, mask: u16, bits: u16) {
-        if parameters::leave_command() {
-            return;
-        }
-        let lock = self.command.get();
-        // SAFETY: the record's own lock, at DISPATCH_LEVEL or below.
-        let before = unsafe { KeAcquireSpinLockRaiseToDpc(lock) };
-        let old = self.bus.read_u16(bus::COMMAND);
-        let new = old & !mask | bits & mask;
-        if new != old && self.bus.is_present() {
-            self.bus.write(bus::COMMAND, &new.to_le_bytes());
-        }
-        // SAFETY: taken above.
-        unsafe { KeReleaseSpinLock(lock, before) };
+        self.interrupt.apply();
     }
 }
 

@@ -1,14 +1,21 @@
 //! A device's interrupt: what START has assigned is connected, each vector with a deferred call of its own.
 use crate::{
-    device::{hardware::Hardware, resources::Lines},
-    kernel::{irql, memory, names::Routine, parameters, processors},
+    device::{
+        command::{Command, InterruptNeeds},
+        resources::Lines,
+        stack_device::StackDevice,
+    },
+    kernel::{
+        irql, memory,
+        optional::{CONNECT_INTERRUPT, DISCONNECT_INTERRUPT},
+        parameters, processors,
+    },
     nt::*,
 };
 use core::{
     cell::UnsafeCell,
     ffi::c_void,
-    mem::transmute,
-    ptr::{self, NonNull},
+    ptr,
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering::*},
 };
 use kp_abi::request::kind;
@@ -19,6 +26,8 @@ use kp_core::{
 
 /// What kp-core's interrupt functions work on. All but the handlers run on one thread at a time.
 pub(crate) struct Interrupt {
+    pdo: StackDevice,
+    pub(crate) command: Command,
     assigned: Lines,
     /// One of [`kind`]; nothing is assigned if the count is 0.
     kind: u32,
@@ -40,15 +49,6 @@ pub(crate) struct Interrupt {
     mask: UnsafeCell<Dpc>,
 }
 
-static CONNECT: Routine = Routine::new(c"IoConnectInterruptEx");
-static DISCONNECT: Routine = Routine::new(c"IoDisconnectInterruptEx");
-
-/// Looks up what not every kernel has. Passive, before anything else here.
-pub(crate) fn find_all() {
-    CONNECT.find();
-    DISCONNECT.find();
-}
-
 /// Returns when no deferred call is left: those that were queued before the first flush have run after it, and what they have queued
 /// meanwhile after the second. A flush promises no more than what was queued before it. Passive.
 fn flush_dpcs() {
@@ -65,13 +65,15 @@ struct Vector {
 
 impl Interrupt {
     /// Of what was assigned. Windows uses MSI-X rather than MSI where a device has both.
-    pub(crate) fn new(assigned: Lines, has_msix: bool) -> Self {
+    pub(crate) fn new(pdo: StackDevice, assigned: Lines, has_msix: bool, command: Command) -> Self {
         let kind = match (assigned.are_messages, has_msix) {
             (false, _) => kind::LINE,
             (true, false) => kind::MSI,
             (true, true) => kind::MSIX,
         };
         Self {
+            pdo,
+            command,
             assigned,
             kind,
             vectors: AtomicPtr::new(ptr::null_mut()),
@@ -86,23 +88,21 @@ impl Interrupt {
         }
     }
 
-    pub(crate) fn is_line(&self) -> bool {
-        self.assigned.count != 0 && self.kind == kind::LINE
-    }
-
-    /// Must the device be able to start transfers, and may it raise its line?
-    pub(crate) fn needs(&self, wants_master: bool) -> (bool, bool) {
-        let masked = self.masked.load(Relaxed);
-        let messages = self.kind != kind::LINE && self.count.load(Relaxed) != 0;
-        let line = self.connected.load(Relaxed) && !masked;
-        ((wants_master || messages) && !(messages && masked), line)
+    /// Sets the command register as everything asks for. Up to DISPATCH_LEVEL.
+    #[inline(never)]
+    pub(crate) fn apply(&self) {
+        self.command.apply(&InterruptNeeds {
+            has_line: self.assigned.count != 0 && self.kind == kind::LINE,
+            line: self.connected.load(Relaxed),
+            messages: self.kind != kind::LINE && self.count.load(Relaxed) != 0,
+            masked: self.masked.load(Relaxed),
+        });
     }
 
     /// Vectors of the kind that was assigned, if it is one of these. NoInterrupt, NoMemory. Passive.
-    pub(crate) fn prepare(hardware: &Hardware, kinds: u32, min: u32, max: u32) -> Result<Vectors> {
-        let this = &hardware.interrupt;
-        let assigned = this.assigned.count;
-        if assigned == 0 || kinds & this.kind == 0 || assigned < min {
+    pub(crate) fn prepare(&self, kinds: u32, min: u32, max: u32) -> Result<Vectors> {
+        let assigned = self.assigned.count;
+        if assigned == 0 || kinds & self.kind == 0 || assigned < min {
             return Err(Status::NO_INTERRUPT.into());
         }
         let count = assigned.min(max);
@@ -113,122 +113,112 @@ impl Interrupt {
         for index in 0..count {
             let vector = vectors.wrapping_add(index as usize);
             // SAFETY: fresh memory for `count` of them.
-            unsafe { vector.write(Vector { dpc: UnsafeCell::new(Dpc::UNUSED), interrupt: this, index }) };
+            unsafe { vector.write(Vector { dpc: UnsafeCell::new(Dpc::UNUSED), interrupt: self, index }) };
             // SAFETY: written above.
             let dpc = unsafe { &*vector }.dpc.get();
             // SAFETY: the vector's own, where it stays.
             unsafe { KeInitializeDpc(dpc, on_dpc, vector.cast()) };
         }
-        let context = ptr::from_ref(hardware).cast_mut().cast();
+        let context = ptr::from_ref(self).cast_mut().cast();
         // SAFETY: not queued: nothing is connected.
-        unsafe { KeInitializeDpc(this.mask.get(), on_mask, context) };
-        this.vectors.store(vectors, Relaxed);
-        this.count.store(count, Relaxed);
-        hardware.apply();
-        Ok(Vectors { kind: this.kind, count })
+        unsafe { KeInitializeDpc(self.mask.get(), on_mask, context) };
+        self.vectors.store(vectors, Relaxed);
+        self.count.store(count, Relaxed);
+        self.apply();
+        Ok(Vectors { kind: self.kind, count })
     }
 
     /// Connects what was prepared. ConnectFailed, detail = the kernel's code. Passive.
     ///
     /// # Safety
     /// Prepared, not connected; what the entry needs is there until [`disconnect`](Self::disconnect) has returned.
-    pub(crate) unsafe fn connect(hardware: &Hardware, entry: IrqEntry) -> Result<()> {
-        let this = &hardware.interrupt;
+    pub(crate) unsafe fn connect(&self, entry: IrqEntry) -> Result<()> {
         let refused = |status: NtStatus| Error::new(Status::CONNECT_FAILED, status as u32);
-        let Some(function) = CONNECT.get().filter(|_| DISCONNECT.get().is_some() && irql::is_known()) else {
+        let can_disconnect = DISCONNECT_INTERRUPT.get().is_some();
+        let Some(function) = CONNECT_INTERRUPT.get().filter(|_| can_disconnect && irql::is_known()) else {
             return Err(refused(STATUS_PROCEDURE_NOT_FOUND));
         };
         // SAFETY: nothing is connected: no handler reads it.
-        unsafe { *this.entry.get() = Some(entry) };
-        let (version, routine) = match this.kind {
+        unsafe { *self.entry.get() = Some(entry) };
+        let (version, routine) = match self.kind {
             kind::LINE => (connect::LINE_BASED, on_line as Service as *const c_void),
             _ => (connect::MESSAGE_BASED, on_message as MessageService as *const c_void),
         };
         let mut parameters = ConnectInterrupt {
             version,
             _pad0: 0,
-            physical_device_object: hardware.pdo,
-            connection: this.connection.get(),
+            physical_device_object: self.pdo.as_raw(),
+            connection: self.connection.get(),
             service_routine: routine,
-            service_context: ptr::from_ref(hardware).cast_mut().cast(),
-            spin_lock: this.lock.get(),
+            service_context: ptr::from_ref(self).cast_mut().cast(),
+            spin_lock: self.lock.get(),
             // One level for all vectors: none interrupts another one's handler.
-            synchronize_irql: this.assigned.irql,
+            synchronize_irql: self.assigned.irql,
             floating_save: 0,
             _pad1: [0; 6],
             fallback_service_routine: ptr::null(),
             _pad2: [0; 2],
         };
-        this.connected.store(true, Release);
-        // SAFETY: the kernel's IoConnectInterruptEx has this type.
-        let function = unsafe {
-            transmute::<NonNull<c_void>, unsafe extern "efiapi" fn(*mut ConnectInterrupt) -> NtStatus>(function)
-        };
+        self.connected.store(true, Release);
         // SAFETY: complete parameters of this version; the record outlives the connection.
         let status = unsafe { function(&mut parameters) };
         if status < 0 {
-            this.connected.store(false, Release);
+            self.connected.store(false, Release);
             return Err(refused(status));
         }
         if version == connect::MESSAGE_BASED {
             // SAFETY: what the kernel has just written: its table of messages.
-            let table = unsafe { (*this.connection.get()).cast::<MessageInfo>() };
-            // SAFETY: as above; it stays until the disconnecting.
+            let table = unsafe { (*self.connection.get()).cast::<MessageInfo>() };
+            // SAFETY: the kernel's table, which stays until the disconnecting.
             irql::allow_for(unsafe { (*table).unified_irql }); // the highest of the messages', which START need not have said
         }
-        hardware.apply();
+        self.apply();
         Ok(())
     }
 
     /// Disconnects, if it is connected: the last ISR and the last deferred call have returned then. Passive.
-    pub(crate) fn disconnect(hardware: &Hardware) {
-        let this = &hardware.interrupt;
-        if !this.connected.swap(false, AcqRel) {
+    pub(crate) fn disconnect(&self) {
+        if !self.connected.swap(false, AcqRel) {
             return;
         }
-        hardware.apply(); // the line is off
-        let version = if this.kind == kind::LINE { connect::LINE_BASED } else { connect::MESSAGE_BASED };
+        self.apply(); // the line is off
+        let version = if self.kind == kind::LINE { connect::LINE_BASED } else { connect::MESSAGE_BASED };
         // SAFETY: written by the connecting, which has returned.
-        let connection = unsafe { *this.connection.get() };
+        let connection = unsafe { *self.connection.get() };
         let mut parameters = DisconnectInterrupt { version, _pad: 0, connection };
-        if let Some(function) = DISCONNECT.get() {
-            // SAFETY: the kernel's IoDisconnectInterruptEx has this type.
-            let function =
-                unsafe { transmute::<NonNull<c_void>, unsafe extern "efiapi" fn(*mut DisconnectInterrupt)>(function) };
+        if let Some(disconnect) = DISCONNECT_INTERRUPT.get() {
             // SAFETY: what the connecting has given, used once.
-            unsafe { function(&mut parameters) };
+            unsafe { disconnect(&mut parameters) };
         }
         flush_dpcs();
-        this.masked.store(false, Relaxed);
-        this.stopping.store(false, Relaxed);
-        hardware.apply();
+        self.masked.store(false, Relaxed);
+        self.stopping.store(false, Relaxed);
+        self.apply();
     }
 
     /// Returns when no handler runs that has begun before, and no deferred call is left. Passive.
-    pub(crate) fn finish_handlers(hardware: &Hardware) {
+    pub(crate) fn finish_handlers(&self) {
         // Whatever `connected` says: who disconnects just now may wait for a handler still.
-        let lock = hardware.interrupt.lock.get();
         if let Some(before) = irql::raise() {
             // SAFETY: the record's own lock, which the kernel holds while a handler runs; at the handlers' level or above.
-            unsafe { KeAcquireSpinLockAtDpcLevel(lock) };
+            unsafe { KeAcquireSpinLockAtDpcLevel(self.lock.get()) };
             // SAFETY: taken above.
-            unsafe { KeReleaseSpinLockFromDpcLevel(lock) };
+            unsafe { KeReleaseSpinLockFromDpcLevel(self.lock.get()) };
             irql::lower(before);
         }
         flush_dpcs();
     }
 
     /// Gives the vectors back, if there are any. Passive.
-    pub(crate) fn release(hardware: &Hardware) {
-        let this = &hardware.interrupt;
-        let vectors = this.vectors.swap(ptr::null_mut(), Relaxed);
+    pub(crate) fn release(&self) {
+        let vectors = self.vectors.swap(ptr::null_mut(), Relaxed);
         if vectors.is_null() {
             return;
         }
-        this.count.store(0, Relaxed);
+        self.count.store(0, Relaxed);
         // SAFETY: from `alloc`; nothing is connected, so no call is queued.
         unsafe { memory::free(vectors.cast(), align_of::<Vector>()) };
-        hardware.apply();
+        self.apply();
     }
 
     /// Has a vector's deferred call run. Irql and Dispatch, while connected.
@@ -269,7 +259,7 @@ impl Interrupt {
         }
         // SAFETY: written before connecting.
         match unsafe { &*self.entry.get() } {
-            // SAFETY: the caller's promise; the kernel holds a lock of the vector's at least, so it does not run twice at once.
+            // SAFETY: at the device's level, while connected; the kernel holds a lock of the vector's at least, so it does not run twice at once.
             Some(entry) => unsafe { (entry.isr)(entry.cookie, vector) },
             None => false,
         }
@@ -277,18 +267,18 @@ impl Interrupt {
 }
 
 /// # Safety
-/// The context of a connected interrupt's handler.
+/// The context of a handler, or of the deferred call that stops the device: what `connect` and `prepare` give.
 #[inline]
 unsafe fn interrupt_of<'a>(context: *mut c_void) -> &'a Interrupt {
-    // SAFETY: the caller's promise: the record, which outlives the connection.
-    &unsafe { &*context.cast::<Hardware>() }.interrupt
+    // SAFETY: the interrupt's own address. It outlives the connection and, by `disconnect`'s flush, the deferred call.
+    unsafe { &*context.cast::<Interrupt>() }
 }
 
 /// The handler of a line, which other devices may share.
 unsafe extern "efiapi" fn on_line(_: *mut c_void, context: *mut c_void) -> u8 {
     // SAFETY: the kernel calls it with what `connect` gave.
     let interrupt = unsafe { interrupt_of(context) };
-    // SAFETY: as above, at the device's level.
+    // SAFETY: the kernel calls it at the device's level, while connected.
     unsafe { interrupt.isr(0) }.into()
 }
 
@@ -297,7 +287,7 @@ unsafe extern "efiapi" fn on_message(_: *mut c_void, context: *mut c_void, messa
     // SAFETY: the kernel calls it with what `connect` gave.
     let interrupt = unsafe { interrupt_of(context) };
     if message < interrupt.count.load(Relaxed) {
-        // SAFETY: as above, at the device's level.
+        // SAFETY: the kernel calls it at the device's level, while connected.
         unsafe { interrupt.isr(message) };
     }
     1 // nobody else can have sent it
@@ -307,7 +297,7 @@ unsafe extern "efiapi" fn on_message(_: *mut c_void, context: *mut c_void, messa
 unsafe extern "efiapi" fn on_dpc(_: *mut Dpc, context: *mut c_void, _: *mut c_void, _: *mut c_void) {
     // SAFETY: `prepare` gave it, and it is there until `disconnect` has flushed the queue.
     let vector = unsafe { &*context.cast::<Vector>() };
-    // SAFETY: as above.
+    // SAFETY: the vectors' own interrupt, which has them.
     let entry = unsafe { &*vector.interrupt }.entry.get();
     // SAFETY: written before connecting, and read until the queue is flushed.
     if let Some(entry) = unsafe { &*entry } {
@@ -318,8 +308,8 @@ unsafe extern "efiapi" fn on_dpc(_: *mut Dpc, context: *mut c_void, _: *mut c_vo
 
 /// Stops a device that has interrupted without end.
 unsafe extern "efiapi" fn on_mask(_: *mut Dpc, context: *mut c_void, _: *mut c_void, _: *mut c_void) {
-    // SAFETY: `prepare` gave it, and it is there until `disconnect` has flushed the queue.
-    let hardware = unsafe { &*context.cast::<Hardware>() };
-    hardware.apply();
-    hardware.interrupt.stopping.store(false, Relaxed);
+    // SAFETY: `prepare` gave it.
+    let interrupt = unsafe { interrupt_of(context) };
+    interrupt.apply();
+    interrupt.stopping.store(false, Relaxed);
 }

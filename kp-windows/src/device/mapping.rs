@@ -1,31 +1,30 @@
 //! Mapped registers. The kernel takes a mapping back up to DISPATCH_LEVEL only: one that is dropped above it waits in the list.
 use crate::{
-    kernel::{irql, leaks, lock, memory, names::Routine},
+    kernel::{irql, leaks, lock, optional::MAP_IO_SPACE, pool_box::PoolBox},
     nt::*,
 };
 use core::{
     cell::UnsafeCell,
     ffi::c_void,
-    mem::transmute,
     ptr::{self, NonNull},
     sync::atomic::{AtomicBool, Ordering::*},
 };
 use kp_core::host::lock_kind;
 
 /// One mapping, in the list of all.
-struct Mapping {
+struct IoMapping {
     base: *mut c_void,
     len: usize,
     /// Nobody uses it any more.
     dropped: bool,
-    next: *mut Mapping,
+    next: *mut IoMapping,
 }
 
 /// All mappings of this driver.
 struct List {
     lock: UnsafeCell<SpinLock>,
     /// Under the lock.
-    first: UnsafeCell<*mut Mapping>,
+    first: UnsafeCell<*mut IoMapping>,
 }
 // SAFETY: used under its own lock.
 unsafe impl Sync for List {}
@@ -34,15 +33,8 @@ static ALL: List = List { lock: UnsafeCell::new(0), first: UnsafeCell::new(ptr::
 /// One in the list is dropped.
 static LATE: AtomicBool = AtomicBool::new(false);
 
-static NEWER: Routine = Routine::new(c"MmMapIoSpaceEx");
-
-/// Looks up what not every kernel has. Passive, before anything else here.
-pub(crate) fn find_all() {
-    NEWER.find();
-}
-
 /// Runs `f` with the list's first place, under its lock. Any level.
-fn locked<R>(f: impl FnOnce(&mut *mut Mapping) -> R) -> R {
+fn locked<R>(f: impl FnOnce(&mut *mut IoMapping) -> R) -> R {
     let lock = ALL.lock.get().cast();
     // SAFETY: a lock of this kind, zero when it was made.
     let saved = unsafe { lock::acquire(lock, lock_kind::IRQL) };
@@ -56,22 +48,16 @@ fn locked<R>(f: impl FnOnce(&mut *mut Mapping) -> R) -> R {
 /// Maps physical memory, uncached; null: it cannot. Passive.
 pub(crate) fn map(physical: u64, len: usize) -> *mut c_void {
     free_late();
-    let node = memory::alloc(size_of::<Mapping>(), align_of::<Mapping>()).cast::<Mapping>();
-    if node.is_null() {
-        return ptr::null_mut();
-    }
-    let base = map_now(physical, len);
+    // The kernel maps when there is memory for the record.
+    let mapping = || IoMapping { base: map_now(physical, len), len, dropped: false, next: ptr::null_mut() };
+    let Some(mut mapping) = PoolBox::with(mapping) else { return ptr::null_mut() };
+    let base = mapping.base;
     if base.is_null() {
-        // SAFETY: from `alloc`, and nobody's.
-        unsafe { memory::free(node.cast(), align_of::<Mapping>()) };
         return base;
     }
-    // SAFETY: fresh memory of this size.
-    unsafe { node.write(Mapping { base, len, dropped: false, next: ptr::null_mut() }) };
     locked(|first| {
-        // SAFETY: written above, and not in the list yet.
-        unsafe { (*node).next = *first };
-        *first = node;
+        mapping.next = *first;
+        *first = mapping.into_raw().as_ptr();
     });
     leaks::MAPPINGS.made(true);
     base
@@ -79,15 +65,12 @@ pub(crate) fn map(physical: u64, len: usize) -> *mut c_void {
 
 /// MmMapIoSpaceEx, whose mapping cannot be executed, or where it is missing MmMapIoSpace.
 fn map_now(physical: u64, len: usize) -> *mut c_void {
-    let Some(newer) = NEWER.get() else {
+    match MAP_IO_SPACE.get() {
         // SAFETY: the range is the device's: a BAR that START has assigned.
-        return unsafe { MmMapIoSpace(physical, len, NON_CACHED) };
-    };
-    // SAFETY: the kernel's MmMapIoSpaceEx has this type.
-    let newer =
-        unsafe { transmute::<NonNull<c_void>, unsafe extern "efiapi" fn(u64, usize, u32) -> *mut c_void>(newer) };
-    // SAFETY: as above.
-    unsafe { newer(physical, len, PAGE_READWRITE_NOCACHE) }
+        Some(map) => unsafe { map(physical, len, PAGE_READWRITE_NOCACHE) },
+        // SAFETY: the same range.
+        None => unsafe { MmMapIoSpace(physical, len, NON_CACHED) },
+    }
 }
 
 /// Drops a mapping, at any level.
@@ -116,7 +99,9 @@ pub(crate) fn free_late() {
     if !LATE.swap(false, Acquire) {
         return;
     }
-    while let Some(Mapping { base, len, .. }) = take_dropped() {
+    while let Some(mapping) = take_dropped() {
+        let (base, len) = (mapping.base, mapping.len);
+        drop(mapping);
         // SAFETY: from `map`, and nobody's any more.
         unsafe { MmUnmapIoSpace(base, len) };
         leaks::MAPPINGS.gone();
@@ -124,25 +109,22 @@ pub(crate) fn free_late() {
 }
 
 /// Takes one that is dropped out of the list.
-fn take_dropped() -> Option<Mapping> {
+fn take_dropped() -> Option<PoolBox<IoMapping>> {
     let node = locked(|first| {
-        let mut place: *mut *mut Mapping = first;
+        let mut place: *mut *mut IoMapping = first;
         loop {
             // SAFETY: the first place, or a link of what is in the list.
             let at = unsafe { *place };
             // SAFETY: what is in the list is alive.
             let mapping = unsafe { at.as_mut() }?;
             if mapping.dropped {
-                // SAFETY: as above.
+                // SAFETY: the place of above, still this list's.
                 unsafe { *place = mapping.next };
-                return Some(at);
+                return NonNull::new(at);
             }
             place = &mut mapping.next;
         }
     })?;
-    // SAFETY: out of the list: this function's alone.
-    let mapping = unsafe { node.read() };
-    // SAFETY: from `alloc`, and nobody's any more.
-    unsafe { memory::free(node.cast(), align_of::<Mapping>()) };
-    Some(mapping)
+    // SAFETY: `map` has put it there; out of the list it is this function's alone.
+    Some(unsafe { PoolBox::from_raw(node) })
 }

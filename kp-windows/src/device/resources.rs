@@ -35,9 +35,9 @@ impl Resources<'_> {
     /// # Safety
     /// Both are null, or lists of the plug-and-play manager, which stay as long as what is made here.
     pub(crate) unsafe fn read(raw: *const ResourceList, translated: *const ResourceList) -> Result<Self, Status> {
-        // SAFETY: the caller's promise.
+        // SAFETY: null, or the manager's list.
         let raw = unsafe { descriptors(raw) };
-        // SAFETY: as above.
+        // SAFETY: null, or the manager's list.
         let translated = unsafe { descriptors(translated) };
         if raw.is_empty() || raw.len() != translated.len() {
             return Err(Status::WRONG_DEVICE);
@@ -103,12 +103,12 @@ fn length(descriptor: &PartialDescriptor) -> u64 {
 /// # Safety
 /// Null, or a list of the plug-and-play manager.
 unsafe fn descriptors<'a>(list: *const ResourceList) -> &'a [PartialDescriptor] {
-    // SAFETY: the caller's promise.
+    // SAFETY: null, or the manager's list.
     match unsafe { list.as_ref() } {
         Some(all) if all.count != 0 => {
             // SAFETY: the list is as long as it says.
             let partial = unsafe { &raw const (*list).first.partial };
-            // SAFETY: as above.
+            // SAFETY: that many, behind the list's head.
             unsafe { core::slice::from_raw_parts(partial.cast(), all.first.partial_count as usize) }
         }
         _ => &[],

@@ -1,12 +1,13 @@
 //! The control device of a plugin that drives no hardware: one, from DriverEntry to unload.
 use crate::{
-    driver::{node, node::Node, node::State, security},
+    driver::{new_device::NewDevice, security},
+    io::{
+        device_object::DeviceObject,
+        node::{self, Node, State},
+    },
     kernel::names::Name,
     nt::*,
-    ntstatus,
 };
-use core::ptr;
-use kp_abi::request::CTL_DEVICE;
 use kp_core::{
     Plugin,
     host::{BoundDevice, RawDevice, passive},
@@ -28,18 +29,16 @@ pub(crate) unsafe fn load<P: Plugin>(driver: *mut DriverObject) -> Result<(), Nt
         kp_core::log!("init refused: {}", error);
         ntstatus(error.status)
     })?;
-    // SAFETY: the caller's promise.
+    // SAFETY: the kernel's object for this driver.
     match unsafe { make::<P>(driver) } {
-        Ok(device) => {
-            // SAFETY: made by `make`.
-            let node = unsafe { Node::of(device) };
+        Ok(node) => {
             node.put(bound);
             node.set(State::Open);
             Ok(())
         }
         Err(status) => {
             kp_core::log!("no node: {:#x}", status);
-            // SAFETY: as above.
+            // SAFETY: DriverEntry runs at Passive, and nobody else knows the driver.
             unsafe { node::end(&bound, true) };
             Err(status)
         }
@@ -51,33 +50,20 @@ pub(crate) unsafe fn load<P: Plugin>(driver: *mut DriverObject) -> Result<(), Nt
 ///
 /// # Safety
 /// As [`load`].
-unsafe fn make<P: Plugin>(driver: *mut DriverObject) -> Result<*mut DeviceObject, NtStatus> {
-    let (name, link) = (device_name::<P>(), node::link_name::<P>(None));
-    let (name, link) = (name.as_unicode(), link.as_unicode());
-    let mut device = ptr::null_mut();
-    let extension = size_of::<Node>() as u32;
-    // SAFETY: the kernel's own object, a name for the call, a writable place.
-    let status =
-        unsafe { IoCreateDevice(driver, extension, &name, CTL_DEVICE, FILE_DEVICE_SECURE_OPEN, 0, &mut device) };
-    if status < 0 {
-        return Err(status);
-    }
-    // SAFETY: the device of above.
-    let place = unsafe { (*device).device_extension };
-    // SAFETY: as above: its own memory, of this size.
-    unsafe { Node::write(place.cast()) };
-    // SAFETY: the device of above.
-    let mut status = unsafe { security::protect(device) };
+unsafe fn make<'d, P: Plugin>(driver: *mut DriverObject) -> Result<DeviceObject<'d, Node>, NtStatus> {
+    let name = device_name::<P>();
+    // SAFETY: the kernel's object for this driver.
+    let device = unsafe { NewDevice::<Node>::create(driver, Some(&name.as_unicode())) }?;
+    let mut status = security::protect(&device);
     if status >= 0 {
-        // SAFETY: two names for the call.
-        status = unsafe { IoCreateSymbolicLink(&link, &name) };
+        status = node::link_name::<P>(None).link_to(&name.as_unicode());
     }
     if status < 0 {
-        // SAFETY: the device of above; nobody could open it.
-        unsafe { IoDeleteDevice(device) };
         return Err(status);
     }
-    Ok(device)
+    // SAFETY: once, and the extension stays where it is.
+    let init = |node: &Node| unsafe { node.init_lock() };
+    Ok(device.finish(Node::new(), init, 0, 0))
 }
 
 /// The last handle is closed, and the driver was told to stop. Passive.
@@ -85,18 +71,16 @@ unsafe fn make<P: Plugin>(driver: *mut DriverObject) -> Result<*mut DeviceObject
 /// # Safety
 /// `driver` is the kernel's object, for which [`load`] has succeeded.
 pub(crate) unsafe fn unload<P: Plugin>(driver: *mut DriverObject) {
-    let link = node::link_name::<P>(None);
-    // SAFETY: a name for the call. Nobody finds the device from here on.
-    unsafe { IoDeleteSymbolicLink(&link.as_unicode()) };
+    node::link_name::<P>(None).unlink(); // nobody finds the device from here on
     // SAFETY: the kernel's object, and its one device, made by `load`.
     let device = unsafe { (*driver).device_object };
-    // SAFETY: as above.
-    let node = unsafe { Node::of(device) };
+    // SAFETY: made by `load`, and deleted below.
+    let node = unsafe { DeviceObject::<Node>::from_raw(device) };
     // SAFETY: no request comes any more.
     if let Some(bound) = unsafe { node.take::<P>() } {
-        // SAFETY: unload runs at Passive.
+        // SAFETY: unload runs at Passive, and a driver without a device is never suspended.
         unsafe { node::end(&bound, true) };
     }
-    // SAFETY: the device of above, used for the last time.
+    // SAFETY: this driver's, used for the last time.
     unsafe { IoDeleteDevice(device) };
 }

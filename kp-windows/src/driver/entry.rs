@@ -1,11 +1,10 @@
 //! The driver's entry points, for any plugin. The kernel calls them, at Passive.
 use crate::{
     device::mapping,
-    driver::{control_device, pnp, power},
-    io::{control, handle},
-    kernel::{leaks, memory, parameters, port},
+    driver::{control_device, device_extension::DeviceExtension, pnp, power},
+    io::{control, dispatch::DispatchTable, handle, node::Node},
+    kernel::{clock, leaks, log, memory, optional, parameters},
     nt::*,
-    ntstatus,
 };
 use kp_abi::Status;
 use kp_core::Plugin;
@@ -17,27 +16,36 @@ use kp_core::Plugin;
 /// `driver` is the kernel's object for this driver, whose DriverEntry runs, and `registry` the path of its service's key; called once.
 pub unsafe fn load<P: Plugin>(driver: *mut (), registry: *const ()) -> i32 {
     let driver = driver.cast::<DriverObject>();
-    if !port::start(P::TABLE.name) {
+    log::set_name(P::TABLE.name);
+    optional::find_all();
+    if clock::leaves_sleep_out() {
+        optional::find_terminating(); // not Wine: see there
+    }
+    if !clock::is_there() {
         return ntstatus(Status::INIT_FAILED);
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: the kernel's object, which nothing else uses while DriverEntry runs.
     let object = unsafe { &mut *driver };
     object.driver_unload = Some(unload::<P>);
-    object.major_function[major::CREATE] = Some(handle::create::<P>);
-    object.major_function[major::CLEANUP] = Some(handle::cleanup::<P>);
-    object.major_function[major::CLOSE] = Some(handle::close::<P>);
-    object.major_function[major::DEVICE_CONTROL] = Some(control::dispatch::<P>);
+    // SAFETY: the extension of each device, of either kind, begins with its node.
+    let mut requests = unsafe { DispatchTable::<Node>::new(object) };
+    requests.on(handle::create::<P>);
+    requests.on(handle::cleanup::<P>);
+    requests.on(handle::close::<P>);
+    requests.on(control::dispatch::<P>);
     if P::TABLE.devices.is_empty() {
-        // SAFETY: the caller's promise.
+        // SAFETY: the kernel's object for this driver, whose DriverEntry runs.
         let loaded = unsafe { control_device::load::<P>(driver) };
         free_late();
         return loaded.err().unwrap_or(STATUS_SUCCESS);
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: the path that DriverEntry was given.
     unsafe { parameters::read(registry.cast()) };
-    object.major_function[major::PNP] = Some(pnp::dispatch::<P>);
-    object.major_function[major::POWER] = Some(power::dispatch::<P>);
-    object.major_function[major::SYSTEM_CONTROL] = Some(pnp::pass_on);
+    // SAFETY: all devices of a driver that has no control device are added by `add_device`.
+    let mut requests = unsafe { DispatchTable::<DeviceExtension>::new(object) };
+    requests.on(pnp::dispatch::<P>);
+    requests.on(power::dispatch::<P>);
+    requests.on(pnp::pass_on);
     // SAFETY: the driver object's own.
     unsafe { (*object.driver_extension).add_device = Some(pnp::add_device) };
     STATUS_SUCCESS

@@ -1,6 +1,6 @@
 //! Who may open the control device: the system and the administrators, `D:P(A;;FA;;;SY)(A;;FA;;;BA)`. A device without a list of
 //! its own is open to everybody.
-use crate::nt::*;
+use crate::{driver::new_device::NewDevice, nt::*};
 use core::ptr;
 
 /// SE_SELF_RELATIVE, SE_DACL_PROTECTED, SE_DACL_PRESENT.
@@ -76,16 +76,13 @@ const _: () = {
     assert!(size_of::<List>() == 52);
 };
 
-/// Closes a device to everybody else. Passive.
-///
-/// # Safety
-/// The device is the caller's own.
-pub(crate) unsafe fn protect(device: *mut DeviceObject) -> NtStatus {
+/// Closes a new device to everybody else. Passive.
+pub(crate) fn protect<E>(device: &NewDevice<E>) -> NtStatus {
     let mut handle = ptr::null_mut();
-    // SAFETY: the caller's promise; `handle` is writable.
+    // SAFETY: a device of this driver's; `handle` is writable.
     let status = unsafe {
         ObOpenObjectByPointer(
-            device.cast(),
+            device.as_raw().cast(),
             OBJ_KERNEL_HANDLE,
             ptr::null_mut(),
             WRITE_DAC,

@@ -1,38 +1,77 @@
 //! The two buffers of a DeviceIoControl. The in-buffer has the struct and what its addresses would point to; the out-buffer gets the
 //! reply's head, and a call's reply behind it. The addresses on the wire are 0, and are offsets here.
-use crate::io::seh;
+use crate::{
+    io::{
+        irp::{DeviceControl, Irp},
+        seh,
+    },
+    nt::DeviceControlParameters,
+};
+use core::marker::PhantomData;
 use kp_abi::{Status, TransportStatus, request::Head};
 use kp_core::host::{Faulted, UserRequest};
+
+/// Bits of a control code: how the buffers come.
+const METHOD: u32 = 3;
+const METHOD_BUFFERED: u32 = 0;
+const METHOD_NEITHER: u32 = 3;
 
 const HEAD: usize = size_of::<Head>();
 /// Offset of the status in a head, and of status and detail together.
 const STATUS_AT: usize = 8;
 
-/// One request's buffers, at least a head long each. They may be the same memory.
-pub(crate) struct BufferedRequest {
+/// One request's buffers, at least a head long each. They may be the same memory. INVARIANT: both are the kernel's, or lie in user memory
+/// (probed) of the process that runs.
+pub(crate) struct BufferedRequest<'irp> {
     input: *const u8,
     input_len: usize,
     output: *mut u8,
     output_len: usize,
     /// End of what was written.
     written: usize,
+    irp: PhantomData<&'irp Irp<DeviceControl>>,
 }
 
-impl BufferedRequest {
-    /// HeaderTooSmall: a buffer has no room for a head.
-    ///
-    /// # Safety
-    /// Until the value is dropped, both buffers are the kernel's, or lie in user memory (probed) of the process that runs.
-    pub(crate) unsafe fn new(
-        input: *const u8,
-        input_len: usize,
-        output: *mut u8,
-        output_len: usize,
-    ) -> Result<Self, Status> {
+impl<'irp> BufferedRequest<'irp> {
+    /// Those that the request's control code asks for, in the context in which it came. Passive.
+    pub(crate) fn of(irp: &'irp Irp<DeviceControl>) -> Result<Self, Status> {
+        let parameters = irp.parameters();
+        match parameters.io_control_code & METHOD {
+            METHOD_NEITHER => Self::unbuffered(irp, &parameters),
+            _ => Self::buffered(irp),
+        }
+    }
+
+    /// Those of a request whose buffer is the kernel's: at any level up to DISPATCH_LEVEL, in any context.
+    pub(crate) fn buffered(irp: &'irp Irp<DeviceControl>) -> Result<Self, Status> {
+        let parameters = irp.parameters();
+        if parameters.io_control_code & METHOD != METHOD_BUFFERED {
+            return Err(TransportStatus::UNKNOWN_REQUEST.status());
+        }
+        // One buffer of the kernel, as long as the longer one of both.
+        let buffer = irp.system_buffer();
+        Self::new(buffer, buffer, &parameters)
+    }
+
+    /// Those of a request whose buffers are the app's own memory: while it is in the app's context.
+    fn unbuffered(irp: &'irp Irp<DeviceControl>, parameters: &DeviceControlParameters) -> Result<Self, Status> {
+        if !irp.is_of_this_process() {
+            return Err(TransportStatus::WRONG_CONTEXT.status());
+        }
+        let (input, output) = (parameters.type3_input_buffer.cast::<u8>(), irp.user_buffer());
+        let (input_len, output_len) = lengths(parameters);
+        seh::probe(input, input_len).map_err(|_| TransportStatus::FAULT.status())?;
+        seh::probe(output, output_len).map_err(|_| TransportStatus::FAULT.status())?;
+        Self::new(input, output, parameters)
+    }
+
+    /// HeaderTooSmall: a buffer has no room for a head. The buffers are as the type's invariant says.
+    fn new(input: *const u8, output: *mut u8, parameters: &DeviceControlParameters) -> Result<Self, Status> {
+        let (input_len, output_len) = lengths(parameters);
         if input_len < HEAD || output_len < HEAD {
             return Err(TransportStatus::HEADER_TOO_SMALL.status());
         }
-        Ok(Self { input, input_len, output, output_len, written: 0 })
+        Ok(Self { input, input_len, output, output_len, written: 0, irp: PhantomData })
     }
 
     /// How many bytes of the out-buffer are the reply.
@@ -44,7 +83,7 @@ impl BufferedRequest {
         if at > self.input_len || bytes.len() > self.input_len - at {
             return Err(Faulted);
         }
-        // SAFETY: inside the in-buffer, as `new` was promised; `bytes` is writable.
+        // SAFETY: inside the in-buffer, by the invariant; `bytes` is writable.
         unsafe { seh::copy(bytes.as_mut_ptr(), self.input.wrapping_add(at), bytes.len()) }
     }
 
@@ -52,14 +91,19 @@ impl BufferedRequest {
         if at > self.output_len || bytes.len() > self.output_len - at {
             return Err(Faulted);
         }
-        // SAFETY: inside the out-buffer, as `new` was promised; `bytes` is readable.
+        // SAFETY: inside the out-buffer, by the invariant; `bytes` is readable.
         unsafe { seh::copy(self.output.wrapping_add(at), bytes.as_ptr(), bytes.len()) }?;
         self.written = self.written.max(at + bytes.len());
         Ok(())
     }
 }
 
-impl UserRequest for BufferedRequest {
+/// Of the in-buffer and of the out-buffer.
+fn lengths(parameters: &DeviceControlParameters) -> (usize, usize) {
+    (parameters.input_buffer_length as usize, parameters.output_buffer_length as usize)
+}
+
+impl UserRequest for BufferedRequest<'_> {
     fn read_header(&mut self, head: &mut [u8]) -> Result<(), Faulted> {
         self.read(0, head)?;
         let size = head.first_chunk().map_or(0, |size| u32::from_le_bytes(*size));

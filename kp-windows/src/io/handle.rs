@@ -1,12 +1,18 @@
-//! Handles: CREATE makes a session's shell, CLEANUP ends it, CLOSE frees it.
+//! Handles: CREATE makes a session's handle, CLEANUP ends it, CLOSE frees it.
 use crate::{
-    driver::node::Node,
-    io::{irp, wait::Waits},
-    kernel::{critical_region::CriticalRegion, memory},
+    io::{
+        device_object::DeviceObject,
+        irp::{Cleanup, Close, Create, Irp},
+        node::Node,
+        wait::Waits,
+    },
+    kernel::{critical_region::CriticalRegion, memory, pool_box::PoolBox},
     nt::*,
-    ntstatus,
 };
-use core::ptr::{self, NonNull};
+use core::{
+    mem::replace,
+    ptr::{self, NonNull},
+};
 use kp_abi::TransportStatus;
 use kp_core::{
     Caller, Error, Passive, Plugin, Status,
@@ -20,19 +26,11 @@ pub(crate) struct Handle<P: Plugin> {
 }
 
 impl<P: Plugin> Handle<P> {
-    /// The handle that a request came through. None: it came through none, or through one that is not of this device. A driver that sends
-    /// requests of its own may send any file object with them.
-    ///
-    /// # Safety
-    /// The request is this driver's, for this device, until the reference is used for the last time.
-    pub(crate) unsafe fn of<'a>(device: *mut DeviceObject, irp: *mut Irp) -> Option<&'a Self> {
-        // SAFETY: the caller's promise.
-        let file = unsafe { irp::file(irp) }?;
-        // SAFETY: as above.
-        if !is_of(unsafe { Node::of(device) }, file) {
-            return None;
-        }
-        // SAFETY: CREATE has put it there, and CLOSE comes after the last request.
+    /// The handle that a request to a node came through. None: it came through none, or through one that is not of this node. A driver that
+    /// sends requests of its own may send any file object with them.
+    pub(crate) fn of<'d, K>(node: &'d Node, irp: &Irp<K>) -> Option<&'d Self> {
+        let file = irp.file().filter(|file| is_of(node, file))?;
+        // SAFETY: CREATE has put it there, of the driver's only plugin, and CLOSE comes after the last request.
         unsafe { file.fs_context.cast::<Self>().as_ref() }
     }
 
@@ -41,33 +39,22 @@ impl<P: Plugin> Handle<P> {
         unsafe { self.session.as_ref() }
     }
 
-    /// Puts a session's handle into its file object. Passive.
-    fn make(cx: &mut Passive, session: NonNull<Session<P>>) -> Option<NonNull<Self>> {
-        let place = memory::alloc(size_of::<Self>(), align_of::<Self>()).cast::<Self>();
-        let Some(place) = NonNull::new(place) else {
+    /// A session's handle, for its file object. Passive.
+    fn make(cx: &mut Passive, session: NonNull<Session<P>>) -> Option<PoolBox<Self>> {
+        let handle = PoolBox::with(|| Self { session, waits: Waits::new(session) });
+        match &handle {
+            Some(handle) => handle.waits.watch(),
             // SAFETY: new, and nobody's.
-            unsafe { Session::release(session, cx) };
-            return None;
-        };
-        // SAFETY: fresh memory of this size.
-        unsafe { place.write(Self { session, waits: Waits::new(session) }) };
-        // SAFETY: written above, and where it stays until `free`.
-        unsafe { place.as_ref() }.waits.watch();
-        Some(place)
+            None => unsafe { Session::release(session, cx) },
+        }
+        handle
     }
 
-    /// Closes the session, and frees both. Passive.
-    ///
-    /// # Safety
-    /// It came from [`make`](Self::make), and no request of it is in flight.
-    unsafe fn free(this: NonNull<Self>, cx: &mut Passive) {
-        // SAFETY: the caller's promise.
-        let handle = unsafe { this.as_ref() };
+    /// Closes the session, and frees both. No request of it is in flight, and none comes. Passive.
+    fn close(handle: PoolBox<Self>, cx: &mut Passive) {
         handle.waits.settle();
-        // SAFETY: no request is in flight, and none comes. The signal that leads to `waits` goes with it.
+        // SAFETY: `settle` has waited for the last who uses it. The session's wait queue, which leads to `waits`, goes with it.
         unsafe { Session::release(handle.session, cx) };
-        // SAFETY: from `alloc`, and nobody's any more.
-        unsafe { memory::free(this.cast().as_ptr(), align_of::<Self>()) };
     }
 }
 
@@ -78,43 +65,40 @@ fn is_of(node: &Node, file: &FileObject) -> bool {
 }
 
 /// A handle is opened. Passive.
-pub(crate) unsafe extern "efiapi" fn create<P: Plugin>(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
+pub(crate) fn create<P: Plugin>(node: DeviceObject<'_, Node>, mut irp: Irp<Create>) -> NtStatus {
     let _region = CriticalRegion::enter();
-    // SAFETY: the kernel passes this driver's devices.
-    let node = unsafe { Node::of(device) };
-    if let Err(status) = node.enter(irp) {
-        // SAFETY: this driver's, answered once.
-        return unsafe { irp::complete(irp, status, 0) };
-    }
-    let status = if node.add_handle() {
-        // SAFETY: as above.
-        let opened = unsafe { open::<P>(node, irp) };
-        opened.inspect_err(|_| node.drop_handle()).err().unwrap_or(STATUS_SUCCESS)
-    } else {
-        ntstatus(Status::DEVICE_GONE)
+    let tag = irp.tag();
+    let status = match node.enter(tag) {
+        Err(status) => status,
+        Ok(()) => {
+            let opened = add::<P>(&node, &mut irp);
+            node.leave(tag);
+            opened.err().unwrap_or(STATUS_SUCCESS)
+        }
     };
-    node.leave(irp);
-    // SAFETY: as above, answered once.
-    unsafe { irp::complete(irp, status, 0) }
+    irp.complete(status, 0)
 }
 
-/// # Safety
-/// The request is a CREATE of this driver for the node's device.
-unsafe fn open<P: Plugin>(node: &Node, irp: *mut Irp) -> Result<(), NtStatus> {
-    // SAFETY: the caller's promise.
-    let file = unsafe { irp::file(irp) }.ok_or(ntstatus(TransportStatus::WRONG_CONTEXT.status()))?;
+/// Opens a handle, if there may be one more.
+fn add<P: Plugin>(node: &Node, irp: &mut Irp<Create>) -> Result<(), NtStatus> {
+    if !node.add_handle() {
+        return Err(ntstatus(Status::DEVICE_GONE));
+    }
+    open::<P>(node, irp).inspect_err(|_| node.drop_handle())
+}
+
+fn open<P: Plugin>(node: &Node, irp: &mut Irp<Create>) -> Result<(), NtStatus> {
+    let wrong_context = || ntstatus(TransportStatus::WRONG_CONTEXT.status());
+    let file = irp.file().ok_or_else(wrong_context)?;
     // Not one that is open already, nor one of which another driver has made something.
     if !file.fs_context.is_null() || !file.fs_context2.is_null() {
-        return Err(ntstatus(TransportStatus::WRONG_CONTEXT.status()));
+        return Err(wrong_context());
     }
     if file.file_name.length != 0 || !file.related_file_object.is_null() {
         return Err(STATUS_OBJECT_NAME_NOT_FOUND);
     }
-    // SAFETY: the caller's promise.
-    let is_32bit = unsafe { IoIs32bitProcess(irp) } != 0;
-    // SAFETY: as above: a CREATE.
-    let admin = unsafe { is_admin(irp) };
-    let caller = Caller::new(PsGetCurrentProcessId() as u32, admin, is_32bit);
+    let is_32bit = irp.is_32bit();
+    let caller = Caller::new(PsGetCurrentProcessId() as u32, is_admin(irp), is_32bit);
     let make = |driver: &BoundDevice<P>| {
         let make = |cx: &mut Passive| {
             let session = driver.session(cx, caller)?;
@@ -127,7 +111,8 @@ unsafe fn open<P: Plugin>(node: &Node, irp: *mut Irp) -> Result<(), NtStatus> {
     let opened = unsafe { node.with::<P, _>(make) };
     match opened {
         Some(Ok(handle)) => {
-            file.fs_context = handle.as_ptr().cast();
+            let file = irp.file_mut().ok_or_else(wrong_context)?;
+            file.fs_context = handle.into_raw().as_ptr().cast();
             file.fs_context2 = ptr::from_ref(node).cast_mut().cast();
             Ok(())
         }
@@ -138,20 +123,12 @@ unsafe fn open<P: Plugin>(node: &Node, irp: *mut Irp) -> Result<(), NtStatus> {
 
 /// Does the one who opens belong to the administrators, with all of their rights? Asked of the token that access was granted to: an
 /// impersonated one, if there is one. Not of privileges: an administrator's are off until a process turns them on.
-///
-/// # Safety
-/// The request is a CREATE of this driver.
-unsafe fn is_admin(irp: *mut Irp) -> bool {
-    // SAFETY: the caller's promise.
-    let parameters = &unsafe { irp::location(irp) }.parameters;
-    // SAFETY: as above: CREATE has these.
-    let context = unsafe { parameters.create.security_context };
-    // SAFETY: null, or the kernel's, as long as the request.
-    let Some(context) = (unsafe { context.as_ref() }) else {
-        // Wine, which gives none, and where nobody is denied anything.
+fn is_admin(irp: &Irp<Create>) -> bool {
+    let Some(context) = irp.security_context() else {
+        // Wine, where nobody is denied anything.
         return SeSinglePrivilegeCheck(SE_LOAD_DRIVER_PRIVILEGE, mode::USER) != 0;
     };
-    // SAFETY: as above.
+    // SAFETY: null, or the kernel's, as long as the request.
     let Some(granted) = (unsafe { context.access_state.as_ref() }) else { return false };
     let token = if granted.client_token.is_null() { granted.primary_token } else { granted.client_token };
     // SAFETY: a token that the kernel keeps as long as the request.
@@ -159,36 +136,29 @@ unsafe fn is_admin(irp: *mut Irp) -> bool {
 }
 
 /// The last handle is closed; requests may still be under way, and end now. Passive.
-pub(crate) unsafe extern "efiapi" fn cleanup<P: Plugin>(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
+pub(crate) fn cleanup<P: Plugin>(node: DeviceObject<'_, Node>, irp: Irp<Cleanup>) -> NtStatus {
     let _region = CriticalRegion::enter();
-    // SAFETY: the kernel passes this driver's devices and requests.
-    if let Some(handle) = unsafe { Handle::<P>::of(device, irp) } {
+    if let Some(handle) = Handle::<P>::of(node.extension(), &irp) {
         handle.waits.cancel_all();
         // SAFETY: CLEANUP comes at Passive.
         unsafe { passive(|cx| handle.session().end(cx)) };
     }
-    // SAFETY: as above, answered once.
-    unsafe { irp::complete(irp, STATUS_SUCCESS, 0) }
+    irp.complete(STATUS_SUCCESS, 0)
 }
 
 /// The last request is over, and nothing refers to the file object any more. Wine sends no CLEANUP before it. Passive.
-pub(crate) unsafe extern "efiapi" fn close<P: Plugin>(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
+pub(crate) fn close<P: Plugin>(node: DeviceObject<'_, Node>, mut irp: Irp<Close>) -> NtStatus {
     let _region = CriticalRegion::enter();
-    // SAFETY: the kernel passes this driver's devices, and deletes none before CLOSE has returned.
-    let node = unsafe { Node::of(device) };
-    // SAFETY: the kernel passes this driver's requests.
-    if let Some(file) = unsafe { irp::file(irp) }.filter(|file| is_of(node, file)) {
+    if let Some(file) = irp.file_mut().filter(|file| is_of(&node, file)) {
         file.fs_context2 = ptr::null_mut();
-        let handle = core::mem::replace(&mut file.fs_context, ptr::null_mut());
-        if let Some(handle) = NonNull::new(handle.cast::<Handle<P>>()) {
-            // SAFETY: CREATE has put it there; no request is in flight, and none comes.
-            let free = |cx: &mut Passive| unsafe { Handle::free(handle, cx) };
+        if let Some(handle) = NonNull::new(replace(&mut file.fs_context, ptr::null_mut()).cast::<Handle<P>>()) {
+            // SAFETY: CREATE has put it there, and it is taken out.
+            let handle = unsafe { PoolBox::from_raw(handle) };
             // SAFETY: CLOSE comes at Passive.
-            unsafe { passive(free) };
+            unsafe { passive(|cx| Handle::close(handle, cx)) };
             node.drop_handle();
         }
     }
     memory::free_late();
-    // SAFETY: as above, answered once.
-    unsafe { irp::complete(irp, STATUS_SUCCESS, 0) }
+    irp.complete(STATUS_SUCCESS, 0)
 }

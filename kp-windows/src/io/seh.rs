@@ -187,7 +187,7 @@ unsafe extern "efiapi" {
 /// The other side is the kernel's, valid for `len` bytes; the user's side lies in a range that was [probed](probe).
 #[inline]
 pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, len: usize) -> Result<(), Faulted> {
-    // SAFETY: the caller's promise; an access that fails in user memory is caught.
+    // SAFETY: the kernel's side is valid; an access that fails in user memory is caught.
     match unsafe { kp_seh_copy(to.cast(), from.cast(), len) } {
         0 => Ok(()),
         _ => Err(Faulted),

@@ -6,22 +6,23 @@
 use crate::{
     io::{
         buffered_request::BufferedRequest,
-        control::{self, Outcome},
-        irp,
+        irp::{self, DeviceControl, Irp, PendingIrp},
+        outcome::Outcome,
     },
     kernel::{
-        memory, port,
+        clock::{now_ns, relative},
+        list::{Linked, Links, List},
+        pool_box::PoolBox,
+        spin_lock::SpinLock,
         wait_queue::{self, WaitQueue},
     },
-    nt::*,
-    ntstatus,
+    nt::{self, *},
 };
 use core::{
     cell::{Cell, UnsafeCell},
     ffi::c_void,
-    mem::transmute,
     ptr::{self, NonNull},
-    sync::atomic::{AtomicU32, AtomicUsize, Ordering::*},
+    sync::atomic::{AtomicU32, Ordering::*},
 };
 use kp_abi::Status;
 use kp_core::{
@@ -32,26 +33,30 @@ use kp_core::{
 /// The waits of one handle.
 pub(crate) struct Waits<P: Plugin> {
     session: NonNull<Session<P>>,
-    lock: UnsafeCell<SpinLock>,
-    /// Under `lock`.
-    first: UnsafeCell<*const Entry<P>>,
+    list: SpinLock<List<Entry<P>>>,
     /// Deferred calls of timers that were not taken back, and have not returned.
     timers: AtomicU32,
 }
 
 /// One pending request. Its users are the request, and the timer while it is set.
 struct Entry<P: Plugin> {
-    irp: *mut Irp,
+    irp: PendingIrp<DeviceControl>,
     waits: *const Waits<P>,
     users: AtomicU32,
     timer: UnsafeCell<Timer>,
     dpc: UnsafeCell<Dpc>,
     // Under the list's lock while it is listed; then whoever has taken it out has them.
     state: Cell<State>,
-    previous: Cell<*const Entry<P>>,
-    next: Cell<*const Entry<P>>,
+    /// In the list, or among what was taken out of it.
+    links: Links<Self>,
     /// Under the list's lock.
     listed: Cell<bool>,
+}
+
+impl<P: Plugin> Linked for Entry<P> {
+    fn links(&self) -> &Links<Self> {
+        &self.links
+    }
 }
 
 enum State {
@@ -62,16 +67,19 @@ enum State {
     Taken,
 }
 
-/// The list of waits, under its lock.
-struct List<'a, P: Plugin>(&'a mut *const Entry<P>);
+/// What becomes of a wait at once.
+enum Now {
+    /// It is over, and this much of the out-buffer is the reply.
+    Answered(usize),
+    Waits(PendingWait),
+}
 
-/// What was taken out of the list, to be completed outside of its lock: a list through `next`.
-struct Finished<P: Plugin>(*const Entry<P>);
+/// What was taken out of the list, to be completed outside of its lock.
+type Finished<P> = List<Entry<P>>;
 
 impl<P: Plugin> Waits<P> {
     pub(crate) fn new(session: NonNull<Session<P>>) -> Self {
-        let (lock, first) = (UnsafeCell::new(0), UnsafeCell::new(ptr::null()));
-        Self { session, lock, first, timers: AtomicU32::new(0) }
+        Self { session, list: SpinLock::new(List::new()), timers: AtomicU32::new(0) }
     }
 
     fn session(&self) -> &Session<P> {
@@ -87,51 +95,52 @@ impl<P: Plugin> Waits<P> {
     }
 
     /// Runs `f` with the list, under its lock. Up to DISPATCH_LEVEL.
-    fn locked<R>(&self, f: impl FnOnce(&mut Dispatch, &mut List<'_, P>) -> R) -> R {
-        // SAFETY: the list's own lock.
-        let irql = unsafe { KeAcquireSpinLockRaiseToDpc(self.lock.get()) };
-        // SAFETY: under the lock.
-        let list = &mut List(unsafe { &mut *self.first.get() });
-        // SAFETY: at DISPATCH_LEVEL until the lock is released.
-        let result = unsafe { dispatch(|cx| f(cx, list)) };
-        // SAFETY: taken above.
-        unsafe { KeReleaseSpinLock(self.lock.get(), irql) };
-        result
+    fn locked<R>(&self, f: impl FnOnce(&mut Dispatch, &mut List<Entry<P>>) -> R) -> R {
+        // SAFETY: at DISPATCH_LEVEL under a spin lock.
+        self.list.with(|list| unsafe { dispatch(|cx| f(cx, list)) })
     }
 
-    /// Serves an INT_WAIT.
-    ///
-    /// # Safety
-    /// A request of this handle, and `user` its own, in the context in which it came. If the answer is Pending, it is not used again.
-    pub(crate) unsafe fn serve(
-        &self,
-        cx: &mut Passive,
-        irp: *mut Irp,
-        user: &mut BufferedRequest,
-    ) -> Result<Outcome, Status> {
+    /// Serves an INT_WAIT of this handle, in the context in which it came.
+    pub(crate) fn serve(&self, cx: &mut Passive, irp: Irp<DeviceControl>) -> Outcome {
+        match self.answer_now(cx, &irp) {
+            Ok(Now::Answered(written)) => Outcome::Done(irp, Ok(written)),
+            Ok(Now::Waits(wait)) => self.pend(irp, wait),
+            Err(status) => Outcome::Done(irp, Err(status)),
+        }
+    }
+
+    /// Begins a wait, and answers what need not or cannot stay pending.
+    fn answer_now(&self, cx: &mut Passive, irp: &Irp<DeviceControl>) -> Result<Now, Status> {
+        let user = &mut BufferedRequest::buffered(irp)?;
         let session = self.session();
-        let Some(mut wait) = session.wait_start(cx, user)? else { return Ok(Outcome::Done(user.written())) };
+        let Some(mut wait) = session.wait_start(cx, user)? else { return Ok(Now::Answered(user.written())) };
         if wait.is_poll() {
             match session.wait_step(cx, wait) {
-                Ok(answer) => return self.give(cx, answer, user).map(Outcome::Done),
+                Ok(answer) => return self.give(cx, answer, user).map(Now::Answered),
                 Err(again) => wait = again,
             }
         }
-        // SAFETY: the caller's promise.
-        if unsafe { irp::file(irp) }.is_none_or(|file| file.flags & FILE_SYNCHRONOUS != 0) {
-            return self.give(cx, session.wait_end(wait, Status::NEEDS_OVERLAPPED), user).map(Outcome::Done);
+        if irp.file().is_none_or(|file| file.flags & FILE_SYNCHRONOUS != 0) {
+            let refused = session.wait_end(wait, Status::NEEDS_OVERLAPPED);
+            return self.give(cx, refused, user).map(Now::Answered);
         }
-        // SAFETY: the caller's promise.
-        match unsafe { Entry::new(irp, self, wait) } {
+        Ok(Now::Waits(wait))
+    }
+
+    /// Has a request stay pending. NoMemory. Passive.
+    fn pend(&self, irp: Irp<DeviceControl>, wait: PendingWait) -> Outcome {
+        match PoolBox::new(Entry::new(irp, self, wait)) {
             Ok(entry) => {
-                // SAFETY: the caller's promise.
-                unsafe { irp::mark_pending(irp) };
-                self.begin(entry);
-                Ok(Outcome::Pending)
+                let entry = entry.into_raw();
+                // SAFETY: in the pool, until the request, which this function begins with, and the timer have left it.
+                self.begin(unsafe { entry.as_ref() });
+                Outcome::Pending
             }
-            Err(wait) => {
-                let _ = session.wait_end(wait, Status::NO_MEMORY);
-                Err(Status::NO_MEMORY)
+            Err(entry) => {
+                if let State::Waiting(wait) = entry.state.into_inner() {
+                    let _ = self.session().wait_end(wait, Status::NO_MEMORY);
+                }
+                Outcome::Done(entry.irp.into_irp(), Err(Status::NO_MEMORY))
             }
         }
     }
@@ -152,21 +161,17 @@ impl<P: Plugin> Waits<P> {
         }
     }
 
-    /// Lists a pending request, and then looks for the first time.
+    /// Lists a request, makes it pending, and then looks for the first time.
     fn begin(&self, entry: &Entry<P>) {
-        let mut finished = Finished(ptr::null());
+        let mut finished = Finished::new();
+        entry.initialise();
         self.locked(|cx, list| {
-            list.insert(entry);
+            // SAFETY: new, and in the pool; it is taken out before the request leaves it.
+            unsafe { list.insert(entry) };
+            entry.listed.set(true);
             entry.set_timer();
-            // SAFETY: a request of this driver, which is pending.
-            unsafe { (*entry.irp).driver_context[0] = ptr::from_ref(entry).cast_mut().cast() };
-            entry.set_cancel_routine(Some(on_cancel::<P>));
-            // SAFETY: as above. Whoever cancels sets this before looking for the routine.
-            let cancel = unsafe { &raw const (*entry.irp).cancel };
-            // SAFETY: as above.
-            let cancelled = unsafe { cancel.read_volatile() } != 0;
-            if cancelled {
-                list.claim(entry, &mut finished);
+            if entry.irp.cancel_by(on_cancel::<P>, ptr::from_ref(entry).cast_mut().cast()) {
+                entry.claim(list, &mut finished);
             } else {
                 self.step(cx, list, entry, &mut finished);
             }
@@ -175,12 +180,12 @@ impl<P: Plugin> Waits<P> {
     }
 
     /// Looks whether a wait in the list is over.
-    fn step(&self, cx: &mut Dispatch, list: &mut List<'_, P>, entry: &Entry<P>, finished: &mut Finished<P>) {
+    fn step(&self, cx: &mut Dispatch, list: &mut List<Entry<P>>, entry: &Entry<P>, finished: &mut Finished<P>) {
         match entry.state.replace(State::Taken) {
             State::Waiting(wait) => match self.session().wait_step(cx, wait) {
                 Ok(answer) => {
                     entry.state.set(State::Answered(answer));
-                    list.claim(entry, finished);
+                    entry.claim(list, finished);
                 }
                 Err(wait) => entry.state.set(State::Waiting(wait)),
             },
@@ -190,15 +195,15 @@ impl<P: Plugin> Waits<P> {
 
     /// Looks at all.
     fn step_all(&self) {
-        let mut finished = Finished(ptr::null());
+        let mut finished = Finished::new();
         self.locked(|cx, list| list.each(|list, entry| self.step(cx, list, entry, &mut finished)));
         self.finish(finished);
     }
 
     /// Cancels all that are pending. Passive.
     pub(crate) fn cancel_all(&self) {
-        let mut finished = Finished(ptr::null());
-        self.locked(|_, list| list.each(|list, entry| list.claim(entry, &mut finished)));
+        let mut finished = Finished::new();
+        self.locked(|_, list| list.each(|list, entry| entry.claim(list, &mut finished)));
         self.finish(finished);
     }
 
@@ -210,35 +215,27 @@ impl<P: Plugin> Waits<P> {
     }
 
     /// Completes what was taken out of the list. The handle may go as soon as the last one is completed.
-    fn finish(&self, finished: Finished<P>) {
-        let mut at = finished.0;
-        // SAFETY: out of the list, and not left yet.
-        while let Some(entry) = unsafe { at.as_ref() } {
+    fn finish(&self, mut finished: Finished<P>) {
+        while let Some(place) = finished.pop() {
+            // SAFETY: out of the list, and not left yet.
+            let entry = unsafe { place.as_ref() };
             entry.drop_timer();
-            let irp = entry.irp;
             let state = entry.state.replace(State::Taken);
-            let next = entry.next.get();
+            // SAFETY: its cancel routine was taken out, or has put it here: nobody else completes it.
+            let irp = unsafe { entry.irp.claimed() };
             // SAFETY: the request is not its user any more.
-            unsafe { Entry::leave(at) };
-            // SAFETY: its cancel routine was taken out: nobody else completes it.
-            unsafe { self.complete(irp, state) };
-            at = next;
+            unsafe { Entry::leave(place) };
+            self.complete(irp, state);
         }
     }
 
-    /// Completes a request with its answer; cancelled, if it has none.
-    ///
-    /// # Safety
-    /// A pending request of this handle that nobody else completes, and that is not used again.
-    unsafe fn complete(&self, irp: *mut Irp, state: State) {
-        let give = |cx: &mut Dispatch, answer: WaitAnswer| {
-            // SAFETY: an INT_WAIT, whose buffer is the kernel's.
-            match unsafe { control::buffered_request(irp) } {
-                Ok(mut user) => self.give(cx, answer, &mut user),
-                Err(status) => {
-                    self.session().wait_put_back(cx, answer);
-                    Err(status)
-                }
+    /// Completes a request of this handle with its answer; cancelled, if it has none. Up to DISPATCH_LEVEL.
+    fn complete(&self, irp: Irp<DeviceControl>, state: State) {
+        let give = |cx: &mut Dispatch, answer: WaitAnswer| match BufferedRequest::buffered(&irp) {
+            Ok(mut user) => self.give(cx, answer, &mut user),
+            Err(status) => {
+                self.session().wait_put_back(cx, answer);
+                Err(status)
             }
         };
         let done = match state {
@@ -250,12 +247,7 @@ impl<P: Plugin> Waits<P> {
             }
             State::Taken => Err(Status::INTERRUPTED),
         };
-        let (status, written) = match done {
-            Ok(written) => (STATUS_SUCCESS, written),
-            Err(status) => (ntstatus(status), 0),
-        };
-        // SAFETY: the caller's promise.
-        unsafe { irp::complete(irp, status, written) };
+        Outcome::Done(irp, done).complete();
     }
 }
 
@@ -266,109 +258,54 @@ unsafe fn step_all<P: Plugin>(waits: *const ()) {
 }
 
 /// A request is cancelled: its own wait ends. If that has been answered, the answer stands.
-unsafe extern "efiapi" fn on_cancel<P: Plugin>(_: *mut DeviceObject, irp: *mut Irp) {
+unsafe extern "efiapi" fn on_cancel<P: Plugin>(_: *mut nt::DeviceObject, irp: *mut nt::Irp) {
     // SAFETY: the request is being cancelled by this routine.
-    let request = unsafe { &*irp };
-    let entry = request.driver_context[0].cast::<Entry<P>>();
-    // SAFETY: the kernel has taken its lock for this routine, which gives it back.
-    unsafe { IoReleaseCancelSpinLock(request.cancel_irql) };
-    // SAFETY: put there before the routine, and alive: nobody but this routine completes the request.
+    let entry = unsafe { irp::cancelled(irp) }.cast::<Entry<P>>();
+    // SAFETY: put there with the routine, and alive: nobody but this routine completes the request.
     let entry = unsafe { &*entry };
-    // SAFETY: as above: the handle goes after the request.
-    let waits = unsafe { &*entry.waits };
-    let mut finished = Finished(ptr::null());
-    waits.locked(|_, list| list.remove(entry, &mut finished));
+    let waits = entry.waits();
+    let mut finished = Finished::new();
+    waits.locked(|_, list| entry.take_out(list, &mut finished));
     waits.finish(finished);
 }
 
-impl<P: Plugin> List<'_, P> {
-    fn insert(&mut self, entry: &Entry<P>) {
-        // SAFETY: what is in the list is alive.
-        if let Some(first) = unsafe { self.0.as_ref() } {
-            first.previous.set(entry);
-        }
-        entry.next.set(*self.0);
-        *self.0 = entry;
-        entry.listed.set(true);
-    }
-
-    /// Takes an entry out of the list, to be completed.
-    fn remove(&mut self, entry: &Entry<P>, finished: &mut Finished<P>) {
-        let (previous, next) = (entry.previous.get(), entry.next.get());
-        // SAFETY: what is in the list is alive.
-        match unsafe { previous.as_ref() } {
-            Some(previous) => previous.next.set(next),
-            None => *self.0 = next,
-        }
-        // SAFETY: as above.
-        if let Some(next) = unsafe { next.as_ref() } {
-            next.previous.set(previous);
-        }
-        entry.next.set(finished.0);
-        finished.0 = entry;
-        entry.listed.set(false);
-    }
-
-    /// Takes an entry out, unless the kernel is cancelling its request: its routine does so then.
-    fn claim(&mut self, entry: &Entry<P>, finished: &mut Finished<P>) {
-        if entry.set_cancel_routine(None).is_some() {
-            self.remove(entry, finished);
-        }
-    }
-
-    /// Runs `f` for each entry, which it may take out.
-    fn each(&mut self, mut f: impl FnMut(&mut Self, &Entry<P>)) {
-        let mut at = *self.0;
-        // SAFETY: what is in the list is alive.
-        while let Some(entry) = unsafe { at.as_ref() } {
-            at = entry.next.get();
-            f(self, entry);
-        }
-    }
-}
-
 impl<P: Plugin> Entry<P> {
-    /// Err: no memory. Passive.
-    ///
-    /// # Safety
-    /// `irp` is a request of the handle whose `waits` these are. The entry is alive until the request [leaves](Self::leave) it.
-    unsafe fn new<'a>(irp: *mut Irp, waits: &Waits<P>, wait: PendingWait) -> Result<&'a Self, PendingWait> {
-        let place = memory::alloc(size_of::<Self>(), align_of::<Self>()).cast::<Self>();
-        if place.is_null() {
-            return Err(wait);
-        }
-        let entry = Self {
-            irp,
+    /// `irp` is a request of the handle whose `waits` these are.
+    fn new(irp: Irp<DeviceControl>, waits: &Waits<P>, wait: PendingWait) -> Self {
+        Self {
+            irp: PendingIrp::new(irp),
             waits,
             users: AtomicU32::new(1),
             timer: UnsafeCell::new(Timer::UNUSED),
             dpc: UnsafeCell::new(Dpc::UNUSED),
             state: Cell::new(State::Waiting(wait)),
-            previous: Cell::new(ptr::null()),
-            next: Cell::new(ptr::null()),
+            links: Links::new(),
             listed: Cell::new(false),
-        };
-        // SAFETY: fresh memory of this size.
-        unsafe { place.write(entry) };
-        // SAFETY: written above.
-        let entry = unsafe { &*place };
-        // SAFETY: the entry's own, where it stays.
-        unsafe { KeInitializeTimer(entry.timer.get()) };
-        // SAFETY: as above.
-        unsafe { KeInitializeDpc(entry.dpc.get(), on_timer::<P>, place.cast()) };
-        Ok(entry)
+        }
     }
 
-    /// IoSetCancelRoutine: puts one into the request, and takes out what was there.
-    fn set_cancel_routine(&self, routine: Option<Cancel>) -> Option<Cancel> {
-        // SAFETY: two views of a pointer that may be null.
-        let new = unsafe { transmute::<Option<Cancel>, usize>(routine) };
-        // SAFETY: listed: the request is pending.
-        let place = unsafe { &raw mut (*self.irp).cancel_routine };
-        // SAFETY: aligned and alive; the kernel too uses it with atomic exchanges only.
-        let old = unsafe { AtomicUsize::from_ptr(place.cast()) }.swap(new, SeqCst);
-        // SAFETY: as above: what was there was put there by this function.
-        unsafe { transmute::<usize, Option<Cancel>>(old) }
+    /// Once, where it stays.
+    fn initialise(&self) {
+        // SAFETY: the entry's own, and not set.
+        unsafe { KeInitializeTimer(self.timer.get()) };
+        // SAFETY: the entry's own, and not queued.
+        unsafe { KeInitializeDpc(self.dpc.get(), on_timer::<P>, ptr::from_ref(self).cast_mut().cast()) };
+    }
+
+    /// Takes it out of the list, to be completed.
+    fn take_out(&self, list: &mut List<Self>, finished: &mut Finished<P>) {
+        // SAFETY: listed: nobody else takes it out, by whom the request is claimed.
+        unsafe { list.remove(self) };
+        // SAFETY: in no list any more; alive until `finish` has taken it.
+        unsafe { finished.insert(self) };
+        self.listed.set(false);
+    }
+
+    /// Takes it out, unless the kernel is cancelling its request: its routine does so then.
+    fn claim(&self, list: &mut List<Self>, finished: &mut Finished<P>) {
+        if self.irp.claim() {
+            self.take_out(list, finished);
+        }
     }
 
     /// Has the list looked at when the time is up. Under the list's lock, listed, the timer not set.
@@ -379,21 +316,21 @@ impl<P: Plugin> Entry<P> {
         let Some(deadline) = deadline else { return };
         self.users.fetch_add(1, Relaxed);
         self.waits().timers.fetch_add(1, Relaxed);
-        let due = wait_queue::relative(deadline.saturating_sub(port::now_ns()));
-        // SAFETY: initialised by `new`, and not set.
+        let due = relative(deadline.saturating_sub(now_ns()));
+        // SAFETY: initialised by `begin`, and not set.
         unsafe { KeSetTimer(self.timer.get(), due, self.dpc.get()) };
     }
 
     /// Takes the timer back, if its call has not begun.
     fn drop_timer(&self) {
-        // SAFETY: initialised by `new`.
+        // SAFETY: initialised by `begin`.
         if unsafe { KeCancelTimer(self.timer.get()) } != 0 {
             self.users.fetch_sub(1, Relaxed);
             self.waits().timers.fetch_sub(1, Release);
         }
     }
 
-    fn waits(&self) -> &Waits<P> {
+    fn waits<'a>(&self) -> &'a Waits<P> {
         // SAFETY: the handle goes after its requests, and waits for their timers.
         unsafe { &*self.waits }
     }
@@ -402,16 +339,13 @@ impl<P: Plugin> Entry<P> {
     ///
     /// # Safety
     /// The caller is a user, and does not use it again. Up to DISPATCH_LEVEL.
-    unsafe fn leave(this: *const Self) {
-        // SAFETY: the caller's promise.
-        if unsafe { &(*this).users }.fetch_sub(1, AcqRel) != 1 {
+    unsafe fn leave(this: NonNull<Self>) {
+        // SAFETY: alive: the caller is a user.
+        if unsafe { this.as_ref() }.users.fetch_sub(1, AcqRel) != 1 {
             return;
         }
-        let place = this.cast_mut();
-        // SAFETY: nobody uses it.
-        unsafe { place.drop_in_place() };
-        // SAFETY: from `alloc`.
-        unsafe { memory::free(place.cast(), align_of::<Self>()) };
+        // SAFETY: from the pool, and nobody uses it.
+        drop(unsafe { PoolBox::from_raw(this) });
     }
 }
 
@@ -419,10 +353,7 @@ impl<P: Plugin> Entry<P> {
 unsafe extern "efiapi" fn on_timer<P: Plugin>(_: *mut Dpc, entry: *mut c_void, _: *mut c_void, _: *mut c_void) {
     // SAFETY: the timer is a user of the entry.
     let entry = unsafe { &*entry.cast_const().cast::<Entry<P>>() };
-    // `settle` waits for this call before the handle goes.
-    let waits = ptr::from_ref(entry.waits());
-    // SAFETY: as above.
-    let waits = unsafe { &*waits };
+    let waits = entry.waits(); // `settle` waits for this call before the handle goes
     waits.step_all();
     waits.locked(|_, _| {
         if entry.listed.get() {
@@ -430,6 +361,6 @@ unsafe extern "efiapi" fn on_timer<P: Plugin>(_: *mut Dpc, entry: *mut c_void, _
         }
     });
     // SAFETY: this call's use of it.
-    unsafe { Entry::leave(entry) };
+    unsafe { Entry::leave(NonNull::from(entry)) };
     waits.timers.fetch_sub(1, Release);
 }

@@ -4,38 +4,19 @@
 //!
 //! They are called through pointers, by functions that are never inlined: so the build, which looks for what a handler can get to,
 //! sees that the pointer is the port's.
-use crate::{kernel::names::Routine, nt::DISPATCH_LEVEL};
-use core::{
-    ffi::c_void,
-    mem::transmute,
-    ptr::NonNull,
-    sync::atomic::{AtomicU8, Ordering::*},
+use crate::{
+    kernel::optional::{CURRENT_IRQL, LOWER_IRQL, LOWER_IRQL_ARM64, RAISE_IRQL},
+    nt::DISPATCH_LEVEL,
 };
+use core::sync::atomic::{AtomicU8, Ordering::*};
 
 /// The highest level of all interrupts that the driver's devices were assigned so far; handlers run there or below.
 static DEVICES: AtomicU8 = AtomicU8::new(DISPATCH_LEVEL);
 
-static CURRENT: Routine = Routine::new(c"KeGetCurrentIrql");
-static RAISE: Routine = Routine::new(c"KfRaiseIrql");
-static LOWER: Routine = Routine::new(c"KeLowerIrql");
-/// What Arm64's kernels call it.
-static LOWER_ARM64: Routine = Routine::new(c"KfLowerIrql");
-
-/// Looks the functions up. Passive, before anything else here.
-pub(crate) fn find_all() {
-    CURRENT.find();
-    RAISE.find();
-    LOWER.find();
-    LOWER_ARM64.find();
-}
-
 /// The level, if it can be known.
 #[inline(never)]
 pub(crate) fn current() -> Option<u8> {
-    let f = CURRENT.get()?;
-    // SAFETY: the kernel's KeGetCurrentIrql has this type.
-    let f = unsafe { transmute::<NonNull<c_void>, extern "efiapi" fn() -> u8>(f) };
-    Some(f())
+    Some(CURRENT_IRQL.get()?())
 }
 
 /// A device was assigned an interrupt of this level. Before it is connected.
@@ -47,9 +28,7 @@ pub(crate) fn allow_for(level: u8) {
 /// cannot be raised.
 #[inline(never)]
 pub(crate) fn raise() -> Option<u8> {
-    let f = RAISE.get().filter(|_| is_known())?;
-    // SAFETY: the kernel's KfRaiseIrql has this type.
-    let f = unsafe { transmute::<NonNull<c_void>, extern "efiapi" fn(u8) -> u8>(f) };
+    let f = RAISE_IRQL.get().filter(|_| is_known())?;
     // Code of this driver runs at this level or below: nothing is lowered.
     Some(f(DEVICES.load(Acquire)))
 }
@@ -57,22 +36,21 @@ pub(crate) fn raise() -> Option<u8> {
 /// Can the level be read, raised, and lowered again?
 #[inline]
 pub(crate) fn is_known() -> bool {
-    CURRENT.get().is_some() && RAISE.get().is_some() && lowering().is_some()
+    CURRENT_IRQL.get().is_some() && RAISE_IRQL.get().is_some() && lowering().is_some()
 }
 
 /// Under which name the kernel has it.
 #[inline]
-fn lowering() -> Option<NonNull<c_void>> {
-    LOWER.get().or_else(|| LOWER_ARM64.get())
+fn lowering() -> Option<extern "efiapi" fn(u8)> {
+    LOWER_IRQL.get().or_else(|| LOWER_IRQL_ARM64.get())
 }
 
 /// Goes back to the level before [`raise`], which has answered it.
 #[inline(never)]
 pub(crate) fn lower(to: u8) {
-    let Some(f) = lowering() else { return };
-    // SAFETY: the kernel's KeLowerIrql has this type, by either name.
-    let f = unsafe { transmute::<NonNull<c_void>, extern "efiapi" fn(u8)>(f) };
-    f(to);
+    if let Some(f) = lowering() {
+        f(to);
+    }
 }
 
 /// May memory and mappings be given back at this level?

@@ -1,10 +1,14 @@
 //! The kinds of lock.
 use crate::{
-    kernel::{irql, leaks, memory},
-    nt::*,
+    kernel::{event::Event, irql, leaks, memory, pool_box::PoolBox},
+    nt::{
+        KeAcquireSpinLockAtDpcLevel, KeAcquireSpinLockRaiseToDpc, KeReleaseSpinLock, KeReleaseSpinLockFromDpcLevel,
+        SpinLock, wait_reason,
+    },
 };
 use core::{
-    ptr,
+    cell::UnsafeCell,
+    ptr::{self, NonNull},
     sync::atomic::{AtomicUsize, Ordering::*},
 };
 use kp_core::host::lock_kind;
@@ -14,6 +18,23 @@ struct Mutex {
     /// Holder and waiters.
     inside: AtomicUsize,
     event: Event,
+}
+
+impl Mutex {
+    #[inline]
+    fn lock(&self) {
+        if self.inside.fetch_add(1, Acquire) != 0 {
+            self.event.wait(wait_reason::EXECUTIVE, None);
+        }
+    }
+
+    /// Undoes [`lock`](Self::lock).
+    #[inline]
+    fn unlock(&self) {
+        if self.inside.fetch_sub(1, Release) != 1 {
+            self.event.set(); // somebody waits for it, so nobody frees it
+        }
+    }
 }
 
 /// What every lock that is none points to: nobody looks for their order here.
@@ -32,16 +53,11 @@ pub(crate) fn new(kind: u32) -> *mut u8 {
 fn new_uncounted(kind: u32) -> *mut u8 {
     match kind {
         lock_kind::MUTEX => {
-            let mutex = memory::alloc(size_of::<Mutex>(), align_of::<Mutex>()).cast::<Mutex>();
-            if !mutex.is_null() {
-                // SAFETY: fresh memory of this size.
-                unsafe { mutex.write(Mutex { inside: AtomicUsize::new(0), event: Event::UNUSED }) };
-                // SAFETY: as above.
-                let event = unsafe { &raw mut (*mutex).event };
-                // SAFETY: as above.
-                unsafe { KeInitializeEvent(event, event_type::SYNCHRONIZATION, 0) };
-            }
-            mutex.cast()
+            let free = || Mutex { inside: AtomicUsize::new(0), event: Event::unused() };
+            let Some(mutex) = PoolBox::with(free) else { return ptr::null_mut() };
+            // SAFETY: new, and it stays in the pool where it is.
+            unsafe { mutex.event.init() };
+            mutex.into_raw().cast().as_ptr()
         }
         _ => {
             let lock = memory::alloc(size_of::<SpinLock>(), align_of::<SpinLock>()).cast::<SpinLock>();
@@ -61,7 +77,7 @@ pub(crate) unsafe fn free(lock: *mut u8, kind: u32) {
         return;
     }
     let align = if kind == lock_kind::MUTEX { align_of::<Mutex>() } else { align_of::<SpinLock>() };
-    // SAFETY: the caller's promise.
+    // SAFETY: from the pool, with this alignment; nobody uses it any more. Neither kind has anything to drop.
     unsafe { memory::free(lock, align) };
     leaks::LOCKS.gone();
 }
@@ -72,27 +88,21 @@ pub(crate) unsafe fn free(lock: *mut u8, kind: u32) {
 pub(crate) unsafe fn acquire(lock: *mut u8, kind: u32) -> usize {
     match kind {
         lock_kind::MUTEX => {
-            // SAFETY: the caller's promise.
-            let inside = unsafe { &(*lock.cast::<Mutex>()).inside };
-            if inside.fetch_add(1, Acquire) != 0 {
-                // SAFETY: as above.
-                let event = unsafe { &raw mut (*lock.cast::<Mutex>()).event };
-                // SAFETY: alive; a kernel-mode wait without a limit ends when the event is set, and only then.
-                unsafe { KeWaitForSingleObject(event.cast(), wait_reason::EXECUTIVE, mode::KERNEL, 0, ptr::null()) };
-            }
+            // SAFETY: made for this kind.
+            unsafe { &*lock.cast::<Mutex>() }.lock();
             0
         }
         lock_kind::ORDER => 0,
         lock_kind::IRQL => match irql::raise() {
             Some(before) => {
-                // SAFETY: the caller's promise, at DISPATCH_LEVEL or above.
+                // SAFETY: a spin lock, at DISPATCH_LEVEL or above.
                 unsafe { KeAcquireSpinLockAtDpcLevel(lock.cast()) };
                 before.into()
             }
-            // SAFETY: the caller's promise; no interrupt is ever connected here, so this is high enough.
+            // SAFETY: a spin lock; no interrupt is ever connected here, so this is high enough.
             None => unsafe { KeAcquireSpinLockRaiseToDpc(lock.cast()) }.into(),
         },
-        // SAFETY: the caller's promise.
+        // SAFETY: a spin lock, at DISPATCH_LEVEL or below.
         _ => unsafe { KeAcquireSpinLockRaiseToDpc(lock.cast()) }.into(),
     }
 }
@@ -102,23 +112,46 @@ pub(crate) unsafe fn acquire(lock: *mut u8, kind: u32) -> usize {
 #[inline]
 pub(crate) unsafe fn release(lock: *mut u8, kind: u32, saved: usize) {
     match kind {
-        lock_kind::MUTEX => {
-            // SAFETY: the caller's promise.
-            let inside = unsafe { &(*lock.cast::<Mutex>()).inside };
-            if inside.fetch_sub(1, Release) != 1 {
-                // SAFETY: as above.
-                let event = unsafe { &raw mut (*lock.cast::<Mutex>()).event };
-                // SAFETY: somebody waits for it, so nobody frees it.
-                unsafe { KeSetEvent(event, 0, 0) };
-            }
-        }
+        // SAFETY: made for this kind.
+        lock_kind::MUTEX => unsafe { &*lock.cast::<Mutex>() }.unlock(),
         lock_kind::ORDER => {}
         lock_kind::IRQL if irql::is_known() => {
-            // SAFETY: the caller's promise.
+            // SAFETY: a spin lock that this processor holds.
             unsafe { KeReleaseSpinLockFromDpcLevel(lock.cast()) };
             irql::lower(saved as u8);
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: a spin lock that this processor holds, and the level before.
         _ => unsafe { KeReleaseSpinLock(lock.cast(), saved as u8) },
+    }
+}
+
+/// A mutex of the port's own, with what it guards.
+pub(crate) struct Guarded<T> {
+    mutex: NonNull<u8>,
+    value: UnsafeCell<T>,
+}
+
+impl<T> Guarded<T> {
+    /// None: no memory. Passive.
+    pub(crate) fn new(value: T) -> Option<Self> {
+        Some(Self { mutex: NonNull::new(new(lock_kind::MUTEX))?, value: UnsafeCell::new(value) })
+    }
+
+    /// Runs `f` with the value, one at a time. Passive.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: made for this kind, and freed with this value.
+        let saved = unsafe { acquire(self.mutex.as_ptr(), lock_kind::MUTEX) };
+        // SAFETY: under the lock.
+        let result = f(unsafe { &mut *self.value.get() });
+        // SAFETY: taken above.
+        unsafe { release(self.mutex.as_ptr(), lock_kind::MUTEX, saved) };
+        result
+    }
+}
+
+impl<T> Drop for Guarded<T> {
+    fn drop(&mut self) {
+        // SAFETY: made for this kind; its only owner goes, so nobody holds it.
+        unsafe { free(self.mutex.as_ptr(), lock_kind::MUTEX) };
     }
 }

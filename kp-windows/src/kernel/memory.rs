@@ -43,7 +43,7 @@ fn pool(size: usize) -> *mut u8 {
 /// # Safety
 /// It came from [`pool`], and is not used again; at DISPATCH_LEVEL or below.
 unsafe fn give_back(memory: *mut u8) {
-    // SAFETY: the caller's promise.
+    // SAFETY: from the pool, and not used again.
     unsafe { ExFreePoolWithTag(memory.cast(), TAG) };
     leaks::ALLOCATIONS.gone();
 }
@@ -60,13 +60,13 @@ pub(crate) unsafe fn free(memory: *mut u8, align: usize) {
         unsafe { memory.cast::<*mut u8>().wrapping_sub(1).read() }
     };
     if irql::may_free() {
-        // SAFETY: the caller's promise, at a level that may.
+        // SAFETY: from the pool, and not used again; at a level that may.
         unsafe { give_back(start) };
         return;
     }
     let mut first = LATE.load(Relaxed);
     loop {
-        // SAFETY: the caller gave it up; 16 bytes at least.
+        // SAFETY: given up, aligned, and 16 bytes at least.
         unsafe { start.cast::<*mut u8>().write(first) };
         match LATE.compare_exchange_weak(first, start, Release, Relaxed) {
             Ok(_) => return,

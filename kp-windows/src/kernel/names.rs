@@ -1,10 +1,5 @@
 //! Counted UTF-16 strings, as the kernel wants them.
-use crate::nt::{MmGetSystemRoutineAddress, UnicodeString};
-use core::{
-    ffi::{CStr, c_void},
-    ptr::{self, NonNull},
-    sync::atomic::{AtomicPtr, Ordering::Relaxed},
-};
+use crate::nt::{IoCreateSymbolicLink, IoDeleteSymbolicLink, NtStatus, UnicodeString};
 
 /// The longest name that the port makes: `\DosDevices\kp-`, a plugin's name, a number, and the zero at the end.
 const MAX: usize = 64;
@@ -32,29 +27,16 @@ impl Name {
         let length = 2 * self.len as u16;
         UnicodeString { length, maximum_length: length + 2, buffer: self.units.as_ptr() }
     }
-}
 
-/// A kernel function that not every kernel has, which is looked up once.
-pub(crate) struct Routine {
-    name: &'static CStr,
-    at: AtomicPtr<c_void>,
-}
-
-impl Routine {
-    pub(crate) const fn new(name: &'static CStr) -> Self {
-        Self { name, at: AtomicPtr::new(ptr::null_mut()) }
+    /// Makes it a symbolic link. Passive.
+    pub(crate) fn link_to(&self, target: &UnicodeString) -> NtStatus {
+        // SAFETY: two names for the call.
+        unsafe { IoCreateSymbolicLink(&self.as_unicode(), target) }
     }
 
-    /// Looks it up. Passive, before it is first used.
-    pub(crate) fn find(&self) {
-        let name = Name::new(&[self.name.to_str().unwrap_or_default()]);
-        // SAFETY: the text is alive for the call.
-        self.at.store(unsafe { MmGetSystemRoutineAddress(&name.as_unicode()) }, Relaxed);
-    }
-
-    /// Its address. None: this kernel does not have it.
-    #[inline]
-    pub(crate) fn get(&self) -> Option<NonNull<c_void>> {
-        NonNull::new(self.at.load(Relaxed))
+    /// Undoes [`link_to`](Self::link_to). Passive.
+    pub(crate) fn unlink(&self) {
+        // SAFETY: a name for the call.
+        unsafe { IoDeleteSymbolicLink(&self.as_unicode()) };
     }
 }

@@ -1,5 +1,5 @@
 //! A panic in plugin code: poison, log, stop the machine.
-use crate::{kernel::port, nt::KeBugCheckEx};
+use crate::{kernel::log, nt::KeBugCheckEx};
 use core::{
     fmt::Write,
     panic::PanicInfo,
@@ -26,11 +26,11 @@ pub fn panicked(info: &PanicInfo<'_>) -> ! {
     POISONED.store(true, Relaxed);
     let mut message = LogLine::<LINE>::new();
     let _ = write!(message, "{info}");
-    port::log(message.text());
+    log::line(message.text());
     let (file, number) = info.location().map_or(("", 0), |location| (location.file(), location.line()));
     let (file, message) = (zero_ended(file), zero_ended(message.text()));
     let mut name = [0; 8];
-    for (to, from) in name.iter_mut().zip(port::name().bytes()) {
+    for (to, from) in name.iter_mut().zip(log::name().bytes()) {
         *to = from;
     }
     let texts = [&file, &message].map(|text| text.as_ptr().expose_provenance());

@@ -1,6 +1,6 @@
 //! What an administrator has set for the driver, in the key `Parameters` of its service: read when it is loaded.
 use crate::{
-    kernel::{memory, names::Name},
+    kernel::{names::Name, pool_box::PoolBox},
     nt::*,
 };
 use core::{
@@ -33,26 +33,17 @@ struct Question {
 /// # Safety
 /// `service` is what DriverEntry was given as the path of the service's key.
 pub(crate) unsafe fn read(service: *const UnicodeString) {
-    // SAFETY: the caller's promise.
+    // SAFETY: null, or the kernel's string, which stays while DriverEntry runs.
     let Some(service) = (unsafe { service.as_ref() }) else { return };
-    let place = memory::alloc(size_of::<Question>(), align_of::<Question>()).cast::<Question>();
-    if place.is_null() {
-        return;
-    }
-    let question = Question {
+    let question = || Question {
         table: [RegistryQuery::END; 2],
         path: [0; MAX],
         name: Name::new(&["LeaveCommandRegister"]),
         answer: 0,
     };
-    // SAFETY: fresh memory of this size.
-    unsafe { place.write(question) };
-    // SAFETY: written above, and where it stays.
-    let question = unsafe { &mut *place };
-    // SAFETY: in non-paged pool; the caller's promise.
-    LEAVE_COMMAND.store(unsafe { ask(question, service) } != 0, Relaxed);
-    // SAFETY: from `alloc`, and not used any more.
-    unsafe { memory::free(place.cast(), align_of::<Question>()) };
+    let Some(mut question) = PoolBox::with(question) else { return };
+    // SAFETY: in non-paged pool; the string is the kernel's.
+    LEAVE_COMMAND.store(unsafe { ask(&mut question, service) } != 0, Relaxed);
 }
 
 /// The number of the question's name; 0: there is none.

@@ -1,24 +1,16 @@
-//! The kernel functions of kp-core.
+//! kp-core's contract with a port, `impl Kernel`: each function is the kernel's own of that meaning, or a file's beside this one.
 use crate::{
-    device::{
-        hardware::Hardware,
-        interrupt::{self, Interrupt},
-        mapping,
-    },
+    device::{hardware::Hardware, mapping},
     kernel::{
-        irql, lock, memory,
-        names::Routine,
-        panic, processors,
-        wait_queue::{self, WaitQueue, relative},
+        clock, lock, log, memory, panic,
+        wait_queue::{self, WaitQueue},
     },
     nt::*,
 };
 use core::{
-    ffi::c_void,
-    mem::transmute,
     panic::Location,
-    ptr::{self, NonNull},
-    sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::*},
+    ptr,
+    sync::atomic::{AtomicU32, AtomicUsize},
 };
 use kp_core::{
     Error, Result, Status,
@@ -28,129 +20,19 @@ use kp_core::{
 struct Windows;
 kp_core::kernel!(Windows);
 
-/// Without what the machine has slept, to the microsecond. KeQueryInterruptTimePrecise's page says that there is none; Microsoft's public
-/// drivers use it: ebpf-for-windows, usersim.
-static UNBIASED_PRECISE: Routine = Routine::new(c"KeQueryUnbiasedInterruptTimePrecise");
-/// Without what the machine has slept, in ticks.
-static UNBIASED: Routine = Routine::new(c"KeQueryUnbiasedInterruptTime");
-/// With what the machine has slept.
-static PRECISE: Routine = Routine::new(c"KeQueryInterruptTimePrecise");
-/// Where there is none of those: in Wine.
-static TICKS: Routine = Routine::new(c"KeQueryTickCount");
-/// A tick, in 100 ns.
-static INCREMENT: Routine = Routine::new(c"KeQueryTimeIncrement");
-static NAME: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
-static NAME_LEN: AtomicUsize = AtomicUsize::new(0);
-
-/// Log lines come from the component for drivers of devices that have no class of their own, DPFLTR_IHVDRIVER_ID.
-const COMPONENT: u32 = 77;
-/// DPFLTR_ERROR_LEVEL: shown without asking for it.
-const LEVEL: u32 = 0;
-/// What a log line is cut to, in bytes: DbgPrintEx takes 512 with the name.
-const LINE: usize = 440;
-
-/// Looks up what not every kernel exports, and keeps the plugin's name. Passive, before anything else of the port. False: there is
-/// no clock.
-pub(crate) fn start(name: &'static str) -> bool {
-    NAME.store(name.as_ptr().cast_mut(), Relaxed);
-    NAME_LEN.store(name.len(), Relaxed);
-    irql::find_all();
-    mapping::find_all();
-    interrupt::find_all();
-    processors::find_all();
-    UNBIASED_PRECISE.find();
-    UNBIASED.find();
-    PRECISE.find();
-    if unbiased().is_some() {
-        wait_queue::find_all(); // not Wine: see there
-    }
-    TICKS.find();
-    INCREMENT.find();
-    unbiased().or_else(precise).or_else(ticks).is_some()
-}
-
-/// Since the machine was started, without what it has slept. Any level. Not inlined: see `irql`.
-#[inline(never)]
-pub(crate) fn now_ns() -> u64 {
-    unbiased().or_else(precise).or_else(ticks).unwrap_or(0).saturating_mul(100)
-}
-
-/// For times too short to sleep in them, in ns. Any level. Not inlined: see `irql`.
-#[inline(never)]
-fn fine_ns() -> u64 {
-    precise().or_else(ticks).unwrap_or(0).saturating_mul(100)
-}
-
-// Each in 100 ns, if the kernel has it.
-
-fn unbiased() -> Option<u64> {
-    if let Some(precise) = UNBIASED_PRECISE.get() {
-        // SAFETY: KeQueryUnbiasedInterruptTimePrecise has this type.
-        return Some(unsafe { call_precise(precise) });
-    }
-    // SAFETY: KeQueryUnbiasedInterruptTime has this type.
-    let f = unsafe { transmute::<NonNull<c_void>, extern "efiapi" fn() -> u64>(UNBIASED.get()?) };
-    Some(f())
-}
-
-fn precise() -> Option<u64> {
-    // SAFETY: KeQueryInterruptTimePrecise has this type.
-    PRECISE.get().map(|precise| unsafe { call_precise(precise) })
-}
-
-/// # Safety
-/// A clock of the kernel's that also tells the performance counter.
-unsafe fn call_precise(clock: NonNull<c_void>) -> u64 {
-    let mut counter = 0;
-    // SAFETY: the caller's promise.
-    let f = unsafe { transmute::<NonNull<c_void>, extern "efiapi" fn(&mut u64) -> u64>(clock) };
-    f(&mut counter)
-}
-
-fn ticks() -> Option<u64> {
-    let mut count = 0;
-    // SAFETY: KeQueryTickCount has this type.
-    let ticks = unsafe { transmute::<NonNull<c_void>, extern "efiapi" fn(&mut u64)>(TICKS.get()?) };
-    // SAFETY: KeQueryTimeIncrement has this type.
-    let increment = unsafe { transmute::<NonNull<c_void>, extern "efiapi" fn() -> u32>(INCREMENT.get()?) };
-    ticks(&mut count);
-    Some(count.saturating_mul(increment().into()))
-}
-
-/// The plugin's name.
-pub(crate) fn name() -> &'static str {
-    let (name, len) = (NAME.load(Relaxed), NAME_LEN.load(Relaxed));
-    if name.is_null() {
-        return "";
-    }
-    // SAFETY: `start` has stored the parts of a text that is never freed.
-    let bytes = unsafe { core::slice::from_raw_parts(name, len) };
-    // SAFETY: as above.
-    unsafe { core::str::from_utf8_unchecked(bytes) }
-}
-
-/// Writes one line to the debugger's log. Any level.
-pub(crate) fn log(text: &str) {
-    let (name, name_len) = (NAME.load(Relaxed), NAME_LEN.load(Relaxed));
-    let text = text.as_bytes();
-    let format = c"kp-%.*s: %.*s\n".as_ptr().cast();
-    // SAFETY: two readable ranges, and a format for them.
-    unsafe { DbgPrintEx(COMPONENT, LEVEL, format, name_len, name, text.len().min(LINE), text.as_ptr()) };
-}
-
 /// One instruction, so that a kernel that traps and decodes the access can; for the compiler it is opaque, as a volatile access.
 macro_rules! mmio {
     ($($read:ident $write:ident $type:ty, $load:literal, $store:literal, $class:ident;)*) => { $(
         #[inline(always)]
         unsafe fn $read(address: usize) -> $type {
             let value: $type;
-            // SAFETY: the caller's promise: mapped and aligned.
+            // SAFETY: mapped and aligned.
             unsafe { core::arch::asm!($load, value = out($class) value, at = in(reg) address, options(nostack, preserves_flags)) };
             value
         }
         #[inline(always)]
         unsafe fn $write(address: usize, value: $type) {
-            // SAFETY: as above.
+            // SAFETY: mapped and aligned.
             unsafe { core::arch::asm!($store, value = in($class) value, at = in(reg) address, options(nostack, preserves_flags)) };
         }
     )* };
@@ -166,23 +48,23 @@ unsafe impl Kernel for Windows {
         unsafe { memory::free(memory, align) }
     }
     fn log(text: &str) {
-        log(text)
+        log::line(text)
     }
     #[inline]
     fn log_is_limited() -> bool {
         true
     }
     fn now_ns() -> u64 {
-        now_ns()
+        clock::now_ns()
     }
     fn stall_us(us: u32) {
-        let end = fine_ns() + 1000 * u64::from(us);
-        while fine_ns() < end {
+        let end = clock::fine_ns() + 1000 * u64::from(us);
+        while clock::fine_ns() < end {
             core::hint::spin_loop();
         }
     }
     fn sleep_ns(ns: u64) {
-        let interval = relative(ns);
+        let interval = clock::relative(ns);
         // SAFETY: readable; a kernel-mode delay ends with its time only.
         unsafe { KeDelayExecutionThread(mode::KERNEL, 0, &interval) };
     }
@@ -296,7 +178,7 @@ unsafe impl Kernel for Windows {
     fn irq_prepare(device: usize, kinds: u32, min: u32, max: u32) -> Result<Vectors> {
         // SAFETY: as above.
         match unsafe { Hardware::of(device) } {
-            Some(hardware) => Interrupt::prepare(hardware, kinds, min, max),
+            Some(hardware) => hardware.interrupt.prepare(kinds, min, max),
             None => Err(Error::from(Status::NO_INTERRUPT)),
         }
     }
@@ -304,20 +186,20 @@ unsafe impl Kernel for Windows {
         // SAFETY: as above.
         match unsafe { Hardware::of(device) } {
             // SAFETY: the caller's promise.
-            Some(hardware) => unsafe { Interrupt::connect(hardware, entry) },
+            Some(hardware) => unsafe { hardware.interrupt.connect(entry) },
             None => Err(Error::from(Status::NO_INTERRUPT)),
         }
     }
     unsafe fn irq_disconnect(device: usize) {
         // SAFETY: as above.
         if let Some(hardware) = unsafe { Hardware::of(device) } {
-            Interrupt::disconnect(hardware);
+            hardware.interrupt.disconnect();
         }
     }
     fn irq_release(device: usize) {
         // SAFETY: as above.
         if let Some(hardware) = unsafe { Hardware::of(device) } {
-            Interrupt::release(hardware);
+            hardware.interrupt.release();
         }
     }
     fn irq_mask(device: usize, _: u32) -> bool {

@@ -1,69 +1,58 @@
 //! Waiting for a word to change. Each waiter has an event of its own in the queue's list, so no wake is lost to another waiter.
 use crate::{
-    kernel::{memory, names::Routine, port::now_ns},
-    nt::*,
+    kernel::{
+        clock::{now_ns, relative},
+        event::Event,
+        list::{Linked, Links, List},
+        optional::IS_TERMINATING,
+        pool_box::PoolBox,
+        spin_lock::SpinLock,
+    },
+    nt::{PsGetCurrentThread, wait_reason},
 };
 use core::{
-    ffi::c_void,
-    mem::transmute,
     ptr::{self, NonNull},
     sync::atomic::{AtomicU32, Ordering::Acquire},
 };
 use kp_core::host::{Woken, wait_kind};
 
-/// The list of those who wait.
-pub(crate) struct WaitQueue {
-    lock: SpinLock,
-    /// Under `lock`.
-    first: *mut Waiter,
-    /// What else looks at its word when it is woken: a function, and its argument. Under `lock`.
+/// Those who wait, and what else is called at each wake.
+pub(crate) struct WaitQueue(SpinLock<Waiters>);
+
+struct Waiters {
+    list: List<Waiter>,
     watcher: Option<Watcher>,
 }
 
-/// A function, and its argument.
-type Watcher = (unsafe fn(*const ()), *const ());
+/// What looks at the word by itself: a function, and its argument.
+#[derive(Clone, Copy)]
+struct Watcher(unsafe fn(*const ()), *const ());
 
 /// One wait. In the list from before the word is looked at until it is over.
 struct Waiter {
     event: Event,
-    /// The links are the list's, under its lock.
-    previous: *mut Waiter,
-    next: *mut Waiter,
+    links: Links<Self>,
+}
+
+impl Linked for Waiter {
+    fn links(&self) -> &Links<Self> {
+        &self.links
+    }
 }
 
 /// A queue, or null. Passive.
 pub(crate) fn new() -> *mut WaitQueue {
-    let queue = memory::alloc(size_of::<WaitQueue>(), align_of::<WaitQueue>()).cast::<WaitQueue>();
-    if !queue.is_null() {
-        // SAFETY: fresh memory of this size.
-        unsafe { queue.write(WaitQueue { lock: 0, first: ptr::null_mut(), watcher: None }) };
-    }
-    queue
+    let empty = || WaitQueue(SpinLock::new(Waiters { list: List::new(), watcher: None }));
+    PoolBox::with(empty).map_or(ptr::null_mut(), |queue| queue.into_raw().as_ptr())
 }
 
 /// # Safety
 /// It came from [`new`]; nobody waits.
 pub(crate) unsafe fn free(queue: *mut WaitQueue) {
-    // SAFETY: the caller's promise.
-    unsafe { memory::free(queue.cast(), align_of::<WaitQueue>()) }
-}
-
-/// Runs `f` with the list's first place and the watcher's, under the lock.
-///
-/// # Safety
-/// The queue is alive; at DISPATCH_LEVEL or below.
-unsafe fn locked<R>(queue: *mut WaitQueue, f: impl FnOnce(&mut *mut Waiter, &mut Option<Watcher>) -> R) -> R {
-    // SAFETY: the caller's promise.
-    let lock = unsafe { &raw mut (*queue).lock };
-    // SAFETY: as above.
-    let irql = unsafe { KeAcquireSpinLockRaiseToDpc(lock) };
-    // SAFETY: under the lock.
-    let first = unsafe { &mut (*queue).first };
-    // SAFETY: as above, another field.
-    let result = f(first, unsafe { &mut (*queue).watcher });
-    // SAFETY: taken above.
-    unsafe { KeReleaseSpinLock(lock, irql) };
-    result
+    if let Some(queue) = NonNull::new(queue) {
+        // SAFETY: by `new`, and nobody's any more.
+        drop(unsafe { PoolBox::from_raw(queue) });
+    }
 }
 
 /// Has `f(argument)` called at each wake from now on, outside of the queue's lock, up to DISPATCH_LEVEL.
@@ -71,8 +60,9 @@ unsafe fn locked<R>(queue: *mut WaitQueue, f: impl FnOnce(&mut *mut Waiter, &mut
 /// # Safety
 /// The queue is alive; `f` may be called with the argument as long as it is. At DISPATCH_LEVEL or below.
 pub(crate) unsafe fn watch(queue: *mut WaitQueue, f: unsafe fn(*const ()), argument: *const ()) {
-    // SAFETY: the caller's promise.
-    unsafe { locked(queue, |_, watcher| *watcher = Some((f, argument))) };
+    // SAFETY: the queue is alive.
+    let WaitQueue(queue) = unsafe { &*queue };
+    queue.with(|waiters| waiters.watcher = Some(Watcher(f, argument)));
 }
 
 /// Wakes all who wait, and calls who watches. Not inlined: see `irql`.
@@ -81,43 +71,25 @@ pub(crate) unsafe fn watch(queue: *mut WaitQueue, f: unsafe fn(*const ()), argum
 /// The queue is alive; at DISPATCH_LEVEL or below.
 #[inline(never)]
 pub(crate) unsafe fn wake(queue: *mut WaitQueue) {
-    let set_all = |first: &mut *mut Waiter, watcher: &mut Option<Watcher>| {
-        let mut waiter = *first;
-        while !waiter.is_null() {
-            // SAFETY: in the list, so alive: it leaves under this lock.
-            let event = unsafe { &raw mut (*waiter).event };
-            // SAFETY: as above.
-            unsafe { KeSetEvent(event, 0, 0) };
-            // SAFETY: as above.
-            waiter = unsafe { (*waiter).next };
-        }
-        *watcher
-    };
-    // SAFETY: the caller's promise.
-    if let Some((f, argument)) = unsafe { locked(queue, set_all) } {
+    // SAFETY: the queue is alive.
+    let WaitQueue(queue) = unsafe { &*queue };
+    let watcher = queue.with(|waiters| {
+        waiters.list.each(|_, waiter| waiter.event.set());
+        waiters.watcher
+    });
+    if let Some(Watcher(f, argument)) = watcher {
         // SAFETY: what `watch` was promised: the queue is alive.
         unsafe { f(argument) };
     }
 }
 
-static IS_TERMINATING: Routine = Routine::new(c"PsIsThreadTerminating");
-
 /// How often a wait that the end of its thread ends looks for that, in ns: the thread is in a critical region, and so is not woken.
 const LOOK_NS: u64 = 100_000_000;
-
-/// Looks up what tells that a thread ends. Not where Wine plays the kernel: it exports it, but ends whoever calls it. Passive, before
-/// anything else here.
-pub(crate) fn find_all() {
-    IS_TERMINATING.find();
-}
 
 /// Is the calling thread to end? Not inlined: see `irql`.
 #[inline(never)]
 fn is_ending() -> bool {
-    let Some(f) = IS_TERMINATING.get() else { return false };
-    // SAFETY: the kernel's PsIsThreadTerminating has this type.
-    let f = unsafe { transmute::<NonNull<c_void>, extern "efiapi" fn(*mut c_void) -> u8>(f) };
-    f(PsGetCurrentThread()) != 0
+    IS_TERMINATING.get().is_some_and(|f| f(PsGetCurrentThread()) != 0)
 }
 
 /// Waits until `*word != seen`, at most `ns`. Only the end of the thread cuts the waits short that a queue may cut short.
@@ -128,53 +100,21 @@ pub(crate) unsafe fn wait(queue: *mut WaitQueue, word: &AtomicU32, seen: u32, ns
     if word.load(Acquire) != seen {
         return Woken::Changed;
     }
-    let mut waiter = Waiter { event: Event::UNUSED, previous: ptr::null_mut(), next: ptr::null_mut() };
-    let waiter = &raw mut waiter;
-    // SAFETY: this function's own.
-    let event = unsafe { &raw mut (*waiter).event };
-    // SAFETY: as above, writable. A kernel-mode wait keeps the stack in memory.
-    unsafe { KeInitializeEvent(event, event_type::SYNCHRONIZATION, 0) };
-    // SAFETY: the caller's promise; the waiter stays until `leave`.
-    unsafe { locked(queue, |first, _| enter(first, waiter)) };
-    // SAFETY: in the list, its event initialised.
-    let woken = unsafe { wait_in_list(event, kind != wait_kind::UNINTERRUPTIBLE, word, seen, ns) };
-    // SAFETY: entered above.
-    unsafe { locked(queue, |first, _| leave(first, waiter)) };
+    // SAFETY: the queue is alive.
+    let WaitQueue(queue) = unsafe { &*queue };
+    let waiter = Waiter { event: Event::unused(), links: Links::new() };
+    // SAFETY: nobody knows it yet, and it stays in this frame. A kernel-mode wait keeps the stack in memory.
+    unsafe { waiter.event.init() };
+    // SAFETY: it is taken out below, before this frame goes.
+    queue.with(|waiters| unsafe { waiters.list.insert(&waiter) });
+    let woken = wait_in_list(&waiter.event, kind != wait_kind::UNINTERRUPTIBLE, word, seen, ns);
+    // SAFETY: put in above; nobody else takes waiters out.
+    queue.with(|waiters| unsafe { waiters.list.remove(&waiter) });
     woken
 }
 
-fn enter(first: &mut *mut Waiter, waiter: *mut Waiter) {
-    if !first.is_null() {
-        // SAFETY: in the list, under its lock.
-        unsafe { (**first).previous = waiter };
-    }
-    // SAFETY: the caller's own waiter.
-    unsafe { (*waiter).next = *first };
-    *first = waiter;
-}
-
-fn leave(first: &mut *mut Waiter, waiter: *mut Waiter) {
-    // SAFETY: in the list, under its lock.
-    let previous = unsafe { (*waiter).previous };
-    // SAFETY: as above.
-    let next = unsafe { (*waiter).next };
-    if previous.is_null() {
-        *first = next;
-    } else {
-        // SAFETY: as above.
-        unsafe { (*previous).next = next };
-    }
-    if !next.is_null() {
-        // SAFETY: as above.
-        unsafe { (*next).previous = previous };
-    }
-}
-
-/// `may_end`: with the calling thread.
-///
-/// # Safety
-/// The event is initialised and stays. Passive.
-unsafe fn wait_in_list(event: *mut Event, may_end: bool, word: &AtomicU32, seen: u32, ns: u64) -> Woken {
+/// `may_end`: with the calling thread. Passive.
+fn wait_in_list(event: &Event, may_end: bool, word: &AtomicU32, seen: u32, ns: u64) -> Woken {
     let deadline = if ns == u64::MAX { u64::MAX } else { now_ns().saturating_add(ns) };
     let looks = may_end && IS_TERMINATING.get().is_some();
     loop {
@@ -189,14 +129,6 @@ unsafe fn wait_in_list(event: *mut Event, may_end: bool, word: &AtomicU32, seen:
             return Woken::Timeout;
         }
         let left = if looks { left.min(LOOK_NS) } else { left };
-        let interval = relative(left);
-        let timeout = if left == u64::MAX { ptr::null() } else { &raw const interval };
-        // SAFETY: the caller's promise.
-        unsafe { KeWaitForSingleObject(event.cast(), wait_reason::USER_REQUEST, mode::KERNEL, 0, timeout) };
+        event.wait(wait_reason::USER_REQUEST, (left != u64::MAX).then(|| relative(left)));
     }
-}
-
-/// A time from now, as the kernel wants it: in 100 ns, negative. At least one, so that a timer's grain cannot make a loop spin.
-pub(crate) fn relative(ns: u64) -> i64 {
-    -((ns / 100).clamp(1, i64::MAX as u64) as i64)
 }

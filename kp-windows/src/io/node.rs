@@ -1,8 +1,7 @@
 //! What apps open: a device object's extension begins with it, be it the control device of a plugin without hardware or one of a stack.
-use crate::{kernel::names::Name, nt::*};
+use crate::{io::irp::Tag, kernel::names::Name, nt::*};
 use core::{
     cell::UnsafeCell,
-    ffi::c_void,
     ptr,
     sync::atomic::{AtomicPtr, AtomicU32, Ordering::*},
 };
@@ -39,50 +38,42 @@ const TAG: u32 = u32::from_le_bytes(*b"kpRs");
 const LOCK_SIZE: u32 = size_of::<RemoveLock>() as u32;
 
 impl Node {
-    /// A closed one, in a new device's extension.
-    ///
-    /// # Safety
-    /// `place` is writable, and is where the node stays.
-    pub(crate) unsafe fn write(place: *mut Self) {
-        // SAFETY: the caller's promise; the extension is zeroed, as the lock may be.
-        unsafe { (*place).word = AtomicU32::new(0) };
-        // SAFETY: as above.
-        unsafe { (*place).driver = AtomicPtr::new(ptr::null_mut()) };
-        // SAFETY: as above.
-        let lock = unsafe { &*place }.remove_lock.get();
-        // SAFETY: as above.
-        unsafe { IoInitializeRemoveLockEx(lock, TAG, 0, 0, LOCK_SIZE) };
+    /// A closed one, whose lock is not [initialised](Self::init_lock).
+    pub(crate) const fn new() -> Self {
+        Self {
+            word: AtomicU32::new(0),
+            driver: AtomicPtr::new(ptr::null_mut()),
+            remove_lock: UnsafeCell::new(RemoveLock::UNUSED),
+        }
     }
 
-    /// The node of a device of this driver.
+    /// Before anybody [enters](Self::enter).
     ///
     /// # Safety
-    /// The device is this driver's, its node [written](Self::write), and not deleted before the reference is used for the last time.
-    pub(crate) unsafe fn of<'a>(device: *mut DeviceObject) -> &'a Self {
-        // SAFETY: the caller's promise.
-        let extension = unsafe { (*device).device_extension };
-        // SAFETY: as above: it begins with the node.
-        unsafe { &*extension.cast::<Self>() }
+    /// Called once; the node stays where it is from here on.
+    pub(crate) unsafe fn init_lock(&self) {
+        // SAFETY: zero, writable, and where it stays.
+        unsafe { IoInitializeRemoveLockEx(self.remove_lock.get(), TAG, 0, 0, LOCK_SIZE) };
     }
 
     /// Keeps the device from being deleted until [`leave`](Self::leave). An error: it is being deleted.
-    pub(crate) fn enter(&self, tag: *mut Irp) -> Result<(), NtStatus> {
+    pub(crate) fn enter(&self, tag: Tag) -> Result<(), NtStatus> {
         let lock = self.remove_lock.get();
         // SAFETY: initialised with the node.
-        let status = unsafe { IoAcquireRemoveLockEx(lock, tag.cast(), c"".as_ptr().cast(), 1, LOCK_SIZE) };
+        let status = unsafe { IoAcquireRemoveLockEx(lock, tag, c"".as_ptr().cast(), 1, LOCK_SIZE) };
         if status < 0 { Err(status) } else { Ok(()) }
     }
 
     /// Undoes [`enter`](Self::enter) of the same tag. Up to DISPATCH_LEVEL.
-    pub(crate) fn leave(&self, tag: *mut Irp) {
+    pub(crate) fn leave(&self, tag: Tag) {
         // SAFETY: initialised with the node, and acquired with this tag.
-        unsafe { IoReleaseRemoveLockEx(self.remove_lock.get(), tag.cast(), LOCK_SIZE) };
+        unsafe { IoReleaseRemoveLockEx(self.remove_lock.get(), tag, LOCK_SIZE) };
     }
 
     /// Undoes [`enter`](Self::enter) for the last time: waits for all others, and lets nobody in any more. Passive.
-    pub(crate) fn leave_last(&self, tag: *mut Irp) {
-        // SAFETY: as in `leave`.
-        unsafe { IoReleaseRemoveLockAndWaitEx(self.remove_lock.get(), tag.cast::<c_void>(), LOCK_SIZE) };
+    pub(crate) fn leave_last(&self, tag: Tag) {
+        // SAFETY: initialised with the node, and acquired with this tag.
+        unsafe { IoReleaseRemoveLockAndWaitEx(self.remove_lock.get(), tag, LOCK_SIZE) };
     }
 
     /// Counts a handle, if one may be made.
@@ -123,7 +114,7 @@ impl Node {
         if driver.is_null() {
             return None;
         }
-        // SAFETY: `put` has put it there, and the caller's promise.
+        // SAFETY: `put` has put one of `P` there, and nobody takes it meanwhile.
         Some(unsafe { BoundDevice::<P>::borrow_raw(driver, f) })
     }
 
@@ -146,9 +137,9 @@ impl Node {
 /// # Safety
 /// At Passive, without a level of kp-core's on the stack; the driver is not told of a suspend or resume at the same time.
 pub(crate) unsafe fn end<P: Plugin>(driver: &BoundDevice<P>, present: bool) -> bool {
-    // SAFETY: the caller's promise.
+    // SAFETY: nothing else is told of the device's life at the same time.
     let remove = |cx: &mut kp_core::Passive| unsafe { driver.remove(cx, present) };
-    // SAFETY: the caller's promise.
+    // SAFETY: at Passive.
     unsafe { passive(remove) }
 }
 
