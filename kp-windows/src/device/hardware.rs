@@ -6,7 +6,7 @@ use crate::{
         command::Command,
         interrupt::Interrupt,
         mapping,
-        resources::{Memory, Resources},
+        resources::{MemoryRange, Resources},
         stack_device::StackDevice,
     },
     kernel::{irql, pool_box::PoolBox},
@@ -16,7 +16,7 @@ use kp_abi::Status;
 
 /// One started device.
 pub(crate) struct Hardware {
-    bars: [Memory; 6],
+    bars: [MemoryRange; 6],
     pub(crate) interrupt: Interrupt,
 }
 
@@ -110,11 +110,11 @@ impl Hardware {
 }
 
 /// Which memory is which BAR: the plug-and-play manager lists what was assigned without their numbers, and in any order.
-fn bars(bus: &Bus, resources: &Resources<'_>) -> [Memory; 6] {
+fn bars(bus: &Bus, resources: &Resources<'_>) -> [MemoryRange; 6] {
     let mut bytes = [0; 24];
     bus.read(bus::BARS, &mut bytes);
     let (registers, _) = bytes.as_chunks::<4>();
-    let mut bars = [Memory::default(); 6];
+    let mut bars = [MemoryRange::default(); 6];
     for (bar, address) in bars.iter_mut().zip(addresses(registers)) {
         *bar = address.and_then(|address| resources.at_bus_address(address)).unwrap_or_default();
     }

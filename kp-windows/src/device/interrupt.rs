@@ -1,16 +1,17 @@
-//! A device's interrupt: what START has assigned is connected, each vector with a deferred call of its own.
+//! A device's interrupt: what START has assigned is connected, each vector with a DPC of its own.
 use crate::{
     device::{
         command::{Command, InterruptNeeds},
-        resources::Lines,
+        resources::InterruptResources,
         stack_device::StackDevice,
     },
     kernel::{
+        dpc::Dpc,
         irql, memory,
         optional::{CONNECT_INTERRUPT, DISCONNECT_INTERRUPT},
         parameters, processors,
     },
-    nt::*,
+    nt::{self, *},
 };
 use core::{
     cell::UnsafeCell,
@@ -28,7 +29,7 @@ use kp_core::{
 pub(crate) struct Interrupt {
     pdo: StackDevice,
     pub(crate) command: Command,
-    assigned: Lines,
+    assigned: InterruptResources,
     /// One of [`kind`]; nothing is assigned if the count is 0.
     kind: u32,
     /// INVARIANT: `count` of them from `prepare` to `release`, which nothing moves.
@@ -46,26 +47,26 @@ pub(crate) struct Interrupt {
     masked: AtomicBool,
     /// It is not stopped yet: what comes is its own still.
     stopping: AtomicBool,
-    mask: UnsafeCell<Dpc>,
+    mask: Dpc,
 }
 
-/// Returns when no deferred call is left: those that were queued before the first flush have run after it, and what they have queued
+/// Returns when no DPC is left: those that were queued before the first flush have run after it, and what they have queued
 /// meanwhile after the second. A flush promises no more than what was queued before it. Passive.
 fn flush_dpcs() {
     KeFlushQueuedDpcs();
     KeFlushQueuedDpcs();
 }
 
-/// One vector's deferred call.
+/// One vector's DPC.
 struct Vector {
-    dpc: UnsafeCell<Dpc>,
+    dpc: Dpc,
     interrupt: *const Interrupt,
     index: u32,
 }
 
 impl Interrupt {
     /// Of what was assigned. Windows uses MSI-X rather than MSI where a device has both.
-    pub(crate) fn new(pdo: StackDevice, assigned: Lines, has_msix: bool, command: Command) -> Self {
+    pub(crate) fn new(pdo: StackDevice, assigned: InterruptResources, has_msix: bool, command: Command) -> Self {
         let kind = match (assigned.are_messages, has_msix) {
             (false, _) => kind::LINE,
             (true, false) => kind::MSI,
@@ -84,7 +85,7 @@ impl Interrupt {
             connected: AtomicBool::new(false),
             masked: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
-            mask: UnsafeCell::new(Dpc::UNUSED),
+            mask: Dpc::unused(),
         }
     }
 
@@ -113,15 +114,15 @@ impl Interrupt {
         for index in 0..count {
             let vector = vectors.wrapping_add(index as usize);
             // SAFETY: fresh memory for `count` of them.
-            unsafe { vector.write(Vector { dpc: UnsafeCell::new(Dpc::UNUSED), interrupt: self, index }) };
+            unsafe { vector.write(Vector { dpc: Dpc::unused(), interrupt: self, index }) };
             // SAFETY: written above.
-            let dpc = unsafe { &*vector }.dpc.get();
-            // SAFETY: the vector's own, where it stays.
-            unsafe { KeInitializeDpc(dpc, on_dpc, vector.cast()) };
+            let dpc = unsafe { &(*vector).dpc };
+            // SAFETY: new, and where it stays; `disconnect` flushes it before the vectors go.
+            unsafe { dpc.init(on_dpc, vector.cast()) };
         }
         let context = ptr::from_ref(self).cast_mut().cast();
-        // SAFETY: not queued: nothing is connected.
-        unsafe { KeInitializeDpc(self.mask.get(), on_mask, context) };
+        // SAFETY: not queued: nothing is connected. It stays with this record, and is flushed by `disconnect`.
+        unsafe { self.mask.init(on_mask, context) };
         self.vectors.store(vectors, Relaxed);
         self.count.store(count, Relaxed);
         self.apply();
@@ -176,7 +177,7 @@ impl Interrupt {
         Ok(())
     }
 
-    /// Disconnects, if it is connected: the last ISR and the last deferred call have returned then. Passive.
+    /// Disconnects, if it is connected: the last ISR and the last DPC have returned then. Passive.
     pub(crate) fn disconnect(&self) {
         if !self.connected.swap(false, AcqRel) {
             return;
@@ -196,7 +197,7 @@ impl Interrupt {
         self.apply();
     }
 
-    /// Returns when no handler runs that has begun before, and no deferred call is left. Passive.
+    /// Returns when no handler runs that has begun before, and no DPC is left. Passive.
     pub(crate) fn finish_handlers(&self) {
         // Whatever `connected` says: who disconnects just now may wait for a handler still.
         if let Some(before) = irql::raise() {
@@ -221,7 +222,7 @@ impl Interrupt {
         self.apply();
     }
 
-    /// Has a vector's deferred call run. Irql and Dispatch, while connected.
+    /// Has a vector's DPC run. Irql and Dispatch, while connected.
     #[inline]
     pub(crate) fn queue(&self, vector: u32) {
         if vector >= self.count.load(Relaxed) {
@@ -229,9 +230,7 @@ impl Interrupt {
         }
         let vector = self.vectors.load(Relaxed).wrapping_add(vector as usize);
         // SAFETY: by the invariant it is there.
-        let dpc = unsafe { &*vector }.dpc.get();
-        // SAFETY: initialised by `prepare`.
-        unsafe { KeInsertQueueDpc(dpc, ptr::null_mut(), ptr::null_mut()) };
+        unsafe { &(*vector).dpc }.queue();
     }
 
     /// Stops the device as soon as that can be done: the bus is not to be used here. False: that was asked for before, or an administrator has
@@ -242,10 +241,16 @@ impl Interrupt {
         }
         self.stopping.store(true, Relaxed);
         // SAFETY: initialised by `prepare`, and not queued.
-        unsafe { processors::aim_elsewhere(self.mask.get()) };
-        // SAFETY: initialised by `prepare`.
-        unsafe { KeInsertQueueDpc(self.mask.get(), ptr::null_mut(), ptr::null_mut()) };
+        unsafe { processors::aim_elsewhere(&self.mask) };
+        self.mask.queue();
         true
+    }
+
+    /// While connected, and until the DPCs are flushed.
+    #[inline]
+    fn entry(&self) -> Option<&IrqEntry> {
+        // SAFETY: written before connecting, and not while a handler or a DPC may run.
+        unsafe { (*self.entry.get()).as_ref() }
     }
 
     /// Runs kp-core's handler of one vector.
@@ -257,8 +262,7 @@ impl Interrupt {
         if self.stopping.load(Relaxed) {
             return true;
         }
-        // SAFETY: written before connecting.
-        match unsafe { &*self.entry.get() } {
+        match self.entry() {
             // SAFETY: at the device's level, while connected; the kernel holds a lock of the vector's at least, so it does not run twice at once.
             Some(entry) => unsafe { (entry.isr)(entry.cookie, vector) },
             None => false,
@@ -267,10 +271,10 @@ impl Interrupt {
 }
 
 /// # Safety
-/// The context of a handler, or of the deferred call that stops the device: what `connect` and `prepare` give.
+/// The context of a handler, or of the DPC that stops the device: what `connect` and `prepare` give.
 #[inline]
 unsafe fn interrupt_of<'a>(context: *mut c_void) -> &'a Interrupt {
-    // SAFETY: the interrupt's own address. It outlives the connection and, by `disconnect`'s flush, the deferred call.
+    // SAFETY: the interrupt's own address. It outlives the connection and, by `disconnect`'s flush, the DPC.
     unsafe { &*context.cast::<Interrupt>() }
 }
 
@@ -293,21 +297,20 @@ unsafe extern "efiapi" fn on_message(_: *mut c_void, context: *mut c_void, messa
     1 // nobody else can have sent it
 }
 
-/// The deferred call of a vector.
-unsafe extern "efiapi" fn on_dpc(_: *mut Dpc, context: *mut c_void, _: *mut c_void, _: *mut c_void) {
+/// The DPC of a vector.
+unsafe extern "efiapi" fn on_dpc(_: *mut nt::Dpc, context: *mut c_void, _: *mut c_void, _: *mut c_void) {
     // SAFETY: `prepare` gave it, and it is there until `disconnect` has flushed the queue.
     let vector = unsafe { &*context.cast::<Vector>() };
     // SAFETY: the vectors' own interrupt, which has them.
-    let entry = unsafe { &*vector.interrupt }.entry.get();
-    // SAFETY: written before connecting, and read until the queue is flushed.
-    if let Some(entry) = unsafe { &*entry } {
+    let interrupt = unsafe { &*vector.interrupt };
+    if let Some(entry) = interrupt.entry() {
         // SAFETY: at DISPATCH_LEVEL; kp-core queues it once at a time.
         unsafe { (entry.dpc)(entry.cookie, vector.index) };
     }
 }
 
 /// Stops a device that has interrupted without end.
-unsafe extern "efiapi" fn on_mask(_: *mut Dpc, context: *mut c_void, _: *mut c_void, _: *mut c_void) {
+unsafe extern "efiapi" fn on_mask(_: *mut nt::Dpc, context: *mut c_void, _: *mut c_void, _: *mut c_void) {
     // SAFETY: `prepare` gave it.
     let interrupt = unsafe { interrupt_of(context) };
     interrupt.apply();

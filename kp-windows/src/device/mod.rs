@@ -2,7 +2,7 @@
 //!
 //! - `stack_device`: the device objects of other drivers below this one's. `hardware`: the record of a started device.
 //! - `resources`: what START_DEVICE assigns. `bus`: configuration space.
-//! - `mapping`: registers. `interrupt`: vectors, their handlers and deferred calls. `command`: the command register.
+//! - `mapping`: registers. `interrupt`: vectors, their handlers and DPCs. `command`: the command register.
 pub(crate) mod bus;
 pub(crate) mod command;
 pub(crate) mod hardware;

@@ -4,7 +4,7 @@ use kp_abi::Status;
 
 /// A range of memory.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Memory {
+pub(crate) struct MemoryRange {
     /// Its address for the processor.
     pub(crate) physical: u64,
     /// In bytes; 0: there is none.
@@ -13,7 +13,7 @@ pub(crate) struct Memory {
 
 /// What a device may interrupt with.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Lines {
+pub(crate) struct InterruptResources {
     /// Messages, or else lines.
     pub(crate) are_messages: bool,
     /// How many; 0: it has no interrupt.
@@ -26,7 +26,7 @@ pub(crate) struct Lines {
 pub(crate) struct Resources<'a> {
     raw: &'a [PartialDescriptor],
     translated: &'a [PartialDescriptor],
-    pub(crate) lines: Lines,
+    pub(crate) lines: InterruptResources,
 }
 
 impl Resources<'_> {
@@ -42,8 +42,8 @@ impl Resources<'_> {
         if raw.is_empty() || raw.len() != translated.len() {
             return Err(Status::WRONG_DEVICE);
         }
-        let mut resources = Resources { raw, translated, lines: Lines::default() };
-        resources.lines = Lines::of(resources.pairs());
+        let mut resources = Resources { raw, translated, lines: InterruptResources::default() };
+        resources.lines = InterruptResources::of(resources.pairs());
         Ok(resources)
     }
 
@@ -52,17 +52,17 @@ impl Resources<'_> {
     }
 
     /// The memory of a BAR that has this address in it. A port that a processor reaches in its memory is none: the raw list says so.
-    pub(crate) fn at_bus_address(&self, address: u64) -> Option<Memory> {
+    pub(crate) fn at_bus_address(&self, address: u64) -> Option<MemoryRange> {
         let is_memory = |descriptor: &PartialDescriptor| {
             matches!(descriptor.kind, resource::MEMORY | resource::MEMORY_LARGE) && length(descriptor) != 0
         };
         let (_, translated) =
             self.pairs().find(|(raw, translated)| is_memory(raw) && is_memory(translated) && start(raw) == address)?;
-        Some(Memory { physical: start(translated), len: length(translated) })
+        Some(MemoryRange { physical: start(translated), len: length(translated) })
     }
 }
 
-impl Lines {
+impl InterruptResources {
     /// MSI: one descriptor, which says how many messages. MSI-X: one descriptor for each. A device is never assigned messages and a line.
     ///
     /// Source: Microsoft's page "Using Interrupt Resource Descriptors".

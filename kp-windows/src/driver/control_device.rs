@@ -62,7 +62,7 @@ unsafe fn make<'d, P: Plugin>(driver: *mut DriverObject) -> Result<DeviceObject<
         return Err(status);
     }
     // SAFETY: once, and the extension stays where it is.
-    let init = |node: &Node| unsafe { node.init_lock() };
+    let init = |node: &Node| unsafe { node.init_remove_lock() };
     Ok(device.finish(Node::new(), init, 0, 0))
 }
 

@@ -3,7 +3,7 @@ use crate::{
     device::{hardware::Hardware, stack_device::StackDevice},
     driver::{new_device::NewDevice, work_item::WorkItem},
     io::{device_object::DeviceObject, node::Node},
-    kernel::{lock::Guarded, names::Name, pool_box::PoolBox, spin_lock::SpinLock},
+    kernel::{lock::Mutex, names::Name, pool_box::PoolBox, spin_lock::SpinLock},
     nt::{self, *},
 };
 use core::{
@@ -22,25 +22,25 @@ pub(crate) struct DeviceExtension {
     attached: Attached,
     interface: DeviceInterface,
     /// For a change of the device's power: the power manager asks for one at a time.
-    pub(crate) work: WorkItem,
+    pub(crate) power_work: WorkItem,
     /// For the system's request to sleep, if the device's power cannot be asked for: one at a time, too.
-    pub(crate) unasked: WorkItem,
+    pub(crate) system_sleep_work: WorkItem,
     /// For asking again for the device's power.
-    pub(crate) again: Again,
+    pub(crate) power_retry: PowerRetry,
     /// Who starts, stops, suspends or resumes the device has it: one at a time.
-    started: Guarded<StartedState>,
+    started: Mutex<StartedState>,
 }
 
 const _: () = assert!(core::mem::offset_of!(DeviceExtension, node) == 0);
 
 /// Asking again for a device's power, which could not be asked for as the system woke.
-pub(crate) struct Again {
+pub(crate) struct PowerRetry {
     pub(crate) work: WorkItem,
     /// Whether the system sleeps or is about to. Held while power is asked for: what comes after the system's next request to sleep comes too
     /// late.
     pub(crate) system_sleeps: SpinLock<bool>,
     /// How often still.
-    pub(crate) times: AtomicU32,
+    pub(crate) left: AtomicU32,
     /// It is queued, or runs.
     pub(crate) is_under_way: AtomicBool,
 }
@@ -52,12 +52,12 @@ pub(crate) struct StartedState {
     /// The name that apps open.
     pub(crate) link: Option<Name>,
     /// The device interface is enabled.
-    pub(crate) is_shown: bool,
+    pub(crate) is_enabled: bool,
     pub(crate) suspended: bool,
 }
 
 impl StartedState {
-    const NOT_STARTED: Self = Self { hardware: None, link: None, is_shown: false, suspended: false };
+    const NOT_STARTED: Self = Self { hardware: None, link: None, is_enabled: false, suspended: false };
 }
 
 impl DeviceExtension {
@@ -71,21 +71,22 @@ impl DeviceExtension {
         let device = unsafe { NewDevice::<Self>::create(driver, None) }?;
         // SAFETY: the bus's, for which the device is added.
         let pdo = unsafe { StackDevice::from_raw(pdo) };
-        let started = Guarded::new(StartedState::NOT_STARTED).ok_or(NO_MEMORY)?;
+        let started = Mutex::new(StartedState::NOT_STARTED).ok_or(NO_MEMORY)?;
         // SAFETY: the new device's, which frees it.
         let item = || unsafe { WorkItem::new(device.as_raw()) }.ok_or(NO_MEMORY);
-        let (work, unasked) = (item()?, item()?);
-        let again = Again {
+        let (power_work, system_sleep_work) = (item()?, item()?);
+        let power_retry = PowerRetry {
             work: item()?,
             system_sleeps: SpinLock::new(false),
-            times: AtomicU32::new(0),
+            left: AtomicU32::new(0),
             is_under_way: AtomicBool::new(false),
         };
         let interface = DeviceInterface::register(pdo)?;
         let attached = Attached::attach(&device, pdo)?;
-        let this = Self { node: Node::new(), pdo, attached, interface, work, unasked, again, started };
+        let this =
+            Self { node: Node::new(), pdo, attached, interface, power_work, system_sleep_work, power_retry, started };
         // SAFETY: once, and the extension stays where it is.
-        let init = |this: &Self| unsafe { this.node.init_lock() };
+        let init = |this: &Self| unsafe { this.node.init_remove_lock() };
         device.finish(this, init, device_flag::POWER_PAGABLE, device_flag::INITIALIZING);
         Ok(())
     }
@@ -115,7 +116,7 @@ impl DeviceExtension {
     }
 
     /// Enables or disables the device interface. Passive.
-    pub(crate) fn show(&self, on: bool) -> Result<(), NtStatus> {
+    pub(crate) fn enable_interface(&self, on: bool) -> Result<(), NtStatus> {
         // SAFETY: the kernel's own string.
         let status = unsafe { IoSetDeviceInterfaceState(&self.interface.0, on.into()) };
         if status < 0 { Err(status) } else { Ok(()) }

@@ -57,7 +57,7 @@ unsafe extern "efiapi" fn unload<P: Plugin>(driver: *mut DriverObject) {
         // SAFETY: the kernel's object, and `load` has succeeded.
         unsafe { control_device::unload::<P>(driver) };
     }
-    // A timer's deferred call that has let go of everything may be about to return: the code that it returns from goes now.
+    // A timer's DPC that has let go of everything may be about to return: the code that it returns from goes now.
     KeFlushQueuedDpcs();
     free_late();
     leaks::report();

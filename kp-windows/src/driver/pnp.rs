@@ -139,8 +139,8 @@ fn publish<P: Plugin>(this: &DeviceExtension, started: &mut StartedState) -> Res
             status if status < 0 => return Err(status),
             _ => {
                 started.link = Some(link);
-                this.show(true)?;
-                started.is_shown = true;
+                this.enable_interface(true)?;
+                started.is_enabled = true;
                 return Ok(());
             }
         }
@@ -165,8 +165,8 @@ fn unbind<P: Plugin>(this: &DeviceExtension, started: &mut StartedState) {
     if let Some(link) = started.link.take() {
         link.unlink();
     }
-    if take(&mut started.is_shown) {
-        let _ = this.show(false);
+    if take(&mut started.is_enabled) {
+        let _ = this.enable_interface(false);
     }
     let present = started.hardware.as_ref().is_some_and(|hardware| hardware.is_present());
     // SAFETY: plug-and-play requests come at Passive.
@@ -202,9 +202,9 @@ fn cancel(mut request: StackRequest<Pnp>, pending: State) -> NtStatus {
 /// it need not look again.
 fn stop<P: Plugin>(this: &DeviceExtension) {
     this.with(|started| {
-        let is_shown = take(&mut started.is_shown);
+        let is_enabled = take(&mut started.is_enabled);
         unbind::<P>(this, started);
-        started.is_shown = is_shown;
+        started.is_enabled = is_enabled;
     });
     // SAFETY: no handle is open, and none could be made since QUERY_STOP.
     drop(unsafe { this.node.take::<P>() });

@@ -44,7 +44,7 @@ pub(crate) fn dispatch<P: Plugin>(device: DeviceObject<'_, DeviceExtension>, irp
 
 /// The system goes to sleep or off: the bus is told, then the device sleeps, and with that the request is over.
 fn system_sleeps<P: Plugin>(mut request: StackRequest<Power>) -> NtStatus {
-    request.device().again.system_sleeps.with(|system_sleeps| *system_sleeps = true);
+    request.device().power_retry.system_sleeps.with(|system_sleeps| *system_sleeps = true);
     request.mark_pending();
     request.forward_then(bus_may_sleep::<P>);
     STATUS_PENDING
@@ -59,7 +59,7 @@ fn bus_may_sleep<P: Plugin>(request: StackRequest<Power>) -> Option<StackRequest
         // SAFETY: `device_is_asleep` is not called, so the request is this function's again.
         let request = unsafe { again(irp) };
         // SAFETY: the system sends one request to sleep at a time, so it is not queued.
-        unsafe { request.queue(|device| &device.unasked, sleep_unasked::<P>) };
+        unsafe { request.queue(|device| &device.system_sleep_work, sleep_unasked::<P>) };
     }
     None
 }
@@ -103,7 +103,7 @@ fn sleep_unasked<P: Plugin>(request: StackRequest<Power>) {
 fn device_sleeps<P: Plugin>(mut request: StackRequest<Power>) -> NtStatus {
     request.mark_pending();
     // SAFETY: one change of a device's power at a time, so it is not queued.
-    unsafe { request.queue(|device| &device.work, sleep::<P>) };
+    unsafe { request.queue(|device| &device.power_work, sleep::<P>) };
     STATUS_PENDING
 }
 
@@ -122,7 +122,7 @@ fn bus_has_taken_it(request: StackRequest<Power>) -> Option<StackRequest<Power>>
 
 /// The system is awake: the bus first, then the device.
 fn system_wakes(mut request: StackRequest<Power>) -> NtStatus {
-    request.device().again.system_sleeps.with(|system_sleeps| *system_sleeps = false);
+    request.device().power_retry.system_sleeps.with(|system_sleeps| *system_sleeps = false);
     request.mark_pending();
     request.forward_then(bus_is_awake);
     STATUS_PENDING
@@ -145,16 +145,16 @@ fn ask_for_power(this: &DeviceExtension) -> NtStatus {
 
 /// Asks for the device's power again, a while later and from another thread. Up to DISPATCH_LEVEL.
 fn ask_later(this: &DeviceExtension) {
-    this.again.times.store(ASKED_AGAIN, Release);
-    if this.again.is_under_way.swap(true, AcqRel) {
+    this.power_retry.left.store(ASKED_AGAIN, Release);
+    if this.power_retry.is_under_way.swap(true, AcqRel) {
         return; // it begins anew
     }
-    if this.node.enter(this.again.work.tag()).is_err() {
-        this.again.is_under_way.store(false, Release);
+    if this.node.acquire_remove_lock(this.power_retry.work.tag()).is_err() {
+        this.power_retry.is_under_way.store(false, Release);
         return;
     }
-    // SAFETY: not under way, so not queued; the device is kept by `enter` until `ask_again` leaves.
-    unsafe { this.again.work.queue(ask_again, ptr::null_mut()) };
+    // SAFETY: not under way, so not queued; the device is kept by its remove lock until `ask_again` releases that.
+    unsafe { this.power_retry.work.queue(ask_again, ptr::null_mut()) };
 }
 
 /// Asks for the device's power until the kernel has the memory for it, unless the system goes to sleep again: the device would sleep on. Passive.
@@ -165,18 +165,18 @@ unsafe extern "efiapi" fn ask_again(device: *mut nt::DeviceObject, _: *mut c_voi
         let interval = relative(ASK_AGAIN_NS);
         // SAFETY: readable; a kernel-mode delay ends with its time only.
         unsafe { KeDelayExecutionThread(mode::KERNEL, 0, &interval) };
-        if this.again.system_sleeps.with(|system_sleeps| *system_sleeps || ask_for_power(&this) >= 0) {
+        if this.power_retry.system_sleeps.with(|system_sleeps| *system_sleeps || ask_for_power(&this) >= 0) {
             break true;
         }
-        if this.again.times.fetch_sub(1, AcqRel) <= 1 {
+        if this.power_retry.left.fetch_sub(1, AcqRel) <= 1 {
             break false;
         }
     };
-    this.again.is_under_way.store(false, Release);
+    this.power_retry.is_under_way.store(false, Release);
     if !is_settled {
         kp_core::log!("the device stays asleep: no power could be asked for");
     }
-    this.node.leave(this.again.work.tag());
+    this.node.release_remove_lock(this.power_retry.work.tag());
 }
 
 /// The device gets its power back: the bus first, then, at Passive, the plugin.
@@ -189,7 +189,7 @@ fn device_wakes<P: Plugin>(mut request: StackRequest<Power>) -> NtStatus {
 /// The bus has given the device its power back. Up to DISPATCH_LEVEL.
 fn device_has_power<P: Plugin>(request: StackRequest<Power>) -> Option<StackRequest<Power>> {
     // SAFETY: one change of a device's power at a time, so it is not queued.
-    unsafe { request.queue(|device| &device.work, wake::<P>) };
+    unsafe { request.queue(|device| &device.power_work, wake::<P>) };
     None
 }
 

@@ -26,7 +26,7 @@ impl<K: Kind> StackRequest<K> {
     /// An error: the device is being removed, and the request is completed with that.
     #[inline(never)]
     pub(crate) fn enter(device: &DeviceObject<'_, DeviceExtension>, irp: Irp<K>) -> Result<Self, NtStatus> {
-        match device.node.enter(irp.tag()) {
+        match device.node.acquire_remove_lock(irp.tag()) {
             // SAFETY: a request of this driver's for this device.
             Ok(()) => Ok(unsafe { Self::from_raw(device.as_raw(), irp.into_raw()) }),
             Err(status) => Err(irp.complete(status, 0)),
@@ -42,7 +42,7 @@ impl<K: Kind> StackRequest<K> {
         Self { device, irp: unsafe { Irp::from_raw(irp) } }
     }
 
-    /// Gives the request, which goes on holding the lock, to whoever makes a value of it again.
+    /// Gives the request up, which goes on holding the lock; [`from_raw`](Self::from_raw) takes it back.
     pub(crate) fn into_raw(self) -> *mut nt::Irp {
         self.irp.into_raw()
     }
@@ -79,7 +79,7 @@ impl<K: Kind> StackRequest<K> {
     fn and_leave(self, f: impl FnOnce(&DeviceExtension, Irp<K>) -> NtStatus) -> NtStatus {
         let tag = self.irp.tag();
         let status = f(&self.device, self.irp);
-        self.device.node.leave(tag);
+        self.device.node.release_remove_lock(tag);
         status
     }
 
@@ -88,7 +88,7 @@ impl<K: Kind> StackRequest<K> {
     pub(crate) fn forward_last(self, f: impl FnOnce(&DeviceExtension)) -> NtStatus {
         let tag = self.irp.tag();
         let status = self.irp.forward(self.device.lower());
-        self.device.node.leave_last(tag);
+        self.device.node.release_remove_lock_and_wait(tag);
         f(&self.device);
         // SAFETY: nobody holds its lock, and it is not used below.
         unsafe { DeviceExtension::delete(self.device.as_raw()) };

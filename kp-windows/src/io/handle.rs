@@ -68,11 +68,11 @@ fn is_of(node: &Node, file: &FileObject) -> bool {
 pub(crate) fn create<P: Plugin>(node: DeviceObject<'_, Node>, mut irp: Irp<Create>) -> NtStatus {
     let _region = CriticalRegion::enter();
     let tag = irp.tag();
-    let status = match node.enter(tag) {
+    let status = match node.acquire_remove_lock(tag) {
         Err(status) => status,
         Ok(()) => {
             let opened = add::<P>(&node, &mut irp);
-            node.leave(tag);
+            node.release_remove_lock(tag);
             opened.err().unwrap_or(STATUS_SUCCESS)
         }
     };

@@ -48,7 +48,7 @@ impl<K> Irp<K> {
         Self { raw, kind: PhantomData }
     }
 
-    /// Gives it to whoever makes an [`Irp`] of it again.
+    /// Gives it up; [`from_raw`](Self::from_raw) takes it back.
     pub(crate) fn into_raw(self) -> *mut nt::Irp {
         self.raw
     }
@@ -232,7 +232,7 @@ impl Irp<Power> {
     }
 }
 
-/// A request that is answered later, and has a cancel routine meanwhile. Whoever takes the routine out of the request answers it; if the
+/// A request that is answered later, and has a cancel routine meanwhile. Who takes the routine out of the request completes it; if the
 /// kernel has it, that is the routine. INVARIANT: nothing but the value itself is used when the request is answered.
 pub(crate) struct PendingIrp<K>(Irp<K>);
 
@@ -251,12 +251,14 @@ impl<K> PendingIrp<K> {
     /// True: it is cancelled already.
     pub(crate) fn cancel_by(&self, routine: Cancel, context: *mut c_void) -> bool {
         let request = self.0.raw;
+        // SAFETY: alive.
+        let location = unsafe { (*request).current_stack_location };
         // SAFETY: this driver's location, which is there as long as the request.
-        unsafe { (*self.0.request().current_stack_location).control |= control::PENDING };
+        unsafe { (*location).control |= control::PENDING };
         // SAFETY: alive, and this driver's place in it.
         unsafe { (*request).driver_context[0] = context };
         self.exchange(Some(routine));
-        // SAFETY: alive. Whoever cancels sets this before looking for the routine.
+        // SAFETY: alive. IoCancelIrp sets this before looking for the routine.
         let cancel = unsafe { &raw const (*request).cancel };
         // SAFETY: alive.
         unsafe { cancel.read_volatile() != 0 }
@@ -282,7 +284,7 @@ impl<K> PendingIrp<K> {
     /// The request, to be answered.
     ///
     /// # Safety
-    /// Called once, by whom [`claim`](Self::claim) has told so, or by the request's cancel routine.
+    /// Called once, by who was told so by [`claim`](Self::claim), or by the request's cancel routine.
     pub(crate) unsafe fn claimed(&self) -> Irp<K> {
         Irp { raw: self.0.raw, kind: PhantomData }
     }

@@ -47,31 +47,31 @@ impl Node {
         }
     }
 
-    /// Before anybody [enters](Self::enter).
+    /// Before anybody [acquires](Self::acquire_remove_lock) it.
     ///
     /// # Safety
     /// Called once; the node stays where it is from here on.
-    pub(crate) unsafe fn init_lock(&self) {
+    pub(crate) unsafe fn init_remove_lock(&self) {
         // SAFETY: zero, writable, and where it stays.
         unsafe { IoInitializeRemoveLockEx(self.remove_lock.get(), TAG, 0, 0, LOCK_SIZE) };
     }
 
-    /// Keeps the device from being deleted until [`leave`](Self::leave). An error: it is being deleted.
-    pub(crate) fn enter(&self, tag: Tag) -> Result<(), NtStatus> {
+    /// Keeps the device from being deleted until [`release_remove_lock`](Self::release_remove_lock). An error: it is being deleted.
+    pub(crate) fn acquire_remove_lock(&self, tag: Tag) -> Result<(), NtStatus> {
         let lock = self.remove_lock.get();
         // SAFETY: initialised with the node.
         let status = unsafe { IoAcquireRemoveLockEx(lock, tag, c"".as_ptr().cast(), 1, LOCK_SIZE) };
         if status < 0 { Err(status) } else { Ok(()) }
     }
 
-    /// Undoes [`enter`](Self::enter) of the same tag. Up to DISPATCH_LEVEL.
-    pub(crate) fn leave(&self, tag: Tag) {
+    /// Undoes [`acquire_remove_lock`](Self::acquire_remove_lock) of the same tag. Up to DISPATCH_LEVEL.
+    pub(crate) fn release_remove_lock(&self, tag: Tag) {
         // SAFETY: initialised with the node, and acquired with this tag.
         unsafe { IoReleaseRemoveLockEx(self.remove_lock.get(), tag, LOCK_SIZE) };
     }
 
-    /// Undoes [`enter`](Self::enter) for the last time: waits for all others, and lets nobody in any more. Passive.
-    pub(crate) fn leave_last(&self, tag: Tag) {
+    /// Undoes [`acquire_remove_lock`](Self::acquire_remove_lock) for the last time: waits for all others, and lets nobody in any more. Passive.
+    pub(crate) fn release_remove_lock_and_wait(&self, tag: Tag) {
         // SAFETY: initialised with the node, and acquired with this tag.
         unsafe { IoReleaseRemoveLockAndWaitEx(self.remove_lock.get(), tag, LOCK_SIZE) };
     }

@@ -1,7 +1,7 @@
 //! INT_WAIT that is not over: its request stays pending, in a list of its handle. A notification, a timer, the end of the session or a
 //! cancellation completes it, whichever comes first.
 //!
-//! Who may complete a request is settled by its cancel routine: whoever takes the routine out of the request. If the kernel has it, its
+//! Who may complete a request is settled by its cancel routine: who takes the routine out of the request does. If the kernel has it, its
 //! routine completes the request, also when the wait has been answered meanwhile.
 use crate::{
     io::{
@@ -11,6 +11,7 @@ use crate::{
     },
     kernel::{
         clock::{now_ns, relative},
+        dpc::Timer,
         list::{Linked, Links, List},
         pool_box::PoolBox,
         spin_lock::SpinLock,
@@ -19,7 +20,7 @@ use crate::{
     nt::{self, *},
 };
 use core::{
-    cell::{Cell, UnsafeCell},
+    cell::Cell,
     ffi::c_void,
     ptr::{self, NonNull},
     sync::atomic::{AtomicU32, Ordering::*},
@@ -34,7 +35,7 @@ use kp_core::{
 pub(crate) struct Waits<P: Plugin> {
     session: NonNull<Session<P>>,
     list: SpinLock<List<Entry<P>>>,
-    /// Deferred calls of timers that were not taken back, and have not returned.
+    /// DPCs of timers that were not taken back, and have not returned.
     timers: AtomicU32,
 }
 
@@ -43,9 +44,8 @@ struct Entry<P: Plugin> {
     irp: PendingIrp<DeviceControl>,
     waits: *const Waits<P>,
     users: AtomicU32,
-    timer: UnsafeCell<Timer>,
-    dpc: UnsafeCell<Dpc>,
-    // Under the list's lock while it is listed; then whoever has taken it out has them.
+    timer: Timer,
+    // Under the list's lock while it is listed; then the thread that has taken it out has them.
     state: Cell<State>,
     /// In the list, or among what was taken out of it.
     links: Links<Self>,
@@ -164,7 +164,8 @@ impl<P: Plugin> Waits<P> {
     /// Lists a request, makes it pending, and then looks for the first time.
     fn begin(&self, entry: &Entry<P>) {
         let mut finished = Finished::new();
-        entry.initialise();
+        // SAFETY: new, and in the pool; the timer that is set is a user of the entry.
+        unsafe { entry.timer.init(on_timer::<P>, ptr::from_ref(entry).cast_mut().cast()) };
         self.locked(|cx, list| {
             // SAFETY: new, and in the pool; it is taken out before the request leaves it.
             unsafe { list.insert(entry) };
@@ -276,20 +277,11 @@ impl<P: Plugin> Entry<P> {
             irp: PendingIrp::new(irp),
             waits,
             users: AtomicU32::new(1),
-            timer: UnsafeCell::new(Timer::UNUSED),
-            dpc: UnsafeCell::new(Dpc::UNUSED),
+            timer: Timer::unused(),
             state: Cell::new(State::Waiting(wait)),
             links: Links::new(),
             listed: Cell::new(false),
         }
-    }
-
-    /// Once, where it stays.
-    fn initialise(&self) {
-        // SAFETY: the entry's own, and not set.
-        unsafe { KeInitializeTimer(self.timer.get()) };
-        // SAFETY: the entry's own, and not queued.
-        unsafe { KeInitializeDpc(self.dpc.get(), on_timer::<P>, ptr::from_ref(self).cast_mut().cast()) };
     }
 
     /// Takes it out of the list, to be completed.
@@ -317,14 +309,12 @@ impl<P: Plugin> Entry<P> {
         self.users.fetch_add(1, Relaxed);
         self.waits().timers.fetch_add(1, Relaxed);
         let due = relative(deadline.saturating_sub(now_ns()));
-        // SAFETY: initialised by `begin`, and not set.
-        unsafe { KeSetTimer(self.timer.get(), due, self.dpc.get()) };
+        self.timer.set(due);
     }
 
     /// Takes the timer back, if its call has not begun.
     fn drop_timer(&self) {
-        // SAFETY: initialised by `begin`.
-        if unsafe { KeCancelTimer(self.timer.get()) } != 0 {
+        if self.timer.cancel() {
             self.users.fetch_sub(1, Relaxed);
             self.waits().timers.fetch_sub(1, Release);
         }
@@ -350,7 +340,7 @@ impl<P: Plugin> Entry<P> {
 }
 
 /// A wait's time is up.
-unsafe extern "efiapi" fn on_timer<P: Plugin>(_: *mut Dpc, entry: *mut c_void, _: *mut c_void, _: *mut c_void) {
+unsafe extern "efiapi" fn on_timer<P: Plugin>(_: *mut nt::Dpc, entry: *mut c_void, _: *mut c_void, _: *mut c_void) {
     // SAFETY: the timer is a user of the entry.
     let entry = unsafe { &*entry.cast_const().cast::<Entry<P>>() };
     let waits = entry.waits(); // `settle` waits for this call before the handle goes

@@ -14,13 +14,13 @@ use core::{
 use kp_core::host::lock_kind;
 
 /// A mutex: who comes first has it; everybody else waits for the event, which lets one through each time.
-struct Mutex {
+struct RawMutex {
     /// Holder and waiters.
     inside: AtomicUsize,
     event: Event,
 }
 
-impl Mutex {
+impl RawMutex {
     #[inline]
     fn lock(&self) {
         if self.inside.fetch_add(1, Acquire) != 0 {
@@ -53,7 +53,7 @@ pub(crate) fn new(kind: u32) -> *mut u8 {
 fn new_uncounted(kind: u32) -> *mut u8 {
     match kind {
         lock_kind::MUTEX => {
-            let free = || Mutex { inside: AtomicUsize::new(0), event: Event::unused() };
+            let free = || RawMutex { inside: AtomicUsize::new(0), event: Event::unused() };
             let Some(mutex) = PoolBox::with(free) else { return ptr::null_mut() };
             // SAFETY: new, and it stays in the pool where it is.
             unsafe { mutex.event.init() };
@@ -76,7 +76,7 @@ pub(crate) unsafe fn free(lock: *mut u8, kind: u32) {
     if kind == lock_kind::ORDER {
         return;
     }
-    let align = if kind == lock_kind::MUTEX { align_of::<Mutex>() } else { align_of::<SpinLock>() };
+    let align = if kind == lock_kind::MUTEX { align_of::<RawMutex>() } else { align_of::<SpinLock>() };
     // SAFETY: from the pool, with this alignment; nobody uses it any more. Neither kind has anything to drop.
     unsafe { memory::free(lock, align) };
     leaks::LOCKS.gone();
@@ -89,7 +89,7 @@ pub(crate) unsafe fn acquire(lock: *mut u8, kind: u32) -> usize {
     match kind {
         lock_kind::MUTEX => {
             // SAFETY: made for this kind.
-            unsafe { &*lock.cast::<Mutex>() }.lock();
+            unsafe { &*lock.cast::<RawMutex>() }.lock();
             0
         }
         lock_kind::ORDER => 0,
@@ -113,7 +113,7 @@ pub(crate) unsafe fn acquire(lock: *mut u8, kind: u32) -> usize {
 pub(crate) unsafe fn release(lock: *mut u8, kind: u32, saved: usize) {
     match kind {
         // SAFETY: made for this kind.
-        lock_kind::MUTEX => unsafe { &*lock.cast::<Mutex>() }.unlock(),
+        lock_kind::MUTEX => unsafe { &*lock.cast::<RawMutex>() }.unlock(),
         lock_kind::ORDER => {}
         lock_kind::IRQL if irql::is_known() => {
             // SAFETY: a spin lock that this processor holds.
@@ -126,12 +126,12 @@ pub(crate) unsafe fn release(lock: *mut u8, kind: u32, saved: usize) {
 }
 
 /// A mutex of the port's own, with what it guards.
-pub(crate) struct Guarded<T> {
+pub(crate) struct Mutex<T> {
     mutex: NonNull<u8>,
     value: UnsafeCell<T>,
 }
 
-impl<T> Guarded<T> {
+impl<T> Mutex<T> {
     /// None: no memory. Passive.
     pub(crate) fn new(value: T) -> Option<Self> {
         Some(Self { mutex: NonNull::new(new(lock_kind::MUTEX))?, value: UnsafeCell::new(value) })
@@ -149,7 +149,7 @@ impl<T> Guarded<T> {
     }
 }
 
-impl<T> Drop for Guarded<T> {
+impl<T> Drop for Mutex<T> {
     fn drop(&mut self) {
         // SAFETY: made for this kind; its only owner goes, so nobody holds it.
         unsafe { free(self.mutex.as_ptr(), lock_kind::MUTEX) };

@@ -2,11 +2,12 @@
 //!
 //! - Clock and log: `clock`, `log`, `panic`.
 //! - Memory: `memory`, `pool_box`, `list` (through what is in it), `leaks` (what was not given back).
-//! - Waiting: `lock` (of each kind that kp-core asks for), `spin_lock`, `event`, `wait_queue`.
+//! - Waiting: `lock` (of each kind that kp-core asks for), `spin_lock`, `event`, `wait_queue`. Later: `dpc` (and timers).
 //! - Levels and processors: `irql`, `processors`, `critical_region`.
 //! - Names and settings: `names`, `parameters` (in the registry), `optional` (functions that not every kernel has), `routine` (one of those).
 pub(crate) mod clock;
 pub(crate) mod critical_region;
+pub(crate) mod dpc;
 pub(crate) mod event;
 pub(crate) mod irql;
 pub(crate) mod leaks;

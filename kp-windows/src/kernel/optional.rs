@@ -52,6 +52,6 @@ routines! {
 routines! {
     find_terminating:
 
-    /// Not looked up where Wine plays the kernel: Wine exports it, but ends whoever calls it.
+    /// Not looked up where Wine plays the kernel: Wine exports it, but ends its caller.
     IS_TERMINATING: extern "efiapi" fn(*mut c_void) -> u8 = (c"PsIsThreadTerminating");
 }

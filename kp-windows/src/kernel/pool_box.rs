@@ -30,7 +30,7 @@ impl<T> PoolBox<T> {
         Some(Self(place))
     }
 
-    /// Gives the value to whoever has the address.
+    /// Gives the value up to who has the address.
     pub(crate) fn into_raw(self) -> NonNull<T> {
         ManuallyDrop::new(self).0
     }

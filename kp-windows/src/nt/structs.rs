@@ -13,7 +13,7 @@ pub(crate) type AddDevice = unsafe extern "efiapi" fn(*mut DriverObject, *mut De
 pub(crate) type Completion = unsafe extern "efiapi" fn(*mut DeviceObject, *mut Irp, *mut c_void) -> NtStatus;
 /// What runs when a request is cancelled, with the cancel spin lock held.
 pub(crate) type Cancel = unsafe extern "efiapi" fn(*mut DeviceObject, *mut Irp);
-/// A deferred call's routine: itself, its context, and two arguments.
+/// A DPC's routine: itself, its context, and two arguments.
 pub(crate) type DpcRoutine = unsafe extern "efiapi" fn(*mut Dpc, *mut c_void, *mut c_void, *mut c_void);
 /// A work item's routine: its device, and its context.
 pub(crate) type WorkRoutine = unsafe extern "efiapi" fn(*mut DeviceObject, *mut c_void);
