@@ -21,7 +21,6 @@ use kp_core::{
 
 /// What a file object's context points to.
 pub(crate) struct Handle<P: Plugin> {
-    session: NonNull<Session<P>>,
     pub(crate) waits: Waits<P>,
 }
 
@@ -35,13 +34,12 @@ impl<P: Plugin> Handle<P> {
     }
 
     pub(crate) fn session(&self) -> &Session<P> {
-        // SAFETY: alive until CLOSE frees both.
-        unsafe { self.session.as_ref() }
+        self.waits.session()
     }
 
     /// A session's handle, for its file object. Passive.
     fn make(cx: &mut Passive, session: NonNull<Session<P>>) -> Option<PoolBox<Self>> {
-        let handle = PoolBox::with(|| Self { session, waits: Waits::new(session) });
+        let handle = PoolBox::with(|| Self { waits: Waits::new(session) });
         match &handle {
             Some(handle) => handle.waits.watch(),
             // SAFETY: new, and nobody's.
@@ -53,8 +51,8 @@ impl<P: Plugin> Handle<P> {
     /// Closes the session, and frees both. No request of it is in flight, and none comes. Passive.
     fn close(handle: PoolBox<Self>, cx: &mut Passive) {
         handle.waits.settle();
-        // SAFETY: `settle` has waited for the last who uses it. The session's wait queue, which leads to `waits`, goes with it.
-        unsafe { Session::release(handle.session, cx) };
+        // SAFETY: no request uses it, and `settle` has waited for timers. The session's wait queue, which leads to `waits`, goes with it.
+        unsafe { Session::release(NonNull::from(handle.session()), cx) };
     }
 }
 
@@ -67,16 +65,8 @@ fn is_of(node: &Node, file: &FileObject) -> bool {
 /// A handle is opened. Passive.
 pub(crate) fn create<P: Plugin>(node: DeviceObject<'_, Node>, mut irp: Irp<Create>) -> NtStatus {
     let _region = CriticalRegion::enter();
-    let tag = irp.tag();
-    let status = match node.acquire_remove_lock(tag) {
-        Err(status) => status,
-        Ok(()) => {
-            let opened = add::<P>(&node, &mut irp);
-            node.release_remove_lock(tag);
-            opened.err().unwrap_or(STATUS_SUCCESS)
-        }
-    };
-    irp.complete(status, 0)
+    let opened = node.with_remove_lock(irp.tag(), || add::<P>(&node, &mut irp)).and_then(|opened| opened);
+    irp.complete(opened.err().unwrap_or(STATUS_SUCCESS), 0)
 }
 
 /// Opens a handle, if there may be one more.

@@ -76,6 +76,14 @@ impl Node {
         unsafe { IoReleaseRemoveLockAndWaitEx(self.remove_lock.get(), tag, LOCK_SIZE) };
     }
 
+    /// Runs `f` while the device cannot be deleted. An error: it is being deleted.
+    pub(crate) fn with_remove_lock<R>(&self, tag: Tag, f: impl FnOnce() -> R) -> Result<R, NtStatus> {
+        self.acquire_remove_lock(tag)?;
+        let result = f();
+        self.release_remove_lock(tag);
+        Ok(result)
+    }
+
     /// Counts a handle, if one may be made.
     pub(crate) fn add_handle(&self) -> bool {
         let more = |word: u32| (word & !HANDLES == State::Open as u32 && word & HANDLES != HANDLES).then(|| word + 1);

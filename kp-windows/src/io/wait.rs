@@ -82,8 +82,8 @@ impl<P: Plugin> Waits<P> {
         Self { session, list: SpinLock::new(List::new()), timers: AtomicU32::new(0) }
     }
 
-    fn session(&self) -> &Session<P> {
-        // SAFETY: alive as long as the handle.
+    pub(crate) fn session(&self) -> &Session<P> {
+        // SAFETY: alive until CLOSE frees both.
         unsafe { self.session.as_ref() }
     }
 
