@@ -2,7 +2,7 @@
 use crate::{
     device::{hardware::Hardware, stack_device::StackDevice},
     driver::{new_device::NewDevice, work_item::WorkItem},
-    io::{device_object::DeviceObject, node::Node},
+    io::node::Node,
     kernel::{lock::Mutex, names::Name, pool_box::PoolBox, spin_lock::SpinLock},
     nt::{self, *},
 };
@@ -52,12 +52,12 @@ pub(crate) struct StartedState {
     /// The name that apps open.
     pub(crate) link: Option<Name>,
     /// The device interface is enabled.
-    pub(crate) is_enabled: bool,
+    pub(crate) interface_is_enabled: bool,
     pub(crate) suspended: bool,
 }
 
 impl StartedState {
-    const NOT_STARTED: Self = Self { hardware: None, link: None, is_enabled: false, suspended: false };
+    const NOT_STARTED: Self = Self { hardware: None, link: None, interface_is_enabled: false, suspended: false };
 }
 
 impl DeviceExtension {
@@ -97,8 +97,7 @@ impl DeviceExtension {
     /// It was [added](Self::add), and nothing uses it any more.
     pub(crate) unsafe fn delete(device: *mut nt::DeviceObject) {
         // SAFETY: added, and not deleted yet.
-        let this = unsafe { DeviceObject::<Self>::from_raw(device) };
-        let place = ptr::from_ref(this.extension()).cast_mut();
+        let place = unsafe { (*device).device_extension }.cast::<Self>();
         // SAFETY: written by `add`, and not used any more.
         unsafe { place.drop_in_place() };
         // SAFETY: created by `add`, and in no stack.

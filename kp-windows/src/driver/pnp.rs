@@ -140,7 +140,7 @@ fn publish<P: Plugin>(this: &DeviceExtension, started: &mut StartedState) -> Res
             _ => {
                 started.link = Some(link);
                 this.enable_interface(true)?;
-                started.is_enabled = true;
+                started.interface_is_enabled = true;
                 return Ok(());
             }
         }
@@ -165,7 +165,7 @@ fn unbind<P: Plugin>(this: &DeviceExtension, started: &mut StartedState) {
     if let Some(link) = started.link.take() {
         link.unlink();
     }
-    if take(&mut started.is_enabled) {
+    if take(&mut started.interface_is_enabled) {
         let _ = this.enable_interface(false);
     }
     let present = started.hardware.as_ref().is_some_and(|hardware| hardware.is_present());
@@ -202,9 +202,9 @@ fn cancel(mut request: StackRequest<Pnp>, pending: State) -> NtStatus {
 /// it need not look again.
 fn stop<P: Plugin>(this: &DeviceExtension) {
     this.with(|started| {
-        let is_enabled = take(&mut started.is_enabled);
+        let interface_is_enabled = take(&mut started.interface_is_enabled);
         unbind::<P>(this, started);
-        started.is_enabled = is_enabled;
+        started.interface_is_enabled = interface_is_enabled;
     });
     // SAFETY: no handle is open, and none could be made since QUERY_STOP.
     drop(unsafe { this.node.take::<P>() });

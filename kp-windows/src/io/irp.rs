@@ -233,7 +233,8 @@ impl Irp<Power> {
 }
 
 /// A request that is answered later, and has a cancel routine meanwhile. Who takes the routine out of the request completes it; if the
-/// kernel has it, that is the routine. INVARIANT: nothing but the value itself is used when the request is answered.
+/// kernel has it, that is the routine. INVARIANT: when the request is completed, no function of the value is
+/// called any more.
 pub(crate) struct PendingIrp<K>(Irp<K>);
 
 impl<K> PendingIrp<K> {

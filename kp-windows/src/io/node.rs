@@ -38,7 +38,7 @@ const TAG: u32 = u32::from_le_bytes(*b"kpRs");
 const LOCK_SIZE: u32 = size_of::<RemoveLock>() as u32;
 
 impl Node {
-    /// A closed one, whose lock is not [initialised](Self::init_lock).
+    /// A closed one, whose lock is not [initialised](Self::init_remove_lock).
     pub(crate) const fn new() -> Self {
         Self {
             word: AtomicU32::new(0),

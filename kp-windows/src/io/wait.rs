@@ -67,11 +67,11 @@ enum State {
     Taken,
 }
 
-/// What becomes of a wait at once.
-enum Now {
+/// How far a wait is when it has begun.
+enum Begun {
     /// It is over, and this much of the out-buffer is the reply.
     Answered(usize),
-    Waits(PendingWait),
+    Pending(PendingWait),
 }
 
 /// What was taken out of the list, to be completed outside of its lock.
@@ -103,28 +103,28 @@ impl<P: Plugin> Waits<P> {
     /// Serves an INT_WAIT of this handle, in the context in which it came.
     pub(crate) fn serve(&self, cx: &mut Passive, irp: Irp<DeviceControl>) -> Outcome {
         match self.answer_now(cx, &irp) {
-            Ok(Now::Answered(written)) => Outcome::Done(irp, Ok(written)),
-            Ok(Now::Waits(wait)) => self.pend(irp, wait),
+            Ok(Begun::Answered(written)) => Outcome::Done(irp, Ok(written)),
+            Ok(Begun::Pending(wait)) => self.pend(irp, wait),
             Err(status) => Outcome::Done(irp, Err(status)),
         }
     }
 
     /// Begins a wait, and answers what need not or cannot stay pending.
-    fn answer_now(&self, cx: &mut Passive, irp: &Irp<DeviceControl>) -> Result<Now, Status> {
+    fn answer_now(&self, cx: &mut Passive, irp: &Irp<DeviceControl>) -> Result<Begun, Status> {
         let user = &mut BufferedRequest::buffered(irp)?;
         let session = self.session();
-        let Some(mut wait) = session.wait_start(cx, user)? else { return Ok(Now::Answered(user.written())) };
+        let Some(mut wait) = session.wait_start(cx, user)? else { return Ok(Begun::Answered(user.written())) };
         if wait.is_poll() {
             match session.wait_step(cx, wait) {
-                Ok(answer) => return self.give(cx, answer, user).map(Now::Answered),
+                Ok(answer) => return self.give(cx, answer, user).map(Begun::Answered),
                 Err(again) => wait = again,
             }
         }
         if irp.file().is_none_or(|file| file.flags & FILE_SYNCHRONOUS != 0) {
             let refused = session.wait_end(wait, Status::NEEDS_OVERLAPPED);
-            return self.give(cx, refused, user).map(Now::Answered);
+            return self.give(cx, refused, user).map(Begun::Answered);
         }
-        Ok(Now::Waits(wait))
+        Ok(Begun::Pending(wait))
     }
 
     /// Has a request stay pending. NoMemory. Passive.

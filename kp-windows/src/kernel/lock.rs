@@ -8,7 +8,7 @@ use crate::{
 };
 use core::{
     cell::UnsafeCell,
-    ptr::{self, NonNull},
+    ptr,
     sync::atomic::{AtomicUsize, Ordering::*},
 };
 use kp_core::host::lock_kind;
@@ -21,6 +21,14 @@ struct RawMutex {
 }
 
 impl RawMutex {
+    /// None: no memory. Passive.
+    fn new() -> Option<PoolBox<Self>> {
+        let mutex = PoolBox::with(|| Self { inside: AtomicUsize::new(0), event: Event::unused() })?;
+        // SAFETY: new, and it stays in the pool where it is.
+        unsafe { mutex.event.init() };
+        Some(mutex)
+    }
+
     #[inline]
     fn lock(&self) {
         if self.inside.fetch_add(1, Acquire) != 0 {
@@ -52,13 +60,7 @@ pub(crate) fn new(kind: u32) -> *mut u8 {
 
 fn new_uncounted(kind: u32) -> *mut u8 {
     match kind {
-        lock_kind::MUTEX => {
-            let free = || RawMutex { inside: AtomicUsize::new(0), event: Event::unused() };
-            let Some(mutex) = PoolBox::with(free) else { return ptr::null_mut() };
-            // SAFETY: new, and it stays in the pool where it is.
-            unsafe { mutex.event.init() };
-            mutex.into_raw().cast().as_ptr()
-        }
+        lock_kind::MUTEX => RawMutex::new().map_or(ptr::null_mut(), |mutex| mutex.into_raw().cast().as_ptr()),
         _ => {
             let lock = memory::alloc(size_of::<SpinLock>(), align_of::<SpinLock>()).cast::<SpinLock>();
             if !lock.is_null() {
@@ -127,31 +129,30 @@ pub(crate) unsafe fn release(lock: *mut u8, kind: u32, saved: usize) {
 
 /// A mutex of the port's own, with what it guards.
 pub(crate) struct Mutex<T> {
-    mutex: NonNull<u8>,
+    raw: PoolBox<RawMutex>,
     value: UnsafeCell<T>,
 }
 
 impl<T> Mutex<T> {
     /// None: no memory. Passive.
     pub(crate) fn new(value: T) -> Option<Self> {
-        Some(Self { mutex: NonNull::new(new(lock_kind::MUTEX))?, value: UnsafeCell::new(value) })
+        let raw = RawMutex::new()?;
+        leaks::LOCKS.made(true);
+        Some(Self { raw, value: UnsafeCell::new(value) })
     }
 
     /// Runs `f` with the value, one at a time. Passive.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        // SAFETY: made for this kind, and freed with this value.
-        let saved = unsafe { acquire(self.mutex.as_ptr(), lock_kind::MUTEX) };
+        self.raw.lock();
         // SAFETY: under the lock.
         let result = f(unsafe { &mut *self.value.get() });
-        // SAFETY: taken above.
-        unsafe { release(self.mutex.as_ptr(), lock_kind::MUTEX, saved) };
+        self.raw.unlock();
         result
     }
 }
 
 impl<T> Drop for Mutex<T> {
     fn drop(&mut self) {
-        // SAFETY: made for this kind; its only owner goes, so nobody holds it.
-        unsafe { free(self.mutex.as_ptr(), lock_kind::MUTEX) };
+        leaks::LOCKS.gone();
     }
 }

@@ -1,6 +1,6 @@
 //! Numbers of the kernel's interface: function codes, flags, kinds. Named as their Windows names are, without what Rust's paths say.
 
-/// Major function numbers, places in [`DriverObject::major_function`].
+/// Major function numbers, places in [`DriverObject::major_function`](super::structs::DriverObject::major_function).
 pub(crate) mod major {
     pub(crate) const CREATE: usize = 0;
     pub(crate) const CLOSE: usize = 2;
@@ -27,7 +27,7 @@ pub(crate) mod pnp {
 /// Minor function numbers of power, and the values in its requests.
 pub(crate) mod power {
     pub(crate) const SET_POWER: u8 = 2;
-    /// [`PowerParameters::kind`](super::structs::PowerParameters): the state is the system's, POWER_STATE_TYPE.
+    /// [`PowerParameters::kind`](super::super::structs::PowerParameters): the state is the system's, POWER_STATE_TYPE.
     pub(crate) const SYSTEM: i32 = 0;
     /// As above: the state is the device's.
     pub(crate) const DEVICE: i32 = 1;
@@ -41,7 +41,7 @@ pub(crate) mod power {
     pub(crate) const D3: i32 = 4;
 }
 
-/// Bits of [`IoStackLocation::control`].
+/// Bits of [`IoStackLocation::control`](super::structs::IoStackLocation::control).
 pub(crate) mod control {
     /// SL_PENDING_RETURNED.
     pub(crate) const PENDING: u8 = 1;
@@ -49,7 +49,7 @@ pub(crate) mod control {
     pub(crate) const INVOKE_ALWAYS: u8 = 0xE0;
 }
 
-/// Bits of [`DeviceObject::flags`].
+/// Bits of [`DeviceObject::flags`](super::structs::DeviceObject::flags).
 pub(crate) mod device_flag {
     /// DO_DEVICE_INITIALIZING: nobody may open it yet.
     pub(crate) const INITIALIZING: u32 = 0x80;
@@ -57,7 +57,7 @@ pub(crate) mod device_flag {
     pub(crate) const POWER_PAGABLE: u32 = 0x2000;
 }
 
-/// Bit of [`FileObject::flags`], FO_SYNCHRONOUS_IO: the kernel passes one request of it at a time.
+/// Bit of [`FileObject::flags`](super::structs::FileObject::flags), FO_SYNCHRONOUS_IO: the kernel passes one request of it at a time.
 pub(crate) const FILE_SYNCHRONOUS: u32 = 2;
 
 /// Numbers of device properties.
@@ -69,7 +69,7 @@ pub(crate) mod property {
     pub(crate) const NO_ADDRESS: u32 = u32::MAX;
 }
 
-/// Kinds of [`PartialDescriptor`], and bits of its flags.
+/// Kinds of [`PartialDescriptor`](super::structs_resource::PartialDescriptor), and bits of its flags.
 pub(crate) mod resource {
     #[cfg(test)]
     pub(crate) const PORT: u8 = 1;
@@ -82,7 +82,7 @@ pub(crate) mod resource {
     pub(crate) const LARGE: [(u16, u32); 3] = [(0x200, 8), (0x400, 16), (0x800, 32)];
 }
 
-/// Values in [`RegistryQuery`].
+/// Values in [`RegistryQuery`](super::structs::RegistryQuery).
 pub(crate) mod registry {
     /// RTL_REGISTRY_ABSOLUTE: the path is a whole one.
     pub(crate) const ABSOLUTE: u32 = 0;
@@ -92,7 +92,7 @@ pub(crate) mod registry {
     pub(crate) const EXPECTS_DWORD: u32 = 4 << 24;
 }
 
-/// Versions of [`ConnectInterrupt`].
+/// Versions of [`ConnectInterrupt`](super::structs_device::ConnectInterrupt).
 pub(crate) mod connect {
     pub(crate) const LINE_BASED: u32 = 2;
     pub(crate) const MESSAGE_BASED: u32 = 3;
