@@ -10,7 +10,7 @@ const ISR: &str = "_RNvMNtNtCsdeadbeef_7kp_core4host9interruptINtB2_10Interrupts
 const DPC: &str = "_RNvMNtNtCsdeadbeef_7kp_core4host9interruptINtB2_10InterruptsNtCscafe_3edu3EduE3dpc";
 
 /// A function of the port, by Rust's name for it.
-const PORT: &str = "_RNvNtCsdeadbeef_10kp_windows4irql5raise";
+const PORT: &str = "_RNvNtNtCsdeadbeef_10kp_windows6kernel4irql5raise";
 
 fn compile(name: &str, source: &str) -> Vec<u8> {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));

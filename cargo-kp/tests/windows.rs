@@ -325,9 +325,9 @@ fn a_driver_whose_handlers_can_panic_or_free_is_refused_and_edus_are_among_those
         for wanted in [
             "<kp_core::host::interrupt::Interrupts<edu::Edu>>::isr",
             "<kp_core::host::interrupt::Interrupts<edu::Edu>>::dpc",
-            "kp_windows::wait::step_all::<edu::Edu>",
-            "kp_windows::wait::on_timer::<edu::Edu>",
-            "kp_windows::wait::on_cancel::<edu::Edu>",
+            "kp_windows::io::wait::step_all::<edu::Edu>",
+            "kp_windows::io::wait::on_timer::<edu::Edu>",
+            "kp_windows::io::wait::on_cancel::<edu::Edu>",
         ] {
             assert!(handlers.iter().any(|name| name == wanted), "{arch:?}: {wanted} isn't among {handlers:?}");
         }

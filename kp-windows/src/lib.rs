@@ -2,56 +2,28 @@
 //!
 //! [`glue!`] makes the driver's entry point for one plugin; `cargo kp build` writes the crate that calls it.
 //!
-//! - `entry`: DriverEntry and unload. `control_device`: the node of a plugin without hardware. `stack`, `pnp`, `power`: a device of a
-//!   stack, from AddDevice to REMOVE_DEVICE. `node`: what both have, as apps open it.
-//! - `handle`, `control`, `wait`: CREATE to CLOSE, DeviceIoControl, and the requests that stay pending. `user`, `seh`: an app's bytes.
-//! - `hardware`, `resources`, `bus`, `mapping`, `interrupt`, `processors`: a started device. `kernel`: all of that as kp-core's functions, with `memory`,
-//!   `lock`, `signal`, `irql` and `panic`. `parameters`: what is set in the registry. `leaks`: what was not given back.
-//! - `nt`: the kernel's binary interface. `cfg`: what the linker and the kernel want for Control Flow Guard. `stack_probe`: what
-//!   compilers want for large functions.
+//! | folder | what is in it |
+//! |---|---|
+//! | `driver` | the driver and its devices: DriverEntry and unload, AddDevice to REMOVE_DEVICE, power, the names that apps open |
+//! | `io` | requests: CREATE to CLOSE, DeviceIoControl, the ones that stay pending, and an app's bytes |
+//! | `device` | a started device: its resources, configuration space, registers and interrupts |
+//! | `kernel` | kp-core's contract with a port, and what it needs: memory, locks, wait queues, levels, clock, log |
+//! | `nt` | the kernel's binary interface: functions, structs, numbers |
+//! | `crt` | what Microsoft's C runtime brings along otherwise |
+//!
+//! Files use those of the folders below theirs in this table, and of their own; `kernel::port` alone, which is on top, uses `device`.
 #![no_std]
 
-mod buffered_request;
-mod bus;
-mod cfg;
-mod control;
-mod control_device;
-mod critical_region;
-mod device_extension;
-pub mod entry;
-mod handle;
-mod hardware;
-mod interrupt;
-mod irp;
-mod irql;
+mod crt;
+mod device;
+mod driver;
+mod io;
 mod kernel;
-mod leaks;
-mod lock;
-mod mapping;
-mod memory;
-mod names;
-mod node;
 mod nt;
-mod panic;
-mod parameters;
-mod pnp;
-mod power;
-mod processors;
-mod resources;
-mod security;
-mod seh;
-mod stack_probe;
-mod wait;
-mod wait_queue;
 
 #[doc(hidden)]
 pub use kp_core::host::{info, info_len};
-pub use panic::panicked;
-
-/// A status as the kernel's functions answer it.
-fn ntstatus(status: kp_abi::Status) -> nt::NtStatus {
-    status.ntstatus() as nt::NtStatus
-}
+pub use {driver::entry, kernel::panic::panicked};
 
 /// Makes the entry point of a driver that is plugin `$plugin`. Once per binary, in the root of a `no_std`, `no_main` program.
 #[macro_export]

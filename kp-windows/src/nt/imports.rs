@@ -1,7 +1,10 @@
 //! What the kernel exports.
 use super::{
-    DeviceObject, Dpc, DpcRoutine, DriverObject, Event, Guid, Irp, NtStatus, PowerDone, RegistryQuery, RemoveLock,
-    SpinLock, Timer, UnicodeString, WorkRoutine,
+    status::NtStatus,
+    structs::{
+        DeviceObject, Dpc, DpcRoutine, DriverObject, Event, Guid, IoStatusBlock, Irp, PowerDone, RegistryQuery,
+        RemoveLock, SpinLock, Timer, UnicodeString, WorkRoutine,
+    },
 };
 use core::ffi::c_void;
 
@@ -32,7 +35,7 @@ imports! {
     pub(crate) fn IoAcquireRemoveLockEx(lock: *mut RemoveLock, tag: *mut c_void, file: *const u8, line: u32, size: u32) -> NtStatus;
     pub(crate) fn IoReleaseRemoveLockEx(lock: *mut RemoveLock, tag: *mut c_void, size: u32);
     pub(crate) fn IoReleaseRemoveLockAndWaitEx(lock: *mut RemoveLock, tag: *mut c_void, size: u32);
-    pub(crate) fn IoBuildSynchronousFsdRequest(major: u32, device: *mut DeviceObject, buffer: *mut c_void, len: u32, offset: *const i64, event: *mut Event, status: *mut super::IoStatusBlock) -> *mut Irp;
+    pub(crate) fn IoBuildSynchronousFsdRequest(major: u32, device: *mut DeviceObject, buffer: *mut c_void, len: u32, offset: *const i64, event: *mut Event, status: *mut IoStatusBlock) -> *mut Irp;
     pub(crate) fn IofCallDriver(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus;
     pub(crate) fn IofCompleteRequest(irp: *mut Irp, boost: i8);
     pub(crate) fn IoReleaseCancelSpinLock(irql: u8);

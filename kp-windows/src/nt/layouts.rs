@@ -1,6 +1,6 @@
 //! Where the kernel's structs, on 64-bit Windows, have what the port uses of them. The compiler holds our structs to this list, and
 //! cargo-kp's test `layouts`, which reads it as text, one entry a line, holds it to the headers of mingw-w64.
-use super::{structs::*, structs_device::*};
+use super::{structs::*, structs_device::*, structs_resource::*};
 
 /// `Ours = WINDOWS_NAME, size N { field = Windows.Path at N; }`. No size: our struct is only the beginning of Windows'.
 macro_rules! layouts {

@@ -1,6 +1,6 @@
 //! The kernel's structs, as far as the port looks into them; what it does not look into is an array of that size. Here: drivers,
 //! devices, requests, and what waits and runs later. Sizes and offsets are held in `layouts`.
-use super::NtStatus;
+use super::{status::NtStatus, structs_resource::ResourceList};
 use core::ffi::c_void;
 
 /// A driver's dispatch function.
@@ -13,7 +13,7 @@ pub(crate) type AddDevice = unsafe extern "efiapi" fn(*mut DriverObject, *mut De
 pub(crate) type Completion = unsafe extern "efiapi" fn(*mut DeviceObject, *mut Irp, *mut c_void) -> NtStatus;
 /// What runs when a request is cancelled, with the cancel spin lock held.
 pub(crate) type Cancel = unsafe extern "efiapi" fn(*mut DeviceObject, *mut Irp);
-/// A deferred call's routine: itself, its context, and two arguments.
+/// A DPC's routine: itself, its context, and two arguments.
 pub(crate) type DpcRoutine = unsafe extern "efiapi" fn(*mut Dpc, *mut c_void, *mut c_void, *mut c_void);
 /// A work item's routine: its device, and its context.
 pub(crate) type WorkRoutine = unsafe extern "efiapi" fn(*mut DeviceObject, *mut c_void);
@@ -113,6 +113,11 @@ pub(crate) struct RemoveLock {
     _removed: [u8; 4],
     _count: i32,
     _event: Event,
+}
+
+impl RemoveLock {
+    /// Before IoInitializeRemoveLockEx.
+    pub(crate) const UNUSED: Self = Self { _removed: [0; 4], _count: 0, _event: Event::UNUSED };
 }
 
 /// DRIVER_EXTENSION, its beginning.
@@ -264,8 +269,8 @@ pub(crate) struct DeviceControlParameters {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct StartDeviceParameters {
-    pub(crate) allocated_resources: *const super::ResourceList,
-    pub(crate) allocated_resources_translated: *const super::ResourceList,
+    pub(crate) allocated_resources: *const ResourceList,
+    pub(crate) allocated_resources_translated: *const ResourceList,
     pub(crate) _pad: [usize; 2],
 }
 
@@ -273,7 +278,7 @@ pub(crate) struct StartDeviceParameters {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct QueryInterfaceParameters {
-    pub(crate) interface_type: *const super::Guid,
+    pub(crate) interface_type: *const Guid,
     pub(crate) size: u16,
     pub(crate) version: u16,
     pub(crate) _pad: u32,

@@ -1,6 +1,5 @@
-//! The kernel's structs of devices: what the plug-and-play manager assigns, the bus's interface, interrupts. Sizes
-//! and offsets are held in `layouts`.
-use super::{DeviceObject, Guid, SpinLock};
+//! The kernel's structs of devices: the bus's interface, interrupts. Sizes and offsets are held in `layouts`.
+use super::structs::{DeviceObject, Guid, SpinLock};
 use core::ffi::c_void;
 
 /// An interrupt handler: the interrupt object, and the context. Not 0: it was this device's.
@@ -11,33 +10,6 @@ pub(crate) type MessageService = unsafe extern "efiapi" fn(*mut c_void, *mut c_v
 pub(crate) type BusData = unsafe extern "efiapi" fn(*mut c_void, u32, *mut c_void, u32, u32) -> u32;
 /// InterfaceReference and InterfaceDereference.
 pub(crate) type InterfaceCount = unsafe extern "efiapi" fn(*mut c_void);
-
-/// CM_RESOURCE_LIST. A device on one bus has no second entry.
-#[repr(C)]
-pub(crate) struct ResourceList {
-    pub(crate) count: u32,
-    pub(crate) first: FullDescriptor,
-}
-
-/// CM_FULL_RESOURCE_DESCRIPTOR, up to its list.
-#[repr(C)]
-pub(crate) struct FullDescriptor {
-    _interface_type: i32,
-    _bus_number: u32,
-    _version_revision: [u16; 2],
-    pub(crate) partial_count: u32,
-    pub(crate) partial: [PartialDescriptor; 0],
-}
-
-/// CM_PARTIAL_RESOURCE_DESCRIPTOR, which is packed to 4. Its union is four words; the methods say what stands where.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct PartialDescriptor {
-    pub(crate) kind: u8,
-    pub(crate) share_disposition: u8,
-    pub(crate) flags: u16,
-    pub(crate) u: [u32; 4],
-}
 
 /// GUID of an interface: GUID_BUS_INTERFACE_STANDARD.
 pub(crate) static BUS_INTERFACE: Guid =

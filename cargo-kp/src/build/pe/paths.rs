@@ -9,9 +9,9 @@ const INTERRUPTS: [(&str, &str); 2] =
     [("<kp_core::host::interrupt::Interrupts<", ">>::isr"), ("<kp_core::host::interrupt::Interrupts<", ">>::dpc")];
 /// The same of what the port does at DISPATCH_LEVEL when a wait may be over. It gives memory back, as it may there.
 const WAITS: [(&str, &str); 3] = [
-    ("kp_windows::wait::step_all::<", ">"),
-    ("kp_windows::wait::on_timer::<", ">"),
-    ("kp_windows::wait::on_cancel::<", ">"),
+    ("kp_windows::io::wait::step_all::<", ">"),
+    ("kp_windows::io::wait::on_timer::<", ">"),
+    ("kp_windows::io::wait::on_cancel::<", ">"),
 ];
 /// What only the panic handler calls.
 const PANIC: &str = "__imp_KeBugCheckEx";

@@ -1,0 +1,12 @@
+//! A started device: what the bus has assigned to it, and what kp-core's functions do with that.
+//!
+//! - `stack_device`: the device objects of other drivers below this one's. `hardware`: the record of a started device.
+//! - `resources`: what START_DEVICE assigns. `bus`: configuration space.
+//! - `mapping`: registers. `interrupt`: vectors, their handlers and DPCs. `command`: the command register.
+pub(crate) mod bus;
+pub(crate) mod command;
+pub(crate) mod hardware;
+pub(crate) mod interrupt;
+pub(crate) mod mapping;
+pub(crate) mod resources;
+pub(crate) mod stack_device;

@@ -1,0 +1,86 @@
+//! The control device of a plugin that drives no hardware: one, from DriverEntry to unload.
+use crate::{
+    driver::{new_device::NewDevice, security},
+    io::{
+        device_object::DeviceObject,
+        node::{self, Node, State},
+    },
+    kernel::names::Name,
+    nt::*,
+};
+use kp_core::{
+    Plugin,
+    host::{BoundDevice, RawDevice, passive},
+};
+
+fn device_name<P: Plugin>() -> Name {
+    Name::new(&["\\Device\\kp-", P::TABLE.name])
+}
+
+/// Binds the plugin, and makes its node `\\.\kp-<name>`. After an error nothing is left. Passive.
+///
+/// # Safety
+/// `driver` is the kernel's object for this driver, whose DriverEntry runs.
+pub(crate) unsafe fn load<P: Plugin>(driver: *mut DriverObject) -> Result<(), NtStatus> {
+    // SAFETY: this is the port; a driver without a device is never suspended, and is removed at unload alone.
+    let bind = |cx: &mut kp_core::Passive| unsafe { BoundDevice::<P>::bind(cx, RawDevice::none()) };
+    // SAFETY: DriverEntry runs at Passive.
+    let bound = unsafe { passive(bind) }.map_err(|error| {
+        kp_core::log!("init refused: {}", error);
+        ntstatus(error.status)
+    })?;
+    // SAFETY: the kernel's object for this driver.
+    match unsafe { make::<P>(driver) } {
+        Ok(node) => {
+            node.put(bound);
+            node.set(State::Open);
+            Ok(())
+        }
+        Err(status) => {
+            kp_core::log!("no node: {:#x}", status);
+            // SAFETY: DriverEntry runs at Passive, and nobody else knows the driver.
+            unsafe { node::end(&bound, true) };
+            Err(status)
+        }
+    }
+}
+
+/// The device, closed to all but administrators, and then its name for apps. The kernel lets nobody open it before DriverEntry has
+/// returned.
+///
+/// # Safety
+/// As [`load`].
+unsafe fn make<'d, P: Plugin>(driver: *mut DriverObject) -> Result<DeviceObject<'d, Node>, NtStatus> {
+    let name = device_name::<P>();
+    // SAFETY: the kernel's object for this driver.
+    let device = unsafe { NewDevice::<Node>::create(driver, Some(&name.as_unicode())) }?;
+    let mut status = security::protect(&device);
+    if status >= 0 {
+        status = node::link_name::<P>(None).link_to(&name.as_unicode());
+    }
+    if status < 0 {
+        return Err(status);
+    }
+    // SAFETY: once, and the extension stays where it is.
+    let init = |node: &Node| unsafe { node.init_remove_lock() };
+    Ok(device.finish(Node::new(), init, 0, 0))
+}
+
+/// The last handle is closed, and the driver was told to stop. Passive.
+///
+/// # Safety
+/// `driver` is the kernel's object, for which [`load`] has succeeded.
+pub(crate) unsafe fn unload<P: Plugin>(driver: *mut DriverObject) {
+    node::link_name::<P>(None).unlink(); // nobody finds the device from here on
+    // SAFETY: the kernel's object, and its one device, made by `load`.
+    let device = unsafe { (*driver).device_object };
+    // SAFETY: made by `load`, and deleted below.
+    let node = unsafe { DeviceObject::<Node>::from_raw(device) };
+    // SAFETY: no request comes any more.
+    if let Some(bound) = unsafe { node.take::<P>() } {
+        // SAFETY: unload runs at Passive, and a driver without a device is never suspended.
+        unsafe { node::end(&bound, true) };
+    }
+    // SAFETY: this driver's, used for the last time.
+    unsafe { IoDeleteDevice(device) };
+}

@@ -1,0 +1,236 @@
+//! kp-core's contract with a port, `impl Kernel`: each function is the kernel's own of that meaning, or a file's beside this one.
+use crate::{
+    device::{hardware::Hardware, mapping},
+    kernel::{
+        clock, lock, log, memory, panic,
+        wait_queue::{self, WaitQueue},
+    },
+    nt::*,
+};
+use core::{
+    alloc::Layout,
+    num::{NonZeroU32, NonZeroUsize},
+    panic::Location,
+    ptr::NonNull,
+    sync::atomic::{AtomicU32, AtomicUsize},
+};
+use kp_core::{
+    Result,
+    host::{
+        BarIndex, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Lock, LockKind, Log, Memory, Mmap, Mmio,
+        Pci, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues, Woken,
+    },
+};
+
+struct Windows;
+kp_core::kernel!(Windows);
+
+/// One instruction, so that a kernel that traps and decodes the access can; for the compiler it is opaque, as a volatile access.
+macro_rules! mmio {
+    ($($read:ident $write:ident $type:ty, $load:literal, $store:literal, $class:ident;)*) => { $(
+        #[inline(always)]
+        unsafe fn $read(address: usize) -> $type {
+            let value: $type;
+            // SAFETY: mapped and aligned.
+            unsafe { core::arch::asm!($load, value = out($class) value, at = in(reg) address, options(nostack, preserves_flags)) };
+            value
+        }
+        #[inline(always)]
+        unsafe fn $write(address: usize, value: $type) {
+            // SAFETY: mapped and aligned.
+            unsafe { core::arch::asm!($store, value = in($class) value, at = in(reg) address, options(nostack, preserves_flags)) };
+        }
+    )* };
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl Memory for Windows {
+    fn alloc(layout: Layout) -> Option<NonNull<u8>> {
+        NonNull::new(memory::alloc(layout.size(), layout.align()))
+    }
+    unsafe fn free(memory: NonNull<u8>, layout: Layout) {
+        // SAFETY: it came from `alloc`, with this alignment, and is not used any more.
+        unsafe { memory::free(memory.as_ptr(), layout.align()) }
+    }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl Log for Windows {
+    fn log(text: &str) {
+        log::line(text)
+    }
+    #[inline]
+    fn log_is_limited() -> bool {
+        true
+    }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl Time for Windows {
+    fn now_ns() -> u64 {
+        clock::now_ns()
+    }
+    fn stall_us(us: u32) {
+        let end = clock::fine_ns() + 1000 * u64::from(us);
+        while clock::fine_ns() < end {
+            core::hint::spin_loop();
+        }
+    }
+    fn sleep_ns(ns: u64) {
+        let interval = clock::relative(ns);
+        // SAFETY: readable; a kernel-mode delay ends with its time only.
+        unsafe { KeDelayExecutionThread(mode::KERNEL, 0, &interval) };
+    }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl Task for Windows {
+    #[inline]
+    fn poisoned() -> bool {
+        panic::is_poisoned()
+    }
+    fn task() -> TaskId {
+        // A thread's number is not 0: that is the idle process.
+        TaskId(NonZeroU32::new(PsGetCurrentThreadId() as u32).unwrap_or(NonZeroU32::MAX))
+    }
+    /// A panic stops the machine: nobody is left to ask.
+    fn is_dead(_: TaskId) -> bool {
+        false
+    }
+    fn task_flags() -> TaskFlags {
+        static NEVER: AtomicUsize = AtomicUsize::new(0);
+        // SAFETY: a static.
+        unsafe { TaskFlags::new(&NEVER, 0) }
+    }
+    fn cond_resched() -> bool {
+        false
+    }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl Lock for Windows {
+    fn lock_new(kind: LockKind, _: &'static Location<'static>) -> Option<NonNull<RawLock>> {
+        NonNull::new(lock::new(kind).cast())
+    }
+    unsafe fn lock_free(lock: NonNull<RawLock>, kind: LockKind) {
+        // SAFETY: made by `lock_new` for this kind, and nobody holds it.
+        unsafe { lock::free(lock.as_ptr().cast(), kind) }
+    }
+    #[inline]
+    unsafe fn lock_acquire(lock: NonNull<RawLock>, kind: LockKind) -> usize {
+        // SAFETY: made by `lock_new` for this kind, at a level that takes it.
+        unsafe { lock::acquire(lock.as_ptr().cast(), kind) }
+    }
+    #[inline]
+    unsafe fn lock_release(lock: NonNull<RawLock>, kind: LockKind, saved: usize) {
+        // SAFETY: this thread or processor holds it; `saved` is what its taking gave.
+        unsafe { lock::release(lock.as_ptr().cast(), kind, saved) }
+    }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl WaitQueues for Windows {
+    fn wait_queue_new() -> Option<NonNull<RawWaitQueue>> {
+        NonNull::new(wait_queue::new().cast())
+    }
+    unsafe fn wait_queue_free(queue: NonNull<RawWaitQueue>) {
+        // SAFETY: made by `wait_queue_new`; nobody waits on it.
+        unsafe { wait_queue::free(queue.as_ptr().cast()) }
+    }
+    unsafe fn wait_queue_wait(
+        queue: NonNull<RawWaitQueue>,
+        word: &AtomicU32,
+        seen: u32,
+        timeout: Timeout,
+        kind: WaitKind,
+    ) -> Woken {
+        // SAFETY: made by `wait_queue_new`, and not freed.
+        unsafe { wait_queue::wait(queue.as_ptr().cast::<WaitQueue>(), word, seen, timeout, kind) }
+    }
+    unsafe fn wait_queue_wake(queue: NonNull<RawWaitQueue>) {
+        // SAFETY: made by `wait_queue_new`, and not freed.
+        unsafe { wait_queue::wake(queue.as_ptr().cast::<WaitQueue>()) }
+    }
+}
+
+// SAFETY: one instruction for each access; the compiler moves no access to memory across it.
+unsafe impl Mmio for Windows {
+    #[cfg(target_arch = "x86_64")]
+    mmio! {
+        mmio_read8 mmio_write8 u8, "mov {value}, [{at}]", "mov [{at}], {value}", reg_byte;
+        mmio_read16 mmio_write16 u16, "mov {value:x}, [{at}]", "mov [{at}], {value:x}", reg;
+        mmio_read32 mmio_write32 u32, "mov {value:e}, [{at}]", "mov [{at}], {value:e}", reg;
+        mmio_read64 mmio_write64 u64, "mov {value:r}, [{at}]", "mov [{at}], {value:r}", reg;
+    }
+    #[cfg(target_arch = "aarch64")]
+    mmio! {
+        mmio_read8 mmio_write8 u8, "ldrb {value:w}, [{at}]", "strb {value:w}, [{at}]", reg;
+        mmio_read16 mmio_write16 u16, "ldrh {value:w}, [{at}]", "strh {value:w}, [{at}]", reg;
+        mmio_read32 mmio_write32 u32, "ldr {value:w}, [{at}]", "str {value:w}, [{at}]", reg;
+        mmio_read64 mmio_write64 u64, "ldr {value:x}, [{at}]", "str {value:x}, [{at}]", reg;
+    }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl Pci for Windows {
+    fn map_bar(device: DeviceId, bar: BarIndex, len: NonZeroUsize) -> Option<IoMapping> {
+        let base = NonZeroUsize::new(hardware(device).map(bar.get(), len.get()))?;
+        Some(IoMapping { base, len })
+    }
+    unsafe fn unmap_bar(mapping: IoMapping) {
+        // SAFETY: it came from `map_bar`, and is not used any more.
+        unsafe { mapping::unmap(mapping.base.get()) }
+    }
+    fn bus_master(device: DeviceId, on: bool) {
+        hardware(device).bus_master(on);
+    }
+    fn config_read(device: DeviceId, offset: u32, width: ConfigWidth) -> u32 {
+        hardware(device).config_read(offset, width.bytes())
+    }
+    fn config_write(device: DeviceId, offset: u32, width: ConfigWidth, value: u32) {
+        hardware(device).config_write(offset, width.bytes(), value);
+    }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl Irq for Windows {
+    fn irq_prepare(device: DeviceId, wanted: IrqRequest) -> Result<Vectors> {
+        hardware(device).interrupt.prepare(wanted)
+    }
+    unsafe fn irq_connect(device: DeviceId, entry: IrqEntry) -> Result<()> {
+        // SAFETY: vectors are prepared, and the entry may be called until `irq_disconnect` has returned.
+        unsafe { hardware(device).interrupt.connect(entry) }
+    }
+    unsafe fn irq_disconnect(device: DeviceId) {
+        hardware(device).interrupt.disconnect();
+    }
+    fn irq_release(device: DeviceId) {
+        hardware(device).interrupt.release();
+    }
+    fn irq_mask(device: DeviceId, _: u32) -> bool {
+        hardware(device).interrupt.mask()
+    }
+    #[inline]
+    fn dpc_queue(device: DeviceId, vector: u32) {
+        hardware(device).interrupt.queue(vector);
+    }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl Mmap for Windows {
+    // A ring's memory would be the app's own, pinned by a request that stays pending.
+    fn can_mmap() -> bool {
+        false
+    }
+    fn alloc_mmap_pages(_: usize) -> Option<NonNull<u8>> {
+        None
+    }
+    unsafe fn free_mmap_pages(_: NonNull<u8>, _: usize) {}
+}
+
+/// The record of a device. kp-core names one only until its removal has returned.
+#[inline]
+fn hardware<'a>(device: DeviceId) -> &'a Hardware {
+    // SAFETY: a device's id is its record's address (see `pnp`), and the record stays until the device's removal has returned.
+    unsafe { Hardware::of(device) }
+}
