@@ -1,7 +1,7 @@
 //! Rings as they are meant to be used.
 use super::{
-    part::part as messages,
-    raw::{Raw, factorial, sim, submission},
+    by_hand::{Raw, factorial, sim, submission},
+    test_plugin::messages,
 };
 use kp_abi::{
     Error, Status,
