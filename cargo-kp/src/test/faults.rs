@@ -65,7 +65,7 @@ struct Fault {
     sees: String,
 }
 
-/// Which tests look for it. In the list: `scenario`, `hostile` or `corners` (tests of `conformance` in the simulator), or
+/// Which tests look for it. In the list: `scenario` or `hostile` (tests of `conformance` in the simulator), or
 /// `test PACKAGE PROGRAM [NAME]` (the tests of a package's test program, or of its library, `lib`, whose name contains NAME), or
 /// `loader ARGUMENTS` (the conformance program's tests on the real Windows drivers in the loader), or `guest ARGUMENTS` (the conformance
 /// program with these arguments, in a kernel; `guest32`: as a 32-bit app).
@@ -87,7 +87,6 @@ impl Run {
         Ok(match words[..] {
             ["scenario"] => test("conformance", "simulator", "the_transcript_is_the_one_that_every_host_gives"),
             ["hostile"] => test("conformance", "simulator", "every_bad_request_has_its_status_and_changes_nothing"),
-            ["corners"] => test("conformance", "corners", ""),
             ["test", package, program] => test(package, program, ""),
             ["test", package, program, filter] => test(package, program, filter),
             ["loader", ref arguments @ ..] if !arguments.is_empty() => {
@@ -98,7 +97,7 @@ impl Run {
                 is_32bit: which == "guest32",
             },
             _ => bail!(
-                "`{text}` is no run: write scenario, hostile, corners, test PACKAGE PROGRAM [NAME], loader ARGUMENTS, \
+                "`{text}` is no run: write scenario, hostile, test PACKAGE PROGRAM [NAME], loader ARGUMENTS, \
                  guest ARGUMENTS, guest32 ARGUMENTS"
             ),
         })

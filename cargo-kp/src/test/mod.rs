@@ -13,6 +13,7 @@ mod local;
 mod log;
 mod older;
 mod planted;
+mod registered;
 mod report;
 mod stage;
 mod tool;
