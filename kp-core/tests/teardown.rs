@@ -102,7 +102,7 @@ fn removal_races_calls_and_waits() {
 
 /// Two close at once, one drops its handle: the session is closed once.
 #[test]
-fn two_that_close_at_once_wait_for_each_other() {
+fn closing_twice_at_once_closes_the_session_once() {
     explore(0..100, |world| {
         let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
         let (one, two) = (sim.connect(messages::INTERFACE).unwrap(), sim.connect(messages::INTERFACE).unwrap());
