@@ -2,15 +2,15 @@
 //!
 //! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `languages`
 //! runs their apps in C and Python, `older` those of earlier versions, `demos` the demos, `planted` those that boot trouble, `loader` and `wine` those that load Windows drivers, `tool` runs
-//! this program on Windows, and `faults`, with `--long`, plants faults in the framework itself.
+//! this program on Windows, and `mutations`, with `--long`, plants faults in the framework itself.
 mod boots;
 mod demos;
-mod faults;
 mod languages;
 mod libtest;
 mod loader;
 mod local;
 mod log;
+mod mutations;
 mod older;
 mod planted;
 mod registered;
@@ -71,7 +71,7 @@ pub fn command(args: &TestArgs) -> Result<()> {
         .chain(loader::stages())
         .chain(wine::stages(args.long))
         .chain(tool::stages())
-        .chain(faults::stages(args.long))
+        .chain(mutations::stages(args.long))
         .collect();
     let stages = chosen(stages, args.only.as_deref())?;
     let start = Instant::now();
