@@ -7,7 +7,7 @@ use crate::{
 use anyhow::Result;
 use clap::Args;
 
-/// Runs the conformance scenario on one host and prints its transcript.
+/// Runs the conformance scenario on one host and prints its transcript, or runs one of the host's own tests.
 #[derive(Debug, Args)]
 pub struct ConformanceArgs {
     /// The host: sim, sim:qemu, windows:loader, windows:loader-qemu, windows:wine, or linux: and a kernel of kernels.toml, the latter also with +threadirqs.
@@ -19,6 +19,9 @@ pub struct ConformanceArgs {
     /// Install missing packages first; needs root or sudo.
     #[arg(long)]
     pub setup: bool,
+    /// A test in place of the scenario, and its arguments: what `conformance list` has for linux:KERNEL, or for windows:loader without `loader`.
+    #[arg(last = true, value_name = "TEST")]
+    pub test: Vec<String>,
 }
 
 impl Command for ConformanceArgs {
@@ -26,6 +29,11 @@ impl Command for ConformanceArgs {
     fn run(self) -> Result<()> {
         let host: Host = self.host.parse()?;
         programs::require_repository("conformance")?;
-        host::scenario(&host, &self.part, self.setup, &mut |line| println!("{line}"))
+        let on_line = &mut |line: &str| println!("{line}");
+        if self.test.is_empty() {
+            host::scenario(&host, &self.part, self.setup, on_line)
+        } else {
+            host::test(&host, &self.test, self.setup, on_line)
+        }
     }
 }

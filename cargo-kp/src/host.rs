@@ -191,6 +191,32 @@ pub fn scenario(host: &Host, part: &str, setup: bool, on_line: &mut dyn FnMut(&s
     }
 }
 
+/// Runs a test of the conformance program on a host that has some, asked for by its words and arguments. What it prints goes to `on_line`.
+///
+/// # Errors
+/// The host is not to be had here or has no tests of its own, or the test failed.
+pub fn test(host: &Host, words: &[String], setup: bool, on_line: &mut dyn FnMut(&str)) -> Result<()> {
+    let words = words.iter().map(String::as_str);
+    match host {
+        Host::Linux { kernel, threadirqs } => {
+            let modules = modules(kernel, &["echo", "edu", "trouble"], setup)?;
+            let argv: Vec<&str> = [PROGRAM].into_iter().chain(words).collect();
+            let mut vm = modules.guest(&programs::build("conformance")?).cpus(2).step(Step::run(&argv));
+            if *threadirqs {
+                vm = vm.kernel_arg("threadirqs");
+            }
+            vm.timeout(Duration::from_secs(600)).run(on_line)?.into_result().map(|_| ())
+        }
+        Host::Loader { qemu: false } => {
+            let drivers = drivers(&["echo", "edu", "trouble", "ivshmem"])?;
+            let drivers = drivers.to_str().context("the target folder's path isn't UTF-8")?;
+            let arguments: Vec<&str> = ["loader"].into_iter().chain(words).chain([drivers]).collect();
+            programs::run("conformance", &arguments, on_line)
+        }
+        _ => bail!("{host} has no tests beside the scenario: name linux:KERNEL or windows:loader"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,10 +1,11 @@
 //! Two devices of one plugin: an app that knows its card's bus address opens that one.
-mod part;
+#[path = "../../kp-core/tests/test_plugin/mod.rs"]
+mod test_plugin;
 
 use kp_sim::{Sim, device::DeviceModel, edu::Edu};
 use kp_user::{Connection, OpenOptions};
-use part::{Part, part as messages};
 use std::sync::Arc;
+use test_plugin::{TestPlugin, messages};
 
 /// edu's register.
 const INTERRUPT_STATUS: u64 = 0x24;
@@ -13,7 +14,7 @@ const INTERRUPT_STATUS: u64 = 0x24;
 fn an_app_opens_the_device_at_a_bus_address() {
     let sim = |address: &str| {
         let address = address.parse().expect("it is an address");
-        Sim::<Part>::builder().device(Edu::new()).bus_address(address).build().expect("the device is bound")
+        Sim::<TestPlugin>::builder().device(Edu::new()).bus_address(address).build().expect("the device is bound")
     };
     let addresses = ["0000:03:00.0", "0000:04:00.0"];
     let sims = addresses.map(sim);

@@ -132,7 +132,7 @@ fn msi_sends_one_message_for_each_event_and_no_level() {
 }
 
 #[test]
-fn without_bus_mastering_no_message_leaves() {
+fn no_message_is_sent_without_bus_mastering() {
     let mut host = Host::new(IrqKind::Msi);
     host.edu.bus_master(false);
     host.write(0x60, 4, 1);
@@ -256,7 +256,7 @@ fn accesses_of_the_wrong_width_are_refused() {
 }
 
 #[test]
-fn what_is_no_register_reads_as_ones() {
+fn offsets_without_a_register_read_as_all_ones() {
     let mut host = Host::new(IrqKind::Line);
     for offset in [0x0c, 0x60, 0x64, 0x7c, 0x84, 0xa0, 0x4_0000, 0xf_fffc] {
         assert_eq!(host.read(offset, 4), 0xffff_ffff, "{offset:#x}");

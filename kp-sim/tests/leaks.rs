@@ -1,10 +1,11 @@
 //! What a plugin or its host does not give back is found at unload.
-mod part;
+#[path = "../../kp-core/tests/test_plugin/mod.rs"]
+mod test_plugin;
 
 use kp_core::*;
 use kp_sim::{Busy, Live, Mode, Process, Sim, edu::Edu};
-use part::{Part, part as messages};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use test_plugin::{TestPlugin, messages};
 
 /// A plugin that leaks a box.
 struct Leaky;
@@ -33,7 +34,7 @@ fn a_leak_fails_the_test_at_unload_and_at_drop() {
 
 #[test]
 fn unload_is_refused_while_an_app_holds_a_handle() {
-    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
     let app = sim.open();
     assert_eq!(sim.live().handles, 1);
     assert_eq!(sim.unload(), Err(Busy));
@@ -45,7 +46,7 @@ fn unload_is_refused_while_an_app_holds_a_handle() {
 
 #[test]
 fn the_last_app_unloads_a_kernel_whose_sim_is_gone() {
-    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
     let plugin = sim.connect(messages::INTERFACE).unwrap();
     drop(sim);
     assert_eq!(messages::Client(&plugin).keep(b"still here"), Ok(10));
@@ -53,7 +54,7 @@ fn the_last_app_unloads_a_kernel_whose_sim_is_gone() {
 
 #[test]
 fn an_app_that_only_drops_its_handle_leaves_nothing() {
-    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
     let use_it = || {
         let app = sim.connect(messages::INTERFACE).unwrap().connection().clone();
         let plugin = sim.connect(messages::INTERFACE).unwrap();
@@ -70,7 +71,7 @@ fn an_app_that_only_drops_its_handle_leaves_nothing() {
 
 #[test]
 fn a_removed_device_reads_all_ones_and_leaves_nothing() {
-    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
     let plugin = sim.connect(messages::INTERFACE).unwrap();
     sim.remove(false);
     assert_eq!(messages::Client(&plugin).seen(), Err(Status::DEVICE_GONE.into()));

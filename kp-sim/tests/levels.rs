@@ -160,7 +160,7 @@ fn two_locks_in_two_orders_are_found_without_a_deadlock() {
 }
 
 #[test]
-fn new_memory_has_the_poison_pattern() {
+fn new_memory_holds_the_poison_pattern() {
     let sim = Sim::<Holder>::new().unwrap();
     let plugin = sim.connect(holder::INTERFACE).unwrap();
     assert_eq!(holder::Client(&plugin).new_memory(), Ok(0xA5));

@@ -1,6 +1,7 @@
 //! Stages that boot guests: which kernels run what, and how each has to end.
 use super::{
     log::Log,
+    registered,
     report::{freed, keep, passed, with_log},
     stage::{Stage, Tally, first_panic},
 };
@@ -40,7 +41,7 @@ struct Boot {
 }
 
 impl Boot {
-    fn new(kernel: &str, runs: &[&[&str]]) -> Self {
+    fn new(kernel: &str, runs: Vec<Vec<String>>) -> Self {
         Self {
             kernel: kernel.to_owned(),
             kernel_args: &[],
@@ -48,7 +49,7 @@ impl Boot {
             plugins: &["echo", "edu"],
             vectors: 0,
             udev: false,
-            runs: runs.iter().map(|run| run.iter().map(|&argument| argument.to_owned()).collect()).collect(),
+            runs,
             expected: Vec::new(),
             leaks: false,
             timeout: Duration::from_secs(300),
@@ -66,39 +67,18 @@ impl Boot {
     }
 }
 
-const SCENARIO: &[&str] = &["--host", "guest"];
-/// A signal in the middle of a wait with a time limit.
-const INTERRUPTED: &[&str] = &["interrupted"];
+/// The scenario, as every host runs it.
+fn scenario() -> Vec<String> {
+    ["--host", "guest"].map(str::to_owned).to_vec()
+}
+
 /// The kernels that are enough to run it with `threadirqs`.
 const THREADIRQS: [&str; 2] = ["6.1-cloud", "6.12"];
 /// The kernels that are enough for a 32-bit app.
 const APP_32BIT: [&str; 2] = ["6.1-cloud", "6.12-cloud"];
 
-const TEAR_DOWN: &[&[&str]] = &[
-    &["stress", "kills", "1"],
-    &["stress", "fork"],
-    &["stress", "pinned"],
-    &["stress", "stalled"],
-    &["stress", "turns"],
-    &["stress", "callers"],
-    &["stress", "charged"],
-    &["stress", "unbind", "3"],
-    &["stress", "rounds", "20"],
-    &["stress", "storms", "25"],
-];
-
-const TEAR_DOWN_LONG: &[&[&str]] = &[
-    &["stress", "kills", "2"],
-    &["stress", "fork"],
-    &["stress", "pinned"],
-    &["stress", "stalled"],
-    &["stress", "turns"],
-    &["stress", "callers"],
-    &["stress", "charged"],
-    &["stress", "unbind", "10"],
-    &["stress", "rounds", "200"],
-    &["stress", "storms", "100"],
-];
+/// The kernel on which each test does as much as in a long run.
+const THOROUGH: &str = "6.12-cloud";
 
 /// The kernels that are enough for the nodes of several devices: an old one, and a new one.
 const NODES: [&str; 2] = ["6.1-cloud", "6.12-cloud"];
@@ -123,20 +103,21 @@ macro_rules! functions {
 /// More than the 128 dynamic numbers that misc devices share on old kernels.
 const OVER_128: &[&str] = functions!("8" "9" "a" "b" "c" "d" "e" "f" "10" "11" "12" "13" "14" "15" "16" "17");
 
-/// All of them, in order.
+/// All of them, in order. What runs in a guest beside the scenario is what the conformance program has registered for the stage.
 pub fn stages(long: bool) -> Vec<Stage> {
     let every = kernels::names();
-    let scenario = {
+    let in_kernels = {
         let every = every.clone();
         move |setup, log: &Log| {
-            let mut boots: Vec<Boot> = every.iter().map(|kernel| Boot::new(kernel, &[SCENARIO, INTERRUPTED])).collect();
+            let runs: Vec<Vec<String>> = [scenario()].into_iter().chain(registered::runs("scenario", long)?).collect();
+            let mut boots: Vec<Boot> = every.iter().map(|kernel| Boot::new(kernel, runs.clone())).collect();
             // An RT kernel always has its handlers in threads.
             let threadirqs = |kernel: &&str| THREADIRQS.contains(kernel) || long && !kernel.ends_with("-rt");
             let in_threads = every.iter().map(String::as_str).filter(threadirqs);
-            boots.extend(in_threads.map(|kernel| Boot::new(kernel, &[SCENARIO]).with(&["threadirqs"])));
+            boots.extend(in_threads.map(|kernel| Boot::new(kernel, vec![scenario()]).with(&["threadirqs"])));
             // An idle processor that polls takes what others ask of it outside of interrupts, where an RT kernel looks at what it does.
             let rt = every.iter().filter(|kernel| kernel.ends_with("-rt"));
-            boots.extend(rt.map(|kernel| Boot::new(kernel, &[SCENARIO]).with(&["idle=poll"])));
+            boots.extend(rt.map(|kernel| Boot::new(kernel, vec![scenario()]).with(&["idle=poll"])));
             run(&boots, setup, log)
         }
     };
@@ -144,57 +125,55 @@ pub fn stages(long: bool) -> Vec<Stage> {
         let every = every.clone();
         move |setup, log: &Log| {
             let boot = |kernel: &str| {
-                let runs: &[&[&str]] = if kernel == "6.12-cloud" || long { TEAR_DOWN_LONG } else { TEAR_DOWN };
-                Boot {
+                let runs = registered::runs("tear-down", kernel == THOROUGH || long)?;
+                anyhow::Ok(Boot {
                     plugins: &["echo", "edu", "trouble"],
                     timeout: Duration::from_secs(600),
                     ..Boot::new(kernel, runs)
-                }
+                })
             };
-            let mut boots: Vec<Boot> = every.iter().map(|kernel| boot(kernel)).collect();
-            boots.push(boot("6.12").with(&["threadirqs"]));
+            let mut boots = every.iter().map(|kernel| boot(kernel)).collect::<Result<Vec<_>>>()?;
+            boots.push(boot("6.12")?.with(&["threadirqs"]));
             run(&boots, setup, log)
         }
     };
     let hostile = move |setup, log: &Log| {
-        let boots: Vec<Boot> = every
-            .iter()
-            .map(|kernel| {
-                let requests = if kernel == "6.12-cloud" || long { "1000000" } else { "100000" };
-                Boot::new(kernel, &[&["bad-input"], &["fuzz", "1", requests]])
-            })
-            .collect();
-        run(&boots, setup, log)
+        let boot =
+            |kernel: &String| anyhow::Ok(Boot::new(kernel, registered::runs("hostile", kernel == THOROUGH || long)?));
+        run(&every.iter().map(boot).collect::<Result<Vec<_>>>()?, setup, log)
     };
     let msix = move |setup, log: &Log| {
-        let boot = |kernel: &str| Boot { plugins: &["ivshmem"], vectors: 8, ..Boot::new(kernel, &[&["msix"]]) };
+        let runs = registered::runs("msix", long)?;
+        let boot = |kernel: &str| Boot { plugins: &["ivshmem"], vectors: 8, ..Boot::new(kernel, runs.clone()) };
         let mut boots: Vec<Boot> = kernels::names().iter().map(|kernel| boot(kernel)).collect();
         boots.push(boot("6.12").with(&["threadirqs"]));
         run(&boots, setup, log)
     };
     let nodes = move |setup, log: &Log| {
+        let runs = registered::runs("nodes", long)?;
         let boot = |kernel: &&str| {
-            let boot = Boot { plugins: &["edu"], devices: TWO_MORE, ..Boot::new(kernel, &[&["nodes"]]) };
+            let boot = Boot { plugins: &["edu"], devices: TWO_MORE, ..Boot::new(kernel, runs.clone()) };
             boot.with(&[POISON])
         };
         let mut boots: Vec<Boot> = NODES.iter().map(boot).collect();
-        boots.push(Boot { plugins: &["edu"], devices: OVER_128, ..Boot::new(NODES[0], &[&["nodes", "many"]]) });
+        let many = registered::runs("many-nodes", long)?;
+        boots.push(Boot { plugins: &["edu"], devices: OVER_128, ..Boot::new(NODES[0], many) });
         run(&boots, setup, log)
     };
     let links = move |setup, log: &Log| {
         Packages::new(&ThisMachine).require(&[Purpose::Udev], setup)?;
-        let boot =
-            Boot { plugins: &["edu"], devices: TWO_MORE, udev: true, ..Boot::new(NODES[1], &[&["nodes", "links"]]) };
+        let runs = registered::runs("links", long)?;
+        let boot = Boot { plugins: &["edu"], devices: TWO_MORE, udev: true, ..Boot::new(NODES[1], runs) };
         run(&[boot], setup, log)
     };
     let app_32bit = move |setup, log: &Log| {
         let kernels = kernels::names().into_iter().filter(|kernel| long || APP_32BIT.contains(&kernel.as_str()));
-        let boots: Vec<Boot> =
-            kernels.map(|kernel| Boot::new(&kernel, &[SCENARIO, INTERRUPTED, &["bad-input"], &["compat"]])).collect();
+        let runs: Vec<Vec<String>> = [scenario()].into_iter().chain(registered::runs("32-bit", long)?).collect();
+        let boots: Vec<Boot> = kernels.map(|kernel| Boot::new(&kernel, runs.clone())).collect();
         run_program(&boots, &programs::build_32bit("conformance", setup)?, setup, log)
     };
     vec![
-        Stage { name: "scenario in every kernel", run: Box::new(scenario) },
+        Stage { name: "scenario in every kernel", run: Box::new(in_kernels) },
         Stage { name: "hostile requests in every kernel", run: Box::new(hostile) },
         Stage { name: "tear-down in every kernel", run: Box::new(torn_down) },
         Stage { name: "MSI-X", run: Box::new(msix) },

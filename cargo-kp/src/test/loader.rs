@@ -1,6 +1,7 @@
 //! Stages in the loader: the real drivers, echo's, edu's and one that panics, over a simulated NT kernel in one process.
 use super::{
     log::Log,
+    registered,
     stage::{Stage, Tally, with_lines},
 };
 use crate::{
@@ -15,33 +16,20 @@ pub fn stages() -> Vec<Stage> {
     vec![Stage { name: "drivers in the loader", run: Box::new(drivers) }]
 }
 
-/// The scenario on both models of the device; hostile and random requests; clients and devices that go, starts and stops; each call of the
-/// kernel that can fail, failed once from each place.
+/// The scenario on both models of the device; and each of the conformance program's tests for the loader, in a process of its own.
 fn drivers(setup: bool, log: &Log) -> Result<Tally> {
     Packages::new(&ThisMachine).require(&[Purpose::Boot], setup)?;
     let folder = host::drivers(&["echo", "edu", "trouble", "ivshmem"])?;
     let folder = folder.to_str().context("the target folder's path isn't UTF-8")?;
     let program = programs::build("conformance")?;
-    let runs: [&[&str]; 14] = [
-        &["--host", "windows:loader", "--part", "all", "--drivers", folder],
-        &["--host", "windows:loader-qemu", "--part", "all", "--drivers", folder],
-        &["loader", "bad-input", folder],
-        &["loader", "fuzz", folder, "1", "1000000"],
-        &["loader", "rounds", folder, "200"],
-        &["loader", "life", folder],
-        &["loader", "storm", folder],
-        &["loader", "device", folder],
-        &["loader", "resources", folder],
-        &["loader", "slots", folder],
-        &["loader", "strangers", folder],
-        &["loader", "asleep", folder],
-        &["loader", "power", folder],
-        &["loader", "faults", folder],
-    ];
+    let scenario = |host: &str| ["--host", host, "--part", "all", "--drivers"].map(str::to_owned).to_vec();
+    let mut runs = ["windows:loader", "windows:loader-qemu"].map(scenario).to_vec();
+    runs.extend(registered::runs("loader", false)?);
     let mut tally = Tally::default();
-    for arguments in runs {
-        let (name, mut lines) = (arguments.join(" "), Vec::new());
-        let ran = programs::run_file(&program, arguments, &mut |line| lines.push(line.to_owned()));
+    for run in &runs {
+        let arguments: Vec<&str> = run.iter().map(String::as_str).chain([folder]).collect();
+        let (name, mut lines) = (run.join(" "), Vec::new());
+        let ran = programs::run_file(&program, &arguments, &mut |line| lines.push(line.to_owned()));
         log.keep(&name, &lines);
         tally.check(&name, ran.map_err(|error| with_lines(format!("{error:#}"), &lines)));
     }

@@ -2,17 +2,18 @@
 //!
 //! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `languages`
 //! runs their apps in C and Python, `older` those of earlier versions, `demos` the demos, `planted` those that boot trouble, `loader` and `wine` those that load Windows drivers, `tool` runs
-//! this program on Windows, and `faults`, with `--long`, plants faults in the framework itself.
+//! this program on Windows, and `mutations`, with `--long`, plants faults in the framework itself.
 mod boots;
 mod demos;
-mod faults;
 mod languages;
 mod libtest;
 mod loader;
 mod local;
 mod log;
+mod mutations;
 mod older;
 mod planted;
+mod registered;
 mod report;
 mod stage;
 mod tool;
@@ -33,7 +34,7 @@ pub struct TestArgs {
     /// Install missing packages first; needs root or sudo.
     #[arg(long)]
     pub setup: bool,
-    /// Everything on every host, planted faults included; takes longer.
+    /// Everything on every host, the mutations included; takes longer.
     #[arg(long)]
     pub long: bool,
     /// Only the crates' own tests, under Miri; needs `cargo miri`.
@@ -72,7 +73,7 @@ impl Command for TestArgs {
             .chain(loader::stages())
             .chain(wine::stages(self.long))
             .chain(tool::stages())
-            .chain(faults::stages(self.long))
+            .chain(mutations::stages(self.long))
             .collect();
         let stages = chosen(stages, self.only.as_deref())?;
         let start = Instant::now();

@@ -5,6 +5,7 @@
 use super::{
     boots::POISON,
     log::Log,
+    registered,
     report::{clean, freed, keep, passed, with_log},
     stage::{Stage, Tally},
 };
@@ -46,6 +47,9 @@ fn trouble(long: bool, setup: bool, log: &Log) -> Result<Tally> {
         tally.report(&format!("{KERNEL}: {} is refused", build.plugin), refused(&build));
     }
     tally.report("echo links nothing that it does not use", lean("echo"));
+    let planted = registered::runs("planted", long)?;
+    let all = registered::all_are_in(include_str!("planted.rs"), planted.iter().map(|run| run[1].as_str()));
+    tally.report("each planted test has its guest", all);
     let program = programs::build("conformance")?;
     let mut guests = Vec::new();
     for kernel in kernels::names() {

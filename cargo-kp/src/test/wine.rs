@@ -2,6 +2,7 @@
 use super::{
     libtest::Libtest,
     log::Log,
+    registered,
     report::NOTHING_LIVE,
     stage::{Stage, Tally, first_panic, with_lines},
 };
@@ -67,7 +68,16 @@ fn drivers(long: bool, setup: bool, log: &Log) -> Result<Tally> {
         (&["killed-in-a-call", "3"], "echo", 1),
         (rounds, "echo", if long { 100 } else { 20 }),
     ];
+    let mut listed = Vec::new();
+    wine.run(name(&program), &["list", "--stage", "wine"], PATIENCE, &mut |line| listed.push(line.to_owned()))?;
+    let names = listed.iter().map(|line| line.split(' ').next().unwrap_or_default());
     let mut tally = all(&runs, &machine, &mut wine, log, name(&program))?;
+    let here = if listed.is_empty() {
+        Err("no test is registered for it".into())
+    } else {
+        registered::all_are_in(include_str!("wine.rs"), names)
+    };
+    tally.report("Wine: each registered test is run", here);
     tally.report("Wine: a program that hangs is ended", ends_what_hangs(&mut wine, name(&program)));
     Ok(tally)
 }

@@ -1,6 +1,6 @@
 //! Waits as a port keeps them that pends requests rather than threads: started in the app's context, looked at at Dispatch, ended once.
-#[path = "../../tests/part/mod.rs"]
-mod part;
+#[path = "../../../kp-core/tests/test_plugin/mod.rs"]
+mod test_plugin;
 
 use super::*;
 use crate::{Sim, edu::Edu, level::DISPATCH, port};
@@ -13,11 +13,11 @@ use kp_core::{
     Dispatch,
     host::{PendingWait, WaitAnswer, dispatch},
 };
-use part::{Part, part as messages};
+use test_plugin::{TestPlugin, messages};
 
 /// An app with the interrupt enabled, and the port that keeps its waits.
 struct Port {
-    app: Arc<App<Part>>,
+    app: Arc<App<TestPlugin>>,
     plugin: kp_user::Plugin,
 }
 
@@ -28,7 +28,7 @@ struct Pended {
 }
 
 impl Port {
-    fn new(sim: &Sim<Part>) -> Self {
+    fn new(sim: &Sim<TestPlugin>) -> Self {
         let app = Arc::new(sim.open());
         let plugin = kp_user::Plugin::over(app.clone(), messages::INTERFACE, &[]).unwrap();
         app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
@@ -39,7 +39,7 @@ impl Port {
         messages::Client(&self.plugin).raise(1).unwrap();
     }
 
-    fn in_kernel<R>(&self, f: impl FnOnce(&mut Passive, &Session<Part>) -> R) -> R {
+    fn in_kernel<R>(&self, f: impl FnOnce(&mut Passive, &Session<TestPlugin>) -> R) -> R {
         let session = self.app.file.session();
         context::enter(&self.app.file.loaded.machine, Some(self.app.process.clone()), || {
             // SAFETY: a request runs at Passive.
@@ -86,7 +86,7 @@ impl Port {
         self.at_dispatch(|_, _| answer.give(&mut self.request(address)))
     }
 
-    fn at_dispatch<R>(&self, f: impl FnOnce(&mut Dispatch, &Session<Part>) -> R) -> R {
+    fn at_dispatch<R>(&self, f: impl FnOnce(&mut Dispatch, &Session<TestPlugin>) -> R) -> R {
         self.in_kernel(|_, session| {
             context::current().interrupted(DISPATCH, || {
                 // SAFETY: at Dispatch.
@@ -117,7 +117,7 @@ fn over(step: Result<(Status, u32), Pended>) -> (Status, u32) {
 
 #[test]
 fn what_a_wait_took_and_gives_back_after_int_disable_is_lost() {
-    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
     let port = Port::new(&sim);
     let Pended { wait, .. } = port.start(NO_TIMEOUT, 16);
     port.raise();
@@ -133,7 +133,7 @@ fn what_a_wait_took_and_gives_back_after_int_disable_is_lost() {
 
 #[test]
 fn a_notification_wakes_the_port_and_its_next_step_takes_it() {
-    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
     let port = Port::new(&sim);
     let wait = pending(port.step(port.start(NO_TIMEOUT, 16)));
     assert_eq!(port.waits(), 1);
@@ -150,7 +150,7 @@ fn a_notification_wakes_the_port_and_its_next_step_takes_it() {
 
 #[test]
 fn two_waits_share_one_notification_and_one_of_them_stays() {
-    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
     let port = Port::new(&sim);
     let (first, second) = (port.start(NO_TIMEOUT, 1), port.start(NO_TIMEOUT, 1));
     port.raise();
@@ -166,7 +166,7 @@ fn two_waits_share_one_notification_and_one_of_them_stays() {
 
 #[test]
 fn a_cancelled_wait_takes_nothing() {
-    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
     let port = Port::new(&sim);
     let Pended { wait, .. } = port.start(NO_TIMEOUT, 16);
     port.raise();
@@ -178,7 +178,7 @@ fn a_cancelled_wait_takes_nothing() {
 
 #[test]
 fn an_answer_that_nobody_can_have_is_put_back() {
-    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
     let port = Port::new(&sim);
     let Pended { wait, address } = port.start(NO_TIMEOUT, 16);
     port.raise();
@@ -195,7 +195,7 @@ fn an_answer_that_nobody_can_have_is_put_back() {
 
 #[test]
 fn a_wait_ends_at_its_deadline_and_not_before() {
-    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
     let port = Port::new(&sim);
     let wait = pending(port.step(port.start(5_000_000, 1)));
     let left = wait.wait.deadline_ns().unwrap() - sim.now_ns();
@@ -223,7 +223,7 @@ fn a_wait_ends_at_its_deadline_and_not_before() {
 /// Whatever ends it wakes the port, and the step says why.
 #[test]
 fn a_pending_wait_is_ended_by_disable_close_removal_storm_and_panic() {
-    type End = fn(&Sim<Part>, &Port);
+    type End = fn(&Sim<TestPlugin>, &Port);
     let ends: [(Status, End); 6] = [
         (Status::INT_DISABLED, |_, port| _ = port.app.int_disable().unwrap()),
         (Status::CLOSED, |_, port| port.app.close().unwrap()),
@@ -241,7 +241,7 @@ fn a_pending_wait_is_ended_by_disable_close_removal_storm_and_panic() {
         }),
     ];
     for (status, end) in ends {
-        let sim = Sim::<Part>::builder().device(Edu::new()).kinds(kind::LINE).build().unwrap();
+        let sim = Sim::<TestPlugin>::builder().device(Edu::new()).kinds(kind::LINE).build().unwrap();
         let port = Port::new(&sim);
         let wait = pending(port.step(port.start(NO_TIMEOUT, 1)));
         let woken = port.wakes();
@@ -254,7 +254,7 @@ fn a_pending_wait_is_ended_by_disable_close_removal_storm_and_panic() {
 
 #[test]
 fn a_panic_ends_a_pending_wait_with_poisoned() {
-    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
     let port = Port::new(&sim);
     let wait = pending(port.step(port.start(NO_TIMEOUT, 1)));
     assert_eq!(messages::Client(&port.plugin).panic(), Err(Status::POISONED.into()));
@@ -264,7 +264,7 @@ fn a_panic_ends_a_pending_wait_with_poisoned() {
 
 #[test]
 fn what_cannot_wait_is_refused_at_once_and_not_counted() {
-    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
     let port = Port::new(&sim);
     let request = |max| IntWait { timeout_ns: NO_TIMEOUT, vector: ANY_VECTOR, max, ..IntWait::new() };
     let refused = |port: &Port, max| port.start_of(&request(max)).err();
@@ -289,7 +289,7 @@ fn what_cannot_wait_is_refused_at_once_and_not_counted() {
 
 #[test]
 fn a_vector_that_is_not_there_is_the_first_steps_answer() {
-    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
     let port = Port::new(&sim);
     let request = IntWait { timeout_ns: NO_TIMEOUT, vector: 7, max: 1, ..IntWait::new() };
     assert_eq!(over(port.step(port.start_of(&request).unwrap())).0, Status::BAD_VECTOR);

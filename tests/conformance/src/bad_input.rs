@@ -2,7 +2,7 @@
 use crate::{
     flip::flip,
     interrupts::until,
-    raw::{Access, Answer, Handle, PAGE, Process, Sender, open},
+    raw_ioctl::{Access, Answer, Handle, PAGE, Process, Sender, open},
 };
 use echo_interface::echo;
 use edu_interface::edu;

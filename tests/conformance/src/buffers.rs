@@ -2,7 +2,7 @@
 //!
 //! What an address leads to follows the struct, and the address is 0, if this process has the bytes. Else the address stays, and is
 //! the driver's to refuse: on Windows an address that is not 0 is a bad one.
-use crate::raw::Process;
+use crate::raw_ioctl::Process;
 use kp_abi::{
     limits::MAX_REQUEST,
     request::{

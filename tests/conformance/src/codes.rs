@@ -45,7 +45,7 @@ fn fresh(system: &dyn Opener) -> Box<dyn Control + '_> {
 /// A session of echo's.
 pub(crate) fn session(system: &dyn Opener) -> Box<dyn Control + '_> {
     let file = fresh(system);
-    let mut open = crate::raw::open(echo::INTERFACE);
+    let mut open = crate::raw_ioctl::open(echo::INTERFACE);
     let request = open;
     let written = file.control(code::<Open>(), request.as_bytes(), open.as_mut_bytes());
     assert_eq!((written, open.head.status), (Ok(size_of::<Open>()), Status::OK.0), "a session");

@@ -1,7 +1,7 @@
 //! Bad input in the direct form of CALL: the answers of CALL, whatever stands where.
 use crate::{
     flip::flip,
-    raw::{Access, Handle, PAGE, Process, Sender, open},
+    raw_ioctl::{Access, Handle, PAGE, Process, Sender, open},
 };
 use echo_interface::echo;
 use edu_interface::edu;

@@ -1,5 +1,5 @@
 //! Random requests: half of them valid ones with one to three fields changed. A seed makes the run; nothing else does.
-use crate::raw::{Access, Handle, PAGE, Process, Random, Sender, open};
+use crate::raw_ioctl::{Access, Handle, PAGE, Process, Random, Sender, open};
 use echo_interface::echo;
 use edu_interface::edu;
 use kp_abi::{

@@ -3,6 +3,8 @@
 //! [`scenario`] is the same code everywhere, over the client library and a small [`World`]. `simulated` is the simulator's world;
 //! `linux` that of a guest, whose modules it loads and unloads; `windows` that of Windows and Wine, whose drivers are services; `loader` that of a
 //! simulated NT kernel, which runs the same drivers in this process.
+//!
+//! What is tested in one of these worlds alone is a function there, with `#[guest_test]` over it: see [`registry`].
 pub mod asleep;
 pub mod bad_input;
 pub mod buffers;
@@ -14,12 +16,15 @@ pub mod direct;
 pub mod flip;
 pub mod fuzz;
 pub mod interrupts;
+#[cfg(any(target_os = "linux", windows))]
+pub mod kernel;
 pub mod limits;
 #[cfg(target_os = "linux")]
 pub mod linux;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod loader;
-pub mod raw;
+pub mod raw_ioctl;
+pub mod registry;
 pub mod rings;
 #[cfg(all(target_pointer_width = "64", not(windows)))]
 pub mod simulated;

@@ -1,7 +1,7 @@
 //! The bounds of a device and of a session: one more than there may be is refused, with its own status, and nothing changes.
 use crate::{
     interrupts::until,
-    raw::{Access, Handle, PAGE, Process, Sender},
+    raw_ioctl::{Access, Handle, PAGE, Process, Sender},
 };
 use echo_interface::echo;
 use edu_interface::edu;

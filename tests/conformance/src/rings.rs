@@ -1,5 +1,5 @@
 //! Rings, from the outside: what is refused, what runs, what can be mapped, and noise in shared memory.
-use crate::raw::{Handle, PAGE, Process, Random, Sender, open};
+use crate::raw_ioctl::{Handle, PAGE, Process, Random, Sender, open};
 use echo_interface::echo;
 use kp_abi::{
     Status, TransportStatus,

@@ -1,7 +1,7 @@
 //! The simulator's world, and a simulated process that sends raw requests.
 use crate::{
     Subject, Unload, Victim, World, interrupts,
-    raw::{self, Access, Handle},
+    raw_ioctl::{self, Access, Handle},
 };
 use echo::Echo;
 use edu::Edu;
@@ -97,7 +97,7 @@ impl World for Simulated {
     fn client_that_waits(&mut self, kinds: u32) -> Box<dyn Victim> {
         let app = Arc::new(self.edu().open());
         // Below the client library, which would send CLOSE at the end: a process that is killed sends nothing.
-        app.open(&mut raw::open(Subject::Edu.interface()), &[]).unwrap_or_else(|error| panic!("open: {error}"));
+        app.open(&mut raw_ioctl::open(Subject::Edu.interface()), &[]).unwrap_or_else(|error| panic!("open: {error}"));
         app.int_enable(kinds, 1, 1, &[]).unwrap_or_else(|error| panic!("enable: {error}"));
         let waiter = thread::spawn({
             let app = app.clone();
@@ -167,7 +167,7 @@ impl<P: Driver> Handle for Raw<P> {
     }
 }
 
-impl raw::Process for SimulatedProcess<'_> {
+impl raw_ioctl::Process for SimulatedProcess<'_> {
     fn map(&self, len: usize, access: Access) -> u64 {
         let access = match access {
             Access::ReadWrite => kp_sim::Access::ReadWrite,

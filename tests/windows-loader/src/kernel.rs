@@ -5,7 +5,7 @@ use crate::{
     dpc::Dpcs,
     dump::Dump,
     exports::Processor,
-    faults::{Faults, Sites},
+    fault_injection::{Faults, Sites},
     image::Image,
     interrupt::Interrupts,
     irp::Irps,

@@ -26,17 +26,19 @@
     reason = "what drivers pass is one promise: that it is what the kernel documents"
 )]
 
+pub mod broken_driver;
 mod buffers;
 mod bus;
 mod calls;
 mod client;
+mod counted_text;
 mod cpu;
 mod device_interface;
 mod dispatcher;
 mod dpc;
 mod dump;
 mod exports;
-mod faults;
+mod fault_injection;
 mod file;
 mod image;
 mod interrupt;
@@ -48,11 +50,11 @@ mod objects;
 mod observed;
 mod passed_on;
 mod pdo;
-pub mod planted;
+
 mod pool;
 mod power;
 mod process;
-mod raw;
+
 mod remove_lock;
 mod resources;
 mod rule;
@@ -71,7 +73,7 @@ pub use buffers::Buffer;
 pub use bus::{Assigned, Device};
 pub use calls::fallible_calls;
 pub use exports::{ONLY, Processor};
-pub use faults::{Site, Sites};
+pub use fault_injection::{Site, Sites};
 pub use file::{Done, Handle, Pending};
 pub use kernel::{Machine, Options, Verdict};
 pub use observed::Handlers;

@@ -204,7 +204,7 @@ impl Service {
 
     /// Its key.
     pub(crate) fn registry_path(&self) -> String {
-        crate::raw::string(ptr::with_exposed_provenance(self.parts[0])).unwrap_or_default()
+        crate::counted_text::string(ptr::with_exposed_provenance(self.parts[0])).unwrap_or_default()
     }
 
     pub(crate) fn driver(&self) -> *mut DriverObject {

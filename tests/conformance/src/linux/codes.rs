@@ -1,6 +1,6 @@
 //! What only Linux has: ioctl numbers with a type, a direction and a size. kp's own have one direction, and no size.
-use super::raw::{ThisProcess, send};
-use crate::raw::{Access, PAGE, Process};
+use super::raw_ioctl::{ThisProcess, send};
+use crate::raw_ioctl::{Access, PAGE, Process};
 use kp_abi::{
     Status, TransportStatus,
     request::{

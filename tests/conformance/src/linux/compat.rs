@@ -1,5 +1,6 @@
 //! A 32-bit app of a 64-bit kernel: addresses that its own do not reach.
-use crate::raw::{Access, Handle, PAGE, Sender, open};
+use crate::raw_ioctl::{Access, Handle, PAGE, Sender, open};
+use crate::registry::guest_test;
 use echo_interface::echo;
 use edu_interface::edu;
 use kp_abi::{
@@ -11,16 +12,17 @@ use kp_abi::{
 /// Bits that are in no address of a 32-bit process, one at a time and all together.
 const HIGH: [u64; 4] = [1 << 32, 1 << 47, 1 << 63, !0 << 32];
 
-/// Runs it, with the modules loaded for it.
+/// Those of the kernel that lie beyond are refused, in every request; the modules are loaded for it.
 ///
 /// # Errors
 /// This program is none of 32 bits. What is wrong panics, and so names its line.
-pub fn run() -> Result<(), String> {
+#[guest_test("compat", stage = "32-bit")]
+fn a_32_bit_app_reaches_no_more_than_its_addresses() -> Result<(), String> {
     if size_of::<usize>() != 4 {
         return Err("build this program for a 32-bit target: i686-unknown-linux-gnu".into());
     }
     let loaded = super::Loaded::all();
-    let process = super::raw::ThisProcess::default();
+    let process = super::raw_ioctl::ThisProcess::default();
     let sender = Sender::new(&process);
     let seen = calls(&sender) + direct_calls(&sender) + opens(&sender) + enables(&sender);
     drop(loaded);

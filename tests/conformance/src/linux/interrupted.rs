@@ -3,7 +3,7 @@
 //! The kernel sends the request again by itself, or the client does, as the handler was installed. What is left of the time is read
 //! where the driver has left it: in the waiting thread's struct, whose address /proc gives as the ioctl's argument.
 use super::{Guest, Loaded, stress::raising};
-use crate::{Subject, World, interrupts::until};
+use crate::{Subject, World, interrupts::until, registry::guest_test};
 use edu_interface::edu;
 use kp_abi::{
     Status,
@@ -41,11 +41,9 @@ const SIGNALS: u32 = 3;
 /// How often the handler has run.
 static HANDLED: AtomicU32 = AtomicU32::new(0);
 
-/// Runs it, with the modules loaded for it.
-///
-/// # Errors
-/// None: what is wrong panics, and so names its line.
-pub fn run() -> Result<(), String> {
+/// Its handler runs, and the wait lasts as long as it was asked to; a batch goes on too.
+#[guest_test("interrupted", stage = "scenario 32-bit")]
+fn a_signal_does_not_end_a_timed_wait() {
     let loaded = Loaded::all();
     let plugin = Guest.connect(Subject::Edu);
     edu::Client(&plugin).defer_every(1).expect("every interrupt can be deferred");
@@ -62,7 +60,6 @@ pub fn run() -> Result<(), String> {
     drop(plugin);
     drop(loaded);
     println!("{SIGNALS} signals in a wait, and the time went on: restarted by the kernel, and by the client");
-    Ok(())
 }
 
 /// Waits for one notification, for so long.

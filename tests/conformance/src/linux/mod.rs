@@ -6,7 +6,7 @@ mod monitor;
 pub mod msix;
 pub mod nodes;
 pub mod planted;
-pub mod raw;
+pub mod raw_ioctl;
 pub mod stress;
 
 use crate::{Subject, Unload, Victim, World, child::spawn_until_ready};

@@ -1,5 +1,5 @@
 //! Several vectors at once, on ivshmem-doorbell: each counts for itself, and is waited for by itself or with the others.
-use crate::{Unload, interrupts::until};
+use crate::{Unload, interrupts::until, registry::guest_test};
 use ivshmem_interface::{SILENT, VECTORS, ivshmem};
 use kp_abi::{Counters, Status, request::ANY_VECTOR};
 use kp_user::{Enable, Interrupts, Kind, Notification, Plugin};
@@ -16,11 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Rings of each vector while others are rung too.
 const CROWD: u64 = 1000;
 
-/// Runs all of it. The module is loaded for it and unloaded after it.
-///
-/// # Errors
-/// None: what is wrong panics, and so names its line.
-pub fn run() -> Result<(), String> {
+/// Or with the others. The module is loaded for it and unloaded after it.
+#[guest_test("msix", stage = "msix")]
+fn each_vector_counts_and_is_waited_for_by_itself() {
     super::load("ivshmem");
     let plugin = Plugin::open_interface("ivshmem", ivshmem::INTERFACE, &[]).unwrap_or_else(|error| panic!("{error}"));
     let doorbell = Doorbell(&plugin);
@@ -34,7 +32,6 @@ pub fn run() -> Result<(), String> {
     drop(plugin);
     assert_eq!(super::unload("ivshmem"), Unload::Gone);
     println!("MSI-X: {VECTORS} vectors, counted and waited for one by one, together, and all at once");
-    Ok(())
 }
 
 /// The device, and the session it is rung through.

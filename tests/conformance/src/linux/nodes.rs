@@ -1,7 +1,7 @@
 //! Nodes of a plugin that drives several devices: what udev can tell them apart by, and that a number belongs to its device whatever is
 //! unbound and bound in whichever order. The guest has three edu devices, or more than Linux has dynamic misc numbers.
 use super::{load, stress::text, unload};
-use crate::{Unload, interrupts::until};
+use crate::{Unload, interrupts::until, registry::guest_test};
 use edu_interface::edu;
 use kp_abi::{Error, Status};
 use kp_user::{BusAddress, Connection, Node, OpenOptions, Plugin};
@@ -22,30 +22,14 @@ const CARDS: usize = 3;
 const ROUNDS: u32 = 50;
 const DRIVER: &str = "/sys/bus/pci/drivers/kp_edu";
 
-/// Everything for a few devices.
-pub fn run() {
-    let cards = edus();
-    assert_eq!(cards.len(), CARDS, "{cards:?}");
-    a_node_has_its_device_as_parent(&cards);
-    a_device_is_opened_by_its_address(&cards);
-    a_number_belongs_to_its_address(&cards);
-    a_new_address_gets_a_new_number(&cards);
-    nobody_opens_what_is_being_removed(&cards);
-    println!("{CARDS} devices, each with its number");
-}
-
-/// Only opening beside removal, with one device.
-pub fn race() {
-    nobody_opens_what_is_being_removed(&edus());
-}
-
 /// Where the guest has udev's daemon.
 const UDEVD: &str = "/kp/systemd-udevd";
 /// A person's own rule, as docs/linux.md has it, but for the group: the guest has none that has a name.
 const OWN_RULE: &str = "SUBSYSTEM==\"kp-edu\", GROUP=\"4242\", MODE=\"0660\"\n";
 
 /// udev makes a link to each node by its device's place on the bus, by the rules that the build has made, and takes it away again.
-pub fn links() {
+#[guest_test("links", stage = "links")]
+fn udev_links_each_node_by_its_devices_place() {
     let cards = edus();
     fs::write("/etc/udev/rules.d/71-own.rules", OWN_RULE).expect("a rule can be written");
     fs::create_dir_all("/run").expect("udev has a folder for itself");
@@ -76,7 +60,8 @@ pub fn links() {
 }
 
 /// More devices than there are dynamic misc numbers.
-pub fn many() {
+#[guest_test("many-nodes", stage = "many-nodes")]
+fn more_devices_than_misc_numbers_each_have_a_node() {
     let cards = edus();
     assert!(cards.len() > 128, "the guest has {} devices", cards.len());
     load("edu");
@@ -95,6 +80,13 @@ pub(super) fn edus() -> Vec<String> {
     let mut names: Vec<String> = found.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
+}
+
+/// The same where it has a few.
+fn cards() -> Vec<String> {
+    let cards = edus();
+    assert_eq!(cards.len(), CARDS, "{cards:?}");
+    cards
 }
 
 fn node(number: usize) -> String {
@@ -126,7 +118,9 @@ fn set_override(card: &str, driver: &str) {
 }
 
 /// What a rule of udev can match, and where it finds it.
-fn a_node_has_its_device_as_parent(cards: &[String]) {
+#[guest_test("nodes parent", stage = "nodes")]
+fn a_node_has_its_device_as_parent() {
+    let cards = &cards();
     load("edu");
     for (number, card) in cards.iter().enumerate() {
         let node = node(number);
@@ -155,7 +149,9 @@ fn a_node_has_its_device_as_parent(cards: &[String]) {
 }
 
 /// Listed with its address, and opened by it, whatever its number is: here in the other order.
-fn a_device_is_opened_by_its_address(cards: &[String]) {
+#[guest_test("nodes by-address", stage = "nodes")]
+fn a_device_is_opened_by_its_address() {
+    let cards = &cards();
     let others = &cards[..CARDS - 1];
     others.iter().for_each(|card| set_override(card, "vfio-pci"));
     load("edu");
@@ -199,7 +195,9 @@ impl Drop for Copy {
 }
 
 /// Bound again in another order, each device has its old number, and old nodes lead to it, or to nothing while it is away.
-fn a_number_belongs_to_its_address(cards: &[String]) {
+#[guest_test("nodes number", stage = "nodes")]
+fn a_number_belongs_to_its_address() {
+    let cards = &cards();
     load("edu");
     let copies: Vec<Copy> = (0..cards.len()).map(|number| Copy::of(&node(number))).collect();
     let inside = |number: usize| address(&copies[number].0);
@@ -222,7 +220,9 @@ fn a_number_belongs_to_its_address(cards: &[String]) {
 
 /// A device that comes later gets none of the numbers that others have had, though they are away. It comes when another driver's claim on
 /// it is taken back.
-fn a_new_address_gets_a_new_number(cards: &[String]) {
+#[guest_test("nodes new-address", stage = "nodes")]
+fn a_new_address_gets_a_new_number() {
+    let cards = &cards();
     let (first, last) = (&cards[0], &cards[CARDS - 1]);
     set_override(first, "vfio-pci");
     load("edu");
@@ -248,7 +248,9 @@ fn wrong(what: std::fmt::Arguments<'_>) -> ! {
 
 /// Threads that open a copy of a node all the time, while its device is unbound and bound: each gets the device, or is told that there is
 /// none. What they have open then answers, also when the device is gone.
-fn nobody_opens_what_is_being_removed(cards: &[String]) {
+#[guest_test("nodes race", stage = "nodes")]
+fn nobody_opens_what_is_being_removed() {
+    let cards = edus();
     // The kernel says so soon if one hangs.
     write("/proc/sys/kernel/hung_task_timeout_secs", "10").expect("the kernel looks for what hangs");
     load("edu");
@@ -286,7 +288,7 @@ fn nobody_opens_what_is_being_removed(cards: &[String]) {
     });
     let gone = Node::open(&copy.0).expect("the device is bound");
     unbind(&cards[0]);
-    let refused = gone.open(&mut crate::raw::open(edu::INTERFACE), &[]);
+    let refused = gone.open(&mut crate::raw_ioctl::open(edu::INTERFACE), &[]);
     assert_eq!(refused, Err(Error::from(Status::DEVICE_GONE)));
     drop(gone);
     assert_eq!(unload("edu"), Unload::Gone);

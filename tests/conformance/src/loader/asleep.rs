@@ -2,6 +2,7 @@
 use super::device::Edu;
 use crate::{
     asleep::{self, Sleeper},
+    registry::guest_test,
     transcript::Transcript,
 };
 use kp_user::{ControlNode, Plugin};
@@ -35,8 +36,8 @@ impl Sleeper for Loaded {
     }
 }
 
-/// All of it; and once more under what Driver Verifier does to requests, with completions at the other level.
-pub fn run(drivers: &str) {
+#[guest_test(stage = "loader")]
+fn the_transcript_is_the_one_that_every_host_gives(drivers: &str) {
     let mut transcript = Transcript::new();
     for (nth, case) in asleep::CASES.into_iter().enumerate() {
         let host = Loaded(Edu::driven_by("trouble", drivers, Assigned::Line));
@@ -50,10 +51,14 @@ pub fn run(drivers: &str) {
     }
     assert_eq!(transcript.text(), asleep::SNAPSHOT, "as in the simulator");
     print!("{}", transcript.text());
+}
 
+/// Under what Driver Verifier does to requests, with completions at the other level.
+#[guest_test(stage = "loader")]
+fn calls_and_sleeps_without_end_under_the_verifier(drivers: &str) {
     let mut options = Options::default();
     (options.verifier, options.first_at_dispatch) = (true, true);
     let host = Loaded(Edu::in_machine(Machine::new(options), "trouble", drivers, Assigned::Messages(1)));
-    asleep::calls_and_sleeps_without_end(&host, &mut transcript);
+    asleep::calls_and_sleeps_without_end(&host, &mut Transcript::new());
     host.0.finish();
 }

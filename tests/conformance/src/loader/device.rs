@@ -1,5 +1,5 @@
 //! edu's real .sys through a device's life: stopped, suspended, pulled out, with waits pending and calls under way.
-use crate::interrupts::until;
+use crate::{interrupts::until, registry::guest_test};
 use kp_abi::{
     Status,
     request::{
@@ -29,24 +29,6 @@ const RAISE: u32 = 5;
 const DEFER_EVERY: u32 = 6;
 /// For seeing that something is not over: it would be at once.
 pub(super) const NO_WAIT_ENDS: Duration = Duration::from_millis(50);
-
-/// All of it.
-pub fn run(drivers: &str) {
-    a_wait_stays_pending_until_a_notification_comes(drivers);
-    whatever_ends_a_wait_ends_it_once_and_says_so(drivers);
-    a_process_that_ends_leaves_no_wait_and_no_interrupt(drivers);
-    a_synchronous_handle_may_ask_but_not_wait(drivers);
-    only_what_start_assigned_can_be_enabled(drivers);
-    a_device_that_is_pulled_out_ends_everything_before_the_removal_returns(drivers);
-    a_call_and_a_wait_under_way_end_before_the_removal_returns(drivers);
-    a_device_is_stopped_only_while_nobody_has_it_open_and_starts_again(drivers);
-    a_suspended_device_holds_calls_and_keeps_waits(drivers);
-    a_plugin_hears_of_sleep_waking_and_removal_once_each(drivers);
-    a_name_behind_the_device_is_refused(drivers);
-    a_32_bit_process_sends_the_same_bytes_and_the_plugin_knows_who_it_is(drivers);
-    an_administrator_is_known_as_such_and_nobody_else(drivers);
-    a_panic_stops_the_machine_and_names_plugin_and_line(drivers);
-}
 
 /// A request's control code.
 fn control_code(nr: u32) -> u32 {
@@ -228,6 +210,7 @@ impl Waiting {
     }
 }
 
+#[guest_test(stage = "loader")]
 fn a_wait_stays_pending_until_a_notification_comes(drivers: &str) {
     for assigned in [Assigned::Line, Assigned::Messages(1)] {
         let edu = Edu::started(drivers, assigned);
@@ -252,6 +235,7 @@ fn a_wait_stays_pending_until_a_notification_comes(drivers: &str) {
     }
 }
 
+#[guest_test(stage = "loader")]
 fn whatever_ends_a_wait_ends_it_once_and_says_so(drivers: &str) {
     let edu = Edu::started(drivers, Assigned::Line);
     let client = edu.client();
@@ -293,6 +277,7 @@ fn whatever_ends_a_wait_ends_it_once_and_says_so(drivers: &str) {
     edu.finish();
 }
 
+#[guest_test(stage = "loader")]
 fn a_process_that_ends_leaves_no_wait_and_no_interrupt(drivers: &str) {
     let edu = Edu::started(drivers, Assigned::Messages(1));
     let process = edu.machine.process(Token::Administrator);
@@ -311,6 +296,7 @@ fn a_process_that_ends_leaves_no_wait_and_no_interrupt(drivers: &str) {
     edu.finish();
 }
 
+#[guest_test(stage = "loader")]
 fn a_synchronous_handle_may_ask_but_not_wait(drivers: &str) {
     let edu = Edu::started(drivers, Assigned::Line);
     let client = edu.try_open(Mode::Synchronous).unwrap();
@@ -325,6 +311,7 @@ fn a_synchronous_handle_may_ask_but_not_wait(drivers: &str) {
     edu.finish();
 }
 
+#[guest_test(stage = "loader")]
 fn only_what_start_assigned_can_be_enabled(drivers: &str) {
     for (assigned, fits, other) in
         [(Assigned::Line, kind::LINE, kind::MSI | kind::MSIX), (Assigned::Messages(1), kind::MSI, kind::LINE)]
@@ -345,6 +332,7 @@ fn only_what_start_assigned_can_be_enabled(drivers: &str) {
     edu.finish();
 }
 
+#[guest_test(stage = "loader")]
 fn a_device_that_is_pulled_out_ends_everything_before_the_removal_returns(drivers: &str) {
     let edu = Edu::started(drivers, Assigned::Messages(1));
     let (client, fresh) = (edu.client(), edu.try_open(Mode::Overlapped).unwrap());
@@ -364,6 +352,7 @@ fn a_device_that_is_pulled_out_ends_everything_before_the_removal_returns(driver
     edu.unload();
 }
 
+#[guest_test(stage = "loader")]
 fn a_call_and_a_wait_under_way_end_before_the_removal_returns(drivers: &str) {
     let trouble = Edu::driven_by("trouble", drivers, Assigned::Line);
     let handle = Arc::new(ControlNode::over(open_trouble(&trouble.process)));
@@ -384,6 +373,7 @@ fn a_call_and_a_wait_under_way_end_before_the_removal_returns(drivers: &str) {
     trouble.unload();
 }
 
+#[guest_test(stage = "loader")]
 fn a_device_is_stopped_only_while_nobody_has_it_open_and_starts_again(drivers: &str) {
     let edu = Edu::started(drivers, Assigned::Line);
     let client = edu.client();
@@ -401,6 +391,7 @@ fn a_device_is_stopped_only_while_nobody_has_it_open_and_starts_again(drivers: &
     edu.finish();
 }
 
+#[guest_test(stage = "loader")]
 fn a_suspended_device_holds_calls_and_keeps_waits(drivers: &str) {
     let edu = Edu::started(drivers, Assigned::Line);
     let client = edu.client();
@@ -432,6 +423,7 @@ fn a_suspended_device_holds_calls_and_keeps_waits(drivers: &str) {
     edu.unload();
 }
 
+#[guest_test(stage = "loader")]
 fn a_plugin_hears_of_sleep_waking_and_removal_once_each(drivers: &str) {
     /// What the plugin has heard of so far.
     fn heard(trouble: &Edu) -> Vec<String> {
@@ -484,6 +476,7 @@ fn a_plugin_hears_of_sleep_waking_and_removal_once_each(drivers: &str) {
     trouble.unload();
 }
 
+#[guest_test(stage = "loader")]
 fn a_name_behind_the_device_is_refused(drivers: &str) {
     let edu = Edu::started(drivers, Assigned::Nothing);
     let opened = edu.process.open(r"\\.\kp-edu.0\x", READ_WRITE, Mode::Overlapped);
@@ -494,6 +487,7 @@ fn a_name_behind_the_device_is_refused(drivers: &str) {
     edu.finish();
 }
 
+#[guest_test(stage = "loader")]
 fn a_32_bit_process_sends_the_same_bytes_and_the_plugin_knows_who_it_is(drivers: &str) {
     let trouble = Edu::driven_by("trouble", drivers, Assigned::Line);
     let processes = [
@@ -522,6 +516,7 @@ fn a_32_bit_process_sends_the_same_bytes_and_the_plugin_knows_who_it_is(drivers:
     trouble.finish();
 }
 
+#[guest_test(stage = "loader")]
 fn an_administrator_is_known_as_such_and_nobody_else(drivers: &str) {
     let mut options = Options::default();
     options.open_to_all = true;
@@ -547,6 +542,7 @@ pub(super) fn open_trouble(process: &Arc<Process>) -> Handle {
     process.open(r"\\.\kp-trouble.0", READ_WRITE, Mode::Overlapped).unwrap()
 }
 
+#[guest_test(stage = "loader")]
 fn a_panic_stops_the_machine_and_names_plugin_and_line(drivers: &str) {
     const BOOM: u32 = 2;
     let source = include_str!("../../../plugins/trouble/plugin/src/lib.rs");

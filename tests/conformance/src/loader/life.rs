@@ -1,6 +1,6 @@
 //! Drivers and devices that come and go, and clients that go, at any moment: nothing is left behind, by the machine's own count.
 use super::{Client, Loader, open};
-use crate::{Subject, Unload, World, interrupts::until, transcript::text};
+use crate::{Subject, Unload, World, interrupts::until, registry::guest_test, transcript::text};
 use echo_interface::echo;
 use edu_interface::edu;
 use kp_abi::{
@@ -17,7 +17,8 @@ const NAP_MS: u32 = 60_000;
 const LONG_NS: u64 = 60_000_000_000;
 
 /// Starts and stops both drivers as often, with a session in each round.
-pub fn rounds(drivers: &str, times: u32) {
+#[guest_test("loader rounds", stage = "loader", short = "200")]
+fn rounds(times: u32, drivers: &str) {
     for round in 1..=times {
         let mut world = Loader::loaded(drivers);
         let plugin = world.connect(Subject::Echo);
@@ -35,25 +36,11 @@ pub fn rounds(drivers: &str, times: u32) {
     }
 }
 
-/// Everything else.
-pub fn run(drivers: &str) {
-    killed_in_a_call(drivers);
-    killed_in_a_wait(drivers);
-    closed_in_a_call(drivers);
-    dropped_while_a_thread_waits(drivers);
-    surprise(drivers);
-    stopped_while_open(drivers);
-    suspended(drivers);
-    coalesced(drivers);
-    disabled_with_a_dpc_queued(drivers);
-    cancelled(drivers);
-}
-
 /// A client of echo's that naps, in a process of its own.
 fn napper(world: &Loader) -> Client {
     let process = world.get(Subject::Echo).machine.process(Token::Administrator);
     let node = Arc::new(ControlNode::over(open(&process, Subject::Echo)));
-    node.open(&mut crate::raw::open(echo::INTERFACE), &[]).unwrap_or_else(|error| panic!("open: {error}"));
+    node.open(&mut crate::raw_ioctl::open(echo::INTERFACE), &[]).unwrap_or_else(|error| panic!("open: {error}"));
     let waiter = thread::spawn({
         let node = node.clone();
         move || {
@@ -66,7 +53,8 @@ fn napper(world: &Loader) -> Client {
 }
 
 /// A client dies while a call of it runs: the call's sleep ends, and the driver lets the session go.
-fn killed_in_a_call(drivers: &str) {
+#[guest_test(stage = "loader")]
+fn a_client_killed_in_a_call_leaves_nothing(drivers: &str) {
     let mut world = Loader::new(drivers);
     world.load(Subject::Echo);
     let survivor = world.connect(Subject::Echo);
@@ -82,7 +70,8 @@ fn killed_in_a_call(drivers: &str) {
 }
 
 /// A client dies while it waits: its pended request is cancelled, and the interrupt is free.
-fn killed_in_a_wait(drivers: &str) {
+#[guest_test(stage = "loader")]
+fn a_client_killed_in_a_wait_frees_the_interrupt(drivers: &str) {
     let mut world = Loader::new(drivers);
     world.load(Subject::Edu);
     for _ in 0..5 {
@@ -95,13 +84,14 @@ fn killed_in_a_wait(drivers: &str) {
 }
 
 /// The last handle is closed while a call of another thread runs: the call's sleep ends.
-fn closed_in_a_call(drivers: &str) {
+#[guest_test(stage = "loader")]
+fn closing_the_last_handle_ends_the_call_of_another_thread(drivers: &str) {
     let mut world = Loader::new(drivers);
     world.load(Subject::Echo);
     let process = world.get(Subject::Echo).process.clone();
     let handle = Arc::new(open(&process, Subject::Echo));
     let node = ControlNode::over(handle.clone());
-    node.open(&mut crate::raw::open(echo::INTERFACE), &[]).unwrap_or_else(|error| panic!("open: {error}"));
+    node.open(&mut crate::raw_ioctl::open(echo::INTERFACE), &[]).unwrap_or_else(|error| panic!("open: {error}"));
     thread::scope(|scope| {
         let nap = scope.spawn(|| node.call(5, 0, &NAP_MS.to_le_bytes(), &[], &mut []).map_err(|error| error.status));
         until("the call naps", || node.query(0).is_ok_and(|query| query.calls == 1));
@@ -114,7 +104,8 @@ fn closed_in_a_call(drivers: &str) {
 }
 
 /// A client, or its interrupt, is dropped while another thread waits: the wait ends, and the handle is closed when nobody has it any more.
-fn dropped_while_a_thread_waits(drivers: &str) {
+#[guest_test(stage = "loader")]
+fn dropping_a_client_ends_the_wait_of_another_thread(drivers: &str) {
     let mut world = Loader::new(drivers);
     world.load(Subject::Edu);
     let handles = |world: &Loader| world.get(Subject::Edu).device.as_ref().expect("edu has a device").open_handles();
@@ -147,7 +138,8 @@ fn dropped_while_a_thread_waits(drivers: &str) {
 }
 
 /// The device is pulled out while a wait is pending and calls are made.
-fn surprise(drivers: &str) {
+#[guest_test(stage = "loader")]
+fn a_surprise_removal_ends_calls_and_waits(drivers: &str) {
     let mut world = Loader::new(drivers);
     world.load(Subject::Edu);
     let plugin = world.connect(Subject::Edu);
@@ -186,7 +178,8 @@ fn surprise(drivers: &str) {
 }
 
 /// Neither a stop nor a removal is let through while a handle is open, and the device goes on.
-fn stopped_while_open(drivers: &str) {
+#[guest_test(stage = "loader")]
+fn no_stop_and_no_removal_while_a_handle_is_open(drivers: &str) {
     let mut world = Loader::new(drivers);
     world.load(Subject::Edu);
     let plugin = world.connect(Subject::Edu);
@@ -201,7 +194,8 @@ fn stopped_while_open(drivers: &str) {
 }
 
 /// The system sleeps and wakes.
-fn suspended(drivers: &str) {
+#[guest_test(stage = "loader")]
+fn a_call_is_refused_while_the_machine_sleeps(drivers: &str) {
     let mut world = Loader::new(drivers);
     world.load(Subject::Edu);
     let plugin = world.connect(Subject::Edu);
@@ -218,7 +212,8 @@ fn suspended(drivers: &str) {
 }
 
 /// Interrupts that come while no DPC runs are one DPC, which knows how many they were.
-fn coalesced(drivers: &str) {
+#[guest_test(stage = "loader")]
+fn interrupts_before_one_dpc_are_counted(drivers: &str) {
     let mut world = Loader::new(drivers);
     world.load(Subject::Edu);
     for kinds in [kind::LINE, kind::MSI] {
@@ -244,7 +239,8 @@ fn coalesced(drivers: &str) {
 }
 
 /// A DPC that is queued when the interrupt is disabled has run when that is done, and what it counts is counted.
-fn disabled_with_a_dpc_queued(drivers: &str) {
+#[guest_test(stage = "loader")]
+fn disabling_runs_a_dpc_that_is_queued(drivers: &str) {
     let mut world = Loader::new(drivers);
     world.load(Subject::Edu);
     let plugin = world.connect(Subject::Edu);
@@ -266,13 +262,14 @@ fn disabled_with_a_dpc_queued(drivers: &str) {
 }
 
 /// CancelIoEx of a pended wait, again and again, at any moment of its life.
-fn cancelled(drivers: &str) {
+#[guest_test(stage = "loader")]
+fn a_pended_wait_can_be_cancelled_at_any_moment(drivers: &str) {
     let mut world = Loader::new(drivers);
     world.load(Subject::Edu);
     let process = world.get(Subject::Edu).process.clone();
     let handle = open(&process, Subject::Edu);
     let node = ControlNode::over(handle);
-    node.open(&mut crate::raw::open(edu::INTERFACE), &[]).unwrap_or_else(|error| panic!("open: {error}"));
+    node.open(&mut crate::raw_ioctl::open(edu::INTERFACE), &[]).unwrap_or_else(|error| panic!("open: {error}"));
     node.int_enable(kind::ANY, 1, 1, &[]).unwrap_or_else(|error| panic!("enable: {error}"));
     for round in 0..200 {
         thread::scope(|scope| {

@@ -1,16 +1,16 @@
 //! The world of the loader: the drivers' real .sys, in this process, over a simulated NT kernel.
-pub mod asleep;
-pub mod device;
-pub mod faults;
-pub mod hostile;
-pub mod life;
-pub mod power;
-pub mod raw;
-pub mod resources;
-pub mod slots;
-pub mod storm;
-mod story;
-pub mod strangers;
+mod asleep;
+mod bad_buffers;
+mod device;
+mod edu_app;
+mod fault_injection;
+mod life;
+mod power;
+mod raw_ioctl;
+mod resources;
+mod slots;
+mod storm;
+mod strangers;
 
 use crate::{Subject, Unload, Victim, World, interrupts};
 use kp_abi::request::kind;
@@ -192,7 +192,8 @@ impl World for Loader {
         let process = self.get(Subject::Edu).machine.process(Token::Administrator);
         // Below the client library, which would send CLOSE at the end: a process that is killed sends nothing.
         let node = Arc::new(ControlNode::over(open(&process, Subject::Edu)));
-        node.open(&mut crate::raw::open(Subject::Edu.interface()), &[]).unwrap_or_else(|error| panic!("open: {error}"));
+        node.open(&mut crate::raw_ioctl::open(Subject::Edu.interface()), &[])
+            .unwrap_or_else(|error| panic!("open: {error}"));
         node.int_enable(kinds, 1, 1, &[]).unwrap_or_else(|error| panic!("enable: {error}"));
         let waiter = thread::spawn({
             let node = node.clone();
@@ -238,54 +239,4 @@ pub fn end_what_hangs() {
         eprintln!("error: not over after {} s: somebody waits forever", PATIENCE.as_secs());
         std::process::exit(1);
     });
-}
-
-/// Runs one of the loader's own tests, by name.
-///
-/// # Errors
-/// There is none of that name.
-///
-/// # Panics
-/// If it fails.
-pub fn command(arguments: &[&str]) -> Result<(), String> {
-    end_what_hangs();
-    let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text} is no number"));
-    match *arguments {
-        ["bad-input", drivers] => {
-            let mut world = Loader::loaded(drivers);
-            let process = raw::LoaderProcess::new(&world);
-            let seen = crate::bad_input::run(&process) + crate::codes::run(&process) + hostile::run(&world, &process);
-            drop(process);
-            println!("{seen} bad requests, each with its status");
-            world.unload_all();
-        }
-        ["fuzz", drivers, seed, requests] => {
-            let (seed, requests) = (number(seed)?, number(requests)?);
-            let mut world = Loader::loaded(drivers);
-            let process = raw::LoaderProcess::new(&world);
-            println!("seed {seed}, {requests} requests, and {} with buffers anywhere", requests / 10);
-            print!("{}", crate::fuzz::run(&process, seed, requests));
-            hostile::random(&world, &process, seed, requests / 10);
-            drop(process);
-            world.unload_all();
-        }
-        ["rounds", drivers, times] => life::rounds(drivers, number(times)? as u32),
-        ["faults", drivers] => faults::run(drivers),
-        ["storm", drivers] => storm::run(drivers),
-        ["life", drivers] => life::run(drivers),
-        ["device", drivers] => device::run(drivers),
-        ["resources", drivers] => resources::run(drivers),
-        ["slots", drivers] => slots::run(drivers),
-        ["strangers", drivers] => strangers::run(drivers),
-        ["asleep", drivers] => asleep::run(drivers),
-        ["power", drivers] => power::run(drivers),
-        ["story", drivers] => story::run(drivers)?,
-        _ => {
-            return Err(
-                "usage: conformance loader bad-input|fuzz|rounds|life|device|resources|slots|strangers|asleep|power|storm|faults|story DRIVERS …"
-                    .into(),
-            );
-        }
-    }
-    Ok(())
 }

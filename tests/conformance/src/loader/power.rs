@@ -1,6 +1,6 @@
 //! edu's and trouble's real .sys as the system's power comes and goes: who touches what, in which order what is asked for, and which clock runs.
 use super::device::{Edu, NO_WAIT_ENDS, open_trouble};
-use crate::interrupts::until;
+use crate::{interrupts::until, registry::guest_test};
 use kp_abi::{
     Status,
     request::{IntDisable, NO_TIMEOUT, Request, kind, state},
@@ -13,19 +13,6 @@ use std::{
 use trouble_interface::{Happened, trouble};
 use windows_loader::{Assigned, Machine, Options, Processor, Sites, Token};
 
-/// All of it.
-pub fn run(drivers: &str) {
-    every_request_of_a_stack_is_gone_about_as_documented_at_either_level(drivers);
-    interrupts_are_enabled_with_the_exports_of_either_processor(drivers);
-    no_deferred_call_is_queued_in_what_is_freed(drivers);
-    a_process_ends_that_sleeps_with_a_mutex(drivers);
-    a_wait_does_not_run_out_while_the_machine_sleeps(drivers);
-    a_session_closed_before_the_device_has_power_leaves_it_alone(drivers);
-    a_device_removed_asleep_is_left_alone(drivers);
-    power_that_could_not_be_asked_for_is_asked_for_again(drivers);
-    no_power_is_asked_for_again_once_the_machine_goes_to_sleep(drivers);
-}
-
 /// A machine in which the bus answers at one level or the other first, and as Driver Verifier has it or not.
 fn machines() -> impl Iterator<Item = Machine> {
     [(false, false), (false, true), (true, false), (true, true)].into_iter().map(|(verifier, at_dispatch)| {
@@ -35,6 +22,7 @@ fn machines() -> impl Iterator<Item = Machine> {
     })
 }
 
+#[guest_test(stage = "loader")]
 fn every_request_of_a_stack_is_gone_about_as_documented_at_either_level(drivers: &str) {
     for machine in machines() {
         let edu = Edu::in_machine(machine, "edu", drivers, Assigned::Line);
@@ -55,6 +43,7 @@ fn every_request_of_a_stack_is_gone_about_as_documented_at_either_level(drivers:
     }
 }
 
+#[guest_test(stage = "loader")]
 fn interrupts_are_enabled_with_the_exports_of_either_processor(drivers: &str) {
     for processor in [Processor::X64, Processor::Arm64] {
         let mut options = Options::default();
@@ -74,6 +63,7 @@ fn interrupts_are_enabled_with_the_exports_of_either_processor(drivers: &str) {
     assert!(only.eq(windows_loader::ONLY.iter().copied()), "{:?}", windows_loader::ONLY);
 }
 
+#[guest_test(stage = "loader")]
 fn no_deferred_call_is_queued_in_what_is_freed(drivers: &str) {
     for assigned in [Assigned::Line, Assigned::Messages(1)] {
         let edu = Edu::started(drivers, assigned);
@@ -106,6 +96,7 @@ fn connect(edu: &Edu) -> Plugin {
     Plugin::over(handle, trouble::INTERFACE, &[]).expect("it opens")
 }
 
+#[guest_test(stage = "loader")]
 fn a_process_ends_that_sleeps_with_a_mutex(drivers: &str) {
     let trouble = Edu::driven_by("trouble", drivers, Assigned::Nothing);
     let process = trouble.machine.process(Token::Administrator);
@@ -126,6 +117,7 @@ fn a_process_ends_that_sleeps_with_a_mutex(drivers: &str) {
     trouble.finish();
 }
 
+#[guest_test(stage = "loader")]
 fn a_wait_does_not_run_out_while_the_machine_sleeps(drivers: &str) {
     let edu = Edu::started(drivers, Assigned::Line);
     let client = edu.client();
@@ -148,6 +140,7 @@ fn a_wait_does_not_run_out_while_the_machine_sleeps(drivers: &str) {
     edu.finish();
 }
 
+#[guest_test(stage = "loader")]
 fn a_session_closed_before_the_device_has_power_leaves_it_alone(drivers: &str) {
     for machine in machines() {
         let edu = Edu::in_machine(machine, "edu", drivers, Assigned::Line);
@@ -172,6 +165,7 @@ fn a_session_closed_before_the_device_has_power_leaves_it_alone(drivers: &str) {
     }
 }
 
+#[guest_test(stage = "loader")]
 fn a_device_removed_asleep_is_left_alone(drivers: &str) {
     for machine in machines() {
         let edu = Edu::in_machine(machine, "edu", drivers, Assigned::Line);
@@ -184,6 +178,7 @@ fn a_device_removed_asleep_is_left_alone(drivers: &str) {
     }
 }
 
+#[guest_test(stage = "loader")]
 fn power_that_could_not_be_asked_for_is_asked_for_again(drivers: &str) {
     let sites = Sites::new();
     let mut options = Options::default();
@@ -206,6 +201,7 @@ fn power_that_could_not_be_asked_for_is_asked_for_again(drivers: &str) {
     edu.finish();
 }
 
+#[guest_test(stage = "loader")]
 fn no_power_is_asked_for_again_once_the_machine_goes_to_sleep(drivers: &str) {
     let sites = Sites::new();
     let mut options = Options::default();

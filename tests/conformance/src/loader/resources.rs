@@ -1,6 +1,6 @@
 //! What START may assign, in all the forms in which the plug-and-play manager lists it: the drivers find their BARs and their messages.
 use super::{Loaded, open_path};
-use crate::interrupts::until;
+use crate::{interrupts::until, registry::guest_test};
 use ivshmem_interface::{SILENT, VECTORS, ivshmem};
 use kp_abi::{Interface, Status, request::ANY_VECTOR};
 use kp_sim::{
@@ -22,19 +22,6 @@ use windows_loader::{Assigned, Broken, Machine, Process, Rule, Shape, Token, Ver
 /// How long what is bound to come may take: a hang, not a measure.
 const PATIENCE: Duration = Duration::from_secs(30);
 const GIB: u64 = 1 << 30;
-
-/// All of it.
-pub fn run(drivers: &str) {
-    each_message_is_heard_and_all_at_the_highest_of_their_levels(drivers);
-    messages_that_come_at_once_are_each_heard(drivers);
-    fewer_messages_than_the_driver_can_have_are_used(drivers);
-    bars_are_found_in_whatever_form_they_are_listed(drivers);
-    ports_are_no_memory_whatever_the_processor_makes_of_them(drivers);
-    a_bar_that_was_not_assigned_is_not_there(drivers);
-    a_device_finds_its_bars_where_they_are_after_another_start(drivers);
-    a_device_that_does_not_start_again_has_given_everything_back(drivers);
-    registers_that_a_plugin_keeps_are_found_at_once(drivers);
-}
 
 /// A machine with a driver, and a device that has been started.
 fn started(plugin: &str, drivers: &str, model: impl DeviceModel + 'static, shape: Shape, assigned: Assigned) -> Loaded {
@@ -94,6 +81,7 @@ impl DeviceModel for Doorbell {
 const IVSHMEM: &str = r"\\.\kp-ivshmem.0";
 
 /// MSI-X: a descriptor for each message, whose levels differ.
+#[guest_test(stage = "loader")]
 fn each_message_is_heard_and_all_at_the_highest_of_their_levels(drivers: &str) {
     for shape in [Shape::default(), {
         let mut shape = Shape::default();
@@ -119,6 +107,7 @@ fn each_message_is_heard_and_all_at_the_highest_of_their_levels(drivers: &str) {
 }
 
 /// Messages of one device on several processors at once, again and again.
+#[guest_test(stage = "loader")]
 fn messages_that_come_at_once_are_each_heard(drivers: &str) {
     const ROUNDS: u32 = 200;
     let loaded = started("ivshmem", drivers, Doorbell::default(), Shape::default(), Assigned::Messages(4));
@@ -151,6 +140,7 @@ fn messages_that_come_at_once_are_each_heard(drivers: &str) {
     finish(loaded);
 }
 
+#[guest_test(stage = "loader")]
 fn fewer_messages_than_the_driver_can_have_are_used(drivers: &str) {
     for (assigned, count) in [(1, 1), (3, 3), (8, 4)] {
         let loaded = started("ivshmem", drivers, Doorbell::default(), Shape::default(), Assigned::Messages(assigned));
@@ -216,6 +206,7 @@ fn words(drivers: &str, lengths: [Option<u64>; 6], shape: Shape) -> [u32; 6] {
 const ID: u32 = 0x0100_00ED;
 const NONE: u32 = !0;
 
+#[guest_test(stage = "loader")]
 fn bars_are_found_in_whatever_form_they_are_listed(drivers: &str) {
     let small = Some(0x1000);
     let word = Many::word;
@@ -245,6 +236,7 @@ fn bars_are_found_in_whatever_form_they_are_listed(drivers: &str) {
 }
 
 /// Where a processor has no ports, the translated list has memory in their place; the raw one says what they are.
+#[guest_test(stage = "loader")]
 fn ports_are_no_memory_whatever_the_processor_makes_of_them(drivers: &str) {
     let mut shape = Shape::mixed();
     shape.ports_are_memory = true;
@@ -252,6 +244,7 @@ fn ports_are_no_memory_whatever_the_processor_makes_of_them(drivers: &str) {
     assert_eq!(two, [ID, NONE, NONE, Many::word(3), NONE, NONE]);
 }
 
+#[guest_test(stage = "loader")]
 fn a_bar_that_was_not_assigned_is_not_there(drivers: &str) {
     let mut shape = Shape::mixed();
     shape.unlisted = vec![3];
@@ -273,6 +266,7 @@ fn a_bar_that_was_not_assigned_is_not_there(drivers: &str) {
 }
 
 /// The plug-and-play manager stops it to assign other resources.
+#[guest_test(stage = "loader")]
 fn a_device_finds_its_bars_where_they_are_after_another_start(drivers: &str) {
     let loaded = started(
         "trouble",
@@ -293,6 +287,7 @@ fn a_device_finds_its_bars_where_they_are_after_another_start(drivers: &str) {
     finish(loaded);
 }
 
+#[guest_test(stage = "loader")]
 fn a_device_that_does_not_start_again_has_given_everything_back(drivers: &str) {
     for is_refused in [false, true] {
         let mut loaded = started("trouble", drivers, Edu::new(), Shape::default(), Assigned::Line);
@@ -320,6 +315,7 @@ fn a_device_that_does_not_start_again_has_given_everything_back(drivers: &str) {
 }
 
 /// By the loader: after a stop they may be somebody else's.
+#[guest_test(stage = "loader")]
 fn registers_that_a_plugin_keeps_are_found_at_once(drivers: &str) {
     let loaded = started("trouble", drivers, Edu::new(), Shape::default(), Assigned::Nothing);
     let device = loaded.device.as_ref().unwrap();

@@ -1,6 +1,6 @@
 //! Several devices in one machine, of one driver and of two: what happens to one is not the other's affair.
 use super::resources::connect;
-use crate::interrupts::until;
+use crate::{interrupts::until, registry::guest_test};
 use edu_interface::edu;
 use kp_abi::{Status, request::ANY_VECTOR};
 use kp_user::{Enable, Plugin};
@@ -13,19 +13,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const READ_WRITE: u32 = access::READ | access::WRITE;
 /// What opening a device answers that is not there.
 const NO_NAME: i32 = 0xC000_0034_u32 as i32;
-
-/// All of it.
-pub fn run(drivers: &str) {
-    devices_have_the_lowest_names_that_are_free_in_the_order_of_their_start(drivers);
-    one_device_comes_and_goes_while_another_does(drivers);
-    a_line_that_two_devices_share_is_each_ones_own(drivers);
-    two_drivers_share_a_line(drivers);
-    a_device_that_is_left_with_its_line_raised_does_not_disturb_another(drivers);
-    a_device_that_is_pulled_out_leaves_the_other_alone(drivers);
-    a_device_is_opened_by_its_interface_while_that_is_enabled(drivers);
-    a_device_whose_bus_says_no_address_has_none(drivers);
-    the_command_register_is_written_unless_a_parameter_forbids_it(drivers);
-}
 
 /// A machine with drivers.
 struct Slots {
@@ -93,6 +80,7 @@ impl Slots {
     }
 }
 
+#[guest_test(stage = "loader")]
 fn devices_have_the_lowest_names_that_are_free_in_the_order_of_their_start(drivers: &str) {
     let slots = Slots::new(drivers, &["edu"]);
     let [first, second, third] = [slots.plug(), slots.plug(), slots.plug()];
@@ -121,6 +109,7 @@ fn devices_have_the_lowest_names_that_are_free_in_the_order_of_their_start(drive
 }
 
 /// Two that are removed and found again, side by side, hundreds of times, while a third one works.
+#[guest_test(stage = "loader")]
 fn one_device_comes_and_goes_while_another_does(drivers: &str) {
     const ROUNDS: u32 = 200;
     let slots = Slots::new(drivers, &["edu"]);
@@ -154,6 +143,7 @@ fn one_device_comes_and_goes_while_another_does(drivers: &str) {
 }
 
 /// A raised line is asked of both handlers, and each claims only what its own device does.
+#[guest_test(stage = "loader")]
 fn a_line_that_two_devices_share_is_each_ones_own(drivers: &str) {
     let slots = Slots::new(drivers, &["edu"]);
     let devices = [slots.device(0), slots.device(0)];
@@ -173,6 +163,7 @@ fn a_line_that_two_devices_share_is_each_ones_own(drivers: &str) {
     slots.finish(devices);
 }
 
+#[guest_test(stage = "loader")]
 fn two_drivers_share_a_line(drivers: &str) {
     let slots = Slots::new(drivers, &["edu", "trouble"]);
     let devices = [slots.device(0), slots.device(1)];
@@ -186,6 +177,7 @@ fn two_drivers_share_a_line(drivers: &str) {
 }
 
 /// Its plugin has not quieted it, and nobody listens to it any more: its line is off.
+#[guest_test(stage = "loader")]
 fn a_device_that_is_left_with_its_line_raised_does_not_disturb_another(drivers: &str) {
     let slots = Slots::new(drivers, &["edu"]);
     let (goes, stays) = (slots.device(0), slots.device(0));
@@ -235,6 +227,7 @@ fn share(devices: &[(&Plugin, Raise<'_>); 2]) {
     assert_eq!([first.lost, second.lost], [0, 0]);
 }
 
+#[guest_test(stage = "loader")]
 fn a_device_that_is_pulled_out_leaves_the_other_alone(drivers: &str) {
     let slots = Slots::new(drivers, &["edu"]);
     let (goes, stays) = (slots.device(0), slots.device(0));
@@ -268,6 +261,7 @@ fn a_device_that_is_pulled_out_leaves_the_other_alone(drivers: &str) {
 }
 
 /// As an app does that looks for devices of the interface's class.
+#[guest_test(stage = "loader")]
 fn a_device_is_opened_by_its_interface_while_that_is_enabled(drivers: &str) {
     let slots = Slots::new(drivers, &["edu"]);
     let [first, second] = [slots.plug(), slots.plug()];
@@ -318,6 +312,7 @@ fn a_device_is_opened_by_its_interface_while_that_is_enabled(drivers: &str) {
     slots.finish([second]);
 }
 
+#[guest_test(stage = "loader")]
 fn a_device_whose_bus_says_no_address_has_none(drivers: &str) {
     let slots = Slots::new(drivers, &["edu"]);
     let mut shape = Shape::default();
@@ -330,6 +325,7 @@ fn a_device_whose_bus_says_no_address_has_none(drivers: &str) {
 }
 
 /// By LeaveCommandRegister, for a Windows that watches over that register.
+#[guest_test(stage = "loader")]
 fn the_command_register_is_written_unless_a_parameter_forbids_it(drivers: &str) {
     for (parameters, writes) in
         [(&[][..], true), (&[("LeaveCommandRegister", 0)], true), (&[("LeaveCommandRegister", 1)], false)]

@@ -1,6 +1,6 @@
 //! A device that never lowers its line, whatever its driver does: it is masked, its waits say why, and it can be disabled and unloaded.
 use super::{Loaded, Loader, open};
-use crate::{Subject, Unload, World};
+use crate::{Subject, Unload, World, registry::guest_test};
 use edu_interface::edu;
 use kp_abi::{
     Status,
@@ -75,14 +75,15 @@ impl DeviceModel for Stuck {
 pub(super) const ELSEWHERE: &[&str] =
     &["KeGetCurrentProcessorNumberEx", "KeQueryActiveProcessorCount", "KeSetImportanceDpc", "KeSetTargetProcessorDpc"];
 
-/// Runs it, on a kernel that has them all, and on one that lacks the first.
-///
-/// # Panics
-/// If the storm is not stopped, or leaves anything behind.
-pub fn run(drivers: &str) {
+/// On a kernel that has all functions.
+#[guest_test(stage = "loader")]
+fn a_storm_is_stopped(drivers: &str) {
     storm(drivers, &[]);
+}
+
+#[guest_test(stage = "loader")]
+fn a_storm_is_stopped_on_a_kernel_that_does_not_say_which_processor_it_is(drivers: &str) {
     storm(drivers, &ELSEWHERE[..1]);
-    nobody_stops_a_storm_where_an_administrator_forbids_it(drivers);
 }
 
 /// A machine with edu's device, stuck: its interrupt is enabled, and never deferred.
@@ -103,6 +104,7 @@ fn enabled(drivers: &str, mut options: Options) -> (Loaded, Plugin) {
 }
 
 /// A line that nobody may turn off at the device is Windows' own trouble then; the log says that it is not masked.
+#[guest_test(stage = "loader")]
 fn nobody_stops_a_storm_where_an_administrator_forbids_it(drivers: &str) {
     let mut options = Options::default();
     options.parameters = vec![("LeaveCommandRegister".into(), 1)];

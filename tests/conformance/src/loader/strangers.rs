@@ -1,7 +1,7 @@
 //! Requests of other drivers, with file objects that no CREATE of this driver has seen, or that belong to another of its devices: nothing of
 //! them is looked at, and nobody's handle suffers.
 use super::{Loaded, Loader, open, path};
-use crate::{Subject, Unload, World};
+use crate::{Subject, registry::guest_test};
 use edu_interface::edu;
 use kp_abi::{
     TransportStatus,
@@ -13,17 +13,11 @@ use windows_loader::{
     nt::{NtStatus, STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS, major},
 };
 
-/// All of it, with a device and with none.
-pub fn run(drivers: &str) {
+/// Both drivers, for as long as `test` runs. One that has counted its handles wrongly does not unload.
+fn loaded(drivers: &str, test: impl FnOnce(&Loader)) {
     let mut world = Loader::loaded(drivers);
-    for subject in [Subject::Echo, Subject::Edu] {
-        a_stranger_is_told_so_and_nothing_of_it_is_looked_at(world.get(subject), subject);
-    }
-    a_handle_of_another_device_is_a_stranger(world.get(Subject::Edu));
-    a_file_is_opened_once(world.get(Subject::Edu));
-    for subject in [Subject::Echo, Subject::Edu] {
-        assert_eq!(world.unload(subject), Unload::Gone, "{}: what was counted was counted right", subject.name());
-    }
+    test(&world);
+    world.unload_all();
 }
 
 /// A request by a driver, to the subject's device.
@@ -40,7 +34,17 @@ fn wrong_context() -> NtStatus {
     TransportStatus::WRONG_CONTEXT.status().ntstatus() as NtStatus
 }
 
-fn a_stranger_is_told_so_and_nothing_of_it_is_looked_at(loaded: &Loaded, subject: Subject) {
+/// A driver with a device, and one with none.
+#[guest_test(stage = "loader")]
+fn a_stranger_is_told_so_and_nothing_of_it_is_looked_at(drivers: &str) {
+    loaded(drivers, |world| {
+        for subject in [Subject::Echo, Subject::Edu] {
+            is_told_so(world.get(subject), subject);
+        }
+    });
+}
+
+fn is_told_so(loaded: &Loaded, subject: Subject) {
     let handle = open(&loaded.process, subject);
     for stranger in [Stranger::Nothing, Stranger::Elsewhere, Stranger::ThisDevice] {
         for (major, answer) in [
@@ -62,7 +66,12 @@ fn a_stranger_is_told_so_and_nothing_of_it_is_looked_at(loaded: &Loaded, subject
 }
 
 /// Two devices of one driver: their contexts are of one kind, and still only one of them is meant.
-fn a_handle_of_another_device_is_a_stranger(loaded: &Loaded) {
+#[guest_test(stage = "loader")]
+fn a_handle_of_another_device_is_a_stranger(drivers: &str) {
+    loaded(drivers, |world| is_of_another_device(world.get(Subject::Edu)));
+}
+
+fn is_of_another_device(loaded: &Loaded) {
     let second = loaded.machine.plug(kp_sim::edu::Edu::new());
     second.add(&loaded.driver).expect("AddDevice");
     second.start(Assigned::Line).expect("START_DEVICE");
@@ -82,7 +91,12 @@ fn a_handle_of_another_device_is_a_stranger(loaded: &Loaded) {
 }
 
 /// A CREATE with a file object that is open already must not have its handle forgotten.
-fn a_file_is_opened_once(loaded: &Loaded) {
+#[guest_test(stage = "loader")]
+fn a_file_is_opened_once(drivers: &str) {
+    loaded(drivers, |world| is_opened_once(world.get(Subject::Edu)));
+}
+
+fn is_opened_once(loaded: &Loaded) {
     let handle = open(&loaded.process, Subject::Edu);
     let done = send(loaded, path(Subject::Edu), major::CREATE, Stranger::Handle(&handle));
     assert_eq!(done.status, wrong_context());

@@ -3,7 +3,13 @@ use super::{
     Machine,
     service::{Service, State},
 };
-use crate::{Subject, Unload, World, child::spawn, interrupts::until, transcript::text};
+use crate::{
+    Subject, Unload, World,
+    child::spawn,
+    interrupts::until,
+    registry::{guest_test, helper},
+    transcript::text,
+};
 use echo_interface::echo;
 use kp_user::Plugin;
 use std::{
@@ -22,7 +28,8 @@ pub fn with_echo(program: &str, arguments: &[&str]) -> Result<(), String> {
 }
 
 /// Whom the driver takes this program for: this process, an administrator's, and one of 32 bits if it is.
-pub fn who() {
+#[guest_test("who", stage = "wine")]
+fn who() {
     let service = Service::create("caller", &super::file("kp-caller.sys"));
     service.start().unwrap_or_else(|error| panic!("load caller: {error}"));
     let plugin = Plugin::open_interface("caller", caller::INTERFACE, &[]).unwrap_or_else(|error| panic!("{error}"));
@@ -35,7 +42,8 @@ pub fn who() {
 }
 
 /// Starts and stops echo's driver as often, with a session in each round.
-pub fn rounds(times: u32) {
+#[guest_test("rounds", stage = "wine", short = "20", long = "100")]
+fn rounds(times: u32) {
     let mut machine = Machine::default();
     for round in 1..=times {
         let error = Plugin::open("echo").expect_err("it is not loaded").to_string();
@@ -59,7 +67,8 @@ const OVER: &str = "nap over";
 const NAP_MS: u32 = 300;
 
 /// Naps in the driver, again and again, and says so.
-pub fn client_that_naps() -> Result<(), String> {
+#[helper("client-that-naps")]
+fn client_that_naps() -> Result<(), String> {
     let plugin = Machine::default().connect(Subject::Echo);
     loop {
         println!("{BEGINS}");
@@ -69,7 +78,8 @@ pub fn client_that_naps() -> Result<(), String> {
 }
 
 /// Kills a client while a call of it runs, as often: the driver lets its session go, and the next client finds it well.
-pub fn killed_in_a_call(times: u32) {
+#[guest_test("killed-in-a-call", stage = "wine", short = "3")]
+fn killed_in_a_call(times: u32) {
     let mut machine = Machine::default();
     machine.load(Subject::Echo);
     let survivor = machine.connect(Subject::Echo);

@@ -1,7 +1,7 @@
 //! The world of Windows, and of Wine: drivers are services, clients are processes.
 pub mod life;
 pub mod pnp;
-pub mod raw;
+pub mod raw_ioctl;
 mod service;
 mod version;
 

@@ -1,7 +1,7 @@
 //! Drivers installed from their own INF: for a device that Plug and Play finds, without any hardware, and as a service.
 use super::service::{Service, State, wide};
 use super::version;
-use crate::interrupts::until;
+use crate::{interrupts::until, registry::guest_test};
 use echo_interface::echo;
 use kp_user::{Cause, Plugin};
 use std::{fs, io, path::Path, ptr};
@@ -20,7 +20,8 @@ use windows_sys::{
 ///
 /// # Panics
 /// If anything of that is not so.
-pub fn start_is_refused(plugin: &str, hardware: &str) {
+#[guest_test("start-is-refused", stage = "wine")]
+fn start_is_refused(plugin: &str, hardware: &str) {
     let inf = super::file(&format!("kp-{plugin}.inf"));
     let device = Device::new(&inf, hardware);
     device.install(&inf, hardware);
@@ -40,7 +41,8 @@ pub fn start_is_refused(plugin: &str, hardware: &str) {
 ///
 /// # Panics
 /// If anything of that does not work.
-pub fn service_is_installed() {
+#[guest_test("service-is-installed", stage = "wine")]
+fn service_is_installed() {
     let inf = super::file("kp-echo.inf");
     let said = fs::read_to_string(&inf).expect("an INF in ASCII");
     let driver_ver = said.lines().find(|line| line.starts_with("DriverVer = ")).expect("a version in the INF");

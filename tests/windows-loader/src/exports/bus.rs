@@ -1,6 +1,6 @@
 //! What drivers of devices use: stacks, device interfaces, registers, interrupts, power.
 use crate::{
-    cpu,
+    counted_text, cpu,
     device_interface::{self, Guid},
     exports::exports,
     interrupt::{Connection, Interrupt},
@@ -10,7 +10,7 @@ use crate::{
         DeviceObject, Irp, NtStatus, STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER,
         STATUS_NOT_FOUND, STATUS_PENDING, STATUS_SUCCESS, UnicodeString, major, minor,
     },
-    pdo, power, raw, resources,
+    pdo, power, resources,
     rule::Rule,
     slot::Place,
 };
@@ -162,7 +162,7 @@ exports! {
         let pdo = physical.expose_provenance();
         let slot = lock(&kernel.slots).get(&pdo).cloned();
         let Some(slot) = slot else { return STATUS_INVALID_DEVICE_REQUEST };
-        if raw::string(reference).is_some_and(|reference| !reference.is_empty()) {
+        if counted_text::string(reference).is_some_and(|reference| !reference.is_empty()) {
             cpu::fail(Rule::InterfaceReference.broken("IoRegisterDeviceInterface: a reference string"));
         }
         // SAFETY: the driver's GUID.
@@ -180,7 +180,7 @@ exports! {
     }
 
     [0..=0] fails status fn IoSetDeviceInterfaceState(link: *const UnicodeString, enable: u8) -> NtStatus {
-        let name = raw::string(link).unwrap_or_default();
+        let name = counted_text::string(link).unwrap_or_default();
         let changed = lock(&cpu::kernel().objects).enable(&name, enable != 0);
         cpu::checked(changed)
     }

@@ -1,5 +1,6 @@
 //! Io…, Ob…: device objects and names.
 use crate::{
+    counted_text,
     cpu::{self, checked},
     exports::exports,
     irp,
@@ -9,7 +10,6 @@ use crate::{
         STATUS_OBJECT_NAME_NOT_FOUND, STATUS_SUCCESS, UnicodeString, device_flags,
     },
     objects::Device,
-    raw,
     rule::Rule,
 };
 use std::{ffi::c_void, ptr, sync::Arc};
@@ -31,7 +31,7 @@ exports! {
         let Some(service) = kernel.service(driver.expose_provenance()) else {
             cpu::fail(Rule::DriverObject.broken(format!("IoCreateDevice: {driver:p} is no driver object")));
         };
-        let name = raw::string(name).map(|name| name.to_lowercase());
+        let name = counted_text::string(name).map(|name| name.to_lowercase());
         let mut objects = lock(&kernel.objects);
         if name.is_some() && objects.devices.values().any(|device| device.name == name) {
             return STATUS_OBJECT_NAME_COLLISION;
@@ -82,7 +82,7 @@ exports! {
     }
 
     [0..=0] fails status fn IoCreateSymbolicLink(link: *const UnicodeString, target: *const UnicodeString) -> NtStatus {
-        let (Some(link), Some(target)) = (raw::string(link), raw::string(target)) else {
+        let (Some(link), Some(target)) = (counted_text::string(link), counted_text::string(target)) else {
             cpu::fail(Rule::SymbolicLink.broken("IoCreateSymbolicLink: a name is null"));
         };
         let kernel = cpu::kernel();
@@ -96,7 +96,7 @@ exports! {
     }
 
     [0..=0] fn IoDeleteSymbolicLink(link: *const UnicodeString) -> NtStatus {
-        let link = raw::string(link).unwrap_or_default().to_lowercase().replacen(r"\??\", r"\dosdevices\", 1);
+        let link = counted_text::string(link).unwrap_or_default().to_lowercase().replacen(r"\??\", r"\dosdevices\", 1);
         match lock(&cpu::kernel().objects).links.remove(&link) {
             Some(_) => STATUS_SUCCESS,
             None => STATUS_OBJECT_NAME_NOT_FOUND,

@@ -1,9 +1,10 @@
 //! Ex…, Mm…, Probe…: the pool, and what is mapped.
 use crate::{
+    counted_text,
     cpu::{self, checked},
     exports::{Export, exports, is_exported},
     nt::UnicodeString,
-    raw, trap,
+    trap,
 };
 use std::{ffi::c_void, ptr, sync::OnceLock};
 
@@ -39,7 +40,7 @@ exports! {
 
     [0..=0] fails null fn MmGetSystemRoutineAddress(name: *const UnicodeString) -> *mut c_void {
         let kernel = cpu::kernel();
-        let name = raw::string(name).unwrap_or_default();
+        let name = counted_text::string(name).unwrap_or_default();
         if kernel.options.absent.contains(&name) || !is_exported(&name, kernel.options.processor) {
             return ptr::null_mut();
         }

@@ -1,9 +1,8 @@
 //! Rtl… of the registry: a driver's own parameters.
 use crate::{
-    cpu,
+    counted_text, cpu,
     exports::exports,
     nt::{NtStatus, STATUS_OBJECT_NAME_NOT_FOUND, STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS},
-    raw,
     rule::Rule,
 };
 use std::{ffi::c_void, ptr};
@@ -45,7 +44,7 @@ fn broken(query: &Query) -> Option<&'static str> {
 exports! {
     [0..=0] fails status fn RtlQueryRegistryValues(relative_to: u32, path: *const u16, table: *const Query, _context: *mut c_void, _environment: *mut c_void) -> NtStatus {
         let kernel = cpu::kernel();
-        let path = raw::wide(path);
+        let path = counted_text::wide(path);
         if relative_to != ABSOLUTE {
             cpu::fail(Rule::RegistryPath.broken(format!("RtlQueryRegistryValues: {path}, relative to {relative_to}")));
         }
@@ -65,7 +64,7 @@ exports! {
             if let Some(what) = broken(&query) {
                 cpu::fail(Rule::RegistryQuery.broken(format!("RtlQueryRegistryValues: {what}")));
             }
-            let name = raw::wide(query.name).to_lowercase();
+            let name = counted_text::wide(query.name).to_lowercase();
             let found = kernel.options.parameters.iter().find(|(known, _)| known.to_lowercase() == name);
             match found {
                 // What is stored here are numbers.

@@ -1,5 +1,5 @@
 //! The log, the clock, and the end.
-use crate::{cpu, exports::exports, kernel::Verdict, raw, rule::Rule};
+use crate::{counted_text, cpu, exports::exports, kernel::Verdict, rule::Rule};
 
 /// Time passes in steps of this many 100 ns where only ticks are counted.
 const TICK: u64 = 156_250;
@@ -12,7 +12,7 @@ fn since_start() -> u64 {
 exports! {
     /// Really variadic: those arguments that the format does not name are whatever lies there, and are not looked at.
     [0..=15] fn DbgPrintEx(_component: u32, _level: u32, format: *const u8, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> u32 {
-        cpu::kernel().log(raw::format(format, &[a, b, c, d, e, f]));
+        cpu::kernel().log(counted_text::format(format, &[a, b, c, d, e, f]));
         0
     }
 

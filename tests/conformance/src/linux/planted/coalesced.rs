@@ -1,5 +1,6 @@
 //! Several deferrals, one run of the deferred handler: on one processor, which cannot run it while a call keeps it at Dispatch.
 use super::{Loaded, open};
+use crate::registry::guest_test;
 use kp_abi::{
     Counters,
     request::{ANY_VECTOR, kind},
@@ -11,7 +12,8 @@ use trouble_interface::trouble;
 const BURST: u64 = 5;
 
 /// Twice with each kind of interrupt. The guest has one processor.
-pub fn run() {
+#[guest_test("planted coalesced", stage = "planted")]
+fn deferrals_merge_into_one_run_and_none_is_lost() {
     assert_eq!(
         thread::available_parallelism().map(|count| count.get()).ok(),
         Some(1),

@@ -6,7 +6,8 @@ use super::{Loaded, NAME, PATIENCE_NS, counters};
 use crate::{
     interrupts::until,
     linux::{monitor::Monitor, nodes::edus, stress::text},
-    raw,
+    raw_ioctl,
+    registry::{guest_test, helper},
 };
 use kp_abi::{
     Error, Status,
@@ -49,8 +50,9 @@ const RAISED: u32 = 4;
 /// Submissions of the ring.
 const ENTRIES: u32 = 64;
 
-/// All of them, each with a device that works again.
-pub fn run() {
+/// All errors that the port can report.
+#[guest_test("planted errors", stage = "planted")]
+fn a_device_works_again_after_an_error_of_its_bus() {
     let free = iomem();
     let (mut machine, away) = Machine::new();
     let loaded = Loaded::new();
@@ -80,7 +82,8 @@ pub fn run() {
 }
 
 /// An error after a panic in a call to the first function: nothing is recovered, and what the dead call may use stays until the unload.
-pub fn after_a_panic() {
+#[guest_test("planted errors-after-a-panic", stage = "planted")]
+fn after_a_panic() {
     let free = iomem();
     let (mut machine, _) = Machine::new();
     let loaded = Loaded::new();
@@ -101,7 +104,8 @@ pub fn after_a_panic() {
 }
 
 /// Panics in a call to a device, and does not return.
-pub fn panic_here(card: &str) {
+#[helper("planted errors-panic")]
+fn panic_here(card: &str) {
     panic!("the driver lives, and answers {:?}", trouble::Client(&open_at(card)).boom(BYTES));
 }
 
@@ -255,7 +259,7 @@ impl Clients {
             assert_eq!(polled[0].revents() & over, over);
         }
         assert_eq!(self.fresh.query(0).map(|query| query.state), Ok(state::GONE));
-        assert_eq!(self.fresh.open(&mut raw::open(trouble::INTERFACE), &[]), Err(gone()));
+        assert_eq!(self.fresh.open(&mut raw_ioctl::open(trouble::INTERFACE), &[]), Err(gone()));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Apps are being frozen, as for a suspend or at the end of a hibernation, and one of them is in a sleep of the plugin's. It comes out first:
 //! what waits for its call, a removal or a power-off, does not wait for its thawing, which may come only afterwards.
 use super::{Loaded, open};
-use crate::{interrupts::until, linux::stress::address};
+use crate::{interrupts::until, linux::stress::address, registry::guest_test};
 use kp_abi::{Status, request::state};
 use kp_user::Plugin;
 use rustix::{
@@ -12,7 +12,8 @@ use std::{fs, thread};
 use trouble_interface::trouble;
 
 /// The machine powers off. Does not return.
-pub fn power_off() {
+#[guest_test("planted power-off", stage = "planted")]
+fn power_off() {
     let _loaded = Loaded::new();
     let plugin = open(&[]);
     let group = Group::new("kp");
@@ -29,7 +30,8 @@ pub fn power_off() {
 }
 
 /// The device is unbound.
-pub fn unbind() {
+#[guest_test("planted unbind", stage = "planted")]
+fn unbind() {
     let loaded = Loaded::new();
     let (plugin, witness) = (open(&[]), open(&[]));
     let group = Group::new("kp");

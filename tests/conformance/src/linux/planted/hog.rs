@@ -3,6 +3,7 @@ use super::{Loaded, NAME, counters, one_interrupt, open};
 use crate::{
     interrupts::until,
     linux::{stay_on, stress::address},
+    registry::guest_test,
 };
 use kp_abi::{Status, request::kind};
 use kp_user::Plugin;
@@ -23,7 +24,8 @@ const BUSY: usize = 0;
 const FREE: usize = 1;
 
 /// Disabling, closing and unbinding beside a thread that never lets go of the interrupt's processor.
-pub fn run() {
+#[guest_test("planted hog", stage = "planted")]
+fn disabling_waits_for_a_processor_that_has_no_time() {
     fs::write("/proc/sys/kernel/sched_rt_runtime_us", "-1").expect("real-time threads may have all of a processor");
     let loaded = Loaded::new();
     stay_on(FREE);
@@ -45,7 +47,8 @@ pub fn run() {
 }
 
 /// The device interrupts, and before the processor has heard it another one disables: the handler runs still.
-pub fn on_its_way() {
+#[guest_test("planted on-its-way", stage = "planted")]
+fn on_its_way() {
     let loaded = Loaded::new();
     stay_on(FREE);
     let plugin = open(&[]);

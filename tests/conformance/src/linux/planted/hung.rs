@@ -1,12 +1,13 @@
 //! A tear-down that takes too long: the kernel that looks for hung tasks sees it, as it sees any driver's.
 use super::{Loaded, open};
-use crate::{interrupts::until, linux::stress::address};
+use crate::{interrupts::until, linux::stress::address, registry::guest_test};
 use kp_abi::request::state;
 use std::{fs, thread};
 use trouble_interface::trouble;
 
 /// Unbinds the device while a session closes, which takes seconds, and nothing ends that. Whether the kernel has said so shows in its log.
-pub fn run() {
+#[guest_test("planted hung", stage = "planted")]
+fn a_teardown_takes_seconds() {
     for (name, value) in [("timeout_secs", "1"), ("check_interval_secs", "1")] {
         fs::write(format!("/proc/sys/kernel/hung_task_{name}"), value).expect("this kernel looks for hung tasks");
     }

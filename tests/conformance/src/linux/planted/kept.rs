@@ -1,6 +1,6 @@
 //! What a plugin has kept of a device reaches it as long as it is bound, and nothing after that.
 use super::{Loaded, open};
-use crate::linux::stress::address;
+use crate::{linux::stress::address, registry::guest_test};
 use kp_abi::Status;
 use std::fs;
 use trouble_interface::trouble;
@@ -9,7 +9,8 @@ use trouble_interface::trouble;
 const EDU: u32 = 0x11e8_1234;
 
 /// Keeps the configuration space of a device, and uses it: at once, and after the device was unbound and bound anew.
-pub fn run() {
+#[guest_test("planted kept", stage = "planted")]
+fn configuration_space_that_is_kept_ends_with_the_device() {
     let loaded = Loaded::new();
     let plugin = open(&[]);
     let client = trouble::Client(&plugin);

@@ -1,12 +1,13 @@
 //! An ordinary life of a module. Whether it left something behind shows in the kernel's log, nowhere here.
 use super::{Loaded, open};
-use crate::{Subject, Unload, World, linux::Guest};
+use crate::{Subject, Unload, World, linux::Guest, registry::guest_test};
 use edu_interface::edu;
 use kp_abi::request::{ANY_VECTOR, NO_TIMEOUT, kind};
 use trouble_interface::trouble;
 
 /// Loads the plugin, has it lose `what` (`box`, `mapping` or `nothing`), and unloads it.
-pub fn run(what: &str) {
+#[guest_test("planted leak", stage = "planted", short = "nothing")]
+fn a_plugin_that_loses_something_is_unloaded(what: &str) {
     let loaded = Loaded::new();
     let plugin = open(&[]);
     let client = trouble::Client(&plugin);
@@ -22,7 +23,8 @@ pub fn run(what: &str) {
 }
 
 /// Loads edu, has it interrupt once, waits for that, and unloads it.
-pub fn interrupt() {
+#[guest_test("planted interrupt", stage = "planted")]
+fn interrupt() {
     Guest.load(Subject::Edu);
     let plugin = Guest.connect(Subject::Edu);
     edu::Client(&plugin).defer_every(1).expect("every interrupt can be deferred");

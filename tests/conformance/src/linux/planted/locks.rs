@@ -1,5 +1,6 @@
 //! Locks under a kernel that looks for deadlocks (CONFIG_PROVE_LOCKING): it finds a plugin's, and nothing that is none.
 use super::{Loaded, one_interrupt, open};
+use crate::registry::guest_test;
 use kp_abi::request::kind;
 use kp_user::Ring;
 use std::fs;
@@ -16,7 +17,8 @@ fn looks() -> Option<bool> {
 ///
 /// # Errors
 /// This kernel does not look.
-pub fn run() -> Result<(), String> {
+#[guest_test("planted locks", stage = "by hand")]
+fn a_lock_debugging_kernel_finds_one_wrong_order() -> Result<(), String> {
     if looks() != Some(true) {
         return Err(
             "this kernel looks for no deadlocks: it has no CONFIG_PROVE_LOCKING, or has found one before".into()

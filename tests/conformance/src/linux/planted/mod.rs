@@ -26,40 +26,6 @@ const NAME: &str = "trouble";
 /// A hang, not a measure.
 const PATIENCE_NS: u64 = 60_000_000_000;
 
-/// Runs one of them, chosen by the program's arguments.
-///
-/// # Errors
-/// There is none of that name.
-///
-/// # Panics
-/// At the first thing that is not as it should be.
-pub fn run(arguments: &[&str]) -> Result<(), String> {
-    match arguments {
-        ["interrupt"] => leak::interrupt(),
-        ["leak", what] => leak::run(what),
-        ["hung"] => hung::run(),
-        ["kept"] => kept::run(),
-        ["locks"] => locks::run()?,
-        ["panic"] => panic::run(),
-        ["panic-here", place] => panic::here(place),
-        ["storm"] => storm::run(),
-        ["neighbour"] => neighbour::run(),
-        ["hog"] => hog::run(),
-        ["on-its-way"] => hog::on_its_way(),
-        ["coalesced"] => coalesced::run(),
-        ["suspend"] => suspend::run(),
-        ["errors"] => errors::run(),
-        ["errors-after-a-panic"] => errors::after_a_panic(),
-        ["errors-panic", card] => errors::panic_here(card),
-        ["reset"] => reset::run(),
-        ["transfers"] => transfers::run(),
-        ["power-off"] => frozen::power_off(),
-        ["unbind"] => frozen::unbind(),
-        _ => return Err(format!("no such trouble: {}", arguments.join(" "))),
-    }
-    Ok(())
-}
-
 /// The module, loaded until it is dropped.
 struct Loaded;
 

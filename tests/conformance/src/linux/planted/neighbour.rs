@@ -1,7 +1,7 @@
 //! Two devices on one line. What one of them does while nobody has enabled it is nothing to the other; and a handler that claims
 //! what is the other's cannot hang the machine.
 use super::{Loaded, NAME, PATIENCE_NS, counters, one_interrupt};
-use crate::{interrupts::until, linux::stress::address};
+use crate::{interrupts::until, linux::stress::address, registry::guest_test};
 use kp_abi::{
     Status,
     request::{ANY_VECTOR, kind},
@@ -24,8 +24,9 @@ const BUS_MASTER: u16 = 0x4;
 /// Bit of the command register: the line stays down.
 const LINE_OFF: u16 = 0x400;
 
-/// Runs all of it.
-pub fn run() {
+/// Nor can a handler that claims what is the other's hang the machine.
+#[guest_test("planted neighbour", stage = "planted")]
+fn two_devices_on_one_line_do_not_disturb_each_other() {
     let loaded = Loaded::new();
     let mut devices: Vec<Device> = (0..DEVICES).map(Device::open).collect();
     let shares = |one: &Device, other: &Device| one.address != other.address && one.irq == other.irq;

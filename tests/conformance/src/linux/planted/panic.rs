@@ -1,6 +1,10 @@
 //! A panic in plugin code kills the calling process. The device answers Poisoned from then on, and the module unloads.
 use super::{Loaded, NAME, command::CommandRegister, open};
-use crate::{interrupts::until, linux::stress::address};
+use crate::{
+    interrupts::until,
+    linux::stress::address,
+    registry::{guest_test, helper},
+};
 use kp_abi::{
     Result, Status,
     request::{self, ANY_VECTOR, NO_TIMEOUT, kind, state},
@@ -20,7 +24,8 @@ const UNBOUND: &str = "unbound";
 const SIGSEGV: i32 = 11;
 
 /// Each place, with the module loaded anew; and at last a module that has not panicked.
-pub fn run() {
+#[guest_test("planted panic", stage = "planted")]
+fn a_panic_poisons_the_plugin_and_it_unloads() {
     for place in PLACES {
         println!("panic in {place}");
         panic_in(place);
@@ -116,7 +121,8 @@ fn tables_name_it(has: bool) {
 }
 
 /// In a process of its own: panics in one place, and does not return.
-pub fn here(place: &str) {
+#[helper("planted panic-here")]
+fn here(place: &str) {
     let mut places = PLACES.iter().chain([&UNBOUND]);
     let at = places.position(|&one| one == place).unwrap_or_else(|| panic!("no such place: {place}"));
     let index = BYTES + at as u32;
@@ -131,7 +137,7 @@ pub fn here(place: &str) {
 }
 
 fn open_raw(data: &[u8]) -> Result<()> {
-    node().open(&mut crate::raw::open(trouble::INTERFACE), data)
+    node().open(&mut crate::raw_ioctl::open(trouble::INTERFACE), data)
 }
 
 fn node() -> Node {
@@ -175,8 +181,8 @@ const POISONED: Result<()> = Err(kp_abi::Error { status: Status::POISONED, detai
 
 /// Every request but QUERY and CLOSE, on an open session and on one that never opened.
 fn everything_is_poisoned(open: &Plugin, fresh: &Node) {
-    assert_eq!(fresh.open(&mut crate::raw::open(trouble::INTERFACE), &[]), POISONED, "OPEN");
-    assert_eq!(node().open(&mut crate::raw::open(trouble::INTERFACE), &[]), POISONED, "OPEN of a new file");
+    assert_eq!(fresh.open(&mut crate::raw_ioctl::open(trouble::INTERFACE), &[]), POISONED, "OPEN");
+    assert_eq!(node().open(&mut crate::raw_ioctl::open(trouble::INTERFACE), &[]), POISONED, "OPEN of a new file");
     for connection in [&**open.connection(), fresh as &dyn Connection] {
         assert_eq!(connection.call(1, 0, &[], &[], &mut []).map(drop), POISONED, "CALL");
         assert_eq!(connection.call(1, request::CALL_NOWAIT, &[], &[], &mut []).map(drop), POISONED, "CALL, NOWAIT");

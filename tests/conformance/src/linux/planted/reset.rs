@@ -1,6 +1,6 @@
 //! The device is reset through sysfs under an open session: the plugin hears of it, the session and its interrupt go on.
 use super::{Loaded, NAME};
-use crate::linux::stress::address;
+use crate::{linux::stress::address, registry::guest_test};
 use kp_abi::request::{ANY_VECTOR, kind, state};
 use kp_user::{Node, Plugin};
 use std::{fs, sync::Arc};
@@ -10,7 +10,8 @@ use trouble_interface::trouble;
 const PATIENCE_NS: u64 = 60_000_000_000;
 
 /// Once for each kind of interrupt, at the second device of the guest: it is alone on its bus, and can be reset with that.
-pub fn run() {
+#[guest_test("planted reset", stage = "planted")]
+fn a_session_goes_on_after_a_reset() {
     let loaded = Loaded::new();
     for (name, kinds) in [("line", kind::LINE), ("MSI", kind::MSI)] {
         println!("{name}");

@@ -1,6 +1,6 @@
 //! An interrupt that never ends: the guard masks it, its owner is told, and disabling and enabling end all of it.
 use super::{Loaded, PATIENCE_NS, one_interrupt, open};
-use crate::interrupts::until;
+use crate::{interrupts::until, registry::guest_test};
 use kp_abi::{
     Counters, Status,
     request::{ANY_VECTOR, kind},
@@ -11,8 +11,9 @@ use trouble_interface::trouble;
 /// Handler runs, without a deferred one between them, at which the guard masks. If they took too long for a storm, it counts anew.
 const RUNS: u64 = 200_000;
 
-/// Once for each kind of interrupt.
-pub fn run() {
+/// Its owner is told, and disabling and enabling end all of it. Once for each kind of interrupt.
+#[guest_test("planted storm", stage = "planted")]
+fn an_interrupt_that_never_ends_is_masked() {
     let loaded = Loaded::new();
     for (name, kinds) in [("line", kind::LINE), ("MSI", kind::MSI)] {
         println!("{name}");

@@ -1,6 +1,6 @@
 //! The machine goes to sleep and wakes, as far as its devices notice, with a wait pending, calls and a batch under way. Nothing is lost.
 use super::{Loaded, open};
-use crate::interrupts::until;
+use crate::{interrupts::until, registry::guest_test};
 use kp_abi::{
     Status,
     request::{ANY_VECTOR, NO_TIMEOUT, kind},
@@ -15,8 +15,9 @@ use std::{
 };
 use trouble_interface::{Happened, trouble};
 
-/// Once for each kind of interrupt.
-pub fn run() {
+/// With a wait pending, calls and a batch under way; once for each kind of interrupt.
+#[guest_test("planted suspend", stage = "planted")]
+fn a_machine_that_sleeps_and_wakes_loses_nothing() {
     let loaded = Loaded::new();
     for (at, (name, kinds)) in (1..).zip([("line", kind::LINE), ("MSI", kind::MSI)]) {
         println!("{name}");

@@ -1,12 +1,13 @@
 //! A device that transfers by itself, since its plugin wants that: it does until it is removed, whatever becomes of its interrupt.
 use super::{Loaded, NAME, command::CommandRegister, one_interrupt, open};
-use crate::linux::stress::address;
+use crate::{linux::stress::address, registry::guest_test};
 use kp_abi::request::kind;
 use std::fs;
 use trouble_interface::trouble;
 
-/// With each kind of interrupt.
-pub fn run() {
+/// If its plugin wants that, and whatever becomes of its interrupt; with each kind.
+#[guest_test("planted transfers", stage = "planted")]
+fn a_device_transfers_until_it_is_removed() {
     let loaded = Loaded::new();
     let address = address(&open(&[]));
     let bind_anew = |masters| {

@@ -3,6 +3,7 @@ use super::again;
 use crate::{
     Unload,
     linux::{load, unload},
+    registry::{guest_test, helper},
 };
 use kp_user::Plugin;
 use rustix::thread::{CapabilitySet, UnshareFlags, capabilities, gettid, set_capabilities, unshare_unsafe};
@@ -15,7 +16,8 @@ const NAME: &str = "trouble";
 const CALLERS: [(&str, bool); 3] = [("as-it-is", true), ("without-rawio", false), ("in-a-namespace", false)];
 
 /// Each caller is a process of its own.
-pub fn run() {
+#[guest_test("stress callers", stage = "tear-down")]
+fn a_plugin_knows_who_has_opened_it() {
     load(NAME);
     for (how, _) in CALLERS {
         let status = again(&["caller", how]).status().expect("this program can be started again");
@@ -29,7 +31,8 @@ pub fn run() {
 ///
 /// # Errors
 /// There is no such caller.
-pub fn caller(how: &str) -> Result<(), String> {
+#[helper("stress caller")]
+fn caller(how: &str) -> Result<(), String> {
     let (_, admin) = *CALLERS.iter().find(|(name, _)| *name == how).ok_or(format!("no such caller: {how}"))?;
     match how {
         "without-rawio" => {

@@ -3,6 +3,7 @@ use super::again;
 use crate::{
     Subject, World,
     linux::{Guest, Loaded},
+    registry::{guest_test, helper},
 };
 use kp_abi::limits::MAX_DATA;
 use kp_user::{Plugin, Ring};
@@ -19,7 +20,8 @@ const ROOT: &str = "/groups";
 const GROUP: &str = "/groups/kp";
 
 /// The app is a process of its own, in a group of its own.
-pub fn run() {
+#[guest_test("stress charged", stage = "tear-down")]
+fn kernel_memory_is_charged_to_the_app() {
     fs::create_dir(ROOT).expect("a folder can be made");
     mount("kp", ROOT, "cgroup2", MountFlags::empty(), None).expect("this kernel has control groups");
     fs::write(format!("{ROOT}/cgroup.subtree_control"), "+memory").expect("they count memory");
@@ -32,7 +34,8 @@ pub fn run() {
 }
 
 /// Opens sessions, and looks at what its group has been charged.
-pub fn app() {
+#[helper("stress charged-app")]
+fn app() {
     fs::write(format!("{GROUP}/cgroup.procs"), std::process::id().to_string()).expect("a process can be put there");
     let (data, mut reply) = (vec![7; MAX_DATA], vec![0; MAX_DATA]);
     let keeps = |due: usize, what: &str, keep: &mut dyn FnMut(&Plugin)| {

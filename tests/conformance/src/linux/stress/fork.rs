@@ -3,7 +3,10 @@
 //! This process starts a parent; the parent opens edu, enables its interrupt and starts a holder, which inherits the descriptor.
 //! For the kernel that is what fork does: one open file in two processes.
 use super::{KINDS, Watchdog, again, connect, counters, enable, raise, until, works};
-use crate::linux::Loaded;
+use crate::{
+    linux::Loaded,
+    registry::{guest_test, helper},
+};
 use kp_abi::{
     Status,
     request::{self, ANY_VECTOR, IntWait, Request, kind},
@@ -45,7 +48,8 @@ fn not_inherited(plugin: &Plugin) {
 }
 
 /// Kills the parent: interrupts stay. Then lets the holder close its copy: they go.
-pub fn run() {
+#[guest_test("stress fork", stage = "tear-down")]
+fn a_session_outlives_the_process_that_opened_it() {
     let loaded = Loaded::all();
     let plugin = connect();
     not_inherited(&plugin);
@@ -86,7 +90,8 @@ pub fn run() {
 }
 
 /// Opens edu, enables its interrupt, hands the descriptor down, and waits to be killed.
-pub fn parent() {
+#[helper("stress parent")]
+fn parent() {
     let plugin = connect();
     enable(&plugin, kind::LINE);
     let descriptor = plugin.as_fd().expect("a node has a descriptor");
@@ -98,7 +103,8 @@ pub fn parent() {
 }
 
 /// Takes a notification through the inherited descriptor for each line, until there are no more lines.
-pub fn holder(descriptor: u32) {
+#[helper("stress holder")]
+fn holder(descriptor: u32) {
     println!("holding");
     for _ in stdin().lines() {
         let mut wait = IntWait { vector: ANY_VECTOR, max: 1, ..Request::new() };

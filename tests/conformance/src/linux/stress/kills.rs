@@ -6,6 +6,7 @@ use super::{KINDS, Watchdog, again, check_final, connect, counters, enable, rais
 use crate::{
     Subject, World,
     linux::{Guest, Loaded},
+    registry::{guest_test, helper},
 };
 use echo_interface::echo;
 use edu_interface::edu;
@@ -56,14 +57,16 @@ const STATES: &[State] = &[
 ///
 /// # Errors
 /// There is no such state, or the client is still alive.
-pub fn victim(state: &str, kinds: u32) -> Result<(), String> {
+#[helper("stress victim")]
+fn victim(state: &str, kinds: u32) -> Result<(), String> {
     let (_, reach) = STATES.iter().find(|(name, _)| *name == state).ok_or(format!("no such state: {state}"))?;
     reach(kinds);
     Err(format!("{state} was reached, and the client is still alive"))
 }
 
 /// Kills a client in each state, `rounds` times with each kind of interrupt.
-pub fn run(rounds: u32) {
+#[guest_test("stress kills", stage = "tear-down", short = "1", long = "2")]
+fn clients_killed_in_any_state_leave_nothing(rounds: u32) {
     let loaded = Loaded::all();
     let plugin = connect();
     let echo = Guest.connect(Subject::Echo);

@@ -36,39 +36,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The kinds of interrupt that edu has.
 const KINDS: [u32; 2] = [kind::LINE, kind::MSI];
 
-const USAGE: &str = "usage: conformance stress kills N | fork | pinned | stalled | turns | callers | charged | unbind N | rounds N | storms N";
-
-/// Runs one of the tests, N times over, or becomes one of the clients that they start.
-///
-/// # Errors
-/// The arguments name no test. A test that fails panics, or ends the program.
-pub fn command(arguments: &[&str]) -> Result<(), String> {
-    match *arguments {
-        ["kills", rounds] => kills::run(number(rounds)?),
-        ["victim", state, kinds] => kills::victim(state, number(kinds)?)?,
-        ["fork"] => fork::run(),
-        ["parent"] => fork::parent(),
-        ["holder", descriptor] => fork::holder(number(descriptor)?),
-        ["pinned"] => pinned::run(),
-        ["stalled"] => stalled::run(),
-        ["turns"] => turns::run(),
-        ["waits-for-its-turn", kinds] => turns::victim(number(kinds)?)?,
-        ["callers"] => callers::run(),
-        ["caller", how] => callers::caller(how)?,
-        ["charged"] => charged::run(),
-        ["charged-app"] => charged::app(),
-        ["unbind", rounds] => unbind::run(number(rounds)?),
-        ["rounds", rounds] => rounds::run(number(rounds)?),
-        ["storms", cycles] => storms::run(number(cycles)?),
-        _ => return Err(USAGE.into()),
-    }
-    Ok(())
-}
-
-fn number(text: &str) -> Result<u32, String> {
-    text.parse().map_err(|_| format!("{text} is no number\n{USAGE}"))
-}
-
 /// This program again, with these arguments of `stress`.
 fn again(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this program has a file"));

@@ -1,6 +1,6 @@
 //! The memory of rings: a process may have as much of it as RLIMIT_MEMLOCK says, whatever it does with rings and mappings.
 use super::{Watchdog, connect};
-use crate::linux::Loaded;
+use crate::{linux::Loaded, registry::guest_test};
 use kp_abi::{
     Status,
     request::{Request, RingSetup},
@@ -41,7 +41,8 @@ fn map(plugin: &Plugin, setup: &RingSetup) -> SharedMemory {
 }
 
 /// No process that may not lock memory has more than its limit, be it a ring or a mapping that outlived it; one that may has no limit.
-pub fn run() {
+#[guest_test("stress pinned", stage = "tear-down")]
+fn no_process_has_more_ring_memory_than_its_limit() {
     let loaded = Loaded::all();
     let _watchdog = Watchdog::new("rings");
     let before = pinned();

@@ -3,6 +3,7 @@ use super::{KINDS, Watchdog, connect, enable, raise, works};
 use crate::{
     Subject, World,
     linux::{Guest, Loaded},
+    registry::guest_test,
 };
 use echo_interface::echo;
 
@@ -10,7 +11,8 @@ use echo_interface::echo;
 const USED: u32 = 5;
 
 /// Loads and unloads both, `rounds` times.
-pub fn run(rounds: u32) {
+#[guest_test("stress rounds", stage = "tear-down", short = "20", long = "200")]
+fn modules_are_loaded_and_unloaded_over_and_over(rounds: u32) {
     for round in 0..rounds {
         let _watchdog = Watchdog::new("a round of loading and unloading");
         let loaded = Loaded::all();

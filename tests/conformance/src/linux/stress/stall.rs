@@ -1,5 +1,5 @@
 //! Memory whose pages come when the test says so: userfaultfd. Whoever touches one before, the kernel included, waits.
-use crate::raw::PAGE;
+use crate::raw_ioctl::PAGE;
 use rustix::{
     io::read,
     ioctl::{Updater, ioctl, opcode},

@@ -3,6 +3,7 @@ use super::{Watchdog, stall::Stall, until};
 use crate::{
     Subject, World,
     linux::{Guest, Loaded},
+    registry::guest_test,
 };
 use kp_abi::{
     Status,
@@ -16,7 +17,8 @@ const PLAIN: [u8; 8] = [0; 8];
 
 /// As many calls as a session may have wait for their bytes, with small buffers and then with large ones. One more is refused before its
 /// bytes are looked at: what a session can have the kernel keep has an end.
-pub fn run() {
+#[guest_test("stress stalled", stage = "tear-down")]
+fn calls_whose_bytes_do_not_come_are_few() {
     let loaded = Loaded::all();
     for room in [4, MAX_DATA] {
         stalled(room);

@@ -7,6 +7,7 @@ use crate::{
     Unload,
     interrupts::until,
     linux::{load, stay_on, unload},
+    registry::guest_test,
 };
 use kp_abi::{
     Status,
@@ -25,7 +26,8 @@ const REMOVALS: u32 = 10;
 const MEANWHILE: u32 = 2;
 
 /// Disables `cycles` times with each kind of interrupt, closes as often, and is removed and unloaded some times.
-pub fn run(cycles: u32) {
+#[guest_test("stress storms", stage = "tear-down", short = "25", long = "100")]
+fn interrupts_during_every_teardown_are_accounted_for(cycles: u32) {
     load(NAME);
     stay_on(0);
     for kinds in KINDS {

@@ -4,6 +4,7 @@ use crate::{
     Unload,
     interrupts::until,
     linux::{load, unload},
+    registry::{guest_test, helper},
 };
 use kp_user::Plugin;
 use rustix::process::{Signal, getpid, kill_process};
@@ -14,7 +15,8 @@ const NAME: &str = "trouble";
 
 /// Disables with each kind of interrupt, which takes until the device was told to interrupt. Meanwhile a client that wants to enable is
 /// killed: it is gone before that.
-pub fn run() {
+#[guest_test("stress turns", stage = "tear-down")]
+fn a_client_that_waits_for_anothers_turn_can_be_killed() {
     load(NAME);
     let _watchdog = Watchdog::new("a client that waits for its turn is killed");
     for kinds in KINDS {
@@ -45,7 +47,8 @@ pub fn run() {
 ///
 /// # Errors
 /// It is still alive.
-pub fn victim(kinds: u32) -> Result<(), String> {
+#[helper("stress waits-for-its-turn")]
+fn victim(kinds: u32) -> Result<(), String> {
     let plugin = connect();
     std::thread::scope(|scope| {
         scope.spawn(|| plugin.connection().int_enable(kinds, 1, 1, &[]));

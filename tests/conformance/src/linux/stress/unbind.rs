@@ -1,6 +1,6 @@
 //! The driver is taken from its device while calls, a batch, waits and stalled copies are in flight, and given back.
 use super::{KINDS, Watchdog, address, connect, enable, has_node, stall::Stall, sysfs, until, works};
-use crate::{Subject, Unload, World, linux::Guest, raw};
+use crate::{Subject, Unload, World, linux::Guest, raw_ioctl, registry::guest_test};
 use edu_interface::edu;
 use kp_abi::{
     Status,
@@ -19,7 +19,8 @@ const WAITS: u32 = 3;
 const LARGE: u64 = 5_000_000;
 
 /// Unbinds and binds, `rounds` times with each kind of interrupt.
-pub fn run(rounds: u32) {
+#[guest_test("stress unbind", stage = "tear-down", short = "3", long = "10")]
+fn a_device_is_unbound_under_fire_and_bound_again(rounds: u32) {
     Guest.load(Subject::Edu);
     for _ in 0..rounds {
         for kinds in KINDS {
@@ -158,5 +159,5 @@ fn all_gone(clients: &Clients) {
     }
     assert_eq!(ring.enter(), (0, Err(gone())));
     assert_eq!(fresh.query(0).map(|query| query.state), Ok(state::GONE));
-    assert_eq!(fresh.open(&mut raw::open(edu::INTERFACE), &[]), Err(gone()));
+    assert_eq!(fresh.open(&mut raw_ioctl::open(edu::INTERFACE), &[]), Err(gone()));
 }

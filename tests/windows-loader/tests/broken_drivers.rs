@@ -1,4 +1,4 @@
-//! What a driver does wrong is found and named: a planted driver, which is no .sys, breaks one rule in each test.
+//! What a driver does wrong is found and named: a broken driver, which is no .sys, breaks one rule in each test.
 #![expect(
     clippy::multiple_unsafe_ops_per_block,
     reason = "a driver's requests and devices are one promise of the kernel's"
@@ -17,7 +17,7 @@ use windows_loader::{
     },
 };
 
-/// What a request of the planted driver does.
+/// What a request of the broken driver does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 enum Deed {
@@ -320,7 +320,7 @@ fn verdict(deed: Deed) -> String {
     options.parameters = vec![("Number".to_owned(), 1)];
     let machine = Machine::new(options);
     let run = || {
-        let driver = machine.start_planted("planted", entry).expect("it starts");
+        let driver = machine.start_broken("planted", entry).expect("it starts");
         let handle = open(&machine);
         request(&handle, deed);
         handle.close();
@@ -387,7 +387,7 @@ fn each_broken_rule_is_named() {
 #[test]
 fn a_bug_checks_parameters_are_kept() {
     let machine = Machine::default();
-    machine.start_planted("planted", entry).expect("it starts");
+    machine.start_broken("planted", entry).expect("it starts");
     let stopped = catch_unwind(AssertUnwindSafe(|| request(&open(&machine), Deed::StopsTheMachine)));
     assert!(stopped.is_err());
     assert_eq!(machine.verdict(), Some(Verdict::BugCheck { code: 0xDEAD, parameters: [1, 2, 3, 4] }));
@@ -396,7 +396,7 @@ fn a_bug_checks_parameters_are_kept() {
 #[test]
 fn a_device_that_unload_forgets_is_found() {
     let machine = Machine::default();
-    let driver = machine.start_planted("forgetful", forgetful).expect("it starts");
+    let driver = machine.start_broken("forgetful", forgetful).expect("it starts");
     assert!(catch_unwind(AssertUnwindSafe(|| driver.stop())).is_err());
     let Some(Verdict::Broken(broken)) = machine.verdict() else { panic!("a broken rule") };
     assert_eq!((broken.rule, broken.what.as_str()), (Rule::Unloaded, "DriverUnload left 1 device objects"));
@@ -411,7 +411,7 @@ fn a_dpc_that_runs_is_queued_again_and_starts_on_the_other_processor() {
 #[test]
 fn a_pended_request_is_cancelled_by_its_app_and_by_the_end_of_its_process() {
     let machine = Machine::default();
-    let driver = machine.start_planted("planted", entry).expect("it starts");
+    let driver = machine.start_broken("planted", entry).expect("it starts");
     let process = machine.process(Token::User);
     let handle = process.open(r"\\.\planted", access::READ, Mode::Overlapped).expect("it opens");
     let mut buffer = [0; 16];
@@ -433,7 +433,7 @@ fn a_pended_request_is_cancelled_by_its_app_and_by_the_end_of_its_process() {
 #[test]
 fn an_access_that_the_handle_has_not_got_is_refused_by_the_kernel() {
     let machine = Machine::default();
-    machine.start_planted("planted", entry).expect("it starts");
+    machine.start_broken("planted", entry).expect("it starts");
     let handle = open(&machine);
     let write = code(Deed::Nothing) | access::WRITE << 14;
     let done = handle.control(write, Buffer::default(), Buffer::default());

@@ -10,19 +10,19 @@ use crate::{
 pub type Entry = extern "efiapi" fn(*mut DriverObject, *const UnicodeString) -> NtStatus;
 
 impl Machine {
-    /// Starts a planted driver.
+    /// Starts a broken driver.
     ///
     /// # Errors
     /// As [`start`](Self::start).
     ///
     /// # Panics
     /// If the run ends.
-    pub fn start_planted(&self, name: &str, entry: Entry) -> Result<Driver, StartError> {
+    pub fn start_broken(&self, name: &str, entry: Entry) -> Result<Driver, StartError> {
         self.start_at(name, (entry as *const ()).expose_provenance(), None)
     }
 }
 
-/// The address of a kernel function, checked as an import is. On a thread that runs a planted driver.
+/// The address of a kernel function, checked as an import is. On a thread that runs such a driver.
 ///
 /// # Panics
 /// If the kernel has none of that name.
@@ -34,7 +34,7 @@ pub fn function(name: &str) -> usize {
 #[macro_export]
 macro_rules! kernel_call {
     ($name:literal($($value:expr => $type:ty),* $(,)?) $(-> $answer:ty)?) => {{
-        let function = $crate::planted::function($name);
+        let function = $crate::broken_driver::function($name);
         // SAFETY: the function has these types; what it is given is what is tested.
         let function: extern "efiapi" fn($($type),*) $(-> $answer)? =
             unsafe { std::mem::transmute(std::ptr::with_exposed_provenance::<()>(function)) };

@@ -1,9 +1,9 @@
 //! Batched calls: the same messages, the same answers, one request; and what a hostile app can do, which is nothing.
-#[path = "../part/mod.rs"]
-mod part;
+#[path = "../test_plugin/mod.rs"]
+mod test_plugin;
 
-mod corners;
+mod by_hand;
 mod end;
-mod hostile;
+mod in_use;
+mod malformed;
 mod ordinary;
-mod raw;

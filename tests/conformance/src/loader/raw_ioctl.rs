@@ -4,8 +4,8 @@ use crate::{
     Subject,
     buffers::{Buffers, Memory},
     codes::{Control, Opener},
-    linux::raw::ThisProcess,
-    raw::{Access, Handle, Process},
+    linux::raw_ioctl::ThisProcess,
+    raw_ioctl::{Access, Handle, Process},
 };
 use kp_abi::Status;
 use std::sync::Mutex;
@@ -41,7 +41,7 @@ impl<'w> LoaderProcess<'w> {
 impl Process for LoaderProcess<'_> {
     fn map(&self, len: usize, access: Access) -> u64 {
         let start = self.memory.map(len, access);
-        let len = len.next_multiple_of(crate::raw::PAGE as usize) as u64;
+        let len = len.next_multiple_of(crate::raw_ioctl::PAGE as usize) as u64;
         self.mapped.lock().expect("no panic holds this").push(Mapped { start, len, access });
         start
     }

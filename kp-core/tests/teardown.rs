@@ -1,5 +1,5 @@
 //! Closing, disabling, removing and unloading race calls and waits, in many orders: all of them end, and nothing is left.
-mod part;
+mod test_plugin;
 
 use kp_abi::{
     Status,
@@ -9,9 +9,9 @@ use kp_abi::{
 use kp_core::host::{BoundDevice, RawDevice};
 use kp_sim::{Mode, Process, Sim, World, edu::Edu, explore};
 use kp_user::{Connection, Plugin};
-use part::{Part, part as messages};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use test_plugin::{TestPlugin, messages};
 
 /// What ends a session.
 #[derive(Clone, Copy)]
@@ -35,7 +35,7 @@ impl Answers {
 }
 
 fn story(world: &World, end: End, answers: &Answers) {
-    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
     let plugin: Plugin = sim.connect(messages::INTERFACE).unwrap();
     let app = plugin.connection();
     app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
@@ -102,9 +102,9 @@ fn removal_races_calls_and_waits() {
 
 /// Two close at once, one drops its handle: the session is closed once.
 #[test]
-fn two_that_close_at_once_wait_for_each_other() {
+fn closing_twice_at_once_closes_the_session_once() {
     explore(0..100, |world| {
-        let sim = Sim::<Part>::with(Edu::new()).unwrap();
+        let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
         let (one, two) = (sim.connect(messages::INTERFACE).unwrap(), sim.connect(messages::INTERFACE).unwrap());
         let app = one.connection().clone();
         app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
@@ -125,7 +125,7 @@ fn two_that_close_at_once_wait_for_each_other() {
 #[test]
 fn calls_wait_while_the_device_sleeps() {
     explore(0..60, |world| {
-        let sim = Sim::<Part>::with(Edu::new()).unwrap();
+        let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
         let plugin = sim.connect(messages::INTERFACE).unwrap();
         let client = messages::Client(&plugin);
         world.scope(|scope| {
@@ -144,7 +144,7 @@ fn calls_wait_while_the_device_sleeps() {
 #[test]
 fn removal_ends_what_real_threads_wait_for() {
     for present in [true, false] {
-        let sim = Sim::<Part>::with(Edu::new()).unwrap();
+        let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
         let plugin = sim.connect(messages::INTERFACE).unwrap();
         let (app, client) = (plugin.connection(), messages::Client(&plugin));
         app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
@@ -165,7 +165,7 @@ fn removal_ends_what_real_threads_wait_for() {
 #[test]
 fn a_panic_ends_what_others_wait_for() {
     explore(0..60, |world| {
-        let sim = Sim::<Part>::with(Edu::new()).unwrap();
+        let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
         let plugin = sim.connect(messages::INTERFACE).unwrap();
         let (app, client) = (plugin.connection(), messages::Client(&plugin));
         app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
@@ -188,7 +188,7 @@ fn a_panic_ends_what_others_wait_for() {
 /// With real threads too.
 #[test]
 fn a_panic_ends_what_real_threads_wait_for() {
-    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
     let plugin = sim.connect(messages::INTERFACE).unwrap();
     let (app, client) = (plugin.connection(), messages::Client(&plugin));
     app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
@@ -208,7 +208,7 @@ fn a_panic_ends_what_real_threads_wait_for() {
 #[test]
 fn a_panic_ends_the_wait_for_a_device_that_sleeps() {
     explore(0..60, |world| {
-        let sim = Sim::<Part>::with(Edu::new()).unwrap();
+        let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
         let plugin = sim.connect(messages::INTERFACE).unwrap();
         sim.suspend();
         world.scope(|scope| {
@@ -226,7 +226,7 @@ fn a_panic_ends_the_wait_for_a_device_that_sleeps() {
 fn opening_races_closing() {
     let answers = Answers(Mutex::default());
     explore(0..150, |world| {
-        let sim = Sim::<Part>::with(Edu::new()).unwrap();
+        let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
         let app = sim.open();
         world.scope(|scope| {
             scope.spawn("opener", || {
@@ -297,7 +297,7 @@ fn whatever_the_plugin_has_opened_it_closes() {
 fn unloading_races_opening() {
     let mut outcomes = BTreeSet::new();
     explore(0..100, |world| {
-        let sim = Sim::<Part>::with(Edu::new()).unwrap();
+        let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
         let (opened, unloaded) = (Mutex::new(None), Mutex::new(None));
         world.scope(|scope| {
             scope.spawn("opener", || {
@@ -319,12 +319,12 @@ fn unloading_races_opening() {
 
 #[test]
 fn a_plugin_that_has_panicked_is_bound_to_no_further_device() {
-    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
     let plugin = sim.connect(messages::INTERFACE).unwrap();
     assert_eq!(messages::Client(&plugin).panic(), Err(Status::POISONED.into()));
     let bound = sim.enter(|cx| {
         // SAFETY: it is refused.
-        unsafe { BoundDevice::<Part>::bind(cx, RawDevice::none()) }.err()
+        unsafe { BoundDevice::<TestPlugin>::bind(cx, RawDevice::none()) }.err()
     });
     assert_eq!(bound, Some(Status::POISONED.into()), "init has run after a panic");
 }

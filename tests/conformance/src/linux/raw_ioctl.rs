@@ -1,5 +1,5 @@
 //! Raw requests of a Linux process: its own memory, and ioctl.
-use crate::raw::{Access, Handle, PAGE, Process};
+use crate::raw_ioctl::{Access, Handle, PAGE, Process};
 use kp_abi::{Status, TransportStatus, request};
 use kp_user::SharedMemory;
 use rustix::{

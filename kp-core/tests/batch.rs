@@ -1,12 +1,12 @@
 //! Batches of the client library, over the simulator.
-mod part;
+mod test_plugin;
 
 use kp_abi::{Batching, Status, TransportStatus};
 use kp_sim::{Mode, Process, Sim, edu::Edu};
-use part::{Part, part as messages};
 use std::sync::Arc;
+use test_plugin::{TestPlugin, messages};
 
-fn sim() -> Sim<Part> {
+fn sim() -> Sim<TestPlugin> {
     Sim::with(Edu::new()).expect("the plugin takes its device")
 }
 

@@ -1,5 +1,5 @@
-//! Faults planted in the framework, one at a time, in a copy of the workspace: the tests must catch each, for its own reason. The product
-//! itself has no code for this.
+//! Mutation testing: faults planted in the framework, one at a time, in a copy of the workspace. The tests must catch each, for its own
+//! reason. The product itself has no code for this.
 //!
 //! Most are caught by tests of a crate, in this process's time; those of the C glue need a kernel.
 use super::{
@@ -26,7 +26,7 @@ use std::{
 };
 
 /// The list, in the workspace.
-const LIST: &str = "tests/faults/faults.toml";
+const LIST: &str = "tests/mutations/mutations.toml";
 /// After this a run is taken to hang. The tests end in seconds, and give up waiting for an interrupt after 30.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The same in the loader, where a call has 20 s as its device goes to sleep.
@@ -38,7 +38,7 @@ const KERNEL: &str = "6.12-cloud";
 
 /// The stage, with `--long`.
 pub fn stages(long: bool) -> Vec<Stage> {
-    let stage = Stage { name: "planted faults", run: Box::new(|setup, _| planted(setup)) };
+    let stage = Stage { name: "mutations", run: Box::new(|setup, _| planted(setup)) };
     if long { vec![stage] } else { Vec::new() }
 }
 
@@ -65,7 +65,7 @@ struct Fault {
     sees: String,
 }
 
-/// Which tests look for it. In the list: `scenario`, `hostile` or `corners` (tests of `conformance` in the simulator), or
+/// Which tests look for it. In the list: `scenario` or `hostile` (tests of `conformance` in the simulator), or
 /// `test PACKAGE PROGRAM [NAME]` (the tests of a package's test program, or of its library, `lib`, whose name contains NAME), or
 /// `loader ARGUMENTS` (the conformance program's tests on the real Windows drivers in the loader), or `guest ARGUMENTS` (the conformance
 /// program with these arguments, in a kernel; `guest32`: as a 32-bit app).
@@ -87,7 +87,6 @@ impl Run {
         Ok(match words[..] {
             ["scenario"] => test("conformance", "simulator", "the_transcript_is_the_one_that_every_host_gives"),
             ["hostile"] => test("conformance", "simulator", "every_bad_request_has_its_status_and_changes_nothing"),
-            ["corners"] => test("conformance", "corners", ""),
             ["test", package, program] => test(package, program, ""),
             ["test", package, program, filter] => test(package, program, filter),
             ["loader", ref arguments @ ..] if !arguments.is_empty() => {
@@ -98,7 +97,7 @@ impl Run {
                 is_32bit: which == "guest32",
             },
             _ => bail!(
-                "`{text}` is no run: write scenario, hostile, corners, test PACKAGE PROGRAM [NAME], loader ARGUMENTS, \
+                "`{text}` is no run: write scenario, hostile, test PACKAGE PROGRAM [NAME], loader ARGUMENTS, \
                  guest ARGUMENTS, guest32 ARGUMENTS"
             ),
         })
@@ -126,7 +125,7 @@ fn planted(setup: bool) -> Result<Tally> {
     let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
     let workspace = metadata.workspace_root.as_std_path();
     let faults = list(workspace)?;
-    let folder = metadata.target_directory.join("kp/faults").into_std_path_buf();
+    let folder = metadata.target_directory.join("kp/mutations").into_std_path_buf();
     let copy = Copy { source: folder.join("source"), target: folder.join("target"), setup };
     mirror(workspace, &copy.source).context("cannot copy the workspace")?;
     let runs: BTreeSet<&Run> = faults.iter().map(|fault| &fault.run).collect();

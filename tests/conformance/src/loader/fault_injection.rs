@@ -1,7 +1,7 @@
 //! Each call of a kernel function that can fail, failed once for each place that it is made from: the driver refuses or degrades with
 //! a status, never crashes, and leaves nothing behind.
 use super::path;
-use crate::{Subject, interrupts::until};
+use crate::{Subject, interrupts::until, registry::guest_test};
 use echo_interface::{Style, Trim, echo};
 use edu_interface::edu;
 use kp_abi::{
@@ -74,7 +74,8 @@ const OLDER: &[(Processor, &[&str], Option<&str>)] = &[
 /// # Panics
 /// If a driver crashes, breaks a rule or leaves something behind, or a place is not reached that should be. If a kernel that lacks
 /// functions does without in another way than it should.
-pub fn run(drivers: &str) {
+#[guest_test("loader faults", stage = "loader")]
+fn every_kernel_call_that_can_fail_fails_once(drivers: &str) {
     let mut missed = Vec::new();
     for subject in [Subject::Echo, Subject::Edu] {
         let name = subject.name();

@@ -1,7 +1,7 @@
 //! Rings as they are meant to be used.
 use super::{
-    part::part as messages,
-    raw::{Raw, factorial, sim, submission},
+    by_hand::{Raw, factorial, sim, submission},
+    test_plugin::messages,
 };
 use kp_abi::{
     Error, Status,
@@ -183,7 +183,7 @@ fn one_request_at_a_time_is_in_a_ring() {
 }
 
 #[test]
-fn a_device_that_sleeps_keeps_a_batch_waiting_or_is_told_of() {
+fn a_device_that_sleeps_holds_a_batch_unless_it_may_not_wait() {
     explore(0..20, |world| {
         let sim = sim();
         let mut raw = Raw::new(&sim, 4, 4096);

@@ -2,12 +2,13 @@
 //! app, access of a handle, who may open a device, paths behind its name, and waits on a handle for one request at a time.
 use super::{
     Loader, path,
-    raw::{LoaderProcess, answer},
+    raw_ioctl::{LoaderProcess, answer},
 };
 use crate::{
     Subject,
     flip::flip,
-    raw::{Access, PAGE, Process},
+    raw_ioctl::{Access, PAGE, Process},
+    registry::guest_test,
 };
 use kp_abi::{
     Status, TransportStatus,
@@ -22,11 +23,31 @@ use windows_loader::{Buffer, Entry, Handle, Mode, Token, access};
 const HEAD: u32 = size_of::<Head>() as u32;
 const READ_WRITE: u32 = access::READ | access::WRITE;
 
+/// Every bad request of the lists, and what only this host can send, has its status.
+#[guest_test("loader bad-input", stage = "loader")]
+fn bad_input(drivers: &str) {
+    let mut world = Loader::loaded(drivers);
+    let process = LoaderProcess::new(&world);
+    let seen = crate::bad_input::run(&process) + crate::codes::run(&process) + run(&world, &process);
+    drop(process);
+    println!("{seen} bad requests, each with its status");
+    world.unload_all();
+}
+
+/// Random requests, and a tenth as many with buffers anywhere, leave a driver that works.
+#[guest_test("loader fuzz", stage = "loader", short = "1 1000000")]
+fn fuzz(seed: u64, requests: u64, drivers: &str) {
+    let mut world = Loader::loaded(drivers);
+    let process = LoaderProcess::new(&world);
+    println!("seed {seed}, {requests} requests, and {} with buffers anywhere", requests / 10);
+    print!("{}", crate::fuzz::run(&process, seed, requests));
+    random(&world, &process, seed, requests / 10);
+    drop(process);
+    world.unload_all();
+}
+
 /// Runs the list; echo and edu are loaded. Gives the number of cases seen.
-///
-/// # Panics
-/// At the first case with another answer.
-pub fn run(world: &Loader, process: &LoaderProcess<'_>) -> usize {
+fn run(world: &Loader, process: &LoaderProcess<'_>) -> usize {
     let list = List { world, process };
     list.call_buffers()
         + list.other_buffers()
@@ -61,7 +82,7 @@ impl List<'_> {
 
     fn session(&self, subject: Subject, mode: Mode) -> Handle {
         let handle = self.handle(subject, READ_WRITE, mode);
-        let mut open = bytes(crate::raw::open(subject.interface()));
+        let mut open = bytes(crate::raw_ioctl::open(subject.interface()));
         let done = handle.control(code::<Open>(), Buffer::input(&open.clone()), Buffer::output(&mut open));
         assert_eq!((done.status, status_of(&open)), (0, Status::OK), "a session");
         handle
@@ -291,9 +312,9 @@ fn status_of(reply: &[u8]) -> Status {
 }
 
 /// Random buffers for CALL, which are the app's own, and random codes: whatever comes, the driver answers, and works afterwards.
-pub fn random(world: &Loader, process: &LoaderProcess<'_>, seed: u64, requests: u64) {
+fn random(world: &Loader, process: &LoaderProcess<'_>, seed: u64, requests: u64) {
     let list = List { world, process };
-    let mut random = crate::raw::Random(seed);
+    let mut random = crate::raw_ioctl::Random(seed);
     let handle = list.session(Subject::Echo, Mode::Overlapped);
     let place = process.map(4 * PAGE as usize, Access::ReadWrite);
     let say = [&bytes(Call { message: 1, in_len: 5, out_len: 4, ..Call::new() })[..], b"hello"].concat();

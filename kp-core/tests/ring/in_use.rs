@@ -1,5 +1,5 @@
 //! Corners of rings: what else may happen to a session while its ring or its kernel page is in use.
-use super::part::{Part, part as messages};
+use super::test_plugin::{TestPlugin, messages};
 use kp_abi::{
     Status, TransportStatus,
     request::{ANY_VECTOR, IntWait, NO_TIMEOUT, Request, RingSetup, kind},
@@ -14,8 +14,8 @@ use std::{
     },
 };
 
-fn session() -> (Sim<Part>, Arc<App<Part>>, Plugin) {
-    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+fn session() -> (Sim<TestPlugin>, Arc<App<TestPlugin>>, Plugin) {
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
     let app = Arc::new(sim.open());
     let plugin = Plugin::over(app.clone(), messages::INTERFACE, &[]).unwrap();
     (sim, app, plugin)

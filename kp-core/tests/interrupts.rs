@@ -1,5 +1,5 @@
 //! Interrupts in the simulated kernel, free and by schedule.
-mod part;
+mod test_plugin;
 
 use kp_abi::{
     Status,
@@ -12,14 +12,14 @@ use kp_sim::{
     find, replay,
 };
 use kp_user::Connection;
-use part::{Part, part as messages};
+use test_plugin::{TestPlugin, messages};
 
 const SECOND: u64 = 1_000_000_000;
 
 #[test]
 fn a_line_and_a_message_bring_notifications() {
     for wanted in [kind::LINE, kind::MSI] {
-        let sim = Sim::<Part>::with(Edu::new()).unwrap();
+        let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
         let plugin = sim.connect(messages::INTERFACE).unwrap();
         let (app, client) = (plugin.connection(), messages::Client(&plugin));
         assert_eq!(app.int_enable(wanted, 1, 1, &[]).unwrap().kind, wanted);
@@ -35,7 +35,7 @@ fn a_line_and_a_message_bring_notifications() {
 
 #[test]
 fn a_machine_without_a_kind_refuses_it() {
-    let sim = Sim::<Part>::builder().device(Edu::new()).kinds(kind::LINE).build().unwrap();
+    let sim = Sim::<TestPlugin>::builder().device(Edu::new()).kinds(kind::LINE).build().unwrap();
     let plugin = sim.connect(messages::INTERFACE).unwrap();
     let app = plugin.connection();
     assert_eq!(app.int_enable(kind::MSI, 1, 1, &[]), Err(Status::NO_INTERRUPT.into()));
@@ -44,7 +44,7 @@ fn a_machine_without_a_kind_refuses_it() {
 
 #[test]
 fn a_wait_ends_when_its_time_is_up_and_when_a_signal_comes() {
-    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
     let plugin = sim.connect(messages::INTERFACE).unwrap();
     let connection = plugin.connection();
     connection.int_enable(kind::ANY, 1, 1, &[]).unwrap();
@@ -66,7 +66,7 @@ fn a_wait_ends_when_its_time_is_up_and_when_a_signal_comes() {
 
 #[test]
 fn a_line_that_never_ends_is_masked() {
-    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
     let plugin = sim.connect(messages::INTERFACE).unwrap();
     let (app, client) = (plugin.connection(), messages::Client(&plugin));
     app.int_enable(kind::LINE, 1, 1, &[]).unwrap();
@@ -82,7 +82,7 @@ fn a_line_that_never_ends_is_masked() {
 fn deferrals_merge_before_a_dpc_and_none_is_lost() {
     let mut merged = 0;
     let failed = find(0..60, |world| {
-        let sim = Sim::<Part>::with(Edu::new()).unwrap();
+        let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
         let app = sim.connect(messages::INTERFACE).unwrap();
         app.connection().int_enable(kind::ANY, 1, 1, &[]).unwrap();
         world.scope(|scope| {
@@ -139,7 +139,7 @@ impl DeviceModel for Card {
 #[test]
 fn each_vector_has_its_own_notifications() {
     let card = Card { messages: Default::default(), count: 0 };
-    let sim = Sim::<Part>::with(card).unwrap();
+    let sim = Sim::<TestPlugin>::with(card).unwrap();
     let plugin = sim.connect(messages::INTERFACE).unwrap();
     let (app, client) = (plugin.connection(), messages::Client(&plugin));
     assert_eq!(app.int_enable(kind::ANY, 5, 9, &[]), Err(Status::NO_INTERRUPT.into()));
@@ -159,7 +159,7 @@ fn each_vector_has_its_own_notifications() {
 /// A wait for any vector goes on behind the one that was served last: a vector that always has something keeps none from its turn.
 #[test]
 fn a_busy_vector_does_not_starve_the_others() {
-    let sim = Sim::<Part>::with(Card { messages: Default::default(), count: 0 }).unwrap();
+    let sim = Sim::<TestPlugin>::with(Card { messages: Default::default(), count: 0 }).unwrap();
     let plugin = sim.connect(messages::INTERFACE).unwrap();
     let (app, client) = (plugin.connection(), messages::Client(&plugin));
     app.int_enable(kind::MSIX, 3, 3, &[]).unwrap();
@@ -177,7 +177,7 @@ fn two_vectors_run_at_once_and_one_never_twice() {
     for seed in 0..100 {
         let run = replay(seed, |world| {
             let card = Card { messages: Default::default(), count: 0 };
-            let sim = Sim::<Part>::with(card).unwrap();
+            let sim = Sim::<TestPlugin>::with(card).unwrap();
             let plugin = sim.connect(messages::INTERFACE).unwrap();
             plugin.connection().int_enable(kind::MSIX, 4, 4, &[]).unwrap();
             let client = messages::Client(&plugin);
@@ -260,7 +260,7 @@ fn a_panic_in_a_handler_poisons_and_spares_who_was_interrupted() {
 
 #[test]
 fn time_passes_for_the_device() {
-    let sim = Sim::<Part>::with(Edu::new().factorial_takes(u32::MAX, 3_000_000)).unwrap();
+    let sim = Sim::<TestPlugin>::with(Edu::new().factorial_takes(u32::MAX, 3_000_000)).unwrap();
     let plugin = sim.connect(messages::INTERFACE).unwrap();
     assert_eq!(messages::Client(&plugin).factorial(5), Ok(120), "it was polled until it was done");
     assert!(sim.now_ns() >= 3_000_000);
@@ -279,7 +279,7 @@ fn time_passes_for_the_device() {
 
 #[test]
 fn a_device_that_sleeps_does_not_interrupt_and_is_reset() {
-    let sim = Sim::<Part>::with(Edu::new()).unwrap();
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
     let plugin = sim.connect(messages::INTERFACE).unwrap();
     let app = plugin.connection();
     app.int_enable(kind::LINE, 1, 1, &[]).unwrap();

@@ -1,5 +1,5 @@
 //! The user request: whatever address an app gives, it gets an answer or a fault, and nothing else happens.
-mod part;
+mod test_plugin;
 
 use kp_abi::{
     Status, TransportStatus, limits,
@@ -10,19 +10,19 @@ use kp_abi::{
 };
 use kp_sim::{Access, App, KERNEL_AT, Mode, PAGE, Process, Sim, edu::Edu, explore, find};
 use kp_user::Connection;
-use part::{Part, part as messages};
 use std::sync::Mutex;
+use test_plugin::{TestPlugin, messages};
 
 const RAISE: u32 = 1;
 const KEEP: u32 = 3;
 const KEPT: u32 = 4;
 
-fn sim() -> Sim<Part> {
-    Sim::<Part>::with(Edu::new()).unwrap()
+fn sim() -> Sim<TestPlugin> {
+    Sim::<TestPlugin>::with(Edu::new()).unwrap()
 }
 
 /// An app with a session.
-fn opened(sim: &Sim<Part>) -> App<Part> {
+fn opened(sim: &Sim<TestPlugin>) -> App<TestPlugin> {
     let app = sim.open();
     let mut open = Open::new();
     open.abi_major = limits::ABI_MAJOR;
@@ -32,13 +32,13 @@ fn opened(sim: &Sim<Part>) -> App<Part> {
 }
 
 /// Sends a request from memory of its own: the status in its head.
-fn answer<R: Request + IntoBytes + Immutable>(app: &App<Part>, request: &R) -> Status {
+fn answer<R: Request + IntoBytes + Immutable>(app: &App<TestPlugin>, request: &R) -> Status {
     let address = app.memory().place(request);
     assert_eq!(app.raw(R::NR, address), Ok(()), "the transport failed");
     status_at(app, address)
 }
 
-fn status_at(app: &App<Part>, address: u64) -> Status {
+fn status_at(app: &App<TestPlugin>, address: u64) -> Status {
     Status(app.memory().value::<Head>(address).unwrap().status)
 }
 
@@ -57,7 +57,7 @@ fn a_request_in_mapped_memory_is_answered() {
     let address = app.memory().place(&Query::new());
     assert_eq!(app.raw(Query::NR, address), Ok(()));
     let query: Query = app.memory().value(address).unwrap();
-    assert_eq!((query.head.status, &query.name[..5]), (0, &b"part\0"[..]));
+    assert_eq!((query.head.status, &query.name[..5]), (0, &b"test\0"[..]));
     assert_eq!(app.raw(99, address), Err(TransportStatus::UNKNOWN_REQUEST.status()));
 }
 
@@ -126,7 +126,7 @@ fn bad_buffers_are_faults_before_the_handler_or_after_it() {
 }
 
 /// KEPT, as the app sees it.
-fn kept(app: &App<Part>) -> [u8; 4] {
+fn kept(app: &App<TestPlugin>) -> [u8; 4] {
     let room = app.memory().map(PAGE, Access::ReadWrite);
     let mut call = Call::new();
     (call.message, call.out_addr, call.out_len) = (KEPT, room, 4);
@@ -229,9 +229,9 @@ fn a_wait_whose_answer_faults_puts_its_notifications_back() {
 
 /// Carries `request` out while its memory becomes read-only: how often the answer faulted after the request was taken. `undone` looks then.
 fn answer_lost<R: Request + IntoBytes + Immutable>(
-    prepared: fn(&Sim<Part>) -> App<Part>,
+    prepared: fn(&Sim<TestPlugin>) -> App<TestPlugin>,
     request: fn() -> R,
-    undone: fn(&Sim<Part>, &App<Part>),
+    undone: fn(&Sim<TestPlugin>, &App<TestPlugin>),
 ) -> u32 {
     let faults = Mutex::new(0);
     explore(0..200, |world| {
@@ -264,14 +264,15 @@ fn an_open_whose_answer_faults_leaves_no_session() {
         open.fingerprint = messages::INTERFACE.chain(0);
         open
     };
-    let undone = |sim: &Sim<Part>, _: &App<Part>| assert_eq!(sim.open().query(0).map(|query| query.sessions), Ok(0));
+    let undone =
+        |sim: &Sim<TestPlugin>, _: &App<TestPlugin>| assert_eq!(sim.open().query(0).map(|query| query.sessions), Ok(0));
     assert!(answer_lost(Sim::open, open, undone) > 5, "too few answers met the fault");
 }
 
 #[test]
 fn an_enabling_whose_answer_faults_is_undone() {
     let enable = || IntEnable { kinds: kind::ANY, min: 1, max: 1, ..IntEnable::new() };
-    let undone = |_: &Sim<Part>, app: &App<Part>| {
+    let undone = |_: &Sim<TestPlugin>, app: &App<TestPlugin>| {
         app.int_enable(kind::ANY, 1, 1, &[]).expect("nothing is enabled");
     };
     assert!(answer_lost(opened, enable, undone) > 5, "too few answers met the fault");
@@ -279,7 +280,7 @@ fn an_enabling_whose_answer_faults_is_undone() {
 
 #[test]
 fn a_ring_whose_answer_faults_is_given_back() {
-    let opened = |sim: &Sim<Part>| {
+    let opened = |sim: &Sim<TestPlugin>| {
         let app = sim.open();
         let mut open = Open::new();
         (open.abi_major, open.abi_minor, open.features) = (limits::ABI_MAJOR, limits::ABI_MINOR, feature::RING);
@@ -288,7 +289,7 @@ fn a_ring_whose_answer_faults_is_given_back() {
         app
     };
     let setup = || RingSetup { entries: 1, data_len: 8, ..RingSetup::new() };
-    let undone = |_: &Sim<Part>, app: &App<Part>| {
+    let undone = |_: &Sim<TestPlugin>, app: &App<TestPlugin>| {
         let setup = RingSetup { entries: 1, data_len: 8, ..RingSetup::new() };
         assert_eq!(answer(app, &setup), Status::OK);
     };

@@ -72,7 +72,7 @@ fn enable(app: &App<Slow>) -> Status {
 
 /// One app's INT_ENABLE takes long. Another's, which waits for its turn meanwhile, is killed; a third one's waits.
 #[test]
-fn a_killed_process_waits_for_nobodys_turn_and_those_behind_it_get_theirs() {
+fn a_killed_process_gives_up_its_place_and_those_behind_it_move_up() {
     let seen = StdMutex::new(BTreeSet::new());
     explore(0..100, |world| {
         let sim = Sim::<Slow>::with(Edu::new()).unwrap();
@@ -101,7 +101,7 @@ fn a_killed_process_waits_for_nobodys_turn_and_those_behind_it_get_theirs() {
 
 /// The process that is being killed may itself be in the turn that a removal waits for.
 #[test]
-fn a_removal_waits_for_a_turn_whatever_comes() {
+fn a_removal_waits_for_the_lock_whatever_comes() {
     explore(0..50, |world| {
         let sim = Sim::<Slow>::with(Edu::new()).unwrap();
         let (one, _plugin) = app(&sim, 1);

@@ -1,5 +1,5 @@
 //! Every kernel call that can fail does so once: the app gets an error, and nothing is left behind.
-mod part;
+mod test_plugin;
 
 use kp_abi::{
     Status,
@@ -7,7 +7,7 @@ use kp_abi::{
 };
 use kp_core::{Error, KVec, Mutex, Open, Passive, Plugin, plugin};
 use kp_sim::{Mode, Process, Sim, edu::Edu};
-use part::{Part, part as messages};
+use test_plugin::{TestPlugin, messages};
 
 /// Runs `story` with each fallible call failing in turn, until none is left. How many there were.
 fn every_failure<P: Plugin>(
@@ -46,7 +46,7 @@ fn connect<P: Plugin>(sim: &Sim<P>, interface: &kp_abi::Interface) -> Result<kp_
 
 #[test]
 fn every_failure_of_a_plugin_with_interrupts() {
-    let build = |n| Sim::<Part>::builder().device(Edu::new()).fail_nth(n).build();
+    let build = |n| Sim::<TestPlugin>::builder().device(Edu::new()).fail_nth(n).build();
     let calls = every_failure(build, |sim| {
         let plugin = connect(sim, messages::INTERFACE)?;
         let (app, client) = (plugin.connection(), messages::Client(&plugin));

@@ -1,7 +1,7 @@
 //! An app that writes what it should not.
 use super::{
-    part::{Part, part as messages},
-    raw::{Raw, factorial, sim, submission},
+    by_hand::{Raw, factorial, sim, submission},
+    test_plugin::{TestPlugin, messages},
 };
 use kp_abi::{
     Error, Status, TransportStatus,
@@ -111,14 +111,14 @@ fn flags_and_inline_bytes_are_checked() {
 
 #[test]
 fn every_bad_struct_of_the_three_requests_has_its_status() {
-    fn status<R: Request>(app: &App<Part>, request: R) -> Status {
+    fn status<R: Request>(app: &App<TestPlugin>, request: R) -> Status {
         let address = app.memory().place(&request);
         match app.raw(R::NR, address) {
             Ok(()) => Status(app.memory().value::<R>(address).unwrap().head().status),
             Err(status) => status,
         }
     }
-    fn each<R: Request>(app: &App<Part>) {
+    fn each<R: Request>(app: &App<TestPlugin>) {
         let with = |size: u32, flags: u32| {
             let mut request = R::new();
             (request.head().size, request.head().flags) = (size, flags);

@@ -1,7 +1,7 @@
 //! A ring whose app, session, device or plugin ends.
 use super::{
-    part::part as messages,
-    raw::{Raw, factorial, sim, submission},
+    by_hand::{Raw, factorial, sim, submission},
+    test_plugin::messages,
 };
 use kp_abi::{
     Status,

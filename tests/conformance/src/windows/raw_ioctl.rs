@@ -2,7 +2,7 @@
 use crate::{
     buffers::{Buffers, Memory},
     codes::{Control, Opener},
-    raw::{Access, Handle, PAGE, Process},
+    raw_ioctl::{Access, Handle, PAGE, Process},
 };
 use kp_abi::Status;
 use std::{

@@ -1,5 +1,5 @@
 //! A ring that is written to by hand.
-use super::part::{Part, part as messages};
+use super::test_plugin::{TestPlugin, messages};
 use kp_abi::{
     Error, Status,
     request::{Request, RingEnter, RingSetup},
@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, atomic::Ordering::SeqCst},
 };
 
-pub fn sim() -> Sim<Part> {
+pub fn sim() -> Sim<TestPlugin> {
     Sim::with(Edu::new()).expect("the plugin takes its device")
 }
 
@@ -48,7 +48,7 @@ pub fn factorial(n: u32) -> Submission {
 
 /// A session of a process of its own, and a ring that is written to by hand.
 pub struct Raw {
-    pub app: Arc<App<Part>>,
+    pub app: Arc<App<TestPlugin>>,
     pub plugin: Plugin,
     pub setup: RingSetup,
     pub memory: SharedMemory,
@@ -57,7 +57,7 @@ pub struct Raw {
 }
 
 impl Raw {
-    pub fn new(sim: &Sim<Part>, entries: u32, data_len: u32) -> Self {
+    pub fn new(sim: &Sim<TestPlugin>, entries: u32, data_len: u32) -> Self {
         let app = Arc::new(sim.open());
         let plugin = Plugin::over(app.clone(), messages::INTERFACE, &[]).unwrap();
         let mut setup = RingSetup { entries, data_len, ..Request::new() };

@@ -1,4 +1,4 @@
-//! What no line of the scenario shows, because most hosts cannot be made to do it at will: in the simulator.
+//! What interrupts of edu do that no line of the scenario shows, because most hosts cannot be made to do it at will: in the simulator.
 use edu::Edu;
 use edu_interface::edu as messages;
 use kp_abi::{

@@ -1,4 +1,4 @@
-//! A small plugin for QEMU's edu device: raises interrupts, counts them, sleeps, allocates.
+//! The plugin of these tests, for QEMU's edu device: raises interrupts, counts them, sleeps, allocates.
 #![allow(dead_code, reason = "each test uses some of it")]
 use core::sync::atomic::{AtomicU32, Ordering::*};
 use kp_abi::interface;
@@ -16,7 +16,7 @@ registers! {
 }
 
 /// The plugin.
-pub struct Part {
+pub struct TestPlugin {
     bar: Bar<regs::Map>,
     factorial: Mutex<()>,
     seen: SpinLock<u32, Irql>,
@@ -35,11 +35,11 @@ pub struct Enabled {
     _kept: KBox<u64>,
 }
 
-impl Init for Part {
+impl Init for TestPlugin {
     type Session = Session;
     type Interrupt = Enabled;
     fn init(cx: &mut Passive, mut device: Device) -> Result<Self> {
-        Ok(Part {
+        Ok(TestPlugin {
             bar: device.map(cx, 0)?,
             factorial: Mutex::new(cx, ())?,
             seen: SpinLock::new(cx, 0)?,
@@ -48,7 +48,7 @@ impl Init for Part {
     }
 }
 
-impl Open for Part {
+impl Open for TestPlugin {
     fn open(&self, cx: &mut Passive, _: &Caller, data: &[u8]) -> Result<Session> {
         let mut text = KVec::new();
         text.extend(cx, data)?;
@@ -57,7 +57,7 @@ impl Open for Part {
 }
 
 interface! {
-    pub mod part, version 1 {
+    pub mod messages, version 1 {
         /// Raises the interrupt.
         fn raise(bits: u32) = 1;
         /// Interrupts seen.
@@ -77,7 +77,7 @@ interface! {
     }
 }
 
-impl part::Handler<Passive, Session> for Part {
+impl messages::Handler<Passive, Session> for TestPlugin {
     fn raise(&self, _: &mut Passive, _: &Session, bits: u32) -> Result<()> {
         self.bar.write(regs::RAISE, bits);
         Ok(())
@@ -113,7 +113,7 @@ impl part::Handler<Passive, Session> for Part {
     }
 }
 
-impl IntEnable for Part {
+impl IntEnable for TestPlugin {
     fn int_enable(&self, cx: &mut Passive, _: Enabling<'_, Self>) -> Result<Enabled> {
         self.bar.write(regs::ACKNOWLEDGE, !0);
         Ok(Enabled { largest: SpinLock::new(cx, 0)?, _kept: KBox::new(cx, 1)? })
@@ -123,7 +123,7 @@ impl IntEnable for Part {
     }
 }
 
-impl IntAtIrql for Part {
+impl IntAtIrql for TestPlugin {
     fn int_at_irql(&self, cx: &mut Irql, _: &Enabled, _: Source) -> Verdict {
         if self.stuck.load(Relaxed) != 0 {
             return Verdict::DONE;
@@ -138,7 +138,7 @@ impl IntAtIrql for Part {
     }
 }
 
-impl IntAtDpc for Part {
+impl IntAtDpc for TestPlugin {
     fn int_at_dpc(&self, cx: &mut Dispatch, enabled: &Enabled, _: Source, count: u32) -> u32 {
         enabled.largest.with(cx, |largest, _| *largest = count.max(*largest));
         count
@@ -146,5 +146,5 @@ impl IntAtDpc for Part {
 }
 
 plugin! {
-    Part { name: "part", interface: part, callbacks: [Open, IntEnable, IntAtIrql, IntAtDpc] }
+    TestPlugin { name: "test", interface: messages, callbacks: [Open, IntEnable, IntAtIrql, IntAtDpc] }
 }
