@@ -147,35 +147,39 @@ impl Ring {
     ///
     /// [`BAD_VECTOR`](Status::BAD_VECTOR) if the enabling has no such vector, or more vectors than the page has room for, which is 60.
     pub fn counters(&self, vector: u32) -> Result<(u64, Counters)> {
-        let word = |at| self.page.words(at, 1)[0].load(Acquire);
+        let word = |at| &self.page.words(at, 1)[0];
         loop {
-            let generation = word(offset_of!(KernelPage, generation));
-            let vectors = word(offset_of!(KernelPage, vectors)) as usize;
-            let shown = match vector as usize {
-                _ if vector == ANY_VECTOR && vectors <= SHOWN_VECTORS => 0..vectors,
-                one if one < vectors.min(SHOWN_VECTORS) => one..one + 1,
-                _ => return Err(Status::BAD_VECTOR.into()),
-            };
-            let mut sum = Counters::default();
-            for vector in shown {
-                let at = offset_of!(KernelPage, counters) + vector * size_of::<Counters>();
-                let mut words = self.page.words(at, size_of::<Counters>() / 8).iter().map(|word| word.load(Acquire));
-                let mut next = || words.next().unwrap_or_default();
-                sum.add(&Counters {
-                    received: next(),
-                    spurious: next(),
-                    deferred: next(),
-                    dpc_runs: next(),
-                    notified: next(),
-                    delivered: next(),
-                    available: next(),
-                    lost: next(),
-                });
-            }
-            if word(offset_of!(KernelPage, generation)) == generation {
-                return Ok((generation, sum));
+            let read = || self.sum(vector, word(offset_of!(KernelPage, vectors)).load(Acquire) as usize);
+            if let Some((generation, sum)) = figures::read(word(offset_of!(KernelPage, generation)), read) {
+                return Ok((generation, sum?));
             }
         }
+    }
+
+    /// What the page has of one vector, or of all together, if there are `vectors`.
+    fn sum(&self, vector: u32, vectors: usize) -> Result<Counters> {
+        let shown = match vector as usize {
+            _ if vector == ANY_VECTOR && vectors <= SHOWN_VECTORS => 0..vectors,
+            one if one < vectors.min(SHOWN_VECTORS) => one..one + 1,
+            _ => return Err(Status::BAD_VECTOR.into()),
+        };
+        let mut sum = Counters::default();
+        for vector in shown {
+            let at = offset_of!(KernelPage, counters) + vector * size_of::<Counters>();
+            let mut words = self.page.words(at, size_of::<Counters>() / 8).iter().map(|word| word.load(Acquire));
+            let mut next = || words.next().unwrap_or_default();
+            sum.add(&Counters {
+                received: next(),
+                spurious: next(),
+                deferred: next(),
+                dpc_runs: next(),
+                notified: next(),
+                delivered: next(),
+                available: next(),
+                lost: next(),
+            });
+        }
+        Ok(sum)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Batched calls: a ring of submissions and one of completions in memory that app and driver share, and one request, RING_ENTER,
 //! for many messages. What each side may write, and in which order, is in [`queue`]; this page has the layouts.
+pub mod figures;
 pub mod queue;
 
 /// The atomics of what `tests/models` checks under every interleaving, taken from here so that the models can take a checker's.

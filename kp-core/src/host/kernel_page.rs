@@ -9,7 +9,7 @@ use core::{
 };
 use kp_abi::{
     Counters,
-    ring::{KernelPage, PAGE, SHOWN_VECTORS},
+    ring::{KernelPage, PAGE, SHOWN_VECTORS, figures},
 };
 
 /// A session's kernel page; none before its first ring.
@@ -78,12 +78,7 @@ impl CounterPage {
         ) else {
             return;
         };
-        number.store(0, Relaxed); // an app that sees the zeros that follow sees this too
-        published.store(vectors as u64, Release);
-        for word in blocks.as_flattened() {
-            word.store(0, Release);
-        }
-        number.store(generation, Release);
+        figures::begin(number, (published, vectors as u64), blocks.as_flattened().iter(), generation);
         self.0.store(blocks.as_ptr().cast_mut().cast(), Release);
     }
 

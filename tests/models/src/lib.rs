@@ -75,6 +75,8 @@ mod host {
     pub(crate) mod ring {
         use super::sync;
         use kp_abi::ring::{Completion, INLINE, Submission};
+        #[path = "../../../../kp-abi/src/ring/figures.rs"]
+        pub(crate) mod figures;
         #[path = "../../../../kp-abi/src/ring/queue.rs"]
         pub(crate) mod queue;
         #[path = "../../../../kp-core/src/host/ring/slot.rs"]

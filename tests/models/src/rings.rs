@@ -1,6 +1,7 @@
 //! The ring: both queues, from both sides, and whose turn it is.
 use crate::{
     host::ring::{
+        figures,
         queue::{AppSide, Batch, CompletionSlot, DriverSide, Shared, SubmissionSlot},
         slot::Slot,
     },
@@ -203,5 +204,28 @@ fn a_revoked_ring_is_dropped_once_by_whoever_is_last() {
         others.into_iter().for_each(|other| other.join().unwrap());
         assert_eq!(dropped.load(Relaxed), 1);
         assert_eq!(slot.with(|_| ()), Err(Status::CLOSED));
+    });
+}
+
+/// One enabling has counted to 5 when the next one begins: a reader has the figures of one or of the other, or has to read again.
+#[test]
+fn the_page_has_the_figures_of_the_enabling_that_it_names() {
+    model(|| {
+        let page = Arc::new([AtomicU64::new(1), AtomicU64::new(1), AtomicU64::new(5), AtomicU64::new(5)]);
+        let driver = {
+            let page = page.clone();
+            thread::spawn(move || {
+                let [number, vectors, counters @ ..] = &*page;
+                figures::begin(number, (vectors, 1), counters.iter(), 2);
+            })
+        };
+        let [number, _, counters @ ..] = &*page;
+        match figures::read(number, || counters.each_ref().map(|word| word.load(Acquire))) {
+            Some((1, figures)) => assert_eq!(figures, [5; 2], "the first enabling's"),
+            Some((2, figures)) => assert_eq!(figures, [0; 2], "the second enabling's"),
+            Some((0, _)) | None => {}
+            Some((generation, _)) => panic!("enabling {generation}"),
+        }
+        driver.join().unwrap();
     });
 }
