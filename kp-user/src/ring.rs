@@ -7,7 +7,7 @@ use kp_abi::{
     Counters, Error, Result, Status,
     request::{ANY_VECTOR, Request, RingSetup},
     ring::{
-        KernelPage, Layout, SHOWN_VECTORS, Submission, UserPage,
+        KernelPage, Layout, SHOWN_VECTORS, Submission, UserPage, figures,
         queue::{AppSide, CompletionSlot, Shared, SubmissionSlot},
     },
 };
