@@ -5,9 +5,9 @@ use cargo_kp::build::pe::{frames, no_path, paths};
 use std::path::Path;
 use std::process::Command;
 
-/// kp-core's handlers, as Rust's symbols name them for `Interrupts<edu::Edu>`.
-const ISR: &str = "_RNvMNtNtCsdeadbeef_7kp_core4host9interruptINtB2_10InterruptsNtCscafe_3edu3EduE3isr";
-const DPC: &str = "_RNvMNtNtCsdeadbeef_7kp_core4host9interruptINtB2_10InterruptsNtCscafe_3edu3EduE3dpc";
+/// kp-core's handlers, as Rust's symbols name them for `edu::Edu`.
+const ISR: &str = "_RINvNtNtCsdeadbeef_7kp_core4host3isr3isrNtCscafe_3edu3EduE";
+const DPC: &str = "_RINvNtNtCsdeadbeef_7kp_core4host3isr3dpcNtCscafe_3edu3EduE";
 
 /// A function of the port, by Rust's name for it.
 const PORT: &str = "_RNvNtNtCsdeadbeef_10kp_windows6kernel4irql5raise";
@@ -43,7 +43,7 @@ const GOOD: &str = r#"
 #[ignore = "needs mingw-w64's compiler; run by `cargo kp test`"]
 fn handlers_that_call_the_kernel_and_the_port_pass() {
     let handlers = paths::handlers(&compile("good", GOOD), true).unwrap();
-    let names = ["isr", "dpc"].map(|name| format!("<kp_core::host::interrupt::Interrupts<edu::Edu>>::{name}"));
+    let names = ["isr", "dpc"].map(|name| format!("kp_core::host::isr::{name}::<edu::Edu>"));
     assert_eq!(handlers, names);
     assert_eq!(paths::handlers(&compile("none", "void control(void) {}"), true), Ok(vec![]));
 }
@@ -60,8 +60,8 @@ fn a_path_from_a_handler_to_a_panic_is_refused_and_printed() {
     let object = compile("panics", source);
     assert_eq!(
         paths::handlers(&object, false).unwrap_err().to_string(),
-        "<kp_core::host::interrupt::Interrupts<edu::Edu>>::isr can reach __imp_KeBugCheckEx: \
-         <kp_core::host::interrupt::Interrupts<edu::Edu>>::isr → fail → __imp_KeBugCheckEx; take the call off this path"
+        "kp_core::host::isr::isr::<edu::Edu> can reach __imp_KeBugCheckEx: \
+         kp_core::host::isr::isr::<edu::Edu> → fail → __imp_KeBugCheckEx; take the call off this path"
     );
     assert_eq!(no_path(&object, DPC, "__imp_KeBugCheckEx"), Ok(()));
 }
@@ -91,8 +91,8 @@ fn a_call_through_a_pointer_is_refused_with_and_without_control_flow_guard() {
     for (name, source) in [("pointer", source), ("guarded", &guarded)] {
         assert_eq!(
             paths::handlers(&compile(name, source), false).unwrap_err().to_string(),
-            "<kp_core::host::interrupt::Interrupts<edu::Edu>>::dpc can reach a call through a pointer in run: \
-             <kp_core::host::interrupt::Interrupts<edu::Edu>>::dpc → run; call a known function there",
+            "kp_core::host::isr::dpc::<edu::Edu> can reach a call through a pointer in run: \
+             kp_core::host::isr::dpc::<edu::Edu> → run; call a known function there",
             "{name}"
         );
     }

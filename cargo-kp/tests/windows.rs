@@ -312,19 +312,19 @@ fn the_guarded_copy_and_call_of_both_processors_catch_what_they_do_and_return() 
 fn a_driver_whose_handlers_can_panic_or_free_is_refused_and_edus_are_among_those_looked_at() {
     let _alone = alone();
     for (plugin, path) in [
-        ("panics-at-irql", "Interrupts<panics_at_irql::Panics>>::isr can reach __imp_KeBugCheckEx: "),
-        ("frees-at-irql", "Interrupts<frees_at_irql::Frees>>::isr can reach __imp_ExFreePoolWithTag: "),
+        ("panics-at-irql", "isr::<panics_at_irql::Panics> can reach __imp_KeBugCheckEx: "),
+        ("frees-at-irql", "isr::<frees_at_irql::Frees> can reach __imp_ExFreePoolWithTag: "),
     ] {
         let refusal = build(plugin, Arch::X64, &Signer::default()).unwrap_err().to_string();
-        assert!(refusal.starts_with(&format!("<kp_core::host::interrupt::{path}")), "{refusal}");
+        assert!(refusal.starts_with(&format!("kp_core::host::isr::{path}")), "{refusal}");
         assert!(refusal.ends_with("; take the call off this path"), "{refusal}");
     }
     for arch in Arch::ALL {
         let driver = build("edu", arch, &Signer::default()).unwrap();
         let handlers = pe::paths::handlers(&std::fs::read(object(&driver, arch, "edu")).unwrap(), true).unwrap();
         for wanted in [
-            "<kp_core::host::interrupt::Interrupts<edu::Edu>>::isr",
-            "<kp_core::host::interrupt::Interrupts<edu::Edu>>::dpc",
+            "kp_core::host::isr::isr::<edu::Edu>",
+            "kp_core::host::isr::dpc::<edu::Edu>",
             "kp_windows::io::wait::step_all::<edu::Edu>",
             "kp_windows::io::wait::on_timer::<edu::Edu>",
             "kp_windows::io::wait::on_cancel::<edu::Edu>",

@@ -3,6 +3,7 @@ mod call;
 #[cfg(test)]
 mod pended;
 
+use crate::loaded::in_kernel;
 use crate::{
     context,
     loaded::Loaded,
@@ -19,7 +20,7 @@ use kp_abi::{
 };
 use kp_core::{
     Passive, Plugin,
-    host::{Readiness, Session, passive},
+    host::{Readiness, Session},
 };
 use kp_user::{Agreement, Connection, IntEnabled, Notification, SharedMemory};
 use std::{
@@ -92,9 +93,8 @@ impl<P: Plugin> App<P> {
             }
             state.handles += 1;
         }
-        let session = context::enter(&loaded.machine, Some(process.clone()), || {
-            // SAFETY: `enter` refuses to nest, so no other level is on this stack.
-            let session = unsafe { passive(|cx| driver.session(cx, process.caller())) };
+        let session = in_kernel(&loaded.machine, Some(process), |cx| {
+            let session = driver.session(cx, process.caller());
             drop(driver);
             session
         });
@@ -134,9 +134,7 @@ impl<P: Plugin> App<P> {
     /// Has the session serve one request, in the kernel.
     fn serve<R>(&self, f: impl FnOnce(&mut Passive, &Session<P>) -> Result<R, Status>) -> Result<R, Status> {
         let session = self.file.session();
-        // SAFETY: a request runs at Passive.
-        let f = || unsafe { passive(|cx| f(cx, session)) };
-        let serve = || context::enter(&self.file.loaded.machine, Some(self.process.clone()), f);
+        let serve = || in_kernel(&self.file.loaded.machine, Some(&self.process), |cx| f(cx, session));
         match panic::catch_unwind(AssertUnwindSafe(serve)) {
             Ok(served) => served,
             Err(payload) if misuse::is_verdict() => {
@@ -150,10 +148,7 @@ impl<P: Plugin> App<P> {
     /// What poll(2) says.
     pub fn readiness(&self) -> Readiness {
         let session = self.file.session();
-        context::enter(&self.file.loaded.machine, Some(self.process.clone()), || {
-            // SAFETY: poll runs at Passive.
-            unsafe { passive(|cx| session.readiness(cx)) }
-        })
+        in_kernel(&self.file.loaded.machine, Some(&self.process), |cx| session.readiness(cx))
     }
 
     /// Maps what RING_SETUP has answered, as mmap(2) does. It stays mapped, and this handle's session open, until it is dropped.
@@ -338,11 +333,9 @@ impl<P: Plugin> Drop for File<P> {
         if std::thread::panicking() {
             return; // a test that fails already is not to wait for anything
         }
-        context::enter(&self.loaded.machine, None, || {
+        in_kernel(&self.loaded.machine, None, |cx| {
             // SAFETY: nobody borrows this file, so no request of it is in flight; it is not used again.
-            let release = |cx: &mut kp_core::Passive| unsafe { Session::release(self.session, cx) };
-            // SAFETY: `enter` refuses to nest, so no other level is on this stack.
-            unsafe { passive(release) }
+            unsafe { Session::release(self.session, cx) }
         });
         self.loaded.machine.state().handles -= 1;
     }

@@ -55,7 +55,7 @@ impl Drop for Shared {
 /// Something whose freeing was put off.
 pub(crate) enum Late {
     Memory { address: usize, size: usize, align: usize },
-    Lock(usize),
+    Lock(u32),
     Mapping { base: usize, len: usize },
 }
 

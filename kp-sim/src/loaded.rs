@@ -1,5 +1,5 @@
 //! A kernel with a plugin in it: what apps and the simulator share.
-use crate::{clock::STEP_NS, context, live::Live, machine::Machine, sync::lock};
+use crate::{clock::STEP_NS, context, live::Live, machine::Machine, process::Process, sync::lock};
 use kp_core::{
     Passive, Plugin,
     host::{BoundDevice, passive},
@@ -19,10 +19,10 @@ pub(crate) struct Loaded<P: Plugin> {
     device_lock: AtomicBool,
 }
 
-/// Runs `f` in the kernel, at Passive, for no process.
-pub(crate) fn in_kernel<R>(machine: &Arc<Machine>, f: impl FnOnce(&mut Passive) -> R) -> R {
+/// Runs `f` in the kernel, at Passive, for a process or for the kernel itself.
+pub(crate) fn in_kernel<R>(machine: &Arc<Machine>, process: Option<&Process>, f: impl FnOnce(&mut Passive) -> R) -> R {
     // SAFETY: `enter` refuses to nest, so no other level is on this stack.
-    context::enter(machine, None, || unsafe { passive(f) })
+    context::enter(machine, process.cloned(), || unsafe { passive(f) })
 }
 
 /// What is left fails the test, unless a plugin that panicked has left it.
@@ -61,7 +61,7 @@ impl<P: Plugin> Loaded<P> {
 
     /// Runs `f` in the kernel, with the device's lock held.
     pub(crate) fn with_device_lock<R>(&self, f: impl FnOnce(&mut Passive) -> R) -> R {
-        in_kernel(&self.machine, |cx| {
+        in_kernel(&self.machine, None, |cx| {
             while self.device_lock.swap(true, Acquire) {
                 self.machine.sleep(&context::current(), STEP_NS);
             }
@@ -89,7 +89,7 @@ impl<P: Plugin> Loaded<P> {
         self.remove(true);
         let driver = lock(&self.driver).take();
         if driver.is_some() {
-            in_kernel(&self.machine, |_| drop(driver));
+            in_kernel(&self.machine, None, |_| drop(driver));
             check_leaks(&self.machine);
         }
     }

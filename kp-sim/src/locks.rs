@@ -3,15 +3,12 @@ use kp_core::host::{LockKind, RawLock};
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::Location,
+    ptr::{self, NonNull},
     thread::ThreadId,
 };
 
-/// What a [`RawLock`] is here.
-struct LockHandle {
-    number: u32,
-    /// The kernel that made it, by its number in this process. Numbers of locks are a kernel's own.
-    kernel: u64,
-}
+/// A [`RawLock`] here is no memory: its address is the number of the lock, with in the upper half that of the kernel that made it.
+const KERNEL_SHIFT: u32 = usize::BITS / 2;
 
 struct Lock {
     kind: LockKind,
@@ -86,21 +83,18 @@ impl Locks {
         format!("lock #{number} ({kind}, made at {}:{})", lock.made.file(), lock.made.line())
     }
 
-    pub(crate) fn make(&mut self, kind: LockKind, made: &'static Location<'static>) -> *mut RawLock {
+    pub(crate) fn make(&mut self, kind: LockKind, made: &'static Location<'static>) -> Option<NonNull<RawLock>> {
         self.made += 1;
         let number = self.made;
         self.locks.insert(number, Lock { kind, made, holder: None, after: BTreeSet::new() });
-        Box::into_raw(Box::new(LockHandle { number, kernel: self.kernel })).cast()
+        NonNull::new(ptr::without_provenance_mut((self.kernel as usize) << KERNEL_SHIFT | number as usize))
     }
 
     /// A lock's number. Errors: another kernel has made it. In this one it would keep nobody out.
-    ///
-    /// # Safety
-    /// `lock` came from `make` of some kernel and was not freed.
-    pub(crate) unsafe fn number(&self, lock: *mut RawLock) -> Result<u32, String> {
-        // SAFETY: `make` has put a `LockHandle` there, and it was not freed, by the caller's promise.
-        let LockHandle { number, kernel } = *unsafe { &*lock.cast::<LockHandle>() };
-        if kernel == self.kernel {
+    pub(crate) fn number(&self, lock: NonNull<RawLock>) -> Result<u32, String> {
+        let address = lock.addr().get();
+        let number = (address & ((1 << KERNEL_SHIFT) - 1)) as u32;
+        if address >> KERNEL_SHIFT == self.kernel as usize & (usize::MAX >> KERNEL_SHIFT) {
             return Ok(number);
         }
         Err(format!(
@@ -109,12 +103,7 @@ impl Locks {
     }
 
     /// Frees the lock with this number. Errors: it was held.
-    ///
-    /// # Safety
-    /// `lock` came from `make` of this kernel, has this number, and is not used again.
-    pub(crate) unsafe fn free(&mut self, lock: *mut RawLock, number: u32) -> Result<(), String> {
-        // SAFETY: `make` took it out of a box, and the caller has given it up.
-        drop(unsafe { Box::from_raw(lock.cast::<LockHandle>()) });
+    pub(crate) fn free(&mut self, number: u32) -> Result<(), String> {
         let freed = self.locks.remove(&number);
         for other in self.locks.values_mut() {
             other.after.remove(&number);

@@ -12,13 +12,11 @@ use kp_core::{
         Pci, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues, Woken,
     },
 };
-#[cfg(test)]
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::{
     alloc::Layout,
     num::{NonZeroU32, NonZeroUsize},
     panic::Location,
-    ptr::NonNull,
+    ptr::{self, NonNull},
     sync::atomic::{AtomicU32, AtomicUsize},
 };
 
@@ -35,28 +33,15 @@ fn call<R>(what: &'static str, value: u64, highest: u8, f: impl FnOnce(&Context)
     answer
 }
 
-/// What a [`RawWaitQueue`] is here.
-struct WaitQueue {
-    number: u32,
-    #[cfg(test)]
-    wakes: AtomicU32,
+/// A [`RawWaitQueue`] here is no memory: its address is its number.
+fn queue_number(queue: NonNull<RawWaitQueue>) -> u32 {
+    queue.addr().get() as u32
 }
 
-/// How often it was woken.
-///
-/// # Safety
-/// `queue` came from `wait_queue_new` and was not freed.
+/// How often a wait queue of this kernel was woken.
 #[cfg(test)]
-pub(crate) unsafe fn wakes(queue: NonNull<RawWaitQueue>) -> u32 {
-    // SAFETY: the caller's promise: it points to a `WaitQueue`.
-    unsafe { &*queue.as_ptr().cast::<WaitQueue>() }.wakes.load(Acquire)
-}
-
-/// # Safety
-/// `queue` came from `wait_queue_new` and was not freed.
-unsafe fn number(queue: NonNull<RawWaitQueue>) -> u32 {
-    // SAFETY: the caller's promise: it points to a `WaitQueue`.
-    unsafe { &*queue.as_ptr().cast::<WaitQueue>() }.number
+pub(crate) fn wakes(machine: &crate::machine::Machine, queue: NonNull<RawWaitQueue>) -> u32 {
+    machine.state().wakes.get(&queue_number(queue)).copied().unwrap_or_default()
 }
 
 macro_rules! registers {
@@ -140,29 +125,28 @@ unsafe impl Task for Simulated {
 // SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
 unsafe impl Lock for Simulated {
     fn lock_new(kind: LockKind, made: &'static Location<'static>) -> Option<NonNull<RawLock>> {
-        NonNull::new(match kind {
+        match kind {
             LockKind::Order => context::current().machine.new_lock(kind, made),
             _ => call("lock_new", (kind as u32).into(), PASSIVE, |context| context.machine.try_new_lock(kind, made)),
-        })
+        }
     }
     unsafe fn lock_free(lock: NonNull<RawLock>, kind: LockKind) {
         if kind == LockKind::Order {
-            context::current().machine.drop_lock(lock.as_ptr().expose_provenance());
+            let machine = &context::current().machine;
+            machine.drop_lock(machine.lock_number(lock));
             return;
         }
         call("lock_free", 0, IRQL, |context| {
-            context.machine.free_or_defer(context, Late::Lock(lock.as_ptr().expose_provenance()));
+            context.machine.free_or_defer(context, Late::Lock(context.machine.lock_number(lock)));
         });
     }
     unsafe fn lock_acquire(lock: NonNull<RawLock>, kind: LockKind) -> usize {
         let context = context::current();
-        // SAFETY: the caller's promise.
-        unsafe { context.machine.acquire(&context, lock.as_ptr(), kind) }
+        context.machine.acquire(&context, lock, kind)
     }
     unsafe fn lock_release(lock: NonNull<RawLock>, kind: LockKind, saved: usize) {
         let context = context::current();
-        // SAFETY: the caller's promise.
-        unsafe { context.machine.release(&context, lock.as_ptr(), kind, saved) };
+        context.machine.release(&context, lock, kind, saved);
         context.machine.deliver_pending(&context);
     }
 }
@@ -177,18 +161,11 @@ unsafe impl WaitQueues for Simulated {
             let mut state = context.machine.state();
             state.wait_queues += 1;
             state.next_wait_queue += 1;
-            let queue = WaitQueue {
-                number: state.next_wait_queue,
-                #[cfg(test)]
-                wakes: AtomicU32::new(0),
-            };
-            NonNull::new(Box::into_raw(Box::new(queue)).cast())
+            NonNull::new(ptr::without_provenance_mut(state.next_wait_queue as usize))
         })
     }
-    unsafe fn wait_queue_free(queue: NonNull<RawWaitQueue>) {
+    unsafe fn wait_queue_free(_queue: NonNull<RawWaitQueue>) {
         call("wait_queue_free", 0, PASSIVE, |context| {
-            // SAFETY: the caller's promise: made by `wait_queue_new`, nobody waits.
-            drop(unsafe { Box::from_raw(queue.as_ptr().cast::<WaitQueue>()) });
             context.machine.state().wait_queues -= 1;
         });
     }
@@ -199,19 +176,18 @@ unsafe impl WaitQueues for Simulated {
         timeout: Timeout,
         kind: WaitKind,
     ) -> Woken {
-        // SAFETY: the caller's promise.
-        let queue = unsafe { number(queue) };
+        let queue = queue_number(queue);
         call("wait", queue.into(), PASSIVE, |context| {
             context.machine.wait_word(context, WordWait { queue, word, seen, timeout, kind })
         })
     }
     unsafe fn wait_queue_wake(queue: NonNull<RawWaitQueue>) {
-        #[cfg(test)]
-        // SAFETY: the caller's promise.
-        unsafe { &*queue.as_ptr().cast::<WaitQueue>() }.wakes.fetch_add(1, AcqRel);
-        // SAFETY: the caller's promise.
-        let queue = unsafe { number(queue) };
+        let queue = queue_number(queue);
         call("wake", queue.into(), DISPATCH, |context| {
+            #[cfg(test)]
+            {
+                *context.machine.state().wakes.entry(queue).or_default() += 1;
+            }
             context.machine.wake(context.machine.channel(Channel::WaitQueue, queue));
         });
     }

@@ -100,7 +100,7 @@ impl<P: Plugin> Builder<P> {
             RawDevice::none()
         };
         // SAFETY: this is the port; suspend, resume and removal come through `Loaded::with_device_lock`.
-        let bound = in_kernel(&machine, |cx| unsafe { BoundDevice::<P>::bind(cx, raw) });
+        let bound = in_kernel(&machine, None, |cx| unsafe { BoundDevice::<P>::bind(cx, raw) });
         match bound {
             Ok(driver) => Ok(Sim { loaded: Arc::new(Loaded::new(machine, driver)) }),
             Err(error) => {
@@ -277,6 +277,6 @@ impl<P: Plugin> Sim<P> {
 
     /// Runs `f` in this kernel on this thread, at Passive: for tests of parts of a plugin.
     pub fn enter<R>(&self, f: impl FnOnce(&mut Passive) -> R) -> R {
-        in_kernel(&self.loaded.machine, f)
+        in_kernel(&self.loaded.machine, None, f)
     }
 }

@@ -3,6 +3,7 @@
 mod test_plugin;
 
 use super::*;
+use crate::loaded::in_kernel;
 use crate::{Sim, edu::Edu, level::DISPATCH, port};
 use kp_abi::{
     TransportStatus,
@@ -41,10 +42,7 @@ impl Port {
 
     fn in_kernel<R>(&self, f: impl FnOnce(&mut Passive, &Session<TestPlugin>) -> R) -> R {
         let session = self.app.file.session();
-        context::enter(&self.app.file.loaded.machine, Some(self.app.process.clone()), || {
-            // SAFETY: a request runs at Passive.
-            unsafe { passive(|cx| f(cx, session)) }
-        })
+        in_kernel(&self.app.file.loaded.machine, Some(&self.app.process), |cx| f(cx, session))
     }
 
     fn request(&self, address: u64) -> AppRequest<'_> {
@@ -102,8 +100,7 @@ impl Port {
     /// How often the session's wait queue was woken: what tells the port to look.
     fn wakes(&self) -> u32 {
         let session = self.app.file.session();
-        // SAFETY: alive as long as the session.
-        unsafe { port::wakes(session.wait_queue()) }
+        port::wakes(&self.app.file.loaded.machine, session.wait_queue())
     }
 }
 

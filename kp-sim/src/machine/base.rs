@@ -13,6 +13,8 @@ use crate::{
     sync::lock,
     vectors::Vectors,
 };
+#[cfg(test)]
+use std::collections::BTreeMap;
 use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -38,6 +40,9 @@ pub(crate) struct State {
     pub(crate) locks: Locks,
     pub(crate) wait_queues: u32,
     pub(crate) next_wait_queue: u32,
+    /// How often each wait queue was woken.
+    #[cfg(test)]
+    pub(crate) wakes: BTreeMap<u32, u32>,
     /// Handles that apps hold.
     pub(crate) handles: u32,
     /// No new handle is given out.
@@ -76,6 +81,8 @@ impl Machine {
                 locks: Locks::new(MADE.fetch_add(1, Relaxed)),
                 wait_queues: 0,
                 next_wait_queue: 0,
+                #[cfg(test)]
+                wakes: BTreeMap::new(),
                 handles: 0,
                 is_unloading: false,
                 vectors: Vectors::default(),

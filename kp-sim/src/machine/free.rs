@@ -64,17 +64,13 @@ impl Machine {
                 let freed = self.state().heap.deallocate(address, size, align);
                 freed.unwrap_or_else(|wrong| misuse(&wrong));
             }
-            Late::Lock(address) => self.drop_lock(address),
+            Late::Lock(number) => self.drop_lock(number),
             Late::Mapping { base, len } => self.bus.unmap(base, len),
         }
     }
 
-    pub(crate) fn drop_lock(&self, address: usize) {
-        let lock = ptr::with_exposed_provenance_mut(address);
-        // SAFETY: made by `Locks::make`, and not freed yet: `lock_free` comes once.
-        let number = unsafe { self.state().locks.number(lock) }.unwrap_or_else(|wrong| misuse(&wrong));
-        // SAFETY: this kernel's with this number, as was just seen; the caller of `lock_free` has given it up.
-        let freed = unsafe { self.state().locks.free(lock, number) };
+    pub(crate) fn drop_lock(&self, number: u32) {
+        let freed = self.state().locks.free(number);
         if let Err(wrong) = freed
             && !thread::panicking()
         {

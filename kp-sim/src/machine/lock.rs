@@ -4,27 +4,28 @@ use crate::{level::PASSIVE, misuse::misuse, task::Task};
 use kp_core::host::{LockKind, RawLock};
 use std::{
     panic::Location,
-    ptr,
+    ptr::NonNull,
     thread::{self, ThreadId},
 };
 
 impl Machine {
     /// As `new_lock`, unless there is no memory for it.
-    pub(crate) fn try_new_lock(&self, kind: LockKind, made: &'static Location<'static>) -> *mut RawLock {
-        if self.fails() { ptr::null_mut() } else { self.new_lock(kind, made) }
+    pub(crate) fn try_new_lock(&self, kind: LockKind, made: &'static Location<'static>) -> Option<NonNull<RawLock>> {
+        if self.fails() { None } else { self.new_lock(kind, made) }
     }
 
-    pub(crate) fn new_lock(&self, kind: LockKind, made: &'static Location<'static>) -> *mut RawLock {
+    pub(crate) fn new_lock(&self, kind: LockKind, made: &'static Location<'static>) -> Option<NonNull<RawLock>> {
         self.state().locks.make(kind, made)
     }
 
+    /// A lock's number.
+    pub(crate) fn lock_number(&self, lock: NonNull<RawLock>) -> u32 {
+        self.state().locks.number(lock).unwrap_or_else(|wrong| misuse(&wrong))
+    }
+
     /// Takes a lock; the level before.
-    ///
-    /// # Safety
-    /// `lock` came from `new_lock` and was not freed.
-    pub(crate) unsafe fn acquire(&self, task: &Task, lock: *mut RawLock, kind: LockKind) -> usize {
-        // SAFETY: `Locks::make` made it for `new_lock`, and it was not freed, by the caller's promise.
-        let number = unsafe { self.state().locks.number(lock) }.unwrap_or_else(|wrong| misuse(&wrong));
+    pub(crate) fn acquire(&self, task: &Task, lock: NonNull<RawLock>, kind: LockKind) -> usize {
+        let number = self.lock_number(lock);
         let me = thread::current().id();
         if kind == LockKind::Order {
             task.at_most(PASSIVE, "lock_acquire");
@@ -55,12 +56,8 @@ impl Machine {
     }
 
     /// Releases a lock.
-    ///
-    /// # Safety
-    /// `lock` came from `new_lock` and was not freed.
-    pub(crate) unsafe fn release(&self, task: &Task, lock: *mut RawLock, kind: LockKind, saved: usize) {
-        // SAFETY: `Locks::make` made it for `new_lock`, and it was not freed, by the caller's promise.
-        let number = unsafe { self.state().locks.number(lock) }.unwrap_or_else(|wrong| misuse(&wrong));
+    pub(crate) fn release(&self, task: &Task, lock: NonNull<RawLock>, kind: LockKind, saved: usize) {
+        let number = self.lock_number(lock);
         let last = task.held.borrow_mut().pop();
         if last != Some(number) && !thread::panicking() {
             misuse(&format!("lock #{number} was released, but it is not the one that was taken last"));

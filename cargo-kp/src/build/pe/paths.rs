@@ -5,8 +5,7 @@ use crate::build::callgraph;
 use crate::build::check::{Refusal, demangled};
 
 /// How the names begin, and end, of kp-core's interrupt functions.
-const INTERRUPTS: [(&str, &str); 2] =
-    [("<kp_core::host::interrupt::Interrupts<", ">>::isr"), ("<kp_core::host::interrupt::Interrupts<", ">>::dpc")];
+const INTERRUPTS: [(&str, &str); 2] = [("kp_core::host::isr::isr::<", ">"), ("kp_core::host::isr::dpc::<", ">")];
 /// The same of what the port does at DISPATCH_LEVEL when a wait may be over. It gives memory back, as it may there.
 const WAITS: [(&str, &str); 3] = [
     ("kp_windows::io::wait::step_all::<", ">"),
