@@ -10,8 +10,9 @@ use core::{
 use kp_core::{
     Error, IrqKind, Result, Status,
     host::{
-        BarIndex, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Lock, LockKind, Log, Memory, Mmap, Mmio,
-        Pci, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues, Woken,
+        BarIndex, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Kernel, Lock, LockKind, Log, Memory,
+        Mmap, Mmio, Pci, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues,
+        Woken,
     },
     kp_abi::request::kind,
 };
@@ -20,6 +21,8 @@ use kp_core::{
 const NO_MEMORY: i32 = -12;
 
 struct Linux;
+// SAFETY: every function is of the kernel that the module is loaded into.
+unsafe impl Kernel for Linux {}
 kp_core::kernel!(Linux);
 
 // SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
@@ -33,8 +36,7 @@ unsafe impl Memory for Linux {
     }
 }
 
-// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
-unsafe impl Log for Linux {
+impl Log for Linux {
     fn log(text: &str) {
         // SAFETY: a readable range.
         unsafe { kp_c_log(text.as_ptr(), text.len()) }
@@ -45,8 +47,7 @@ unsafe impl Log for Linux {
     }
 }
 
-// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
-unsafe impl Time for Linux {
+impl Time for Linux {
     fn now_ns() -> u64 {
         kp_c_now()
     }
@@ -58,8 +59,7 @@ unsafe impl Time for Linux {
     }
 }
 
-// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
-unsafe impl Task for Linux {
+impl Task for Linux {
     #[inline]
     fn poisoned() -> bool {
         crate::panic::is_poisoned()

@@ -8,8 +8,9 @@ use crate::{
 use kp_core::{
     Result,
     host::{
-        BarIndex, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Lock, LockKind, Log, Memory, Mmap, Mmio,
-        Pci, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues, Woken,
+        BarIndex, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Kernel, Lock, LockKind, Log, Memory,
+        Mmap, Mmio, Pci, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues,
+        Woken,
     },
 };
 use std::{
@@ -21,6 +22,8 @@ use std::{
 };
 
 struct Simulated;
+// SAFETY: every function is of the simulated kernel that the thread is in.
+unsafe impl Kernel for Simulated {}
 kp_core::kernel!(Simulated);
 
 /// One kernel call: checked, and a point at which others may run, before and after.
@@ -77,8 +80,7 @@ unsafe impl Memory for Simulated {
     }
 }
 
-// SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
-unsafe impl Log for Simulated {
+impl Log for Simulated {
     fn log(text: &str) {
         context::current().machine.write_log(text);
     }
@@ -87,8 +89,7 @@ unsafe impl Log for Simulated {
     }
 }
 
-// SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
-unsafe impl Time for Simulated {
+impl Time for Simulated {
     fn now_ns() -> u64 {
         context::current().machine.read_clock()
     }
@@ -100,8 +101,7 @@ unsafe impl Time for Simulated {
     }
 }
 
-// SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
-unsafe impl Task for Simulated {
+impl Task for Simulated {
     fn poisoned() -> bool {
         context::current().machine.is_poisoned()
     }

@@ -17,12 +17,15 @@ use core::{
 use kp_core::{
     Result,
     host::{
-        BarIndex, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Lock, LockKind, Log, Memory, Mmap, Mmio,
-        Pci, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues, Woken,
+        BarIndex, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Kernel, Lock, LockKind, Log, Memory,
+        Mmap, Mmio, Pci, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues,
+        Woken,
     },
 };
 
 struct Windows;
+// SAFETY: every function is of the kernel that the driver is loaded into.
+unsafe impl Kernel for Windows {}
 kp_core::kernel!(Windows);
 
 /// One instruction, so that a kernel that traps and decodes the access can; for the compiler it is opaque, as a volatile access.
@@ -54,8 +57,7 @@ unsafe impl Memory for Windows {
     }
 }
 
-// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
-unsafe impl Log for Windows {
+impl Log for Windows {
     fn log(text: &str) {
         log::line(text)
     }
@@ -65,8 +67,7 @@ unsafe impl Log for Windows {
     }
 }
 
-// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
-unsafe impl Time for Windows {
+impl Time for Windows {
     fn now_ns() -> u64 {
         clock::now_ns()
     }
@@ -83,8 +84,7 @@ unsafe impl Time for Windows {
     }
 }
 
-// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
-unsafe impl Task for Windows {
+impl Task for Windows {
     #[inline]
     fn poisoned() -> bool {
         panic::is_poisoned()

@@ -15,13 +15,16 @@ use core::{
 use kp_core::{
     Result, Status,
     host::{
-        BarIndex, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Lock, LockKind, Log, Memory, Mmap, Mmio,
-        Pci, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues, Woken,
+        BarIndex, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Kernel, Lock, LockKind, Log, Memory,
+        Mmap, Mmio, Pci, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues,
+        Woken,
     },
 };
 
 /// The kernel. Its functions are static, so it has no fields.
 struct Null;
+// SAFETY: what it gives is nothing, so the others are never asked to take anything.
+unsafe impl Kernel for Null {}
 kp_core::kernel!(Null);
 
 // SAFETY: it gives no memory, so there is none to be wrong about.
@@ -32,16 +35,14 @@ unsafe impl Memory for Null {
     unsafe fn free(_memory: NonNull<u8>, _layout: Layout) {}
 }
 
-// SAFETY: nothing is written, at any level.
-unsafe impl Log for Null {
+impl Log for Null {
     fn log(_text: &str) {}
     fn log_is_limited() -> bool {
         false
     }
 }
 
-// SAFETY: the clock never goes back.
-unsafe impl Time for Null {
+impl Time for Null {
     fn now_ns() -> u64 {
         0
     }
@@ -49,8 +50,7 @@ unsafe impl Time for Null {
     fn sleep_ns(_ns: u64) {}
 }
 
-// SAFETY: there is one task, and nothing panics in it.
-unsafe impl Task for Null {
+impl Task for Null {
     fn task() -> TaskId {
         TaskId(core::num::NonZeroU32::MIN)
     }

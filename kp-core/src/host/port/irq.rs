@@ -60,7 +60,7 @@ pub struct Vectors {
 contract! { ($)
     /// Interrupts and deferred calls. kp-core calls these for one device from one thread at a time, in the order prepare, connect,
     /// disconnect, release; `irq_mask` and `dpc_queue` come from handlers.
-    trait Irq, exported by __export_irq;
+    unsafe trait Irq, exported by __export_irq;
 
     /// Gets vectors; the device cannot interrupt yet. Passive.
     safe fn irq_prepare(device: DeviceId, wanted: IrqRequest) -> Result<Vectors>;

@@ -25,7 +25,7 @@ pub enum LockKind {
 
 contract! { ($)
     /// Locks.
-    trait Lock, exported by __export_lock;
+    unsafe trait Lock, exported by __export_lock;
 
     /// A lock of this kind, which stays where it is; None: no memory. Passive. `made` is where the source makes it: a deadlock detector takes
     /// the locks of one kind that one place makes for one class.

@@ -3,7 +3,7 @@ use super::contract;
 
 contract! { ($)
     /// The kernel's log.
-    trait Log, exported by __export_log;
+    safe trait Log, exported by __export_log;
 
     /// Writes one line to the kernel's log. Any level.
     safe fn log(text: &str) -> ();

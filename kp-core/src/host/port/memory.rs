@@ -4,7 +4,7 @@ use core::{alloc::Layout, ptr::NonNull};
 
 contract! { ($)
     /// Memory for kp-core and plugins: never paged out, whoever is in it.
-    trait Memory, exported by __export_memory;
+    unsafe trait Memory, exported by __export_memory;
 
     /// Memory of this layout, which has at least one byte; None: there is none. Passive.
     safe fn alloc(layout: Layout) -> Option<NonNull<u8>>;

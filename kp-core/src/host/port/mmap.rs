@@ -4,7 +4,7 @@ use core::ptr::NonNull;
 
 contract! { ($)
     /// Memory that an app may map: rings.
-    trait Mmap, exported by __export_mmap;
+    unsafe trait Mmap, exported by __export_mmap;
 
     /// Can an app map memory of `alloc_mmap_pages`? If not, there are no rings. Any level; the answer must not change.
     safe fn can_mmap() -> bool;

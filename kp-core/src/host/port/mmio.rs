@@ -4,7 +4,7 @@ use super::contract;
 contract! { ($)
     /// Access to mapped registers: one aligned access of the processor each, in program order with the others. An address is one inside of
     /// an [`IoMapping`](super::IoMapping).
-    trait Mmio, exported by __export_mmio;
+    unsafe trait Mmio, exported by __export_mmio;
 
     /// One aligned read of a mapped register. Any level.
     unsafe fn mmio_read8(address: usize) -> u8;

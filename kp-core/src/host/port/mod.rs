@@ -27,8 +27,11 @@ pub use time::{Time, Timeout};
 pub use wait_queue::{RawWaitQueue, WaitKind, WaitQueues, Woken};
 
 /// What a port implements: all topics. There is nothing else to it.
-pub trait Kernel: Memory + Log + Time + Task + Lock + WaitQueues + Mmio + Pci + Irq + Mmap {}
-impl<K: Memory + Log + Time + Task + Lock + WaitQueues + Mmio + Pci + Irq + Mmap> Kernel for K {}
+///
+/// # Safety
+/// The functions of all topics work together as one kernel's: what one gives, the others take. [`kernel!`](crate::kernel!) has kp-core call
+/// them.
+pub unsafe trait Kernel: Memory + Log + Time + Task + Lock + WaitQueues + Mmio + Pci + Irq + Mmap {}
 
 /// The port's functions, as kp-core calls them.
 pub(crate) mod kernel {
@@ -46,25 +49,23 @@ pub mod types {
         TaskId, Timeout, Vectors, WaitKind, Woken,
     };
     pub use crate::Result;
+    /// Only a kernel's functions are exported.
+    pub const fn is_kernel<K: super::Kernel>() {}
     pub use core::{alloc::Layout, num::NonZeroUsize, panic::Location, ptr::NonNull, sync::atomic::AtomicU32};
 }
 
-/// One topic of the contract: from one list of functions its trait, the imports that kp-core calls, and the macro that exports a
+/// One topic of the contract, `unsafe` if memory safety rests on it: from one list of functions its trait, the imports that kp-core calls, and the macro that exports a
 /// port's functions. `$d` is a dollar sign, for that macro.
 macro_rules! contract {
     (
         ($d:tt)
         $(#[$about:meta])*
-        trait $topic:ident, exported by $export:ident;
+        $promise:ident trait $topic:ident, exported by $export:ident;
         $($(#[$meta:meta])* $safety:ident fn $name:ident ( $($argument:ident : $type:ty),* $(,)? ) -> $answer:ty;)*
     ) => {
-        $(#[$about])*
-        ///
-        /// # Safety
-        /// Each function does what its own line says, at the levels that it names.
-        pub unsafe trait $topic {
+        contract! { $promise [$(#[$about])*] $topic {
             $( $crate::__contract_function! { trait [$(#[$meta])*] $safety $name ($($argument: $type),*) $answer } )*
-        }
+        } }
 
         pub(crate) mod imports {
             #[allow(unused_imports, reason = "not every topic needs each type")]
@@ -87,6 +88,17 @@ macro_rules! contract {
             };
         }
     };
+    (safe [$(#[$about:meta])*] $topic:ident { $($functions:tt)* }) => {
+        $(#[$about])*
+        pub trait $topic { $($functions)* }
+    };
+    (unsafe [$(#[$about:meta])*] $topic:ident { $($functions:tt)* }) => {
+        $(#[$about])*
+        ///
+        /// # Safety
+        /// Each function does what its own line says, at the levels that it names.
+        pub unsafe trait $topic { $($functions)* }
+    };
 }
 use contract;
 
@@ -105,12 +117,14 @@ macro_rules! __contract_function {
     (export safe $kernel:ident $topic:ident $name:ident ($($argument:ident: $type:ty),*) $answer:ty) => {
         #[unsafe(export_name = concat!("__kp1_", stringify!($name)))]
         fn $name($($argument: $type),*) -> $answer {
+            const { $crate::host::port_types::is_kernel::<$kernel>() }
             <$kernel as $crate::host::$topic>::$name($($argument),*)
         }
     };
     (export unsafe $kernel:ident $topic:ident $name:ident ($($argument:ident: $type:ty),*) $answer:ty) => {
         #[unsafe(export_name = concat!("__kp1_", stringify!($name)))]
         unsafe fn $name($($argument: $type),*) -> $answer {
+            const { $crate::host::port_types::is_kernel::<$kernel>() }
             // SAFETY: kp-core calls with what the contract asks for.
             unsafe { <$kernel as $crate::host::$topic>::$name($($argument),*) }
         }
@@ -121,10 +135,7 @@ macro_rules! __contract_function {
 #[macro_export]
 macro_rules! kernel {
     ($kernel:ident) => {
-        const _: () = {
-            const fn is_whole<K: $crate::host::Kernel>() {}
-            is_whole::<$kernel>()
-        };
+        const _: () = $crate::host::port_types::is_kernel::<$kernel>();
         $crate::__export_memory! { $kernel }
         $crate::__export_log! { $kernel }
         $crate::__export_time! { $kernel }

@@ -68,7 +68,7 @@ impl ConfigWidth {
 
 contract! { ($)
     /// A PCI function: its BARs and its configuration space.
-    trait Pci, exported by __export_pci;
+    unsafe trait Pci, exported by __export_pci;
 
     /// Maps the first `len` bytes of a memory BAR, uncached; None: it cannot be mapped. Passive.
     safe fn map_bar(device: DeviceId, bar: BarIndex, len: NonZeroUsize) -> Option<IoMapping>;

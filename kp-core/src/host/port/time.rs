@@ -30,7 +30,7 @@ impl Timeout {
 
 contract! { ($)
     /// Clock and delays.
-    trait Time, exported by __export_time;
+    safe trait Time, exported by __export_time;
 
     /// Time since some start, in ns, without what the machine has slept. Never goes back. Any level.
     safe fn now_ns() -> u64;

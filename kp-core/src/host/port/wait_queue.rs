@@ -36,7 +36,7 @@ pub enum Woken {
 
 contract! { ($)
     /// Wait queues: threads that wait for a word to change.
-    trait WaitQueues, exported by __export_wait_queues;
+    unsafe trait WaitQueues, exported by __export_wait_queues;
 
     /// A wait queue; None: no memory. Passive.
     safe fn wait_queue_new() -> Option<NonNull<RawWaitQueue>>;
