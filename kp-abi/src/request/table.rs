@@ -1,5 +1,7 @@
 //! The table of requests: from it come the structs, their numbers, sizes and layouts, what a handle must be open for, the Windows
 //! method, and through [`RequestNr`] the driver's dispatch. The tables of `docs/abi.md` are compared with it.
+#[cfg(doc)]
+use super::{ANY_VECTOR, NO_BUS_ADDRESS, NO_TIMEOUT, feature, kind, state};
 use super::{Counters, Head};
 use crate::Status;
 use static_assertions::const_assert_eq;

@@ -20,7 +20,9 @@ plugin! { Plain { name: "plain", devices: [], callbacks: [] } }
 
 #[test]
 fn a_plugin_on_a_kernel_without_memory_is_refused_with_no_memory() {
-    // SAFETY: this test is the port, and it is at Passive; nothing else is bound.
-    let bound = unsafe { passive(|cx| BoundDevice::<Plain>::bind(cx, RawDevice::none())) };
+    // SAFETY: this test is the port, and nothing else is bound.
+    let bind = |cx: &mut Passive| unsafe { BoundDevice::<Plain>::bind(cx, RawDevice::none()) };
+    // SAFETY: a thread of a test may sleep, and no other level is on its stack.
+    let bound = unsafe { passive(bind) };
     assert_eq!(bound.err(), Some(Status::NO_MEMORY.into()));
 }
