@@ -1,6 +1,6 @@
 //! The direct form of CALL, for messages that both sides have agreed on at OPEN.
 //!
-//! How long a message's fixed ranges are follows from its declaration, so neither a struct nor lengths travel: the arguments are copied
+//! How long a message's fixed parts are follows from its declaration, so neither a struct nor lengths travel: the arguments are copied
 //! from the app's buffer to the stack, and the reply back to their place. The checks and the answers are those of CALL.
 #![deny(unsafe_code)]
 use super::{
@@ -150,7 +150,7 @@ const fn as_declared<P: Plugin>(id: u32, args: usize, reply: usize) {
     assert!(same || reply == 0, "`direct` has a message in another shape than the plugin's interface");
 }
 
-/// One direct call. Its user is copied for whatever is not inlined, so that its ranges stay in registers until then.
+/// One direct call. Its user request is copied for what is not inlined, so that its fields stay in registers until then.
 struct DirectCall<'s, P: Plugin, D> {
     session: &'s Session<P>,
     cx: &'s mut Passive,

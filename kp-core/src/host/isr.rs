@@ -1,4 +1,5 @@
-//! What runs when the device interrupts: the ISR and the DPC of one vector. Nothing else is here, and every instruction is counted.
+//! What runs when the device interrupts: the ISR and the DPC of one vector, whose every instruction is counted; and the run that deferrals get
+//! at disabling which no DPC has seen.
 use super::{
     device::DeviceRecord,
     interrupt::Interrupts,

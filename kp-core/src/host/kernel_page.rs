@@ -101,7 +101,7 @@ impl CounterPage {
         !self.0.load(Relaxed).is_null()
     }
 
-    /// Publishes what the ISR counts.
+    /// Publishes what the ISR counts. At Irql.
     #[inline(always)]
     pub(super) fn publish_isr(&self, vector: u32, counts: [&AtomicU64; 3]) {
         if self.is_attached() {
@@ -119,7 +119,7 @@ impl CounterPage {
         }
     }
 
-    /// Publishes what the DPC counts.
+    /// Publishes what the DPC counts. At Dispatch.
     #[inline(always)]
     pub(super) fn publish_dpc(&self, vector: u32, dpc_runs: &AtomicU64) {
         if self.is_attached() {
@@ -135,7 +135,7 @@ impl CounterPage {
         }
     }
 
-    /// What `notifications` counts, under its lock. `counts`: notified, delivered, available, lost.
+    /// Publishes what `notifications` counts, under its lock. `counts`: notified, delivered, available, lost.
     #[inline(always)]
     pub(super) fn publish_notifications(&self, vector: u32, counts: impl FnOnce() -> [u64; 4]) {
         if self.is_attached() {

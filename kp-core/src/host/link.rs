@@ -10,7 +10,7 @@ use core::{
 /// The link, shared by the driver and whatever its plugin keeps.
 struct Shared {
     references: AtomicUsize,
-    /// The port's name for the device. None: it was cut. RobustGuard while the name is used.
+    /// The port's name for the device. None: it was cut. Locked while the name is used.
     device: Mutex<Option<DeviceId>>,
 }
 

@@ -1,6 +1,6 @@
 //! What a port implements and calls. Plugins never come here.
 //!
-//! Files import only what stands below them in this list; `tests/house` holds that there is no circle.
+//! No files import each other in a circle: `tests/house` holds that.
 //!
 //! | what a port calls | |
 //! |---|---|

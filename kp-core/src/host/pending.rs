@@ -34,27 +34,27 @@ impl Pending {
         Self(AtomicU32::new(0))
     }
 
-    /// One deferral. True: queue the DPC.
+    /// One deferral. True: queue the DPC. At Irql.
     #[inline]
     #[must_use]
     pub(crate) fn defer(&self) -> bool {
         self.0.fetch_add(1, AcqRel) == 0
     }
 
-    /// The vector was masked. True: queue the DPC.
+    /// The vector was masked. True: queue the DPC. At Irql.
     #[must_use]
     pub(crate) fn storm(&self) -> bool {
         self.0.fetch_or(STORM, AcqRel) == 0
     }
 
-    /// A DPC run begins. None: it was queued for nothing.
+    /// A DPC run begins. None: it was queued for nothing. At Dispatch.
     #[inline]
     pub(crate) fn begin(&self) -> Option<Run> {
         let pending = self.0.load(Acquire);
         (pending != 0).then_some(Run(pending))
     }
 
-    /// A DPC run is over. True: queue it again.
+    /// A DPC run is over. True: queue it again. At Dispatch.
     #[inline]
     #[must_use]
     pub(crate) fn done(&self, run: Run) -> bool {

@@ -32,7 +32,7 @@ impl Vector {
 
 impl<P: Plugin> Interrupts<P> {
     /// Before an ISR run that may be one too many, or one of a poisoned plugin. Some: the plugin's handler does not run, and this is the
-    /// ISR's answer.
+    /// ISR's answer. At Irql.
     #[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
     pub(super) fn guard(&self, counts: &Vector, vector: u32) -> Option<bool> {
         let is_line = self.is_line();
@@ -64,7 +64,7 @@ impl<P: Plugin> Interrupts<P> {
         Some(masked || !is_line)
     }
 
-    /// A vector never ends. True: it is masked.
+    /// A vector never ends. True: it is masked. At Irql.
     #[cfg_attr(kp_driver, optimize(size))]
     fn end_storm(&self, counts: &Vector, vector: u32) -> bool {
         let masked = kernel::irq_mask(self.device, vector);

@@ -11,9 +11,9 @@ pub trait UserRequest {
     /// Copies the struct's first bytes, once, and then stores NoReply in its status: an answer that cannot be written is found before
     /// anything was done.
     fn read_header(&mut self, head: &mut [u8]) -> Result<(), Faulted>;
-    /// Reads the struct's `size` alone. For the answer when `take` has failed.
+    /// Reads the struct's `size` alone. For the answer when `read_header` has failed.
     fn read_size(&mut self) -> Result<u32, Faulted>;
-    /// Copies bytes of the struct behind those of `take`.
+    /// Copies bytes of the struct behind those of `read_header`.
     fn read_tail(&mut self, at: usize, bytes: &mut [u8]) -> Result<(), Faulted>;
     /// Writes bytes of the struct.
     fn write(&mut self, at: usize, bytes: &[u8]) -> Result<(), Faulted>;

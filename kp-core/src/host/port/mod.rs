@@ -26,7 +26,7 @@ pub use task::{Task, TaskFlags, TaskId};
 pub use time::{Time, Timeout};
 pub use wait_queue::{RawWaitQueue, WaitKind, WaitQueues, Woken};
 
-/// What a port implements: all topics. There is nothing else to it.
+/// What a port implements for kp-core to call: all topics.
 ///
 /// # Safety
 /// The functions of all topics work together as one kernel's: what one gives, the others take. [`kernel!`](crate::kernel!) has kp-core call

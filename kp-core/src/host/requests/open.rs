@@ -134,7 +134,7 @@ impl SmallBuffer {
     }
 }
 
-/// Optional ranges of the ABI that this driver has: the direct form is for messages that an interface describes.
+/// Optional parts of the ABI that this driver has: the direct form is for messages that an interface describes.
 fn features<P: Plugin>(user: &impl UserRequest) -> u64 {
     let ring = if kernel::can_mmap() { feature::RING } else { 0 };
     let direct = if P::TABLE.interface.is_some() && user.takes_direct_calls() { feature::DIRECT } else { 0 };

@@ -154,7 +154,7 @@ fn try_enter<P: Plugin>(
     )
 }
 
-/// Runs the batch: how many submissions were entry, and why no more.
+/// Runs the batch: how many submissions were taken, and why no more.
 fn enter_ring<P: Plugin>(
     session: &Session<P>,
     cx: &mut Passive,
