@@ -42,8 +42,11 @@ impl StackDevice {
     }
 
     /// Asks for a state of the device's power. `done`, if it is there, runs with `context` when it is reached. Up to DISPATCH_LEVEL.
-    pub(crate) fn request_power(self, state: i32, done: Option<PowerDone>, context: *mut c_void) -> NtStatus {
-        // SAFETY: the bus's device, alive; `done` looks at the context by its own rules.
+    ///
+    /// # Safety
+    /// `done` may be called once with this context, after the device has taken the request.
+    pub(crate) unsafe fn request_power(self, state: i32, done: Option<PowerDone>, context: *mut c_void) -> NtStatus {
+        // SAFETY: the bus's device, alive; the caller's promise for `done`.
         unsafe { PoRequestPowerIrp(self.0, power::SET_POWER, state, done, context, ptr::null_mut()) }
     }
 

@@ -63,7 +63,7 @@ unsafe fn make<'d, P: Plugin>(driver: *mut DriverObject) -> Result<DeviceObject<
     }
     // SAFETY: once, and the extension stays where it is.
     let init = |node: &Node| unsafe { node.init_remove_lock() };
-    Ok(device.finish(Node::new(), init, 0, 0))
+    Ok(device.finish(Node::new(), init, 0))
 }
 
 /// The last handle is closed, and the driver was told to stop. Passive.

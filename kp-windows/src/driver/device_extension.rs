@@ -9,7 +9,7 @@ use crate::{
 use core::{
     mem::ManuallyDrop,
     ptr,
-    sync::atomic::{AtomicBool, AtomicU32},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering::*},
 };
 
 /// The extension of such a device. What it holds is given back in this order.
@@ -82,12 +82,19 @@ impl DeviceExtension {
             is_under_way: AtomicBool::new(false),
         };
         let interface = DeviceInterface::register(pdo)?;
-        let attached = Attached::attach(&device, pdo)?;
-        let this =
-            Self { node: Node::new(), pdo, attached, interface, power_work, system_sleep_work, power_retry, started };
+        let (node, attached) = (Node::new(), Attached::not_yet(pdo));
+        let this = Self { node, pdo, attached, interface, power_work, system_sleep_work, power_retry, started };
         // SAFETY: once, and the extension stays where it is.
         let init = |this: &Self| unsafe { this.node.init_remove_lock() };
-        device.finish(this, init, device_flag::POWER_PAGABLE, device_flag::INITIALIZING);
+        let device = device.finish(this, init, device_flag::POWER_PAGABLE);
+        // From here on requests come, so all of the extension is written by now.
+        let attached = device.attached.attach(device.as_raw());
+        if attached.is_err() {
+            // SAFETY: added, and in no stack: nobody knows of it.
+            unsafe { Self::delete(device.as_raw()) };
+            return attached;
+        }
+        device.is_ready();
         Ok(())
     }
 
@@ -106,7 +113,7 @@ impl DeviceExtension {
 
     /// The device object below.
     pub(crate) fn lower(&self) -> StackDevice {
-        self.attached.lower
+        self.attached.lower()
     }
 
     /// Runs `f` with what is there while the device is started, one at a time. Passive.
@@ -124,25 +131,41 @@ impl DeviceExtension {
 
 /// A device's place in its stack, which it leaves when this is dropped.
 struct Attached {
-    lower: StackDevice,
+    /// The device below; while the new one is being attached, the bus's.
+    lower: AtomicPtr<nt::DeviceObject>,
+    is_attached: AtomicBool,
 }
 
 impl Attached {
-    fn attach(device: &NewDevice<DeviceExtension>, pdo: StackDevice) -> Result<Self, NtStatus> {
+    /// To be attached above `pdo`, and what is above that by then.
+    fn not_yet(pdo: StackDevice) -> Self {
+        Self { lower: AtomicPtr::new(pdo.as_raw()), is_attached: AtomicBool::new(false) }
+    }
+
+    fn lower(&self) -> StackDevice {
+        // SAFETY: the bus's device, or the one below this one's, which goes on being there while this one is attached.
+        unsafe { StackDevice::from_raw(self.lower.load(Acquire)) }
+    }
+
+    /// Attaches the device, whose extension has this.
+    fn attach(&self, device: *mut nt::DeviceObject) -> Result<(), NtStatus> {
         // SAFETY: two devices of which the first is new.
-        let lower = unsafe { IoAttachDeviceToDeviceStack(device.as_raw(), pdo.as_raw()) };
+        let lower = unsafe { IoAttachDeviceToDeviceStack(device, self.lower().as_raw()) };
         if lower.is_null() {
             return Err(STATUS_NO_SUCH_DEVICE);
         }
-        // SAFETY: the device below the new one, which goes on being there while that one is attached.
-        Ok(Self { lower: unsafe { StackDevice::from_raw(lower) } })
+        self.lower.store(lower, Release);
+        self.is_attached.store(true, Release);
+        Ok(())
     }
 }
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        // SAFETY: attached by `attach`.
-        unsafe { IoDetachDevice(self.lower.as_raw()) };
+        if *self.is_attached.get_mut() {
+            // SAFETY: attached by `attach`.
+            unsafe { IoDetachDevice(*self.lower.get_mut()) };
+        }
     }
 }
 

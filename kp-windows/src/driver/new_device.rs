@@ -33,8 +33,9 @@ impl<E> NewDevice<E> {
         self.raw
     }
 
-    /// Writes the extension, has `init` make ready what depends on its place, and then sets and clears flags of the device's.
-    pub(crate) fn finish<'d>(self, extension: E, init: impl FnOnce(&E), set: u32, clear: u32) -> DeviceObject<'d, E> {
+    /// Writes the extension, has `init` make ready what depends on its place, and sets flags of the device's. Nobody can reach the device
+    /// before.
+    pub(crate) fn finish<'d>(self, extension: E, init: impl FnOnce(&E), set: u32) -> DeviceObject<'d, E> {
         let raw = ManuallyDrop::new(self).raw;
         // SAFETY: the new device, whose extension is memory of this size for it alone.
         let place = unsafe { (*raw).device_extension }.cast::<E>();
@@ -43,9 +44,8 @@ impl<E> NewDevice<E> {
         // SAFETY: written above.
         let device = unsafe { DeviceObject::from_raw(raw) };
         init(&device);
-        // SAFETY: the new device, which nobody uses yet.
-        let flags = unsafe { &mut (*raw).flags };
-        *flags = (*flags | set) & !clear;
+        // SAFETY: the new device, which nobody can reach yet: it is in no stack, or the manager keeps opens of it out until DriverEntry returns.
+        unsafe { (*raw).flags |= set };
         device
     }
 }

@@ -42,21 +42,26 @@ pub(crate) fn dispatch<P: Plugin>(device: DeviceObject<'_, DeviceExtension>, irp
         Ok(request) => request,
         Err(status) => return status,
     };
-    let this = device.extension();
     match request.minor() {
         pnp::START_DEVICE => start::<P>(request),
         pnp::CANCEL_STOP_DEVICE => cancel(request, State::StopPending),
         pnp::CANCEL_REMOVE_DEVICE => cancel(request, State::RemovePending),
         pnp::REMOVE_DEVICE => remove::<P>(request),
-        pnp::QUERY_STOP_DEVICE => answer(request, query(this, State::StopPending, true)),
-        pnp::QUERY_REMOVE_DEVICE => answer(request, query(this, State::RemovePending, false)),
+        pnp::QUERY_STOP_DEVICE => {
+            let status = query(request.device(), State::StopPending, true);
+            answer(request, status)
+        }
+        pnp::QUERY_REMOVE_DEVICE => {
+            let status = query(request.device(), State::RemovePending, false);
+            answer(request, status)
+        }
         pnp::STOP_DEVICE => {
-            stop::<P>(this);
+            stop::<P>(request.device());
             answer(request, STATUS_SUCCESS)
         }
         pnp::SURPRISE_REMOVAL => {
             // It is gone already, or nothing may touch it from here on: everything ends here, also what has handles.
-            this.with(|started| unbind::<P>(this, started));
+            request.device().with(|started| unbind::<P>(request.device(), started));
             answer(request, STATUS_SUCCESS)
         }
         _ => request.forward(), // the driver knows no such request

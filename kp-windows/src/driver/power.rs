@@ -53,7 +53,8 @@ fn system_sleeps<P: Plugin>(mut request: StackRequest<Power>) -> NtStatus {
 /// The bus knows that the system goes to sleep: now the device. Up to DISPATCH_LEVEL.
 fn bus_may_sleep<P: Plugin>(request: StackRequest<Power>) -> Option<StackRequest<Power>> {
     let (pdo, irp) = (request.device().pdo, request.into_raw());
-    let status = pdo.request_power(power::D3, Some(device_is_asleep), irp.cast());
+    // SAFETY: the context is the system's request, which is pending until `device_is_asleep` has run.
+    let status = unsafe { pdo.request_power(power::D3, Some(device_is_asleep), irp.cast()) };
     if status < 0 {
         kp_core::log!("no power request: {:#x}", status);
         // SAFETY: `device_is_asleep` is not called, so the request is this function's again.
@@ -140,7 +141,8 @@ fn bus_is_awake(request: StackRequest<Power>) -> Option<StackRequest<Power>> {
 
 /// Asks for the device's power. Up to DISPATCH_LEVEL.
 fn ask_for_power(this: &DeviceExtension) -> NtStatus {
-    this.pdo.request_power(power::D0, None, ptr::null_mut())
+    // SAFETY: nothing is called.
+    unsafe { this.pdo.request_power(power::D0, None, ptr::null_mut()) }
 }
 
 /// Asks for the device's power again, a while later and from another thread. Up to DISPATCH_LEVEL.

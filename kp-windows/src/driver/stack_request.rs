@@ -106,11 +106,12 @@ impl<K: Kind> StackRequest<K> {
     /// goes on, and keeps it otherwise.
     pub(crate) fn forward_then<F>(self, done: F)
     where
-        F: Fn(Self) -> Option<Self> + Copy,
+        F: Fn(Self) -> Option<Self> + Copy + Send + 'static,
     {
         let _ = done;
         let lower = self.device().lower();
-        self.irp.forward_then(lower, completed::<K, F>, ptr::null_mut());
+        // SAFETY: `completed` makes of the request what this value is, and uses no context.
+        unsafe { self.irp.forward_then(lower, completed::<K, F>, ptr::null_mut()) };
     }
 
     /// Has `f` run with the request in a while, at Passive. Up to DISPATCH_LEVEL.
@@ -119,7 +120,7 @@ impl<K: Kind> StackRequest<K> {
     /// The device's work item is not queued.
     pub(crate) unsafe fn queue<F>(self, item: fn(&DeviceExtension) -> &WorkItem, f: F)
     where
-        F: Fn(Self) + Copy,
+        F: Fn(Self) + Copy + Send + 'static,
     {
         let _ = f;
         let item = item(self.device.extension());
@@ -132,7 +133,7 @@ impl<K: Kind> StackRequest<K> {
 unsafe extern "efiapi" fn completed<K, F>(device: *mut nt::DeviceObject, irp: *mut nt::Irp, _: *mut c_void) -> NtStatus
 where
     K: Kind,
-    F: Fn(StackRequest<K>) -> Option<StackRequest<K>> + Copy,
+    F: Fn(StackRequest<K>) -> Option<StackRequest<K>> + Copy + Send + 'static,
 {
     // SAFETY: given up by `forward_then`, and this driver's again.
     let request = unsafe { StackRequest::<K>::from_raw(device, irp) };
@@ -150,7 +151,7 @@ where
 unsafe extern "efiapi" fn worker<K, F>(device: *mut nt::DeviceObject, irp: *mut c_void)
 where
     K: Kind,
-    F: Fn(StackRequest<K>) + Copy,
+    F: Fn(StackRequest<K>) + Copy + Send + 'static,
 {
     // SAFETY: given up by `queue`, for this device.
     let request = unsafe { StackRequest::<K>::from_raw(device, irp.cast()) };

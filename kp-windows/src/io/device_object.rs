@@ -19,6 +19,12 @@ impl<'d, E> DeviceObject<'d, E> {
         self.raw
     }
 
+    /// The device is ready for requests: the flag that says that it is not is cleared.
+    pub(crate) fn is_ready(&self) {
+        // SAFETY: alive; AddDevice alone changes the flags of its device.
+        unsafe { (*self.raw).flags &= !nt::device_flag::INITIALIZING };
+    }
+
     pub(crate) fn extension(&self) -> &'d E {
         // SAFETY: alive for `'d`; the kernel keeps the extension with it.
         let extension = unsafe { (*self.raw).device_extension };

@@ -24,7 +24,7 @@ impl<'a, E> DispatchTable<'a, E> {
     /// Has `f` serve the requests of its kind.
     pub(crate) fn on<K: Kind, F>(&mut self, f: F)
     where
-        F: Fn(DeviceObject<'_, E>, Irp<K>) -> NtStatus + Copy,
+        F: Fn(DeviceObject<'_, E>, Irp<K>) -> NtStatus + Copy + Send + 'static,
     {
         let _ = f;
         self.driver.major_function[K::MAJOR] = Some(dispatch::<E, K, F>);
@@ -34,7 +34,7 @@ impl<'a, E> DispatchTable<'a, E> {
 /// What the kernel calls for a request.
 unsafe extern "efiapi" fn dispatch<E, K: Kind, F>(device: *mut nt::DeviceObject, irp: *mut nt::Irp) -> NtStatus
 where
-    F: Fn(DeviceObject<'_, E>, Irp<K>) -> NtStatus + Copy,
+    F: Fn(DeviceObject<'_, E>, Irp<K>) -> NtStatus + Copy + Send + 'static,
 {
     // SAFETY: the kernel passes this driver's devices, which nobody deletes before their own REMOVE_DEVICE does, as the last thing.
     let device = unsafe { DeviceObject::from_raw(device) };
@@ -49,7 +49,7 @@ where
 ///
 /// # Safety
 /// There has been a value of this type.
-pub(crate) unsafe fn function<F: Copy>() -> F {
+pub(crate) unsafe fn function<F: Copy + Send + 'static>() -> F {
     const { assert!(size_of::<F>() == 0, "it has a state") };
     // SAFETY: it has no bytes, and may be copied.
     unsafe { NonNull::<F>::dangling().read() }

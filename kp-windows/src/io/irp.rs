@@ -127,7 +127,10 @@ impl<K> Irp<K> {
     }
 
     /// Passes the request on; it is `done`'s when it is completed, up to DISPATCH_LEVEL.
-    pub(crate) fn forward_then(self, lower: StackDevice, done: Completion, context: *mut c_void) -> NtStatus {
+    ///
+    /// # Safety
+    /// `done` may be called once with this request and this context, whenever it is completed.
+    pub(crate) unsafe fn forward_then(self, lower: StackDevice, done: Completion, context: *mut c_void) -> NtStatus {
         forward_then(lower, self.raw, done, context)
     }
 
@@ -250,7 +253,10 @@ impl<K> PendingIrp<K> {
 
     /// Makes it pending: its dispatch function answers STATUS_PENDING. `routine` cancels it from here on, and [sees](cancelled) the context.
     /// True: it is cancelled already.
-    pub(crate) fn cancel_by(&self, routine: Cancel, context: *mut c_void) -> bool {
+    ///
+    /// # Safety
+    /// `routine` may be called with this request, and its context is what it expects, until the routine is taken out.
+    pub(crate) unsafe fn cancel_by(&self, routine: Cancel, context: *mut c_void) -> bool {
         let request = self.0.raw;
         // SAFETY: alive.
         let location = unsafe { (*request).current_stack_location };

@@ -171,7 +171,8 @@ impl<P: Plugin> Waits<P> {
             unsafe { list.insert(entry) };
             entry.listed.set(true);
             entry.set_timer();
-            if entry.irp.cancel_by(on_cancel::<P>, ptr::from_ref(entry).cast_mut().cast()) {
+            // SAFETY: the entry is in the list, and stays until the routine is taken out or has run.
+            if unsafe { entry.irp.cancel_by(on_cancel::<P>, ptr::from_ref(entry).cast_mut().cast()) } {
                 entry.claim(list, &mut finished);
             } else {
                 self.step(cx, list, entry, &mut finished);

@@ -39,6 +39,12 @@ fn check(address: usize) -> Result<(), Broken> {
 
 const MARK: u64 = 0x6B63_6F4C_766D_655C;
 
+/// Is an initialised lock among these bytes of a driver's memory? They may be anything.
+pub(crate) fn is_in(start: usize, len: usize) -> bool {
+    let ends = start + len.saturating_sub(SIZE);
+    (start..=ends).step_by(8).any(|address| check(address).is_ok())
+}
+
 /// IoInitializeRemoveLockEx.
 pub(crate) fn initialize(address: usize, size: u32) -> Result<(), Broken> {
     if size as usize != SIZE {

@@ -136,6 +136,7 @@ rules! {
     EntryUndone: "DriverEntry that refuses leaves no device.", Page("Writing a DriverEntry Routine");
     Unloaded: "A driver that is unloaded leaves no device.", Page("Unload Routine Functionality");
     RemoveLockInitialised: "A remove lock is initialised before it is used, with its size.", Page("IoInitializeRemoveLock macro (wdm.h)");
+    AttachedReady: "A device object is attached when it can take requests: its remove lock is initialised by then.", Page("AddDevice Routines in Function or Filter Drivers");
     RemoveLockTag: "A remove lock is released with the tag that it was taken with.", Page("IoReleaseRemoveLock macro (wdm.h)");
 
     // Plug and play, power.

@@ -10,7 +10,7 @@ use crate::{
         DeviceObject, Irp, NtStatus, STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER,
         STATUS_NOT_FOUND, STATUS_PENDING, STATUS_SUCCESS, UnicodeString, major, minor,
     },
-    pdo, power, resources,
+    pdo, power, remove_lock, resources,
     rule::Rule,
     slot::Place,
 };
@@ -143,6 +143,12 @@ fn interrupt_objects(
 
 exports! {
     [0..=0] fails null fn IoAttachDeviceToDeviceStack(source: *mut DeviceObject, target: *mut DeviceObject) -> *mut DeviceObject {
+        // From here on requests may come, on any processor.
+        // SAFETY: the driver's new device object.
+        let (extension, len) = unsafe { ((*source).device_extension, usize::from((*source).size) - size_of::<DeviceObject>()) };
+        if !remove_lock::is_in(extension.addr(), len) {
+            cpu::fail(Rule::AttachedReady.broken(format!("IoAttachDeviceToDeviceStack: {source:p} has no remove lock yet")));
+        }
         let top = pdo::top(target);
         // SAFETY: two device objects.
         unsafe {
