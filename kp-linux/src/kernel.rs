@@ -59,7 +59,8 @@ impl Time for Linux {
     }
 }
 
-impl Task for Linux {
+// SAFETY: a pid is a task's own while it lives; the C glue keeps which of them have panicked.
+unsafe impl Task for Linux {
     #[inline]
     fn poisoned() -> bool {
         crate::panic::is_poisoned()

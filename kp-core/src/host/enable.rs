@@ -46,8 +46,7 @@ pub(super) fn enable<P: Plugin>(
             Err(error) if error == Status::INTERRUPT_OWNED => return Err(error),
             Err(_) => {}
         }
-        // A wait may have seen it enabled.
-        steps(cx, interrupts, inside, wanted, data).inspect_err(|_| session.waker.wake())
+        steps(cx, interrupts, inside, wanted, data)
     });
     enabled?
 }
@@ -63,8 +62,21 @@ fn steps<P: Plugin>(
 ) -> Result<Enabled> {
     let session = inside.session;
     let Some(table) = &P::TABLE.int else { return Err(Status::NO_INTERRUPT.into()) };
-    let site = Site { cx, device: &session.device, interrupts, plugin: inside.plugin(), table };
+    let site = Site { cx, device: &session.device, interrupts, plugin: inside.plugin(), table, is_left: false };
     let (prepared, granted) = Prepared::new(site, wanted)?;
+    // A wait may have seen it enabled.
+    all_but_first(prepared, session, inside, granted, data).inspect_err(|_| session.waker.wake())
+}
+
+/// The steps after the first.
+#[cfg_attr(kp_driver, optimize(size))]
+fn all_but_first<P: Plugin>(
+    prepared: Prepared<'_, P>,
+    session: &Session<P>,
+    inside: &Inside<'_, P>,
+    granted: Granted,
+    data: &[u8],
+) -> Result<Enabled> {
     let counts = Counts::new(prepared.0.cx, granted.count)?;
     let context = prepared.context(inside, granted, data)?;
     let (begun, generation) = context.begin(session, granted, counts);
@@ -127,7 +139,9 @@ fn disable_locked<P: Plugin>(cx: &mut Passive, interrupts: &Interrupts<P>, sessi
     let Some(table) = &P::TABLE.int else { return };
     // SAFETY: enabled: the plugin is there until every session's tear-down, of which this is a part, or comes before.
     let plugin = unsafe { session.device.plugin() };
-    drop(Armed::taken_up(Site { cx, device: &session.device, interrupts, plugin, table }));
+    let site = Site { cx, device: &session.device, interrupts, plugin, table, is_left: false };
+    // SAFETY: this session's enabling, whose last value was forgotten; the lock is held.
+    drop(unsafe { Armed::taken_up(site) });
 }
 
 /// Where the steps happen. The interrupt's lock is held as long as this is there.
@@ -137,6 +151,20 @@ struct Site<'a, P: Plugin> {
     interrupts: &'a Interrupts<P>,
     plugin: &'a P,
     table: &'static IntTable<P>,
+    /// Other code runs: the plugin's, or the port's. If it unwinds, which only the simulator lets it, nothing is undone: on a kernel the thread
+    /// would be dead now, and a tear-down would find what it has left.
+    is_left: bool,
+}
+
+impl<P: Plugin> Site<'_, P> {
+    /// Runs other code.
+    #[inline(always)]
+    fn leave<R>(&mut self, f: impl FnOnce(&mut Passive) -> R) -> R {
+        self.is_left = true;
+        let result = f(self.cx);
+        self.is_left = false;
+        result
+    }
 }
 
 /// The device has vectors, and cannot interrupt yet.
@@ -151,11 +179,12 @@ impl<'a, P: Plugin> Prepared<'a, P> {
 
     /// Has the plugin make its context.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn context(self, inside: &Inside<'_, P>, granted: Granted, data: &[u8]) -> Result<WithContext<'a, P>> {
+    fn context(mut self, inside: &Inside<'_, P>, granted: Granted, data: &[u8]) -> Result<WithContext<'a, P>> {
         let Some(enable) = self.0.table.enable else { return Err(Status::NO_INTERRUPT.into()) };
         let enabling = Enabling { session: Some(inside.value()), data, kind: granted.kind, count: granted.count };
-        let context =
-            enable(self.0.plugin, self.0.cx, enabling).map_err(|error| inside.session.sanitize_error(error))?;
+        let plugin = self.0.plugin;
+        let made = self.0.leave(|cx| enable(plugin, cx, enabling));
+        let context = made.map_err(|error| inside.session.sanitize_error(error))?;
         // SAFETY: the lock is held, and nothing is connected. There was no context.
         unsafe { self.0.interrupts.replace_context(Some(context)) };
         Ok(WithContext(self))
@@ -165,7 +194,9 @@ impl<'a, P: Plugin> Prepared<'a, P> {
 impl<P: Plugin> Drop for Prepared<'_, P> {
     #[cfg_attr(kp_driver, optimize(size))]
     fn drop(&mut self) {
-        kernel::irq_release(self.0.interrupts.device);
+        if !self.0.is_left {
+            kernel::irq_release(self.0.interrupts.device);
+        }
     }
 }
 
@@ -179,7 +210,8 @@ impl<'a, P: Plugin> WithContext<'a, P> {
         let interrupts = self.0.0.interrupts;
         // SAFETY: the session's tear-down waits for the disconnecting, and so for the end of its enabling, before the session goes.
         let owner = unsafe { Owner::new(&session.waker) };
-        let generation = interrupts.begin(self.0.0.cx, owner, granted.kind, counts);
+        // SAFETY: the lock is held, and nothing is connected.
+        let generation = unsafe { interrupts.begin(self.0.0.cx, owner, granted.kind, counts) };
         // SAFETY: the session's page lives as long as the session, which outlives `Interrupts::end` (see the owner).
         unsafe { interrupts.counter_page.attach(session.kernel_page(), generation, granted.count as usize) };
         (Begun(self), generation)
@@ -189,11 +221,15 @@ impl<'a, P: Plugin> WithContext<'a, P> {
 impl<P: Plugin> Drop for WithContext<'_, P> {
     #[cfg_attr(kp_driver, optimize(size))]
     fn drop(&mut self) {
-        let Site { cx, interrupts, plugin, table, .. } = &mut self.0.0;
+        let site = &mut self.0.0;
+        if site.is_left {
+            return;
+        }
         // SAFETY: the lock is held, and nothing is connected.
-        let context = unsafe { interrupts.replace_context(None) };
-        if let (Some(context), Some(disable), false) = (context, table.disable, kernel::poisoned()) {
-            cx.undisturbed(|cx| disable(plugin, cx, context));
+        let context = unsafe { site.interrupts.replace_context(None) };
+        if let (Some(context), Some(disable), false) = (context, site.table.disable, kernel::poisoned()) {
+            let plugin = site.plugin;
+            site.leave(|cx| cx.undisturbed(|cx| disable(plugin, cx, context)));
         }
     }
 }
@@ -204,11 +240,12 @@ struct Begun<'a, P: Plugin>(WithContext<'a, P>);
 impl<'a, P: Plugin> Begun<'a, P> {
     /// ISR and DPC may run from now on.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn connect(self) -> Result<Connected<'a, P>> {
-        let Site { device, interrupts, .. } = &self.0.0.0;
-        let entry = IrqEntry { cookie: device.as_cookie(), isr: isr::<P>, dpc: dpc::<P> };
+    fn connect(mut self) -> Result<Connected<'a, P>> {
+        let site = &mut self.0.0.0;
+        let (device, entry) =
+            (site.interrupts.device, IrqEntry { cookie: site.device.as_cookie(), isr: isr::<P>, dpc: dpc::<P> });
         // SAFETY: vectors are prepared; context and counts are in place until `irq_disconnect` has returned.
-        unsafe { kernel::irq_connect(interrupts.device, entry) }?;
+        site.leave(|_| unsafe { kernel::irq_connect(device, entry) })?;
         Ok(Connected(self))
     }
 }
@@ -216,8 +253,11 @@ impl<'a, P: Plugin> Begun<'a, P> {
 impl<P: Plugin> Drop for Begun<'_, P> {
     #[cfg_attr(kp_driver, optimize(size))]
     fn drop(&mut self) {
-        let Site { cx, interrupts, .. } = &mut self.0.0.0;
-        interrupts.end(cx);
+        let site = &mut self.0.0.0;
+        if !site.is_left {
+            // SAFETY: the lock is held, and nothing is connected.
+            unsafe { site.interrupts.end(site.cx) };
+        }
     }
 }
 
@@ -228,10 +268,12 @@ impl<'a, P: Plugin> Connected<'a, P> {
     /// Has the plugin let its device interrupt.
     #[cfg_attr(kp_driver, optimize(size))]
     fn arm(mut self, session: &Session<P>, granted: Granted) -> Result<Armed<'a, P>> {
-        let Site { cx, interrupts, plugin, table, .. } = self.site();
+        let site = self.site();
+        let (plugin, interrupts) = (site.plugin, site.interrupts);
         // SAFETY: connected.
-        if let (Some(arm), Some(context)) = (table.arm, unsafe { interrupts.context() }) {
-            arm(plugin, cx, context, granted).map_err(|error| session.sanitize_error(error))?;
+        if let (Some(arm), Some(context)) = (site.table.arm, unsafe { interrupts.context() }) {
+            let armed = site.leave(|cx| arm(plugin, cx, context, granted));
+            armed.map_err(|error| session.sanitize_error(error))?;
         }
         Ok(Armed(self))
     }
@@ -244,12 +286,19 @@ impl<'a, P: Plugin> Connected<'a, P> {
 impl<P: Plugin> Drop for Connected<'_, P> {
     #[cfg_attr(kp_driver, optimize(size))]
     fn drop(&mut self) {
-        let Site { cx, device, interrupts, .. } = self.site();
-        // SAFETY: connected, and the lock is held.
-        unsafe { kernel::irq_disconnect(interrupts.device) };
-        for vector in 0..interrupts.count() {
-            run_pending(cx, device, interrupts, vector);
+        let site = self.site();
+        if site.is_left {
+            return;
         }
+        let (device, interrupts) = (site.device, site.interrupts);
+        site.leave(|cx| {
+            // SAFETY: connected, and the lock is held.
+            unsafe { kernel::irq_disconnect(interrupts.device) };
+            for vector in 0..interrupts.count() {
+                // SAFETY: disconnected just now, and the lock is held.
+                unsafe { run_pending(cx, device, interrupts, vector) };
+            }
+        });
     }
 }
 
@@ -257,8 +306,11 @@ impl<P: Plugin> Drop for Connected<'_, P> {
 struct Armed<'a, P: Plugin>(Connected<'a, P>);
 
 impl<'a, P: Plugin> Armed<'a, P> {
-    /// What an earlier INT_ENABLE has made. Enabled, and under the lock.
-    fn taken_up(site: Site<'a, P>) -> Self {
+    /// What an earlier INT_ENABLE has made.
+    ///
+    /// # Safety
+    /// The interrupt is enabled, and its lock is held: that value was forgotten, and is taken up once.
+    unsafe fn taken_up(site: Site<'a, P>) -> Self {
         Self(Connected(Begun(WithContext(Prepared(site)))))
     }
 }
@@ -267,13 +319,14 @@ impl<P: Plugin> Drop for Armed<'_, P> {
     /// Still connected: lets the plugin quiet its device, if that is there and at work. One that sleeps is quiet: `event` has seen to it.
     #[cfg_attr(kp_driver, optimize(size))]
     fn drop(&mut self) {
-        let Site { cx, device, interrupts, plugin, table } = self.0.site();
-        if device.state.is_absent() || device.state.ignores_irqs() || kernel::poisoned() {
+        let site = self.0.site();
+        let (plugin, interrupts, state) = (site.plugin, site.interrupts, &site.device.state);
+        if state.is_absent() || state.ignores_irqs() || kernel::poisoned() {
             return;
         }
         // SAFETY: connected, and the lock is held.
-        if let (Some(disarm), Some(context)) = (table.disarm, unsafe { interrupts.context() }) {
-            cx.undisturbed(|cx| disarm(plugin, cx, context));
+        if let (Some(disarm), Some(context)) = (site.table.disarm, unsafe { interrupts.context() }) {
+            site.leave(|cx| cx.undisturbed(|cx| disarm(plugin, cx, context)));
         }
     }
 }

@@ -118,9 +118,12 @@ impl<P: Plugin> Interrupts<P> {
         if self.is_line() { Source::Line } else { Source::Message(vector as u16) }
     }
 
-    /// Begins an enabling with vectors of this kind. Its number. Under `lock`; nothing is connected.
+    /// Begins an enabling with vectors of this kind. Its number.
+    ///
+    /// # Safety
+    /// `lock` is held, and nothing is connected: the counts of the last enabling are freed here.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn begin(&self, cx: &mut Passive, owner: Owner, kind: IrqKind, counts: Counts) -> u64 {
+    pub(super) unsafe fn begin(&self, cx: &mut Passive, owner: Owner, kind: IrqKind, counts: Counts) -> u64 {
         let count = counts.vectors.len() as u32;
         let (old, generation) = self.notifications.with(cx, |notifications, _| {
             let old = notifications.start(owner, counts.per_vector, counts.vectors);
@@ -134,9 +137,12 @@ impl<P: Plugin> Interrupts<P> {
         generation
     }
 
-    /// Ends an enabling: it has no owner, and nobody will take what is left. Under `lock`; no DPC runs any more.
+    /// Ends an enabling: it has no owner, and nobody will take what is left.
+    ///
+    /// # Safety
+    /// `lock` is held, and no ISR or DPC runs any more: they rely on the owner.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn end(&self, cx: &mut Passive) {
+    pub(super) unsafe fn end(&self, cx: &mut Passive) {
         self.notifications.with(cx, |notifications, _| {
             notifications.armed = false;
             notifications.discard_pending();

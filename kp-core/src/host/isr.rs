@@ -86,7 +86,8 @@ pub unsafe fn dpc<P: Plugin>(cookie: *const (), vector: u32) {
             notifications.owner
         });
         if let Some(owner) = owner {
-            owner.wake();
+            // SAFETY: a DPC of this enabling.
+            unsafe { owner.wake() };
         }
     }
     if counts.pending.done(run) {
@@ -96,8 +97,11 @@ pub unsafe fn dpc<P: Plugin>(cookie: *const (), vector: u32) {
 
 /// Deferrals that were counted after the last DPC run had looked: they get a run here. Under the interrupt's lock; no ISR and no DPC runs any
 /// more, so this one cannot overlap with another.
+///
+/// # Safety
+/// The interrupt's lock is held, and `irq_disconnect` has returned.
 #[cfg_attr(kp_driver, optimize(size))]
-pub(super) fn run_pending<P: Plugin>(
+pub(super) unsafe fn run_pending<P: Plugin>(
     cx: &mut crate::Passive,
     device: &DeviceRecord<P>,
     this: &Interrupts<P>,

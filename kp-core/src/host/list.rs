@@ -46,7 +46,8 @@ impl List {
             links.object.store(object.as_ptr(), Relaxed);
             links.next.store(first, Relaxed);
             let this = ptr::from_ref(links).cast_mut();
-            if let Some(first) = linked(first) {
+            // SAFETY: the lock is held.
+            if let Some(first) = unsafe { linked(first) } {
                 first.previous.store(this, Relaxed);
             }
             self.first.store(this, Relaxed);
@@ -61,8 +62,11 @@ impl List {
     pub(super) unsafe fn remove(&self, cx: &mut Passive, links: &Links) -> Result<(), OwnerDied> {
         self.lock.with(cx, |_| {
             let (previous, next) = (links.previous.load(Relaxed), links.next.load(Relaxed));
-            linked(previous).map_or(&self.first, |previous| &previous.next).store(next, Relaxed);
-            if let Some(next) = linked(next) {
+            // SAFETY: the lock is held.
+            let previous_links = unsafe { linked(previous) };
+            previous_links.map_or(&self.first, |links| &links.next).store(next, Relaxed);
+            // SAFETY: the lock is held.
+            if let Some(next) = unsafe { linked(next) } {
                 next.previous.store(previous, Relaxed);
             }
         })
@@ -74,7 +78,8 @@ impl List {
         let all = self.lock.with(cx, |cx| {
             let mut all = true;
             let mut at = self.first.load(Relaxed);
-            while let Some(links) = linked(at) {
+            // SAFETY: the lock is held.
+            while let Some(links) = unsafe { linked(at) } {
                 if let Some(object) = NonNull::new(links.object.load(Relaxed)) {
                     all &= f(object, cx);
                 }
@@ -86,8 +91,11 @@ impl List {
     }
 }
 
-/// The links that a list's pointer leads to; None: its end. Under the list's lock.
-fn linked<'a>(at: *mut Links) -> Option<&'a Links> {
-    // SAFETY: null, or of an object in a list: alive by the list's invariant, and removed only under the lock, which the caller holds.
+/// The links that a list's pointer leads to; None: its end.
+///
+/// # Safety
+/// A pointer of a list, whose lock is held as long as the links are used.
+unsafe fn linked<'a>(at: *mut Links) -> Option<&'a Links> {
+    // SAFETY: null, or of an object in a list: alive by the list's invariant, and removed only under the lock.
     unsafe { at.as_ref() }
 }

@@ -45,10 +45,13 @@ impl Owner {
         Self(NonNull::from(waker))
     }
 
-    /// Has its waits look again. In a DPC of the enabling, or with the enabling's owner still set. Passive and Dispatch.
+    /// Has its waits look again. Passive and Dispatch.
+    ///
+    /// # Safety
+    /// In a DPC of the owner's enabling: its session is not freed before that has returned.
     #[inline]
-    pub(super) fn wake(self) {
-        // SAFETY: alive: `new`'s promise.
+    pub(super) unsafe fn wake(self) {
+        // SAFETY: alive, by the caller's promise and `new`'s.
         unsafe { self.0.as_ref() }.wake();
     }
 

@@ -84,7 +84,8 @@ impl Time for Windows {
     }
 }
 
-impl Task for Windows {
+// SAFETY: a thread's number is its own while it lives; none is dead, since a panic stops the machine.
+unsafe impl Task for Windows {
     #[inline]
     fn poisoned() -> bool {
         panic::is_poisoned()

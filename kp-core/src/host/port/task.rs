@@ -33,7 +33,7 @@ impl TaskFlags {
 
 contract! { ($)
     /// The calling task, and panics of plugin code.
-    safe trait Task, exported by __export_task;
+    unsafe trait Task, exported by __export_task;
 
     /// The calling task. Passive.
     safe fn task() -> TaskId;
