@@ -31,7 +31,7 @@ pub(crate) use self::linux::copy;
 #[cfg(unix)]
 pub use self::linux::{Object, make_direct, module, object};
 pub use self::plugin::{License, Plugin, select};
-pub use self::windows::{Arch, Inf, Product, Signer, driver};
+pub use self::windows::{Arch, Inf, Product, Signer, built_in, driver};
 
 /// Builds a plugin's module for each kernel named, and prints where the modules are.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -43,6 +43,10 @@ pub struct BuildArgs {
     /// be given often.
     #[arg(long, alias = "kernel", value_name = "SERIES|RELEASE|DIR|windows|windows-arm64")]
     pub target: Vec<String>,
+    /// The Rust to build with: a folder that has bin/rustc, or a toolchain of rustup's. Without it: what KP_TOOLCHAIN names, else the
+    /// plugin's Cargo.toml, else the first whole one of /usr, the rustc in PATH, and /usr/lib/rust-1.*.
+    #[arg(long, value_name = "DIR|NAME")]
+    pub toolchain: Option<String>,
     /// Fetch the headers that are missing, from Debian's archive.
     #[arg(long)]
     pub setup: bool,
@@ -54,7 +58,8 @@ pub struct BuildArgs {
 impl Command for BuildArgs {
     /// The paths of what was built go to stdout, one a line. Kernels are looked up first, so that a missing one doesn't cost a build.
     fn run(self) -> Result<()> {
-        let plugin = select(self.plugin.as_deref(), Path::new("."))?;
+        let mut plugin = select(self.plugin.as_deref(), Path::new("."))?;
+        plugin.toolchain = self.toolchain.or(plugin.toolchain);
         let (windows, kernels): (Vec<_>, Vec<_>) = self.target.iter().partition(|name| Arch::named(name).is_some());
         if self.signer.certificate.is_some() && windows.is_empty() {
             bail!("--certificate signs drivers for Windows: add --target windows");
