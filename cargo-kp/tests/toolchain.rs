@@ -1,6 +1,6 @@
 //! A plugin's code is the same whichever folder the compiler is in, and no build undoes another one.
 //!
-//! In need of Debian's compiler: `cargo test -p cargo-kp --test toolchain -- --ignored`. What is compiled stays for the next run.
+//! Two are in need of Debian's compiler: `cargo test -p cargo-kp --test toolchain -- --ignored`. What is compiled stays for the next run.
 #![cfg(unix)]
 use cargo_kp::build;
 use object::{Object as _, ObjectSection as _, SectionFlags, elf};
@@ -56,6 +56,48 @@ fn elsewhere() -> PathBuf {
     sysroot
 }
 
+/// A workspace of one plugin, with something more in its Cargo.toml.
+fn workspace(name: &str, more: &str) -> PathBuf {
+    let workspace = folder(name);
+    let crates = ["kp-abi", "kp-core"].map(|name| format!("{name} = {{ path = \"{CLONE}/{name}\" }}\n")).concat();
+    let package = format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\nlicense = \"MIT\"\n");
+    write(&workspace.join("Cargo.toml"), &format!("{package}{more}\n[workspace]\n\n[dependencies]\n{crates}"));
+    let ticker = fs::read_to_string(Path::new(CLONE).join("examples/ticker/src/lib.rs")).unwrap();
+    write(&workspace.join("src/lib.rs"), &ticker);
+    // The versions that the clone has, so that nothing is looked up. Cargo leaves out what is not needed.
+    if !workspace.join("Cargo.lock").exists() {
+        fs::copy(Path::new(CLONE).join("Cargo.lock"), workspace.join("Cargo.lock")).unwrap();
+    }
+    workspace
+}
+
+/// The tool, asked to build a driver there.
+fn in_workspace(workspace: &Path) -> Command {
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_cargo-kp"));
+    tool.args(["kp", "build", "--target", "windows"]).current_dir(workspace).env("CARGO_NET_OFFLINE", "true");
+    tool.env_remove("KP_TOOLCHAIN");
+    tool
+}
+
+#[test]
+fn an_option_chooses_before_the_environment_and_that_before_the_plugins_own_toolchain() {
+    let _alone = alone();
+    let workspace = workspace("pinned", "\n[package.metadata.kp]\ntoolchain = \"of-the-plugin\"\n");
+    let refused = |tool: &mut Command, name: &str| {
+        let output = tool.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let last = said.lines().last().unwrap_or_default();
+        assert!(
+            !output.status.success() && last.starts_with(&format!("error: rustup has no toolchain {name} in ")),
+            "{said}"
+        );
+    };
+    refused(&mut in_workspace(&workspace), "of-the-plugin");
+    refused(in_workspace(&workspace).env("KP_TOOLCHAIN", "of-the-environment"), "of-the-environment");
+    let mut tool = in_workspace(&workspace);
+    refused(tool.env("KP_TOOLCHAIN", "of-the-environment").args(["--toolchain", "of-the-option"]), "of-the-option");
+}
+
 #[test]
 #[ignore = "needs Debian's compiler; run by `cargo kp test`"]
 fn a_compiler_outside_of_usr_makes_the_same_code_as_in_it() {
@@ -88,28 +130,8 @@ fn workspaces_that_take_turns_in_one_target_folder_build_nothing_again() {
     let _alone = alone();
     let target = folder("shared-target");
     let build = |name: &str| {
-        let workspace = folder(name);
-        let crates = ["kp-abi", "kp-core"].map(|name| format!("{name} = {{ path = \"{CLONE}/{name}\" }}\n")).concat();
-        write(
-            &workspace.join("Cargo.toml"),
-            &format!(
-                "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\nlicense = \"MIT\"\n\n[workspace]\n\n\
-                 [dependencies]\n{crates}"
-            ),
-        );
-        let ticker = fs::read_to_string(Path::new(CLONE).join("examples/ticker/src/lib.rs")).unwrap();
-        write(&workspace.join("src/lib.rs"), &ticker);
-        // The versions that the clone has, so that nothing is looked up. Cargo leaves out what is not needed.
-        if !workspace.join("Cargo.lock").exists() {
-            fs::copy(Path::new(CLONE).join("Cargo.lock"), workspace.join("Cargo.lock")).unwrap();
-        }
-        let output = Command::new(env!("CARGO_BIN_EXE_cargo-kp"))
-            .args(["kp", "build", "--target", "windows"])
-            .current_dir(&workspace)
-            .env("CARGO_TARGET_DIR", &target)
-            .env("CARGO_TERM_COLOR", "never")
-            .output()
-            .unwrap();
+        let mut build = in_workspace(&workspace(name, ""));
+        let output = build.env("CARGO_TARGET_DIR", &target).env("CARGO_TERM_COLOR", "never").output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{said}");
         said
