@@ -3,7 +3,7 @@
 use super::progress::Progress;
 use super::{Verdict, Vm};
 use crate::command::Command;
-use crate::guest::plan::Step;
+use crate::guest::plan::{Step, Wanted};
 use crate::kernels;
 use crate::packages::{Packages, Purpose, ThisMachine};
 use anyhow::{Result, anyhow, bail};
@@ -32,6 +32,9 @@ pub struct VmArgs {
     /// An argument to add to the kernel's command line; may be repeated.
     #[arg(long = "append", value_name = "ARGUMENT")]
     pub append: Vec<String>,
+    /// Take the modules' devices from the drivers that have them.
+    #[arg(long)]
+    pub take: bool,
     /// How many CPUs the guest gets.
     #[arg(long, default_value_t = 1)]
     pub cpus: u32,
@@ -78,8 +81,8 @@ impl Command for VmArgs {
         for module in &modules {
             let guest = format!("/kp/{}.ko", module.name);
             vm = vm.file(&module.path, &guest).step(Step::load(&guest));
-            if let Some(devices) = &module.devices {
-                vm = vm.step(Step::bound(&module.name, devices));
+            if !module.aliases.is_empty() {
+                vm = vm.step(Step::Bound(module.wanted(self.take)));
             }
         }
         if let Some((program, rest)) = program {
@@ -115,8 +118,8 @@ struct Module {
     name: String,
     /// What `uname -r` says in the kernel that it is built for. `None` if the file does not say so.
     release: Option<String>,
-    /// The PCI devices that it is made for, as a person reads them. `None` if there are none.
-    devices: Option<String>,
+    /// The PCI devices that it is made for, as in `pci:v00001234d000011E8sv*sd*bc*sc*i*`.
+    aliases: Vec<String>,
 }
 
 impl Module {
@@ -126,7 +129,13 @@ impl Module {
         })?;
         let stem = path.file_stem().ok_or_else(|| anyhow!("{} is no module: name a .ko file", path.display()))?;
         let name = stem.to_string_lossy().replace('-', "_");
-        Ok(Module { path: path.to_owned(), name, release: release(&content), devices: devices(&content) })
+        Ok(Module { path: path.to_owned(), name, release: release(&content), aliases: aliases(&content) })
+    }
+
+    /// What the guest is to look for on its bus.
+    fn wanted(&self, take: bool) -> Wanted {
+        let (module, devices) = (self.name.clone(), in_words(&self.aliases));
+        Wanted { module, devices, aliases: self.aliases.clone(), take }
     }
 
     /// Refuses what a kernel of this release would not load.
@@ -146,20 +155,23 @@ fn release(module: &[u8]) -> Option<String> {
     info(module, "vermagic=").next()?.split(' ').next().map(str::to_owned)
 }
 
-/// The devices in a module's PCI aliases, as `PCI device 1234:11e8`.
-fn devices(module: &[u8]) -> Option<String> {
-    let ids: Vec<String> = info(module, "alias=pci:").map(|alias| device(&alias).unwrap_or(alias)).collect();
-    match &ids[..] {
-        [] => None,
-        [id] => Some(format!("PCI device {id}")),
-        ids => Some(format!("PCI devices {}", ids.join(", "))),
-    }
+/// A module's PCI aliases.
+fn aliases(module: &[u8]) -> Vec<String> {
+    info(module, "alias=pci:").map(|rest| format!("pci:{rest}")).collect()
 }
 
-/// What `v00001234d000011E8sv*sd*bc*sc*i*` names: vendor and device as `lspci` writes them, and a card's or a class in the words of
+/// The devices that these aliases fit, as `PCI device 1234:11e8`.
+fn in_words(aliases: &[String]) -> String {
+    let mut ids: Vec<String> = aliases.iter().map(|alias| device(alias).unwrap_or_else(|| alias.clone())).collect();
+    // Which order the kernel's own tools leave them in differs.
+    ids.sort();
+    format!("PCI device {}", ids.join(" or "))
+}
+
+/// What `pci:v00001234d000011E8sv*sd*bc*sc*i*` names: vendor and device as `lspci` writes them, and a card's or a class in the words of
 /// `plugin!`. `None` if it is about something else.
 fn device(alias: &str) -> Option<String> {
-    let (vendor, rest) = alias.strip_prefix('v')?.split_once('d')?;
+    let (vendor, rest) = alias.strip_prefix("pci:v")?.split_once('d')?;
     let (id, rest) = rest.split_once("sv")?;
     let (by, rest) = rest.split_once("sd")?;
     let (card, rest) = rest.split_once("bc")?;
@@ -203,7 +215,7 @@ mod tests {
     fn a_module_of_another_kernel_is_refused_before_the_guest_boots() {
         let release = release(b"\x7fELF\0license=GPL\0vermagic=6.12.9-amd64 SMP preempt\0depends=\0");
         assert_eq!(release.as_deref(), Some("6.12.9-amd64"));
-        let module = Module { path: "kp-edu.ko".into(), name: "kp_edu".into(), release, devices: None };
+        let module = Module { path: "kp-edu.ko".into(), name: "kp_edu".into(), release, aliases: Vec::new() };
         assert!(module.check("6.12.9-amd64").is_ok());
         assert_eq!(
             module.check("6.1.0-9-cloud-amd64").expect_err("another kernel").to_string(),
@@ -214,15 +226,17 @@ mod tests {
 
     #[test]
     fn a_module_says_which_devices_it_is_made_for() {
-        let of = |aliases: &str| devices(format!("\x7fELF\0{aliases}\0vermagic=6.12.9-amd64\0").as_bytes());
-        assert_eq!(of("alias=kp"), None);
+        let of = |text: &str| aliases(format!("\x7fELF\0{text}\0vermagic=6.12.9-amd64\0").as_bytes());
+        assert_eq!(of("alias=kp"), [""; 0]);
         let edu = "alias=pci:v00001234d000011E8sv*sd*bc*sc*i*";
-        assert_eq!(of(edu).as_deref(), Some("PCI device 1234:11e8"));
+        assert_eq!(of(edu), ["pci:v00001234d000011E8sv*sd*bc*sc*i*"]);
+        let of = |text: &str| in_words(&of(text));
+        assert_eq!(of(edu), "PCI device 1234:11e8");
         let class = "alias=pci:v*d*sv*sd*bc0Csc03i30*";
-        assert_eq!(of(&format!("{edu}\0{class}")).as_deref(), Some("PCI devices 1234:11e8, of class 0c0330"));
-        assert_eq!(of("alias=pci:v*d*sv*sd*bc01sc08i*").as_deref(), Some("PCI device of class 0108"));
+        assert_eq!(of(&format!("{edu}\0{class}")), "PCI device 1234:11e8 or of class 0c0330");
+        assert_eq!(of("alias=pci:v*d*sv*sd*bc01sc08i*"), "PCI device of class 0108");
         let card = "alias=pci:v000010EEd00007024sv000010F0sd00000007bc*sc*i*";
-        assert_eq!(of(card).as_deref(), Some("PCI device 10ee:7024 sub 10f0:0007"));
+        assert_eq!(of(card), "PCI device 10ee:7024 sub 10f0:0007");
     }
 
     #[test]
@@ -233,6 +247,7 @@ mod tests {
             files: Vec::new(),
             append: Vec::new(),
             devices: Vec::new(),
+            take: false,
             cpus: 1,
             timeout: 1,
             setup: false,

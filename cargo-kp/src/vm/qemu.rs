@@ -56,6 +56,8 @@ pub(super) fn run(vm: &Vm, initrd: &Path, on_line: &mut dyn FnMut(&str)) -> Resu
         thread.join().expect("the readers don't panic");
     }
     let status = run.qemu.0.wait().context("cannot wait for QEMU")?;
+    // What becomes of a device is told late, and yet it comes before what a program did without it.
+    run.steps.sort_by_key(|line| number(line));
     let verdict = run.verdict(timed_out, status, vm.timeout);
     let Run { started, output, steps, log, .. } = run;
     let stage = match (started, ended, status.success()) {
@@ -115,6 +117,11 @@ fn arguments(vm: &Vm, initrd: &Path) -> Vec<String> {
         &append,
     ];
     fixed.iter().map(|&arg| arg.to_owned()).chain(vm.qemu_args.iter().cloned()).collect()
+}
+
+/// The number of the step that a line is about. None for trouble of the guest's own.
+fn number(line: &str) -> Option<usize> {
+    line.strip_prefix("step ")?.split_once(':')?.0.parse().ok()
 }
 
 /// Sends a pipe's lines to the channel until its end.
@@ -250,5 +257,17 @@ impl Run {
             Some(line) => format!("the log's last line: {line}"),
             None => "the log is empty".to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn steps_are_sorted_by_their_numbers_with_trouble_in_front() {
+        let mut lines = ["step 10: ok", "step 2: failed: x: y", "step 1: ok", "cannot parse the plan"];
+        lines.sort_by_key(|line| number(line));
+        assert_eq!(lines, ["cannot parse the plan", "step 1: ok", "step 2: failed: x: y", "step 10: ok"]);
     }
 }
