@@ -3,7 +3,7 @@
 use super::progress::Progress;
 use super::{Verdict, Vm};
 use crate::command::Command;
-use crate::guest::plan::{Step, Wanted};
+use crate::guest::plan::{self, Step, Wanted};
 use crate::kernels;
 use crate::packages::{Packages, Purpose, ThisMachine};
 use anyhow::{Result, anyhow, bail};
@@ -23,8 +23,8 @@ pub struct VmArgs {
     /// A module to load; may be repeated. Unloaded in reverse order at the end.
     #[arg(long = "module", value_name = "FILE")]
     pub modules: Vec<PathBuf>,
-    /// A file to put into the guest as it is, as HOST:GUEST; may be repeated.
-    #[arg(long = "file", value_name = "HOST:GUEST")]
+    /// A file to put into the guest as it is, or a folder with all that is in it; may be repeated. Without GUEST: at the same path.
+    #[arg(long = "file", value_name = "HOST[:GUEST]")]
     pub files: Vec<String>,
     /// A device to add, as in QEMU's -device; may be repeated.
     #[arg(long = "device", value_name = "DEVICE")]
@@ -56,6 +56,7 @@ impl Command for VmArgs {
     /// What the program prints goes to stdout. Fails if the guest does.
     fn run(self) -> Result<()> {
         let modules = self.modules.iter().map(|path| Module::read(path)).collect::<Result<Vec<_>>>()?;
+        let files = self.files.iter().map(|file| host_and_guest(file)).collect::<Result<Vec<_>>>()?;
         let program = self.program.split_first();
         if let Some((program, _)) = program.filter(|(program, _)| !Path::new(program).is_file()) {
             bail!("no program {program}: build it first, and name its file on this machine");
@@ -74,8 +75,7 @@ impl Command for VmArgs {
         for argument in &self.append {
             vm = vm.kernel_arg(argument);
         }
-        for file in &self.files {
-            let (host, guest) = file.split_once(':').ok_or_else(|| anyhow!("--file {file}: write HOST:GUEST"))?;
+        for (host, guest) in files {
             vm = vm.file(host, guest);
         }
         for module in &modules {
@@ -105,6 +105,22 @@ impl Command for VmArgs {
             Verdict::Failed(why) => bail!("{why}"),
         }
     }
+}
+
+/// What `--file` names: a place on this machine, and one in the guest.
+fn host_and_guest(file: &str) -> Result<(&str, &str)> {
+    let (host, guest) = file.split_once(':').unwrap_or((file, file));
+    if !Path::new(host).exists() {
+        bail!("--file {file}: there is no {host} on this machine");
+    }
+    let name = Path::new(host).file_name().unwrap_or_default().display();
+    if !guest.starts_with('/') || guest.ends_with('/') {
+        bail!("--file {file}: say where it is to be in the guest, by a whole path, as in --file {host}:/tmp/{name}");
+    }
+    if [plan::INIT, plan::PATH].contains(&guest) {
+        bail!("--file {file}: {guest} is what the tool itself puts there; choose another path in the guest");
+    }
+    Ok((host, guest))
 }
 
 /// The kernel to boot when none is named.
@@ -237,6 +253,26 @@ mod tests {
         assert_eq!(of("alias=pci:v*d*sv*sd*bc01sc08i*"), "PCI device of class 0108");
         let card = "alias=pci:v000010EEd00007024sv000010F0sd00000007bc*sc*i*";
         assert_eq!(of(card), "PCI device 10ee:7024 sub 10f0:0007");
+    }
+
+    #[test]
+    fn a_file_goes_to_a_whole_path_in_the_guest_and_an_absolute_one_to_its_own() {
+        assert_eq!(host_and_guest("/bin:/x/bin").unwrap(), ("/bin", "/x/bin"));
+        assert_eq!(host_and_guest("/bin").unwrap(), ("/bin", "/bin"));
+        let why = |file| host_and_guest(file).expect_err(file).to_string();
+        assert_eq!(why("/no/x.py:/x.py"), "--file /no/x.py:/x.py: there is no /no/x.py on this machine");
+        for (file, to) in [
+            ("Cargo.toml", "Cargo.toml:/tmp/Cargo.toml"),
+            ("/bin:bin", "/bin:/tmp/bin"),
+            ("/bin:/", "/bin:/tmp/bin"),
+            ("/bin:/x/", "/bin:/tmp/bin"),
+        ] {
+            assert_eq!(
+                why(file),
+                format!("--file {file}: say where it is to be in the guest, by a whole path, as in --file {to}")
+            );
+        }
+        assert!(why("/bin/sh:/init").ends_with("choose another path in the guest"));
     }
 
     #[test]

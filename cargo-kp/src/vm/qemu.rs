@@ -28,10 +28,10 @@ enum Event {
     Result(String),
 }
 
-pub(super) fn run(vm: &Vm, initrd: &Path, on_line: &mut dyn FnMut(&str)) -> Result<Report> {
+pub(super) fn run(vm: &Vm, initrd: &Path, memory: u32, on_line: &mut dyn FnMut(&str)) -> Result<Report> {
     let start = Instant::now();
     let mut command = Command::new(PROGRAM);
-    command.args(arguments(vm, initrd));
+    command.args(arguments(vm, initrd, memory));
     let child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().with_context(|| {
             format!("cannot start {PROGRAM}: run `apt-get install qemu-system-x86`, or see `cargo kp doctor`")
@@ -68,9 +68,9 @@ pub(super) fn run(vm: &Vm, initrd: &Path, on_line: &mut dyn FnMut(&str)) -> Resu
     Ok(Report { stage, output, steps, log, verdict, seconds: start.elapsed().as_secs_f64() })
 }
 
-fn arguments(vm: &Vm, initrd: &Path) -> Vec<String> {
+fn arguments(vm: &Vm, initrd: &Path, memory: u32) -> Vec<String> {
     let exit_device = format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=4");
-    let (cpus, memory) = (vm.cpus.to_string(), vm.memory.to_string());
+    let (cpus, memory) = (vm.cpus.to_string(), memory.to_string());
     let (kernel, initrd) = (vm.kernel.vmlinuz.to_string_lossy(), initrd.to_string_lossy());
     // Until the guest's init asks for more the console shows only warnings and worse: printing takes time. The format puts the
     // level in front of each line. A panic reboots, and thereby ends QEMU. A busy host may keep the emulated timer from ticking just
