@@ -1,7 +1,8 @@
 //! `cargo kp vm`.
 
+use super::judge::is_bad;
 use super::progress::Progress;
-use super::{Verdict, Vm};
+use super::{Expected, Report, Verdict, Vm};
 use crate::command::Command;
 use crate::guest::plan::{self, Step, Wanted};
 use crate::kernels;
@@ -35,6 +36,9 @@ pub struct VmArgs {
     /// Take the modules' devices from the drivers that have them.
     #[arg(long)]
     pub take: bool,
+    /// Lines of the kernel's log that do not fail the run; each `*` stands for anything. May be repeated.
+    #[arg(long = "allow", value_name = "PATTERN")]
+    pub allow: Vec<String>,
     /// How many CPUs the guest gets.
     #[arg(long, default_value_t = 1)]
     pub cpus: u32,
@@ -75,6 +79,9 @@ impl Command for VmArgs {
         for argument in &self.append {
             vm = vm.kernel_arg(argument);
         }
+        for pattern in &self.allow {
+            vm = vm.expect(Expected::lines(pattern));
+        }
         for (host, guest) in files {
             vm = vm.file(host, guest);
         }
@@ -98,12 +105,34 @@ impl Command for VmArgs {
         let report = vm.run(&mut |line| progress.suspend(|| println!("{line}")))?;
         progress.finish(if report.verdict == Verdict::Passed { "passed" } else { "failed" });
         if self.log || report.verdict != Verdict::Passed {
-            report.log.iter().for_each(|line| eprintln!("    {line}"));
+            log_of(&report).iter().for_each(|line| eprintln!("{line}"));
         }
-        match report.verdict {
+        match &report.verdict {
             Verdict::Passed => Ok(()),
-            Verdict::Failed(why) => bail!("{why}"),
+            Verdict::Failed(why) => bail!("{why}{}", remedy(&report)),
         }
+    }
+}
+
+/// The kernel's log for a person: the line that failed the run first, then all of them with that one marked.
+fn log_of(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(line) = report.failed_by.and_then(|at| report.log.get(at)) {
+        lines.extend(
+            ["failed by this line of the kernel's log:", "", &format!("  > {line}"), "", "all of it:"]
+                .map(str::to_owned),
+        );
+    }
+    let mark = |at| if report.failed_by == Some(at) { "  > " } else { "    " };
+    lines.extend(report.log.iter().enumerate().map(|(at, line)| format!("{}{line}", mark(at))));
+    lines
+}
+
+/// What to do about a line that failed the run: that it stands behind why, as in `; …`.
+fn remedy(report: &Report) -> &'static str {
+    match report.failed_by.and_then(|at| report.log.get(at)) {
+        Some(line) if !is_bad(line) => "; if it is not the module's fault, --allow PATTERN lets such lines pass",
+        _ => "",
     }
 }
 
@@ -226,6 +255,7 @@ fn kernel_of(modules: &[Module]) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vm::Stage;
 
     #[test]
     fn a_module_of_another_kernel_is_refused_before_the_guest_boots() {
@@ -284,6 +314,7 @@ mod tests {
             append: Vec::new(),
             devices: Vec::new(),
             take: false,
+            allow: Vec::new(),
             cpus: 1,
             timeout: 1,
             setup: false,
@@ -295,5 +326,25 @@ mod tests {
         assert!(module.starts_with("no module /no/kp-edu.ko (") && module.contains("`cargo kp build`"), "{module}");
         let program = why(args(&[], &["/no/app"]));
         assert_eq!(program, "no program /no/app: build it first, and name its file on this machine");
+    }
+
+    #[test]
+    fn the_line_that_failed_a_run_stands_in_front_of_the_log_and_is_marked_in_it() {
+        let report = |failed_by: Option<usize>, line: &str| Report {
+            stage: Stage::Process,
+            output: Vec::new(),
+            steps: Vec::new(),
+            log: ["qemu: nic has no peer", line, "kp_edu: unloaded"].map(str::to_owned).into(),
+            failed_by,
+            verdict: Verdict::Passed,
+            seconds: 1.0,
+        };
+        let passed = report(None, "hm");
+        assert_eq!(log_of(&passed), ["    qemu: nic has no peer", "    hm", "    kp_edu: unloaded"]);
+        let failed = report(Some(1), "hm");
+        assert_eq!(log_of(&failed)[..5], ["failed by this line of the kernel's log:", "", "  > hm", "", "all of it:"]);
+        assert_eq!(log_of(&failed)[5..], ["    qemu: nic has no peer", "  > hm", "    kp_edu: unloaded"]);
+        assert!(remedy(&failed).contains("--allow PATTERN"));
+        assert_eq!(remedy(&report(Some(1), "BUG: hm")), "", "nothing allows a crash");
     }
 }

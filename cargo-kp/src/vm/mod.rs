@@ -75,6 +75,8 @@ pub struct Report {
     pub steps: Vec<String>,
     /// The kernel's log, without levels and times; from QEMU itself if it complained.
     pub log: Vec<String>,
+    /// Which line of the log failed the run, if one did.
+    pub failed_by: Option<usize>,
     /// How it ended.
     pub verdict: Verdict,
     /// How long it took, from the start of QEMU to its end.

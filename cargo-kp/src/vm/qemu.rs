@@ -41,7 +41,8 @@ pub(super) fn run(vm: &Vm, initrd: &Path, memory: u32, on_line: &mut dyn FnMut(&
     let results = qemu.0.stdout.take().map(|pipe| follow(pipe, Event::Result, sender.clone()));
     let log = qemu.0.stderr.take().map(|pipe| follow(pipe, Event::Log, sender));
     let judge = Judge::new(&vm.expected);
-    let mut run = Run { judge, qemu, started: false, log: Vec::new(), output: Vec::new(), steps: Vec::new() };
+    let mut run =
+        Run { judge, qemu, started: false, log: Vec::new(), failed_by: None, output: Vec::new(), steps: Vec::new() };
     let timed_out = run.watch(&events, start + vm.timeout, on_line);
     let ended = timed_out.is_ok();
     if !ended {
@@ -59,13 +60,13 @@ pub(super) fn run(vm: &Vm, initrd: &Path, memory: u32, on_line: &mut dyn FnMut(&
     // What becomes of a device is told late, and yet it comes before what a program did without it.
     run.steps.sort_by_key(|line| number(line));
     let verdict = run.verdict(timed_out, status, vm.timeout);
-    let Run { started, output, steps, log, .. } = run;
+    let Run { started, output, steps, log, failed_by, .. } = run;
     let stage = match (started, ended, status.success()) {
         (true, ..) => Stage::Process,
         (false, true, false) => Stage::Refused,
         (false, ..) => Stage::Boot,
     };
-    Ok(Report { stage, output, steps, log, verdict, seconds: start.elapsed().as_secs_f64() })
+    Ok(Report { stage, output, steps, log, failed_by, verdict, seconds: start.elapsed().as_secs_f64() })
 }
 
 fn arguments(vm: &Vm, initrd: &Path, memory: u32) -> Vec<String> {
@@ -163,6 +164,7 @@ struct Run {
     /// The guest's first process runs.
     started: bool,
     log: Vec<String>,
+    failed_by: Option<usize>,
     output: Vec<String>,
     steps: Vec<String>,
 }
@@ -205,7 +207,9 @@ impl Run {
                     return;
                 }
                 // The verdict is kept by the judge; `watch` looks there.
-                let _ = self.judge.line(&line);
+                if self.judge.line(&line).is_err() && self.failed_by.is_none() {
+                    self.failed_by = Some(self.log.len());
+                }
                 if line.text == LOG_START {
                     self.started = true;
                 } else {
