@@ -262,9 +262,28 @@ static const struct pci_error_handlers kp_error_handlers = {
 static const struct pci_device_id kp_ids[] = { KP_DEVICES, {} };
 MODULE_DEVICE_TABLE(pci, kp_ids);
 
+/*
+ * Which devices the module is made for, a line each as `new_id` takes it: an app whose node is missing looks for them on the bus. The table
+ * of a module that was loaded by hand is in no file.
+ */
+static ssize_t ids_show(struct device_driver *driver, char *buf)
+{
+	int i, len = 0;
+
+	for (i = 0; i < ARRAY_SIZE(kp_ids) - 1; i++)
+		len += sysfs_emit_at(buf, len, "%x %x %x %x %x %x\n", kp_ids[i].vendor, kp_ids[i].device,
+			kp_ids[i].subvendor, kp_ids[i].subdevice, kp_ids[i].class, kp_ids[i].class_mask);
+	return len;
+}
+static DRIVER_ATTR_RO(ids);
+
+static struct attribute *kp_driver_attrs[] = { &driver_attr_ids.attr, NULL };
+ATTRIBUTE_GROUPS(kp_driver);
+
 static struct pci_driver kp_driver = {
 	.name = KBUILD_MODNAME,
 	.id_table = kp_ids,
+	.groups = kp_driver_groups,
 	.probe = kp_probe,
 	.remove = kp_remove,
 	.shutdown = kp_shutdown,
