@@ -2,7 +2,8 @@
 
 use super::judge::is_bad;
 use super::progress::Progress;
-use super::{Expected, Report, Verdict, Vm};
+use super::qemu::DID_NOT_END;
+use super::{Expected, Report, Stage, Verdict, Vm};
 use crate::command::Command;
 use crate::guest::plan::{self, Step, Wanted};
 use crate::kernels;
@@ -71,7 +72,8 @@ impl Command for VmArgs {
             Some(name) => kernels::get(name, self.setup)?,
             None => kernels::get(&kernel_of(&modules)?, self.setup)?,
         };
-        modules.iter().try_for_each(|module| module.check(&kernel.release))?;
+        let target = self.kernel.as_ref().unwrap_or(&kernel.name);
+        modules.iter().try_for_each(|module| module.check(&kernel.release, target))?;
         let mut vm = Vm::new(&kernel).cpus(self.cpus).timeout(Duration::from_secs(self.timeout));
         for device in &self.devices {
             vm = vm.device(device);
@@ -109,7 +111,7 @@ impl Command for VmArgs {
         }
         match &report.verdict {
             Verdict::Passed => Ok(()),
-            Verdict::Failed(why) => bail!("{why}{}", remedy(&report)),
+            Verdict::Failed(why) => bail!("{why}{}", remedy(&report, why)),
         }
     }
 }
@@ -128,11 +130,16 @@ fn log_of(report: &Report) -> Vec<String> {
     lines
 }
 
-/// What to do about a line that failed the run: that it stands behind why, as in `; …`.
-fn remedy(report: &Report) -> &'static str {
+/// What to do about a run that failed, where why it did does not say: it stands behind that, as in `; …`.
+fn remedy(report: &Report, why: &str) -> &'static str {
     match report.failed_by.and_then(|at| report.log.get(at)) {
         Some(line) if !is_bad(line) => "; if it is not the module's fault, --allow PATTERN lets such lines pass",
-        _ => "",
+        Some(_) => "",
+        None if report.stage == Stage::Refused => {
+            "; `qemu-system-x86_64 -device help` lists QEMU's devices, `-device NAME,help` what one takes"
+        }
+        None if report.stage == Stage::Process && why.starts_with(DID_NOT_END) => "; --timeout SECONDS gives it more",
+        None => "",
     }
 }
 
@@ -161,8 +168,8 @@ struct Module {
     path: PathBuf,
     /// The kernel's name for it: the file's, with underscores.
     name: String,
-    /// What `uname -r` says in the kernel that it is built for. `None` if the file does not say so.
-    release: Option<String>,
+    /// What `uname -r` says in the kernel that it is built for.
+    release: String,
     /// The PCI devices that it is made for, as in `pci:v00001234d000011E8sv*sd*bc*sc*i*`.
     aliases: Vec<String>,
 }
@@ -174,7 +181,10 @@ impl Module {
         })?;
         let stem = path.file_stem().ok_or_else(|| anyhow!("{} is no module: name a .ko file", path.display()))?;
         let name = stem.to_string_lossy().replace('-', "_");
-        Ok(Module { path: path.to_owned(), name, release: release(&content), aliases: aliases(&content) })
+        let release = release(&content).ok_or_else(|| {
+            anyhow!("{} is no kernel module: name the .ko file that `cargo kp build` prints", path.display())
+        })?;
+        Ok(Module { path: path.to_owned(), name, release, aliases: aliases(&content) })
     }
 
     /// What the guest is to look for on its bus.
@@ -183,15 +193,14 @@ impl Module {
         Wanted { module, devices, aliases: self.aliases.clone(), take }
     }
 
-    /// Refuses what a kernel of this release would not load.
-    fn check(&self, running: &str) -> Result<()> {
-        match &self.release {
-            Some(release) if release != running => {
-                let (file, remedy) = (self.path.display(), "name that one with --kernel, or build for this one");
-                bail!("{file} is built for {release}, and the guest's kernel is {running}: {remedy}")
-            }
-            _ => Ok(()),
+    /// Refuses what a kernel of this release would not load. `target`: what `cargo kp build --target` calls it.
+    fn check(&self, running: &str, target: &str) -> Result<()> {
+        if self.release != running {
+            let (file, release) = (self.path.display(), &self.release);
+            let remedy = format!("name that one with --kernel, or build with --target {target}");
+            bail!("{file} is built for {release}, and the guest's kernel is {running}: {remedy}");
         }
+        Ok(())
     }
 }
 
@@ -246,7 +255,7 @@ fn info<'a>(module: &'a [u8], mark: &str) -> impl Iterator<Item = String> + 'a {
 /// The name of the kernel that the first module is built for, if it is one that is here, else [`DEFAULT`].
 fn kernel_of(modules: &[Module]) -> Result<String> {
     let cache = kernels::cache_dir()?;
-    let release = modules.first().and_then(|module| module.release.as_deref());
+    let release = modules.first().map(|module| &*module.release);
     let cached =
         |name: &String| kernels::cached_in(&cache, name).is_some_and(|kernel| Some(&*kernel.release) == release);
     Ok(kernels::names().into_iter().find(cached).unwrap_or_else(|| DEFAULT.to_owned()))
@@ -255,18 +264,17 @@ fn kernel_of(modules: &[Module]) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vm::Stage;
 
     #[test]
     fn a_module_of_another_kernel_is_refused_before_the_guest_boots() {
         let release = release(b"\x7fELF\0license=GPL\0vermagic=6.12.9-amd64 SMP preempt\0depends=\0");
-        assert_eq!(release.as_deref(), Some("6.12.9-amd64"));
+        let release = release.expect("it says so");
         let module = Module { path: "kp-edu.ko".into(), name: "kp_edu".into(), release, aliases: Vec::new() };
-        assert!(module.check("6.12.9-amd64").is_ok());
+        assert!(module.check("6.12.9-amd64", "6.12").is_ok());
         assert_eq!(
-            module.check("6.1.0-9-cloud-amd64").expect_err("another kernel").to_string(),
+            module.check("6.1.0-9-cloud-amd64", "6.1-cloud").expect_err("another kernel").to_string(),
             "kp-edu.ko is built for 6.12.9-amd64, and the guest's kernel is 6.1.0-9-cloud-amd64: \
-             name that one with --kernel, or build for this one"
+             name that one with --kernel, or build with --target 6.1-cloud"
         );
     }
 
@@ -324,6 +332,11 @@ mod tests {
         let why = |args: VmArgs| args.run().expect_err("no such file").to_string();
         let module = why(args(&["/no/kp-edu.ko"], &[]));
         assert!(module.starts_with("no module /no/kp-edu.ko (") && module.contains("`cargo kp build`"), "{module}");
+        let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        assert_eq!(
+            why(args(&[here], &[])),
+            format!("{here} is no kernel module: name the .ko file that `cargo kp build` prints")
+        );
         let program = why(args(&[], &["/no/app"]));
         assert_eq!(program, "no program /no/app: build it first, and name its file on this machine");
     }
@@ -344,7 +357,11 @@ mod tests {
         let failed = report(Some(1), "hm");
         assert_eq!(log_of(&failed)[..5], ["failed by this line of the kernel's log:", "", "  > hm", "", "all of it:"]);
         assert_eq!(log_of(&failed)[5..], ["    qemu: nic has no peer", "  > hm", "    kp_edu: unloaded"]);
-        assert!(remedy(&failed).contains("--allow PATTERN"));
-        assert_eq!(remedy(&report(Some(1), "BUG: hm")), "", "nothing allows a crash");
+        assert!(remedy(&failed, "kernel log: hm").contains("--allow PATTERN"));
+        assert_eq!(remedy(&report(Some(1), "BUG: hm"), "kernel log: BUG: hm"), "", "nothing allows a crash");
+        assert_eq!(remedy(&passed, "the guest did not end within 8 s; x"), "; --timeout SECONDS gives it more");
+        assert_eq!(remedy(&passed, "step 1: failed: /kp/app: exit status 1"), "", "the program has said why");
+        let refused = Report { stage: Stage::Refused, ..passed };
+        assert!(remedy(&refused, "the guest stopped early").contains("`qemu-system-x86_64 -device help`"));
     }
 }

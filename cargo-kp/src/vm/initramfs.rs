@@ -115,7 +115,7 @@ impl Initramfs {
         }
         let content = self.read(host)?;
         let needs = Needs::of(&content).with_context(|| {
-            let why = "is no ELF program for x86; a script goes in with --file, and its interpreter is the program";
+            let why = "is no ELF program for x86; a script goes in with --file, and its interpreter is the program, as in -- /bin/sh /x.sh";
             format!("{} {why}", host.display())
         })?;
         self.file(guest, 0o755, stripped(host).unwrap_or(content));
@@ -296,7 +296,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_elf_file_is_refused() {
+    fn what_is_no_elf_file_is_refused_and_a_script_is_told_how_it_runs() {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let why = Initramfs::new().program(&script, "/kp/x").expect_err("no program").to_string();
+        assert!(why.ends_with("its interpreter is the program, as in -- /bin/sh /x.sh"), "{why}");
         assert!(Needs::of(b"#!/bin/sh\n").is_err());
     }
 

@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 
 const PROGRAM: &str = "qemu-system-x86_64";
 
+/// Begins why a run failed whose time was up.
+pub(super) const DID_NOT_END: &str = "the guest did not end within";
+
 /// How much longer a guest may live after the line that fails it, so that the log gets the rest of the report.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -242,7 +245,7 @@ impl Run {
             (Err(line), _) => line.to_owned(),
             (_, Err(_)) => {
                 let limit = if self.started { limit } else { limit.min(BOOT_LIMIT) };
-                format!("the guest did not end within {} s; {}", limit.as_secs(), self.last_log_line())
+                format!("{DID_NOT_END} {} s; {}", limit.as_secs(), self.last_log_line())
             }
             _ if status.code() == qemu(SUCCESS_CODE) && failed_step.is_none() => match self.judge.finish() {
                 Ok(()) => return Verdict::Passed,
