@@ -134,9 +134,9 @@ mod tests {
     use std::{env, os::unix::fs::symlink, process};
 
     /// A `/sys/bus/pci` that goes away with its test, and a log.
-    struct Shown(PathBuf);
+    struct Machine(PathBuf);
 
-    impl Shown {
+    impl Machine {
         fn new(test: &str) -> Self {
             let root = env::temp_dir().join(format!("kp-user-bus-{}-{test}", process::id()));
             fs::create_dir_all(root.join("devices")).unwrap();
@@ -171,7 +171,7 @@ mod tests {
         }
     }
 
-    impl Drop for Shown {
+    impl Drop for Machine {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
@@ -187,18 +187,18 @@ mod tests {
 
     #[test]
     fn a_device_that_is_not_on_the_bus_is_told_from_one_that_another_driver_has() {
-        let shown =
-            Shown::new("held").device("0000:00:02.0", ["0x8086", "0x100e", "0x020000"], Some("e1000"), "(null)");
-        assert_eq!(shown.why().as_deref(), Some("no device that kp_edu drives is on the bus: see `lspci -nn`"));
-        let shown = shown.device("0000:00:08.0", NVME, Some("nvme"), "(null)");
+        let machine =
+            Machine::new("held").device("0000:00:02.0", ["0x8086", "0x100e", "0x020000"], Some("e1000"), "(null)");
+        assert_eq!(machine.why().as_deref(), Some("no device that kp_edu drives is on the bus: see `lspci -nn`"));
+        let machine = machine.device("0000:00:08.0", NVME, Some("nvme"), "(null)");
         let unbind = "`echo 0000:00:08.0 > /sys/bus/pci/devices/0000:00:08.0/driver/unbind`";
         let bind = "then `echo 0000:00:08.0 > /sys/bus/pci/drivers/kp_edu/bind`";
-        assert_eq!(shown.why(), Some(format!("driver nvme has 0000:00:08.0: {unbind}, {bind}")));
+        assert_eq!(machine.why(), Some(format!("driver nvme has 0000:00:08.0: {unbind}, {bind}")));
         let at = |address: &str| {
             let address = address.parse().unwrap();
-            shown.bus(|bus| bus.why_not_at(address, "kp_edu")).map(text)
+            machine.bus(|bus| bus.why_not_at(address, "kp_edu")).map(text)
         };
-        assert_eq!(at("0000:00:08.0"), shown.why());
+        assert_eq!(at("0000:00:08.0"), machine.why());
         assert_eq!(at("0000:00:09.0"), None, "there is none");
     }
 
@@ -206,12 +206,12 @@ mod tests {
     fn a_device_that_is_kept_for_a_driver_by_name_is_told_with_that_name_and_how_to_free_it() {
         let free = "`echo > /sys/bus/pci/devices/0000:00:08.0/driver_override`";
         let bind = "then `echo 0000:00:08.0 > /sys/bus/pci/drivers/kp_edu/bind`";
-        let shown = Shown::new("kept").device("0000:00:08.0", EDU, None, "vfio-pci");
-        assert_eq!(shown.why(), Some(format!("driver_override of 0000:00:08.0 is set to vfio-pci: {free}, {bind}")));
-        let shown = Shown::new("had").device("0000:00:08.0", EDU, Some("vfio-pci"), "vfio-pci");
+        let machine = Machine::new("kept").device("0000:00:08.0", EDU, None, "vfio-pci");
+        assert_eq!(machine.why(), Some(format!("driver_override of 0000:00:08.0 is set to vfio-pci: {free}, {bind}")));
+        let machine = Machine::new("had").device("0000:00:08.0", EDU, Some("vfio-pci"), "vfio-pci");
         let unbind = "`echo 0000:00:08.0 > /sys/bus/pci/devices/0000:00:08.0/driver/unbind`";
         assert_eq!(
-            shown.why(),
+            machine.why(),
             Some(format!(
                 "driver vfio-pci has 0000:00:08.0, and driver_override of it is set to vfio-pci: {free}, {unbind}, {bind}"
             ))
@@ -220,18 +220,18 @@ mod tests {
 
     #[test]
     fn a_device_that_init_refused_is_told_with_the_status_of_this_load_if_the_log_may_be_read() {
-        let shown = Shown::new("refused").device("0000:00:04.0", EDU, None, "(null)");
+        let machine = Machine::new("refused").device("0000:00:04.0", EDU, None, "(null)");
         let unknown =
             "no driver has 0000:00:04.0, though kp_edu is loaded: `init` refused it, or it was unbound; see `dmesg`";
-        assert_eq!(shown.why().as_deref(), Some(unknown));
+        assert_eq!(machine.why().as_deref(), Some(unknown));
         let before =
             "6,1,1,-;kp_edu: init refused the device: Busy\n SUBSYSTEM=pci\n6,2,1,-;kp_edu: unloaded; live: 0\n";
-        fs::write(shown.0.join("log"), before).unwrap();
-        assert_eq!(shown.why().as_deref(), Some(unknown), "that was another load's");
+        fs::write(machine.0.join("log"), before).unwrap();
+        assert_eq!(machine.why().as_deref(), Some(unknown), "that was another load's");
         let now = "6,3,1,-;kp_edu: init refused the device: WrongDevice\n6,4,1,-;kp_x: init refused the device: Busy\n";
-        fs::write(shown.0.join("log"), format!("{before}{now}")).unwrap();
-        assert_eq!(shown.why().as_deref(), Some("`init` refused 0000:00:04.0: WrongDevice: see `dmesg`"));
-        let shown = shown.device("0000:00:05.0", EDU, Some("kp_edu"), "(null)");
-        assert_eq!(shown.why(), None, "one is bound");
+        fs::write(machine.0.join("log"), format!("{before}{now}")).unwrap();
+        assert_eq!(machine.why().as_deref(), Some("`init` refused 0000:00:04.0: WrongDevice: see `dmesg`"));
+        let machine = machine.device("0000:00:05.0", EDU, Some("kp_edu"), "(null)");
+        assert_eq!(machine.why(), None, "one is bound");
     }
 }
