@@ -126,6 +126,7 @@ use kp_abi::limits;
 pub use {
     kp_abi,
     log::{Place as __LogPlace, write as __log},
+    regs::is_placed as __register_is_placed,
 };
 
 /// What `plugin!` expands to.

@@ -218,6 +218,7 @@ macro_rules! plugin {
             } )*
         };
         impl $crate::Plugin for $plugin {
+            #[allow(clippy::unreadable_literal, reason = "how many digits a class is written with says what it is")]
             const TABLE: $crate::Table<$plugin> = {
                 #[allow(unused_imports, reason = "not needed if nothing is absent")]
                 use $crate::__plugin::Absent as _;

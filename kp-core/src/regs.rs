@@ -197,9 +197,15 @@ impl<M: RegisterMap> Bar<M> {
 
 /// Checked at each use, not only in `registers!`: anyone may write `impl Register`.
 const fn check<R: Register>() {
-    let (size, len) = (size_of::<R::Value>(), R::Map::LEN);
-    assert!(R::OFFSET.is_multiple_of(size), "misaligned register");
-    assert!(R::OFFSET < len && len - R::OFFSET >= size, "register outside its map");
+    let placed = is_placed::<R::Value>(R::OFFSET, R::Map::LEN);
+    assert!(placed, "register is misaligned or outside its map");
+}
+
+/// Is a register of this width at `offset` aligned, and inside of a map of `len` bytes?
+#[doc(hidden)]
+pub const fn is_placed<W: Width>(offset: usize, len: usize) -> bool {
+    let size = size_of::<W>();
+    offset.is_multiple_of(size) && offset < len && len - offset >= size
 }
 
 /// Length of a map, in bytes. `Device::map` refuses one of no bytes.
@@ -260,7 +266,7 @@ macro_rules! registers {
                     const OFFSET: usize = $offset;
                 }
                 const _: () = ::core::assert!(
-                    $offset + ::core::mem::size_of::<$type>() <= $len && $offset % ::core::mem::size_of::<$type>() == 0,
+                    $crate::__register_is_placed::<$type>($offset, $len),
                     ::core::concat!("register ", ::core::stringify!($name), " is misaligned or outside the map")
                 );
                 $crate::__access! { $access $name }
