@@ -48,6 +48,7 @@ mod interrupts;
 #[cfg(target_os = "linux")]
 mod linux;
 mod listed;
+mod mismatch;
 mod name;
 mod negotiate;
 mod notification;
@@ -70,13 +71,14 @@ pub use address::{BadAddress, BusAddress};
 pub use agreement::Agreement;
 pub use batch::{Batch, Replies};
 pub use connection::Connection;
-pub use error::{Cause, OpenError, Side};
+pub use error::{Cause, OpenError};
 pub use handler::HandlerThread;
 pub use interrupts::{Enable, Interrupts, Kind};
 pub use kp_abi;
 #[cfg(target_os = "linux")]
 pub use linux::Node;
 pub use listed::Listed;
+pub use mismatch::{Mismatch, Side};
 pub use name::{BadName, Name};
 pub use notification::{IntEnabled, Notification};
 pub use open::OpenOptions;
