@@ -43,7 +43,7 @@
 //! them failing in its turn. A panic in plugin code poisons its kernel, as in a real one: it is in the [log](Sim::log), and
 //! requests answer `POISONED`. Here the stack unwinds, so locks come free; a real kernel's do not.
 //!
-//! **Interrupts.** Hardware is a [`device::DeviceModel`]: [`edu::Edu`], QEMU's own device by [`qtest::Qemu`], or a model of
+//! **Interrupts.** Hardware is a [`device::DeviceModel`]: [`edu::Edu`], QEMU's own device by `qtest::Qemu`, except on Windows, or a model of
 //! your own. Whenever it raises its line or sends a message, `int_at_irql` runs at Irql on a thread whose level lets it, and
 //! `int_at_dpc` at Dispatch.
 //!
@@ -105,6 +105,7 @@ mod page;
 mod panics;
 mod port;
 mod process;
+#[cfg(unix)]
 pub mod qtest;
 mod random;
 mod schedule;
