@@ -6,7 +6,7 @@ use kp_abi::{
 };
 use kp_sim::{Access, App, KERNEL_AT, Mode, PAGE, Process, Sim, edu::Edu};
 use kp_user::Connection;
-use std::{sync::Arc, thread};
+use std::{iter, thread};
 
 /// What the request finds.
 pub struct World {
@@ -86,7 +86,7 @@ impl<R: Request> Scene<R> {
     /// Sends it: the status in its head, or the transport's.
     pub fn status(mut self) -> Status {
         let sim = Sim::<Card>::with(Edu::new()).unwrap();
-        let app = Arc::new(sim.open_in(&self.memory, self.world.mode).unwrap());
+        let app = sim.open_in(&self.memory, self.world.mode).unwrap();
         let others = self.prepare(&sim, &app);
         let at = self.put();
         let send = || match app.raw(self.nr, at) {
@@ -122,12 +122,11 @@ impl<R: Request> Scene<R> {
         if world.owner == 2 {
             others[0].int_enable(kind::ANY, 1, 1, &[]).unwrap();
         }
-        while world.sessions_are_full {
-            let more = sim.open();
-            if Connection::open(&more, &mut open(0), &[]).is_err() {
-                break;
-            }
-            others.push(more);
+        if world.sessions_are_full {
+            others.extend(iter::from_fn(|| {
+                let more = sim.open();
+                Connection::open(&more, &mut open(0), &[]).is_ok().then_some(more)
+            }));
         }
         if world.sleeps {
             sim.suspend();
