@@ -52,21 +52,41 @@ pub struct BuildArgs {
 }
 
 impl Command for BuildArgs {
-    /// The paths of what was built go to stdout, one a line. Kernels are looked up first, so that a missing one doesn't cost a build.
+    /// The paths of what was built go to stdout, one a line, in the order of the options. Kernels are looked up first, so that a missing one
+    /// doesn't cost a build.
     fn run(self) -> Result<()> {
         let plugin = select(self.plugin.as_deref(), Path::new("."))?;
-        let (windows, kernels): (Vec<_>, Vec<_>) = self.target.iter().partition(|name| Arch::named(name).is_some());
-        if self.signer.certificate.is_some() && windows.is_empty() {
+        if self.signer.certificate.is_some() && !self.target.iter().any(|name| Arch::named(name).is_some()) {
             bail!("--certificate signs drivers for Windows: add --target windows");
         }
-        let targets = match self.target.as_slice() {
-            [] => vec![linux::default(self.setup)?],
-            _ => kernels.iter().map(|name| linux::find(name, self.setup)).collect::<Result<_>>()?,
+        let wanted = match self.target.as_slice() {
+            [] => vec![Wanted::Module(linux::default(self.setup)?)],
+            names => names.iter().map(|name| Wanted::find(name, self.setup)).collect::<Result<_>>()?,
         };
-        for arch in windows.iter().filter_map(|name| Arch::named(name)) {
-            println!("{}", windows::driver(&plugin, arch, &self.signer, &|step| eprintln!("{step}"))?.display());
+        let mut modules = linux::Modules::of(&plugin);
+        for one in &wanted {
+            let path = match one {
+                Wanted::Module(target) => modules.build(target)?,
+                Wanted::Driver(arch) => windows::driver(&plugin, *arch, &self.signer, &|step| eprintln!("{step}"))?,
+            };
+            println!("{}", path.display());
         }
-        linux::modules(&plugin, &targets)
+        Ok(())
+    }
+}
+
+/// What one `--target` asks for.
+enum Wanted {
+    Module(linux::Target),
+    Driver(Arch),
+}
+
+impl Wanted {
+    fn find(name: &str, setup: bool) -> Result<Self> {
+        match Arch::named(name) {
+            Some(arch) => Ok(Wanted::Driver(arch)),
+            None => linux::find(name, setup).map(Wanted::Module),
+        }
     }
 }
 

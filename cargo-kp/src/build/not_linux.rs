@@ -1,5 +1,6 @@
 //! What stands in for `linux` on Windows, where no module can be built: kernels' own build files need Linux.
 use std::convert::Infallible;
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
@@ -19,6 +20,16 @@ pub fn default(_setup: bool) -> Result<Target> {
 }
 
 /// Builds none.
-pub fn modules(_plugin: &Plugin, _targets: &[Target]) -> Result<()> {
-    Ok(())
+pub struct Modules;
+
+impl Modules {
+    /// None of a plugin.
+    pub fn of(_plugin: &Plugin) -> Self {
+        Modules
+    }
+
+    /// There is nothing to build.
+    pub fn build(&mut self, target: &Target) -> Result<PathBuf> {
+        match *target {}
+    }
 }

@@ -1,9 +1,10 @@
 //! `cargo kp vm`.
 
+use super::judge::is_bad;
 use super::progress::Progress;
-use super::{Verdict, Vm};
+use super::{Expected, Report, Verdict, Vm};
 use crate::command::Command;
-use crate::guest::plan::Step;
+use crate::guest::plan::{self, Step, Wanted};
 use crate::kernels;
 use crate::packages::{Packages, Purpose, ThisMachine};
 use anyhow::{Result, anyhow, bail};
@@ -23,8 +24,8 @@ pub struct VmArgs {
     /// A module to load; may be repeated. Unloaded in reverse order at the end.
     #[arg(long = "module", value_name = "FILE")]
     pub modules: Vec<PathBuf>,
-    /// A file to put into the guest as it is, as HOST:GUEST; may be repeated.
-    #[arg(long = "file", value_name = "HOST:GUEST")]
+    /// A file to put into the guest as it is, or a folder with all that is in it; may be repeated. Without GUEST: at the same path.
+    #[arg(long = "file", value_name = "HOST[:GUEST]")]
     pub files: Vec<String>,
     /// A device to add, as in QEMU's -device; may be repeated.
     #[arg(long = "device", value_name = "DEVICE")]
@@ -32,6 +33,12 @@ pub struct VmArgs {
     /// An argument to add to the kernel's command line; may be repeated.
     #[arg(long = "append", value_name = "ARGUMENT")]
     pub append: Vec<String>,
+    /// Take the modules' devices from the drivers that have them.
+    #[arg(long)]
+    pub take: bool,
+    /// Lines of the kernel's log that do not fail the run; each `*` stands for anything. May be repeated.
+    #[arg(long = "allow", value_name = "PATTERN")]
+    pub allow: Vec<String>,
     /// How many CPUs the guest gets.
     #[arg(long, default_value_t = 1)]
     pub cpus: u32,
@@ -53,6 +60,7 @@ impl Command for VmArgs {
     /// What the program prints goes to stdout. Fails if the guest does.
     fn run(self) -> Result<()> {
         let modules = self.modules.iter().map(|path| Module::read(path)).collect::<Result<Vec<_>>>()?;
+        let files = self.files.iter().map(|file| host_and_guest(file)).collect::<Result<Vec<_>>>()?;
         let program = self.program.split_first();
         if let Some((program, _)) = program.filter(|(program, _)| !Path::new(program).is_file()) {
             bail!("no program {program}: build it first, and name its file on this machine");
@@ -71,15 +79,17 @@ impl Command for VmArgs {
         for argument in &self.append {
             vm = vm.kernel_arg(argument);
         }
-        for file in &self.files {
-            let (host, guest) = file.split_once(':').ok_or_else(|| anyhow!("--file {file}: write HOST:GUEST"))?;
+        for pattern in &self.allow {
+            vm = vm.expect(Expected::lines(pattern));
+        }
+        for (host, guest) in files {
             vm = vm.file(host, guest);
         }
         for module in &modules {
             let guest = format!("/kp/{}.ko", module.name);
             vm = vm.file(&module.path, &guest).step(Step::load(&guest));
-            if let Some(devices) = &module.devices {
-                vm = vm.step(Step::bound(&module.name, devices));
+            if !module.aliases.is_empty() {
+                vm = vm.step(Step::Bound(module.wanted(self.take)));
             }
         }
         if let Some((program, rest)) = program {
@@ -95,13 +105,51 @@ impl Command for VmArgs {
         let report = vm.run(&mut |line| progress.suspend(|| println!("{line}")))?;
         progress.finish(if report.verdict == Verdict::Passed { "passed" } else { "failed" });
         if self.log || report.verdict != Verdict::Passed {
-            report.log.iter().for_each(|line| eprintln!("    {line}"));
+            log_of(&report).iter().for_each(|line| eprintln!("{line}"));
         }
-        match report.verdict {
+        match &report.verdict {
             Verdict::Passed => Ok(()),
-            Verdict::Failed(why) => bail!("{why}"),
+            Verdict::Failed(why) => bail!("{why}{}", remedy(&report)),
         }
     }
+}
+
+/// The kernel's log for a person: the line that failed the run first, then all of them with that one marked.
+fn log_of(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(line) = report.failed_by.and_then(|at| report.log.get(at)) {
+        lines.extend(
+            ["failed by this line of the kernel's log:", "", &format!("  > {line}"), "", "all of it:"]
+                .map(str::to_owned),
+        );
+    }
+    let mark = |at| if report.failed_by == Some(at) { "  > " } else { "    " };
+    lines.extend(report.log.iter().enumerate().map(|(at, line)| format!("{}{line}", mark(at))));
+    lines
+}
+
+/// What to do about a line that failed the run: that it stands behind why, as in `; …`.
+fn remedy(report: &Report) -> &'static str {
+    match report.failed_by.and_then(|at| report.log.get(at)) {
+        Some(line) if !is_bad(line) => "; if it is not the module's fault, --allow PATTERN lets such lines pass",
+        _ => "",
+    }
+}
+
+/// What `--file` names: a place on this machine, and one in the guest.
+fn host_and_guest(file: &str) -> Result<(&str, &str)> {
+    let (host, guest) = file.split_once(':').unwrap_or((file, file));
+    if !Path::new(host).exists() {
+        bail!("--file {file}: there is no {host} on this machine");
+    }
+    let name = Path::new(host).file_name().unwrap_or_default().display();
+    if !guest.starts_with('/') || guest.ends_with('/') {
+        bail!("--file {file}: say where it is to be in the guest, by a whole path, as in --file {host}:/tmp/{name}");
+    }
+    if [plan::INIT, plan::PATH].contains(&guest) {
+        bail!("--file {file}: {guest} is what the tool itself puts there; choose another path in the guest");
+    }
+    Ok((host, guest))
 }
 
 /// The kernel to boot when none is named.
@@ -115,8 +163,8 @@ struct Module {
     name: String,
     /// What `uname -r` says in the kernel that it is built for. `None` if the file does not say so.
     release: Option<String>,
-    /// The PCI devices that it is made for, as a person reads them. `None` if there are none.
-    devices: Option<String>,
+    /// The PCI devices that it is made for, as in `pci:v00001234d000011E8sv*sd*bc*sc*i*`.
+    aliases: Vec<String>,
 }
 
 impl Module {
@@ -126,7 +174,13 @@ impl Module {
         })?;
         let stem = path.file_stem().ok_or_else(|| anyhow!("{} is no module: name a .ko file", path.display()))?;
         let name = stem.to_string_lossy().replace('-', "_");
-        Ok(Module { path: path.to_owned(), name, release: release(&content), devices: devices(&content) })
+        Ok(Module { path: path.to_owned(), name, release: release(&content), aliases: aliases(&content) })
+    }
+
+    /// What the guest is to look for on its bus.
+    fn wanted(&self, take: bool) -> Wanted {
+        let (module, devices) = (self.name.clone(), in_words(&self.aliases));
+        Wanted { module, devices, aliases: self.aliases.clone(), take }
     }
 
     /// Refuses what a kernel of this release would not load.
@@ -146,20 +200,23 @@ fn release(module: &[u8]) -> Option<String> {
     info(module, "vermagic=").next()?.split(' ').next().map(str::to_owned)
 }
 
-/// The devices in a module's PCI aliases, as `PCI device 1234:11e8`.
-fn devices(module: &[u8]) -> Option<String> {
-    let ids: Vec<String> = info(module, "alias=pci:").map(|alias| device(&alias).unwrap_or(alias)).collect();
-    match &ids[..] {
-        [] => None,
-        [id] => Some(format!("PCI device {id}")),
-        ids => Some(format!("PCI devices {}", ids.join(", "))),
-    }
+/// A module's PCI aliases.
+fn aliases(module: &[u8]) -> Vec<String> {
+    info(module, "alias=pci:").map(|rest| format!("pci:{rest}")).collect()
 }
 
-/// What `v00001234d000011E8sv*sd*bc*sc*i*` names: vendor and device as `lspci` writes them, and a card's or a class in the words of
+/// The devices that these aliases fit, as `PCI device 1234:11e8`.
+fn in_words(aliases: &[String]) -> String {
+    let mut ids: Vec<String> = aliases.iter().map(|alias| device(alias).unwrap_or_else(|| alias.clone())).collect();
+    // Which order the kernel's own tools leave them in differs.
+    ids.sort();
+    format!("PCI device {}", ids.join(" or "))
+}
+
+/// What `pci:v00001234d000011E8sv*sd*bc*sc*i*` names: vendor and device as `lspci` writes them, and a card's or a class in the words of
 /// `plugin!`. `None` if it is about something else.
 fn device(alias: &str) -> Option<String> {
-    let (vendor, rest) = alias.strip_prefix('v')?.split_once('d')?;
+    let (vendor, rest) = alias.strip_prefix("pci:v")?.split_once('d')?;
     let (id, rest) = rest.split_once("sv")?;
     let (by, rest) = rest.split_once("sd")?;
     let (card, rest) = rest.split_once("bc")?;
@@ -198,12 +255,13 @@ fn kernel_of(modules: &[Module]) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vm::Stage;
 
     #[test]
     fn a_module_of_another_kernel_is_refused_before_the_guest_boots() {
         let release = release(b"\x7fELF\0license=GPL\0vermagic=6.12.9-amd64 SMP preempt\0depends=\0");
         assert_eq!(release.as_deref(), Some("6.12.9-amd64"));
-        let module = Module { path: "kp-edu.ko".into(), name: "kp_edu".into(), release, devices: None };
+        let module = Module { path: "kp-edu.ko".into(), name: "kp_edu".into(), release, aliases: Vec::new() };
         assert!(module.check("6.12.9-amd64").is_ok());
         assert_eq!(
             module.check("6.1.0-9-cloud-amd64").expect_err("another kernel").to_string(),
@@ -214,15 +272,37 @@ mod tests {
 
     #[test]
     fn a_module_says_which_devices_it_is_made_for() {
-        let of = |aliases: &str| devices(format!("\x7fELF\0{aliases}\0vermagic=6.12.9-amd64\0").as_bytes());
-        assert_eq!(of("alias=kp"), None);
+        let of = |text: &str| aliases(format!("\x7fELF\0{text}\0vermagic=6.12.9-amd64\0").as_bytes());
+        assert_eq!(of("alias=kp"), [""; 0]);
         let edu = "alias=pci:v00001234d000011E8sv*sd*bc*sc*i*";
-        assert_eq!(of(edu).as_deref(), Some("PCI device 1234:11e8"));
+        assert_eq!(of(edu), ["pci:v00001234d000011E8sv*sd*bc*sc*i*"]);
+        let of = |text: &str| in_words(&of(text));
+        assert_eq!(of(edu), "PCI device 1234:11e8");
         let class = "alias=pci:v*d*sv*sd*bc0Csc03i30*";
-        assert_eq!(of(&format!("{edu}\0{class}")).as_deref(), Some("PCI devices 1234:11e8, of class 0c0330"));
-        assert_eq!(of("alias=pci:v*d*sv*sd*bc01sc08i*").as_deref(), Some("PCI device of class 0108"));
+        assert_eq!(of(&format!("{edu}\0{class}")), "PCI device 1234:11e8 or of class 0c0330");
+        assert_eq!(of("alias=pci:v*d*sv*sd*bc01sc08i*"), "PCI device of class 0108");
         let card = "alias=pci:v000010EEd00007024sv000010F0sd00000007bc*sc*i*";
-        assert_eq!(of(card).as_deref(), Some("PCI device 10ee:7024 sub 10f0:0007"));
+        assert_eq!(of(card), "PCI device 10ee:7024 sub 10f0:0007");
+    }
+
+    #[test]
+    fn a_file_goes_to_a_whole_path_in_the_guest_and_an_absolute_one_to_its_own() {
+        assert_eq!(host_and_guest("/bin:/x/bin").unwrap(), ("/bin", "/x/bin"));
+        assert_eq!(host_and_guest("/bin").unwrap(), ("/bin", "/bin"));
+        let why = |file| host_and_guest(file).expect_err(file).to_string();
+        assert_eq!(why("/no/x.py:/x.py"), "--file /no/x.py:/x.py: there is no /no/x.py on this machine");
+        for (file, to) in [
+            ("Cargo.toml", "Cargo.toml:/tmp/Cargo.toml"),
+            ("/bin:bin", "/bin:/tmp/bin"),
+            ("/bin:/", "/bin:/tmp/bin"),
+            ("/bin:/x/", "/bin:/tmp/bin"),
+        ] {
+            assert_eq!(
+                why(file),
+                format!("--file {file}: say where it is to be in the guest, by a whole path, as in --file {to}")
+            );
+        }
+        assert!(why("/bin/sh:/init").ends_with("choose another path in the guest"));
     }
 
     #[test]
@@ -233,6 +313,8 @@ mod tests {
             files: Vec::new(),
             append: Vec::new(),
             devices: Vec::new(),
+            take: false,
+            allow: Vec::new(),
             cpus: 1,
             timeout: 1,
             setup: false,
@@ -244,5 +326,25 @@ mod tests {
         assert!(module.starts_with("no module /no/kp-edu.ko (") && module.contains("`cargo kp build`"), "{module}");
         let program = why(args(&[], &["/no/app"]));
         assert_eq!(program, "no program /no/app: build it first, and name its file on this machine");
+    }
+
+    #[test]
+    fn the_line_that_failed_a_run_stands_in_front_of_the_log_and_is_marked_in_it() {
+        let report = |failed_by: Option<usize>, line: &str| Report {
+            stage: Stage::Process,
+            output: Vec::new(),
+            steps: Vec::new(),
+            log: ["qemu: nic has no peer", line, "kp_edu: unloaded"].map(str::to_owned).into(),
+            failed_by,
+            verdict: Verdict::Passed,
+            seconds: 1.0,
+        };
+        let passed = report(None, "hm");
+        assert_eq!(log_of(&passed), ["    qemu: nic has no peer", "    hm", "    kp_edu: unloaded"]);
+        let failed = report(Some(1), "hm");
+        assert_eq!(log_of(&failed)[..5], ["failed by this line of the kernel's log:", "", "  > hm", "", "all of it:"]);
+        assert_eq!(log_of(&failed)[5..], ["    qemu: nic has no peer", "  > hm", "    kp_edu: unloaded"]);
+        assert!(remedy(&failed).contains("--allow PATTERN"));
+        assert_eq!(remedy(&report(Some(1), "BUG: hm")), "", "nothing allows a crash");
     }
 }

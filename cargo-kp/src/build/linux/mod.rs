@@ -8,6 +8,8 @@ mod object;
 mod rules;
 mod target;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 pub use self::got::make_direct;
@@ -18,15 +20,25 @@ pub(super) use self::target::{Target, default, find};
 
 use super::plugin::Plugin;
 
-/// Builds a module for each kernel and prints their paths.
-pub(super) fn modules(plugin: &Plugin, targets: &[Target]) -> Result<()> {
-    if targets.is_empty() {
-        return Ok(());
+/// Builds a plugin's modules, one after the other, from one object.
+pub(super) struct Modules<'a> {
+    plugin: &'a Plugin,
+    object: Option<Object>,
+}
+
+impl<'a> Modules<'a> {
+    /// None is built yet.
+    pub(super) fn of(plugin: &'a Plugin) -> Self {
+        Modules { plugin, object: None }
     }
-    let object = object(plugin, &|step| eprintln!("{step}"))?;
-    for target in targets {
-        eprintln!("{}: module for {}", plugin.name, target.release);
-        println!("{}", module::build(plugin, &object, target)?.display());
+
+    /// The module for a kernel. The first one needs the object, and builds it.
+    pub(super) fn build(&mut self, target: &Target) -> Result<PathBuf> {
+        let object = match self.object.take() {
+            Some(object) => object,
+            None => object(self.plugin, &|step| eprintln!("{step}"))?,
+        };
+        eprintln!("{}: module for {}", self.plugin.name, target.release);
+        module::build(self.plugin, self.object.insert(object), target)
     }
-    Ok(())
 }
