@@ -8,6 +8,7 @@ pub mod check;
 mod exports;
 mod generated;
 mod info;
+mod license;
 #[cfg(unix)]
 mod linux;
 #[cfg(not(unix))]
@@ -26,11 +27,12 @@ use anyhow::{Context, Result, bail};
 use crate::command::Command;
 
 pub use self::info::{Info, MatchId};
+pub use self::license::License;
 #[cfg(unix)]
 pub(crate) use self::linux::copy;
 #[cfg(unix)]
 pub use self::linux::{Object, make_direct, module, object};
-pub use self::plugin::{License, Plugin, select};
+pub use self::plugin::{Plugin, select};
 pub use self::windows::{Arch, Inf, Product, Signer, driver};
 
 /// Builds a plugin's module for each kernel named, and prints where the modules are.
@@ -46,6 +48,9 @@ pub struct BuildArgs {
     /// Fetch the headers that are missing, from Debian's archive.
     #[arg(long)]
     pub setup: bool,
+    /// The C compiler of modules, in place of the one that each kernel was built by.
+    #[arg(long, value_name = "PROGRAM")]
+    pub cc: Option<String>,
     /// Who signs drivers for Windows.
     #[command(flatten)]
     pub signer: Signer,
@@ -63,10 +68,17 @@ impl Command for BuildArgs {
             [] => vec![linux::default(self.setup)?],
             _ => kernels.iter().map(|name| linux::find(name, self.setup)).collect::<Result<_>>()?,
         };
+        if targets.is_empty() {
+            if self.cc.is_some() {
+                bail!("--cc compiles modules for Linux: add a kernel by --target");
+            }
+        } else {
+            plugin.license.for_module(&plugin.name)?;
+        }
         for arch in windows.iter().filter_map(|name| Arch::named(name)) {
             println!("{}", windows::driver(&plugin, arch, &self.signer, &|step| eprintln!("{step}"))?.display());
         }
-        linux::modules(&plugin, &targets)
+        linux::modules(&plugin, &targets, self.cc.as_deref())
     }
 }
 

@@ -19,6 +19,6 @@ pub fn default(_setup: bool) -> Result<Target> {
 }
 
 /// Builds none.
-pub fn modules(_plugin: &Plugin, _targets: &[Target]) -> Result<()> {
+pub fn modules(_plugin: &Plugin, _targets: &[Target], _cc: Option<&str>) -> Result<()> {
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! A plugin as a module for Linux: `glue` compiles it with the Linux port into a static library, `object` makes that one
-//! relocatable object, and `module` builds the object and the C glue into one module for each kernel that `target` finds. Beside it lies what
-//! `rules` has for udev.
+//! relocatable object, and `module` builds the object and the C glue into one module for each kernel that `target` finds: with the C compiler
+//! that `compiler` finds, in the folder that `place` has for it. Beside it lies what `rules` has for udev.
+mod compiler;
 mod glue;
 mod got;
 mod module;
 mod object;
+mod place;
 mod rules;
 mod target;
 
@@ -18,15 +20,15 @@ pub(super) use self::target::{Target, default, find};
 
 use super::plugin::Plugin;
 
-/// Builds a module for each kernel and prints their paths.
-pub(super) fn modules(plugin: &Plugin, targets: &[Target]) -> Result<()> {
+/// Builds a module for each kernel and prints their paths. `cc`: the C compiler, if another than each kernel's own.
+pub(super) fn modules(plugin: &Plugin, targets: &[Target], cc: Option<&str>) -> Result<()> {
     if targets.is_empty() {
         return Ok(());
     }
     let object = object(plugin, &|step| eprintln!("{step}"))?;
     for target in targets {
         eprintln!("{}: module for {}", plugin.name, target.release);
-        println!("{}", module::build(plugin, &object, target)?.display());
+        println!("{}", module::build(plugin, &object, target, cc)?.display());
     }
     Ok(())
 }
