@@ -18,17 +18,20 @@ pub use self::module::module;
 pub use self::object::{Object, object};
 pub(super) use self::target::{Target, default, find};
 
+use self::compiler::compiler;
 use super::plugin::Plugin;
 
-/// Builds a module for each kernel and prints their paths. `cc`: the C compiler, if another than each kernel's own.
+/// Builds a module for each kernel and prints their paths. `cc`: the C compiler, if another than each kernel's own. What is missing is found
+/// before anything is compiled.
 pub(super) fn modules(plugin: &Plugin, targets: &[Target], cc: Option<&str>) -> Result<()> {
     if targets.is_empty() {
         return Ok(());
     }
+    let compilers: Vec<_> = targets.iter().map(|target| compiler(&target.headers, cc)).collect::<Result<_>>()?;
     let object = object(plugin, &|step| eprintln!("{step}"))?;
-    for target in targets {
+    for (target, compiler) in targets.iter().zip(&compilers) {
         eprintln!("{}: module for {}", plugin.name, target.release);
-        println!("{}", module::build(plugin, &object, target, cc)?.display());
+        println!("{}", module::build(plugin, &object, target, compiler)?.display());
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::build::{check, lock, write};
 use crate::kernels::Kernel;
 
 /// Variables with which whoever started this program would change the kernel's build.
-const FOREIGN: [&str; 10] = [
+const FOREIGN: [&str; 17] = [
     "MAKEFLAGS",
     "MFLAGS",
     "MAKEOVERRIDES",
@@ -29,6 +29,13 @@ const FOREIGN: [&str; 10] = [
     "LLVM",
     "KBUILD_OUTPUT",
     "KCFLAGS",
+    "KCPPFLAGS",
+    "KAFLAGS",
+    "CFLAGS_MODULE",
+    "AFLAGS_MODULE",
+    "LDFLAGS_MODULE",
+    "KBUILD_EXTRA_WARN",
+    "KBUILD_MODPOST_WARN",
 ];
 
 /// Builds the module for one kernel and returns its path, `target/kp/<plugin>/<release>/kp-<plugin>.ko`, or, for another kernel of the same
@@ -37,12 +44,11 @@ const FOREIGN: [&str; 10] = [
 /// # Errors
 /// Anything that the compiler, objtool or modpost warns of; symbols that the kernel lacks.
 pub fn module(plugin: &Plugin, object: &Object, kernel: &Kernel) -> Result<PathBuf> {
-    build(plugin, object, &Target::from(kernel), None)
+    build(plugin, object, &Target::from(kernel), &compiler(&kernel.headers, None)?)
 }
 
-/// [`module`], for a kernel that may be only headers. `cc`: the C compiler, if another than the kernel's own.
-pub(super) fn build(plugin: &Plugin, object: &Object, kernel: &Target, cc: Option<&str>) -> Result<PathBuf> {
-    let compiler = compiler(&kernel.headers, cc)?;
+/// [`module`], for a kernel that may be only headers, with this compiler.
+pub(super) fn build(plugin: &Plugin, object: &Object, kernel: &Target, compiler: &Compiler) -> Result<PathBuf> {
     if let Some(line) = &compiler.stands_in {
         eprintln!("{}: {line}", plugin.name);
     }
@@ -57,7 +63,7 @@ pub(super) fn build(plugin: &Plugin, object: &Object, kernel: &Target, cc: Optio
 
     let exports = Exports::of(&kernel.headers)?;
     let module = dir.join(format!("kp-{}.ko", plugin.name));
-    let made = make(plugin, &dir, &kernel.headers, &compiler);
+    let made = make(plugin, &dir, &kernel.headers, compiler);
     let checked = made.and_then(|()| Ok(check::only_exports(&fs::read(&module)?, &exports)?));
     if let Err(refusal) = checked {
         // Warnings come only once: the next build would find everything made and succeed.

@@ -12,6 +12,17 @@ const DEFAULT: &str = "6.1-cloud";
 /// The oldest kernel that the C glue compiles for.
 const OLDEST: (u32, u32) = (5, 10);
 
+/// What headers have to have, and what brings it.
+const PARTS: [(&str, &str); 4] = [
+    ("include/config/auto.conf", "`make modules_prepare` there makes it"),
+    ("include/generated/autoconf.h", "`make modules_prepare` there makes it"),
+    (
+        "scripts/basic/fixdep",
+        "`make modules_prepare` there makes it; headers of a package, whose links lead out of it, are copied by `cp -aL`",
+    ),
+    ("Module.symvers", "building the kernel there makes it, by `make`"),
+];
+
 /// A kernel as far as a module's build needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -73,6 +84,11 @@ fn in_folder(dir: &Path) -> Result<Target> {
     let headers = std::path::absolute(dir)?;
     let release = kernels::release_in(&headers)?;
     check_age(&release, &headers)?;
+    for (file, remedy) in PARTS {
+        if !headers.join(file).exists() {
+            bail!("the headers in {} are not whole: no {file}; {remedy}", headers.display());
+        }
+    }
     // make goes by where links lead.
     let real = headers.canonicalize()?;
     if !place::is_plain(&real) {
@@ -104,12 +120,17 @@ fn check_age(release: &str, headers: &Path) -> Result<()> {
 mod tests {
     use std::fs;
 
-    use super::find;
+    use super::{PARTS, find};
 
-    /// Refused headers of this release, in a folder of this name.
-    fn refused(folder: &str, release: &str) -> (String, String) {
+    /// Refused headers of this release, in a folder of this name, which lack one file.
+    fn refused(folder: &str, release: &str, without: &str) -> (String, String) {
         let root = std::env::temp_dir().join(format!("kp-target-{}", std::process::id()));
         let headers = root.join(folder);
+        let _ = fs::remove_dir_all(&headers);
+        for (file, _) in PARTS.iter().filter(|(file, _)| *file != without) {
+            fs::create_dir_all(headers.join(file).parent().unwrap()).unwrap();
+            fs::write(headers.join(file), "").unwrap();
+        }
         fs::create_dir_all(headers.join("include/generated")).unwrap();
         let text = format!("#define UTS_RELEASE \"{release}\"\n");
         fs::write(headers.join("include/generated/utsrelease.h"), text).unwrap();
@@ -120,14 +141,22 @@ mod tests {
     #[test]
     fn a_kernel_that_is_too_old_is_refused_in_one_line_by_what_its_headers_say() {
         for release in ["5.4.0-200-generic", "4.18.0-553.el8_10.x86_64", "5.9.16"] {
-            let (why, path) = refused("old", release);
+            let (why, path) = refused("old", release, "");
             assert_eq!(why, format!("kp needs a kernel from 5.10 on: the headers in {path} are of {release}"));
         }
     }
 
     #[test]
+    fn headers_that_are_not_whole_are_refused_with_what_they_lack_before_anything_is_compiled() {
+        for (file, remedy) in PARTS {
+            let (why, path) = refused("part", "6.12.9", file);
+            assert_eq!(why, format!("the headers in {path} are not whole: no {file}; {remedy}"));
+        }
+    }
+
+    #[test]
     fn headers_in_a_path_that_make_cannot_take_are_refused_with_what_to_do() {
-        let (why, path) = refused("my headers", "6.12.9");
+        let (why, path) = refused("my headers", "6.12.9", "");
         let start = "the kernel's own Makefile takes no path with blanks, `:` and the like: copy ";
         assert!(why.starts_with(&format!("{start}{path} (`cp -aL`) to a folder")) && !why.contains('\n'), "{why}");
     }
