@@ -160,7 +160,7 @@ static void kp_shutdown(struct pci_dev *pci)
 	pci_clear_master(pci);
 }
 
-static int kp_suspend(struct device *dev)
+static int __maybe_unused kp_suspend(struct device *dev)
 {
 	struct kp_record *record = dev_get_drvdata(dev);
 
@@ -169,7 +169,7 @@ static int kp_suspend(struct device *dev)
 	return 0;
 }
 
-static int kp_resume(struct device *dev)
+static int __maybe_unused kp_resume(struct device *dev)
 {
 	struct kp_record *record = dev_get_drvdata(dev);
 
@@ -178,7 +178,8 @@ static int kp_resume(struct device *dev)
 	return 0;
 }
 
-static DEFINE_SIMPLE_DEV_PM_OPS(kp_pm, kp_suspend, kp_resume);
+/* Not DEFINE_SIMPLE_DEV_PM_OPS: kernels before 5.17 lack it, or have one of the same name with another meaning. */
+static const struct dev_pm_ops kp_pm = { SET_SYSTEM_SLEEP_PM_OPS(kp_suspend, kp_resume) };
 
 /*
  * Resets and errors. The PCI core holds the device's lock around each of these, as around probe and remove, and requests of apps never
@@ -288,7 +289,7 @@ static struct pci_driver kp_driver = {
 	.remove = kp_remove,
 	.shutdown = kp_shutdown,
 	.err_handler = &kp_error_handlers,
-	.driver.pm = pm_sleep_ptr(&kp_pm),
+	.driver.pm = &kp_pm,
 };
 
 int kp_start(void)

@@ -1,5 +1,5 @@
 //! Why a plugin could not be opened, and what to do about it.
-use crate::{BusAddress, system::System};
+use crate::{BusAddress, Mismatch, Side, system::System};
 use kp_abi::{Error, Status, TransportStatus, limits};
 use std::{fmt, io};
 
@@ -63,7 +63,7 @@ pub enum Cause {
         /// The driver's, major and minor.
         driver: (u32, u32),
     },
-    /// App and driver disagree about a message that both know.
+    /// The app's interface does not fit the driver's.
     Interface {
         /// The interface's name in the app.
         name: &'static str,
@@ -71,24 +71,11 @@ pub enum Cause {
         app: Side,
         /// The driver's.
         driver: Side,
+        /// What does not fit.
+        mismatch: Mismatch,
     },
     /// OPEN was refused, by the host or by the plugin.
     Refused(Error),
-}
-
-/// One side's interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Side {
-    /// Version of the interface, for people.
-    pub version: u32,
-    /// Messages.
-    pub messages: u32,
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "version {} ({} messages)", self.version, self.messages)
-    }
 }
 
 impl OpenError {
@@ -188,11 +175,7 @@ impl OpenError {
                 "the app speaks ABI {}.{}, the driver {}.{}: build both with the same major version of kp",
                 app.0, app.1, driver.0, driver.1
             ),
-            Cause::Interface { name, app, driver } => write!(
-                f,
-                "the app's interface `{name}` is {app}, the driver's is {driver}, and they differ in a message that both know: \
-                 build both from one interface crate"
-            ),
+            Cause::Interface { name, app, driver, mismatch } => mismatch.write(f, name, *app, *driver),
             Cause::Refused(error) => self.refused(f, *error, system),
         }
     }

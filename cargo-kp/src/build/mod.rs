@@ -8,6 +8,7 @@ pub mod check;
 mod exports;
 mod generated;
 mod info;
+mod license;
 #[cfg(unix)]
 mod linux;
 #[cfg(not(unix))]
@@ -26,11 +27,12 @@ use anyhow::{Context, Result, bail};
 use crate::command::Command;
 
 pub use self::info::{Info, MatchId};
+pub use self::license::License;
 #[cfg(unix)]
 pub(crate) use self::linux::copy;
 #[cfg(unix)]
 pub use self::linux::{Object, make_direct, module, object};
-pub use self::plugin::{License, Plugin, select};
+pub use self::plugin::{Plugin, select};
 pub use self::windows::{Arch, Inf, Product, Signer, driver};
 
 /// Builds a plugin's module for each kernel named, and prints where the modules are.
@@ -46,6 +48,9 @@ pub struct BuildArgs {
     /// Fetch the headers that are missing, from Debian's archive.
     #[arg(long)]
     pub setup: bool,
+    /// The C compiler of modules, in place of the one that each kernel was built by.
+    #[arg(long, value_name = "PROGRAM")]
+    pub cc: Option<String>,
     /// Who signs drivers for Windows.
     #[command(flatten)]
     pub signer: Signer,
@@ -59,14 +64,21 @@ impl Command for BuildArgs {
         if self.signer.certificate.is_some() && !self.target.iter().any(|name| Arch::named(name).is_some()) {
             bail!("--certificate signs drivers for Windows: add --target windows");
         }
+        let cc = self.cc.as_deref();
         let wanted = match self.target.as_slice() {
-            [] => vec![Wanted::Module(linux::default(self.setup)?)],
-            names => names.iter().map(|name| Wanted::find(name, self.setup)).collect::<Result<_>>()?,
+            [] => vec![Wanted::Module(linux::Wanted::find(None, self.setup, cc)?)],
+            names => names.iter().map(|name| Wanted::find(name, self.setup, cc)).collect::<Result<_>>()?,
         };
+        let is_for_linux = wanted.iter().any(|one| matches!(one, Wanted::Module(_)));
+        if is_for_linux {
+            plugin.license.for_module(&plugin.name)?;
+        } else if self.cc.is_some() {
+            bail!("--cc compiles modules for Linux: add a kernel by --target");
+        }
         let mut modules = linux::Modules::of(&plugin);
         for one in &wanted {
             let path = match one {
-                Wanted::Module(target) => modules.build(target)?,
+                Wanted::Module(module) => modules.build(module)?,
                 Wanted::Driver(arch) => windows::driver(&plugin, *arch, &self.signer, &|step| eprintln!("{step}"))?,
             };
             println!("{}", path.display());
@@ -77,15 +89,15 @@ impl Command for BuildArgs {
 
 /// What one `--target` asks for.
 enum Wanted {
-    Module(linux::Target),
+    Module(linux::Wanted),
     Driver(Arch),
 }
 
 impl Wanted {
-    fn find(name: &str, setup: bool) -> Result<Self> {
+    fn find(name: &str, setup: bool, cc: Option<&str>) -> Result<Self> {
         match Arch::named(name) {
             Some(arch) => Ok(Wanted::Driver(arch)),
-            None => linux::find(name, setup).map(Wanted::Module),
+            None => linux::Wanted::find(Some(name), setup, cc).map(Wanted::Module),
         }
     }
 }

@@ -73,7 +73,7 @@ impl Toolchain {
         // `cargo run` puts its own toolchain's libraries there.
         command.env_remove("LD_LIBRARY_PATH");
         // build-std and the -Z flags are nightly features; this variable opens them on a release compiler.
-        command.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", self.program("rustc"));
+        command.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", self.program("rustc")).env("RUSTDOC", self.program("rustdoc"));
         command
     }
 

@@ -63,7 +63,7 @@ impl Command for TestArgs {
             return local::miri();
         }
         programs::require_repository("test")?;
-        let stages: Vec<Stage> = local::stages()
+        let stages: Vec<Stage> = local::stages(self.long)
             .into_iter()
             .chain(boots::stages(self.long))
             .chain(languages::stages(self.long))

@@ -15,6 +15,8 @@ use anyhow::{Context, Result};
 
 pub use self::inf::Inf;
 pub use self::product::Product;
+#[cfg(unix)]
+pub(super) use self::repro::fnv;
 pub use self::sign::Signer;
 
 use super::info::Info;
