@@ -76,7 +76,7 @@ pub(super) fn build(plugin: &Plugin, object: &Object, kernel: &Target, compiler:
 /// Runs the kernel's build on what is in `dir`, and takes any warning for a failure. Where make cannot work there, it does so elsewhere, and the
 /// module is brought.
 fn make(plugin: &Plugin, dir: &Path, headers: &Path, compiler: &Compiler) -> Result<()> {
-    if place::is_plain(dir) {
+    if place::make_works_in(dir) {
         return run_make(plugin, dir, headers, compiler);
     }
     let workshop = Workshop::new()?;

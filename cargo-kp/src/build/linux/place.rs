@@ -19,6 +19,11 @@ pub fn is_plain(path: &Path) -> bool {
     path.to_str().is_some_and(|path| path.chars().all(plain))
 }
 
+/// Whether make works in a folder: newer kernels go by where links lead.
+pub fn make_works_in(dir: &Path) -> bool {
+    is_plain(dir) && dir.canonicalize().is_ok_and(|real| is_plain(&real))
+}
+
 /// The folder for a kernel's module below `plugin`: `<release>`, or `<release>+<hash>` if another kernel of that release has it. What is in
 /// it was made for this kernel: what was not is removed.
 ///
@@ -63,7 +68,9 @@ impl Workshop {
     /// Neither the folder for temporary files nor the cache has a path that make takes.
     pub fn new() -> Result<Workshop> {
         let places = [Some(std::env::temp_dir()), kernels::cache_dir().ok()];
-        let Some(place) = places.into_iter().flatten().find(|place| is_plain(place)) else {
+        let Some(place) =
+            places.into_iter().flatten().find(|place| is_plain(place) && (!place.exists() || make_works_in(place)))
+        else {
             bail!(
                 "make takes neither the workspace's path nor that of temporary files: set TMPDIR to one of letters and digits"
             );
@@ -94,7 +101,7 @@ mod tests {
     use std::fs;
     use std::path::{Path, PathBuf};
 
-    use super::{IDENTITY, Target, folder, is_plain};
+    use super::{IDENTITY, Target, folder, is_plain, make_works_in};
 
     /// Made-up headers: each test has a folder of its own.
     fn headers(root: &Path, name: &str, config: &str) -> Target {
@@ -157,5 +164,14 @@ mod tests {
         for letter in [" ", "\t", ":", "%", "#", "$", "'", "\"", "\\", "(", ")", ",", "=", "&", ";", "*", "!"] {
             assert!(!is_plain(Path::new(&format!("/home/my{letter}card"))), "{letter}");
         }
+    }
+    #[test]
+    fn make_is_not_sent_through_a_link_to_where_it_cannot_work() {
+        let root = root("link");
+        fs::create_dir(root.join("my card")).unwrap();
+        std::os::unix::fs::symlink("my card", root.join("card")).unwrap();
+        assert!(is_plain(&root.join("card")) && !make_works_in(&root.join("card")));
+        assert!(make_works_in(&root));
+        fs::remove_dir_all(root).unwrap();
     }
 }
