@@ -33,7 +33,7 @@ pub(crate) use self::linux::copy;
 #[cfg(unix)]
 pub use self::linux::{Object, make_direct, module, object};
 pub use self::plugin::{Plugin, select};
-pub use self::windows::{Arch, Inf, Product, Signer, driver};
+pub use self::windows::{Arch, Inf, Product, Signer, built_in, driver};
 
 /// Builds a plugin's module for each kernel named, and prints where the modules are.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -45,6 +45,10 @@ pub struct BuildArgs {
     /// be given often.
     #[arg(long, alias = "kernel", value_name = "SERIES|RELEASE|DIR|windows|windows-arm64")]
     pub target: Vec<String>,
+    /// The Rust to build with: a folder that has bin/rustc, or a toolchain of rustup's. Without it: what KP_TOOLCHAIN names, else the
+    /// plugin's Cargo.toml, else the first whole one of /usr, the rustc in PATH, and /usr/lib/rust-1.*.
+    #[arg(long, value_name = "DIR|NAME")]
+    pub toolchain: Option<String>,
     /// Fetch the headers that are missing, from Debian's archive.
     #[arg(long)]
     pub setup: bool,
@@ -60,7 +64,8 @@ impl Command for BuildArgs {
     /// The paths of what was built go to stdout, one a line, in the order of the options. Kernels are looked up first, so that a missing one
     /// doesn't cost a build.
     fn run(self) -> Result<()> {
-        let plugin = select(self.plugin.as_deref(), Path::new("."))?;
+        let mut plugin = select(self.plugin.as_deref(), Path::new("."))?;
+        plugin.toolchain = self.toolchain.or(plugin.toolchain);
         if self.signer.certificate.is_some() && !self.target.iter().any(|name| Arch::named(name).is_some()) {
             bail!("--certificate signs drivers for Windows: add --target windows");
         }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 
 use super::license::License;
+use super::toolchain;
 
 /// A plugin's package, as far as a build needs it.
 #[derive(Debug, Clone)]
@@ -26,6 +27,9 @@ pub struct Plugin {
     pub authors: Vec<String>,
     /// `[package.metadata.kp] no-free = true`: the build refuses a path from the interrupt handlers to `free`.
     pub no_free: bool,
+    /// The toolchain to build with, as `--toolchain` names it: what `KP_TOOLCHAIN` says, or else
+    /// `[package.metadata.kp] toolchain = "…"`.
+    pub toolchain: Option<String>,
     /// Where everything built for any plugin of the workspace goes: `target/kp`.
     pub output: PathBuf,
     /// The workspace's folder.
@@ -97,6 +101,8 @@ fn describe(package: &Package, metadata: &Metadata) -> Result<Plugin> {
         description: package.description.clone().unwrap_or_default(),
         authors: package.authors.clone(),
         no_free: package.metadata["kp"]["no-free"].as_bool().unwrap_or(false),
+        toolchain: toolchain::from_environment()
+            .or_else(|| Some(package.metadata["kp"]["toolchain"].as_str()?.to_owned())),
         output: metadata.target_directory.join("kp").into(),
         workspace: metadata.workspace_root.clone().into(),
         port: port(core, "kp-linux")?,

@@ -78,7 +78,7 @@ fn lints(long: bool) -> Result<Tally> {
     if long {
         const WINDOWS: &str = "doc --quiet --no-deps --target x86_64-pc-windows-gnu -Zbuild-std=std,panic_unwind \
                                -pkp-abi -pkp-core -pkp-sim -pkp-user -pkp-windows";
-        checks.push(("rustdoc for Windows", Toolchain::find()?.cargo(), WINDOWS));
+        checks.push(("rustdoc for Windows", Toolchain::find(None)?.cargo(), WINDOWS));
     }
     for (name, mut command, arguments) in checks {
         let output = command
