@@ -61,6 +61,9 @@ impl Command for VmArgs {
     /// What the program prints goes to stdout. Fails if the guest does.
     fn run(self) -> Result<()> {
         let modules = self.modules.iter().map(|path| Module::read(path)).collect::<Result<Vec<_>>>()?;
+        if self.take && modules.iter().all(|module| module.aliases.is_empty()) {
+            bail!("--take: there is no module that is made for PCI devices; name one with --module");
+        }
         let files = self.files.iter().map(|file| host_and_guest(file)).collect::<Result<Vec<_>>>()?;
         let program = self.program.split_first();
         if let Some((program, _)) = program.filter(|(program, _)| !Path::new(program).is_file()) {
@@ -337,6 +340,8 @@ mod tests {
             why(args(&[here], &[])),
             format!("{here} is no kernel module: name the .ko file that `cargo kp build` prints")
         );
+        let nothing = VmArgs { take: true, ..args(&[], &[]) };
+        assert_eq!(why(nothing), "--take: there is no module that is made for PCI devices; name one with --module");
         let program = why(args(&[], &["/no/app"]));
         assert_eq!(program, "no program /no/app: build it first, and name its file on this machine");
     }
