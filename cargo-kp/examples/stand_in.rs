@@ -8,14 +8,14 @@ fn main() -> io::Result<ExitCode> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match (me.file_stem().and_then(|name| name.to_str()), words.as_slice()) {
         (Some("rustc"), ["--print", "sysroot"]) => println!(r"C:\kp\rust"),
-        (Some("rustc"), ["-V"]) => println!("rustc 1.95.0"),
         (Some("rustc"), ["-vV"]) => println!("rustc 1.95.0\nhost: x86_64-pc-windows-msvc"),
         (Some("cargo"), ["metadata", ..]) => println!("{}", fs::read_to_string(r"C:\kp\metadata.json")?),
-        (Some("cargo"), ["rustc", .., "--target", triple, "--target-dir", folder, "--", "--emit=obj", linked]) => {
-            let [compiler, opened, flags] =
-                ["RUSTC", "RUSTC_BOOTSTRAP", "CARGO_ENCODED_RUSTFLAGS"].map(|name| env::var(name).unwrap_or_default());
+        (Some("cargo"), ["rustc", .., "--target", triple, "--", "--emit=obj", linked]) => {
+            let [compiler, opened, flags, folder] =
+                ["RUSTC", "RUSTC_BOOTSTRAP", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR"]
+                    .map(|name| env::var(name).unwrap_or_default());
             fs::write(r"C:\kp\asked", [&compiler, &opened, *linked, &flags].join("\n").replace('\x1f', "\n"))?;
-            copy(&Path::new(r"C:\kp\built").join(triple), &Path::new(folder).join(triple).join("release"))?;
+            copy(&Path::new(r"C:\kp\built").join(triple), &Path::new(&folder).join(triple).join("release"))?;
         }
         _ => {
             eprintln!("{}: never asked for {words:?} before", me.display());

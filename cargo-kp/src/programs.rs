@@ -1,6 +1,6 @@
 //! The workspace's own programs, built by cargo when they are wanted.
 use crate::{
-    build::toolchain::Toolchain,
+    build::toolchain::{self, Toolchain},
     packages::{Packages, Purpose, ThisMachine},
 };
 use anyhow::{Context, Result, bail};
@@ -48,7 +48,7 @@ const FLAGS_32: &str = "-Ctarget-feature=+crt-static\x1f-Clinker=gcc-12\x1f-Clin
 pub fn build_32bit(package: &str, setup: bool) -> Result<PathBuf> {
     Packages::new(&ThisMachine).require(&[Purpose::App32], setup)?;
     let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
-    let mut cargo = Toolchain::find()?.cargo();
+    let mut cargo = Toolchain::find(toolchain::from_environment().as_deref())?.cargo();
     // Without debug information, which would only take time.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", FLAGS_32).env("CARGO_PROFILE_DEV_DEBUG", "false");
     let folder = metadata.target_directory.join("kp/app32");

@@ -30,9 +30,13 @@ fn build(plugin: &str, arch: Arch, signer: &Signer) -> anyhow::Result<PathBuf> {
 }
 
 /// What a plugin's driver was linked from.
-fn object(driver: &Path, arch: Arch, crate_name: &str) -> PathBuf {
-    let triple = if arch == Arch::X64 { "x86_64-pc-windows-msvc" } else { "aarch64-pc-windows-msvc" };
-    driver.ancestors().nth(3).unwrap().join("build").join(triple).join(format!("release/deps/kp_{crate_name}.o"))
+fn object(plugin: &str, arch: Arch) -> PathBuf {
+    linked(plugin, arch).join(format!("deps/kp_{}.o", plugin.replace('-', "_")))
+}
+
+/// Where Cargo has linked it.
+fn linked(plugin: &str, arch: Arch) -> PathBuf {
+    build::built_in(&build::select(Some(plugin), &workspace()).unwrap(), arch).unwrap()
 }
 
 /// Runs a tool to its end, and gives what it said.
@@ -52,6 +56,18 @@ fn throw_away() -> (PathBuf, PathBuf) {
     let files = ["-out", names[0], "-keyout", names[1]];
     run("openssl", &[&["req", "-x509", "-newkey", "rsa:2048", "-nodes"][..], &subject, &files].concat());
     (certificate, key)
+}
+
+#[test]
+#[ignore = "needs Debian's compiler, and a kernel; run by `cargo kp test`"]
+fn the_paths_of_what_is_built_come_in_the_order_of_the_targets() {
+    let _alone = alone();
+    let mut build = Command::new(env!("CARGO_BIN_EXE_cargo-kp"));
+    build.args(["kp", "build", "-p", "echo", "--target", "6.12-cloud", "--target", "windows"]);
+    let built = build.current_dir(workspace()).output().unwrap();
+    let said = String::from_utf8_lossy(&built.stdout);
+    let files: Vec<_> = said.lines().filter_map(|line| Path::new(line).file_name()?.to_str()).collect();
+    assert_eq!(files, ["kp-echo.ko", "kp-echo.sys"], "{}", String::from_utf8_lossy(&built.stderr));
 }
 
 #[test]
@@ -125,7 +141,7 @@ fn a_driver_that_is_linked_again_is_the_same_byte_for_byte_and_its_symbols_stay_
     let _alone = alone();
     let driver = echo(Arch::X64, &Signer::default());
     let first = std::fs::read(&driver).unwrap();
-    let linked = driver.ancestors().nth(3).unwrap().join("build/x86_64-pc-windows-msvc/release");
+    let linked = linked("echo", Arch::X64);
     let program = linked.join("kp-echo.exe");
     let before = std::fs::read(&program).unwrap();
     // Cargo makes what is gone.
@@ -320,8 +336,8 @@ fn a_driver_whose_handlers_can_panic_or_free_is_refused_and_edus_are_among_those
         assert!(refusal.ends_with("; take the call off this path"), "{refusal}");
     }
     for arch in Arch::ALL {
-        let driver = build("edu", arch, &Signer::default()).unwrap();
-        let handlers = pe::paths::handlers(&std::fs::read(object(&driver, arch, "edu")).unwrap(), true).unwrap();
+        build("edu", arch, &Signer::default()).unwrap();
+        let handlers = pe::paths::handlers(&std::fs::read(object("edu", arch)).unwrap(), true).unwrap();
         for wanted in [
             "kp_core::host::isr::isr::<edu::Edu>",
             "kp_core::host::isr::dpc::<edu::Edu>",
@@ -342,7 +358,7 @@ fn a_plugin_with_two_pages_on_its_stack_builds_for_both_processors_and_brings_wh
         let driver = build("deep-stack", arch, &Signer::default()).unwrap();
         let imported = std::fs::read(&driver).unwrap().windows(9).any(|bytes| bytes == b"__chkstk\0");
         assert!(!imported, "{arch:?}: it asks the kernel for it");
-        let large = pe::frames::large(&std::fs::read(object(&driver, arch, "deep_stack")).unwrap()).unwrap();
+        let large = pe::frames::large(&std::fs::read(object("deep-stack", arch)).unwrap()).unwrap();
         let [(function, size)] = large.as_slice() else { panic!("{arch:?}: {large:?}") };
         assert_eq!(function, "deep_stack::fill");
         assert!((8192..9000).contains(size), "{arch:?}: {size}");

@@ -32,6 +32,24 @@ pub enum Cause {
         /// The plugin's module is loaded all the same.
         is_loaded: bool,
     },
+    /// There is no device node: the plugin's module is loaded, and no device that it drives is on the bus.
+    NotOnBus,
+    /// There is no device node: another driver has the device, or may have it alone.
+    Held {
+        /// Where the device is.
+        address: BusAddress,
+        /// The driver that has it.
+        driver: Option<String>,
+        /// The driver that alone may have it: what `driver_override` says.
+        promised_to: Option<String>,
+    },
+    /// There is no device node: the plugin's `init` refused the device, or somebody has unbound it.
+    InitRefused {
+        /// Where the device is.
+        address: BusAddress,
+        /// What `init` has answered, if the kernel's log has it and may be read.
+        status: Option<String>,
+    },
     /// The app may not open the node for reading and writing.
     Denied,
     /// The node is there, and is not a kp device.
@@ -72,6 +90,9 @@ impl OpenError {
             | Cause::BadAddress
             | Cause::NoDevice { .. }
             | Cause::NoNode { .. }
+            | Cause::NotOnBus
+            | Cause::Held { .. }
+            | Cause::InitRefused { .. }
             | Cause::Denied
             | Cause::Io(_) => None,
         }
@@ -109,6 +130,37 @@ impl OpenError {
                 system.node(),
                 system.loaded(name),
                 system.devices()
+            ),
+            Cause::NotOnBus => {
+                let (node, module) = (system.node(), system.loaded(name));
+                write!(f, "no {node}: no device that {module} drives is on the bus: see `lspci -nn`")
+            }
+            Cause::Held { address, driver, promised_to } => {
+                let (device, module) = (format!("/sys/bus/pci/devices/{address}"), system.loaded(name));
+                write!(f, "no {}: ", system.node())?;
+                let free = format!("`echo > {device}/driver_override`, ");
+                let unbind = format!("`echo {address} > {device}/driver/unbind`, ");
+                match (driver, promised_to) {
+                    (Some(driver), Some(other)) => write!(
+                        f,
+                        "driver {driver} has {address}, and driver_override of it is set to {other}: {free}{unbind}"
+                    ),
+                    (Some(driver), None) => write!(f, "driver {driver} has {address}: {unbind}"),
+                    (None, other) => {
+                        let other = other.as_deref().unwrap_or_default();
+                        write!(f, "driver_override of {address} is set to {other}: {free}")
+                    }
+                }?;
+                write!(f, "then `echo {address} > /sys/bus/pci/drivers/{module}/bind`")
+            }
+            Cause::InitRefused { address, status: Some(status) } => {
+                write!(f, "no {}: `init` refused {address}: {status}: see {log}", system.node())
+            }
+            Cause::InitRefused { address, status: None } => write!(
+                f,
+                "no {}: no driver has {address}, though {} is loaded: `init` refused it, or it was unbound; see {log}",
+                system.node(),
+                system.loaded(name)
             ),
             Cause::Denied => f.write_str(&system.let_in(name)),
             Cause::NotKp => {

@@ -1,66 +1,47 @@
 //! The compiler of kernel code. It builds core with the flags of kernel code, for which it needs core's source.
+//!
+//! A toolchain is a folder, its sysroot, wherever it came from; `search` says where one may lie, and refuses what is not whole.
+mod search;
+
 use std::env::consts::EXE_SUFFIX;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-/// The oldest compiler that builds the ports, `1.95`: it has `--remap-path-scope`.
-const OLDEST_MINOR: u32 = 95;
-/// What to do where rustup's toolchain is missing.
-const RUSTUP: &str = "install Rust with rustup, https://rustup.rs";
+pub(crate) use self::search::from_environment;
+
 /// Debian's lld, by the name under which it takes the options of Microsoft's linker.
 const DEBIANS_LLD: &str = "/usr/lib/llvm-22/bin/lld-link";
 
-/// A compiler and the Cargo of the same version, which have to be used together.
+/// A compiler, the Cargo of the same version, and the source of its library: they have to be used together.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Toolchain {
-    /// Whose it is.
-    owner: Owner,
-    /// The folder that its programs, libraries and sources are in.
+    /// The folder that its programs and libraries are in.
     sysroot: PathBuf,
-}
-
-/// Who keeps a toolchain up to date.
-#[derive(Clone, Copy)]
-enum Owner {
-    /// On Linux: the versions are the same on every machine, whatever comes first in `PATH`.
-    Debian,
-    /// On Windows, where its component rust-src has core's source.
-    Rustup,
+    /// The source of its library, which some distributions keep elsewhere.
+    library: PathBuf,
+    /// As in `1.96.0`.
+    version: String,
+    /// The target that the compiler itself was made for.
+    host: String,
+    /// Whether it is what one finds on this system unless something else was installed or asked for.
+    usual: bool,
 }
 
 impl Toolchain {
-    /// The one that this system builds kernel code with: Debian's on Linux, on Windows that of the `rustc` in `PATH`.
+    /// The one of a choice, a folder or the name of one of rustup's; without one, the first that is whole of those where
+    /// toolchains lie.
     ///
     /// # Errors
     /// A part of it is missing, or it is too old. The message says what to do.
-    pub fn find() -> Result<Toolchain> {
-        let toolchain = Self::here()?;
-        toolchain.check()?;
-        Ok(toolchain)
-    }
-
-    /// The same, whether all of it is there or not.
-    ///
-    /// # Errors
-    /// There is none at all.
-    pub(crate) fn here() -> Result<Toolchain> {
-        Ok(match cfg!(windows) {
-            true => Toolchain { owner: Owner::Rustup, sysroot: sysroot()? },
-            false => Toolchain { owner: Owner::Debian, sysroot: "/usr".into() },
-        })
-    }
-
-    /// Refuses what is not whole, or too old.
-    fn check(&self) -> Result<()> {
-        let version = said_by(&self.program("rustc"), &["-V"]).filter(|_| self.program("cargo").exists());
-        let has_source = self.library_source().join("core").exists();
-        complete(self.owner, version.as_deref(), has_source)
+    pub fn find(choice: Option<&str>) -> Result<Toolchain> {
+        search::Machine::this().find(choice)
     }
 
     /// Its Cargo with its compiler, untouched by the settings of the Cargo that started this program.
     pub fn cargo(&self) -> Command {
-        let mut command = Command::new(self.program("cargo"));
+        let mut command = Command::new(program(&self.sysroot, "cargo"));
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             let keeps = ["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "CARGO_TERM_"];
@@ -73,21 +54,36 @@ impl Toolchain {
         // `cargo run` puts its own toolchain's libraries there.
         command.env_remove("LD_LIBRARY_PATH");
         // build-std and the -Z flags are nightly features; this variable opens them on a release compiler.
-        command.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", self.program("rustc")).env("RUSTDOC", self.program("rustdoc"));
+        command.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", program(&self.sysroot, "rustc"));
+        command.env("RUSTDOC", program(&self.sysroot, "rustdoc"));
+        if self.library != library_in(&self.sysroot) {
+            // Cargo looks for the source in the sysroot alone. There is no other way to say where it is.
+            command.env("__CARGO_TESTS_ONLY_SRC_ROOT", &self.library);
+        }
         command
     }
 
     /// Its compiler by itself, for what is no package.
     #[cfg(unix)]
     pub fn rustc(&self) -> Command {
-        let mut command = Command::new(self.program("rustc"));
+        let mut command = Command::new(program(&self.sysroot, "rustc"));
         command.env_remove("LD_LIBRARY_PATH").env("RUSTC_BOOTSTRAP", "1");
         command
     }
 
     /// The folder with the source of its libraries.
-    pub fn library_source(&self) -> PathBuf {
-        self.sysroot.join("lib/rustlib/src/rust/library")
+    pub fn library_source(&self) -> &Path {
+        &self.library
+    }
+
+    /// Its version and where it is, as in `Rust 1.96.0 in /usr`.
+    pub fn name(&self) -> String {
+        format!("Rust {} in {}", self.version, self.sysroot.display())
+    }
+
+    /// [`name`](Self::name), unless it is the one that everybody on such a system has.
+    pub fn unusual_name(&self) -> Option<String> {
+        (!self.usual).then(|| self.name())
     }
 
     /// What links drivers for Windows: lld 22 or later, which knows `/RELEASE`, the option that writes the checksum.
@@ -95,76 +91,52 @@ impl Toolchain {
     /// # Errors
     /// It isn't there. The message says what to do.
     pub fn linker(&self) -> Result<PathBuf> {
-        let path = match self.owner {
-            Owner::Debian => PathBuf::from(DEBIANS_LLD),
-            Owner::Rustup => {
-                let own_target = self.sysroot.join("lib/rustlib").join(host(&self.program("rustc"))?);
-                own_target.join("bin").join(format!("rust-lld{EXE_SUFFIX}"))
-            }
-        };
-        match (path.exists(), self.owner) {
-            (true, _) => Ok(path),
-            (false, Owner::Debian) => bail!("lld 22 is missing: apt-get install lld-22"),
-            (false, Owner::Rustup) => bail!("no rust-lld beside the rustc in PATH: {RUSTUP}"),
-        }
-    }
-
-    fn program(&self, name: &str) -> PathBuf {
-        self.sysroot.join("bin").join(format!("{name}{EXE_SUFFIX}"))
+        let own = self.sysroot.join("lib/rustlib").join(&self.host).join("bin").join(format!("rust-lld{EXE_SUFFIX}"));
+        linker(&own, cfg!(unix).then_some(Path::new(DEBIANS_LLD)))
     }
 }
 
-/// Whether a toolchain is one that builds the ports. `version` is what its compiler says, if that and its Cargo are there.
-fn complete(owner: Owner, version: Option<&str>, has_source: bool) -> Result<()> {
-    let minor = version.and_then(|version| version.split('.').nth(1)?.parse::<u32>().ok());
-    let is_new = minor.is_some_and(|minor| minor >= OLDEST_MINOR);
-    match owner {
-        _ if is_new && has_source => Ok(()),
-        Owner::Debian => bail!(
-            "Debian's Rust 1.{OLDEST_MINOR} or later with its sources is missing: apt-get install rustc-web cargo-web rust-web-src"
+/// The linker of a toolchain: its own, or else Debian's.
+fn linker(own: &Path, debians: Option<&Path>) -> Result<PathBuf> {
+    match (own.exists(), debians) {
+        (true, _) => Ok(own.into()),
+        (false, Some(debians)) if debians.exists() => Ok(debians.into()),
+        (false, Some(debians)) => bail!(
+            "lld 22 is missing, there is neither {} nor {}: apt-get install lld-22, or use rustup's Rust, which has it",
+            own.display(),
+            debians.display()
         ),
-        Owner::Rustup if !is_new => bail!("Rust 1.{OLDEST_MINOR} or later, with its Cargo, is missing: rustup update"),
-        Owner::Rustup => bail!("the source of Rust's core library is missing: rustup component add rust-src"),
+        (false, None) => bail!("there is no {}: install Rust with rustup, https://rustup.rs", own.display()),
     }
 }
 
-/// Where the `rustc` in `PATH` has its toolchain.
-fn sysroot() -> Result<PathBuf> {
-    let said = said_by(Path::new("rustc"), &["--print", "sysroot"]);
-    Ok(PathBuf::from(said.with_context(|| format!("no rustc in PATH: {RUSTUP}"))?.trim()))
+/// Where a toolchain has its library's source, if it has it itself.
+fn library_in(sysroot: &Path) -> PathBuf {
+    sysroot.join("lib/rustlib/src/rust/library")
 }
 
-/// The target that a compiler itself was made for.
-fn host(rustc: &Path) -> Result<String> {
-    let said = said_by(rustc, &["-vV"]).unwrap_or_default();
-    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.with_context(|| format!("{} does not name its host", rustc.display()))?.to_owned())
-}
-
-/// What a program writes, if it succeeds.
-fn said_by(program: &Path, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
-    String::from_utf8(output.stdout).ok()
+/// One of the programs of a toolchain.
+fn program(sysroot: &Path, name: &str) -> PathBuf {
+    sysroot.join("bin").join(format!("{name}{EXE_SUFFIX}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Owner, complete};
+    use super::linker;
+    use std::fs;
 
     #[test]
-    fn what_a_toolchain_lacks_is_named_with_the_command_that_brings_it() {
-        let lacks = |owner, version, has_source| complete(owner, version, has_source).unwrap_err().to_string();
-        let debian =
-            "Debian's Rust 1.95 or later with its sources is missing: apt-get install rustc-web cargo-web rust-web-src";
-        let old = "Rust 1.95 or later, with its Cargo, is missing: rustup update";
-        let source = "the source of Rust's core library is missing: rustup component add rust-src";
-        for (version, has_source) in [(None, true), (Some("rustc 1.94.0"), true)] {
-            assert_eq!(lacks(Owner::Debian, version, has_source), debian);
-            assert_eq!(lacks(Owner::Rustup, version, has_source), old);
-        }
-        let new = Some("rustc 1.95.0");
-        assert_eq!(lacks(Owner::Debian, new, false), debian);
-        assert_eq!(lacks(Owner::Rustup, new, false), source);
-        assert!(complete(Owner::Debian, new, true).is_ok() && complete(Owner::Rustup, new, true).is_ok());
+    fn a_toolchains_own_linker_goes_before_debians_and_without_either_both_are_named() {
+        let dir = std::env::temp_dir().join(format!("kp-linker-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let (own, debians) = (dir.join("rust-lld"), dir.join("lld-link"));
+        let missing = linker(&own, Some(&debians)).unwrap_err().to_string();
+        assert!(missing.starts_with("lld 22 is missing") && missing.contains("apt-get install lld-22"), "{missing}");
+        assert!([&own, &debians].iter().all(|path| missing.contains(path.to_str().unwrap())), "{missing}");
+        fs::write(&debians, "").unwrap();
+        assert_eq!(linker(&own, Some(&debians)).unwrap(), debians);
+        fs::write(&own, "").unwrap();
+        assert_eq!(linker(&own, Some(&debians)).unwrap(), own);
+        fs::remove_dir_all(dir).unwrap();
     }
 }

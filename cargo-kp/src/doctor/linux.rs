@@ -1,26 +1,34 @@
 //! What a Linux machine needs.
 
-use super::Finding;
+use super::{Finding, rust};
+use crate::build::toolchain::Toolchain;
 use crate::kernels::{self, SECURITY_LINE};
 use crate::packages::{Machine, Packages, Purpose, ThisMachine};
+use anyhow::Result;
 use std::path::Path;
 
+/// The packages that bring Debian's Rust. Another one will do as well.
+const RUST: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+
 /// Looks at this machine.
-pub fn this() -> Vec<Finding> {
-    examine(&ThisMachine)
+pub fn this(toolchain: Result<Toolchain>) -> Vec<Finding> {
+    examine(&ThisMachine, rust(&toolchain))
 }
 
-/// Looks at a machine.
-pub fn examine(machine: &dyn Machine) -> Vec<Finding> {
+/// Looks at a machine, of whose Rust something is known already.
+pub fn examine(machine: &dyn Machine, rust: Finding) -> Vec<Finding> {
     let packages = Packages::new(machine);
-    let mut findings = vec![debian(machine), security_suite(machine, packages.sudo_hint())];
+    let debian = debian(machine);
+    let is_debian = debian.ok;
+    let mut findings = vec![rust, debian, security_suite(machine, packages.sudo_hint(), is_debian)];
     for purpose in Purpose::ALL {
         // Without dpkg nothing that it could have installed is there.
         let missing = packages.missing(purpose).unwrap_or_else(|_| purpose.packages().to_vec());
-        for &name in purpose.packages() {
+        for &name in purpose.packages().iter().filter(|name| !RUST.contains(name)) {
             findings.push(Finding {
                 ok: !missing.contains(&name),
-                needed: purpose.extra().is_none(),
+                // Elsewhere it may have another name.
+                needed: is_debian && purpose.extra().is_none(),
                 what: format!("package {name}{}", version(machine, name)),
                 remedy: match purpose.extra() {
                     Some(extra) => format!("for {extra}: {}apt-get install {name}", packages.sudo_hint()),
@@ -46,16 +54,18 @@ fn debian(machine: &dyn Machine) -> Finding {
     };
     Finding {
         ok: field("ID") == "debian" && field("VERSION_ID") == "12",
-        needed: true,
-        what: format!("Debian 12: this is {}", field("PRETTY_NAME")),
-        remedy: "use Debian 12 (bookworm); a container or a virtual machine will do".into(),
+        needed: false,
+        what: format!("Debian 12, for guests and the kernels of kernels.toml: this is {}", field("PRETTY_NAME")),
+        remedy: "modules for this system's own kernel are built here; for the rest use Debian 12 (bookworm), a container or a virtual \
+                 machine will do; the packages below have Debian's names"
+            .into(),
     }
 }
 
-fn security_suite(machine: &dyn Machine, sudo: &str) -> Finding {
+fn security_suite(machine: &dyn Machine, sudo: &str, is_debian: bool) -> Finding {
     Finding {
         ok: kernels::has_security_suite(machine),
-        needed: true,
+        needed: is_debian,
         what: "Debian's security suite, where the 6.12 kernels and rustc-web come from".into(),
         remedy: format!("add `{SECURITY_LINE}` to /etc/apt/sources.list, then run `{sudo}apt-get update`"),
     }
@@ -137,27 +147,49 @@ mod tests {
         let installed: String = all.iter().map(|name| format!("ii {name}\n")).collect();
         let mut fake = Fake { root: true, ..Fake::default() }
             .answer("dpkg-query --show --showformat=${db:Status-Abbrev}", &installed)
-            .answer("dpkg-query --show --showformat=${Version} rustc-web", "1.96.0")
+            .answer("dpkg-query --show --showformat=${Version} make", "4.3")
             .answer("apt-cache policy", "release n=bookworm-security")
             .answer("df", "Avail\n80000\n");
         fake.files.insert("/etc/os-release".into(), "PRETTY_NAME=\"Debian 12\"\nVERSION_ID=\"12\"\nID=debian\n".into());
         fake
     }
 
+    /// A Rust that is whole.
+    fn whole() -> Finding {
+        Finding { ok: true, needed: true, what: "Rust 1.96.0 in /usr".into(), remedy: String::new() }
+    }
+
     fn lacking(machine: &dyn Machine) -> Vec<String> {
-        let findings = examine(machine);
+        let findings = examine(machine, whole());
         findings.iter().filter(|finding| finding.needed && !finding.ok).map(ToString::to_string).collect()
     }
 
     #[test]
     fn a_machine_with_everything_lacks_nothing() {
         assert_eq!(lacking(&healthy()), [""; 0]);
-        assert!(examine(&healthy()).iter().any(|finding| finding.to_string() == "ok    package rustc-web 1.96.0"));
+        let lines: Vec<String> = examine(&healthy(), whole()).iter().map(ToString::to_string).collect();
+        for line in ["ok    Rust 1.96.0 in /usr", "ok    package make 4.3"] {
+            assert!(lines.iter().any(|found| found == line), "no line `{line}` in {lines:?}");
+        }
+    }
+
+    #[test]
+    fn without_debians_rust_its_packages_are_not_asked_for_where_another_one_is_whole() {
+        let installed =
+            Purpose::Build.packages().iter().chain(Purpose::Boot.packages()).filter(|name| !RUST.contains(name));
+        let installed: String = installed.map(|name| format!("ii {name}\n")).collect();
+        let machine = healthy().answer("dpkg-query --show --showformat=${db:Status-Abbrev}", &installed);
+        assert_eq!(lacking(&machine), [""; 0]);
+        let lacks = rust(&Err(anyhow::anyhow!("no whole Rust 1.95 or later: …")));
+        assert_eq!(
+            examine(&machine, lacks)[0].to_string(),
+            "lack  Rust with the source of its library — no whole Rust 1.95 or later: …"
+        );
     }
 
     #[test]
     fn what_more_than_modules_and_guests_needs_is_noted_with_what_it_is_for() {
-        let lines: Vec<String> = examine(&healthy()).iter().map(ToString::to_string).collect();
+        let lines: Vec<String> = examine(&healthy(), whole()).iter().map(ToString::to_string).collect();
         for (name, what) in [
             ("wine", "Windows"),
             ("gcc-mingw-w64-i686-win32", "the tests' 32-bit app on Windows"),
@@ -172,23 +204,26 @@ mod tests {
 
     #[test]
     fn each_lack_is_one_line_with_a_remedy() {
-        let mut fake = healthy();
+        let mut fake = healthy().answer("dpkg-query --show --showformat=${db:Status-Abbrev}", "");
         fake.answers.remove("apt-cache policy");
         fake.answers
             .insert("df".into(), crate::packages::Done { success: true, stdout: "5\n".into(), stderr: "".into() });
-        fake.files.clear();
         let lines = lacking(&fake);
-        assert_eq!(lines.len(), 3, "{lines:?}");
+        let packages = Purpose::Build.packages().len() - RUST.len() + Purpose::Boot.packages().len();
+        // And besides the packages: the security suite, disk space.
+        assert_eq!(lines.len(), packages + 2, "{lines:?}");
         assert!(lines.iter().all(|line| line.starts_with("lack  ") && line.contains(" — ") && !line.contains('\n')));
-        assert!(lines[1].contains(SECURITY_LINE));
+        assert!(lines[0].contains(SECURITY_LINE));
     }
 
     #[test]
-    fn a_machine_without_debians_tools_still_gets_its_list() {
-        let lines = lacking(&NoPrograms);
-        let packages = Purpose::Build.packages().len() + Purpose::Boot.packages().len();
-        // And besides the packages: Debian, its security suite, disk space.
-        assert_eq!(lines.len(), packages + 3, "{lines:?}");
+    fn on_another_system_debians_names_are_notes_and_the_list_still_comes() {
+        assert_eq!(lacking(&NoPrograms).len(), 1, "only disk space: {:?}", lacking(&NoPrograms));
+        let lines: Vec<String> = examine(&NoPrograms, whole()).iter().map(ToString::to_string).collect();
+        assert!(
+            lines[1].starts_with("note  Debian 12, for guests and the kernels of kernels.toml: this is unknown — ")
+        );
+        assert!(lines.contains(&"note  package make — sudo apt-get install make".to_owned()), "{lines:?}");
     }
 
     /// Nothing can be started there.
@@ -217,7 +252,7 @@ mod tests {
         let mut fake = healthy();
         fake.files.insert("/sys/kernel/security/lockdown".into(), "none [integrity] confidentiality\n".into());
         assert_eq!(lacking(&fake), [""; 0]);
-        let findings = examine(&fake);
+        let findings = examine(&fake, whole());
         assert!(
             findings
                 .iter()

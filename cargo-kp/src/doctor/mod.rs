@@ -3,6 +3,7 @@
 #[cfg_attr(not(unix), path = "windows.rs")]
 mod system;
 
+use crate::build::toolchain::{self, Toolchain};
 use crate::command::Command;
 use anyhow::{Result, bail};
 use clap::Args;
@@ -20,6 +21,19 @@ pub struct Finding {
     pub remedy: String,
 }
 
+/// Whether there is a Rust to build kernel code with, and which.
+fn rust(found: &Result<Toolchain>) -> Finding {
+    Finding {
+        ok: found.is_ok(),
+        needed: true,
+        what: match found {
+            Ok(toolchain) => format!("{}, with the source of its library", toolchain.name()),
+            Err(_) => "Rust with the source of its library".into(),
+        },
+        remedy: found.as_ref().err().map(|error| format!("{error:#}")).unwrap_or_default(),
+    }
+}
+
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let word = match (self.ok, self.needed) {
@@ -35,12 +49,17 @@ impl std::fmt::Display for Finding {
 #[cfg_attr(unix, doc = "Lists what this machine has and lacks for building and booting.")]
 #[cfg_attr(not(unix), doc = "Lists what this machine has and lacks for building drivers.")]
 #[derive(Debug, Args)]
-pub struct DoctorArgs {}
+pub struct DoctorArgs {
+    /// Look at this Rust, as for `cargo kp build`.
+    #[arg(long, value_name = "DIR|NAME")]
+    pub toolchain: Option<String>,
+}
 
 impl Command for DoctorArgs {
     /// The list goes to stdout. Fails if something is lacking that building or booting needs.
     fn run(self) -> Result<()> {
-        let findings = system::this();
+        let choice = self.toolchain.or_else(toolchain::from_environment);
+        let findings = system::this(Toolchain::find(choice.as_deref()));
         findings.iter().for_each(|finding| println!("{finding}"));
         match findings.iter().filter(|finding| finding.needed && !finding.ok).count() {
             0 => Ok(()),

@@ -1,20 +1,23 @@
 //! What a Windows machine needs.
-use super::Finding;
+use super::{Finding, rust};
 use crate::build::toolchain::Toolchain;
 use crate::build::windows::sign::SIGNING_TOOL;
 use std::process::Command;
 
 /// Looks at this machine.
-pub fn this() -> Vec<Finding> {
-    let needed = |what: &str, looked_for: anyhow::Result<()>| Finding {
-        ok: looked_for.is_ok(),
-        needed: true,
-        what: what.to_owned(),
-        remedy: looked_for.err().map(|error| error.to_string()).unwrap_or_default(),
-    };
+pub fn this(toolchain: anyhow::Result<Toolchain>) -> Vec<Finding> {
+    let linker = toolchain.as_ref().map(Toolchain::linker);
     vec![
-        needed("Rust, with its core library as source", Toolchain::find().map(|_| ())),
-        needed("rust-lld, to link drivers", Toolchain::here().and_then(|here| here.linker()).map(|_| ())),
+        rust(&toolchain),
+        Finding {
+            ok: matches!(linker, Ok(Ok(_))),
+            needed: true,
+            what: "rust-lld, to link drivers".into(),
+            remedy: match linker {
+                Ok(found) => found.err().map(|error| error.to_string()).unwrap_or_default(),
+                Err(_) => "it comes with that Rust".into(),
+            },
+        },
         Finding {
             ok: Command::new("osslsigncode").arg("--version").output().is_ok(),
             needed: false,

@@ -21,7 +21,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
             run: Box::new(|_, log| cargo_test(&[], &["--ignored"], log)),
         },
         Stage { name: "lints", run: Box::new(move |_, _| lints(long)) },
-        Stage { name: "modules for every kernel", run: Box::new(|setup, _| modules(setup)) },
+        Stage { name: "modules for every kernel", run: Box::new(move |setup, _| modules(setup, long)) },
         Stage { name: "scenario in the simulator", run: Box::new(scenarios) },
     ]
 }
@@ -78,7 +78,7 @@ fn lints(long: bool) -> Result<Tally> {
     if long {
         const WINDOWS: &str = "doc --quiet --no-deps --target x86_64-pc-windows-gnu -Zbuild-std=std,panic_unwind \
                                -pkp-abi -pkp-core -pkp-sim -pkp-user -pkp-windows";
-        checks.push(("rustdoc for Windows", Toolchain::find()?.cargo(), WINDOWS));
+        checks.push(("rustdoc for Windows", Toolchain::find(None)?.cargo(), WINDOWS));
     }
     for (name, mut command, arguments) in checks {
         let output = command
@@ -98,10 +98,10 @@ fn lints(long: bool) -> Result<Tally> {
     Ok(tally)
 }
 
-/// Every module of every kernel, from one tree.
-fn modules(setup: bool) -> Result<Tally> {
+/// Every module of every kernel, from one tree. `long`: of those too that nothing is booted in.
+fn modules(setup: bool, long: bool) -> Result<Tally> {
     let mut tally = Tally::default();
-    for kernel in kernels::names() {
+    for kernel in if long { kernels::all_names() } else { kernels::names() } {
         match host::modules(&kernel, &["echo", "edu"], setup) {
             Ok(modules) => tally.pass(modules.files.len()),
             Err(error) => tally.report(&format!("modules for {kernel}"), Err(format!("{error:#}"))),

@@ -39,7 +39,10 @@ fn run(setup: bool, log: &Log) -> Result<Tally> {
     let mut tally = Tally::default();
     let build = ["build", "-p", PLUGIN, "--target", "windows"];
     for (arguments, answer) in [
-        (&build[..], "error: the source of Rust's core library is missing: rustup component add rust-src"),
+        (
+            &build[..],
+            r"error: C:\kp\rust has rustc 1.95.0 without the source of its library (C:\kp\rust\lib/rustlib/src/rust/library): rustup component add rust-src --toolchain rust",
+        ),
         (
             &["build", "-p", PLUGIN],
             "error: for which processor? Name it with --target windows (x64) or --target windows-arm64",
@@ -78,7 +81,7 @@ fn says(right: bool, said: &[String]) -> Result<(), String> {
 /// Builds the driver on both systems. Driver, symbols, INF and the generated crate have to be the same, but for how paths are written.
 fn same(wine: &mut Wine, plugin: &Plugin, arch: Arch) -> Result<()> {
     let driver = build::driver(plugin, arch, &Signer::default(), &|_| {})?;
-    let built = plugin.output.join("build").join(arch.triple()).join("release");
+    let built = build::built_in(plugin, arch)?;
     let [program, symbols, object] = ["exe", "pdb", "o"].map(|extension| match extension {
         "exe" => format!("kp-{PLUGIN}.exe"),
         "pdb" => format!("kp_{PLUGIN}.pdb"),

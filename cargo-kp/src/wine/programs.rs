@@ -4,7 +4,7 @@
 //! part of a compiler's own installation for that target, so they are built here too.
 use super::Bits;
 use crate::{
-    build::toolchain::Toolchain,
+    build::toolchain::{self, Toolchain},
     packages::{Packages, ThisMachine},
     programs::run_cargo,
 };
@@ -69,7 +69,7 @@ pub fn build_tests_32bit(package: &str, setup: bool) -> Result<PathBuf> {
 
 fn cargo(bits: Bits, command: &str, package: &str, arguments: &[&str], setup: bool) -> Result<PathBuf> {
     Packages::new(&ThisMachine).require(bits.purposes(), setup)?;
-    let toolchain = Toolchain::find()?;
+    let toolchain = Toolchain::find(toolchain::from_environment().as_deref())?;
     let folder = folder()?;
     // Statically linked: users have no mingw-w64.
     let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned(), format!("-Clinker={}", bits.gcc())];

@@ -1,4 +1,4 @@
-//! The generated crate that ties a plugin to the Linux port, and its build with Debian's compiler.
+//! The generated crate that ties a plugin to the Linux port, and its build.
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -7,6 +7,7 @@ use cargo_metadata::MetadataCommand;
 use crate::build::plugin::Plugin;
 use crate::build::toolchain::Toolchain;
 use crate::build::{generated, write};
+use generated::Compiler;
 
 /// The only target there is so far. It has no operating system, no red zone and no SSE.
 const TARGET: &str = "x86_64-unknown-none";
@@ -40,7 +41,7 @@ pub struct Built {
 
 /// Generates the crate and builds it. Compiler messages go to standard error.
 pub fn build(plugin: &Plugin) -> Result<Built> {
-    let toolchain = Toolchain::find()?;
+    let toolchain = Toolchain::find(plugin.toolchain.as_deref())?;
     let dir = plugin.output.join(&plugin.name).join("linux-x86_64/glue");
     let name = format!("kp-glue-{}", plugin.name);
     let library = "[lib]\ncrate-type = [\"staticlib\"]\n\n";
@@ -51,23 +52,18 @@ pub fn build(plugin: &Plugin) -> Result<Built> {
     )?;
     generated::lock(plugin, &dir)?;
 
-    let target_dir = plugin.output.join("build");
-    // Panic messages say examples/edu/plugin/src/lib.rs on every machine, and the object is the same on each.
-    let remap = format!("--remap-path-prefix={}=", plugin.workspace.display());
-    let flags = FLAGS.iter().copied().chain([remap.as_str(), "--remap-path-scope=object"]);
-    let status = toolchain
-        .cargo()
-        .current_dir(&dir)
-        .args(["build", "--release", "-Zbuild-std=core,alloc", "--target", TARGET, "--target-dir"])
-        .arg(&target_dir)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.collect::<Vec<_>>().join("\x1f"))
+    let kbuild = kbuild(&toolchain, &dir)?;
+    let compiler = Compiler::new(plugin, toolchain, FLAGS);
+    let status = compiler
+        .cargo(&dir)
+        .args(["build", "--release", "-Zbuild-std=core,alloc", "--target", TARGET])
         .status()
-        .context("cannot run Debian's cargo")?;
+        .context("cannot run cargo")?;
     if !status.success() {
         bail!("{} doesn't compile for {TARGET}; the compiler's messages are above", plugin.name);
     }
-    let archive = target_dir.join(TARGET).join("release").join(format!("lib{}.a", name.replace('-', "_")));
-    Ok(Built { archive, kbuild: kbuild(&toolchain, &dir)? })
+    let archive = compiler.target_dir().join(TARGET).join("release").join(format!("lib{}.a", name.replace('-', "_")));
+    Ok(Built { archive, kbuild })
 }
 
 /// Where the port's C sources lie, wherever Cargo took the port from.

@@ -7,6 +7,7 @@ use super::{Arch, repro};
 use crate::build::plugin::Plugin;
 use crate::build::toolchain::Toolchain;
 use crate::build::{generated, write};
+use generated::Compiler;
 
 /// A driver is a program that starts at `DriverEntry`, with nothing from the C library.
 const FLAGS: &[&str] = &[
@@ -45,8 +46,7 @@ pub struct Built {
 
 /// Generates the program in `dir` and builds it, with a file of resources linked to it. Compiler messages go to standard error.
 pub fn build(plugin: &Plugin, arch: Arch, dir: &Path, resources: &[u8]) -> Result<Built> {
-    let toolchain = Toolchain::find()?;
-    let linker = toolchain.linker()?;
+    let compiler = compiler(plugin)?;
     let name = format!("kp-{}", plugin.name);
     write(&dir.join("Cargo.toml"), generated::manifest(plugin, &name, ("kp-windows", &plugin.windows_port), "")?)?;
     write(
@@ -58,28 +58,41 @@ pub fn build(plugin: &Plugin, arch: Arch, dir: &Path, resources: &[u8]) -> Resul
     let resource = format!("{name}-{:016x}.res", repro::fnv(resources, 0));
     write(&dir.join(&resource), resources)?;
 
-    let target_dir = plugin.output.join("build");
-    let remap = format!("--remap-path-prefix={}=", plugin.workspace.display());
-    // Not by CARGO_TARGET_…_LINKER: on Windows that would be the linker of macros and build scripts too.
-    let linker = format!("-Clinker={}", linker.to_str().context("the linker's path isn't UTF-8")?);
-    let flags = FLAGS.iter().copied().chain([linker.as_str(), remap.as_str(), "--remap-path-scope=object"]);
-    let status = toolchain
-        .cargo()
-        .current_dir(dir)
+    let status = compiler
+        .cargo(dir)
         .args(["rustc", "--release", "-Zbuild-std=core,alloc,compiler_builtins,panic_abort"])
-        .args(["-Zbuild-std-features=compiler-builtins-mem", "--target", arch.triple(), "--target-dir"])
-        .arg(&target_dir)
+        .args(["-Zbuild-std-features=compiler-builtins-mem", "--target", arch.triple()])
         .args(["--", "--emit=obj", &format!("-Clink-arg={resource}")])
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.collect::<Vec<_>>().join("\x1f"))
         .status()
         .context("cannot run cargo")?;
     if !status.success() {
         bail!("{} doesn't compile for {}; the compiler's messages are above", plugin.name, arch.triple());
     }
-    let folder = target_dir.join(arch.triple()).join("release");
+    let folder = folder(&compiler, arch);
     Ok(Built {
         program: folder.join(format!("{name}.exe")),
         symbols: folder.join(format!("{}.pdb", name.replace('-', "_"))),
         object: folder.join("deps").join(format!("{}.o", name.replace('-', "_"))),
     })
+}
+
+/// Where Cargo leaves what a plugin's driver is made from: the program, its symbols, and its object in `deps`.
+///
+/// # Errors
+/// The toolchain isn't whole.
+pub fn built_in(plugin: &Plugin, arch: Arch) -> Result<PathBuf> {
+    Ok(folder(&compiler(plugin)?, arch))
+}
+
+fn folder(compiler: &Compiler<'_>, arch: Arch) -> PathBuf {
+    compiler.target_dir().join(arch.triple()).join("release")
+}
+
+/// The plugin's compiler, with the linker that goes with it.
+fn compiler(plugin: &Plugin) -> Result<Compiler<'_>> {
+    let toolchain = Toolchain::find(plugin.toolchain.as_deref())?;
+    let linker = toolchain.linker()?;
+    // Not by CARGO_TARGET_…_LINKER: on Windows that would be the linker of macros and build scripts too.
+    let linker = format!("-Clinker={}", linker.to_str().context("the linker's path isn't UTF-8")?);
+    Ok(Compiler::new(plugin, toolchain, &[FLAGS, &[linker.as_str()]].concat()))
 }
