@@ -3,7 +3,7 @@ use crate::{
     Config, Error, Passive, Result, Status,
     host::{BarIndex, DeviceId, IoMapping, Link, LogLine, kernel},
 };
-use core::{marker::PhantomData, num::NonZeroUsize};
+use core::{marker::PhantomData, mem, num::NonZeroUsize};
 
 /// The device that a plugin was bound to. A plugin that drives none gets one without hardware.
 pub struct Device {
@@ -15,6 +15,8 @@ pub struct Device {
     link: Option<Link>,
     /// Which were mapped, one bit per BAR.
     mapped: u8,
+    /// The log has the memory BARs already.
+    has_told_bars: bool,
     _init: OnlyInInit,
 }
 
@@ -23,7 +25,7 @@ struct OnlyInInit(PhantomData<*mut ()>);
 
 impl Device {
     pub(crate) fn new(id: Option<DeviceId>, bars: [Option<usize>; 6], link: Option<Link>) -> Self {
-        Self { id, bars, link, mapped: 0, _init: OnlyInInit(PhantomData) }
+        Self { id, bars, link, mapped: 0, has_told_bars: false, _init: OnlyInInit(PhantomData) }
     }
 
     /// Is there a device?
@@ -52,15 +54,13 @@ impl Device {
         Ok(Bar { base, _map: PhantomData })
     }
 
-    /// Says in the log what memory BARs there are. The error for one that is not among them.
+    /// Says in the log what memory BARs there are, once: a plugin may look for several. The error for one that is not among them.
     #[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
-    fn no_memory_bar(&self, index: usize) -> Error {
-        let mut line = LogLine::<LINE>::new();
-        line.push("BAR ");
-        line.push_number(number(index));
-        if !self.has_hardware() {
-            line.push(" of no device: `devices` in `plugin!` says which there can be");
-        } else {
+    fn no_memory_bar(&mut self, index: usize) -> Error {
+        if self.has_hardware() && !mem::replace(&mut self.has_told_bars, true) {
+            let mut line = LogLine::<LINE>::new();
+            line.push("BAR ");
+            line.push_number(number(index));
             line.push(" is port I/O, or not there; memory BARs:");
             if self.bars.iter().all(Option::is_none) {
                 line.push(" none");
@@ -69,8 +69,8 @@ impl Device {
                 line.push(" ");
                 line.push_number(bar);
             }
+            kernel::log(line.text());
         }
-        kernel::log(line.text());
         Status::WRONG_DEVICE.into()
     }
 

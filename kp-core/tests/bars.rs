@@ -67,7 +67,6 @@ fn what_does_not_fit_is_refused_with_its_own_status() {
             "too long: BarTooShort",
             "BAR 1 is port I/O, or not there; memory BARs: 0",
             "no such BAR: WrongDevice",
-            "BAR 6 is port I/O, or not there; memory BARs: 0",
             "no BAR at all: WrongDevice",
             "fits: Ok",
             "BAR 0 has 1048576 bytes, and its register map 1048580",
@@ -79,8 +78,7 @@ fn what_does_not_fit_is_refused_with_its_own_status() {
     let sim = Sim::<Tries>::new().unwrap();
     assert_eq!(sim.live().mappings, 0);
     let log = sim.log();
-    assert_eq!(log[0], "BAR 0 of no device: `devices` in `plugin!` says which there can be");
-    let answers = log.iter().filter(|line| !line.starts_with("BAR") && !line.starts_with("identification"));
+    let answers = log.iter().filter(|line| !line.starts_with("identification"));
     assert!(answers.clone().count() == 6 && answers.clone().all(|line| line.ends_with("WrongDevice")), "{log:?}");
 }
 
