@@ -53,11 +53,11 @@ impl std::str::FromStr for Host {
                 Some(kernel) => (kernel, true),
                 None => (kernel, false),
             };
-            if kernels::names().iter().any(|name| name == kernel) {
+            if kernels::all_names().iter().any(|name| name == kernel) {
                 return Ok(Host::Linux { kernel: kernel.into(), threadirqs });
             }
         }
-        let kernels = kernels::names().join("|");
+        let kernels = kernels::all_names().join("|");
         bail!(
             "no such host: {name}; there are sim, sim:qemu, windows:loader, windows:loader-qemu, windows:wine and \
              linux:{kernels}, the last also with +threadirqs"

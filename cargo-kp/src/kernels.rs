@@ -31,6 +31,8 @@ struct Entry {
     series: String,
     image: String,
     headers: String,
+    /// The suite that it comes from, if that is not one of Debian 12's.
+    suite: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -43,8 +45,13 @@ fn list() -> Vec<Entry> {
     list.kernel
 }
 
-/// The names of all kernels, in the order of `kernels.toml`.
+/// The names of the kernels that plugins are tested in, in the order of `kernels.toml`.
 pub fn names() -> Vec<String> {
+    list().into_iter().filter(|entry| entry.suite.is_none()).map(|entry| entry.name).collect()
+}
+
+/// Those, and behind them the kernels of other Debians that modules are built for.
+pub fn all_names() -> Vec<String> {
     list().into_iter().map(|entry| entry.name).collect()
 }
 
@@ -79,12 +86,14 @@ pub fn cached_in(cache: &Path, name: &str) -> Option<Kernel> {
 ///
 /// Fails if there are none.
 pub fn release_in(folder: &Path) -> Result<String> {
-    let path = folder.join("include/config/kernel.release");
-    let release = fs::read_to_string(&path).map_err(|error| {
+    // Not include/config/kernel.release: in headers of some distributions that has another.
+    let path = folder.join("include/generated/utsrelease.h");
+    let text = fs::read_to_string(&path).map_err(|error| {
         let remedy = "name the folder that /lib/modules/RELEASE/build leads to, or a kernel's name";
         anyhow!("no kernel headers in {}: no {} ({error}); {remedy}", folder.display(), path.display())
     })?;
-    Ok(release.trim().to_owned())
+    let release = text.lines().find_map(|line| line.strip_prefix("#define UTS_RELEASE \"")?.strip_suffix('"'));
+    Ok(release.with_context(|| format!("{} has no UTS_RELEASE", path.display()))?.to_owned())
 }
 
 /// The kernel that was built in `folder`.
@@ -110,12 +119,21 @@ pub fn get_with(packages: &Packages, cache: &Path, name: &str, setup: bool) -> R
     let entry = list()
         .into_iter()
         .find(|entry| entry.name == name)
-        .ok_or_else(|| anyhow!("no kernel is called {name}: choose one of {}", names().join(", ")))?;
+        .ok_or_else(|| anyhow!("no kernel is called {name}: choose one of {}", all_names().join(", ")))?;
     fs::create_dir_all(cache.join("debs")).with_context(|| format!("cannot create {}", cache.display()))?;
     let _lock = Lock::take(&cache.join("lock"))?;
     if let Some(kernel) = cached_in(cache, name) {
         return Ok(kernel);
     }
+    let of_suite = match &entry.suite {
+        None => None,
+        Some(suite) if !setup => bail!("{name} is not here, and comes from another suite, {suite}: add --setup"),
+        Some(suite) => {
+            let line = SECURITY_LINE.replace(SECURITY_SUITE, suite);
+            Some(Packages::of_source(packages.machine(), &cache.join("suites").join(suite), &line)?)
+        }
+    };
+    let packages = of_suite.as_ref().unwrap_or(packages);
     if setup {
         packages.update()?;
     }
@@ -187,9 +205,12 @@ fn unknown(packages: &Packages, meta: &str) -> anyhow::Error {
 /// The line that brings Debian 12's security suite, where the 6.12 kernels and rustc-web come from.
 pub const SECURITY_LINE: &str = "deb http://deb.debian.org/debian-security bookworm-security main";
 
+/// The suite in it.
+const SECURITY_SUITE: &str = "bookworm-security";
+
 /// Whether apt's package lists include Debian 12's security suite.
 pub fn has_security_suite(machine: &dyn Machine) -> bool {
-    machine.run(None, "apt-cache", &["policy"]).is_ok_and(|done| done.stdout.contains("bookworm-security"))
+    machine.run(None, "apt-cache", &["policy"]).is_ok_and(|done| done.stdout.contains(SECURITY_SUITE))
 }
 
 fn unpack(machine: &dyn Machine, cache: &Path, entry: &Entry, wanted: &Wanted, debs: &[String]) -> Result<Kernel> {
@@ -242,8 +263,28 @@ mod tests {
     }
 
     #[test]
-    fn the_list_has_five_kernels() {
+    fn the_list_has_five_kernels_to_test_in_and_an_old_one() {
         assert_eq!(names(), ["6.1", "6.1-cloud", "6.12", "6.12-cloud", "6.12-rt"]);
+        assert_eq!(all_names().strip_prefix(names().as_slice()), Some(&["5.10-cloud".to_owned()][..]));
+    }
+
+    #[test]
+    fn a_kernel_of_another_debian_comes_by_lists_of_its_own() {
+        let fake = Fake::default();
+        let cache = std::env::temp_dir().join(format!("kp-suite-test-{}", std::process::id()));
+        let get = |setup| get_with(&Packages::new(&fake), &cache, "5.10-cloud", setup).unwrap_err().to_string();
+        let why = get(false);
+        assert_eq!(why, "5.10-cloud is not here, and comes from another suite, bullseye-security: add --setup");
+        assert!(fake.asked.borrow().is_empty());
+        get(true);
+        let asked = fake.asked.borrow();
+        let sources = cache.join("suites/bullseye-security/sources.list");
+        let line = fs::read_to_string(&sources).unwrap();
+        fs::remove_dir_all(&cache).unwrap();
+        assert!(line.ends_with("/debian-security bullseye-security main\n"), "{line}");
+        let option = format!("-o Dir::Etc::SourceList={}", sources.display());
+        assert!(asked[0].starts_with("apt-get ") && asked[0].ends_with(" update"), "without root: {asked:?}");
+        assert!(asked.iter().all(|command| command.contains(&option)), "{asked:?}");
     }
 
     #[test]
@@ -290,7 +331,10 @@ mod tests {
     fn an_unknown_name_is_answered_with_the_known_ones() {
         let fake = Fake::default();
         let error = get_with(&Packages::new(&fake), Path::new("/nonexistent"), "5.10", false).unwrap_err().to_string();
-        assert_eq!(error, "no kernel is called 5.10: choose one of 6.1, 6.1-cloud, 6.12, 6.12-cloud, 6.12-rt");
+        assert_eq!(
+            error,
+            "no kernel is called 5.10: choose one of 6.1, 6.1-cloud, 6.12, 6.12-cloud, 6.12-rt, 5.10-cloud"
+        );
     }
 
     #[test]

@@ -155,12 +155,24 @@ impl Purpose {
 pub struct Packages<'m> {
     machine: &'m dyn Machine,
     updated: Cell<bool>,
+    /// Set if the lists are not the machine's: what apt is told of them.
+    lists: Vec<String>,
 }
 
 impl<'m> Packages<'m> {
     /// The package tools of `machine`.
     pub fn new(machine: &'m dyn Machine) -> Self {
-        Packages { machine, updated: Cell::new(false) }
+        Packages { machine, updated: Cell::new(false), lists: Vec::new() }
+    }
+
+    /// The same, with lists of what the one source `line` of `sources.list` offers. They lie in `dir`: nothing of the machine's changes, and no
+    /// privileges are needed.
+    pub fn of_source(machine: &'m dyn Machine, dir: &Path, line: &str) -> Result<Self> {
+        let source = dir.join("sources.list");
+        let options = [format!("Dir::Etc::SourceList={}", source.display()), "Dir::Etc::SourceParts=/dev/null".into()];
+        let lists = own_lists(dir)?.into_iter().chain(options).collect();
+        std::fs::write(&source, format!("{line}\n")).with_context(|| format!("cannot write {}", source.display()))?;
+        Ok(Packages { machine, updated: Cell::new(false), lists })
     }
 
     /// The packages of `purpose` that are not installed, in the order of [`Purpose::packages`].
@@ -212,7 +224,10 @@ impl<'m> Packages<'m> {
             return Ok(());
         }
         eprintln!("updating the package lists");
-        let done = self.run_as_root("apt-get", &["update"])?;
+        let done = match self.lists.is_empty() {
+            true => self.run_as_root("apt-get", &["update"])?,
+            false => self.apt(None, "apt-get", &["update"])?,
+        };
         if !done.success {
             bail!("apt-get update failed: {}; check /etc/apt and the network", last_line(&done.stderr));
         }
@@ -222,7 +237,7 @@ impl<'m> Packages<'m> {
 
     /// The packages that `name` depends on, first alternatives only. Empty if `name` is not in the package lists.
     pub fn depends(&self, name: &str) -> Result<Vec<String>> {
-        let done = self.machine.run(None, "apt-cache", &["depends", "--no-recommends", "--no-suggests", name])?;
+        let done = self.apt(None, "apt-cache", &["depends", "--no-recommends", "--no-suggests", name])?;
         Ok(parse_depends(&done.stdout, name))
     }
 
@@ -233,7 +248,7 @@ impl<'m> Packages<'m> {
     pub fn download(&self, dir: &Path, names: &[String]) -> Result<Vec<String>> {
         let mut args = vec!["download", "--print-uris"];
         args.extend(names.iter().map(String::as_str));
-        let done = self.machine.run(Some(dir), "apt-get", &args)?;
+        let done = self.apt(Some(dir), "apt-get", &args)?;
         if !done.success {
             bail!("apt-get does not know {}: {}", names.join(" "), last_line(&done.stderr));
         }
@@ -252,7 +267,7 @@ impl<'m> Packages<'m> {
             files.push(file.clone());
         }
         if wanted.len() > 1 {
-            let done = self.machine.run(Some(dir), "apt-get", &wanted)?;
+            let done = self.apt(Some(dir), "apt-get", &wanted)?;
             if !done.success {
                 bail!(
                     "downloading {} failed: {}; run `{}apt-get update`, or add --setup",
@@ -270,19 +285,10 @@ impl<'m> Packages<'m> {
     ///
     /// Fails if the machine's sources do not offer this version for it.
     pub fn download_foreign(&self, architecture: &str, dir: &Path, name: &str, version: &str) -> Result<PathBuf> {
-        let (lists, cache) = (dir.join("lists"), dir.join("cache"));
-        for folder in [lists.join("partial"), cache.join("archives/partial")] {
-            std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        }
-        let options = [
-            format!("APT::Architecture={architecture}"),
-            format!("APT::Architectures={architecture}"),
-            format!("Dir::State::lists={}", lists.display()),
-            format!("Dir::Cache={}", cache.display()),
-            "Acquire::Languages=none".into(),
-            // Root's apt would change to a user who cannot reach this folder.
-            "APT::Sandbox::User=root".into(),
-        ];
+        let options = own_lists(dir)?
+            .into_iter()
+            .chain([format!("APT::Architecture={architecture}"), format!("APT::Architectures={architecture}")]);
+        let options: Vec<String> = options.collect();
         let wanted = format!("{name}={version}");
         let apt = |command: &[&'static str], of: Option<&str>| {
             let options = options.iter().flat_map(|option| ["-o", option]);
@@ -310,6 +316,12 @@ impl<'m> Packages<'m> {
         if self.machine.is_root() { "" } else { "sudo " }
     }
 
+    /// Runs one of apt's programs over the lists.
+    fn apt(&self, dir: Option<&Path>, program: &str, args: &[&str]) -> Result<Done> {
+        let options = self.lists.iter().flat_map(|option| ["-o", option]);
+        self.machine.run(dir, program, &options.chain(args.iter().copied()).collect::<Vec<_>>())
+    }
+
     fn run_as_root(&self, program: &str, args: &[&str]) -> Result<Done> {
         if self.machine.is_root() {
             return self.machine.run(None, program, args);
@@ -322,6 +334,21 @@ impl<'m> Packages<'m> {
         all.extend(args);
         self.machine.run(None, "sudo", &all)
     }
+}
+
+/// What apt is told so that its package lists lie in `dir`.
+fn own_lists(dir: &Path) -> Result<[String; 4]> {
+    let (lists, cache) = (dir.join("lists"), dir.join("cache"));
+    for folder in [lists.join("partial"), cache.join("archives/partial")] {
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    Ok([
+        format!("Dir::State::lists={}", lists.display()),
+        format!("Dir::Cache={}", cache.display()),
+        "Acquire::Languages=none".into(),
+        // Root's apt would change to a user who cannot reach this folder.
+        "APT::Sandbox::User=root".into(),
+    ])
 }
 
 /// Finds what `apt-cache depends` lists for `name`. Of alternatives (lines with a bar) the first counts.

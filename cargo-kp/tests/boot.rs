@@ -39,12 +39,18 @@ fn build(kernel: &Kernel, test: &str, module: &str) -> PathBuf {
     dir.join("specimen.ko")
 }
 
-/// A driver of edu's, and of nothing else.
+/// A driver of QEMU's edu and nvme. It refuses edu as a plugin's module does.
 const DRIVER: &str = r#"
 #include <linux/module.h>
 #include <linux/pci.h>
-static int specimen_probe(struct pci_dev *pci, const struct pci_device_id *id) { return 0; }
-static const struct pci_device_id specimen_ids[] = { { PCI_DEVICE(0x1234, 0x11e8) }, {} };
+static int specimen_probe(struct pci_dev *pci, const struct pci_device_id *id)
+{
+	if (id->vendor != 0x1234)
+		return 0;
+	pr_info("specimen: init refused the device: WrongDevice\n");
+	return -ENODEV;
+}
+static const struct pci_device_id specimen_ids[] = { { PCI_DEVICE(0x1234, 0x11e8) }, { PCI_DEVICE(0x1b36, 0x0010) }, {} };
 MODULE_DEVICE_TABLE(pci, specimen_ids);
 static struct pci_driver specimen_driver = { .name = "specimen", .id_table = specimen_ids, .probe = specimen_probe };
 module_pci_driver(specimen_driver);
@@ -167,20 +173,57 @@ fn a_guest_that_does_not_end_is_ended() {
     assert!(report.seconds < 12.0);
 }
 
+/// Runs `cargo kp vm` with these arguments. `Err`: what it says on stderr.
+fn command(arguments: &[&str]) -> Result<(), String> {
+    let mut vm = Command::new(env!("CARGO_BIN_EXE_cargo-kp"));
+    let output = vm.args(["kp", "vm"]).args(arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    println!("{said}");
+    if output.status.success() { Ok(()) } else { Err(said) }
+}
+
+/// The same with the driver. `Err`: the last line.
+fn vm(kernel: &str, test: &str, arguments: &[&str]) -> Result<(), String> {
+    let module = build(&self::kernel(kernel), test, DRIVER);
+    let module = ["--module", module.to_str().unwrap()];
+    command(&[&module, arguments].concat()).map_err(|said| said.lines().last().unwrap_or_default().to_owned())
+}
+
 #[test]
 #[ignore = "boots kernels"]
-fn a_module_without_its_device_fails_the_command_and_the_device_is_named() {
-    let module = build(&kernel("6.1-cloud"), "driver", DRIVER);
-    let run = |devices: &[&str]| {
-        let mut vm = Command::new(env!("CARGO_BIN_EXE_cargo-kp"));
-        vm.args(["kp", "vm", "--module"]).arg(&module).args(devices);
-        let output = vm.output().unwrap();
-        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
-    };
-    let (passed, said) = run(&["--device", "edu"]);
-    assert!(passed, "{said}");
-    let (passed, said) = run(&[]);
-    let why = "error: step 1: failed: specimen has no device: it drives PCI device 1234:11e8; add one with --device";
-    assert!(!passed);
-    assert_eq!(said.lines().last(), Some(why), "{said}");
+fn a_line_of_the_log_that_fails_the_run_is_told_apart_from_the_rest_and_may_be_allowed() {
+    let warn = ["--", "/bin/sh", "-c", "echo '<4>card 7: hm' > /dev/kmsg"];
+    let said = command(&warn).expect_err("a warning");
+    let told: Vec<&str> = said.lines().skip_while(|line| !line.starts_with("failed by")).take(5).collect();
+    assert_eq!(told, ["failed by this line of the kernel's log:", "", "  > card 7: hm", "", "all of it:"], "{said}");
+    let why = "error: kernel log: card 7: hm; if it is not the module's fault, --allow PATTERN lets such lines pass";
+    assert_eq!(said.lines().last(), Some(why));
+    command(&[&["--allow", "card *: hm"][..], &warn].concat()).expect("it is allowed");
+}
+
+/// A disk that the kernel's own driver takes while it boots.
+const NVME: &str = "nvme,serial=1,addr=8";
+
+#[test]
+#[ignore = "boots kernels"]
+fn a_module_without_a_device_fails_the_command_which_says_that_none_is_there_who_has_it_or_what_init_said() {
+    let why = |arguments| vm("6.12-cloud", "no-device", arguments).expect_err("no device");
+    let failed = |text| format!("error: step 1: failed: specimen has no device: {text}");
+    let none = "there is no PCI device 1234:11e8 or 1b36:0010 on the bus; add one with --device";
+    assert_eq!(why(&[]), failed(none));
+    let held = "driver nvme has 0000:00:08.0 (1b36:0010); take it with --take";
+    assert_eq!(why(&["--device", NVME, "--", "/bin/false"]), failed(held));
+    let refused = "`init` refused 0000:00:08.0 (1234:11e8): WrongDevice; see above what it has logged";
+    assert_eq!(why(&["--device", "edu,addr=8"]), failed(refused));
+}
+
+#[test]
+#[ignore = "boots kernels"]
+fn a_device_is_taken_from_its_driver_by_the_tool_or_by_the_program() {
+    let is_there = ["--", "/bin/sh", "-c", "test -e /sys/bus/pci/drivers/specimen/0000:00:08.0"];
+    let arguments = [&["--device", NVME, "--take"][..], &is_there].concat();
+    vm("6.1-cloud", "taken", &arguments).expect("the tool has taken it");
+    let binds = "cd /sys/bus/pci/devices/0000:00:08.0 && echo specimen > driver_override \
+                 && echo 0000:00:08.0 > driver/unbind && echo 0000:00:08.0 > /sys/bus/pci/drivers_probe";
+    vm("6.12-cloud", "taken", &["--device", NVME, "--", "/bin/sh", "-c", binds]).expect("the program has bound it");
 }

@@ -114,15 +114,6 @@ fn a_module_may_use_only_what_its_kernel_exports() {
 }
 
 #[test]
-fn gpl_only_exports_are_told_from_others() {
-    let exports = Exports::parse("0x1\ta\tvmlinux\tEXPORT_SYMBOL\t\n0x2\tb\tvmlinux\tEXPORT_SYMBOL_GPL\t\n");
-    let source = "extern void a(void), b(void), c(void); void kp_rs_call(void) { a(); b(); c(); }";
-    let imports = check::imports(&compile("gpl", source, &[])).expect("a well-formed object");
-    assert_eq!(imports, ["a", "b", "c"]);
-    assert_eq!(exports.gpl_only(imports), ["b"]);
-}
-
-#[test]
 fn vector_and_floating_point_instructions_are_refused() {
     let cases = [
         ("sse", "addsd %xmm1, %xmm0"),

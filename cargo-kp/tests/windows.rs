@@ -59,6 +59,18 @@ fn throw_away() -> (PathBuf, PathBuf) {
 }
 
 #[test]
+#[ignore = "needs Debian's compiler, and a kernel; run by `cargo kp test`"]
+fn the_paths_of_what_is_built_come_in_the_order_of_the_targets() {
+    let _alone = alone();
+    let mut build = Command::new(env!("CARGO_BIN_EXE_cargo-kp"));
+    build.args(["kp", "build", "-p", "echo", "--target", "6.12-cloud", "--target", "windows"]);
+    let built = build.current_dir(workspace()).output().unwrap();
+    let said = String::from_utf8_lossy(&built.stdout);
+    let files: Vec<_> = said.lines().filter_map(|line| Path::new(line).file_name()?.to_str()).collect();
+    assert_eq!(files, ["kp-echo.ko", "kp-echo.sys"], "{}", String::from_utf8_lossy(&built.stderr));
+}
+
+#[test]
 #[ignore = "needs Debian's compiler, osslsigncode and openssl; run by `cargo kp test`"]
 fn a_driver_is_signed_with_the_certificate_given_and_any_change_shows() {
     let _alone = alone();

@@ -99,7 +99,7 @@ status_table! {
         24 PAYLOAD_TOO_LARGE PayloadTooLarge 90 0xE4B5_0018 "Input or output is above the driver's limit.";
         25 BAD_VALUE BadValue 71 0xE4B5_0019 "Bytes that are no value of their type.";
         32 ABI_MISMATCH AbiMismatch 93 0xC000_0059 "Another major ABI; detail = the driver's, major << 16 | minor.";
-        33 INTERFACE_MISMATCH InterfaceMismatch 92 0xC000_0024 "The interfaces differ in a message that both know.";
+        33 INTERFACE_MISMATCH InterfaceMismatch 92 0xC000_0024 "The interfaces differ in their names, or in a message that both know.";
         34 NOT_OPEN NotOpen 107 0xC000_023A "No OPEN came before.";
         35 ALREADY_OPEN AlreadyOpen 106 0xC000_023B "The session is open already.";
         36 CLOSED Closed 108 0xC000_0128 "The session is closed, or closing.";

@@ -191,6 +191,7 @@ macro_rules! __wire_struct {
             $crate::zerocopy::Immutable, $crate::zerocopy::KnownLayout,
         )]
         #[zerocopy(crate = "kp_abi::zerocopy")]
+        #[allow(clippy::pub_underscore_fields, reason = "a gap has a name, and is public for those who write the whole struct")]
         #[repr(C)]
         $vis struct $name {
             $($(#[$field_meta])* $field_vis $field: $ty),*

@@ -107,7 +107,7 @@ pub trait IntAtDpc: Init {
     note = "write `impl Event for {Self}`, or take it off the list in `plugin!`"
 )]
 pub trait Event: Init {
-    /// Once per device, whether a session is open or not.
+    /// Once per device, whether a session is open or not. Answers [`Deliver::Swallow`].
     fn event(&self, cx: &mut Passive, happening: Happening) -> Deliver;
 }
 
@@ -201,11 +201,11 @@ pub enum Happening {
     ResetDone,
 }
 
-/// Whether the apps hear of it. Events for apps are not in this version: the answer is asked for, and changes nothing.
+/// Whether the apps hear of it. Write [`Swallow`](Self::Swallow): events for apps are not in this version, and the answer changes nothing.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deliver {
-    /// Tell every open session.
+    /// Tell every open session, where apps have events.
     ToApp,
     /// Keep it from them.
     Swallow,

@@ -1,21 +1,27 @@
 //! Kernel plugins in Rust, written once: small drivers that become Linux kernel modules, Windows drivers and in-process test
 //! builds from the same source.
 //!
+//! All that a plugin uses is named here: `cargo doc -p kp-core --open` has this page with its links, here or in a workspace of your own.
+//! Messages are [`kp_abi`](../kp_abi/index.html)'s, tests `kp_sim`'s, apps `kp_user`'s.
+//!
 //! A plugin is one type with one trait per callback; only [`Init`] is needed. [`plugin!`] names and checks them.
 //!
 //! | callback | level | when |
 //! |---|---|---|
-//! | [`Init::init`] | [`Passive`] | a device is bound, or the plugin is loaded |
-//! | [`Open`]: `open`, `close` | [`Passive`] | an app opens and closes |
+//! | [`Init::init`] | [`Passive`] | a [`Device`] is bound, or the plugin is loaded |
+//! | [`Open`]: `open`, `close` | [`Passive`] | an app opens and closes; [`Caller`] says who |
 //! | [`Call`], written by [`plugin!`] from an interface | [`Passive`] | a message comes; calls may overlap |
-//! | [`IntEnable`]: `int_enable`, `int_arm`, `int_disarm`, `int_disable` | [`Passive`] | an app enables the interrupt, and disables it |
-//! | [`IntAtIrql`] | [`Irql`] | the device interrupts |
+//! | [`IntEnable`]: `int_enable`, `int_arm`, `int_disarm`, `int_disable` | [`Passive`] | an app enables the interrupt, and disables it; [`Enabling`] and [`Granted`] say which [`IrqKind`] it is |
+//! | [`IntAtIrql`] | [`Irql`] | the device interrupts; [`Source`] says where, a [`Verdict`] is the answer |
 //! | [`IntAtDpc`] | [`Dispatch`] | soon after, if `int_at_irql` deferred |
-//! | [`Event`] | [`Passive`] | the device is suspended, resumed, removed |
+//! | [`Event`] | [`Passive`] | a [`Happening`]: the device is suspended, resumed, reset, removed; [`Deliver::Swallow`] is the answer |
 //!
 //! **Levels.** Where code runs is a value that it was lent: `cx: &mut Passive`, `&mut Dispatch` or `&mut Irql`. What may sleep
 //! or allocate asks for `&mut Passive`, so it does not compile in an interrupt handler or with a spin lock held.
 //! At Passive there are [`sleep_ms`](Passive::sleep_ms) and [`poll`](Passive::poll); `now_ns` and `stall_us` are everywhere.
+//!
+//! **Messages.** [`kp_abi::interface!`] declares them, [`kp_abi::wire!`] what they carry. The handler of one that answers a list gets an
+//! [`Out`]. A plugin without an interface implements [`Call`], and gets a [`Message`] and a [`Reply`].
 //!
 //! **Shared state.** Callbacks take `&self` and may run at the same time. [`SpinLock<T, Irql>`](SpinLock) guards what the
 //! interrupt touches, `SpinLock<T, Dispatch>` what `int_at_dpc` touches, [`Mutex<T>`](Mutex) the rest; atomics are fine anywhere.
@@ -23,10 +29,14 @@
 //! **Memory.** [`KBox`] and [`KVec`] are made at Passive and dropped anywhere; a [`Pool`] is made at Passive and allocated from
 //! anywhere. Lack of memory is an error, never a stop.
 //!
-//! **Registers.** [`registers!`] declares a BAR's registers, [`Device::map`] maps them; reading a write-only register does not
-//! compile. [`log!`] writes to the kernel's log.
+//! **Registers.** [`registers!`] declares a BAR's registers and their [`Field`]s, [`Device::map`] maps them as a [`Bar`]; reading a
+//! write-only register does not compile. [`log!`] writes to the kernel's log.
 //!
-//! **Errors.** A callback returns a [`Status`], or [`Error::plugin`] with a number of its own, and the app gets just that.
+//! **What is kept.** The [`Device`] is for `init`. A [`Bar`] may be kept, and a [`Config`], which has the configuration space and bus
+//! mastering.
+//!
+//! **Errors.** A callback answers a [`Status`], or [`Error::plugin`] with a number of its own, and the app gets just that. One that may not
+//! ask for it gets `NOT_PERMITTED`. What only a [transport](kp_abi::TransportStatus) answers, `DENIED` for one, is no [`Error`].
 //!
 //! A whole plugin, for a card that ticks (`examples/ticker`):
 //!
@@ -126,6 +136,7 @@ use kp_abi::limits;
 pub use {
     kp_abi,
     log::{Place as __LogPlace, write as __log},
+    regs::is_placed as __register_is_placed,
 };
 
 /// What `plugin!` expands to.

@@ -15,6 +15,9 @@ use core::{
 /// then says how many it has left out. The simulator leaves none out.
 #[macro_export]
 macro_rules! log {
+    ($not_text:ident, $($text:tt)*) => {
+        ::core::compile_error!("`log!` takes neither `cx` nor a level, and works at any: write `log!(\"…\", …)`")
+    };
     ($($text:tt)*) => {{
         static PLACE: $crate::__LogPlace = $crate::__LogPlace::new();
         $crate::__log(&PLACE, ::core::format_args!($($text)*))

@@ -218,6 +218,7 @@ macro_rules! plugin {
             } )*
         };
         impl $crate::Plugin for $plugin {
+            #[allow(clippy::unreadable_literal, reason = "how many digits a class is written with says what it is")]
             const TABLE: $crate::Table<$plugin> = {
                 #[allow(unused_imports, reason = "not needed if nothing is absent")]
                 use $crate::__plugin::Absent as _;
@@ -294,6 +295,29 @@ macro_rules! plugin {
         /// Where a port finds the plugin.
         #[doc(hidden)]
         pub type __KpPlugin = $plugin;
+    };
+    // What is written otherwise than above, and means that.
+    ($plugin:ident { name: $name:literal $(,)? $($key:ident: [$($value:tt)*]),* $(,)? }) => {
+        $crate::__plugin_order! {}
+    };
+    ($plugin:ident {
+        name: $name:literal,
+        $(devices: [$($devices:tt)*],)?
+        $(vectors: $least:literal ..= $most:literal,)?
+        $(interface: $($interface:ident)::+,)?
+        callbacks: [$($callbacks:tt)*], $($rest:tt)+
+    }) => {
+        $crate::__plugin_order! {}
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __plugin_order {
+    () => {
+        ::core::compile_error!(
+            "`plugin!` has, in this order, `name`, then `devices`, `vectors` and `interface` if there are any, and `callbacks`, which may be `[]`"
+        );
     };
 }
 

@@ -1,9 +1,9 @@
 //! The device and its registers: width, access and offset are the compiler's business, a BAR's length is checked once.
 use crate::{
-    Config, Passive, Result, Status,
-    host::{BarIndex, DeviceId, IoMapping, Link, kernel},
+    Config, Error, Passive, Result, Status,
+    host::{BarIndex, DeviceId, IoMapping, Link, LogLine, kernel},
 };
-use core::{marker::PhantomData, num::NonZeroUsize};
+use core::{marker::PhantomData, mem, num::NonZeroUsize};
 
 /// The device that a plugin was bound to. A plugin that drives none gets one without hardware.
 pub struct Device {
@@ -15,13 +15,17 @@ pub struct Device {
     link: Option<Link>,
     /// Which were mapped, one bit per BAR.
     mapped: u8,
-    /// Not to be kept: the port's name for the device ends with its removal.
-    _here: PhantomData<*mut ()>,
+    /// The log has the memory BARs already.
+    has_told_bars: bool,
+    _init: OnlyInInit,
 }
+
+/// Of what is not to be kept, as the port's name for a device ends with its removal. The compiler names it to those who try.
+struct OnlyInInit(PhantomData<*mut ()>);
 
 impl Device {
     pub(crate) fn new(id: Option<DeviceId>, bars: [Option<usize>; 6], link: Option<Link>) -> Self {
-        Self { id, bars, link, mapped: 0, _here: PhantomData }
+        Self { id, bars, link, mapped: 0, has_told_bars: false, _init: OnlyInInit(PhantomData) }
     }
 
     /// Is there a device?
@@ -31,14 +35,14 @@ impl Device {
 
     /// Maps the registers `M` of BAR `index`, for as long as the answer lives. A BAR is mapped once.
     ///
-    /// Errors: `WRONG_DEVICE` without such a memory BAR, `BAR_TOO_SHORT` if the registers do not fit, `BUSY` the second time,
-    /// `NO_MEMORY`.
+    /// Errors: `WRONG_DEVICE` without such a memory BAR, `BAR_TOO_SHORT` if the registers do not fit, both with a line in the log that says
+    /// what there is; `BUSY` the second time, `NO_MEMORY`.
     pub fn map<M: RegisterMap>(&mut self, _cx: &mut Passive, index: usize) -> Result<Bar<M>> {
         // What a kernel makes of a mapping of no bytes is its own affair.
         const { assert!(M::LEN > 0, "a register map has at least one byte") }
-        let len = self.bars.get(index).copied().flatten().ok_or(Status::WRONG_DEVICE)?;
+        let len = self.bars.get(index).copied().flatten().ok_or_else(|| self.no_memory_bar(index))?;
         if len < M::LEN {
-            return Err(Status::BAR_TOO_SHORT.into());
+            return Err(too_short(index, len, M::LEN));
         }
         let bit = 1 << index;
         if self.mapped & bit != 0 {
@@ -48,6 +52,26 @@ impl Device {
         let IoMapping { base, .. } = kernel::map_bar(id, bar, map_len::<M>()).ok_or(Status::NO_MEMORY)?;
         self.mapped |= bit;
         Ok(Bar { base, _map: PhantomData })
+    }
+
+    /// Says in the log what memory BARs there are, once: a plugin may look for several. The error for one that is not among them.
+    #[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
+    fn no_memory_bar(&mut self, index: usize) -> Error {
+        if self.has_hardware() && !mem::replace(&mut self.has_told_bars, true) {
+            let mut line = LogLine::<LINE>::new();
+            line.push("BAR ");
+            line.push_number(number(index));
+            line.push(" is port I/O, or not there; memory BARs:");
+            if self.bars.iter().all(Option::is_none) {
+                line.push(" none");
+            }
+            for (bar, _) in (0..).zip(&self.bars).filter(|(_, len)| len.is_some()) {
+                line.push(" ");
+                line.push_number(bar);
+            }
+            kernel::log(line.text());
+        }
+        Status::WRONG_DEVICE.into()
     }
 
     /// Its configuration space, which may be kept. Errors: `WRONG_DEVICE` without hardware.
@@ -60,6 +84,28 @@ impl Device {
     pub fn bus_master(&mut self, cx: &mut Passive, on: bool) -> Result<()> {
         self.link.as_ref().ok_or(Status::WRONG_DEVICE)?.bus_master(cx, on)
     }
+}
+
+/// Longest line about a BAR, in bytes.
+const LINE: usize = 96;
+
+/// Says in the log how long a BAR is, and its register map. The error for it.
+#[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
+fn too_short(index: usize, len: usize, wanted: usize) -> Error {
+    let mut line = LogLine::<LINE>::new();
+    line.push("BAR ");
+    line.push_number(number(index));
+    line.push(" has ");
+    line.push_number(number(len));
+    line.push(" bytes, and its register map ");
+    line.push_number(number(wanted));
+    kernel::log(line.text());
+    Status::BAR_TOO_SHORT.into()
+}
+
+/// As the log writes numbers.
+fn number(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 /// The registers of one BAR. Made by [`registers!`](crate::registers!).
@@ -91,7 +137,12 @@ mod sealed {
 }
 
 /// A register's width: `u8`, `u16`, `u32` or `u64`.
-pub trait Width: sealed::Sealed + Copy + Into<u64> {
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no register's width",
+    label = "write `u8`, `u16`, `u32` or `u64`",
+    note = "registers in a row are not in this version: give each a name"
+)]
+pub trait Width: sealed::Sealed + Copy {
     /// # Safety
     /// `address` is aligned and in a mapped BAR.
     #[doc(hidden)]
@@ -102,6 +153,8 @@ pub trait Width: sealed::Sealed + Copy + Into<u64> {
     unsafe fn write(address: usize, value: Self);
     #[doc(hidden)]
     fn cut(value: u64) -> Self;
+    #[doc(hidden)]
+    fn widen(self) -> u64;
 }
 
 macro_rules! widths {
@@ -121,6 +174,10 @@ macro_rules! widths {
             #[inline(always)]
             fn cut(value: u64) -> Self {
                 value as $type
+            }
+            #[inline(always)]
+            fn widen(self) -> u64 {
+                self.into()
             }
         }
     )* };
@@ -151,19 +208,19 @@ impl<R: Register> Field<R> {
     /// The field's bits out of a register's value.
     #[inline(always)]
     pub fn of(&self, value: R::Value) -> R::Value {
-        R::Value::cut(value.into() >> self.shift & self.mask)
+        R::Value::cut(value.widen() >> self.shift & self.mask)
     }
 
     /// Is any of the field's bits set?
     #[inline(always)]
     pub fn is_set(&self, value: R::Value) -> bool {
-        value.into() >> self.shift & self.mask != 0
+        value.widen() >> self.shift & self.mask != 0
     }
 
     /// A register's value with the field's bits replaced; what of `bits` does not fit is cut off.
     #[inline(always)]
     pub fn set(&self, value: R::Value, bits: R::Value) -> R::Value {
-        R::Value::cut(value.into() & !(self.mask << self.shift) | (bits.into() & self.mask) << self.shift)
+        R::Value::cut(value.widen() & !(self.mask << self.shift) | (bits.widen() & self.mask) << self.shift)
     }
 }
 
@@ -197,9 +254,14 @@ impl<M: RegisterMap> Bar<M> {
 
 /// Checked at each use, not only in `registers!`: anyone may write `impl Register`.
 const fn check<R: Register>() {
-    let (size, len) = (size_of::<R::Value>(), R::Map::LEN);
-    assert!(R::OFFSET.is_multiple_of(size), "misaligned register");
-    assert!(R::OFFSET < len && len - R::OFFSET >= size, "register outside its map");
+    let placed = is_placed(R::OFFSET, size_of::<R::Value>(), R::Map::LEN);
+    assert!(placed, "register is misaligned or outside its map");
+}
+
+/// Is a register of `size` bytes at `offset` aligned, and inside of a map of `len` bytes?
+#[doc(hidden)]
+pub const fn is_placed(offset: usize, size: usize, len: usize) -> bool {
+    offset.is_multiple_of(size) && offset < len && len - offset >= size
 }
 
 /// Length of a map, in bytes. `Device::map` refuses one of no bytes.
@@ -260,7 +322,7 @@ macro_rules! registers {
                     const OFFSET: usize = $offset;
                 }
                 const _: () = ::core::assert!(
-                    $offset + ::core::mem::size_of::<$type>() <= $len && $offset % ::core::mem::size_of::<$type>() == 0,
+                    $crate::__register_is_placed($offset, ::core::mem::size_of::<$type>(), $len),
                     ::core::concat!("register ", ::core::stringify!($name), " is misaligned or outside the map")
                 );
                 $crate::__access! { $access $name }

@@ -5,9 +5,8 @@ use kp_abi::{
     request::{Open, feature},
 };
 use kp_core::*;
-use kp_sim::{Mode, Process, Sim};
-use kp_user::{Connection, Plugin};
-use std::sync::Arc;
+use kp_sim::Sim;
+use kp_user::Connection;
 
 interface! {
     mod copier, version 1 {
@@ -127,8 +126,7 @@ fn a_call_that_found_no_memory_takes_no_others_place() {
     let data = [7; 4097];
     let without_memory = (1..100).find_map(|n| {
         let sim = Sim::<Copier>::builder().fail_nth(n).build().ok()?;
-        let app = Arc::new(sim.open_in(&Process::new(1), Mode::ReadWrite).ok()?);
-        let plugin = Plugin::over(app, copier::INTERFACE, &[]).ok()?;
+        let plugin = sim.connect(copier::INTERFACE).ok()?;
         let told = copier::Client(&plugin).copy(&data, &mut [0; 4097]).map(drop);
         (told == Err(Status::NO_MEMORY.into())).then_some((sim, plugin))
     });

@@ -6,35 +6,18 @@ use kp_abi::{
     request::{ANY_VECTOR, kind},
 };
 use kp_core::{Error, KVec, Mutex, Open, Passive, Plugin, plugin};
-use kp_sim::{Mode, Process, Sim, edu::Edu};
+use kp_sim::{Builder, Mode, Process, Sim, edu::Edu, every_failure};
 use test_plugin::{TestPlugin, messages};
 
-/// Runs `story` with each fallible call failing in turn, until none is left. How many there were.
-fn every_failure<P: Plugin>(
-    build: impl Fn(u64) -> Result<Sim<P>, Error>,
-    story: impl Fn(&Sim<P>) -> Result<(), Error>,
-) -> u64 {
-    for n in 1.. {
-        // The simulator itself checks that a failed `build` and a dropped `Sim` leave nothing.
-        let sim = match build(n) {
-            Ok(sim) => sim,
-            Err(error) => {
-                assert_eq!(error, Status::NO_MEMORY, "call {n}");
-                continue;
-            }
-        };
-        let told = story(&sim);
-        if sim.fallible_calls() < n {
-            assert_eq!(told, Ok(()));
-            return n - 1;
-        }
-        let error = told.expect_err("a call failed, and nobody was told");
-        let expected = [Status::NO_MEMORY, Status::NO_INTERRUPT, Status::CONNECT_FAILED];
+/// Tells the story with every failure: each is told as what it is. How many there were.
+fn failures<P: Plugin>(builder: impl Fn() -> Builder<P>, story: impl Fn(&Sim<P>) -> Result<(), Error>) -> usize {
+    let told = every_failure(builder, story);
+    let expected = [Status::NO_MEMORY, Status::NO_INTERRUPT, Status::CONNECT_FAILED];
+    for (n, error) in (1..).zip(&told) {
+        let error = error.as_ref().unwrap_or_else(|| panic!("call {n} failed, and nobody was told"));
         assert!(expected.contains(&error.status), "call {n}: {error}");
-        // It goes on without the failure.
-        assert_eq!(story(&sim), Ok(()), "call {n}");
     }
-    0
+    told.len()
 }
 
 /// What opening over the wire answers, without the text for people.
@@ -46,22 +29,24 @@ fn connect<P: Plugin>(sim: &Sim<P>, interface: &kp_abi::Interface) -> Result<kp_
 
 #[test]
 fn every_failure_of_a_plugin_with_interrupts() {
-    let build = |n| Sim::<TestPlugin>::builder().device(Edu::new()).fail_nth(n).build();
-    let calls = every_failure(build, |sim| {
-        let plugin = connect(sim, messages::INTERFACE)?;
-        let (app, client) = (plugin.connection(), messages::Client(&plugin));
-        client.keep(&[1; 3000])?;
-        app.int_enable(kind::ANY, 1, 1, &[9; 100])?;
-        client.raise(1)?;
-        app.int_wait(0, ANY_VECTOR, 1)?;
-        app.int_disable()?;
-        client.factorial(5)?;
-        let mut batch = client.batch()?;
-        let text = batch.keep(&[2; 6000])?;
-        let kept = batch.run().get(text)?;
-        assert_eq!(kept, 6000);
-        Ok(())
-    });
+    let calls = failures(
+        || Sim::<TestPlugin>::builder().device(Edu::new()),
+        |sim| {
+            let plugin = connect(sim, messages::INTERFACE)?;
+            let (app, client) = (plugin.connection(), messages::Client(&plugin));
+            client.keep(&[1; 3000])?;
+            app.int_enable(kind::ANY, 1, 1, &[9; 100])?;
+            client.raise(1)?;
+            app.int_wait(0, ANY_VECTOR, 1)?;
+            app.int_disable()?;
+            client.factorial(5)?;
+            let mut batch = client.batch()?;
+            let text = batch.keep(&[2; 6000])?;
+            let kept = batch.run().get(text)?;
+            assert_eq!(kept, 6000);
+            Ok(())
+        },
+    );
     assert!(calls > 15, "the story makes only {calls} calls that can fail");
 }
 
@@ -101,8 +86,7 @@ plugin! { Echo { name: "echo", interface: echo, callbacks: [Open] } }
 
 #[test]
 fn every_failure_of_a_plugin_without_hardware() {
-    let build = |n| Sim::<Echo>::builder().fail_nth(n).build();
-    let calls = every_failure(build, |sim| {
+    let calls = failures(Sim::<Echo>::builder, |sim| {
         let plugin = connect(sim, echo::INTERFACE)?;
         let client = echo::Client(&plugin);
         client.say(&[b'x'; 1000])?;

@@ -155,13 +155,21 @@ static void kp_drain_cpu(int cpu)
 		tasklet_kill(&passed);
 }
 
+/* Which CPUs an interrupt goes to. Not irq_get_effective_affinity_mask: kernels before 5.16 lack it. */
+static const struct cpumask *kp_affinity(int irq)
+{
+	struct irq_data *data = irq_get_irq_data(irq);
+
+	return data ? irq_data_get_effective_affinity_mask(data) : cpu_none_mask;
+}
+
 static bool kp_interrupts_cpu(struct kp_device *device, int cpu)
 {
 	u32 i;
 
 	for (i = 0; i < device->count; i++)
 		if (device->vectors[i].connected &&
-		    cpumask_test_cpu(cpu, irq_get_effective_affinity_mask(device->vectors[i].irq)))
+		    cpumask_test_cpu(cpu, kp_affinity(device->vectors[i].irq)))
 			return true;
 	return false;
 }

@@ -160,7 +160,7 @@ static void kp_shutdown(struct pci_dev *pci)
 	pci_clear_master(pci);
 }
 
-static int kp_suspend(struct device *dev)
+static int __maybe_unused kp_suspend(struct device *dev)
 {
 	struct kp_record *record = dev_get_drvdata(dev);
 
@@ -169,7 +169,7 @@ static int kp_suspend(struct device *dev)
 	return 0;
 }
 
-static int kp_resume(struct device *dev)
+static int __maybe_unused kp_resume(struct device *dev)
 {
 	struct kp_record *record = dev_get_drvdata(dev);
 
@@ -178,7 +178,8 @@ static int kp_resume(struct device *dev)
 	return 0;
 }
 
-static DEFINE_SIMPLE_DEV_PM_OPS(kp_pm, kp_suspend, kp_resume);
+/* Not DEFINE_SIMPLE_DEV_PM_OPS: kernels before 5.17 lack it, or have one of the same name with another meaning. */
+static const struct dev_pm_ops kp_pm = { SET_SYSTEM_SLEEP_PM_OPS(kp_suspend, kp_resume) };
 
 /*
  * Resets and errors. The PCI core holds the device's lock around each of these, as around probe and remove, and requests of apps never
@@ -262,14 +263,33 @@ static const struct pci_error_handlers kp_error_handlers = {
 static const struct pci_device_id kp_ids[] = { KP_DEVICES, {} };
 MODULE_DEVICE_TABLE(pci, kp_ids);
 
+/*
+ * Which devices the module is made for, a line each as `new_id` takes it: an app whose node is missing looks for them on the bus. The table
+ * of a module that was loaded by hand is in no file.
+ */
+static ssize_t ids_show(struct device_driver *driver, char *buf)
+{
+	int i, len = 0;
+
+	for (i = 0; i < ARRAY_SIZE(kp_ids) - 1; i++)
+		len += sysfs_emit_at(buf, len, "%x %x %x %x %x %x\n", kp_ids[i].vendor, kp_ids[i].device,
+			kp_ids[i].subvendor, kp_ids[i].subdevice, kp_ids[i].class, kp_ids[i].class_mask);
+	return len;
+}
+static DRIVER_ATTR_RO(ids);
+
+static struct attribute *kp_driver_attrs[] = { &driver_attr_ids.attr, NULL };
+ATTRIBUTE_GROUPS(kp_driver);
+
 static struct pci_driver kp_driver = {
 	.name = KBUILD_MODNAME,
 	.id_table = kp_ids,
+	.groups = kp_driver_groups,
 	.probe = kp_probe,
 	.remove = kp_remove,
 	.shutdown = kp_shutdown,
 	.err_handler = &kp_error_handlers,
-	.driver.pm = pm_sleep_ptr(&kp_pm),
+	.driver.pm = &kp_pm,
 };
 
 int kp_start(void)

@@ -4,7 +4,7 @@
 //! registers, says how interrupts are sent, and tells it with [`DeviceModel::advance`] that time
 //! has passed. So a test runs the same way every time.
 //!
-//! Two models come with this crate: [`crate::edu::Edu`], and [`crate::qtest::Qemu`], which hands
+//! Two models come with this crate: [`crate::edu::Edu`], and `kp_sim::qtest::Qemu`, not on Windows, which hands
 //! every access to the device inside a real QEMU.
 //!
 //! A model of one's own, for the card that ticks (the README's plugin, `examples/ticker`), and a test of that plugin:

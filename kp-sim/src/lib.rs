@@ -39,11 +39,11 @@
 //! thread, or two locks in two orders; a lock held at the return from a call; a kernel function called above its level.
 //! New memory is full of 0xA5. What is dropped at Irql is freed later, and counted.
 //!
-//! **What fails.** [`Builder::fail_nth`] makes the nth fallible kernel call fail: a test that runs its story for n = 1, 2, …
-//! has seen every failure once. A panic in plugin code poisons its kernel, as in a real one: it is in the [log](Sim::log), and
+//! **What fails.** [`Builder::fail_nth`] makes the nth fallible kernel call fail, and [`every_failure`] tells a test's story with each of
+//! them failing in its turn. A panic in plugin code poisons its kernel, as in a real one: it is in the [log](Sim::log), and
 //! requests answer `POISONED`. Here the stack unwinds, so locks come free; a real kernel's do not.
 //!
-//! **Interrupts.** Hardware is a [`device::DeviceModel`]: [`edu::Edu`], QEMU's own device by [`qtest::Qemu`], or a model of
+//! **Interrupts.** Hardware is a [`device::DeviceModel`]: [`edu::Edu`], QEMU's own device by `qtest::Qemu`, except on Windows, or a model of
 //! your own. Whenever it raises its line or sends a message, `int_at_irql` runs at Irql on a thread whose level lets it, and
 //! `int_at_dpc` at Dispatch.
 //!
@@ -93,6 +93,7 @@ mod context;
 pub mod device;
 pub mod edu;
 mod explore;
+mod failures;
 mod heap;
 mod level;
 mod live;
@@ -104,6 +105,7 @@ mod page;
 mod panics;
 mod port;
 mod process;
+#[cfg(unix)]
 pub mod qtest;
 mod random;
 mod schedule;
@@ -117,6 +119,7 @@ mod vectors;
 
 pub use app::{App, Mode};
 pub use explore::{Run, Scope, World, explore, find, replay};
+pub use failures::every_failure;
 pub use kp_core::host::Readiness;
 pub use live::Live;
 pub use page::{KERNEL_AT, PAGE};

@@ -16,7 +16,7 @@ use kp_core::{
     Passive, Plugin,
     host::{BoundDevice, DeviceId, RawDevice, SUSPEND_NS},
 };
-use kp_user::BusAddress;
+use kp_user::{BusAddress, Cause, OpenError};
 use std::{
     any::type_name,
     marker::PhantomData,
@@ -143,10 +143,17 @@ impl<P: Plugin> Sim<P> {
         App::open(&self.loaded, process, mode)
     }
 
-    /// Opens a handle and starts a session of this interface on it. Errors: those of `kp_user::Plugin::over`. Panics as
-    /// [`open`](Self::open).
-    pub fn connect(&self, interface: &Interface) -> Result<kp_user::Plugin, kp_user::OpenError> {
-        kp_user::Plugin::over(Arc::new(self.open()), interface, &[])
+    /// Opens a handle in a process of its own, and starts a session of this interface on it. Errors: those of [`open_in`](Self::open_in), as
+    /// [`Cause::Refused`], and of `kp_user::Plugin::over`.
+    pub fn connect(&self, interface: &Interface) -> Result<kp_user::Plugin, OpenError> {
+        match self.open_in(&Process::new(1), Mode::ReadWrite) {
+            Ok(app) => kp_user::Plugin::over(Arc::new(app), interface, &[]),
+            Err(error) => Err(OpenError {
+                place: "connection".into(),
+                plugin: Some(interface.name.into()),
+                cause: Cause::Refused(error),
+            }),
+        }
     }
 
     /// The device goes; `present`: it is still there, only its driver is taken away. Returns when every call and session has

@@ -7,6 +7,8 @@
 //! have a test of their own; what is seen while a factorial is computed has one too; a factorial is
 //! not started while its interrupt bit is set.
 
+#![cfg(unix)]
+
 use std::collections::VecDeque;
 use std::fmt::Debug;
 

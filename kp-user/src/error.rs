@@ -1,5 +1,5 @@
 //! Why a plugin could not be opened, and what to do about it.
-use crate::{BusAddress, system::System};
+use crate::{BusAddress, Mismatch, Side, system::System};
 use kp_abi::{Error, Status, TransportStatus, limits};
 use std::{fmt, io};
 
@@ -32,6 +32,24 @@ pub enum Cause {
         /// The plugin's module is loaded all the same.
         is_loaded: bool,
     },
+    /// There is no device node: the plugin's module is loaded, and no device that it drives is on the bus.
+    NotOnBus,
+    /// There is no device node: another driver has the device, or may have it alone.
+    Held {
+        /// Where the device is.
+        address: BusAddress,
+        /// The driver that has it.
+        driver: Option<String>,
+        /// The driver that alone may have it: what `driver_override` says.
+        promised_to: Option<String>,
+    },
+    /// There is no device node: the plugin's `init` refused the device, or somebody has unbound it.
+    InitRefused {
+        /// Where the device is.
+        address: BusAddress,
+        /// What `init` has answered, if the kernel's log has it and may be read.
+        status: Option<String>,
+    },
     /// The app may not open the node for reading and writing.
     Denied,
     /// The node is there, and is not a kp device.
@@ -45,7 +63,7 @@ pub enum Cause {
         /// The driver's, major and minor.
         driver: (u32, u32),
     },
-    /// App and driver disagree about a message that both know.
+    /// The app's interface does not fit the driver's.
     Interface {
         /// The interface's name in the app.
         name: &'static str,
@@ -53,24 +71,11 @@ pub enum Cause {
         app: Side,
         /// The driver's.
         driver: Side,
+        /// What does not fit.
+        mismatch: Mismatch,
     },
     /// OPEN was refused, by the host or by the plugin.
     Refused(Error),
-}
-
-/// One side's interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Side {
-    /// Version of the interface, for people.
-    pub version: u32,
-    /// Messages.
-    pub messages: u32,
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "version {} ({} messages)", self.version, self.messages)
-    }
 }
 
 impl OpenError {
@@ -85,6 +90,9 @@ impl OpenError {
             | Cause::BadAddress
             | Cause::NoDevice { .. }
             | Cause::NoNode { .. }
+            | Cause::NotOnBus
+            | Cause::Held { .. }
+            | Cause::InitRefused { .. }
             | Cause::Denied
             | Cause::Io(_) => None,
         }
@@ -123,6 +131,37 @@ impl OpenError {
                 system.loaded(name),
                 system.devices()
             ),
+            Cause::NotOnBus => {
+                let (node, module) = (system.node(), system.loaded(name));
+                write!(f, "no {node}: no device that {module} drives is on the bus: see `lspci -nn`")
+            }
+            Cause::Held { address, driver, promised_to } => {
+                let (device, module) = (format!("/sys/bus/pci/devices/{address}"), system.loaded(name));
+                write!(f, "no {}: ", system.node())?;
+                let free = format!("`echo > {device}/driver_override`, ");
+                let unbind = format!("`echo {address} > {device}/driver/unbind`, ");
+                match (driver, promised_to) {
+                    (Some(driver), Some(other)) => write!(
+                        f,
+                        "driver {driver} has {address}, and driver_override of it is set to {other}: {free}{unbind}"
+                    ),
+                    (Some(driver), None) => write!(f, "driver {driver} has {address}: {unbind}"),
+                    (None, other) => {
+                        let other = other.as_deref().unwrap_or_default();
+                        write!(f, "driver_override of {address} is set to {other}: {free}")
+                    }
+                }?;
+                write!(f, "then `echo {address} > /sys/bus/pci/drivers/{module}/bind`")
+            }
+            Cause::InitRefused { address, status: Some(status) } => {
+                write!(f, "no {}: `init` refused {address}: {status}: see {log}", system.node())
+            }
+            Cause::InitRefused { address, status: None } => write!(
+                f,
+                "no {}: no driver has {address}, though {} is loaded: `init` refused it, or it was unbound; see {log}",
+                system.node(),
+                system.loaded(name)
+            ),
             Cause::Denied => f.write_str(&system.let_in(name)),
             Cause::NotKp => {
                 write!(f, "not a kp device: remove what has taken this {}, then {}", system.place(), system.load(name))
@@ -136,11 +175,7 @@ impl OpenError {
                 "the app speaks ABI {}.{}, the driver {}.{}: build both with the same major version of kp",
                 app.0, app.1, driver.0, driver.1
             ),
-            Cause::Interface { name, app, driver } => write!(
-                f,
-                "the app's interface `{name}` is {app}, the driver's is {driver}, and they differ in a message that both know: \
-                 build both from one interface crate"
-            ),
+            Cause::Interface { name, app, driver, mismatch } => mismatch.write(f, name, *app, *driver),
             Cause::Refused(error) => self.refused(f, *error, system),
         }
     }

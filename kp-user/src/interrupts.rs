@@ -117,7 +117,7 @@ impl Interrupts {
     /// [`TIMEOUT`](Status::TIMEOUT) if none came, [`INT_DISABLED`](Status::INT_DISABLED) or [`CLOSED`](Status::CLOSED)
     /// if the wait was ended, [`DEVICE_GONE`](Status::DEVICE_GONE) if the device was removed,
     /// [`INTERRUPT_STORM`](Status::INTERRUPT_STORM) if the interrupt was masked. A signal does not end a wait: to be
-    /// woken by other things too, poll the [descriptor](Self::as_fd).
+    /// woken by other things too, poll the descriptor, `as_fd` (not on Windows).
     pub fn wait(&self, timeout: Duration) -> Result<Notification> {
         self.wait_many(ANY_VECTOR, 1, timeout)
     }

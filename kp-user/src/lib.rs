@@ -36,6 +36,15 @@
 //! Dropping tidies up: the thread ends, the interrupt is disabled, the session closed, and last the handle.
 //!
 //! The same code runs over any [`Connection`], as with [`Plugin::over`]: a kernel's, or the simulator's in a test.
+//!
+//! All of it is the same on Linux and on Windows, but for what follows. `cargo doc` shows what the machine has that it runs on; with
+//! `--target x86_64-pc-windows-gnu`, once that target is installed, what Windows has.
+//!
+//! | | Linux | Windows |
+//! |---|---|---|
+//! | `Node::open` | of a device node, `/dev/kp/edu.0` | of a name, `\\.\kp-edu.0` |
+//! | waiting for an interrupt and for other things | `as_fd` of [`Interrupts`], [`Plugin`] and [`Connection`], for poll(2) | `Interrupts::start_wait`, which answers a `PendingWait` with a handle to wait for |
+//! | what else can carry requests | `Node` alone | [`ControlNode`] over a [`DeviceControl`], `Handle` for one; a simulated one on any system |
 #![deny(unsafe_code)]
 
 mod address;
@@ -48,6 +57,7 @@ mod interrupts;
 #[cfg(target_os = "linux")]
 mod linux;
 mod listed;
+mod mismatch;
 mod name;
 mod negotiate;
 mod notification;
@@ -70,13 +80,14 @@ pub use address::{BadAddress, BusAddress};
 pub use agreement::Agreement;
 pub use batch::{Batch, Replies};
 pub use connection::Connection;
-pub use error::{Cause, OpenError, Side};
+pub use error::{Cause, OpenError};
 pub use handler::HandlerThread;
 pub use interrupts::{Enable, Interrupts, Kind};
 pub use kp_abi;
 #[cfg(target_os = "linux")]
 pub use linux::Node;
 pub use listed::Listed;
+pub use mismatch::{Mismatch, Side};
 pub use name::{BadName, Name};
 pub use notification::{IntEnabled, Notification};
 pub use open::OpenOptions;

@@ -1,5 +1,5 @@
 //! OPEN: app and driver agree on an interface, also if they are not of one age.
-use crate::{Cause, Connection, Side};
+use crate::{Cause, Connection, Mismatch, Side};
 use kp_abi::{
     Error, Interface, Status, TransportStatus, limits,
     request::{self, Request, feature},
@@ -34,11 +34,15 @@ pub(crate) fn negotiate(connection: &dyn Connection, interface: &Interface, data
             connection.agree(interface);
             Ok(opened(&open, Some(open.message_count)))
         }
-        Err(error) if error == Status::INTERFACE_MISMATCH => Err(Cause::Interface {
-            name: interface.name,
-            app: Side { version: interface.version, messages: count },
-            driver: driver(&open),
-        }),
+        Err(error) if error == Status::INTERFACE_MISMATCH => {
+            let driver = driver(&open);
+            Err(Cause::Interface {
+                name: interface.name,
+                app: Side { version: interface.version, messages: count },
+                driver,
+                mismatch: Mismatch::find(connection, interface, driver),
+            })
+        }
         Err(error) => Err(refusal(error, &open)),
     }
 }

@@ -53,7 +53,13 @@ impl<'a> OpenOptions<'a> {
         let wanted = self.parse(address)?;
         let failed = |cause| self.no_device(wanted, cause);
         let listed = crate::platform::list().map_err(|error| failed(Cause::Io(error)))?;
-        let there = || Cause::NoDevice { there: listed.iter().filter_map(|listed| listed.address).collect() };
+        let there = || {
+            #[cfg(target_os = "linux")]
+            if let Some(cause) = crate::platform::why_not_at(wanted, self.interface.map(|interface| interface.name)) {
+                return cause;
+            }
+            Cause::NoDevice { there: listed.iter().filter_map(|listed| listed.address).collect() }
+        };
         let found = listed.iter().find(|listed| listed.address == Some(wanted)).ok_or_else(|| failed(there()))?;
         let (node, place) = crate::platform::open(&found.name.to_string())?;
         // A plugin that was loaded anew between the look and now has given its numbers anew.

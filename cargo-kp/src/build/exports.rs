@@ -1,5 +1,5 @@
 //! What a kernel exports to modules, from its `Module.symvers`.
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use object::{Object as _, ObjectSymbol as _};
 
 use super::check::Refusal;
 
-/// The names a kernel and its own modules export, and which of them only GPL modules may use.
+/// The names that a kernel and its own modules export.
 #[derive(Debug, Clone, Default)]
 pub struct Exports {
-    gpl_only: HashMap<String, bool>,
+    names: HashSet<String>,
 }
 
 impl Exports {
@@ -29,17 +29,12 @@ impl Exports {
     pub fn parse(text: &str) -> Exports {
         let fields = text.lines().map(|line| line.split('\t').collect::<Vec<_>>());
         let names = fields.filter(|fields| fields.len() >= 4);
-        Exports { gpl_only: names.map(|fields| (fields[1].to_owned(), fields[3].ends_with("_GPL"))).collect() }
+        Exports { names: names.map(|fields| fields[1].to_owned()).collect() }
     }
 
     /// Whether modules can call `name`.
     pub fn has(&self, name: &str) -> bool {
-        self.gpl_only.contains_key(name)
-    }
-
-    /// Those of `names` that only GPL modules may use, in order.
-    pub fn gpl_only(&self, names: Vec<String>) -> Vec<String> {
-        names.into_iter().filter(|name| self.gpl_only.get(name).copied().unwrap_or(false)).collect()
+        self.names.contains(name)
     }
 }
 

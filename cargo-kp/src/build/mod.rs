@@ -8,6 +8,7 @@ pub mod check;
 mod exports;
 mod generated;
 mod info;
+mod license;
 #[cfg(unix)]
 mod linux;
 #[cfg(not(unix))]
@@ -26,11 +27,12 @@ use anyhow::{Context, Result, bail};
 use crate::command::Command;
 
 pub use self::info::{Info, MatchId};
+pub use self::license::License;
 #[cfg(unix)]
 pub(crate) use self::linux::copy;
 #[cfg(unix)]
 pub use self::linux::{Object, make_direct, module, object};
-pub use self::plugin::{License, Plugin, select};
+pub use self::plugin::{Plugin, select};
 pub use self::windows::{Arch, Inf, Product, Signer, built_in, driver};
 
 /// Builds a plugin's module for each kernel named, and prints where the modules are.
@@ -50,28 +52,58 @@ pub struct BuildArgs {
     /// Fetch the headers that are missing, from Debian's archive.
     #[arg(long)]
     pub setup: bool,
+    /// The C compiler of modules, in place of the one that each kernel was built by.
+    #[arg(long, value_name = "PROGRAM")]
+    pub cc: Option<String>,
     /// Who signs drivers for Windows.
     #[command(flatten)]
     pub signer: Signer,
 }
 
 impl Command for BuildArgs {
-    /// The paths of what was built go to stdout, one a line. Kernels are looked up first, so that a missing one doesn't cost a build.
+    /// The paths of what was built go to stdout, one a line, in the order of the options. Kernels are looked up first, so that a missing one
+    /// doesn't cost a build.
     fn run(self) -> Result<()> {
         let mut plugin = select(self.plugin.as_deref(), Path::new("."))?;
         plugin.toolchain = self.toolchain.or(plugin.toolchain);
-        let (windows, kernels): (Vec<_>, Vec<_>) = self.target.iter().partition(|name| Arch::named(name).is_some());
-        if self.signer.certificate.is_some() && windows.is_empty() {
+        if self.signer.certificate.is_some() && !self.target.iter().any(|name| Arch::named(name).is_some()) {
             bail!("--certificate signs drivers for Windows: add --target windows");
         }
-        let targets = match self.target.as_slice() {
-            [] => vec![linux::default(self.setup)?],
-            _ => kernels.iter().map(|name| linux::find(name, self.setup)).collect::<Result<_>>()?,
+        let cc = self.cc.as_deref();
+        let wanted = match self.target.as_slice() {
+            [] => vec![Wanted::Module(linux::Wanted::find(None, self.setup, cc)?)],
+            names => names.iter().map(|name| Wanted::find(name, self.setup, cc)).collect::<Result<_>>()?,
         };
-        for arch in windows.iter().filter_map(|name| Arch::named(name)) {
-            println!("{}", windows::driver(&plugin, arch, &self.signer, &|step| eprintln!("{step}"))?.display());
+        let is_for_linux = wanted.iter().any(|one| matches!(one, Wanted::Module(_)));
+        if is_for_linux {
+            plugin.license.for_module(&plugin.name)?;
+        } else if self.cc.is_some() {
+            bail!("--cc compiles modules for Linux: add a kernel by --target");
         }
-        linux::modules(&plugin, &targets)
+        let mut modules = linux::Modules::of(&plugin);
+        for one in &wanted {
+            let path = match one {
+                Wanted::Module(module) => modules.build(module)?,
+                Wanted::Driver(arch) => windows::driver(&plugin, *arch, &self.signer, &|step| eprintln!("{step}"))?,
+            };
+            println!("{}", path.display());
+        }
+        Ok(())
+    }
+}
+
+/// What one `--target` asks for.
+enum Wanted {
+    Module(linux::Wanted),
+    Driver(Arch),
+}
+
+impl Wanted {
+    fn find(name: &str, setup: bool, cc: Option<&str>) -> Result<Self> {
+        match Arch::named(name) {
+            Some(arch) => Ok(Wanted::Driver(arch)),
+            None => linux::Wanted::find(Some(name), setup, cc).map(Wanted::Module),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 
+use super::license::License;
 use super::toolchain;
 
 /// A plugin's package, as far as a build needs it.
@@ -18,7 +19,7 @@ pub struct Plugin {
     pub dir: PathBuf,
     /// The package's version.
     pub version: String,
-    /// What the module declares to the kernel.
+    /// What the module declares to the kernel, if there can be one.
     pub license: License,
     /// The package's description, or nothing.
     pub description: String,
@@ -38,51 +39,6 @@ pub struct Plugin {
     pub(super) port: toml::Table,
     /// The same, for the Windows port.
     pub(super) windows_port: toml::Table,
-}
-
-/// What a module's `MODULE_LICENSE` says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum License {
-    /// MIT or Apache.
-    DualMitGpl,
-    /// GPL version 2.
-    Gpl,
-    /// Anything else. Such a module may not use the kernel's GPL-only exports.
-    Proprietary,
-}
-
-impl License {
-    /// The string that the kernel knows.
-    pub fn kernel_name(self) -> &'static str {
-        match self {
-            License::DualMitGpl => "Dual MIT/GPL",
-            License::Gpl => "GPL",
-            License::Proprietary => "Proprietary",
-        }
-    }
-
-    /// Reads an SPDX expression. An expression that mixes `AND` and `OR` counts as if every licence in it applied.
-    pub fn from_spdx(expression: &str) -> License {
-        let plain = expression.replace(['(', ')'], " ").replace('/', " OR ");
-        let mixed = plain.contains(" AND ");
-        let ids = plain.split(" OR ").flat_map(|part| part.split(" AND ")).map(Self::of_one);
-        let worst_first = |license: &License| match license {
-            License::Proprietary => 0,
-            License::Gpl => 1,
-            License::DualMitGpl => 2,
-        };
-        let chosen = if mixed { ids.min_by_key(worst_first) } else { ids.max_by_key(worst_first) };
-        chosen.unwrap_or(License::Proprietary)
-    }
-
-    /// Reads one licence of an expression, with or without `WITH exception`.
-    fn of_one(id: &str) -> License {
-        match id.split_whitespace().next() {
-            Some("MIT" | "Apache-2.0") => License::DualMitGpl,
-            Some(id) if id.starts_with("GPL-2.0") => License::Gpl,
-            _ => License::Proprietary,
-        }
-    }
 }
 
 /// Finds the plugin called `name` in the workspace around `dir`; without a name, the package at `dir` or the workspace's only
@@ -140,7 +96,8 @@ fn describe(package: &Package, metadata: &Metadata) -> Result<Plugin> {
         crate_name: library.name.replace('-', "_"),
         dir: dir.into(),
         version: package.version.to_string(),
-        license: License::from_spdx(package.license.as_deref().unwrap_or("")),
+        license: License::of(package.license.as_deref().unwrap_or(""), &package.metadata["kp"])
+            .with_context(|| format!("[package.metadata.kp] of {}", package.name))?,
         description: package.description.clone().unwrap_or_default(),
         authors: package.authors.clone(),
         no_free: package.metadata["kp"]["no-free"].as_bool().unwrap_or(false),
@@ -176,27 +133,4 @@ fn port(core: &Package, name: &str) -> Result<toml::Table> {
         }
     }
     Ok(port)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::License;
-
-    #[test]
-    fn the_licence_shown_to_the_kernel_follows_the_packages() {
-        for (spdx, shown) in [
-            ("MIT OR Apache-2.0", "Dual MIT/GPL"),
-            ("MIT/Apache-2.0", "Dual MIT/GPL"),
-            ("Apache-2.0 WITH LLVM-exception", "Dual MIT/GPL"),
-            ("GPL-2.0-only", "GPL"),
-            ("GPL-2.0-only OR LicenseRef-Own", "GPL"),
-            ("MIT AND GPL-2.0-or-later", "GPL"),
-            ("(MIT OR Apache-2.0) AND LicenseRef-Own", "Proprietary"),
-            ("GPL-3.0-only", "Proprietary"),
-            ("LicenseRef-Own", "Proprietary"),
-            ("", "Proprietary"),
-        ] {
-            assert_eq!(License::from_spdx(spdx).kernel_name(), shown, "{spdx}");
-        }
-    }
 }

@@ -55,8 +55,11 @@ impl Toolchain {
         command.env_remove("LD_LIBRARY_PATH");
         // build-std and the -Z flags are nightly features; this variable opens them on a release compiler.
         command.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", program(&self.sysroot, "rustc"));
-        // Cargo looks for the source in the sysroot alone. There is no other way to say where it is.
-        command.env("__CARGO_TESTS_ONLY_SRC_ROOT", &self.library);
+        command.env("RUSTDOC", program(&self.sysroot, "rustdoc"));
+        if self.library != library_in(&self.sysroot) {
+            // Cargo looks for the source in the sysroot alone. There is no other way to say where it is.
+            command.env("__CARGO_TESTS_ONLY_SRC_ROOT", &self.library);
+        }
         command
     }
 
@@ -105,6 +108,11 @@ fn linker(own: &Path, debians: Option<&Path>) -> Result<PathBuf> {
         ),
         (false, None) => bail!("there is no {}: install Rust with rustup, https://rustup.rs", own.display()),
     }
+}
+
+/// Where a toolchain has its library's source, if it has it itself.
+fn library_in(sysroot: &Path) -> PathBuf {
+    sysroot.join("lib/rustlib/src/rust/library")
 }
 
 /// One of the programs of a toolchain.

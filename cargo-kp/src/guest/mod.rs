@@ -2,6 +2,7 @@
 //!
 //! It is the same executable as the tool; [`enter_if_init`] tells the two lives apart.
 
+mod bus;
 pub mod modules;
 pub mod plan;
 mod port;
@@ -67,12 +68,22 @@ fn carry_out(port: &Port) -> bool {
         }
     };
     let mut success = true;
-    for (index, step) in steps.iter().enumerate() {
-        let result = steps::carry_out(step, port);
+    let mut tell = |index, result: Result<(), String>| {
         success &= result.is_ok();
         port.step(index, result);
+    };
+    let mut unbound = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        if matches!(step, Step::Unload { .. }) {
+            unbound.drain(..).for_each(|(index, wanted)| tell(index, steps::is_bound(wanted)));
+        }
+        match (steps::carry_out(step, port), step) {
+            (Err(_), Step::Bound(wanted)) => unbound.push((index, wanted)),
+            (result, _) => tell(index, result),
+        }
         steps::reap();
     }
+    unbound.drain(..).for_each(|(index, wanted)| tell(index, steps::is_bound(wanted)));
     success
 }
 

@@ -46,13 +46,9 @@ pub enum Step {
         /// How the unload has to end.
         expect: Outcome,
     },
-    /// Waits until a loaded module's driver has a PCI device.
-    Bound {
-        /// The module's name, as in `kp_edu`.
-        module: String,
-        /// What it drives, as the failure is to name it.
-        devices: String,
-    },
+    /// Waits until a loaded module's driver has a PCI device. One that has none then is looked at again before the next unload, and at the
+    /// end: a program may have bound it.
+    Bound(Wanted),
     /// Runs a program to its end, and to the end of everything that writes to its output.
     Run {
         /// Its file in the guest, and its arguments.
@@ -62,6 +58,19 @@ pub enum Step {
         /// How it has to end.
         expect: Outcome,
     },
+}
+
+/// A module that is made for PCI devices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// The module's name, as in `kp_edu`.
+    pub module: String,
+    /// What it drives, as the failure is to name it.
+    pub devices: String,
+    /// The same as the kernel has it, as in `pci:v00001234d000011E8sv*sd*bc*sc*i*`.
+    pub aliases: Vec<String>,
+    /// Such a device is taken from the driver that has it.
+    pub take: bool,
 }
 
 /// How a step ends.
@@ -89,11 +98,6 @@ impl Step {
         Step::Load { path: path.into(), params: params.into(), nodes: vec![node.into()], expect: Outcome::Success }
     }
 
-    /// Waits until a loaded module's driver has a PCI device.
-    pub fn bound(module: &str, devices: &str) -> Self {
-        Step::Bound { module: module.into(), devices: devices.into() }
-    }
-
     /// Unloads a module.
     pub fn unload(name: &str) -> Self {
         Step::Unload { name: name.into(), expect: Outcome::Success }
@@ -109,7 +113,7 @@ impl Step {
     pub fn expecting(mut self, outcome: Outcome) -> Self {
         match &mut self {
             Step::Load { expect, .. } | Step::Unload { expect, .. } | Step::Run { expect, .. } => *expect = outcome,
-            Step::Bound { .. } => unreachable!("a device is there or not"),
+            Step::Bound(_) => unreachable!("a device is there or not"),
         }
         self
     }
@@ -128,7 +132,12 @@ mod tests {
         };
         let plan = vec![
             Step::load_until("/kp/m.ko", "msi=1", "/dev/kp/m"),
-            Step::bound("m", "1234:11e8"),
+            Step::Bound(Wanted {
+                module: "m".into(),
+                devices: "1234:11e8".into(),
+                aliases: vec!["pci:v*".into()],
+                take: true,
+            }),
             run,
             Step::run(&["/bin/a"]).expecting(Outcome::Signal(11)),
             Step::unload("m").expecting(Outcome::Errno(16)),

@@ -1,12 +1,12 @@
 //! Carries out the steps of a plan.
 
+use super::bus::{Bus, kernel_log};
 use super::modules;
-use super::plan::{Outcome, Step};
+use super::plan::{Outcome, Step, Wanted};
 use super::port::Port;
 use rustix::io::Errno;
 use rustix::process::WaitOptions;
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -23,13 +23,22 @@ pub(super) fn carry_out(step: &Step, port: &Port) -> Result<(), String> {
             compare(called(modules::load(path, params)), *expect, &format!("loading {path}"))?;
             nodes.iter().try_for_each(|node| wait_for(node))
         }
-        Step::Bound { module, devices } => match within_limit(|| has_device(module)) {
-            true => Ok(()),
-            false => Err(format!("{module} has no device: it drives {devices}; add one with --device")),
-        },
+        Step::Bound(wanted) => {
+            let bus = Bus::system();
+            if wanted.take {
+                bus.take(wanted);
+            }
+            within_limit(|| bus.is_bound(wanted) || !bus.is_binding(wanted));
+            is_bound(wanted)
+        }
         Step::Unload { name, expect } => compare(called(modules::unload(name)), *expect, &format!("unloading {name}")),
         Step::Run { argv, env, expect } => compare(run(argv, env, port)?, *expect, &argv.join(" ")),
     }
+}
+
+/// Whether the module has its device now. `Err` says why it has not.
+pub(super) fn is_bound(wanted: &Wanted) -> Result<(), String> {
+    if Bus::system().is_bound(wanted) { Ok(()) } else { Err(Bus::system().why_unbound(wanted, &kernel_log())) }
 }
 
 /// Takes leave of processes whose parents have ended: they are the first process's.
@@ -75,14 +84,6 @@ fn within_limit(is_so: impl Fn() -> bool) -> bool {
         std::thread::sleep(Duration::from_millis(5));
     }
     true
-}
-
-/// Whether a PCI device's driver is this module's. A driver has a device once its probe function has succeeded.
-fn has_device(module: &str) -> bool {
-    let is_driven = |device: fs::DirEntry| {
-        fs::read_link(device.path().join("driver/module")).is_ok_and(|driver| driver.ends_with(module))
-    };
-    fs::read_dir("/sys/bus/pci/devices").into_iter().flatten().flatten().any(is_driven)
 }
 
 fn run(argv: &[String], env: &BTreeMap<String, String>, port: &Port) -> Result<Outcome, String> {

@@ -5,7 +5,7 @@ use super::{
     stage::{Stage, Tally, with_lines},
 };
 use crate::{
-    guest::plan::{Outcome, Step},
+    guest::plan::Step,
     host::{self, PROGRAM},
     kernels,
     packages::{Packages, Purpose, ThisMachine},
@@ -22,10 +22,8 @@ use std::{
 
 /// Where Debian has it. A person's own Python may be a script.
 const PYTHON: &str = "/usr/bin/python3";
-/// What the example imports. Prints the interpreter, and the file of each module that this needs.
-const MODULES: &str = "import array, fcntl, os, struct, sys\n\
-    print(os.path.realpath(sys.executable))\n\
-    for m in list(sys.modules.values()):\n  f = getattr(m, '__file__', None)\n  if f: print(f)";
+/// Prints the interpreter, and the folder of its modules.
+const PLACES: &str = "import os, sys\nprint(os.path.realpath(sys.executable))\nprint(os.path.dirname(os.__file__))";
 
 /// The kernel on which one guest is enough.
 const KERNEL: &str = "6.12-cloud";
@@ -51,14 +49,9 @@ fn apps(kernel: &str, setup: bool, log: &Log) -> Result<Tally> {
         modules.guest(&programs::build("echo-app")?).program(compile(&examples.join("c/echo.c"))?, "/kp/echo-c");
     let (python, with_python) = python(vm)?;
     vm = with_python.file(examples.join("python/echo.py"), "/kp/echo.py").step(Step::load("/kp/kp-echo.ko"));
-    let apps: [&[&str]; 3] = [&[PROGRAM], &["/kp/echo-c"], &[&python, "-S", "/kp/echo.py"]];
+    let apps: [&[&str]; 3] = [&[PROGRAM], &["/kp/echo-c"], &[&python, "/kp/echo.py"]];
     for app in apps {
-        vm = vm.step(Step::Run {
-            argv: app.iter().map(|&word| word.to_owned()).collect(),
-            // Else Python looks for folders that the guest has not, and says so.
-            env: [("PYTHONHOME".to_owned(), "/usr".to_owned())].into(),
-            expect: Outcome::Success,
-        });
+        vm = vm.step(Step::run(app));
     }
     let report = vm.step(Step::unload("kp_echo")).run(&mut |_| {})?;
     keep(log, kernel, &report);
@@ -94,15 +87,11 @@ fn compile(source: &Path) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Puts the machine's Python and the few modules that the example needs into a guest, and says where it is.
-fn python(mut vm: Vm) -> Result<(String, Vm)> {
-    let found = Command::new(PYTHON).args(["-I", "-S", "-c", MODULES]).output();
+/// Puts the machine's Python and its modules into a guest, as a person does with `--file`, and says where it is.
+fn python(vm: Vm) -> Result<(String, Vm)> {
+    let found = Command::new(PYTHON).args(["-I", "-S", "-c", PLACES]).output();
     let found = found.context("cannot start Python: apt-get install python3-minimal")?;
-    let lines = String::from_utf8(found.stdout).context("Python's files have odd names")?;
-    let mut lines = lines.lines();
-    let python = lines.next().context("Python does not say where it is")?.to_owned();
-    for module in lines {
-        vm = vm.file(module, module);
-    }
-    Ok((python.clone(), vm.program(&python, &python)))
+    let lines = String::from_utf8(found.stdout).context("Python's folders have odd names")?;
+    let (python, modules) = lines.trim_end().split_once('\n').context("Python does not say where it is")?;
+    Ok((python.to_owned(), vm.file(modules, modules).program(python, python)))
 }

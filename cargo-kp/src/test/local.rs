@@ -4,7 +4,7 @@ use super::{
     log::Log,
     stage::{Stage, Tally},
 };
-use crate::{host, kernels};
+use crate::{build::toolchain::Toolchain, host, kernels};
 use anyhow::{Context, Result, bail};
 use std::{
     io::{BufRead, BufReader},
@@ -12,7 +12,7 @@ use std::{
 };
 
 /// All of them, in order.
-pub fn stages() -> Vec<Stage> {
+pub fn stages(long: bool) -> Vec<Stage> {
     vec![
         Stage { name: "cargo test", run: Box::new(|_, log| cargo_test(&[], &[], log)) },
         // What needs programs beside Rust's own, and so is ignored there.
@@ -20,8 +20,8 @@ pub fn stages() -> Vec<Stage> {
             name: "cargo test, with compilers and QEMU",
             run: Box::new(|_, log| cargo_test(&[], &["--ignored"], log)),
         },
-        Stage { name: "lints", run: Box::new(|_, _| lints()) },
-        Stage { name: "modules for every kernel", run: Box::new(|setup, _| modules(setup)) },
+        Stage { name: "lints", run: Box::new(move |_, _| lints(long)) },
+        Stage { name: "modules for every kernel", run: Box::new(move |setup, _| modules(setup, long)) },
         Stage { name: "scenario in the simulator", run: Box::new(scenarios) },
     ]
 }
@@ -66,16 +66,27 @@ fn cargo_test(arguments: &[&str], harness: &[&str], log: &Log) -> Result<Tally> 
     Ok(libtest.end("cargo test", child.wait()?.success()))
 }
 
-/// Formatting, clippy and rustdoc, each a test.
-fn lints() -> Result<Tally> {
+/// Formatting, clippy and rustdoc, each a test; with `long` rustdoc of what authors use as Windows has it too, for which the standard
+/// library is compiled, up to its types.
+fn lints(long: bool) -> Result<Tally> {
     let mut tally = Tally::default();
-    let checks: [(&str, &[&str], &str); 3] = [
-        ("rustfmt", &["fmt", "--all", "--check"], ""),
-        ("clippy", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"], ""),
-        ("rustdoc", &["doc", "--quiet", "--workspace", "--no-deps"], "-D warnings"),
+    let mut checks = vec![
+        ("rustfmt", cargo(), "fmt --all --check"),
+        ("clippy", cargo(), "clippy --quiet --workspace --all-targets -- -D warnings"),
+        ("rustdoc", cargo(), "doc --quiet --workspace --no-deps"),
     ];
-    for (name, arguments, rustdoc) in checks {
-        let output = cargo().args(arguments).env("RUSTDOCFLAGS", rustdoc).output().context("cannot start cargo")?;
+    if long {
+        const WINDOWS: &str = "doc --quiet --no-deps --target x86_64-pc-windows-gnu -Zbuild-std=std,panic_unwind \
+                               -pkp-abi -pkp-core -pkp-sim -pkp-user -pkp-windows";
+        checks.push(("rustdoc for Windows", Toolchain::find(None)?.cargo(), WINDOWS));
+    }
+    for (name, mut command, arguments) in checks {
+        let output = command
+            .args(arguments.split(' '))
+            .stdin(Stdio::null())
+            .env("RUSTDOCFLAGS", "-D warnings")
+            .output()
+            .context("cannot start cargo")?;
         match output.status.success() {
             true => tally.pass(1),
             false => {
@@ -87,10 +98,10 @@ fn lints() -> Result<Tally> {
     Ok(tally)
 }
 
-/// Every module of every kernel, from one tree.
-fn modules(setup: bool) -> Result<Tally> {
+/// Every module of every kernel, from one tree. `long`: of those too that nothing is booted in.
+fn modules(setup: bool, long: bool) -> Result<Tally> {
     let mut tally = Tally::default();
-    for kernel in kernels::names() {
+    for kernel in if long { kernels::all_names() } else { kernels::names() } {
         match host::modules(&kernel, &["echo", "edu"], setup) {
             Ok(modules) => tally.pass(modules.files.len()),
             Err(error) => tally.report(&format!("modules for {kernel}"), Err(format!("{error:#}"))),

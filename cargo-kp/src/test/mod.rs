@@ -2,7 +2,7 @@
 //!
 //! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `languages`
 //! runs their apps in C and Python, `older` those of earlier versions, `demos` the demos, `planted` those that boot trouble, `loader` and `wine` those that load Windows drivers, `tool` runs
-//! this program on Windows, and `mutations`, with `--long`, plants faults in the framework itself.
+//! this program on Windows, `workspace`, with `--long`, a plugin of somebody's own, and `mutations`, with `--long`, plants faults in the framework itself.
 mod boots;
 mod demos;
 mod languages;
@@ -18,6 +18,7 @@ mod report;
 mod stage;
 mod tool;
 mod wine;
+mod workspace;
 
 use crate::command::Command;
 use crate::packages::{Packages, Purpose, ThisMachine};
@@ -63,7 +64,7 @@ impl Command for TestArgs {
             return local::miri();
         }
         programs::require_repository("test")?;
-        let stages: Vec<Stage> = local::stages()
+        let stages: Vec<Stage> = local::stages(self.long)
             .into_iter()
             .chain(boots::stages(self.long))
             .chain(languages::stages(self.long))
@@ -73,6 +74,7 @@ impl Command for TestArgs {
             .chain(loader::stages())
             .chain(wine::stages(self.long))
             .chain(tool::stages())
+            .chain(workspace::stages(self.long))
             .chain(mutations::stages(self.long))
             .collect();
         let stages = chosen(stages, self.only.as_deref())?;

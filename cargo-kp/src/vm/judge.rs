@@ -215,7 +215,8 @@ impl Judge {
     }
 }
 
-fn is_bad(text: &str) -> bool {
+/// Whether a line tells of a crash or of a broken rule of the kernel. Nothing allows one that was not expected.
+pub(super) fn is_bad(text: &str) -> bool {
     // "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks"
     let stall = text.contains("rcu") && text.contains("stall");
     stall || BAD.iter().any(|part| text.contains(part))

@@ -75,6 +75,8 @@ pub struct Report {
     pub steps: Vec<String>,
     /// The kernel's log, without levels and times; from QEMU itself if it complained.
     pub log: Vec<String>,
+    /// Which line of the log failed the run, if one did.
+    pub failed_by: Option<usize>,
     /// How it ended.
     pub verdict: Verdict,
     /// How long it took, from the start of QEMU to its end.
@@ -92,7 +94,7 @@ impl Report {
 }
 
 impl Vm {
-    /// A guest with one CPU, 512 MiB of memory, no network, nothing to do, and two minutes to do it.
+    /// A guest with one CPU, 512 MiB of memory or what its files need, no network, nothing to do, and two minutes to do it.
     pub fn new(kernel: &Kernel) -> Self {
         Vm {
             kernel: kernel.clone(),
@@ -123,7 +125,7 @@ impl Vm {
         self
     }
 
-    /// Gives the guest this much memory, in MiB.
+    /// Gives the guest this much memory, in MiB; more if its files need more.
     pub fn memory(mut self, mebibytes: u32) -> Self {
         self.memory = mebibytes;
         self
@@ -172,7 +174,7 @@ impl Vm {
         self
     }
 
-    /// Puts a file into the guest as it is.
+    /// Puts a file into the guest as it is, or a folder with all that is in it, and the shared libraries that files there need.
     pub fn file(mut self, host: impl AsRef<Path>, guest: &str) -> Self {
         self.files.push((host.as_ref().to_owned(), guest.to_owned()));
         self
@@ -201,13 +203,14 @@ impl Vm {
     /// Fails if the guest can't be put together or QEMU can't be started. A guest that fails is no error: the report says so.
     pub fn run(&self, on_line: &mut dyn FnMut(&str)) -> Result<Report> {
         let archive = self.initramfs()?;
+        let memory = self.memory.max(memory_for(archive.len()));
         let (initrd, mut file) = TempFile::create()?;
         file.write_all(&archive).with_context(|| format!("cannot write {}: is there space?", initrd.path.display()))?;
         // An emulated machine with several CPUs can run an instruction that another CPU is just rewriting, which no real one does;
         // kernels rewrite most of theirs while they boot. Before the first process nothing of a plugin has run, so such a crash
         // says nothing about one: it is reported, and the machine booted anew.
         for _ in 1..BOOTS {
-            let report = qemu::run(self, &initrd.path, on_line)?;
+            let report = qemu::run(self, &initrd.path, memory, on_line)?;
             match &report.verdict {
                 Verdict::Failed(why) if report.stage == Stage::Boot => {
                     eprintln!("linux {}: crashed before its first process, booting again: {why}", self.kernel.release);
@@ -215,7 +218,7 @@ impl Vm {
                 _ => return Ok(report),
             }
         }
-        qemu::run(self, &initrd.path, on_line)
+        qemu::run(self, &initrd.path, memory, on_line)
     }
 
     fn initramfs(&self) -> Result<Vec<u8>> {
@@ -225,14 +228,22 @@ impl Vm {
         };
         let mut image = initramfs::Initramfs::new();
         image.program(&init, "/init")?;
-        for (host, guest) in &self.programs {
-            image.program(host, guest)?;
-        }
+        // First, because one may be a library that a program needs.
         for (host, guest) in &self.files {
             image.copy(host, guest)?;
+        }
+        for (host, guest) in &self.programs {
+            image.program(host, guest)?;
         }
         let plan = serde_json::to_vec(&self.steps).context("cannot write down the plan")?;
         image.file(crate::guest::plan::PATH, 0o644, plan);
         Ok(image.finish())
     }
+}
+
+/// How much memory a guest needs to unpack so many bytes of files, in MiB: a kernel gives half of its memory to files at most, and has to keep
+/// the packed ones until the end.
+fn memory_for(bytes: usize) -> u32 {
+    let mib = u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX);
+    mib.saturating_mul(3).saturating_add(256)
 }

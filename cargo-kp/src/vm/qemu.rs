@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 
 const PROGRAM: &str = "qemu-system-x86_64";
 
+/// Begins why a run failed whose time was up.
+pub(super) const DID_NOT_END: &str = "the guest did not end within";
+
 /// How much longer a guest may live after the line that fails it, so that the log gets the rest of the report.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -28,10 +31,10 @@ enum Event {
     Result(String),
 }
 
-pub(super) fn run(vm: &Vm, initrd: &Path, on_line: &mut dyn FnMut(&str)) -> Result<Report> {
+pub(super) fn run(vm: &Vm, initrd: &Path, memory: u32, on_line: &mut dyn FnMut(&str)) -> Result<Report> {
     let start = Instant::now();
     let mut command = Command::new(PROGRAM);
-    command.args(arguments(vm, initrd));
+    command.args(arguments(vm, initrd, memory));
     let child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().with_context(|| {
             format!("cannot start {PROGRAM}: run `apt-get install qemu-system-x86`, or see `cargo kp doctor`")
@@ -41,7 +44,8 @@ pub(super) fn run(vm: &Vm, initrd: &Path, on_line: &mut dyn FnMut(&str)) -> Resu
     let results = qemu.0.stdout.take().map(|pipe| follow(pipe, Event::Result, sender.clone()));
     let log = qemu.0.stderr.take().map(|pipe| follow(pipe, Event::Log, sender));
     let judge = Judge::new(&vm.expected);
-    let mut run = Run { judge, qemu, started: false, log: Vec::new(), output: Vec::new(), steps: Vec::new() };
+    let mut run =
+        Run { judge, qemu, started: false, log: Vec::new(), failed_by: None, output: Vec::new(), steps: Vec::new() };
     let timed_out = run.watch(&events, start + vm.timeout, on_line);
     let ended = timed_out.is_ok();
     if !ended {
@@ -56,19 +60,21 @@ pub(super) fn run(vm: &Vm, initrd: &Path, on_line: &mut dyn FnMut(&str)) -> Resu
         thread.join().expect("the readers don't panic");
     }
     let status = run.qemu.0.wait().context("cannot wait for QEMU")?;
+    // What becomes of a device is told late, and yet it comes before what a program did without it.
+    run.steps.sort_by_key(|line| number(line));
     let verdict = run.verdict(timed_out, status, vm.timeout);
-    let Run { started, output, steps, log, .. } = run;
+    let Run { started, output, steps, log, failed_by, .. } = run;
     let stage = match (started, ended, status.success()) {
         (true, ..) => Stage::Process,
         (false, true, false) => Stage::Refused,
         (false, ..) => Stage::Boot,
     };
-    Ok(Report { stage, output, steps, log, verdict, seconds: start.elapsed().as_secs_f64() })
+    Ok(Report { stage, output, steps, log, failed_by, verdict, seconds: start.elapsed().as_secs_f64() })
 }
 
-fn arguments(vm: &Vm, initrd: &Path) -> Vec<String> {
+fn arguments(vm: &Vm, initrd: &Path, memory: u32) -> Vec<String> {
     let exit_device = format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=4");
-    let (cpus, memory) = (vm.cpus.to_string(), vm.memory.to_string());
+    let (cpus, memory) = (vm.cpus.to_string(), memory.to_string());
     let (kernel, initrd) = (vm.kernel.vmlinuz.to_string_lossy(), initrd.to_string_lossy());
     // Until the guest's init asks for more the console shows only warnings and worse: printing takes time. The format puts the
     // level in front of each line. A panic reboots, and thereby ends QEMU. A busy host may keep the emulated timer from ticking just
@@ -117,6 +123,11 @@ fn arguments(vm: &Vm, initrd: &Path) -> Vec<String> {
     fixed.iter().map(|&arg| arg.to_owned()).chain(vm.qemu_args.iter().cloned()).collect()
 }
 
+/// The number of the step that a line is about. None for trouble of the guest's own.
+fn number(line: &str) -> Option<usize> {
+    line.strip_prefix("step ")?.split_once(':')?.0.parse().ok()
+}
+
 /// Sends a pipe's lines to the channel until its end.
 fn follow(
     pipe: impl Read + Send + 'static,
@@ -156,6 +167,7 @@ struct Run {
     /// The guest's first process runs.
     started: bool,
     log: Vec<String>,
+    failed_by: Option<usize>,
     output: Vec<String>,
     steps: Vec<String>,
 }
@@ -198,7 +210,9 @@ impl Run {
                     return;
                 }
                 // The verdict is kept by the judge; `watch` looks there.
-                let _ = self.judge.line(&line);
+                if self.judge.line(&line).is_err() && self.failed_by.is_none() {
+                    self.failed_by = Some(self.log.len());
+                }
                 if line.text == LOG_START {
                     self.started = true;
                 } else {
@@ -231,7 +245,7 @@ impl Run {
             (Err(line), _) => line.to_owned(),
             (_, Err(_)) => {
                 let limit = if self.started { limit } else { limit.min(BOOT_LIMIT) };
-                format!("the guest did not end within {} s; {}", limit.as_secs(), self.last_log_line())
+                format!("{DID_NOT_END} {} s; {}", limit.as_secs(), self.last_log_line())
             }
             _ if status.code() == qemu(SUCCESS_CODE) && failed_step.is_none() => match self.judge.finish() {
                 Ok(()) => return Verdict::Passed,
@@ -250,5 +264,17 @@ impl Run {
             Some(line) => format!("the log's last line: {line}"),
             None => "the log is empty".to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn steps_are_sorted_by_their_numbers_with_trouble_in_front() {
+        let mut lines = ["step 10: ok", "step 2: failed: x: y", "step 1: ok", "cannot parse the plan"];
+        lines.sort_by_key(|line| number(line));
+        assert_eq!(lines, ["cannot parse the plan", "step 1: ok", "step 2: failed: x: y", "step 10: ok"]);
     }
 }

@@ -221,7 +221,7 @@ requests! {
         72 bytes since 1.0 {
             /// In: the app's ABI, major; out: the driver's.
             16 abi_major: u32,
-            /// In: the app's ABI, minor; out: the driver's.
+            /// In: the app's ABI, minor; out: the one that is spoken, or after AbiMismatch the driver's.
             20 abi_minor: u32,
             /// In: [`feature`]s wanted; out: those granted.
             24 features: u64,

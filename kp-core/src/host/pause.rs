@@ -121,7 +121,7 @@ impl<P: Plugin> BoundDevice<P> {
     fn pause_sessions(&self, cx: &mut Passive, until: Deadline) -> bool {
         self.each_session(cx, |session, cx| {
             let paused = session.lock.with_until(cx, until, |_| session.gate.pause());
-            paused.is_ok() && session.gate.drain(&session.waker.queue, until)
+            paused.is_some() && session.gate.drain(&session.waker.queue, until)
         })
     }
 

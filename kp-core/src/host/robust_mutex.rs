@@ -26,7 +26,7 @@ pub(crate) struct RobustMutex {
     order: LockOrder,
 }
 
-/// The owner panicked and will never unlock it; or the time for waiting is up.
+/// The owner panicked and will never unlock it.
 #[derive(Debug)]
 pub(crate) struct OwnerDied;
 
@@ -134,21 +134,19 @@ impl RobustMutex {
     /// Nothing else ends the wait: for tear-down.
     #[inline(always)]
     pub(crate) fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(&mut Passive) -> R) -> Result<R, OwnerDied> {
-        self.with_until(cx, Deadline::NEVER, f)
+        self.with_until(cx, Deadline::NEVER, f).ok_or(OwnerDied)
     }
 
-    /// As [`with`](Self::with), and `OwnerDied` too if it was not granted before `until`.
+    /// As [`with`](Self::with). None: its owner has panicked, or it was not granted before `until`.
     #[inline(always)]
     pub(crate) fn with_until<R>(
         &self,
         cx: &mut Passive,
         until: Deadline,
         f: impl FnOnce(&mut Passive) -> R,
-    ) -> Result<R, OwnerDied> {
-        match self.lock(cx, WaitKind::Uninterruptible, until) {
-            Ok(held) => Ok(f(held.cx)),
-            Err(_) => Err(OwnerDied),
-        }
+    ) -> Option<R> {
+        let held = self.lock(cx, WaitKind::Uninterruptible, until).ok()?;
+        Some(f(held.cx))
     }
 
     /// As [`with`](Self::with), for a request: POISONED as soon as any plugin code panics; INTERRUPTED if the process is being killed.

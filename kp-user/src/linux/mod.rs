@@ -1,4 +1,5 @@
 //! Connections through a device node.
+mod bus;
 mod direct;
 mod kernel;
 mod mapping;
@@ -7,4 +8,4 @@ mod nodes;
 mod prepared;
 
 pub use node::Node;
-pub(crate) use nodes::{list, open};
+pub(crate) use nodes::{list, open, why_not_at};

@@ -1,5 +1,5 @@
 //! The nodes under `/dev/kp`.
-use super::node::Node;
+use super::{bus::Bus, node::Node};
 use crate::{BusAddress, Cause, Listed, Name, OpenError, system::System};
 use kp_abi::Status;
 use std::{fs, io, path::Path};
@@ -12,6 +12,7 @@ struct Places<'a> {
     modules: &'a Path,
     /// A directory for each class of devices.
     classes: &'a Path,
+    bus: Bus<'a>,
 }
 
 /// What was opened.
@@ -24,7 +25,8 @@ pub struct Place {
 
 impl Places<'static> {
     fn system() -> Self {
-        Self { nodes: Path::new("/dev/kp"), modules: Path::new("/sys/module"), classes: Path::new("/sys/class") }
+        let (nodes, modules, classes) = (Path::new("/dev/kp"), Path::new("/sys/module"), Path::new("/sys/class"));
+        Self { nodes, modules, classes, bus: Bus::system() }
     }
 }
 
@@ -36,6 +38,11 @@ pub fn open(name: &str) -> Result<(Node, Place), OpenError> {
 /// All nodes, sorted.
 pub fn list() -> io::Result<Vec<Listed>> {
     Places::system().list()
+}
+
+/// Why no plugin has the device at this address, if that can be seen. `plugin`: whose device it is to be, if that is known.
+pub fn why_not_at(address: BusAddress, plugin: Option<&str>) -> Option<Cause> {
+    Bus::system().why_not_at(address, &plugin.map(|plugin| System::Linux.loaded(plugin)).unwrap_or_default())
 }
 
 impl Places<'_> {
@@ -102,7 +109,9 @@ impl Places<'_> {
     fn cause(&self, error: io::Error, plugin: &str) -> Cause {
         match error.raw_os_error() {
             Some(libc::ENOENT | libc::ENOTDIR) => {
-                Cause::NoNode { is_loaded: self.modules.join(System::Linux.loaded(plugin)).exists() }
+                let module = System::Linux.loaded(plugin);
+                let is_loaded = self.modules.join(&module).exists();
+                self.bus.why_none(&module).filter(|_| is_loaded).unwrap_or(Cause::NoNode { is_loaded })
             }
             Some(libc::EACCES | libc::EPERM) => Cause::Denied,
             Some(libc::ENODEV | libc::ENXIO) => Cause::Refused(Status::DEVICE_GONE.into()),
@@ -148,6 +157,7 @@ mod tests {
                 nodes: &self.0.join("nodes"),
                 modules: &self.0.join("modules"),
                 classes: &self.0.join("classes"),
+                bus: Bus { bus: &self.0.join("bus"), log: &self.0.join("log") },
             })
         }
 
@@ -201,7 +211,8 @@ mod tests {
     #[test]
     fn no_plugin_loaded_is_an_empty_list() {
         let nowhere = Path::new("/nonexistent");
-        let missing = Places { nodes: &nowhere.join("kp"), modules: nowhere, classes: nowhere };
+        let bus = Bus { bus: nowhere, log: nowhere };
+        let missing = Places { nodes: &nowhere.join("kp"), modules: nowhere, classes: nowhere, bus };
         assert_eq!(missing.list().unwrap(), []);
     }
 

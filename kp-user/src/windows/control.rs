@@ -4,11 +4,6 @@ pub use super::handle::Handle;
 use kp_abi::{Result, Status};
 use std::sync::Arc;
 
-/// There is none; it only names a type.
-#[cfg(not(windows))]
-#[derive(Debug)]
-pub enum Handle {}
-
 /// What carries DeviceIoControl: a handle of Windows, or, on any system, a simulated one.
 pub trait DeviceControl: Send + Sync {
     /// DeviceIoControl, waited for. The number of bytes that the driver has written to `output`.

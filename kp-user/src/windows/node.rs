@@ -5,12 +5,12 @@
 #[cfg(test)]
 mod tests;
 
-#[cfg(windows)]
-use super::pending::PendingWait;
 use super::{
     answer::{answer, notification},
-    control::{DeviceControl, Handle},
+    control::DeviceControl,
 };
+#[cfg(windows)]
+use super::{control::Handle, pending::PendingWait};
 use crate::{Connection, IntEnabled, Notification};
 use kp_abi::{
     Counters, Result, Status,
@@ -21,19 +21,20 @@ use std::cell::Cell;
 
 const HEAD: usize = size_of::<Head>();
 
-/// A plugin's open device.
+/// A device that is open through anything that carries DeviceIoControl: a handle of Windows, or a simulated one.
 ///
-/// Its handle is for overlapped use: requests of several threads run at once, and each call here returns when its own is over. A
-/// program that this process starts does not inherit the handle.
+/// A handle of Windows is for overlapped use: requests of several threads run at once, and each call here returns when its own is over. A
+/// program that this process starts does not inherit it.
 #[derive(Debug)]
-pub struct Node<K = Handle> {
+pub struct ControlNode<K> {
     kernel: K,
 }
 
-/// A device that is open through anything that carries DeviceIoControl.
-pub type ControlNode<K> = Node<K>;
+/// A plugin's open device.
+#[cfg(windows)]
+pub type Node = ControlNode<Handle>;
 
-impl<K: DeviceControl> Node<K> {
+impl<K: DeviceControl> ControlNode<K> {
     /// A handle that is open already. Starts no session.
     pub fn over(kernel: K) -> Self {
         Self { kernel }
@@ -41,14 +42,14 @@ impl<K: DeviceControl> Node<K> {
 }
 
 #[cfg(windows)]
-impl Node {
+impl ControlNode<Handle> {
     /// Opens a device by its path, `\\.\kp-edu.0`, for reading and writing. Starts no session.
     pub fn open(path: &str) -> std::io::Result<Self> {
         Ok(Self { kernel: Handle::open(path)? })
     }
 }
 
-impl<K: DeviceControl> Connection for Node<K> {
+impl<K: DeviceControl> Connection for ControlNode<K> {
     fn query(&self, chain_at: u32) -> Result<request::Query> {
         plain(&self.kernel, request::Query { chain_at, ..Request::new() })
     }

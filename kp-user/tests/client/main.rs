@@ -29,6 +29,24 @@ mod interfaces {
             }
         }
     }
+    pub mod one_other {
+        kp_abi::interface! {
+            /// Message 1 is another one, and nobody has noticed.
+            pub mod edu, version 1 {
+                /// One.
+                fn one(n: u64) -> u32 = 1;
+            }
+        }
+    }
+    pub mod renamed {
+        kp_abi::interface! {
+            /// Another name.
+            pub mod card, version 1 {
+                /// One.
+                fn one(n: u32) -> u32 = 1;
+            }
+        }
+    }
     pub mod edited {
         kp_abi::interface! {
             /// Message 2 was edited in place.

@@ -1,4 +1,4 @@
-//! Compiles cases: one `cargo build` of what they use, then one rustc each.
+//! Compiles cases: one `cargo build` of what they use, then one rustc each, or one clippy.
 use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
@@ -40,19 +40,39 @@ impl Compiler {
         Self { rustc, release: release.to_owned(), libraries }
     }
 
-    /// Compiles one case of folder `dir`. `scratch` is a folder for what rustc writes.
-    pub fn compile(&self, dir: &Path, case: &str, scratch: &Path) -> Outcome {
-        let mut rustc = Command::new(&self.rustc);
-        rustc.current_dir(dir).arg(format!("{case}.rs")).arg(format!("-o{}", scratch.join(case).display()));
-        // Up to code generation: some constants are evaluated only there.
-        rustc.args(["--edition=2024", "--crate-type=lib", "--emit=obj", "--error-format=json", "--crate-name=case"]);
-        // As plugins are built; and warnings are not the point.
-        rustc.args(["--forbid=unsafe_code", "--allow=warnings"]);
+    /// What all cases of folder `dir` are compiled with: as plugins are built, and with the libraries.
+    fn arguments(&self, compiler: &str, dir: &Path, case: &str) -> Command {
+        let mut rustc = Command::new(compiler);
+        rustc.current_dir(dir).arg(format!("{case}.rs"));
+        rustc.args(["--crate-type=lib", "--crate-name=case", "--forbid=unsafe_code"]);
         for (name, file) in &self.libraries {
             rustc.arg(format!("--extern={name}={}", file.display()));
             let deps = file.parent().expect("a file has a folder");
             rustc.arg(format!("-Ldependency={}", deps.display())).arg(format!("-Ldependency={}/deps", deps.display()));
         }
+        rustc
+    }
+
+    /// What the compiler and clippy have to say of a case that is right: nothing, if all is well. `lints` are arguments, as `-Wunused`.
+    pub fn lint(&self, dir: &Path, case: &str, edition: &str, lints: &[&str], scratch: &Path) -> String {
+        let mut clippy = self.arguments("clippy-driver", dir, case);
+        clippy.arg(format!("--edition={edition}")).arg("--emit=metadata").args(lints);
+        clippy.arg(format!("-o{}", scratch.join(format!("{case}-{edition}.rmeta")).display()));
+        let result = clippy.output();
+        let result = result.unwrap_or_else(|error| {
+            panic!("cannot run clippy-driver: {error}; `rustup component add clippy` installs it")
+        });
+        let said = String::from_utf8_lossy(&result.stderr).into_owned();
+        assert!(result.status.success() || !said.is_empty(), "clippy-driver: {}", result.status);
+        said
+    }
+
+    /// Compiles one case of folder `dir`. `scratch` is a folder for what rustc writes.
+    pub fn compile(&self, dir: &Path, case: &str, scratch: &Path) -> Outcome {
+        let mut rustc = self.arguments(&self.rustc, dir, case);
+        rustc.arg(format!("-o{}", scratch.join(case).display()));
+        // Up to code generation: some constants are evaluated only there. Warnings are not the point.
+        rustc.args(["--edition=2024", "--emit=obj", "--error-format=json", "--allow=warnings"]);
         let result =
             rustc.output().unwrap_or_else(|error| panic!("cannot run {}: {error}; is Rust installed?", self.rustc));
         let mut outcome = Outcome { compiled: result.status.success(), ..Outcome::default() };

@@ -6,6 +6,9 @@
 //!   macros put into them.
 //! - `ui/*.stderr`, for the compiler named in `ui/COMPILER`: all of the text.
 //!
+//! What is right must be quiet too: `quiet/*.rs` are crates as authors write them, with all forms of the macros, of which neither the
+//! compiler nor clippy may have a word to say.
+//!
 //! `KP_BLESS=1 cargo test -p compile-fail` writes both anew, and `ui/COMPILER`; the sentences are kept, they are written by hand.
 mod compile;
 mod expect;
@@ -24,7 +27,12 @@ pub fn cases_dir() -> PathBuf {
 
 /// The names of the cases, in order.
 pub fn cases() -> Vec<String> {
-    let files = std::fs::read_dir(cases_dir()).expect("ui/ is beside src/");
+    names(&cases_dir())
+}
+
+/// The names of the files of Rust in a folder, in order.
+pub fn names(folder: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut names: Vec<String> = files
         .map(|file| PathBuf::from(file.expect("a readable folder").file_name()))
         .filter(|file| file.extension().is_some_and(|extension| extension == "rs"))

@@ -1,6 +1,7 @@
-//! What the sources hold themselves to. The two rules are in `tests/`, a file each, with their lists beside them:
+//! What the sources hold themselves to. The rules are in `tests/`, a file each, with their lists beside them:
 //!
 //! - `tests/circles.rs`: no import circle among the files of a folder.
+//! - `tests/links.rs`: the pages' links lead somewhere.
 //! - `tests/words.rs`: no private word where the field has one; `words.toml` is the list.
 //!
 //! The readers are here, and are tested on small texts. It is a crate of its own, since it reads every crate and belongs to none,

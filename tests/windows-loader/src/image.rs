@@ -3,8 +3,8 @@ use crate::space::{PAGE, Protection, Space};
 use object::{
     LittleEndian as LE,
     pe::{
-        IMAGE_DIRECTORY_ENTRY_EXCEPTION, IMAGE_REL_BASED_ABSOLUTE, IMAGE_REL_BASED_DIR64, IMAGE_SCN_MEM_EXECUTE,
-        IMAGE_SCN_MEM_WRITE, ImageNtHeaders64,
+        IMAGE_DIRECTORY_ENTRY_EXCEPTION, IMAGE_FILE_MACHINE_AMD64, IMAGE_REL_BASED_ABSOLUTE, IMAGE_REL_BASED_DIR64,
+        IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_WRITE, ImageNtHeaders64,
     },
     read::pe::{ImageNtHeaders, ImageThunkData, PeFile64},
 };
@@ -70,6 +70,12 @@ fn map(
     let text = |error: object::read::Error| error.to_string();
     let file = PeFile64::parse(data).map_err(text)?;
     let headers = file.nt_headers();
+    let machine = headers.file_header().machine.get(LE);
+    if machine != IMAGE_FILE_MACHINE_AMD64 {
+        return Err(format!(
+            "it is for another processor, {machine:#x}; this one runs drivers for x64, `--target windows`"
+        ));
+    }
     let optional = headers.optional_header();
     let len = optional.size_of_image.get(LE) as usize;
     let base = space.take(len, Protection::ReadWrite);

@@ -270,6 +270,11 @@ impl Kernel {
         self.bus_interfaces.fetch_add(by, AcqRel);
     }
 
+    /// The log.
+    pub(crate) fn log_lines(&self) -> Vec<String> {
+        lock(&self.log).clone()
+    }
+
     /// Adds a line to the log.
     pub(crate) fn log(&self, line: String) {
         lock(&self.log).push(line);
@@ -340,7 +345,7 @@ impl Machine {
 
     /// What drivers have written with DbgPrintEx so far.
     pub fn log(&self) -> Vec<String> {
-        lock(&self.kernel.log).clone()
+        self.kernel.log_lines()
     }
 
     /// What drivers have left behind, one line each; of a machine whose drivers are all unloaded and whose handles are closed.

@@ -1,18 +1,24 @@
 //! Runs a Windows driver's real `.sys` in a Linux process: its machine code, over a simulated NT kernel that is strict.
 //!
-//! ```no_run
-//! use windows_loader::{Buffer, Machine, Mode, Token, access};
+//! For a test of one's own driver see `docs/loader.md`: its example is `tests/own_driver.rs`.
 //!
+//! ```no_run
+//! use windows_loader::{Assigned, Buffer, Machine, Mode, Token, access, build};
+//! # fn model() -> impl kp_sim::device::DeviceModel { kp_sim::edu::Edu::new() }
+//! # fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let machine = Machine::default();
-//! let driver = machine.start("kp-echo.sys".as_ref()).unwrap();
+//! let driver = machine.start(&build("edu")?)?;
+//! let device = machine.attach(model(), &driver, Assigned::Line)?;
 //! let process = machine.process(Token::Administrator);
-//! let handle = process.open(r"\\.\kp-echo", access::READ | access::WRITE, Mode::Overlapped).unwrap();
+//! let handle = process.open(r"\\.\kp-edu.0", access::READ | access::WRITE, Mode::Overlapped).expect("it opens");
 //! let mut reply = [0; 64];
 //! let done = handle.control(0x8B50_2000, Buffer::input(&[0; 64]), Buffer::output(&mut reply));
 //! assert_eq!(done.status, 0);
 //! handle.close();
-//! driver.stop().unwrap();
+//! device.unplug()?;
+//! driver.unload()?;
 //! machine.finish(); // fails if anything was left behind
+//! # Ok(()) }
 //! ```
 //!
 //! Each kernel function that the driver calls is checked: its IRQL, and what the kernel documents about its arguments. A broken rule,
@@ -28,6 +34,7 @@
 
 pub mod broken_driver;
 mod buffers;
+mod built;
 mod bus;
 mod calls;
 mod client;
@@ -63,6 +70,7 @@ mod service;
 mod slot;
 mod space;
 mod spin;
+mod steps;
 mod thunk;
 mod timer;
 mod trap;
@@ -70,6 +78,7 @@ mod unwind;
 mod work;
 
 pub use buffers::Buffer;
+pub use built::{BuildError, build};
 pub use bus::{Assigned, Device};
 pub use calls::fallible_calls;
 pub use exports::{ONLY, Processor};
@@ -83,3 +92,4 @@ pub use resources::Shape;
 pub use rule::{Broken, Rule, Source};
 pub use security::{Dacl, Entry, Token, access};
 pub use service::{Driver, StartError, Stopped};
+pub use steps::{Reason, Refused};

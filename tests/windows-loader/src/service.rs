@@ -42,8 +42,8 @@ enum State {
     Unloaded,
 }
 
-/// Why a driver was not started.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a driver was not started. `Debug` is the same text as `Display`, for a test that returns the error.
+#[derive(Clone, PartialEq, Eq)]
 pub enum StartError {
     /// The file is no driver that this kernel can load.
     Image(String),
@@ -57,6 +57,12 @@ impl fmt::Display for StartError {
             StartError::Image(why) => f.write_str(why),
             StartError::Refused(status) => write!(f, "DriverEntry answered {status:#x}"),
         }
+    }
+}
+
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

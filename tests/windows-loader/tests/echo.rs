@@ -1,12 +1,10 @@
 //! echo's real .sys.
-mod common;
-use common::{control_code, head, sys};
 use kp_abi::{
     Status,
-    request::{Call, Query, Request},
-    zerocopy::IntoBytes,
+    request::{self, Call, Head, Query, Request},
+    zerocopy::{FromBytes, IntoBytes},
 };
-use windows_loader::{Buffer, Machine, Mode, Stopped, Token, access};
+use windows_loader::{Buffer, Machine, Mode, Stopped, Token, access, build};
 
 const READ_WRITE: u32 = access::READ | access::WRITE;
 
@@ -14,7 +12,7 @@ const READ_WRITE: u32 = access::READ | access::WRITE;
 #[ignore = "needs Debian's compiler for Windows; run by `cargo kp test`"]
 fn it_loads_answers_and_leaves_nothing() {
     let machine = Machine::default();
-    let driver = machine.start(&sys("echo")).unwrap();
+    let driver = machine.start(&build("echo").unwrap()).unwrap();
     let process = machine.process(Token::Administrator);
     let handle = process.open(r"\\.\kp-echo", READ_WRITE, Mode::Overlapped).unwrap();
     let mut query = Query::new();
@@ -32,4 +30,14 @@ fn it_loads_answers_and_leaves_nothing() {
     handle.close();
     driver.wait_until_unloaded();
     machine.finish();
+}
+
+/// A request's control code.
+fn control_code(nr: u32) -> u32 {
+    request::control_code(nr).expect("such a request")
+}
+
+/// The head of a reply.
+fn head(reply: &[u8]) -> Head {
+    Head::read_from_prefix(reply).expect("a reply has a head").0
 }

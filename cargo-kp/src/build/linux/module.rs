@@ -4,21 +4,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
+use super::compiler::{Compiler, compiler};
 use super::object::Object;
+use super::place::{self, Workshop};
 use super::rules;
 use super::target::Target;
-use crate::build::exports::{Exports, imports};
+use crate::build::exports::Exports;
 use crate::build::info::MatchId;
-use crate::build::plugin::{License, Plugin};
+use crate::build::plugin::Plugin;
 use crate::build::{check, lock, write};
 use crate::kernels::Kernel;
 
-/// What make may say that has "warning" in it and means nothing: a compiler other than the kernel's, of the same family.
-const HARMLESS: [&str; 1] = ["warning: the compiler differs from the one used to build the kernel"];
 /// Variables with which whoever started this program would change the kernel's build.
-const FOREIGN: [&str; 10] = [
+const FOREIGN: [&str; 17] = [
     "MAKEFLAGS",
     "MFLAGS",
     "MAKEOVERRIDES",
@@ -29,21 +29,31 @@ const FOREIGN: [&str; 10] = [
     "LLVM",
     "KBUILD_OUTPUT",
     "KCFLAGS",
+    "KCPPFLAGS",
+    "KAFLAGS",
+    "CFLAGS_MODULE",
+    "AFLAGS_MODULE",
+    "LDFLAGS_MODULE",
+    "KBUILD_EXTRA_WARN",
+    "KBUILD_MODPOST_WARN",
 ];
 
-/// Builds the module for one kernel and returns its path, `target/kp/<plugin>/<release>/kp-<plugin>.ko`.
+/// Builds the module for one kernel and returns its path, `target/kp/<plugin>/<release>/kp-<plugin>.ko`, or, for another kernel of the same
+/// release, `target/kp/<plugin>/<release>+<hash>/kp-<plugin>.ko`.
 ///
 /// # Errors
-/// Anything that make, the compiler, objtool or modpost warns of; symbols that the kernel lacks; for a proprietary plugin,
-/// GPL-only symbols.
+/// Anything that the compiler, objtool or modpost warns of; symbols that the kernel lacks.
 pub fn module(plugin: &Plugin, object: &Object, kernel: &Kernel) -> Result<PathBuf> {
-    build(plugin, object, &Target::from(kernel))
+    build(plugin, object, &Target::from(kernel), &compiler(&kernel.headers, None)?)
 }
 
-/// [`module`], for a kernel that may be only headers.
-pub(super) fn build(plugin: &Plugin, object: &Object, kernel: &Target) -> Result<PathBuf> {
+/// [`module`], for a kernel that may be only headers, with this compiler.
+pub(super) fn build(plugin: &Plugin, object: &Object, kernel: &Target, compiler: &Compiler) -> Result<PathBuf> {
+    if let Some(line) = &compiler.stands_in {
+        eprintln!("{}: {line}", plugin.name);
+    }
     let _alone = lock(plugin)?;
-    let dir = plugin.output.join(&plugin.name).join(&kernel.release);
+    let dir = std::path::absolute(place::folder(&plugin.output.join(&plugin.name), kernel)?)?;
     copy(&object.kbuild, &dir).context("cannot copy the port's C sources")?;
     write(&dir.join("kp_plugin.h"), header(plugin, object))?;
     write(&dir.join("rust.o_shipped"), fs::read(&object.path)?)?;
@@ -52,13 +62,9 @@ pub(super) fn build(plugin: &Plugin, object: &Object, kernel: &Target) -> Result
     }
 
     let exports = Exports::of(&kernel.headers)?;
-    let result = make(plugin, &dir, &kernel.headers);
-    if plugin.license == License::Proprietary {
-        // modpost stops at the first of them; its input has them all.
-        refuse_gpl_only(&dir.join(format!("kp-{}.o", plugin.name)), plugin, &exports)?;
-    }
     let module = dir.join(format!("kp-{}.ko", plugin.name));
-    let checked = result.and_then(|()| Ok(check::only_exports(&fs::read(&module)?, &exports)?));
+    let made = make(plugin, &dir, &kernel.headers, compiler);
+    let checked = made.and_then(|()| Ok(check::only_exports(&fs::read(&module)?, &exports)?));
     if let Err(refusal) = checked {
         // Warnings come only once: the next build would find everything made and succeed.
         remove_objects(&dir)?;
@@ -67,11 +73,28 @@ pub(super) fn build(plugin: &Plugin, object: &Object, kernel: &Target) -> Result
     Ok(module)
 }
 
-/// Runs the kernel's build in `dir`, and takes any warning for a failure.
-fn make(plugin: &Plugin, dir: &Path, headers: &Path) -> Result<()> {
-    let dir = std::path::absolute(dir)?;
+/// Runs the kernel's build on what is in `dir`, and takes any warning for a failure. Where make cannot work there, it does so elsewhere, and the
+/// module is brought.
+fn make(plugin: &Plugin, dir: &Path, headers: &Path, compiler: &Compiler) -> Result<()> {
+    if place::make_works_in(dir) {
+        return run_make(plugin, dir, headers, compiler);
+    }
+    let workshop = Workshop::new()?;
+    copy(dir, &workshop.path).with_context(|| format!("cannot copy to {}", workshop.path.display()))?;
+    let module = format!("kp-{}.ko", plugin.name);
+    run_make(plugin, &workshop.path, headers, compiler).map_err(|refusal| {
+        // The same sources are there, and stay.
+        anyhow!(refusal.to_string().replace(&*workshop.path.to_string_lossy(), &dir.to_string_lossy()))
+    })?;
+    fs::copy(workshop.path.join(&module), dir.join(&module)).context("cannot bring the module")?;
+    Ok(())
+}
+
+/// Runs the kernel's build in a folder.
+fn run_make(plugin: &Plugin, dir: &Path, headers: &Path, compiler: &Compiler) -> Result<()> {
     let mut make = Command::new("make");
     make.arg("-s").arg("-C").arg(headers).arg(format!("M={}", dir.display())).arg(format!("KP_NAME={}", plugin.name));
+    make.args(&compiler.arguments);
     for name in FOREIGN {
         make.env_remove(name);
     }
@@ -81,7 +104,8 @@ fn make(plugin: &Plugin, dir: &Path, headers: &Path) -> Result<()> {
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     if !output.status.success() {
-        bail!("make failed:\n{}", said.trim_end());
+        let why = compiler.stands_in.as_ref().map(|line| format!("\n{line}")).unwrap_or_default();
+        bail!("make failed:\n{}{why}", said.trim_end());
     }
     match warning(&said) {
         Some(line) => bail!("make warns, which counts as an error: {line}"),
@@ -89,25 +113,26 @@ fn make(plugin: &Plugin, dir: &Path, headers: &Path) -> Result<()> {
     }
 }
 
-/// The first line with a warning by the compiler, objtool or modpost.
+/// The first line with a warning by the compiler, the linker, objtool or modpost. What make says of its own affairs, as of clocks, is none, nor
+/// that kbuild finds another program than the kernel was built with.
 fn warning(said: &str) -> Option<&str> {
     let is_warning =
-        |line: &&str| line.to_lowercase().contains("warning") && !HARMLESS.iter().any(|ok| line.contains(ok));
-    said.lines().find(is_warning).map(str::trim)
+        |line: &&str| line.to_lowercase().contains("warning") && !is_makes(line) && !is_other_program(line);
+    said.lines().map(str::trim).find(is_warning)
 }
 
-/// Names every GPL-only symbol that the module uses.
-fn refuse_gpl_only(linked: &Path, plugin: &Plugin, exports: &Exports) -> Result<()> {
-    let Ok(bytes) = fs::read(linked) else { return Ok(()) };
-    let used = exports.gpl_only(imports(&bytes)?);
-    if used.is_empty() {
-        return Ok(());
-    }
-    bail!(
-        "{}'s licence makes it a proprietary module, which may not use {}: set `license` in its Cargo.toml to MIT, Apache-2.0 or GPL-2.0, alone or among others",
-        plugin.name,
-        used.join(", ")
-    );
+/// Whether a line is make's own: it begins with its name, and with how deep it was called.
+fn is_makes(line: &str) -> bool {
+    let Some(rest) = line.strip_prefix("make") else { return false };
+    let level = rest.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let rest =
+        level.filter(|(level, _)| level.bytes().all(|digit| digit.is_ascii_digit())).map_or(rest, |(_, rest)| rest);
+    rest.starts_with(": ")
+}
+
+/// Whether kbuild says that the compiler, or pahole, is another than the kernel's.
+fn is_other_program(line: &str) -> bool {
+    line.starts_with("warning: ") && line.contains(" differs from the one used to build the kernel")
 }
 
 /// Copies a folder with its folders, and removes C sources that are gone from it: `Kbuild` takes all that it finds.
@@ -150,7 +175,7 @@ fn header(plugin: &Plugin, object: &Object) -> String {
     };
     define("KP_NAME", &quoted(&object.info.name));
     define("KP_VERSION", &quoted(&plugin.version));
-    define("KP_LICENSE", &quoted(plugin.license.kernel_name()));
+    define("KP_LICENSE", &quoted(object.license));
     define("KP_DESCRIPTION", &quoted(&plugin.description));
     if !plugin.authors.is_empty() {
         define("KP_AUTHOR", &quoted(&plugin.authors.join(", ")));
@@ -225,10 +250,18 @@ mod tests {
     }
 
     #[test]
-    fn another_compiler_than_the_kernels_is_no_warning() {
-        let said =
-            "warning: the compiler differs from the one used to build the kernel\n  The kernel was built by: gcc-12";
-        assert_eq!(warning(said), None);
+    fn what_make_and_kbuild_say_of_their_own_affairs_is_no_warning() {
+        for line in [
+            "warning: the compiler differs from the one used to build the kernel",
+            "warning: pahole version differs from the one used to build the kernel",
+            "make[3]: Warning: File '/x/irq.c' has modification time 7199 s in the future",
+            "make[2]: warning:  Clock skew detected.  Your build may be incomplete.",
+            "make: warning: jobserver unavailable: using -j1.  Add '+' to parent make rule.",
+        ] {
+            assert_eq!(warning(&format!("{line}\n  The kernel was built by: gcc-12")), None, "{line}");
+            let worse = "makefile.c:1:1: warning: unused variable";
+            assert_eq!(warning(&format!("{line}\n{worse}")), Some(worse), "{line}");
+        }
     }
 
     #[test]

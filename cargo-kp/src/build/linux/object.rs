@@ -42,6 +42,8 @@ pub struct Object {
     pub path: PathBuf,
     /// What the plugin says of itself.
     pub info: Info,
+    /// What its modules declare to the kernel.
+    pub license: &'static str,
     /// The functions of the C glue that it calls.
     pub calls: Vec<String>,
     /// The port's folder of C sources and its `Kbuild`.
@@ -51,8 +53,9 @@ pub struct Object {
 /// Compiles a plugin and makes its object, which every kernel of the architecture takes. `progress` is told each step.
 ///
 /// # Errors
-/// What the compiler, the linker or a check of [`check`] refuses.
+/// Its licence gives no module. What the compiler, the linker or a check of [`check`] refuses.
 pub fn object(plugin: &Plugin, progress: &dyn Fn(&str)) -> Result<Object> {
+    let license = plugin.license.for_module(&plugin.name)?;
     let _alone = lock(plugin)?;
     progress(&format!("{}: compiling for the kernel", plugin.name));
     let built = glue::build(plugin)?;
@@ -74,7 +77,7 @@ pub fn object(plugin: &Plugin, progress: &dyn Fn(&str)) -> Result<Object> {
     check::object(&linked.merged)?;
     write(&path, &linked.merged)?;
     let calls = imports(&linked.merged)?.into_iter().filter(|name| name.starts_with(GLUE)).collect();
-    Ok(Object { path, info, calls, kbuild: built.kbuild })
+    Ok(Object { path, info, license, calls, kbuild: built.kbuild })
 }
 
 /// The linked object in two forms.

@@ -154,7 +154,7 @@ impl Machine<'_> {
     /// Where a compiler's source of its library is: in the sysroot, or where Debian and Ubuntu keep that of each version.
     fn library(&self, sysroot: &Path, version: &str) -> Result<PathBuf, Lack> {
         let outside = self.root.as_ref().map(|root| root.join("usr/src").join(format!("rustc-{version}/library")));
-        let places: Vec<PathBuf> = [sysroot.join("lib/rustlib/src/rust/library")].into_iter().chain(outside).collect();
+        let places: Vec<PathBuf> = [super::library_in(sysroot)].into_iter().chain(outside).collect();
         if let Some(found) = places.iter().find(|place| place.join("core").exists()) {
             return Ok(found.clone());
         }

@@ -35,7 +35,8 @@ kp_abi::interface! {
         fn factorial(n: u32) -> u32 = 4;
         /// Has the device interrupt, with these bits of its interrupt status. BadValue: no bits.
         fn raise(bits: u32) = 5;
-        /// Defers every `n`th interrupt from the next enabling on; the others end in the interrupt handler. BadValue: 0.
+        /// Defers every `n`th interrupt from the next enabling on, in whichever session; the others end in the interrupt handler, and no
+        /// app is notified of them. Every 5th at first; 1 for all. BadValue: 0.
         fn defer_every(n: u32) = 6;
     }
 }

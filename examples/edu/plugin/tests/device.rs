@@ -42,6 +42,17 @@ fn every_nth_interrupt_reaches_the_app_over_line_and_msi() {
 }
 
 #[test]
+fn every_fifth_is_deferred_at_first() {
+    let (_sim, plugin) = connect(Device::new());
+    let interrupts = plugin.interrupts(Enable::any()).unwrap();
+    for _ in 0..5 {
+        messages::Client(&plugin).raise(1).unwrap();
+    }
+    let c = interrupts.counters().unwrap();
+    assert_eq!((c.received, c.deferred, c.notified), (5, 1, 1));
+}
+
+#[test]
 fn an_interrupt_left_by_an_earlier_owner_is_not_the_next_ones() {
     let (_sim, plugin) = connect(Device::new());
     messages::Client(&plugin).raise(1).unwrap();

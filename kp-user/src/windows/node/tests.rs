@@ -25,11 +25,11 @@ impl DeviceControl for Script {
     }
 }
 
-fn node(steps: impl IntoIterator<Item = Step>) -> Node<Script> {
-    Node { kernel: Script { steps: Mutex::new(steps.into_iter().collect()), seen: Mutex::default() } }
+fn node(steps: impl IntoIterator<Item = Step>) -> ControlNode<Script> {
+    ControlNode { kernel: Script { steps: Mutex::new(steps.into_iter().collect()), seen: Mutex::default() } }
 }
 
-impl Node<Script> {
+impl ControlNode<Script> {
     /// The struct of the request at `at`, and what followed it.
     fn seen<R: Request>(&self, at: usize) -> (R, Vec<u8>) {
         let seen = self.kernel.seen.lock().unwrap();

@@ -25,6 +25,7 @@ fn a_32_bit_app_reaches_no_more_than_its_addresses() -> Result<(), String> {
     let process = super::raw_ioctl::ThisProcess::default();
     let sender = Sender::new(&process);
     let seen = calls(&sender) + direct_calls(&sender) + opens(&sender) + enables(&sender);
+    without_length(&sender);
     drop(loaded);
     println!("{seen} addresses whose low half is good, and each refused");
     Ok(())
@@ -102,6 +103,18 @@ fn enables(s: &Sender<'_>) -> usize {
     assert_eq!(s.send(&*handle, IntWait { max: 1, ..IntWait::new() }).status, Status::NOT_ENABLED);
     assert_eq!(s.send(&*handle, good).status, Status::OK);
     HIGH.len()
+}
+
+/// An address whose length is 0 is not looked at.
+fn without_length(s: &Sender<'_>) {
+    for high in HIGH {
+        let handle = s.process.handle("edu");
+        assert_eq!(s.send(&*handle, Open { data_addr: high, ..open(edu::INTERFACE) }).status, Status::OK);
+        let version = Call { args_addr: high, in_addr: high, ..s.prepare(1, &[], &[], 24) };
+        assert_eq!(s.send(&*handle, version).status, Status::OK);
+        let enable = IntEnable { kinds: kind::LINE, min: 1, max: 1, data_addr: high, ..IntEnable::new() };
+        assert_eq!(s.send(&*handle, enable).status, Status::OK);
+    }
 }
 
 #[track_caller]

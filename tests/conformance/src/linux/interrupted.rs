@@ -159,7 +159,7 @@ fn ends_in_time(plugin: &Plugin, wait: Wait) {
 /// A signal that has a handler waits for the end of the batch, which goes on.
 fn ends_no_batch(plugin: &Plugin) {
     const MESSAGES: u32 = 256;
-    let ring = raising(plugin, MESSAGES);
+    let ring = raising(plugin, MESSAGES, None);
     let received = || plugin.connection().int_count(ANY_VECTOR).expect("an open session can count").1.received;
     let before = received();
     HANDLED.store(0, SeqCst);

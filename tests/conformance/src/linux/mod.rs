@@ -6,6 +6,7 @@ mod monitor;
 pub mod msix;
 pub mod nodes;
 pub mod planted;
+pub mod poll;
 pub mod raw_ioctl;
 pub mod stress;
 

@@ -240,6 +240,39 @@ fn a_new_address_gets_a_new_number() {
     assert_eq!(unload("edu"), Unload::Gone);
 }
 
+/// What an app is told that finds no node: who has the device, or may have it alone. It is a remedy that works.
+#[guest_test("nodes missing", stage = "nodes")]
+fn an_app_without_a_node_is_told_who_has_the_device_and_how_to_get_it() {
+    let cards = &edus();
+    load("edu");
+    let told = || Plugin::open("edu").expect_err("there is no node").to_string();
+    for card in cards {
+        unbind(card);
+        set_override(card, "vfio-pci");
+    }
+    let why = told();
+    let said = format!("no device node: driver_override of {} is set to vfio-pci: ", cards[0]);
+    assert!(why.contains(&said), "{why}");
+    // Each remedy is a command of a shell.
+    for command in why.split('`').skip(1).step_by(2) {
+        let (what, file) = command.strip_prefix("echo").and_then(|rest| rest.split_once('>')).expect(command);
+        write(file.trim(), &format!("{}\n", what.trim())).unwrap_or_else(|error| panic!("{command}: {error}"));
+    }
+    Plugin::open("edu").expect("it is bound");
+    unbind(&cards[0]);
+    let why = told();
+    assert!(why.contains(&format!("no driver has {}, though kp_edu is loaded: ", cards[0])), "{why}");
+    for card in cards {
+        write(&format!("/sys/bus/pci/devices/{card}/remove"), "1")
+            .unwrap_or_else(|error| panic!("remove {card}: {error}"));
+    }
+    assert!(told().contains("no device node: no device that kp_edu drives is on the bus"), "{}", told());
+    write("/sys/bus/pci/rescan", "1").expect("the bus can be looked at again");
+    until("all are back", || edus() == *cards);
+    assert_eq!(unload("edu"), Unload::Gone);
+    println!("a missing node, told by who has the device");
+}
+
 /// Ends the program: the other threads go on forever.
 fn wrong(what: std::fmt::Arguments<'_>) -> ! {
     eprintln!("error: beside a removal: {what}");

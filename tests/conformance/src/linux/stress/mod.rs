@@ -116,21 +116,24 @@ fn one_arrives(plugin: &Plugin) {
     assert_eq!((c.received, c.delivered, c.lost), (1, 1, 0), "{c:?}");
 }
 
-/// A ring full of messages whose effect can be counted: each interrupt comes a few milliseconds after the one before.
-pub(super) fn raising(plugin: &Plugin, entries: u32) -> Ring {
-    const RAISE: u32 = 5;
-    const FACTORIAL: u32 = 4;
-    let message = |message, args: u64, out_len| Submission {
-        message,
-        flags: INLINE,
-        args_len: 4,
-        inline: [args, 0, 0, 0],
-        out_len,
-        ..Submission::new_zeroed()
-    };
+/// The number of a message of edu's, and its argument.
+pub(super) type Message = (u32, u32);
+
+/// A ring full of messages whose effect can be counted: each interrupt comes a few milliseconds after the one before. `last` is its last message.
+pub(super) fn raising(plugin: &Plugin, entries: u32, last: Option<Message>) -> Ring {
+    const RAISE: Message = (5, 1);
+    const FACTORIAL: Message = (4, 5_000_000);
     let mut ring = Ring::set_up(plugin.connection(), entries, 8).expect("the driver has rings");
     let mut queues = ring.queues();
-    while queues.push(&message(RAISE, 1, 0)) && queues.push(&message(FACTORIAL, 5_000_000, 4)) {}
+    let pairs = (0..entries).map(|n| if n % 2 == 0 { RAISE } else { FACTORIAL });
+    let kept = entries as usize - usize::from(last.is_some());
+    for (message, argument) in pairs.take(kept).chain(last) {
+        let out_len = if message == FACTORIAL.0 { 4 } else { 0 };
+        let inline = [argument.into(), 0, 0, 0];
+        let submission =
+            Submission { message, flags: INLINE, args_len: 4, inline, out_len, ..Submission::new_zeroed() };
+        assert!(queues.push(&submission), "the ring has a place for each message");
+    }
     queues.publish();
     drop(queues);
     ring

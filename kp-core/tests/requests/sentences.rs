@@ -1,0 +1,211 @@
+//! Single sentences of the page, each a test.
+use super::{
+    card::Card,
+    scene::{NO_APPS, open},
+};
+use kp_abi::{
+    Interface, Status, limits,
+    request::{
+        ANY_VECTOR, Call, Close, Head, IntCount, IntDisable, IntEnable, IntWait, Open, Query, Request, RingEnter,
+        RingSetup, RingTeardown, kind,
+    },
+};
+use kp_core::*;
+use kp_sim::{App, Mode, Process, Sim, edu::Edu};
+use kp_user::Connection;
+
+fn sim() -> Sim<Card> {
+    Sim::with(Edu::new()).unwrap()
+}
+
+fn session(sim: &Sim<Card>) -> App<Card> {
+    let app = sim.open();
+    Connection::open(&app, &mut open(0), &[]).unwrap();
+    app
+}
+
+/// Sends a request as it is: its answer.
+fn send<P: Plugin, R: Request>(app: &App<P>, request: R) -> (Status, R) {
+    let at = app.memory().place(&request);
+    let status = match app.raw(R::NR, at) {
+        Ok(()) => Status(app.memory().value::<Head>(at).unwrap().status),
+        Err(status) => status,
+    };
+    (status, app.memory().value(at).unwrap())
+}
+
+fn enable(kinds: u32, min: u32, max: u32) -> IntEnable {
+    IntEnable { kinds, min, max, ..IntEnable::new() }
+}
+
+fn count() -> IntCount {
+    IntCount { vector: ANY_VECTOR, ..IntCount::new() }
+}
+
+fn wait() -> IntWait {
+    IntWait { vector: ANY_VECTOR, max: 1, ..IntWait::new() }
+}
+
+/// OPEN needs both rights: a handle without one is of no use for INT_COUNT either, which is answered.
+#[test]
+fn a_handle_for_reading_never_has_a_count() {
+    let sim = sim();
+    let app = sim.open_in(&Process::new(1), Mode::Read).unwrap();
+    let denied = kp_abi::TransportStatus::DENIED.status();
+    assert_eq!(send(&app, Query::new()).0, Status::OK);
+    assert_eq!(send(&app, count()).0, Status::NOT_OPEN);
+    assert_eq!(send(&app, open(0)).0, denied);
+    assert_eq!(send(&app, Call::new()).0, denied);
+    assert_eq!(send(&app, Close::new()).0, denied);
+    assert_eq!(send(&app, enable(kind::ANY, 1, 1)).0, denied);
+    assert_eq!(send(&app, wait()).0, denied);
+    assert_eq!(send(&app, IntDisable::new()).0, denied);
+    assert_eq!(send(&app, RingSetup::new()).0, denied);
+    assert_eq!(send(&app, RingEnter::new()).0, denied);
+    assert_eq!(send(&app, RingTeardown::new()).0, denied);
+}
+
+#[test]
+fn open_answers_the_minor_version_that_is_spoken() {
+    let sim = sim();
+    let answer = |request: Open| {
+        let (status, answer) = send(&sim.open(), request);
+        (status, answer.abi_major, answer.abi_minor)
+    };
+    let (major, minor) = (limits::ABI_MAJOR, limits::ABI_MINOR);
+    let old = Open { abi_minor: 0, ..open(0) };
+    assert_eq!(answer(old), (Status::OK, major, 0));
+    assert_eq!(answer(Open { abi_minor: 99, ..open(0) }), (Status::OK, major, minor));
+    assert_eq!(answer(Open { fingerprint: 0, ..old }), (Status::INTERFACE_MISMATCH, major, 0));
+    assert_eq!(answer(Open { abi_major: 9, ..old }), (Status::ABI_MISMATCH, major, minor), "the driver's");
+}
+
+#[test]
+fn a_handle_has_one_session_in_its_life() {
+    let sim = sim();
+    let fresh = sim.open();
+    assert_eq!(send(&fresh, Close::new()).0, Status::OK, "CLOSE before OPEN");
+    for handle in [&fresh, &{
+        let app = session(&sim);
+        assert_eq!(send(&app, Close::new()).0, Status::OK);
+        app
+    }] {
+        assert_eq!(send(handle, open(0)).0, Status::CLOSED);
+        assert_eq!(send(handle, Call::new()).0, Status::CLOSED);
+        assert_eq!(send(handle, Close::new()).0, Status::CLOSED);
+    }
+    assert_eq!(send(&sim.open(), open(0)).0, Status::OK, "a new handle has a new one");
+    sim.remove(true);
+    assert_eq!(send(&fresh, Close::new()).0, Status::OK, "CLOSE after the device has gone");
+}
+
+#[test]
+fn int_enable_takes_no_more_than_there_can_be() {
+    let sim = sim();
+    let app = session(&sim);
+    let refused = [
+        enable(0, 1, 1),
+        enable(kind::ANY | 8, 1, 1),
+        enable(kind::ANY, 0, 1),
+        enable(kind::ANY, 2, 1),
+        enable(kind::ANY, 1, limits::MAX_VECTORS + 1),
+        enable(kind::ANY, 1, u32::MAX),
+    ];
+    for request in refused {
+        assert_eq!(send(&app, request).0, Status::BAD_FIELD, "{request:?}");
+    }
+    let (status, answer) = send(&app, enable(kind::ANY, 1, limits::MAX_VECTORS));
+    assert_eq!((status, answer.count), (Status::OK, 1), "all that there are");
+}
+
+#[test]
+fn who_has_not_enabled_the_interrupt_does_not_wait_for_it() {
+    let sim = sim();
+    let (owner, other) = (session(&sim), session(&sim));
+    let of_other = || (send(&other, wait()).0, send(&other, IntDisable::new()).0);
+    assert_eq!(of_other(), (Status::NOT_ENABLED, Status::NOT_ENABLED));
+    assert_eq!(send(&owner, enable(kind::ANY, 1, 1)).0, Status::OK);
+    assert_eq!(of_other(), (Status::INTERRUPT_OWNED, Status::INTERRUPT_OWNED));
+    assert_eq!(send(&other, enable(kind::ANY, 1, 1)).0, Status::INTERRUPT_OWNED);
+    owner.call(3, 0, &[], &[], &mut []).unwrap();
+    let counted = |app: &App<Card>| {
+        let (status, count) = send(app, count());
+        (status, count.generation, count.counters)
+    };
+    assert_eq!(counted(&other), counted(&owner), "any open session sees the device's counters");
+    assert_eq!(counted(&other).2.received, 1);
+    assert_eq!(send(&owner, IntDisable::new()).0, Status::OK);
+    assert_eq!(counted(&other).2.lost, 1, "the last enabling's, until the next one");
+}
+
+/// What poll(2) is made of: see also the guest's test.
+#[test]
+fn a_handle_is_readable_for_the_owner_and_over_with_its_session() {
+    let sim = sim();
+    let (fresh, owner, other) = (sim.open(), session(&sim), session(&sim));
+    let ready = |app: &App<Card>| (app.readiness().notification, app.readiness().over);
+    owner.int_enable(kind::ANY, 1, 1, &[]).unwrap();
+    assert_eq!([&fresh, &owner, &other].map(ready), [(false, false); 3]);
+    owner.call(3, 0, &[], &[], &mut []).unwrap();
+    assert_eq!([&fresh, &owner, &other].map(ready), [(false, false), (true, false), (false, false)]);
+    owner.int_disable().unwrap();
+    assert_eq!(ready(&owner), (false, false), "what nobody has taken is lost");
+    owner.close().unwrap();
+    fresh.close().unwrap();
+    assert_eq!([&fresh, &owner, &other].map(ready), [(false, true), (false, true), (false, false)]);
+    sim.remove(true);
+    assert_eq!(ready(&other), (false, true));
+}
+
+/// On 64 bits neither: see also the 32-bit app in a guest.
+#[test]
+fn an_address_with_length_0_is_not_looked_at() {
+    let sim = sim();
+    let app = sim.open();
+    for address in [NO_APPS, 1 << 63, u64::MAX] {
+        assert_eq!(send(&sim.open(), Open { data_addr: address, ..open(0) }).0, Status::OK);
+    }
+    Connection::open(&app, &mut open(0), &[]).unwrap();
+    let nap = Call { message: 2, args_len: 4, in_addr: NO_APPS, out_addr: u64::MAX, ..Call::new() };
+    let args_addr = app.memory().place(&0u32);
+    assert_eq!(send(&app, Call { args_addr, ..nap }).0, Status::OK);
+    let raise = Call { message: 3, args_addr: NO_APPS, ..Call::new() };
+    assert_eq!(send(&app, raise).0, Status::OK);
+    assert_eq!(send(&app, IntEnable { data_addr: NO_APPS, ..enable(kind::ANY, 1, 1) }).0, Status::OK);
+}
+
+/// A plugin that looks at no data.
+mod ignores_data {
+    use super::*;
+
+    pub struct Quiet;
+
+    impl Init for Quiet {
+        type Session = ();
+        type Interrupt = ();
+        fn init(_: &mut Passive, _: Device) -> Result<Self> {
+            Ok(Quiet)
+        }
+    }
+
+    impl IntAtIrql for Quiet {
+        fn int_at_irql(&self, _: &mut Irql, _: &(), _: Source) -> Verdict {
+            Verdict::NOT_MINE
+        }
+    }
+
+    plugin! { Quiet { name: "quiet", callbacks: [IntAtIrql] } }
+}
+
+#[test]
+fn data_that_the_plugin_does_not_want_is_ignored() {
+    let sim = Sim::<ignores_data::Quiet>::with(Edu::new()).unwrap();
+    let app = sim.open();
+    let data_addr = app.memory().place(&[7u8; 32]);
+    let empty = Open { abi_major: limits::ABI_MAJOR, data_addr, data_len: 32, ..Open::new() };
+    let fingerprint = <ignores_data::Quiet as Plugin>::TABLE.interface.map_or(0, Interface::fingerprint);
+    assert_eq!(send(&app, Open { fingerprint, ..empty }).0, Status::OK);
+    assert_eq!(send(&app, IntEnable { data_addr, data_len: 32, ..enable(kind::ANY, 1, 1) }).0, Status::OK);
+    let too_long = IntEnable { data_addr, data_len: limits::MAX_OPEN_DATA as u32 + 1, ..enable(kind::ANY, 1, 1) };
+    assert_eq!(send(&app, too_long).0, Status::PAYLOAD_TOO_LARGE, "but checked");
+}
