@@ -77,8 +77,8 @@ pub enum Purpose {
     Python,
     /// Having links by path made in a guest.
     Udev,
-    /// Building programs for Windows, running them and drivers under Wine, and signing drivers. The tests of drivers make a
-    /// certificate with openssl, and disassemble with LLVM.
+    /// Building programs for Windows, running them and drivers under Wine, and signing drivers. A driver's C code is
+    /// compiled by Clang. The tests of drivers make a certificate with openssl, and disassemble with LLVM.
     Windows,
     /// Building a 32-bit app for Windows, besides what [`Purpose::Windows`] has.
     Windows32,
@@ -140,6 +140,7 @@ impl Purpose {
                 "openssl",
                 "llvm",
                 "lld-22",
+                "clang-22",
             ],
             // One of its two variants is enough.
             Purpose::Windows32 => &["gcc-mingw-w64-i686-win32"],

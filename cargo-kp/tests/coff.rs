@@ -42,10 +42,10 @@ const GOOD: &str = r#"
 #[test]
 #[ignore = "needs mingw-w64's compiler; run by `cargo kp test`"]
 fn handlers_that_call_the_kernel_and_the_port_pass() {
-    let handlers = paths::handlers(&compile("good", GOOD), true).unwrap();
+    let handlers = paths::handlers(&[compile("good", GOOD)], true).unwrap();
     let names = ["isr", "dpc"].map(|name| format!("kp_core::host::isr::{name}::<edu::Edu>"));
     assert_eq!(handlers, names);
-    assert_eq!(paths::handlers(&compile("none", "void control(void) {}"), true), Ok(vec![]));
+    assert_eq!(paths::handlers(&[compile("none", "void control(void) {}")], true), Ok(vec![]));
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_path_from_a_handler_to_a_panic_is_refused_and_printed() {
     "#;
     let object = compile("panics", source);
     assert_eq!(
-        paths::handlers(&object, false).unwrap_err().to_string(),
+        paths::handlers(&[&object], false).unwrap_err().to_string(),
         "kp_core::host::isr::isr::<edu::Edu> can reach __imp_KeBugCheckEx: \
          kp_core::host::isr::isr::<edu::Edu> → fail → __imp_KeBugCheckEx; take the call off this path"
     );
@@ -74,8 +74,8 @@ fn a_path_from_a_handler_to_free_is_refused_where_the_plugin_asks_for_it() {
         void DPC(void) { ExFreePoolWithTag(); __asm__ volatile(""); }
     "#;
     let object = compile("frees", source);
-    assert!(paths::handlers(&object, false).is_ok());
-    assert!(paths::handlers(&object, true).unwrap_err().to_string().contains("can reach __imp_ExFreePoolWithTag: "));
+    assert!(paths::handlers(&[&object], false).is_ok());
+    assert!(paths::handlers(&[&object], true).unwrap_err().to_string().contains("can reach __imp_ExFreePoolWithTag: "));
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_call_through_a_pointer_is_refused_with_and_without_control_flow_guard() {
     let guarded = source.replace("hook();", "__asm__ volatile(\"callq *__guard_dispatch_icall_fptr(%rip)\");");
     for (name, source) in [("pointer", source), ("guarded", &guarded)] {
         assert_eq!(
-            paths::handlers(&compile(name, source), false).unwrap_err().to_string(),
+            paths::handlers(&[compile(name, source)], false).unwrap_err().to_string(),
             "kp_core::host::isr::dpc::<edu::Edu> can reach a call through a pointer in run: \
              kp_core::host::isr::dpc::<edu::Edu> → run; call a known function there",
             "{name}"
@@ -106,7 +106,7 @@ fn a_register_counts_as_known_only_if_it_is_loaded_from_the_import_table_and_fro
         KERNEL void KeSetEvent(void);
         void DPC(void) { __asm__ volatile("pushq %rbx\n movq __imp_KeSetEvent(%rip), %rbx\n 1: callq *%rbx\n jnz 1b\n popq %rbx"); }
     "#;
-    assert!(paths::handlers(&compile("loaded", loaded), false).is_ok());
+    assert!(paths::handlers(&[compile("loaded", loaded)], false).is_ok());
     for (name, code) in [
         ("argument", "callq *%rcx"),
         ("other", "movq __imp_KeSetEvent(%rip), %rbx\\n movq (%rcx), %rbx\\n callq *%rbx"),
@@ -114,7 +114,7 @@ fn a_register_counts_as_known_only_if_it_is_loaded_from_the_import_table_and_fro
         ("memory", "movq __imp_KeSetEvent(%rip), %rbx\\n callq *(%rbx)"),
     ] {
         let source = format!("void DPC(void) {{ __asm__ volatile(\"{code}\"); }}");
-        let refusal = paths::handlers(&compile(name, &source), false).expect_err(name).to_string();
+        let refusal = paths::handlers(&[compile(name, &source)], false).expect_err(name).to_string();
         assert!(refusal.contains(" can reach a call through a pointer in "), "{name}: {refusal}");
     }
 }

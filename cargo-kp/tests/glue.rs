@@ -14,3 +14,13 @@ fn the_c_glue_asks_the_compiler_what_a_kernel_has_and_never_for_its_version() {
     }
     assert!(files >= 5, "{} has only {files} files", folder.display());
 }
+
+#[test]
+fn a_kernel_without_retpolines_gets_a_thunk_for_each_register_that_c_code_may_call_through() {
+    let glue = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kp-linux/kbuild/kp.c");
+    let text = fs::read_to_string(glue).unwrap();
+    // All that a call can be made through: rsp has the stack.
+    for register in "rax rbx rcx rdx rsi rdi rbp r8 r9 r10 r11 r12 r13 r14 r15".split(' ') {
+        assert!(text.contains(&format!("KP_THUNK({register});")), "kp.c has none for {register}");
+    }
+}

@@ -337,7 +337,7 @@ fn a_driver_whose_handlers_can_panic_or_free_is_refused_and_edus_are_among_those
     }
     for arch in Arch::ALL {
         build("edu", arch, &Signer::default()).unwrap();
-        let handlers = pe::paths::handlers(&std::fs::read(object("edu", arch)).unwrap(), true).unwrap();
+        let handlers = pe::paths::handlers(&[std::fs::read(object("edu", arch)).unwrap()], true).unwrap();
         for wanted in [
             "kp_core::host::isr::isr::<edu::Edu>",
             "kp_core::host::isr::dpc::<edu::Edu>",

@@ -14,8 +14,13 @@ asm(".pushsection .text\n.globl __x86_return_thunk\n.type __x86_return_thunk,@fu
     "__x86_return_thunk:\n\tret\n\tint3\n.size __x86_return_thunk,.-__x86_return_thunk\n.popsection");
 #endif
 #if defined(CONFIG_X86_64) && !defined(CONFIG_RETPOLINE) && !defined(CONFIG_MITIGATION_RETPOLINE)
-asm(".pushsection .text\n.globl __x86_indirect_thunk_r11\n.type __x86_indirect_thunk_r11,@function\n"
-    "__x86_indirect_thunk_r11:\n\tjmp *%r11\n\tint3\n.size __x86_indirect_thunk_r11,.-__x86_indirect_thunk_r11\n.popsection");
+#define KP_THUNK(reg) \
+	asm(".pushsection .text\n.globl __x86_indirect_thunk_" #reg "\n.type __x86_indirect_thunk_" #reg ",@function\n" \
+	    "__x86_indirect_thunk_" #reg ":\n\tjmp *%" #reg "\n\tint3\n" \
+	    ".size __x86_indirect_thunk_" #reg ",.-__x86_indirect_thunk_" #reg "\n.popsection")
+/* Rust calls through r11. A plugin's C code calls through any. */
+KP_THUNK(rax); KP_THUNK(rbx); KP_THUNK(rcx); KP_THUNK(rdx); KP_THUNK(rsi); KP_THUNK(rdi); KP_THUNK(rbp);
+KP_THUNK(r8); KP_THUNK(r9); KP_THUNK(r10); KP_THUNK(r11); KP_THUNK(r12); KP_THUNK(r13); KP_THUNK(r14); KP_THUNK(r15);
 #endif
 
 /* The module is being unloaded: no file of it is open, so only tasks that died in the plugin are still inside. */

@@ -1,8 +1,8 @@
 //! What a handler can get to.
 //!
 //! The graph's nodes are sections. The compiler gives each function and each constant its own, so a node is one of them, and
-//! an object compiled otherwise only has fewer and larger nodes. An edge is a relocation. A function whose address is taken,
-//! or that stands in a table someone refers to, counts as called. So the graph may hold paths that no run takes, and it lacks
+//! an object compiled otherwise only has fewer and larger nodes. An edge is a relocation, to the same object or, by a global name, to
+//! another that is linked with it. A function whose address is taken, or that stands in a table someone refers to, counts as called. So the graph may hold paths that no run takes, and it lacks
 //! none: calls through pointers, which have no edge, are refused.
 //!
 //! It reads the objects of both kernels, ELF and COFF. In COFF a function of the kernel is called through the import table, which
@@ -31,44 +31,112 @@ const IMPORT: &str = "__imp_";
 /// own that are looked at as handlers are.
 const PORT: [&str; 3] = ["kp_windows::", "<kp_windows::", "kp_seh_call"];
 
+/// A section of one of the objects.
+type Node = (usize, SectionIndex);
+
+/// Objects that are linked together.
+struct Objects<'data> {
+    files: Vec<object::File<'data>>,
+    /// Where each global name is defined.
+    defined: HashMap<&'data [u8], Node>,
+}
+
+impl<'data> Objects<'data> {
+    fn parse<O: AsRef<[u8]>>(objects: &'data [O]) -> Result<Self, Refusal> {
+        let files = objects.iter().map(|object| object::File::parse(object.as_ref()));
+        let files = files.collect::<Result<Vec<_>, _>>()?;
+        let mut defined = HashMap::new();
+        for (index, file) in files.iter().enumerate() {
+            for symbol in file.symbols().filter(|symbol| symbol.is_global()) {
+                if let Some(section) = symbol.section_index() {
+                    // Of two that are the same the linker takes the first.
+                    defined.entry(symbol.name_bytes()?).or_insert((index, section));
+                }
+            }
+        }
+        Ok(Objects { files, defined })
+    }
+
+    /// What a relocation in one of the objects refers to: a section of any, or what none of them has.
+    fn target(&self, from: usize, relocation: &object::Relocation) -> Result<Option<Result<Node, String>>, Refusal> {
+        Ok(target(&self.files[from], relocation)?.map(|target| match target {
+            Target::Section(section) => Ok((from, section)),
+            Target::Symbol(name) => self.defined.get(name.as_bytes()).copied().ok_or(name),
+        }))
+    }
+
+    /// Where a function is, or a constant.
+    fn find(&self, name: &str) -> Option<Node> {
+        let here = |(index, file): (usize, &object::File<'_>)| {
+            Some((index, file.symbol_by_name(name).and_then(|symbol| symbol.section_index())?))
+        };
+        self.files.iter().enumerate().find_map(here)
+    }
+
+    /// A node's name.
+    fn name(&self, (file, section): Node) -> String {
+        name(&self.files[file], section)
+    }
+
+    /// The nodes from the entry to `node`, by name.
+    fn path(&self, came_from: &HashMap<Node, Option<Node>>, node: Node, entry: &str) -> Vec<String> {
+        let mut path = Vec::new();
+        let mut here = Some(node);
+        while let Some(node) = here {
+            here = came_from.get(&node).copied().flatten();
+            path.push(if here.is_some() { self.name(node) } else { demangled(entry) });
+        }
+        path.reverse();
+        path
+    }
+}
+
 /// Refuses an object in which `entry` can get to the undefined symbol `forbidden`, or to a call through a pointer.
 ///
 /// # Errors
 /// [`Refusal::Reaches`] or [`Refusal::IndirectCall`], with the shortest path, [`Refusal::NoEntry`], [`Refusal::Malformed`].
 pub fn check(object: &[u8], entry: &str, forbidden: &str) -> Result<(), Refusal> {
-    let file = object::File::parse(object)?;
-    let start = file.symbol_by_name(entry).and_then(|symbol| symbol.section_index());
-    let start = start.ok_or_else(|| Refusal::NoEntry { entry: entry.to_owned() })?;
+    check_all(&[object], entry, forbidden)
+}
+
+/// The same for objects that are linked together.
+///
+/// # Errors
+/// Those of [`check`].
+pub fn check_all<O: AsRef<[u8]>>(objects: &[O], entry: &str, forbidden: &str) -> Result<(), Refusal> {
+    let objects = Objects::parse(objects)?;
+    let start = objects.find(entry).ok_or_else(|| Refusal::NoEntry { entry: entry.to_owned() })?;
     let mut came_from = HashMap::from([(start, None)]);
     let mut waiting = VecDeque::from([start]);
     // Told only if no path to `forbidden` is found, which says more: formatting a panic's message calls through pointers too.
     let mut pointer = None;
     while let Some(node) = waiting.pop_front() {
-        let path = || path(&file, &came_from, node, entry);
-        let is_port = PORT.iter().any(|port| name(&file, node).starts_with(port));
-        if pointer.is_none() && !is_port && calls_pointer(&file, node)? {
+        let path = || objects.path(&came_from, node, entry);
+        let file = &objects.files[node.0];
+        let is_port = PORT.iter().any(|port| objects.name(node).starts_with(port));
+        if pointer.is_none() && !is_port && calls_pointer(file, node.1)? {
             pointer = Some(path());
         }
         let mut next = Vec::new();
-        for (_, relocation) in file.section_by_index(node)?.relocations() {
-            match target(&file, &relocation)? {
+        for (_, relocation) in file.section_by_index(node.1)?.relocations() {
+            match objects.target(node.0, &relocation)? {
                 // Behind it is the pointer that was found above.
-                _ if symbol(&file, &relocation).is_some_and(|name| name.starts_with(GUARD)) => {}
-                Some(Target::Section(section)) => next.push(section),
-                Some(Target::Symbol(name)) if name == forbidden => {
+                _ if symbol(file, &relocation).is_some_and(|name| name.starts_with(GUARD)) => {}
+                Some(Ok(node)) => next.push(node),
+                Some(Err(name)) if name == forbidden => {
                     let mut path = path();
                     path.push(name);
                     return Err(Refusal::Reaches { path });
                 }
-                Some(Target::Symbol(name)) if name.starts_with(INDIRECT_THUNK) => {
+                Some(Err(name)) if name.starts_with(INDIRECT_THUNK) => {
                     pointer.get_or_insert_with(path);
                 }
-                Some(Target::Symbol(_)) | None => {}
+                Some(Err(_)) | None => {}
             }
         }
-        for section in next {
-            came_from.entry(section).or_insert_with(|| {
-                waiting.push_back(section);
+        for to in next {
+            came_from.entry(to).or_insert_with(|| {
+                waiting.push_back(to);
                 Some(node)
             });
         }
@@ -77,23 +145,6 @@ pub fn check(object: &[u8], entry: &str, forbidden: &str) -> Result<(), Refusal>
         Some(path) => Err(Refusal::IndirectCall { path }),
         None => Ok(()),
     }
-}
-
-/// The nodes from the entry to `node`, by name.
-fn path(
-    file: &object::File<'_>,
-    came_from: &HashMap<SectionIndex, Option<SectionIndex>>,
-    node: SectionIndex,
-    entry: &str,
-) -> Vec<String> {
-    let mut path = Vec::new();
-    let mut here = Some(node);
-    while let Some(section) = here {
-        here = came_from.get(&section).copied().flatten();
-        path.push(if here.is_some() { name(file, section) } else { demangled(entry) });
-    }
-    path.reverse();
-    path
 }
 
 /// A node's name: its function's or constant's, else its section's.

@@ -40,6 +40,8 @@ pub enum Refusal {
     Unresolved {
         /// The symbol.
         symbol: String,
+        /// What refers to it, if anything does.
+        by: String,
     },
     /// An instruction on registers that the kernel doesn't save.
     FloatingPoint {
@@ -77,6 +79,14 @@ pub enum Refusal {
 
 impl std::error::Error for Refusal {}
 
+impl Refusal {
+    /// [`Refusal::Unresolved`], with what refers to the symbol in the object.
+    pub(super) fn unresolved(object: &[u8], symbol: &str) -> Refusal {
+        let by = user(object, symbol).ok().flatten().unwrap_or_default();
+        Refusal::Unresolved { symbol: demangled(symbol), by }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -84,7 +94,13 @@ impl fmt::Display for Refusal {
             Refusal::Relocation { place, kind } => {
                 write!(f, "relocation type {kind} at {place}: modules may have only R_X86_64_64, 32S, PC32 and PLT32")
             }
-            Refusal::Unresolved { symbol } => write!(f, "{symbol} isn't in the kernel: remove what calls it"),
+            Refusal::Unresolved { symbol, by } if by.is_empty() => {
+                write!(f, "{symbol} isn't in the kernel: remove what calls it")
+            }
+            Refusal::Unresolved { symbol, by } => write!(
+                f,
+                "{symbol} isn't in the kernel: remove what calls it, {by}; of C's library there are memcpy, memmove, memset, memcmp and strlen"
+            ),
             Refusal::FloatingPoint { place } => {
                 write!(f, "floating-point or vector instruction at {place}: use integers in kernel code")
             }
@@ -174,7 +190,7 @@ pub fn only_known_imports(object: &[u8]) -> Result<(), Refusal> {
         })
     };
     match imports(object)?.into_iter().find(|name| !known(name)) {
-        Some(symbol) => Err(Refusal::Unresolved { symbol: demangled(&symbol) }),
+        Some(symbol) => Err(Refusal::unresolved(object, &symbol)),
         None => Ok(()),
     }
 }
@@ -185,7 +201,7 @@ pub fn only_known_imports(object: &[u8]) -> Result<(), Refusal> {
 /// [`Refusal::Unresolved`], [`Refusal::Malformed`].
 pub fn only_exports(module: &[u8], exports: &Exports) -> Result<(), Refusal> {
     match imports(module)?.into_iter().find(|name| !exports.has(name)) {
-        Some(symbol) => Err(Refusal::Unresolved { symbol }),
+        Some(symbol) => Err(Refusal::unresolved(module, &symbol)),
         None => Ok(()),
     }
 }
@@ -261,8 +277,22 @@ pub(super) fn demangled(symbol: &str) -> String {
     format!("{:#}", rustc_demangle::demangle(symbol))
 }
 
+/// The function or constant of an object that refers to an undefined symbol.
+fn user(object: &[u8], symbol: &str) -> Result<Option<String>, Refusal> {
+    let file = object::File::parse(object)?;
+    for section in file.sections() {
+        for (offset, relocation) in section.relocations() {
+            if matches!(target(&file, &relocation)?, Some(Target::Symbol(name)) if name == symbol) {
+                let place = place(&file, &section, offset);
+                return Ok(place.rsplit_once('+').map(|(name, _)| name.to_owned()));
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// Names an offset in a section: the function around it and the distance, or the section.
-fn place(file: &object::File<'_>, section: &object::Section<'_, '_>, offset: u64) -> String {
+pub(super) fn place(file: &object::File<'_>, section: &object::Section<'_, '_>, offset: u64) -> String {
     let here = file.symbols().filter(|symbol| symbol.section_index() == Some(section.index()));
     let functions = here.filter(|symbol| symbol.kind() == object::SymbolKind::Text);
     let starts: BTreeMap<u64, &str> =

@@ -1,8 +1,9 @@
 //! From a plugin's package to kernel modules and drivers.
 //!
 //! `plugin` finds the package, `toolchain` the compiler. `linux` makes modules, on Linux only, and `windows` makes drivers, on both;
-//! what both generate is in `generated`, and what both have to know of the result in `info`. [`check`] and `callgraph` refuse what a
+//! what both generate is in `generated`, what compiles C code that a plugin brings in [`c`], and what both have to know of the result in `info`. [`check`] and `callgraph` refuse what a
 //! kernel must not run, [`pe`] what Windows' must not.
+pub mod c;
 mod callgraph;
 pub mod check;
 mod exports;

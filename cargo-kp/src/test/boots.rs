@@ -152,7 +152,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
     let nodes = move |setup, log: &Log| {
         let runs = registered::runs("nodes", long)?;
         let boot = |kernel: &&str| {
-            let boot = Boot { plugins: &["edu"], devices: TWO_MORE, ..Boot::new(kernel, runs.clone()) };
+            let boot = Boot { plugins: &["edu", "selftest"], devices: TWO_MORE, ..Boot::new(kernel, runs.clone()) };
             boot.with(&[POISON])
         };
         let mut boots: Vec<Boot> = NODES.iter().map(boot).collect();

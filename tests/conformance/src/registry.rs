@@ -13,7 +13,10 @@ pub const STAGES: &[(&str, &str)] = &[
     ("hostile", "a guest with echo and edu, on each kernel"),
     ("tear-down", "a guest with echo, edu and trouble, on each kernel"),
     ("msix", "a guest with ivshmem and a doorbell of 8 vectors, on each kernel"),
-    ("nodes", "a guest with three edu devices, and memory that is overwritten when it is freed"),
+    (
+        "nodes",
+        "a guest with edu, selftest and three devices of theirs, and memory that is overwritten when it is freed",
+    ),
     ("many-nodes", "a guest with more edu devices than there are dynamic misc numbers"),
     ("links", "a guest with three edu devices and udev"),
     ("32-bit", "a guest with echo and edu, for the program as a 32-bit app"),

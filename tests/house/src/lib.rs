@@ -2,6 +2,7 @@
 //!
 //! - `tests/circles.rs`: no import circle among the files of a folder.
 //! - `tests/links.rs`: the pages' links lead somewhere.
+//! - `tests/unsafe_code.rs`: no unsafe code in plugins, apps and the wire, and where C code is the exception.
 //! - `tests/words.rs`: no private word where the field has one; `words.toml` is the list.
 //!
 //! The readers are here, and are tested on small texts. It is a crate of its own, since it reads every crate and belongs to none,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::MetadataCommand;
 
+use crate::build::c::Kit;
 use crate::build::plugin::Plugin;
 use crate::build::toolchain::Toolchain;
 use crate::build::{generated, write};
@@ -53,9 +54,10 @@ pub fn build(plugin: &Plugin) -> Result<Built> {
     generated::lock(plugin, &dir)?;
 
     let kbuild = kbuild(&toolchain, &dir)?;
+    let c = Kit::find(plugin, toolchain.cargo(), &dir, TARGET, None)?;
     let compiler = Compiler::new(plugin, toolchain, FLAGS);
-    let status = compiler
-        .cargo(&dir)
+    let status = c
+        .give(&mut compiler.cargo(&dir))
         .args(["build", "--release", "-Zbuild-std=core,alloc", "--target", TARGET])
         .status()
         .context("cannot run cargo")?;

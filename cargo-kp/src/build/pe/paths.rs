@@ -1,4 +1,4 @@
-//! What a driver's interrupt handlers can get to, from its object file.
+//! What a driver's interrupt handlers can get to, from the object files of its Rust half and of the C code that it has.
 use object::{Object as _, ObjectSymbol as _};
 
 use crate::build::callgraph;
@@ -17,13 +17,14 @@ const PANIC: &str = "__imp_KeBugCheckEx";
 /// What gives memory back.
 const FREE: &str = "__imp_ExFreePoolWithTag";
 
-/// Refuses an object in which a handler can get to a panic, to a call through a pointer, or, if `no_free`, an interrupt's to where
+/// Refuses objects, the first of them the Rust half's, in which a handler can get to a panic, to a call through a pointer, or, if `no_free`, an interrupt's to where
 /// memory is freed. Says which handlers there are; none in a plugin without interrupts.
 ///
 /// # Errors
 /// Those of [`no_path`](super::no_path).
-pub fn handlers(object: &[u8], no_free: bool) -> Result<Vec<String>, Refusal> {
-    let file = object::File::parse(object)?;
+pub fn handlers<O: AsRef<[u8]>>(objects: &[O], no_free: bool) -> Result<Vec<String>, Refusal> {
+    let Some(rust) = objects.first() else { return Ok(Vec::new()) };
+    let file = object::File::parse(rust.as_ref())?;
     let symbols = file.symbols().filter(|symbol| symbol.is_definition()).filter_map(|symbol| symbol.name().ok());
     let is_one = |name: &str, of: &[(&str, &str)]| {
         let name = demangled(name);
@@ -31,9 +32,9 @@ pub fn handlers(object: &[u8], no_free: bool) -> Result<Vec<String>, Refusal> {
     };
     let handlers: Vec<&str> = symbols.filter(|name| is_one(name, &INTERRUPTS) || is_one(name, &WAITS)).collect();
     for handler in &handlers {
-        callgraph::check(object, handler, PANIC)?;
+        callgraph::check_all(objects, handler, PANIC)?;
         if no_free && is_one(handler, &INTERRUPTS) {
-            callgraph::check(object, handler, FREE)?;
+            callgraph::check_all(objects, handler, FREE)?;
         }
     }
     Ok(handlers.into_iter().map(demangled).collect())

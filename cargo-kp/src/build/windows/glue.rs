@@ -1,9 +1,12 @@
 //! The generated program that ties a plugin to the Windows port, and its build.
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 
 use super::{Arch, repro};
+use crate::build::c::{self, Kit};
 use crate::build::plugin::Plugin;
 use crate::build::toolchain::Toolchain;
 use crate::build::{generated, write};
@@ -42,6 +45,8 @@ pub struct Built {
     pub symbols: PathBuf,
     /// What it was linked from, all but core's own functions for memory: each function in a section of its own.
     pub object: PathBuf,
+    /// The objects of the C code that it was linked from.
+    pub c: Vec<Vec<u8>>,
 }
 
 /// Generates the program in `dir` and builds it, with a file of resources linked to it. Compiler messages go to standard error.
@@ -58,21 +63,32 @@ pub fn build(plugin: &Plugin, arch: Arch, dir: &Path, resources: &[u8]) -> Resul
     let resource = format!("{name}-{:016x}.res", repro::fnv(resources, 0));
     write(&dir.join(&resource), resources)?;
 
-    let status = compiler
-        .cargo(dir)
-        .args(["rustc", "--release", "-Zbuild-std=core,alloc,compiler_builtins,panic_abort"])
+    let toolchain = Toolchain::find(plugin.toolchain.as_deref())?;
+    let c_kit = Kit::find(plugin, toolchain.cargo(), dir, arch.triple(), Some(&toolchain.linker()?))?;
+    let output = c_kit
+        .give(&mut compiler.cargo(dir))
+        .args(["rustc", "--release", "--message-format=json-render-diagnostics"])
+        .arg("-Zbuild-std=core,alloc,compiler_builtins,panic_abort")
         .args(["-Zbuild-std-features=compiler-builtins-mem", "--target", arch.triple()])
         .args(["--", "--emit=obj", &format!("-Clink-arg={resource}")])
-        .status()
+        .stderr(Stdio::inherit())
+        .output()
         .context("cannot run cargo")?;
-    if !status.success() {
+    let folder = folder(&compiler, arch);
+    let object = folder.join("deps").join(format!("{}.o", name.replace('-', "_")));
+    let c = c::objects(&output.stdout, arch.triple())?;
+    if !output.status.success() {
+        // The linker's own message is long, and has no advice.
+        if let (false, Ok(rust)) = (c.is_empty(), fs::read(&object)) {
+            c::nothing_is_missing(&c, &rust)?;
+        }
         bail!("{} doesn't compile for {}; the compiler's messages are above", plugin.name, arch.triple());
     }
-    let folder = folder(&compiler, arch);
     Ok(Built {
         program: folder.join(format!("{name}.exe")),
         symbols: folder.join(format!("{}.pdb", name.replace('-', "_"))),
-        object: folder.join("deps").join(format!("{}.o", name.replace('-', "_"))),
+        object,
+        c,
     })
 }
 

@@ -20,8 +20,8 @@ pub(super) use self::repro::fnv;
 pub use self::sign::Signer;
 
 use super::info::Info;
-use super::pe;
 use super::plugin::Plugin;
+use super::{c, pe};
 
 /// A processor that Windows runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,9 +82,10 @@ pub fn driver(plugin: &Plugin, arch: Arch, signer: &Signer, progress: &dyn Fn(&s
     let (mut bytes, mut symbols) = (read(&built.program)?, read(&built.symbols)?);
     repro::seal(&mut bytes, &mut symbols)?;
     pe::driver(&bytes, arch)?;
-    let object = read(&built.object)?;
-    pe::frames::fit(&object)?;
-    pe::paths::handlers(&object, plugin.no_free)?;
+    c::no_floating_point(&built.c)?;
+    let objects = [vec![read(&built.object)?], built.c].concat();
+    objects.iter().try_for_each(|object| pe::frames::fit(object))?;
+    pe::paths::handlers(&objects, plugin.no_free)?;
 
     let driver = output.join(format!("kp-{}.sys", plugin.name));
     let inf = Inf { product: &product, info: &Info::from_driver(&bytes)?, arch };

@@ -1,4 +1,5 @@
 //! The world of a Linux guest: modules are files, clients are processes.
+mod c_code;
 pub mod codes;
 pub mod compat;
 pub mod interrupted;

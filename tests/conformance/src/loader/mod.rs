@@ -1,6 +1,7 @@
 //! The world of the loader: the drivers' real .sys, in this process, over a simulated NT kernel.
 mod asleep;
 mod bad_buffers;
+mod c_code;
 mod device;
 mod edu_app;
 mod fault_injection;

@@ -24,7 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const GIB: u64 = 1 << 30;
 
 /// A machine with a driver, and a device that has been started.
-fn started(plugin: &str, drivers: &str, model: impl DeviceModel + 'static, shape: Shape, assigned: Assigned) -> Loaded {
+pub(super) fn started(
+    plugin: &str,
+    drivers: &str,
+    model: impl DeviceModel + 'static,
+    shape: Shape,
+    assigned: Assigned,
+) -> Loaded {
     let machine = Machine::default();
     let sys: PathBuf = [drivers, plugin, "windows-x86_64", &format!("kp-{plugin}.sys")].iter().collect();
     let driver = machine.start(&sys).unwrap_or_else(|error| panic!("start {plugin}: {error}"));
@@ -39,7 +45,8 @@ pub(super) fn connect(process: &Arc<Process>, path: &str, interface: &Interface)
     Plugin::over(node, interface, &[]).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-fn finish(loaded: Loaded) {
+/// Unloads the driver, and ends its machine.
+pub(super) fn finish(loaded: Loaded) {
     assert!(loaded.unload(), "nobody has it open");
     loaded.finish();
 }
