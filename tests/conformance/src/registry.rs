@@ -325,7 +325,8 @@ mod tests {
         assert_eq!(asked("stress kills 2"), (vec!["stress kills".to_owned()], "2".to_owned()));
         assert_eq!(asked("planted panic"), (vec!["planted panic".to_owned()], String::new()));
         assert_eq!(asked("stress ro 7"), (vec!["stress rounds".to_owned()], "7".to_owned()));
-        assert_eq!(asked("nodes").0.len(), 5);
+        let nodes = asked("nodes").0;
+        assert!(nodes.len() > 1 && nodes.iter().all(|name| name.starts_with("nodes")), "{nodes:?}");
         assert_eq!(asked("stress victim call 1").1, "call 1");
         assert_eq!(asked("stress vic").0, [""; 0], "what a test starts is found by its whole name alone");
         assert_eq!(asked("no such test").0, [""; 0]);
