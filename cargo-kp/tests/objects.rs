@@ -96,11 +96,17 @@ fn every_reference_through_a_global_offset_table_can_be_made_direct() {
     }
 }
 
+/// What is said of a function that the kernel lacks and `kp_rs_call` calls.
+fn missing(symbol: &str) -> String {
+    let library = "of C's library there are memcpy, memmove, memset, memcmp and strlen";
+    format!("{symbol} isn't in the kernel: remove what calls it, kp_rs_call; {library}")
+}
+
 #[test]
 fn a_symbol_that_the_kernel_lacks_is_refused_by_name() {
     let object =
         compile("unresolved", "extern void pthread_exit(void); void kp_rs_call(void) { pthread_exit(); }", &[]);
-    assert_eq!(refusal(check::object(&object)), "pthread_exit isn't in the kernel: remove what calls it");
+    assert_eq!(refusal(check::object(&object)), missing("pthread_exit"));
 }
 
 #[test]
@@ -108,7 +114,7 @@ fn a_module_may_use_only_what_its_kernel_exports() {
     let object = compile("exports", "extern void b(void); void kp_rs_call(void) { b(); }", &[]);
     let line = |name: &str| format!("0x00000000\t{name}\tvmlinux\tEXPORT_SYMBOL_GPL\t\n");
     let without = Exports::parse(&line("a"));
-    assert_eq!(refusal(check::only_exports(&object, &without)), "b isn't in the kernel: remove what calls it");
+    assert_eq!(refusal(check::only_exports(&object, &without)), missing("b"));
     let with = Exports::parse(&(line("a") + &line("b")));
     assert_eq!(check::only_exports(&object, &with), Ok(()));
 }

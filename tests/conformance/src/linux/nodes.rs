@@ -155,9 +155,13 @@ fn a_device_is_opened_by_its_address() {
     let others = &cards[..CARDS - 1];
     others.iter().for_each(|card| set_override(card, "vfio-pci"));
     load("edu");
-    let missing = Plugin::open_at(&others[0]).expect_err("it is not bound").to_string();
+    let missing = || Plugin::open_at(&others[0]).expect_err("it is not bound").to_string();
+    let why = missing();
+    let due = format!("{}: no device node: driver_override of {} is set to vfio-pci: ", cards[0], cards[0]);
+    assert!(why.starts_with(&due), "{why}");
+    set_override(&others[0], "");
     let due = format!("{}: no plugin has a device at this address, but at {}: see `lspci -nnk`", cards[0], cards[2]);
-    assert_eq!(missing, due);
+    assert_eq!(missing(), due);
     others.iter().for_each(|card| set_override(card, ""));
     others.iter().rev().for_each(|card| bind(card));
     let listed = Plugin::list().expect("nodes can be listed");
