@@ -32,7 +32,7 @@ pub use self::license::License;
 #[cfg(unix)]
 pub(crate) use self::linux::copy;
 #[cfg(unix)]
-pub use self::linux::{Object, make_direct, module, object};
+pub use self::linux::{Instrumentation, Object, make_direct, module, object};
 pub use self::plugin::{Plugin, select};
 pub use self::windows::{Arch, Inf, Product, Signer, built_in, driver};
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::MetadataCommand;
 
+use super::sanitizer::Instrumentation;
 use crate::build::c::Kit;
 use crate::build::plugin::Plugin;
 use crate::build::toolchain::Toolchain;
@@ -41,7 +42,7 @@ pub struct Built {
 }
 
 /// Generates the crate and builds it. Compiler messages go to standard error.
-pub fn build(plugin: &Plugin) -> Result<Built> {
+pub fn build(plugin: &Plugin, instrumentation: &Instrumentation) -> Result<Built> {
     let toolchain = Toolchain::find(plugin.toolchain.as_deref())?;
     let dir = plugin.output.join(&plugin.name).join("linux-x86_64/glue");
     let name = format!("kp-glue-{}", plugin.name);
@@ -54,8 +55,9 @@ pub fn build(plugin: &Plugin) -> Result<Built> {
     generated::lock(plugin, &dir)?;
 
     let kbuild = kbuild(&toolchain, &dir)?;
-    let c = Kit::find(plugin, toolchain.cargo(), &dir, TARGET, None)?;
-    let compiler = Compiler::new(plugin, toolchain, FLAGS);
+    let c = Kit::find(plugin, toolchain.cargo(), &dir, TARGET, None, &instrumentation.c_flags)?;
+    let flags: Vec<&str> = FLAGS.iter().copied().chain(instrumentation.flags.iter().map(String::as_str)).collect();
+    let compiler = Compiler::new(plugin, toolchain, &flags);
     let status = c
         .give(&mut compiler.cargo(&dir))
         .args(["build", "--release", "-Zbuild-std=core,alloc", "--target", TARGET])
