@@ -20,6 +20,8 @@ pub struct Instrumentation {
     pub(super) c_flags: Vec<String>,
     /// The kernel's functions that the compiler calls then. A `*` at the end stands for anything.
     pub(super) imports: &'static [&'static str],
+    /// A sanitizer that rustc has for programs only. The target has to say that it is for kernels too.
+    pub(super) foreign: Option<&'static str>,
 }
 
 impl Instrumentation {
@@ -36,13 +38,18 @@ impl Instrumentation {
         let path = headers.join("include/config/auto.conf");
         let config = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let value = |name: &str| config.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        if value("CONFIG_KASAN_GENERIC") != Some("y") {
+        let has = |name: &str| value(name) == Some("y");
+        // A kernel has one of them.
+        if has("CONFIG_KCSAN") {
+            return Ok(kcsan(has("CONFIG_KCSAN_WEAK_MEMORY"), Exports::of(headers)?.has("__tsan_memcpy")));
+        }
+        if !has("CONFIG_KASAN_GENERIC") {
             return Ok(Instrumentation::default());
         }
         let offset = value("CONFIG_KASAN_SHADOW_OFFSET");
         let offset = offset.with_context(|| format!("{} has no CONFIG_KASAN_SHADOW_OFFSET", path.display()))?;
         let checks_copies = Exports::of(headers)?.has("__asan_memcpy");
-        Ok(kasan(offset, value("CONFIG_KASAN_INLINE") == Some("y"), checks_copies))
+        Ok(kasan(offset, has("CONFIG_KASAN_INLINE"), checks_copies))
     }
 
     /// A folder's name for what is compiled so: `name` itself where nothing is asked.
@@ -80,6 +87,33 @@ fn kasan(offset: &str, inline: bool, checks_copies: bool) -> Instrumentation {
         flags: flags.into_iter().chain(both.iter().chain(&llvm).map(|flag| format!("-Cllvm-args=-{flag}"))).collect(),
         c_flags: c_flags.into_iter().chain(both.iter().map(|flag| format!("--param={flag}"))).chain(copies).collect(),
         imports: &["__asan_*"],
+        foreign: None,
+    }
+}
+
+/// For KCSAN, which looks for races. `follows`: the kernel wants to know where functions begin and end, for accesses that a processor may delay.
+fn kcsan(follows: bool, checks_copies: bool) -> Instrumentation {
+    let llvm = [
+        // What is volatile counts as marked, as in the kernel's own code.
+        "tsan-distinguish-volatile=1".to_owned(),
+        "tsan-compound-read-before-write=1".to_owned(),
+        format!("tsan-instrument-func-entry-exit={}", u8::from(follows)),
+        format!("tsan-instrument-memintrinsics={}", u8::from(checks_copies)),
+    ];
+    let llvm = llvm.into_iter().map(|flag| format!("-Cllvm-args=-{flag}"));
+    let c_flags = [
+        "-fsanitize=thread".to_owned(),
+        "-fno-optimize-sibling-calls".to_owned(),
+        "--param=tsan-distinguish-volatile=1".to_owned(),
+        format!("--param=tsan-instrument-func-entry-exit={}", u8::from(follows)),
+        // gcc warns of fences that its own library for programs does not know. The kernel's does.
+        "-Wno-tsan".to_owned(),
+    ];
+    Instrumentation {
+        flags: std::iter::once("-Zsanitizer=thread".to_owned()).chain(llvm).collect(),
+        c_flags: c_flags.into(),
+        imports: &["__tsan_*"],
+        foreign: Some("thread"),
     }
 }
 
@@ -132,6 +166,21 @@ mod tests {
         );
         let folders = [&outline, &inline, &old, &Instrumentation::default()].map(|one| one.folder("x"));
         assert!((0..4).all(|at| !folders[..at].contains(&folders[at])), "{folders:?}");
+    }
+
+    #[test]
+    fn a_kernel_with_kcsan_asks_for_what_its_configuration_says() {
+        let plain = of("kcsan", "CONFIG_KCSAN=y\n", "").unwrap();
+        let weak = of("weak", "CONFIG_KCSAN=y\nCONFIG_KCSAN_WEAK_MEMORY=y\n", &COPIES.replace("asan", "tsan")).unwrap();
+        let follows = |one: &Instrumentation, digit: u8| {
+            let flag = format!("tsan-instrument-func-entry-exit={digit}");
+            let [rust, c] = [&one.flags, &one.c_flags].map(|flags| flags.iter().any(|has| has.ends_with(&flag)));
+            rust && c
+        };
+        assert!(follows(&plain, 0) && follows(&weak, 1));
+        assert!(plain.flags.iter().any(|flag| flag == "-Cllvm-args=-tsan-instrument-memintrinsics=0"));
+        assert!(weak.flags.iter().any(|flag| flag == "-Cllvm-args=-tsan-instrument-memintrinsics=1"));
+        assert_eq!((weak.imports, weak.foreign), (&["__tsan_*"][..], Some("thread")));
     }
 
     #[test]
