@@ -53,11 +53,11 @@ impl std::str::FromStr for Host {
                 Some(kernel) => (kernel, true),
                 None => (kernel, false),
             };
-            if kernels::all_names().iter().any(|name| name == kernel) {
+            if kernels::known_names().iter().any(|name| name == kernel) {
                 return Ok(Host::Linux { kernel: kernel.into(), threadirqs });
             }
         }
-        let kernels = kernels::all_names().join("|");
+        let kernels = kernels::known_names().join("|");
         bail!(
             "no such host: {name}; there are sim, sim:qemu, windows:loader, windows:loader-qemu, windows:wine and \
              linux:{kernels}, the last also with +threadirqs"
