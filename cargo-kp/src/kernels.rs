@@ -1,7 +1,13 @@
 //! The stock kernels: their names, and where their images and headers lie.
 //!
 //! `kernels.toml` lists them. Each is downloaded once as Debian packages and unpacked, not installed, into the cache; that needs
-//! no privileges and changes nothing on the machine.
+//! no privileges and changes nothing on the machine. Kernels of one's own are booted from their [`Image`], and may have a [`ModuleTree`].
+
+mod image;
+mod tree;
+
+pub use self::image::Image;
+pub use self::tree::{Dependency, ModuleTree};
 
 use crate::packages::{Machine, Packages, ThisMachine, last_line};
 use anyhow::{Context, Result, anyhow, bail};
@@ -127,12 +133,15 @@ pub fn release_in(folder: &Path) -> Result<String> {
 ///
 /// Fails if none was.
 pub fn built_in(folder: &Path) -> Result<Kernel> {
+    if folder.is_file() {
+        bail!("{} is a file, and --kernel takes a folder: --image takes a kernel's image", folder.display());
+    }
     let headers = std::path::absolute(folder)?;
     let release = release_in(&headers)?;
     let vmlinuz = headers.join("arch/x86/boot/bzImage");
     if !vmlinuz.is_file() {
         bail!(
-            "no kernel to boot in {}: no {}; name the folder that it was built in",
+            "no kernel to boot in {}: no {}; name the folder that it was built in, or its image with --image",
             folder.display(),
             vmlinuz.display()
         );

@@ -9,6 +9,10 @@ pub const INIT: &str = "/init";
 pub const PATH: &str = "/kp/plan";
 /// The line of the kernel's log that ends the boot.
 pub const LOG_START: &str = "kp-guest: start of log";
+/// The line in front of those of modules that are not judged.
+pub const NEEDS_START: &str = "kp-guest: loading what the modules need";
+/// The line behind them.
+pub const NEEDS_END: &str = "kp-guest: loaded what the modules need";
 /// The last line of the kernel's log. The host answers it with one byte on the result port.
 pub const LOG_END: &str = "kp-guest: end of log";
 /// What the guest writes to the exit device if every step came out as planned. QEMU then ends with twice that plus one.
@@ -28,6 +32,8 @@ pub const TROUBLE_TAG: char = '!';
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
+    /// Loads modules of the kernel's own, which stay. One that is there already will do.
+    Needs(Vec<String>),
     /// Loads a module, and waits for its device nodes.
     Load {
         /// The module's file in the guest.
@@ -109,10 +115,11 @@ impl Step {
         Step::Run { argv, env: BTreeMap::new(), expect: Outcome::Success }
     }
 
-    /// The same step with another end. Panics on [`Step::Bound`], which has only one.
+    /// The same step with another end. Panics on [`Step::Needs`] and [`Step::Bound`], which have only one.
     pub fn expecting(mut self, outcome: Outcome) -> Self {
         match &mut self {
             Step::Load { expect, .. } | Step::Unload { expect, .. } | Step::Run { expect, .. } => *expect = outcome,
+            Step::Needs(_) => unreachable!("nobody plans that they cannot be loaded"),
             Step::Bound(_) => unreachable!("a device is there or not"),
         }
         self
@@ -131,6 +138,7 @@ mod tests {
             expect: Outcome::Exit(3),
         };
         let plan = vec![
+            Step::Needs(vec!["/kp/needs/mc.ko".into()]),
             Step::load_until("/kp/m.ko", "msi=1", "/dev/kp/m"),
             Step::Bound(Wanted {
                 module: "m".into(),

@@ -5,7 +5,7 @@
 //! in `kernel-log.allow`.
 
 use super::pattern::{begins, fits};
-use crate::guest::plan::LOG_START;
+use crate::guest::plan::{LOG_START, NEEDS_END, NEEDS_START};
 
 /// Parts of lines that tell of a crash or of a broken rule of the kernel, at whatever level.
 const BAD: &[&str] = &[
@@ -152,7 +152,7 @@ impl Judge {
 
     fn look(&mut self, line: &LogLine) -> Result<(), String> {
         let text = line.text.trim();
-        self.booting &= text != LOG_START;
+        self.booting = (self.booting || text == NEEDS_START) && ![LOG_START, NEEDS_END].contains(&text);
         let panic = text.contains("Kernel panic");
         if !panic {
             if let Some((expected, seen)) = self.expected.iter_mut().find(|(one, _)| fits(one.pattern(), text)) {
@@ -336,6 +336,16 @@ mod tests {
         let mut judge = Judge::new(&[]);
         assert_eq!(judge.line(&LogLine::parse("<4>[    1.000000] tsc: hm")), Ok(()));
         assert!(judge.line(&LogLine::parse("<4>[    1.000000] WARNING: CPU: 0")).is_err());
+    }
+
+    #[test]
+    fn while_modules_of_the_kernels_own_are_loaded_a_warning_passes_and_a_crash_does_not() {
+        let mark = |mark: &str| format!("<6>[    1.000000] {mark}");
+        let (start, end) = (mark(NEEDS_START), mark(NEEDS_END));
+        let warning = "<4>[    1.000000] videodev: hm";
+        assert_eq!(judge(&[], &[&start, warning, &end]), Ok(()));
+        assert!(judge(&[], &[&start, &end, warning]).is_err());
+        assert!(judge(&[], &[&start, "<4>[    1.000000] WARNING: CPU: 0", &end]).is_err());
     }
 
     #[test]

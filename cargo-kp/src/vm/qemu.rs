@@ -19,11 +19,14 @@ const PROGRAM: &str = "qemu-system-x86_64";
 /// Begins why a run failed whose time was up.
 pub(super) const DID_NOT_END: &str = "the guest did not end within";
 
+/// Begins why a run failed whose kernel took too long.
+pub(super) const DID_NOT_START: &str = "the kernel did not get to its first process within";
+
+/// Begins what the guest's init says where it cannot do its work. It has no other way than the console then.
+pub(super) const TROUBLE: &str = "kp-guest: ";
+
 /// How much longer a guest may live after the line that fails it, so that the log gets the rest of the report.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// How long a kernel may take to its first process.
-const BOOT_LIMIT: Duration = Duration::from_secs(90);
 
 /// What the two serial ports bring.
 enum Event {
@@ -46,7 +49,7 @@ pub(super) fn run(vm: &Vm, initrd: &Path, memory: u32, on_line: &mut dyn FnMut(&
     let judge = Judge::new(&vm.expected);
     let mut run =
         Run { judge, qemu, started: false, log: Vec::new(), failed_by: None, output: Vec::new(), steps: Vec::new() };
-    let timed_out = run.watch(&events, start + vm.timeout, on_line);
+    let timed_out = run.watch(&events, vm, on_line);
     let ended = timed_out.is_ok();
     if !ended {
         // Already gone is as good.
@@ -62,11 +65,11 @@ pub(super) fn run(vm: &Vm, initrd: &Path, memory: u32, on_line: &mut dyn FnMut(&
     let status = run.qemu.0.wait().context("cannot wait for QEMU")?;
     // What becomes of a device is told late, and yet it comes before what a program did without it.
     run.steps.sort_by_key(|line| number(line));
-    let verdict = run.verdict(timed_out, status, vm.timeout);
+    let verdict = run.verdict(timed_out, status, vm);
     let Run { started, output, steps, log, failed_by, .. } = run;
     let stage = match (started, ended, status.success()) {
         (true, ..) => Stage::Process,
-        (false, true, false) => Stage::Refused,
+        (false, true, false) if status.code() != qemus(FAILURE_CODE) => Stage::Refused,
         (false, ..) => Stage::Boot,
     };
     Ok(Report { stage, output, steps, log, failed_by, verdict, seconds: start.elapsed().as_secs_f64() })
@@ -75,7 +78,7 @@ pub(super) fn run(vm: &Vm, initrd: &Path, memory: u32, on_line: &mut dyn FnMut(&
 fn arguments(vm: &Vm, initrd: &Path, memory: u32) -> Vec<String> {
     let exit_device = format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=4");
     let (cpus, memory) = (vm.cpus.to_string(), memory.to_string());
-    let (kernel, initrd) = (vm.kernel.vmlinuz.to_string_lossy(), initrd.to_string_lossy());
+    let (kernel, initrd) = (vm.image.file.to_string_lossy(), initrd.to_string_lossy());
     // Until the guest's init asks for more the console shows only warnings and worse: printing takes time. The format puts the
     // level in front of each line. A panic reboots, and thereby ends QEMU. A busy host may keep the emulated timer from ticking just
     // while the kernel checks that it does, and without a check it does not panic.
@@ -91,8 +94,10 @@ fn arguments(vm: &Vm, initrd: &Path, memory: u32) -> Vec<String> {
         "q35",
         "-accel",
         "tcg",
+        // Without page tables of five levels, as most machines are. A kernel that could use them asks each time whether the processor has them,
+        // and while it boots forgets for a moment what the processor has. With KASAN an interrupt in that moment reports accesses that are sound.
         "-cpu",
-        "max",
+        "max,la57=off",
         "-smp",
         &cpus,
         "-m",
@@ -121,6 +126,11 @@ fn arguments(vm: &Vm, initrd: &Path, memory: u32) -> Vec<String> {
         &append,
     ];
     fixed.iter().map(|&arg| arg.to_owned()).chain(vm.qemu_args.iter().cloned()).collect()
+}
+
+/// The status with which QEMU ends for a code that the guest wrote to the exit device.
+fn qemus(code: u8) -> Option<i32> {
+    Some(i32::from(code) * 2 + 1)
 }
 
 /// The number of the step that a line is about. None for trouble of the guest's own.
@@ -177,16 +187,20 @@ impl Run {
     fn watch(
         &mut self,
         events: &Receiver<Event>,
-        limit: Instant,
+        vm: &Vm,
         on_line: &mut dyn FnMut(&str),
     ) -> Result<(), Option<TimedOut>> {
         let mut failed_at = None;
-        let boot_limit = Instant::now() + BOOT_LIMIT;
+        let mut limit = Instant::now() + vm.boot_limit;
+        let mut booting = true;
         loop {
+            if booting && self.started {
+                booting = false;
+                limit = Instant::now() + vm.timeout;
+            }
             if failed_at.is_none() && self.judge.so_far().is_err() {
                 failed_at = Some(Instant::now());
             }
-            let limit = if self.started { limit } else { limit.min(boot_limit) };
             let deadline = failed_at.map_or(limit, |at| limit.min(at + LAST_WORDS));
             match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(event) => self.take(event, on_line),
@@ -237,22 +251,23 @@ impl Run {
         }
     }
 
-    fn verdict(&self, ended: Result<(), Option<TimedOut>>, status: ExitStatus, limit: Duration) -> Verdict {
+    fn verdict(&self, ended: Result<(), Option<TimedOut>>, status: ExitStatus, vm: &Vm) -> Verdict {
         let log = self.judge.so_far();
         let failed_step = self.steps.iter().find(|line| !line.ends_with(": ok"));
-        let qemu = |code: u8| Some(i32::from(code) * 2 + 1);
         let why = match (log, ended) {
             (Err(line), _) => line.to_owned(),
             (_, Err(_)) => {
-                let limit = if self.started { limit } else { limit.min(BOOT_LIMIT) };
-                format!("{DID_NOT_END} {} s; {}", limit.as_secs(), self.last_log_line())
+                let (what, limit) =
+                    if self.started { (DID_NOT_END, vm.timeout) } else { (DID_NOT_START, vm.boot_limit) };
+                format!("{what} {} s; {}", limit.as_secs(), self.last_log_line())
             }
-            _ if status.code() == qemu(SUCCESS_CODE) && failed_step.is_none() => match self.judge.finish() {
+            _ if status.code() == qemus(SUCCESS_CODE) && failed_step.is_none() => match self.judge.finish() {
                 Ok(()) => return Verdict::Passed,
                 Err(why) => why,
             },
-            _ if status.code() == qemu(FAILURE_CODE) || failed_step.is_some() => {
-                failed_step.cloned().unwrap_or_else(|| "the guest failed without a reason".to_owned())
+            _ if status.code() == qemus(FAILURE_CODE) || failed_step.is_some() => {
+                let trouble = || self.log.iter().find(|line| line.starts_with(TROUBLE)).cloned();
+                failed_step.cloned().or_else(trouble).unwrap_or_else(|| "the guest failed without a reason".to_owned())
             }
             _ => format!("the guest stopped early (QEMU: {status}); {}", self.last_log_line()),
         };
