@@ -31,6 +31,13 @@ pub struct Kernel {
     pub headers: PathBuf,
 }
 
+impl Kernel {
+    /// How many times as long something may take in it as in a stock kernel: one that looks for mistakes is slow.
+    pub fn patience(&self) -> u32 {
+        if built().iter().any(|kernel| kernel.name == self.name) { 5 } else { 1 }
+    }
+}
+
 #[derive(Debug, Clone, Deserialize)]
 struct Entry {
     name: String,

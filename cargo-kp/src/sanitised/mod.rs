@@ -118,15 +118,65 @@ const BUILD_MIB: u64 = 1024;
 fn require_space(built: &Built, cache: &Path, dir: &Path, version: &str) -> Result<()> {
     let of_source = if source::is_unpacked(cache, &built.source, version) { 0 } else { source::MIB };
     let of_build = if dir.join("vmlinux.o").exists() { 0 } else { BUILD_MIB };
-    let needed = of_source + of_build;
     let free = rustix::fs::statvfs(cache).with_context(|| format!("cannot look at {}", cache.display()))?;
-    let free = free.f_bavail * free.f_frsize >> 20;
+    enough(&built.name, cache, of_source + of_build, free.f_bavail * free.f_frsize >> 20)
+}
+
+/// Whether so many MiB are enough.
+fn enough(name: &str, cache: &Path, needed: u64, free: u64) -> Result<()> {
     if free < needed {
-        bail!(
-            "{} needs {needed} MiB in {}, and {free} MiB are free: free some, or set XDG_CACHE_HOME to a place that has them",
-            built.name,
-            cache.display()
-        );
+        let (there, remedy) = (cache.display(), "free some, or set XDG_CACHE_HOME to a place that has them");
+        bail!("{name} needs {needed} MiB in {there}, and {free} MiB are free: {remedy}");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_room_is_refused_with_how_much_it_needs() {
+        let cache = Path::new("/c/kp");
+        assert!(enough("6.12-kcsan", cache, 7, 7).is_ok());
+        assert_eq!(
+            enough("6.12-kcsan", cache, 7, 6).unwrap_err().to_string(),
+            "6.12-kcsan needs 7 MiB in /c/kp, and 6 MiB are free: free some, or set XDG_CACHE_HOME to a place that has them"
+        );
+    }
+
+    #[test]
+    fn a_kernel_is_built_anew_when_its_source_or_its_options_have_changed_and_not_before() {
+        let built = kernels::built().remove(0);
+        let cache = std::env::temp_dir().join(format!("kp-built-{}", std::process::id()));
+        let dir = cache.join("kernels").join(&built.name);
+        fs::create_dir_all(&dir).unwrap();
+        let file = |name: &str| {
+            fs::write(dir.join(name), "").unwrap();
+            dir.join(name)
+        };
+        let (vmlinuz, _) = (file("bzImage"), file("Makefile"));
+        let kernel = Kernel {
+            name: built.name.clone(),
+            release: "6.12.9-kp".into(),
+            series: "6.12".into(),
+            vmlinuz,
+            headers: dir.clone(),
+        };
+        let options = |text: &str| Configuration { text: text.into() };
+        let is_current = |version, options: &Configuration| current(&cache, &dir, &built, options, version).is_some();
+        fs::write(dir.join(STAMP), stamp_of("6.12.9-1", &options("CONFIG_A=y\n"))).unwrap();
+        let unfinished = is_current(Some("6.12.9-1"), &options("CONFIG_A=y\n"));
+        kernels::keep(&cache, &kernel).unwrap();
+        let found = [
+            is_current(Some("6.12.9-1"), &options("CONFIG_A=y\n")),
+            is_current(None, &options("CONFIG_A=y\n")),
+            is_current(Some("6.12.10-1"), &options("CONFIG_A=y\n")),
+            is_current(Some("6.12.9-1"), &options("CONFIG_A=y\nCONFIG_B=y\n")),
+        ];
+        kernels::forget(&cache, &built.name);
+        let forgotten = is_current(Some("6.12.9-1"), &options("CONFIG_A=y\n"));
+        fs::remove_dir_all(&cache).unwrap();
+        assert_eq!((unfinished, found, forgotten), (false, [true, true, false, false], false));
+    }
 }
