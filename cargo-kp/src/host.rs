@@ -125,7 +125,7 @@ pub fn modules_for(kernel: Kernel, plugins: &[&str]) -> Result<Modules> {
     let mut files = Vec::new();
     for name in plugins {
         let plugin = build::select(Some(name), Path::new("."))?;
-        let object = build::object(&plugin, &|_| {})?;
+        let object = build::object(&plugin, &build::Instrumentation::of(&kernel)?, &|_| {})?;
         files.push(build::module(&plugin, &object, &kernel)?);
     }
     Ok(Modules { kernel, files })

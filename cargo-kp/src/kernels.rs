@@ -153,6 +153,13 @@ pub fn built_in(folder: &Path) -> Result<Kernel> {
             vmlinuz.display()
         );
     }
+    let booted = Image::read(&vmlinuz)?.release;
+    if booted != release {
+        let folder = folder.display();
+        bail!(
+            "the image in {folder} is {booted}, and its headers are of {release}: run `make` there, so that both are of one kernel"
+        );
+    }
     let series = release.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
     Ok(Kernel { name: release.clone(), release, series, vmlinuz, headers })
 }
@@ -406,6 +413,27 @@ mod tests {
             assert_eq!(why, format!("{name} is not here yet: `cargo kp kernel build {option}` builds it"));
         }
         assert!(fake.asked.borrow().is_empty());
+    }
+
+    #[test]
+    fn a_folder_with_an_older_image_than_its_headers_is_refused_before_anything_boots() {
+        let folder = std::env::temp_dir().join(format!("kp-built-in-test-{}", std::process::id()));
+        for part in ["arch/x86/boot", "include/generated"] {
+            fs::create_dir_all(folder.join(part)).unwrap();
+        }
+        let built_for = |release: &str| {
+            fs::write(folder.join("arch/x86/boot/bzImage"), image::made_up("6.12.9-card")).unwrap();
+            let text = format!("#define UTS_RELEASE \"{release}\"\n");
+            fs::write(folder.join("include/generated/utsrelease.h"), text).unwrap();
+            built_in(&folder)
+        };
+        let (same, other) = (built_for("6.12.9-card"), built_for("6.12.9-card+"));
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(same.unwrap().series, "6.12");
+        let why = other.expect_err("another kernel").to_string();
+        let end =
+            "is 6.12.9-card, and its headers are of 6.12.9-card+: run `make` there, so that both are of one kernel";
+        assert!(why.ends_with(end), "{why}");
     }
 
     #[test]

@@ -244,6 +244,16 @@ fn a_device_is_taken_from_its_driver_by_the_tool_or_by_the_program() {
     vm("6.12-cloud", "taken", &["--device", NVME, "--", "/bin/sh", "-c", binds]).expect("the program has bound it");
 }
 
+#[test]
+#[ignore = "boots kernels"]
+fn a_kernel_that_lets_no_program_use_ports_is_switched_off_and_its_run_is_judged_alike() {
+    let locked = ["--kernel", "6.12-cloud", "--append", "lockdown=integrity", "--", "/bin/sh", "-c"];
+    let judged = |program| command(&[&locked[..], &[program]].concat());
+    judged("exit 0").expect("it is switched off in the end");
+    let why = judged("exit 3").expect_err("the program failed");
+    assert!(why.ends_with("error: step 0: failed: /kp/sh -c exit 3: exit status 3\n"), "{why}");
+}
+
 /// A module that another one needs. It warns while it loads, as a vendor's may.
 const BASE: &str = r#"
 #include <linux/module.h>

@@ -30,7 +30,7 @@ use crate::command::Command;
 pub use self::info::{Info, MatchId};
 pub use self::license::License;
 #[cfg(unix)]
-pub use self::linux::{Object, make_direct, module, object};
+pub use self::linux::{Instrumentation, Object, make_direct, module, object};
 #[cfg(unix)]
 pub(crate) use self::linux::{copy, kernels_make};
 pub use self::plugin::{Plugin, select};

@@ -27,6 +27,8 @@ pub const OUTPUT_TAG: char = '>';
 pub const STEP_TAG: char = '#';
 /// Starts a result line about the guest's own trouble.
 pub const TROUBLE_TAG: char = '!';
+/// Starts the last result line: what is written to the exit device too, which not every kernel lets a program do.
+pub const END_TAG: char = '=';
 
 /// One thing for the guest to do. Steps are done in order, also after one that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -75,22 +75,29 @@ fn release(image: &[u8]) -> Result<String> {
     }
 }
 
+/// The beginning of a bzImage.
+#[cfg(test)]
+fn image(protocol: u16, flags: u16, text: &[u8]) -> Vec<u8> {
+    let mut image = vec![0; 0x3000];
+    let mut put = |at: usize, bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0x1fe, &[0x55, 0xaa]);
+    put(0x202, b"HdrS");
+    put(0x206, &protocol.to_le_bytes());
+    put(0x20e, &0x2a00_u16.to_le_bytes());
+    put(0x236, &flags.to_le_bytes());
+    put(0x2c00, text);
+    image
+}
+
+/// That of a kernel of today.
+#[cfg(test)]
+pub(super) fn made_up(release: &str) -> Vec<u8> {
+    image(0x20f, 0x7f, format!("{release} (root@build) #1 SMP\0").as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The beginning of a bzImage.
-    fn image(protocol: u16, flags: u16, text: &[u8]) -> Vec<u8> {
-        let mut image = vec![0; 0x3000];
-        let mut put = |at: usize, bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);
-        put(0x1fe, &[0x55, 0xaa]);
-        put(0x202, b"HdrS");
-        put(0x206, &protocol.to_le_bytes());
-        put(0x20e, &0x2a00_u16.to_le_bytes());
-        put(0x236, &flags.to_le_bytes());
-        put(0x2c00, text);
-        image
-    }
 
     #[test]
     fn an_image_says_which_kernel_it_is() {

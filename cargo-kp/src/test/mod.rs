@@ -5,6 +5,7 @@
 //! this program on Windows, `workspace`, with `--long`, a plugin of somebody's own, `sanitised`, with `--long`, boots a kernel that looks for mistakes, and `mutations`, with `--long`, plants faults in the framework itself.
 mod boots;
 mod demos;
+mod instrumented;
 mod languages;
 mod libtest;
 mod loader;
@@ -70,6 +71,7 @@ impl Command for TestArgs {
             .chain(boots::stages(self.long))
             .chain(languages::stages(self.long))
             .chain(older::stages(self.long))
+            .chain(instrumented::stages(self.long))
             .chain(demos::stages())
             .chain(planted::stages(self.long))
             .chain(loader::stages())

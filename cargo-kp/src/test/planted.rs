@@ -177,7 +177,8 @@ fn refused(build: &RefusedBuild) -> Result<(), String> {
 /// A plugin without a device, without interrupt callbacks and without a panic has none of the code for them.
 fn lean(plugin: &str) -> Result<(), String> {
     let plugin = build::select(Some(plugin), Path::new(".")).map_err(|error| format!("{error:#}"))?;
-    let object = build::object(&plugin, &|_| {}).map_err(|error| format!("{error:#}"))?;
+    let object =
+        build::object(&plugin, &build::Instrumentation::default(), &|_| {}).map_err(|error| format!("{error:#}"))?;
     let unused =
         ["kp_c_irq_", "kp_c_dpc_queue", "kp_c_map", "kp_c_unmap", "kp_c_config_", "kp_c_bus_master", "kp_c_panic"];
     let links = |name: &&String| unused.iter().any(|start| name.starts_with(start));
@@ -411,7 +412,7 @@ pub(super) fn with_fault(fault: Fault, kernel: &kernels::Kernel, program: &Path)
 /// Builds a plugin's module from changed sources, apart from the good one.
 fn plant(fault: &Fault, kernel: &kernels::Kernel) -> Result<PathBuf> {
     let mut plugin = build::select(Some(fault.plugin), Path::new("."))?;
-    let mut object = build::object(&plugin, &|_| {})?;
+    let mut object = build::object(&plugin, &build::Instrumentation::of(kernel)?, &|_| {})?;
     plugin.output = plugin.output.join("planted").join(fault.name.replace(' ', "-"));
     let sources = plugin.output.join("kbuild");
     build::copy(&object.kbuild, &sources)?;

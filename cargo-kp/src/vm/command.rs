@@ -199,7 +199,10 @@ fn before_first_process(line: &str) -> &'static str {
         () if says("Unable to mount root fs") => "; the kernel needs CONFIG_BLK_DEV_INITRD",
         () if says("No working init found") || says("Requested init") => "; the kernel needs CONFIG_BINFMT_ELF",
         () if says("devtmpfs") => "; the kernel needs CONFIG_DEVTMPFS",
-        () if says("result port") => "; the kernel needs two serial ports: CONFIG_SERIAL_8250_RUNTIME_UARTS=2 or more",
+        // With one port only, that may be the one for results.
+        () if says("result port") || says(plan::LOG_START) => {
+            "; the kernel needs two serial ports: CONFIG_SERIAL_8250_RUNTIME_UARTS=2 or more"
+        }
         () if says("/proc/sys/kernel/printk") => "; the kernel needs CONFIG_PROC_SYSCTL and CONFIG_PRINTK",
         () => "",
     }

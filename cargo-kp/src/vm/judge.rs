@@ -125,6 +125,8 @@ pub struct Judge {
     expected: Vec<(Expected, u32)>,
     place: Place,
     booting: bool,
+    /// The kernel has said while it booted that it does not get on.
+    slow: bool,
     verdict: Option<String>,
 }
 
@@ -139,6 +141,7 @@ impl Judge {
             expected: once.into_iter().map(|one| (one.clone(), 0)).collect(),
             place: Place::Outside,
             booting: true,
+            slow: false,
             verdict: None,
         }
     }
@@ -188,7 +191,7 @@ impl Judge {
                 return Ok(());
             }
         }
-        if is_bad(text) {
+        if is_bad(text) && !self.is_of_a_slow_boot(text) {
             return Err(format!("kernel log: {text}"));
         }
         // A line without a level is not from the kernel's log (firmware, QEMU).
@@ -197,6 +200,14 @@ impl Judge {
             return Ok(());
         }
         Err(format!("kernel log: {text}"))
+    }
+
+    /// Whether the kernel says, while it boots, that it does not get on, and where. So does any for which its host has no time; how long it may take
+    /// is limited otherwise.
+    fn is_of_a_slow_boot(&mut self, text: &str) -> bool {
+        let stands_still = is_stall(text) || text.contains("soft lockup") || text.contains("workqueue lockup");
+        self.slow |= self.booting && stands_still;
+        self.booting && (stands_still || self.slow && text.contains("Call Trace"))
     }
 
     /// An RT kernel in trouble stops printing in the middle of a line, and prints that line anew.
@@ -234,9 +245,12 @@ impl Judge {
 
 /// Whether a line tells of a crash or of a broken rule of the kernel. Nothing allows one that was not expected.
 pub(super) fn is_bad(text: &str) -> bool {
-    // "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks"
-    let stall = text.contains("rcu") && text.contains("stall");
-    stall || BAD.iter().any(|part| text.contains(part))
+    is_stall(text) || BAD.iter().any(|part| text.contains(part))
+}
+
+/// As in "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks".
+fn is_stall(text: &str) -> bool {
+    text.contains("rcu") && text.contains("stall")
 }
 
 /// A line of the kernel's log.
@@ -361,6 +375,23 @@ mod tests {
         let mut judge = Judge::new(&[]);
         assert_eq!(judge.line(&LogLine::parse("<4>[    1.000000] tsc: hm")), Ok(()));
         assert!(judge.line(&LogLine::parse("<4>[    1.000000] WARNING: CPU: 0")).is_err());
+    }
+
+    #[test]
+    fn a_boot_that_its_host_has_no_time_for_fails_by_its_limit_and_not_by_what_the_kernel_says_of_it() {
+        let mut judge = Judge::new(&[]);
+        let mut passes = |text: &str| judge.line(&LogLine::parse(&format!("<6>[    1.000000] {text}"))).is_ok();
+        let slow = [
+            "BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 45s!",
+            "rcu: INFO: rcu_preempt self-detected stall on CPU",
+            "watchdog: BUG: soft lockup - CPU#0 stuck for 22s!",
+            "Call Trace:",
+            LOG_START,
+        ];
+        assert!(slow.into_iter().all(&mut passes));
+        assert!(!passes(slow[1]), "a plugin may be it from here on");
+        let mut judge = Judge::new(&[]);
+        assert!(judge.line(&LogLine::parse("<6>[    1.000000] Call Trace:")).is_err(), "of something else");
     }
 
     #[test]

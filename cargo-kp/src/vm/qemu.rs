@@ -5,7 +5,7 @@
 
 use super::judge::{Judge, LogLine};
 use super::{Report, Stage, Verdict, Vm};
-use crate::guest::plan::{EXIT_PORT, FAILURE_CODE, LOG_END, LOG_START, OUTPUT_TAG, SUCCESS_CODE};
+use crate::guest::plan::{END_TAG, EXIT_PORT, FAILURE_CODE, LOG_END, LOG_START, OUTPUT_TAG, SUCCESS_CODE};
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -47,8 +47,17 @@ pub(super) fn run(vm: &Vm, initrd: &Path, memory: u32, on_line: &mut dyn FnMut(&
     let results = qemu.0.stdout.take().map(|pipe| follow(pipe, Event::Result, sender.clone()));
     let log = qemu.0.stderr.take().map(|pipe| follow(pipe, Event::Log, sender));
     let judge = Judge::new(&vm.expected);
-    let mut run =
-        Run { judge, qemu, started: false, log: Vec::new(), failed_by: None, output: Vec::new(), steps: Vec::new() };
+    let mut run = Run {
+        judge,
+        qemu,
+        started: false,
+        over: false,
+        end: None,
+        log: Vec::new(),
+        failed_by: None,
+        output: Vec::new(),
+        steps: Vec::new(),
+    };
     let timed_out = run.watch(&events, vm, on_line);
     let ended = timed_out.is_ok();
     if !ended {
@@ -176,6 +185,10 @@ struct Run {
     judge: Judge,
     /// The guest's first process runs.
     started: bool,
+    /// The log has ended. What comes then is of a machine that is switched off.
+    over: bool,
+    /// What the guest says that it ends with.
+    end: Option<u8>,
     log: Vec<String>,
     failed_by: Option<usize>,
     output: Vec<String>,
@@ -220,7 +233,12 @@ impl Run {
             Event::Log(line) => {
                 let line = LogLine::parse(&line);
                 if line.text == LOG_END {
+                    self.over = true;
                     self.release_guest();
+                    return;
+                }
+                if self.over {
+                    self.log.push(line.text);
                     return;
                 }
                 // The verdict is kept by the judge; `watch` looks there.
@@ -233,12 +251,13 @@ impl Run {
                     self.log.push(line.text);
                 }
             }
-            Event::Result(line) => match line.strip_prefix(OUTPUT_TAG) {
-                Some(text) => {
+            Event::Result(line) => match (line.strip_prefix(OUTPUT_TAG), line.strip_prefix(END_TAG)) {
+                (Some(text), _) => {
                     on_line(text);
                     self.output.push(text.to_owned());
                 }
-                None => self.steps.push(line.trim_start_matches(|c: char| c.is_ascii_punctuation()).to_owned()),
+                (None, Some(code)) => self.end = code.parse().ok(),
+                (None, None) => self.steps.push(line.trim_start_matches(|c: char| c.is_ascii_punctuation()).to_owned()),
             },
         }
     }
@@ -254,6 +273,9 @@ impl Run {
     fn verdict(&self, ended: Result<(), Option<TimedOut>>, status: ExitStatus, vm: &Vm) -> Verdict {
         let log = self.judge.so_far();
         let failed_step = self.steps.iter().find(|line| !line.ends_with(": ok"));
+        let trouble = || self.log.iter().find(|line| line.starts_with(TROUBLE)).cloned();
+        // Switched off, not by the exit device.
+        let code = if status.success() { self.end.and_then(qemus) } else { status.code() };
         let why = match (log, ended) {
             (Err(line), _) => line.to_owned(),
             (_, Err(_)) => {
@@ -261,14 +283,14 @@ impl Run {
                     if self.started { (DID_NOT_END, vm.timeout) } else { (DID_NOT_START, vm.boot_limit) };
                 format!("{what} {} s; {}", limit.as_secs(), self.last_log_line())
             }
-            _ if status.code() == qemus(SUCCESS_CODE) && failed_step.is_none() => match self.judge.finish() {
+            _ if code == qemus(SUCCESS_CODE) && failed_step.is_none() => match self.judge.finish() {
                 Ok(()) => return Verdict::Passed,
                 Err(why) => why,
             },
-            _ if status.code() == qemus(FAILURE_CODE) || failed_step.is_some() => {
-                let trouble = || self.log.iter().find(|line| line.starts_with(TROUBLE)).cloned();
+            _ if code == qemus(FAILURE_CODE) || failed_step.is_some() => {
                 failed_step.cloned().or_else(trouble).unwrap_or_else(|| "the guest failed without a reason".to_owned())
             }
+            _ if !self.started && trouble().is_some() => trouble().unwrap_or_default(),
             _ => format!("the guest stopped early (QEMU: {status}); {}", self.last_log_line()),
         };
         Verdict::Failed(why)
