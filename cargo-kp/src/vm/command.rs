@@ -233,7 +233,7 @@ fn kernel_of(modules: &[Module]) -> Result<String> {
     let release = modules.first().map(|module| &*module.release);
     let cached =
         |name: &String| kernels::cached_in(&cache, name).is_some_and(|kernel| Some(&*kernel.release) == release);
-    Ok(kernels::all_names().into_iter().find(cached).unwrap_or_else(|| DEFAULT.to_owned()))
+    Ok(kernels::known_names().into_iter().find(cached).unwrap_or_else(|| DEFAULT.to_owned()))
 }
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 pub use self::got::make_direct;
-pub(crate) use self::module::copy;
 pub use self::module::module;
+pub(crate) use self::module::{copy, kernels_make};
 pub use self::object::{Object, object};
 pub use self::sanitizer::Instrumentation;
 
