@@ -112,7 +112,7 @@ fn stamp_of(version: &str, configuration: &Configuration) -> String {
 }
 
 /// What a kernel's own files take, in MiB.
-const BUILD_MIB: u64 = 1024;
+const BUILD_MIB: u64 = 512;
 
 /// Refuses to begin what cannot end.
 fn require_space(built: &Built, cache: &Path, dir: &Path, version: &str) -> Result<()> {

@@ -9,7 +9,7 @@ use crate::kernels::Lock;
 use crate::packages::{Machine, last_line};
 
 /// What it takes, in MiB.
-pub const MIB: u64 = 1100;
+pub const MIB: u64 = 1200;
 
 /// The file that says of which version a source is. It is written last.
 const VERSION: &str = ".kp-version";

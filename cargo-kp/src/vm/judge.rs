@@ -61,6 +61,9 @@ pub enum Expected {
     Oops(String),
     /// Such reports, none or many.
     Oopses(String),
+    /// What the kernel says of memory that it could not have, none or many times: from the line that fits the pattern, through the trace and
+    /// the state of all memory.
+    NoMemory(String),
     /// What the kernel says of an interrupt that nobody handles: from the line that fits the pattern, through the trace, to the one that says
     /// that the line is off.
     Unhandled(String),
@@ -87,6 +90,11 @@ impl Expected {
         Expected::Oopses(pattern.to_owned())
     }
 
+    /// Reports of memory that could not be had, which begin with a line that fits `pattern`, none or many.
+    pub fn no_memory(pattern: &str) -> Self {
+        Expected::NoMemory(pattern.to_owned())
+    }
+
     /// A report of an interrupt that nobody handles, which begins with a line that fits `pattern`.
     pub fn unhandled(pattern: &str) -> Self {
         Expected::Unhandled(pattern.to_owned())
@@ -94,7 +102,7 @@ impl Expected {
 
     /// It need not come, and may come again.
     fn is_optional(&self) -> bool {
-        matches!(self, Expected::Lines(_) | Expected::Oopses(_))
+        matches!(self, Expected::Lines(_) | Expected::Oopses(_) | Expected::NoMemory(_))
     }
 
     fn pattern(&self) -> &str {
@@ -103,6 +111,7 @@ impl Expected {
             | Expected::Lines(pattern)
             | Expected::Oops(pattern)
             | Expected::Oopses(pattern)
+            | Expected::NoMemory(pattern)
             | Expected::Unhandled(pattern) => pattern,
         }
     }
@@ -114,7 +123,8 @@ enum Place {
     Outside,
     Trace,
     Registers,
-    Unhandled,
+    /// The last line has this.
+    Until(&'static str),
 }
 
 /// Follows one guest's log.
@@ -183,7 +193,8 @@ impl Judge {
                 match expected {
                     Expected::Line(_) | Expected::Lines(_) => {}
                     Expected::Oops(_) | Expected::Oopses(_) => self.place = Place::Trace,
-                    Expected::Unhandled(_) => self.place = Place::Unhandled,
+                    Expected::NoMemory(_) => self.place = Place::Until(" pages reserved"),
+                    Expected::Unhandled(_) => self.place = Place::Until("Disabling IRQ #"),
                 }
                 return Ok(());
             }
@@ -195,7 +206,7 @@ impl Judge {
             return Err(format!("kernel log: {text}"));
         }
         // A line without a level is not from the kernel's log (firmware, QEMU).
-        let harmless = self.booting || text == CUT_HERE || line.level.is_none_or(|level| level >= NOTICE);
+        let harmless = self.booting || is_frame(text) || line.level.is_none_or(|level| level >= NOTICE);
         if harmless || self.allowed.iter().any(|pattern| fits(pattern, text)) || self.is_start_of_expected(text) {
             return Ok(());
         }
@@ -224,8 +235,8 @@ impl Judge {
                 }
                 true
             }
-            Place::Unhandled => {
-                if text.starts_with("Disabling IRQ #") {
+            Place::Until(last) => {
+                if text.contains(last) {
                     self.place = Place::Outside;
                 }
                 true
@@ -241,6 +252,11 @@ impl Judge {
             }
         }
     }
+}
+
+/// Whether a line only sets a report apart, as those of KASAN and lockdep: the next one says what it is about.
+fn is_frame(text: &str) -> bool {
+    text == CUT_HERE || text.bytes().all(|byte| byte == b'=')
 }
 
 /// Whether a line tells of a crash or of a broken rule of the kernel. Nothing allows one that was not expected.
@@ -409,6 +425,8 @@ mod tests {
         let why =
             judge(&[], &["<4>[    1.0] ------------[ cut here ]------------", "<4>[    1.0] WARNING: x"]).unwrap_err();
         assert_eq!(why, "kernel log: WARNING: x");
+        let why = judge(&[], &["<4>[    1.0] ", "<3>[    1.0] ======", "<3>[    1.0] BUG: KASAN: x"]).unwrap_err();
+        assert_eq!(why, "kernel log: BUG: KASAN: x");
     }
 
     #[test]
@@ -462,6 +480,22 @@ mod tests {
         assert_eq!(judge(&expected, &twice), Ok(()));
         let other = "<4>[    1.000000] WARNING: hm";
         assert!(judge(&expected, &[&twice[..], &[other]].concat()).is_err());
+    }
+
+    #[test]
+    fn memory_that_could_not_be_had_covers_its_report_and_nothing_after_it() {
+        const REPORT: &[&str] = &[
+            "<4>[    1.0] program: vmalloc error: size 264904, vm_struct allocation failed",
+            "<4>[    1.0] Call Trace:",
+            "<4>[    1.0] Mem-Info:",
+            "<4>[    1.0] 98020 pages reserved",
+        ];
+        let expected = [Expected::no_memory("*: vmalloc error: *")];
+        let then = |line| REPORT.iter().chain(REPORT).copied().chain([line]).collect::<Vec<_>>();
+        assert_eq!(judge(&expected, &[]), Ok(()));
+        assert_eq!(judge(&expected, &then("<6>[    1.0] hm")), Ok(()));
+        assert_eq!(judge(&expected, &then("<4>[    1.0] hm")), Err("kernel log: hm".into()));
+        assert!(judge(&[], REPORT).is_err());
     }
 
     #[test]
