@@ -53,11 +53,11 @@ impl std::str::FromStr for Host {
                 Some(kernel) => (kernel, true),
                 None => (kernel, false),
             };
-            if kernels::all_names().iter().any(|name| name == kernel) {
+            if kernels::known_names().iter().any(|name| name == kernel) {
                 return Ok(Host::Linux { kernel: kernel.into(), threadirqs });
             }
         }
-        let kernels = kernels::all_names().join("|");
+        let kernels = kernels::known_names().join("|");
         bail!(
             "no such host: {name}; there are sim, sim:qemu, windows:loader, windows:loader-qemu, windows:wine and \
              linux:{kernels}, the last also with +threadirqs"
@@ -125,7 +125,7 @@ pub fn modules_for(kernel: Kernel, plugins: &[&str]) -> Result<Modules> {
     let mut files = Vec::new();
     for name in plugins {
         let plugin = build::select(Some(name), Path::new("."))?;
-        let object = build::object(&plugin, &|_| {})?;
+        let object = build::object(&plugin, &build::Instrumentation::of(&kernel)?, &|_| {})?;
         files.push(build::module(&plugin, &object, &kernel)?);
     }
     Ok(Modules { kernel, files })
@@ -134,7 +134,12 @@ pub fn modules_for(kernel: Kernel, plugins: &[&str]) -> Result<Modules> {
 impl Modules {
     /// A guest with the modules' files, an edu device, and `program`, which is what its steps run.
     pub fn guest(&self, program: &Path) -> Vm {
+        let patience = self.kernel.patience();
         let mut vm = Vm::new(&self.kernel).device("edu").program(program, PROGRAM);
+        if patience > 1 {
+            // What looks for mistakes keeps its own records of all memory.
+            vm = vm.memory(2048).boot_limit(Duration::from_secs(90) * patience);
+        }
         for file in &self.files {
             let name = file.file_name().expect("a module has a name").to_string_lossy();
             vm = vm.file(file, &format!("{MODULES}/{name}"));
@@ -158,7 +163,8 @@ pub fn scenario(host: &Host, part: &str, setup: bool, on_line: &mut dyn FnMut(&s
             let modules = modules(kernel, &["echo", "edu"], setup)?;
             let program = programs::build("conformance")?;
             let step = Step::run(&[PROGRAM, "--host", "guest", "--part", part]);
-            let mut vm = modules.guest(&program).cpus(2).step(step).timeout(Duration::from_secs(120));
+            let mut vm = modules.guest(&program).cpus(2).step(step);
+            vm = vm.timeout(Duration::from_secs(120) * modules.kernel.patience());
             if *threadirqs {
                 vm = vm.kernel_arg("threadirqs");
             }
@@ -205,7 +211,8 @@ pub fn test(host: &Host, words: &[String], setup: bool, on_line: &mut dyn FnMut(
             if *threadirqs {
                 vm = vm.kernel_arg("threadirqs");
             }
-            vm.timeout(Duration::from_secs(600)).run(on_line)?.into_result().map(|_| ())
+            let limit = Duration::from_secs(600) * modules.kernel.patience();
+            vm.timeout(limit).run(on_line)?.into_result().map(|_| ())
         }
         Host::Loader { qemu: false } => {
             let drivers = drivers(&["echo", "edu", "trouble", "ivshmem", "selftest"])?;

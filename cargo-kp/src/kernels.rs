@@ -1,7 +1,13 @@
 //! The stock kernels: their names, and where their images and headers lie.
 //!
 //! `kernels.toml` lists them. Each is downloaded once as Debian packages and unpacked, not installed, into the cache; that needs
-//! no privileges and changes nothing on the machine.
+//! no privileges and changes nothing on the machine. Kernels of one's own are booted from their [`Image`], and may have a [`ModuleTree`].
+
+mod image;
+mod tree;
+
+pub use self::image::Image;
+pub use self::tree::{Dependency, ModuleTree};
 
 use crate::packages::{Machine, Packages, ThisMachine, last_line};
 use anyhow::{Context, Result, anyhow, bail};
@@ -25,6 +31,13 @@ pub struct Kernel {
     pub headers: PathBuf,
 }
 
+impl Kernel {
+    /// How many times as long something may take in it as in a stock kernel: one that looks for mistakes is slow.
+    pub fn patience(&self) -> u32 {
+        if built().iter().any(|kernel| kernel.name == self.name) { 5 } else { 1 }
+    }
+}
+
 #[derive(Debug, Clone, Deserialize)]
 struct Entry {
     name: String,
@@ -35,14 +48,36 @@ struct Entry {
     suite: Option<String>,
 }
 
+/// A kernel that is not downloaded but built here.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Built {
+    /// Its name, as in `6.12-sanitised`.
+    pub name: String,
+    /// Its upstream series, as in `6.12`.
+    pub series: String,
+    /// The Debian package that has its source.
+    pub source: String,
+    /// The option of `cargo kp kernel build` that makes it.
+    pub option: String,
+}
+
 #[derive(Deserialize)]
 struct List {
     kernel: Vec<Entry>,
+    built: Vec<Built>,
+}
+
+fn read_list() -> List {
+    toml::from_str(include_str!("../kernels.toml")).expect("kernels.toml is part of this program")
 }
 
 fn list() -> Vec<Entry> {
-    let list: List = toml::from_str(include_str!("../kernels.toml")).expect("kernels.toml is part of this program");
-    list.kernel
+    read_list().kernel
+}
+
+/// The kernels that are built here.
+pub fn built() -> Vec<Built> {
+    read_list().built
 }
 
 /// The names of the kernels that plugins are tested in, in the order of `kernels.toml`.
@@ -53,6 +88,11 @@ pub fn names() -> Vec<String> {
 /// Those, and behind them the kernels of other Debians that modules are built for.
 pub fn all_names() -> Vec<String> {
     list().into_iter().map(|entry| entry.name).collect()
+}
+
+/// Those, and behind them the kernels that are built here.
+pub fn known_names() -> Vec<String> {
+    all_names().into_iter().chain(built().into_iter().map(|kernel| kernel.name)).collect()
 }
 
 /// The directory where packages and unpacked kernels are kept: `$XDG_CACHE_HOME/kp`, else `~/.cache/kp`.
@@ -69,7 +109,7 @@ pub fn cache_dir() -> Result<PathBuf> {
 /// The kernel of that name. What the cache holds is used as it is, without the network; else it is downloaded and unpacked.
 ///
 /// With `setup` the package lists are brought up to date first, which needs root or sudo. Fails if the name is unknown, if the
-/// package lists lack the kernel, or if it cannot be downloaded.
+/// package lists lack the kernel, or if it cannot be downloaded. One that is built here has to be there.
 pub fn get(name: &str, setup: bool) -> Result<Kernel> {
     get_with(&Packages::new(&ThisMachine), &cache_dir()?, name, setup)
 }
@@ -100,14 +140,24 @@ pub fn release_in(folder: &Path) -> Result<String> {
 ///
 /// Fails if none was.
 pub fn built_in(folder: &Path) -> Result<Kernel> {
+    if folder.is_file() {
+        bail!("{} is a file, and --kernel takes a folder: --image takes a kernel's image", folder.display());
+    }
     let headers = std::path::absolute(folder)?;
     let release = release_in(&headers)?;
     let vmlinuz = headers.join("arch/x86/boot/bzImage");
     if !vmlinuz.is_file() {
         bail!(
-            "no kernel to boot in {}: no {}; name the folder that it was built in",
+            "no kernel to boot in {}: no {}; name the folder that it was built in, or its image with --image",
             folder.display(),
             vmlinuz.display()
+        );
+    }
+    let booted = Image::read(&vmlinuz)?.release;
+    if booted != release {
+        let folder = folder.display();
+        bail!(
+            "the image in {folder} is {booted}, and its headers are of {release}: run `make` there, so that both are of one kernel"
         );
     }
     let series = release.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
@@ -116,10 +166,15 @@ pub fn built_in(folder: &Path) -> Result<Kernel> {
 
 /// [`get`], with the package tools and the cache directory given.
 pub fn get_with(packages: &Packages, cache: &Path, name: &str, setup: bool) -> Result<Kernel> {
+    if let Some(built) = built().into_iter().find(|kernel| kernel.name == name) {
+        let Built { option, .. } = built;
+        return cached_in(cache, name)
+            .with_context(|| format!("{name} is not here yet: `cargo kp kernel build {option}` builds it"));
+    }
     let entry = list()
         .into_iter()
         .find(|entry| entry.name == name)
-        .ok_or_else(|| anyhow!("no kernel is called {name}: choose one of {}", all_names().join(", ")))?;
+        .ok_or_else(|| anyhow!("no kernel is called {name}: choose one of {}", known_names().join(", ")))?;
     fs::create_dir_all(cache.join("debs")).with_context(|| format!("cannot create {}", cache.display()))?;
     let _lock = Lock::take(&cache.join("lock"))?;
     if let Some(kernel) = cached_in(cache, name) {
@@ -141,18 +196,30 @@ pub fn get_with(packages: &Packages, cache: &Path, name: &str, setup: bool) -> R
     eprintln!("getting kernel {} ({})", entry.name, wanted.release);
     let files = packages.download(&cache.join("debs"), &wanted.packages)?;
     let kernel = unpack(packages.machine(), cache, &entry, &wanted, &files)?;
-    let text = toml::to_string(&kernel).context("cannot write down the kernel")?;
-    fs::write(record(cache, name), text).with_context(|| format!("cannot write to {}", cache.display()))?;
+    keep(cache, &kernel)?;
     Ok(kernel)
 }
 
+/// Writes down that a kernel is whole: from now on [`get`] finds it.
+pub(crate) fn keep(cache: &Path, kernel: &Kernel) -> Result<()> {
+    let text = toml::to_string(kernel).context("cannot write down the kernel")?;
+    fs::write(record(cache, &kernel.name), text).with_context(|| format!("cannot write to {}", cache.display()))
+}
+
+/// Takes back what [`keep`] has written down, if it has.
+pub(crate) fn forget(cache: &Path, name: &str) {
+    // What is not there needs not go.
+    let _ = fs::remove_file(record(cache, name));
+}
+
 /// One process at a time works on the cache. The lock goes with the file, also if the process dies.
-struct Lock {
+pub(crate) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    fn take(path: &Path) -> Result<Self> {
+    /// Waits for it, and says so.
+    pub(crate) fn take(path: &Path) -> Result<Self> {
         let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             eprintln!("waiting for another cargo kp to finish with {}", path.display());
@@ -333,8 +400,40 @@ mod tests {
         let error = get_with(&Packages::new(&fake), Path::new("/nonexistent"), "5.10", false).unwrap_err().to_string();
         assert_eq!(
             error,
-            "no kernel is called 5.10: choose one of 6.1, 6.1-cloud, 6.12, 6.12-cloud, 6.12-rt, 5.10-cloud"
+            "no kernel is called 5.10: choose one of 6.1, 6.1-cloud, 6.12, 6.12-cloud, 6.12-rt, 5.10-cloud, \
+             6.12-sanitised, 6.12-kcsan"
         );
+    }
+
+    #[test]
+    fn a_kernel_that_is_built_here_is_not_downloaded_but_the_command_is_named() {
+        let fake = Fake::default();
+        for (name, option) in [("6.12-sanitised", "--sanitised"), ("6.12-kcsan", "--kcsan")] {
+            let why = get_with(&Packages::new(&fake), Path::new("/nonexistent"), name, true).unwrap_err().to_string();
+            assert_eq!(why, format!("{name} is not here yet: `cargo kp kernel build {option}` builds it"));
+        }
+        assert!(fake.asked.borrow().is_empty());
+    }
+
+    #[test]
+    fn a_folder_with_an_older_image_than_its_headers_is_refused_before_anything_boots() {
+        let folder = std::env::temp_dir().join(format!("kp-built-in-test-{}", std::process::id()));
+        for part in ["arch/x86/boot", "include/generated"] {
+            fs::create_dir_all(folder.join(part)).unwrap();
+        }
+        let built_for = |release: &str| {
+            fs::write(folder.join("arch/x86/boot/bzImage"), image::made_up("6.12.9-card")).unwrap();
+            let text = format!("#define UTS_RELEASE \"{release}\"\n");
+            fs::write(folder.join("include/generated/utsrelease.h"), text).unwrap();
+            built_in(&folder)
+        };
+        let (same, other) = (built_for("6.12.9-card"), built_for("6.12.9-card+"));
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(same.unwrap().series, "6.12");
+        let why = other.expect_err("another kernel").to_string();
+        let end =
+            "is 6.12.9-card, and its headers are of 6.12.9-card+: run `make` there, so that both are of one kernel";
+        assert!(why.ends_with(end), "{why}");
     }
 
     #[test]

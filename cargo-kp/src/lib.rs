@@ -4,7 +4,7 @@
 //! Debian, [`vm`] boots a guest and judges it, [`guest`] is what runs inside, [`doctor`] says what this machine lacks.
 //! [`host`] runs the conformance scenario on a host, [`conformance`], [`demo`], [`bench`](mod@bench) and [`test`](mod@test) are the
 //! commands of these names, and [`programs`] builds the workspace's programs for them. [`wine`] is the machine that Windows drivers
-//! are loaded on.
+//! are loaded on. [`sanitised`] builds kernels that look for mistakes.
 //!
 //! Each command is a struct of arguments that implements [`command::Command`].
 //!
@@ -29,6 +29,8 @@ pub mod kernels;
 pub mod packages;
 #[cfg(unix)]
 pub mod programs;
+#[cfg(unix)]
+pub mod sanitised;
 #[cfg(unix)]
 pub mod test;
 #[cfg(unix)]

@@ -84,11 +84,13 @@ pub enum Purpose {
     Windows32,
     /// Counting a program's instructions, as `cargo kp bench` does on this machine.
     Bench,
+    /// Building a whole kernel, besides what [`Purpose::Build`] has.
+    Kernel,
 }
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Purpose; 8] = [
+    pub const ALL: [Purpose; 9] = [
         Purpose::Build,
         Purpose::Boot,
         Purpose::Windows,
@@ -97,6 +99,7 @@ impl Purpose {
         Purpose::Python,
         Purpose::Udev,
         Purpose::Bench,
+        Purpose::Kernel,
     ];
 
     /// What a person wants who wants more than modules and guests. `None`: nothing works without it.
@@ -109,6 +112,7 @@ impl Purpose {
             Purpose::Python => Some("the tests' app in Python"),
             Purpose::Udev => Some("the tests of links to nodes"),
             Purpose::Bench => Some("`cargo kp bench`"),
+            Purpose::Kernel => Some("`cargo kp kernel build`"),
         }
     }
 
@@ -148,6 +152,7 @@ impl Purpose {
             Purpose::Python => &["python3-minimal"],
             Purpose::Udev => &["udev"],
             Purpose::Bench => &["valgrind"],
+            Purpose::Kernel => &["linux-source-6.12", "xz-utils", "flex", "bison", "bc", "libelf-dev"],
         }
     }
 }

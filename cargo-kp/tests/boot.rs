@@ -30,8 +30,13 @@ MODULE_DESCRIPTION("specimen");
 fn build(kernel: &Kernel, test: &str, module: &str) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}-{}", kernel.name));
     std::fs::create_dir_all(&dir).unwrap();
-    std::fs::write(dir.join("specimen.c"), module).unwrap();
     std::fs::write(dir.join("Kbuild"), "obj-m := specimen.o\n").unwrap();
+    build_in(kernel, &dir, module)
+}
+
+/// Builds a module where its makefile is.
+fn build_in(kernel: &Kernel, dir: &Path, module: &str) -> PathBuf {
+    std::fs::write(dir.join("specimen.c"), module).unwrap();
     let mut make = Command::new("make");
     make.arg("-C").arg(&kernel.headers).arg(format!("M={}", dir.display())).arg("modules");
     let output = make.output().unwrap();
@@ -170,7 +175,18 @@ fn a_guest_that_does_not_end_is_ended() {
     let vm = guest(&kernel("6.1-cloud"), "timeout").step(Step::run(&["/bin/sh", "-c", "while :; do :; done"]));
     let report = run(vm.timeout(Duration::from_secs(8)));
     assert!(why(&report).starts_with("the guest did not end within 8 s"), "{}", why(&report));
-    assert!(report.seconds < 12.0);
+    assert!(report.seconds < 60.0);
+}
+
+#[test]
+#[ignore = "boots kernels"]
+fn a_kernel_that_does_not_get_to_its_first_process_is_ended_by_a_limit_of_its_own() {
+    let vm = guest(&kernel("6.1-cloud"), "boot-limit").boot_limit(Duration::from_millis(500));
+    let report = run(vm);
+    assert_eq!(report.stage, Stage::Boot);
+    let why = why(&report);
+    assert!(why.starts_with("the kernel did not get to its first process within 0 s"), "{why}");
+    assert!(report.seconds < 5.0);
 }
 
 /// Runs `cargo kp vm` with these arguments. `Err`: what it says on stderr.
@@ -226,4 +242,70 @@ fn a_device_is_taken_from_its_driver_by_the_tool_or_by_the_program() {
     let binds = "cd /sys/bus/pci/devices/0000:00:08.0 && echo specimen > driver_override \
                  && echo 0000:00:08.0 > driver/unbind && echo 0000:00:08.0 > /sys/bus/pci/drivers_probe";
     vm("6.12-cloud", "taken", &["--device", NVME, "--", "/bin/sh", "-c", binds]).expect("the program has bound it");
+}
+
+#[test]
+#[ignore = "boots kernels"]
+fn a_kernel_that_lets_no_program_use_ports_is_switched_off_and_its_run_is_judged_alike() {
+    let locked = ["--kernel", "6.12-cloud", "--append", "lockdown=integrity", "--", "/bin/sh", "-c"];
+    let judged = |program| command(&[&locked[..], &[program]].concat());
+    judged("exit 0").expect("it is switched off in the end");
+    let why = judged("exit 3").expect_err("the program failed");
+    assert!(why.ends_with("error: step 0: failed: /kp/sh -c exit 3: exit status 3\n"), "{why}");
+}
+
+/// A module that another one needs. It warns while it loads, as a vendor's may.
+const BASE: &str = r#"
+#include <linux/module.h>
+int specimen_base(void) { return 7; }
+EXPORT_SYMBOL_GPL(specimen_base);
+static int __init base_init(void) { pr_warn("base: hm\n"); return 0; }
+static void __exit base_exit(void) { }
+module_init(base_init);
+module_exit(base_exit);
+MODULE_LICENSE("Dual MIT/GPL");
+MODULE_DESCRIPTION("base");
+"#;
+
+/// The one that needs it.
+const NEEDY: &str = r#"
+#include <linux/module.h>
+int specimen_base(void);
+static int __init specimen_init(void) { pr_info("specimen: %d\n", specimen_base()); return 0; }
+static void __exit specimen_exit(void) { }
+module_init(specimen_init);
+module_exit(specimen_exit);
+MODULE_LICENSE("Dual MIT/GPL");
+MODULE_DESCRIPTION("specimen");
+"#;
+
+#[test]
+#[ignore = "boots kernels"]
+fn a_kernel_is_booted_from_its_image_alone_and_what_a_module_needs_is_loaded_first_and_is_not_judged() {
+    let kernel = kernel("6.12-cloud");
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("needs-6.12-cloud");
+    let tree = dir.join("tree");
+    std::fs::create_dir_all(&tree).unwrap();
+    std::fs::write(dir.join("specimen-base.c"), BASE).unwrap();
+    std::fs::write(dir.join("Kbuild"), "obj-m := specimen.o specimen-base.o\n").unwrap();
+    let module = build_in(&kernel, &dir, NEEDY);
+    std::fs::rename(dir.join("specimen-base.ko"), tree.join("specimen-base.ko")).unwrap();
+    std::fs::write(tree.join("modules.dep"), "specimen-base.ko:\n").unwrap();
+    let [image, tree, module] = [&kernel.vmlinuz, &tree, &module].map(|path| path.to_str().unwrap());
+    let arguments = ["--image", image, "--memory", "1G", "--boot-limit", "300", "--module", module];
+    let program = [
+        "--",
+        "/bin/sh",
+        "-c",
+        "read name kilobytes rest < /proc/meminfo; test $kilobytes -gt 900000 && test -d /sys/module/specimen_base",
+    ];
+    command(&[&arguments[..], &["--modules", tree], &program].concat()).expect("it has what it needs");
+    let why = command(&arguments).expect_err("nobody has it");
+    assert!(
+        why.ends_with(&format!(
+            "needs specimen-base: name the folder with the modules of its kernel, as in --modules /lib/modules/{}\n",
+            kernel.release
+        )),
+        "{why}"
+    );
 }

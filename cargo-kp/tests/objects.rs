@@ -50,7 +50,7 @@ fn refusal(result: Result<(), Refusal>) -> String {
 #[test]
 fn a_good_object_passes_every_check() {
     let object = compile("good", GOOD, &[]);
-    assert_eq!(check::object(&object), Ok(()));
+    assert_eq!(check::object(&object, &[]), Ok(()));
     for entry in ["kp_rs_isr", "kp_rs_dpc"] {
         assert_eq!(check::no_path(&object, entry, "kp_c_panic"), Ok(()));
     }
@@ -106,7 +106,7 @@ fn missing(symbol: &str) -> String {
 fn a_symbol_that_the_kernel_lacks_is_refused_by_name() {
     let object =
         compile("unresolved", "extern void pthread_exit(void); void kp_rs_call(void) { pthread_exit(); }", &[]);
-    assert_eq!(refusal(check::object(&object)), missing("pthread_exit"));
+    assert_eq!(refusal(check::object(&object, &[])), missing("pthread_exit"));
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn vector_and_floating_point_instructions_are_refused() {
     for (name, instruction) in cases {
         let source = format!("void kp_rs_call(void) {{ __asm__ volatile(\"nop\\n{instruction}\"); }}");
         assert_eq!(
-            refusal(check::object(&compile(name, &source, &[]))),
+            refusal(check::object(&compile(name, &source, &[]), &[])),
             "floating-point or vector instruction at kp_rs_call+0x1: use integers in kernel code",
             "{instruction}"
         );
@@ -143,14 +143,14 @@ fn vector_and_floating_point_instructions_are_refused() {
 #[test]
 fn fences_and_hints_of_the_vector_groups_are_no_vector_instructions() {
     let source = "void kp_rs_call(void) { __asm__ volatile(\"mfence; lfence; pause; prefetcht0 (%rdi)\"); }";
-    assert_eq!(check::object(&compile("fences", source, &[])), Ok(()));
+    assert_eq!(check::object(&compile("fences", source, &[]), &[]), Ok(()));
 }
 
 #[test]
 fn a_section_both_writable_and_executable_is_refused() {
     let source = "__asm__(\".section .text.both,\\\"awx\\\",@progbits\\nnop\");";
     let object = compile("both", source, &[]);
-    assert_eq!(refusal(check::object(&object)), "section .text.both is both writable and executable");
+    assert_eq!(refusal(check::object(&object, &[])), "section .text.both is both writable and executable");
 }
 
 #[test]
@@ -227,5 +227,5 @@ fn an_object_without_the_entry_is_refused() {
 
 #[test]
 fn a_file_that_is_no_object_is_refused() {
-    assert!(matches!(check::object(b"\x7fELF"), Err(Refusal::Malformed(_))));
+    assert!(matches!(check::object(b"\x7fELF", &[]), Err(Refusal::Malformed(_))));
 }

@@ -105,7 +105,7 @@ fn a_compiler_outside_of_usr_makes_the_same_code_as_in_it() {
     let mut plugin = build::select(Some("echo"), Path::new(CLONE)).unwrap();
     let mut object = |toolchain: &str| {
         plugin.toolchain = Some(toolchain.to_owned());
-        fs::read(build::object(&plugin, &|_| {}).unwrap().path).unwrap()
+        fs::read(build::object(&plugin, &build::Instrumentation::default(), &|_| {}).unwrap().path).unwrap()
     };
     let (here, there) = (object("/usr"), object(elsewhere().to_str().unwrap()));
     // The linker's names have hashes in them, which differ. The kernel gets what is compared here.

@@ -148,13 +148,14 @@ impl From<object::Error> for Refusal {
     }
 }
 
-/// Runs every check of this file that an object has to pass before it is linked into a module.
+/// Runs every check of this file that an object has to pass before it is linked into a module. `more`: what its kernel has besides, for what
+/// the compiler puts in.
 ///
 /// # Errors
 /// The first check's that refuses.
-pub fn object(object: &[u8]) -> Result<(), Refusal> {
+pub fn object(object: &[u8], more: &[&str]) -> Result<(), Refusal> {
     relocations(object)?;
-    only_known_imports(object)?;
+    only_known_imports(object, more)?;
     no_floating_point(object)?;
     no_writable_code(object)
 }
@@ -178,13 +179,13 @@ pub fn relocations(object: &[u8]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Refuses undefined symbols that a module's Rust half has no business with.
+/// Refuses undefined symbols that a module's Rust half has no business with, and that are not among `more`.
 ///
 /// # Errors
 /// [`Refusal::Unresolved`], [`Refusal::Malformed`].
-pub fn only_known_imports(object: &[u8]) -> Result<(), Refusal> {
+pub fn only_known_imports(object: &[u8], more: &[&str]) -> Result<(), Refusal> {
     let known = |name: &str| {
-        IMPORTS.iter().any(|import| match import.strip_suffix('*') {
+        IMPORTS.iter().chain(more).any(|import| match import.strip_suffix('*') {
             Some(start) => name.starts_with(start),
             None => name == *import,
         })

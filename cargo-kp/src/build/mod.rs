@@ -30,9 +30,9 @@ use crate::command::Command;
 pub use self::info::{Info, MatchId};
 pub use self::license::License;
 #[cfg(unix)]
-pub(crate) use self::linux::copy;
+pub use self::linux::{Instrumentation, Object, make_direct, module, object};
 #[cfg(unix)]
-pub use self::linux::{Object, make_direct, module, object};
+pub(crate) use self::linux::{copy, kernels_make};
 pub use self::plugin::{Plugin, select};
 pub use self::windows::{Arch, Inf, Product, Signer, built_in, driver};
 

@@ -6,6 +6,7 @@ use cargo_kp::command::Command;
 use cargo_kp::conformance::ConformanceArgs;
 use cargo_kp::demo::DemoArgs;
 use cargo_kp::doctor::DoctorArgs;
+use cargo_kp::sanitised::KernelArgs;
 use cargo_kp::test::TestArgs;
 use cargo_kp::vm::command::VmArgs;
 use clap::Subcommand;
@@ -19,6 +20,7 @@ pub enum Commands {
     Conformance(ConformanceArgs),
     Test(TestArgs),
     Bench(BenchArgs),
+    Kernel(KernelArgs),
     Doctor(DoctorArgs),
 }
 
@@ -36,6 +38,7 @@ impl Command for Commands {
             Commands::Conformance(args) => args.run(),
             Commands::Test(args) => args.run(),
             Commands::Bench(args) => args.run(),
+            Commands::Kernel(args) => args.run(),
             Commands::Doctor(args) => args.run(),
         }
     }

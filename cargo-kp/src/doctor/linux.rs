@@ -196,6 +196,7 @@ mod tests {
             ("lib32gcc-12-dev", "the tests' 32-bit app"),
             ("python3-minimal", "the tests' app in Python"),
             ("valgrind", "`cargo kp bench`"),
+            ("linux-source-6.12", "`cargo kp kernel build`"),
         ] {
             let line = format!("note  package {name} — for {what}: apt-get install {name}");
             assert!(lines.contains(&line), "no line `{line}` in {lines:?}");

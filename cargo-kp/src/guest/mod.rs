@@ -32,7 +32,9 @@ fn init() -> ! {
             if let Err(error) = &flushed {
                 port.trouble(&format!("{error:#}"));
             }
-            if success && flushed.is_ok() { plan::SUCCESS_CODE } else { plan::FAILURE_CODE }
+            let code = if success && flushed.is_ok() { plan::SUCCESS_CODE } else { plan::FAILURE_CODE };
+            port.end(code);
+            code
         }
         Err(error) => {
             // There is no result port. The console still shows this.

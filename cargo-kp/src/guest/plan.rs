@@ -9,6 +9,10 @@ pub const INIT: &str = "/init";
 pub const PATH: &str = "/kp/plan";
 /// The line of the kernel's log that ends the boot.
 pub const LOG_START: &str = "kp-guest: start of log";
+/// The line in front of those of modules that are not judged.
+pub const NEEDS_START: &str = "kp-guest: loading what the modules need";
+/// The line behind them.
+pub const NEEDS_END: &str = "kp-guest: loaded what the modules need";
 /// The last line of the kernel's log. The host answers it with one byte on the result port.
 pub const LOG_END: &str = "kp-guest: end of log";
 /// What the guest writes to the exit device if every step came out as planned. QEMU then ends with twice that plus one.
@@ -23,11 +27,15 @@ pub const OUTPUT_TAG: char = '>';
 pub const STEP_TAG: char = '#';
 /// Starts a result line about the guest's own trouble.
 pub const TROUBLE_TAG: char = '!';
+/// Starts the last result line: what is written to the exit device too, which not every kernel lets a program do.
+pub const END_TAG: char = '=';
 
 /// One thing for the guest to do. Steps are done in order, also after one that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
+    /// Loads modules of the kernel's own, which stay. One that is there already will do.
+    Needs(Vec<String>),
     /// Loads a module, and waits for its device nodes.
     Load {
         /// The module's file in the guest.
@@ -109,10 +117,11 @@ impl Step {
         Step::Run { argv, env: BTreeMap::new(), expect: Outcome::Success }
     }
 
-    /// The same step with another end. Panics on [`Step::Bound`], which has only one.
+    /// The same step with another end. Panics on [`Step::Needs`] and [`Step::Bound`], which have only one.
     pub fn expecting(mut self, outcome: Outcome) -> Self {
         match &mut self {
             Step::Load { expect, .. } | Step::Unload { expect, .. } | Step::Run { expect, .. } => *expect = outcome,
+            Step::Needs(_) => unreachable!("nobody plans that they cannot be loaded"),
             Step::Bound(_) => unreachable!("a device is there or not"),
         }
         self
@@ -131,6 +140,7 @@ mod tests {
             expect: Outcome::Exit(3),
         };
         let plan = vec![
+            Step::Needs(vec!["/kp/needs/mc.ko".into()]),
             Step::load_until("/kp/m.ko", "msi=1", "/dev/kp/m"),
             Step::Bound(Wanted {
                 module: "m".into(),

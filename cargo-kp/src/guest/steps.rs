@@ -1,8 +1,9 @@
 //! Carries out the steps of a plan.
 
 use super::bus::{Bus, kernel_log};
+use super::log;
 use super::modules;
-use super::plan::{Outcome, Step, Wanted};
+use super::plan::{NEEDS_END, NEEDS_START, Outcome, Step, Wanted};
 use super::port::Port;
 use rustix::io::Errno;
 use rustix::process::WaitOptions;
@@ -19,6 +20,16 @@ const DEVICE_LIMIT: Duration = Duration::from_secs(5);
 /// Does one step, sending what programs print to the port. `Err` says why it failed.
 pub(super) fn carry_out(step: &Step, port: &Port) -> Result<(), String> {
     match step {
+        Step::Needs(paths) => {
+            // The host would not know where they begin and end; the steps after this one say what is missing.
+            let _ = log(NEEDS_START);
+            let loaded = paths.iter().try_for_each(|path| match modules::load(path, "") {
+                Err(Errno::EXIST) => Ok(()),
+                result => compare(called(result), Outcome::Success, &format!("loading {path}")),
+            });
+            let _ = log(NEEDS_END);
+            loaded
+        }
         Step::Load { path, params, nodes, expect } => {
             compare(called(modules::load(path, params)), *expect, &format!("loading {path}"))?;
             nodes.iter().try_for_each(|node| wait_for(node))

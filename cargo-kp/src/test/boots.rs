@@ -103,14 +103,45 @@ macro_rules! functions {
 /// More than the 128 dynamic numbers that misc devices share on old kernels.
 const OVER_128: &[&str] = functions!("8" "9" "a" "b" "c" "d" "e" "f" "10" "11" "12" "13" "14" "15" "16" "17");
 
+/// A guest of this kernel for the scenario, and what is registered for it.
+fn in_kernel(kernel: &str, long: bool) -> Result<Boot> {
+    let runs = [scenario()].into_iter().chain(registered::runs("scenario", long)?).collect();
+    Ok(Boot::new(kernel, runs))
+}
+
+fn hostile(kernel: &str, long: bool) -> Result<Boot> {
+    Ok(Boot::new(kernel, registered::runs("hostile", kernel == THOROUGH || long)?))
+}
+
+fn torn_down(kernel: &str, long: bool) -> Result<Boot> {
+    let runs = registered::runs("tear-down", kernel == THOROUGH || long)?;
+    let boot = Boot::new(kernel, runs);
+    Ok(Boot { plugins: &["echo", "edu", "trouble"], timeout: Duration::from_secs(600), ..boot })
+}
+
+fn nodes(kernel: &str, long: bool) -> Result<Boot> {
+    let boot = Boot::new(kernel, registered::runs("nodes", long)?);
+    Ok(Boot { plugins: &["edu", "selftest"], devices: TWO_MORE, ..boot }.with(&[POISON]))
+}
+
+/// What these stages run, in guests of this kernel; and in each of them `last` at the end.
+pub fn run_in(kernel: &str, last: &[Vec<String>], setup: bool, log: &Log) -> Result<Tally> {
+    let mut boots = Vec::new();
+    for boot in [in_kernel, hostile, torn_down, nodes] {
+        let mut boot = boot(kernel, false)?;
+        boot.runs.extend_from_slice(last);
+        boots.push(boot);
+    }
+    run(&boots, setup, log)
+}
+
 /// All of them, in order. What runs in a guest beside the scenario is what the conformance program has registered for the stage.
 pub fn stages(long: bool) -> Vec<Stage> {
     let every = kernels::names();
     let in_kernels = {
         let every = every.clone();
         move |setup, log: &Log| {
-            let runs: Vec<Vec<String>> = [scenario()].into_iter().chain(registered::runs("scenario", long)?).collect();
-            let mut boots: Vec<Boot> = every.iter().map(|kernel| Boot::new(kernel, runs.clone())).collect();
+            let mut boots = every.iter().map(|kernel| in_kernel(kernel, long)).collect::<Result<Vec<_>>>()?;
             // An RT kernel always has its handlers in threads.
             let threadirqs = |kernel: &&str| THREADIRQS.contains(kernel) || long && !kernel.ends_with("-rt");
             let in_threads = every.iter().map(String::as_str).filter(threadirqs);
@@ -121,26 +152,16 @@ pub fn stages(long: bool) -> Vec<Stage> {
             run(&boots, setup, log)
         }
     };
-    let torn_down = {
+    let tear_down = {
         let every = every.clone();
         move |setup, log: &Log| {
-            let boot = |kernel: &str| {
-                let runs = registered::runs("tear-down", kernel == THOROUGH || long)?;
-                anyhow::Ok(Boot {
-                    plugins: &["echo", "edu", "trouble"],
-                    timeout: Duration::from_secs(600),
-                    ..Boot::new(kernel, runs)
-                })
-            };
-            let mut boots = every.iter().map(|kernel| boot(kernel)).collect::<Result<Vec<_>>>()?;
-            boots.push(boot("6.12")?.with(&["threadirqs"]));
+            let mut boots = every.iter().map(|kernel| torn_down(kernel, long)).collect::<Result<Vec<_>>>()?;
+            boots.push(torn_down("6.12", long)?.with(&["threadirqs"]));
             run(&boots, setup, log)
         }
     };
-    let hostile = move |setup, log: &Log| {
-        let boot =
-            |kernel: &String| anyhow::Ok(Boot::new(kernel, registered::runs("hostile", kernel == THOROUGH || long)?));
-        run(&every.iter().map(boot).collect::<Result<Vec<_>>>()?, setup, log)
+    let bad_requests = move |setup, log: &Log| {
+        run(&every.iter().map(|kernel| hostile(kernel, long)).collect::<Result<Vec<_>>>()?, setup, log)
     };
     let msix = move |setup, log: &Log| {
         let runs = registered::runs("msix", long)?;
@@ -149,13 +170,8 @@ pub fn stages(long: bool) -> Vec<Stage> {
         boots.push(boot("6.12").with(&["threadirqs"]));
         run(&boots, setup, log)
     };
-    let nodes = move |setup, log: &Log| {
-        let runs = registered::runs("nodes", long)?;
-        let boot = |kernel: &&str| {
-            let boot = Boot { plugins: &["edu", "selftest"], devices: TWO_MORE, ..Boot::new(kernel, runs.clone()) };
-            boot.with(&[POISON])
-        };
-        let mut boots: Vec<Boot> = NODES.iter().map(boot).collect();
+    let several = move |setup, log: &Log| {
+        let mut boots = NODES.iter().map(|kernel| nodes(kernel, long)).collect::<Result<Vec<_>>>()?;
         let many = registered::runs("many-nodes", long)?;
         boots.push(Boot { plugins: &["edu"], devices: OVER_128, ..Boot::new(NODES[0], many) });
         run(&boots, setup, log)
@@ -174,10 +190,10 @@ pub fn stages(long: bool) -> Vec<Stage> {
     };
     vec![
         Stage { name: "scenario in every kernel", run: Box::new(in_kernels) },
-        Stage { name: "hostile requests in every kernel", run: Box::new(hostile) },
-        Stage { name: "tear-down in every kernel", run: Box::new(torn_down) },
+        Stage { name: "hostile requests in every kernel", run: Box::new(bad_requests) },
+        Stage { name: "tear-down in every kernel", run: Box::new(tear_down) },
         Stage { name: "MSI-X", run: Box::new(msix) },
-        Stage { name: "nodes of several devices", run: Box::new(nodes) },
+        Stage { name: "nodes of several devices", run: Box::new(several) },
         Stage { name: "links by path", run: Box::new(links) },
         Stage { name: "a 32-bit app", run: Box::new(app_32bit) },
     ]
@@ -211,7 +227,7 @@ fn run_program(boots: &[Boot], program: &Path, setup: bool, log: &Log) -> Result
 }
 
 fn boot_one(boot: &Boot, modules: &host::Modules, program: &Path, log: &Log) -> Tally {
-    let mut vm = modules.guest(program).cpus(2).timeout(boot.timeout);
+    let mut vm = modules.guest(program).cpus(2).timeout(boot.timeout * modules.kernel.patience());
     for arg in boot.kernel_args {
         vm = vm.kernel_arg(arg);
     }

@@ -2,9 +2,10 @@
 //!
 //! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `languages`
 //! runs their apps in C and Python, `older` those of earlier versions, `demos` the demos, `planted` those that boot trouble, `loader` and `wine` those that load Windows drivers, `tool` runs
-//! this program on Windows, `workspace`, with `--long`, a plugin of somebody's own, and `mutations`, with `--long`, plants faults in the framework itself.
+//! this program on Windows, `workspace`, with `--long`, a plugin of somebody's own, `sanitised`, with `--long`, boots a kernel that looks for mistakes, and `mutations`, with `--long`, plants faults in the framework itself.
 mod boots;
 mod demos;
+mod instrumented;
 mod languages;
 mod libtest;
 mod loader;
@@ -15,6 +16,7 @@ mod older;
 mod planted;
 mod registered;
 mod report;
+mod sanitised;
 mod stage;
 mod tool;
 mod wine;
@@ -69,12 +71,14 @@ impl Command for TestArgs {
             .chain(boots::stages(self.long))
             .chain(languages::stages(self.long))
             .chain(older::stages(self.long))
+            .chain(instrumented::stages(self.long))
             .chain(demos::stages())
             .chain(planted::stages(self.long))
             .chain(loader::stages())
             .chain(wine::stages(self.long))
             .chain(tool::stages())
             .chain(workspace::stages(self.long))
+            .chain(sanitised::stages(self.long))
             .chain(mutations::stages(self.long))
             .collect();
         let stages = chosen(stages, self.only.as_deref())?;

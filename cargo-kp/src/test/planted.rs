@@ -81,14 +81,7 @@ fn trouble(long: bool, setup: bool, log: &Log) -> Result<Tally> {
 
 fn suspend(setup: bool, log: &Log) -> Result<Tally> {
     let program = programs::build("conformance")?;
-    let sleeps = |kernel: &&str| {
-        let trouble = modules(kernel, &["trouble"], setup)?;
-        let vm = guest(&trouble, &program, &["suspend"]).step(Step::run(&[PROGRAM, "planted", "unbind"]));
-        // A device alone on its bus can be reset.
-        let vm = vm.device("pcie-root-port,id=rp,chassis=1,slot=1").device("edu,bus=rp");
-        let vm = vm.step(Step::run(&[PROGRAM, "planted", "reset"]));
-        Ok(Guest { name: format!("{kernel}: suspend"), vm, verdict: Box::new(clean) })
-    };
+    let sleeps = |kernel: &&str| Ok(sleeper(&modules(kernel, &["trouble"], setup)?, &program));
     // The line that fails it is the last one: the machine goes off.
     let powers_off = |kernel: &&str| {
         let vm = guest(&modules(kernel, &["trouble"], setup)?, &program, &["power-off"]);
@@ -100,13 +93,33 @@ fn suspend(setup: bool, log: &Log) -> Result<Tally> {
     Ok(run(guests, log))
 }
 
+/// The machine sleeps and wakes, and a device is reset.
+fn sleeper(trouble: &Modules, program: &Path) -> Guest {
+    let vm = guest(trouble, program, &["suspend"]).step(Step::run(&[PROGRAM, "planted", "unbind"]));
+    // A device alone on its bus can be reset.
+    let vm = vm.device("pcie-root-port,id=rp,chassis=1,slot=1").device("edu,bus=rp");
+    let vm = vm.step(Step::run(&[PROGRAM, "planted", "reset"]));
+    Guest { name: format!("{}: suspend", trouble.kernel.name), vm, verdict: Box::new(clean) }
+}
+
+fn behind_errors(trouble: &Modules, program: &Path) -> Guest {
+    let vm = behind_a_port(guest(trouble, program, &["errors"]));
+    Guest { name: format!("{}: errors", trouble.kernel.name), vm, verdict: Box::new(clean) }
+}
+
+/// Guests of one kernel with what must do no harm: interrupts that never end, transfers, neighbours, sleep, errors of a bus.
+pub(super) fn sound(trouble: &Modules, program: &Path) -> Vec<Guest> {
+    let kernel = &trouble.kernel.name;
+    let mut guests = vec![storm(kernel, trouble, program), neighbour(kernel, trouble, program)];
+    guests.push(sleeper(trouble, program));
+    guests.push(behind_errors(trouble, program));
+    guests
+}
+
 /// A port reports errors, and what is behind it is recovered.
 fn errors(setup: bool, log: &Log) -> Result<Tally> {
     let program = programs::build("conformance")?;
-    let errors = |kernel: &&str| {
-        let vm = behind_a_port(guest(&modules(kernel, &["trouble"], setup)?, &program, &["errors"]));
-        Ok(Guest { name: format!("{kernel}: errors"), vm, verdict: Box::new(clean) })
-    };
+    let errors = |kernel: &&str| Ok(behind_errors(&modules(kernel, &["trouble"], setup)?, &program));
     let mut guests = SLEEPERS.iter().map(errors).collect::<Result<Vec<_>>>()?;
     let vm = behind_a_port(guest(&modules(KERNEL, &["trouble"], setup)?, &program, &["errors-after-a-panic"]));
     let vm =
@@ -164,7 +177,8 @@ fn refused(build: &RefusedBuild) -> Result<(), String> {
 /// A plugin without a device, without interrupt callbacks and without a panic has none of the code for them.
 fn lean(plugin: &str) -> Result<(), String> {
     let plugin = build::select(Some(plugin), Path::new(".")).map_err(|error| format!("{error:#}"))?;
-    let object = build::object(&plugin, &|_| {}).map_err(|error| format!("{error:#}"))?;
+    let object =
+        build::object(&plugin, &build::Instrumentation::default(), &|_| {}).map_err(|error| format!("{error:#}"))?;
     let unused =
         ["kp_c_irq_", "kp_c_dpc_queue", "kp_c_map", "kp_c_unmap", "kp_c_config_", "kp_c_bus_master", "kp_c_panic"];
     let links = |name: &&String| unused.iter().any(|start| name.starts_with(start));
@@ -173,27 +187,28 @@ fn lean(plugin: &str) -> Result<(), String> {
 }
 
 /// Looks at how a guest ended. `Err`: not as it has to, and why.
-type Judgement = dyn Fn(&Report) -> Result<(), String> + Send;
+pub(super) type Judgement = dyn Fn(&Report) -> Result<(), String> + Send;
 
 /// A guest, and how it has to end.
-struct Guest {
-    name: String,
-    vm: Vm,
-    verdict: Box<Judgement>,
+pub(super) struct Guest {
+    pub(super) name: String,
+    pub(super) vm: Vm,
+    pub(super) verdict: Box<Judgement>,
 }
 
-fn guest(modules: &Modules, program: &Path, trouble: &[&str]) -> Vm {
+pub(super) fn guest(modules: &Modules, program: &Path, trouble: &[&str]) -> Vm {
     program_guest(modules, program, &[&["planted"], trouble].concat())
 }
 
 /// A guest in which the conformance program runs with these arguments.
-fn program_guest(modules: &Modules, program: &Path, arguments: &[&str]) -> Vm {
+pub(super) fn program_guest(modules: &Modules, program: &Path, arguments: &[&str]) -> Vm {
     let argv: Vec<&str> = [PROGRAM].into_iter().chain(arguments.iter().copied()).collect();
-    modules.guest(program).cpus(2).timeout(Duration::from_secs(180)).step(Step::run(&argv))
+    let limit = Duration::from_secs(180) * modules.kernel.patience();
+    modules.guest(program).cpus(2).timeout(limit).step(Step::run(&argv))
 }
 
 /// Boots all, two at a time. Each is a test.
-fn run(guests: Vec<Guest>, log: &Log) -> Tally {
+pub(super) fn run(guests: Vec<Guest>, log: &Log) -> Tally {
     let todo = Mutex::new(guests.into_iter());
     let tally = Mutex::new(Tally::default());
     let worker = || {
@@ -218,7 +233,7 @@ fn run(guests: Vec<Guest>, log: &Log) -> Tally {
 }
 
 /// It has to fail, with one of these reasons.
-fn fails(report: &Report, reasons: &[&str]) -> Result<(), String> {
+pub(super) fn fails(report: &Report, reasons: &[&str]) -> Result<(), String> {
     match &report.verdict {
         Verdict::Failed(why) if reasons.iter().any(|reason| fits(reason, why)) => Ok(()),
         Verdict::Failed(why) => Err(format!("it fails, but not for its reason: {why}")),
@@ -227,7 +242,7 @@ fn fails(report: &Report, reasons: &[&str]) -> Result<(), String> {
 }
 
 /// An interrupt that never ends, of each of the two kinds that there are: the log says so once for each. And a device that transfers by itself.
-fn storm(kernel: &str, trouble: &Modules, program: &Path) -> Guest {
+pub(super) fn storm(kernel: &str, trouble: &Modules, program: &Path) -> Guest {
     let more = ["kept", "transfers"].map(|run| Step::run(&[PROGRAM, "planted", run]));
     let vm = more.into_iter().fold(guest(trouble, program, &["storm"]), Vm::step).expect(never_ends());
     Guest { name: format!("{kernel}: storm, transfers"), vm, verdict: Box::new(|report| guarded(report, [2, 0])) }
@@ -235,7 +250,7 @@ fn storm(kernel: &str, trouble: &Modules, program: &Path) -> Guest {
 
 /// Devices that share a line, and one of them has a handler that claims what is the other's: the guard cannot mask that, and says so once;
 /// then it is the kernel that turns the line off.
-fn neighbour(kernel: &str, trouble: &Modules, program: &Path) -> Guest {
+pub(super) fn neighbour(kernel: &str, trouble: &Modules, program: &Path) -> Guest {
     let vm = guest(trouble, program, &["neighbour"]).device("edu,addr=4").device("edu,addr=8");
     let vm = vm.expect(Expected::unhandled("irq *: nobody cared *")).expect(never_ends());
     Guest { name: format!("{kernel}: neighbour"), vm, verdict: Box::new(|report| guarded(report, [0, 1])) }
@@ -283,23 +298,23 @@ fn leaks(kernel: &str, trouble: &Modules, program: &Path) -> Vec<Guest> {
 }
 
 /// A fault of the port: a change in one of its C sources.
-struct Fault {
-    name: &'static str,
+pub(super) struct Fault {
+    pub(super) name: &'static str,
     /// Whose module it is, and what the conformance program runs that has to notice.
-    plugin: &'static str,
-    run: &'static [&'static str],
-    file: &'static str,
+    pub(super) plugin: &'static str,
+    pub(super) run: &'static [&'static str],
+    pub(super) file: &'static str,
     /// What is there, exactly once.
-    find: &'static str,
+    pub(super) find: &'static str,
     /// What is put there instead.
-    replace: &'static str,
+    pub(super) replace: &'static str,
     /// Why the run fails: what one kernel or another says of it.
-    reasons: &'static [&'static str],
+    pub(super) reasons: &'static [&'static str],
     /// A part of what the program says.
-    says: &'static str,
+    pub(super) says: &'static str,
 }
 
-const INTERRUPT: &[&str] = &["planted", "interrupt"];
+pub(super) const INTERRUPT: &[&str] = &["planted", "interrupt"];
 
 const FAULTS: [Fault; 6] = [
     Fault {
@@ -379,26 +394,30 @@ fn faults(kernel: &str, program: &Path, setup: bool) -> Result<Vec<Guest>> {
         verdict: Box::new(clean),
     }];
     for fault in FAULTS {
-        let file =
-            plant(&fault, &whole.kernel).with_context(|| format!("cannot build the module that {}", fault.name))?;
-        let planted = Modules { kernel: whole.kernel.clone(), files: vec![file] };
-        guests.push(Guest {
-            name: format!("{kernel}: {}", fault.name),
-            vm: program_guest(&planted, program, fault.run).kernel_arg(POISON),
-            verdict: Box::new(move |report| {
-                fails(report, fault.reasons)?;
-                let said = report.output.iter().any(|line| line.contains(fault.says));
-                if said || fault.says.is_empty() { Ok(()) } else { Err(format!("nobody says: {}", fault.says)) }
-            }),
-        });
+        guests.push(with_fault(fault, &whole.kernel, program)?);
     }
     Ok(guests)
+}
+
+/// A guest with the fault, which has to be noticed.
+pub(super) fn with_fault(fault: Fault, kernel: &kernels::Kernel, program: &Path) -> Result<Guest> {
+    let file = plant(&fault, kernel).with_context(|| format!("cannot build the module that {}", fault.name))?;
+    let planted = Modules { kernel: kernel.clone(), files: vec![file] };
+    Ok(Guest {
+        name: format!("{}: {}", kernel.name, fault.name),
+        vm: program_guest(&planted, program, fault.run).kernel_arg(POISON),
+        verdict: Box::new(move |report| {
+            fails(report, fault.reasons)?;
+            let said = report.output.iter().any(|line| line.contains(fault.says));
+            if said || fault.says.is_empty() { Ok(()) } else { Err(format!("nobody says: {}", fault.says)) }
+        }),
+    })
 }
 
 /// Builds a plugin's module from changed sources, apart from the good one.
 fn plant(fault: &Fault, kernel: &kernels::Kernel) -> Result<PathBuf> {
     let mut plugin = build::select(Some(fault.plugin), Path::new("."))?;
-    let mut object = build::object(&plugin, &|_| {})?;
+    let mut object = build::object(&plugin, &build::Instrumentation::of(kernel)?, &|_| {})?;
     plugin.output = plugin.output.join("planted").join(fault.name.replace(' ', "-"));
     let sources = plugin.output.join("kbuild");
     build::copy(&object.kbuild, &sources)?;

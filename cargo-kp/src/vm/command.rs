@@ -1,20 +1,20 @@
 //! `cargo kp vm`.
 
 use super::judge::is_bad;
+use super::module::{Module, needed};
 use super::progress::Progress;
-use super::qemu::DID_NOT_END;
+use super::qemu::{DID_NOT_END, DID_NOT_START};
 use super::{Expected, Report, Stage, Verdict, Vm};
 use crate::command::Command;
-use crate::guest::plan::{self, Step, Wanted};
-use crate::kernels;
+use crate::guest::plan::{self, Step};
+use crate::kernels::{self, Image, ModuleTree};
 use crate::packages::{Packages, Purpose, ThisMachine};
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use clap::Args;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Boots a stock kernel, loads modules, runs a program there, unloads the modules, and judges the kernel's log. A module that is made
+/// Boots a kernel, loads modules, runs a program there, unloads the modules, and judges the kernel's log. A module that is made
 /// for PCI devices has to find one.
 #[derive(Debug, Args)]
 pub struct VmArgs {
@@ -22,9 +22,16 @@ pub struct VmArgs {
     /// else 6.1-cloud.
     #[arg(long)]
     pub kernel: Option<String>,
+    /// The kernel, by its image alone: a bzImage or vmlinuz, from wherever it comes.
+    #[arg(long, value_name = "FILE", conflicts_with = "kernel")]
+    pub image: Option<PathBuf>,
     /// A module to load; may be repeated. Unloaded in reverse order at the end.
     #[arg(long = "module", value_name = "FILE")]
     pub modules: Vec<PathBuf>,
+    /// Where the kernel's own modules are, of which those that --module's need are loaded first: /lib/modules/RELEASE, or where
+    /// `make modules_install` has put them.
+    #[arg(long = "modules", value_name = "DIR")]
+    pub tree: Option<PathBuf>,
     /// A file to put into the guest as it is, or a folder with all that is in it; may be repeated. Without GUEST: at the same path.
     #[arg(long = "file", value_name = "HOST[:GUEST]")]
     pub files: Vec<String>,
@@ -43,8 +50,14 @@ pub struct VmArgs {
     /// How many CPUs the guest gets.
     #[arg(long, default_value_t = 1)]
     pub cpus: u32,
-    /// How long the guest may run, in seconds.
-    #[arg(long, default_value_t = 120)]
+    /// How much memory the guest gets: mebibytes, or with K, M or G behind the number. It gets more if its files need more.
+    #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = mebibytes)]
+    pub memory: u32,
+    /// How long the kernel may take to its first process, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 90)]
+    pub boot_limit: u64,
+    /// How long the guest may run from there, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub timeout: u64,
     /// Install missing packages first; needs root or sudo.
     #[arg(long)]
@@ -70,14 +83,13 @@ impl Command for VmArgs {
             bail!("no program {program}: build it first, and name its file on this machine");
         }
         Packages::new(&ThisMachine).require(&[Purpose::Boot], self.setup)?;
-        let kernel = match &self.kernel {
-            Some(folder) if folder.contains('/') => kernels::built_in(Path::new(folder))?,
-            Some(name) => kernels::get(name, self.setup)?,
-            None => kernels::get(&kernel_of(&modules)?, self.setup)?,
-        };
-        let target = self.kernel.as_ref().unwrap_or(&kernel.name);
-        modules.iter().try_for_each(|module| module.check(&kernel.release, target))?;
-        let mut vm = Vm::new(&kernel).cpus(self.cpus).timeout(Duration::from_secs(self.timeout));
+        let (image, target) = self.kernel_to_boot(&modules)?;
+        modules.iter().try_for_each(|module| module.check(&image.release, &target))?;
+        let tree = self.tree.as_ref().map(|folder| ModuleTree::read(folder, &image.release)).transpose()?;
+        let needs = needed(&modules, tree.as_ref(), &image.release)?;
+        let release = image.release.clone();
+        let mut vm = Vm::new(image).cpus(self.cpus).memory(self.memory).needs(needs);
+        vm = vm.boot_limit(Duration::from_secs(self.boot_limit)).timeout(Duration::from_secs(self.timeout));
         for device in &self.devices {
             vm = vm.device(device);
         }
@@ -106,7 +118,7 @@ impl Command for VmArgs {
         for module in modules.iter().rev() {
             vm = vm.step(Step::unload(&module.name));
         }
-        let progress = Progress::start(&format!("linux {}", kernel.release));
+        let progress = Progress::start(&format!("linux {release}"));
         let report = vm.run(&mut |line| progress.suspend(|| println!("{line}")))?;
         progress.finish(if report.verdict == Verdict::Passed { "passed" } else { "failed" });
         if self.log || report.verdict != Verdict::Passed {
@@ -117,6 +129,34 @@ impl Command for VmArgs {
             Verdict::Failed(why) => bail!("{why}{}", remedy(&report, why)),
         }
     }
+}
+
+impl VmArgs {
+    /// The kernel, and what `cargo kp build --target` calls it.
+    fn kernel_to_boot(&self, modules: &[Module]) -> Result<(Image, String)> {
+        if let Some(file) = &self.image {
+            return Ok((Image::read(file)?, "DIR, the folder with its headers".to_owned()));
+        }
+        let kernel = match &self.kernel {
+            Some(folder) if folder.contains('/') => kernels::built_in(Path::new(folder))?,
+            Some(name) => kernels::get(name, self.setup)?,
+            None => kernels::get(&kernel_of(modules)?, self.setup)?,
+        };
+        Ok((Image::from(&kernel), self.kernel.clone().unwrap_or(kernel.name)))
+    }
+}
+
+/// A size of memory in MiB, as QEMU's -m takes it.
+fn mebibytes(size: &str) -> Result<u32, String> {
+    let digits = size.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let of = |number: u64| match &size[digits.len()..] {
+        "K" | "k" => Some(number / 1024),
+        "" | "M" | "m" => Some(number),
+        "G" | "g" => number.checked_mul(1024),
+        _ => None,
+    };
+    let mebibytes = digits.parse().ok().and_then(of).and_then(|number| u32::try_from(number).ok());
+    mebibytes.filter(|&number| number > 0).ok_or_else(|| "write a size as 768M or 2G".to_owned())
 }
 
 /// The kernel's log for a person: the line that failed the run first, then all of them with that one marked.
@@ -135,14 +175,36 @@ fn log_of(report: &Report) -> Vec<String> {
 
 /// What to do about a run that failed, where why it did does not say: it stands behind that, as in `; …`.
 fn remedy(report: &Report, why: &str) -> &'static str {
-    match report.failed_by.and_then(|at| report.log.get(at)) {
-        Some(line) if !is_bad(line) => "; if it is not the module's fault, --allow PATTERN lets such lines pass",
-        Some(_) => "",
-        None if report.stage == Stage::Refused => {
+    let line = report.failed_by.and_then(|at| report.log.get(at));
+    match (report.stage, line) {
+        (Stage::Boot, Some(line)) => before_first_process(line),
+        (Stage::Boot, None) if why.starts_with(DID_NOT_START) && report.log.is_empty() => {
+            "; a kernel without CONFIG_SERIAL_8250_CONSOLE says nothing; to one that only is slow --boot-limit SECONDS gives more"
+        }
+        (Stage::Boot, None) if why.starts_with(DID_NOT_START) => "; --boot-limit SECONDS gives it more",
+        (Stage::Boot, None) => before_first_process(why),
+        (_, Some(line)) if !is_bad(line) => "; if it is not the module's fault, --allow PATTERN lets such lines pass",
+        (Stage::Refused, None) => {
             "; `qemu-system-x86_64 -device help` lists QEMU's devices, `-device NAME,help` what one takes"
         }
-        None if report.stage == Stage::Process && why.starts_with(DID_NOT_END) => "; --timeout SECONDS gives it more",
-        None => "",
+        (Stage::Process, None) if why.starts_with(DID_NOT_END) => "; --timeout SECONDS gives it more",
+        _ => "",
+    }
+}
+
+/// What a kernel lacks that says such a line before a program of the guest has run, if that can be told.
+fn before_first_process(line: &str) -> &'static str {
+    let says = |part| line.contains(part);
+    match () {
+        () if says("Unable to mount root fs") => "; the kernel needs CONFIG_BLK_DEV_INITRD",
+        () if says("No working init found") || says("Requested init") => "; the kernel needs CONFIG_BINFMT_ELF",
+        () if says("devtmpfs") => "; the kernel needs CONFIG_DEVTMPFS",
+        // With one port only, that may be the one for results.
+        () if says("result port") || says(plan::LOG_START) => {
+            "; the kernel needs two serial ports: CONFIG_SERIAL_8250_RUNTIME_UARTS=2 or more"
+        }
+        () if says("/proc/sys/kernel/printk") => "; the kernel needs CONFIG_PROC_SYSCTL and CONFIG_PRINTK",
+        () => "",
     }
 }
 
@@ -165,136 +227,18 @@ fn host_and_guest(file: &str) -> Result<(&str, &str)> {
 /// The kernel to boot when none is named.
 const DEFAULT: &str = "6.1-cloud";
 
-/// A module's file.
-#[derive(Debug)]
-struct Module {
-    path: PathBuf,
-    /// The kernel's name for it: the file's, with underscores.
-    name: String,
-    /// What `uname -r` says in the kernel that it is built for.
-    release: String,
-    /// The PCI devices that it is made for, as in `pci:v00001234d000011E8sv*sd*bc*sc*i*`.
-    aliases: Vec<String>,
-}
-
-impl Module {
-    fn read(path: &Path) -> Result<Self> {
-        let content = fs::read(path).map_err(|error| {
-            anyhow!("no module {} ({error}): `cargo kp build` makes one, and prints its path", path.display())
-        })?;
-        let stem = path.file_stem().ok_or_else(|| anyhow!("{} is no module: name a .ko file", path.display()))?;
-        let name = stem.to_string_lossy().replace('-', "_");
-        let release = release(&content).ok_or_else(|| {
-            anyhow!("{} is no kernel module: name the .ko file that `cargo kp build` prints", path.display())
-        })?;
-        Ok(Module { path: path.to_owned(), name, release, aliases: aliases(&content) })
-    }
-
-    /// What the guest is to look for on its bus.
-    fn wanted(&self, take: bool) -> Wanted {
-        let (module, devices) = (self.name.clone(), in_words(&self.aliases));
-        Wanted { module, devices, aliases: self.aliases.clone(), take }
-    }
-
-    /// Refuses what a kernel of this release would not load. `target`: what `cargo kp build --target` calls it.
-    fn check(&self, running: &str, target: &str) -> Result<()> {
-        if self.release != running {
-            let (file, release) = (self.path.display(), &self.release);
-            let remedy = format!("name that one with --kernel, or build with --target {target}");
-            bail!("{file} is built for {release}, and the guest's kernel is {running}: {remedy}");
-        }
-        Ok(())
-    }
-}
-
-/// The release in a module's `vermagic`, its first word.
-fn release(module: &[u8]) -> Option<String> {
-    info(module, "vermagic=").next()?.split(' ').next().map(str::to_owned)
-}
-
-/// A module's PCI aliases.
-fn aliases(module: &[u8]) -> Vec<String> {
-    info(module, "alias=pci:").map(|rest| format!("pci:{rest}")).collect()
-}
-
-/// The devices that these aliases fit, as `PCI device 1234:11e8`.
-fn in_words(aliases: &[String]) -> String {
-    let mut ids: Vec<String> = aliases.iter().map(|alias| device(alias).unwrap_or_else(|| alias.clone())).collect();
-    // Which order the kernel's own tools leave them in differs.
-    ids.sort();
-    format!("PCI device {}", ids.join(" or "))
-}
-
-/// What `pci:v00001234d000011E8sv*sd*bc*sc*i*` names: vendor and device as `lspci` writes them, and a card's or a class in the words of
-/// `plugin!`. `None` if it is about something else.
-fn device(alias: &str) -> Option<String> {
-    let (vendor, rest) = alias.strip_prefix("pci:v")?.split_once('d')?;
-    let (id, rest) = rest.split_once("sv")?;
-    let (by, rest) = rest.split_once("sd")?;
-    let (card, rest) = rest.split_once("bc")?;
-    let (class, rest) = rest.split_once("sc")?;
-    let (sub, interface) = rest.split_once('i')?;
-    let interface = interface.trim_end_matches('*');
-    let number = |digits: &str| u32::from_str_radix(digits, 16).ok();
-    match (number(vendor), number(id), number(by), number(card)) {
-        (Some(vendor), Some(id), None, None) => Some(format!("{vendor:04x}:{id:04x}")),
-        (Some(vendor), Some(id), Some(by), Some(card)) => {
-            Some(format!("{vendor:04x}:{id:04x} sub {by:04x}:{card:04x}"))
-        }
-        (None, None, None, None) => {
-            Some(format!("of class {:02x}{:02x}{}", number(class)?, number(sub)?, interface.to_lowercase()))
-        }
-        _ => None,
-    }
-}
-
-/// The values that a module's information has behind this mark.
-fn info<'a>(module: &'a [u8], mark: &str) -> impl Iterator<Item = String> + 'a {
-    let mark = mark.as_bytes().to_vec();
-    let entries = module.split(|&byte| byte == 0);
-    entries.filter_map(move |entry| Some(String::from_utf8_lossy(entry.strip_prefix(&mark[..])?).into_owned()))
-}
-
 /// The name of the kernel that the first module is built for, if it is one that is here, else [`DEFAULT`].
 fn kernel_of(modules: &[Module]) -> Result<String> {
     let cache = kernels::cache_dir()?;
     let release = modules.first().map(|module| &*module.release);
     let cached =
         |name: &String| kernels::cached_in(&cache, name).is_some_and(|kernel| Some(&*kernel.release) == release);
-    Ok(kernels::all_names().into_iter().find(cached).unwrap_or_else(|| DEFAULT.to_owned()))
+    Ok(kernels::known_names().into_iter().find(cached).unwrap_or_else(|| DEFAULT.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_module_of_another_kernel_is_refused_before_the_guest_boots() {
-        let release = release(b"\x7fELF\0license=GPL\0vermagic=6.12.9-amd64 SMP preempt\0depends=\0");
-        let release = release.expect("it says so");
-        let module = Module { path: "kp-edu.ko".into(), name: "kp_edu".into(), release, aliases: Vec::new() };
-        assert!(module.check("6.12.9-amd64", "6.12").is_ok());
-        assert_eq!(
-            module.check("6.1.0-9-cloud-amd64", "6.1-cloud").expect_err("another kernel").to_string(),
-            "kp-edu.ko is built for 6.12.9-amd64, and the guest's kernel is 6.1.0-9-cloud-amd64: \
-             name that one with --kernel, or build with --target 6.1-cloud"
-        );
-    }
-
-    #[test]
-    fn a_module_says_which_devices_it_is_made_for() {
-        let of = |text: &str| aliases(format!("\x7fELF\0{text}\0vermagic=6.12.9-amd64\0").as_bytes());
-        assert_eq!(of("alias=kp"), [""; 0]);
-        let edu = "alias=pci:v00001234d000011E8sv*sd*bc*sc*i*";
-        assert_eq!(of(edu), ["pci:v00001234d000011E8sv*sd*bc*sc*i*"]);
-        let of = |text: &str| in_words(&of(text));
-        assert_eq!(of(edu), "PCI device 1234:11e8");
-        let class = "alias=pci:v*d*sv*sd*bc0Csc03i30*";
-        assert_eq!(of(&format!("{edu}\0{class}")), "PCI device 1234:11e8 or of class 0c0330");
-        assert_eq!(of("alias=pci:v*d*sv*sd*bc01sc08i*"), "PCI device of class 0108");
-        let card = "alias=pci:v000010EEd00007024sv000010F0sd00000007bc*sc*i*";
-        assert_eq!(of(card), "PCI device 10ee:7024 sub 10f0:0007");
-    }
 
     #[test]
     fn a_file_goes_to_a_whole_path_in_the_guest_and_an_absolute_one_to_its_own() {
@@ -317,9 +261,23 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_given_in_mebibytes_or_with_its_unit() {
+        for (size, mib) in [("512", 512), ("768M", 768), ("2G", 2048), ("2g", 2048), ("524288K", 512)] {
+            assert_eq!(mebibytes(size), Ok(mib), "{size}");
+        }
+        for size in ["", "M", "-1", "2GB", "2 G", "0", "1K", "99999999G", "1.5G", "ü"] {
+            assert_eq!(mebibytes(size), Err("write a size as 768M or 2G".to_owned()), "{size}");
+        }
+    }
+
+    #[test]
     fn files_that_are_not_there_are_named_with_what_makes_them() {
         let args = |modules: &[&str], program: &[&str]| VmArgs {
             kernel: None,
+            image: None,
+            tree: None,
+            memory: 512,
+            boot_limit: 1,
             modules: modules.iter().map(PathBuf::from).collect(),
             files: Vec::new(),
             append: Vec::new(),
@@ -332,7 +290,7 @@ mod tests {
             log: false,
             program: program.iter().map(|&word| word.to_owned()).collect(),
         };
-        let why = |args: VmArgs| args.run().expect_err("no such file").to_string();
+        let why = |args: VmArgs| format!("{:#}", args.run().expect_err("no such file"));
         let module = why(args(&["/no/kp-edu.ko"], &[]));
         assert!(module.starts_with("no module /no/kp-edu.ko (") && module.contains("`cargo kp build`"), "{module}");
         let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
@@ -342,6 +300,10 @@ mod tests {
         );
         let nothing = VmArgs { take: true, ..args(&[], &[]) };
         assert_eq!(why(nothing), "--take: there is no module that is made for PCI devices; name one with --module");
+        let image = why(VmArgs { image: Some(here.into()), ..args(&[], &[]) });
+        assert!(image.ends_with("it is no kernel's image for x86: name a bzImage or vmlinuz"), "{image}");
+        let file = why(VmArgs { kernel: Some(here.to_owned()), ..args(&[], &[]) });
+        assert_eq!(file, format!("{here} is a file, and --kernel takes a folder: --image takes a kernel's image"));
         let program = why(args(&[], &["/no/app"]));
         assert_eq!(program, "no program /no/app: build it first, and name its file on this machine");
     }
@@ -366,6 +328,19 @@ mod tests {
         assert_eq!(remedy(&report(Some(1), "BUG: hm"), "kernel log: BUG: hm"), "", "nothing allows a crash");
         assert_eq!(remedy(&passed, "the guest did not end within 8 s; x"), "; --timeout SECONDS gives it more");
         assert_eq!(remedy(&passed, "step 1: failed: /kp/app: exit status 1"), "", "the program has said why");
+        let booting = |failed_by, line| Report { stage: Stage::Boot, ..report(failed_by, line) };
+        let slow = "the kernel did not get to its first process within 90 s; x";
+        assert_eq!(remedy(&booting(None, "hm"), slow), "; --boot-limit SECONDS gives it more");
+        let silent = Report { log: Vec::new(), ..booting(None, "") };
+        assert!(remedy(&silent, slow).contains("CONFIG_SERIAL_8250_CONSOLE"));
+        for (line, option) in [
+            ("Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)", "BLK_DEV_INITRD"),
+            ("Kernel panic - not syncing: No working init found.", "BINFMT_ELF"),
+        ] {
+            assert_eq!(remedy(&booting(Some(1), line), line), format!("; the kernel needs CONFIG_{option}"));
+        }
+        let own = "kp-guest: cannot mount devtmpfs: No such device (os error 19)";
+        assert_eq!(remedy(&booting(None, own), own), "; the kernel needs CONFIG_DEVTMPFS");
         let refused = Report { stage: Stage::Refused, ..passed };
         assert!(remedy(&refused, "the guest stopped early").contains("`qemu-system-x86_64 -device help`"));
     }

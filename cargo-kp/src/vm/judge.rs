@@ -5,7 +5,7 @@
 //! in `kernel-log.allow`.
 
 use super::pattern::{begins, fits};
-use crate::guest::plan::LOG_START;
+use crate::guest::plan::{LOG_START, NEEDS_END, NEEDS_START};
 
 /// Parts of lines that tell of a crash or of a broken rule of the kernel, at whatever level.
 const BAD: &[&str] = &[
@@ -37,6 +37,10 @@ const BAD: &[&str] = &[
     "held lock freed",
     "objects remaining in",
     "nobody cared",
+    "new suspected memory leaks",
+    // From then on what looks for mistakes sees none.
+    "memory leak detector disabled",
+    "turning off the locking correctness validator",
 ];
 
 /// Part of a line of kp's own, which tells of a broken rule of a plugin's: the storm guard's. It may be allowed.
@@ -58,6 +62,11 @@ pub enum Expected {
     /// A whole crash report that the kernel survives: from the line that fits the pattern, through the trace, to the registers
     /// after `end trace`. A panic of the kernel is no part of it.
     Oops(String),
+    /// Such reports, none or many.
+    Oopses(String),
+    /// What the kernel says of memory that it could not have, none or many times: from the line that fits the pattern, through the trace and
+    /// the state of all memory.
+    NoMemory(String),
     /// What the kernel says of an interrupt that nobody handles: from the line that fits the pattern, through the trace, to the one that says
     /// that the line is off.
     Unhandled(String),
@@ -79,9 +88,24 @@ impl Expected {
         Expected::Oops(pattern.to_owned())
     }
 
+    /// Crash reports that begin with a line that fits `pattern`, none or many.
+    pub fn oopses(pattern: &str) -> Self {
+        Expected::Oopses(pattern.to_owned())
+    }
+
+    /// Reports of memory that could not be had, which begin with a line that fits `pattern`, none or many.
+    pub fn no_memory(pattern: &str) -> Self {
+        Expected::NoMemory(pattern.to_owned())
+    }
+
     /// A report of an interrupt that nobody handles, which begins with a line that fits `pattern`.
     pub fn unhandled(pattern: &str) -> Self {
         Expected::Unhandled(pattern.to_owned())
+    }
+
+    /// It need not come, and may come again.
+    fn is_optional(&self) -> bool {
+        matches!(self, Expected::Lines(_) | Expected::Oopses(_) | Expected::NoMemory(_))
     }
 
     fn pattern(&self) -> &str {
@@ -89,6 +113,8 @@ impl Expected {
             Expected::Line(pattern)
             | Expected::Lines(pattern)
             | Expected::Oops(pattern)
+            | Expected::Oopses(pattern)
+            | Expected::NoMemory(pattern)
             | Expected::Unhandled(pattern) => pattern,
         }
     }
@@ -100,7 +126,8 @@ enum Place {
     Outside,
     Trace,
     Registers,
-    Unhandled,
+    /// The last line has this.
+    Until(&'static str),
 }
 
 /// Follows one guest's log.
@@ -111,6 +138,8 @@ pub struct Judge {
     expected: Vec<(Expected, u32)>,
     place: Place,
     booting: bool,
+    /// The kernel has said while it booted that it does not get on.
+    slow: bool,
     verdict: Option<String>,
 }
 
@@ -125,6 +154,7 @@ impl Judge {
             expected: once.into_iter().map(|one| (one.clone(), 0)).collect(),
             place: Place::Outside,
             booting: true,
+            slow: false,
             verdict: None,
         }
     }
@@ -147,7 +177,7 @@ impl Judge {
         if let Some(why) = &self.verdict {
             return Err(why.clone());
         }
-        match self.expected.iter().find(|(_, seen)| *seen == 0) {
+        match self.expected.iter().find(|(one, seen)| *seen == 0 && !one.is_optional()) {
             Some((expected, _)) => Err(format!("expected in the kernel's log, but not there: {}", expected.pattern())),
             None => Ok(()),
         }
@@ -155,18 +185,19 @@ impl Judge {
 
     fn look(&mut self, line: &LogLine) -> Result<(), String> {
         let text = line.text.trim();
-        self.booting &= text != LOG_START;
+        self.booting = (self.booting || text == NEEDS_START) && ![LOG_START, NEEDS_END].contains(&text);
         let panic = text.contains("Kernel panic");
         if !panic {
             if let Some((expected, seen)) = self.expected.iter_mut().find(|(one, _)| fits(one.pattern(), text)) {
                 *seen += 1;
-                if *seen > 1 {
+                if *seen > 1 && !expected.is_optional() {
                     return Err(format!("expected once in the kernel's log, but there again: {text}"));
                 }
                 match expected {
                     Expected::Line(_) | Expected::Lines(_) => {}
-                    Expected::Oops(_) => self.place = Place::Trace,
-                    Expected::Unhandled(_) => self.place = Place::Unhandled,
+                    Expected::Oops(_) | Expected::Oopses(_) => self.place = Place::Trace,
+                    Expected::NoMemory(_) => self.place = Place::Until(" pages reserved"),
+                    Expected::Unhandled(_) => self.place = Place::Until("Disabling IRQ #"),
                 }
                 return Ok(());
             }
@@ -174,16 +205,24 @@ impl Judge {
                 return Ok(());
             }
         }
-        if is_bad(text) {
+        if is_bad(text) && !self.is_of_a_slow_boot(text) {
             return Err(format!("kernel log: {text}"));
         }
         // A line without a level is not from the kernel's log (firmware, QEMU).
         let is_low = line.level.is_none_or(|level| level >= NOTICE) && !text.contains(NEVER_ENDS);
-        let harmless = self.booting || text == CUT_HERE || is_low;
+        let harmless = self.booting || is_frame(text) || is_low;
         if harmless || self.allowed.iter().any(|pattern| fits(pattern, text)) || self.is_start_of_expected(text) {
             return Ok(());
         }
         Err(format!("kernel log: {text}"))
+    }
+
+    /// Whether the kernel says, while it boots, that it does not get on, and where. So does any for which its host has no time; how long it may take
+    /// is limited otherwise.
+    fn is_of_a_slow_boot(&mut self, text: &str) -> bool {
+        let stands_still = is_stall(text) || text.contains("soft lockup") || text.contains("workqueue lockup");
+        self.slow |= self.booting && stands_still;
+        self.booting && (stands_still || self.slow && text.contains("Call Trace"))
     }
 
     /// An RT kernel in trouble stops printing in the middle of a line, and prints that line anew.
@@ -200,8 +239,8 @@ impl Judge {
                 }
                 true
             }
-            Place::Unhandled => {
-                if text.starts_with("Disabling IRQ #") {
+            Place::Until(last) => {
+                if text.contains(last) {
                     self.place = Place::Outside;
                 }
                 true
@@ -219,11 +258,19 @@ impl Judge {
     }
 }
 
+/// Whether a line only sets a report apart, as those of KASAN and lockdep: the next one says what it is about.
+fn is_frame(text: &str) -> bool {
+    text == CUT_HERE || text.bytes().all(|byte| byte == b'=')
+}
+
 /// Whether a line tells of a crash or of a broken rule of the kernel. Nothing allows one that was not expected.
 pub(super) fn is_bad(text: &str) -> bool {
-    // "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks"
-    let stall = text.contains("rcu") && text.contains("stall");
-    stall || BAD.iter().any(|part| text.contains(part))
+    is_stall(text) || BAD.iter().any(|part| text.contains(part))
+}
+
+/// As in "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks".
+fn is_stall(text: &str) -> bool {
+    text.contains("rcu") && text.contains("stall")
 }
 
 /// A line of the kernel's log.
@@ -296,6 +343,14 @@ mod tests {
             "WARNING: possible circular locking dependency detected",
             "watchdog: BUG: soft lockup - CPU#0 stuck for 22s!",
             "kernel BUG at mm/slub.c:379!",
+            "UBSAN: shift-out-of-bounds in a.c:3:1",
+            "WARNING: inconsistent lock state",
+            "[ BUG: Invalid wait context ]",
+            "BUG: KCSAN: data-race in f [x] / g [x]",
+            "kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
+            "kmemleak: Kernel memory leak detector disabled",
+            "BUG: MAX_LOCKDEP_ENTRIES too low!",
+            "turning off the locking correctness validator.",
         ] {
             let why = judge(&[], &[&format!("<6>[    1.000000] {bad}")]).unwrap_err();
             assert_eq!(why, format!("kernel log: {bad}"));
@@ -351,10 +406,39 @@ mod tests {
     }
 
     #[test]
+    fn a_boot_that_its_host_has_no_time_for_fails_by_its_limit_and_not_by_what_the_kernel_says_of_it() {
+        let mut judge = Judge::new(&[]);
+        let mut passes = |text: &str| judge.line(&LogLine::parse(&format!("<6>[    1.000000] {text}"))).is_ok();
+        let slow = [
+            "BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 45s!",
+            "rcu: INFO: rcu_preempt self-detected stall on CPU",
+            "watchdog: BUG: soft lockup - CPU#0 stuck for 22s!",
+            "Call Trace:",
+            LOG_START,
+        ];
+        assert!(slow.into_iter().all(&mut passes));
+        assert!(!passes(slow[1]), "a plugin may be it from here on");
+        let mut judge = Judge::new(&[]);
+        assert!(judge.line(&LogLine::parse("<6>[    1.000000] Call Trace:")).is_err(), "of something else");
+    }
+
+    #[test]
+    fn while_modules_of_the_kernels_own_are_loaded_a_warning_passes_and_a_crash_does_not() {
+        let mark = |mark: &str| format!("<6>[    1.000000] {mark}");
+        let (start, end) = (mark(NEEDS_START), mark(NEEDS_END));
+        let warning = "<4>[    1.000000] videodev: hm";
+        assert_eq!(judge(&[], &[&start, warning, &end]), Ok(()));
+        assert!(judge(&[], &[&start, &end, warning]).is_err());
+        assert!(judge(&[], &[&start, "<4>[    1.000000] WARNING: CPU: 0", &end]).is_err());
+    }
+
+    #[test]
     fn the_failing_line_is_the_one_that_says_something() {
         let why =
             judge(&[], &["<4>[    1.0] ------------[ cut here ]------------", "<4>[    1.0] WARNING: x"]).unwrap_err();
         assert_eq!(why, "kernel log: WARNING: x");
+        let why = judge(&[], &["<4>[    1.0] ", "<3>[    1.0] ======", "<3>[    1.0] BUG: KASAN: x"]).unwrap_err();
+        assert_eq!(why, "kernel log: BUG: KASAN: x");
     }
 
     #[test]
@@ -398,6 +482,32 @@ mod tests {
         let warned: Vec<_> = OOPS.iter().copied().chain(["<4>[    1.000000] hm"]).collect();
         assert_eq!(judge(&expected, &warned), Err("kernel log: hm".into()));
         assert!(judge(&[], OOPS).is_err());
+    }
+
+    #[test]
+    fn an_oops_that_may_come_need_not_and_may_come_again() {
+        let expected = [Expected::oopses("invalid opcode: *")];
+        assert_eq!(judge(&expected, &[]), Ok(()));
+        let twice: Vec<_> = OOPS.iter().chain(OOPS).copied().collect();
+        assert_eq!(judge(&expected, &twice), Ok(()));
+        let other = "<4>[    1.000000] WARNING: hm";
+        assert!(judge(&expected, &[&twice[..], &[other]].concat()).is_err());
+    }
+
+    #[test]
+    fn memory_that_could_not_be_had_covers_its_report_and_nothing_after_it() {
+        const REPORT: &[&str] = &[
+            "<4>[    1.0] program: vmalloc error: size 264904, vm_struct allocation failed",
+            "<4>[    1.0] Call Trace:",
+            "<4>[    1.0] Mem-Info:",
+            "<4>[    1.0] 98020 pages reserved",
+        ];
+        let expected = [Expected::no_memory("*: vmalloc error: *")];
+        let then = |line| REPORT.iter().chain(REPORT).copied().chain([line]).collect::<Vec<_>>();
+        assert_eq!(judge(&expected, &[]), Ok(()));
+        assert_eq!(judge(&expected, &then("<6>[    1.0] hm")), Ok(()));
+        assert_eq!(judge(&expected, &then("<4>[    1.0] hm")), Err("kernel log: hm".into()));
+        assert!(judge(&[], REPORT).is_err());
     }
 
     #[test]

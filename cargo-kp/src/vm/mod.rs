@@ -8,13 +8,14 @@ pub mod command;
 pub mod initramfs;
 pub mod ivshmem;
 pub mod judge;
+mod module;
 pub(crate) mod pattern;
 pub mod progress;
 mod qemu;
 mod tempfile;
 
 use crate::guest::plan::Step;
-use crate::kernels::Kernel;
+use crate::kernels::{Dependency, Image};
 use anyhow::{Context, Result};
 pub use judge::Expected;
 use std::io::Write;
@@ -26,7 +27,7 @@ use tempfile::TempFile;
 /// A guest to boot.
 #[derive(Debug, Clone)]
 pub struct Vm {
-    kernel: Kernel,
+    image: Image,
     init: Option<PathBuf>,
     cpus: u32,
     memory: u32,
@@ -36,6 +37,8 @@ pub struct Vm {
     files: Vec<(PathBuf, String)>,
     steps: Vec<Step>,
     expected: Vec<Expected>,
+    needs: Vec<Dependency>,
+    boot_limit: Duration,
     timeout: Duration,
     /// The socket of QEMU's monitor. Kept until the guest has ended.
     monitor: Option<Arc<TempFile>>,
@@ -94,10 +97,10 @@ impl Report {
 }
 
 impl Vm {
-    /// A guest with one CPU, 512 MiB of memory or what its files need, no network, nothing to do, and two minutes to do it.
-    pub fn new(kernel: &Kernel) -> Self {
+    /// A guest with one CPU, 512 MiB of memory or what its files need, no network, 90 seconds to boot, nothing to do, and two minutes to do it.
+    pub fn new(kernel: impl Into<Image>) -> Self {
         Vm {
-            kernel: kernel.clone(),
+            image: kernel.into(),
             init: None,
             cpus: 1,
             memory: 512,
@@ -107,6 +110,8 @@ impl Vm {
             files: Vec::new(),
             steps: Vec::new(),
             expected: Vec::new(),
+            needs: Vec::new(),
+            boot_limit: Duration::from_secs(90),
             timeout: Duration::from_secs(120),
             monitor: None,
         }
@@ -192,7 +197,19 @@ impl Vm {
         self
     }
 
-    /// Limits how long the guest may run.
+    /// Loads modules of the kernel's own before the first step. They are no part of what is judged: only a crash fails the run there.
+    pub fn needs(mut self, modules: impl IntoIterator<Item = Dependency>) -> Self {
+        self.needs.extend(modules);
+        self
+    }
+
+    /// Limits how long the kernel may take to its first process.
+    pub fn boot_limit(mut self, limit: Duration) -> Self {
+        self.boot_limit = limit;
+        self
+    }
+
+    /// Limits how long the guest may run from its first process on.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
         self
@@ -209,11 +226,14 @@ impl Vm {
         // An emulated machine with several CPUs can run an instruction that another CPU is just rewriting, which no real one does;
         // kernels rewrite most of theirs while they boot. Before the first process nothing of a plugin has run, so such a crash
         // says nothing about one: it is reported, and the machine booted anew.
+        // What comes twice is no such thing.
+        let mut last = None;
         for _ in 1..BOOTS {
             let report = qemu::run(self, &initrd.path, memory, on_line)?;
             match &report.verdict {
-                Verdict::Failed(why) if report.stage == Stage::Boot => {
-                    eprintln!("linux {}: crashed before its first process, booting again: {why}", self.kernel.release);
+                Verdict::Failed(why) if report.stage == Stage::Boot && last.as_ref() != Some(why) => {
+                    eprintln!("linux {}: crashed before its first process, booting again: {why}", self.image.release);
+                    last = Some(why.clone());
                 }
                 _ => return Ok(report),
             }
@@ -235,10 +255,20 @@ impl Vm {
         for (host, guest) in &self.programs {
             image.program(host, guest)?;
         }
-        let plan = serde_json::to_vec(&self.steps).context("cannot write down the plan")?;
+        for module in &self.needs {
+            image.file(&guest_path(module), 0o644, &module.content);
+        }
+        let needs = (!self.needs.is_empty()).then(|| Step::Needs(self.needs.iter().map(guest_path).collect()));
+        let steps: Vec<&Step> = needs.iter().chain(&self.steps).collect();
+        let plan = serde_json::to_vec(&steps).context("cannot write down the plan")?;
         image.file(crate::guest::plan::PATH, 0o644, plan);
         Ok(image.finish())
     }
+}
+
+/// Where a guest has a module of its kernel's own.
+fn guest_path(module: &Dependency) -> String {
+    format!("/kp/needs/{}.ko", module.name)
 }
 
 /// How much memory a guest needs to unpack so many bytes of files, in MiB: a kernel gives half of its memory to files at most, and has to keep

@@ -23,6 +23,13 @@ impl Progress {
         Progress { label: label.to_owned(), start: Instant::now(), spinner }
     }
 
+    /// Says how far it is, where it is seen.
+    pub fn tell(&self, how_far: &str) {
+        if let Some(spinner) = &self.spinner {
+            spinner.set_message(format!("{}  {how_far}", self.label));
+        }
+    }
+
     /// Runs `print` with the spinner out of the way.
     pub fn suspend(&self, print: impl FnOnce()) {
         match &self.spinner {

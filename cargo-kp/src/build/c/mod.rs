@@ -33,13 +33,20 @@ pub struct Kit {
 
 impl Kit {
     /// The one for `triple`, for the crate that was generated in `dir`. `cargo` can be asked about that; `linker`: lld, where
-    /// it is a driver's.
+    /// it is a driver's; `more`: what one kernel's modules are compiled with besides.
     ///
     /// # Errors
     /// It is missing, and a crate that the plugin depends on has C code. The message says what to do.
-    pub fn find(plugin: &Plugin, cargo: Command, dir: &Path, triple: &str, linker: Option<&Path>) -> Result<Kit> {
+    pub fn find(
+        plugin: &Plugin,
+        cargo: Command,
+        dir: &Path,
+        triple: &str,
+        linker: Option<&Path>,
+        more: &[String],
+    ) -> Result<Kit> {
         let target = triple.replace('-', "_");
-        let variables = machine::variables(plugin, cargo, dir, triple, linker)?;
+        let variables = machine::variables(plugin, cargo, dir, triple, linker, more)?;
         Ok(Kit { variables: variables.into_iter().map(|(name, value)| (format!("{name}_{target}"), value)).collect() })
     }
 

@@ -65,7 +65,7 @@ const BOTH: &[&str] = &[
     "-Werror=alloca",
 ];
 
-/// The variables of the cc crate for one target, `linker` being lld where it is a driver's.
+/// The variables of the cc crate for one target, `linker` being lld where it is a driver's, and `more` what a module is compiled with besides.
 ///
 /// # Errors
 /// The compiler is missing, and a crate that the plugin depends on has C code. The message says what to do.
@@ -75,6 +75,7 @@ pub(super) fn variables(
     dir: &Path,
     triple: &str,
     linker: Option<&Path>,
+    more: &[String],
 ) -> Result<Vec<(&'static str, OsString)>> {
     let compiler = match linker {
         None => GCC.into_iter().find_map(in_path),
@@ -102,6 +103,7 @@ pub(super) fn variables(
         let own = said_by(&compiler, "-print-file-name=include")?;
         let mut flags: Vec<String> =
             MODULES.iter().copied().chain(both).chain([frame.as_str()]).map(str::to_owned).collect();
+        flags.extend_from_slice(more);
         flags.extend(["-isystem".to_owned(), own, "-isystem".to_owned(), headers.display().to_string()]);
         return Ok(vec![("CC", compiler.into()), ("CFLAGS", words(&flags).into())]);
     };

@@ -15,6 +15,7 @@ pub(super) fn variables(
     _: &Path,
     _: &str,
     _: Option<&Path>,
+    _: &[String],
 ) -> Result<Vec<(&'static str, OsString)>> {
     Ok(vec![("CFLAGS", WINDOWS.join(" ").into())])
 }

@@ -3,7 +3,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::MetadataCommand;
+use serde_json::{Value, json};
 
+use super::sanitizer::Instrumentation;
 use crate::build::c::Kit;
 use crate::build::plugin::Plugin;
 use crate::build::toolchain::Toolchain;
@@ -41,7 +43,7 @@ pub struct Built {
 }
 
 /// Generates the crate and builds it. Compiler messages go to standard error.
-pub fn build(plugin: &Plugin) -> Result<Built> {
+pub fn build(plugin: &Plugin, instrumentation: &Instrumentation) -> Result<Built> {
     let toolchain = Toolchain::find(plugin.toolchain.as_deref())?;
     let dir = plugin.output.join(&plugin.name).join("linux-x86_64/glue");
     let name = format!("kp-glue-{}", plugin.name);
@@ -54,18 +56,46 @@ pub fn build(plugin: &Plugin) -> Result<Built> {
     generated::lock(plugin, &dir)?;
 
     let kbuild = kbuild(&toolchain, &dir)?;
-    let c = Kit::find(plugin, toolchain.cargo(), &dir, TARGET, None)?;
-    let compiler = Compiler::new(plugin, toolchain, FLAGS);
-    let status = c
-        .give(&mut compiler.cargo(&dir))
-        .args(["build", "--release", "-Zbuild-std=core,alloc", "--target", TARGET])
-        .status()
-        .context("cannot run cargo")?;
+    let c = Kit::find(plugin, toolchain.cargo(), &dir, TARGET, None, &instrumentation.c_flags)?;
+    let flags: Vec<&str> = FLAGS.iter().copied().chain(instrumentation.flags.iter().map(String::as_str)).collect();
+    let target = instrumentation.foreign.map(|sanitizer| with_sanitizer(&target_spec(&toolchain)?, sanitizer));
+    let target = target.transpose()?;
+    let compiler = Compiler::new(plugin, toolchain, &flags);
+    let mut cargo = compiler.cargo(&dir);
+    c.give(&mut cargo).args(["build", "--release", "-Zbuild-std=core,alloc", "--target"]);
+    match target {
+        None => cargo.arg(TARGET),
+        Some(target) => {
+            // Of the same name, which is that of Cargo's folders and of the C compiler's variables.
+            let file = compiler.target_dir().join(format!("{TARGET}.json"));
+            write(&file, target)?;
+            cargo.arg(file).arg("-Zjson-target-spec")
+        }
+    };
+    let status = cargo.status().context("cannot run cargo")?;
     if !status.success() {
         bail!("{} doesn't compile for {TARGET}; the compiler's messages are above", plugin.name);
     }
     let archive = compiler.target_dir().join(TARGET).join("release").join(format!("lib{}.a", name.replace('-', "_")));
     Ok(Built { archive, kbuild })
+}
+
+/// What the compiler knows of its target, in JSON.
+fn target_spec(toolchain: &Toolchain) -> Result<Vec<u8>> {
+    let arguments = ["-Zunstable-options", "--print=target-spec-json", "--target", TARGET];
+    let output = toolchain.rustc().args(arguments).output().context("cannot run rustc")?;
+    if !output.status.success() {
+        bail!("rustc does not tell of {TARGET}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(output.stdout)
+}
+
+/// The same of one that is for this sanitizer too.
+fn with_sanitizer(target: &[u8], sanitizer: &str) -> Result<String> {
+    let mut target: Value = serde_json::from_slice(target).context("rustc's description of its target is no JSON")?;
+    let supported = target["supported-sanitizers"].as_array_mut();
+    supported.with_context(|| format!("rustc's {TARGET} has no list of sanitizers"))?.push(json!(sanitizer));
+    Ok(format!("{target:#}\n"))
 }
 
 /// Where the port's C sources lie, wherever Cargo took the port from.

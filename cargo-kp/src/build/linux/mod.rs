@@ -1,6 +1,7 @@
 //! A plugin as a module for Linux: `glue` compiles it with the Linux port into a static library, `object` makes that one
 //! relocatable object, and `module` builds the object and the C glue into one module for each kernel that `target` finds: with the C compiler
-//! that `compiler` finds, in the folder that `place` has for it. Beside it lies what `rules` has for udev.
+//! that `compiler` finds, in the folder that `place` has for it. A kernel that checks each access to memory gets an object of its own, as
+//! `sanitizer` says. Beside the module lies what `rules` has for udev.
 mod compiler;
 mod glue;
 mod got;
@@ -8,6 +9,7 @@ mod module;
 mod object;
 mod place;
 mod rules;
+mod sanitizer;
 mod target;
 
 use std::path::PathBuf;
@@ -15,9 +17,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 pub use self::got::make_direct;
-pub(crate) use self::module::copy;
 pub use self::module::module;
+pub(crate) use self::module::{copy, kernels_make};
 pub use self::object::{Object, object};
+pub use self::sanitizer::Instrumentation;
 
 use self::compiler::{Compiler, compiler};
 use self::target::Target;
@@ -27,6 +30,7 @@ use super::plugin::Plugin;
 pub(super) struct Wanted {
     target: Target,
     compiler: Compiler,
+    instrumentation: Instrumentation,
 }
 
 impl Wanted {
@@ -38,29 +42,35 @@ impl Wanted {
             None => target::default(setup)?,
         };
         let compiler = compiler(&target.headers, cc)?;
-        Ok(Wanted { target, compiler })
+        let instrumentation = Instrumentation::by_headers(&target.headers)?;
+        Ok(Wanted { target, compiler, instrumentation })
     }
 }
 
-/// Builds a plugin's modules, one after the other, from one object.
+/// Builds a plugin's modules, one after the other, from one object for all kernels that ask for the same.
 pub(super) struct Modules<'a> {
     plugin: &'a Plugin,
-    object: Option<Object>,
+    objects: Vec<(Instrumentation, Object)>,
 }
 
 impl<'a> Modules<'a> {
     /// None is built yet.
     pub(super) fn of(plugin: &'a Plugin) -> Self {
-        Modules { plugin, object: None }
+        Modules { plugin, objects: Vec::new() }
     }
 
     /// The module for a kernel. The first one needs the object, and builds it.
     pub(super) fn build(&mut self, wanted: &Wanted) -> Result<PathBuf> {
-        let object = match self.object.take() {
-            Some(object) => object,
-            None => object(self.plugin, &|step| eprintln!("{step}"))?,
+        let made = self.objects.iter().position(|(instrumentation, _)| *instrumentation == wanted.instrumentation);
+        let at = match made {
+            Some(at) => at,
+            None => {
+                let object = object(self.plugin, &wanted.instrumentation, &|step| eprintln!("{step}"))?;
+                self.objects.push((wanted.instrumentation.clone(), object));
+                self.objects.len() - 1
+            }
         };
         eprintln!("{}: module for {}", self.plugin.name, wanted.target.release);
-        module::build(self.plugin, self.object.insert(object), &wanted.target, &wanted.compiler)
+        module::build(self.plugin, &self.objects[at].1, &wanted.target, &wanted.compiler)
     }
 }

@@ -90,17 +90,23 @@ fn make(plugin: &Plugin, dir: &Path, headers: &Path, compiler: &Compiler) -> Res
     Ok(())
 }
 
-/// Runs the kernel's build in a folder.
-fn run_make(plugin: &Plugin, dir: &Path, headers: &Path, compiler: &Compiler) -> Result<()> {
+/// `make`, for the kernel's build files.
+pub(crate) fn kernels_make() -> Command {
     let mut make = Command::new("make");
-    make.arg("-s").arg("-C").arg(headers).arg(format!("M={}", dir.display())).arg(format!("KP_NAME={}", plugin.name));
-    make.args(&compiler.arguments);
     for name in FOREIGN {
         make.env_remove(name);
     }
     // Messages are compared, so they have to be in English.
-    let output =
-        make.arg("modules").env("LC_ALL", "C").output().context("cannot run make: apt-get install make gcc")?;
+    make.env("LC_ALL", "C");
+    make
+}
+
+/// Runs the kernel's build in a folder.
+fn run_make(plugin: &Plugin, dir: &Path, headers: &Path, compiler: &Compiler) -> Result<()> {
+    let mut make = kernels_make();
+    make.arg("-s").arg("-C").arg(headers).arg(format!("M={}", dir.display())).arg(format!("KP_NAME={}", plugin.name));
+    make.args(&compiler.arguments);
+    let output = make.arg("modules").output().context("cannot run make: apt-get install make gcc")?;
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     if !output.status.success() {

@@ -10,6 +10,7 @@ use object::read::archive::ArchiveFile;
 use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget};
 
+use super::sanitizer::Instrumentation;
 use super::{glue, got};
 use crate::build::exports::imports;
 use crate::build::info::Info;
@@ -50,22 +51,24 @@ pub struct Object {
     pub kbuild: PathBuf,
 }
 
-/// Compiles a plugin and makes its object, which every kernel of the architecture takes. `progress` is told each step.
+/// Compiles a plugin and makes its object, which every kernel of the architecture takes that asks for this instrumentation. `progress` is
+/// told each step.
 ///
 /// # Errors
 /// Its licence gives no module. What the compiler, the linker or a check of [`check`] refuses.
-pub fn object(plugin: &Plugin, progress: &dyn Fn(&str)) -> Result<Object> {
+pub fn object(plugin: &Plugin, instrumentation: &Instrumentation, progress: &dyn Fn(&str)) -> Result<Object> {
     let license = plugin.license.for_module(&plugin.name)?;
     let _alone = lock(plugin)?;
-    progress(&format!("{}: compiling for the kernel", plugin.name));
-    let built = glue::build(plugin)?;
+    let checked = if instrumentation.flags.is_empty() { "" } else { ", with a check of each access to memory" };
+    progress(&format!("{}: compiling for the kernel{checked}", plugin.name));
+    let built = glue::build(plugin, instrumentation)?;
     progress(&format!("{}: linking and checking the object", plugin.name));
     let members = members(&built.archive)?;
     let info = Info::from_members(&members)?;
     if info.name.is_empty() {
         bail!("{} gives itself no name", plugin.name);
     }
-    let dir = plugin.output.join(&plugin.name).join("linux-x86_64");
+    let dir = plugin.output.join(&plugin.name).join(instrumentation.folder("linux-x86_64"));
     let path = dir.join("rust.o");
     let linked = link(&members, &info, &dir.join("link"))?;
     for entry in [ISR, DPC] {
@@ -74,7 +77,7 @@ pub fn object(plugin: &Plugin, progress: &dyn Fn(&str)) -> Result<Object> {
             callgraph::check(&linked.apart, entry, FREE)?;
         }
     }
-    check::object(&linked.merged)?;
+    check::object(&linked.merged, instrumentation.imports)?;
     write(&path, &linked.merged)?;
     let calls = imports(&linked.merged)?.into_iter().filter(|name| name.starts_with(GLUE)).collect();
     Ok(Object { path, info, license, calls, kbuild: built.kbuild })

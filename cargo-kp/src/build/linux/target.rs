@@ -48,15 +48,15 @@ pub fn find(name: &str, setup: bool) -> Result<Target> {
         return in_folder(&installed);
     }
     let cache = kernels::cache_dir()?;
-    let mut cached = kernels::all_names().into_iter().filter_map(|known| kernels::cached_in(&cache, &known));
+    let mut cached = kernels::known_names().into_iter().filter_map(|known| kernels::cached_in(&cache, &known));
     if let Some(kernel) = cached.find(|kernel| kernel.release == name) {
         return Ok(Target::from(&kernel));
     }
-    if !kernels::all_names().iter().any(|known| known == name) {
+    if !kernels::known_names().iter().any(|known| known == name) {
         bail!(
             "no kernel is called {name}: choose one of {}, windows, windows-arm64, a release whose headers are installed, \
              or a folder with headers, which has a `/`",
-            kernels::all_names().join(", ")
+            kernels::known_names().join(", ")
         );
     }
     Ok(Target::from(&kernels::get(name, setup)?))
@@ -175,7 +175,7 @@ mod tests {
     fn a_name_that_is_none_is_answered_with_all_that_a_build_takes() {
         assert_eq!(
             find("windws", false).expect_err("there is no such kernel").to_string(),
-            "no kernel is called windws: choose one of 6.1, 6.1-cloud, 6.12, 6.12-cloud, 6.12-rt, 5.10-cloud, windows, windows-arm64, \
+            "no kernel is called windws: choose one of 6.1, 6.1-cloud, 6.12, 6.12-cloud, 6.12-rt, 5.10-cloud, 6.12-sanitised, 6.12-kcsan, windows, windows-arm64, \
              a release whose headers are installed, or a folder with headers, which has a `/`"
         );
     }

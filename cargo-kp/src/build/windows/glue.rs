@@ -64,7 +64,7 @@ pub fn build(plugin: &Plugin, arch: Arch, dir: &Path, resources: &[u8]) -> Resul
     write(&dir.join(&resource), resources)?;
 
     let toolchain = Toolchain::find(plugin.toolchain.as_deref())?;
-    let c_kit = Kit::find(plugin, toolchain.cargo(), dir, arch.triple(), Some(&toolchain.linker()?))?;
+    let c_kit = Kit::find(plugin, toolchain.cargo(), dir, arch.triple(), Some(&toolchain.linker()?), &[])?;
     let output = c_kit
         .give(&mut compiler.cargo(dir))
         .args(["rustc", "--release", "--message-format=json-render-diagnostics"])

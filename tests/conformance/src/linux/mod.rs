@@ -9,6 +9,7 @@ pub mod nodes;
 pub mod planted;
 pub mod poll;
 pub mod raw_ioctl;
+mod sanitised;
 pub mod stress;
 
 use crate::{Subject, Unload, Victim, World, child::spawn_until_ready};

@@ -6,8 +6,8 @@ use kp_user::Ring;
 use std::fs;
 use trouble_interface::trouble;
 
-/// Does the kernel still look? It ends with the first thing that it reports. None: it never does.
-fn looks() -> Option<bool> {
+/// Does the kernel still look for deadlocks? It ends with the first thing that it reports. None: it never does.
+pub fn looks() -> Option<bool> {
     let stats = fs::read_to_string("/proc/lockdep_stats").ok()?;
     let line = stats.lines().find_map(|line| line.trim().strip_prefix("debug_locks:"))?;
     Some(line.trim() == "1")

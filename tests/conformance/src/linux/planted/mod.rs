@@ -16,6 +16,8 @@ mod storm;
 mod suspend;
 mod transfers;
 
+pub(super) use locks::looks as looks_for_deadlocks;
+
 use super::{load, unload};
 use crate::{Unload, interrupts::until};
 use kp_abi::{Counters, request::ANY_VECTOR};

@@ -66,7 +66,7 @@ fn connect() -> Plugin {
 }
 
 /// Counters and generation, checked: no notification is ever unaccounted for.
-fn counters(plugin: &Plugin) -> (u64, Counters) {
+pub(super) fn counters(plugin: &Plugin) -> (u64, Counters) {
     let (generation, c) = plugin.connection().int_count(ANY_VECTOR).expect("an open session can count");
     assert_eq!(c.notified, c.delivered + c.available + c.lost, "{c:?}");
     (generation, c)
@@ -81,7 +81,7 @@ fn check_final(c: &Counters) {
 }
 
 /// Makes each interrupt a notification, and enables it.
-fn enable(plugin: &Plugin, kinds: u32) {
+pub(super) fn enable(plugin: &Plugin, kinds: u32) {
     edu::Client(plugin).defer_every(1).expect("the plugin is told how often to defer");
     int_enable(plugin, kinds);
 }
@@ -96,12 +96,12 @@ fn disable(plugin: &Plugin) -> Counters {
     c
 }
 
-fn raise(plugin: &Plugin) {
+pub(super) fn raise(plugin: &Plugin) {
     edu::Client(plugin).raise(1).unwrap_or_else(|error| panic!("raise: {error}"));
 }
 
 /// The device is free, and all of it works: calls, an interrupt, its notification.
-fn works(plugin: &Plugin, kinds: u32) {
+pub(super) fn works(plugin: &Plugin, kinds: u32) {
     assert_eq!(edu::Client(plugin).factorial(5), Ok(120));
     enable(plugin, kinds);
     raise(plugin);
