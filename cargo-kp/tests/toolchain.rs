@@ -99,7 +99,7 @@ fn an_option_chooses_before_the_environment_and_that_before_the_plugins_own_tool
 }
 
 #[test]
-#[ignore = "needs Debian's compiler; run by `cargo kp test`"]
+#[ignore = "needs Debian's compiler, and compiles core; run by `cargo kp test --long`"]
 fn a_compiler_outside_of_usr_makes_the_same_code_as_in_it() {
     let _alone = alone();
     let mut plugin = build::select(Some("echo"), Path::new(CLONE)).unwrap();
@@ -125,7 +125,7 @@ fn a_compiler_outside_of_usr_makes_the_same_code_as_in_it() {
 }
 
 #[test]
-#[ignore = "needs Debian's compiler and lld; run by `cargo kp test`"]
+#[ignore = "needs Debian's compiler and lld, and compiles core; run by `cargo kp test --long`"]
 fn workspaces_that_take_turns_in_one_target_folder_build_nothing_again() {
     let _alone = alone();
     let target = folder("shared-target");
