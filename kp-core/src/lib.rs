@@ -126,6 +126,7 @@ pub use callbacks::{
 };
 pub use config::Config;
 pub use device::Device;
+pub use host::Caching;
 pub use kp_abi::{Error, Message, Out, Reply, Result, Status};
 pub use level::{AtMost, Ceiling, Dispatch, Irql, Level, Passive};
 pub use lock::{Mutex, SpinLock};
@@ -133,7 +134,8 @@ pub use matching::MatchId;
 pub use mem::{KBox, KVec, Pool, PoolBox};
 pub use plugin::{IntTable, Plugin, Table};
 pub use regs::{
-    Array, Bar, Blocks, Field, Item, Mmio, Readable, Register, RegisterMap, Regs, Single, Space, Width, Writable,
+    Array, Bar, BarSpace, Blocks, Field, Item, Mmio, Ports, Readable, Register, RegisterMap, Regs, Single, Space,
+    Width, Window, Writable,
 };
 
 use kp_abi::limits;

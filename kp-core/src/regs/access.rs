@@ -1,5 +1,6 @@
 //! Registers that are borrowed of what maps them.
 use super::{Array, Blocks, Mmio, Readable, Register, RegisterMap, Single, Space, Writable, check, check_blocks};
+use crate::{Result, Status};
 use core::marker::PhantomData;
 
 /// Some registers: all of a [`Bar`](crate::Bar), or a block of them. Each access is one instruction, at any level, in program order.
@@ -42,27 +43,27 @@ impl<'a, M: RegisterMap, S: Space> Regs<'a, M, S> {
         unsafe { S::write(self.base.wrapping_add(R::OFFSET), value) }
     }
 
-    /// Register `i` of an array. None: it has fewer.
+    /// Register `i` of an array. `BAD_VALUE`: it has fewer.
     #[inline(always)]
-    pub fn item<A: Array<Map = M>>(self, _array: A, i: usize) -> Option<Item<'a, A, S>> {
+    pub fn item<A: Array<Map = M>>(self, _array: A, i: usize) -> Result<Item<'a, A, S>> {
         const { check::<A, S>(A::COUNT) }
         if i >= A::COUNT {
-            return None;
+            return Err(Status::BAD_VALUE.into());
         }
         let address = self.base.wrapping_add(A::OFFSET).wrapping_add(i.wrapping_mul(size_of::<A::Value>()));
-        Some(Item { address, _of: PhantomData })
+        Ok(Item { address, _of: PhantomData })
     }
 
-    /// Block `i` of an array of blocks. None: it has fewer.
+    /// Block `i` of an array of blocks. `BAD_VALUE`: it has fewer.
     #[inline(always)]
-    pub fn block<B: Blocks<Map = M>>(self, _blocks: B, i: usize) -> Option<Regs<'a, B::Block, S>> {
+    pub fn block<B: Blocks<Map = M>>(self, _blocks: B, i: usize) -> Result<Regs<'a, B::Block, S>> {
         const { check_blocks::<B>() }
         if i >= B::COUNT {
-            return None;
+            return Err(Status::BAD_VALUE.into());
         }
         let base = self.base.wrapping_add(B::OFFSET).wrapping_add(i.wrapping_mul(B::STRIDE));
         // SAFETY: all blocks are aligned and inside the map, as checked; the map is mapped.
-        Some(unsafe { Regs::new(base) })
+        Ok(unsafe { Regs::new(base) })
     }
 
     /// Reads one register again and again: a FIFO.
@@ -81,24 +82,24 @@ impl<'a, M: RegisterMap, S: Space> Regs<'a, M, S> {
         }
     }
 
-    /// Reads an array from register `first` on, in rising order. None, and nothing is read: it ends before `into` does.
+    /// Reads an array from register `first` on, in rising order. `BAD_VALUE`, and nothing is read: it ends before `into` does.
     #[inline(always)]
-    pub fn read_array<A: Array<Map = M> + Readable>(self, array: A, first: usize, into: &mut [A::Value]) -> Option<()> {
+    pub fn read_array<A: Array<Map = M> + Readable>(self, array: A, first: usize, into: &mut [A::Value]) -> Result<()> {
         let items = self.items(array, first, into.len())?;
         for (value, item) in into.iter_mut().zip(items) {
             *value = item.read();
         }
-        Some(())
+        Ok(())
     }
 
-    /// Writes an array from register `first` on, in rising order. None, and nothing is written: it ends before `from` does.
+    /// Writes an array from register `first` on, in rising order. `BAD_VALUE`, and nothing is written: it ends before `from` does.
     #[inline(always)]
-    pub fn write_array<A: Array<Map = M> + Writable>(self, array: A, first: usize, from: &[A::Value]) -> Option<()> {
+    pub fn write_array<A: Array<Map = M> + Writable>(self, array: A, first: usize, from: &[A::Value]) -> Result<()> {
         let items = self.items(array, first, from.len())?;
         for (value, item) in from.iter().zip(items) {
             item.write(*value);
         }
-        Some(())
+        Ok(())
     }
 
     /// Registers `first` to `first + count` of an array, if it has them.
@@ -108,9 +109,9 @@ impl<'a, M: RegisterMap, S: Space> Regs<'a, M, S> {
         array: A,
         first: usize,
         count: usize,
-    ) -> Option<impl Iterator<Item = Item<'a, A, S>>> {
-        let end = first.checked_add(count).filter(|end| *end <= A::COUNT)?;
-        Some((first..end).filter_map(move |i| self.item(array, i)))
+    ) -> Result<impl Iterator<Item = Item<'a, A, S>>> {
+        let end = first.checked_add(count).filter(|end| *end <= A::COUNT).ok_or(Status::BAD_VALUE)?;
+        Ok((first..end).filter_map(move |i| self.item(array, i).ok()))
     }
 }
 

@@ -24,11 +24,11 @@
 /// assert_eq!(regs::ID::MAJOR.of(0x0203), 2);
 /// assert_eq!(regs::CONTROL::ON.set(0x10, 1), 0x11);
 ///
-/// fn start(bar: &kp_core::Bar<regs::Map>, channel: usize, address: u64) -> Option<()> {
+/// fn start(bar: &kp_core::Bar<regs::Map>, channel: usize, address: u64) -> kp_core::Result<()> {
 ///     let channel = bar.regs().block(regs::CHANNEL, channel)?;
 ///     channel.write(channel::ADDRESS, address);
 ///     channel.write(channel::START, bar.regs().item(regs::TABLE, 7)?.read());
-///     Some(())
+///     Ok(())
 /// }
 /// ```
 /// `RO`, `WO`, `RW`: may be read, written, both. A bar is `Bar<regs::Map>`; it reads by `bar.read(regs::ID)`. Its arrays and blocks are reached

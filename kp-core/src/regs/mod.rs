@@ -4,11 +4,13 @@ mod bar;
 mod field;
 mod macros;
 mod space;
+mod window;
 
 pub use access::{Item, Regs};
 pub use bar::Bar;
 pub use field::Field;
-pub use space::{Mmio, Space, Width};
+pub use space::{BarSpace, Mmio, Ports, Space, Width};
+pub use window::Window;
 
 use core::num::NonZeroUsize;
 

@@ -1,5 +1,5 @@
 //! Where registers are, and how wide: by which instruction one is reached.
-use crate::host::kernel;
+use crate::host::{IoMapping, kernel};
 
 mod sealed {
     pub trait Sealed {}
@@ -35,6 +35,57 @@ impl Space for Mmio {
     unsafe fn write<W: Width>(address: usize, value: W) {
         // SAFETY: aligned and mapped, by the caller's promise.
         unsafe { W::write(address, value) }
+    }
+}
+
+/// Ports of an x86 processor: a BAR of them.
+#[derive(Debug)]
+pub enum Ports {}
+impl sealed::Sealed for Ports {}
+impl Space for Ports {
+    const WIDEST: usize = 4;
+    #[inline(always)]
+    unsafe fn read<W: Width>(port: usize) -> W {
+        let value = match size_of::<W>() {
+            // SAFETY: aligned and the device's, by the caller's promise.
+            1 => u64::from(unsafe { kernel::port_read8(port) }),
+            // SAFETY: as for 8 bits.
+            2 => u64::from(unsafe { kernel::port_read16(port) }),
+            // SAFETY: as for 8 bits. No access is wider.
+            _ => u64::from(unsafe { kernel::port_read32(port) }),
+        };
+        W::cut(value)
+    }
+    #[inline(always)]
+    unsafe fn write<W: Width>(port: usize, value: W) {
+        let value = value.widen();
+        match size_of::<W>() {
+            // SAFETY: aligned and the device's, by the caller's promise.
+            1 => unsafe { kernel::port_write8(port, value as u8) },
+            // SAFETY: as for 8 bits.
+            2 => unsafe { kernel::port_write16(port, value as u16) },
+            // SAFETY: as for 8 bits. No access is wider.
+            _ => unsafe { kernel::port_write32(port, value as u32) },
+        }
+    }
+}
+
+/// A space that BARs are in.
+pub trait BarSpace: Space {
+    /// # Safety
+    /// The mapping is one of this space, and nobody uses it after this.
+    #[doc(hidden)]
+    unsafe fn unmap(mapping: IoMapping);
+}
+impl BarSpace for Mmio {
+    unsafe fn unmap(mapping: IoMapping) {
+        // SAFETY: of `kernel::map_bar`, by the caller's promise.
+        unsafe { kernel::unmap_bar(mapping) }
+    }
+}
+impl BarSpace for Ports {
+    unsafe fn unmap(_: IoMapping) {
+        // Ports are there as long as the device is.
     }
 }
 

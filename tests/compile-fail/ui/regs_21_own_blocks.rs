@@ -12,6 +12,6 @@ impl Blocks for Mine {
     const COUNT: usize = 3;
 }
 
-pub fn start(bar: &Bar<regs::Map>) -> Option<()> {
-    Some(bar.regs().block(Mine, 2)?.write(channel::START, 1))
+pub fn start(bar: &Bar<regs::Map>) -> Result<()> {
+    Ok(bar.regs().block(Mine, 2)?.write(channel::START, 1))
 }

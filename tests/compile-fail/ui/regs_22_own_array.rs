@@ -14,6 +14,6 @@ impl Array for Mine {
     const COUNT: usize = 0x41;
 }
 
-pub fn read(bar: &Bar<regs::Map>) -> Option<u32> {
-    Some(bar.regs().item(Mine, 0x40)?.read())
+pub fn read(bar: &Bar<regs::Map>) -> Result<u32> {
+    Ok(bar.regs().item(Mine, 0x40)?.read())
 }

@@ -25,6 +25,6 @@ impl Blocks for Second {
     const COUNT: usize = 2;
 }
 
-pub fn read(bar: &Bar<regs::Map>) -> Option<u64> {
-    Some(bar.regs().block(Second, 1)?.read(Wide))
+pub fn read(bar: &Bar<regs::Map>) -> Result<u64> {
+    Ok(bar.regs().block(Second, 1)?.read(Wide))
 }

@@ -7,6 +7,6 @@ registers! {
     }
 }
 
-pub fn stop(bar: &Bar<regs::Map>) -> Option<()> {
-    Some(bar.regs().block(regs::CHANNEL, 0)?.write(other::STOP, 1))
+pub fn stop(bar: &Bar<regs::Map>) -> Result<()> {
+    Ok(bar.regs().block(regs::CHANNEL, 0)?.write(other::STOP, 1))
 }
