@@ -45,14 +45,18 @@ impl Device {
     /// Errors: `WRONG_DEVICE` without such a memory BAR, `BAR_TOO_SHORT` if the registers do not fit, both with a line in the log that says
     /// what there is; `BUSY` if a part of them is mapped already, `NO_MEMORY`.
     pub fn map<M: RegisterMap>(&mut self, cx: &mut Passive, index: usize) -> Result<Bar<M>> {
-        self.map_at(cx, index, 0)
+        const { has_registers::<M>() }
+        self.map_registers(cx, index, 0)
     }
 
     /// As [`map`](Self::map), from `offset` on, in bytes. Errors: `BAD_VALUE` also, for an offset at which the widest of the registers would
     /// not be aligned.
     pub fn map_at<M: RegisterMap>(&mut self, cx: &mut Passive, index: usize, offset: usize) -> Result<Bar<M>> {
-        // What a kernel makes of a mapping of no bytes is its own affair.
-        const { assert!(M::LEN > 0, "a register map has at least one byte") }
+        const { has_registers::<M>() }
+        self.map_registers(cx, index, offset)
+    }
+
+    fn map_registers<M: RegisterMap>(&mut self, cx: &mut Passive, index: usize, offset: usize) -> Result<Bar<M>> {
         self.map_memory(cx, index, offset, map_len::<M>(), M::ALIGN, Caching::Uncached).map(|base| {
             // SAFETY: a new mapping of this length. A BAR is aligned for every width, and the offset is a multiple of `M::ALIGN`.
             unsafe { Bar::new(base) }
@@ -63,7 +67,7 @@ impl Device {
     ///
     /// Errors: `WRONG_DEVICE` without such a port BAR, else as [`map`](Self::map).
     pub fn map_ports<M: RegisterMap>(&mut self, cx: &mut Passive, index: usize) -> Result<Bar<M, Ports>> {
-        const { assert!(M::LEN > 0, "a register map has at least one byte") }
+        const { has_registers::<M>() }
         let Some(RawBar { len, kind: BarKind::Ports(first) }) = self.bar(index) else {
             return Err(self.no_bar("no port BAR ", index));
         };
@@ -174,6 +178,11 @@ impl Device {
     pub fn bus_master(&mut self, cx: &mut Passive, on: bool) -> Result<()> {
         self.link.as_ref().ok_or(Status::WRONG_DEVICE)?.bus_master(cx, on)
     }
+}
+
+/// What a kernel makes of a mapping of no bytes is its own affair.
+const fn has_registers<M: RegisterMap>() {
+    assert!(M::LEN > 0, "a register map has at least one byte")
 }
 
 /// Longest line about a BAR, in bytes.
