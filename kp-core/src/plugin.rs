@@ -309,6 +309,10 @@ macro_rules! plugin {
     }) => {
         $crate::__plugin_order! {}
     };
+    // The keys in another order.
+    ($plugin:ident { $($first:ident: $value:tt $(:: $more:tt)* $(..= $most:tt)?),* $(,)? }) => {
+        $crate::__plugin_order! {}
+    };
 }
 
 #[doc(hidden)]

@@ -189,6 +189,7 @@ fn a_storm_that_begins_in_a_dpc_is_told_and_no_deferral_is_made_up() {
     assert_eq!(connection.int_wait(0, ANY_VECTOR, 8).map(|n| n.got), Ok(1));
     assert_eq!(connection.int_wait(0, ANY_VECTOR, 8).unwrap_err(), Status::INTERRUPT_STORM);
     assert_eq!(client.told(), Ok(1));
+    assert_eq!(sim.storms(), 1);
     assert_eq!(connection.int_disable().map(|(_, c)| (c.deferred, c.notified)), Ok((1, 1)));
     client.trouble(trouble::NONE).unwrap();
     connection.int_enable(kind::LINE, 1, 1, &[]).unwrap();

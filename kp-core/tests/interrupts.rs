@@ -75,6 +75,7 @@ fn a_line_that_never_ends_is_masked() {
     assert_eq!(app.int_wait(SECOND, ANY_VECTOR, 1), Err(Status::INTERRUPT_STORM.into()));
     assert!(sim.log().iter().any(|line| line.contains("an interrupt never ends")));
     app.int_disable().unwrap();
+    assert_eq!(sim.storms(), 1);
 }
 
 /// Deferrals that come before the DPC runs are one run with their count; none is lost, whatever the order.

@@ -56,7 +56,7 @@ fn accesses(bar: &Bar<regs::Map>) -> Result<()> {
     assert_eq!(channel.block(channel::PART, 1)?.item(part::LAST, 3)?.read(), 0x7F, "what fits of 0x37F, the map's end");
     regs.item(regs::KEYS, 2)?.write(7);
     let valid = regs.item(regs::TABLE, 7)?;
-    valid.write(regs::TABLE::VALID.set(valid.read(), 1));
+    valid.write(valid.read() | regs::TABLE::VALID.mask());
     Ok(())
 }
 

@@ -5,7 +5,11 @@ use kp_abi::{
     request::{ANY_VECTOR, kind},
 };
 use kp_core::*;
-use kp_sim::{Sim, edu::Edu};
+use kp_sim::{
+    Sim,
+    device::{DeviceModel, Identity, IrqKind, Memory},
+    edu::Edu,
+};
 use kp_user::Plugin;
 
 /// Handler runs without a deferred one between them at which the guard acts.
@@ -123,6 +127,7 @@ fn a_storm_of_the_devices_own_is_masked_and_its_neighbour_is_still_heard_as_not_
     assert!(storm_lines(&sim)[1].ends_with("nobody cared: disabled"));
     sim.neighbour_raises(0);
     connection.int_disable().unwrap();
+    assert_eq!(sim.storms(), 1);
 }
 
 #[test]
@@ -138,6 +143,7 @@ fn each_enabling_that_never_ends_has_one_line_in_the_log() {
         client.greedy(false).unwrap();
         connection.int_enable(kind::LINE, 1, 1, &[]).unwrap();
     }
+    assert_eq!(sim.storms(), 2);
 }
 
 #[test]
@@ -159,6 +165,7 @@ fn a_storm_that_cannot_be_masked_is_left_to_the_kernel_and_the_log_does_not_say_
     connection.int_enable(kind::LINE, 1, 1, &[]).unwrap();
     client.raise(1).unwrap();
     assert_eq!(connection.int_wait(0, ANY_VECTOR, 8).map(|n| n.got), Ok(1), "the next enabling works");
+    assert_eq!(sim.storms(), 1);
 }
 
 #[test]
@@ -172,6 +179,7 @@ fn what_the_device_raises_after_a_storm_that_could_not_be_masked_is_masked() {
     assert_eq!((last.received, last.spurious), (RUNS + 1, 10_000), "long before the kernel turns the line off");
     let lines = storm_lines(&sim);
     assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(sim.storms(), 1);
 }
 
 #[test]
@@ -194,4 +202,63 @@ fn a_message_is_the_devices_own_whatever_its_handler_says() {
     card::Client(&plugin).spurious().unwrap();
     assert_eq!(plugin.connection().int_count(ANY_VECTOR).unwrap().1.spurious, 1);
     plugin.connection().int_disable().unwrap();
+}
+
+/// Its line is up, but for one look each time that its status was read so often; at last for good.
+struct Stuck {
+    each: u32,
+    reads: u32,
+    last: u32,
+}
+
+impl DeviceModel for Stuck {
+    fn identity(&self) -> Identity {
+        Identity { vendor: 0x1234, device: 0x11e8 }
+    }
+    fn read(&mut self, _: usize, _: u64, _: u8, _: &mut dyn Memory) -> u64 {
+        self.reads += 1;
+        1
+    }
+    fn vectors(&self, kind: IrqKind) -> u16 {
+        (kind == IrqKind::Line).into()
+    }
+    fn line(&mut self) -> bool {
+        let up = self.reads < self.last && (self.reads == 0 || !self.reads.is_multiple_of(self.each));
+        self.reads += u32::from(self.reads < self.last && !up);
+        up
+    }
+}
+
+/// What comes of a line that its handler defers and does not silence, while the DPC gets to run once in so many of the handler's runs.
+fn deferred_only(each: u32) -> (Result<u32>, kp_abi::Counters, u32) {
+    let sim = Sim::<Card>::with(Stuck { each, reads: 0, last: 450_000 }).unwrap();
+    let plugin = sim.connect(card::INTERFACE).unwrap();
+    let connection = plugin.connection();
+    connection.int_enable(kind::LINE, 1, 1, &[]).unwrap();
+    let told = loop {
+        match connection.int_wait(0, ANY_VECTOR, 1) {
+            Ok(_) => {}
+            Err(error) => break Err(error),
+        }
+    };
+    let counters = connection.int_count(ANY_VECTOR).unwrap().1;
+    connection.int_disable().unwrap();
+    (told, counters, sim.storms())
+}
+
+#[test]
+fn a_line_that_is_deferred_and_never_silenced_is_a_storm_though_its_dpc_gets_to_run() {
+    let (told, counters, storms) = deferred_only(1_500);
+    assert_eq!(told, Err(Status::INTERRUPT_STORM.into()));
+    assert!(counters.received > RUNS && counters.received < RUNS + 2_000, "{counters:?}");
+    // The handler also interrupts the DPC.
+    assert!(counters.dpc_runs > 10, "{counters:?}");
+    assert_eq!(storms, 1);
+}
+
+#[test]
+fn a_busy_line_whose_dpc_keeps_up_is_no_storm() {
+    let (told, counters, storms) = deferred_only(50);
+    assert_eq!(told, Err(Status::TIMEOUT.into()));
+    assert!(counters.received > 2 * RUNS && storms == 0, "{counters:?}");
 }

@@ -118,6 +118,11 @@ impl Bus {
         lock(&self.parts).asleep = true;
     }
 
+    /// Is it without power?
+    pub(crate) fn is_asleep(&self) -> bool {
+        lock(&self.parts).asleep
+    }
+
     /// It has power again.
     pub(crate) fn power_on(&self) {
         lock(&self.parts).asleep = false;
@@ -253,19 +258,28 @@ impl Bus {
     /// Does the device raise its line?
     pub(crate) fn raises_line(&self) -> bool {
         let parts = &mut *lock(&self.parts);
-        let Parts { model: Some(model), absent: false, asleep: false, .. } = parts else { return false };
-        model.line()
+        parts.is_line_up()
     }
 
     /// Takes what the device signals now.
     pub(crate) fn take_signals(&self) -> Signals {
         let parts = &mut *lock(&self.parts);
+        let line = parts.is_line_up();
         let Parts { model: Some(model), absent: false, asleep: false, .. } = parts else { return Signals::default() };
-        Signals { line: model.line(), messages: std::iter::from_fn(|| model.take_message()).collect() }
+        Signals { line, messages: std::iter::from_fn(|| model.take_message()).collect() }
     }
 }
 
 impl Parts {
+    /// Does the device raise its line? It does not while it sends messages, or nobody listens.
+    fn is_line_up(&mut self) -> bool {
+        let Self { model: Some(model), absent: false, asleep: false, listening: Some((IrqKind::Line, _)), .. } = self
+        else {
+            return false;
+        };
+        model.line()
+    }
+
     /// BAR and offset of an access to what is mapped, or to ports.
     fn find(&self, address: usize, width: u8) -> Option<(usize, u64)> {
         let end = address.checked_add(usize::from(width))?;

@@ -170,7 +170,7 @@ pub trait DeviceModel: Send {
         let _ = (kind, count);
     }
 
-    /// Whether the INTx wire is raised now. False unless [`IrqKind::Line`] is selected.
+    /// Whether the INTx wire is raised now. Asked while [`IrqKind::Line`] is selected.
     fn line(&mut self) -> bool {
         false
     }

@@ -34,7 +34,8 @@
 //! assert_eq!(adder::Client(&plugin).add(u32::MAX, 1), Err(Status::BAD_VALUE.into()));
 //! ```
 //!
-//! **What it punishes.** Each of these panics, and so fails the test: memory, locks, mappings, vectors or handles left at
+//! **What it punishes.** Each of these panics, and so fails the test: an interrupt that never ends, unless the test asks for
+//! [`Sim::storms`]; a model whose numbers the plugin does not list; memory, locks, mappings, vectors or handles left at
 //! unload; memory freed twice or with another size; a register access outside of what is mapped; a lock taken twice by one
 //! thread, or two locks in two orders; a lock held at the return from a call; a kernel function called above its level.
 //! New memory is full of 0xA5. What is dropped at Irql is freed later, and counted.
@@ -47,7 +48,8 @@
 //! your own. Whenever it raises its line or sends a message, `int_at_irql` runs at Irql on a thread whose level lets it, and
 //! `int_at_dpc` at Dispatch.
 //!
-//! **Time** is simulated. It passes while threads sleep or wait, when the clock is read, and by [`Sim::advance`].
+//! **Time** is simulated. It passes by [`Sim::advance`], when the clock is read, and while threads sleep or wait: by the schedule in a seeded
+//! [`World`]; in a test with threads of std as long as they really sleep, and somewhat longer.
 //!
 //! **Races.** In a test with threads of std, threads run as they like. In a seeded [`World`] one thread runs at a time, and at
 //! each kernel call a random number says who goes on and whether an interrupt comes now. [`explore`] runs a story with many

@@ -39,6 +39,16 @@ pub(crate) fn check_leaks(machine: &Machine) {
     }
 }
 
+/// An interrupt that never ended fails the test, unless the test has asked about it.
+fn check_storms(machine: &Machine) {
+    let storms = machine.state().storms;
+    assert!(
+        storms == 0,
+        "an interrupt never ended, and the host has masked it: does `int_at_irql` quiet the device? A test that means it asks for \
+         `Sim::storms`"
+    );
+}
+
 /// Gives the device's lock back, after a panic too.
 struct DeviceGuard<'a>(&'a AtomicBool);
 
@@ -91,6 +101,7 @@ impl<P: Plugin> Loaded<P> {
         if driver.is_some() {
             in_kernel(&self.machine, None, |_| drop(driver));
             check_leaks(&self.machine);
+            check_storms(&self.machine);
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     bus::{Attached, BUS_ADDRESS, Bus},
     clock::STEP_NS,
     context,
-    device::DeviceModel,
+    device::{DeviceModel, Identity},
     live::Live,
     loaded::{Loaded, check_leaks, in_kernel},
     machine::Options,
@@ -13,7 +13,7 @@ use crate::{
 };
 use kp_abi::{Interface, Result, request::kind};
 use kp_core::{
-    Passive, Plugin,
+    MatchId, Passive, Plugin,
     host::{BoundDevice, DeviceId, RawDevice, SUSPEND_NS},
 };
 use kp_user::{BusAddress, Cause, OpenError};
@@ -86,12 +86,15 @@ impl<P: Plugin> Builder<P> {
         self
     }
 
-    /// Loads the plugin and binds it. Errors: those of the plugin's `init`, and `NO_MEMORY`; nothing is left then.
+    /// Loads the plugin and binds it. Panics if the device is none that the plugin's `devices` lists. Errors: those of the plugin's `init`, and `NO_MEMORY`; nothing is left then.
     ///
     /// Inside of [`explore`](crate::explore) the kernel runs by the world's schedule.
     pub fn build(self) -> Result<Sim<P>> {
         let Self { model, address, options, .. } = self;
         let has_device = model.is_some();
+        if let Some(model) = &model {
+            check_identity(model.identity(), P::TABLE.devices);
+        }
         let machine = boot(Bus::new(model, options.ram), options);
         let raw = if has_device {
             // SAFETY: device 1 is this machine's only one, and the driver is removed before the machine goes.
@@ -105,11 +108,27 @@ impl<P: Plugin> Builder<P> {
             Ok(driver) => Ok(Sim { loaded: Arc::new(Loaded::new(machine, driver)) }),
             Err(error) => {
                 machine.write_log(&format!("init refused the device: {error}"));
+                // Nobody can ask for it any more.
+                machine.log_lines().iter().for_each(|line| eprintln!("{line}"));
                 check_leaks(&machine);
                 Err(error)
             }
         }
     }
+}
+
+/// A kernel binds a plugin to its own devices alone. What a model does not say of itself, its class and its card, is taken as fitting.
+fn check_identity(model: Identity, devices: &[MatchId]) {
+    let fits = |id: &MatchId| match *id {
+        MatchId::Pci { vendor, device, .. } => (vendor, device) == (model.vendor, model.device),
+        _ => true,
+    };
+    assert!(
+        devices.is_empty() || devices.iter().any(fits),
+        "the model is device {:04x}:{:04x}, which the plugin's `devices` does not list",
+        model.vendor,
+        model.device
+    );
 }
 
 impl<P: Plugin> Sim<P> {
@@ -233,6 +252,11 @@ impl<P: Plugin> Sim<P> {
     /// How often something was dropped at Irql, and its freeing put off. Plugins should not.
     pub fn deferred_frees(&self) -> u32 {
         self.loaded.machine.deferred_frees.load(Relaxed)
+    }
+
+    /// How often the host has masked an interrupt that never ended, since this was asked last. A test that does not ask fails at unload.
+    pub fn storms(&self) -> u32 {
+        std::mem::take(&mut self.loaded.machine.state().storms)
     }
 
     /// Has plugin code panicked?

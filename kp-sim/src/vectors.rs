@@ -15,6 +15,8 @@ pub(crate) struct Vectors {
     taken: Option<(IrqKind, u16)>,
     /// Some while connected.
     entry: Option<IrqEntry>,
+    /// The host has masked one since they were connected.
+    has_masked: bool,
     /// No new ISR starts.
     ending: bool,
     /// Another device raises the line, until handlers have run so often.
@@ -118,6 +120,7 @@ impl Vectors {
 
     pub(crate) fn connect(&mut self, entry: IrqEntry) {
         self.entry = Some(entry);
+        self.has_masked = false;
         self.ending = false;
     }
 
@@ -142,6 +145,11 @@ impl Vectors {
     /// Another device on the line raises it, until handlers have run so often.
     pub(crate) fn set_neighbour(&mut self, runs: u32) {
         self.neighbour = runs;
+    }
+
+    /// Is this the first that the host masks since they were connected?
+    pub(crate) fn is_first_mask(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_masked, true)
     }
 
     /// Keeps the device from a vector. False: it is not the one that interrupts.

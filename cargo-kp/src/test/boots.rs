@@ -86,6 +86,8 @@ const NODES: [&str; 2] = ["6.1-cloud", "6.12-cloud"];
 pub const POISON: &str = "slub_debug=P";
 /// Beside the device that each guest has.
 const TWO_MORE: &[&str] = &["edu,addr=8", "edu,addr=9"];
+/// And one with ports.
+const THREE_MORE: &[&str] = &["edu,addr=8", "edu,addr=9", "pci-testdev"];
 
 /// edu devices, all eight functions of each of these slots, which QEMU reads as hexadecimal.
 macro_rules! functions {
@@ -152,7 +154,11 @@ pub fn stages(long: bool) -> Vec<Stage> {
     let nodes = move |setup, log: &Log| {
         let runs = registered::runs("nodes", long)?;
         let boot = |kernel: &&str| {
-            let boot = Boot { plugins: &["edu", "selftest"], devices: TWO_MORE, ..Boot::new(kernel, runs.clone()) };
+            let boot = Boot {
+                plugins: &["edu", "selftest", "testdev"],
+                devices: THREE_MORE,
+                ..Boot::new(kernel, runs.clone())
+            };
             boot.with(&[POISON])
         };
         let mut boots: Vec<Boot> = NODES.iter().map(boot).collect();

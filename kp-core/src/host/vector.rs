@@ -28,13 +28,15 @@ impl Vector {
     }
 }
 
-/// ISR runs of one vector that claimed or deferred, since its last DPC run.
+/// ISR runs of one vector that claimed or deferred, since the last DPC run that served it.
 #[derive(Default)]
 pub(super) struct Unserved {
     /// How many.
     pub(super) runs: AtomicU32,
     /// What a DPC run sets `runs` to: 0, or after a storm what keeps the guard on.
     pub(super) least: AtomicU32,
+    /// How many there were at the last DPC run, if that did not serve it.
+    pub(super) at_dpc: AtomicU32,
     /// When the guard began to look at the clock.
     pub(super) since: AtomicU64,
 }

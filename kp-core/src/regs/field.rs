@@ -18,6 +18,12 @@ impl<R: Register> Field<R> {
         Self { shift: low, mask: u64::MAX >> (63 - (high - low)), _register: PhantomData }
     }
 
+    /// The field's bits in their place: what is written to clear a status that is cleared by ones.
+    #[inline(always)]
+    pub fn mask(&self) -> R::Value {
+        R::Value::cut(self.mask << self.shift)
+    }
+
     /// The field's bits out of a register's value.
     #[inline(always)]
     pub fn of(&self, value: R::Value) -> R::Value {

@@ -104,10 +104,7 @@ macro_rules! __register {
         impl $crate::Array for $name {
             const COUNT: usize = $count;
         }
-        const _: () = ::core::assert!(
-            $crate::__registers::is_placed($offset, ::core::mem::size_of::<$type>(), ::core::mem::size_of::<$type>(), $count, ::core::mem::size_of::<$type>(), $len),
-            ::core::concat!("array ", ::core::stringify!($name), " is misaligned or outside the map")
-        );
+        $crate::__register_placed! { $len, $offset $name $type, $count }
     };
     ([$($meta:tt)*] $len:literal, $offset:literal $name:ident [$($kind:tt)*] $($rest:tt)*) => {
         ::core::compile_error!(::core::concat!(
@@ -118,10 +115,7 @@ macro_rules! __register {
     ([$($meta:tt)*] $len:literal, $offset:literal $name:ident $type:tt $access:ident $($fields:tt)?) => {
         $crate::__register! { @ [$($meta)*] $offset $name $type, ::core::stringify!($type), $access $($fields)? }
         impl $crate::Single for $name {}
-        const _: () = ::core::assert!(
-            $crate::__registers::is_placed($offset, ::core::mem::size_of::<$type>(), ::core::mem::size_of::<$type>(), 1, ::core::mem::size_of::<$type>(), $len),
-            ::core::concat!("register ", ::core::stringify!($name), " is misaligned or outside the map")
-        );
+        $crate::__register_placed! { $len, $offset $name $type, 1 }
     };
     ([$($meta:tt)*] $len:literal, $offset:literal $name:ident $type:tt $($fields:tt)?) => {
         ::core::compile_error!(::core::concat!(::core::stringify!($name), " has no access: write RO, WO or RW behind its type"));
@@ -151,6 +145,38 @@ macro_rules! __register {
             }
             $(const _: () = { let _ = $name::$field; };)*
         )?
+    };
+}
+
+/// Is it where it can be?
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __register_placed {
+    ($len:literal, $offset:literal $name:ident $type:ty, $count:literal) => {
+        const _: () = {
+            const SIZE: usize = ::core::mem::size_of::<$type>();
+            ::core::assert!(
+                ($offset as usize).is_multiple_of(SIZE),
+                ::core::concat!(
+                    "register ",
+                    ::core::stringify!($name),
+                    " is misaligned: ",
+                    ::core::stringify!($offset),
+                    " is no multiple of the size of ",
+                    ::core::stringify!($type)
+                )
+            );
+            ::core::assert!(
+                $crate::__registers::is_placed($offset, SIZE, SIZE, $count, SIZE, $len),
+                ::core::concat!(
+                    "register ",
+                    ::core::stringify!($name),
+                    " is outside the map, which has ",
+                    ::core::stringify!($len),
+                    " bytes"
+                )
+            );
+        };
     };
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct State {
     /// No new handle is given out.
     pub(crate) is_unloading: bool,
     pub(crate) vectors: Vectors,
+    /// How often the host has masked a vector whose interrupt never ended, and no test has asked about it.
+    pub(crate) storms: u32,
     fallible: u64,
     /// Threads asleep in free mode, and the real time up to which the clock has followed them.
     sleepers: u32,
@@ -81,6 +83,7 @@ impl Machine {
                 locks: Locks::new(MADE.fetch_add(1, Relaxed)),
                 wait_queues: 0,
                 next_wait_queue: 0,
+                storms: 0,
                 #[cfg(test)]
                 wakes: BTreeMap::new(),
                 handles: 0,

@@ -60,7 +60,12 @@ impl Machine {
 
     pub(crate) fn mask(&self, vector: u32) -> bool {
         let raises_line = self.bus.raises_line();
-        self.state().vectors.mask(vector, raises_line)
+        let mut state = self.state();
+        // One of a plugin that has panicked is no storm.
+        if !self.is_poisoned() && state.vectors.is_first_mask() {
+            state.storms += 1;
+        }
+        state.vectors.mask(vector, raises_line)
     }
 
     pub(crate) fn queue_dpc(&self, task: &Task, vector: u32) {

@@ -1,8 +1,14 @@
 //! Waiting: for time, for a word, for whatever a closure says.
 use super::{Channel, Machine, State};
-use crate::task::Task;
+use crate::{misuse::misuse, task::Task};
 use kp_core::host::{Timeout, WaitKind, Woken};
-use std::sync::atomic::{AtomicU32, Ordering::*};
+use std::{
+    sync::atomic::{AtomicU32, Ordering::*},
+    time::{Duration, Instant},
+};
+
+/// How long, in real time, a thread may wait for a device that sleeps.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What `wait_queue_wait` is asked for.
 pub(crate) struct WordWait<'a> {
@@ -23,6 +29,7 @@ impl Machine {
         asleep: bool,
         mut done: impl FnMut(&mut State) -> bool,
     ) -> bool {
+        let began = Instant::now();
         loop {
             let mut state = self.state();
             if done(&mut state) {
@@ -30,6 +37,12 @@ impl Machine {
             }
             if until.is_some_and(|until| self.now() >= until) {
                 return false;
+            }
+            if until.is_none() && self.bus.is_asleep() && began.elapsed() >= PATIENCE {
+                drop(state);
+                misuse(
+                    "a thread waits for a device that sleeps, and nobody resumes it: call `Sim::resume` in another thread",
+                );
             }
             self.block(state, channel, until, asleep);
             if !std::thread::panicking() {

@@ -71,7 +71,6 @@ pub(crate) mod property {
 
 /// Kinds of [`PartialDescriptor`](super::structs_resource::PartialDescriptor), and bits of its flags.
 pub(crate) mod resource {
-    #[cfg(test)]
     pub(crate) const PORT: u8 = 1;
     pub(crate) const INTERRUPT: u8 = 2;
     pub(crate) const MEMORY: u8 = 3;

@@ -57,6 +57,12 @@ const COMMAND: usize = 4;
 const MSI_AT: usize = 0x40;
 
 impl Model {
+    /// It has a line, which is not off, and sends no messages in its place.
+    fn may_raise_line(&self) -> bool {
+        let messages = matches!(self.listens, Some((IrqKind::Msi | IrqKind::MsiX, _)));
+        self.command & NO_LINE == 0 && self.device.vectors(IrqKind::Line) != 0 && !messages
+    }
+
     /// Time passes for the device.
     fn advance(&mut self) {
         let now = Instant::now();
@@ -68,11 +74,10 @@ impl Model {
     /// Has the device's signals be what the driver and the command register say. The line is the device's to raise, whether anybody listens
     /// or not.
     fn apply(&mut self) {
-        let line_off = self.command & NO_LINE != 0 || self.device.vectors(IrqKind::Line) == 0;
         let (signal, count) = match self.listens {
             Some((signal @ (IrqKind::Msi | IrqKind::MsiX), count)) => (Some(signal), count),
-            _ if line_off => (None, 0),
-            _ => (Some(IrqKind::Line), 1),
+            _ if self.may_raise_line() => (Some(IrqKind::Line), 1),
+            _ => (None, 0),
         };
         self.device.bus_master(self.command & BUS_MASTER != 0);
         self.device.select(signal, count);
@@ -183,7 +188,7 @@ impl Slot {
     pub(crate) fn is_raised(&self) -> bool {
         let mut model = lock(&self.model);
         model.advance();
-        !self.is_gone() && !self.power.is_asleep() && model.device.line()
+        !self.is_gone() && !self.power.is_asleep() && model.may_raise_line() && model.device.line()
     }
 
     pub(crate) fn take_message(&self) -> Option<u16> {
