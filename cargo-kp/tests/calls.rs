@@ -28,7 +28,7 @@ const TYPES: [(&str, &str); 25] = [
     ("*const u32", "const u32 *"),
     ("*mut usize", "unsigned long *"),
     ("*const AtomicUsize", "const unsigned long *"),
-    ("&[u64; 6]", "const u64 *"),
+    ("&[[u64; 3]; 6]", "const u64 *"),
     ("BoundPtr", "struct kp_bound_device *"),
     ("SessionPtr", "struct kp_session *"),
     ("&mut MaybeUninit<BoundPtr>", "struct kp_bound_device **"),

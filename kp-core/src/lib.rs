@@ -29,8 +29,8 @@
 //! **Memory.** [`KBox`] and [`KVec`] are made at Passive and dropped anywhere; a [`Pool`] is made at Passive and allocated from
 //! anywhere. Lack of memory is an error, never a stop.
 //!
-//! **Registers.** [`registers!`] declares a BAR's registers and their [`Field`]s, [`Device::map`] maps them as a [`Bar`]; reading a
-//! write-only register does not compile. [`log!`] writes to the kernel's log.
+//! **Registers.** [`registers!`] declares a BAR's registers and their [`Field`]s, arrays and repeated blocks; [`Device::map`] maps them as a
+//! [`Bar`]; reading a write-only register does not compile. [`Regs`] has the [`Item`]s of arrays, blocks and FIFOs. [`log!`] writes to the kernel's log.
 //!
 //! **What is kept.** The [`Device`] is for `init`. A [`Bar`] may be kept, and a [`Config`], which has the configuration space and bus
 //! mastering.
@@ -104,6 +104,8 @@ extern crate std;
 
 mod callbacks;
 mod config;
+#[expect(unsafe_code, reason = "makes a BAR of what it has mapped")]
+mod device;
 #[expect(unsafe_code, reason = "calls the port's functions, and is called by it")]
 pub mod host;
 #[expect(unsafe_code, reason = "makes the levels, which are proofs")]
@@ -123,21 +125,31 @@ pub use callbacks::{
     Source, Verdict,
 };
 pub use config::Config;
+pub use device::Device;
+pub use host::Caching;
 pub use kp_abi::{Error, Message, Out, Reply, Result, Status};
 pub use level::{AtMost, Ceiling, Dispatch, Irql, Level, Passive};
 pub use lock::{Mutex, SpinLock};
 pub use matching::MatchId;
 pub use mem::{KBox, KVec, Pool, PoolBox};
 pub use plugin::{IntTable, Plugin, Table};
-pub use regs::{Bar, Device, Field, Readable, Register, RegisterMap, Width, Writable};
+pub use regs::{
+    Array, Bar, BarSpace, Blocks, Field, Item, Mmio, Ports, Readable, Register, RegisterMap, Regs, Single, Space,
+    Width, Window, Writable,
+};
 
 use kp_abi::limits;
 #[doc(hidden)]
 pub use {
     kp_abi,
     log::{Place as __LogPlace, write as __log},
-    regs::is_placed as __register_is_placed,
 };
+
+/// What `registers!` expands to.
+#[doc(hidden)]
+pub mod __registers {
+    pub use crate::regs::{is_placed, widest};
+}
 
 /// What `plugin!` expands to.
 #[doc(hidden)]

@@ -1,18 +1,23 @@
 //! The crate's page names all that a plugin's author writes.
 
 /// What authors need no name for: macros write it, or what bounds name.
-const UNWRITTEN: [&str; 14] = [
+const UNWRITTEN: [&str; 19] = [
+    "Array",
     "AtMost",
+    "Blocks",
     "Ceiling",
     "IntTable",
     "Level",
     "MatchId",
+    "Mmio",
     "Plugin",
     "PoolBox",
     "Readable",
     "Register",
     "RegisterMap",
     "Result",
+    "Single",
+    "Space",
     "Table",
     "Width",
     "Writable",

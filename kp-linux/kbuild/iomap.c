@@ -35,8 +35,9 @@ void kp_unmap_late(void)
 		kp_unmap_now(mapping);
 }
 
-unsigned long kp_c_map(struct kp_device *device, u32 bar, size_t len)
+unsigned long kp_c_map(struct kp_device *device, u32 bar, size_t offset, size_t len, bool combine)
 {
+	resource_size_t start;
 	struct kp_mapping *mapping;
 	unsigned long flags;
 
@@ -45,7 +46,8 @@ unsigned long kp_c_map(struct kp_device *device, u32 bar, size_t len)
 	mapping = kmalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT);
 	if (!mapping)
 		return 0;
-	mapping->base = ioremap(pci_resource_start(device->pci, bar), len);
+	start = pci_resource_start(device->pci, bar) + offset;
+	mapping->base = combine ? ioremap_wc(start, len) : ioremap(start, len);
 	if (!mapping->base) {
 		kfree(mapping);
 		return 0;

@@ -34,11 +34,11 @@ static struct kp_node *kp_only_node;
 
 int kp_start(void)
 {
-	const u64 no_bars[6] = {};
+	const u64 no_bars[6][3] = {};
 	struct kp_bound_device *bound;
 	int ret;
 
-	ret = kp_rs_bind(NULL, no_bars, ~0ull, &bound);
+	ret = kp_rs_bind(NULL, no_bars[0], ~0ull, &bound);
 	if (ret)
 		return ret;
 	kp_only_node = kp_node_new(bound, NULL, ~0ull);

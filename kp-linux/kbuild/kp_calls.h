@@ -84,7 +84,7 @@ u32 kp_c_wait_queue_wait(void *queue, const u32 *word, u32 seen, u64 ns, u32 kin
 void kp_c_wait_queue_wake(void *queue);
 
 /* iomap.c */
-unsigned long kp_c_map(struct kp_device *device, u32 bar, size_t len);
+unsigned long kp_c_map(struct kp_device *device, u32 bar, size_t offset, size_t len, bool combine);
 void kp_c_unmap(unsigned long base);
 
 /* config.c */
@@ -115,6 +115,10 @@ bool kp_c_user_reply(unsigned long address, const void *from, size_t len, unsign
 
 /* ---- C calls Rust ---- */
 
+/* For each BAR: its length, or 0 for none; what it is; its first port. */
+#define KP_BAR_MEMORY 0u
+#define KP_BAR_PREFETCHABLE 1u
+#define KP_BAR_PORTS 2u
 int kp_rs_bind(struct kp_device *device, const u64 *bars, u64 bus_address, struct kp_bound_device **bound);
 bool kp_rs_remove(struct kp_bound_device *bound, bool present);
 void kp_rs_drop(struct kp_bound_device *bound);

@@ -54,14 +54,23 @@ static int kp_bind(struct kp_record *record)
 	struct pci_dev *pci = record->device.pci;
 	u64 address = (u64)pci_domain_nr(pci->bus) << 16 | (u64)pci->bus->number << 8 | pci->devfn;
 	struct kp_node *node;
-	u64 bars[6] = {};
+	u64 bars[6][3] = {};
 	struct kp_bound_device *bound;
 	int i, ret;
 
-	for (i = 0; i < 6; i++)
-		if (pci_resource_flags(pci, i) & IORESOURCE_MEM)
-			bars[i] = pci_resource_len(pci, i);
-	ret = kp_rs_bind(&record->device, bars, address, &bound);
+	for (i = 0; i < 6; i++) {
+		unsigned long flags = pci_resource_flags(pci, i);
+
+		if (flags & IORESOURCE_MEM) {
+			bars[i][0] = pci_resource_len(pci, i);
+			bars[i][1] = flags & IORESOURCE_PREFETCH ? KP_BAR_PREFETCHABLE : KP_BAR_MEMORY;
+		} else if ((flags & IORESOURCE_IO) && IS_ENABLED(CONFIG_X86)) {
+			bars[i][0] = pci_resource_len(pci, i);
+			bars[i][1] = KP_BAR_PORTS;
+			bars[i][2] = pci_resource_start(pci, i);
+		}
+	}
+	ret = kp_rs_bind(&record->device, bars[0], address, &bound);
 	if (ret)
 		return ret;
 	node = kp_node_new(bound, &pci->dev, address);

@@ -66,8 +66,8 @@ unsafe extern "C" {
     /// wake_up_all.
     pub fn kp_c_wait_queue_wake(queue: *mut c_void);
 
-    /// ioremap of a part of a BAR; 0 if it cannot.
-    pub safe fn kp_c_map(device: usize, bar: u32, len: usize) -> usize;
+    /// ioremap, or ioremap_wc, of a part of a BAR; 0 if it cannot.
+    pub safe fn kp_c_map(device: usize, bar: u32, offset: usize, len: usize, combine: bool) -> usize;
     /// iounmap, later if it cannot be done here.
     pub fn kp_c_unmap(base: usize);
     /// pci_set_master, pci_clear_master.

@@ -1,11 +1,11 @@
 //! The module's entry points, for any plugin. The C glue calls them, through [`glue!`](crate::glue!), at the level each one names.
 use crate::{BoundPtr, IoctlRequest, SessionPtr, c};
-use core::{ffi::c_void, mem::MaybeUninit};
+use core::{ffi::c_void, mem::MaybeUninit, num::NonZeroUsize};
 use kp_abi::{Status, request::Request};
 pub use kp_core::host::{dpc, isr};
 use kp_core::{
     Caller, Passive, Plugin,
-    host::{BoundDevice, DeviceId, DirectResult, LogLine, RawDevice, Session, passive},
+    host::{BarKind, BoundDevice, DeviceId, DirectResult, LogLine, RawBar, RawDevice, Session, passive},
 };
 
 /// Kernel-internal errno: restart the system call, or EINTR.
@@ -24,8 +24,30 @@ fn errno(status: Status) -> isize {
     -(status.errno() as isize)
 }
 
-/// Binds a device, or with a null `device` a plugin that drives none. `bars`: the lengths of its memory BARs, 0 for none. Process
-/// context. 0, or a negative errno.
+/// What a BAR is, as the C glue says it.
+pub mod bar {
+    /// Memory.
+    pub const MEMORY: u32 = 0;
+    /// Prefetchable memory.
+    pub const PREFETCHABLE: u32 = 1;
+    /// Ports.
+    pub const PORTS: u32 = 2;
+}
+
+/// A BAR of the C glue's: its length, what it is, its first port.
+#[cfg_attr(kp_driver, optimize(size))]
+fn raw_bar([len, kind, first_port]: [u64; 3]) -> Option<RawBar> {
+    let kind = match kind as u32 {
+        _ if len == 0 => return None,
+        bar::PORTS => BarKind::Ports(NonZeroUsize::new(first_port as usize)?),
+        bar::PREFETCHABLE => BarKind::Prefetchable,
+        _ => BarKind::Memory,
+    };
+    Some(RawBar { len: len as usize, kind })
+}
+
+/// Binds a device, or with a null `device` a plugin that drives none. `bars`: of each its length, 0 for none; what it is, as [`bar`] has
+/// it; its first port. Process context. 0, or a negative errno.
 ///
 /// # Safety
 /// The C glue calls this in process context, outside any other entry point. `device` is null, or a `struct kp_device` that stays until
@@ -33,14 +55,14 @@ fn errno(status: Status) -> isize {
 #[cfg_attr(kp_driver, optimize(size))]
 pub unsafe fn bind<P: Plugin>(
     device: *mut c_void,
-    bars: &[u64; 6],
+    bars: &[[u64; 3]; 6],
     bus_address: u64,
     bound: &mut MaybeUninit<BoundPtr<P>>,
 ) -> i32 {
     let raw = match DeviceId::new(device.expose_provenance()) {
         None => RawDevice::none(),
         Some(id) => {
-            let bars = bars.map(|len| if len == 0 { None } else { Some(len as usize) });
+            let bars = bars.map(raw_bar);
             // SAFETY: the C glue's record of a device that probe was called for: the PCI core gives it to one driver, until remove returns.
             unsafe { RawDevice::new(id, bars, bus_address) }
         }

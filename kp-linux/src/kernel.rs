@@ -2,6 +2,7 @@
 use crate::c::*;
 use core::{
     alloc::Layout,
+    arch::asm,
     num::{NonZeroU32, NonZeroUsize},
     panic::Location,
     ptr::{self, NonNull},
@@ -10,9 +11,9 @@ use core::{
 use kp_core::{
     Error, IrqKind, Result, Status,
     host::{
-        BarIndex, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Kernel, Lock, LockKind, Log, Memory,
-        Mmap, Mmio, Pci, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues,
-        Woken,
+        BarIndex, Caching, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Kernel, Lock, LockKind, Log,
+        Memory, Mmap, Mmio, Pci, PortIo, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors,
+        WaitKind, WaitQueues, Woken,
     },
     kp_abi::request::kind,
 };
@@ -223,10 +224,43 @@ unsafe impl Mmio for Linux {
     }
 }
 
+macro_rules! ports {
+    ($($read:ident $write:ident $type:ty, $register:tt;)*) => { $(
+        #[inline(always)]
+        unsafe fn $read(port: usize) -> $type {
+            let value;
+            // SAFETY: the caller's promise: a device's ports. The processor reads them, and no memory of this program.
+            unsafe { asm!(concat!("in ", $register, ", dx"), out($register) value, in("dx") port as u16, options(nostack, preserves_flags)) };
+            value
+        }
+        #[inline(always)]
+        unsafe fn $write(port: usize, value: $type) {
+            // SAFETY: as for reading.
+            unsafe { asm!(concat!("out dx, ", $register), in("dx") port as u16, in($register) value, options(nostack, preserves_flags)) };
+        }
+    )* };
+}
+
+// SAFETY: one instruction for each access; the compiler moves no access to memory across it.
+unsafe impl PortIo for Linux {
+    ports! {
+        port_read8 port_write8 u8, "al";
+        port_read16 port_write16 u16, "ax";
+        port_read32 port_write32 u32, "eax";
+    }
+}
+
 // SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
 unsafe impl Pci for Linux {
-    fn map_bar(device: DeviceId, bar: BarIndex, len: NonZeroUsize) -> Option<IoMapping> {
-        let base = NonZeroUsize::new(kp_c_map(device.get(), bar.get() as u32, len.get()))?;
+    fn map_bar(
+        device: DeviceId,
+        bar: BarIndex,
+        offset: usize,
+        len: NonZeroUsize,
+        caching: Caching,
+    ) -> Option<IoMapping> {
+        let combine = caching == Caching::WriteCombining;
+        let base = NonZeroUsize::new(kp_c_map(device.get(), bar.get() as u32, offset, len.get(), combine))?;
         Some(IoMapping { base, len })
     }
     unsafe fn unmap_bar(mapping: IoMapping) {

@@ -40,7 +40,7 @@ macro_rules! glue {
         type SessionPtr = $crate::SessionPtr<$plugin>;
 
         $crate::__entries! { $plugin, optimize(size);
-            fn kp_rs_bind(device: *mut c_void, bars: &[u64; 6], bus_address: u64, bound: &mut MaybeUninit<BoundPtr>) -> i32 = bind;
+            fn kp_rs_bind(device: *mut c_void, bars: &[[u64; 3]; 6], bus_address: u64, bound: &mut MaybeUninit<BoundPtr>) -> i32 = bind;
             fn kp_rs_remove(bound: BoundPtr, present: bool) -> bool = remove;
             fn kp_rs_drop(bound: BoundPtr) = drop_device;
             fn kp_rs_suspend(bound: BoundPtr) = suspend;

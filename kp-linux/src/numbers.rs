@@ -68,6 +68,9 @@ same! {
     KP_CALL_SIZE = size_of::<request::Call>() as u32;
     KP_SEGMENTS_SIZE = size_of::<request::Segments>() as u32;
     KP_NO_REPLY = Status::NO_REPLY.0;
+    KP_BAR_MEMORY = crate::entry::bar::MEMORY;
+    KP_BAR_PREFETCHABLE = crate::entry::bar::PREFETCHABLE;
+    KP_BAR_PORTS = crate::entry::bar::PORTS;
     KP_READY_NOTIFICATION = crate::entry::READY_NOTIFICATION;
     KP_READY_OVER = crate::entry::READY_OVER;
     KP_LOCK_MUTEX = LockKind::Sleeping as u32;

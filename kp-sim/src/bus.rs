@@ -1,22 +1,26 @@
 //! The bus and what is on it: one device model or none, its mapped BARs, its configuration space, memory for its DMA.
 use crate::{
-    device::{DeviceModel, IrqKind, ones},
+    device::{BarKind, DeviceModel, IrqKind, ones},
     misuse::misuse,
     sync::lock,
 };
+use kp_core::host::{self, RawBar};
 use kp_user::BusAddress;
-use std::{any::Any, sync::Mutex};
+use std::{any::Any, num::NonZeroUsize, sync::Mutex};
 
 /// Where BAR 0 is mapped; each BAR has 4 GiB.
 const MAPPED_AT: usize = 0x10_0000_0000;
 const BAR_SHIFT: u32 = 32;
+/// The first port of BAR 0; each BAR has 256.
+const PORTS_AT: usize = 0xC000;
+const PORTS_SHIFT: u32 = 8;
 const CONFIG_SIZE: usize = 4096;
 /// Slot 4 of the first bus.
 pub(crate) const BUS_ADDRESS: BusAddress = BusAddress { domain: 0, bus: 0, device: 4, function: 0 };
 
-/// BAR and offset in one number, for a trace.
+/// BAR and offset in one number, for a trace; of ports the port.
 pub(crate) fn place(address: usize) -> u64 {
-    (address - MAPPED_AT) as u64
+    address.checked_sub(MAPPED_AT).unwrap_or(address) as u64
 }
 
 /// A device model that can be found again by its type.
@@ -34,8 +38,8 @@ struct Parts {
     absent: bool,
     /// No power: it does not interrupt.
     asleep: bool,
-    /// Mapped length of each BAR.
-    mapped: [Option<usize>; 6],
+    /// What is mapped: address and length of each part.
+    mapped: Vec<(usize, usize)>,
     config: Vec<u8>,
     ram: Vec<u8>,
     /// The plugin wants transfers; messages switch them on for themselves.
@@ -63,7 +67,7 @@ impl Bus {
             model,
             absent: false,
             asleep: false,
-            mapped: [None; 6],
+            mapped: Vec::new(),
             config,
             ram: vec![0; ram],
             master: false,
@@ -76,12 +80,20 @@ impl Bus {
         self.has_device
     }
 
-    /// Lengths of the BARs, in bytes.
-    pub(crate) fn bars(&self) -> [Option<usize>; 6] {
+    /// The BARs, as a port gives them.
+    pub(crate) fn bars(&self) -> [Option<RawBar>; 6] {
         let parts = lock(&self.parts);
-        let len =
-            |bar| parts.model.as_ref().and_then(|model| model.bar_len(bar)).and_then(|len| usize::try_from(len).ok());
-        std::array::from_fn(len)
+        let raw = |bar| {
+            let model = parts.model.as_ref()?;
+            let len = usize::try_from(model.bar_len(bar)?).ok()?;
+            let kind = match model.bar_kind(bar) {
+                BarKind::Memory => host::BarKind::Memory,
+                BarKind::Prefetchable => host::BarKind::Prefetchable,
+                BarKind::Ports => host::BarKind::Ports(NonZeroUsize::new(PORTS_AT + (bar << PORTS_SHIFT))?),
+            };
+            Some(RawBar { len, kind })
+        };
+        std::array::from_fn(raw)
     }
 
     /// Runs `f` with the model, if it is an `M`.
@@ -131,24 +143,27 @@ impl Bus {
     // Registers.
 
     pub(crate) fn mappings(&self) -> usize {
-        lock(&self.parts).mapped.iter().flatten().count()
+        lock(&self.parts).mapped.len()
     }
 
-    pub(crate) fn map(&self, bar: usize, len: usize) -> usize {
+    pub(crate) fn map(&self, bar: usize, offset: usize, len: usize) -> usize {
         let mut parts = lock(&self.parts);
-        let fits = parts.model.as_ref().and_then(|model| model.bar_len(bar)).is_some_and(|has| len as u64 <= has);
-        if !fits {
+        let end = (offset + len) as u64;
+        if !parts.model.as_ref().and_then(|model| model.bar_len(bar)).is_some_and(|has| end <= has) {
             return 0;
         }
-        parts.mapped[bar] = Some(len);
-        MAPPED_AT + (bar << BAR_SHIFT)
+        let address = MAPPED_AT + (bar << BAR_SHIFT) + offset;
+        parts.mapped.push((address, len));
+        address
     }
 
     pub(crate) fn unmap(&self, base: usize, len: usize) {
-        let mapping = lock(&self.parts).mapped[bar_of(base)].take();
-        if mapping != Some(len) {
-            misuse("a mapping was undone that is not there, or has another length");
-        }
+        let mut parts = lock(&self.parts);
+        let Some(at) = parts.mapped.iter().position(|part| *part == (base, len)) else {
+            drop(parts);
+            misuse("a mapping was undone that is not there, or has another length")
+        };
+        parts.mapped.swap_remove(at);
     }
 
     pub(crate) fn read(&self, address: usize, width: u8) -> u64 {
@@ -255,10 +270,6 @@ impl Bus {
     }
 }
 
-fn bar_of(address: usize) -> usize {
-    (address.wrapping_sub(MAPPED_AT) >> BAR_SHIFT).min(5)
-}
-
 impl Parts {
     /// Does the device raise its line? It does not while it sends messages, or nobody listens.
     fn is_line_up(&mut self) -> bool {
@@ -269,13 +280,25 @@ impl Parts {
         model.line()
     }
 
-    /// The mapped BAR and offset of an access.
+    /// BAR and offset of an access to what is mapped, or to ports.
     fn find(&self, address: usize, width: u8) -> Option<(usize, u64)> {
-        let bar = bar_of(address);
-        let offset = address.wrapping_sub(MAPPED_AT + (bar << BAR_SHIFT));
-        let end = offset.checked_add(usize::from(width))?;
-        let len = self.mapped[bar]?;
-        (end <= len && offset.is_multiple_of(usize::from(width))).then_some((bar, offset as u64))
+        let end = address.checked_add(usize::from(width))?;
+        let (bar, offset) = if address < MAPPED_AT {
+            self.ports(address, end)?
+        } else {
+            self.mapped.iter().find(|(base, len)| *base <= address && end <= base + len)?;
+            let place = address - MAPPED_AT;
+            (place >> BAR_SHIFT, place & ((1 << BAR_SHIFT) - 1))
+        };
+        offset.is_multiple_of(usize::from(width)).then_some((bar, offset as u64))
+    }
+
+    /// BAR and offset of the ports from `first` to `end`.
+    fn ports(&self, first: usize, end: usize) -> Option<(usize, usize)> {
+        let place = first.checked_sub(PORTS_AT)?;
+        let (bar, offset) = (place >> PORTS_SHIFT, place & ((1 << PORTS_SHIFT) - 1));
+        let model = self.model.as_ref().filter(|model| bar < 6 && model.bar_kind(bar) == BarKind::Ports)?;
+        (offset as u64 + (end - first) as u64 <= model.bar_len(bar)?).then_some((bar, offset))
     }
 
     /// A message is a write of the device's own.

@@ -74,6 +74,17 @@ pub struct Identity {
 
 pub use kp_core::IrqKind;
 
+/// What a BAR is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BarKind {
+    /// Memory, of registers.
+    Memory,
+    /// Memory of which reading has no effects.
+    Prefetchable,
+    /// Ports; at most 256, as on a PC.
+    Ports,
+}
+
 /// The host's memory as a device's DMA sees it. Addresses are bus addresses, in bytes.
 pub trait Memory {
     /// Fills `into` from `address` on. Answers false, and changes nothing, if any of these bytes
@@ -123,9 +134,15 @@ pub trait DeviceModel: Send {
     /// Which device this is.
     fn identity(&self) -> Identity;
 
-    /// The length in bytes of memory BAR number `bar` (0 to 5), or `None` if there is none. By default BAR 0 has a page.
+    /// The length in bytes of BAR number `bar` (0 to 5), or `None` if there is none. By default BAR 0 has a page.
     fn bar_len(&self, bar: usize) -> Option<u64> {
         (bar == 0).then_some(PAGE as u64)
+    }
+
+    /// What a BAR is. By default memory.
+    fn bar_kind(&self, bar: usize) -> BarKind {
+        let _ = bar;
+        BarKind::Memory
     }
 
     /// Reads `width` bytes (1, 2, 4 or 8), little end first, at `offset` bytes into the BAR.

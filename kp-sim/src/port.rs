@@ -8,9 +8,9 @@ use crate::{
 use kp_core::{
     Result,
     host::{
-        BarIndex, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Kernel, Lock, LockKind, Log, Memory,
-        Mmap, Mmio, Pci, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues,
-        Woken,
+        BarIndex, Caching, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Kernel, Lock, LockKind, Log,
+        Memory, Mmap, Mmio, Pci, PortIo, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors,
+        WaitKind, WaitQueues, Woken,
     },
 };
 use std::{
@@ -204,12 +204,21 @@ unsafe impl Mmio for Simulated {
     }
 }
 
+// SAFETY: each access goes to the device's model, in program order.
+unsafe impl PortIo for Simulated {
+    registers! {
+        port_read8 port_write8 u8;
+        port_read16 port_write16 u16;
+        port_read32 port_write32 u32;
+    }
+}
+
 // SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
 unsafe impl Pci for Simulated {
-    fn map_bar(_device: DeviceId, bar: BarIndex, len: NonZeroUsize) -> Option<IoMapping> {
+    fn map_bar(_device: DeviceId, bar: BarIndex, offset: usize, len: NonZeroUsize, _: Caching) -> Option<IoMapping> {
         let (bar, bytes) = (bar.get(), len.get());
         let base = call("map", bar as u64, PASSIVE, |context| {
-            if context.machine.fails() { 0 } else { context.machine.bus.map(bar, bytes) }
+            if context.machine.fails() { 0 } else { context.machine.bus.map(bar, offset, bytes) }
         });
         Some(IoMapping { base: NonZeroUsize::new(base)?, len })
     }
@@ -306,7 +315,10 @@ mod tests {
             assert_eq!(at(level, || Simulated::sleep_ns(1)), said("sleep"));
             assert_eq!(at(level, || _ = Simulated::lock_new(LockKind::AtIrql, Location::caller())), said("lock_new"));
             assert_eq!(at(level, || _ = Simulated::wait_queue_new()), said("wait_queue_new"));
-            assert_eq!(at(level, || _ = Simulated::map_bar(DEVICE, BAR, NonZeroUsize::MIN)), said("map"));
+            assert_eq!(
+                at(level, || _ = Simulated::map_bar(DEVICE, BAR, 0, NonZeroUsize::MIN, Caching::Uncached)),
+                said("map")
+            );
             assert_eq!(at(level, || _ = Simulated::config_read(DEVICE, 0, ConfigWidth::Dword)), said("config_read"));
             assert_eq!(at(level, || _ = Simulated::irq_prepare(DEVICE, wanted)), said("irq_prepare"));
         }

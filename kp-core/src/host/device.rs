@@ -1,6 +1,6 @@
 //! The record of a bound device: the plugin's value, the device's state, its interrupt, its handles. `lifecycle` makes it, and ends what is
 //! in it; the record itself stays until the last handle has gone.
-use super::{DeviceId, device_state::DeviceState, interrupt::Interrupts, kernel, link::Link, list::List};
+use super::{DeviceId, RawBar, device_state::DeviceState, interrupt::Interrupts, kernel, link::Link, list::List};
 use crate::{Happening, KBox, Passive, Plugin, Result};
 use core::{
     cell::UnsafeCell,
@@ -14,16 +14,16 @@ use kp_abi::request::NO_BUS_ADDRESS;
 /// What a port knows of a device.
 pub struct RawDevice {
     pub(super) id: Option<DeviceId>,
-    pub(super) bars: [Option<usize>; 6],
+    pub(super) bars: [Option<RawBar>; 6],
     pub(super) bus_address: u64,
 }
 
 impl RawDevice {
-    /// Device `id` of the port, with the lengths of its memory BARs in bytes, and its PCI address as in QUERY.
+    /// Device `id` of the port, with its BARs, and its PCI address as in QUERY.
     ///
     /// # Safety
-    /// `id` names a device of this kernel until its driver's `remove` has returned; the lengths are right; nobody else drives it.
-    pub unsafe fn new(id: DeviceId, bars: [Option<usize>; 6], bus_address: u64) -> Self {
+    /// `id` names a device of this kernel until its driver's `remove` has returned; the BARs are as it has them; nobody else drives it.
+    pub unsafe fn new(id: DeviceId, bars: [Option<RawBar>; 6], bus_address: u64) -> Self {
         Self { id: Some(id), bars, bus_address }
     }
 

@@ -70,9 +70,9 @@ pub(crate) use port::kernel;
 #[doc(hidden)]
 pub use port::types as port_types;
 pub use port::{
-    BarIndex, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqKinds, IrqRequest, Kernel, Lock, LockKind, Log,
-    Memory, Mmap, Mmio, Pci, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind,
-    WaitQueues, Woken,
+    BarIndex, BarKind, Caching, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqKinds, IrqRequest, Kernel, Lock,
+    LockKind, Log, Memory, Mmap, Mmio, Pci, PortIo, RawBar, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time,
+    Timeout, Vectors, WaitKind, WaitQueues, Woken,
 };
 pub use requests::Readiness;
 pub(crate) use robust_mutex::{OwnerDied, RobustMutex};

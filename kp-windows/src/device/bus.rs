@@ -95,6 +95,10 @@ pub(crate) const BAR_IS_PORTS: u32 = 1;
 /// Bits of one of memory: how many bits of address it has; and their value for 64.
 pub(crate) const BAR_WIDTH: u32 = 6;
 pub(crate) const BAR_IS_WIDE: u32 = 4;
+/// Bit of one of memory: reading has no effects.
+pub(crate) const BAR_IS_PREFETCHABLE: u32 = 8;
+/// Bits of one of ports: the first port.
+pub(crate) const BAR_PORT: u32 = !0x3;
 /// Bits of one of memory: the address.
 pub(crate) const BAR_ADDRESS: u32 = !0xF;
 const CAPABILITIES: u32 = 0x34;

@@ -11,13 +11,24 @@ use crate::{
     },
     kernel::{irql, pool_box::PoolBox},
 };
-use core::ptr::{from_ref, with_exposed_provenance};
+use core::{
+    num::NonZeroUsize,
+    ptr::{from_ref, with_exposed_provenance},
+};
 use kp_abi::Status;
-use kp_core::host::DeviceId;
+use kp_core::host::{BarKind, Caching, DeviceId, RawBar};
+
+/// What START_DEVICE has assigned to a BAR.
+#[derive(Clone, Copy)]
+struct AssignedBar {
+    raw: RawBar,
+    /// Where its memory is for the processor; 0 for ports.
+    physical: u64,
+}
 
 /// One started device.
 pub(crate) struct Hardware {
-    bars: [MemoryRange; 6],
+    bars: [Option<AssignedBar>; 6],
     pub(crate) interrupt: Interrupt,
 }
 
@@ -70,15 +81,17 @@ impl Hardware {
         &self.interrupt.command.bus
     }
 
-    /// Lengths of the memory BARs.
-    pub(crate) fn lengths(&self) -> [Option<usize>; 6] {
-        self.bars.map(|bar| (bar.len != 0).then_some(bar.len as usize))
+    /// The BARs that it was assigned.
+    pub(crate) fn bars(&self) -> [Option<RawBar>; 6] {
+        self.bars.map(|bar| bar.map(|bar| bar.raw))
     }
 
-    /// The first `len` bytes of a BAR, mapped; 0: it cannot. Passive.
-    pub(crate) fn map(&self, bar: usize, len: usize) -> usize {
+    /// `len` bytes of a memory BAR from `offset` on, mapped; 0: they cannot be. Passive.
+    pub(crate) fn map(&self, bar: usize, offset: usize, len: usize, caching: Caching) -> usize {
         match self.bars.get(bar) {
-            Some(bar) if len as u64 <= bar.len => mapping::map(bar.physical, len).expose_provenance(),
+            Some(Some(bar)) if offset.checked_add(len).is_some_and(|end| end <= bar.raw.len) && bar.physical != 0 => {
+                mapping::map(bar.physical + offset as u64, len, caching).expose_provenance()
+            }
             _ => 0,
         }
     }
@@ -110,20 +123,39 @@ impl Hardware {
     }
 }
 
-/// Which memory is which BAR: the plug-and-play manager lists what was assigned without their numbers, and in any order.
-fn bars(bus: &Bus, resources: &Resources<'_>) -> [MemoryRange; 6] {
+/// Which resource is which BAR: the plug-and-play manager lists what was assigned without their numbers, and in any order.
+fn bars(bus: &Bus, resources: &Resources<'_>) -> [Option<AssignedBar>; 6] {
     let mut bytes = [0; 24];
     bus.read(bus::BARS, &mut bytes);
     let (registers, _) = bytes.as_chunks::<4>();
-    let mut bars = [MemoryRange::default(); 6];
-    for (bar, address) in bars.iter_mut().zip(addresses(registers)) {
-        *bar = address.and_then(|address| resources.at_bus_address(address)).unwrap_or_default();
-    }
-    bars
+    addresses(registers).map(|decoded| assigned(decoded?, resources))
 }
 
-/// The address in each memory BAR's register.
-fn addresses(registers: &[[u8; 4]]) -> [Option<u64>; 6] {
+/// The resource of a BAR.
+fn assigned(decoded: Decoded, resources: &Resources<'_>) -> Option<AssignedBar> {
+    match decoded {
+        Decoded::Memory { address, is_prefetchable } => {
+            let MemoryRange { physical, len } = resources.memory_at(address)?;
+            let kind = if is_prefetchable { BarKind::Prefetchable } else { BarKind::Memory };
+            Some(AssignedBar { raw: RawBar { len: len as usize, kind }, physical })
+        }
+        Decoded::Ports { first } => {
+            let len = resources.ports_at(first.into())?;
+            let kind = BarKind::Ports(NonZeroUsize::new(first as usize)?);
+            Some(AssignedBar { raw: RawBar { len: len as usize, kind }, physical: 0 })
+        }
+    }
+}
+
+/// What a BAR's register says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decoded {
+    Memory { address: u64, is_prefetchable: bool },
+    Ports { first: u32 },
+}
+
+/// What is in each BAR's register.
+fn addresses(registers: &[[u8; 4]]) -> [Option<Decoded>; 6] {
     let register = |index: usize| registers.get(index).map(|bytes| u32::from_le_bytes(*bytes));
     let mut addresses = [None; 6];
     let mut index = 0;
@@ -134,7 +166,11 @@ fn addresses(registers: &[[u8; 4]]) -> [Option<u64>; 6] {
         let high = if is_wide { register(index + 1) } else { Some(0) };
         if let (true, Some(high)) = (is_memory, high) {
             let address = u64::from(low & bus::BAR_ADDRESS) | u64::from(high) << 32;
-            addresses[index] = (address != 0).then_some(address);
+            let is_prefetchable = low & bus::BAR_IS_PREFETCHABLE != 0;
+            addresses[index] = (address != 0).then_some(Decoded::Memory { address, is_prefetchable });
+        }
+        if !is_memory && low != u32::MAX && low & bus::BAR_PORT != 0 {
+            addresses[index] = Some(Decoded::Ports { first: low & bus::BAR_PORT });
         }
         index += if is_wide { 2 } else { 1 };
     }
@@ -145,20 +181,26 @@ fn addresses(registers: &[[u8; 4]]) -> [Option<u64>; 6] {
 mod tests {
     use super::*;
 
-    fn of(registers: [u32; 6]) -> [Option<u64>; 6] {
+    fn of(registers: [u32; 6]) -> [Option<Decoded>; 6] {
         addresses(&registers.map(u32::to_le_bytes))
+    }
+
+    fn memory(address: u64, is_prefetchable: bool) -> Option<Decoded> {
+        Some(Decoded::Memory { address, is_prefetchable })
     }
 
     #[test]
     fn a_bar_of_64_bits_has_two_registers() {
         let of = of([0xFEB0_0004, 0x12, 0xFEC0_0000, 0x0000_000C, 0x8000_0000, 0xFED0_0008]);
-        let wide = [Some(0x12_FEB0_0000), None, Some(0xFEC0_0000), Some(0x8000_0000 << 32), None, Some(0xFED0_0000)];
-        assert_eq!(of, wide);
+        let (first, third) = (memory(0x12_FEB0_0000, false), memory(0xFEC0_0000, false));
+        assert_eq!(of, [first, None, third, memory(0x8000_0000 << 32, true), None, memory(0xFED0_0000, true)]);
     }
 
     #[test]
-    fn ports_and_what_is_not_there_are_no_memory() {
-        assert_eq!(of([0xC001, 0, 0xFEC0_0000, 0xE001, 0, 0]), [None, None, Some(0xFEC0_0000), None, None, None]);
+    fn ports_are_told_from_memory_and_what_is_not_there_from_both() {
+        let ports = |first| Some(Decoded::Ports { first });
+        let due = [ports(0xC000), None, memory(0xFEC0_0000, false), ports(0xE000), None, None];
+        assert_eq!(of([0xC001, 0, 0xFEC0_0000, 0xE001, 1, 0]), due);
         assert_eq!(of([u32::MAX; 6]), [None; 6], "a device that does not answer");
         // There is no register for its upper half.
         assert_eq!(of([0, 0, 0, 0, 0, 0xFEC0_0004]), [None; 6]);

@@ -9,7 +9,7 @@ use core::{
     ptr::{self, NonNull},
     sync::atomic::{AtomicBool, Ordering::*},
 };
-use kp_core::host::LockKind;
+use kp_core::host::{Caching, LockKind};
 
 /// One mapping, in the list of all.
 struct IoMapping {
@@ -45,11 +45,11 @@ fn locked<R>(f: impl FnOnce(&mut *mut IoMapping) -> R) -> R {
     result
 }
 
-/// Maps physical memory, uncached; null: it cannot. Passive.
-pub(crate) fn map(physical: u64, len: usize) -> *mut c_void {
+/// Maps physical memory; null: it cannot. Passive.
+pub(crate) fn map(physical: u64, len: usize, caching: Caching) -> *mut c_void {
     free_late();
     // The kernel maps when there is memory for the record.
-    let mapping = || IoMapping { base: map_now(physical, len), len, dropped: false, next: ptr::null_mut() };
+    let mapping = || IoMapping { base: map_now(physical, len, caching), len, dropped: false, next: ptr::null_mut() };
     let Some(mut mapping) = PoolBox::with(mapping) else { return ptr::null_mut() };
     let base = mapping.base;
     if base.is_null() {
@@ -64,12 +64,16 @@ pub(crate) fn map(physical: u64, len: usize) -> *mut c_void {
 }
 
 /// MmMapIoSpaceEx, whose mapping cannot be executed, or where it is missing MmMapIoSpace.
-fn map_now(physical: u64, len: usize) -> *mut c_void {
+fn map_now(physical: u64, len: usize, caching: Caching) -> *mut c_void {
+    let (protection, kind) = match caching {
+        Caching::Uncached => (PAGE_READWRITE_NOCACHE, NON_CACHED),
+        Caching::WriteCombining => (PAGE_READWRITE_WRITECOMBINE, WRITE_COMBINED),
+    };
     match MAP_IO_SPACE.get() {
         // SAFETY: the range is the device's: a BAR that START has assigned.
-        Some(map) => unsafe { map(physical, len, PAGE_READWRITE_NOCACHE) },
+        Some(map) => unsafe { map(physical, len, protection) },
         // SAFETY: the same range.
-        None => unsafe { MmMapIoSpace(physical, len, NON_CACHED) },
+        None => unsafe { MmMapIoSpace(physical, len, kind) },
     }
 }
 

@@ -52,13 +52,28 @@ impl Resources<'_> {
     }
 
     /// The memory of a BAR that has this address in it. A port that a processor reaches in its memory is none: the raw list says so.
-    pub(crate) fn at_bus_address(&self, address: u64) -> Option<MemoryRange> {
+    pub(crate) fn memory_at(&self, address: u64) -> Option<MemoryRange> {
         let is_memory = |descriptor: &PartialDescriptor| {
             matches!(descriptor.kind, resource::MEMORY | resource::MEMORY_LARGE) && length(descriptor) != 0
         };
-        let (_, translated) =
-            self.pairs().find(|(raw, translated)| is_memory(raw) && is_memory(translated) && start(raw) == address)?;
+        let (_, translated) = self.at_bus_address(address, is_memory)?;
         Some(MemoryRange { physical: start(translated), len: length(translated) })
+    }
+
+    /// How many ports a BAR has that begins at this one. None as well: the processor reaches them by another number, or in its memory.
+    pub(crate) fn ports_at(&self, first: u64) -> Option<u64> {
+        let is_port = |descriptor: &PartialDescriptor| descriptor.kind == resource::PORT;
+        let (_, translated) = self.at_bus_address(first, is_port)?;
+        (start(translated) == first && length(translated) != 0).then(|| length(translated))
+    }
+
+    /// The resource of a kind, in both lists, that begins at this address on the bus.
+    fn at_bus_address(
+        &self,
+        address: u64,
+        is_wanted: impl Fn(&PartialDescriptor) -> bool,
+    ) -> Option<(&PartialDescriptor, &PartialDescriptor)> {
+        self.pairs().find(|(raw, translated)| is_wanted(raw) && is_wanted(translated) && start(raw) == address)
     }
 }
 
@@ -168,11 +183,11 @@ mod tests {
         let translated = descriptor(resource::MEMORY, 0, [0xFEB0_0000, 2, 0x10_0000, 0]);
         let large = descriptor(resource::MEMORY_LARGE, 0x400, [0, 8, 0x20, 0]);
         read([raw, large], [translated, large], |resources| {
-            let found = resources.at_bus_address(0xFEB0_0000).map(|memory| (memory.physical, memory.len));
+            let found = resources.memory_at(0xFEB0_0000).map(|memory| (memory.physical, memory.len));
             assert_eq!(found, Some((0x2_FEB0_0000, 0x10_0000)));
-            let found = resources.at_bus_address(8 << 32).map(|memory| memory.len);
+            let found = resources.memory_at(8 << 32).map(|memory| memory.len);
             assert_eq!(found, Some(0x20 << 16), "the length of large memory counts in larger units");
-            assert!(resources.at_bus_address(0).is_none());
+            assert!(resources.memory_at(0).is_none());
         });
     }
 
@@ -182,9 +197,16 @@ mod tests {
         let in_memory = descriptor(resource::MEMORY, 0, [0xC000, 1, 0x20, 0]);
         let memory = descriptor(resource::MEMORY, 0, [0xD000, 0, 0x1000, 0]);
         read([port, memory, memory], [in_memory, port, memory], |resources| {
-            assert!(resources.at_bus_address(0xC000).is_none(), "a port");
-            let found = resources.at_bus_address(0xD000).map(|memory| memory.physical);
+            assert!(resources.memory_at(0xC000).is_none(), "a port");
+            let found = resources.memory_at(0xD000).map(|memory| memory.physical);
             assert_eq!(found, Some(0xD000), "not what has become a port");
+            assert_eq!(resources.ports_at(0xC000), None, "the processor has them in its memory");
+            assert_eq!(resources.ports_at(0xD000), None, "memory");
+        });
+        let moved = descriptor(resource::PORT, 1, [0xE000, 0, 0x40, 0]);
+        read([port, moved], [port, memory], |resources| {
+            assert_eq!(resources.ports_at(0xC000), Some(0x20));
+            assert_eq!(resources.ports_at(0xE000), None, "not a port for the processor");
         });
     }
 
@@ -207,7 +229,7 @@ mod tests {
             private,
             other(0x7000),
         ];
-        let found = read(list, list, |resources| resources.at_bus_address(0x7000).map(|memory| memory.len));
+        let found = read(list, list, |resources| resources.memory_at(0x7000).map(|memory| memory.len));
         assert_eq!(found, Some(0x1000));
     }
 

@@ -109,7 +109,7 @@ unsafe fn start_device<P: Plugin>(
     let resources = unsafe { Resources::read(raw, translated) }?;
     // SAFETY: the devices of this stack, and its resources.
     let hardware = unsafe { Hardware::new(this.pdo, this.lower(), &resources) }?;
-    let (id, bars) = (hardware.id().ok_or(Status::WRONG_DEVICE)?, hardware.lengths());
+    let (id, bars) = (hardware.id().ok_or(Status::WRONG_DEVICE)?, hardware.bars());
     started.hardware = Some(ManuallyDrop::new(hardware));
     // SAFETY: the record stays until `unbind` has ended the driver; the plug-and-play manager gives a device to one stack.
     let raw = unsafe { RawDevice::new(id, bars, bus_address(this.pdo)) };

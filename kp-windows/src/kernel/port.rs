@@ -17,9 +17,9 @@ use core::{
 use kp_core::{
     Result,
     host::{
-        BarIndex, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Kernel, Lock, LockKind, Log, Memory,
-        Mmap, Mmio, Pci, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues,
-        Woken,
+        BarIndex, Caching, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Kernel, Lock, LockKind, Log,
+        Memory, Mmap, Mmio, Pci, PortIo, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors,
+        WaitKind, WaitQueues, Woken,
     },
 };
 
@@ -172,10 +172,54 @@ unsafe impl Mmio for Windows {
     }
 }
 
+/// As for memory.
+#[cfg(target_arch = "x86_64")]
+macro_rules! ports {
+    ($($read:ident $write:ident $type:ty, $register:tt;)*) => { $(
+        #[inline(always)]
+        unsafe fn $read(port: usize) -> $type {
+            let value: $type;
+            // SAFETY: a device's port.
+            unsafe { core::arch::asm!(concat!("in ", $register, ", dx"), out($register) value, in("dx") port as u16, options(nostack, preserves_flags)) };
+            value
+        }
+        #[inline(always)]
+        unsafe fn $write(port: usize, value: $type) {
+            // SAFETY: a device's port.
+            unsafe { core::arch::asm!(concat!("out dx, ", $register), in("dx") port as u16, in($register) value, options(nostack, preserves_flags)) };
+        }
+    )* };
+}
+/// The processor has no ports, and START_DEVICE assigns none.
+#[cfg(target_arch = "aarch64")]
+macro_rules! ports {
+    ($($read:ident $write:ident $type:ty, $register:tt;)*) => { $(
+        unsafe fn $read(_: usize) -> $type {
+            <$type>::MAX
+        }
+        unsafe fn $write(_: usize, _: $type) {}
+    )* };
+}
+
+// SAFETY: one instruction for each access; the compiler moves no access to memory across it.
+unsafe impl PortIo for Windows {
+    ports! {
+        port_read8 port_write8 u8, "al";
+        port_read16 port_write16 u16, "ax";
+        port_read32 port_write32 u32, "eax";
+    }
+}
+
 // SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
 unsafe impl Pci for Windows {
-    fn map_bar(device: DeviceId, bar: BarIndex, len: NonZeroUsize) -> Option<IoMapping> {
-        let base = NonZeroUsize::new(hardware(device).map(bar.get(), len.get()))?;
+    fn map_bar(
+        device: DeviceId,
+        bar: BarIndex,
+        offset: usize,
+        len: NonZeroUsize,
+        caching: Caching,
+    ) -> Option<IoMapping> {
+        let base = NonZeroUsize::new(hardware(device).map(bar.get(), offset, len.get(), caching))?;
         Some(IoMapping { base, len })
     }
     unsafe fn unmap_bar(mapping: IoMapping) {

@@ -71,7 +71,6 @@ pub(crate) mod property {
 
 /// Kinds of [`PartialDescriptor`](super::structs_resource::PartialDescriptor), and bits of its flags.
 pub(crate) mod resource {
-    #[cfg(test)]
     pub(crate) const PORT: u8 = 1;
     pub(crate) const INTERRUPT: u8 = 2;
     pub(crate) const MEMORY: u8 = 3;
@@ -104,8 +103,12 @@ pub(crate) const DELAYED_WORK_QUEUE: i32 = 1;
 pub(crate) const CONFIG_SPACE: u32 = 0;
 /// MmNonCached.
 pub(crate) const NON_CACHED: i32 = 0;
+/// MmWriteCombined.
+pub(crate) const WRITE_COMBINED: i32 = 2;
 /// PAGE_READWRITE and PAGE_NOCACHE.
 pub(crate) const PAGE_READWRITE_NOCACHE: u32 = 0x204;
+/// PAGE_READWRITE and PAGE_WRITECOMBINE.
+pub(crate) const PAGE_READWRITE_WRITECOMBINE: u32 = 0x404;
 
 /// Pool type: non-paged, and not executable.
 pub(crate) const NON_PAGED_POOL_NX: i32 = 512;

@@ -2,5 +2,6 @@
 use kp_core::*;
 
 pub fn call() {
-    let _ = host::RawDevice::new(host::DeviceId::new(1).unwrap(), [Some(0x1000); 6], 0);
+    let bar = host::RawBar { len: 0x1000, kind: host::BarKind::Memory };
+    let _ = host::RawDevice::new(host::DeviceId::new(1).unwrap(), [Some(bar); 6], 0);
 }

@@ -9,6 +9,7 @@ impl Register for Mine {
     type Value = u32;
     const OFFSET: usize = 0x02;
 }
+impl Single for Mine {}
 impl Readable for Mine {}
 
 pub fn read(bar: &Bar<regs::Map>) -> u32 {

@@ -18,6 +18,7 @@ impl Register for Far {
     type Value = u32;
     const OFFSET: usize = (1 << 20) - 4;
 }
+impl Single for Far {}
 impl Readable for Far {}
 
 pub fn far(cx: &mut Passive, mut device: Device) -> Result<u32> {

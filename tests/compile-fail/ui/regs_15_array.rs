@@ -1,8 +1,6 @@
-//! A register has one of four widths; several in a row are not in this version.
-use kp_core::*;
+//! An array of registers is not read as one: which of them?
+include!("part/arrays.rs");
 
-registers! {
-    pub mod regs[0x10] {
-        0x00 DATA: [u32; 4], RO;
-    }
+pub fn read(bar: &Bar<regs::Map>) -> u32 {
+    bar.read(regs::TABLE)
 }

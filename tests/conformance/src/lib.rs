@@ -28,6 +28,7 @@ pub mod registry;
 pub mod rings;
 #[cfg(all(target_pointer_width = "64", not(windows)))]
 pub mod simulated;
+pub mod testdev;
 pub mod transcript;
 #[cfg(windows)]
 pub mod windows;

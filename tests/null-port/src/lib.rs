@@ -15,9 +15,9 @@ use core::{
 use kp_core::{
     Result, Status,
     host::{
-        BarIndex, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Kernel, Lock, LockKind, Log, Memory,
-        Mmap, Mmio, Pci, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues,
-        Woken,
+        BarIndex, Caching, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Kernel, Lock, LockKind, Log,
+        Memory, Mmap, Mmio, Pci, PortIo, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors,
+        WaitKind, WaitQueues, Woken,
     },
 };
 
@@ -121,9 +121,31 @@ unsafe impl Mmio for Null {
     unsafe fn mmio_write64(_address: usize, _value: u64) {}
 }
 
+// SAFETY: there are no ports.
+unsafe impl PortIo for Null {
+    unsafe fn port_read8(_port: usize) -> u8 {
+        u8::MAX
+    }
+    unsafe fn port_read16(_port: usize) -> u16 {
+        u16::MAX
+    }
+    unsafe fn port_read32(_port: usize) -> u32 {
+        u32::MAX
+    }
+    unsafe fn port_write8(_port: usize, _value: u8) {}
+    unsafe fn port_write16(_port: usize, _value: u16) {}
+    unsafe fn port_write32(_port: usize, _value: u32) {}
+}
+
 // SAFETY: there is no device.
 unsafe impl Pci for Null {
-    fn map_bar(_device: DeviceId, _bar: BarIndex, _len: NonZeroUsize) -> Option<IoMapping> {
+    fn map_bar(
+        _device: DeviceId,
+        _bar: BarIndex,
+        _offset: usize,
+        _len: NonZeroUsize,
+        _caching: Caching,
+    ) -> Option<IoMapping> {
         None
     }
     unsafe fn unmap_bar(_mapping: IoMapping) {}

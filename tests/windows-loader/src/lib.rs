@@ -59,6 +59,7 @@ mod passed_on;
 mod pdo;
 
 mod pool;
+mod ports;
 mod power;
 mod process;
 

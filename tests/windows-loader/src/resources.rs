@@ -4,7 +4,7 @@
 //! many there are of messages, "Mapping Bus-Relative Addresses to Virtual Addresses" for what the two lists have in common. BARs: PCI Local
 //! Bus Specification 3.0, section 6.2.5.1.
 use crate::{bus::Assigned, slot::Slot};
-use kp_sim::device::{DeviceModel, IrqKind};
+use kp_sim::device::{BarKind, DeviceModel, IrqKind};
 
 /// How a device's BARs are made, and what else is in the lists.
 #[derive(Clone, Debug, Default)]
@@ -75,18 +75,19 @@ pub(crate) fn bars(slot: usize, starts: usize, device: &dyn DeviceModel, shape: 
     let mut bars = [None; 6];
     for (n, bar) in bars.iter_mut().enumerate() {
         let ports = shape.ports.iter().find(|(at, _)| *at == n).map(|(_, count)| u64::from(*count));
-        *bar = match (device.bar_len(n), ports) {
+        let own = device.bar_len(n).map(|len| (len, device.bar_kind(n)));
+        *bar = match (own, ports) {
             (None, None) => None,
-            (Some(_), Some(_)) => panic!("BAR {n} is memory"),
-            (None, Some(len)) => {
+            (Some(_), Some(_)) => panic!("BAR {n} is the device's"),
+            (None, Some(len)) | (Some((len, BarKind::Ports)), None) => {
                 let bus = place(&mut port, len);
                 let physical = if shape.ports_are_memory { bus + 2 * TRANSLATION } else { bus };
                 Some(Bar { bus, physical, len, kind: Kind::Ports { are_memory: shape.ports_are_memory } })
             }
-            (Some(len), None) => {
+            (Some((len, kind)), None) => {
                 let is_wide = shape.wide.contains(&n);
                 let bus = place(if is_wide { &mut high } else { &mut low }, len);
-                let is_prefetchable = shape.prefetchable.contains(&n);
+                let is_prefetchable = shape.prefetchable.contains(&n) || kind == BarKind::Prefetchable;
                 Some(Bar { bus, physical: bus + TRANSLATION, len, kind: Kind::Memory { is_wide, is_prefetchable } })
             }
         };
@@ -121,6 +122,12 @@ impl Bar {
     pub(crate) fn has(&self, physical: u64, len: usize) -> bool {
         let is_memory = matches!(self.kind, Kind::Memory { .. });
         is_memory && physical >= self.physical && physical + len as u64 <= self.physical + self.len
+    }
+
+    /// Are these ports the BAR's, for the processor too?
+    pub(crate) fn has_ports(&self, first: u64, width: u8) -> bool {
+        let are_ports = self.kind == Kind::Ports { are_memory: false };
+        are_ports && first >= self.bus && first + u64::from(width) <= self.bus + self.len
     }
 
     fn descriptor(&self, translated: bool) -> Descriptor {

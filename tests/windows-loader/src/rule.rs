@@ -163,6 +163,7 @@ rules! {
     RegistersUnmapped: "What is unmapped was mapped, with that length.", Page("MmUnmapIoSpace function (wdm.h)");
     RegisterAccess: "A register is read or written by one plain instruction.", Own("a device sees other instructions as more than one access, or as none that can be told");
     RegisterAligned: "A register is accessed aligned, inside its mapping.", Own("a device sees another access than was meant");
+    PortsOwned: "A port that is accessed is an aligned one of a device's.", Own("an access to other ports meets another device");
     ConnectVersion: "An interrupt is connected by a version of the parameters that there is.", Page("IoConnectInterruptEx function (wdm.h)");
     DisconnectVersion: "An interrupt is disconnected by the version that it was connected by.", Page("IoDisconnectInterruptEx function (wdm.h)");
     Connected: "An interrupt that is disconnected was connected.", Page("IoDisconnectInterruptEx function (wdm.h)");

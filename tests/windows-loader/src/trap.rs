@@ -4,6 +4,7 @@ use crate::{
     cpu,
     kernel::{Kernel, Verdict},
     nt::{NtStatus, STATUS_ACCESS_VIOLATION, STATUS_DATATYPE_MISALIGNMENT},
+    ports,
     space::PAGE,
     unwind::{self, RSP, Registers},
 };
@@ -187,7 +188,11 @@ fn in_driver(kernel: &Kernel, context: &mut ucontext_t, rip: usize, at: usize, r
         registers.general[RSP] += 8;
     }
     if !raised {
-        match kernel.mappings.access(kernel, rip, at, &mut registers.general) {
+        let accessed = match kernel.mappings.access(kernel, rip, at, &mut registers.general) {
+            Ok(None) => ports::access(kernel, rip, &mut registers.general),
+            accessed => accessed,
+        };
+        match accessed {
             Ok(None) => {}
             Ok(Some(len)) => {
                 registers.rip += len;

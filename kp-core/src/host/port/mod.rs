@@ -11,6 +11,7 @@ mod memory;
 mod mmap;
 mod mmio;
 mod pci;
+mod port_io;
 mod task;
 mod time;
 mod wait_queue;
@@ -21,7 +22,8 @@ pub use log::Log;
 pub use memory::Memory;
 pub use mmap::Mmap;
 pub use mmio::Mmio;
-pub use pci::{BarIndex, ConfigWidth, DeviceId, IoMapping, Pci};
+pub use pci::{BarIndex, BarKind, Caching, ConfigWidth, DeviceId, IoMapping, Pci, RawBar};
+pub use port_io::PortIo;
 pub use task::{Task, TaskFlags, TaskId};
 pub use time::{Time, Timeout};
 pub use wait_queue::{RawWaitQueue, WaitKind, WaitQueues, Woken};
@@ -31,13 +33,16 @@ pub use wait_queue::{RawWaitQueue, WaitKind, WaitQueues, Woken};
 /// # Safety
 /// The functions of all topics work together as one kernel's: what one gives, the others take. [`kernel!`](crate::kernel!) has kp-core call
 /// them.
-pub unsafe trait Kernel: Memory + Log + Time + Task + Lock + WaitQueues + Mmio + Pci + Irq + Mmap {}
+pub unsafe trait Kernel:
+    Memory + Log + Time + Task + Lock + WaitQueues + Mmio + PortIo + Pci + Irq + Mmap
+{
+}
 
 /// The port's functions, as kp-core calls them.
 pub(crate) mod kernel {
     pub(crate) use super::{
         irq::imports::*, lock::imports::*, log::imports::*, memory::imports::*, mmap::imports::*, mmio::imports::*,
-        pci::imports::*, task::imports::*, time::imports::*, wait_queue::imports::*,
+        pci::imports::*, port_io::imports::*, task::imports::*, time::imports::*, wait_queue::imports::*,
     };
 }
 
@@ -45,8 +50,8 @@ pub(crate) mod kernel {
 #[doc(hidden)]
 pub mod types {
     pub use super::{
-        BarIndex, ConfigWidth, DeviceId, IoMapping, IrqEntry, IrqRequest, LockKind, RawLock, RawWaitQueue, TaskFlags,
-        TaskId, Timeout, Vectors, WaitKind, Woken,
+        BarIndex, Caching, ConfigWidth, DeviceId, IoMapping, IrqEntry, IrqRequest, LockKind, RawLock, RawWaitQueue,
+        TaskFlags, TaskId, Timeout, Vectors, WaitKind, Woken,
     };
     pub use crate::Result;
     /// Only a kernel's functions are exported.
@@ -143,6 +148,7 @@ macro_rules! kernel {
         $crate::__export_lock! { $kernel }
         $crate::__export_wait_queues! { $kernel }
         $crate::__export_mmio! { $kernel }
+        $crate::__export_port_io! { $kernel }
         $crate::__export_pci! { $kernel }
         $crate::__export_irq! { $kernel }
         $crate::__export_mmap! { $kernel }

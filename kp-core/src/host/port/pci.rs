@@ -38,6 +38,35 @@ impl BarIndex {
     }
 }
 
+/// A base address register that a device has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawBar {
+    /// Length of what it decodes, in bytes.
+    pub len: usize,
+    /// What that is.
+    pub kind: BarKind,
+}
+
+/// What a base address register decodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BarKind {
+    /// Memory.
+    Memory,
+    /// Memory of which reading has no effects, so that the processor may combine what is written.
+    Prefetchable,
+    /// Ports, from this one on.
+    Ports(NonZeroUsize),
+}
+
+/// How the processor accesses mapped memory of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caching {
+    /// Each access as it is written down.
+    Uncached = 0,
+    /// Writes may be combined, and come later.
+    WriteCombining = 1,
+}
+
 /// A part of a BAR that is mapped for register access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IoMapping {
@@ -70,8 +99,9 @@ contract! { ($)
     /// A PCI function: its BARs and its configuration space.
     unsafe trait Pci, exported by __export_pci;
 
-    /// Maps the first `len` bytes of a memory BAR, uncached; None: it cannot be mapped. Passive.
-    safe fn map_bar(device: DeviceId, bar: BarIndex, len: NonZeroUsize) -> Option<IoMapping>;
+    /// Maps `len` bytes of a memory BAR from `offset` on, which are inside of it; None: they cannot be mapped. What is mapped with write
+    /// combining are whole pages of [`PAGE`](crate::host::PAGE) bytes, prefetchable. Passive.
+    safe fn map_bar(device: DeviceId, bar: BarIndex, offset: usize, len: NonZeroUsize, caching: Caching) -> Option<IoMapping>;
     /// Undoes `map_bar`. Any level, as `free`.
     unsafe fn unmap_bar(mapping: IoMapping) -> ();
     /// Lets the device start transfers of its own, or stops it. Passive.

@@ -8,6 +8,7 @@ pub mod msix;
 pub mod nodes;
 pub mod planted;
 pub mod poll;
+mod ports;
 pub mod raw_ioctl;
 mod sanitised;
 pub mod stress;

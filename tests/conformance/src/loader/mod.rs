@@ -6,6 +6,7 @@ mod device;
 mod edu_app;
 mod fault_injection;
 mod life;
+mod ports;
 mod power;
 mod raw_ioctl;
 mod resources;
