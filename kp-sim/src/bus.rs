@@ -149,7 +149,7 @@ impl Bus {
     pub(crate) fn map(&self, bar: usize, offset: usize, len: usize) -> usize {
         let mut parts = lock(&self.parts);
         let end = (offset + len) as u64;
-        if !parts.model.as_ref().and_then(|model| model.bar_len(bar)).is_some_and(|has| end <= has) {
+        if parts.model.as_ref().and_then(|model| model.bar_len(bar)).is_none_or(|has| has < end) {
             return 0;
         }
         let address = MAPPED_AT + (bar << BAR_SHIFT) + offset;

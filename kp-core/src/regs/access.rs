@@ -1,5 +1,7 @@
 //! Registers that are borrowed of what maps them.
-use super::{Array, Blocks, Mmio, Readable, Register, RegisterMap, Single, Space, Writable, check, check_blocks};
+use super::{
+    Array, Blocks, Invariant, Mmio, Readable, Register, RegisterMap, Single, Space, Writable, check, check_blocks,
+};
 use crate::{Result, Status};
 use core::marker::PhantomData;
 
@@ -9,7 +11,7 @@ use core::marker::PhantomData;
 pub struct Regs<'a, M: RegisterMap, S: Space = Mmio> {
     base: usize,
     /// Borrowed; of this map alone, as a BAR is.
-    _of: PhantomData<(&'a (), fn(M) -> M, fn(S) -> S)>,
+    _of: PhantomData<(&'a (), Invariant<M, S>)>,
 }
 
 impl<M: RegisterMap, S: Space> Clone for Regs<'_, M, S> {
@@ -120,7 +122,7 @@ impl<'a, M: RegisterMap, S: Space> Regs<'a, M, S> {
 /// INVARIANT: the register at `address` is aligned, and mapped in space `S` during `'a`.
 pub struct Item<'a, A: Register, S: Space = Mmio> {
     address: usize,
-    _of: PhantomData<(&'a (), fn(A) -> A, fn(S) -> S)>,
+    _of: PhantomData<(&'a (), Invariant<A, S>)>,
 }
 
 impl<A: Register, S: Space> Clone for Item<'_, A, S> {

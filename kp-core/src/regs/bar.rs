@@ -1,5 +1,5 @@
 //! A mapped BAR.
-use super::{BarSpace, Mmio, Readable, RegisterMap, Regs, Single, Writable, check, map_len};
+use super::{BarSpace, Invariant, Mmio, Readable, RegisterMap, Regs, Single, Writable, check, map_len};
 use crate::host::IoMapping;
 use core::{marker::PhantomData, num::NonZeroUsize};
 
@@ -10,7 +10,7 @@ pub struct Bar<M: RegisterMap, S: BarSpace = Mmio> {
     base: NonZeroUsize,
     /// Of this map alone. Two maps may be subtypes, one of the other, and of different lengths: `Map<fn(&'static u8)>` and
     /// `Map<for<'a> fn(&'a u8)>`, of a generic `Map`.
-    _map: PhantomData<(fn(M) -> M, fn(S) -> S)>,
+    _map: PhantomData<Invariant<M, S>>,
 }
 
 impl<M: RegisterMap, S: BarSpace> Bar<M, S> {

@@ -14,6 +14,9 @@ pub use window::Window;
 
 use core::num::NonZeroUsize;
 
+/// Of these types alone, and of no subtypes of theirs.
+type Invariant<M, S> = fn(M, S) -> (M, S);
+
 /// Registers that lie together: a BAR, a part of one, or one of the blocks that it repeats. Made by [`registers!`](crate::registers!).
 pub trait RegisterMap: 'static {
     /// Length in bytes.
