@@ -84,11 +84,15 @@ pub enum Purpose {
     Windows32,
     /// Counting a program's instructions, as `cargo kp bench` does on this machine.
     Bench,
+    /// Having the C glue looked at by the kernel's own checkers. checkpatch and Coccinelle's scripts are in the kernel's source.
+    Checkers,
+    /// Making system calls at random in a guest.
+    Fuzzers,
 }
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Purpose; 8] = [
+    pub const ALL: [Purpose; 10] = [
         Purpose::Build,
         Purpose::Boot,
         Purpose::Windows,
@@ -97,6 +101,8 @@ impl Purpose {
         Purpose::Python,
         Purpose::Udev,
         Purpose::Bench,
+        Purpose::Checkers,
+        Purpose::Fuzzers,
     ];
 
     /// What a person wants who wants more than modules and guests. `None`: nothing works without it.
@@ -109,6 +115,8 @@ impl Purpose {
             Purpose::Python => Some("the tests' app in Python"),
             Purpose::Udev => Some("the tests of links to nodes"),
             Purpose::Bench => Some("`cargo kp bench`"),
+            Purpose::Checkers => Some("the checkers of C in `cargo kp test --long`"),
+            Purpose::Fuzzers => Some("the fuzzers in `cargo kp test --long`"),
         }
     }
 
@@ -148,6 +156,8 @@ impl Purpose {
             Purpose::Python => &["python3-minimal"],
             Purpose::Udev => &["udev"],
             Purpose::Bench => &["valgrind"],
+            Purpose::Checkers => &["sparse", "coccinelle", "linux-source-6.12", "xz-utils"],
+            Purpose::Fuzzers => &["trinity", "stress-ng"],
         }
     }
 }

@@ -64,6 +64,25 @@ fn a_wait_ends_when_its_time_is_up_and_when_a_signal_comes() {
     assert_eq!(app.int_wait(0, ANY_VECTOR, 1), Err(Status::TIMEOUT.into()), "the signal was handled");
 }
 
+/// What has woken a session before is no reason for its next wait to look again and again.
+#[test]
+fn a_wait_sleeps_until_its_time_is_up_however_often_its_session_was_woken_before() {
+    let run = replay(1, |_| {
+        let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
+        let plugin = sim.connect(messages::INTERFACE).unwrap();
+        let app = plugin.connection();
+        app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
+        for _ in 0..3 {
+            messages::Client(&plugin).raise(1).unwrap();
+            assert_eq!(app.int_wait(SECOND, ANY_VECTOR, 1).unwrap().got, 1);
+        }
+        assert_eq!(app.int_wait(20_000_000, ANY_VECTOR, 1), Err(Status::TIMEOUT.into()));
+    });
+    assert_eq!(run.failure, None);
+    let waits = run.trace.events.iter().filter(|event| event.what == "wait").count();
+    assert!((1..=4).contains(&waits), "four requests looked {waits} times");
+}
+
 #[test]
 fn a_line_that_never_ends_is_masked() {
     let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();

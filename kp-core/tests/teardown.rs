@@ -140,6 +140,30 @@ fn calls_wait_while_the_device_sleeps() {
     });
 }
 
+/// A sleep that would outlast the time for going to sleep is ended, and after that sleeps last again.
+#[test]
+fn a_long_sleep_ends_when_the_device_has_to_sleep_and_the_next_one_lasts() {
+    let answers = Answers(Mutex::default());
+    explore(0..60, |world| {
+        let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
+        let plugin = sim.connect(messages::INTERFACE).unwrap();
+        let client = messages::Client(&plugin);
+        world.scope(|scope| {
+            scope.spawn("sleeper", || {
+                answers.note("nap", client.nap(100), &[Status::SUSPENDED]);
+            });
+            scope.spawn("system", || {
+                sim.suspend_within(std::time::Duration::from_millis(5));
+                sim.resume();
+            });
+        });
+        let awake = sim.now_ns();
+        assert_eq!(client.nap(5), Ok(()));
+        assert!(sim.now_ns() - awake >= 5_000_000, "it lasted {} ns", sim.now_ns() - awake);
+    });
+    assert_eq!(answers.0.into_inner().unwrap(), BTreeSet::from(["Ok", "Suspended"]));
+}
+
 /// With real threads too.
 #[test]
 fn removal_ends_what_real_threads_wait_for() {

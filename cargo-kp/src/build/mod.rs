@@ -30,9 +30,9 @@ use crate::command::Command;
 pub use self::info::{Info, MatchId};
 pub use self::license::License;
 #[cfg(unix)]
-pub(crate) use self::linux::copy;
-#[cfg(unix)]
 pub use self::linux::{Object, make_direct, module, object};
+#[cfg(unix)]
+pub(crate) use self::linux::{checked, copy};
 pub use self::plugin::{Plugin, select};
 pub use self::windows::{Arch, Inf, Product, Signer, built_in, driver};
 

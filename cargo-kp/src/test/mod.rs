@@ -2,14 +2,17 @@
 //!
 //! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `languages`
 //! runs their apps in C and Python, `older` those of earlier versions, `demos` the demos, `planted` those that boot trouble, `loader` and `wine` those that load Windows drivers, `tool` runs
-//! this program on Windows, `workspace`, with `--long`, a plugin of somebody's own, and `mutations`, with `--long`, plants faults in the framework itself.
+//! this program on Windows, `workspace`, with `--long`, a plugin of somebody's own, `checkers`, with `--long`, has other
+//! tools look at the C glue, and `mutations`, with `--long`, plants faults in the framework itself. `mutants` is a run of its own.
 mod boots;
+mod checkers;
 mod demos;
 mod languages;
 mod libtest;
 mod loader;
 mod local;
 mod log;
+mod mutants;
 mod mutations;
 mod older;
 mod planted;
@@ -27,7 +30,7 @@ use anyhow::{Context, Result, bail};
 use cargo_metadata::MetadataCommand;
 use clap::Args;
 use stage::{Stage, Tally};
-use std::time::Instant;
+use std::{path::PathBuf, time::Instant};
 
 /// Runs every test, in stages, and ends with `N passed, N failed`.
 #[derive(Debug, Args)]
@@ -41,6 +44,9 @@ pub struct TestArgs {
     /// Only the crates' own tests, under Miri; needs `cargo miri`.
     #[arg(long)]
     pub miri: bool,
+    /// Only what no test notices of changes to these source files, by cargo-mutants; of those that have changed since, if none is named.
+    #[arg(long, value_name = "FILE", num_args = 0..)]
+    pub mutants: Option<Vec<PathBuf>>,
     /// Only the stages whose name contains this.
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
@@ -64,6 +70,9 @@ impl Command for TestArgs {
             return local::miri();
         }
         programs::require_repository("test")?;
+        if let Some(files) = &self.mutants {
+            return mutants::run(files);
+        }
         let stages: Vec<Stage> = local::stages(self.long)
             .into_iter()
             .chain(boots::stages(self.long))
@@ -75,6 +84,7 @@ impl Command for TestArgs {
             .chain(wine::stages(self.long))
             .chain(tool::stages())
             .chain(workspace::stages(self.long))
+            .chain(checkers::stages(self.long))
             .chain(mutations::stages(self.long))
             .collect();
         let stages = chosen(stages, self.only.as_deref())?;

@@ -15,8 +15,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 pub use self::got::make_direct;
-pub(crate) use self::module::copy;
 pub use self::module::module;
+pub(crate) use self::module::{checked, copy};
 pub use self::object::{Object, object};
 
 use self::compiler::{Compiler, compiler};

@@ -92,9 +92,24 @@ fn make(plugin: &Plugin, dir: &Path, headers: &Path, compiler: &Compiler) -> Res
 
 /// Runs the kernel's build in a folder.
 fn run_make(plugin: &Plugin, dir: &Path, headers: &Path, compiler: &Compiler) -> Result<()> {
+    let said = said_by_make(&plugin.name, dir, headers, compiler, &[])?;
+    match warning(&said) {
+        Some(line) => bail!("make warns, which counts as an error: {line}"),
+        None => Ok(()),
+    }
+}
+
+/// Has the kernel's build look at the C sources of a folder that a module was built in, with variables of make's, `C=2` for instance. All
+/// that was said.
+pub(crate) fn checked(name: &str, dir: &Path, kernel: &Kernel, variables: &[&str]) -> Result<String> {
+    said_by_make(name, dir, &kernel.headers, &compiler(&kernel.headers, None)?, variables)
+}
+
+/// Runs the kernel's build in a folder, and gives all that was said. Fails if make does.
+fn said_by_make(name: &str, dir: &Path, headers: &Path, compiler: &Compiler, variables: &[&str]) -> Result<String> {
     let mut make = Command::new("make");
-    make.arg("-s").arg("-C").arg(headers).arg(format!("M={}", dir.display())).arg(format!("KP_NAME={}", plugin.name));
-    make.args(&compiler.arguments);
+    make.arg("-s").arg("-C").arg(headers).arg(format!("M={}", dir.display())).arg(format!("KP_NAME={name}"));
+    make.args(&compiler.arguments).args(variables);
     for name in FOREIGN {
         make.env_remove(name);
     }
@@ -107,10 +122,7 @@ fn run_make(plugin: &Plugin, dir: &Path, headers: &Path, compiler: &Compiler) ->
         let why = compiler.stands_in.as_ref().map(|line| format!("\n{line}")).unwrap_or_default();
         bail!("make failed:\n{}{why}", said.trim_end());
     }
-    match warning(&said) {
-        Some(line) => bail!("make warns, which counts as an error: {line}"),
-        None => Ok(()),
-    }
+    Ok(said.into_owned())
 }
 
 /// The first line with a warning by the compiler, the linker, objtool or modpost. What make says of its own affairs, as of clocks, is none, nor
