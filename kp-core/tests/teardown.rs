@@ -185,6 +185,27 @@ fn removal_ends_what_real_threads_wait_for() {
     }
 }
 
+/// A wait belongs to the enabling that it found, whatever has come after that by the time that it looks.
+#[test]
+fn a_wait_that_was_pending_at_the_end_of_its_enabling_says_so_whoever_has_enabled_since() {
+    explore(0..60, |world| {
+        let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
+        let (one, two) = (sim.connect(messages::INTERFACE).unwrap(), sim.connect(messages::INTERFACE).unwrap());
+        let app = one.connection();
+        app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
+        world.scope(|scope| {
+            scope.spawn("waiter", || {
+                assert_eq!(app.int_wait(NO_TIMEOUT, ANY_VECTOR, 1), Err(Status::INT_DISABLED.into()));
+            });
+            scope.spawn("ender", || {
+                while app.query(0).unwrap().waits == 0 {}
+                app.int_disable().unwrap();
+                two.connection().int_enable(kind::ANY, 1, 1, &[]).unwrap();
+            });
+        });
+    });
+}
+
 /// A panic in a call, while another one sleeps and a third thread waits: they hear of it at once, and the plugin can be unloaded.
 #[test]
 fn a_panic_ends_what_others_wait_for() {

@@ -7,6 +7,7 @@
 mod boots;
 mod checkers;
 mod demos;
+mod fuzzers;
 mod languages;
 mod libtest;
 mod loader;
@@ -85,6 +86,7 @@ impl Command for TestArgs {
             .chain(tool::stages())
             .chain(workspace::stages(self.long))
             .chain(checkers::stages(self.long))
+            .chain(fuzzers::stages(self.long))
             .chain(mutations::stages(self.long))
             .collect();
         let stages = chosen(stages, self.only.as_deref())?;

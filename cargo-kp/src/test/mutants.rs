@@ -17,8 +17,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// After so many seconds tests are taken to hang: those of one program end in ten, on a busy machine.
-const PATIENCE: &str = "60";
+/// After so many times as long as without a change, and not before so many seconds, tests are taken to hang.
+const PATIENCE: [&str; 2] = ["5", "20"];
 /// What cargo-mutants ends with after a whole run: all were caught, some were missed, some hang.
 const WHOLE: [i32; 3] = [0, 2, 3];
 
@@ -39,15 +39,18 @@ pub fn run(files: &[PathBuf]) -> Result<()> {
     let lab = Lab { source: folder.join("source"), target: folder.join("target"), runs: folder.join("runs") };
     // A file that a stopped run has left changed is as it should be again.
     mirror(workspace, &lab.source).context("cannot copy the workspace")?;
-    for &at in &wanted {
-        let file = &results.file[at];
-        let source = checksum(&workspace.join(&file.path))?;
-        let outcomes = lab.run(file, &source)?;
-        results.file[at].take(&source, &outcomes);
+    for path in &wanted {
+        let file = results.of(path).clone();
+        let source = checksum(&workspace.join(path))?;
+        let outcomes = lab.run(&file, &source)?;
+        // It has taken hours: the list may have other reasons now, and what another run has found.
+        results = Results::read(workspace)?;
+        let file = results.of(path);
+        file.take(&source, &outcomes);
+        println!("{}", file.summary());
         results.write(workspace)?;
-        println!("{}", results.file[at].summary());
     }
-    let open: Vec<String> = wanted.iter().flat_map(|&at| told(&results.file[at])).collect();
+    let open: Vec<String> = results.file.iter().filter(|file| wanted.contains(&file.path)).flat_map(told).collect();
     open.iter().for_each(|line| println!("{line}"));
     match open.len() {
         0 => Ok(()),
@@ -55,24 +58,22 @@ pub fn run(files: &[PathBuf]) -> Result<()> {
     }
 }
 
-/// The files to run, by their places in the list. One that is named and not in the list is added.
-fn wanted(results: &mut Results, workspace: &Path, files: &[PathBuf]) -> Result<Vec<usize>> {
+/// The files to run. One that is named and not in the list is added.
+fn wanted(results: &mut Results, workspace: &Path, files: &[PathBuf]) -> Result<Vec<String>> {
     for path in files {
         let path = path.to_str().context("a file whose name isn't UTF-8")?;
         if !path.ends_with(".rs") || !workspace.join(path).is_file() {
             bail!("{path} is no source file: name one as from the workspace's folder, kp-core/src/host/gate.rs");
         }
-        if !results.file.iter().any(|file| file.path == path) {
-            results.file.push(File::new(path));
-        }
+        results.of(path);
     }
     let mut wanted = Vec::new();
-    for (at, file) in results.file.iter().enumerate() {
+    for file in &results.file {
         let is_wanted = match files {
             [] => file.source != checksum(&workspace.join(&file.path))?,
             files => files.iter().any(|path| path.to_str() == Some(&file.path)),
         };
-        wanted.extend(is_wanted.then_some(at));
+        wanted.extend(is_wanted.then(|| file.path.clone()));
     }
     if wanted.is_empty() {
         bail!("no file of {LIST} has changed since it was run: name one to run it again");
@@ -126,7 +127,8 @@ impl Lab {
         let whole = packages.iter().map(|package| format!("--test-package={package}")).collect();
         let quick = [vec![format!("--test-package={package}")], quick].concat();
         for (name, tests) in [("quick", quick), ("whole", whole)] {
-            if name == "quick" && file.quick.is_empty() {
+            let is_wanted = if name == "quick" { !file.quick.is_empty() } else { file.is_tried_with_all() };
+            if !is_wanted {
                 continue;
             }
             let out = folder.join(name);
@@ -154,7 +156,14 @@ impl Lab {
         fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
         let mut mutants = cargo();
         mutants.args(["mutants", "--in-place", "--no-shuffle", "--no-times", "--colors=never", "--cap-lints=true"]);
-        mutants.args(["--annotations=none", "--timeout", PATIENCE, "--file", &file.path, "--package", package]);
+        mutants.args([
+            "--annotations=none",
+            "--timeout-multiplier",
+            PATIENCE[0],
+            "--minimum-test-timeout",
+            PATIENCE[1],
+        ]);
+        mutants.args(["--file", &file.path, "--package", package]);
         mutants.args(tests).arg("--dir").arg(&self.source).arg("--output").arg(out);
         for (name, _) in done.iter().filter(|(_, outcome)| is_first || **outcome != Outcome::Missed) {
             mutants.arg("--exclude-re").arg(format!("^{}$", escaped(name)));

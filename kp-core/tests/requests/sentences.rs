@@ -157,6 +157,32 @@ fn a_handle_is_readable_for_the_owner_and_over_with_its_session() {
     assert_eq!(ready(&other), (false, true));
 }
 
+/// A panic of plugin code, wherever.
+fn panic<P: Plugin>(sim: &Sim<P>) {
+    let panics = std::panic::AssertUnwindSafe(|| sim.enter(|_| panic!("planted")));
+    assert!(std::panic::catch_unwind(panics).is_err());
+}
+
+#[test]
+fn a_handle_is_over_with_a_panic_though_its_device_is_there() {
+    let sim = sim();
+    let app = session(&sim);
+    assert!(!app.readiness().over);
+    panic(&sim);
+    assert!(app.readiness().over);
+}
+
+#[test]
+fn a_wait_for_interrupts_that_a_plugin_has_not_is_told_so_and_of_a_panic_first() {
+    let sim = Sim::<ignores_data::Quiet>::new().unwrap();
+    let app = sim.open();
+    let fingerprint = <ignores_data::Quiet as Plugin>::TABLE.interface.map_or(0, Interface::fingerprint);
+    assert_eq!(send(&app, Open { abi_major: limits::ABI_MAJOR, fingerprint, ..Open::new() }).0, Status::OK);
+    assert_eq!(send(&app, wait()).0, Status::NOT_ENABLED);
+    panic(&sim);
+    assert_eq!(send(&app, wait()).0, Status::POISONED);
+}
+
 /// On 64 bits neither: see also the 32-bit app in a guest.
 #[test]
 fn an_address_with_length_0_is_not_looked_at() {
