@@ -128,8 +128,14 @@ fn calls_wait_while_the_device_sleeps() {
         let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
         let plugin = sim.connect(messages::INTERFACE).unwrap();
         let client = messages::Client(&plugin);
+        let plain = sim.open();
+        let mut open = Open { abi_major: ABI_MAJOR, fingerprint: messages::INTERFACE.chain(0), ..Open::new() };
+        plain.open(&mut open, b"").unwrap();
         world.scope(|scope| {
             scope.spawn("caller", || (0..4).for_each(|_| assert_eq!(client.keep(b"text"), Ok(4))));
+            scope.spawn("caller without the direct form", || {
+                (0..4).for_each(|_| assert_eq!(plain.call(3, 0, &[], b"text", &mut [0; 4]), Ok(4)));
+            });
             scope.spawn("system", || {
                 sim.suspend();
                 let nowait = plugin.connection().call(3, kp_abi::request::CALL_NOWAIT, &[], b"x", &mut [0; 4]);
@@ -188,22 +194,25 @@ fn removal_ends_what_real_threads_wait_for() {
 /// A wait belongs to the enabling that it found, whatever has come after that by the time that it looks.
 #[test]
 fn a_wait_that_was_pending_at_the_end_of_its_enabling_says_so_whoever_has_enabled_since() {
-    explore(0..60, |world| {
-        let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
-        let (one, two) = (sim.connect(messages::INTERFACE).unwrap(), sim.connect(messages::INTERFACE).unwrap());
-        let app = one.connection();
-        app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
-        world.scope(|scope| {
-            scope.spawn("waiter", || {
-                assert_eq!(app.int_wait(NO_TIMEOUT, ANY_VECTOR, 1), Err(Status::INT_DISABLED.into()));
-            });
-            scope.spawn("ender", || {
-                while app.query(0).unwrap().waits == 0 {}
-                app.int_disable().unwrap();
-                two.connection().int_enable(kind::ANY, 1, 1, &[]).unwrap();
+    for is_same in [false, true] {
+        explore(0..40, |world| {
+            let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
+            let [one, two] = [(); 2].map(|()| sim.connect(messages::INTERFACE).unwrap());
+            let app = one.connection();
+            app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
+            world.scope(|scope| {
+                scope.spawn("waiter", || {
+                    assert_eq!(app.int_wait(NO_TIMEOUT, ANY_VECTOR, 1), Err(Status::INT_DISABLED.into()));
+                });
+                scope.spawn("ender", || {
+                    while app.query(0).unwrap().waits == 0 {}
+                    app.int_disable().unwrap();
+                    let next = if is_same { &one } else { &two };
+                    next.connection().int_enable(kind::ANY, 1, 1, &[]).unwrap();
+                });
             });
         });
-    });
+    }
 }
 
 /// A panic in a call, while another one sleeps and a third thread waits: they hear of it at once, and the plugin can be unloaded.

@@ -19,6 +19,8 @@ use std::{
 
 /// After so many times as long as without a change, and not before so many seconds, tests are taken to hang.
 const PATIENCE: [&str; 2] = ["5", "20"];
+/// After so many seconds the compiler is taken to hang.
+const BUILD_PATIENCE: &str = "300";
 /// What cargo-mutants ends with after a whole run: all were caught, some were missed, some hang.
 const WHOLE: [i32; 3] = [0, 2, 3];
 
@@ -163,7 +165,8 @@ impl Lab {
             "--minimum-test-timeout",
             PATIENCE[1],
         ]);
-        mutants.args(["--file", &file.path, "--package", package]);
+        // A constant may be computed without end.
+        mutants.args(["--build-timeout", BUILD_PATIENCE, "--file", &file.path, "--package", package]);
         mutants.args(tests).arg("--dir").arg(&self.source).arg("--output").arg(out);
         for (name, _) in done.iter().filter(|(_, outcome)| is_first || **outcome != Outcome::Missed) {
             mutants.arg("--exclude-re").arg(format!("^{}$", escaped(name)));

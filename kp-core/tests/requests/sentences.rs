@@ -157,6 +157,26 @@ fn a_handle_is_readable_for_the_owner_and_over_with_its_session() {
     assert_eq!(ready(&other), (false, true));
 }
 
+#[test]
+fn a_struct_may_be_as_long_as_the_limit_if_the_rest_is_zeros() {
+    const LIMIT: usize = limits::MAX_REQUEST;
+    let sim = sim();
+    let app = sim.open();
+    let address = app.memory().map(LIMIT + 8, kp_sim::Access::ReadWrite);
+    app.memory().write(address + LIMIT as u64, &[0xFF; 8]).unwrap(); // is none of it
+    let answer = |size: usize| {
+        app.memory().write(address, &(size as u32).to_le_bytes()).unwrap();
+        assert_eq!(app.raw(Query::NR, address), Ok(()));
+        Status(app.memory().value::<Head>(address).unwrap().status)
+    };
+    assert_eq!([LIMIT, LIMIT + 1].map(answer), [Status::OK, Status::TOO_LARGE]);
+    for at in [LIMIT - 1, LIMIT / 2] {
+        app.memory().write(address + at as u64, &[1]).unwrap();
+        assert_eq!(answer(LIMIT), Status::UNKNOWN_TAIL, "at {at}");
+        app.memory().write(address + at as u64, &[0]).unwrap();
+    }
+}
+
 /// A panic of plugin code, wherever.
 fn panic<P: Plugin>(sim: &Sim<P>) {
     let panics = std::panic::AssertUnwindSafe(|| sim.enter(|_| panic!("planted")));
@@ -173,14 +193,19 @@ fn a_handle_is_over_with_a_panic_though_its_device_is_there() {
 }
 
 #[test]
-fn a_wait_for_interrupts_that_a_plugin_has_not_is_told_so_and_of_a_panic_first() {
+fn who_asks_for_interrupts_that_a_plugin_has_not_is_told_so_and_of_a_panic_first() {
     let sim = Sim::<ignores_data::Quiet>::new().unwrap();
     let app = sim.open();
     let fingerprint = <ignores_data::Quiet as Plugin>::TABLE.interface.map_or(0, Interface::fingerprint);
     assert_eq!(send(&app, Open { abi_major: limits::ABI_MAJOR, fingerprint, ..Open::new() }).0, Status::OK);
-    assert_eq!(send(&app, wait()).0, Status::NOT_ENABLED);
+    let ask = || {
+        let enabled = send(&app, enable(kind::ANY, 1, 1)).0;
+        [enabled, send(&app, wait()).0, send(&app, IntDisable::new()).0, send(&app, count()).0]
+    };
+    assert_eq!(ask(), [Status::NO_INTERRUPT, Status::NOT_ENABLED, Status::NOT_ENABLED, Status::OK]);
+    assert_eq!(send(&app, IntCount { vector: 0, ..count() }).0, Status::BAD_VECTOR);
     panic(&sim);
-    assert_eq!(send(&app, wait()).0, Status::POISONED);
+    assert_eq!(ask(), [Status::POISONED; 4]);
 }
 
 /// On 64 bits neither: see also the 32-bit app in a guest.
