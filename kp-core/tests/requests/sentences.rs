@@ -1,13 +1,13 @@
 //! Single sentences of the page, each a test.
 use super::{
-    card::Card,
+    card::{Card, messages},
     scene::{NO_APPS, open},
 };
 use kp_abi::{
     Interface, Status, limits,
     request::{
         ANY_VECTOR, Call, Close, Head, IntCount, IntDisable, IntEnable, IntWait, Open, Query, Request, RingEnter,
-        RingSetup, RingTeardown, kind,
+        RingSetup, RingTeardown, feature, kind,
     },
 };
 use kp_core::*;
@@ -175,6 +175,24 @@ fn a_struct_may_be_as_long_as_the_limit_if_the_rest_is_zeros() {
         assert_eq!(answer(LIMIT), Status::UNKNOWN_TAIL, "at {at}");
         app.memory().write(address + at as u64, &[0]).unwrap();
     }
+}
+
+#[test]
+fn query_says_what_there_is_and_an_open_that_is_refused_which_abi_it_is() {
+    let (sim, quiet) = (sim(), Sim::<ignores_data::Quiet>::new().unwrap());
+    let app = sim.open();
+    for at in 0..3 {
+        let query = send(&app, Query { chain_at: at, ..Query::new() }).1;
+        assert_eq!((query.chain_at, query.chain), (at, messages::INTERFACE.chain(at as usize)));
+    }
+    let ring = |query: Query| (query.features & feature::RING, query.max_ring_entries, query.max_ring_memory);
+    let wanted = (feature::RING, limits::MAX_RING_ENTRIES, limits::MAX_RING_MEMORY as u32);
+    assert_eq!(ring(send(&app, Query::new()).1), wanted);
+    assert_eq!(ring(send(&quiet.open(), Query::new()).1), wanted, "without an interface too");
+
+    let (status, refused) = send(&app, Open { abi_major: limits::ABI_MAJOR + 1, ..open(0) });
+    assert_eq!(status, Status::ABI_MISMATCH);
+    assert_eq!(refused.head.detail, limits::ABI_MAJOR << 16 | limits::ABI_MINOR);
 }
 
 /// A panic of plugin code, wherever.
