@@ -19,6 +19,7 @@ mod older;
 mod planted;
 mod registered;
 mod report;
+mod reproducible;
 mod stage;
 mod tool;
 mod wine;
@@ -86,6 +87,7 @@ impl Command for TestArgs {
             .chain(tool::stages())
             .chain(workspace::stages(self.long))
             .chain(checkers::stages(self.long))
+            .chain(reproducible::stages(self.long))
             .chain(fuzzers::stages(self.long))
             .chain(mutations::stages(self.long))
             .collect();

@@ -123,6 +123,7 @@ impl Lab {
             Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| format!("remove {}", kept.display()))?,
             Err(_) => Outcomes::new(),
         };
+        all.retain(|_, outcome| *outcome != Outcome::Missed);
         let package = file.path.split('/').next().context("a file is in a package")?;
         let quick: Vec<String> = file.quick.iter().map(|program| format!("--cargo-arg=--test={program}")).collect();
         let packages = if file.packages.is_empty() { vec![package.to_owned()] } else { file.packages.clone() };
@@ -136,7 +137,7 @@ impl Lab {
             let out = folder.join(name);
             // What a run that was stopped has found.
             all.extend(read(&out.join("mutants.out/outcomes.json"))?);
-            self.mutants(file, package, &tests, &all, &out, name == "quick")?;
+            self.mutants(file, package, &tests, &all, &out, name == "quick" && file.is_tried_with_all())?;
             all.extend(read(&out.join("mutants.out/outcomes.json"))?);
             fs::write(&kept, serde_json::to_vec(&all)?).with_context(|| format!("cannot write {}", kept.display()))?;
             fs::remove_dir_all(&out).with_context(|| format!("cannot remove {}", out.display()))?;
@@ -144,8 +145,8 @@ impl Lab {
         Ok(all)
     }
 
-    /// One run of cargo-mutants, over those of a file's mutants that nothing has noticed yet. `is_first`: what was missed already is left
-    /// to the tests that come after.
+    /// One run of cargo-mutants, over those of a file's mutants that nothing has noticed yet. `is_first`: more tests come after, and what was
+    /// missed already is left to them.
     fn mutants(
         &self,
         file: &File,

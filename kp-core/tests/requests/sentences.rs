@@ -190,6 +190,9 @@ fn query_says_what_there_is_and_an_open_that_is_refused_which_abi_it_is() {
     assert_eq!(ring(send(&app, Query::new()).1), wanted);
     assert_eq!(ring(send(&quiet.open(), Query::new()).1), wanted, "without an interface too");
 
+    let features = [send(&app, Query::new()).1.features, send(&quiet.open(), Query::new()).1.features];
+    assert_eq!(features, [feature::RING | feature::DIRECT, feature::RING], "the direct form is for an interface");
+
     let (status, refused) = send(&app, Open { abi_major: limits::ABI_MAJOR + 1, ..open(0) });
     assert_eq!(status, Status::ABI_MISMATCH);
     assert_eq!(refused.head.detail, limits::ABI_MAJOR << 16 | limits::ABI_MINOR);
@@ -277,4 +280,7 @@ fn data_that_the_plugin_does_not_want_is_ignored() {
     assert_eq!(send(&app, IntEnable { data_addr, data_len: 32, ..enable(kind::ANY, 1, 1) }).0, Status::OK);
     let too_long = IntEnable { data_addr, data_len: limits::MAX_OPEN_DATA as u32 + 1, ..enable(kind::ANY, 1, 1) };
     assert_eq!(send(&app, too_long).0, Status::PAYLOAD_TOO_LARGE, "but checked");
+    let (app, data_len) = (sim.open(), limits::MAX_OPEN_DATA as u32);
+    let data_addr = app.memory().map(limits::MAX_OPEN_DATA, kp_sim::Access::ReadWrite);
+    assert_eq!(send(&app, Open { fingerprint, data_addr, data_len, ..empty }).0, Status::OK, "as long as the limit");
 }

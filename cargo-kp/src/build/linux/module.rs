@@ -113,6 +113,9 @@ fn said_by_make(name: &str, dir: &Path, headers: &Path, compiler: &Compiler, var
     for name in FOREIGN {
         make.env_remove(name);
     }
+    if let Some(flags) = without_folders(name, dir, headers) {
+        make.arg(format!("KCFLAGS={flags}"));
+    }
     // Messages are compared, so they have to be in English.
     let output =
         make.arg("modules").env("LC_ALL", "C").output().context("cannot run make: apt-get install make gcc")?;
@@ -123,6 +126,15 @@ fn said_by_make(name: &str, dir: &Path, headers: &Path, compiler: &Compiler, var
         bail!("make failed:\n{}{why}", said.trim_end());
     }
     Ok(said.into_owned())
+}
+
+/// What keeps this machine's folders out of the C half, its debug information too: paths begin with the module's name, those of headers with the
+/// name of their folder. None if make would not take the folders' names for one word.
+fn without_folders(name: &str, dir: &Path, headers: &Path) -> Option<String> {
+    // The last one is tried first, and the module may lie below.
+    let around = headers.canonicalize().ok()?.parent()?.to_str()?.trim_end_matches('/').to_owned();
+    let flags = format!("-ffile-prefix-map={around}/= -ffile-prefix-map={}=kp-{name}", dir.to_str()?);
+    (place::is_plain(dir) && place::is_plain(Path::new(&around))).then_some(flags)
 }
 
 /// The first line with a warning by the compiler, the linker, objtool or modpost. What make says of its own affairs, as of clocks, is none, nor
@@ -233,7 +245,15 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{MatchId, device_id, quoted, warning};
+    use super::{MatchId, device_id, quoted, warning, without_folders};
+    use std::path::Path;
+
+    #[test]
+    fn the_c_half_has_no_folder_of_this_machine() {
+        let flags = |dir| without_folders("edu", Path::new(dir), Path::new("/usr/include"));
+        assert_eq!(flags("/w/edu").as_deref(), Some("-ffile-prefix-map=/usr/= -ffile-prefix-map=/w/edu=kp-edu"));
+        assert_eq!(flags("/w/my edu"), None, "make has no such word");
+    }
 
     #[test]
     fn each_kind_of_device_is_what_the_kernel_calls_it() {
