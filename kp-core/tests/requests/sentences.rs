@@ -190,8 +190,10 @@ fn query_says_what_there_is_and_an_open_that_is_refused_which_abi_it_is() {
     assert_eq!(ring(send(&app, Query::new()).1), wanted);
     assert_eq!(ring(send(&quiet.open(), Query::new()).1), wanted, "without an interface too");
 
-    let features = [send(&app, Query::new()).1.features, send(&quiet.open(), Query::new()).1.features];
+    let both = [send(&app, Query::new()).1, send(&quiet.open(), Query::new()).1];
+    let features = both.map(|query| query.features);
     assert_eq!(features, [feature::RING | feature::DIRECT, feature::RING], "the direct form is for an interface");
+    assert_eq!(both.map(|query| query.interface_version), [1, 0]);
 
     let (status, refused) = send(&app, Open { abi_major: limits::ABI_MAJOR + 1, ..open(0) });
     assert_eq!(status, Status::ABI_MISMATCH);
