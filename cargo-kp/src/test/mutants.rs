@@ -39,6 +39,11 @@ pub fn run(files: &[PathBuf]) -> Result<()> {
     }
     let folder = metadata.target_directory.join("kp/mutants").into_std_path_buf();
     let lab = Lab { source: folder.join("source"), target: folder.join("target"), runs: folder.join("runs") };
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let alone = fs::File::create(folder.join("lock")).context("cannot make a lock")?;
+    if fs4::FileExt::try_lock(&alone).is_err() {
+        bail!("another run changes the copy in {}: wait, or set CARGO_TARGET_DIR", folder.display());
+    }
     // A file that a stopped run has left changed is as it should be again.
     mirror(workspace, &lab.source).context("cannot copy the workspace")?;
     for path in &wanted {
