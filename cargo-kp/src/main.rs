@@ -18,6 +18,7 @@ struct Cli {
 
 fn main() -> ExitCode {
     commands::before_all();
+    cargo_kp::build::wrapper::enter_if_asked();
     // Cargo passes the subcommand's own name: `cargo kp vm` starts `cargo-kp kp vm`.
     let args = std::env::args_os().enumerate().filter(|(index, arg)| !(*index == 1 && arg == "kp"));
     let cli = Cli::parse_from(args.map(|(_, arg)| arg));

@@ -86,11 +86,15 @@ pub enum Purpose {
     Bench,
     /// Building a whole kernel, besides what [`Purpose::Build`] has.
     Kernel,
+    /// Having the C glue looked at by the kernel's own checkers. checkpatch and Coccinelle's scripts are in the kernel's source.
+    Checkers,
+    /// Making system calls at random in a guest.
+    Fuzzers,
 }
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Purpose; 9] = [
+    pub const ALL: [Purpose; 11] = [
         Purpose::Build,
         Purpose::Boot,
         Purpose::Windows,
@@ -100,6 +104,8 @@ impl Purpose {
         Purpose::Udev,
         Purpose::Bench,
         Purpose::Kernel,
+        Purpose::Checkers,
+        Purpose::Fuzzers,
     ];
 
     /// What a person wants who wants more than modules and guests. `None`: nothing works without it.
@@ -113,6 +119,8 @@ impl Purpose {
             Purpose::Udev => Some("the tests of links to nodes"),
             Purpose::Bench => Some("`cargo kp bench`"),
             Purpose::Kernel => Some("`cargo kp kernel build`"),
+            Purpose::Checkers => Some("the checkers of C in `cargo kp test --long`"),
+            Purpose::Fuzzers => Some("the fuzzers in `cargo kp test --long`"),
         }
     }
 
@@ -153,6 +161,8 @@ impl Purpose {
             Purpose::Udev => &["udev"],
             Purpose::Bench => &["valgrind"],
             Purpose::Kernel => &["linux-source-6.12", "xz-utils", "flex", "bison", "bc", "libelf-dev"],
+            Purpose::Checkers => &["sparse", "coccinelle", "linux-source-6.12", "xz-utils"],
+            Purpose::Fuzzers => &["trinity", "stress-ng"],
         }
     }
 }

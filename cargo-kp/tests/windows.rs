@@ -3,6 +3,11 @@
 //!
 //! In need of Debian's compiler, osslsigncode, openssl and LLVM's objdump: `cargo test -p cargo-kp --test windows -- --ignored`.
 #![cfg(unix)]
+#[path = "windows/reader.rs"]
+mod reader;
+#[path = "windows/signature.rs"]
+mod signature;
+
 use cargo_kp::build::{self, Arch, Signer, pe};
 use object::LittleEndian as LE;
 use object::read::pe::{ImageNtHeaders, ImageOptionalHeader, PeFile64};
@@ -47,10 +52,10 @@ fn run(program: &str, arguments: &[&str]) -> String {
     said
 }
 
-/// A certificate for this test alone, and its key.
-fn throw_away() -> (PathBuf, PathBuf) {
+/// A certificate for this test alone, and its key, in files that begin with `name`.
+fn throw_away(name: &str) -> (PathBuf, PathBuf) {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let (certificate, key) = (dir.join("certificate.pem"), dir.join("key.pem"));
+    let (certificate, key) = (dir.join(format!("{name}-certificate.pem")), dir.join(format!("{name}-key.pem")));
     let names = [certificate.to_str().unwrap(), key.to_str().unwrap()];
     let subject = ["-subj", "/CN=kp test", "-days", "2", "-addext", "extendedKeyUsage=codeSigning"];
     let files = ["-out", names[0], "-keyout", names[1]];
@@ -74,7 +79,7 @@ fn the_paths_of_what_is_built_come_in_the_order_of_the_targets() {
 #[ignore = "needs Debian's compiler, osslsigncode and openssl; run by `cargo kp test`"]
 fn a_driver_is_signed_with_the_certificate_given_and_any_change_shows() {
     let _alone = alone();
-    let (certificate, key) = throw_away();
+    let (certificate, key) = throw_away("signer");
     let authority = certificate.to_str().unwrap().to_owned();
     let signer = Signer { certificate: Some(certificate), key: Some(key), password: None };
     let driver = echo(Arch::X64, &signer);
@@ -88,9 +93,13 @@ fn a_driver_is_signed_with_the_certificate_given_and_any_change_shows() {
         command.output().unwrap().status.success()
     };
     assert!(verify(&bytes));
-    let mut changed = bytes.clone();
-    changed[0x500] ^= 1;
-    assert!(!verify(&changed), "a changed driver still counts as signed");
+    // In the header, in the first section, and in the last one.
+    let end = bytes.len() - 0x2000;
+    for at in [0x88, 0x500, end] {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        assert!(!verify(&changed), "changed at {at:#x}, and it still counts as signed");
+    }
     let unsigned = std::fs::read(echo(Arch::X64, &Signer::default())).unwrap();
     assert!(!verify(&unsigned), "an unsigned driver counts as signed");
 }
@@ -99,7 +108,7 @@ fn a_driver_is_signed_with_the_certificate_given_and_any_change_shows() {
 #[ignore = "needs Debian's compiler and osslsigncode; run by `cargo kp test`"]
 fn what_cannot_be_signed_is_refused_in_one_line_that_says_what_to_do() {
     let _alone = alone();
-    let (certificate, key) = throw_away();
+    let (certificate, key) = throw_away("signer");
     echo(Arch::X64, &Signer::default()); // what is built already needs no other tool
     let kp = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-kp"));

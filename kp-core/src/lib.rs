@@ -30,7 +30,9 @@
 //! anywhere. Lack of memory is an error, never a stop.
 //!
 //! **Registers.** [`registers!`] declares a BAR's registers and their [`Field`]s, arrays and repeated blocks; [`Device::map`] maps them as a
-//! [`Bar`]; reading a write-only register does not compile. [`Regs`] has the [`Item`]s of arrays, blocks and FIFOs. [`log!`] writes to the kernel's log.
+//! [`Bar`], [`Device::map_ports`] those of a BAR of [`Ports`]; reading a write-only register does not compile. [`Regs`] has the [`Item`]s of
+//! arrays, blocks and FIFOs. A [`Window`] is memory at offsets that are known at run time only, with the [`Caching`] that it wants.
+//! [`log!`] writes to the kernel's log.
 //!
 //! **What is kept.** The [`Device`] is for `init`. A [`Bar`] may be kept, and a [`Config`], which has the configuration space and bus
 //! mastering.

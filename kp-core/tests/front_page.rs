@@ -1,9 +1,10 @@
 //! The crate's page names all that a plugin's author writes.
 
 /// What authors need no name for: macros write it, or what bounds name.
-const UNWRITTEN: [&str; 19] = [
+const UNWRITTEN: [&str; 20] = [
     "Array",
     "AtMost",
+    "BarSpace",
     "Blocks",
     "Ceiling",
     "IntTable",

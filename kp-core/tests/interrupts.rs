@@ -3,6 +3,7 @@ mod test_plugin;
 
 use kp_abi::{
     Status,
+    limits::MAX_AVAILABLE,
     request::{ANY_VECTOR, Open, Request, kind},
 };
 use kp_sim::{
@@ -62,6 +63,25 @@ fn a_wait_ends_when_its_time_is_up_and_when_a_signal_comes() {
     app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
     assert_eq!(app.int_wait(SECOND, ANY_VECTOR, 1), Err(Status::INTERRUPTED.into()));
     assert_eq!(app.int_wait(0, ANY_VECTOR, 1), Err(Status::TIMEOUT.into()), "the signal was handled");
+}
+
+/// What has woken a session before is no reason for its next wait to look again and again.
+#[test]
+fn a_wait_sleeps_until_its_time_is_up_however_often_its_session_was_woken_before() {
+    let run = replay(1, |_| {
+        let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
+        let plugin = sim.connect(messages::INTERFACE).unwrap();
+        let app = plugin.connection();
+        app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
+        for _ in 0..3 {
+            messages::Client(&plugin).raise(1).unwrap();
+            assert_eq!(app.int_wait(SECOND, ANY_VECTOR, 1).unwrap().got, 1);
+        }
+        assert_eq!(app.int_wait(20_000_000, ANY_VECTOR, 1), Err(Status::TIMEOUT.into()));
+    });
+    assert_eq!(run.failure, None);
+    let waits = run.trace.events.iter().filter(|event| event.what == "wait").count();
+    assert!((1..=4).contains(&waits), "four requests looked {waits} times");
 }
 
 #[test]
@@ -151,8 +171,8 @@ fn each_vector_has_its_own_notifications() {
         client.raise(vector).unwrap();
     }
     assert_eq!(app.int_wait(0, 1, 9), Err(Status::TIMEOUT.into()));
-    let got = [app.int_wait(0, ANY_VECTOR, 9).unwrap(), app.int_wait(0, ANY_VECTOR, 9).unwrap()];
-    assert_eq!(got.map(|got| (got.vector, got.got)), [(0, 1), (2, 2)]);
+    let got = [2, ANY_VECTOR, ANY_VECTOR].map(|vector| app.int_wait(0, vector, 1).unwrap());
+    assert_eq!(got.map(|got| (got.vector, got.got, got.available)), [(2, 1, 1), (0, 1, 0), (2, 1, 0)]);
     assert_eq!(app.int_wait(0, 3, 9), Err(Status::BAD_VECTOR.into()));
     assert_eq!(app.int_count(2).unwrap().1.received, 2);
 }
@@ -257,6 +277,76 @@ fn a_panic_in_a_handler_poisons_and_spares_who_was_interrupted() {
     assert_eq!(bad::messages::Client(&plugin).raise(), Err(Status::POISONED.into()));
     drop(plugin);
     assert_eq!(sim.unload(), Ok(()));
+}
+
+/// A plugin whose DPC asks for as many notifications as it can.
+mod greedy {
+    use kp_core::*;
+
+    pub struct Greedy {
+        bar: Bar<regs::Map>,
+    }
+    registers! {
+        mod regs[0x68] {
+            0x60 RAISE: u32, WO;
+            0x64 ACKNOWLEDGE: u32, WO;
+        }
+    }
+    impl Init for Greedy {
+        type Session = ();
+        type Interrupt = ();
+        fn init(cx: &mut Passive, mut device: Device) -> Result<Self> {
+            Ok(Greedy { bar: device.map(cx, 0)? })
+        }
+    }
+    kp_abi::interface! {
+        pub mod messages, version 1 {
+            fn raise() = 1;
+        }
+    }
+    impl messages::Handler<Passive> for Greedy {
+        fn raise(&self, _: &mut Passive, _: &()) -> Result<()> {
+            self.bar.write(regs::RAISE, 1);
+            Ok(())
+        }
+    }
+    impl IntAtIrql for Greedy {
+        fn int_at_irql(&self, _: &mut Irql, _: &(), _: Source) -> Verdict {
+            self.bar.write(regs::ACKNOWLEDGE, !0);
+            Verdict::DEFER
+        }
+    }
+    impl IntAtDpc for Greedy {
+        fn int_at_dpc(&self, _: &mut Dispatch, _: &(), _: Source, _: u32) -> u32 {
+            u32::MAX
+        }
+    }
+    plugin! { Greedy { name: "greedy", interface: messages, callbacks: [IntAtIrql, IntAtDpc] } }
+}
+
+#[test]
+fn what_is_above_the_limit_is_lost_and_counted_and_each_enabling_counts_anew_under_its_own_number() {
+    const MANY: u64 = u32::MAX as u64;
+    let sim = Sim::<greedy::Greedy>::with(Edu::new()).unwrap();
+    let plugin = sim.connect(greedy::messages::INTERFACE).unwrap();
+    let (app, client) = (plugin.connection(), greedy::messages::Client(&plugin));
+    let mut last = 0;
+    for _ in 0..3 {
+        let enabled = app.int_enable(kind::MSI, 1, 1, &[]).unwrap();
+        assert!(enabled.generation > last, "{} after {last}", enabled.generation);
+        last = enabled.generation;
+        client.raise().unwrap();
+        client.raise().unwrap();
+        let (generation, counters) = app.int_count(0).unwrap();
+        assert_eq!((generation, counters.notified, counters.available), (last, 2 * MANY, MAX_AVAILABLE));
+        assert_eq!(counters.lost, 2 * MANY - MAX_AVAILABLE);
+        let got = app.int_wait(0, ANY_VECTOR, 5).unwrap();
+        assert_eq!((got.got, got.available, got.generation), (5, MAX_AVAILABLE - 5, last));
+        client.raise().unwrap();
+        let (generation, counters) = app.int_disable().unwrap();
+        assert_eq!((generation, counters.notified, counters.delivered), (last, 3 * MANY, 5));
+        assert_eq!((counters.available, counters.lost), (0, 3 * MANY - 5), "nobody has taken the rest");
+    }
 }
 
 #[test]

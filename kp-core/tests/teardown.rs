@@ -128,8 +128,14 @@ fn calls_wait_while_the_device_sleeps() {
         let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
         let plugin = sim.connect(messages::INTERFACE).unwrap();
         let client = messages::Client(&plugin);
+        let plain = sim.open();
+        let mut open = Open { abi_major: ABI_MAJOR, fingerprint: messages::INTERFACE.chain(0), ..Open::new() };
+        plain.open(&mut open, b"").unwrap();
         world.scope(|scope| {
             scope.spawn("caller", || (0..4).for_each(|_| assert_eq!(client.keep(b"text"), Ok(4))));
+            scope.spawn("caller without the direct form", || {
+                (0..4).for_each(|_| assert_eq!(plain.call(3, 0, &[], b"text", &mut [0; 4]), Ok(4)));
+            });
             scope.spawn("system", || {
                 sim.suspend();
                 let nowait = plugin.connection().call(3, kp_abi::request::CALL_NOWAIT, &[], b"x", &mut [0; 4]);
@@ -138,6 +144,30 @@ fn calls_wait_while_the_device_sleeps() {
             });
         });
     });
+}
+
+/// A sleep that would outlast the time for going to sleep is ended, and after that sleeps last again.
+#[test]
+fn a_long_sleep_ends_when_the_device_has_to_sleep_and_the_next_one_lasts() {
+    let answers = Answers(Mutex::default());
+    explore(0..60, |world| {
+        let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
+        let plugin = sim.connect(messages::INTERFACE).unwrap();
+        let client = messages::Client(&plugin);
+        world.scope(|scope| {
+            scope.spawn("sleeper", || {
+                answers.note("nap", client.nap(100), &[Status::SUSPENDED]);
+            });
+            scope.spawn("system", || {
+                sim.suspend_within(std::time::Duration::from_millis(5));
+                sim.resume();
+            });
+        });
+        let awake = sim.now_ns();
+        assert_eq!(client.nap(5), Ok(()));
+        assert!(sim.now_ns() - awake >= 5_000_000, "it lasted {} ns", sim.now_ns() - awake);
+    });
+    assert_eq!(answers.0.into_inner().unwrap(), BTreeSet::from(["Ok", "Suspended"]));
 }
 
 /// With real threads too.
@@ -157,6 +187,30 @@ fn removal_ends_what_real_threads_wait_for() {
             sim.remove(present);
             assert_eq!(waiter.join().unwrap(), Err(Status::DEVICE_GONE.into()));
             assert_eq!(sleeper.join().unwrap(), Err(Status::DEVICE_GONE.into()));
+        });
+    }
+}
+
+/// A wait belongs to the enabling that it found, whatever has come after that by the time that it looks.
+#[test]
+fn a_wait_that_was_pending_at_the_end_of_its_enabling_says_so_whoever_has_enabled_since() {
+    for is_same in [false, true] {
+        explore(0..40, |world| {
+            let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
+            let [one, two] = [(); 2].map(|()| sim.connect(messages::INTERFACE).unwrap());
+            let app = one.connection();
+            app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
+            world.scope(|scope| {
+                scope.spawn("waiter", || {
+                    assert_eq!(app.int_wait(NO_TIMEOUT, ANY_VECTOR, 1), Err(Status::INT_DISABLED.into()));
+                });
+                scope.spawn("ender", || {
+                    while app.query(0).unwrap().waits == 0 {}
+                    app.int_disable().unwrap();
+                    let next = if is_same { &one } else { &two };
+                    next.connection().int_enable(kind::ANY, 1, 1, &[]).unwrap();
+                });
+            });
         });
     }
 }

@@ -4,7 +4,8 @@ mod test_plugin;
 use kp_abi::{
     Status, TransportStatus, limits,
     request::{
-        ANY_VECTOR, Call, Close, Head, IntEnable, IntWait, NO_TIMEOUT, Open, Query, Request, RingSetup, feature, kind,
+        ANY_VECTOR, Call, Close, Head, IntCount, IntEnable, IntWait, NO_TIMEOUT, Open, Query, Request, RingSetup,
+        feature, kind,
     },
     zerocopy::{Immutable, IntoBytes},
 };
@@ -78,6 +79,11 @@ fn a_struct_that_cannot_be_read_or_answered_is_a_fault() {
     let address = page + PAGE as u64 - 64;
     memory.write(address, &Query::new().as_bytes()[..64]).unwrap();
     assert_eq!(app.raw(Query::NR, address), Err(TransportStatus::FAULT.status()));
+    let count = IntCount::new();
+    let half = page + PAGE as u64 - 24;
+    memory.write(half, &count.as_bytes()[..24]).unwrap();
+    assert_eq!(count.head.size as usize, IntCount::INFO.first_size, "of no more than its first version");
+    assert_eq!(app.raw(IntCount::NR, half), Err(TransportStatus::FAULT.status()));
 
     // What there is of it says that it is too short: that can be answered.
     let address = page + PAGE as u64 - 16;
@@ -225,6 +231,32 @@ fn a_wait_whose_answer_faults_puts_its_notifications_back() {
         assert_eq!((counters.notified, counters.delivered, counters.available), (1, 1, 0));
     });
     assert!(faults.into_inner().unwrap() > 5, "too few waits met the fault");
+}
+
+/// Nor does it count twice, or not at all, what it gives back to an enabling that ends.
+#[test]
+fn a_notification_whose_answer_faults_while_its_enabling_ends_is_lost_and_counted_so() {
+    let lost = Mutex::new(0);
+    explore(0..80, |world| {
+        let sim = sim();
+        let app = opened(&sim);
+        app.int_enable(kind::ANY, 1, 1, &[]).unwrap();
+        app.call(RAISE, 0, &1u32.to_le_bytes(), &[], &mut []).unwrap();
+        let wait = IntWait { timeout_ns: NO_TIMEOUT, vector: ANY_VECTOR, max: 1, ..IntWait::new() };
+        let address = app.memory().place(&wait);
+        world.scope(|scope| {
+            scope.spawn("waiter", || _ = app.raw(IntWait::NR, address));
+            scope.spawn("protector", || {
+                sim.advance(1);
+                app.memory().protect(address, PAGE, Access::ReadOnly);
+            });
+            scope.spawn("ender", || _ = app.int_disable().unwrap());
+        });
+        let counters = app.int_count(ANY_VECTOR).unwrap().1;
+        assert_eq!((counters.delivered + counters.lost, counters.available), (counters.notified, 0));
+        *lost.lock().unwrap() += counters.lost;
+    });
+    assert!(lost.into_inner().unwrap() > 5, "too few were lost");
 }
 
 /// Carries `request` out while its memory becomes read-only: how often the answer faulted after the request was taken. `undone` looks then.

@@ -11,7 +11,7 @@
  */
 #if defined(CONFIG_X86_64) && !defined(CONFIG_RETHUNK) && !defined(CONFIG_MITIGATION_RETHUNK)
 asm(".pushsection .text\n.globl __x86_return_thunk\n.type __x86_return_thunk,@function\n"
-    "__x86_return_thunk:\n\tret\n\tint3\n.size __x86_return_thunk,.-__x86_return_thunk\n.popsection");
+	"__x86_return_thunk:\n\tret\n\tint3\n.size __x86_return_thunk,.-__x86_return_thunk\n.popsection");
 #endif
 #if defined(CONFIG_X86_64) && !defined(CONFIG_RETPOLINE) && !defined(CONFIG_MITIGATION_RETPOLINE)
 #define KP_THUNK(reg) \

@@ -157,7 +157,7 @@ void kp_c_mutex_unlock(void *lock)
 
 #ifdef KP_CALLS_kp_c_bh_lock
 /* A tasklet holds softirqs off already. */
-void kp_c_bh_lock(void *lock)
+void kp_c_bh_lock(void *lock) __acquires(&((struct kp_lock *)lock)->bh)
 {
 	if (in_serving_softirq())
 		spin_lock(&((struct kp_lock *)lock)->bh);
@@ -165,7 +165,7 @@ void kp_c_bh_lock(void *lock)
 		spin_lock_bh(&((struct kp_lock *)lock)->bh);
 }
 
-void kp_c_bh_unlock(void *lock)
+void kp_c_bh_unlock(void *lock) __releases(&((struct kp_lock *)lock)->bh)
 {
 	if (in_serving_softirq())
 		spin_unlock(&((struct kp_lock *)lock)->bh);
@@ -175,7 +175,7 @@ void kp_c_bh_unlock(void *lock)
 #endif
 
 #ifdef KP_CALLS_kp_c_irq_lock
-unsigned long kp_c_irq_lock(void *lock)
+unsigned long kp_c_irq_lock(void *lock) __acquires(&((struct kp_lock *)lock)->irq)
 {
 	unsigned long flags;
 
@@ -183,7 +183,7 @@ unsigned long kp_c_irq_lock(void *lock)
 	return flags;
 }
 
-void kp_c_irq_unlock(void *lock, unsigned long flags)
+void kp_c_irq_unlock(void *lock, unsigned long flags) __releases(&((struct kp_lock *)lock)->irq)
 {
 	raw_spin_unlock_irqrestore(&((struct kp_lock *)lock)->irq, flags);
 }

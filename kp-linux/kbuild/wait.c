@@ -70,6 +70,7 @@ static u32 kp_wait(struct kp_wait_queue *waitq, const u32 *word, u32 seen, u64 n
 	init_wait_entry(&entry, 0);
 	for (;;) {
 		interrupted = prepare_to_wait_event(&waitq->queue, &entry, state);
+		/* Has what was written before the word changed. */
 		if (smp_load_acquire(word) != seen || (panic_ends && READ_ONCE(kp_rs_poisoned))) {
 			finish_wait(&waitq->queue, &entry);
 			return KP_WOKEN_CHANGED;

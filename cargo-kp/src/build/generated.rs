@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use super::plugin::Plugin;
 use super::toolchain::Toolchain;
 use super::windows::fnv;
+use super::wrapper;
 
 /// What the generated crates have in common. A workspace of their own: the author's profiles and features stay out of it.
 const MANIFEST: &str = r#"version = "0.0.0"
@@ -69,6 +70,7 @@ impl<'a> Compiler<'a> {
         }
         let mut cargo = self.toolchain.cargo();
         cargo.current_dir(dir).env("CARGO_ENCODED_RUSTFLAGS", &self.flags).env("CARGO_TARGET_DIR", self.target_dir());
+        wrapper::wrap(&mut cargo);
         cargo
     }
 

@@ -1,7 +1,7 @@
 //! From a plugin's package to kernel modules and drivers.
 //!
 //! `plugin` finds the package, `toolchain` the compiler. `linux` makes modules, on Linux only, and `windows` makes drivers, on both;
-//! what both generate is in `generated`, what compiles C code that a plugin brings in [`c`], and what both have to know of the result in `info`. [`check`] and `callgraph` refuse what a
+//! what both generate is in `generated`, what stands between Cargo and the compiler in [`wrapper`], what compiles C code that a plugin brings in [`c`], and what both have to know of the result in `info`. [`check`] and `callgraph` refuse what a
 //! kernel must not run, [`pe`] what Windows' must not.
 pub mod c;
 mod callgraph;
@@ -19,6 +19,7 @@ pub mod pe;
 mod plugin;
 pub(crate) mod toolchain;
 pub(crate) mod windows;
+pub mod wrapper;
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -32,7 +33,7 @@ pub use self::license::License;
 #[cfg(unix)]
 pub use self::linux::{Instrumentation, Object, make_direct, module, object};
 #[cfg(unix)]
-pub(crate) use self::linux::{copy, kernels_make};
+pub(crate) use self::linux::{checked, copy, kernels_make};
 pub use self::plugin::{Plugin, select};
 pub use self::windows::{Arch, Inf, Product, Signer, built_in, driver};
 

@@ -1,21 +1,27 @@
 //! `cargo kp test`: every test of this repository, in stages, with one count at the end.
 //!
 //! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `languages`
-//! runs their apps in C and Python, `older` those of earlier versions, `demos` the demos, `planted` those that boot trouble, `loader` and `wine` those that load Windows drivers, `tool` runs
-//! this program on Windows, `workspace`, with `--long`, a plugin of somebody's own, `sanitised`, with `--long`, boots a kernel that looks for mistakes, and `mutations`, with `--long`, plants faults in the framework itself.
+//! runs their apps in C and Python, `older` those of earlier versions, `demos` the demos, `planted` those that boot trouble, `loader` and
+//! `wine` those that load Windows drivers, `tool` runs this program on Windows. With `--long` alone: `workspace`, a plugin of somebody's own;
+//! `instrumented` and `sanitised`, objects for kernels that look for mistakes, and guests of those; `checkers`, other tools that look at the C
+//! glue; `reproducible`; `fuzzers`; and `mutations`, which plants faults in the framework itself. `mutants` is a run of its own.
 mod boots;
+mod checkers;
 mod demos;
+mod fuzzers;
 mod instrumented;
 mod languages;
 mod libtest;
 mod loader;
 mod local;
 mod log;
+mod mutants;
 mod mutations;
 mod older;
 mod planted;
 mod registered;
 mod report;
+mod reproducible;
 mod sanitised;
 mod stage;
 mod tool;
@@ -29,7 +35,7 @@ use anyhow::{Context, Result, bail};
 use cargo_metadata::MetadataCommand;
 use clap::Args;
 use stage::{Stage, Tally};
-use std::time::Instant;
+use std::{path::PathBuf, time::Instant};
 
 /// Runs every test, in stages, and ends with `N passed, N failed`.
 #[derive(Debug, Args)]
@@ -43,6 +49,9 @@ pub struct TestArgs {
     /// Only the crates' own tests, under Miri; needs `cargo miri`.
     #[arg(long)]
     pub miri: bool,
+    /// Only what no test notices of changes to these source files, by cargo-mutants; of those that have changed since, if none is named.
+    #[arg(long, value_name = "FILE", num_args = 0..)]
+    pub mutants: Option<Vec<PathBuf>>,
     /// Only the stages whose name contains this.
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
@@ -66,6 +75,9 @@ impl Command for TestArgs {
             return local::miri();
         }
         programs::require_repository("test")?;
+        if let Some(files) = &self.mutants {
+            return mutants::run(files);
+        }
         let stages: Vec<Stage> = local::stages(self.long)
             .into_iter()
             .chain(boots::stages(self.long))
@@ -79,6 +91,9 @@ impl Command for TestArgs {
             .chain(tool::stages())
             .chain(workspace::stages(self.long))
             .chain(sanitised::stages(self.long))
+            .chain(checkers::stages(self.long))
+            .chain(reproducible::stages(self.long))
+            .chain(fuzzers::stages(self.long))
             .chain(mutations::stages(self.long))
             .collect();
         let stages = chosen(stages, self.only.as_deref())?;

@@ -345,7 +345,7 @@ fn run_to_its_end(mut program: Command, patience: Duration) -> Result<Outcome> {
 
 /// Makes `to` what `from` is, but for history and what Cargo has built. A file that is the same already is left alone, and so needs
 /// no building.
-fn mirror(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn mirror(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     let mut kept = BTreeSet::new();
     for entry in fs::read_dir(from)? {

@@ -1,13 +1,13 @@
 //! Single sentences of the page, each a test.
 use super::{
-    card::Card,
+    card::{Card, messages},
     scene::{NO_APPS, open},
 };
 use kp_abi::{
     Interface, Status, limits,
     request::{
         ANY_VECTOR, Call, Close, Head, IntCount, IntDisable, IntEnable, IntWait, Open, Query, Request, RingEnter,
-        RingSetup, RingTeardown, kind,
+        RingSetup, RingTeardown, feature, kind,
     },
 };
 use kp_core::*;
@@ -157,6 +157,80 @@ fn a_handle_is_readable_for_the_owner_and_over_with_its_session() {
     assert_eq!(ready(&other), (false, true));
 }
 
+#[test]
+fn a_struct_may_be_as_long_as_the_limit_if_the_rest_is_zeros() {
+    const LIMIT: usize = limits::MAX_REQUEST;
+    let sim = sim();
+    let app = sim.open();
+    let address = app.memory().map(LIMIT + 8, kp_sim::Access::ReadWrite);
+    app.memory().write(address + LIMIT as u64, &[0xFF; 8]).unwrap(); // is none of it
+    let answer = |size: usize| {
+        app.memory().write(address, &(size as u32).to_le_bytes()).unwrap();
+        assert_eq!(app.raw(Query::NR, address), Ok(()));
+        Status(app.memory().value::<Head>(address).unwrap().status)
+    };
+    assert_eq!([LIMIT, LIMIT + 1].map(answer), [Status::OK, Status::TOO_LARGE]);
+    for at in [LIMIT - 1, LIMIT / 2] {
+        app.memory().write(address + at as u64, &[1]).unwrap();
+        assert_eq!(answer(LIMIT), Status::UNKNOWN_TAIL, "at {at}");
+        app.memory().write(address + at as u64, &[0]).unwrap();
+    }
+}
+
+#[test]
+fn query_says_what_there_is_and_an_open_that_is_refused_which_abi_it_is() {
+    let (sim, quiet) = (sim(), Sim::<ignores_data::Quiet>::new().unwrap());
+    let app = sim.open();
+    for at in 0..3 {
+        let query = send(&app, Query { chain_at: at, ..Query::new() }).1;
+        assert_eq!((query.chain_at, query.chain), (at, messages::INTERFACE.chain(at as usize)));
+    }
+    let ring = |query: Query| (query.features & feature::RING, query.max_ring_entries, query.max_ring_memory);
+    let wanted = (feature::RING, limits::MAX_RING_ENTRIES, limits::MAX_RING_MEMORY as u32);
+    assert_eq!(ring(send(&app, Query::new()).1), wanted);
+    assert_eq!(ring(send(&quiet.open(), Query::new()).1), wanted, "without an interface too");
+
+    let both = [send(&app, Query::new()).1, send(&quiet.open(), Query::new()).1];
+    let features = both.map(|query| query.features);
+    assert_eq!(features, [feature::RING | feature::DIRECT, feature::RING], "the direct form is for an interface");
+    assert_eq!(both.map(|query| query.interface_version), [1, 0]);
+
+    let (status, refused) = send(&app, Open { abi_major: limits::ABI_MAJOR + 1, ..open(0) });
+    assert_eq!(status, Status::ABI_MISMATCH);
+    assert_eq!(refused.head.detail, limits::ABI_MAJOR << 16 | limits::ABI_MINOR);
+}
+
+/// A panic of plugin code, wherever.
+fn panic<P: Plugin>(sim: &Sim<P>) {
+    let panics = std::panic::AssertUnwindSafe(|| sim.enter(|_| panic!("planted")));
+    assert!(std::panic::catch_unwind(panics).is_err());
+}
+
+#[test]
+fn a_handle_is_over_with_a_panic_though_its_device_is_there() {
+    let sim = sim();
+    let app = session(&sim);
+    assert!(!app.readiness().over);
+    panic(&sim);
+    assert!(app.readiness().over);
+}
+
+#[test]
+fn who_asks_for_interrupts_that_a_plugin_has_not_is_told_so_and_of_a_panic_first() {
+    let sim = Sim::<ignores_data::Quiet>::new().unwrap();
+    let app = sim.open();
+    let fingerprint = <ignores_data::Quiet as Plugin>::TABLE.interface.map_or(0, Interface::fingerprint);
+    assert_eq!(send(&app, Open { abi_major: limits::ABI_MAJOR, fingerprint, ..Open::new() }).0, Status::OK);
+    let ask = || {
+        let enabled = send(&app, enable(kind::ANY, 1, 1)).0;
+        [enabled, send(&app, wait()).0, send(&app, IntDisable::new()).0, send(&app, count()).0]
+    };
+    assert_eq!(ask(), [Status::NO_INTERRUPT, Status::NOT_ENABLED, Status::NOT_ENABLED, Status::OK]);
+    assert_eq!(send(&app, IntCount { vector: 0, ..count() }).0, Status::BAD_VECTOR);
+    panic(&sim);
+    assert_eq!(ask(), [Status::POISONED; 4]);
+}
+
 /// On 64 bits neither: see also the 32-bit app in a guest.
 #[test]
 fn an_address_with_length_0_is_not_looked_at() {
@@ -208,4 +282,7 @@ fn data_that_the_plugin_does_not_want_is_ignored() {
     assert_eq!(send(&app, IntEnable { data_addr, data_len: 32, ..enable(kind::ANY, 1, 1) }).0, Status::OK);
     let too_long = IntEnable { data_addr, data_len: limits::MAX_OPEN_DATA as u32 + 1, ..enable(kind::ANY, 1, 1) };
     assert_eq!(send(&app, too_long).0, Status::PAYLOAD_TOO_LARGE, "but checked");
+    let (app, data_len) = (sim.open(), limits::MAX_OPEN_DATA as u32);
+    let data_addr = app.memory().map(limits::MAX_OPEN_DATA, kp_sim::Access::ReadWrite);
+    assert_eq!(send(&app, Open { fingerprint, data_addr, data_len, ..empty }).0, Status::OK, "as long as the limit");
 }

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+// SPDX-License-Identifier: MIT OR Apache-2.0
 #include <linux/device.h>
 #include <linux/module.h>
 struct class *probe(void);

@@ -1,8 +1,7 @@
-/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+// SPDX-License-Identifier: MIT OR Apache-2.0
 #include <linux/device.h>
-char *named(const struct device *dev, umode_t *mode);
-void probe(struct class *class);
-void probe(struct class *class)
+void probe(struct class *class, char *(*named)(const struct device *dev, umode_t *mode));
+void probe(struct class *class, char *(*named)(const struct device *dev, umode_t *mode))
 {
 	class->devnode = named;
 }

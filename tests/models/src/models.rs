@@ -270,3 +270,17 @@ fn a_storm_is_seen_beside_a_deferral() {
         assert_eq!(pending.drain(), 0);
     });
 }
+
+#[test]
+fn what_comes_while_the_last_run_runs_is_left_and_the_storm_is_no_deferral() {
+    model(|| {
+        let pending = Pending::new();
+        assert!(pending.defer());
+        let run = pending.begin().unwrap();
+        let left = u32::from(pending.defer()) + u32::from(pending.storm());
+        assert_eq!(left, 0, "a run is on its way: it is queued by that, at its end");
+        assert!(pending.done(run));
+        assert_eq!(pending.drain(), 1);
+        assert!(pending.begin().is_none(), "nothing is left");
+    });
+}

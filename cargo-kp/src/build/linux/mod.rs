@@ -18,7 +18,7 @@ use anyhow::Result;
 
 pub use self::got::make_direct;
 pub use self::module::module;
-pub(crate) use self::module::{copy, kernels_make};
+pub(crate) use self::module::{checked, copy, kernels_make};
 pub use self::object::{Object, object};
 pub use self::sanitizer::Instrumentation;
 

@@ -103,9 +103,27 @@ pub(crate) fn kernels_make() -> Command {
 
 /// Runs the kernel's build in a folder.
 fn run_make(plugin: &Plugin, dir: &Path, headers: &Path, compiler: &Compiler) -> Result<()> {
+    let said = said_by_make(&plugin.name, dir, headers, compiler, &[])?;
+    match warning(&said) {
+        Some(line) => bail!("make warns, which counts as an error: {line}"),
+        None => Ok(()),
+    }
+}
+
+/// Has the kernel's build look at the C sources of a folder that a module was built in, with variables of make's, `C=2` for instance. All
+/// that was said.
+pub(crate) fn checked(name: &str, dir: &Path, kernel: &Kernel, variables: &[&str]) -> Result<String> {
+    said_by_make(name, dir, &kernel.headers, &compiler(&kernel.headers, None)?, variables)
+}
+
+/// Runs the kernel's build in a folder, and gives all that was said. Fails if make does.
+fn said_by_make(name: &str, dir: &Path, headers: &Path, compiler: &Compiler, variables: &[&str]) -> Result<String> {
     let mut make = kernels_make();
-    make.arg("-s").arg("-C").arg(headers).arg(format!("M={}", dir.display())).arg(format!("KP_NAME={}", plugin.name));
-    make.args(&compiler.arguments);
+    make.arg("-s").arg("-C").arg(headers).arg(format!("M={}", dir.display())).arg(format!("KP_NAME={name}"));
+    make.args(&compiler.arguments).args(variables);
+    if let Some(flags) = without_folders(name, dir, headers) {
+        make.arg(format!("KCFLAGS={flags}"));
+    }
     let output = make.arg("modules").output().context("cannot run make: apt-get install make gcc")?;
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
@@ -113,10 +131,16 @@ fn run_make(plugin: &Plugin, dir: &Path, headers: &Path, compiler: &Compiler) ->
         let why = compiler.stands_in.as_ref().map(|line| format!("\n{line}")).unwrap_or_default();
         bail!("make failed:\n{}{why}", said.trim_end());
     }
-    match warning(&said) {
-        Some(line) => bail!("make warns, which counts as an error: {line}"),
-        None => Ok(()),
-    }
+    Ok(said.into_owned())
+}
+
+/// What keeps this machine's folders out of the C half, its debug information too: paths begin with the module's name, those of headers with the
+/// name of their folder. None if make would not take the folders' names for one word.
+fn without_folders(name: &str, dir: &Path, headers: &Path) -> Option<String> {
+    // The last one is tried first, and the module may lie below.
+    let around = headers.canonicalize().ok()?.parent()?.to_str()?.trim_end_matches('/').to_owned();
+    let flags = format!("-ffile-prefix-map={around}/= -ffile-prefix-map={}=kp-{name}", dir.to_str()?);
+    (place::is_plain(dir) && place::is_plain(Path::new(&around))).then_some(flags)
 }
 
 /// The first line with a warning by the compiler, the linker, objtool or modpost. What make says of its own affairs, as of clocks, is none, nor
@@ -227,7 +251,15 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{MatchId, device_id, quoted, warning};
+    use super::{MatchId, device_id, quoted, warning, without_folders};
+    use std::path::Path;
+
+    #[test]
+    fn the_c_half_has_no_folder_of_this_machine() {
+        let flags = |dir| without_folders("edu", Path::new(dir), Path::new("/usr/include"));
+        assert_eq!(flags("/w/edu").as_deref(), Some("-ffile-prefix-map=/usr/= -ffile-prefix-map=/w/edu=kp-edu"));
+        assert_eq!(flags("/w/my edu"), None, "make has no such word");
+    }
 
     #[test]
     fn each_kind_of_device_is_what_the_kernel_calls_it() {

@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 pub use self::glue::built_in;
 pub use self::inf::Inf;
 pub use self::product::Product;
-pub(super) use self::repro::fnv;
+pub(crate) use self::repro::fnv;
 pub use self::sign::Signer;
 
 use super::info::Info;

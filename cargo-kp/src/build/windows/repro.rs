@@ -77,7 +77,7 @@ fn places(driver: &[u8]) -> Result<Places> {
 }
 
 /// FNV-1a, 64 bits, after a first byte.
-pub(in crate::build) fn fnv(bytes: &[u8], first: u8) -> u64 {
+pub(crate) fn fnv(bytes: &[u8], first: u8) -> u64 {
     std::iter::once(&first)
         .chain(bytes)
         .fold(0xCBF2_9CE4_8422_2325, |hash: u64, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3))
