@@ -160,3 +160,22 @@ fn a_module_is_compiled_by_its_kernels_own_compiler_whatever_gcc_and_the_environ
     let (built, said) = build(&["--cc", "gcc"]);
     assert!(!built && said.contains("unrecognized option"), "{said}");
 }
+
+#[test]
+#[ignore = "compiles for a kernel"]
+fn a_build_that_is_refused_leaves_no_module_and_no_driver_of_an_earlier_one() {
+    let output = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/kp/panics-at-irql");
+    let earlier = [
+        output.join(kernel().release).join("kp-panics-at-irql.ko"),
+        output.join("windows-x86_64/kp-panics-at-irql.sys"),
+    ];
+    for file in &earlier {
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, "of an earlier build").unwrap();
+    }
+    let mut build = Command::new(env!("CARGO_BIN_EXE_cargo-kp"));
+    let arguments = ["kp", "build", "-p", "panics-at-irql", "--target", "6.12-cloud", "--target", "windows"];
+    let said = build.args(arguments).current_dir(output.join("../../..")).output().unwrap();
+    assert!(!said.status.success() && said.stdout.is_empty(), "its handler can panic");
+    assert_eq!(earlier.map(|file| file.exists()), [false, false]);
+}

@@ -83,11 +83,12 @@ impl Command for BuildArgs {
             bail!("--cc compiles modules for Linux: add a kernel by --target");
         }
         let mut modules = linux::Modules::of(&plugin);
-        for one in &wanted {
-            let path = match one {
-                Wanted::Module(module) => modules.build(module)?,
-                Wanted::Driver(arch) => windows::driver(&plugin, *arch, &self.signer, &|step| eprintln!("{step}"))?,
+        for (at, one) in wanted.iter().enumerate() {
+            let built = match one {
+                Wanted::Module(module) => modules.build(module),
+                Wanted::Driver(arch) => windows::driver(&plugin, *arch, &self.signer, &|step| eprintln!("{step}")),
             };
+            let path = built.inspect_err(|_| wanted[at..].iter().for_each(|one| one.forget(&plugin)))?;
             println!("{}", path.display());
         }
         Ok(())
@@ -106,6 +107,16 @@ impl Wanted {
             Some(arch) => Ok(Wanted::Driver(arch)),
             None => linux::Wanted::find(Some(name), setup, cc).map(Wanted::Module),
         }
+    }
+
+    /// Removes what an earlier build has left, so that nobody takes it for what was asked for now.
+    fn forget(&self, plugin: &Plugin) {
+        let earlier = match self {
+            Wanted::Module(module) => module.path(plugin).ok(),
+            Wanted::Driver(arch) => Some(windows::path(plugin, *arch)),
+        };
+        // There may be none.
+        let _ = earlier.map(fs::remove_file);
     }
 }
 

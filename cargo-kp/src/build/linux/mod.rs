@@ -45,6 +45,11 @@ impl Wanted {
         let instrumentation = Instrumentation::by_headers(&target.headers)?;
         Ok(Wanted { target, compiler, instrumentation })
     }
+
+    /// Where the module for it is.
+    pub(super) fn path(&self, plugin: &Plugin) -> Result<PathBuf> {
+        module::path(plugin, &self.target)
+    }
 }
 
 /// Builds a plugin's modules, one after the other, from one object for all kernels that ask for the same.

@@ -47,13 +47,20 @@ pub fn module(plugin: &Plugin, object: &Object, kernel: &Kernel) -> Result<PathB
     build(plugin, object, &Target::from(kernel), &compiler(&kernel.headers, None)?)
 }
 
+/// Where the module for a kernel is.
+pub(super) fn path(plugin: &Plugin, kernel: &Target) -> Result<PathBuf> {
+    let dir = std::path::absolute(place::folder(&plugin.output.join(&plugin.name), kernel)?)?;
+    Ok(dir.join(format!("kp-{}.ko", plugin.name)))
+}
+
 /// [`module`], for a kernel that may be only headers, with this compiler.
 pub(super) fn build(plugin: &Plugin, object: &Object, kernel: &Target, compiler: &Compiler) -> Result<PathBuf> {
     if let Some(line) = &compiler.stands_in {
         eprintln!("{}: {line}", plugin.name);
     }
     let _alone = lock(plugin)?;
-    let dir = std::path::absolute(place::folder(&plugin.output.join(&plugin.name), kernel)?)?;
+    let module = path(plugin, kernel)?;
+    let dir = module.parent().context("a module without a folder")?.to_owned();
     copy(&object.kbuild, &dir).context("cannot copy the port's C sources")?;
     write(&dir.join("kp_plugin.h"), header(plugin, object))?;
     write(&dir.join("rust.o_shipped"), fs::read(&object.path)?)?;
@@ -62,7 +69,6 @@ pub(super) fn build(plugin: &Plugin, object: &Object, kernel: &Target, compiler:
     }
 
     let exports = Exports::of(&kernel.headers)?;
-    let module = dir.join(format!("kp-{}.ko", plugin.name));
     let made = make(plugin, &dir, &kernel.headers, compiler);
     let checked = made.and_then(|()| Ok(check::only_exports(&fs::read(&module)?, &exports)?));
     if let Err(refusal) = checked {

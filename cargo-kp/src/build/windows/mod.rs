@@ -66,6 +66,11 @@ impl Arch {
     }
 }
 
+/// Where the driver is.
+pub(super) fn path(plugin: &Plugin, arch: Arch) -> PathBuf {
+    plugin.output.join(&plugin.name).join(arch.folder()).join(format!("kp-{}.sys", plugin.name))
+}
+
 /// Builds a plugin's driver, `target/kp/<plugin>/windows-x86_64/kp-<plugin>.sys` or `…/windows-arm64/…`, and says where it is. Its
 /// INF and its debug information lie beside it.
 ///
@@ -74,7 +79,8 @@ impl Arch {
 pub fn driver(plugin: &Plugin, arch: Arch, signer: &Signer, progress: &dyn Fn(&str)) -> Result<PathBuf> {
     let _alone = super::lock(plugin)?;
     progress(&format!("{}: compiling and linking for {}", plugin.name, arch.triple()));
-    let output = plugin.output.join(&plugin.name).join(arch.folder());
+    let driver = path(plugin, arch);
+    let output = driver.parent().context("a driver without a folder")?;
     let product = Product::of(plugin)?;
     let built = glue::build(plugin, arch, &output.join("glue"), &version::resource(&product))?;
     progress(&format!("{}: checking the driver", plugin.name));
@@ -87,7 +93,6 @@ pub fn driver(plugin: &Plugin, arch: Arch, signer: &Signer, progress: &dyn Fn(&s
     objects.iter().try_for_each(|object| pe::frames::fit(object))?;
     pe::paths::handlers(&objects, plugin.no_free)?;
 
-    let driver = output.join(format!("kp-{}.sys", plugin.name));
     let inf = Inf { product: &product, info: &Info::from_driver(&bytes)?, arch };
     super::write(&driver.with_extension("inf"), inf.bytes())?;
     // By the name that the driver has for it.
