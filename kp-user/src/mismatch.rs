@@ -66,7 +66,7 @@ impl Mismatch {
             Self::NoInterface => write!(
                 f,
                 "the app is for the interface `{name}`, and this plugin has none: open the plugin that the app is for, or this one \
-                 without an interface"
+                 without an interface; if it should have one, its `plugin!` lacks `interface:`"
             ),
             Self::Name => write!(
                 f,

@@ -83,7 +83,7 @@ fn a_plugin_of_another_interface_is_not_said_to_differ_in_a_message() {
     assert_eq!(
         text(None),
         "connection: the app is for the interface `edu`, and this plugin has none: open the plugin that the app is for, or this \
-         one without an interface"
+         one without an interface; if it should have one, its `plugin!` lacks `interface:`"
     );
 }
 
