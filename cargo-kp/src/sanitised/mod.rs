@@ -119,7 +119,7 @@ fn require_space(built: &Built, cache: &Path, dir: &Path, version: &str) -> Resu
     let of_source = if source::is_unpacked(cache, &built.source, version) { 0 } else { source::MIB };
     let of_build = if dir.join("vmlinux.o").exists() { 0 } else { BUILD_MIB };
     let free = rustix::fs::statvfs(cache).with_context(|| format!("cannot look at {}", cache.display()))?;
-    enough(&built.name, cache, of_source + of_build, free.f_bavail * free.f_frsize >> 20)
+    enough(&built.name, cache, of_source + of_build, (free.f_bavail * free.f_frsize) >> 20)
 }
 
 /// Whether so many MiB are enough.
