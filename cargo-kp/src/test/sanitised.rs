@@ -103,7 +103,7 @@ fn memory_fails(setup: bool, log: &Log) -> Result<Tally> {
 const OPENED: &str = "\tfile->private_data = session;\n";
 
 /// Of each, only such a kernel tells.
-const FAULTS: [Fault; 4] = [
+const FAULTS: [Fault; 5] = [
     Fault {
         name: "reads what it has freed",
         plugin: "edu",
@@ -113,6 +113,17 @@ const FAULTS: [Fault; 4] = [
         replace: "\tfile->private_data = session;\n\t{ char *gone = kmalloc(16, GFP_KERNEL); kfree(gone); \
                   if (gone) (void)*(volatile char *)gone; }\n",
         reasons: &["kernel log: BUG: KASAN: slab-use-after-free in kp_open*[kp_edu]"],
+        says: "",
+    },
+    // Found where Rust writes, and not where C lends it to others.
+    Fault {
+        name: "Rust writes behind what C has given it",
+        plugin: "edu",
+        run: INTERRUPT,
+        file: "alloc.c",
+        find: "memory = kvmalloc(size, GFP",
+        replace: "memory = kvmalloc(size > 32 ? size - 8 : size, GFP",
+        reasons: &["kernel log: BUG: KASAN: slab-out-of-bounds in kp_rs_bind*[kp_edu]"],
         says: "",
     },
     Fault {

@@ -89,10 +89,10 @@ fn arguments(vm: &Vm, initrd: &Path, memory: u32) -> Vec<String> {
     let (cpus, memory) = (vm.cpus.to_string(), memory.to_string());
     let (kernel, initrd) = (vm.image.file.to_string_lossy(), initrd.to_string_lossy());
     // Until the guest's init asks for more the console shows only warnings and worse: printing takes time. The format puts the
-    // level in front of each line. A panic reboots, and thereby ends QEMU. A busy host may keep the emulated timer from ticking just
+    // level in front of each line, and the time behind that, whatever the kernel was configured for. A panic reboots, and thereby ends QEMU. A busy host may keep the emulated timer from ticking just
     // while the kernel checks that it does, and without a check it does not panic.
     let mut append = String::from(
-        "console=ttyS0 console_msg_format=syslog loglevel=5 panic=-1 no_timer_check cryptomgr.notests rcupdate.rcu_cpu_stall_timeout=120",
+        "console=ttyS0 console_msg_format=syslog printk.time=1 loglevel=5 panic=-1 no_timer_check cryptomgr.notests rcupdate.rcu_cpu_stall_timeout=120",
     );
     for arg in &vm.kernel_args {
         append.push(' ');
@@ -306,7 +306,22 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
-    use super::number;
+    use super::{arguments, number};
+    use crate::kernels::Image;
+    use crate::vm::Vm;
+    use std::path::Path;
+
+    #[test]
+    fn every_kernel_writes_its_log_as_it_is_read_and_sees_the_same_processor_however_it_was_configured() {
+        let image = Image { file: "bzImage".into(), release: "6.12.9".into() };
+        let arguments = arguments(&Vm::new(image).kernel_arg("quiet"), Path::new("initrd"), 512);
+        let behind = |option: &str| &arguments[arguments.iter().position(|one| one == option).expect(option) + 1];
+        let line: Vec<&str> = behind("-append").split(' ').collect();
+        // CONFIG_PRINTK_TIME may be off.
+        assert!(["console=ttyS0", "console_msg_format=syslog", "printk.time=1"].iter().all(|one| line.contains(one)));
+        assert_eq!(line.last(), Some(&"quiet"));
+        assert_eq!(behind("-cpu"), "max,la57=off");
+    }
 
     #[test]
     fn steps_are_sorted_by_their_numbers_with_trouble_in_front() {
