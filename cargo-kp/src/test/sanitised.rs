@@ -94,7 +94,7 @@ fn memory_fails(setup: bool, log: &Log) -> Result<Tally> {
         let mut vm = vm.expect(Expected::oopses("WARNING: CPU: * at fs/proc/generic.c:* remove_proc_entry*"));
         if run.iter().any(|word| word != "failing-requests" && word.starts_with("failing-")) {
             // ACPI's interpreter uses what it has freed, if its memory fails while it looks for the device's line.
-            vm = vm.kernel_arg("pci=noacpi");
+            vm = vm.kernel_arg("acpi=noirq");
         }
         if run.iter().any(|word| word == "failing-loads") {
             // The place for the module's file, and for itself.

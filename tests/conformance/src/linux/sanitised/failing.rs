@@ -50,7 +50,7 @@ fn sessions(faults: &FailNth) {
     let open = |data: &[u8]| Plugin::open_interface("echo", echo::INTERFACE, data);
     // What this program itself has to load for it is there from the first time on.
     drop(open(&[]).expect("it opens"));
-    faults.each(
+    let failed = faults.each(
         "open",
         || (),
         |()| open(&[]),
@@ -59,6 +59,7 @@ fn sessions(faults: &FailNth) {
             answers(&connect(Subject::Echo));
         },
     );
+    assert!(failed > 10, "a session takes memory of several kinds");
     let echo = || connect(Subject::Echo);
     faults.each("query", echo, |plugin| plugin.query().map(|_| ()), |plugin, _| answers(&plugin));
     faults.each(
