@@ -61,19 +61,12 @@ fn same_as_stock(setup: bool, log: &Log) -> Result<Tally> {
     Ok(tally)
 }
 
-/// What is said where memory has failed, by Linux's own code but for one line: of a binding that fails, of an interrupt whose files could not be
-/// made, of pages.
-const LINUX_SAYS: [&str; 13] = [
-    "* really_probe: driver_sysfs_add failed",
-    "*: probe with driver kp_edu failed with error -12",
+/// What Linux's own code says where its memory has failed: of an interrupt whose files could not be made, and of pages.
+const LINUX_SAYS: [&str; 8] = [
     "kobject: kobject_add_internal failed for *",
     "*Failed to add kobject for irq *",
     // Of a warning that follows.
     "name '*'",
-    "*: can't find IRQ for PCI INT *",
-    "*: PCI INT *: not connected",
-    // kp's own, of a binding that ends there.
-    "kp_edu *: no node: error -12",
     "Huh VM_FAULT_OOM leaked out to the #PF handler. Retrying PF",
     "SLUB: Unable to allocate memory on *",
     "cache: *, object size: *",
@@ -92,10 +85,6 @@ fn memory_fails(setup: bool, log: &Log) -> Result<Tally> {
         let vm = LINUX_SAYS.iter().fold(and_then(vm, &last), |vm, line| vm.expect(Expected::lines(line)));
         // Linux does not look whether the files of an interrupt could be made, and warns when they are to go.
         let mut vm = vm.expect(Expected::oopses("WARNING: CPU: * at fs/proc/generic.c:* remove_proc_entry*"));
-        if run.iter().any(|word| word != "failing-requests" && word.starts_with("failing-")) {
-            // ACPI's interpreter uses what it has freed, if its memory fails while it looks for the device's line.
-            vm = vm.kernel_arg("acpi=noirq");
-        }
         if run.iter().any(|word| word == "failing-loads") {
             // The place for the module's file, and for itself.
             vm = vm.expect(Expected::no_memory("program: vmalloc error: *"));
