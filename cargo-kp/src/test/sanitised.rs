@@ -62,7 +62,8 @@ fn same_as_stock(setup: bool, log: &Log) -> Result<Tally> {
 }
 
 /// What Linux's own code says where its memory has failed: of an interrupt whose files could not be made, and of pages.
-const LINUX_SAYS: [&str; 8] = [
+const LINUX_SAYS: [&str; 10] = [
+    "kobject: can not set name properly!",
     "kobject: kobject_add_internal failed for *",
     "*Failed to add kobject for irq *",
     // Of a warning that follows.
@@ -71,6 +72,7 @@ const LINUX_SAYS: [&str; 8] = [
     "SLUB: Unable to allocate memory on *",
     "cache: *, object size: *",
     "node *: slabs: *",
+    "execmem: unable to allocate memory",
     "kmemleak: Cannot allocate a scan area, scanning the full object",
 ];
 
