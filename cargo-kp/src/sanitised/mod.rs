@@ -69,7 +69,7 @@ pub fn build(option: &str, setup: bool) -> Result<Kernel> {
     let cache = kernels::cache_dir()?;
     let dir = cache.join("kernels").join(&built.name);
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let _alone = Lock::take(&dir.with_extension("lock"))?;
+    let _alone = Lock::take(&cache.join(format!("kernels/{}.lock", built.name)))?;
 
     let packages = Packages::new(&ThisMachine);
     let there = source::installed(packages.machine(), &built.source);

@@ -37,7 +37,7 @@ pub fn unpack(machine: &dyn Machine, cache: &Path, package: &str, version: &str)
     let dir = folder(cache, package);
     let sources = cache.join("sources");
     fs::create_dir_all(&sources).with_context(|| format!("cannot create {}", sources.display()))?;
-    let _alone = Lock::take(&dir.with_extension("lock"))?;
+    let _alone = Lock::take(&sources.join(format!("{package}.lock")))?;
     if is_unpacked(cache, package, version) {
         return Ok(dir);
     }

@@ -48,23 +48,37 @@ impl FailNth {
     }
 
     /// Lets the first fail of what `act` asks for, then the second, until there are no more. Each time `prepare` comes before it, and `check`
-    /// behind it looks at what it has come to; in these nothing fails.
+    /// behind it looks at what it has come to; in these nothing fails. Gives how many have failed.
     pub fn each<C, T>(
         &self,
         what: &str,
+        prepare: impl FnMut() -> C,
+        act: impl FnMut(&mut C) -> T,
+        check: impl FnMut(C, T),
+    ) -> u32 {
+        self.chosen(what, |n| n + 1, prepare, act, check)
+    }
+
+    /// The same for some of them. `next` says which one comes after each.
+    pub fn chosen<C, T>(
+        &self,
+        what: &str,
+        next: impl Fn(u32) -> u32,
         mut prepare: impl FnMut() -> C,
         mut act: impl FnMut(&mut C) -> T,
         mut check: impl FnMut(C, T),
-    ) {
-        for n in 1.. {
+    ) -> u32 {
+        let (mut n, mut times) = (1, 0);
+        loop {
             let mut context = prepare();
             let (result, failed) = self.at(n, || act(&mut context));
             check(context, result);
             if !failed {
-                assert!(n > 1, "{what}: nothing could fail");
-                println!("{what}: each of {} has failed", n - 1);
-                return;
+                println!("{what}: {times} have failed, of less than {n}");
+                return times;
             }
+            times += 1;
+            n = next(n);
         }
     }
 }
