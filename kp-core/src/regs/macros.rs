@@ -21,8 +21,6 @@
 ///         0x08 ADDRESS: u64, RW;
 ///     }
 /// }
-/// assert_eq!(regs::ID::MAJOR.of(0x0203), 2);
-/// assert_eq!(regs::CONTROL::ON.set(0x10, 1), 0x11);
 ///
 /// fn start(bar: &kp_core::Bar<regs::Map>, channel: usize, address: u64) -> kp_core::Result<()> {
 ///     let channel = bar.regs().block(regs::CHANNEL, channel)?;
@@ -30,9 +28,16 @@
 ///     channel.write(channel::START, bar.regs().item(regs::TABLE, 7)?.read());
 ///     Ok(())
 /// }
+///
+/// # fn main() {
+/// assert_eq!(regs::ID::MAJOR.of(0x0203), 2);
+/// assert_eq!(regs::CONTROL::ON.set(0x10, 1), 0x11);
+/// assert_eq!(regs::CONTROL::ON.mask(), 1);
+/// # }
 /// ```
 /// `RO`, `WO`, `RW`: may be read, written, both. A bar is `Bar<regs::Map>`; it reads by `bar.read(regs::ID)`. Its arrays and blocks are reached
-/// by [`regs`](crate::Bar::regs). Blocks are described by a module beside, in the same `registers!` or another.
+/// by [`regs`](crate::Bar::regs). Blocks are described by a module beside, in the same `registers!` or another, and not inside of a
+/// function.
 #[macro_export]
 macro_rules! registers {
     ($(

@@ -226,9 +226,10 @@ fn a_pending_wait_is_ended_by_disable_close_removal_storm_and_panic() {
         (Status::CLOSED, |_, port| port.app.close().unwrap()),
         (Status::DEVICE_GONE, |sim, _| sim.remove(true)),
         (Status::DEVICE_GONE, |sim, _| sim.remove(false)),
-        (Status::INTERRUPT_STORM, |_, port| {
+        (Status::INTERRUPT_STORM, |sim, port| {
             messages::Client(&port.plugin).stick().unwrap();
             port.raise();
+            assert_eq!(sim.storms(), 1);
         }),
         // The enabling it was for has ended, whichever session has enabled since.
         (Status::INT_DISABLED, |_, port| {
