@@ -77,7 +77,7 @@ pub unsafe fn dpc<P: Plugin>(cookie: *const (), vector: u32) {
     let mut cx = unsafe { Dispatch::assume() };
     let deferred = run.deferred();
     let notified = if deferred == 0 { 0 } else { at_dpc(&mut cx, device, this, counts, vector, deferred) };
-    counts.served(|| this.is_line());
+    counts.served(deferred, || this.is_line());
     if notified != 0 || run.storm() {
         let owner = this.notifications.with(&mut cx, |notifications, _| {
             notifications.notify(vector, notified);

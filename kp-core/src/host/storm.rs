@@ -1,7 +1,7 @@
 //! The storm guard: what happens when an interrupt never ends.
 //!
-//! ISR runs of a vector are counted from its last DPC run; a DPC run of a line that came only after [`CROWDED`] of them, again and again, is
-//! none, as the line is not silenced. At [`STORM_RUNS`] the time is noted. If as many come again within [`STORM_NS`], the
+//! ISR runs of a vector are counted from its last DPC run; one of a line that came only after [`CROWDED`] deferrals does not count, as the line
+//! is not silenced. At [`STORM_RUNS`] the time is noted. If as many come again within [`STORM_NS`], the
 //! vector is masked (or given up, if the port says that it is not this device's), one line is logged for the enabling, and waits answer
 //! InterruptStorm until the interrupt is disabled. From then on the plugin's handler does not run for this vector.
 #![deny(unsafe_code)]
@@ -15,8 +15,8 @@ use core::sync::atomic::Ordering::*;
 
 /// ISR runs of one vector, without a DPC run between them, after which the clock is read; and the same again.
 const STORM_RUNS: u32 = 100_000;
-/// So many ISR runs of a line between two DPC runs: its handler defers without silencing the device, and the processor gets to the DPC an
-/// instruction at a time.
+/// So many deferrals of a line between two DPC runs: its handler does not silence the device, and the processor gets to the DPC an instruction at
+/// a time.
 const CROWDED: u32 = 1_000;
 /// As many runs again within this time, in ns, are a storm: nothing real interrupts that often.
 const STORM_NS: u64 = 5_000_000_000;
@@ -33,29 +33,14 @@ impl Vector {
         self.unserved.runs.load(Relaxed) >= STORM_RUNS
     }
 
-    /// A DPC has run: what has come is served.
+    /// A DPC has run, for so many deferrals: what has come is served.
     #[inline(always)]
-    pub(super) fn served(&self, is_line: impl FnOnce() -> bool) {
-        let unserved = &self.unserved;
-        if unserved.runs.load(Relaxed) >= CROWDED && self.is_crowded(is_line()) {
+    pub(super) fn served(&self, deferred: u32, is_line: impl FnOnce() -> bool) {
+        let least = self.unserved.least.load(Relaxed);
+        if deferred >= CROWDED && least == 0 && is_line() {
             return;
         }
-        unserved.runs.store(unserved.least.load(Relaxed), Relaxed);
-    }
-
-    /// Many ISR runs have come since the last DPC run that served. Have as many come since the last DPC run of all? At Dispatch, by the vector's
-    /// DPC alone.
-    #[cfg_attr(kp_driver, optimize(size))]
-    #[cold]
-    #[inline(never)]
-    fn is_crowded(&self, is_line: bool) -> bool {
-        let unserved = &self.unserved;
-        let runs = unserved.runs.load(Relaxed);
-        let before = unserved.at_dpc.load(Relaxed);
-        // Fewer than before: the guard has begun anew.
-        let crowded = is_line && runs.checked_sub(before).is_some_and(|since| since >= CROWDED);
-        unserved.at_dpc.store(if crowded { runs } else { 0 }, Relaxed);
-        crowded
+        self.unserved.runs.store(least, Relaxed);
     }
 }
 

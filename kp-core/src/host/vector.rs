@@ -35,8 +35,6 @@ pub(super) struct Unserved {
     pub(super) runs: AtomicU32,
     /// What a DPC run sets `runs` to: 0, or after a storm what keeps the guard on.
     pub(super) least: AtomicU32,
-    /// How many there were at the last DPC run, if that did not serve it.
-    pub(super) at_dpc: AtomicU32,
     /// When the guard began to look at the clock.
     pub(super) since: AtomicU64,
 }

@@ -100,7 +100,7 @@ contract! { ($)
     unsafe trait Pci, exported by __export_pci;
 
     /// Maps `len` bytes of a memory BAR from `offset` on, which are inside of it; None: they cannot be mapped. What is mapped with write
-    /// combining are whole pages of [`PAGE`](crate::host::PAGE) bytes, prefetchable. Passive.
+    /// combining are whole pages of 4096 bytes, prefetchable. Passive.
     safe fn map_bar(device: DeviceId, bar: BarIndex, offset: usize, len: NonZeroUsize, caching: Caching) -> Option<IoMapping>;
     /// Undoes `map_bar`. Any level, as `free`.
     unsafe fn unmap_bar(mapping: IoMapping) -> ();
