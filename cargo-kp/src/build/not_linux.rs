@@ -18,6 +18,11 @@ impl Wanted {
             None => bail!("for which processor? Name it with --target windows (x64) or --target windows-arm64"),
         }
     }
+
+    /// There is no module.
+    pub fn path(&self, _plugin: &Plugin) -> Result<PathBuf> {
+        match *self {}
+    }
 }
 
 /// Builds none.
