@@ -296,29 +296,8 @@ macro_rules! plugin {
         #[doc(hidden)]
         pub type __KpPlugin = $plugin;
     };
-    // What is written otherwise than above, and means that.
-    ($plugin:ident { name: $name:literal $(,)? $($key:ident: [$($value:tt)*]),* $(,)? }) => {
-        $crate::__plugin_order! {}
-    };
-    ($plugin:ident {
-        name: $name:literal,
-        $(devices: [$($devices:tt)*],)?
-        $(vectors: $least:literal ..= $most:literal,)?
-        $(interface: $($interface:ident)::+,)?
-        callbacks: [$($callbacks:tt)*], $($rest:tt)+
-    }) => {
-        $crate::__plugin_order! {}
-    };
-    // The keys in another order.
-    ($plugin:ident { $($first:ident: $value:tt $(:: $more:tt)* $(..= $most:tt)?),* $(,)? }) => {
-        $crate::__plugin_order! {}
-    };
-}
-
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __plugin_order {
-    () => {
+    // The keys in another order, or without `callbacks`.
+    ($plugin:ident { $($key:ident: $value:tt $(:: $more:tt)* $(..= $most:tt)?),* $(,)? }) => {
         ::core::compile_error!(
             "`plugin!` has, in this order, `name`, then `devices`, `vectors` and `interface` if there are any, and `callbacks`, which may be `[]`"
         );
