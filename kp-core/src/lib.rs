@@ -108,6 +108,8 @@ mod callbacks;
 mod config;
 #[expect(unsafe_code, reason = "makes a BAR of what it has mapped")]
 mod device;
+#[expect(unsafe_code, reason = "shares memory with devices")]
+mod dma;
 #[expect(unsafe_code, reason = "calls the port's functions, and is called by it")]
 pub mod host;
 #[expect(unsafe_code, reason = "makes the levels, which are proofs")]
@@ -128,6 +130,10 @@ pub use callbacks::{
 };
 pub use config::Config;
 pub use device::Device;
+pub use dma::{
+    Area, Both, BusAddress, Coherent, Direction, Dma, DmaLimits, FromDevice, Mapping, OnBus, OnDevice, Pages, Segment,
+    Segments, ToDevice, Transfer,
+};
 pub use host::Caching;
 pub use kp_abi::{Error, Message, Out, Reply, Result, Status};
 pub use level::{AtMost, Ceiling, Dispatch, Irql, Level, Passive};
@@ -136,8 +142,8 @@ pub use matching::MatchId;
 pub use mem::{KBox, KVec, Pool, PoolBox};
 pub use plugin::{IntTable, Plugin, Table};
 pub use regs::{
-    Array, Bar, BarSpace, Blocks, Field, Item, Mmio, Ports, Readable, Register, RegisterMap, Regs, Single, Space,
-    Width, Window, Writable,
+    Array, Bar, BarSpace, Blocks, Field, Item, Memory, Mmio, Ports, Readable, Register, RegisterMap, Regs, Single,
+    Space, Width, Window, Writable,
 };
 
 use kp_abi::limits;

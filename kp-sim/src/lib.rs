@@ -93,6 +93,7 @@ mod bus;
 mod clock;
 mod context;
 pub mod device;
+mod dma;
 pub mod edu;
 mod explore;
 mod failures;
@@ -118,6 +119,7 @@ mod trace;
 mod user_memory;
 mod user_request;
 mod vectors;
+mod words;
 
 pub use app::{App, Mode};
 pub use explore::{Run, Scope, World, explore, find, replay};

@@ -37,7 +37,8 @@ impl<P: Plugin> BoundDevice<P> {
         let made = make(cx, device, link.clone());
         // What `init` has kept somewhere is of no use if the device is not bound.
         if let (Err(_), Some(link)) = (&made, &link) {
-            link.cut(cx);
+            link.stop_dma(cx, true);
+            link.end(cx);
         }
         made
     }
@@ -91,18 +92,27 @@ impl<P: Plugin> BoundDevice<P> {
         {
             force_disconnect(cx, interrupts);
         }
+        if let Some(link) = &self.link {
+            link.stop_dma(cx, present); // also when the plugin has panicked: nothing else quiets its device then
+        }
         if closed {
+            if let Some(link) = &self.link {
+                link.empty_quarantine();
+            }
             // SAFETY: every gate is shut and drained, the interrupt is off, and no new session opens: nobody uses it.
             drop(unsafe { self.take_plugin() });
+            if let Some(link) = &self.link {
+                link.end(cx);
+            }
         } else {
             crate::log::parts(&[P::TABLE.name, " is leaked: a call of it panicked and never returned"]);
             self.state.leak();
+            self.cut_link(cx);
         }
-        self.cut_link(cx);
         closed
     }
 
-    /// What the plugin has kept of the device reaches it no more.
+    /// What the plugin has kept of the device's configuration reaches it no more.
     fn cut_link(&self, cx: &mut Passive) {
         if let Some(link) = &self.link {
             link.cut(cx);

@@ -17,18 +17,21 @@
 //! | `device`, `device_state` | the record of a bound device: the plugin's value, its interrupt, its handles; its state |
 //! | `interrupt`, `notifications`, `vector`, `kernel_page` | the interrupt; pending notifications; counters, and where an app sees them |
 //! | `buffers`, `shared_memory`, `link` | a call's bytes; memory that an app maps; what a plugin keeps of its device |
+//! | `device_dma`, `dma_memory`, `page_ref`, `transfers` | a device's own transfers: what is made for them, who frees it and when; pages; the end of transfers |
 //!
 //! | what those are made of | |
 //! |---|---|
-//! | `gate`, `robust_mutex`, `pending` | who is inside a session (rundown protection); one at a time; is the DPC queued? Checked by `tests/models` |
-//! | `waker`, `wait_queue`, `deadline`, `list`, `nospec`, `log_line` | waiting and waking; time limits; an intrusive list; indices; text without allocation |
+//! | `gate`, `rundown`, `robust_mutex`, `pending` | who is inside a session, or uses a device's memory (rundown protection); one at a time; is the DPC queued? Checked by `tests/models` |
+//! | `waker`, `wait_queue`, `deadline`, `list`, `stack`, `nospec`, `log_line` | waiting and waking; time limits; an intrusive list, and one without a lock; indices; text without allocation |
 //! | `outcome`, [`UserRequest`] | how a request ends; one request's bytes in the app's memory |
 //! | [`Kernel`] (`port`) | what the port implements, by topic |
 mod buffers;
 mod deadline;
 mod device;
+mod device_dma;
 mod device_state;
 mod direct;
+mod dma_memory;
 mod enable;
 mod gate;
 mod info;
@@ -42,16 +45,20 @@ mod log_line;
 mod nospec;
 mod notifications;
 mod outcome;
+mod page_ref;
 mod pause;
 mod pending;
 mod port;
 mod requests;
 mod ring;
 mod robust_mutex;
+mod rundown;
 mod session;
 mod shared_memory;
+mod stack;
 mod storm;
 mod sync;
+mod transfers;
 mod user_request;
 mod vector;
 mod wait;
@@ -60,19 +67,22 @@ mod waker;
 
 pub(crate) use deadline::Deadline;
 pub use device::{BoundDevice, RawDevice};
+pub(crate) use dma_memory::DmaMemory;
 pub use info::{info, info_len};
 pub use isr::{dpc, isr};
 pub(crate) use link::Link;
 pub use log_line::LogLine;
 pub use outcome::{DirectResult, RequestResult};
+pub(crate) use page_ref::PageRef;
 pub use pause::SUSPEND_NS;
 pub(crate) use port::kernel;
 #[doc(hidden)]
 pub use port::types as port_types;
 pub use port::{
-    BarIndex, BarKind, Caching, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqKinds, IrqRequest, Kernel, Lock,
-    LockKind, Log, Memory, Mmap, Mmio, Pci, PortIo, RawBar, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time,
-    Timeout, Vectors, WaitKind, WaitQueues, Woken,
+    BarIndex, BarKind, Caching, CoherentMemory, ConfigWidth, DeviceId, Dma, DmaDirection, DmaId, IoMapping, Irq,
+    IrqEntry, IrqKinds, IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, RawBar,
+    RawLock, RawMapping, RawPages, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues,
+    Woken,
 };
 pub use requests::Readiness;
 pub(crate) use robust_mutex::{OwnerDied, RobustMutex};
