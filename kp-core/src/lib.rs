@@ -26,6 +26,9 @@
 //! **Shared state.** Callbacks take `&self` and may run at the same time. [`SpinLock<T, Irql>`](SpinLock) guards what the
 //! interrupt touches, `SpinLock<T, Dispatch>` what `int_at_dpc` touches, [`Mutex<T>`](Mutex) the rest; atomics are fine anywhere.
 //!
+//! **Time.** A call waits in a [`WaitQueue`] until something else of the plugin, an `int_at_dpc` for one, has done what it waits for, and wakes
+//! it; the wait ends with its session, as a sleep does.
+//!
 //! **Memory.** [`KBox`] and [`KVec`] are made at Passive and dropped anywhere; a [`Pool`] is made at Passive and allocated from
 //! anywhere. Lack of memory is an error, never a stop.
 //!
@@ -121,6 +124,7 @@ mod mem;
 mod plugin;
 #[expect(unsafe_code, reason = "touches device registers")]
 mod regs;
+mod wait_queue;
 
 pub use callbacks::{
     Call, Caller, Deliver, Enabling, Event, Granted, Happening, Init, IntAtDpc, IntAtIrql, IntEnable, IrqKind, Open,
@@ -139,6 +143,7 @@ pub use regs::{
     Array, Bar, BarSpace, Blocks, Field, Item, Mmio, Ports, Readable, Register, RegisterMap, Regs, Single, Space,
     Width, Window, Writable,
 };
+pub use wait_queue::WaitQueue;
 
 use kp_abi::limits;
 #[doc(hidden)]

@@ -21,7 +21,7 @@
 //! | what those are made of | |
 //! |---|---|
 //! | `gate`, `robust_mutex`, `pending` | who is inside a session (rundown protection); one at a time; is the DPC queued? Checked by `tests/models` |
-//! | `waker`, `wait_queue`, `deadline`, `list`, `nospec`, `log_line` | waiting and waking; time limits; an intrusive list; indices; text without allocation |
+//! | `waker`, `kernel_wait_queue`, `event_count`, `waiters`, `deadline`, `list`, `nospec`, `log_line` | waiting and waking; time limits; an intrusive list; indices; text without allocation |
 //! | `outcome`, [`UserRequest`] | how a request ends; one request's bytes in the app's memory |
 //! | [`Kernel`] (`port`) | what the port implements, by topic |
 mod buffers;
@@ -30,11 +30,13 @@ mod device;
 mod device_state;
 mod direct;
 mod enable;
+mod event_count;
 mod gate;
 mod info;
 mod interrupt;
 mod isr;
 mod kernel_page;
+mod kernel_wait_queue;
 mod lifecycle;
 mod link;
 mod list;
@@ -55,13 +57,15 @@ mod sync;
 mod user_request;
 mod vector;
 mod wait;
-mod wait_queue;
+mod waiters;
 mod waker;
 
 pub(crate) use deadline::Deadline;
 pub use device::{BoundDevice, RawDevice};
+pub(crate) use event_count::EventCount;
 pub use info::{info, info_len};
 pub use isr::{dpc, isr};
+pub(crate) use kernel_wait_queue::KernelWaitQueue;
 pub(crate) use link::Link;
 pub use log_line::LogLine;
 pub use outcome::{DirectResult, RequestResult};
@@ -79,7 +83,6 @@ pub(crate) use robust_mutex::{OwnerDied, RobustMutex};
 pub use session::Session;
 pub use user_request::{DirectUserRequest, Faulted, UserRequest};
 pub use wait::{PendingWait, WaitAnswer};
-pub(crate) use wait_queue::WaitQueue;
 pub(crate) use waker::Waker;
 
 use crate::{Dispatch, Error, Passive, Reply, Result, Status};
