@@ -4,7 +4,7 @@
 //! what takes `&mut Passive` cannot be called in an interrupt handler, nor with a spin lock held.
 use crate::{
     Result, Status,
-    host::{LockKind, Waker, kernel},
+    host::{EventCount, LockKind, Timeout, WaitKind, Waker, kernel},
 };
 use core::{marker::PhantomData, ptr::NonNull};
 
@@ -181,6 +181,20 @@ impl Passive {
             }
         }
         Err(Status::TIMEOUT.into())
+    }
+
+    /// Waits for a wake-up of `on` since `seen`, at most `ns`. Ends early, with an error, as a sleep does.
+    #[cfg_attr(kp_driver, optimize(size))]
+    #[inline(never)]
+    pub(crate) fn wait_on(&mut self, on: &EventCount, seen: u32, ns: u64) -> Result<()> {
+        match self.waker {
+            // SAFETY: alive by the field's invariant.
+            Some(waker) => unsafe { waker.as_ref() }.wait_on(self, on, seen, ns),
+            None => {
+                on.wait(seen, Timeout::from_ns(ns), WaitKind::Uninterruptible);
+                Ok(())
+            }
+        }
     }
 
     #[cfg_attr(kp_driver, optimize(size))]

@@ -170,7 +170,7 @@ static void kp_dma_addresses(struct kp_dma_mapping *mapping, int count, size_t o
 }
 
 int kp_c_dma_map(struct kp_device *device, struct kp_pages *pages, size_t offset, size_t len, u32 direction, u64 *bus,
-		 struct kp_dma_mapping **mapped)
+		 void **mapped)
 {
 	size_t first = offset >> PAGE_SHIFT;
 	unsigned int inside = offset & ~PAGE_MASK;

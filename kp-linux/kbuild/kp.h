@@ -130,8 +130,9 @@ static inline void kp_pages_late(void)
 }
 #endif
 
-/* wait.c: wakes every sleeper. */
+/* wait.c: wakes every sleeper; frees what could not be freed where it was asked for. */
 void kp_wake_all(void);
+void kp_free_late_wait_queues(void);
 
 /* task.c: frees the records of the tasks that panicked. */
 #ifdef KP_CALLS_kp_c_panic

@@ -105,14 +105,14 @@ void kp_c_dma_close(struct kp_device *device);
 bool kp_c_dma_is_isolated(struct kp_device *device);
 void *kp_c_coherent_alloc(struct kp_device *device, size_t len, u64 *bus);
 void kp_c_coherent_free(struct kp_device *device, void *memory, size_t len, u64 bus);
-int kp_c_dma_map(struct kp_device *device, struct kp_pages *pages, size_t offset, size_t len, u32 direction, u64 *bus, struct kp_dma_mapping **mapped);
+int kp_c_dma_map(struct kp_device *device, struct kp_pages *pages, size_t offset, size_t len, u32 direction, u64 *bus, void **mapped);
 void kp_c_dma_unmap(struct kp_dma_mapping *mapping);
 bool kp_c_dma_is_direct(struct kp_dma_mapping *mapping);
 void kp_c_dma_sync(struct kp_dma_mapping *mapping, bool for_device);
 
 /* pages.c */
-struct kp_pages *kp_c_pages_alloc(size_t len);
-int kp_c_pages_pin(unsigned long address, size_t len, bool write, struct kp_pages **pinned);
+void *kp_c_pages_alloc(size_t len);
+int kp_c_pages_pin(unsigned long address, size_t len, bool write, void **pinned);
 void kp_c_pages_free(struct kp_pages *pages);
 void *kp_c_pages_map(struct kp_pages *pages);
 

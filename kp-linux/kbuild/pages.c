@@ -108,7 +108,7 @@ static struct kp_pages *kp_pages_new(size_t count)
 #endif
 
 #ifdef KP_CALLS_kp_c_pages_alloc
-struct kp_pages *kp_c_pages_alloc(size_t len)
+void *kp_c_pages_alloc(size_t len)
 {
 	struct kp_pages *pages = kp_pages_new(DIV_ROUND_UP(len, PAGE_SIZE));
 
@@ -138,7 +138,7 @@ static bool kp_is_pinnable(struct page *page)
  * Where the app may write, pages are pinned for writing also if the device only reads: a page that was never written would be the page of zeros, and
  * one that is shared with a child would be copied for the app, and not be the device's any more.
  */
-int kp_c_pages_pin(unsigned long address, size_t len, bool write, struct kp_pages **pinned)
+int kp_c_pages_pin(unsigned long address, size_t len, bool write, void **pinned)
 {
 	size_t count = len >> PAGE_SHIFT, i;
 	struct kp_pages *pages;

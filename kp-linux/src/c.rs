@@ -59,7 +59,7 @@ unsafe extern "C" {
 
     /// A wait queue.
     pub safe fn kp_c_wait_queue_new() -> *mut c_void;
-    /// Frees it.
+    /// Frees it, later if it cannot be done here.
     pub fn kp_c_wait_queue_free(queue: *mut c_void);
     /// Waits until `*word != seen`, or a panic ends it. One of KP_WOKEN_*, which are `Woken`'s numbers.
     pub fn kp_c_wait_queue_wait(queue: *mut c_void, word: *const u32, seen: u32, ns: u64, kind: u32) -> u32;

@@ -166,7 +166,7 @@ unsafe impl WaitQueues for Simulated {
         })
     }
     unsafe fn wait_queue_free(_queue: NonNull<RawWaitQueue>) {
-        call("wait_queue_free", 0, PASSIVE, |context| {
+        call("wait_queue_free", 0, IRQL, |context| {
             context.machine.state().wait_queues -= 1;
         });
     }

@@ -258,7 +258,7 @@ pub(super) fn close<P: Plugin>(session: &Session<P>, cx: &mut Passive) -> Result
 #[cfg_attr(kp_driver, optimize(size))]
 fn tear_down<P: Plugin>(session: &Session<P>, cx: &mut Passive) -> bool {
     session.gate.shut();
-    session.waker.cancel_for_close();
+    session.waker.cancel_for_close(cx);
     session.waker.wake();
     let device = &session.device.state;
     loop {

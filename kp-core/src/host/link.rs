@@ -1,14 +1,11 @@
 //! A device's name, for what a plugin keeps of it. The name is good until the device's removal, and what is kept may live longer, in a
 //! `static` for instance: so it goes through a link, which the removal cuts.
-use super::{ConfigWidth, DeviceId, DmaId, LogLine, device_dma::DeviceDma, dma_memory, kernel, transfers};
-use crate::{DmaLimits, KBox, Mutex, Passive, Result, Status};
+use super::{ConfigWidth, DeviceId, device_dma::DeviceDma, kernel};
+use crate::{KBox, Mutex, Passive, Result, Status};
 use core::{
     ptr::NonNull,
     sync::atomic::{AtomicUsize, Ordering::*},
 };
-
-/// How long the end of a device's transfers waits between two looks, in ns: those inside free memory, no more.
-const LOOK_NS: u64 = 100_000;
 
 /// The link, shared by the driver and whatever its plugin keeps.
 struct Shared {
@@ -63,7 +60,7 @@ impl Link {
     }
 
     #[cfg_attr(kp_driver, optimize(size))]
-    fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(DeviceId) -> R) -> Result<R> {
+    pub(super) fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(DeviceId) -> R) -> Result<R> {
         self.shared().device.with(cx, |device, _| device.map(f)).ok_or(Status::DEVICE_GONE.into())
     }
 
@@ -90,94 +87,5 @@ impl Link {
     /// What there is of the device's own transfers.
     pub(crate) fn dma(&self) -> &DeviceDma {
         &self.shared().dma
-    }
-
-    /// Says what the device reaches. Once.
-    #[cfg_attr(kp_driver, optimize(size))]
-    pub(crate) fn open_dma(&self, cx: &mut Passive, limits: &DmaLimits) -> Result<DmaId> {
-        let dma = self.with(cx, |id| kernel::dma_open(id, limits))??;
-        self.dma().set_id(Some(dma));
-        Ok(dma)
-    }
-
-    /// See [`Dma::halt`](crate::Dma::halt). With the name's lock held: nobody lets the device transfer again meanwhile.
-    #[cfg_attr(kp_driver, optimize(size))]
-    pub(crate) fn halt(&self, cx: &mut Passive) -> Result<()> {
-        self.with(cx, |id| {
-            if kernel::bus_master(id, false) {
-                kernel::bus_master(id, true);
-                return Err(Status::BUSY.into());
-            }
-            if !transfers::end(id) {
-                return Err(Status::TIMEOUT.into());
-            }
-            self.free_kept();
-            Ok(())
-        })?
-    }
-
-    /// Frees what is kept until the device has stopped: it has.
-    #[cfg_attr(kp_driver, optimize(size))]
-    pub(crate) fn release_kept(&self, cx: &mut Passive) {
-        let _ = self.with(cx, |_| self.free_kept());
-    }
-
-    /// With the name's lock held, or by the removal: one at a time.
-    #[cfg_attr(kp_driver, optimize(size))]
-    fn free_kept(&self) {
-        let dma = self.dma();
-        let Some(_inside) = dma.enter() else { return };
-        // SAFETY: the callers say that the device reaches nothing of it; `_inside` keeps its transfers open.
-        unsafe { dma_memory::empty(&dma.quarantine, |bytes| _ = dma.quarantined.fetch_sub(bytes, Relaxed)) };
-    }
-
-    /// The device transfers no more from here on, whatever was told to it, as far as that is in the kernel's hands. `present`: it is still there.
-    #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn stop_dma(&self, cx: &mut Passive, present: bool) {
-        if self.dma().id().is_none() {
-            return;
-        }
-        if present {
-            let _ = self.with(cx, |id| {
-                kernel::bus_master(id, false);
-                transfers::end(id);
-            });
-        }
-        self.dma().stop();
-    }
-
-    /// After [`stop_dma`](Self::stop_dma), when no callback of the plugin runs any more: frees what is kept. What is dropped from now on is freed at
-    /// once.
-    #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn empty_quarantine(&self) {
-        if self.dma().is_stopped() {
-            self.free_kept();
-        }
-    }
-
-    /// After the plugin's value was dropped: what somebody has kept reaches the device no more.
-    pub(super) fn end(&self, cx: &mut Passive) {
-        self.cut(cx);
-        self.end_dma();
-    }
-
-    /// Nothing more is made for the device's transfers, and what somebody has kept is lost.
-    #[cfg_attr(kp_driver, optimize(size))]
-    fn end_dma(&self) {
-        let dma = self.dma();
-        let Some(id) = dma.id() else { return };
-        dma.end(|| kernel::sleep_ns(LOOK_NS));
-        // SAFETY: the device has stopped, and its transfers are open. This is for who saw it run still, and was inside.
-        unsafe { dma_memory::empty(&dma.quarantine, |_| ()) };
-        match dma.alive.load(Acquire) {
-            // SAFETY: the device has stopped, and nothing is left that was made with it.
-            0 => unsafe { kernel::dma_close(id) },
-            left => {
-                let mut line = LogLine::<64>::new();
-                line.push("memory for transfers is leaked: ");
-                line.push_number(u32::try_from(left).unwrap_or(u32::MAX));
-                kernel::log(line.text());
-            }
-        }
     }
 }

@@ -17,12 +17,12 @@
 //! | `device`, `device_state` | the record of a bound device: the plugin's value, its interrupt, its handles; its state |
 //! | `interrupt`, `notifications`, `vector`, `kernel_page` | the interrupt; pending notifications; counters, and where an app sees them |
 //! | `buffers`, `shared_memory`, `link` | a call's bytes; memory that an app maps; what a plugin keeps of its device |
-//! | `device_dma`, `dma_memory`, `page_ref`, `transfers` | a device's own transfers: what is made for them, who frees it and when; pages; the end of transfers |
+//! | `device_dma`, `dma_memory`, `page_ref`, `stop_dma`, `transfers` | a device's own transfers: what is made for them, who frees it and when; pages; how transfers end |
 //!
 //! | what those are made of | |
 //! |---|---|
 //! | `gate`, `rundown`, `robust_mutex`, `pending` | who is inside a session, or uses a device's memory (rundown protection); one at a time; is the DPC queued? Checked by `tests/models` |
-//! | `waker`, `wait_queue`, `deadline`, `list`, `stack`, `nospec`, `log_line` | waiting and waking; time limits; an intrusive list, and one without a lock; indices; text without allocation |
+//! | `waker`, `kernel_wait_queue`, `event_count`, `waiters`, `deadline`, `list`, `stack`, `nospec`, `log_line` | waiting and waking; time limits; intrusive lists, and one without a lock; indices; text without allocation |
 //! | `outcome`, [`UserRequest`] | how a request ends; one request's bytes in the app's memory |
 //! | [`Kernel`] (`port`) | what the port implements, by topic |
 mod buffers;
@@ -33,11 +33,13 @@ mod device_state;
 mod direct;
 mod dma_memory;
 mod enable;
+mod event_count;
 mod gate;
 mod info;
 mod interrupt;
 mod isr;
 mod kernel_page;
+mod kernel_wait_queue;
 mod lifecycle;
 mod link;
 mod list;
@@ -56,20 +58,23 @@ mod rundown;
 mod session;
 mod shared_memory;
 mod stack;
+mod stop_dma;
 mod storm;
 mod sync;
 mod transfers;
 mod user_request;
 mod vector;
 mod wait;
-mod wait_queue;
+mod waiters;
 mod waker;
 
 pub(crate) use deadline::Deadline;
 pub use device::{BoundDevice, RawDevice};
 pub(crate) use dma_memory::DmaMemory;
+pub(crate) use event_count::EventCount;
 pub use info::{info, info_len};
 pub use isr::{dpc, isr};
+pub(crate) use kernel_wait_queue::KernelWaitQueue;
 pub(crate) use link::Link;
 pub use log_line::LogLine;
 pub use outcome::{DirectResult, RequestResult};
@@ -89,7 +94,6 @@ pub(crate) use robust_mutex::{OwnerDied, RobustMutex};
 pub use session::Session;
 pub use user_request::{DirectUserRequest, Faulted, UserRequest};
 pub use wait::{PendingWait, WaitAnswer};
-pub(crate) use wait_queue::WaitQueue;
 pub(crate) use waker::Waker;
 
 use crate::{Dispatch, Error, Passive, Reply, Result, Status};

@@ -29,8 +29,8 @@ impl<P: Plugin> BoundDevice<P> {
         self.state.set(state::SUSPENDED);
         let until = Deadline::after(Timeout::from_ns(ns));
         if !self.pause_sessions(cx, until) {
-            self.each_session(cx, |session, _| {
-                session.waker.cancel_for_suspend();
+            self.each_session(cx, |session, cx| {
+                session.waker.cancel_for_suspend(cx);
                 true
             });
             self.pause_sessions(cx, Deadline::NEVER);
