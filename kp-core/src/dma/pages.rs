@@ -23,6 +23,10 @@ impl Pages {
         Ok(Self(PageRef::alloc(cx, len)?))
     }
 
+    pub(crate) fn of(pages: PageRef) -> Self {
+        Self(pages)
+    }
+
     pub(super) fn reference(&self) -> &PageRef {
         &self.0
     }

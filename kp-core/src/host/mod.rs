@@ -13,10 +13,10 @@
 //!
 //! | what they work on | |
 //! |---|---|
-//! | `session` | one open, and its gate |
+//! | `session`, `session_context` | one open, and its gate; what its calls have of it |
 //! | `device`, `device_state` | the record of a bound device: the plugin's value, its interrupt, its handles; its state |
 //! | `interrupt`, `notifications`, `vector`, `kernel_page` | the interrupt; pending notifications; counters, and where an app sees them |
-//! | `buffers`, `shared_memory`, `link` | a call's bytes; memory that an app maps; what a plugin keeps of its device |
+//! | `buffers`, `buffer_table`, `shared_memory`, `link` | a call's bytes; an app's buffers; memory that an app maps; what a plugin keeps of its device |
 //! | `device_dma`, `dma_memory`, `page_ref`, `stop_dma`, `transfers` | a device's own transfers: what is made for them, who frees it and when; pages; how transfers end |
 //!
 //! | what those are made of | |
@@ -25,6 +25,7 @@
 //! | `waker`, `kernel_wait_queue`, `event_count`, `waiters`, `deadline`, `list`, `stack`, `nospec`, `log_line` | waiting and waking; time limits; intrusive lists, and one without a lock; indices; text without allocation |
 //! | `outcome`, [`UserRequest`] | how a request ends; one request's bytes in the app's memory |
 //! | [`Kernel`] (`port`) | what the port implements, by topic |
+mod buffer_table;
 mod buffers;
 mod deadline;
 mod device;
@@ -56,6 +57,7 @@ mod ring;
 mod robust_mutex;
 mod rundown;
 mod session;
+mod session_context;
 mod shared_memory;
 mod stack;
 mod stop_dma;
@@ -92,9 +94,9 @@ pub use port::{
 pub use requests::Readiness;
 pub(crate) use robust_mutex::{OwnerDied, RobustMutex};
 pub use session::Session;
+pub(crate) use session_context::SessionContext;
 pub use user_request::{DirectUserRequest, Faulted, UserRequest};
 pub use wait::{PendingWait, WaitAnswer};
-pub(crate) use waker::Waker;
 
 use crate::{Dispatch, Error, Passive, Reply, Result, Status};
 
