@@ -85,6 +85,11 @@ impl<'a> Pair<'a> {
         }
     }
 
+    /// The highest of what `address` says of the two buffers.
+    pub fn highest(&self, address: impl Fn(&Buffer) -> u64) -> u64 {
+        address(&self.from).max(address(&self.into))
+    }
+
     /// Does the card see the pages themselves?
     ///
     /// # Panics

@@ -2,6 +2,7 @@
 mod c_code;
 pub mod codes;
 pub mod compat;
+mod dma;
 pub mod interrupted;
 mod monitor;
 pub mod msix;
