@@ -5,7 +5,7 @@ use loopback_interface::{BLOCK, LONGEST, SHORTEST, loopback};
 /// A block, in bytes.
 const BLOCK_LEN: usize = BLOCK as usize;
 /// Bytes 12 and 13 of a frame say what kind it is. This one is for experiments: nobody looks further.
-const ETHER_TYPE: [u8; 2] = [0x88, 0xB5];
+pub const ETHER_TYPE: [u8; 2] = [0x88, 0xB5];
 
 /// Two buffers of as many blocks, attached to a card.
 pub struct Pair<'a> {

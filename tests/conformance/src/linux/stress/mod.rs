@@ -151,12 +151,12 @@ pub(super) fn text(address: u64) -> String {
 }
 
 /// Has the kernel take a plugin's driver from the device, or give it back: `unbind` or `bind`.
-fn sysfs(plugin: &str, what: &str, address: &str) {
+pub(super) fn sysfs(plugin: &str, what: &str, address: &str) {
     let path = format!("/sys/bus/pci/drivers/kp_{plugin}/{what}");
     std::fs::write(&path, address).unwrap_or_else(|error| panic!("{path}: {error}"));
 }
 
 /// Is the node of the plugin's first device there?
-fn has_node(plugin: &str) -> bool {
+pub(super) fn has_node(plugin: &str) -> bool {
     Path::new(&format!("/dev/kp/{plugin}.0")).exists()
 }

@@ -33,5 +33,8 @@ kp_abi::interface! {
         fn share(bytes: u64) = 7;
         /// Resets the card: what was kept for it is freed.
         fn reset() = 8;
+        /// Has the card read a frame at a bus address that nobody has made for it. What a real card does then is anybody's guess: for a machine with
+        /// an IOMMU, which stops it and says so.
+        fn stray(at: u64) = 9;
     }
 }

@@ -68,13 +68,6 @@ pub struct Card {
     interrupts: AtomicBool,
 }
 
-/// One piece of a frame that is sent: where, how long, and whether it is the last.
-pub struct Piece {
-    pub at: BusAddress,
-    pub len: u32,
-    pub is_last: bool,
-}
-
 impl Card {
     pub fn new(cx: &mut Passive, device: &mut Device, limits: DmaLimits) -> Result<Self> {
         let bar = device.map(cx, 0)?;
@@ -157,15 +150,15 @@ impl Card {
         Ok(place)
     }
 
-    /// One piece of a frame. Its descriptor.
-    pub fn send(&self, engine: &mut Engine, piece: Piece) -> Result<usize> {
+    /// One piece of a frame, at a bus address; `is_last`: of this frame. Its descriptor.
+    pub fn send(&self, engine: &mut Engine, at: u64, len: u32, is_last: bool) -> Result<usize> {
         let place = engine.tx_tail;
         let descriptor = engine.tx.at(place)?;
-        let mut length = descriptor::LENGTH::BYTES.set(0, piece.len) | descriptor::LENGTH::REPORT.mask();
-        if piece.is_last {
+        let mut length = descriptor::LENGTH::BYTES.set(0, len) | descriptor::LENGTH::REPORT.mask();
+        if is_last {
             length |= descriptor::LENGTH::END.mask() | descriptor::LENGTH::CHECKSUM.mask();
         }
-        descriptor.write(descriptor::ADDRESS, piece.at.raw());
+        descriptor.write(descriptor::ADDRESS, at);
         descriptor.write(descriptor::STATUS, 0);
         descriptor.write(descriptor::LENGTH, length);
         engine.tx_tail = (place + 1) % RING;

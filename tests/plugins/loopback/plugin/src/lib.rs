@@ -4,7 +4,7 @@
 
 mod card;
 
-use card::{Card, Engine, IN_FLIGHT, Piece};
+use card::{Card, Engine, IN_FLIGHT};
 use kp_abi::Buffer;
 use kp_core::*;
 use loopback_interface::{BLOCK, LONGEST, SHORTEST, loopback};
@@ -98,7 +98,7 @@ impl LoopBack {
             while at < end {
                 let piece = (end - at).min(BLOCK as usize - at % BLOCK as usize);
                 let is_last = at + piece == end;
-                last.1 = self.0.send(engine, Piece { at: on_card.from.bus_at(at)?, len: piece as u32, is_last })?;
+                last.1 = self.0.send(engine, on_card.from.bus_at(at)?.raw(), piece as u32, is_last)?;
                 at += piece;
             }
         }
@@ -208,6 +208,16 @@ impl loopback::Handler<Passive, Session> for LoopBack {
         self.0.engine.with(cx, |engine, cx| {
             self.0.give_up(engine);
             self.0.ready(cx, engine)
+        })
+    }
+
+    fn stray(&self, cx: &mut Passive, _: &Session, at: u64) -> Result<()> {
+        self.0.engine.with(cx, |engine, cx| {
+            self.0.ready(cx, engine)?;
+            self.0.give_up(engine);
+            self.0.send(engine, at, SHORTEST, true)?;
+            self.0.publish(engine);
+            cx.sleep_ms(50)
         })
     }
 }
