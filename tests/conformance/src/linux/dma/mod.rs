@@ -4,6 +4,7 @@ mod kills;
 mod machine;
 mod memory;
 mod shared;
+mod story;
 mod stray;
 mod unbound;
 

@@ -142,7 +142,7 @@ impl loopback::Handler<Passive, Session> for LoopBack {
         len: u32,
         frames: u32,
     ) -> Result<u32> {
-        if !(SHORTEST..=LONGEST).contains(&len) || into_at % u64::from(BLOCK) != 0 {
+        if !(SHORTEST..=LONGEST).contains(&len) || !into_at.is_multiple_of(u64::from(BLOCK)) {
             return Err(Status::BAD_VALUE.into());
         }
         // Asked before the card has anything, so that a mistake of the app's costs it nothing.
