@@ -3,7 +3,7 @@ mod test_plugin;
 
 use kp_abi::{
     Status,
-    limits::ABI_MAJOR,
+    limits::{ABI_MAJOR, MAX_SESSIONS},
     request::{ANY_VECTOR, NO_TIMEOUT, Open, Request, kind},
 };
 use kp_core::host::{BoundDevice, RawDevice};
@@ -237,6 +237,42 @@ fn a_panic_ends_what_others_wait_for() {
         drop(plugin);
         assert_eq!(sim.unload(), Ok(()));
     });
+}
+
+/// A session whose calls live is closed, whoever's call has panicked: those inside leave one after the other, and are waited for.
+#[test]
+fn a_panic_elsewhere_keeps_no_session_from_its_close() {
+    explore(0..150, |world| {
+        let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
+        let [one, two] = [(); 2].map(|()| sim.connect(messages::INTERFACE).unwrap());
+        world.scope(|scope| {
+            for name in ["first", "second", "third"] {
+                scope.spawn(name, || {
+                    let napped = messages::Client(&one).nap(100).unwrap_err();
+                    assert!(napped == Status::POISONED || napped == Status::CLOSED, "{napped}");
+                });
+            }
+            scope.spawn("panicker", || {
+                let _ = messages::Client(&two).panic();
+            });
+            scope.spawn("closer", || assert_eq!(one.connection().close(), Ok(())));
+        });
+    });
+}
+
+/// As many handles of a device as may be; one that was closed makes room.
+#[test]
+fn handles_are_counted_whether_they_are_open_or_not() {
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
+    let open = || sim.open_in(&Process::new(1), Mode::ReadWrite);
+    let mut handles: Vec<_> = (0..4 * MAX_SESSIONS).map(|_| open().unwrap()).collect();
+    for _ in 0..2 {
+        assert_eq!(open().err(), Some(Status::TOO_MANY_SESSIONS.into()));
+    }
+    drop(handles.pop());
+    handles.push(open().expect("there is room for one"));
+    assert_eq!(open().err(), Some(Status::TOO_MANY_SESSIONS.into()), "and for no more");
+    assert_eq!(handles[0].query(0).unwrap().sessions, 0);
 }
 
 /// With real threads too.
