@@ -10,7 +10,7 @@ use kp_core::host::{BoundDevice, RawDevice};
 use kp_sim::{Mode, Process, Sim, World, edu::Edu, explore};
 use kp_user::{Connection, Plugin};
 use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::sync::{Mutex, atomic::Ordering::SeqCst};
 use test_plugin::{TestPlugin, messages};
 
 /// What ends a session.
@@ -257,6 +257,80 @@ fn a_panic_elsewhere_keeps_no_session_from_its_close() {
             });
             scope.spawn("closer", || assert_eq!(one.connection().close(), Ok(())));
         });
+    });
+}
+
+/// Has a call that hears of nothing.
+mod stubborn {
+    use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use kp_core::*;
+
+    pub struct Stubborn;
+
+    pub static MAY_LEAVE: AtomicBool = AtomicBool::new(false);
+
+    /// Says when it is dropped.
+    pub struct Value;
+
+    impl Drop for Value {
+        fn drop(&mut self) {
+            log!("dropped");
+        }
+    }
+
+    impl Init for Stubborn {
+        type Session = Value;
+        type Interrupt = ();
+        fn init(_: &mut Passive, _: Device) -> Result<Self> {
+            Ok(Stubborn)
+        }
+    }
+    impl Open for Stubborn {
+        fn open(&self, _: &mut Passive, _: &Caller, _: &[u8]) -> Result<Value> {
+            Ok(Value)
+        }
+    }
+
+    kp_abi::interface! {
+        pub mod calls, version 1 {
+            /// Works until it may leave.
+            fn work() = 1;
+            /// Panics.
+            fn panic() = 2;
+        }
+    }
+
+    impl calls::Handler<Passive, Value> for Stubborn {
+        fn work(&self, cx: &mut Passive, _: &Value) -> Result<()> {
+            while !MAY_LEAVE.swap(false, SeqCst) {
+                cx.stall_us(50);
+            }
+            Ok(())
+        }
+        fn panic(&self, _: &mut Passive, _: &Value) -> Result<()> {
+            panic!("planted")
+        }
+    }
+
+    plugin! { Stubborn { name: "stubborn", interface: calls, callbacks: [Open] } }
+}
+
+/// After a panic nobody waits for a call without an end; what a call inside may use stays for good. With real threads.
+#[test]
+fn a_session_that_a_call_is_inside_after_a_panic_stays() {
+    let sim = Sim::<stubborn::Stubborn>::new().unwrap();
+    let [one, two] = [(); 2].map(|()| sim.connect(stubborn::calls::INTERFACE).unwrap());
+    let app = one.connection();
+    std::thread::scope(|scope| {
+        scope.spawn(|| _ = stubborn::calls::Client(&one).work());
+        while app.query(0).unwrap().calls == 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(stubborn::calls::Client(&two).panic(), Err(Status::POISONED.into()));
+        let closed = app.close();
+        let is_dropped = sim.log().iter().any(|line| line == "dropped");
+        stubborn::MAY_LEAVE.store(true, SeqCst);
+        assert_eq!((closed, is_dropped), (Err(Status::POISONED.into()), false));
     });
 }
 
