@@ -1,6 +1,6 @@
 //! The device that a plugin was bound to, as `init` has it.
 use crate::{
-    Bar, Config, Error, KVec, Passive, Ports, RegisterMap, Result, Status, Window,
+    Bar, Config, Error, KVec, Passive, Ports, RegisterMap, Result, Status, Vectors, Window,
     host::{BarIndex, BarKind, Caching, DeviceId, IoMapping, Link, LogLine, RawBar, kernel},
     regs::map_len,
 };
@@ -172,6 +172,12 @@ impl Device {
     pub fn config(&self) -> Result<Config> {
         let link = self.link.clone().ok_or(Status::WRONG_DEVICE)?;
         Ok(Config { link })
+    }
+
+    /// Its interrupt's vectors, one by one, which may be kept. Errors: `WRONG_DEVICE` without hardware.
+    pub fn vectors(&self) -> Result<Vectors> {
+        let link = self.link.clone().ok_or(Status::WRONG_DEVICE)?;
+        Ok(Vectors { link })
     }
 
     /// Lets the device start transfers of its own, or stops it, as [`Config::bus_master`]. Errors: `WRONG_DEVICE` without hardware.

@@ -34,8 +34,8 @@
 //! arrays, blocks and FIFOs. A [`Window`] is memory at offsets that are known at run time only, with the [`Caching`] that it wants.
 //! [`log!`] writes to the kernel's log.
 //!
-//! **What is kept.** The [`Device`] is for `init`. A [`Bar`] may be kept, and a [`Config`], which has the configuration space and bus
-//! mastering.
+//! **What is kept.** The [`Device`] is for `init`. A [`Bar`] may be kept, and a [`Config`], which has the configuration space ([`pci`]), the
+//! device's reset and bus mastering, and [`Vectors`], which masks single messages.
 //!
 //! **Errors.** A callback answers a [`Status`], or [`Error::plugin`] with a number of its own, and the app gets just that. One that may not
 //! ask for it gets `NOT_PERMITTED`. What only a [transport](kp_abi::TransportStatus) answers, `DENIED` for one, is no [`Error`].
@@ -105,7 +105,6 @@ extern crate self as kp_core; // so that `plugin!` and `registers!` work in this
 extern crate std;
 
 mod callbacks;
-mod config;
 #[expect(unsafe_code, reason = "makes a BAR of what it has mapped")]
 mod device;
 #[expect(unsafe_code, reason = "calls the port's functions, and is called by it")]
@@ -118,15 +117,16 @@ mod log;
 mod matching;
 #[expect(unsafe_code, reason = "manages memory")]
 mod mem;
+pub mod pci;
 mod plugin;
 #[expect(unsafe_code, reason = "touches device registers")]
 mod regs;
+mod vectors;
 
 pub use callbacks::{
     Call, Caller, Deliver, Enabling, Event, Granted, Happening, Init, IntAtDpc, IntAtIrql, IntEnable, IrqKind, Open,
     Source, Verdict,
 };
-pub use config::Config;
 pub use device::Device;
 pub use host::Caching;
 pub use kp_abi::{Error, Message, Out, Reply, Result, Status};
@@ -134,11 +134,13 @@ pub use level::{AtMost, Ceiling, Dispatch, Irql, Level, Passive};
 pub use lock::{Mutex, SpinLock};
 pub use matching::MatchId;
 pub use mem::{KBox, KVec, Pool, PoolBox};
+pub use pci::Config;
 pub use plugin::{IntTable, Plugin, Table};
 pub use regs::{
     Array, Bar, BarSpace, Blocks, Field, Item, Mmio, Ports, Readable, Register, RegisterMap, Regs, Single, Space,
     Width, Window, Writable,
 };
+pub use vectors::Vectors;
 
 use kp_abi::limits;
 #[doc(hidden)]

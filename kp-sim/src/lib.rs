@@ -91,6 +91,7 @@ mod app;
 mod boot;
 mod bus;
 mod clock;
+mod config_space;
 mod context;
 pub mod device;
 pub mod edu;
@@ -120,6 +121,7 @@ mod user_request;
 mod vectors;
 
 pub use app::{App, Mode};
+pub use config_space::ConfigSpace;
 pub use explore::{Run, Scope, World, explore, find, replay};
 pub use failures::every_failure;
 pub use kp_core::host::Readiness;

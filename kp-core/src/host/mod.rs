@@ -16,7 +16,8 @@
 //! | `session` | one open, and its gate |
 //! | `device`, `device_state` | the record of a bound device: the plugin's value, its interrupt, its handles; its state |
 //! | `interrupt`, `notifications`, `vector`, `kernel_page` | the interrupt; pending notifications; counters, and where an app sees them |
-//! | `buffers`, `shared_memory`, `link` | a call's bytes; memory that an app maps; what a plugin keeps of its device |
+//! | `buffers`, `shared_memory` | a call's bytes; memory that an app maps |
+//! | `link`, `masks` | what a plugin keeps of its device; which of its vectors it masks |
 //!
 //! | what those are made of | |
 //! |---|---|
@@ -39,6 +40,7 @@ mod lifecycle;
 mod link;
 mod list;
 mod log_line;
+mod masks;
 mod nospec;
 mod notifications;
 mod outcome;
@@ -71,8 +73,8 @@ pub(crate) use port::kernel;
 pub use port::types as port_types;
 pub use port::{
     BarIndex, BarKind, Caching, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqKinds, IrqRequest, Kernel, Lock,
-    LockKind, Log, Memory, Mmap, Mmio, Pci, PortIo, RawBar, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time,
-    Timeout, Vectors, WaitKind, WaitQueues, Woken,
+    LockKind, Log, Memory, Mmap, Mmio, Pci, PortIo, PreparedVectors, RawBar, RawLock, RawWaitQueue, Task, TaskFlags,
+    TaskId, Time, Timeout, WaitKind, WaitQueues, Woken,
 };
 pub use requests::Readiness;
 pub(crate) use robust_mutex::{OwnerDied, RobustMutex};

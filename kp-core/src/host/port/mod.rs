@@ -16,7 +16,7 @@ mod task;
 mod time;
 mod wait_queue;
 
-pub use irq::{Irq, IrqEntry, IrqKinds, IrqRequest, Vectors};
+pub use irq::{Irq, IrqEntry, IrqKinds, IrqRequest, PreparedVectors};
 pub use lock::{Lock, LockKind, RawLock};
 pub use log::Log;
 pub use memory::Memory;
@@ -50,8 +50,8 @@ pub(crate) mod kernel {
 #[doc(hidden)]
 pub mod types {
     pub use super::{
-        BarIndex, Caching, ConfigWidth, DeviceId, IoMapping, IrqEntry, IrqRequest, LockKind, RawLock, RawWaitQueue,
-        TaskFlags, TaskId, Timeout, Vectors, WaitKind, Woken,
+        BarIndex, Caching, ConfigWidth, DeviceId, IoMapping, IrqEntry, IrqRequest, LockKind, PreparedVectors, RawLock,
+        RawWaitQueue, TaskFlags, TaskId, Timeout, WaitKind, Woken,
     };
     pub use crate::Result;
     /// Only a kernel's functions are exported.
