@@ -1,5 +1,5 @@
 //! A function level reset: the device forgets, and configuration space is as it was; and when it is refused.
-use kp_abi::request::kind;
+use kp_abi::request::{ANY_VECTOR, kind};
 use kp_core::{
     pci::{capability, extended_capability},
     *,
@@ -9,7 +9,6 @@ use kp_sim::{
     device::{DeviceModel, Identity, Memory},
 };
 use kp_user::Enable;
-use std::time::Duration;
 
 kp_abi::interface! {
     mod resetter, version 1 {
@@ -37,6 +36,9 @@ struct Card {
     /// What was written to the command register, in order, and `R` for the reset.
     commands: Vec<u16>,
     resets: u32,
+    reset_until: u64,
+    /// An interrupt was connected while it was reset.
+    met: bool,
 }
 
 const RESET: u16 = 0xFFFF;
@@ -59,7 +61,18 @@ impl Card {
             )
             .extended(0x140, extended_capability::LTR, 1, &[0; 4]);
         let (scratch, silent_ms, silent_until, pending_until, now) = (0, 0, 0, 0, 0);
-        Self { space, scratch, silent_ms, silent_until, pending_until, now, commands: Vec::new(), resets: 0 }
+        Self {
+            space,
+            scratch,
+            silent_ms,
+            silent_until,
+            pending_until,
+            now,
+            commands: Vec::new(),
+            resets: 0,
+            reset_until: 0,
+            met: false,
+        }
     }
 
     fn is_silent(&self) -> bool {
@@ -105,6 +118,7 @@ impl DeviceModel for Card {
         if self.space.take_reset() {
             self.commands.push(RESET);
             self.resets += 1;
+            self.reset_until = self.now + 100_000_000;
             self.scratch = 0;
             self.silent_until = self.now + 1_000_000 * self.silent_ms;
         }
@@ -113,10 +127,17 @@ impl DeviceModel for Card {
     fn vectors(&self, kind: IrqKind) -> u16 {
         if kind == IrqKind::MsiX { 8 } else { 0 }
     }
+    fn select(&mut self, kind: Option<IrqKind>, _: u16) {
+        self.met |= kind.is_some() && self.now < self.reset_until;
+    }
     fn advance(&mut self, ns: u64, _: &mut dyn Memory) {
         self.now += ns;
     }
 }
+
+/// What an app sends along: `int_enable` refuses, or does not try to reset.
+const REFUSED: &[u8] = &[1];
+const QUIET: &[u8] = &[2];
 
 struct Resetter(Config);
 
@@ -141,8 +162,10 @@ impl resetter::Handler<Passive> for Resetter {
 
 impl IntEnable for Resetter {
     fn int_enable(&self, cx: &mut Passive, enabling: Enabling<'_, Self>) -> Result<()> {
-        log!("int_enable: {}", said(self.0.reset(cx)));
-        if enabling.data.is_empty() { Ok(()) } else { Err(Error::plugin(1)) }
+        if enabling.data != QUIET {
+            log!("int_enable: {}", said(self.0.reset(cx)));
+        }
+        if enabling.data == REFUSED { Err(Error::plugin(1)) } else { Ok(()) }
     }
     fn int_disable(&self, cx: &mut Passive, (): ()) {
         log!("int_disable: {}", said(self.0.reset(cx)));
@@ -280,7 +303,7 @@ fn it_is_refused_while_an_interrupt_is_enabled_and_is_enabled_no_more_when_it_is
         interrupts.disable().unwrap();
         assert_eq!(reset(&sim).0, Ok(()));
         // An enabling that fails ends too.
-        let refused = owner.connection().int_enable(kind::MSIX, 1, 8, &[1]);
+        let refused = owner.connection().int_enable(kind::MSIX, 1, 8, REFUSED);
         assert_eq!(refused.map(|_| ()), Err(Error::plugin(1)));
         assert_eq!(reset(&sim).0, Ok(()));
         let refused = owner.interrupts(Enable::msix(9..=9));
@@ -325,13 +348,14 @@ fn an_enabling_waits_for_a_reset_that_runs() {
             });
             scope.spawn("enables", || {
                 let owner = sim.connect(resetter::INTERFACE).unwrap();
-                let interrupts = owner.interrupts(Enable::msix(1..=8)).unwrap();
+                owner.connection().int_enable(kind::MSIX, 1, 8, QUIET).unwrap();
                 // It has begun: whatever the other one does now is no reset.
                 let resets = sim.device(|card: &mut Card| card.resets);
-                let _ = interrupts.wait(Duration::from_millis(500));
-                assert_eq!(sim.device(|card: &mut Card| card.resets), resets);
+                let _ = owner.connection().int_wait(500_000_000, ANY_VECTOR, 1);
+                assert_eq!(sim.device(|card: &mut Card| card.resets), resets, "reset in the middle of an enabling");
             });
         });
+        assert!(!sim.device(|card: &mut Card| card.met), "connected in the middle of a reset");
     });
 }
 
