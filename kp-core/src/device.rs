@@ -1,6 +1,6 @@
 //! The device that a plugin was bound to, as `init` has it.
 use crate::{
-    Bar, Config, Error, KVec, Passive, Ports, RegisterMap, Result, Status, Vectors, Window,
+    Bar, Config, Dma, DmaLimits, Error, KVec, Passive, Ports, RegisterMap, Result, Status, Vectors, Window,
     host::{BarIndex, BarKind, Caching, DeviceId, IoMapping, Link, LogLine, RawBar, kernel},
     regs::map_len,
 };
@@ -15,6 +15,8 @@ pub struct Device {
     /// None: no hardware.
     link: Option<Link>,
     mapped: KVec<Part>,
+    /// The plugin has said what the device reaches.
+    has_dma: bool,
     /// The log has the BARs already.
     has_told_bars: bool,
     _init: OnlyInInit,
@@ -31,7 +33,15 @@ struct OnlyInInit(PhantomData<*mut ()>);
 
 impl Device {
     pub(crate) fn new(id: Option<DeviceId>, bars: [Option<RawBar>; 6], link: Option<Link>) -> Self {
-        Self { id, bars, link, mapped: KVec::new(), has_told_bars: false, _init: OnlyInInit(PhantomData) }
+        Self {
+            id,
+            bars,
+            link,
+            mapped: KVec::new(),
+            has_dma: false,
+            has_told_bars: false,
+            _init: OnlyInInit(PhantomData),
+        }
     }
 
     /// Is there a device?
@@ -178,6 +188,19 @@ impl Device {
     pub fn vectors(&self) -> Result<Vectors> {
         let link = self.link.clone().ok_or(Status::WRONG_DEVICE)?;
         Ok(Vectors { link })
+    }
+
+    /// The device's own transfers, within what it reaches, which is said once. The device may transfer only from [`Dma::enable`] on.
+    ///
+    /// Errors: `WRONG_DEVICE` without hardware, `BUSY` the second time, `NO_DMA` if it reaches no memory of this machine.
+    pub fn dma(&mut self, cx: &mut Passive, limits: DmaLimits) -> Result<Dma> {
+        let link = self.link.as_ref().ok_or(Status::WRONG_DEVICE)?;
+        if self.has_dma {
+            return Err(Status::BUSY.into());
+        }
+        let id = link.open_dma(cx, &limits)?;
+        self.has_dma = true;
+        Ok(Dma::new(link.clone(), id, limits))
     }
 
     /// Lets the device start transfers of its own, or stops it, as [`Config::bus_master`]. Errors: `WRONG_DEVICE` without hardware.

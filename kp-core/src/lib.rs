@@ -26,6 +26,9 @@
 //! **Shared state.** Callbacks take `&self` and may run at the same time. [`SpinLock<T, Irql>`](SpinLock) guards what the
 //! interrupt touches, `SpinLock<T, Dispatch>` what `int_at_dpc` touches, [`Mutex<T>`](Mutex) the rest; atomics are fine anywhere.
 //!
+//! **Time.** A call waits in a [`WaitQueue`] until something else of the plugin, an `int_at_dpc` for one, has done what it waits for, and wakes
+//! it; the wait ends with its session, as a sleep does.
+//!
 //! **Memory.** [`KBox`] and [`KVec`] are made at Passive and dropped anywhere; a [`Pool`] is made at Passive and allocated from
 //! anywhere. Lack of memory is an error, never a stop.
 //!
@@ -34,8 +37,14 @@
 //! arrays, blocks and FIFOs. A [`Window`] is memory at offsets that are known at run time only, with the [`Caching`] that it wants.
 //! [`log!`] writes to the kernel's log.
 //!
-//! **What is kept.** The [`Device`] is for `init`. A [`Bar`] may be kept, and a [`Config`], which has the configuration space ([`pci`]), the
-//! device's reset and bus mastering, and [`Vectors`], which masks single messages.
+//! **Device memory.** [`Device::dma`] says by [`DmaLimits`] what the device reaches, and answers its [`Dma`]. A [`Coherent`] is memory that both
+//! share, and read and written as a map in [`Memory`]. [`Pages`] are the kernel's own, or an app's buffer; as an [`Area`] the plugin reads and
+//! writes them, and a [`Mapping`] shows them to the device, in a [`Direction`]: [`ToDevice`], [`FromDevice`] or [`Both`]. What the device has
+//! of these, an [`OnBus`], is an [`OnDevice`], which alone tells its [`BusAddress`] and [`Segments`], each a [`Segment`]; dropping one is always safe. A [`Transfer`] goes
+//! part by part.
+//!
+//! **What is kept.** The [`Device`] is for `init`. A [`Bar`] may be kept, a [`Dma`], a [`Config`], which has the configuration space ([`pci`]) and the
+//! device's reset, and [`Vectors`], which masks single messages.
 //!
 //! **Errors.** A callback answers a [`Status`], or [`Error::plugin`] with a number of its own, and the app gets just that. One that may not
 //! ask for it gets `NOT_PERMITTED`. What only a [transport](kp_abi::TransportStatus) answers, `DENIED` for one, is no [`Error`].
@@ -107,6 +116,8 @@ extern crate std;
 mod callbacks;
 #[expect(unsafe_code, reason = "makes a BAR of what it has mapped")]
 mod device;
+#[expect(unsafe_code, reason = "shares memory with devices")]
+mod dma;
 #[expect(unsafe_code, reason = "calls the port's functions, and is called by it")]
 pub mod host;
 #[expect(unsafe_code, reason = "makes the levels, which are proofs")]
@@ -122,12 +133,17 @@ mod plugin;
 #[expect(unsafe_code, reason = "touches device registers")]
 mod regs;
 mod vectors;
+mod wait_queue;
 
 pub use callbacks::{
     Call, Caller, Deliver, Enabling, Event, Granted, Happening, Init, IntAtDpc, IntAtIrql, IntEnable, IrqKind, Open,
     Source, Verdict,
 };
 pub use device::Device;
+pub use dma::{
+    Area, Both, BusAddress, Coherent, Direction, Dma, DmaLimits, FromDevice, Mapping, OnBus, OnDevice, Pages, Segment,
+    Segments, ToDevice, Transfer,
+};
 pub use host::Caching;
 pub use kp_abi::{Error, Message, Out, Reply, Result, Status};
 pub use level::{AtMost, Ceiling, Dispatch, Irql, Level, Passive};
@@ -137,10 +153,11 @@ pub use mem::{KBox, KVec, Pool, PoolBox};
 pub use pci::Config;
 pub use plugin::{IntTable, Plugin, Table};
 pub use regs::{
-    Array, Bar, BarSpace, Blocks, Field, Item, Mmio, Ports, Readable, Register, RegisterMap, Regs, Single, Space,
-    Width, Window, Writable,
+    Array, Bar, BarSpace, Blocks, Field, Item, Memory, Mmio, Ports, Readable, Register, RegisterMap, Regs, Single,
+    Space, Width, Window, Writable,
 };
 pub use vectors::Vectors;
+pub use wait_queue::WaitQueue;
 
 use kp_abi::limits;
 #[doc(hidden)]

@@ -78,6 +78,8 @@ struct kp_live {
 	atomic_t allocations;
 	atomic_t locks;
 	atomic_t mappings;
+	atomic_t dma;    /* what was made for a device's own transfers */
+	atomic_t pinned; /* buffers of apps */
 };
 extern struct kp_live kp_live;
 void kp_report_live(void);
@@ -103,8 +105,35 @@ static inline void kp_unmap_late(void)
 }
 #endif
 
-/* wait.c: wakes every sleeper. */
+/* dma.c and pages.c: free what could not be freed where it was asked for. */
+#if defined(KP_CALLS_kp_c_coherent_alloc) || defined(KP_CALLS_kp_c_coherent_free)
+#define KP_COHERENT
+void kp_coherent_late(void);
+#else
+static inline void kp_coherent_late(void)
+{
+}
+#endif
+#if defined(KP_CALLS_kp_c_dma_map) || defined(KP_CALLS_kp_c_dma_unmap)
+#define KP_DMA_MAP
+void kp_dma_unmap_late(void);
+#else
+static inline void kp_dma_unmap_late(void)
+{
+}
+#endif
+#if defined(KP_CALLS_kp_c_pages_alloc) || defined(KP_CALLS_kp_c_pages_pin) || defined(KP_CALLS_kp_c_pages_free) || defined(KP_DMA_MAP)
+#define KP_PAGES
+void kp_pages_late(void);
+#else
+static inline void kp_pages_late(void)
+{
+}
+#endif
+
+/* wait.c: wakes every sleeper; frees what could not be freed where it was asked for. */
 void kp_wake_all(void);
+void kp_free_late_wait_queues(void);
 
 /* task.c: frees the records of the tasks that panicked. */
 #ifdef KP_CALLS_kp_c_panic

@@ -2,6 +2,7 @@
 /* Wait queues. All are in one list, so that a panic wakes every sleeper. */
 #include <linux/hrtimer.h>
 #include <linux/list.h>
+#include <linux/llist.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
@@ -17,10 +18,12 @@
 struct kp_wait_queue {
 	wait_queue_head_t queue; /* first: poll(2) waits on it */
 	struct list_head all;
+	struct llist_node late; /* freed where it could not be taken out of the list of all */
 };
 
 static LIST_HEAD(wait_queues);
 static DEFINE_SPINLOCK(wait_queues_lock);
+static LLIST_HEAD(late_wait_queues);
 
 void *kp_c_wait_queue_new(void)
 {
@@ -36,15 +39,33 @@ void *kp_c_wait_queue_new(void)
 	return waitq;
 }
 
+static void kp_wait_queue_release(struct kp_wait_queue *waitq)
+{
+	spin_lock(&wait_queues_lock);
+	list_del(&waitq->all);
+	spin_unlock(&wait_queues_lock);
+	kfree(waitq);
+}
+
 void kp_c_wait_queue_free(void *queue)
 {
 	struct kp_wait_queue *waitq = queue;
 
-	spin_lock(&wait_queues_lock);
-	list_del(&waitq->all);
-	spin_unlock(&wait_queues_lock);
 	atomic_dec(&kp_live.locks);
-	kfree(waitq);
+	if (kp_may_free()) {
+		kp_wait_queue_release(waitq);
+		return;
+	}
+	llist_add(&waitq->late, &late_wait_queues);
+	kp_queue_late();
+}
+
+void kp_free_late_wait_queues(void)
+{
+	struct kp_wait_queue *waitq, *next;
+
+	llist_for_each_entry_safe(waitq, next, llist_del_all(&late_wait_queues), late)
+		kp_wait_queue_release(waitq);
 }
 
 void kp_wake_all(void)

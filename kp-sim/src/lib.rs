@@ -94,6 +94,7 @@ mod clock;
 mod config_space;
 mod context;
 pub mod device;
+mod dma;
 pub mod edu;
 mod explore;
 mod failures;
@@ -119,6 +120,7 @@ mod trace;
 mod user_memory;
 mod user_request;
 mod vectors;
+mod words;
 
 pub use app::{App, Mode};
 pub use config_space::ConfigSpace;

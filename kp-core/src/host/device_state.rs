@@ -1,7 +1,7 @@
 //! What state a device is in, and waiting for it to change. The port's thread for such things writes it, one change at a time; requests and
 //! interrupts read it.
 #![deny(unsafe_code)]
-use super::{Deadline, Timeout, WaitKind, WaitQueue, Woken, kernel};
+use super::{Deadline, KernelWaitQueue, Timeout, WaitKind, Woken, kernel};
 use crate::{Error, Passive, Result, Status};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use kp_abi::request::state;
@@ -17,7 +17,7 @@ pub(super) struct DeviceState {
     state: AtomicU32,
     /// Changes with `state`; calls of a suspended device wait for it.
     epoch: AtomicU32,
-    changed: WaitQueue,
+    changed: KernelWaitQueue,
     /// The hardware is not there any more: no callback may touch it.
     absent: AtomicBool,
     /// `remove` was called: no callback of the port's comes after it.
@@ -38,7 +38,7 @@ impl DeviceState {
         Ok(Self {
             state: AtomicU32::new(state::BOUND),
             epoch: AtomicU32::new(0),
-            changed: WaitQueue::new(cx)?,
+            changed: KernelWaitQueue::new(cx)?,
             absent: AtomicBool::new(false),
             removed: AtomicBool::new(false),
             leaked: AtomicBool::new(false),

@@ -10,7 +10,7 @@
 //! | 0 or positive | shut or paused, and so many are inside |
 #![deny(unsafe_code)]
 use super::{
-    Deadline, WaitKind, WaitQueue, Woken, kernel,
+    Deadline, KernelWaitQueue, WaitKind, Woken, kernel,
     sync::{AtomicU32, Ordering::*},
 };
 use crate::limits;
@@ -43,7 +43,7 @@ impl Gate {
 
     /// Goes in. Two uncontended atomic operations, this one and the pass's drop.
     #[inline]
-    pub(crate) fn enter<'a>(&'a self, drained: &'a WaitQueue) -> Result<Pass<'a>, Refused> {
+    pub(crate) fn enter<'a>(&'a self, drained: &'a KernelWaitQueue) -> Result<Pass<'a>, Refused> {
         let before = self.word.fetch_add(1, Acquire);
         let pass = Pass { gate: self, drained };
         if before.cast_signed() < (OPEN | limits::MAX_CALLS).cast_signed() {
@@ -87,7 +87,7 @@ impl Gate {
     /// Waits until the last one inside has left a gate that is shut or paused, or the time is up. False: somebody is inside still;
     /// if there was no limit, the plugin panicked, and somebody inside will never leave.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(crate) fn drain(&self, drained: &WaitQueue, until: Deadline) -> bool {
+    pub(crate) fn drain(&self, drained: &KernelWaitQueue, until: Deadline) -> bool {
         loop {
             let word = self.word.load(Acquire);
             if word == 0 {
@@ -106,7 +106,7 @@ impl Gate {
 /// Being inside. Dropping it is leaving.
 pub(crate) struct Pass<'a> {
     gate: &'a Gate,
-    drained: &'a WaitQueue,
+    drained: &'a KernelWaitQueue,
 }
 
 impl Pass<'_> {

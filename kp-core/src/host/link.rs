@@ -1,6 +1,6 @@
 //! A device's name, for what a plugin keeps of it. The name is good until the device's removal, and what is kept may live longer, in a
 //! `static` for instance: so it goes through a link, which the removal cuts.
-use super::{ConfigWidth, DeviceId, kernel, masks::Masks};
+use super::{ConfigWidth, DeviceId, device_dma::DeviceDma, kernel, masks::Masks};
 use crate::{KBox, Mutex, Passive, Result, Status};
 use core::{
     ptr::NonNull,
@@ -14,6 +14,7 @@ struct Shared {
     device: Mutex<Option<DeviceId>>,
     /// Of its interrupt.
     masks: Masks,
+    dma: DeviceDma,
 }
 
 /// A counted reference to a link. INVARIANT: the record lives as long as it.
@@ -45,7 +46,7 @@ impl Link {
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn new(cx: &mut Passive, id: DeviceId) -> Result<Self> {
         let (device, masks) = (Mutex::new(cx, Some(id))?, Masks::new(cx, id)?);
-        let shared = Shared { references: AtomicUsize::new(1), device, masks };
+        let shared = Shared { references: AtomicUsize::new(1), device, masks, dma: DeviceDma::new() };
         Ok(Self(KBox::new(cx, shared)?.into_raw()))
     }
 
@@ -62,7 +63,7 @@ impl Link {
     }
 
     #[cfg_attr(kp_driver, optimize(size))]
-    fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(DeviceId) -> R) -> Result<R> {
+    pub(super) fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(DeviceId) -> R) -> Result<R> {
         self.locked(cx, |_, id| Ok(f(id)))
     }
 
@@ -100,6 +101,13 @@ impl Link {
     /// Lets the device start transfers of its own, or not.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(crate) fn bus_master(&self, cx: &mut Passive, on: bool) -> Result<()> {
-        self.with(cx, |id| kernel::bus_master(id, on))
+        self.with(cx, |id| {
+            kernel::bus_master(id, on);
+        })
+    }
+
+    /// What there is of the device's own transfers.
+    pub(crate) fn dma(&self) -> &DeviceDma {
+        &self.shared().dma
     }
 }

@@ -29,8 +29,8 @@ impl<P: Plugin> BoundDevice<P> {
         self.state.set(state::SUSPENDED);
         let until = Deadline::after(Timeout::from_ns(ns));
         if !self.pause_sessions(cx, until) {
-            self.each_session(cx, |session, _| {
-                session.waker.cancel_for_suspend();
+            self.each_session(cx, |session, cx| {
+                session.context.waker.cancel_for_suspend(cx);
                 true
             });
             self.pause_sessions(cx, Deadline::NEVER);
@@ -121,7 +121,7 @@ impl<P: Plugin> BoundDevice<P> {
     fn pause_sessions(&self, cx: &mut Passive, until: Deadline) -> bool {
         self.each_session(cx, |session, cx| {
             let paused = session.lock.with_until(cx, until, |_| session.gate.pause());
-            paused.is_some() && session.gate.drain(&session.waker.queue, until)
+            paused.is_some() && session.gate.drain(&session.context.waker.queue, until)
         })
     }
 
@@ -142,7 +142,7 @@ impl<P: Plugin> BoundDevice<P> {
 /// The device is at work again: calls go on.
 #[cfg_attr(kp_driver, optimize(size))]
 fn resume_session<P: Plugin>(session: &Session<P>, cx: &mut Passive) -> bool {
-    session.waker.resume();
+    session.context.waker.resume();
     let _ = session.lock.with(cx, |_| session.gate.resume());
     true
 }

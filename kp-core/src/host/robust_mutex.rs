@@ -4,7 +4,7 @@
 //! the owner of this one panics, every later lock attempt returns [`OwnerDied`]. It is handed over in the order in which it was asked for
 //! (first in, first out): an app that enables and disables without end delays another's exit by one critical section at most.
 use super::{
-    Deadline, TaskId, WaitKind, WaitQueue, Woken, kernel,
+    Deadline, KernelWaitQueue, TaskId, WaitKind, Woken, kernel,
     sync::{AtomicU32, Ordering::*},
 };
 use crate::{
@@ -22,7 +22,7 @@ pub(crate) struct RobustMutex {
     /// The task that owns it, as `kernel::task` names it; 0: none, or one that had panicked before.
     owner: AtomicU32,
     /// Wakes the waiter that was granted the mutex.
-    granted: WaitQueue,
+    granted: KernelWaitQueue,
     order: LockOrder,
 }
 
@@ -125,7 +125,7 @@ impl Queue {
 impl RobustMutex {
     #[track_caller]
     pub(crate) fn new(cx: &mut Passive) -> Result<Self> {
-        let granted = WaitQueue::new(cx)?;
+        let granted = KernelWaitQueue::new(cx)?;
         let queue = SpinLock::new(cx, Queue { taken: false, first: ptr::null_mut(), last: ptr::null_mut() })?;
         Ok(Self { queue, owner: AtomicU32::new(0), granted, order: LockOrder::new(cx)? })
     }

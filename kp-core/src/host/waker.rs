@@ -1,8 +1,11 @@
 //! What a session's threads wait on, and what ends their waits and sleeps.
 #![deny(unsafe_code)]
-use super::{Deadline, Timeout, WaitKind, WaitQueue, Woken, kernel};
+use super::{
+    Deadline, EventCount, KernelWaitQueue, Timeout, WaitKind, Woken, kernel,
+    sync::{AtomicU32, Ordering::*},
+    waiters::Waiters,
+};
 use crate::{Passive, Result, Status};
-use core::sync::atomic::{AtomicU32, Ordering::*};
 
 /// Reason for a cancellation, a bit of [`Waker::cancelled`]: the session closes, for good.
 const CLOSING: u32 = 1 << 0;
@@ -12,17 +15,24 @@ const SUSPENDING: u32 = 1 << 1;
 /// A session's wait queue, with the words that its waiters look at.
 pub(crate) struct Waker {
     /// Wakes the session's sleeps, its waits, and the drain of its gate.
-    pub(super) queue: WaitQueue,
+    pub(super) queue: KernelWaitQueue,
     /// Why sleeps end early; 0: they don't.
     cancelled: AtomicU32,
     /// Counts every reason for which a wait may have to return (an eventcount): a waiter that reads it, looks for such a reason, and then
     /// sleeps unless it has changed, misses none.
     wake_seq: AtomicU32,
+    /// Who waits elsewhere: in the plugin's wait queues.
+    elsewhere: Waiters,
 }
 
 impl Waker {
-    pub(super) fn new(cx: &mut Passive) -> Result<Self> {
-        Ok(Self { queue: WaitQueue::new(cx)?, cancelled: AtomicU32::new(0), wake_seq: AtomicU32::new(0) })
+    pub(crate) fn new(cx: &mut Passive) -> Result<Self> {
+        Ok(Self {
+            queue: KernelWaitQueue::new(cx)?,
+            cancelled: AtomicU32::new(0),
+            wake_seq: AtomicU32::new(0),
+            elsewhere: Waiters::new(cx)?,
+        })
     }
 
     /// Has each wait look again. Passive and Dispatch.
@@ -52,6 +62,25 @@ impl Waker {
         }
     }
 
+    /// Waits for a wake-up of `on` since `seen`, at most `ns`. The errors are [`sleep`](Self::sleep)'s.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(crate) fn wait_on(&self, cx: &mut Passive, on: &EventCount, seen: u32, ns: u64) -> Result<()> {
+        let woken = self.elsewhere.during(cx, on, || {
+            // In the list by now: whoever cancels from here on moves the count.
+            if self.is_cancelled() { Woken::Changed } else { on.wait(seen, Timeout::from_ns(ns), WaitKind::Killable) }
+        });
+        match woken {
+            Woken::Interrupted => Err(Status::INTERRUPTED.into()),
+            Woken::Changed if self.is_cancelled() || kernel::poisoned() => Err(self.reason().into()),
+            Woken::Changed | Woken::Timeout => Ok(()),
+        }
+    }
+
+    /// Do sleeps end at once?
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Acquire) != 0
+    }
+
     /// Why a sleep was ended.
     #[cfg_attr(kp_driver, optimize(size))]
     fn reason(&self) -> Status {
@@ -72,15 +101,20 @@ impl Waker {
     }
 
     /// From now on sleeps end at once: the session closes.
-    pub(super) fn cancel_for_close(&self) {
-        self.cancelled.fetch_or(CLOSING, Release);
-        self.queue.wake();
+    pub(crate) fn cancel_for_close(&self, cx: &mut Passive) {
+        self.cancel(cx, CLOSING);
     }
 
     /// From now on sleeps end at once, until [`resume`](Self::resume): the device has to sleep.
-    pub(super) fn cancel_for_suspend(&self) {
-        self.cancelled.fetch_or(SUSPENDING, Release);
+    pub(super) fn cancel_for_suspend(&self, cx: &mut Passive) {
+        self.cancel(cx, SUSPENDING);
+    }
+
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn cancel(&self, cx: &mut Passive, reason: u32) {
+        self.cancelled.fetch_or(reason, Release);
         self.queue.wake();
+        self.elsewhere.wake(cx);
     }
 
     /// The device is awake: sleeps last again.

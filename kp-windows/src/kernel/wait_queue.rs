@@ -46,6 +46,8 @@ pub(crate) fn new() -> *mut WaitQueue {
     PoolBox::with(empty).map_or(ptr::null_mut(), |queue| queue.into_raw().as_ptr())
 }
 
+/// At any level.
+///
 /// # Safety
 /// It came from [`new`]; nobody waits.
 pub(crate) unsafe fn free(queue: *mut WaitQueue) {

@@ -61,12 +61,22 @@ mod host {
     #[path = "../../../../kp-core/src/host/deadline.rs"]
     #[expect(dead_code, reason = "no wait here has a limit")]
     mod deadline;
+    #[path = "../../../../kp-core/src/host/event_count.rs"]
+    pub(crate) mod event_count;
     #[path = "../../../../kp-core/src/host/gate.rs"]
     pub(crate) mod gate;
+    #[path = "../../../../kp-core/src/host/list.rs"]
+    #[expect(dead_code, reason = "of its lists only the chain")]
+    pub(crate) mod list;
     #[path = "../../../../kp-core/src/host/pending.rs"]
     pub(crate) mod pending;
     #[path = "../../../../kp-core/src/host/robust_mutex.rs"]
     pub(crate) mod robust_mutex;
+    #[path = "../../../../kp-core/src/host/waiters.rs"]
+    pub(crate) mod waiters;
+    #[path = "../../../../kp-core/src/host/waker.rs"]
+    #[expect(dead_code, reason = "of its waits only those of a plugin's queue")]
+    pub(crate) mod waker;
 
     pub(crate) mod sync {
         pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -84,12 +94,16 @@ mod host {
     }
     mod fake;
     pub(crate) use deadline::Deadline;
-    pub(crate) use fake::{TaskId, Timeout, WaitKind, WaitQueue, Woken, kernel};
+    pub(crate) use event_count::EventCount;
+    pub(crate) use fake::{KernelWaitQueue, TaskId, Timeout, WaitKind, Woken, kernel};
     #[cfg(test)]
     pub(crate) use fake::{become_task, has_panicked, is_killed};
+    pub(crate) use robust_mutex::{OwnerDied, RobustMutex};
 }
 
 #[cfg(test)]
 mod models;
 #[cfg(test)]
 mod rings;
+#[cfg(test)]
+mod waits;

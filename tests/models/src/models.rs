@@ -2,7 +2,7 @@
 use crate::{
     Passive,
     host::{
-        Deadline, WaitQueue, become_task,
+        Deadline, KernelWaitQueue, become_task,
         gate::{Gate, Refused},
         has_panicked, is_killed,
         pending::Pending,
@@ -30,7 +30,7 @@ pub(crate) fn model(f: impl Fn() + Sync + Send + 'static) {
 /// A session as far as its gate goes: what calls read, and a tear-down takes.
 struct Guarded {
     gate: Gate,
-    drained: WaitQueue,
+    drained: KernelWaitQueue,
     torn: AtomicU32,
     value: UnsafeCell<Option<u32>>,
 }
@@ -48,7 +48,7 @@ fn open_session() -> Arc<Guarded> {
     gate.open();
     Arc::new(Guarded {
         gate,
-        drained: WaitQueue::new(&mut Passive).unwrap(),
+        drained: KernelWaitQueue::new(&mut Passive).unwrap(),
         torn: AtomicU32::new(0),
         value: UnsafeCell::new(Some(7)),
     })
@@ -110,7 +110,7 @@ fn a_gate_opened_late_shows_what_was_written_before_it() {
     model(|| {
         let session = Arc::new(Guarded {
             gate: Gate::new(),
-            drained: WaitQueue::new(&mut Passive).unwrap(),
+            drained: KernelWaitQueue::new(&mut Passive).unwrap(),
             torn: AtomicU32::new(0),
             value: UnsafeCell::new(None),
         });

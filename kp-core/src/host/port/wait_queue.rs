@@ -40,7 +40,7 @@ contract! { ($)
 
     /// A wait queue; None: no memory. Passive.
     safe fn wait_queue_new() -> Option<NonNull<RawWaitQueue>>;
-    /// Frees a wait queue on which nobody waits. Passive.
+    /// Frees a wait queue on which nobody waits. Any level, as `free`.
     unsafe fn wait_queue_free(queue: NonNull<RawWaitQueue>) -> ();
     /// Waits until `*word != seen`, at most for `timeout`, unless what `kind` names comes first. Looks at the word again after every
     /// `wait_queue_wake`; a change without a wake may go unseen. A wait that a signal can end never goes on once `poisoned` is true: the answer

@@ -32,12 +32,12 @@ pub(crate) fn has_panicked(task: u32) {
 }
 
 /// A wait that only a wake-up ends.
-pub(crate) struct WaitQueue {
+pub(crate) struct KernelWaitQueue {
     lock: Mutex<()>,
     woken: Condvar,
 }
 
-impl WaitQueue {
+impl KernelWaitQueue {
     pub(crate) fn new(_: &mut Passive) -> Result<Self> {
         Ok(Self { lock: Mutex::new(()), woken: Condvar::new() })
     }
@@ -72,6 +72,7 @@ pub(crate) enum Woken {
 pub(crate) enum WaitKind {
     Uninterruptible,
     Killable,
+    Interruptible,
 }
 
 /// As in kp-core.

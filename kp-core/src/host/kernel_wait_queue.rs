@@ -4,15 +4,15 @@ use crate::{Passive, Result, Status};
 use core::{ptr::NonNull, sync::atomic::AtomicU32};
 
 /// Something to wait on. INVARIANT: made by `wait_queue_new`, alive until dropped.
-pub(crate) struct WaitQueue(NonNull<RawWaitQueue>);
+pub(crate) struct KernelWaitQueue(NonNull<RawWaitQueue>);
 // SAFETY: a port's wait queue may be used from any thread.
-unsafe impl Send for WaitQueue {}
+unsafe impl Send for KernelWaitQueue {}
 // SAFETY: the port synchronises waiters and wakers of all threads.
-unsafe impl Sync for WaitQueue {}
+unsafe impl Sync for KernelWaitQueue {}
 
-impl WaitQueue {
+impl KernelWaitQueue {
     pub(crate) fn new(_: &mut Passive) -> Result<Self> {
-        kernel::wait_queue_new().map(WaitQueue).ok_or(Status::NO_MEMORY.into())
+        kernel::wait_queue_new().map(KernelWaitQueue).ok_or(Status::NO_MEMORY.into())
     }
 
     pub(crate) fn raw(&self) -> NonNull<RawWaitQueue> {
@@ -32,7 +32,7 @@ impl WaitQueue {
         unsafe { kernel::wait_queue_wake(self.0) }
     }
 }
-impl Drop for WaitQueue {
+impl Drop for KernelWaitQueue {
     fn drop(&mut self) {
         // SAFETY: alive by the invariant, and nobody waits: a waiter would borrow it.
         unsafe { kernel::wait_queue_free(self.0) }

@@ -1,0 +1,60 @@
+//! Waiting until other code of the plugin has done something.
+#![deny(unsafe_code)]
+use crate::{AtMost, Dispatch, Passive, Result, Status, host::EventCount, host::kernel};
+
+/// Where calls wait until other code of the plugin has done something: an interrupt's DPC, a timer, another call.
+///
+/// It has no state of its own: what is waited for is in an atomic or under a lock, is changed first, and then those who wait are woken. It may
+/// be dropped anywhere.
+///
+/// ```
+/// # use kp_core::*;
+/// # use core::sync::atomic::{AtomicBool, Ordering::*};
+/// # struct Card { done: AtomicBool, finished: WaitQueue }
+/// # impl Card {
+/// fn int_at_dpc(&self, cx: &mut Dispatch) {
+///     self.done.store(true, Release);
+///     self.finished.wake(cx);
+/// }
+/// fn transfer(&self, cx: &mut Passive) -> Result<()> {
+///     self.finished.wait_until(cx, 1000, |_| self.done.load(Acquire))
+/// }
+/// # }
+/// ```
+pub struct WaitQueue(EventCount);
+
+impl WaitQueue {
+    /// A queue in which nobody waits. Errors: `NO_MEMORY`.
+    pub fn new(cx: &mut Passive) -> Result<Self> {
+        EventCount::new(cx).map(Self)
+    }
+
+    /// Has all who wait ask their condition again. At Dispatch and below: an ISR defers, and its DPC wakes.
+    #[inline]
+    pub fn wake<L: AtMost<Dispatch>>(&self, _cx: &mut L) {
+        self.0.wake();
+    }
+
+    /// Waits until `condition` says true, for at most `ms` milliseconds. It is asked at once, after each [`wake`](Self::wake), and once more
+    /// when the time is up: no wake-up is missed. It is lent the level: it may take a lock.
+    ///
+    /// Errors: `TIMEOUT` if the time is up; else as [`sleep_ms`](Passive::sleep_ms): `CLOSED`, `INTERRUPTED`, `SUSPENDED`, `POISONED`. In
+    /// `init`, `close`, `int_disarm`, `int_disable` and `event` nothing else ends the wait.
+    pub fn wait_until(&self, cx: &mut Passive, ms: u32, mut condition: impl FnMut(&mut Passive) -> bool) -> Result<()> {
+        let mut left = u64::from(ms) * 1_000_000;
+        let mut deadline = None;
+        loop {
+            // In this order: what has changed since is seen by the question, or a wake-up after it ends the wait.
+            let seen = self.0.seen();
+            if condition(cx) {
+                return Ok(());
+            }
+            if left == 0 {
+                return Err(Status::TIMEOUT.into());
+            }
+            let deadline = *deadline.get_or_insert_with(|| kernel::now_ns().saturating_add(left));
+            cx.wait_on(&self.0, seen, left)?;
+            left = deadline.saturating_sub(kernel::now_ns());
+        }
+    }
+}
