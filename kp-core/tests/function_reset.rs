@@ -14,8 +14,8 @@ kp_abi::interface! {
     mod resetter, version 1 {
         /// Resets the device.
         fn reset() = 1;
-        /// Reads a register of configuration space.
-        fn config(offset: u16) -> u32 = 2;
+        /// Drops memory that the device has.
+        fn lose() = 2;
     }
 }
 
@@ -139,15 +139,17 @@ impl DeviceModel for Card {
 const REFUSED: &[u8] = &[1];
 const QUIET: &[u8] = &[2];
 
-struct Resetter(Config);
+registers! { mod page[0x1000] { 0 WORD: [u64; 512], RW; } }
+
+struct Resetter(Config, Dma);
 
 impl Init for Resetter {
     type Session = ();
     type Interrupt = ();
-    fn init(cx: &mut Passive, device: Device) -> Result<Self> {
+    fn init(cx: &mut Passive, mut device: Device) -> Result<Self> {
         let config = device.config()?;
         config.reset(cx)?; // before anything else
-        Ok(Resetter(config))
+        Ok(Resetter(config, device.dma(cx, DmaLimits::bits(32))?))
     }
 }
 
@@ -155,8 +157,9 @@ impl resetter::Handler<Passive> for Resetter {
     fn reset(&self, cx: &mut Passive, (): &()) -> Result<()> {
         self.0.reset(cx)
     }
-    fn config(&self, cx: &mut Passive, (): &(), offset: u16) -> Result<u32> {
-        self.0.read32(cx, offset)
+    fn lose(&self, cx: &mut Passive, (): &()) -> Result<()> {
+        drop(Coherent::<page::Map>::new(cx, &self.1, 1)?.hand_over());
+        Ok(())
     }
 }
 
@@ -266,6 +269,22 @@ fn one_that_never_answers_is_a_timeout() {
         let (result, ms) = reset(&sim);
         assert_eq!(result, Err(Status::TIMEOUT.into()));
         assert!((1100..1110).contains(&ms), "{ms} ms");
+    });
+}
+
+#[test]
+fn what_was_dropped_on_the_device_is_freed_when_it_was_reset() {
+    in_a_world(|| {
+        let sim = written();
+        let plugin = sim.connect(resetter::INTERFACE).unwrap();
+        resetter::Client(&plugin).lose().unwrap();
+        let interrupts = plugin.interrupts(Enable::msix(1..=8)).unwrap();
+        assert_eq!((reset(&sim).0, sim.live().dma), (Err(Status::BUSY.into()), 1), "the device has it still");
+        interrupts.disable().unwrap();
+        assert_eq!((reset(&sim).0, sim.live().dma), (Ok(()), 0));
+        resetter::Client(&plugin).lose().unwrap();
+        sim.device(|card: &mut Card| card.silent_ms = 1_000_000);
+        assert_eq!((reset(&sim).0, sim.live().dma), (Err(Status::TIMEOUT.into()), 1), "nobody knows");
     });
 }
 

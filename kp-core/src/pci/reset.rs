@@ -149,7 +149,8 @@ impl State {
 
 impl Config {
     /// Resets the device by a function level reset: it stops all that it does, and has its registers as after power-on, but for configuration
-    /// space, which is as before. What is mapped of its BARs stays so. Passive; takes 100 ms, and up to 2 s if the device is slow; nothing ends
+    /// space, which is as before. What is mapped of its BARs stays so. What was dropped as an [`OnDevice`](crate::OnDevice) is freed, for the device
+    /// knows no address any more. Passive; takes 100 ms, and up to 2 s if the device is slow; nothing ends
     /// it early, and a removal waits for it.
     ///
     /// It is the plugin's own: `event` is not called, and it is not counted. Registers in the BARs are not to be accessed meanwhile: keep
@@ -164,7 +165,8 @@ impl Config {
                 return Err(Status::BUSY.into());
             }
             cx.undisturbed(|cx| reset(cx, registers))?;
-            // The device knows no bus address any more: here goes what gives back the memory that was kept for it.
+            // The device knows no bus address any more.
+            self.link.free_kept();
             Ok(())
         })
     }
