@@ -9,7 +9,8 @@ use crate::{AtMost, Dispatch, Passive, Result, host::Link};
 /// that is enabled has no masked vectors, but for those that `int_enable` itself has masked, which are so when the handler is connected.
 /// The guard against storms masks by itself, and what it has masked no `unmask` undoes, but disabling.
 ///
-/// Errors of all it does: `NOT_ENABLED` while no interrupt is enabled, `BAD_VECTOR` if it has no such vector.
+/// Errors of all it does: `NOT_ENABLED` while no interrupt is enabled, and in the last run of `int_at_dpc` when one is disabled; `BAD_VECTOR` if it has
+/// no such vector.
 pub struct Vectors {
     pub(crate) link: Link,
 }

@@ -167,13 +167,14 @@ static const struct cpumask *kp_affinity(int irq)
 	return data ? irq_data_get_effective_affinity_mask(data) : cpu_none_mask;
 }
 
+/* A vector that was hinted has moved: what was sent before may be at any CPU. */
 static bool kp_interrupts_cpu(struct kp_device *device, int cpu)
 {
 	u32 i;
 
 	for (i = 0; i < device->count; i++)
 		if (device->vectors[i].connected &&
-		    cpumask_test_cpu(cpu, kp_affinity(device->vectors[i].irq)))
+		    (device->vectors[i].hinted || cpumask_test_cpu(cpu, kp_affinity(device->vectors[i].irq))))
 			return true;
 	return false;
 }
