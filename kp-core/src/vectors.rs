@@ -5,8 +5,9 @@ use crate::{AtMost, Dispatch, Passive, Result, host::Link};
 /// The vectors of a device's interrupt, which a plugin may keep. Of [`Device::vectors`](crate::Device::vectors).
 ///
 /// A masked vector does not interrupt: what the device sends for it meanwhile comes when it is unmasked, once, however often it was sent.
-/// Disabling unmasks, and so does whatever disables, as the app's death: what was kept back comes then, after `int_disarm`. So an interrupt
-/// that is enabled has no masked vectors, but for those that `int_enable` itself has masked, which are so when the handler is connected.
+/// Disabling unmasks, and so does whatever disables, as the app's death. So an interrupt that is enabled has no masked vectors, but for those
+/// that `int_enable` itself has masked, which are so when the handler is connected. What was kept back for a vector that is masked to the end
+/// comes after `int_disarm`, or when the interrupt is enabled again if the device is slow to send it: a handler asks its device what there is.
 /// The guard against storms masks by itself, and what it has masked no `unmask` undoes, but disabling.
 ///
 /// Errors of all it does: `NOT_ENABLED` while no interrupt is enabled, and in the last run of `int_at_dpc` when one is disabled; `BAD_VECTOR` if it has
