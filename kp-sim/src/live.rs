@@ -14,17 +14,21 @@ pub struct Live {
     pub mappings: usize,
     /// 1 if the device's vectors are taken.
     pub interrupts: usize,
+    /// Timers.
+    pub timers: usize,
+    /// Work items.
+    pub work_items: usize,
     /// Handles that apps hold.
     pub handles: usize,
 }
 
 impl fmt::Display for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { allocations, locks, wait_queues, mappings, interrupts, handles } = self;
+        let Self { allocations, locks, wait_queues, mappings, interrupts, timers, work_items, handles } = self;
         write!(
             f,
             "{allocations} allocations, {locks} locks, {wait_queues} wait queues, {mappings} mappings, {interrupts} interrupts, \
-             {handles} handles"
+             {timers} timers, {work_items} work items, {handles} handles"
         )
     }
 }

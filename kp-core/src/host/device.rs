@@ -1,6 +1,9 @@
 //! The record of a bound device: the plugin's value, the device's state, its interrupt, its handles. `lifecycle` makes it, and ends what is
 //! in it; the record itself stays until the last handle has gone.
-use super::{DeviceId, RawBar, device_state::DeviceState, interrupt::Interrupts, kernel, link::Link, list::List};
+use super::{
+    DeviceId, RawBar, device_state::DeviceState, interrupt::Interrupts, kernel, link::Link, list::List,
+    scheduled::Scheduled,
+};
 use crate::{Happening, KBox, Passive, Plugin, Result};
 use core::{
     cell::UnsafeCell,
@@ -50,6 +53,8 @@ pub struct DeviceRecord<P: Plugin> {
     interrupts: ManuallyDrop<Option<Interrupts<P>>>,
     /// None: there is no hardware.
     pub(super) link: Option<Link>,
+    /// None: the plugin has no callbacks for timers and work items.
+    pub(super) scheduled: Option<Scheduled>,
 }
 // SAFETY: the plugin is Sync, and is taken out only by `remove`, after every gate is drained and the interrupt disconnected.
 unsafe impl<P: Plugin> Sync for DeviceRecord<P> {}
@@ -135,6 +140,7 @@ impl<P: Plugin> DeviceRecord<P> {
         handles: List,
         interrupts: Option<Interrupts<P>>,
         link: Option<Link>,
+        scheduled: Option<Scheduled>,
         plugin: P,
     ) -> Self {
         Self {
@@ -148,7 +154,14 @@ impl<P: Plugin> DeviceRecord<P> {
             next_session: AtomicU64::new(1),
             interrupts: ManuallyDrop::new(interrupts),
             link,
+            scheduled,
         }
+    }
+
+    /// Its timers and work items. None if the plugin has no callbacks for them: the compiler knows, and leaves out all that they would need.
+    #[inline(always)]
+    pub(super) fn scheduled(&self) -> Option<&Scheduled> {
+        if P::TABLE.timer_at_dpc.is_none() && P::TABLE.work.is_none() { None } else { self.scheduled.as_ref() }
     }
 
     /// The device's interrupt. None if the plugin has no callbacks for it: the compiler knows, and leaves out all that they would need.
@@ -160,7 +173,8 @@ impl<P: Plugin> DeviceRecord<P> {
     /// The plugin.
     ///
     /// # Safety
-    /// The caller is inside a session's gate, or between `irq_connect` and the return of `irq_disconnect`, or is `remove` itself.
+    /// The caller is inside a session's gate, between `irq_connect` and the return of `irq_disconnect`, inside the gate of timers
+    /// and work items, or is `remove` itself.
     #[inline]
     pub(super) unsafe fn plugin(&self) -> &P {
         // SAFETY: only `remove` writes, after all of those have ended.

@@ -10,6 +10,7 @@
 //! | `lifecycle` | bind and remove, open and close: every tear-down, in its one order |
 //! | `enable` | enabling and disabling the interrupt, as values that undo themselves |
 //! | `isr`, `storm` | what runs when the device interrupts; the guard against an interrupt that never ends |
+//! | `scheduled` | timers and work items |
 //!
 //! | what they work on | |
 //! |---|---|
@@ -50,6 +51,7 @@ mod port;
 mod requests;
 mod ring;
 mod robust_mutex;
+mod scheduled;
 mod session;
 mod shared_memory;
 mod storm;
@@ -75,11 +77,13 @@ pub(crate) use port::kernel;
 pub use port::types as port_types;
 pub use port::{
     BarIndex, BarKind, Caching, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqKinds, IrqRequest, Kernel, Lock,
-    LockKind, Log, Memory, Mmap, Mmio, Pci, PortIo, RawBar, RawLock, RawWaitQueue, Task, TaskFlags, TaskId, Time,
-    Timeout, Vectors, WaitKind, WaitQueues, Woken,
+    LockKind, Log, Memory, Mmap, Mmio, Pci, PortIo, RawBar, RawLock, RawTimer, RawWaitQueue, RawWorkItem, Task,
+    TaskFlags, TaskId, Time, Timeout, TimerEntry, Timers, Vectors, WaitKind, WaitQueues, Woken, WorkEntry, WorkItems,
 };
 pub use requests::Readiness;
 pub(crate) use robust_mutex::{OwnerDied, RobustMutex};
+pub(crate) use scheduled::{Scheduled, TimerRecord, WorkRecord, unlisted};
+pub use scheduled::{timer, work};
 pub use session::Session;
 pub use user_request::{DirectUserRequest, Faulted, UserRequest};
 pub use wait::{PendingWait, WaitAnswer};

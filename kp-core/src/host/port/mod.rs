@@ -14,7 +14,9 @@ mod pci;
 mod port_io;
 mod task;
 mod time;
+mod timer;
 mod wait_queue;
+mod work_item;
 
 pub use irq::{Irq, IrqEntry, IrqKinds, IrqRequest, Vectors};
 pub use lock::{Lock, LockKind, RawLock};
@@ -26,7 +28,9 @@ pub use pci::{BarIndex, BarKind, Caching, ConfigWidth, DeviceId, IoMapping, Pci,
 pub use port_io::PortIo;
 pub use task::{Task, TaskFlags, TaskId};
 pub use time::{Time, Timeout};
+pub use timer::{RawTimer, TimerEntry, Timers};
 pub use wait_queue::{RawWaitQueue, WaitKind, WaitQueues, Woken};
+pub use work_item::{RawWorkItem, WorkEntry, WorkItems};
 
 /// What a port implements for kp-core to call: all topics.
 ///
@@ -34,7 +38,7 @@ pub use wait_queue::{RawWaitQueue, WaitKind, WaitQueues, Woken};
 /// The functions of all topics work together as one kernel's: what one gives, the others take. [`kernel!`](crate::kernel!) has kp-core call
 /// them.
 pub unsafe trait Kernel:
-    Memory + Log + Time + Task + Lock + WaitQueues + Mmio + PortIo + Pci + Irq + Mmap
+    Memory + Log + Time + Task + Lock + WaitQueues + Timers + WorkItems + Mmio + PortIo + Pci + Irq + Mmap
 {
 }
 
@@ -42,7 +46,8 @@ pub unsafe trait Kernel:
 pub(crate) mod kernel {
     pub(crate) use super::{
         irq::imports::*, lock::imports::*, log::imports::*, memory::imports::*, mmap::imports::*, mmio::imports::*,
-        pci::imports::*, port_io::imports::*, task::imports::*, time::imports::*, wait_queue::imports::*,
+        pci::imports::*, port_io::imports::*, task::imports::*, time::imports::*, timer::imports::*,
+        wait_queue::imports::*, work_item::imports::*,
     };
 }
 
@@ -50,8 +55,8 @@ pub(crate) mod kernel {
 #[doc(hidden)]
 pub mod types {
     pub use super::{
-        BarIndex, Caching, ConfigWidth, DeviceId, IoMapping, IrqEntry, IrqRequest, LockKind, RawLock, RawWaitQueue,
-        TaskFlags, TaskId, Timeout, Vectors, WaitKind, Woken,
+        BarIndex, Caching, ConfigWidth, DeviceId, IoMapping, IrqEntry, IrqRequest, LockKind, RawLock, RawTimer,
+        RawWaitQueue, RawWorkItem, TaskFlags, TaskId, Timeout, TimerEntry, Vectors, WaitKind, Woken, WorkEntry,
     };
     pub use crate::Result;
     /// Only a kernel's functions are exported.
@@ -147,6 +152,8 @@ macro_rules! kernel {
         $crate::__export_task! { $kernel }
         $crate::__export_lock! { $kernel }
         $crate::__export_wait_queues! { $kernel }
+        $crate::__export_timers! { $kernel }
+        $crate::__export_work_items! { $kernel }
         $crate::__export_mmio! { $kernel }
         $crate::__export_port_io! { $kernel }
         $crate::__export_pci! { $kernel }
