@@ -205,7 +205,7 @@ pub fn test(host: &Host, words: &[String], setup: bool, on_line: &mut dyn FnMut(
     let words = words.iter().map(String::as_str);
     match host {
         Host::Linux { kernel, threadirqs } => {
-            let modules = modules(kernel, &["echo", "edu", "trouble"], setup)?;
+            let modules = modules(kernel, &["echo", "edu", "trouble", "clockwork"], setup)?;
             let argv: Vec<&str> = [PROGRAM].into_iter().chain(words).collect();
             let mut vm = modules.guest(&programs::build("conformance")?).cpus(2).step(Step::run(&argv));
             if *threadirqs {

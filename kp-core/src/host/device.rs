@@ -54,7 +54,7 @@ pub struct DeviceRecord<P: Plugin> {
     /// None: there is no hardware.
     pub(super) link: Option<Link>,
     /// None: the plugin has no callbacks for timers and work items.
-    pub(super) scheduled: Option<Scheduled>,
+    scheduled: ManuallyDrop<Option<Scheduled>>,
 }
 // SAFETY: the plugin is Sync, and is taken out only by `remove`, after every gate is drained and the interrupt disconnected.
 unsafe impl<P: Plugin> Sync for DeviceRecord<P> {}
@@ -123,12 +123,22 @@ impl<P: Plugin> BoundDevice<P> {
     }
 }
 
+/// Has the plugin a callback for timers or work items?
+#[inline(always)]
+pub(super) const fn has_scheduled<P: Plugin>() -> bool {
+    P::TABLE.timer_at_dpc.is_some() || P::TABLE.work.is_some()
+}
+
 impl<P: Plugin> Drop for DeviceRecord<P> {
     fn drop(&mut self) {
         // Without callbacks there is nothing to drop, and the compiler shall know.
         if P::TABLE.int.is_some() {
             // SAFETY: dropped here alone, and not used after it.
             unsafe { ManuallyDrop::drop(&mut self.interrupts) }
+        }
+        if has_scheduled::<P>() {
+            // SAFETY: dropped here alone, and not used after it.
+            unsafe { ManuallyDrop::drop(&mut self.scheduled) }
         }
     }
 }
@@ -154,14 +164,14 @@ impl<P: Plugin> DeviceRecord<P> {
             next_session: AtomicU64::new(1),
             interrupts: ManuallyDrop::new(interrupts),
             link,
-            scheduled,
+            scheduled: ManuallyDrop::new(scheduled),
         }
     }
 
     /// Its timers and work items. None if the plugin has no callbacks for them: the compiler knows, and leaves out all that they would need.
     #[inline(always)]
     pub(super) fn scheduled(&self) -> Option<&Scheduled> {
-        if P::TABLE.timer_at_dpc.is_none() && P::TABLE.work.is_none() { None } else { self.scheduled.as_ref() }
+        if has_scheduled::<P>() { self.scheduled.as_ref() } else { None }
     }
 
     /// The device's interrupt. None if the plugin has no callbacks for it: the compiler knows, and leaves out all that they would need.

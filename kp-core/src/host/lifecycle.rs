@@ -1,7 +1,7 @@
 //! The life of a device and of its sessions: bind and remove, open and close. Every tear-down is here, in its one order.
 use super::{
     Deadline, OwnerDied,
-    device::{BoundDevice, DeviceRecord, RawDevice},
+    device::{BoundDevice, DeviceRecord, RawDevice, has_scheduled},
     device_state::DeviceState,
     enable::{force_disconnect, session_closes},
     interrupt::Interrupts,
@@ -35,7 +35,7 @@ impl<P: Plugin> BoundDevice<P> {
             Some(id) if !P::TABLE.devices.is_empty() => Some(Link::new(cx, id)?),
             _ => None,
         };
-        let scheduled = new_scheduled::<P>(cx)?;
+        let scheduled = if has_scheduled::<P>() { Some(Scheduled::new(cx, entries::<P>())?) } else { None };
         let made = make(cx, device, link.clone(), scheduled.clone());
         // What `init` has kept somewhere is of no use if the device is not bound.
         if let (Err(_), Some(scheduled)) = (&made, &scheduled) {
@@ -141,13 +141,12 @@ fn make<P: Plugin>(
     Ok(device)
 }
 
-/// For a plugin with callbacks for timers or work items.
-#[cfg_attr(kp_driver, optimize(size))]
-fn new_scheduled<P: Plugin>(cx: &mut Passive) -> Result<Option<Scheduled>> {
+/// What ports call for the plugin's timers and work items.
+fn entries<P: Plugin>() -> Entries {
     let timer: Option<unsafe fn(*const ())> =
         if P::TABLE.timer_at_dpc.is_some() { Some(scheduled::timer::<P>) } else { None };
     let work: Option<unsafe fn(*const ())> = if P::TABLE.work.is_some() { Some(scheduled::work::<P>) } else { None };
-    if timer.is_none() && work.is_none() { Ok(None) } else { Scheduled::new(cx, Entries { timer, work }).map(Some) }
+    Entries { timer, work }
 }
 
 /// The error of an `init` that has refused. An OK in it becomes InitFailed: the kernel would go on with a driver that is not there.

@@ -61,9 +61,9 @@ fn a_stop_that_comes_as_the_timer_runs_is_the_last_word() {
         let client = messages::Client(plugin);
         client.start(0, 10, 10).unwrap();
         world.scope(|scope| {
-            scope.spawn("time", || (0..20).for_each(|_| pass(sim, 5)));
+            scope.spawn("time", || (0..20).for_each(|_| sim.advance(5000)));
             scope.spawn("stopper", || {
-                pass(sim, 20);
+                sim.advance(20_000);
                 client.stop(0).unwrap();
                 pass(sim, 100); // for one that has begun
                 let runs = client.timer_runs(0);
