@@ -117,6 +117,11 @@ exports! {
         checked(cpu::kernel().works.queue(item.expose_provenance(), routine, context));
     }
 
+    /// As `IoQueueWorkItem`: the routine is told its item too, which none here looks at.
+    [0..=2] fn IoQueueWorkItemEx(item: *mut c_void, routine: usize, _queue: i32, context: usize) {
+        checked(cpu::kernel().works.queue(item.expose_provenance(), routine, context));
+    }
+
     [0..=2] fn IoFreeWorkItem(item: *mut c_void) {
         let kernel = cpu::kernel();
         checked(kernel.works.free(item.expose_provenance()));
