@@ -72,6 +72,9 @@ mod host {
     pub(crate) mod pending;
     #[path = "../../../../kp-core/src/host/robust_mutex.rs"]
     pub(crate) mod robust_mutex;
+    #[path = "../../../../kp-core/src/host/scheduled/runs.rs"]
+    #[expect(dead_code, reason = "no device is there to have a record")]
+    pub(crate) mod runs;
     #[path = "../../../../kp-core/src/host/waiters.rs"]
     pub(crate) mod waiters;
     #[path = "../../../../kp-core/src/host/waker.rs"]

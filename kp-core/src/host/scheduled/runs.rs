@@ -15,48 +15,48 @@ use core::{
 };
 
 /// What the timers and work items of one device share.
-pub(super) struct Runs {
+pub(crate) struct Runs {
     /// Entered by each run.
     gate: Gate,
     /// Ends the sleeps of work.
-    pub(super) waker: Waker,
+    pub(crate) waker: Waker,
     /// The device's record, while somebody may be inside the gate.
     device: AtomicPtr<()>,
 }
 
 impl Runs {
     /// Nothing may run yet.
-    pub(super) fn new(cx: &mut Passive) -> Result<Self> {
+    pub(crate) fn new(cx: &mut Passive) -> Result<Self> {
         Ok(Self { gate: Gate::new(), waker: Waker::new(cx)?, device: AtomicPtr::new(ptr::null_mut()) })
     }
 
     /// A run begins, and lasts as long as the answer. None: not now. Whoever holds it back says so under the item's lock, for
     /// [`resume`](Self::resume). Passive and Dispatch.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn begin(&self) -> Option<Pass<'_>> {
+    pub(crate) fn begin(&self) -> Option<Pass<'_>> {
         if kernel::poisoned() { None } else { self.gate.enter(&self.waker.queue).ok() }
     }
 
     /// The device's record, inside the gate.
-    pub(super) fn device(&self) -> *const () {
+    pub(crate) fn device(&self) -> *const () {
         self.device.load(Relaxed)
     }
 
     /// From now on they run: the plugin's value is in the record.
-    pub(super) fn open(&self, device: *const ()) {
+    pub(crate) fn open(&self, device: *const ()) {
         self.device.store(device.cast_mut(), Relaxed);
         self.gate.open();
     }
 
     /// None begins from now on; waits for those that run, until then. False: somebody runs still.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn pause(&self, until: Deadline) -> bool {
+    pub(crate) fn pause(&self, until: Deadline) -> bool {
         self.gate.pause();
         self.gate.drain(&self.waker.queue, until)
     }
 
     /// The pause is over. What was held back is to be looked at after this.
-    pub(super) fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.waker.resume();
         self.gate.resume();
     }
@@ -64,7 +64,7 @@ impl Runs {
     /// None begins any more; the sleeps of those that run end, and they are waited for. False: plugin code has panicked in one, or while
     /// one runs that does not end.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn end(&self, cx: &mut Passive) -> bool {
+    pub(crate) fn end(&self, cx: &mut Passive) -> bool {
         self.gate.shut();
         self.waker.cancel_for_close(cx);
         self.gate.drain(&self.waker.queue, Deadline::NEVER)

@@ -94,7 +94,7 @@ fn removed() {
 }
 
 /// The machine's devices sleep and wake, with a timer, work and a wait under way: nothing runs in between, and all goes on.
-#[guest_test("clockwork-asleep", stage = "tear-down")]
+#[guest_test("clockwork-asleep", stage = "planted")]
 fn timers_and_work_are_held_back_while_the_devices_sleep() {
     let _watchdog = Watchdog::new("timers and work in a suspend");
     load(NAME);
