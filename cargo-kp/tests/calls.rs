@@ -7,10 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rust's types, and what C calls the same. An entry with a name is for arguments of that name alone.
-const TYPES: [(&str, &str); 25] = [
+const TYPES: [(&str, &str); 29] = [
     ("device: usize", "struct kp_device *"),
     ("device: *mut c_void", "struct kp_device *"),
     ("vma: *mut c_void", "struct vm_area_struct *"),
+    ("pages: *mut c_void", "struct kp_pages *"),
+    ("mapping: *mut c_void", "struct kp_dma_mapping *"),
+    ("*mut u64", "u64 *"),
     ("()", "void"),
     ("bool", "bool"),
     ("u32", "u32"),
@@ -21,6 +24,7 @@ const TYPES: [(&str, &str); 25] = [
     ("isize", "long"),
     ("*mut u8", "void *"),
     ("*mut c_void", "void *"),
+    ("*mut *mut c_void", "void **"),
     ("*const u8", "const void *"),
     ("*const c_void", "const void *"),
     ("*const ()", "const void *"),

@@ -27,7 +27,7 @@ pub use message::{Arg, Direct, Element, Fixed, Message, Out, Reader, Reply, Slic
 pub use request::Counters;
 pub use schema::{Field, Interface, Method, Shape, Type};
 pub use status::{Error, Result, Status, StatusRow, TransportStatus};
-pub use wire::Wire;
+pub use wire::{Buffer, Wire};
 
 #[cfg(target_endian = "big")]
 compile_error!("the wire is little-endian");

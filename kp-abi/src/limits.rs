@@ -3,7 +3,7 @@
 /// The ABI's major version: another one is refused at OPEN.
 pub const ABI_MAJOR: u32 = 1;
 /// The ABI's minor version: the smaller one of app and driver is spoken.
-pub const ABI_MINOR: u32 = 2;
+pub const ABI_MINOR: u32 = 3;
 
 /// Fixed arguments of one message together, in bytes.
 pub const MAX_ARGS: usize = 256;
@@ -33,3 +33,9 @@ pub const MAX_AVAILABLE: u64 = (1 << 31) - 1;
 pub const MAX_RING_ENTRIES: u32 = 4096;
 /// A ring's memory, data included, in bytes.
 pub const MAX_RING_MEMORY: usize = 4 << 20;
+/// Buffers of one session.
+pub const MAX_BUFFERS: u32 = 64;
+/// One buffer, in bytes.
+pub const MAX_BUFFER: u64 = 1 << 30;
+/// All buffers of one session, in bytes.
+pub const MAX_PINNED: u64 = 4 << 30;

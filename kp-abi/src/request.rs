@@ -116,6 +116,24 @@ pub mod feature {
     pub const RING: u64 = 1 << 0;
     /// The direct form of CALL.
     pub const DIRECT: u64 = 1 << 1;
+    /// Buffers of the app's: BUFFER_REGISTER, BUFFER_RELEASE.
+    pub const BUFFERS: u64 = 1 << 2;
+}
+
+/// Values of [`BufferRegister::access`].
+pub mod access {
+    /// The driver and its device read the buffer.
+    pub const READ: u32 = 1;
+    /// They write it too.
+    pub const WRITE: u32 = 2;
+}
+
+/// Bits of [`Query::dma`].
+pub mod dma {
+    /// The device transfers by itself.
+    pub const HAS: u32 = 1 << 0;
+    /// An IOMMU keeps it from all memory but what was made for it.
+    pub const ISOLATED: u32 = 1 << 1;
 }
 
 /// Values of [`Query::state`].

@@ -68,6 +68,25 @@ impl Type {
         Self::__of::<T>()
     }
 
+    /// Is it, or has it, the number of a [`Buffer`](crate::Buffer)?
+    pub(crate) const fn has_buffer(&self) -> bool {
+        match self {
+            Type::Array(element, _) | Type::Slice(element) => element.has_buffer(),
+            Type::Struct { name, fields, .. } => {
+                let mut i = 0;
+                while i < fields.len() {
+                    if fields[i].ty.has_buffer() {
+                        return true;
+                    }
+                    i += 1;
+                }
+                // No other has a colon in it.
+                matches!(name.as_bytes(), b"kp_abi::Buffer")
+            }
+            Type::Unit | Type::Bool | Type::Uint(_) | Type::Int(_) | Type::Enum { .. } | Type::Flags { .. } => false,
+        }
+    }
+
     /// Bytes of a value; `None` for a slice.
     pub const fn size(&self) -> Option<usize> {
         Some(match self {
@@ -167,6 +186,22 @@ pub struct Interface {
 }
 
 impl Interface {
+    /// Does a message carry the number of a [`Buffer`](crate::Buffer)?
+    pub const fn has_buffers(&self) -> bool {
+        let mut i = 0;
+        while i < self.methods.len() {
+            let mut j = 0;
+            while j < self.methods[i].args.len() {
+                if self.methods[i].args[j].ty.has_buffer() {
+                    return true;
+                }
+                j += 1;
+            }
+            i += 1;
+        }
+        false
+    }
+
     /// The fingerprint chain at the first `n` messages, or at all of them if there are fewer.
     ///
     /// `chain(0)` is made of the name alone, and `chain(n)` of `chain(n - 1)` and message `n`. So two builds of an

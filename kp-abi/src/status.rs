@@ -128,6 +128,12 @@ status_table! {
         80 RING_CORRUPT RingCorrupt 117 0xE4B5_0050 "An index of the ring is impossible; nothing was taken.";
         81 RING_EXISTS RingExists 17 0xE4B5_0051 "The session has a ring already.";
         82 NO_RING NoRing 61 0xE4B5_0052 "The session has no ring.";
+        83 NO_DMA NoDma 6 0xE4B5_0053 "The device reaches no memory of this machine, or the machine cannot let it.";
+        84 NO_BUFFER NoBuffer 2 0xE4B5_0054 "The session has registered no buffer of this number.";
+        85 BUFFER_IN_USE BufferInUse 16 0xE4B5_0055 "The session has registered a buffer of this number already.";
+        86 NOT_PINNABLE NotPinnable 95 0xE4B5_0056 "Memory that a device must not be let into: of a file, or of another device.";
+        87 PIN_LIMIT PinLimit 122 0xE4B5_0057 "More memory than the caller may have pinned.";
+        89 READ_ONLY ReadOnly 30 0xE4B5_0059 "The buffer was registered for reading only.";
         0xFFFF_FFFE PROTOCOL Protocol 71 0xE4B5_FFFE "Client side: the reply is no reply of this message.";
         0xFFFF_FFFF NO_REPLY NoReply 5 0xE4B5_FFFF "Client side: the driver left no answer.";
     }

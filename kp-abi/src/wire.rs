@@ -1,6 +1,6 @@
 //! Plain data: the types that may travel, and the macros that declare them.
-use crate::Type;
-use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+use crate::{Field, Type};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
 /// Plain data with one layout on every machine, without padding.
 ///
@@ -51,6 +51,24 @@ impl<T: Wire, const N: usize> Wire for [T; N] {
     fn valid(&self) -> bool {
         self.iter().all(T::valid)
     }
+}
+
+/// A buffer that the app has registered with its session, in a message: by the number that the app has given it. On the wire it is a struct of one
+/// `u32`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(transparent)]
+pub struct Buffer(
+    /// The number.
+    pub u32,
+);
+
+impl Wire for Buffer {
+    const SCHEMA: &'static Type = &Type::Struct {
+        name: "kp_abi::Buffer",
+        size: 4,
+        align: 4,
+        fields: &[Field { name: "buffer", offset: 0, ty: &Type::Uint(4) }],
+    };
 }
 
 /// Declares types that may travel: structs, enums of a width, and sets of flags.

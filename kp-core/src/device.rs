@@ -1,6 +1,6 @@
 //! The device that a plugin was bound to, as `init` has it.
 use crate::{
-    Bar, Config, Error, KVec, Passive, Ports, RegisterMap, Result, Status, Window,
+    Bar, Config, Dma, DmaLimits, Error, KVec, Passive, Ports, RegisterMap, Result, Status, Window,
     host::{BarIndex, BarKind, Caching, DeviceId, IoMapping, Link, LogLine, RawBar, Scheduled, kernel, unlisted},
     regs::map_len,
 };
@@ -17,6 +17,8 @@ pub struct Device {
     /// None: the plugin has no callbacks for timers and work items.
     scheduled: Option<Scheduled>,
     mapped: KVec<Part>,
+    /// The plugin has said what the device reaches.
+    has_dma: bool,
     /// The log has the BARs already.
     has_told_bars: bool,
     _init: OnlyInInit,
@@ -39,7 +41,7 @@ impl Device {
         scheduled: Option<Scheduled>,
     ) -> Self {
         let (mapped, _init) = (KVec::new(), OnlyInInit(PhantomData));
-        Self { id, bars, link, scheduled, mapped, has_told_bars: false, _init }
+        Self { id, bars, link, scheduled, mapped, has_dma: false, has_told_bars: false, _init }
     }
 
     /// Where its timers and work items are made. Errors: `BAD_VALUE`: the plugin has no callback for them.
@@ -185,6 +187,19 @@ impl Device {
     pub fn config(&self) -> Result<Config> {
         let link = self.link.clone().ok_or(Status::WRONG_DEVICE)?;
         Ok(Config { link })
+    }
+
+    /// The device's own transfers, within what it reaches, which is said once. The device may transfer only from [`Dma::enable`] on.
+    ///
+    /// Errors: `WRONG_DEVICE` without hardware, `BUSY` the second time, `NO_DMA` if it reaches no memory of this machine.
+    pub fn dma(&mut self, cx: &mut Passive, limits: DmaLimits) -> Result<Dma> {
+        let link = self.link.as_ref().ok_or(Status::WRONG_DEVICE)?;
+        if self.has_dma {
+            return Err(Status::BUSY.into());
+        }
+        let id = link.open_dma(cx, &limits)?;
+        self.has_dma = true;
+        Ok(Dma::new(link.clone(), id, limits))
     }
 
     /// Lets the device start transfers of its own, or stops it, as [`Config::bus_master`]. Errors: `WRONG_DEVICE` without hardware.

@@ -3,10 +3,11 @@
 //! A level is had by `&mut` only, from the host or a lock, for as long as it holds. It cannot be made, copied, kept or sent:
 //! what takes `&mut Passive` cannot be called in an interrupt handler, nor with a spin lock held.
 use crate::{
-    Result, Status,
-    host::{EventCount, LockKind, Timeout, WaitKind, Waker, kernel},
+    Pages, Result, Status,
+    host::{EventCount, LockKind, SessionContext, Timeout, WaitKind, kernel},
 };
 use core::{marker::PhantomData, ptr::NonNull};
+use kp_abi::Buffer;
 
 mod sealed {
     pub trait Sealed {}
@@ -45,8 +46,8 @@ pub struct Raised(pub(crate) ());
 
 /// May sleep: a process's own call, or a kernel thread. Nothing is held that would forbid it.
 pub struct Passive {
-    /// What ends the sleeps early. INVARIANT: alive as long as it is here.
-    waker: Option<NonNull<Waker>>,
+    /// The session that a call is of: what ends its sleeps early, and its buffers. INVARIANT: alive as long as it is here.
+    context: Option<NonNull<SessionContext>>,
 }
 
 /// Softirq, DPC, or under a `SpinLock<_, Dispatch>`. Must not sleep.
@@ -120,28 +121,38 @@ impl Passive {
     /// # Safety
     /// The calling code may sleep until the value is dropped. Only `&mut` of it is handed out, and one level at a time.
     pub(crate) unsafe fn assume() -> Self {
-        Self { waker: None }
+        Self { context: None }
     }
 
     /// Runs `f`, whose sleeps end when the session's waker says so: a session's calls.
     #[inline(always)]
-    pub(crate) fn in_session<R>(&mut self, waker: &Waker, f: impl FnOnce(&mut Self) -> R) -> R {
-        self.with_waker(Some(NonNull::from(waker)), f)
+    pub(crate) fn in_session<R>(&mut self, context: &SessionContext, f: impl FnOnce(&mut Self) -> R) -> R {
+        self.with_context(Some(NonNull::from(context)), f)
     }
 
     /// Runs `f`, in which nothing ends a sleep early: what a request undoes.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(crate) fn undisturbed<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> R {
-        self.with_waker(None, f)
+        self.with_context(None, f)
     }
 
     /// Whatever it names is borrowed by the caller, and so outlives this.
     #[inline(always)]
-    fn with_waker<R>(&mut self, waker: Option<NonNull<Waker>>, f: impl FnOnce(&mut Self) -> R) -> R {
-        let outer = core::mem::replace(&mut self.waker, waker);
+    fn with_context<R>(&mut self, context: Option<NonNull<SessionContext>>, f: impl FnOnce(&mut Self) -> R) -> R {
+        let outer = core::mem::replace(&mut self.context, context);
         let result = f(self);
-        self.waker = outer;
+        self.context = outer;
         result
+    }
+
+    /// The app's buffer of this number, in a callback of the session that has registered it. It may be kept: the memory stays.
+    ///
+    /// Errors: `NO_BUFFER` if the session has none of this number, and in a callback of no session.
+    pub fn buffer(&mut self, buffer: Buffer) -> Result<Pages> {
+        // SAFETY: alive by the field's invariant.
+        let context = self.context.map(|context| unsafe { context.as_ref() });
+        let table = context.and_then(|context| context.buffers.as_ref()).ok_or(Status::NO_BUFFER)?;
+        Ok(Pages::of(table.get(self, buffer.0)?))
     }
 
     /// Sleeps for `ms` milliseconds.
@@ -188,9 +199,9 @@ impl Passive {
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
     pub(crate) fn wait_on(&mut self, on: &EventCount, seen: u32, ns: u64) -> Result<()> {
-        match self.waker {
+        match self.context {
             // SAFETY: alive by the field's invariant.
-            Some(waker) => unsafe { waker.as_ref() }.wait_on(self, on, seen, ns),
+            Some(context) => unsafe { context.as_ref() }.waker.wait_on(self, on, seen, ns),
             None => {
                 on.wait(seen, Timeout::from_ns(ns), WaitKind::Uninterruptible);
                 Ok(())
@@ -201,9 +212,9 @@ impl Passive {
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
     fn sleep_ns(&mut self, ns: u64) -> Result<()> {
-        match self.waker {
+        match self.context {
             // SAFETY: alive by the field's invariant.
-            Some(waker) => unsafe { waker.as_ref() }.sleep(ns),
+            Some(context) => unsafe { context.as_ref() }.waker.sleep(ns),
             None => {
                 kernel::sleep_ns(ns);
                 Ok(())

@@ -40,8 +40,14 @@
 //! arrays, blocks and FIFOs. A [`Window`] is memory at offsets that are known at run time only, with the [`Caching`] that it wants.
 //! [`log!`] writes to the kernel's log.
 //!
-//! **What is kept.** The [`Device`] is for `init`. A [`Bar`] may be kept, timers and work items, and a [`Config`], which has the configuration
-//! space and bus mastering.
+//! **Device memory.** [`Device::dma`] says by [`DmaLimits`] what the device reaches, and answers its [`Dma`]. A [`Coherent`] is memory that both
+//! share, and read and written as a map in [`Memory`]. [`Pages`] are the kernel's own, or an app's buffer; as an [`Area`] the plugin reads and
+//! writes them, and a [`Mapping`] shows them to the device, in a [`Direction`]: [`ToDevice`], [`FromDevice`] or [`Both`]. What the device has
+//! of these, an [`OnBus`], is an [`OnDevice`], which alone tells its [`BusAddress`] and [`Segments`], each a [`Segment`]; dropping one is always safe. A [`Transfer`] goes
+//! part by part.
+//!
+//! **What is kept.** The [`Device`] is for `init`. A [`Bar`] may be kept, a [`Dma`], timers and work items, and a [`Config`], which has the
+//! configuration space.
 //!
 //! **Errors.** A callback answers a [`Status`], or [`Error::plugin`] with a number of its own, and the app gets just that. One that may not
 //! ask for it gets `NOT_PERMITTED`. What only a [transport](kp_abi::TransportStatus) answers, `DENIED` for one, is no [`Error`].
@@ -114,6 +120,8 @@ mod callbacks;
 mod config;
 #[expect(unsafe_code, reason = "makes a BAR of what it has mapped")]
 mod device;
+#[expect(unsafe_code, reason = "shares memory with devices")]
+mod dma;
 #[expect(unsafe_code, reason = "calls the port's functions, and is called by it")]
 pub mod host;
 #[expect(unsafe_code, reason = "makes the levels, which are proofs")]
@@ -137,6 +145,10 @@ pub use callbacks::{
 };
 pub use config::Config;
 pub use device::Device;
+pub use dma::{
+    Area, Both, BusAddress, Coherent, Direction, Dma, DmaLimits, FromDevice, Mapping, OnBus, OnDevice, Pages, Segment,
+    Segments, ToDevice, Transfer,
+};
 pub use host::Caching;
 pub use kp_abi::{Error, Message, Out, Reply, Result, Status};
 pub use level::{AtMost, Ceiling, Dispatch, Irql, Level, Passive};
@@ -145,8 +157,8 @@ pub use matching::MatchId;
 pub use mem::{KBox, KVec, Pool, PoolBox};
 pub use plugin::{IntTable, Plugin, Table};
 pub use regs::{
-    Array, Bar, BarSpace, Blocks, Field, Item, Mmio, Ports, Readable, Register, RegisterMap, Regs, Single, Space,
-    Width, Window, Writable,
+    Array, Bar, BarSpace, Blocks, Field, Item, Memory, Mmio, Ports, Readable, Register, RegisterMap, Regs, Single,
+    Space, Width, Window, Writable,
 };
 pub use time::{Timer, WorkItem};
 pub use wait_queue::WaitQueue;

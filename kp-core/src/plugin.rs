@@ -66,6 +66,14 @@ pub struct Table<P: Init> {
 }
 
 impl<P: Init> Table<P> {
+    /// Do the plugin's messages name buffers of the app's?
+    pub(crate) const fn has_buffers(&self) -> bool {
+        match self.interface {
+            Some(interface) => interface.has_buffers(),
+            None => false,
+        }
+    }
+
     /// Stops the build of a plugin whose table was written by hand, and says what [`plugin!`](crate::plugin!) would have refused. What a
     /// host and its tools do with a name, and what an app believes of the messages, relies on it.
     pub(crate) const fn check(&self) {

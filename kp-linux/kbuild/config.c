@@ -5,17 +5,20 @@
 #include "kp.h"
 
 #ifdef KP_CALLS_kp_c_bus_master
-void kp_c_bus_master(struct kp_device *device, bool on)
+/* Messages are transfers too. */
+bool kp_c_bus_master(struct kp_device *device, bool on)
 {
-	if (!device)
-		return;
+	bool is_on;
+
 	mutex_lock(&device->command);
 	device->master = on;
-	if (on)
+	is_on = on || (device->count && device->kind != KP_KIND_LINE);
+	if (is_on)
 		pci_set_master(device->pci);
-	else if (device->kind == KP_KIND_LINE || !device->count)
+	else
 		pci_clear_master(device->pci);
 	mutex_unlock(&device->command);
+	return is_on;
 }
 #endif
 

@@ -77,6 +77,8 @@ struct kp_live {
 	atomic_t allocations;
 	atomic_t locks;
 	atomic_t mappings;
+	atomic_t dma;    /* what was made for a device's own transfers */
+	atomic_t pinned; /* buffers of apps */
 };
 extern struct kp_live kp_live;
 void kp_report_live(void);
@@ -98,6 +100,32 @@ static inline bool kp_may_free(void)
 void kp_unmap_late(void);
 #else
 static inline void kp_unmap_late(void)
+{
+}
+#endif
+
+/* dma.c and pages.c: free what could not be freed where it was asked for. */
+#if defined(KP_CALLS_kp_c_coherent_alloc) || defined(KP_CALLS_kp_c_coherent_free)
+#define KP_COHERENT
+void kp_coherent_late(void);
+#else
+static inline void kp_coherent_late(void)
+{
+}
+#endif
+#if defined(KP_CALLS_kp_c_dma_map) || defined(KP_CALLS_kp_c_dma_unmap)
+#define KP_DMA_MAP
+void kp_dma_unmap_late(void);
+#else
+static inline void kp_dma_unmap_late(void)
+{
+}
+#endif
+#if defined(KP_CALLS_kp_c_pages_alloc) || defined(KP_CALLS_kp_c_pages_pin) || defined(KP_CALLS_kp_c_pages_free) || defined(KP_DMA_MAP)
+#define KP_PAGES
+void kp_pages_late(void);
+#else
+static inline void kp_pages_late(void)
 {
 }
 #endif

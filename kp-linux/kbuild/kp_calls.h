@@ -12,6 +12,8 @@
 struct kp_device;      /* the C glue's record of a bound device: what `device` is on the Rust side */
 struct kp_bound_device;/* the Rust side's BoundDevice, which the C glue only passes on */
 struct kp_session;     /* the Rust side's Session, which the C glue only passes on */
+struct kp_pages;       /* the C glue's record of pages: a RawPages on the Rust side */
+struct kp_dma_mapping; /* the C glue's record of a mapping for a device: a RawMapping on the Rust side */
 struct vm_area_struct;
 
 /* ---- numbers of the ABI ---- */
@@ -99,9 +101,31 @@ unsigned long kp_c_map(struct kp_device *device, u32 bar, size_t offset, size_t 
 void kp_c_unmap(unsigned long base);
 
 /* config.c */
-void kp_c_bus_master(struct kp_device *device, bool on);
+bool kp_c_bus_master(struct kp_device *device, bool on);
 u32 kp_c_config_read(struct kp_device *device, u32 offset, u32 width);
 void kp_c_config_write(struct kp_device *device, u32 offset, u32 width, u32 value);
+
+/* dma.c */
+#define KP_DMA_TO_DEVICE 0u
+#define KP_DMA_FROM_DEVICE 1u
+#define KP_DMA_BOTH 2u
+/* What a bus address is given for. */
+#define KP_PAGE 4096u
+int kp_c_dma_open(struct kp_device *device, u32 bits, u32 segment, u64 boundary);
+void kp_c_dma_close(struct kp_device *device);
+bool kp_c_dma_is_isolated(struct kp_device *device);
+void *kp_c_coherent_alloc(struct kp_device *device, size_t len, u64 *bus);
+void kp_c_coherent_free(struct kp_device *device, void *memory, size_t len, u64 bus);
+int kp_c_dma_map(struct kp_device *device, struct kp_pages *pages, size_t offset, size_t len, u32 direction, u64 *bus, void **mapped);
+void kp_c_dma_unmap(struct kp_dma_mapping *mapping);
+bool kp_c_dma_is_direct(struct kp_dma_mapping *mapping);
+void kp_c_dma_sync(struct kp_dma_mapping *mapping, bool for_device);
+
+/* pages.c */
+void *kp_c_pages_alloc(size_t len);
+int kp_c_pages_pin(unsigned long address, size_t len, bool write, void **pinned);
+void kp_c_pages_free(struct kp_pages *pages);
+void *kp_c_pages_map(struct kp_pages *pages);
 
 /* irq.c */
 int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 *kind);

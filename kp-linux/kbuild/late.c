@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * One work item for what the Rust side may ask for at any level and the kernel cannot do at each: freeing memory, locks and wait queues,
- * unmapping a BAR, and waking all sleepers after a panic. What is to be freed waits in a lock-free list, whose nodes are the freed memory itself.
+ * unmapping BARs and pages, and waking all sleepers after a panic. What is to be freed waits in a lock-free list, whose nodes are the freed memory
+ * itself.
  */
 #include <linux/llist.h>
 #include <linux/mm.h>
@@ -20,6 +21,9 @@ static void kp_late(struct work_struct *work)
 		kvfree(node);
 	kp_free_late_wait_queues();
 	kp_unmap_late();
+	kp_coherent_late();
+	kp_dma_unmap_late();
+	kp_pages_late();
 }
 static DECLARE_WORK(late_work, kp_late);
 

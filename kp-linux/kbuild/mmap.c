@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* Memory that apps map, as a session's ring and its page of counters: its pages, and mmap. */
-#include <linux/capability.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/personality.h>
 #include <linux/refcount.h>
-#include <linux/sched/mm.h>
-#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 #include "kp.h"
+#include "pages.h"
 
 /*
  * Memory that an app may map. It is there, and pinned by the process that asked for it, until the kernel's side has given it up and no
@@ -21,53 +19,6 @@ struct kp_shared {
 	struct mm_struct *mm; /* is charged for the pages */
 	refcount_t users;     /* the kernel's side, and every mapping */
 };
-
-/* Pinned pages count against RLIMIT_MEMLOCK, as for the kernel's other interfaces that pin an app's memory. */
-static struct mm_struct *kp_charge(size_t pages)
-{
-	u64 limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
-	struct mm_struct *mm = current->mm;
-
-	if (!mm)
-		return NULL;
-	if (atomic64_add_return(pages, &mm->pinned_vm) > limit && !capable(CAP_IPC_LOCK)) {
-		atomic64_sub(pages, &mm->pinned_vm);
-		return NULL;
-	}
-	mmgrab(mm);
-	return mm;
-}
-
-static void kp_uncharge(struct mm_struct *mm, size_t pages)
-{
-	atomic64_sub(pages, &mm->pinned_vm);
-	mmdrop(mm);
-}
-
-static void kp_free_pages(struct page **pages, size_t count)
-{
-	while (count--)
-		__free_page(pages[count]);
-	kvfree(pages);
-}
-
-/* Pages one by one, so that they are charged to the app's control group, which vmalloc_user does not do. */
-static struct page **kp_new_pages(size_t count)
-{
-	struct page **pages = kvcalloc(count, sizeof(*pages), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
-	size_t i;
-
-	if (!pages)
-		return NULL;
-	for (i = 0; i < count; i++) {
-		pages[i] = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN);
-		if (!pages[i]) {
-			kp_free_pages(pages, i);
-			return NULL;
-		}
-	}
-	return pages;
-}
 
 static void kp_shared_put(struct kp_shared *shared)
 {

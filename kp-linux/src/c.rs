@@ -86,12 +86,48 @@ unsafe extern "C" {
     pub safe fn kp_c_map(device: usize, bar: u32, offset: usize, len: usize, combine: bool) -> usize;
     /// iounmap, later if it cannot be done here.
     pub fn kp_c_unmap(base: usize);
-    /// pci_set_master, pci_clear_master.
-    pub safe fn kp_c_bus_master(device: usize, on: bool);
+    /// pci_set_master, pci_clear_master. Which it was: messages need the first.
+    pub safe fn kp_c_bus_master(device: usize, on: bool) -> bool;
     /// pci_read_config_*.
     pub safe fn kp_c_config_read(device: usize, offset: u32, width: u32) -> u32;
     /// pci_write_config_*.
     pub safe fn kp_c_config_write(device: usize, offset: u32, width: u32, value: u32);
+
+    /// dma_set_mask_and_coherent, dma_set_max_seg_size, dma_set_seg_boundary. 0, or a negative errno.
+    pub safe fn kp_c_dma_open(device: usize, bits: u32, segment: u32, boundary: u64) -> i32;
+    /// Frees what was put off.
+    pub safe fn kp_c_dma_close(device: usize);
+    /// Whether an IOMMU maps what the device reaches.
+    pub safe fn kp_c_dma_is_isolated(device: usize) -> bool;
+    /// dma_alloc_attrs; null if there is none. The bus address goes to `bus`.
+    pub fn kp_c_coherent_alloc(device: usize, len: usize, bus: *mut u64) -> *mut u8;
+    /// dma_free_coherent, later if it cannot be done here.
+    pub fn kp_c_coherent_free(device: usize, memory: *mut u8, len: usize, bus: u64);
+    /// dma_map_sg_attrs, with the addresses to `bus` and the record to `mapped`. 0, or a negative errno.
+    pub fn kp_c_dma_map(
+        device: usize,
+        pages: *mut c_void,
+        offset: usize,
+        len: usize,
+        direction: u32,
+        bus: *mut u64,
+        mapped: *mut *mut c_void,
+    ) -> i32;
+    /// dma_unmap_sg, later if it cannot be done here.
+    pub fn kp_c_dma_unmap(mapping: *mut c_void);
+    /// Not dma_need_sync, for any of its pieces.
+    pub fn kp_c_dma_is_direct(mapping: *mut c_void) -> bool;
+    /// dma_sync_sg_for_device, dma_sync_sg_for_cpu.
+    pub fn kp_c_dma_sync(mapping: *mut c_void, for_device: bool);
+
+    /// Zeroed pages; null if there are none.
+    pub safe fn kp_c_pages_alloc(len: usize) -> *mut c_void;
+    /// pin_user_pages_fast, with the record to `pinned`. 0, or a negative errno: -EDQUOT for too many, -EOPNOTSUPP for a file's.
+    pub fn kp_c_pages_pin(address: usize, len: usize, write: bool, pinned: *mut *mut c_void) -> i32;
+    /// Gives pages up; they go with their last mapping, later if it cannot be done here.
+    pub fn kp_c_pages_free(pages: *mut c_void);
+    /// vmap, once; null if it cannot.
+    pub fn kp_c_pages_map(pages: *mut c_void) -> *mut u8;
 
     /// pci_alloc_irq_vectors. The number of vectors, or a negative errno; the kind goes to `kind`.
     pub fn kp_c_irq_prepare(device: usize, kinds: u32, min: u32, max: u32, kind: *mut u32) -> i32;

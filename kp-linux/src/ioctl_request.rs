@@ -1,8 +1,24 @@
 //! An app's memory, behind the kernel's user-access functions.
 use crate::c::*;
-use core::mem::MaybeUninit;
-use kp_abi::request::Answer;
-use kp_core::host::{DirectUserRequest, Faulted, UserRequest};
+use core::{
+    mem::MaybeUninit,
+    num::NonZeroUsize,
+    ptr::{self, NonNull},
+};
+use kp_abi::{TransportStatus, request::Answer};
+use kp_core::{
+    Result, Status,
+    host::{DirectUserRequest, Faulted, RawPages, UserRequest},
+};
+
+/// -ENOMEM.
+const NO_MEMORY: i32 = -12;
+/// -EINTR, of a page that is waited for while the process is killed.
+const INTERRUPTED: i32 = -4;
+/// -EOPNOTSUPP.
+const NOT_PINNABLE: i32 = -95;
+/// -EDQUOT.
+const PIN_LIMIT: i32 = -122;
 
 /// One ioctl's argument.
 #[derive(Clone, Copy)]
@@ -147,6 +163,21 @@ impl UserRequest for IoctlRequest {
     #[inline]
     fn is_read_write(&self) -> bool {
         self.mode & (MODE_READ | MODE_WRITE) == MODE_READ | MODE_WRITE
+    }
+    fn can_pin(&self) -> bool {
+        true
+    }
+    fn pin(&mut self, address: u64, len: NonZeroUsize, write: bool) -> Result<NonNull<RawPages>> {
+        let mut pinned = ptr::null_mut();
+        // SAFETY: `pinned` is writable; the kernel checks the range.
+        match unsafe { kp_c_pages_pin(address as usize, len.get(), write, &mut pinned) } {
+            0 => NonNull::new(pinned.cast()).ok_or(Status::NO_MEMORY.into()),
+            NO_MEMORY => Err(Status::NO_MEMORY.into()),
+            PIN_LIMIT => Err(Status::PIN_LIMIT.into()),
+            NOT_PINNABLE => Err(Status::NOT_PINNABLE.into()),
+            INTERRUPTED => Err(Status::INTERRUPTED.into()),
+            _ => Err(TransportStatus::FAULT.status().into()),
+        }
     }
     fn takes_direct_calls(&self) -> bool {
         true

@@ -9,11 +9,12 @@ use core::{
     sync::atomic::{AtomicU32, Ordering::SeqCst, compiler_fence},
 };
 use kp_core::{
-    Error, IrqKind, Result, Status,
+    DmaLimits, Error, IrqKind, Result, Status,
     host::{
-        BarIndex, Caching, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Kernel, Lock, LockKind, Log,
-        Memory, Mmap, Mmio, Pci, PortIo, RawLock, RawTimer, RawWaitQueue, RawWorkItem, Task, TaskFlags, TaskId, Time,
-        Timeout, TimerEntry, Timers, Vectors, WaitKind, WaitQueues, Woken, WorkEntry, WorkItems,
+        BarIndex, Caching, CoherentMemory, ConfigWidth, DeviceId, Dma, DmaDirection, DmaId, IoMapping, Irq, IrqEntry,
+        IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, RawLock, RawMapping, RawPages,
+        RawTimer, RawWaitQueue, RawWorkItem, Task, TaskFlags, TaskId, Time, Timeout, TimerEntry, Timers, Vectors,
+        WaitKind, WaitQueues, Woken, WorkEntry, WorkItems,
     },
     kp_abi::request::kind,
 };
@@ -305,7 +306,7 @@ unsafe impl Pci for Linux {
         // SAFETY: the caller's promise: it came from `map_bar`.
         unsafe { kp_c_unmap(mapping.base.get()) }
     }
-    fn bus_master(device: DeviceId, on: bool) {
+    fn bus_master(device: DeviceId, on: bool) -> bool {
         kp_c_bus_master(device.get(), on)
     }
     fn config_read(device: DeviceId, offset: u32, width: ConfigWidth) -> u32 {
@@ -348,6 +349,78 @@ unsafe impl Irq for Linux {
     #[inline]
     fn dpc_queue(device: DeviceId, vector: u32) {
         kp_c_dpc_queue(device.get(), vector)
+    }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
+unsafe impl Dma for Linux {
+    fn dma_open(device: DeviceId, limits: &DmaLimits) -> Result<DmaId> {
+        match kp_c_dma_open(device.get(), limits.address_bits(), limits.max_segment(), limits.segment_boundary()) {
+            0 => DmaId::new(device.get()).ok_or(Status::NO_DMA.into()),
+            errno => Err(Error::new(Status::NO_DMA, errno.unsigned_abs())),
+        }
+    }
+    unsafe fn dma_close(dma: DmaId) {
+        kp_c_dma_close(dma.get())
+    }
+    fn dma_is_isolated(dma: DmaId) -> bool {
+        kp_c_dma_is_isolated(dma.get())
+    }
+    fn coherent_alloc(dma: DmaId, len: NonZeroUsize) -> Option<CoherentMemory> {
+        let mut bus = 0;
+        // SAFETY: `bus` is writable.
+        let start = NonNull::new(unsafe { kp_c_coherent_alloc(dma.get(), len.get(), &mut bus) })?;
+        Some(CoherentMemory { start, bus, len })
+    }
+    unsafe fn coherent_free(dma: DmaId, memory: CoherentMemory) {
+        // SAFETY: the caller's promise: it came from `coherent_alloc`.
+        unsafe { kp_c_coherent_free(dma.get(), memory.start.as_ptr(), memory.len.get(), memory.bus) }
+    }
+    unsafe fn dma_map(
+        dma: DmaId,
+        pages: NonNull<RawPages>,
+        offset: usize,
+        len: usize,
+        direction: DmaDirection,
+        bus: &mut [u64],
+    ) -> Result<NonNull<RawMapping>> {
+        let (pages, mut mapped) = (pages.as_ptr().cast(), ptr::null_mut());
+        // SAFETY: the caller's promise: `pages` are there, and have the range; `bus` has a place for each page of it.
+        match unsafe { kp_c_dma_map(dma.get(), pages, offset, len, direction as u32, bus.as_mut_ptr(), &mut mapped) } {
+            0 => NonNull::new(mapped.cast()).ok_or(Status::NO_MEMORY.into()),
+            _ => Err(Status::NO_MEMORY.into()),
+        }
+    }
+    unsafe fn dma_unmap(_: DmaId, mapping: NonNull<RawMapping>) {
+        // SAFETY: the caller's promise: it came from `dma_map`.
+        unsafe { kp_c_dma_unmap(mapping.as_ptr().cast()) }
+    }
+    unsafe fn dma_is_direct(_: DmaId, mapping: NonNull<RawMapping>) -> bool {
+        // SAFETY: the caller's promise: it came from `dma_map`.
+        unsafe { kp_c_dma_is_direct(mapping.as_ptr().cast()) }
+    }
+    unsafe fn dma_sync_for_device(_: DmaId, mapping: NonNull<RawMapping>) {
+        // SAFETY: the caller's promise: it came from `dma_map`.
+        unsafe { kp_c_dma_sync(mapping.as_ptr().cast(), true) }
+    }
+    unsafe fn dma_sync_for_cpu(_: DmaId, mapping: NonNull<RawMapping>) {
+        // SAFETY: the caller's promise: it came from `dma_map`.
+        unsafe { kp_c_dma_sync(mapping.as_ptr().cast(), false) }
+    }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
+unsafe impl Pages for Linux {
+    fn pages_alloc(len: NonZeroUsize) -> Option<NonNull<RawPages>> {
+        NonNull::new(kp_c_pages_alloc(len.get()).cast())
+    }
+    unsafe fn pages_free(pages: NonNull<RawPages>) {
+        // SAFETY: the caller's promise: it came from `pages_alloc` or `pin`.
+        unsafe { kp_c_pages_free(pages.as_ptr().cast()) }
+    }
+    unsafe fn pages_map(pages: NonNull<RawPages>) -> Option<NonNull<u8>> {
+        // SAFETY: the caller's promise: it came from `pages_alloc` or `pin`.
+        NonNull::new(unsafe { kp_c_pages_map(pages.as_ptr().cast()) })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The numbers in the calls between C and Rust: each is the same on both sides, or the port does not compile.
 use kp_abi::{Status, request, request::kind};
-use kp_core::host::{LockKind, WaitKind, Woken};
+use kp_core::host::{DmaDirection, LockKind, WaitKind, Woken};
 
 /// Where C has them.
 const HEADER: &[u8] = include_bytes!("../kbuild/kp_calls.h");
@@ -71,6 +71,10 @@ same! {
     KP_BAR_MEMORY = crate::entry::bar::MEMORY;
     KP_BAR_PREFETCHABLE = crate::entry::bar::PREFETCHABLE;
     KP_BAR_PORTS = crate::entry::bar::PORTS;
+    KP_DMA_TO_DEVICE = DmaDirection::ToDevice as u32;
+    KP_DMA_FROM_DEVICE = DmaDirection::FromDevice as u32;
+    KP_DMA_BOTH = DmaDirection::Both as u32;
+    KP_PAGE = kp_abi::ring::PAGE as u32;
     KP_READY_NOTIFICATION = crate::entry::READY_NOTIFICATION;
     KP_READY_OVER = crate::entry::READY_OVER;
     KP_LOCK_MUTEX = LockKind::Sleeping as u32;

@@ -322,6 +322,19 @@ impl<P: Plugin> Connection for App<P> {
         self.map(offset, len, write)
     }
 
+    fn new_memory(&self, len: usize) -> Result<(u64, SharedMemory)> {
+        let address = self.memory().map(len, Access::ReadWrite);
+        self.memory().shared(address, len).map(|memory| (address, memory)).map_err(Error::from)
+    }
+
+    fn buffer_register(&self, register: &request::BufferRegister) -> Result<()> {
+        self.ask(*register).map(|_| ())
+    }
+
+    fn buffer_release(&self, buffer: u32) -> Result<()> {
+        self.ask(request::BufferRelease { buffer, ..request::BufferRelease::new() }).map(|_| ())
+    }
+
     #[cfg(unix)]
     fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         None

@@ -1,6 +1,7 @@
 //! The bus and what is on it: one device model or none, its mapped BARs, its configuration space, memory for its DMA.
 use crate::{
     device::{BarKind, DeviceModel, IrqKind, ones},
+    dma::DmaSpace,
     misuse::misuse,
     sync::lock,
 };
@@ -41,7 +42,7 @@ struct Parts {
     /// What is mapped: address and length of each part.
     mapped: Vec<(usize, usize)>,
     config: Vec<u8>,
-    ram: Vec<u8>,
+    dma: DmaSpace,
     /// The plugin wants transfers; messages switch them on for themselves.
     master: bool,
     listening: Option<(IrqKind, u16)>,
@@ -69,7 +70,7 @@ impl Bus {
             asleep: false,
             mapped: Vec::new(),
             config,
-            ram: vec![0; ram],
+            dma: DmaSpace::new(ram),
             master: false,
             listening: None,
         };
@@ -105,7 +106,22 @@ impl Bus {
 
     /// Runs `f` with the memory that DMA reaches.
     pub(crate) fn with_ram<R>(&self, f: impl FnOnce(&mut [u8]) -> R) -> R {
-        f(&mut lock(&self.parts).ram)
+        f(&mut lock(&self.parts).dma.ram)
+    }
+
+    /// Runs `f` with what the device reaches by itself.
+    pub(crate) fn with_dma<R>(&self, f: impl FnOnce(&mut DmaSpace) -> R) -> R {
+        f(&mut lock(&self.parts).dma)
+    }
+
+    /// Fails the test for what the device has done where it must not, once nobody else is kept by it.
+    fn judge(&self) {
+        let wrong = lock(&self.parts).dma.take_wrong();
+        if let Some(wrong) = wrong
+            && !std::thread::panicking()
+        {
+            misuse(&wrong);
+        }
     }
 
     /// The device is pulled out.
@@ -176,8 +192,11 @@ impl Bus {
             drop(parts);
             misuse(&format!("a register was read, at {offset:#x} of BAR {bar}, while the device sleeps"));
         }
-        let Parts { model: Some(model), absent: false, ram, .. } = &mut *parts else { return ones(width) };
-        model.read(bar, offset, width, ram)
+        let Parts { model: Some(model), absent: false, dma, .. } = &mut *parts else { return ones(width) };
+        let value = model.read(bar, offset, width, dma);
+        drop(parts);
+        self.judge();
+        value
     }
 
     pub(crate) fn write(&self, address: usize, width: u8, value: u64) {
@@ -190,9 +209,11 @@ impl Bus {
             drop(parts);
             misuse(&format!("a register was written, at {offset:#x} of BAR {bar}, while the device sleeps"));
         }
-        if let Parts { model: Some(model), absent: false, ram, .. } = &mut *parts {
-            model.write(bar, offset, width, value, ram);
+        if let Parts { model: Some(model), absent: false, dma, .. } = &mut *parts {
+            model.write(bar, offset, width, value, dma);
         }
+        drop(parts);
+        self.judge();
     }
 
     pub(crate) fn config_read(&self, offset: u32, width: u32) -> u32 {
@@ -219,10 +240,10 @@ impl Bus {
 
     /// Time passes.
     pub(crate) fn advance(&self, ns: u64) {
-        let parts = &mut *lock(&self.parts);
-        if let Parts { model: Some(model), absent: false, asleep: false, ram, .. } = parts {
-            model.advance(ns, ram);
+        if let Parts { model: Some(model), absent: false, asleep: false, dma, .. } = &mut *lock(&self.parts) {
+            model.advance(ns, dma);
         }
+        self.judge();
     }
 
     // Interrupts.
@@ -246,13 +267,15 @@ impl Bus {
         }
     }
 
-    pub(crate) fn set_master(&self, on: bool) {
+    /// Lets the device transfer, or not, as far as the plugin is asked. Can it?
+    pub(crate) fn set_master(&self, on: bool) -> bool {
         let parts = &mut *lock(&self.parts);
         parts.master = on;
         let master = parts.is_master();
         if let Some(model) = &mut parts.model {
             model.bus_master(master);
         }
+        master
     }
 
     /// Does the device raise its line?

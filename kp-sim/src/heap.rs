@@ -1,8 +1,9 @@
 //! The kernel's memory: every byte counted, filled with a poison pattern, and freed only as it was allocated.
-use crate::page::PAGE;
+use crate::{page::PAGE, words};
 use std::{
     alloc::{self, Layout},
     collections::BTreeMap,
+    ops::Range,
     ptr::{self, NonNull},
     sync::Arc,
 };
@@ -17,39 +18,102 @@ const FREED: u8 = 0x5A;
 pub(crate) struct Heap {
     blocks: BTreeMap<usize, Layout>,
     /// What the kernel shares with apps, by address.
-    shared: BTreeMap<usize, Arc<Shared>>,
+    shared: BTreeMap<usize, Arc<PageBlock>>,
+    /// What it shares with the device, by address, and where the device has it.
+    coherent: BTreeMap<usize, (Arc<PageBlock>, u64)>,
+    /// Pages, by number.
+    pages: BTreeMap<usize, Pages>,
+    /// Their mappings for the device, by number.
+    mappings: BTreeMap<usize, Mapping>,
+    next_number: usize,
     /// Freed at Irql, to be given back later.
     late: Vec<Late>,
 }
 
-/// Zeroed pages that an app can map. They live as long as the kernel has them, or an app.
-pub(crate) struct Shared {
+/// Zeroed pages side by side. They live as long as somebody has them: the kernel, an app, the device. All access them by atomics.
+pub(crate) struct PageBlock {
     start: NonNull<u8>,
     layout: Layout,
 }
-// SAFETY: plain memory; both sides use it by atomic words.
-unsafe impl Send for Shared {}
-// SAFETY: plain memory; both sides use it by atomic words.
-unsafe impl Sync for Shared {}
+// SAFETY: plain memory; all sides use it by atomic words.
+unsafe impl Send for PageBlock {}
+// SAFETY: plain memory; all sides use it by atomic words.
+unsafe impl Sync for PageBlock {}
 
-impl Shared {
-    fn new(len: usize) -> Option<Self> {
+impl PageBlock {
+    /// None: no memory, or no bytes.
+    pub(crate) fn new(len: usize) -> Option<Self> {
         let layout = Layout::from_size_align(len, PAGE).ok().filter(|layout| layout.size() != 0)?;
         // SAFETY: the layout has bytes.
         let start = NonNull::new(unsafe { alloc::alloc_zeroed(layout) })?;
+        start.as_ptr().expose_provenance();
         Some(Self { start, layout })
     }
 
     pub(crate) fn start(&self) -> NonNull<u8> {
         self.start
     }
+
+    pub(crate) fn len(&self) -> usize {
+        self.layout.size()
+    }
+
+    /// Reads bytes, in aligned words. Panics if they are not inside.
+    pub(crate) fn read(&self, at: usize, into: &mut [u8]) {
+        self.check(at, into.len());
+        for (place, range) in words::words(at, into.len()) {
+            // SAFETY: aligned and inside, as checked; a page is aligned for each word.
+            unsafe { words::load(self.start.as_ptr().addr() + place, &mut into[range]) }
+        }
+    }
+
+    /// Writes bytes, in aligned words. Panics if they are not inside.
+    pub(crate) fn write(&self, at: usize, from: &[u8]) {
+        self.check(at, from.len());
+        for (place, range) in words::words(at, from.len()) {
+            // SAFETY: as for `read`.
+            unsafe { words::store(self.start.as_ptr().addr() + place, &from[range]) }
+        }
+    }
+
+    fn check(&self, at: usize, len: usize) {
+        assert!(at <= self.len() && len <= self.len() - at, "bytes that are not inside of their pages");
+    }
 }
 
-impl Drop for Shared {
+impl Drop for PageBlock {
     fn drop(&mut self) {
         // SAFETY: of `new` with this layout, and nobody has it any more.
         unsafe { alloc::dealloc(self.start.as_ptr(), self.layout) }
     }
+}
+
+/// Pages that can be mapped for the device: a part of a block, the kernel's own or an app's.
+#[derive(Clone)]
+pub(crate) struct Pages {
+    pub(crate) block: Arc<PageBlock>,
+    pub(crate) offset: usize,
+    pub(crate) len: usize,
+    /// Of an app.
+    pub(crate) is_pinned: bool,
+}
+
+impl Pages {
+    pub(crate) fn read(&self, at: usize, into: &mut [u8]) {
+        self.block.read(self.offset + at, into);
+    }
+
+    pub(crate) fn write(&self, at: usize, from: &[u8]) {
+        self.block.write(self.offset + at, from);
+    }
+}
+
+/// Pages that are mapped for the device.
+pub(crate) struct Mapping {
+    pub(crate) pages: usize,
+    /// The bytes of them, and where the device has each piece.
+    pub(crate) range: Range<usize>,
+    pub(crate) bus: Vec<u64>,
 }
 
 /// Something whose freeing was put off.
@@ -57,10 +121,13 @@ pub(crate) enum Late {
     Memory { address: usize, size: usize, align: usize },
     Lock(u32),
     Mapping { base: usize, len: usize },
+    Coherent { address: usize, len: usize },
+    DmaMapping(usize),
+    Pages(usize),
 }
 
 impl Heap {
-    /// What is alive: blocks, and shared pages.
+    /// What is alive: blocks, and pages that apps share.
     pub(crate) fn count(&self) -> usize {
         self.blocks.len() + self.shared.len()
     }
@@ -100,7 +167,7 @@ impl Heap {
 
     /// Pages that an app can map; null if there are none.
     pub(crate) fn share(&mut self, len: usize) -> *mut u8 {
-        let Some(shared) = Shared::new(len) else { return ptr::null_mut() };
+        let Some(shared) = PageBlock::new(len) else { return ptr::null_mut() };
         let start = shared.start().as_ptr();
         self.shared.insert(start.expose_provenance(), Arc::new(shared));
         start
@@ -111,7 +178,7 @@ impl Heap {
         let Some(shared) = self.shared.remove(&address) else {
             return Err("shared memory was freed that is not there, or is free already".to_owned());
         };
-        let has = shared.layout.size();
+        let has = shared.len();
         if has != len {
             return Err(format!("shared memory of {has} bytes was freed as {len} bytes"));
         }
@@ -119,8 +186,73 @@ impl Heap {
     }
 
     /// What the kernel shares at this address.
-    pub(crate) fn shared(&self, address: usize) -> Option<Arc<Shared>> {
+    pub(crate) fn shared(&self, address: usize) -> Option<Arc<PageBlock>> {
         self.shared.get(&address).cloned()
+    }
+
+    /// What is alive of what a device can reach: memory that it shares, pages, mappings, and pinned pages among them.
+    pub(crate) fn count_dma(&self) -> (usize, usize) {
+        let pinned = self.pages.values().filter(|pages| pages.is_pinned).count();
+        (self.coherent.len() + self.pages.len() - pinned + self.mappings.len(), pinned)
+    }
+
+    pub(crate) fn add_coherent(&mut self, block: Arc<PageBlock>, bus: u64) -> NonNull<u8> {
+        let start = block.start();
+        self.coherent.insert(start.as_ptr().addr(), (block, bus));
+        start
+    }
+
+    /// Where the device has memory that it shares, which is given up. Errors: how the caller is wrong.
+    pub(crate) fn take_coherent(&mut self, address: usize, len: usize) -> Result<u64, String> {
+        let Some((block, bus)) = self.coherent.remove(&address) else {
+            return Err("memory that a device shares was freed that is not there, or is free already".to_owned());
+        };
+        let has = block.len();
+        if has == len {
+            Ok(bus)
+        } else {
+            Err(format!("memory of {has} bytes that a device shares was freed as {len} bytes"))
+        }
+    }
+
+    fn new_number(&mut self) -> usize {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    pub(crate) fn add_pages(&mut self, pages: Pages) -> usize {
+        let number = self.new_number();
+        self.pages.insert(number, pages);
+        number
+    }
+
+    pub(crate) fn pages(&self, number: usize) -> Option<&Pages> {
+        self.pages.get(&number)
+    }
+
+    /// Gives pages up. Errors: how the caller is wrong.
+    pub(crate) fn take_pages(&mut self, number: usize) -> Result<(), String> {
+        if self.mappings.values().any(|mapping| mapping.pages == number) {
+            return Err("pages were freed that are mapped for the device".to_owned());
+        }
+        let pages = self.pages.remove(&number);
+        pages.map(drop).ok_or("pages were freed that are not there, or are free already".to_owned())
+    }
+
+    pub(crate) fn add_mapping(&mut self, mapping: Mapping) -> usize {
+        let number = self.new_number();
+        self.mappings.insert(number, mapping);
+        number
+    }
+
+    pub(crate) fn mapping(&self, number: usize) -> Option<&Mapping> {
+        self.mappings.get(&number)
+    }
+
+    /// Gives a mapping up. Errors: how the caller is wrong.
+    pub(crate) fn take_mapping(&mut self, number: usize) -> Result<Mapping, String> {
+        let mapping = self.mappings.remove(&number);
+        mapping.ok_or("pages were unmapped that are not mapped for the device, or are unmapped already".to_owned())
     }
 
     /// Puts a freeing off.
@@ -130,6 +262,6 @@ impl Heap {
 
     /// The next freeing that was put off.
     pub(crate) fn next_late(&mut self) -> Option<Late> {
-        self.late.pop()
+        if self.late.is_empty() { None } else { Some(self.late.remove(0)) } // in order: pages go after their mappings
     }
 }

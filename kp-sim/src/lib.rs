@@ -96,6 +96,7 @@ mod bus;
 mod clock;
 mod context;
 pub mod device;
+mod dma;
 pub mod edu;
 mod explore;
 mod failures;
@@ -122,6 +123,7 @@ mod trace;
 mod user_memory;
 mod user_request;
 mod vectors;
+mod words;
 mod work_items;
 
 pub use app::{App, Mode};

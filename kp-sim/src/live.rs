@@ -20,15 +20,20 @@ pub struct Live {
     pub work_items: usize,
     /// Handles that apps hold.
     pub handles: usize,
+    /// What was made for the device's own transfers: memory that it shares, pages, mappings.
+    pub dma: usize,
+    /// An app's buffers that are pinned.
+    pub pinned: usize,
 }
 
 impl fmt::Display for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { allocations, locks, wait_queues, mappings, interrupts, timers, work_items, handles } = self;
+        let Self { allocations, locks, wait_queues, mappings, interrupts, timers, work_items, handles, dma, pinned } =
+            self;
         write!(
             f,
             "{allocations} allocations, {locks} locks, {wait_queues} wait queues, {mappings} mappings, {interrupts} interrupts, \
-             {timers} timers, {work_items} work items, {handles} handles"
+             {timers} timers, {work_items} work items, {handles} handles, {dma} dma, {pinned} pinned"
         )
     }
 }

@@ -6,11 +6,12 @@ use crate::{
     machine::{Channel, WordWait},
 };
 use kp_core::{
-    Result,
+    DmaLimits, Result, Status,
     host::{
-        BarIndex, Caching, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Kernel, Lock, LockKind, Log,
-        Memory, Mmap, Mmio, Pci, PortIo, RawLock, RawTimer, RawWaitQueue, RawWorkItem, Task, TaskFlags, TaskId, Time,
-        Timeout, TimerEntry, Timers, Vectors, WaitKind, WaitQueues, Woken, WorkEntry, WorkItems,
+        BarIndex, Caching, CoherentMemory, ConfigWidth, DeviceId, Dma, DmaDirection, DmaId, IoMapping, Irq, IrqEntry,
+        IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, RawLock, RawMapping, RawPages,
+        RawTimer, RawWaitQueue, RawWorkItem, Task, TaskFlags, TaskId, Time, Timeout, TimerEntry, Timers, Vectors,
+        WaitKind, WaitQueues, Woken, WorkEntry, WorkItems,
     },
 };
 use std::{
@@ -273,8 +274,8 @@ unsafe impl Pci for Simulated {
             context.machine.free_or_defer(context, Late::Mapping { base, len });
         });
     }
-    fn bus_master(_device: DeviceId, on: bool) {
-        call("bus_master", on.into(), PASSIVE, |context| context.machine.bus.set_master(on));
+    fn bus_master(_device: DeviceId, on: bool) -> bool {
+        call("bus_master", on.into(), PASSIVE, |context| context.machine.bus.set_master(on))
     }
     fn config_read(_device: DeviceId, offset: u32, width: ConfigWidth) -> u32 {
         call("config_read", offset.into(), PASSIVE, |context| context.machine.bus.config_read(offset, width.bytes()))
@@ -308,6 +309,82 @@ unsafe impl Irq for Simulated {
     }
 }
 
+/// A device has its transfers once.
+const ONLY_DMA: DmaId = DmaId::new(1).unwrap();
+
+/// Pages and mappings here are no memory: their address is their number.
+fn number<T>(raw: NonNull<T>) -> usize {
+    raw.addr().get()
+}
+
+fn raw<T>(number: usize) -> Option<NonNull<T>> {
+    NonNull::new(ptr::without_provenance_mut(number))
+}
+
+// SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
+unsafe impl Dma for Simulated {
+    fn dma_open(_device: DeviceId, limits: &DmaLimits) -> Result<DmaId> {
+        call("dma_open", limits.address_bits().into(), PASSIVE, |context| {
+            context.machine.open_dma(limits).map(|()| ONLY_DMA)
+        })
+    }
+    unsafe fn dma_close(_dma: DmaId) {
+        call("dma_close", 0, PASSIVE, |context| context.machine.close_dma());
+    }
+    fn dma_is_isolated(_dma: DmaId) -> bool {
+        true
+    }
+    fn coherent_alloc(_dma: DmaId, len: NonZeroUsize) -> Option<CoherentMemory> {
+        call("coherent_alloc", len.get() as u64, PASSIVE, |context| context.machine.alloc_coherent(len))
+    }
+    unsafe fn coherent_free(_dma: DmaId, memory: CoherentMemory) {
+        let (address, len) = (memory.start.addr().get(), memory.len.get());
+        call("coherent_free", len as u64, IRQL, |context| {
+            context.machine.free_or_defer(context, Late::Coherent { address, len });
+        });
+    }
+    unsafe fn dma_map(
+        _dma: DmaId,
+        pages: NonNull<RawPages>,
+        offset: usize,
+        len: usize,
+        direction: DmaDirection,
+        bus: &mut [u64],
+    ) -> Result<NonNull<RawMapping>> {
+        let mapped = call("dma_map", len as u64, PASSIVE, |context| {
+            context.machine.map_pages(number(pages), offset..offset + len, direction, bus)
+        });
+        raw(mapped?).ok_or(Status::NO_MEMORY.into())
+    }
+    unsafe fn dma_unmap(_dma: DmaId, mapping: NonNull<RawMapping>) {
+        call("dma_unmap", 0, IRQL, |context| {
+            context.machine.free_or_defer(context, Late::DmaMapping(number(mapping)));
+        });
+    }
+    unsafe fn dma_is_direct(_dma: DmaId, _mapping: NonNull<RawMapping>) -> bool {
+        false
+    }
+    unsafe fn dma_sync_for_device(_dma: DmaId, mapping: NonNull<RawMapping>) {
+        call("sync_for_device", 0, DISPATCH, |context| context.machine.sync_pages(number(mapping), true));
+    }
+    unsafe fn dma_sync_for_cpu(_dma: DmaId, mapping: NonNull<RawMapping>) {
+        call("sync_for_cpu", 0, DISPATCH, |context| context.machine.sync_pages(number(mapping), false));
+    }
+}
+
+// SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
+unsafe impl Pages for Simulated {
+    fn pages_alloc(len: NonZeroUsize) -> Option<NonNull<RawPages>> {
+        raw(call("pages_alloc", len.get() as u64, PASSIVE, |context| context.machine.alloc_pages(len))?)
+    }
+    unsafe fn pages_free(pages: NonNull<RawPages>) {
+        call("pages_free", 0, IRQL, |context| context.machine.free_or_defer(context, Late::Pages(number(pages))));
+    }
+    unsafe fn pages_map(pages: NonNull<RawPages>) -> Option<NonNull<u8>> {
+        call("pages_map", 0, PASSIVE, |context| context.machine.pages_at(number(pages)))
+    }
+}
+
 // SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
 unsafe impl Mmap for Simulated {
     fn can_mmap() -> bool {
@@ -335,7 +412,7 @@ mod tests {
 
     /// What the simulator says to `f` at this level.
     fn at(level: u8, f: impl FnOnce()) -> String {
-        let machine = boot(Bus::new(None, 0), Options { fail_nth: 0, kinds: 0, ram: 0 });
+        let machine = boot(Bus::new(None, 0), Options::default());
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             context::enter(&machine, None, || context::current().interrupted(level, f));
         }));
@@ -415,7 +492,7 @@ mod tests {
             // SAFETY: just made.
             unsafe { Simulated::lock_acquire(lock.unwrap(), LockKind::AtDispatch) };
         };
-        let machine = boot(Bus::new(None, 0), Options { fail_nth: 0, kinds: 0, ram: 0 });
+        let machine = boot(Bus::new(None, 0), Options::default());
         let outcome = catch_unwind(AssertUnwindSafe(|| context::enter(&machine, None, keeps)));
         misuse::take();
         assert_eq!(misuse::message(&*outcome.unwrap_err()), "lock #1 is still held at the return from the kernel");

@@ -86,6 +86,18 @@ impl<P: Plugin> Builder<P> {
         self
     }
 
+    /// A machine that can show its device so many pages at once, as one with few bounce buffers or map registers. Else there is no limit.
+    pub fn bounce(mut self, pages: usize) -> Self {
+        self.options.bounce = Some(pages);
+        self
+    }
+
+    /// A machine whose device finds everything below so many bits of bus address, however many it reaches.
+    pub fn bus_bits(mut self, bits: u32) -> Self {
+        self.options.bus_bits = bits.clamp(1, 64);
+        self
+    }
+
     /// Loads the plugin and binds it. Panics if the device is none that the plugin's `devices` lists. Errors: those of the plugin's `init`, and `NO_MEMORY`; nothing is left then.
     ///
     /// Inside of [`explore`](crate::explore) the kernel runs by the world's schedule.
@@ -96,6 +108,10 @@ impl<P: Plugin> Builder<P> {
             check_identity(model.identity(), P::TABLE.devices);
         }
         let machine = boot(Bus::new(model, options.ram), options);
+        machine.bus.with_dma(|dma| {
+            dma.bounce = options.bounce;
+            dma.highest = u64::MAX >> (64 - options.bus_bits);
+        });
         let raw = if has_device {
             // SAFETY: device 1 is this machine's only one, and the driver is removed before the machine goes.
             unsafe { RawDevice::new(ONLY_DEVICE, machine.bus.bars(), address.to_query()) }
@@ -144,7 +160,7 @@ impl<P: Plugin> Sim<P> {
 
     /// For a kernel with options.
     pub fn builder() -> Builder<P> {
-        let options = Options { fail_nth: 0, kinds: kind::ANY, ram: 0 };
+        let options = Options { kinds: kind::ANY, ..Options::default() };
         Builder { model: None, address: BUS_ADDRESS, options, _plugin: PhantomData }
     }
 

@@ -1,5 +1,6 @@
 //! A process's memory, page by page.
 use crate::{
+    heap::{PageBlock, Pages as PinnedPages},
     page::{KERNEL_AT, PAGE},
     sync::lock,
 };
@@ -7,12 +8,11 @@ use kp_abi::{
     Status, TransportStatus,
     zerocopy::{FromBytes, Immutable, IntoBytes},
 };
+use kp_user::SharedMemory;
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU8, Ordering::*},
-    },
+    ops::Range,
+    sync::{Arc, Mutex},
 };
 
 /// Where the first mapping is. All of them fit a 32-bit process.
@@ -27,19 +27,22 @@ pub enum Access {
     ReadOnly,
 }
 
+/// A part of what was mapped at once.
+#[derive(Clone)]
 struct Page {
     access: Access,
-    bytes: Box<[AtomicU8]>,
+    block: Arc<PageBlock>,
+    offset: usize,
 }
 
 #[derive(Default)]
 struct Pages {
     /// By page number.
-    pages: BTreeMap<u64, Arc<Page>>,
+    pages: BTreeMap<u64, Page>,
     mapped: u64,
 }
 
-/// An app's memory. Any thread may read and write it while the kernel does: bytes are atomic, so a race has an outcome.
+/// An app's memory. Any thread may read and write it while the kernel, or a device, does: words are atomic, so a race has an outcome.
 #[derive(Clone, Default)]
 pub struct UserMemory(Arc<Mutex<Pages>>);
 
@@ -50,9 +53,12 @@ impl UserMemory {
         let count = len.div_ceil(PAGE).max(1) as u64;
         let first = FIRST_AT / PAGE as u64 + pages.mapped;
         pages.mapped += count + 1;
-        for number in first..first + count {
-            let bytes = (0..PAGE).map(|_| AtomicU8::new(0)).collect();
-            pages.pages.insert(number, Arc::new(Page { access, bytes }));
+        let Some(block) = PageBlock::new(count as usize * PAGE) else {
+            panic!("the test has no memory for {len} bytes")
+        };
+        let block = Arc::new(block);
+        for (number, offset) in (first..first + count).zip((0..).step_by(PAGE)) {
+            pages.pages.insert(number, Page { access, block: block.clone(), offset });
         }
         first * PAGE as u64
     }
@@ -70,19 +76,47 @@ impl UserMemory {
         let mut pages = lock(&self.0);
         for number in page_numbers(address, len) {
             if let Some(page) = pages.pages.get_mut(&number) {
-                // The bytes move: an access that is under way still sees the old page, as with a stale translation.
-                let bytes = page.bytes.iter().map(|byte| AtomicU8::new(byte.load(Relaxed))).collect();
-                *page = Arc::new(Page { access, bytes });
+                page.access = access;
             }
         }
+    }
+
+    /// What `len` bytes from `address` on are made of, whole pages: they stay alive as long as the answer, whatever the app does. Errors: Fault if
+    /// one is not mapped, or read-only and `write`; NotPinnable if they were not mapped at once.
+    pub(crate) fn pin(&self, address: u64, len: usize, write: bool) -> Result<PinnedPages, Status> {
+        let pages = lock(&self.0);
+        let mut found: Option<PinnedPages> = None;
+        for (number, at) in page_numbers(address, len).zip((0..).step_by(PAGE)) {
+            let page = pages.pages.get(&number).ok_or(TransportStatus::FAULT.status())?;
+            if write && page.access == Access::ReadOnly {
+                return Err(TransportStatus::FAULT.status());
+            }
+            let first = found.get_or_insert_with(|| PinnedPages {
+                block: page.block.clone(),
+                offset: page.offset,
+                len,
+                is_pinned: true,
+            });
+            if !Arc::ptr_eq(&first.block, &page.block) || first.offset + at != page.offset {
+                return Err(Status::NOT_PINNABLE);
+            }
+        }
+        found.ok_or(Status::BAD_FIELD)
+    }
+
+    /// `len` bytes at `address` as the app uses memory that others use too. Errors: Fault, if they are not mapped at once.
+    pub(crate) fn shared(&self, address: u64, len: usize) -> Result<SharedMemory, Status> {
+        let pages = self.pin(address, len, false).map_err(|_| TransportStatus::FAULT.status())?;
+        // SAFETY: inside of the block, as long as that is.
+        let start = unsafe { pages.block.start().add(pages.offset) };
+        // SAFETY: so many bytes, at the beginning of a page, as long as the block lives; all use them by atomic words.
+        Ok(unsafe { SharedMemory::new(start, len, pages.block) })
     }
 
     /// Reads as the app does. Fault: a byte is not mapped; those before it were read.
     pub fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Status> {
         self.each(address, bytes.len(), |page, at, range| {
-            for (byte, shared) in bytes[range.clone()].iter_mut().zip(&page.bytes[at..at + range.len()]) {
-                *byte = shared.load(Relaxed);
-            }
+            page.block.read(page.offset + at, &mut bytes[range]);
             Ok(())
         })
     }
@@ -93,9 +127,7 @@ impl UserMemory {
             if page.access == Access::ReadOnly {
                 return Err(TransportStatus::FAULT.status());
             }
-            for (byte, shared) in bytes[range.clone()].iter().zip(&page.bytes[at..at + range.len()]) {
-                shared.store(*byte, Relaxed);
-            }
+            page.block.write(page.offset + at, &bytes[range]);
             Ok(())
         })
     }
@@ -103,9 +135,7 @@ impl UserMemory {
     /// Writes whatever the app itself may do: what a read-only page had in it before.
     pub fn fill(&self, address: u64, bytes: &[u8]) -> Result<(), Status> {
         self.each(address, bytes.len(), |page, at, range| {
-            for (byte, shared) in bytes[range.clone()].iter().zip(&page.bytes[at..at + range.len()]) {
-                shared.store(*byte, Relaxed);
-            }
+            page.block.write(page.offset + at, &bytes[range]);
             Ok(())
         })
     }
@@ -130,7 +160,7 @@ impl UserMemory {
         &self,
         address: u64,
         len: usize,
-        mut f: impl FnMut(&Page, usize, std::ops::Range<usize>) -> Result<(), Status>,
+        mut f: impl FnMut(&Page, usize, Range<usize>) -> Result<(), Status>,
     ) -> Result<(), Status> {
         let mut done = 0;
         while done < len {
@@ -149,7 +179,7 @@ impl UserMemory {
     }
 }
 
-fn page_numbers(address: u64, len: usize) -> std::ops::Range<u64> {
+fn page_numbers(address: u64, len: usize) -> Range<u64> {
     let page = PAGE as u64;
     address / page..(address + len as u64).div_ceil(page)
 }

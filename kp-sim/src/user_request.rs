@@ -1,8 +1,13 @@
 //! How the kernel reaches an app's memory for one request.
 use crate::{context, page::KERNEL_AT, user_memory::UserMemory};
 use kp_abi::{Status, request::Answer, zerocopy::IntoBytes};
-use kp_core::host::{DirectUserRequest, Faulted, UserRequest};
-use std::{mem::MaybeUninit, slice};
+use kp_core::host::{DirectUserRequest, Faulted, RawPages, UserRequest};
+use std::{
+    mem::MaybeUninit,
+    num::NonZeroUsize,
+    ptr::{self, NonNull},
+    slice,
+};
 
 /// One request of an app: where its struct is, and what the handle may do.
 #[derive(Clone, Copy)]
@@ -58,6 +63,18 @@ impl UserRequest for AppRequest<'_> {
     }
     fn is_read_write(&self) -> bool {
         self.read_write
+    }
+    fn can_pin(&self) -> bool {
+        true
+    }
+    fn pin(&mut self, address: u64, len: NonZeroUsize, write: bool) -> kp_core::Result<NonNull<RawPages>> {
+        let machine = &context::current().machine;
+        machine.schedule_point("pin", len.get() as u64);
+        if machine.fails() {
+            return Err(Status::NO_MEMORY.into());
+        }
+        let pages = self.memory.pin(address, len.get(), write)?;
+        NonNull::new(ptr::without_provenance_mut(machine.add_pages(pages))).ok_or(Status::NO_MEMORY.into())
     }
     fn takes_direct_calls(&self) -> bool {
         true

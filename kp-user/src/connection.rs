@@ -1,6 +1,6 @@
 //! What one open handle can do, whatever carries it.
 use crate::{BusAddress, IntEnabled, Notification, SharedMemory};
-use kp_abi::{Counters, Interface, Result, TransportStatus, request};
+use kp_abi::{Counters, Interface, Result, Status, TransportStatus, request};
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
 
@@ -72,6 +72,27 @@ pub trait Connection: Send + Sync {
     /// Maps memory that the driver shares, at the offset that RING_SETUP has answered: all `len` bytes of it.
     fn map_shared(&self, offset: u64, len: usize, write: bool) -> Result<SharedMemory> {
         let _ = (offset, len, write);
+        Err(TransportStatus::UNKNOWN_REQUEST.status().into())
+    }
+
+    /// New memory of this process's, `len` bytes of zeros, whole pages of 4096, for [`buffer_register`](Self::buffer_register): its address as the
+    /// driver is told it, and how this process uses it.
+    fn new_memory(&self, len: usize) -> Result<(u64, SharedMemory)> {
+        let memory = SharedMemory::zeroed(len).ok_or(Status::NO_MEMORY)?;
+        Ok((memory.address(), memory))
+    }
+
+    /// BUFFER_REGISTER, as the caller has filled it in.
+    ///
+    /// Like the other, a connection whose driver takes no buffers need not implement it.
+    fn buffer_register(&self, register: &request::BufferRegister) -> Result<()> {
+        let _ = register;
+        Err(TransportStatus::UNKNOWN_REQUEST.status().into())
+    }
+
+    /// BUFFER_RELEASE.
+    fn buffer_release(&self, buffer: u32) -> Result<()> {
+        let _ = buffer;
         Err(TransportStatus::UNKNOWN_REQUEST.status().into())
     }
 

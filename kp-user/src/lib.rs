@@ -33,6 +33,8 @@
 //!
 //! Many messages can go in one request: [`Batch`].
 //!
+//! A device that transfers by itself can reach memory of the app: a [`Buffer`], which messages name by its number.
+//!
 //! Dropping tidies up: the thread ends, the interrupt is disabled, the session closed, and last the handle.
 //!
 //! The same code runs over any [`Connection`], as with [`Plugin::over`]: a kernel's, or the simulator's in a test.
@@ -50,6 +52,7 @@
 mod address;
 mod agreement;
 mod batch;
+mod buffer;
 mod connection;
 mod error;
 mod handler;
@@ -79,6 +82,7 @@ pub use crate::windows::{Handle, Node, PendingWait};
 pub use address::{BadAddress, BusAddress};
 pub use agreement::Agreement;
 pub use batch::{Batch, Replies};
+pub use buffer::{Access, Buffer};
 pub use connection::Connection;
 pub use error::{Cause, OpenError};
 pub use handler::HandlerThread;

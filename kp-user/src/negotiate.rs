@@ -62,7 +62,7 @@ fn request(message_count: u32, interface_version: u32, fingerprint: u64) -> requ
     request::Open {
         abi_major: limits::ABI_MAJOR,
         abi_minor: limits::ABI_MINOR,
-        features: feature::RING | feature::DIRECT,
+        features: feature::RING | feature::DIRECT | feature::BUFFERS,
         message_count,
         interface_version,
         fingerprint,

@@ -1,5 +1,7 @@
 //! An open plugin.
-use crate::{BusAddress, Connection, Enable, Interrupts, Ring, Side, negotiate::Opened};
+use crate::{
+    Access, Buffer, BusAddress, Connection, Enable, Interrupts, Ring, Side, buffer::Numbers, negotiate::Opened,
+};
 use kp_abi::{
     Result, Status, Transport, TransportStatus,
     request::{self, feature},
@@ -9,6 +11,7 @@ use std::os::fd::BorrowedFd;
 use std::{
     fmt,
     num::NonZeroU64,
+    ptr::NonNull,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -26,11 +29,19 @@ pub struct Plugin {
     /// Set up by the first batch.
     pub(crate) ring: Mutex<Option<Ring>>,
     runs: AtomicU64,
+    buffers: Arc<Numbers>,
 }
 
 impl Plugin {
     pub(crate) fn new(connection: Arc<dyn Connection>, opened: Opened) -> Self {
-        Self { connection, opened, is_closed: false, ring: Mutex::new(None), runs: AtomicU64::new(0) }
+        Self {
+            connection,
+            opened,
+            is_closed: false,
+            ring: Mutex::new(None),
+            runs: AtomicU64::new(0),
+            buffers: Arc::default(),
+        }
     }
 
     /// Number of the session, never used again while the plugin is loaded.
@@ -84,6 +95,40 @@ impl Plugin {
     pub fn close(mut self) -> Result<()> {
         self.is_closed = true;
         self.connection.close()
+    }
+
+    /// May buffers be registered? Else they answer [`UNKNOWN_REQUEST`](TransportStatus::UNKNOWN_REQUEST): this driver takes none.
+    pub fn has_buffers(&self) -> bool {
+        self.opened.features & feature::BUFFERS != 0
+    }
+
+    /// New memory, `len` bytes of zeros, rounded up to whole pages, which the driver and its device may use.
+    ///
+    /// [`BAD_VALUE`](Status::BAD_VALUE) for no bytes, [`BUFFER_IN_USE`](Status::BUFFER_IN_USE) if the session has 64 already,
+    /// [`PAYLOAD_TOO_LARGE`](Status::PAYLOAD_TOO_LARGE) above 1 GiB, [`PIN_LIMIT`](Status::PIN_LIMIT) if it is more than this process may have
+    /// pinned (`ulimit -l`), [`NO_MEMORY`](Status::NO_MEMORY).
+    pub fn buffer(&self, len: usize, access: Access) -> Result<Buffer> {
+        self.may_register()?;
+        Buffer::new(&self.connection, &self.buffers, len, access)
+    }
+
+    /// As [`buffer`](Self::buffer), of memory that is there: `len` bytes at `start`, whole pages of 4096.
+    ///
+    /// [`BAD_FIELD`](Status::BAD_FIELD) also if they are not whole pages; [`NOT_PINNABLE`](Status::NOT_PINNABLE) for a file's or another device's;
+    /// [`FAULT`](TransportStatus::FAULT) if they are not mapped, or cannot be written and shall be.
+    ///
+    /// # Safety
+    /// The bytes are there as long as the buffer, and until each message that names it has been answered; whoever else in this process uses them
+    /// meanwhile does so by atomic words.
+    #[expect(unsafe_code, reason = "trusts its caller with a pointer")]
+    pub unsafe fn buffer_over(&self, start: NonNull<u8>, len: usize, access: Access) -> Result<Buffer> {
+        self.may_register()?;
+        // SAFETY: the caller's promise.
+        unsafe { Buffer::over(&self.connection, &self.buffers, start, len, access) }
+    }
+
+    fn may_register(&self) -> Result<()> {
+        if self.has_buffers() { Ok(()) } else { Err(TransportStatus::UNKNOWN_REQUEST.status().into()) }
     }
 
     /// May batches be made? Else they answer [`UNKNOWN_REQUEST`](TransportStatus::UNKNOWN_REQUEST): this driver has no rings.

@@ -1,5 +1,6 @@
 //! Memory that this process shares with a driver.
 use std::{
+    alloc::{self, Layout},
     any::Any,
     fmt,
     ops::Deref,
@@ -35,6 +36,20 @@ impl SharedMemory {
     #[expect(unsafe_code, reason = "trusts its caller with a pointer")]
     pub unsafe fn new(start: NonNull<u8>, len: usize, owner: Arc<dyn Any + Send + Sync>) -> Self {
         Self { start, len, owner }
+    }
+
+    /// New pages of this process's, `len` bytes of zeros, a multiple of 4096. None: no memory, or no bytes.
+    #[expect(unsafe_code, reason = "allocates whole pages")]
+    pub(crate) fn zeroed(len: usize) -> Option<Self> {
+        let pages = Pages::new(len)?;
+        let start = pages.start;
+        // SAFETY: so many bytes, at the beginning of a page, as long as the pages live; this process uses them by words alone.
+        Some(unsafe { Self::new(start, len, Arc::new(pages)) })
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> u64 {
+        self.start.as_ptr().expose_provenance() as u64
     }
 
     /// Its length in bytes.
@@ -92,6 +107,36 @@ impl SharedMemory {
         let first = unsafe { self.start.add(at) }.cast::<T>();
         // SAFETY: alive, in bounds and aligned, as asserted; atomics may be shared, and any bytes are values of them.
         unsafe { slice::from_raw_parts(first.as_ptr(), count) }
+    }
+}
+
+/// Whole pages of this process's memory. INVARIANT: of the allocator, with this layout.
+struct Pages {
+    start: NonNull<u8>,
+    layout: Layout,
+}
+#[expect(unsafe_code, reason = "a pointer is not Send by itself")]
+// SAFETY: owned memory.
+unsafe impl Send for Pages {}
+#[expect(unsafe_code, reason = "a pointer is not Sync by itself")]
+// SAFETY: nothing is done with it but freeing.
+unsafe impl Sync for Pages {}
+
+impl Pages {
+    #[expect(unsafe_code, reason = "asks the allocator")]
+    fn new(len: usize) -> Option<Self> {
+        let layout = Layout::from_size_align(len, 4096).ok().filter(|layout| layout.size() != 0)?;
+        // SAFETY: the layout has bytes.
+        let start = NonNull::new(unsafe { alloc::alloc_zeroed(layout) })?;
+        Some(Self { start, layout })
+    }
+}
+
+impl Drop for Pages {
+    #[expect(unsafe_code, reason = "gives back what it was given")]
+    fn drop(&mut self) {
+        // SAFETY: the invariant; nobody uses it any more.
+        unsafe { alloc::dealloc(self.start.as_ptr(), self.layout) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The table of requests: from it come the structs, their numbers, sizes and layouts, what a handle must be open for, the Windows
 //! method, and through [`RequestNr`] the driver's dispatch. The tables of `docs/abi.md` are compared with it.
 #[cfg(doc)]
-use super::{ANY_VECTOR, NO_BUS_ADDRESS, NO_TIMEOUT, feature, kind, state};
+use super::{ANY_VECTOR, NO_BUS_ADDRESS, NO_TIMEOUT, access, dma, feature, kind, state};
 use super::{Counters, Head};
 use crate::Status;
 use static_assertions::const_assert_eq;
@@ -214,6 +214,18 @@ requests! {
             /// Out: how often the device was reset under the driver since it was bound.
             144 resets: u64,
         }
+        grown to 176 bytes since 1.3 {
+            /// Out: buffers of a session at most; 0: the driver takes none.
+            152 max_buffers: u32,
+            /// Out: 0. Views of a session at most.
+            156 max_views: u32,
+            /// Out: 0. Events of a session at most.
+            160 max_events: u32,
+            /// Out: the device's own transfers, a mask of [`dma`] bits.
+            164 dma: u32,
+            /// Out: memory that was dropped while the device had it, and is kept until the device has stopped, in bytes.
+            168 quarantined: u64,
+        }
     }
 
     /// Starts the session. The plugin's `open` runs here, not at open(2) or CreateFile.
@@ -330,6 +342,32 @@ requests! {
             16 generation: u64,
             /// Out: its final counters, all vectors together.
             24 counters: Counters,
+        }
+    }
+
+    /// Gives the driver memory of the app's, which stays where it is, by a number of the app's choice.
+    BufferRegister = 24, access: read_write, windows: absent {
+        48 bytes since 1.3 {
+            /// In: where the memory begins, a multiple of 4096.
+            16 addr: u64,
+            /// In: its length in bytes, a multiple of 4096, at most `MAX_BUFFER`.
+            24 len: u64,
+            /// In: the number that messages name it by, below `max_buffers`.
+            32 buffer: u32,
+            /// In: what driver and device may do with it, one of [`access`].
+            36 access: u32,
+            /// Zero.
+            40 reserved: u64,
+        }
+    }
+
+    /// Takes a buffer back: its number is free at once. Who uses the memory right now keeps it for as long.
+    BufferRelease = 25, access: read_write, windows: absent {
+        24 bytes since 1.3 {
+            /// In: the buffer's number.
+            16 buffer: u32,
+            /// Zero.
+            20 reserved: u32,
         }
     }
 

@@ -29,7 +29,7 @@ impl<P: Plugin> Session<P> {
         if self.features() & feature::DIRECT == 0 {
             return not_agreed(self, &mut { user });
         }
-        cx.in_session(&self.waker, |cx| P::direct(message, DirectCall { session: self, cx, user, message }))
+        cx.in_session(&self.context, |cx| P::direct(message, DirectCall { session: self, cx, user, message }))
     }
 }
 

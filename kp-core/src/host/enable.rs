@@ -41,7 +41,7 @@ pub(super) fn enable<P: Plugin>(
 ) -> Result<Enabled> {
     let session = inside.session;
     let enabled = interrupts.lock.with_killable(cx, |cx| {
-        match interrupts.check_owner(cx, &session.waker) {
+        match interrupts.check_owner(cx, &session.context.waker) {
             Ok(()) => return Err(Status::ALREADY_ENABLED.into()),
             Err(error) if error == Status::INTERRUPT_OWNED => return Err(error),
             Err(_) => {}
@@ -65,7 +65,7 @@ fn steps<P: Plugin>(
     let site = Site { cx, device: &session.device, interrupts, plugin: inside.plugin(), table, is_left: false };
     let (prepared, granted) = Prepared::new(site, wanted)?;
     // A wait may have seen it enabled.
-    all_but_first(prepared, session, inside, granted, data).inspect_err(|_| session.waker.wake())
+    all_but_first(prepared, session, inside, granted, data).inspect_err(|_| session.context.waker.wake())
 }
 
 /// The steps after the first.
@@ -81,7 +81,7 @@ fn all_but_first<P: Plugin>(
     let context = prepared.context(inside, granted, data)?;
     let (begun, generation) = context.begin(session, granted, counts);
     let armed = begun.connect()?.arm(session, granted)?;
-    if session.waker.is_closing() {
+    if session.context.waker.is_closing() {
         drop(armed);
         return Err(session.refusal_status().into());
     }
@@ -97,7 +97,7 @@ pub(super) fn disable<P: Plugin>(
     session: &Session<P>,
 ) -> Result<(u64, Counters)> {
     let disabled = interrupts.lock.with_killable(cx, |cx| {
-        interrupts.check_owner(cx, &session.waker)?;
+        interrupts.check_owner(cx, &session.context.waker)?;
         disable_locked(cx, interrupts, session);
         interrupts.counters(cx, ANY_VECTOR)
     });
@@ -111,11 +111,11 @@ pub(super) fn session_closes<P: Plugin>(
     interrupts: &Interrupts<P>,
     session: &Session<P>,
 ) -> Result<(), OwnerDied> {
-    if interrupts.check_owner(cx, &session.waker).is_err() {
+    if interrupts.check_owner(cx, &session.context.waker).is_err() {
         return Ok(());
     }
     interrupts.lock.with(cx, |cx| {
-        if interrupts.check_owner(cx, &session.waker).is_ok() {
+        if interrupts.check_owner(cx, &session.context.waker).is_ok() {
             disable_locked(cx, interrupts, session);
         }
     })
@@ -135,7 +135,7 @@ pub(super) fn force_disconnect<P: Plugin>(cx: &mut Passive, interrupts: &Interru
 #[cfg_attr(kp_driver, optimize(size))]
 fn disable_locked<P: Plugin>(cx: &mut Passive, interrupts: &Interrupts<P>, session: &Session<P>) {
     interrupts.notifications.with(cx, |notifications, _| notifications.armed = false);
-    session.waker.wake();
+    session.context.waker.wake();
     let Some(table) = &P::TABLE.int else { return };
     // SAFETY: enabled: the plugin is there until every session's tear-down, of which this is a part, or comes before.
     let plugin = unsafe { session.device.plugin() };
@@ -209,7 +209,7 @@ impl<'a, P: Plugin> WithContext<'a, P> {
     fn begin(self, session: &Session<P>, granted: Granted, counts: Counts) -> (Begun<'a, P>, u64) {
         let interrupts = self.0.0.interrupts;
         // SAFETY: the session's tear-down waits for the disconnecting, and so for the end of its enabling, before the session goes.
-        let owner = unsafe { Owner::new(&session.waker) };
+        let owner = unsafe { Owner::new(&session.context.waker) };
         // SAFETY: the lock is held, and nothing is connected.
         let generation = unsafe { interrupts.begin(self.0.0.cx, owner, granted.kind, counts) };
         // SAFETY: the session's page lives as long as the session, which outlives `Interrupts::end` (see the owner).

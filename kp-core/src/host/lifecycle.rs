@@ -42,7 +42,8 @@ impl<P: Plugin> BoundDevice<P> {
             scheduled.end(cx);
         }
         if let (Err(_), Some(link)) = (&made, &link) {
-            link.cut(cx);
+            link.stop_dma(cx, true);
+            link.end(cx);
         }
         made
     }
@@ -98,18 +99,27 @@ impl<P: Plugin> BoundDevice<P> {
         {
             force_disconnect(cx, interrupts);
         }
+        if let Some(link) = &self.link {
+            link.stop_dma(cx, present); // also when the plugin has panicked: nothing else quiets its device then
+        }
         if closed {
+            if let Some(link) = &self.link {
+                link.empty_quarantine();
+            }
             // SAFETY: every gate is shut and drained, the interrupt is off, and no new session opens: nobody uses it.
             drop(unsafe { self.take_plugin() });
+            if let Some(link) = &self.link {
+                link.end(cx);
+            }
         } else {
             crate::log::parts(&[P::TABLE.name, " is leaked: a call of it panicked and never returned"]);
             self.state.leak();
+            self.cut_link(cx);
         }
-        self.cut_link(cx);
         closed
     }
 
-    /// What the plugin has kept of the device reaches it no more.
+    /// What the plugin has kept of the device's configuration reaches it no more.
     fn cut_link(&self, cx: &mut Passive) {
         if let Some(link) = &self.link {
             link.cut(cx);
@@ -244,7 +254,7 @@ fn open_plugin<P: Plugin>(session: &Session<P>, cx: &mut Passive, data: &[u8], f
     // SAFETY: removal has not passed this session's lock, which is held here.
     let plugin = unsafe { device.plugin() };
     let value = open(plugin, cx, &session.caller, data).map_err(|error| session.sanitize_error(error))?;
-    if session.waker.is_closing() {
+    if session.context.waker.is_closing() {
         if let Some(close) = P::TABLE.close {
             cx.undisturbed(|cx| close(plugin, cx, value));
         }
@@ -273,8 +283,8 @@ pub(super) fn close<P: Plugin>(session: &Session<P>, cx: &mut Passive) -> Result
 #[cfg_attr(kp_driver, optimize(size))]
 fn tear_down<P: Plugin>(session: &Session<P>, cx: &mut Passive) -> bool {
     session.gate.shut();
-    session.waker.cancel_for_close(cx);
-    session.waker.wake();
+    session.context.waker.cancel_for_close(cx);
+    session.context.waker.wake();
     let device = &session.device.state;
     loop {
         // Nothing is switched off, and nothing of the plugin's runs, at a device that is being reset.
@@ -301,18 +311,21 @@ fn tear_down_locked<P: Plugin>(session: &Session<P>, cx: &mut Passive) -> bool {
         }
     }
     session.set_state(SessionState::Closing);
-    session.waker.wake();
+    session.context.waker.wake();
     // The second look is for an INT_ENABLE that was under way at the first: it is over when the gate is drained.
     let disabled = close_interrupt(session, cx).is_ok();
     session.rings.revoke();
-    let drained = session.gate.drain(&session.waker.queue, Deadline::NEVER);
+    let drained = session.gate.drain(&session.context.waker.queue, Deadline::NEVER);
     if !drained || !disabled || close_interrupt(session, cx).is_err() {
         return false;
     }
     close_plugin(session, cx);
+    if let Some(buffers) = &session.context.buffers {
+        buffers.end(cx);
+    }
     session.device.open_sessions.fetch_sub(1, AcqRel);
     session.set_state(SessionState::Closed);
-    session.waker.wake();
+    session.context.waker.wake();
     true
 }
 

@@ -1,6 +1,6 @@
 //! A device's name, for what a plugin keeps of it. The name is good until the device's removal, and what is kept may live longer, in a
 //! `static` for instance: so it goes through a link, which the removal cuts.
-use super::{ConfigWidth, DeviceId, kernel};
+use super::{ConfigWidth, DeviceId, device_dma::DeviceDma, kernel};
 use crate::{KBox, Mutex, Passive, Result, Status};
 use core::{
     ptr::NonNull,
@@ -12,6 +12,7 @@ struct Shared {
     references: AtomicUsize,
     /// The port's name for the device. None: it was cut. Locked while the name is used.
     device: Mutex<Option<DeviceId>>,
+    dma: DeviceDma,
 }
 
 /// A counted reference to a link. INVARIANT: the record lives as long as it.
@@ -42,7 +43,8 @@ impl Link {
     /// A link to device `id` of the port.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn new(cx: &mut Passive, id: DeviceId) -> Result<Self> {
-        let shared = Shared { references: AtomicUsize::new(1), device: Mutex::new(cx, Some(id))? };
+        let device = Mutex::new(cx, Some(id))?;
+        let shared = Shared { references: AtomicUsize::new(1), device, dma: DeviceDma::new() };
         Ok(Self(KBox::new(cx, shared)?.into_raw()))
     }
 
@@ -58,7 +60,7 @@ impl Link {
     }
 
     #[cfg_attr(kp_driver, optimize(size))]
-    fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(DeviceId) -> R) -> Result<R> {
+    pub(super) fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(DeviceId) -> R) -> Result<R> {
         self.shared().device.with(cx, |device, _| device.map(f)).ok_or(Status::DEVICE_GONE.into())
     }
 
@@ -77,6 +79,13 @@ impl Link {
     /// Lets the device start transfers of its own, or not.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(crate) fn bus_master(&self, cx: &mut Passive, on: bool) -> Result<()> {
-        self.with(cx, |id| kernel::bus_master(id, on))
+        self.with(cx, |id| {
+            kernel::bus_master(id, on);
+        })
+    }
+
+    /// What there is of the device's own transfers.
+    pub(crate) fn dma(&self) -> &DeviceDma {
+        &self.shared().dma
     }
 }

@@ -14,22 +14,26 @@
 //!
 //! | what they work on | |
 //! |---|---|
-//! | `session` | one open, and its gate |
+//! | `session`, `session_context` | one open, and its gate; what its calls have of it |
 //! | `device`, `device_state` | the record of a bound device: the plugin's value, its interrupt, its handles; its state |
 //! | `interrupt`, `notifications`, `vector`, `kernel_page` | the interrupt; pending notifications; counters, and where an app sees them |
-//! | `buffers`, `shared_memory`, `link` | a call's bytes; memory that an app maps; what a plugin keeps of its device |
+//! | `buffers`, `buffer_table`, `shared_memory`, `link` | a call's bytes; an app's buffers; memory that an app maps; what a plugin keeps of its device |
+//! | `device_dma`, `dma_memory`, `page_ref`, `stop_dma`, `transfers` | a device's own transfers: what is made for them, who frees it and when; pages; how transfers end |
 //!
 //! | what those are made of | |
 //! |---|---|
-//! | `gate`, `robust_mutex`, `pending` | who is inside a session (rundown protection); one at a time; is the DPC queued? Checked by `tests/models` |
-//! | `waker`, `kernel_wait_queue`, `event_count`, `waiters`, `deadline`, `list`, `nospec`, `log_line` | waiting and waking; time limits; an intrusive list; indices; text without allocation |
+//! | `gate`, `rundown`, `robust_mutex`, `pending` | who is inside a session, or uses a device's memory (rundown protection); one at a time; is the DPC queued? Checked by `tests/models` |
+//! | `waker`, `kernel_wait_queue`, `event_count`, `waiters`, `deadline`, `list`, `stack`, `nospec`, `log_line` | waiting and waking; time limits; intrusive lists, and one without a lock; indices; text without allocation |
 //! | `outcome`, [`UserRequest`] | how a request ends; one request's bytes in the app's memory |
 //! | [`Kernel`] (`port`) | what the port implements, by topic |
+mod buffer_table;
 mod buffers;
 mod deadline;
 mod device;
+mod device_dma;
 mod device_state;
 mod direct;
+mod dma_memory;
 mod enable;
 mod event_count;
 mod gate;
@@ -45,17 +49,23 @@ mod log_line;
 mod nospec;
 mod notifications;
 mod outcome;
+mod page_ref;
 mod pause;
 mod pending;
 mod port;
 mod requests;
 mod ring;
 mod robust_mutex;
+mod rundown;
 mod scheduled;
 mod session;
+mod session_context;
 mod shared_memory;
+mod stack;
+mod stop_dma;
 mod storm;
 mod sync;
+mod transfers;
 mod user_request;
 mod vector;
 mod wait;
@@ -64,6 +74,7 @@ mod waker;
 
 pub(crate) use deadline::Deadline;
 pub use device::{BoundDevice, RawDevice};
+pub(crate) use dma_memory::DmaMemory;
 pub(crate) use event_count::EventCount;
 pub use info::{info, info_len};
 pub use isr::{dpc, isr};
@@ -71,23 +82,25 @@ pub(crate) use kernel_wait_queue::KernelWaitQueue;
 pub(crate) use link::Link;
 pub use log_line::LogLine;
 pub use outcome::{DirectResult, RequestResult};
+pub(crate) use page_ref::PageRef;
 pub use pause::SUSPEND_NS;
 pub(crate) use port::kernel;
 #[doc(hidden)]
 pub use port::types as port_types;
 pub use port::{
-    BarIndex, BarKind, Caching, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqKinds, IrqRequest, Kernel, Lock,
-    LockKind, Log, Memory, Mmap, Mmio, Pci, PortIo, RawBar, RawLock, RawTimer, RawWaitQueue, RawWorkItem, Task,
-    TaskFlags, TaskId, Time, Timeout, TimerEntry, Timers, Vectors, WaitKind, WaitQueues, Woken, WorkEntry, WorkItems,
+    BarIndex, BarKind, Caching, CoherentMemory, ConfigWidth, DeviceId, Dma, DmaDirection, DmaId, IoMapping, Irq,
+    IrqEntry, IrqKinds, IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, RawBar,
+    RawLock, RawMapping, RawPages, RawTimer, RawWaitQueue, RawWorkItem, Task, TaskFlags, TaskId, Time, Timeout,
+    TimerEntry, Timers, Vectors, WaitKind, WaitQueues, Woken, WorkEntry, WorkItems,
 };
 pub use requests::Readiness;
 pub(crate) use robust_mutex::{OwnerDied, RobustMutex};
 pub(crate) use scheduled::{Scheduled, TimerRecord, WorkRecord, unlisted};
 pub use scheduled::{timer, work};
 pub use session::Session;
+pub(crate) use session_context::SessionContext;
 pub use user_request::{DirectUserRequest, Faulted, UserRequest};
 pub use wait::{PendingWait, WaitAnswer};
-pub(crate) use waker::Waker;
 
 use crate::{Dispatch, Error, Passive, Reply, Result, Status};
 

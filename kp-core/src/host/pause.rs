@@ -30,7 +30,7 @@ impl<P: Plugin> BoundDevice<P> {
         let until = Deadline::after(Timeout::from_ns(ns));
         if !(self.pause_sessions(cx, until) && self.pause_scheduled(until)) {
             self.each_session(cx, |session, cx| {
-                session.waker.cancel_for_suspend(cx);
+                session.context.waker.cancel_for_suspend(cx);
                 true
             });
             if let Some(scheduled) = self.scheduled() {
@@ -129,7 +129,7 @@ impl<P: Plugin> BoundDevice<P> {
     fn pause_sessions(&self, cx: &mut Passive, until: Deadline) -> bool {
         self.each_session(cx, |session, cx| {
             let paused = session.lock.with_until(cx, until, |_| session.gate.pause());
-            paused.is_some() && session.gate.drain(&session.waker.queue, until)
+            paused.is_some() && session.gate.drain(&session.context.waker.queue, until)
         })
     }
 
@@ -155,7 +155,7 @@ impl<P: Plugin> BoundDevice<P> {
 /// The device is at work again: calls go on.
 #[cfg_attr(kp_driver, optimize(size))]
 fn resume_session<P: Plugin>(session: &Session<P>, cx: &mut Passive) -> bool {
-    session.waker.resume();
+    session.context.waker.resume();
     let _ = session.lock.with(cx, |_| session.gate.resume());
     true
 }

@@ -9,7 +9,7 @@ use super::{
     kernel_page::PageSlot,
     list::Links,
     ring::Rings,
-    waker::Waker,
+    session_context::SessionContext,
 };
 use crate::{Caller, Error, KBox, Message, Passive, Plugin, Reply, Result, Status};
 use core::{
@@ -35,7 +35,7 @@ pub struct Session<P: Plugin> {
     pub(super) caller: Caller,
     state: AtomicU32,
     pub(super) gate: Gate,
-    pub(super) waker: Waker,
+    pub(super) context: SessionContext,
     /// INT_WAITs that are not over.
     pub(super) waits: AtomicU32,
     /// Held by OPEN and by a close.
@@ -61,7 +61,7 @@ impl<P: Plugin> Session<P> {
             caller,
             state: AtomicU32::new(SessionState::Fresh as u32),
             gate: Gate::new(),
-            waker: Waker::new(cx)?,
+            context: SessionContext::new(cx, P::TABLE.has_buffers())?,
             waits: AtomicU32::new(0),
             lock: RobustMutex::new(cx)?,
             value: UnsafeCell::new(None),
@@ -93,7 +93,7 @@ impl<P: Plugin> Session<P> {
 
     /// What its waits and drains wait on, for a port's own poll. Alive until [`release`](Self::release).
     pub fn wait_queue(&self) -> NonNull<RawWaitQueue> {
-        self.waker.queue.raw()
+        self.context.waker.queue.raw()
     }
 
     /// The kernel page of the session's rings, if there is one. It lives as long as the session.
@@ -125,7 +125,7 @@ impl<P: Plugin> Session<P> {
         if !self.device.state.is_awake() {
             self.wait_awake(nowait)?;
         }
-        let pass = match self.gate.enter(&self.waker.queue) {
+        let pass = match self.gate.enter(&self.context.waker.queue) {
             Ok(pass) => pass,
             Err(refused) => self.enter_later(refused, nowait)?,
         };
@@ -148,7 +148,7 @@ impl<P: Plugin> Session<P> {
                 // The device is at work again no sooner than the gate is open.
                 Refused::Paused => self.device.state.awake(nowait)?,
             }
-            match self.gate.enter(&self.waker.queue) {
+            match self.gate.enter(&self.context.waker.queue) {
                 Ok(pass) => return Ok(pass),
                 Err(again) => refused = again,
             }
@@ -162,7 +162,7 @@ impl<P: Plugin> Session<P> {
             Status::POISONED
         } else if self.device.state.is_gone() {
             Status::DEVICE_GONE
-        } else if self.state() == SessionState::Fresh && !self.waker.is_closing() {
+        } else if self.state() == SessionState::Fresh && !self.context.waker.is_closing() {
             Status::NOT_OPEN
         } else {
             Status::CLOSED
@@ -172,7 +172,7 @@ impl<P: Plugin> Session<P> {
     /// Is every further message of this session refused? Its gate is shut, and the device gone, before the session's state says so.
     #[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
     pub(super) fn is_ending(&self) -> bool {
-        self.waker.is_closing() || self.device.state.is_gone() || kernel::poisoned()
+        self.context.waker.is_closing() || self.device.state.is_gone() || kernel::poisoned()
     }
 
     /// An error that says there is no interrupt, as the app shall see it: a session that closes disables its own.

@@ -1,6 +1,8 @@
 //! The app's side of one request, as a port hands it in: every access may fail, and nothing is read twice.
 #![deny(unsafe_code)]
-use core::mem::MaybeUninit;
+use super::RawPages;
+use crate::{Result, Status};
+use core::{mem::MaybeUninit, num::NonZeroUsize, ptr::NonNull};
 
 /// An address that cannot be read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +66,18 @@ pub trait UserRequest {
     }
     /// Was the handle opened for reading and writing?
     fn is_read_write(&self) -> bool;
+    /// Can the port keep an app's memory where it is?
+    fn can_pin(&self) -> bool {
+        false
+    }
+    /// Keeps `len` bytes of the app's memory from `address` on, whole pages of 4096, where they are, until they are freed as pages. `write`: they
+    /// are written too. In the app's context; reads and writes nothing.
+    ///
+    /// Errors: Fault (as the transport's), NotPinnable, PinLimit, NoMemory.
+    fn pin(&mut self, address: u64, len: NonZeroUsize, write: bool) -> Result<NonNull<RawPages>> {
+        let _ = (address, len, write);
+        Err(Status::NOT_PINNABLE.into())
+    }
     /// Does the port take direct calls, as a [`DirectUserRequest`]?
     fn takes_direct_calls(&self) -> bool {
         false

@@ -96,7 +96,7 @@ impl<P: Plugin> Session<P> {
         }
         // Which enabling it waits for is settled before it is counted: an app that sees it pending and disables ends it with IntDisabled.
         let generation = match self.device.interrupts() {
-            Some(interrupts) => interrupts.waitable(cx, &self.waker),
+            Some(interrupts) => interrupts.waitable(cx, &self.context.waker),
             None if kernel::poisoned() => Err(Status::POISONED.into()),
             None => Err(Status::NOT_ENABLED.into()),
         };
@@ -133,7 +133,7 @@ impl<P: Plugin> Session<P> {
             return Some(Err(self.refusal_status().into()));
         }
         let interrupts = self.device.interrupts()?;
-        match interrupts.dequeue(cx, &self.waker, wait.generation, wait.vector, wait.max) {
+        match interrupts.dequeue(cx, &self.context.waker, wait.generation, wait.vector, wait.max) {
             Err(error) if error == Status::TIMEOUT => {}
             // The enabling that this wait belongs to has ended.
             Err(error) if error == Status::NOT_ENABLED || error == Status::INTERRUPT_OWNED => {
@@ -156,7 +156,7 @@ impl<P: Plugin> Session<P> {
     pub fn wait_put_back(&self, cx: &mut impl AtMost<Dispatch>, answer: WaitAnswer) {
         if let (Ok(taken), Some(interrupts)) = (answer.0, self.device.interrupts()) {
             interrupts.requeue(cx, taken);
-            self.waker.wake();
+            self.context.waker.wake();
         }
     }
 }
@@ -166,12 +166,12 @@ impl<P: Plugin> Session<P> {
 pub(super) fn serve<P: Plugin>(session: &Session<P>, cx: &mut Passive, user: &mut impl UserRequest) -> RequestResult {
     let Some(mut wait) = session.wait_start(cx, user)? else { return Ok(()) };
     loop {
-        let wake_seq = session.waker.wake_seq();
+        let wake_seq = session.context.waker.wake_seq();
         wait = match session.wait_step(cx, wait) {
             Ok(answer) => return answer.give(user).inspect_err(|_| session.wait_put_back(cx, answer)),
             Err(wait) => wait,
         };
-        if session.waker.wait(wake_seq, wait.deadline) == Woken::Interrupted {
+        if session.context.waker.wait(wake_seq, wait.deadline) == Woken::Interrupted {
             let _ = user.write(offset_of!(IntWait, timeout_ns), wait.deadline.left().ns().as_bytes());
             let _ = session.wait_end(wait, Status::INTERRUPTED);
             return Err(Status::INTERRUPTED);

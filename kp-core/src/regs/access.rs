@@ -25,7 +25,7 @@ impl<'a, M: RegisterMap, S: Space> Regs<'a, M, S> {
     /// # Safety
     /// The invariant.
     #[inline(always)]
-    pub(super) unsafe fn new(base: usize) -> Self {
+    pub(crate) unsafe fn new(base: usize) -> Self {
         Self { base, _of: PhantomData }
     }
 

@@ -4,12 +4,14 @@ mod bar;
 mod field;
 mod macros;
 mod space;
+mod span;
 mod window;
 
 pub use access::{Item, Regs};
 pub use bar::Bar;
 pub use field::Field;
-pub use space::{BarSpace, Mmio, Ports, Space, Width};
+pub use space::{BarSpace, Memory, Mmio, Ports, Space, Width};
+pub(crate) use span::Span;
 pub use window::Window;
 
 use core::num::NonZeroUsize;

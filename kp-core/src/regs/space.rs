@@ -1,5 +1,9 @@
 //! Where registers are, and how wide: by which instruction one is reached.
 use crate::host::{IoMapping, kernel};
+use core::{
+    ptr,
+    sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::*},
+};
 
 mod sealed {
     pub trait Sealed {}
@@ -70,6 +74,25 @@ impl Space for Ports {
     }
 }
 
+/// Memory of the machine that a device, or an app, reads and writes too. Each read acquires and each write releases: what a word says of others is
+/// true of them.
+#[derive(Debug)]
+pub enum Memory {}
+impl sealed::Sealed for Memory {}
+impl Space for Memory {
+    const WIDEST: usize = 8;
+    #[inline(always)]
+    unsafe fn read<W: Width>(address: usize) -> W {
+        // SAFETY: aligned and alive, by the caller's promise.
+        unsafe { W::load(address) }
+    }
+    #[inline(always)]
+    unsafe fn write<W: Width>(address: usize, value: W) {
+        // SAFETY: aligned and alive, by the caller's promise.
+        unsafe { W::store(address, value) }
+    }
+}
+
 /// A space that BARs are in.
 pub trait BarSpace: Space {
     /// # Safety
@@ -103,6 +126,14 @@ pub trait Width: sealed::Sealed + Copy {
     /// `address` is aligned and in a mapped BAR.
     #[doc(hidden)]
     unsafe fn write(address: usize, value: Self);
+    /// # Safety
+    /// `address` is aligned and in memory that only atomics access.
+    #[doc(hidden)]
+    unsafe fn load(address: usize) -> Self;
+    /// # Safety
+    /// As for `load`.
+    #[doc(hidden)]
+    unsafe fn store(address: usize, value: Self);
     #[doc(hidden)]
     fn cut(value: u64) -> Self;
     #[doc(hidden)]
@@ -110,7 +141,7 @@ pub trait Width: sealed::Sealed + Copy {
 }
 
 macro_rules! widths {
-    ($($type:ty: $read:ident $write:ident;)*) => { $(
+    ($($type:ty: $read:ident $write:ident, $atomic:ident;)*) => { $(
         impl sealed::Sealed for $type {}
         impl Width for $type {
             #[inline(always)]
@@ -124,6 +155,16 @@ macro_rules! widths {
                 unsafe { kernel::$write(address, value) }
             }
             #[inline(always)]
+            unsafe fn load(address: usize) -> Self {
+                // SAFETY: aligned, and accessed by atomics alone, by the caller's promise.
+                unsafe { $atomic::from_ptr(ptr::with_exposed_provenance_mut(address)) }.load(Acquire)
+            }
+            #[inline(always)]
+            unsafe fn store(address: usize, value: Self) {
+                // SAFETY: as for `load`.
+                unsafe { $atomic::from_ptr(ptr::with_exposed_provenance_mut(address)) }.store(value, Release)
+            }
+            #[inline(always)]
             fn cut(value: u64) -> Self {
                 value as $type
             }
@@ -135,8 +176,8 @@ macro_rules! widths {
     )* };
 }
 widths! {
-    u8: mmio_read8 mmio_write8;
-    u16: mmio_read16 mmio_write16;
-    u32: mmio_read32 mmio_write32;
-    u64: mmio_read64 mmio_write64;
+    u8: mmio_read8 mmio_write8, AtomicU8;
+    u16: mmio_read16 mmio_write16, AtomicU16;
+    u32: mmio_read32 mmio_write32, AtomicU32;
+    u64: mmio_read64 mmio_write64, AtomicU64;
 }

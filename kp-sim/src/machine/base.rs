@@ -34,6 +34,16 @@ pub(crate) struct Options {
     pub(crate) kinds: u32,
     /// The app's memory for DMA, in bytes.
     pub(crate) ram: usize,
+    /// Pages that can be shown to the device at once, if that is limited.
+    pub(crate) bounce: Option<usize>,
+    /// Bits of the bus addresses that the machine uses.
+    pub(crate) bus_bits: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { fail_nth: 0, kinds: 0, ram: 0, bounce: None, bus_bits: 64 }
+    }
 }
 
 /// What changes under the machine's lock.
@@ -117,6 +127,7 @@ impl Machine {
     /// What is given out and not back.
     pub(crate) fn live(&self) -> Live {
         let state = self.state();
+        let (dma, pinned) = state.heap.count_dma();
         Live {
             allocations: state.heap.count(),
             locks: state.locks.count(),
@@ -126,6 +137,8 @@ impl Machine {
             timers: state.timers.count(),
             work_items: state.work_items.count(),
             handles: state.handles as usize,
+            dma,
+            pinned,
         }
     }
 

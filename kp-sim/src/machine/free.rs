@@ -1,7 +1,7 @@
 //! The kernel's memory, and what is freed later because the level is too high for it now.
 use super::Machine;
 use crate::{
-    heap::{Late, Shared},
+    heap::{Late, PageBlock},
     level::IRQL,
     misuse::misuse,
     task::Task,
@@ -36,7 +36,7 @@ impl Machine {
     }
 
     /// What the kernel shares at this address, for an app that maps it.
-    pub(crate) fn shared(&self, address: usize) -> Option<Arc<Shared>> {
+    pub(crate) fn shared(&self, address: usize) -> Option<Arc<PageBlock>> {
         self.state().heap.shared(address)
     }
 
@@ -46,6 +46,9 @@ impl Machine {
             self.deferred_frees.fetch_add(1, Relaxed);
             self.state().heap.defer(late);
         } else {
+            if let Late::Pages(_) = late {
+                self.free_late(); // their mappings may be among that
+            }
             self.free_now(late);
         }
     }
@@ -58,6 +61,14 @@ impl Machine {
         }
     }
 
+    /// The device transfers no more: what was put off is done, and nothing is left.
+    pub(crate) fn close_dma(&self) {
+        self.free_late();
+        if self.bus.with_dma(|dma| dma.live()) != 0 {
+            misuse("a device's transfers were ended, and memory is still mapped for it");
+        }
+    }
+
     fn free_now(&self, late: Late) {
         match late {
             Late::Memory { address, size, align } => {
@@ -66,6 +77,12 @@ impl Machine {
             }
             Late::Lock(number) => self.drop_lock(number),
             Late::Mapping { base, len } => self.bus.unmap(base, len),
+            Late::Coherent { address, len } => self.free_coherent(address, len),
+            Late::DmaMapping(number) => self.unmap_pages(number),
+            Late::Pages(number) => {
+                let freed = self.state().heap.take_pages(number);
+                freed.unwrap_or_else(|wrong| misuse(&wrong));
+            }
         }
     }
 

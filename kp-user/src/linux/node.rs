@@ -136,6 +136,18 @@ impl<K: Kernel> Connection for Node<K> {
         answer(&teardown.head)
     }
 
+    fn buffer_register(&self, register: &request::BufferRegister) -> Result<()> {
+        let mut register = *register;
+        send(&self.kernel, Prepared::buffer_register(&mut register))?;
+        answer(&register.head)
+    }
+
+    fn buffer_release(&self, buffer: u32) -> Result<()> {
+        let mut release = request::BufferRelease { buffer, ..Request::new() };
+        send(&self.kernel, Prepared::plain(&mut release))?;
+        answer(&release.head)
+    }
+
     fn map_shared(&self, offset: u64, len: usize, write: bool) -> Result<SharedMemory> {
         self.kernel.map(offset, len, write).map_err(|errno| match errno {
             libc::EINVAL => Status::BAD_FIELD.into(),

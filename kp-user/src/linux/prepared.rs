@@ -30,11 +30,17 @@ impl Plain for request::IntDisable {}
 impl Plain for request::RingSetup {}
 impl Plain for request::RingEnter {}
 impl Plain for request::RingTeardown {}
+impl Plain for request::BufferRelease {}
 
 impl<'a> Prepared<'a> {
     /// A request without addresses.
     pub fn plain<R: Plain>(request: &'a mut R) -> Self {
         Self::new(request)
+    }
+
+    /// BUFFER_REGISTER: the kernel looks for the memory itself, and takes nothing of it.
+    pub fn buffer_register(register: &'a mut request::BufferRegister) -> Self {
+        Self::new(register)
     }
 
     /// OPEN with its data, at most `u32::MAX` bytes of them.

@@ -42,6 +42,11 @@ impl Command {
         self.wants_master.store(on, Relaxed);
     }
 
+    /// May the device transfer, as the register is now?
+    pub(crate) fn is_master(&self) -> bool {
+        self.bus.read_u16(bus::COMMAND) & bus::BUS_MASTER != 0
+    }
+
     /// Sets the register as everything asks for: a line is off but while it is connected; what never ends is off. Up to DISPATCH_LEVEL.
     pub(crate) fn apply(&self, needs: &InterruptNeeds) {
         let InterruptNeeds { has_line, line, messages, masked } = *needs;

@@ -112,9 +112,11 @@ impl Hardware {
         self.bus().write(offset, &value.to_le_bytes()[..width.min(4) as usize]);
     }
 
-    pub(crate) fn bus_master(&self, on: bool) {
+    /// Lets the device transfer, or not. Can it? Messages are transfers too.
+    pub(crate) fn bus_master(&self, on: bool) -> bool {
         self.interrupt.command.want_master(on);
         self.apply();
+        self.interrupt.command.is_master()
     }
 
     /// Sets the command register as everything asks for. Up to DISPATCH_LEVEL.

@@ -15,11 +15,12 @@ use core::{
     sync::atomic::{AtomicU32, AtomicUsize},
 };
 use kp_core::{
-    Result,
+    DmaLimits, Result, Status,
     host::{
-        BarIndex, Caching, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Kernel, Lock, LockKind, Log,
-        Memory, Mmap, Mmio, Pci, PortIo, RawLock, RawTimer, RawWaitQueue, RawWorkItem, Task, TaskFlags, TaskId, Time,
-        Timeout, TimerEntry, Timers, Vectors, WaitKind, WaitQueues, Woken, WorkEntry, WorkItems,
+        BarIndex, Caching, CoherentMemory, ConfigWidth, DeviceId, Dma, DmaDirection, DmaId, IoMapping, Irq, IrqEntry,
+        IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, RawLock, RawMapping, RawPages,
+        RawTimer, RawWaitQueue, RawWorkItem, Task, TaskFlags, TaskId, Time, Timeout, TimerEntry, Timers, Vectors,
+        WaitKind, WaitQueues, Woken, WorkEntry, WorkItems,
     },
 };
 
@@ -260,14 +261,57 @@ unsafe impl Pci for Windows {
         // SAFETY: it came from `map_bar`, and is not used any more.
         unsafe { mapping::unmap(mapping.base.get()) }
     }
-    fn bus_master(device: DeviceId, on: bool) {
-        hardware(device).bus_master(on);
+    fn bus_master(device: DeviceId, on: bool) -> bool {
+        hardware(device).bus_master(on)
     }
     fn config_read(device: DeviceId, offset: u32, width: ConfigWidth) -> u32 {
         hardware(device).config_read(offset, width.bytes())
     }
     fn config_write(device: DeviceId, offset: u32, width: ConfigWidth, value: u32) {
         hardware(device).config_write(offset, width.bytes(), value);
+    }
+}
+
+// Not there yet: `dma_open` says so.
+// SAFETY: nothing is ever made.
+unsafe impl Dma for Windows {
+    fn dma_open(_device: DeviceId, _limits: &DmaLimits) -> Result<DmaId> {
+        Err(Status::NO_DMA.into())
+    }
+    unsafe fn dma_close(_dma: DmaId) {}
+    fn dma_is_isolated(_dma: DmaId) -> bool {
+        false
+    }
+    fn coherent_alloc(_dma: DmaId, _len: NonZeroUsize) -> Option<CoherentMemory> {
+        None
+    }
+    unsafe fn coherent_free(_dma: DmaId, _memory: CoherentMemory) {}
+    unsafe fn dma_map(
+        _dma: DmaId,
+        _pages: NonNull<RawPages>,
+        _offset: usize,
+        _len: usize,
+        _direction: DmaDirection,
+        _bus: &mut [u64],
+    ) -> Result<NonNull<RawMapping>> {
+        Err(Status::NO_MEMORY.into())
+    }
+    unsafe fn dma_unmap(_dma: DmaId, _mapping: NonNull<RawMapping>) {}
+    unsafe fn dma_is_direct(_dma: DmaId, _mapping: NonNull<RawMapping>) -> bool {
+        true
+    }
+    unsafe fn dma_sync_for_device(_dma: DmaId, _mapping: NonNull<RawMapping>) {}
+    unsafe fn dma_sync_for_cpu(_dma: DmaId, _mapping: NonNull<RawMapping>) {}
+}
+
+// SAFETY: it gives no memory, and says so.
+unsafe impl Pages for Windows {
+    fn pages_alloc(_len: NonZeroUsize) -> Option<NonNull<RawPages>> {
+        None
+    }
+    unsafe fn pages_free(_pages: NonNull<RawPages>) {}
+    unsafe fn pages_map(_pages: NonNull<RawPages>) -> Option<NonNull<u8>> {
+        None
     }
 }
 

@@ -1,7 +1,7 @@
 //! A port to no kernel: every function of the contract, with the answer of a machine that has nothing.
 //!
 //! It is compiled with everything else, so it is whole, and a new port begins as a copy of it. Work through the topics in their order: with
-//! memory, log, time, tasks, locks and wait queues a plugin without a device runs; registers and PCI bring one that polls; interrupts come last. What a
+//! memory, log, time, tasks, locks and wait queues a plugin without a device runs; registers and PCI bring one that polls; then come interrupts, and transfers of the device's own. What a
 //! kernel calls is in the second half of the contract: `kp_core::host`'s `BoundDevice` and `Session`, and the guide to it is `docs/porting.md`.
 #![no_std]
 
@@ -13,11 +13,12 @@ use core::{
     sync::atomic::{AtomicU32, AtomicUsize, Ordering::Acquire},
 };
 use kp_core::{
-    Result, Status,
+    DmaLimits, Result, Status,
     host::{
-        BarIndex, Caching, ConfigWidth, DeviceId, IoMapping, Irq, IrqEntry, IrqRequest, Kernel, Lock, LockKind, Log,
-        Memory, Mmap, Mmio, Pci, PortIo, RawLock, RawTimer, RawWaitQueue, RawWorkItem, Task, TaskFlags, TaskId, Time,
-        Timeout, TimerEntry, Timers, Vectors, WaitKind, WaitQueues, Woken, WorkEntry, WorkItems,
+        BarIndex, Caching, CoherentMemory, ConfigWidth, DeviceId, Dma, DmaDirection, DmaId, IoMapping, Irq, IrqEntry,
+        IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, RawLock, RawMapping, RawPages,
+        RawTimer, RawWaitQueue, RawWorkItem, Task, TaskFlags, TaskId, Time, Timeout, TimerEntry, Timers, Vectors,
+        WaitKind, WaitQueues, Woken, WorkEntry, WorkItems,
     },
 };
 
@@ -168,7 +169,9 @@ unsafe impl Pci for Null {
         None
     }
     unsafe fn unmap_bar(_mapping: IoMapping) {}
-    fn bus_master(_device: DeviceId, _on: bool) {}
+    fn bus_master(_device: DeviceId, _on: bool) -> bool {
+        false
+    }
     fn config_read(_device: DeviceId, _offset: u32, width: ConfigWidth) -> u32 {
         u32::MAX >> (32 - 8 * width.bytes())
     }
@@ -189,6 +192,48 @@ unsafe impl Irq for Null {
         false
     }
     fn dpc_queue(_device: DeviceId, _vector: u32) {}
+}
+
+// SAFETY: nothing is ever made.
+unsafe impl Dma for Null {
+    fn dma_open(_device: DeviceId, _limits: &DmaLimits) -> Result<DmaId> {
+        Err(Status::NO_DMA.into())
+    }
+    unsafe fn dma_close(_dma: DmaId) {}
+    fn dma_is_isolated(_dma: DmaId) -> bool {
+        false
+    }
+    fn coherent_alloc(_dma: DmaId, _len: NonZeroUsize) -> Option<CoherentMemory> {
+        None
+    }
+    unsafe fn coherent_free(_dma: DmaId, _memory: CoherentMemory) {}
+    unsafe fn dma_map(
+        _dma: DmaId,
+        _pages: NonNull<RawPages>,
+        _offset: usize,
+        _len: usize,
+        _direction: DmaDirection,
+        _bus: &mut [u64],
+    ) -> Result<NonNull<RawMapping>> {
+        Err(Status::NO_MEMORY.into())
+    }
+    unsafe fn dma_unmap(_dma: DmaId, _mapping: NonNull<RawMapping>) {}
+    unsafe fn dma_is_direct(_dma: DmaId, _mapping: NonNull<RawMapping>) -> bool {
+        true
+    }
+    unsafe fn dma_sync_for_device(_dma: DmaId, _mapping: NonNull<RawMapping>) {}
+    unsafe fn dma_sync_for_cpu(_dma: DmaId, _mapping: NonNull<RawMapping>) {}
+}
+
+// SAFETY: it gives no memory, and says so.
+unsafe impl Pages for Null {
+    fn pages_alloc(_len: NonZeroUsize) -> Option<NonNull<RawPages>> {
+        None
+    }
+    unsafe fn pages_free(_pages: NonNull<RawPages>) {}
+    unsafe fn pages_map(_pages: NonNull<RawPages>) -> Option<NonNull<u8>> {
+        None
+    }
 }
 
 // SAFETY: it gives no memory, and says so.

@@ -4,12 +4,14 @@
 //! kp-core calls the symbols, and link-time optimisation makes direct calls of them. Each topic's trait, imports and exports are
 //! written by `contract!` from one list, so they cannot disagree. `tests/null-port` is the smallest crate that implements it all: a new
 //! port begins as a copy of it.
+mod dma;
 mod irq;
 mod lock;
 mod log;
 mod memory;
 mod mmap;
 mod mmio;
+mod pages;
 mod pci;
 mod port_io;
 mod task;
@@ -18,12 +20,14 @@ mod timer;
 mod wait_queue;
 mod work_item;
 
+pub use dma::{CoherentMemory, Dma, DmaDirection, DmaId, RawMapping};
 pub use irq::{Irq, IrqEntry, IrqKinds, IrqRequest, Vectors};
 pub use lock::{Lock, LockKind, RawLock};
 pub use log::Log;
 pub use memory::Memory;
 pub use mmap::Mmap;
 pub use mmio::Mmio;
+pub use pages::{Pages, RawPages};
 pub use pci::{BarIndex, BarKind, Caching, ConfigWidth, DeviceId, IoMapping, Pci, RawBar};
 pub use port_io::PortIo;
 pub use task::{Task, TaskFlags, TaskId};
@@ -38,16 +42,16 @@ pub use work_item::{RawWorkItem, WorkEntry, WorkItems};
 /// The functions of all topics work together as one kernel's: what one gives, the others take. [`kernel!`](crate::kernel!) has kp-core call
 /// them.
 pub unsafe trait Kernel:
-    Memory + Log + Time + Task + Lock + WaitQueues + Timers + WorkItems + Mmio + PortIo + Pci + Irq + Mmap
+    Memory + Log + Time + Task + Lock + WaitQueues + Timers + WorkItems + Mmio + PortIo + Pci + Irq + Dma + Pages + Mmap
 {
 }
 
 /// The port's functions, as kp-core calls them.
 pub(crate) mod kernel {
     pub(crate) use super::{
-        irq::imports::*, lock::imports::*, log::imports::*, memory::imports::*, mmap::imports::*, mmio::imports::*,
-        pci::imports::*, port_io::imports::*, task::imports::*, time::imports::*, timer::imports::*,
-        wait_queue::imports::*, work_item::imports::*,
+        dma::imports::*, irq::imports::*, lock::imports::*, log::imports::*, memory::imports::*, mmap::imports::*,
+        mmio::imports::*, pages::imports::*, pci::imports::*, port_io::imports::*, task::imports::*, time::imports::*,
+        timer::imports::*, wait_queue::imports::*, work_item::imports::*,
     };
 }
 
@@ -55,10 +59,11 @@ pub(crate) mod kernel {
 #[doc(hidden)]
 pub mod types {
     pub use super::{
-        BarIndex, Caching, ConfigWidth, DeviceId, IoMapping, IrqEntry, IrqRequest, LockKind, RawLock, RawTimer,
-        RawWaitQueue, RawWorkItem, TaskFlags, TaskId, Timeout, TimerEntry, Vectors, WaitKind, Woken, WorkEntry,
+        BarIndex, Caching, CoherentMemory, ConfigWidth, DeviceId, DmaDirection, DmaId, IoMapping, IrqEntry, IrqRequest,
+        LockKind, RawLock, RawMapping, RawPages, RawTimer, RawWaitQueue, RawWorkItem, TaskFlags, TaskId, Timeout,
+        TimerEntry, Vectors, WaitKind, Woken, WorkEntry,
     };
-    pub use crate::Result;
+    pub use crate::{DmaLimits, Result};
     /// Only a kernel's functions are exported.
     pub const fn is_kernel<K: super::Kernel>() {}
     pub use core::{alloc::Layout, num::NonZeroUsize, panic::Location, ptr::NonNull, sync::atomic::AtomicU32};
@@ -158,6 +163,8 @@ macro_rules! kernel {
         $crate::__export_port_io! { $kernel }
         $crate::__export_pci! { $kernel }
         $crate::__export_irq! { $kernel }
+        $crate::__export_dma! { $kernel }
+        $crate::__export_pages! { $kernel }
         $crate::__export_mmap! { $kernel }
     };
 }

@@ -104,8 +104,9 @@ contract! { ($)
     safe fn map_bar(device: DeviceId, bar: BarIndex, offset: usize, len: NonZeroUsize, caching: Caching) -> Option<IoMapping>;
     /// Undoes `map_bar`. Any level, as `free`.
     unsafe fn unmap_bar(mapping: IoMapping) -> ();
-    /// Lets the device start transfers of its own, or stops it. Passive.
-    safe fn bus_master(device: DeviceId, on: bool) -> ();
+    /// Lets the device start transfers of its own, or stops it. Can it start them now? It can although it was stopped while an interrupt by messages
+    /// is enabled. Passive.
+    safe fn bus_master(device: DeviceId, on: bool) -> bool;
     /// Reads configuration space at `offset`, in bytes and aligned; all ones if the device is not there any more. Passive.
     safe fn config_read(device: DeviceId, offset: u32, width: ConfigWidth) -> u32;
     /// Writes configuration space at `offset`, in bytes and aligned. Passive.

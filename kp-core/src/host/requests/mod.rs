@@ -4,8 +4,9 @@
 //! - `layout`: the size rule; a request's struct, copied and checked.
 //! - `call`: CALL: its lengths, its buffers, the handler, the reply.
 //! - `open`: QUERY and OPEN: what app and driver agree on.
+//! - `buffers`: BUFFER_REGISTER and BUFFER_RELEASE.
 //! - `interrupts`: INT_ENABLE, INT_DISABLE, INT_COUNT. INT_WAIT is in `wait`, the ring's requests are in `ring`.
-#![deny(unsafe_code)]
+mod buffers;
 mod call;
 mod interrupts;
 mod layout;
@@ -46,7 +47,7 @@ impl<P: Plugin> Session<P> {
     /// context.
     #[inline]
     pub fn request(&self, cx: &mut Passive, nr: u32, user: &mut impl UserRequest) -> RequestResult {
-        cx.in_session(&self.waker, |cx| match RequestNr::of(nr) {
+        cx.in_session(&self.context, |cx| match RequestNr::of(nr) {
             Some(RequestNr::Call) => call::serve(self, cx, user).map(|_| ()),
             Some(RequestNr::IntWait) => wait::serve(self, cx, user),
             Some(request) => serve_other(self, cx, request, user),
@@ -59,7 +60,10 @@ impl<P: Plugin> Session<P> {
     pub fn readiness(&self, cx: &mut Passive) -> Readiness {
         let closed = matches!(self.state(), SessionState::Closing | SessionState::Closed);
         Readiness {
-            notification: self.device.interrupts().is_some_and(|interrupts| interrupts.has_pending(cx, &self.waker)),
+            notification: self
+                .device
+                .interrupts()
+                .is_some_and(|interrupts| interrupts.has_pending(cx, &self.context.waker)),
             over: kernel::poisoned() || self.device.state.is_gone() || closed,
         }
     }
@@ -90,7 +94,7 @@ fn serve_other<P: Plugin>(
     let bytes = space.0.as_bytes().get(STATUS_AT..known).unwrap_or(&[]);
     user.write(STATUS_AT, bytes).map_err(|Faulted| {
         if error.status == Status::OK {
-            undo(session, cx, request);
+            undo(session, cx, request, &mut space);
         }
         TransportStatus::FAULT.status()
     })
@@ -112,6 +116,8 @@ fn answer<P: Plugin>(
         RequestNr::IntEnable => interrupts::enable(session, cx, space.view()?, user),
         RequestNr::IntCount => interrupts::count(session, cx, space.view()?),
         RequestNr::IntDisable => interrupts::disable(session, cx, space.view()?),
+        RequestNr::BufferRegister => buffers::register(session, cx, space.view()?, user),
+        RequestNr::BufferRelease => buffers::release(session, cx, space.view()?),
         RequestNr::RingSetup => ring::setup(session, cx, space.view()?),
         RequestNr::RingEnter => ring::enter(session, cx, space.view()?),
         RequestNr::RingTeardown => ring::teardown(session),
@@ -123,8 +129,9 @@ fn answer<P: Plugin>(
 /// A request was carried out, and its answer cannot be written: the app's memory has gone since it was read. What the app now does not
 /// know that it has is given back. A session ends with that, and its handle.
 #[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
-fn undo<P: Plugin>(session: &Session<P>, cx: &mut Passive, request: RequestNr) {
+fn undo<P: Plugin>(session: &Session<P>, cx: &mut Passive, request: RequestNr, space: &mut Space) {
     let _ = match request {
+        RequestNr::BufferRegister => buffers::undo(session, cx, space),
         RequestNr::Open => close(session, cx).map_err(RequestError::from),
         RequestNr::IntEnable => interrupts::disable_own(session, cx).map(|_| ()),
         RequestNr::RingSetup => ring::teardown(session),
@@ -134,6 +141,7 @@ fn undo<P: Plugin>(session: &Session<P>, cx: &mut Passive, request: RequestNr) {
         | RequestNr::IntWait
         | RequestNr::IntCount
         | RequestNr::IntDisable
+        | RequestNr::BufferRelease
         | RequestNr::RingEnter
         | RequestNr::RingTeardown => Ok(()),
     };

@@ -59,6 +59,12 @@ pub(super) fn query<P: Plugin>(
     if query.features & feature::RING != 0 {
         (query.max_ring_entries, query.max_ring_memory) = (limits::MAX_RING_ENTRIES, limits::MAX_RING_MEMORY as u32);
     }
+    if query.features & feature::BUFFERS != 0 {
+        query.max_buffers = limits::MAX_BUFFERS;
+    }
+    if let Some(link) = &session.device.link {
+        (query.dma, query.quarantined) = link.dma_figures();
+    }
     Ok(())
 }
 
@@ -137,8 +143,9 @@ impl SmallBuffer {
 /// Optional parts of the ABI that this driver has: the direct form is for messages that an interface describes.
 fn features<P: Plugin>(user: &impl UserRequest) -> u64 {
     let ring = if kernel::can_mmap() { feature::RING } else { 0 };
+    let buffers = if P::TABLE.has_buffers() && user.can_pin() { feature::BUFFERS } else { 0 };
     let direct = if P::TABLE.interface.is_some() && user.takes_direct_calls() { feature::DIRECT } else { 0 };
-    ring | direct
+    ring | direct | buffers
 }
 
 /// Messages of the plugin's interface.

@@ -31,7 +31,7 @@ impl<P: Plugin> Session<P> {
         if !read_write {
             return Err(TransportStatus::DENIED.status());
         }
-        match cx.in_session(&self.waker, |cx| try_enter(self, cx, to_submit)) {
+        match cx.in_session(&self.context, |cx| try_enter(self, cx, to_submit)) {
             Ok((_, Ok(()))) => Ok(Status::OK),
             Ok((_, Err(status))) => Ok(status),
             Err(RequestError::Answer(error)) => Ok(error.status),

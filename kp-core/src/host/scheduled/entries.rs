@@ -35,6 +35,6 @@ pub unsafe fn work<P: Plugin>(cookie: *const ()) {
     let device = unsafe { &*item.runs().device().cast::<DeviceRecord<P>>() };
     // SAFETY: inside the gate: removal waits for it before it takes the plugin.
     let plugin = unsafe { device.plugin() };
-    cx.in_session(&item.runs().waker, |cx| callback(plugin, cx, item.number));
+    cx.in_session(&item.runs().context, |cx| callback(plugin, cx, item.number));
     item.end_run(&mut cx);
 }

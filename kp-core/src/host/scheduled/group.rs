@@ -122,7 +122,7 @@ impl Scheduled {
 
     /// The time of those that run is up: their sleeps end, with Suspended.
     pub(in crate::host) fn cancel_for_suspend(&self, cx: &mut Passive) {
-        self.shared().runs.waker.cancel_for_suspend(cx);
+        self.shared().runs.context.waker.cancel_for_suspend(cx);
     }
 
     /// The pause is over: they run again, first those that were due in it.

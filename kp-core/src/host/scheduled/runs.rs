@@ -6,7 +6,7 @@ use crate::{
         Deadline,
         gate::{Gate, Pass},
         kernel,
-        waker::Waker,
+        session_context::SessionContext,
     },
 };
 use core::{
@@ -18,8 +18,8 @@ use core::{
 pub(crate) struct Runs {
     /// Entered by each run.
     gate: Gate,
-    /// Ends the sleeps of work.
-    pub(crate) waker: Waker,
+    /// What work has by its level: what ends its sleeps. It has no app, and so no buffers.
+    pub(crate) context: SessionContext,
     /// The device's record, while somebody may be inside the gate.
     device: AtomicPtr<()>,
 }
@@ -27,14 +27,18 @@ pub(crate) struct Runs {
 impl Runs {
     /// Nothing may run yet.
     pub(crate) fn new(cx: &mut Passive) -> Result<Self> {
-        Ok(Self { gate: Gate::new(), waker: Waker::new(cx)?, device: AtomicPtr::new(ptr::null_mut()) })
+        Ok(Self {
+            gate: Gate::new(),
+            context: SessionContext::new(cx, false)?,
+            device: AtomicPtr::new(ptr::null_mut()),
+        })
     }
 
     /// A run begins, and lasts as long as the answer. None: not now. Whoever holds it back says so under the item's lock, for
     /// [`resume`](Self::resume). Passive and Dispatch.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(crate) fn begin(&self) -> Option<Pass<'_>> {
-        if kernel::poisoned() { None } else { self.gate.enter(&self.waker.queue).ok() }
+        if kernel::poisoned() { None } else { self.gate.enter(&self.context.waker.queue).ok() }
     }
 
     /// The device's record, inside the gate.
@@ -52,12 +56,12 @@ impl Runs {
     #[cfg_attr(kp_driver, optimize(size))]
     pub(crate) fn pause(&self, until: Deadline) -> bool {
         self.gate.pause();
-        self.gate.drain(&self.waker.queue, until)
+        self.gate.drain(&self.context.waker.queue, until)
     }
 
     /// The pause is over. What was held back is to be looked at after this.
     pub(crate) fn resume(&self) {
-        self.waker.resume();
+        self.context.waker.resume();
         self.gate.resume();
     }
 
@@ -66,7 +70,7 @@ impl Runs {
     #[cfg_attr(kp_driver, optimize(size))]
     pub(crate) fn end(&self, cx: &mut Passive) -> bool {
         self.gate.shut();
-        self.waker.cancel_for_close(cx);
-        self.gate.drain(&self.waker.queue, Deadline::NEVER)
+        self.context.waker.cancel_for_close(cx);
+        self.gate.drain(&self.context.waker.queue, Deadline::NEVER)
     }
 }

@@ -1,0 +1,83 @@
+//! Memory that a device and the processor share at every moment.
+use super::{BusAddress, Dma, OnBus, OnDevice, on_device::sealed::Sealed};
+use crate::{Memory, Passive, RegisterMap, Regs, Result, Status, host::DmaMemory};
+use core::{marker::PhantomData, num::NonZeroUsize};
+use kp_abi::ring::PAGE;
+
+/// Memory that a device and the processor share at every moment: descriptor rings, mailboxes. `count` register maps, one behind the other, zeroed
+/// and contiguous for the device.
+///
+/// It is read and written as registers are, one word at a time: each read acquires, each write releases. So a descriptor is seen in the order in
+/// which it was written, and what an owner bit guards is seen after it.
+///
+/// INVARIANT: `count` times `M::LEN` bytes at `base`, a multiple of 4096, are alive as long as this, and at `bus` for the device.
+pub struct Coherent<M: RegisterMap> {
+    memory: DmaMemory,
+    base: usize,
+    bus: u64,
+    count: usize,
+    _map: PhantomData<fn(M) -> M>,
+}
+
+impl<M: RegisterMap> Coherent<M> {
+    /// New memory for `count` maps. Passive.
+    ///
+    /// Errors: `BAD_VALUE` for none, `DEVICE_GONE`; `NO_MEMORY` also while 256 MiB that were dropped on the device are kept.
+    pub fn new(cx: &mut Passive, dma: &Dma, count: usize) -> Result<Self> {
+        const {
+            assert!(M::LEN > 0, "a register map has at least one byte");
+            assert!(
+                M::ALIGN <= PAGE && M::LEN.is_multiple_of(M::ALIGN),
+                "a map's length is a multiple of its widest register's"
+            );
+        }
+        let len =
+            M::LEN.checked_mul(count).and_then(|len| len.checked_next_multiple_of(PAGE)).ok_or(Status::NO_MEMORY)?;
+        let len = NonZeroUsize::new(len).ok_or(Status::BAD_VALUE)?;
+        let (memory, raw) = DmaMemory::coherent(cx, dma.link(), dma.id(), len)?;
+        Ok(Self { memory, base: raw.start.as_ptr().expose_provenance(), bus: raw.bus, count, _map: PhantomData })
+    }
+
+    /// How many maps.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Map `i`. Any level. `BAD_VALUE`: there are fewer.
+    #[inline(always)]
+    pub fn at(&self, i: usize) -> Result<Regs<'_, M, Memory>> {
+        if i >= self.count {
+            return Err(Status::BAD_VALUE.into());
+        }
+        // SAFETY: the invariant, for map `i`, which is at a multiple of `M::ALIGN`: its length is one.
+        Ok(unsafe { Regs::new(self.base.wrapping_add(i.wrapping_mul(M::LEN))) })
+    }
+
+    /// Gives it to the device, which makes its bus address known. Any level.
+    pub fn hand_over(self) -> OnDevice<Self> {
+        OnDevice::new(self)
+    }
+}
+
+impl<M: RegisterMap> OnDevice<Coherent<M>> {
+    /// Where the device finds map `i`. Any level. `BAD_VALUE`: there are fewer.
+    #[inline(always)]
+    pub fn bus(&self, i: usize) -> Result<BusAddress> {
+        if i >= self.count {
+            return Err(Status::BAD_VALUE.into());
+        }
+        Ok(BusAddress::new(self.bus.wrapping_add(i.wrapping_mul(M::LEN) as u64)))
+    }
+
+    /// Takes it back: the device does not use it any more. Any level.
+    pub fn take_back(self) -> Coherent<M> {
+        self.into_inner()
+    }
+}
+
+impl<M: RegisterMap> Sealed for Coherent<M> {
+    fn keep(&self) {
+        self.memory.keep();
+    }
+}
+impl<M: RegisterMap> OnBus for Coherent<M> {}

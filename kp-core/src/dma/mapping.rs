@@ -1,0 +1,162 @@
+//! Pages that are shown to a device.
+use super::{BusAddress, Direction, Dma, DmaLimits, OnBus, OnDevice, Pages, Segment, on_device::sealed::Sealed};
+use crate::{
+    AtMost, Dispatch, KVec, Passive, Result, Status,
+    host::{DmaId, DmaMemory, RawMapping, kernel},
+};
+use core::{marker::PhantomData, ops::Range, ptr::NonNull};
+use kp_abi::ring::PAGE;
+
+/// A range of [`Pages`] that is shown to a device, which may read or write it while it [has it](OnDevice).
+///
+/// INVARIANT: `raw`, where there is one, lives as long as this; `bus` has an address for each page that the range touches.
+pub struct Mapping<D: Direction> {
+    memory: DmaMemory,
+    /// What has to be synced. None: the device sees the pages themselves.
+    raw: Option<(DmaId, NonNull<RawMapping>)>,
+    /// Where the device has the first byte, and the beginning of each further page.
+    bus: KVec<u64>,
+    /// Where the range begins in the first page, and its length.
+    skip: usize,
+    len: usize,
+    limits: DmaLimits,
+    _direction: PhantomData<fn(D)>,
+}
+// SAFETY: `raw` is a name for the port, which any thread may use.
+unsafe impl<D: Direction> Send for Mapping<D> {}
+// SAFETY: shared references read plain values; the port synchronises what it is given.
+unsafe impl<D: Direction> Sync for Mapping<D> {}
+
+impl<D: Direction> Mapping<D> {
+    /// Shows `range` of `pages` to the device, in bytes. The pages stay as long as this. Passive.
+    ///
+    /// Errors: `BAD_VALUE` for an empty range or one that the pages do not have, `READ_ONLY` if the device writes and the app has registered
+    /// the buffer for reading, `DEVICE_GONE`; `NO_MEMORY` also if the machine cannot show so many pages at once, or they make more
+    /// [segments](OnDevice::segments) than the device takes: a [`Transfer`](crate::Transfer) goes piece by piece.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub fn new(cx: &mut Passive, dma: &Dma, pages: &Pages, range: Range<usize>) -> Result<Self> {
+        let mapping = Self::longest(cx, dma, pages, range.clone())?;
+        if mapping.len == range.len() { Ok(mapping) } else { Err(Status::NO_MEMORY.into()) }
+    }
+
+    /// As [`new`](Self::new), but for a range that is too long for the device's limits, of which it shows the beginning.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn longest(cx: &mut Passive, dma: &Dma, pages: &Pages, range: Range<usize>) -> Result<Self> {
+        if range.is_empty() || range.end > pages.len() {
+            return Err(Status::BAD_VALUE.into());
+        }
+        if D::DEVICE_WRITES && !pages.is_writable() {
+            return Err(Status::READ_ONLY.into());
+        }
+        let (skip, len) = (range.start % PAGE, range.len());
+        let mut bus = KVec::zeroed(cx, (skip + len).div_ceil(PAGE))?;
+        let (memory, raw) = DmaMemory::mapping(cx, dma.link(), dma.id(), pages.reference(), range, D::RAW, &mut bus)?;
+        // SAFETY: just made.
+        let is_direct = unsafe { kernel::dma_is_direct(dma.id(), raw) };
+        let raw = if is_direct { None } else { Some((dma.id(), raw)) };
+        let limits = *dma.limits();
+        let most = usize::try_from(limits.max_segments()).unwrap_or(usize::MAX);
+        let fits = Segments::new(&bus, skip, len, limits).take(most).map(|segment| segment.len as usize).sum();
+        Ok(Self { memory, raw, bus, skip, len: fits, limits, _direction: PhantomData })
+    }
+
+    /// How many bytes.
+    #[allow(clippy::len_without_is_empty, reason = "it is never empty")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Gives it to the device, which makes its bus addresses known: what was written before is seen by the device. At most Dispatch.
+    pub fn hand_over<L: AtMost<Dispatch>>(self, _cx: &mut L) -> OnDevice<Self> {
+        if let Some((dma, raw)) = self.raw {
+            // SAFETY: alive by the invariant.
+            unsafe { kernel::dma_sync_for_device(dma, raw) }
+        }
+        OnDevice::new(self)
+    }
+}
+
+impl<D: Direction> OnDevice<Mapping<D>> {
+    /// Where the device finds byte `offset`; what follows it in the same page follows it there. Any level. `BAD_VALUE`: there are fewer.
+    #[inline]
+    pub fn bus_at(&self, offset: usize) -> Result<BusAddress> {
+        if offset >= self.len {
+            return Err(Status::BAD_VALUE.into());
+        }
+        let address = address(&self.bus, self.skip, self.skip.wrapping_add(offset));
+        address.map(BusAddress::new).ok_or(Status::BAD_VALUE.into())
+    }
+
+    /// The pieces that the device is to be told: neighbours are one, and none breaks the device's limits. Any level.
+    pub fn segments(&self) -> Segments<'_> {
+        Segments::new(&self.bus, self.skip, self.len, self.limits)
+    }
+
+    /// Takes it back: the device has done with it, and what it wrote is seen. At most Dispatch.
+    pub fn take_back<L: AtMost<Dispatch>>(self, _cx: &mut L) -> Mapping<D> {
+        if let Some((dma, raw)) = self.raw {
+            // SAFETY: alive by the invariant.
+            unsafe { kernel::dma_sync_for_cpu(dma, raw) }
+        }
+        self.into_inner()
+    }
+}
+
+impl<D: Direction> Sealed for Mapping<D> {
+    fn keep(&self) {
+        self.memory.keep();
+    }
+}
+impl<D: Direction> OnBus for Mapping<D> {}
+
+/// The pieces of a [`Mapping`]. Of [`OnDevice::segments`].
+#[derive(Clone)]
+pub struct Segments<'a> {
+    bus: &'a [u64],
+    skip: usize,
+    /// Where the next piece begins, in bytes from the beginning of the first page.
+    at: usize,
+    end: usize,
+    limits: DmaLimits,
+}
+
+impl<'a> Segments<'a> {
+    fn new(bus: &'a [u64], skip: usize, len: usize, limits: DmaLimits) -> Self {
+        Self { bus, skip, at: skip, end: skip.saturating_add(len), limits }
+    }
+
+    fn address(&self, at: usize) -> Option<u64> {
+        address(self.bus, self.skip, at)
+    }
+}
+
+/// Where the device has byte `at` of the pages, of which the mapping begins with byte `skip` of the first.
+#[inline]
+fn address(bus: &[u64], skip: usize, at: usize) -> Option<u64> {
+    let page = at / PAGE;
+    let inside = if page == 0 { at.wrapping_sub(skip) } else { at % PAGE };
+    Some(bus.get(page)?.wrapping_add(inside as u64))
+}
+
+impl Iterator for Segments<'_> {
+    type Item = Segment;
+
+    fn next(&mut self) -> Option<Segment> {
+        if self.at >= self.end {
+            return None;
+        }
+        let first = self.address(self.at)?;
+        let mut most = u64::from(self.limits.max_segment()).min((self.end - self.at) as u64);
+        if let Some(past) = self.limits.segment_boundary().checked_sub(1) {
+            most = most.min((past - (first & past)).saturating_add(1));
+        }
+        // To the end of its page, and over the pages that follow it for the device too.
+        let mut len = (PAGE - self.at % PAGE) as u64;
+        while len < most && self.address(self.at.wrapping_add(len as usize)) == first.checked_add(len) {
+            len = len.wrapping_add(PAGE as u64);
+        }
+        let len = len.min(most);
+        self.at = self.at.wrapping_add(len as usize);
+        Some(Segment { at: BusAddress::new(first), len: len as u32 })
+    }
+}

@@ -1,0 +1,78 @@
+//! Transfers of a device's own (DMA): what it reaches, and memory that it shares with the processor. Nothing here lends a reference to bytes that a
+//! device may change: they are read and written one word at a time.
+mod address;
+mod coherent;
+mod direction;
+mod limits;
+mod mapping;
+mod on_device;
+mod pages;
+mod transfer;
+
+pub use address::{BusAddress, Segment};
+pub use coherent::Coherent;
+pub use direction::{Both, Direction, FromDevice, ToDevice};
+pub use limits::DmaLimits;
+pub use mapping::{Mapping, Segments};
+pub use on_device::{OnBus, OnDevice};
+pub use pages::{Area, Pages};
+pub use transfer::Transfer;
+
+use crate::{
+    Passive, Result,
+    host::{DmaId, Link, kernel},
+};
+
+/// A device's own transfers. Of [`Device::dma`](crate::Device::dma); may be kept and cloned.
+///
+/// Errors of all it does: `DEVICE_GONE` once the device is removed.
+#[derive(Clone)]
+pub struct Dma {
+    link: Link,
+    id: DmaId,
+    limits: DmaLimits,
+}
+
+impl Dma {
+    pub(crate) fn new(link: Link, id: DmaId, limits: DmaLimits) -> Self {
+        Self { link, id, limits }
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    pub(crate) fn id(&self) -> DmaId {
+        self.id
+    }
+
+    /// What the device reaches.
+    pub fn limits(&self) -> &DmaLimits {
+        &self.limits
+    }
+
+    /// Lets the device transfer: bus mastering is on from now on. After [`halt`](Self::halt) the device is to be told first that it knows no address
+    /// any more: what it had then may be freed. Passive.
+    pub fn enable(&self, cx: &mut Passive) -> Result<()> {
+        self.link.bus_master(cx, true)
+    }
+
+    /// Has the device transfer no more: switches bus mastering off, waits until what is under way has arrived, at most 100 ms, and frees what was
+    /// dropped as an [`OnDevice`]. Passive.
+    ///
+    /// Errors: `BUSY`, and nothing has changed, while an interrupt by messages (MSI, MSI-X) is enabled, which are transfers too; `TIMEOUT` if the
+    /// device still has transfers under way after that time: nothing was freed then.
+    pub fn halt(&self, cx: &mut Passive) -> Result<()> {
+        self.link.halt(cx)
+    }
+
+    /// The plugin's word that the device knows no address any more, since its engine was reset: frees what was dropped as an [`OnDevice`]. Passive.
+    pub fn device_was_reset(&self, cx: &mut Passive) {
+        self.link.release_kept(cx);
+    }
+
+    /// Does an IOMMU keep the device from all memory but what was made for it? False where that is not known. Any level.
+    pub fn is_isolated(&self) -> bool {
+        self.link.dma().enter().is_some_and(|_inside| kernel::dma_is_isolated(self.id))
+    }
+}

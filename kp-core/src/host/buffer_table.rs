@@ -1,0 +1,100 @@
+//! The buffers that an app has registered with its session, by number.
+#![deny(unsafe_code)]
+use super::{nospec::array_index_nospec, page_ref::PageRef};
+use crate::{KVec, Mutex, Passive, Result, Status, limits};
+use core::num::NonZeroUsize;
+
+/// See the module.
+pub(crate) struct BufferTable(Mutex<State>);
+
+struct State {
+    /// As many as the highest number so far.
+    buffers: KVec<Option<PageRef>>,
+    /// Bytes of all of them.
+    pinned: u64,
+    /// The session is torn down: nothing is registered any more.
+    is_over: bool,
+}
+
+impl BufferTable {
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn new(cx: &mut Passive) -> Result<Self> {
+        let state = State { buffers: KVec::new(), pinned: 0, is_over: false };
+        Ok(Self(Mutex::new(cx, state)?))
+    }
+
+    /// May `len` more bytes be registered as buffer `number`? BufferInUse, PinLimit, Closed.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn check(&self, cx: &mut Passive, number: u32, len: NonZeroUsize) -> Result<()> {
+        self.0.with(cx, |state, _| state.check(number, len))
+    }
+
+    /// Registers `pages` as buffer `number`. Errors: as [`check`](Self::check), NoMemory; the pages are let go then.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn insert(&self, cx: &mut Passive, number: u32, pages: PageRef) -> Result<()> {
+        // The caller's reference is dropped without the lock: letting pages go takes its time.
+        self.0.with(cx, |state, cx| state.insert(cx, number, &pages))
+    }
+
+    /// Takes buffer `number` out. NoBuffer.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn remove(&self, cx: &mut Passive, number: u32) -> Result<PageRef> {
+        self.0.with(cx, |state, _| {
+            let pages = state.slot(number).and_then(Option::take).ok_or(Status::NO_BUFFER)?;
+            state.pinned -= pages.len().get() as u64;
+            Ok(pages)
+        })
+    }
+
+    /// Buffer `number`. NoBuffer.
+    pub(crate) fn get(&self, cx: &mut Passive, number: u32) -> Result<PageRef> {
+        self.0.with(cx, |state, _| state.slot(number).and_then(|slot| slot.clone()).ok_or(Status::NO_BUFFER.into()))
+    }
+
+    /// Lets all go, and takes no more.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn end(&self, cx: &mut Passive) {
+        let buffers = self.0.with(cx, |state, _| {
+            state.is_over = true;
+            state.pinned = 0;
+            core::mem::take(&mut state.buffers)
+        });
+        drop(buffers);
+    }
+}
+
+impl State {
+    fn check(&mut self, number: u32, len: NonZeroUsize) -> Result<()> {
+        if self.is_over {
+            return Err(Status::CLOSED.into());
+        }
+        if self.slot(number).is_some_and(|slot| slot.is_some()) {
+            return Err(Status::BUFFER_IN_USE.into());
+        }
+        if self.pinned.saturating_add(len.get() as u64) > limits::MAX_PINNED {
+            return Err(Status::PIN_LIMIT.into());
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, cx: &mut Passive, number: u32, pages: &PageRef) -> Result<()> {
+        self.check(number, pages.len())?;
+        while self.buffers.len() <= number as usize {
+            self.buffers.push(cx, None)?;
+        }
+        if let Some(slot) = self.slot(number) {
+            *slot = Some(pages.clone());
+        }
+        self.pinned += pages.len().get() as u64;
+        Ok(())
+    }
+
+    /// The place of buffer `number`, if it has one.
+    fn slot(&mut self, number: u32) -> Option<&mut Option<PageRef>> {
+        let count = self.buffers.len();
+        if number as usize >= count {
+            return None;
+        }
+        self.buffers.get_mut(array_index_nospec(number as usize, count))
+    }
+}

@@ -1,0 +1,70 @@
+//! A device's transfers, as far as the host has to know: what is made for them, and what is kept until the device has stopped.
+use super::{
+    DmaId,
+    rundown::{Inside, Rundown},
+    stack::Stack,
+};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
+
+/// A device for which more than this many bytes are kept gets no more memory for transfers.
+const MAX_QUARANTINE: usize = 256 << 20;
+
+/// See the module. A part of what a [`Link`](super::Link) leads to.
+pub(crate) struct DeviceDma {
+    /// The port's name for it. 0: the plugin has not asked for transfers.
+    id: AtomicUsize,
+    /// Who makes or frees memory right now.
+    users: Rundown,
+    /// Memory records that are not freed.
+    pub(super) alive: AtomicUsize,
+    /// What was dropped while the device had it.
+    pub(super) quarantine: Stack,
+    /// Bytes in there.
+    pub(super) quarantined: AtomicUsize,
+    /// The device transfers no more, for good.
+    is_stopped: AtomicBool,
+}
+
+impl DeviceDma {
+    pub(super) fn new() -> Self {
+        Self {
+            id: AtomicUsize::new(0),
+            users: Rundown::new(),
+            alive: AtomicUsize::new(0),
+            quarantine: Stack::new(),
+            quarantined: AtomicUsize::new(0),
+            is_stopped: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn id(&self) -> Option<DmaId> {
+        DmaId::new(self.id.load(Acquire))
+    }
+
+    pub(super) fn set_id(&self, id: Option<DmaId>) {
+        self.id.store(id.map_or(0, DmaId::get), Release);
+    }
+
+    /// To make memory for transfers, or to free it. None: the device is gone.
+    pub(crate) fn enter(&self) -> Option<Inside<'_>> {
+        self.users.enter()
+    }
+
+    /// From its return on nothing more is made or freed.
+    pub(super) fn end(&self, wait: impl FnMut()) {
+        self.users.end(wait);
+    }
+
+    /// Is too much kept?
+    pub(super) fn is_full(&self) -> bool {
+        self.quarantined.load(Relaxed) > MAX_QUARANTINE
+    }
+
+    pub(super) fn stop(&self) {
+        self.is_stopped.store(true, Release);
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Acquire)
+    }
+}

@@ -1,0 +1,211 @@
+//! What is dropped while the device has it is kept until the device has stopped.
+use crate::mover::{Mover, STORE, page, regs, run};
+use kp_core::*;
+use kp_sim::{Sim, device::DeviceModel};
+use std::sync::Mutex as StdMutex;
+
+type Page = OnDevice<Coherent<page::Map>>;
+
+kp_abi::interface! {
+    mod holder, version 1 {
+        /// New pages, which the device gets.
+        fn take(count: u32) = 1;
+        /// Drops one, as the device has it.
+        fn lose() = 2;
+        /// Takes one back.
+        fn give_back() = 3;
+        fn halt() = 4;
+        fn was_reset() = 5;
+        fn enable() = 6;
+        /// Has the device write into the page that was given first.
+        fn store() = 7;
+    }
+}
+
+struct Holder {
+    bar: Bar<regs::Map>,
+    dma: Dma,
+    pages: Mutex<KVec<Page>>,
+}
+
+impl Init for Holder {
+    type Session = ();
+    type Interrupt = ();
+    fn init(cx: &mut Passive, mut device: Device) -> Result<Self> {
+        let dma = device.dma(cx, DmaLimits::bits(32))?;
+        Ok(Holder { bar: device.map(cx, 0)?, dma, pages: Mutex::new(cx, KVec::new())? })
+    }
+}
+
+impl holder::Handler<Passive> for Holder {
+    fn take(&self, cx: &mut Passive, (): &(), count: u32) -> Result<()> {
+        self.pages.with(cx, |pages, cx| {
+            for _ in 0..count {
+                let page = Coherent::new(cx, &self.dma, 1)?.hand_over();
+                pages.push(cx, page)?;
+            }
+            Ok(())
+        })
+    }
+    fn lose(&self, cx: &mut Passive, (): &()) -> Result<()> {
+        self.pages.with(cx, |pages, _| pages.pop().map(drop).ok_or(Status::BUSY.into()))
+    }
+    fn give_back(&self, cx: &mut Passive, (): &()) -> Result<()> {
+        self.pages.with(cx, |pages, _| pages.pop().map(|page| drop(page.take_back())).ok_or(Status::BUSY.into()))
+    }
+    fn halt(&self, cx: &mut Passive, (): &()) -> Result<()> {
+        self.dma.halt(cx)
+    }
+    fn was_reset(&self, cx: &mut Passive, (): &()) -> Result<()> {
+        self.dma.device_was_reset(cx);
+        Ok(())
+    }
+    fn enable(&self, cx: &mut Passive, (): &()) -> Result<()> {
+        self.dma.enable(cx)
+    }
+    fn store(&self, cx: &mut Passive, (): &()) -> Result<()> {
+        self.pages.with(cx, |pages, cx| run(cx, &self.bar, STORE, pages.first().ok_or(Status::BUSY)?.bus(0)?, 16, 0))
+    }
+}
+
+plugin! { Holder { name: "holder", devices: [0x1234:0x5678], interface: holder, callbacks: [] } }
+
+#[test]
+fn what_is_dropped_on_the_device_is_kept_until_it_stops() {
+    let sim = Sim::<Holder>::with(Mover::default()).unwrap();
+    let plugin = sim.connect(holder::INTERFACE).unwrap();
+    let client = holder::Client(&plugin);
+    client.enable().unwrap();
+    client.take(5).unwrap();
+    client.give_back().unwrap();
+    assert_eq!(sim.live().dma, 4, "taken back is freed");
+    client.lose().unwrap();
+    client.lose().unwrap();
+    assert_eq!(sim.live().dma, 4, "dropped is kept");
+    client.halt().unwrap();
+    assert!(!sim.device(|card: &mut Mover| card.is_master));
+    assert_eq!(sim.live().dma, 2, "and freed when the device has stopped");
+    client.lose().unwrap();
+    assert_eq!(sim.live().dma, 2);
+    client.was_reset().unwrap();
+    assert_eq!(sim.live().dma, 1);
+    drop(plugin);
+    sim.unload().unwrap();
+}
+
+#[test]
+fn a_device_that_transfers_late_finds_what_was_dropped() {
+    let sim = Sim::<Holder>::with(Mover::hanging()).unwrap();
+    let plugin = sim.connect(holder::INTERFACE).unwrap();
+    let client = holder::Client(&plugin);
+    client.enable().unwrap();
+    client.take(1).unwrap();
+    assert_eq!(client.store(), Err(Status::TIMEOUT.into()));
+    client.lose().unwrap();
+    // It would fail the test if the memory were gone.
+    sim.device(|card: &mut Mover| card.hangs = false);
+    sim.advance(1_000_000);
+    drop(plugin);
+    sim.unload().unwrap();
+}
+
+#[test]
+fn a_removal_stops_the_device_and_frees_what_was_kept() {
+    for present in [true, false] {
+        let sim = Sim::<Holder>::with(Mover::hanging()).unwrap();
+        let plugin = sim.connect(holder::INTERFACE).unwrap();
+        let client = holder::Client(&plugin);
+        client.enable().unwrap();
+        client.take(3).unwrap();
+        client.lose().unwrap();
+        assert_eq!(client.store(), Err(Status::TIMEOUT.into()));
+        sim.remove(present);
+        assert_eq!(sim.live().dma, 0);
+        if present {
+            assert!(!sim.device(|card: &mut Mover| card.is_master), "the removal stops it");
+        }
+        drop(plugin);
+        sim.unload().unwrap();
+    }
+}
+
+mod keeper {
+    use super::*;
+    /// What plugin code keeps outside of its value.
+    pub static KEPT: StdMutex<Option<(Dma, Page)>> = StdMutex::new(None);
+
+    pub struct Keeper;
+    impl Init for Keeper {
+        type Session = ();
+        type Interrupt = ();
+        fn init(cx: &mut Passive, mut device: Device) -> Result<Self> {
+            let dma = device.dma(cx, DmaLimits::bits(32))?;
+            let page = Coherent::new(cx, &dma, 1)?.hand_over();
+            *KEPT.lock().unwrap() = Some((dma, page));
+            Ok(Keeper)
+        }
+    }
+    plugin! { Keeper { name: "keeper", devices: [0x1234:0x5678], callbacks: [] } }
+}
+
+#[test]
+fn what_outlives_the_device_is_lost_and_said_so() {
+    let sim = Sim::<keeper::Keeper>::with(Mover::default()).unwrap();
+    sim.remove(true);
+    assert_eq!(sim.log(), ["memory for transfers is leaked: 1"]);
+    let (dma, page) = keeper::KEPT.lock().unwrap().take().unwrap();
+    assert_eq!(sim.enter(|cx| dma.enable(cx)), Err(Status::DEVICE_GONE.into()));
+    assert_eq!(sim.enter(|cx| Coherent::<page::Map>::new(cx, &dma, 1).map(drop)), Err(Status::DEVICE_GONE.into()));
+    assert!(!dma.is_isolated());
+    page.at(0).unwrap().write(page::WORD, 1); // its memory stays
+    sim.enter(|_| drop((dma, page)));
+    assert_eq!(sim.live().dma, 1);
+    // The test has seen it: nobody else is to.
+    std::mem::forget(sim);
+}
+
+/// The device is asked as a model whether it may transfer.
+#[test]
+fn messages_keep_a_device_from_being_halted() {
+    struct Messages(Mover);
+    impl DeviceModel for Messages {
+        fn identity(&self) -> kp_sim::device::Identity {
+            self.0.identity()
+        }
+        fn vectors(&self, kind: IrqKind) -> u16 {
+            (kind == IrqKind::Msi).into()
+        }
+    }
+    struct Listener(Dma);
+    impl Init for Listener {
+        type Session = ();
+        type Interrupt = ();
+        fn init(cx: &mut Passive, mut device: Device) -> Result<Self> {
+            device.dma(cx, DmaLimits::bits(32)).map(Listener)
+        }
+    }
+    impl IntAtIrql for Listener {
+        fn int_at_irql(&self, _: &mut Irql, _: &(), _: Source) -> Verdict {
+            Verdict::NOT_MINE
+        }
+    }
+    kp_abi::interface! {
+        mod listener, version 1 {
+            fn halt() = 1;
+        }
+    }
+    impl listener::Handler<Passive> for Listener {
+        fn halt(&self, cx: &mut Passive, (): &()) -> Result<()> {
+            self.0.halt(cx)
+        }
+    }
+    plugin! { Listener { name: "listener", devices: [0x1234:0x5678], interface: listener, callbacks: [IntAtIrql] } }
+    let sim = Sim::<Listener>::with(Messages(Mover::default())).unwrap();
+    let plugin = sim.connect(listener::INTERFACE).unwrap();
+    let client = listener::Client(&plugin);
+    assert_eq!(client.halt(), Ok(()));
+    let interrupts = plugin.interrupts(kp_user::Enable::any()).unwrap();
+    assert_eq!(client.halt(), Err(Status::BUSY.into()));
+    drop(interrupts);
+    assert_eq!(client.halt(), Ok(()));
+}

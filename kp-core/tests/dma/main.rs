@@ -1,0 +1,6 @@
+//! A device's own transfers: what it is shown it sees, what it has it keeps until it has stopped, and whatever is dropped in whatever order leaves
+//! nothing.
+mod coherent;
+mod kept;
+mod mappings;
+mod mover;
