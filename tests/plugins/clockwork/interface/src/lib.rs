@@ -39,5 +39,7 @@ kp_abi::interface! {
         fn interrupted(ms: u32) -> u32 = 7;
         /// Waits for what never comes.
         fn wait(ms: u32) = 8;
+        /// Waits for the next interrupt's DPC, without a limit.
+        fn next() = 9;
     }
 }

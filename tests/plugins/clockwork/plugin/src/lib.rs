@@ -204,6 +204,10 @@ impl clockwork::Handler<Passive> for Clockwork {
     fn wait(&self, cx: &mut Passive, _: &(), ms: u32) -> Result<()> {
         self.never.wait_until(cx, ms, |_| false)
     }
+    fn next(&self, cx: &mut Passive, _: &()) -> Result<()> {
+        let before = self.interrupts.load(Acquire);
+        self.interrupted.wait_until(cx, u32::MAX, |_| self.interrupts.load(Acquire) != before)
+    }
 }
 
 plugin! {
