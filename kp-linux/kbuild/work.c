@@ -24,9 +24,11 @@ int kp_work_start(void)
 	return work_queue ? 0 : -ENOMEM;
 }
 
+/* It waits for all work; and work that has panicked never ends. */
 void kp_work_stop(void)
 {
-	destroy_workqueue(work_queue);
+	if (!READ_ONCE(kp_rs_poisoned))
+		destroy_workqueue(work_queue);
 }
 
 static void kp_work(struct work_struct *work)
