@@ -72,6 +72,24 @@ mod host {
     pub(crate) mod pending;
     #[path = "../../../../kp-core/src/host/robust_mutex.rs"]
     pub(crate) mod robust_mutex;
+    #[path = "../../../../kp-core/src/host/scheduled/runs.rs"]
+    #[expect(dead_code, reason = "no device is there to have a record")]
+    pub(crate) mod runs;
+    /// Without an app's buffers.
+    pub(crate) mod session_context {
+        use super::waker::Waker;
+        use crate::{Passive, Result};
+
+        pub(crate) struct SessionContext {
+            pub(crate) waker: Waker,
+        }
+
+        impl SessionContext {
+            pub(crate) fn new(cx: &mut Passive, _: bool) -> Result<Self> {
+                Ok(Self { waker: Waker::new(cx)? })
+            }
+        }
+    }
     #[path = "../../../../kp-core/src/host/waiters.rs"]
     pub(crate) mod waiters;
     #[path = "../../../../kp-core/src/host/waker.rs"]
