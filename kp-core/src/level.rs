@@ -24,7 +24,8 @@ pub trait Level: sealed::Sealed {
 #[diagnostic::on_unimplemented(
     message = "this code runs at level `{Self}`, too high for what is asked (at most `{C}`)",
     label = "not allowed at `{Self}`",
-    note = "a lock is taken at its own level or below: make the lock a `SpinLock<_, {Self}>`, or move the work to a lower level"
+    note = "a lock is taken at its own level or below: make the lock a `SpinLock<_, {Self}>`, or move the work to a lower level",
+    note = "what is no lock is work for a lower level: `int_at_irql` answers `Verdict::DEFER`, and `int_at_dpc` does it"
 )]
 pub trait AtMost<C: Level>: Level {}
 
