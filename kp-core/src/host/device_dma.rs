@@ -3,8 +3,8 @@ use super::{
     DmaId,
     rundown::{Inside, Rundown},
     stack::Stack,
+    sync::{AtomicBool, AtomicUsize, Ordering::*},
 };
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 
 /// A device for which more than this many bytes are kept gets no more memory for transfers.
 const MAX_QUARANTINE: usize = 256 << 20;

@@ -1,7 +1,6 @@
 //! A device's own transfers: their begin, and each way in which they end.
-use super::{DmaId, LogLine, dma_memory, kernel, link::Link, transfers};
+use super::{DmaId, LogLine, dma_memory, kernel, link::Link, sync::Ordering::*, transfers};
 use crate::{DmaLimits, Passive, Result, Status};
-use core::sync::atomic::Ordering::*;
 use kp_abi::request::dma;
 
 /// How long the last end waits between two looks, in ns: those inside free memory, no more.
