@@ -344,3 +344,26 @@ fn a_registration_whose_answer_faults_is_undone() {
     });
     assert!(faults.into_inner().unwrap() > 5, "too few answers met the fault");
 }
+
+/// Its pages are pinned outside of the gate, so the session may end meanwhile.
+#[test]
+fn a_session_that_ends_while_a_buffer_is_registered_keeps_none() {
+    let refused = std::sync::Mutex::new(0);
+    kp_sim::explore(0..100, |world| {
+        let sim = Sim::<Store>::new().unwrap();
+        let app = opened(&sim);
+        let at = app.memory().map(4096, Access::ReadWrite);
+        world.scope(|scope| {
+            scope.spawn("registers", || match register(&app, of(at, 4096, 0, access::WRITE)) {
+                Ok(()) => {}
+                Err(error) => {
+                    assert_eq!(error, Status::CLOSED);
+                    *refused.lock().unwrap() += 1;
+                }
+            });
+            scope.spawn("closes", || kp_user::Connection::close(&app).unwrap());
+        });
+        assert_eq!(sim.live().pinned, 0);
+    });
+    assert!((5..95).contains(&refused.into_inner().unwrap()), "too few met");
+}
