@@ -46,7 +46,7 @@ impl Boot {
             kernel: kernel.to_owned(),
             kernel_args: &[],
             devices: &[],
-            plugins: &["echo", "edu"],
+            plugins: &["echo", "edu", "bmd"],
             vectors: 0,
             udev: false,
             runs,

@@ -222,7 +222,7 @@ impl Story {
                 self.connected(machine, |story, plugin| story.calls(plugin));
                 self.connected(machine, |story, plugin| story.no_interrupt(plugin));
             }
-            Subject::Edu => self.with_device(machine, &driver),
+            Subject::Edu | Subject::Bmd => self.with_device(machine, &driver),
         }
         let stopped = driver.stop();
         self.kernel("stop", stopped);
