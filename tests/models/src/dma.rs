@@ -38,10 +38,7 @@ fn nobody_is_inside_after_the_end_of_a_rundown_and_nobody_enters() {
         let users: Vec<_> = (0..2)
             .map(|_| {
                 let guarded = guarded.clone();
-                thread::spawn(move || {
-                    let first = read(&guarded);
-                    assert!(!read(&guarded) || first, "it was over, and is not any more");
-                })
+                thread::spawn(move || _ = read(&guarded))
             })
             .collect();
         guarded.users.end(thread::yield_now);
