@@ -262,15 +262,12 @@ fn a_session_has_64_buffers_and_no_more() {
 
 #[test]
 fn every_failure_is_told_and_leaves_nothing() {
-    let told = every_failure(
-        Sim::<Store>::builder,
-        |sim| -> Result<(), Error> {
-            let plugin = sim.connect(store::INTERFACE).map_err(|error| error.status().unwrap_or(Status::PROTOCOL))?;
-            let buffer = plugin.buffer(4096, Use::Write)?;
-            store::Client(&plugin).fill(buffer.number(), 0, 10, 1)?;
-            Ok(())
-        },
-    );
+    let told = every_failure(Sim::<Store>::builder, |sim| -> Result<(), Error> {
+        let plugin = sim.connect(store::INTERFACE).map_err(|error| error.status().unwrap_or(Status::PROTOCOL))?;
+        let buffer = plugin.buffer(4096, Use::Write)?;
+        store::Client(&plugin).fill(buffer.number(), 0, 10, 1)?;
+        Ok(())
+    });
     assert!(told.len() > 8 && told.iter().all(Option::is_some), "{told:?}");
 }
 

@@ -29,9 +29,10 @@ impl Link {
     pub(crate) fn halt(&self, cx: &mut Passive) -> Result<()> {
         self.with(cx, |id| {
             if kernel::bus_master(id, false) {
-                kernel::bus_master(id, true);
+                kernel::bus_master(id, self.dma().is_enabled());
                 return Err(Status::BUSY.into());
             }
+            self.dma().set_enabled(false);
             if !transfers::end(id) {
                 return Err(Status::TIMEOUT.into());
             }

@@ -217,6 +217,9 @@ fn messages_keep_a_device_from_being_halted() {
         fn vectors(&self, kind: IrqKind) -> u16 {
             (kind == IrqKind::Msi).into()
         }
+        fn bus_master(&mut self, on: bool) {
+            self.0.bus_master(on);
+        }
     }
     struct Listener(Dma);
     impl Init for Listener {
@@ -234,9 +237,13 @@ fn messages_keep_a_device_from_being_halted() {
     kp_abi::interface! {
         mod listener, version 1 {
             fn halt() = 1;
+            fn enable() = 2;
         }
     }
     impl listener::Handler<Passive> for Listener {
+        fn enable(&self, cx: &mut Passive, (): &()) -> Result<()> {
+            self.0.enable(cx)
+        }
         fn halt(&self, cx: &mut Passive, (): &()) -> Result<()> {
             self.0.halt(cx)
         }
@@ -245,11 +252,19 @@ fn messages_keep_a_device_from_being_halted() {
     let sim = Sim::<Listener>::with(Messages(Mover::default())).unwrap();
     let plugin = sim.connect(listener::INTERFACE).unwrap();
     let client = listener::Client(&plugin);
-    assert_eq!(client.halt(), Ok(()));
-    let interrupts = plugin.interrupts(kp_user::Enable::any()).unwrap();
-    assert_eq!(client.halt(), Err(Status::BUSY.into()));
-    drop(interrupts);
-    assert_eq!(client.halt(), Ok(()));
+    let is_master = || sim.device(|card: &mut Messages| card.0.is_master);
+    for enabled in [false, true] {
+        if enabled {
+            client.enable().unwrap();
+        }
+        let interrupts = plugin.interrupts(kp_user::Enable::any()).unwrap();
+        assert_eq!(client.halt(), Err(Status::BUSY.into()));
+        assert!(is_master());
+        drop(interrupts);
+        assert_eq!(is_master(), enabled, "what is refused has changed nothing");
+        assert_eq!(client.halt(), Ok(()));
+        assert!(!is_master());
+    }
 }
 
 crate::mover::plugin_of! { glutton: (), |cx, device| {

@@ -218,7 +218,10 @@ pub(crate) mod link {
             self.0.device.lock().unwrap().map(f).ok_or(Status::DEVICE_GONE.into())
         }
         pub(crate) fn enable(&self, cx: &mut Passive) -> Result<()> {
-            self.with(cx, |id| _ = bus_master(id, true))
+            self.with(cx, |id| {
+                self.dma().set_enabled(true);
+                bus_master(id, true);
+            })
         }
         pub(crate) fn dma(&self) -> &DeviceDma {
             &self.0.dma
