@@ -6,6 +6,7 @@ mod device;
 mod edu_app;
 mod fault_injection;
 mod life;
+mod pcie;
 mod ports;
 mod power;
 mod raw_ioctl;
