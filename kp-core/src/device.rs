@@ -209,6 +209,7 @@ impl Device {
     }
 
     /// Lets the device start transfers of its own, or stops it, as [`Config::bus_master`]. Errors: `WRONG_DEVICE` without hardware.
+    #[deprecated = "`Device::dma` in `init`, and `Dma::enable`"]
     pub fn bus_master(&mut self, cx: &mut Passive, on: bool) -> Result<()> {
         self.link.as_ref().ok_or(Status::WRONG_DEVICE)?.bus_master(cx, on)
     }

@@ -25,7 +25,7 @@ pub trait Level: sealed::Sealed {
     message = "this code runs at level `{Self}`, too high for what is asked (at most `{C}`)",
     label = "not allowed at `{Self}`",
     note = "a lock is taken at its own level or below: make the lock a `SpinLock<_, {Self}>`, or move the work to a lower level",
-    note = "to wake, or to start a timer or work, `int_at_irql` defers: `int_at_dpc` does it"
+    note = "what is no lock is work for a lower level: `int_at_irql` answers `Verdict::DEFER`, and `int_at_dpc` does it"
 )]
 pub trait AtMost<C: Level>: Level {}
 

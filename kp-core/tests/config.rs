@@ -46,6 +46,7 @@ impl keeper::Handler<Passive> for Keeper {
     fn identity(&self, cx: &mut Passive, (): &()) -> Result<u32> {
         self.0.read32(cx, 0)
     }
+    #[expect(deprecated, reason = "it still does what it did")]
     fn master(&self, cx: &mut Passive, (): &(), on: bool) -> Result<()> {
         self.0.bus_master(cx, on)
     }

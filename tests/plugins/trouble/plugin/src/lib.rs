@@ -121,6 +121,7 @@ impl Init for Trouble {
         let bar = device.map(cx, 0)?;
         let others = core::array::from_fn(|n| device.map(cx, n + 1).ok());
         if MASTERS.load(Relaxed) {
+            #[expect(deprecated, reason = "older plugins do, and the removal ends it")]
             device.bus_master(cx, true)?;
         }
         if REFUSALS.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
