@@ -29,6 +29,8 @@ struct AssignedBar {
 /// One started device.
 pub(crate) struct Hardware {
     bars: [Option<AssignedBar>; 6],
+    /// The bus's device object.
+    pub(crate) pdo: StackDevice,
     pub(crate) interrupt: Interrupt,
 }
 
@@ -48,7 +50,7 @@ impl Hardware {
         })?;
         let hardware = PoolBox::with(|| {
             let (bars, has_msix) = (bars(&bus, resources), bus.capability(bus::MSIX).is_some());
-            Self { bars, interrupt: Interrupt::new(pdo, resources.lines, has_msix, Command::new(bus)) }
+            Self { bars, pdo, interrupt: Interrupt::new(pdo, resources.lines, has_msix, Command::new(bus)) }
         });
         let hardware = hardware.ok_or(Status::NO_MEMORY)?;
         irql::allow_for(resources.lines.irql);

@@ -3,7 +3,7 @@ use crate::{
     device::mapping,
     driver::{control_device, device_extension::DeviceExtension, pnp, power},
     io::{control, dispatch::DispatchTable, handle, node::Node},
-    kernel::{clock, leaks, log, memory, optional, parameters},
+    kernel::{clock, late, leaks, log, memory, optional, parameters},
     nt::*,
 };
 use kp_abi::Status;
@@ -18,6 +18,9 @@ pub unsafe fn load<P: Plugin>(driver: *mut (), registry: *const ()) -> i32 {
     let driver = driver.cast::<DriverObject>();
     log::set_name(P::TABLE.name);
     optional::find_all();
+    #[cfg(target_arch = "aarch64")]
+    optional::find_flush();
+    late::init();
     if clock::leaves_sleep_out() {
         optional::find_terminating(); // not Wine: see there
     }
@@ -65,6 +68,7 @@ unsafe extern "efiapi" fn unload<P: Plugin>(driver: *mut DriverObject) {
 
 /// Gives back what was freed too high up.
 fn free_late() {
+    late::settle();
     mapping::free_late();
     memory::free_late();
 }

@@ -11,7 +11,7 @@ use crate::{
         irp::{Irp, Pnp, SystemControl},
         node::{self, State},
     },
-    kernel::memory,
+    kernel::{late, memory},
     nt::{self, *},
 };
 use core::mem::{ManuallyDrop, take};
@@ -178,6 +178,7 @@ fn unbind<P: Plugin>(this: &DeviceExtension, started: &mut StartedState) {
     let end = |driver: &BoundDevice<P>| unsafe { node::end(driver, present) };
     // SAFETY: `put` has put one of `P` there, and only plug-and-play requests, of which one runs at a time, take it.
     let ended = unsafe { this.node.with::<P, _>(end) };
+    late::settle();
     memory::free_late();
     mapping::free_late();
     // After a panic what the plugin may use stays.

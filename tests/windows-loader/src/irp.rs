@@ -371,7 +371,7 @@ fn finish(kernel: &Kernel, request: &Request, packet: &mut Irp) -> Result<bool, 
         kernel.pool.free(packet.system_buffer.expose_provenance(), Some(SYSTEM_BUFFER))?;
     }
     if !packet.mdl_address.is_null() {
-        kernel.pool.free(packet.mdl_address.expose_provenance(), None)?;
+        kernel.page_lists.unlock(kernel, packet.mdl_address.expose_provenance())?;
     }
     let block = ptr::with_exposed_provenance_mut::<IoStatusBlock>(packet.user_iosb);
     if !block.is_null() {

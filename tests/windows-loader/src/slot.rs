@@ -5,6 +5,7 @@ use crate::{
     observed::Observed,
     power::Power,
     resources::{self, Bar, Shape},
+    transfers::View,
 };
 use kp_sim::device::{DeviceModel, Identity, IrqKind};
 use std::{
@@ -46,7 +47,8 @@ struct Model {
     listens: Option<(IrqKind, u16)>,
     /// The last moment that the device knows of.
     clock: Instant,
-    ram: Vec<u8>,
+    /// Memory as it sees it.
+    ram: View,
 }
 
 /// Bits of the command register.
@@ -101,10 +103,10 @@ impl Model {
 }
 
 impl Slot {
-    pub(crate) fn new(number: usize, device: Box<dyn DeviceModel>, shape: Shape) -> Self {
+    pub(crate) fn new(kernel: &Kernel, number: usize, device: Box<dyn DeviceModel>, shape: Shape) -> Self {
+        let ram = View { slot: number, transfers: kernel.transfers.clone() };
         let bars = Mutex::new(resources::bars(number, 0, &*device, &shape));
-        let model =
-            Model { device, command: MEMORY | BUS_MASTER, listens: None, clock: Instant::now(), ram: vec![0; 1 << 16] };
+        let model = Model { device, command: MEMORY | BUS_MASTER, listens: None, clock: Instant::now(), ram };
         Self {
             number,
             shape,

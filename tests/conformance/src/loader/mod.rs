@@ -13,6 +13,7 @@ mod resources;
 mod slots;
 mod storm;
 mod strangers;
+mod transfers;
 
 use crate::{Subject, Unload, Victim, World, interrupts};
 use kp_abi::request::kind;

@@ -2,6 +2,7 @@
 //!
 //! Levels: Microsoft's reference, "Requirements, IRQL" of each function.
 mod bus;
+mod dma;
 mod io;
 mod later;
 mod memory;
@@ -74,6 +75,7 @@ pub(crate) fn all() -> &'static [&'static Export] {
     ALL.get_or_init(|| {
         let parts = [
             bus::exports(),
+            dma::exports(),
             io::exports(),
             later::exports(),
             memory::exports(),
