@@ -125,6 +125,7 @@ unsafe fn start_device<P: Plugin>(
         }
     }
     started.suspended = false;
+    this.node.end_by(end_device::<P>);
     this.node.set(State::Open);
     publish::<P>(this, started).map_err(|status| {
         kp_core::log!("no node: {:#x}", status);
@@ -186,6 +187,16 @@ fn unbind<P: Plugin>(this: &DeviceExtension, started: &mut StartedState) {
         hardware.retire();
         drop(ManuallyDrop::into_inner(hardware));
     }
+}
+
+/// The device does not let go of memory whose app has ended: it ends here, as if it had been pulled out.
+///
+/// # Safety
+/// A device of a stack, which is not deleted meanwhile; Passive.
+unsafe fn end_device<P: Plugin>(device: *mut nt::DeviceObject) {
+    // SAFETY: a device that `add` has made: its node has this function.
+    let device = unsafe { DeviceObject::<DeviceExtension>::from_raw(device) };
+    device.with(|started| unbind::<P>(&device, started));
 }
 
 /// May the device be stopped, or removed? From here on it cannot be opened. It is not stopped under open handles: what has been assigned

@@ -221,6 +221,11 @@ impl Request {
         !self.is_ending.swap(true, AcqRel)
     }
 
+    /// Its status, if it is over.
+    pub(crate) fn over(&self) -> Option<NtStatus> {
+        lock(&self.state).over.as_ref().map(|over| over.status)
+    }
+
     /// Is it over?
     pub(crate) fn is_over(&self) -> bool {
         lock(&self.state).over.is_some()
