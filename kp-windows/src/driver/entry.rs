@@ -20,7 +20,6 @@ pub unsafe fn load<P: Plugin>(driver: *mut (), registry: *const ()) -> i32 {
     optional::find_all();
     #[cfg(target_arch = "aarch64")]
     optional::find_flush();
-    late::init();
     if clock::leaves_sleep_out() {
         optional::find_terminating(); // not Wine: see there
     }
@@ -42,6 +41,7 @@ pub unsafe fn load<P: Plugin>(driver: *mut (), registry: *const ()) -> i32 {
         free_late();
         return loaded.err().unwrap_or(STATUS_SUCCESS);
     }
+    late::init();
     // SAFETY: the path that DriverEntry was given.
     unsafe { parameters::read(registry.cast()) };
     // SAFETY: all devices of a driver that has no control device are added by `add_device`.

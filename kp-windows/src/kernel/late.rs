@@ -2,7 +2,7 @@
 //! Passive looks.
 use crate::{
     kernel::{dpc::Dpc, irql},
-    nt::{self, KeFlushQueuedDpcs},
+    nt::{self, DISPATCH_LEVEL, KeFlushQueuedDpcs},
 };
 use core::{
     cell::Cell,
@@ -43,7 +43,7 @@ struct Soon(Dpc);
 unsafe impl Sync for Soon {}
 static SOON: Soon = Soon(Dpc::unused());
 
-/// Before anything else here. Passive; once.
+/// Before a device's interrupts. Passive; once.
 pub(crate) fn init() {
     // SAFETY: a static that nobody uses yet; the routine needs no context.
     unsafe { SOON.0.init(on_dpc, ptr::null_mut()) };
@@ -58,7 +58,8 @@ unsafe extern "efiapi" fn on_dpc(_: *mut nt::Dpc, _: *mut c_void, _: *mut c_void
 /// # Safety
 /// The function may run with the node, and nobody else uses that any more.
 pub(crate) unsafe fn at_dispatch(node: NonNull<LateNode>) {
-    if irql::may_free() {
+    // On a kernel that does not say its level no interrupt is connected, and nothing runs higher.
+    if irql::current().is_none_or(|level| level <= DISPATCH_LEVEL) {
         // SAFETY: the caller's promise.
         return unsafe { run(node) };
     }

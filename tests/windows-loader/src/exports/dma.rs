@@ -182,6 +182,12 @@ exports! {
         checked(cpu::kernel().page_lists.unmap(address.expose_provenance(), mdl));
     }
 
+    [0..=2] fn KeFlushIoBuffers(mdl: *mut Mdl, _read: u8, _dma: u8) {
+        if cpu::kernel().page_lists.place(mdl.expose_provenance(), 0).is_none() {
+            cpu::fail(Rule::PagesListed.broken(format!("KeFlushIoBuffers: {mdl:p} is no list of pages")));
+        }
+    }
+
     [0..=0] fails null fn IoGetDmaAdapter(physical: *mut DeviceObject, description: *const Description, map_registers: *mut u32) -> *mut c_void {
         let kernel = cpu::kernel();
         // SAFETY: the driver's description.

@@ -62,7 +62,8 @@ pub enum Processor {
 }
 
 /// Functions that only one processor's kernels export: the public symbols of ntoskrnl.exe and hal.dll say so.
-pub const ONLY: &[(&str, Processor)] = &[("KeLowerIrql", Processor::X64), ("KfLowerIrql", Processor::Arm64)];
+pub const ONLY: &[(&str, Processor)] =
+    &[("KeFlushIoBuffers", Processor::Arm64), ("KeLowerIrql", Processor::X64), ("KfLowerIrql", Processor::Arm64)];
 
 /// Do the kernels of this processor export it?
 pub(crate) fn is_exported(name: &str, processor: Processor) -> bool {
