@@ -1,6 +1,6 @@
 //! The device that a plugin was bound to, as `init` has it.
 use crate::{
-    Bar, Config, Dma, DmaLimits, Error, KVec, Passive, Ports, RegisterMap, Result, Status, Window,
+    Bar, Config, Dma, DmaLimits, Error, KVec, Passive, Ports, RegisterMap, Result, Status, Vectors, Window,
     host::{BarIndex, BarKind, Caching, DeviceId, IoMapping, Link, LogLine, RawBar, kernel},
     regs::map_len,
 };
@@ -182,6 +182,12 @@ impl Device {
     pub fn config(&self) -> Result<Config> {
         let link = self.link.clone().ok_or(Status::WRONG_DEVICE)?;
         Ok(Config { link })
+    }
+
+    /// Its interrupt's vectors, one by one, which may be kept. Errors: `WRONG_DEVICE` without hardware.
+    pub fn vectors(&self) -> Result<Vectors> {
+        let link = self.link.clone().ok_or(Status::WRONG_DEVICE)?;
+        Ok(Vectors { link })
     }
 
     /// The device's own transfers, within what it reaches, which is said once. The device may transfer only from [`Dma::enable`] on.

@@ -43,7 +43,8 @@
 //! of these, an [`OnBus`], is an [`OnDevice`], which alone tells its [`BusAddress`] and [`Segments`], each a [`Segment`]; dropping one is always safe. A [`Transfer`] goes
 //! part by part.
 //!
-//! **What is kept.** The [`Device`] is for `init`. A [`Bar`] may be kept, a [`Dma`], and a [`Config`], which has the configuration space.
+//! **What is kept.** The [`Device`] is for `init`. A [`Bar`] may be kept, a [`Dma`], a [`Config`], which has the configuration space ([`pci`]) and the
+//! device's reset, and [`Vectors`], which masks single messages.
 //!
 //! **Errors.** A callback answers a [`Status`], or [`Error::plugin`] with a number of its own, and the app gets just that. One that may not
 //! ask for it gets `NOT_PERMITTED`. What only a [transport](kp_abi::TransportStatus) answers, `DENIED` for one, is no [`Error`].
@@ -113,7 +114,6 @@ extern crate self as kp_core; // so that `plugin!` and `registers!` work in this
 extern crate std;
 
 mod callbacks;
-mod config;
 #[expect(unsafe_code, reason = "makes a BAR of what it has mapped")]
 mod device;
 #[expect(unsafe_code, reason = "shares memory with devices")]
@@ -128,16 +128,17 @@ mod log;
 mod matching;
 #[expect(unsafe_code, reason = "manages memory")]
 mod mem;
+pub mod pci;
 mod plugin;
 #[expect(unsafe_code, reason = "touches device registers")]
 mod regs;
+mod vectors;
 mod wait_queue;
 
 pub use callbacks::{
     Call, Caller, Deliver, Enabling, Event, Granted, Happening, Init, IntAtDpc, IntAtIrql, IntEnable, IrqKind, Open,
     Source, Verdict,
 };
-pub use config::Config;
 pub use device::Device;
 pub use dma::{
     Area, Both, BusAddress, Coherent, Direction, Dma, DmaLimits, FromDevice, Mapping, OnBus, OnDevice, Pages, Segment,
@@ -149,11 +150,13 @@ pub use level::{AtMost, Ceiling, Dispatch, Irql, Level, Passive};
 pub use lock::{Mutex, SpinLock};
 pub use matching::MatchId;
 pub use mem::{KBox, KVec, Pool, PoolBox};
+pub use pci::Config;
 pub use plugin::{IntTable, Plugin, Table};
 pub use regs::{
     Array, Bar, BarSpace, Blocks, Field, Item, Memory, Mmio, Ports, Readable, Register, RegisterMap, Regs, Single,
     Space, Width, Window, Writable,
 };
+pub use vectors::Vectors;
 pub use wait_queue::WaitQueue;
 
 use kp_abi::limits;

@@ -31,6 +31,7 @@ struct kp_vector {
 	u32 index;
 	int irq;
 	bool connected;
+	bool hinted; /* the kernel points to the mask of a CPU for it */
 	struct tasklet_struct tasklet;
 };
 

@@ -122,6 +122,8 @@ int kp_c_irq_connect(struct kp_device *device, const void *cookie);
 void kp_c_irq_disconnect(struct kp_device *device);
 void kp_c_irq_release(struct kp_device *device);
 bool kp_c_irq_mask(struct kp_device *device, u32 vector);
+void kp_c_irq_mask_vector(struct kp_device *device, u32 vector, bool mask);
+void kp_c_irq_hint(struct kp_device *device, u32 vector, u32 cpu);
 void kp_c_dpc_queue(struct kp_device *device, u32 vector);
 
 /* user.c */

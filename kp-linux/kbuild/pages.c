@@ -125,13 +125,22 @@ void *kp_c_pages_alloc(size_t len)
 #endif
 
 #ifdef KP_CALLS_kp_c_pages_pin
+static bool kp_is_swap_backed(struct page *page)
+{
+#ifdef KP_HAS_PAGE_SWAP_BACKED
+	return PageSwapBacked(page);
+#else
+	return folio_test_swapbacked(page_folio(page));
+#endif
+}
+
 /*
  * May a device be let into it? Into anonymous and shared memory and huge pages: what it writes to a file's page the file system does not see, and a
  * page of another device is that device's. The page of zeros is read only.
  */
 static bool kp_is_pinnable(struct page *page)
 {
-	return PageAnon(page) || PageSwapBacked(page) || PageHuge(page) || is_zero_pfn(page_to_pfn(page));
+	return PageAnon(page) || kp_is_swap_backed(page) || PageHuge(page) || is_zero_pfn(page_to_pfn(page));
 }
 
 /*

@@ -123,6 +123,10 @@ unsafe extern "C" {
     pub safe fn kp_c_irq_release(device: usize);
     /// disable_irq_nosync.
     pub safe fn kp_c_irq_mask(device: usize, vector: u32) -> bool;
+    /// disable_irq_nosync, enable_irq.
+    pub safe fn kp_c_irq_mask_vector(device: usize, vector: u32, mask: bool);
+    /// irq_set_affinity_and_hint.
+    pub safe fn kp_c_irq_hint(device: usize, vector: u32, cpu: u32);
     /// tasklet_schedule.
     pub safe fn kp_c_dpc_queue(device: usize, vector: u32);
 

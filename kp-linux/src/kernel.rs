@@ -12,8 +12,8 @@ use kp_core::{
     DmaLimits, Error, IrqKind, Result, Status,
     host::{
         BarIndex, Caching, CoherentMemory, ConfigWidth, DeviceId, Dma, DmaDirection, DmaId, IoMapping, Irq, IrqEntry,
-        IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, RawLock, RawMapping, RawPages,
-        RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues, Woken,
+        IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, PreparedVectors, RawLock,
+        RawMapping, RawPages, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, WaitKind, WaitQueues, Woken,
     },
     kp_abi::request::kind,
 };
@@ -280,11 +280,11 @@ unsafe impl Pci for Linux {
 
 // SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
 unsafe impl Irq for Linux {
-    fn irq_prepare(device: DeviceId, wanted: IrqRequest) -> Result<Vectors> {
+    fn irq_prepare(device: DeviceId, wanted: IrqRequest) -> Result<PreparedVectors> {
         let mut kind = 0;
         // SAFETY: `kind` is writable.
         match unsafe { kp_c_irq_prepare(device.get(), wanted.kinds.bits(), wanted.min, wanted.max, &mut kind) } {
-            count @ 1.. => Ok(Vectors { kind: irq_kind(kind), count: count as u32 }),
+            count @ 1.. => Ok(PreparedVectors { kind: irq_kind(kind), count: count as u32 }),
             NO_MEMORY => Err(Status::NO_MEMORY.into()),
             errno => Err(Error::new(Status::NO_INTERRUPT, errno.unsigned_abs())),
         }
@@ -306,6 +306,13 @@ unsafe impl Irq for Linux {
     }
     fn irq_mask(device: DeviceId, vector: u32) -> bool {
         kp_c_irq_mask(device.get(), vector)
+    }
+    fn irq_mask_vector(device: DeviceId, vector: u32, mask: bool) -> bool {
+        kp_c_irq_mask_vector(device.get(), vector, mask);
+        true
+    }
+    fn irq_hint(device: DeviceId, vector: u32, processor: u32) {
+        kp_c_irq_hint(device.get(), vector, processor);
     }
     #[inline]
     fn dpc_queue(device: DeviceId, vector: u32) {

@@ -56,6 +56,7 @@ const DMA_MASK: u64 = (1 << 28) - 1;
 /// The device. Begins as after power on.
 pub struct Edu {
     dma_mask: u64,
+    dma_ns: u64,
     factorial_polls: u32,
     factorial_ns: u64,
     state: State,
@@ -120,7 +121,7 @@ impl Default for Edu {
 impl Edu {
     /// The device as `-device edu` makes it: DMA reaches 28 bits.
     pub fn new() -> Self {
-        Self { dma_mask: DMA_MASK, factorial_polls: 1, factorial_ns: 1, state: State::default() }
+        Self { dma_mask: DMA_MASK, dma_ns: DMA_NS, factorial_polls: 1, factorial_ns: 1, state: State::default() }
     }
 
     /// The device as `-device edu,dma_mask=…` makes it. Bits of a bus address outside the mask are
@@ -128,6 +129,13 @@ impl Edu {
     #[must_use]
     pub fn dma_mask(mut self, mask: u64) -> Self {
         self.dma_mask = mask;
+        self
+    }
+
+    /// How long a transfer takes, in ns. The default is 100 ms, as QEMU's.
+    #[must_use]
+    pub fn transfers_take(mut self, ns: u64) -> Self {
+        self.dma_ns = ns;
         self
     }
 
@@ -191,7 +199,7 @@ impl Edu {
             REG_DMA_COUNT => state.count = value,
             REG_DMA_COMMAND if value & DMA_RUN != 0 => {
                 state.command = value;
-                state.dma_ns_left = DMA_NS;
+                state.dma_ns_left = self.dma_ns;
             }
             _ => {}
         }

@@ -91,6 +91,7 @@ mod app;
 mod boot;
 mod bus;
 mod clock;
+mod config_space;
 mod context;
 pub mod device;
 mod dma;
@@ -122,6 +123,7 @@ mod vectors;
 mod words;
 
 pub use app::{App, Mode};
+pub use config_space::ConfigSpace;
 pub use explore::{Run, Scope, World, explore, find, replay};
 pub use failures::every_failure;
 pub use kp_core::host::Readiness;

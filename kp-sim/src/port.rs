@@ -9,8 +9,8 @@ use kp_core::{
     DmaLimits, Result, Status,
     host::{
         BarIndex, Caching, CoherentMemory, ConfigWidth, DeviceId, Dma, DmaDirection, DmaId, IoMapping, Irq, IrqEntry,
-        IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, RawLock, RawMapping, RawPages,
-        RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues, Woken,
+        IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, PreparedVectors, RawLock,
+        RawMapping, RawPages, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, WaitKind, WaitQueues, Woken,
     },
 };
 use std::{
@@ -243,7 +243,7 @@ unsafe impl Pci for Simulated {
 
 // SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
 unsafe impl Irq for Simulated {
-    fn irq_prepare(_device: DeviceId, wanted: IrqRequest) -> Result<Vectors> {
+    fn irq_prepare(_device: DeviceId, wanted: IrqRequest) -> Result<PreparedVectors> {
         call("irq_prepare", wanted.kinds.bits().into(), PASSIVE, |context| context.machine.prepare(wanted))
     }
     unsafe fn irq_connect(_device: DeviceId, entry: IrqEntry) -> Result<()> {
@@ -257,6 +257,14 @@ unsafe impl Irq for Simulated {
     }
     fn irq_mask(_device: DeviceId, vector: u32) -> bool {
         call("irq_mask", vector.into(), IRQL, |context| context.machine.mask(vector))
+    }
+    fn irq_mask_vector(_device: DeviceId, vector: u32, mask: bool) -> bool {
+        let name = if mask { "irq_mask_vector" } else { "irq_unmask_vector" };
+        call(name, vector.into(), DISPATCH, |context| context.machine.mask_vector(vector, mask));
+        true
+    }
+    fn irq_hint(_device: DeviceId, vector: u32, processor: u32) {
+        call("irq_hint", vector.into(), DISPATCH, |context| context.machine.hint(vector, processor));
     }
     fn dpc_queue(_device: DeviceId, vector: u32) {
         call("dpc_queue", vector.into(), IRQL, |context| context.machine.queue_dpc(context, vector));

@@ -46,7 +46,7 @@ impl Boot {
             kernel: kernel.to_owned(),
             kernel_args: &[],
             devices: &[],
-            plugins: &["echo", "edu"],
+            plugins: &["echo", "edu", "bmd"],
             vectors: 0,
             udev: false,
             runs,
@@ -86,8 +86,16 @@ const NODES: [&str; 2] = ["6.1-cloud", "6.12-cloud"];
 pub const POISON: &str = "slub_debug=P";
 /// Beside the device that each guest has.
 const TWO_MORE: &[&str] = &["edu,addr=8", "edu,addr=9"];
-/// And one with ports.
-const THREE_MORE: &[&str] = &["edu,addr=8", "edu,addr=9", "pci-testdev"];
+/// And one with ports, and two of PCI Express, each behind a port of its own.
+const FIVE_MORE: &[&str] = &[
+    "edu,addr=8",
+    "edu,addr=9",
+    "pci-testdev",
+    "pcie-root-port,id=first,chassis=1,slot=1",
+    "e1000e,bus=first",
+    "pcie-root-port,id=second,chassis=2,slot=2",
+    "virtio-rng-pci,bus=second",
+];
 
 /// edu devices, all eight functions of each of these slots, which QEMU reads as hexadecimal.
 macro_rules! functions {
@@ -123,7 +131,7 @@ fn torn_down(kernel: &str, long: bool) -> Result<Boot> {
 
 fn nodes(kernel: &str, long: bool) -> Result<Boot> {
     let boot = Boot::new(kernel, registered::runs("nodes", long)?);
-    Ok(Boot { plugins: &["edu", "selftest", "testdev"], devices: THREE_MORE, ..boot }.with(&[POISON]))
+    Ok(Boot { plugins: &["edu", "selftest", "testdev", "pcie"], devices: FIVE_MORE, ..boot }.with(&[POISON]))
 }
 
 /// What these stages run, in guests of this kernel; and in each of them `last` at the end.

@@ -243,7 +243,7 @@ impl Copy {
     /// Builds the modules, boots a kernel, and runs the workspace's own conformance program there.
     fn run_guest(&self, arguments: &[String], is_32bit: bool) -> Result<Outcome> {
         let kernel = host::kernel_to_boot(KERNEL, self.setup)?;
-        let mut vm = Vm::new(&kernel).device("edu").cpus(2).timeout(Duration::from_secs(400));
+        let mut vm = Vm::new(&kernel).device(host::EDU).cpus(2).timeout(Duration::from_secs(400));
         let program = match is_32bit {
             true => programs::build_32bit("conformance", self.setup)?,
             false => programs::build("conformance")?,

@@ -16,7 +16,8 @@
 //! | `session`, `session_context` | one open, and its gate; what its calls have of it |
 //! | `device`, `device_state` | the record of a bound device: the plugin's value, its interrupt, its handles; its state |
 //! | `interrupt`, `notifications`, `vector`, `kernel_page` | the interrupt; pending notifications; counters, and where an app sees them |
-//! | `buffers`, `buffer_table`, `shared_memory`, `link` | a call's bytes; an app's buffers; memory that an app maps; what a plugin keeps of its device |
+//! | `buffers`, `buffer_table`, `shared_memory` | a call's bytes; an app's buffers; memory that an app maps |
+//! | `link`, `masks` | what a plugin keeps of its device; which of its vectors it masks |
 //! | `device_dma`, `dma_memory`, `page_ref`, `stop_dma`, `transfers` | a device's own transfers: what is made for them, who frees it and when; pages; how transfers end |
 //!
 //! | what those are made of | |
@@ -45,6 +46,7 @@ mod lifecycle;
 mod link;
 mod list;
 mod log_line;
+mod masks;
 mod nospec;
 mod notifications;
 mod outcome;
@@ -87,9 +89,9 @@ pub(crate) use port::kernel;
 pub use port::types as port_types;
 pub use port::{
     BarIndex, BarKind, Caching, CoherentMemory, ConfigWidth, DeviceId, Dma, DmaDirection, DmaId, IoMapping, Irq,
-    IrqEntry, IrqKinds, IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, RawBar,
-    RawLock, RawMapping, RawPages, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues,
-    Woken,
+    IrqEntry, IrqKinds, IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo,
+    PreparedVectors, RawBar, RawLock, RawMapping, RawPages, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout,
+    WaitKind, WaitQueues, Woken,
 };
 pub use requests::Readiness;
 pub(crate) use robust_mutex::{OwnerDied, RobustMutex};

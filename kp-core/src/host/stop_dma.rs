@@ -47,9 +47,9 @@ impl Link {
         let _ = self.with(cx, |_| self.free_kept());
     }
 
-    /// With the name's lock held, or by the removal: one at a time.
+    /// Frees what is kept. With the name's lock held, or by the removal: one at a time.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn free_kept(&self) {
+    pub(crate) fn free_kept(&self) {
         let dma = self.dma();
         let Some(_inside) = dma.enter() else { return };
         // SAFETY: the callers say that the device reaches nothing of it; `_inside` keeps its transfers open.

@@ -18,8 +18,8 @@ use kp_core::{
     DmaLimits, Result,
     host::{
         BarIndex, Caching, CoherentMemory, ConfigWidth, DeviceId, Dma, DmaDirection, DmaId, IoMapping, Irq, IrqEntry,
-        IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, RawLock, RawMapping, RawPages,
-        RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues, Woken,
+        IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, PreparedVectors, RawLock,
+        RawMapping, RawPages, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, WaitKind, WaitQueues, Woken,
     },
 };
 
@@ -304,7 +304,7 @@ unsafe impl Pages for Windows {
 
 // SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
 unsafe impl Irq for Windows {
-    fn irq_prepare(device: DeviceId, wanted: IrqRequest) -> Result<Vectors> {
+    fn irq_prepare(device: DeviceId, wanted: IrqRequest) -> Result<PreparedVectors> {
         hardware(device).interrupt.prepare(wanted)
     }
     unsafe fn irq_connect(device: DeviceId, entry: IrqEntry) -> Result<()> {
@@ -320,6 +320,11 @@ unsafe impl Irq for Windows {
     fn irq_mask(device: DeviceId, _: u32) -> bool {
         hardware(device).interrupt.mask()
     }
+    fn irq_mask_vector(device: DeviceId, vector: u32, mask: bool) -> bool {
+        hardware(device).interrupt.mask_message(vector, mask)
+    }
+    // The system has placed the messages when it has started the device.
+    fn irq_hint(_: DeviceId, _: u32, _: u32) {}
     #[inline]
     fn dpc_queue(device: DeviceId, vector: u32) {
         hardware(device).interrupt.queue(vector);

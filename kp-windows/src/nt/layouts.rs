@@ -135,6 +135,15 @@ layouts! {
         set_bus_data = SetBusData at 48;
         get_bus_data = GetBusData at 56;
     }
+    MsixTableInterface = PCI_MSIX_TABLE_CONFIG_INTERFACE, size 72 {
+        size = Size at 0;
+        version = Version at 2;
+        context = Context at 8;
+        reference = InterfaceReference at 16;
+        dereference = InterfaceDereference at 24;
+        mask_entry = MaskTableEntry at 40;
+        unmask_entry = UnmaskTableEntry at 48;
+    }
     SecurityContext = IO_SECURITY_CONTEXT, size 24 {
         access_state = AccessState at 8;
     }

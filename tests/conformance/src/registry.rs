@@ -15,7 +15,7 @@ pub const STAGES: &[(&str, &str)] = &[
     ("msix", "a guest with ivshmem and a doorbell of 8 vectors, on each kernel"),
     (
         "nodes",
-        "a guest with edu, selftest, testdev and their devices, three and one, and memory that is overwritten when it is freed",
+        "a guest with edu, selftest, testdev, pcie and their devices, three, one and two, and memory that is overwritten when it is freed",
     ),
     ("many-nodes", "a guest with more edu devices than there are dynamic misc numbers"),
     ("links", "a guest with three edu devices and udev"),

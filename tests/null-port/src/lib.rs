@@ -16,8 +16,8 @@ use kp_core::{
     DmaLimits, Result, Status,
     host::{
         BarIndex, Caching, CoherentMemory, ConfigWidth, DeviceId, Dma, DmaDirection, DmaId, IoMapping, Irq, IrqEntry,
-        IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, RawLock, RawMapping, RawPages,
-        RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues, Woken,
+        IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, PreparedVectors, RawLock,
+        RawMapping, RawPages, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, WaitKind, WaitQueues, Woken,
     },
 };
 
@@ -160,7 +160,7 @@ unsafe impl Pci for Null {
 
 // SAFETY: nothing is ever connected.
 unsafe impl Irq for Null {
-    fn irq_prepare(_device: DeviceId, _wanted: IrqRequest) -> Result<Vectors> {
+    fn irq_prepare(_device: DeviceId, _wanted: IrqRequest) -> Result<PreparedVectors> {
         Err(Status::NO_INTERRUPT.into())
     }
     unsafe fn irq_connect(_device: DeviceId, _entry: IrqEntry) -> Result<()> {
@@ -171,6 +171,10 @@ unsafe impl Irq for Null {
     fn irq_mask(_device: DeviceId, _vector: u32) -> bool {
         false
     }
+    fn irq_mask_vector(_device: DeviceId, _vector: u32, _mask: bool) -> bool {
+        false
+    }
+    fn irq_hint(_device: DeviceId, _vector: u32, _processor: u32) {}
     fn dpc_queue(_device: DeviceId, _vector: u32) {}
 }
 

@@ -19,7 +19,7 @@ mod time;
 mod wait_queue;
 
 pub use dma::{CoherentMemory, Dma, DmaDirection, DmaId, RawMapping};
-pub use irq::{Irq, IrqEntry, IrqKinds, IrqRequest, Vectors};
+pub use irq::{Irq, IrqEntry, IrqKinds, IrqRequest, PreparedVectors};
 pub use lock::{Lock, LockKind, RawLock};
 pub use log::Log;
 pub use memory::Memory;
@@ -56,7 +56,8 @@ pub(crate) mod kernel {
 pub mod types {
     pub use super::{
         BarIndex, Caching, CoherentMemory, ConfigWidth, DeviceId, DmaDirection, DmaId, IoMapping, IrqEntry, IrqRequest,
-        LockKind, RawLock, RawMapping, RawPages, RawWaitQueue, TaskFlags, TaskId, Timeout, Vectors, WaitKind, Woken,
+        LockKind, PreparedVectors, RawLock, RawMapping, RawPages, RawWaitQueue, TaskFlags, TaskId, Timeout, WaitKind,
+        Woken,
     };
     pub use crate::{DmaLimits, Result};
     /// Only a kernel's functions are exported.

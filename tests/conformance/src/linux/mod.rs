@@ -6,6 +6,7 @@ pub mod interrupted;
 mod monitor;
 pub mod msix;
 pub mod nodes;
+mod pcie;
 pub mod planted;
 pub mod poll;
 mod ports;

@@ -24,7 +24,7 @@ use windows_loader::{
 };
 
 /// How long a wait lasts for what may never come, because its cause has failed.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Calls that no run reaches: for which plugin, the function, how many at most, and why.
 const NOT_REACHED: &[(&str, &str, usize, &str)] = &[
@@ -223,7 +223,7 @@ impl Story {
                 self.connected(machine, |story, plugin| story.calls(plugin));
                 self.connected(machine, |story, plugin| story.no_interrupt(plugin));
             }
-            Subject::Edu => self.with_device(machine, &driver),
+            Subject::Edu | Subject::Bmd => self.with_device(machine, &driver),
         }
         let stopped = driver.stop();
         self.kernel("stop", stopped);

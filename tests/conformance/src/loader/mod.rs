@@ -6,6 +6,7 @@ mod device;
 mod edu_app;
 mod fault_injection;
 mod life;
+mod pcie;
 mod ports;
 mod power;
 mod raw_ioctl;
@@ -33,6 +34,7 @@ pub struct Loader {
     qemu: bool,
     echo: Option<Loaded>,
     edu: Option<Loaded>,
+    bmd: Option<Loaded>,
 }
 
 /// A machine with a driver. Fields are dropped in this order.
@@ -50,7 +52,7 @@ pub struct Loaded {
 impl Loader {
     /// With the drivers in the tool's output folder, `target/kp`, and the simulator's model of the device.
     pub fn new(drivers: impl Into<PathBuf>) -> Self {
-        Self { drivers: drivers.into(), qemu: false, echo: None, edu: None }
+        Self { drivers: drivers.into(), qemu: false, echo: None, edu: None, bmd: None }
     }
 
     /// With QEMU's model.
@@ -93,6 +95,7 @@ impl Loader {
         match subject {
             Subject::Echo => &mut self.echo,
             Subject::Edu => &mut self.edu,
+            Subject::Bmd => &mut self.bmd,
         }
     }
 
@@ -118,6 +121,7 @@ impl Loader {
         let slot = match subject {
             Subject::Echo => &self.echo,
             Subject::Edu => &self.edu,
+            Subject::Bmd => &self.bmd,
         };
         slot.as_ref().unwrap_or_else(|| panic!("{} is not loaded", subject.name()))
     }
@@ -128,6 +132,7 @@ pub fn path(subject: Subject) -> &'static str {
     match subject {
         Subject::Echo => r"\\.\kp-echo",
         Subject::Edu => r"\\.\kp-edu.0",
+        Subject::Bmd => r"\\.\kp-bmd.0",
     }
 }
 
@@ -189,6 +194,10 @@ impl World for Loader {
         let device = self.get(Subject::Edu).device.as_ref().expect("edu has a device");
         device.stop().unwrap_or_else(|status| panic!("STOP_DEVICE: {status:#x}"));
         device.start(assigned).unwrap_or_else(|status| panic!("START_DEVICE: {status:#x}"));
+    }
+
+    fn has_transfers(&self) -> bool {
+        false
     }
 
     fn client_that_waits(&mut self, kinds: u32) -> Box<dyn Victim> {
