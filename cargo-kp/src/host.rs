@@ -180,7 +180,8 @@ pub fn scenario(host: &Host, part: &str, setup: bool, on_line: &mut dyn FnMut(&s
             let plugins: &[&str] = match part {
                 "calls" => &["echo"],
                 "interrupts" => &["edu"],
-                _ => &["echo", "edu"],
+                "transfers" => &["bmd"],
+                _ => &["echo", "edu", "bmd"],
             };
             let drivers = drivers(plugins)?;
             let drivers = drivers.to_str().context("the target folder's path isn't UTF-8")?;

@@ -1,5 +1,6 @@
 //! An open handle, and the requests that go through it: all the unsafe code there is, but for a wait that is pending.
 #![expect(unsafe_code, reason = "std has no DeviceIoControl")]
+use super::kept::Keeper;
 use kp_abi::{Result, Status};
 use std::{
     cell::Cell,
@@ -11,7 +12,10 @@ use std::{
         io::{AsRawHandle, FromRawHandle, OwnedHandle},
     },
     process, ptr,
-    sync::atomic::{Ordering, fence},
+    sync::{
+        Arc, OnceLock,
+        atomic::{Ordering, fence},
+    },
 };
 use windows_sys::Win32::{
     Foundation::{
@@ -36,19 +40,32 @@ const _: () = {
 
 /// An open device.
 #[derive(Debug)]
-pub struct Handle(File);
+pub struct Handle {
+    file: Arc<File>,
+    /// Made for the first request that stays pending.
+    keeper: OnceLock<Keeper>,
+}
 
 impl Handle {
     /// Opens a path for reading and writing, for overlapped use.
     pub(super) fn open(path: &str) -> io::Result<Self> {
         // std's handles are not inherited.
         let file = OpenOptions::new().read(true).write(true).custom_flags(FILE_FLAG_OVERLAPPED).open(path)?;
-        Ok(Self(file))
+        Ok(Self::of(file))
+    }
+
+    fn of(file: File) -> Self {
+        Self { file: Arc::new(file), keeper: OnceLock::new() }
     }
 
     /// The handle as Windows knows it, open as long as `self` is borrowed.
     pub(super) fn raw(&self) -> HANDLE {
-        self.0.as_raw_handle()
+        self.file.as_raw_handle()
+    }
+
+    /// Who has requests that stay pending.
+    pub(super) fn keeper(&self) -> &Keeper {
+        self.keeper.get_or_init(|| Keeper::new(self.file.clone()))
     }
 }
 
@@ -226,7 +243,7 @@ pub(super) mod tests {
             let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
             // SAFETY: an open handle, which the socket closes and this copy does not.
             let file = unsafe { File::from_raw_handle(socket.as_raw_socket() as *mut _) };
-            Self { socket, handle: ManuallyDrop::new(Handle(file)) }
+            Self { socket, handle: ManuallyDrop::new(Handle::of(file)) }
         }
 
         /// A wait without end: timeout, one entry, not exclusive; and the entry: handle, AFD_POLL_RECEIVE, status.

@@ -1,8 +1,10 @@
-//! Connections through a device's name. What touches Windows is in `handle`, `nodes` and `pending`.
+//! Connections through a device's name. What touches Windows is in `handle`, `kept`, `nodes` and `pending`.
 mod answer;
 mod control;
 #[cfg(windows)]
 mod handle;
+#[cfg(windows)]
+mod kept;
 mod node;
 #[cfg(windows)]
 mod nodes;

@@ -5,6 +5,7 @@ use super::{
         DeviceObject, Dpc, DpcRoutine, DriverObject, Event, Guid, IoStatusBlock, Irp, PowerDone, RegistryQuery,
         RemoveLock, SpinLock, Timer, UnicodeString, WorkRoutine, WorkRoutineEx,
     },
+    structs_dma::{DeviceDescription, DmaAdapter, Mdl},
 };
 use core::ffi::c_void;
 
@@ -59,8 +60,14 @@ imports! {
     pub(crate) fn MmGetSystemRoutineAddress(name: *const UnicodeString) -> *mut c_void;
     pub(crate) fn MmMapIoSpace(physical: u64, len: usize, cache: i32) -> *mut c_void;
     pub(crate) fn MmUnmapIoSpace(address: *mut c_void, len: usize);
+    pub(crate) safe fn MmAllocatePagesForMdlEx(lowest: u64, highest: u64, skip: u64, len: usize, cache: i32, flags: u32) -> *mut Mdl;
+    pub(crate) fn MmFreePagesFromMdl(mdl: *mut Mdl);
+    pub(crate) fn MmMapLockedPagesSpecifyCache(mdl: *mut Mdl, mode: i8, cache: i32, wanted: *mut c_void, bug_check: u32, priority: u32) -> *mut c_void;
+    pub(crate) fn MmUnmapLockedPages(address: *mut c_void, mdl: *mut Mdl);
+    pub(crate) fn IoGetDmaAdapter(physical: *mut DeviceObject, description: *const DeviceDescription, map_registers: *mut u32) -> *mut DmaAdapter;
     pub(crate) safe fn ExAllocatePoolWithTag(kind: i32, size: usize, tag: u32) -> *mut c_void;
     pub(crate) fn ExFreePoolWithTag(memory: *mut c_void, tag: u32);
+    pub(crate) fn ExFreePool(memory: *mut c_void);
     pub(crate) fn KeInitializeEvent(event: *mut Event, kind: i32, state: u8);
     pub(crate) fn KeSetEvent(event: *mut Event, increment: i32, wait: u8) -> i32;
     pub(crate) fn KeWaitForSingleObject(object: *mut c_void, reason: i32, mode: i8, alertable: u8, timeout: *const i64) -> NtStatus;

@@ -1,6 +1,6 @@
 //! The kernel's structs, as far as the port looks into them; what it does not look into is an array of that size. Here: drivers,
 //! devices, requests, and what waits and runs later. Sizes and offsets are held in `layouts`.
-use super::{status::NtStatus, structs_resource::ResourceList};
+use super::{status::NtStatus, structs_dma::Mdl, structs_resource::ResourceList};
 use core::ffi::c_void;
 
 /// A driver's dispatch function.
@@ -180,7 +180,7 @@ pub(crate) struct IoStatusBlock {
 #[repr(C)]
 pub(crate) struct Irp {
     _type_size: [u16; 2],
-    _mdl: usize,
+    pub(crate) mdl: *mut Mdl,
     _flags: u32,
     pub(crate) system_buffer: *mut c_void,
     _thread_list: [usize; 2],

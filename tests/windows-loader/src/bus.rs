@@ -61,7 +61,7 @@ impl Machine {
     pub fn plug_as(&self, model: impl DeviceModel + 'static, shape: Shape) -> Device {
         let kernel = &self.kernel;
         let number = kernel.next_slot();
-        let slot = Arc::new(Slot::new(number, Box::new(model), shape));
+        let slot = Arc::new(Slot::new(kernel, number, Box::new(model), shape));
         let bus = Service::bus(kernel);
         let pdo = pdo::make(kernel, &bus);
         let dacl = Dacl {

@@ -5,6 +5,7 @@ use crate::{
     observed::Observed,
     power::Power,
     resources::{self, Bar, Shape},
+    transfers::View,
 };
 use kp_sim::device::{DeviceModel, Identity, IrqKind};
 use std::{
@@ -47,7 +48,8 @@ struct Model {
     listens: Option<(IrqKind, u16)>,
     /// The last moment that the device knows of.
     clock: Instant,
-    ram: Vec<u8>,
+    /// Memory as it sees it.
+    ram: View,
     table: MsixTable,
 }
 
@@ -111,9 +113,10 @@ impl Model {
 }
 
 impl Slot {
-    pub(crate) fn new(number: usize, device: Box<dyn DeviceModel>, shape: Shape) -> Self {
+    pub(crate) fn new(kernel: &Kernel, number: usize, device: Box<dyn DeviceModel>, shape: Shape) -> Self {
+        let ram = View { slot: number, transfers: kernel.transfers.clone() };
         let bars = Mutex::new(resources::bars(number, 0, &*device, &shape));
-        let (clock, ram, table) = (Instant::now(), vec![0; 1 << 16], MsixTable::default());
+        let (clock, table) = (Instant::now(), MsixTable::default());
         let model = Model { device, command: MEMORY | BUS_MASTER, listens: None, clock, ram, table };
         Self {
             number,

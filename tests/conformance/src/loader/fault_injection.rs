@@ -64,6 +64,7 @@ const OLDER: &[(Processor, &[&str], Option<&str>)] = &[
     (X64, &["KeLowerIrql"], NOT_CONNECTED),
     (Arm64, &[], None),
     (Arm64, &["KfLowerIrql"], NOT_CONNECTED),
+    (Arm64, &["KeFlushIoBuffers"], None),
     (X64, &["KeQueryTickCount", "KeQueryTimeIncrement"], None),
     // What they are for is in `storm`.
     (X64, super::storm::ELSEWHERE, None),

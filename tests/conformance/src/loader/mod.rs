@@ -15,6 +15,7 @@ mod resources;
 mod slots;
 mod storm;
 mod strangers;
+mod transfers;
 
 use crate::{Subject, Unload, Victim, World, interrupts};
 use kp_abi::request::kind;
@@ -194,10 +195,6 @@ impl World for Loader {
         let device = self.get(Subject::Edu).device.as_ref().expect("edu has a device");
         device.stop().unwrap_or_else(|status| panic!("STOP_DEVICE: {status:#x}"));
         device.start(assigned).unwrap_or_else(|status| panic!("START_DEVICE: {status:#x}"));
-    }
-
-    fn has_transfers(&self) -> bool {
-        false
     }
 
     fn client_that_waits(&mut self, kinds: u32) -> Box<dyn Victim> {
