@@ -135,14 +135,15 @@ pub fn modules_for(kernel: Kernel, plugins: &[&str]) -> Result<Modules> {
 }
 
 impl Modules {
+    /// How much memory a guest has, in MiB. What looks for mistakes keeps its own records of all memory.
+    pub fn memory(&self) -> u32 {
+        if self.kernel.patience() > 1 { 2048 } else { 512 }
+    }
+
     /// A guest with the modules' files, an edu device, and `program`, which is what its steps run.
     pub fn guest(&self, program: &Path) -> Vm {
-        let patience = self.kernel.patience();
         let mut vm = Vm::new(&self.kernel).device(EDU).program(program, PROGRAM);
-        if patience > 1 {
-            // What looks for mistakes keeps its own records of all memory.
-            vm = vm.memory(2048).boot_limit(Duration::from_secs(90) * patience);
-        }
+        vm = vm.memory(self.memory()).boot_limit(Duration::from_secs(90) * self.kernel.patience());
         for file in &self.files {
             let name = file.file_name().expect("a module has a name").to_string_lossy();
             vm = vm.file(file, &format!("{MODULES}/{name}"));

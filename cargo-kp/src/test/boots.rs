@@ -25,6 +25,8 @@ struct Boot {
     kernel: String,
     kernel_args: &'static [&'static str],
     devices: &'static [&'static str],
+    /// How much memory it has, in MiB.
+    memory: u32,
     /// Plugins whose modules the guest has.
     plugins: &'static [&'static str],
     /// Vectors of the ivshmem-doorbell that the guest has; 0 if it has none.
@@ -46,6 +48,7 @@ impl Boot {
             kernel: kernel.to_owned(),
             kernel_args: &[],
             devices: &[],
+            memory: 512,
             plugins: &["echo", "edu", "bmd"],
             vectors: 0,
             udev: false,
@@ -97,6 +100,11 @@ const FIVE_MORE: &[&str] = &[
     "virtio-rng-pci,bus=second",
 ];
 
+/// A card whose frames come back.
+const TRANSFERRING: &[&str] = &["e1000e"];
+/// And what keeps it from all other memory.
+const BEHIND_IOMMU: &[&str] = &["intel-iommu,intremap=on", "e1000e"];
+
 /// edu devices, all eight functions of each of these slots, which QEMU reads as hexadecimal.
 macro_rules! functions {
     ($($slot:literal)*) => { &[$(
@@ -132,6 +140,18 @@ fn torn_down(kernel: &str, long: bool) -> Result<Boot> {
 fn nodes(kernel: &str, long: bool) -> Result<Boot> {
     let boot = Boot::new(kernel, registered::runs("nodes", long)?);
     Ok(Boot { plugins: &["edu", "selftest", "testdev", "pcie"], devices: FIVE_MORE, ..boot }.with(&[POISON]))
+}
+
+/// Guests in which devices transfer: as the machine is; with an IOMMU, which forgets at once what is unmapped; with memory that devices of 32 bits
+/// do not reach; and with copies of all that devices see.
+fn dma(long: bool) -> Result<Vec<Boot>> {
+    let boot = |stage: &str| -> Result<Boot> {
+        let boot = Boot::new(THOROUGH, registered::runs(stage, long)?);
+        Ok(Boot { plugins: &["loopback", "bmd"], devices: TRANSFERRING, timeout: Duration::from_secs(1200), ..boot })
+    };
+    let iommu = Boot { devices: BEHIND_IOMMU, ..boot("dma")? }.with(&["intel_iommu=on", "iommu.strict=1"]);
+    let high = Boot { memory: 6 << 10, ..boot("dma")? };
+    Ok(vec![boot("dma")?.with(&[POISON]), iommu, high, boot("dma")?.with(&["swiotlb=force"])])
 }
 
 /// What these stages run, in guests of this kernel; and in each of them `last` at the end.
@@ -204,6 +224,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
         Stage { name: "tear-down in every kernel", run: Box::new(tear_down) },
         Stage { name: "MSI-X", run: Box::new(msix) },
         Stage { name: "nodes of several devices", run: Box::new(several) },
+        Stage { name: "transfers of devices", run: Box::new(move |setup, log| run(&dma(long)?, setup, log)) },
         Stage { name: "links by path", run: Box::new(links) },
         Stage { name: "a 32-bit app", run: Box::new(app_32bit) },
     ]
@@ -243,6 +264,11 @@ fn boot_one(boot: &Boot, modules: &host::Modules, program: &Path, log: &Log) -> 
     }
     for device in boot.devices {
         vm = vm.device(device);
+    }
+    vm = vm.memory(boot.memory.max(modules.memory()));
+    if boot.plugins.contains(&"bmd") {
+        // As bmd says of it; of its own the device has 28 bits.
+        vm = vm.qemu_arg("-global").qemu_arg("edu.dma_mask=0xffffffff");
     }
     if boot.udev {
         vm = with_udev(vm, &modules.files);

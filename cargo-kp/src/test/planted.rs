@@ -70,6 +70,11 @@ fn trouble(long: bool, setup: bool, log: &Log) -> Result<Tally> {
             guests.push(Guest { name: format!("{kernel}: a processor with no time"), vm, verdict: Box::new(clean) });
         }
         if kernel == KERNEL {
+            let vm = guest(&modules(&kernel, &["loopback"], setup)?, &program, &["stray"]);
+            let vm = vm.device("intel-iommu,intremap=on").device("e1000e");
+            let vm = vm.kernel_arg("intel_iommu=on").kernel_arg("iommu.strict=1");
+            let verdict = |report: &Report| fails(report, &["kernel log: DMAR: *"]);
+            guests.push(Guest { name: format!("{kernel}: a device goes astray"), vm, verdict: Box::new(verdict) });
             // On PREEMPT_RT a processor at Dispatch runs other tasks, the deferred handler's too.
             let vm = guest(&trouble, &program, &["coalesced"]).cpus(1);
             guests.push(Guest { name: format!("{kernel}: coalesced"), vm, verdict: Box::new(clean) });

@@ -33,7 +33,7 @@ macro_rules! directions {
 directions! {
     /// The device reads.
     ToDevice: false;
-    /// The device writes.
+    /// The device writes, all of it: a byte that it leaves out may come back as it was when the mapping was made. [`Both`] keeps it.
     FromDevice: true;
     /// The device reads and writes.
     Both: true;

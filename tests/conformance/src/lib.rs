@@ -23,6 +23,7 @@ pub mod limits;
 pub mod linux;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod loader;
+pub mod loopback;
 pub mod pcie;
 pub mod raw_ioctl;
 pub mod registry;

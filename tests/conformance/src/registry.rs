@@ -18,6 +18,10 @@ pub const STAGES: &[(&str, &str)] = &[
         "a guest with edu, selftest, testdev, pcie and their devices, three, one and two, and memory that is overwritten when it is freed",
     ),
     ("many-nodes", "a guest with more edu devices than there are dynamic misc numbers"),
+    (
+        "dma",
+        "guests with e1000e, edu, loopback and bmd: as they are, with an IOMMU, and with memory that devices do not reach",
+    ),
     ("links", "a guest with three edu devices and udev"),
     ("32-bit", "a guest with echo and edu, for the program as a 32-bit app"),
     (

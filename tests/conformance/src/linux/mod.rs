@@ -3,6 +3,7 @@ mod c_code;
 pub mod clockwork;
 pub mod codes;
 pub mod compat;
+mod dma;
 pub mod interrupted;
 mod monitor;
 pub mod msix;

@@ -157,6 +157,6 @@ pub(super) fn sysfs(plugin: &str, what: &str, address: &str) {
 }
 
 /// Is the node of the plugin's first device there?
-fn has_node(plugin: &str) -> bool {
+pub(super) fn has_node(plugin: &str) -> bool {
     Path::new(&format!("/dev/kp/{plugin}.0")).exists()
 }
