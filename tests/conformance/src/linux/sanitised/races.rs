@@ -4,7 +4,10 @@ use crate::{
     linux::{load, stay_on, stress::counters, unload},
     registry::guest_test,
 };
-use kp_abi::request::{ANY_VECTOR, kind};
+use kp_abi::{
+    Transport,
+    request::{ANY_VECTOR, kind},
+};
 use kp_user::{Plugin, Ring};
 use std::{
     fs,
@@ -20,6 +23,8 @@ const NAME: &str = "trouble";
 const SKIPPED: (&str, &str) = ("/sys/module/kcsan/parameters/skip_watch", "300");
 /// Of each kind of interrupt.
 const LASTS: Duration = Duration::from_secs(15);
+/// Its number.
+const PING: u32 = 1;
 /// A hang, not a measure.
 const PATIENCE_NS: u64 = 60_000_000_000;
 
@@ -55,7 +60,13 @@ fn at_once(kinds: u32) -> [AtomicU64; 3] {
     };
     thread::scope(|scope| {
         for processor in [0, 1] {
-            scope.spawn(move || again(processor, calls, &mut || assert_eq!(trouble::Client(shared).ping(), Ok(()))));
+            scope.spawn(move || {
+                again(processor, calls, &mut || {
+                    assert_eq!(trouble::Client(shared).ping(), Ok(()));
+                    // It takes no data: it is refused when it has them, in a buffer of the session's.
+                    assert!(shared.call(PING, &[], b"x", &mut []).is_err());
+                });
+            });
         }
         scope.spawn(move || {
             again(0, interrupts, &mut || {
