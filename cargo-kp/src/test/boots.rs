@@ -133,8 +133,9 @@ fn changing(kernel: &str, long: bool) -> Result<Boot> {
     Ok(Boot { plugins: &["echo", "edu", "trouble"], timeout: Duration::from_secs(600), ..boot })
 }
 
+/// A hundred loads and unloads: two modules in each round.
 fn loaded_often(kernel: &str, _: bool) -> Result<Boot> {
-    let run = ["stress", "rounds", "100"].map(str::to_owned).to_vec();
+    let run = ["stress", "rounds", "50"].map(str::to_owned).to_vec();
     Ok(Boot { timeout: Duration::from_secs(600), ..Boot::new(kernel, vec![run]) })
 }
 

@@ -3,7 +3,7 @@
 use super::fail_nth::FailNth;
 use crate::{
     Subject, World,
-    linux::{Guest, Loaded, load, nodes::edus, stress, unload},
+    linux::{Guest, Loaded, load, nodes::edus, stress, unload, until_its_name_is_free},
     registry::guest_test,
 };
 use echo_interface::echo;
@@ -285,11 +285,15 @@ fn a_load_that_fails_for_want_of_memory_leaves_nothing_and_can_be_repeated() {
         faults.chosen(
             &format!("loading {}", subject.name()),
             |n| n + n / 2 + 2,
-            || File::open(&path).expect("its file"),
+            || {
+                until_its_name_is_free(subject.name());
+                File::open(&path).expect("its file")
+            },
             load_it,
             |file, loaded| {
                 if loaded.is_err() {
                     assert!(!is_loaded(), "a load that fails leaves no module");
+                    until_its_name_is_free(subject.name());
                     finit_module(&file, c"", 0).expect("it can be loaded again");
                 }
                 unload(subject.name());
