@@ -82,11 +82,12 @@ const LINUX_SAYS: [&str; 10] = [
 ];
 
 /// What is said of a device that could not be bound: by Linux, and by the port itself.
-const NOT_BOUND: [&str; 5] = [
+const NOT_BOUND: [&str; 6] = [
     "kp_edu *: really_probe: driver_sysfs_add failed",
     "kp_edu *: probe with driver kp_edu failed with error -*",
     // The range could not be written down.
     "kp_edu *: BAR 0: can't reserve *",
+    "ioremap memtype_reserve failed -12",
     "kp_edu *: no node: error -12",
     "kp_edu: init refused the device: NoMemory",
 ];
