@@ -6,6 +6,7 @@ mod callers;
 mod charged;
 mod fork;
 mod kills;
+mod machine;
 mod pinned;
 mod rounds;
 mod stall;
