@@ -135,6 +135,21 @@ static inline void kp_pages_late(void)
 void kp_wake_all(void);
 void kp_free_late_wait_queues(void);
 
+/* work.c: the queue of the plugin's work items. Between start and stop. */
+#ifdef KP_CALLS_kp_c_work_item_new
+int kp_work_start(void);
+void kp_work_stop(void);
+#else
+static inline int kp_work_start(void)
+{
+	return 0;
+}
+
+static inline void kp_work_stop(void)
+{
+}
+#endif
+
 /* task.c: frees the records of the tasks that panicked. */
 #ifdef KP_CALLS_kp_c_panic
 void kp_forget_dead(void);

@@ -13,7 +13,8 @@ use kp_core::{
     host::{
         BarIndex, Caching, CoherentMemory, ConfigWidth, DeviceId, Dma, DmaDirection, DmaId, IoMapping, Irq, IrqEntry,
         IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, PreparedVectors, RawLock,
-        RawMapping, RawPages, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, WaitKind, WaitQueues, Woken,
+        RawMapping, RawPages, RawTimer, RawWaitQueue, RawWorkItem, Task, TaskFlags, TaskId, Time, Timeout, TimerEntry,
+        Timers, WaitKind, WaitQueues, Woken, WorkEntry, WorkItems,
     },
     kp_abi::request::kind,
 };
@@ -156,6 +157,44 @@ unsafe impl WaitQueues for Linux {
     unsafe fn wait_queue_wake(queue: NonNull<RawWaitQueue>) {
         // SAFETY: the caller's promise: alive.
         unsafe { kp_c_wait_queue_wake(queue.as_ptr().cast()) }
+    }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
+unsafe impl Timers for Linux {
+    fn timer_new(entry: TimerEntry) -> Option<NonNull<RawTimer>> {
+        // The C glue calls this binary's own `kp_rs_timer`: no indirect call.
+        // SAFETY: the cookie is `kp_rs_timer`'s until the timer is freed.
+        NonNull::new(unsafe { kp_c_timer_new(entry.cookie) }.cast())
+    }
+    unsafe fn timer_free(timer: NonNull<RawTimer>) {
+        // SAFETY: the caller's promise: made by `timer_new`.
+        unsafe { kp_c_timer_free(timer.as_ptr().cast()) }
+    }
+    unsafe fn timer_start(timer: NonNull<RawTimer>, ns: u64) {
+        // SAFETY: the caller's promise: alive.
+        unsafe { kp_c_timer_start(timer.as_ptr().cast(), ns) }
+    }
+    unsafe fn timer_stop(timer: NonNull<RawTimer>) {
+        // SAFETY: the caller's promise: alive.
+        unsafe { kp_c_timer_stop(timer.as_ptr().cast()) }
+    }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
+unsafe impl WorkItems for Linux {
+    fn work_item_new(entry: WorkEntry) -> Option<NonNull<RawWorkItem>> {
+        // The C glue calls this binary's own `kp_rs_work`: no indirect call.
+        // SAFETY: the cookie is `kp_rs_work`'s until the item is freed.
+        NonNull::new(unsafe { kp_c_work_item_new(entry.cookie) }.cast())
+    }
+    unsafe fn work_item_free(item: NonNull<RawWorkItem>) {
+        // SAFETY: the caller's promise: made by `work_item_new`.
+        unsafe { kp_c_work_item_free(item.as_ptr().cast()) }
+    }
+    unsafe fn work_item_queue(item: NonNull<RawWorkItem>) {
+        // SAFETY: the caller's promise: alive.
+        unsafe { kp_c_work_item_queue(item.as_ptr().cast()) }
     }
 }
 

@@ -102,6 +102,7 @@ impl Link {
     #[cfg_attr(kp_driver, optimize(size))]
     pub(crate) fn bus_master(&self, cx: &mut Passive, on: bool) -> Result<()> {
         self.with(cx, |id| {
+            self.dma().set_enabled(on);
             kernel::bus_master(id, on);
         })
     }

@@ -10,6 +10,7 @@
 //! | `lifecycle` | bind and remove, open and close: every tear-down, in its one order |
 //! | `enable` | enabling and disabling the interrupt, as values that undo themselves |
 //! | `isr`, `storm` | what runs when the device interrupts; the guard against an interrupt that never ends |
+//! | `scheduled` | timers and work items |
 //!
 //! | what they work on | |
 //! |---|---|
@@ -58,6 +59,7 @@ mod requests;
 mod ring;
 mod robust_mutex;
 mod rundown;
+mod scheduled;
 mod session;
 mod session_context;
 mod shared_memory;
@@ -90,11 +92,13 @@ pub use port::types as port_types;
 pub use port::{
     BarIndex, BarKind, Caching, CoherentMemory, ConfigWidth, DeviceId, Dma, DmaDirection, DmaId, IoMapping, Irq,
     IrqEntry, IrqKinds, IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo,
-    PreparedVectors, RawBar, RawLock, RawMapping, RawPages, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout,
-    WaitKind, WaitQueues, Woken,
+    PreparedVectors, RawBar, RawLock, RawMapping, RawPages, RawTimer, RawWaitQueue, RawWorkItem, Task, TaskFlags,
+    TaskId, Time, Timeout, TimerEntry, Timers, WaitKind, WaitQueues, Woken, WorkEntry, WorkItems,
 };
 pub use requests::Readiness;
 pub(crate) use robust_mutex::{OwnerDied, RobustMutex};
+pub(crate) use scheduled::{Scheduled, TimerRecord, WorkRecord, unlisted};
+pub use scheduled::{timer, work};
 pub use session::Session;
 pub(crate) use session_context::SessionContext;
 pub use user_request::{DirectUserRequest, Faulted, UserRequest};

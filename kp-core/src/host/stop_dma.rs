@@ -1,7 +1,6 @@
 //! A device's own transfers: their begin, and each way in which they end.
-use super::{DmaId, LogLine, dma_memory, kernel, link::Link, transfers};
+use super::{DmaId, LogLine, dma_memory, kernel, link::Link, sync::Ordering::*, transfers};
 use crate::{DmaLimits, Passive, Result, Status};
-use core::sync::atomic::Ordering::*;
 use kp_abi::request::dma;
 
 /// How long the last end waits between two looks, in ns: those inside free memory, no more.
@@ -30,9 +29,10 @@ impl Link {
     pub(crate) fn halt(&self, cx: &mut Passive) -> Result<()> {
         self.with(cx, |id| {
             if kernel::bus_master(id, false) {
-                kernel::bus_master(id, true);
+                kernel::bus_master(id, self.dma().is_enabled());
                 return Err(Status::BUSY.into());
             }
+            self.dma().set_enabled(false);
             if !transfers::end(id) {
                 return Err(Status::TIMEOUT.into());
             }

@@ -42,6 +42,8 @@ impl Config {
 
     /// Lets the device start transfers of its own, or stops it. Passive. Messages (MSI, MSI-X) do without: while an interrupt of that kind is
     /// enabled the port sees to it, whatever is said here.
+    /// Switching it off waits for nothing that is under way.
+    #[deprecated = "`Dma::enable`, and `Dma::halt`, which waits until the device has stopped"]
     pub fn bus_master(&self, cx: &mut Passive, on: bool) -> Result<()> {
         self.link.bus_master(cx, on)
     }

@@ -92,7 +92,7 @@ impl Machine {
             self.wait_for(task, self.channel(Channel::Interrupt, 0), None, true, |state| !state.vectors.any_running());
             let due = self.state().vectors.due(PASSIVE, false);
             let Some(due) = due else { break };
-            self.run(task, due);
+            self.run_handler(task, due);
         }
     }
 }

@@ -3,7 +3,7 @@ use crate::{
     device::mapping,
     driver::{control_device, device_extension::DeviceExtension, pnp, power},
     io::{control, dispatch::DispatchTable, handle, node::Node},
-    kernel::{clock, leaks, log, memory, optional, parameters},
+    kernel::{clock, leaks, log, memory, optional, parameters, plugin_work},
     nt::*,
 };
 use kp_abi::Status;
@@ -17,6 +17,7 @@ use kp_core::Plugin;
 pub unsafe fn load<P: Plugin>(driver: *mut (), registry: *const ()) -> i32 {
     let driver = driver.cast::<DriverObject>();
     log::set_name(P::TABLE.name);
+    plugin_work::set_driver(driver);
     optional::find_all();
     if clock::leaves_sleep_out() {
         optional::find_terminating(); // not Wine: see there

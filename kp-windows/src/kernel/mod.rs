@@ -2,7 +2,8 @@
 //!
 //! - Clock and log: `clock`, `log`, `panic`.
 //! - Memory: `memory`, `pool_box`, `list` (through what is in it), `leaks` (what was not given back).
-//! - Waiting: `lock` (of each kind that kp-core asks for), `spin_lock`, `event`, `wait_queue`. Later: `dpc` (and timers).
+//! - Waiting: `lock` (of each kind that kp-core asks for), `spin_lock`, `event`, `wait_queue`. Later: `dpc` (and timers), `plugin_timer`,
+//!   `plugin_work`.
 //! - Levels and processors: `irql`, `processors`, `critical_region`.
 //! - Names and settings: `names`, `parameters` (in the registry), `optional` (functions that not every kernel has), `routine` (one of those).
 pub(crate) mod clock;
@@ -19,6 +20,8 @@ pub(crate) mod names;
 pub(crate) mod optional;
 pub(crate) mod panic;
 pub(crate) mod parameters;
+mod plugin_timer;
+pub(crate) mod plugin_work;
 pub(crate) mod pool_box;
 mod port;
 pub(crate) mod processors;

@@ -2,7 +2,7 @@
 use crate::{
     device::{hardware::Hardware, mapping},
     kernel::{
-        clock, lock, log, memory, panic,
+        clock, lock, log, memory, panic, plugin_timer, plugin_work,
         wait_queue::{self, WaitQueue},
     },
     nt::*,
@@ -19,7 +19,8 @@ use kp_core::{
     host::{
         BarIndex, Caching, CoherentMemory, ConfigWidth, DeviceId, Dma, DmaDirection, DmaId, IoMapping, Irq, IrqEntry,
         IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, PreparedVectors, RawLock,
-        RawMapping, RawPages, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, WaitKind, WaitQueues, Woken,
+        RawMapping, RawPages, RawTimer, RawWaitQueue, RawWorkItem, Task, TaskFlags, TaskId, Time, Timeout, TimerEntry,
+        Timers, WaitKind, WaitQueues, Woken, WorkEntry, WorkItems,
     },
 };
 
@@ -151,6 +152,40 @@ unsafe impl WaitQueues for Windows {
     unsafe fn wait_queue_wake(queue: NonNull<RawWaitQueue>) {
         // SAFETY: made by `wait_queue_new`, and not freed.
         unsafe { wait_queue::wake(queue.as_ptr().cast::<WaitQueue>()) }
+    }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl Timers for Windows {
+    fn timer_new(entry: TimerEntry) -> Option<NonNull<RawTimer>> {
+        NonNull::new(plugin_timer::new(entry).cast())
+    }
+    unsafe fn timer_free(timer: NonNull<RawTimer>) {
+        // SAFETY: made by `timer_new`, and not used again.
+        unsafe { plugin_timer::free(timer.as_ptr().cast()) }
+    }
+    unsafe fn timer_start(timer: NonNull<RawTimer>, ns: u64) {
+        // SAFETY: made by `timer_new`, and not freed.
+        unsafe { plugin_timer::start(timer.as_ptr().cast(), ns) }
+    }
+    unsafe fn timer_stop(timer: NonNull<RawTimer>) {
+        // SAFETY: made by `timer_new`, and not freed.
+        unsafe { plugin_timer::stop(timer.as_ptr().cast()) }
+    }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl WorkItems for Windows {
+    fn work_item_new(entry: WorkEntry) -> Option<NonNull<RawWorkItem>> {
+        NonNull::new(plugin_work::new(entry).cast())
+    }
+    unsafe fn work_item_free(item: NonNull<RawWorkItem>) {
+        // SAFETY: made by `work_item_new`, and not used again.
+        unsafe { plugin_work::free(item.as_ptr().cast()) }
+    }
+    unsafe fn work_item_queue(item: NonNull<RawWorkItem>) {
+        // SAFETY: made by `work_item_new`, not freed, and not queued.
+        unsafe { plugin_work::queue(item.as_ptr().cast()) }
     }
 }
 

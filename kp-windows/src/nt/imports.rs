@@ -3,7 +3,7 @@ use super::{
     status::NtStatus,
     structs::{
         DeviceObject, Dpc, DpcRoutine, DriverObject, Event, Guid, IoStatusBlock, Irp, PowerDone, RegistryQuery,
-        RemoveLock, SpinLock, Timer, UnicodeString, WorkRoutine,
+        RemoveLock, SpinLock, Timer, UnicodeString, WorkRoutine, WorkRoutineEx,
     },
 };
 use core::ffi::c_void;
@@ -41,6 +41,7 @@ imports! {
     pub(crate) fn IoReleaseCancelSpinLock(irql: u8);
     pub(crate) fn IoAllocateWorkItem(device: *mut DeviceObject) -> *mut c_void;
     pub(crate) fn IoQueueWorkItem(item: *mut c_void, routine: WorkRoutine, queue: i32, context: *mut c_void);
+    pub(crate) fn IoQueueWorkItemEx(item: *mut c_void, routine: WorkRoutineEx, queue: i32, context: *mut c_void);
     pub(crate) fn IoFreeWorkItem(item: *mut c_void);
     pub(crate) fn PoRequestPowerIrp(physical: *mut DeviceObject, minor: u8, state: i32, done: Option<PowerDone>, context: *mut c_void, irp: *mut *mut Irp) -> NtStatus;
     pub(crate) fn PoSetPowerState(device: *mut DeviceObject, kind: i32, state: i32) -> i32;

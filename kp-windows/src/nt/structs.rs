@@ -16,6 +16,7 @@ pub(crate) type Cancel = unsafe extern "efiapi" fn(*mut DeviceObject, *mut Irp);
 /// A DPC's routine: itself, its context, and two arguments.
 pub(crate) type DpcRoutine = unsafe extern "efiapi" fn(*mut Dpc, *mut c_void, *mut c_void, *mut c_void);
 /// A work item's routine: its device, and its context.
+pub(crate) type WorkRoutineEx = unsafe extern "efiapi" fn(*mut c_void, *mut c_void, *mut c_void);
 pub(crate) type WorkRoutine = unsafe extern "efiapi" fn(*mut DeviceObject, *mut c_void);
 /// What runs when a requested power change is done: device, minor function, state, context, status.
 pub(crate) type PowerDone = unsafe extern "efiapi" fn(*mut DeviceObject, u8, i32, *mut c_void, *mut IoStatusBlock);

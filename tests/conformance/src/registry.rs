@@ -11,7 +11,7 @@ use std::{fmt::Write, sync::Mutex};
 pub const STAGES: &[(&str, &str)] = &[
     ("scenario", "a guest with echo and edu, after the scenario, on each kernel"),
     ("hostile", "a guest with echo and edu, on each kernel"),
-    ("tear-down", "a guest with echo, edu and trouble, on each kernel"),
+    ("tear-down", "a guest with echo, edu, trouble and clockwork, on each kernel"),
     ("msix", "a guest with ivshmem and a doorbell of 8 vectors, on each kernel"),
     (
         "nodes",
@@ -20,7 +20,10 @@ pub const STAGES: &[(&str, &str)] = &[
     ("many-nodes", "a guest with more edu devices than there are dynamic misc numbers"),
     ("links", "a guest with three edu devices and udev"),
     ("32-bit", "a guest with echo and edu, for the program as a 32-bit app"),
-    ("planted", "a guest with trouble; cargo-kp's planted.rs has its devices, and what the kernel's log must say"),
+    (
+        "planted",
+        "a guest with trouble, and clockwork where it sleeps; cargo-kp's planted.rs has its devices, and what the kernel's log must say",
+    ),
     ("sanitised", "a guest with echo, edu and trouble, and a kernel that lets what it is asked for fail"),
     ("sanitised-end", "any guest of a kernel that looks for leaks and deadlocks, after all else"),
     ("loader", "no guest: the folder of Windows drivers as the last argument"),

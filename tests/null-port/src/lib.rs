@@ -17,7 +17,8 @@ use kp_core::{
     host::{
         BarIndex, Caching, CoherentMemory, ConfigWidth, DeviceId, Dma, DmaDirection, DmaId, IoMapping, Irq, IrqEntry,
         IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, PreparedVectors, RawLock,
-        RawMapping, RawPages, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, WaitKind, WaitQueues, Woken,
+        RawMapping, RawPages, RawTimer, RawWaitQueue, RawWorkItem, Task, TaskFlags, TaskId, Time, Timeout, TimerEntry,
+        Timers, WaitKind, WaitQueues, Woken, WorkEntry, WorkItems,
     },
 };
 
@@ -99,6 +100,25 @@ unsafe impl WaitQueues for Null {
         if word.load(Acquire) == seen { Woken::Timeout } else { Woken::Changed }
     }
     unsafe fn wait_queue_wake(_queue: NonNull<RawWaitQueue>) {}
+}
+
+// SAFETY: it makes no timer, so none ever runs.
+unsafe impl Timers for Null {
+    fn timer_new(_entry: TimerEntry) -> Option<NonNull<RawTimer>> {
+        None
+    }
+    unsafe fn timer_free(_timer: NonNull<RawTimer>) {}
+    unsafe fn timer_start(_timer: NonNull<RawTimer>, _ns: u64) {}
+    unsafe fn timer_stop(_timer: NonNull<RawTimer>) {}
+}
+
+// SAFETY: it makes no work item, so none ever runs.
+unsafe impl WorkItems for Null {
+    fn work_item_new(_entry: WorkEntry) -> Option<NonNull<RawWorkItem>> {
+        None
+    }
+    unsafe fn work_item_free(_item: NonNull<RawWorkItem>) {}
+    unsafe fn work_item_queue(_item: NonNull<RawWorkItem>) {}
 }
 
 // SAFETY: nothing is ever mapped: registers read as all ones, as on a bus where nobody answers.

@@ -1,5 +1,6 @@
 //! The world of a Linux guest: modules are files, clients are processes.
 mod c_code;
+pub mod clockwork;
 pub mod codes;
 pub mod compat;
 pub mod interrupted;

@@ -24,7 +24,7 @@ use windows_loader::{
 };
 
 /// How long a wait lasts for what may never come, because its cause has failed.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Calls that no run reaches: for which plugin, the function, how many at most, and why.
 const NOT_REACHED: &[(&str, &str, usize, &str)] = &[

@@ -2,6 +2,7 @@
 mod asleep;
 mod bad_buffers;
 mod c_code;
+mod clockwork;
 mod device;
 mod edu_app;
 mod fault_injection;

@@ -133,7 +133,7 @@ fn calls_inside(plugin: &Plugin) -> u32 {
 
 /// Suspends the devices, not the machine, for a second; returns when all is awake again. An error of the kernel's is that it
 /// could not: a process that would not freeze, a device that would not sleep.
-fn sleep_and_wake() {
+pub fn sleep_and_wake() {
     sleep_as_far_as("devices");
 }
 

@@ -44,12 +44,12 @@ fn again(arguments: &[&str]) -> Command {
 }
 
 /// Ends the program if it is not dropped in time. A thread that hangs in the kernel cannot be joined, so a panic would not do.
-struct Watchdog {
+pub(super) struct Watchdog {
     _until_dropped: Sender<()>,
 }
 
 impl Watchdog {
-    fn new(what: &'static str) -> Self {
+    pub(super) fn new(what: &'static str) -> Self {
         let (sender, receiver) = channel();
         std::thread::spawn(move || {
             if receiver.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
@@ -151,7 +151,7 @@ pub(super) fn text(address: u64) -> String {
 }
 
 /// Has the kernel take a plugin's driver from the device, or give it back: `unbind` or `bind`.
-fn sysfs(plugin: &str, what: &str, address: &str) {
+pub(super) fn sysfs(plugin: &str, what: &str, address: &str) {
     let path = format!("/sys/bus/pci/drivers/kp_{plugin}/{what}");
     std::fs::write(&path, address).unwrap_or_else(|error| panic!("{path}: {error}"));
 }
