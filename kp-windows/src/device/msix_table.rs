@@ -11,6 +11,7 @@ impl MsixTable {
     }
 
     /// Masks an entry, which is the message of the same number, or unmasks it. Did it?
+    #[inline(never)] // a DPC may call it: the build's check knows the port's pointers by its functions
     pub(crate) fn mask(&self, entry: u32, mask: bool) -> bool {
         let Some(function) = (if mask { self.0.mask_entry } else { self.0.unmask_entry }) else { return false };
         // SAFETY: the bus's own function and context, which takes any number.

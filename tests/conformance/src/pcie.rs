@@ -40,6 +40,23 @@ pub fn vectors(net: &Plugin) {
         until("what came for it comes", || runs(net)[1] == 2);
         client.send(1).expect("it can be sent");
         until("and what comes after it", || runs(net)[1] == 3);
+        // As a driver that polls: its deferred handler masks, until it has looked.
+        let is_served = |runs: u64| {
+            let (_, counters) = net.connection().int_count(3).expect("it is enabled");
+            counters.received == runs && counters.notified == runs
+        };
+        until("what has come is served", || is_served(2));
+        client.mask_in_dpc(true).expect("from now on");
+        client.send(3).expect("it can be sent");
+        until("it comes, and masks", || is_served(3));
+        client.mask_in_dpc(false).expect("no more");
+        for vector in [3, 2] {
+            client.send(vector).expect("it can be sent");
+        }
+        until("another comes", || runs(net)[2] == 3);
+        assert_eq!(runs(net), [1, 3, 3, 3], "vector 3 is masked");
+        client.mask(3, false).expect("it can be unmasked");
+        until("what came for it comes", || runs(net)[3] == 4);
         // From one processor to the other, and to one that there is not.
         for processor in [1, 0, 1, 4096] {
             client.hint(0, processor).expect("a hint");

@@ -41,5 +41,7 @@ kp_abi::interface! {
         fn send(vector: u32) = 6;
         /// How often each vector's handler has run, since the interrupt was enabled.
         fn runs() -> [u32; 4] = 7;
+        /// From now on the deferred handler masks its vector, or not.
+        fn mask_in_dpc(on: bool) = 8;
     }
 }

@@ -5,7 +5,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use kp_core::{
     pci::{PowerState, capability, extended_capability},
     *,
@@ -54,6 +54,7 @@ pub struct Card {
     config: Config,
     vectors: Vectors,
     runs: [AtomicU32; VECTORS as usize],
+    masks_in_dpc: AtomicBool,
 }
 
 impl Init for Card {
@@ -67,7 +68,7 @@ impl Init for Card {
             let (bar, offset) = common_registers(cx, &config)?;
             Registers::Random(device.map_at(cx, bar, offset)?)
         };
-        Ok(Card { registers, config, vectors, runs: Default::default() })
+        Ok(Card { registers, config, vectors, runs: Default::default(), masks_in_dpc: AtomicBool::new(false) })
     }
 }
 
@@ -167,6 +168,11 @@ impl pcie::Handler<Passive> for Card {
     fn runs(&self, _: &mut Passive, _: &()) -> Result<[u32; 4]> {
         Ok(self.runs.each_ref().map(|runs| runs.load(Relaxed)))
     }
+
+    fn mask_in_dpc(&self, _: &mut Passive, _: &(), on: bool) -> Result<()> {
+        self.masks_in_dpc.store(on, Relaxed);
+        Ok(())
+    }
 }
 
 impl IntEnable for Card {
@@ -199,4 +205,13 @@ impl IntAtIrql for Card {
     }
 }
 
-plugin! { Card { name: "pcie", devices: [0x8086:0x10d3, 0x1af4:0x1044], vectors: 1..=4, interface: pcie, callbacks: [IntEnable, IntAtIrql] } }
+impl IntAtDpc for Card {
+    fn int_at_dpc(&self, cx: &mut Dispatch, _: &(), source: Source, count: u32) -> u32 {
+        if let (Source::Message(n), true) = (source, self.masks_in_dpc.load(Relaxed)) {
+            let _ = self.vectors.mask(cx, n.into());
+        }
+        count
+    }
+}
+
+plugin! { Card { name: "pcie", devices: [0x8086:0x10d3, 0x1af4:0x1044], vectors: 1..=4, interface: pcie, callbacks: [IntEnable, IntAtIrql, IntAtDpc] } }
