@@ -3,7 +3,7 @@
 //! Windows cancels what a thread has begun when the thread ends, unless the handle belongs to a completion port: so they are begun by a thread of their
 //! own, which lasts as long as the connection.
 #![expect(unsafe_code, reason = "std has no DeviceIoControl")]
-use super::handle::{Event, last_status};
+use super::{errors::last_status, event::Event};
 use kp_abi::{Result, Status};
 use std::{
     fs::File,
