@@ -2,10 +2,10 @@
 use super::{
     status::NtStatus,
     structs::{
-        DeviceObject, Dpc, DpcRoutine, DriverObject, Event, Guid, IoStatusBlock, Irp, PowerDone, RegistryQuery,
+        DeviceObject, Dpc, DpcRoutine, DriverObject, Event, Guid, IoStatusBlock, Irp, Mdl, PowerDone, RegistryQuery,
         RemoveLock, SpinLock, Timer, UnicodeString, WorkRoutine,
     },
-    structs_dma::{DeviceDescription, DmaAdapter, Mdl},
+    structs_dma::{DeviceDescription, DmaAdapter},
 };
 use core::ffi::c_void;
 
