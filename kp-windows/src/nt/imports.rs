@@ -2,10 +2,15 @@
 use super::{
     status::NtStatus,
     structs::{
+<<<<<<< HEAD
         DeviceObject, Dpc, DpcRoutine, DriverObject, Event, Guid, IoStatusBlock, Irp, PowerDone, RegistryQuery,
         RemoveLock, SpinLock, Timer, UnicodeString, WorkRoutine, WorkRoutineEx,
+=======
+        DeviceObject, Dpc, DpcRoutine, DriverObject, Event, Guid, IoStatusBlock, Irp, Mdl, PowerDone, RegistryQuery,
+        RemoveLock, SpinLock, Timer, UnicodeString, WorkRoutine,
+>>>>>>> win
     },
-    structs_dma::{DeviceDescription, DmaAdapter, Mdl},
+    structs_dma::{DeviceDescription, DmaAdapter},
 };
 use core::ffi::c_void;
 

@@ -1,6 +1,6 @@
 //! The kernel's structs, as far as the port looks into them; what it does not look into is an array of that size. Here: drivers,
 //! devices, requests, and what waits and runs later. Sizes and offsets are held in `layouts`.
-use super::{status::NtStatus, structs_dma::Mdl, structs_resource::ResourceList};
+use super::{status::NtStatus, structs_resource::ResourceList};
 use core::ffi::c_void;
 
 /// A driver's dispatch function.
@@ -175,6 +175,22 @@ pub(crate) struct IoStatusBlock {
     pub(crate) status: NtStatus,
     pub(crate) information: usize,
 }
+
+/// MDL. The numbers of its pages stand behind it.
+#[repr(C)]
+pub(crate) struct Mdl {
+    _next: usize,
+    _size: i16,
+    pub(crate) flags: i16,
+    _process: usize,
+    pub(crate) mapped_system_va: *mut c_void,
+    pub(crate) start_va: *mut c_void,
+    pub(crate) byte_count: u32,
+    pub(crate) byte_offset: u32,
+}
+
+/// Bits of [`Mdl::flags`]: MDL_MAPPED_TO_SYSTEM_VA and MDL_SOURCE_IS_NONPAGED_POOL, with either of which `mapped_system_va` is valid.
+pub(crate) const MDL_HAS_SYSTEM_VA: i16 = 1 | 4;
 
 /// IRP.
 #[repr(C)]

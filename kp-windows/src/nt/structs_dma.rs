@@ -1,25 +1,12 @@
-//! The kernel's structs of memory: lists of pages, and a device's own transfers. Sizes and offsets are held in `layouts`; what the headers there are
+//! The kernel's structs of a device's own transfers. Sizes and offsets are held in `layouts`; what the headers there are
 //! too old for is held here.
 //!
 //! Source: Microsoft's pages DEVICE_DESCRIPTION and DMA_OPERATIONS, for the order of the fields; the crate windows-sys says the same.
-use super::{status::NtStatus, structs::DeviceObject};
+use super::{
+    status::NtStatus,
+    structs::{DeviceObject, Mdl},
+};
 use core::{ffi::c_void, mem::offset_of};
-
-/// MDL. The numbers of its pages stand behind it.
-#[repr(C)]
-pub(crate) struct Mdl {
-    _next: usize,
-    _size: i16,
-    pub(crate) flags: i16,
-    _process: usize,
-    pub(crate) mapped_system_va: *mut c_void,
-    pub(crate) start_va: *mut c_void,
-    pub(crate) byte_count: u32,
-    pub(crate) byte_offset: u32,
-}
-
-/// Bits of [`Mdl::flags`]: MDL_MAPPED_TO_SYSTEM_VA and MDL_SOURCE_IS_NONPAGED_POOL, with either of which `mapped_system_va` is valid.
-pub(crate) const MDL_HAS_SYSTEM_VA: i16 = 1 | 4;
 
 /// DEVICE_DESCRIPTION of version 3; version 2 is its beginning.
 #[repr(C)]
