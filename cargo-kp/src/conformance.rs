@@ -13,8 +13,8 @@ pub struct ConformanceArgs {
     /// The host: sim, sim:qemu, windows:loader, windows:loader-qemu, windows:wine, or linux: and a kernel of kernels.toml, the latter also with +threadirqs.
     #[arg(long)]
     pub host: String,
-    /// Which part: calls (on echo), interrupts (on edu), or all.
-    #[arg(long, default_value = "all", value_parser = ["calls", "interrupts", "all"])]
+    /// Which part: calls (on echo), interrupts (on edu), transfers (on bmd), or all.
+    #[arg(long, default_value = "all", value_parser = ["calls", "interrupts", "transfers", "all"])]
     pub part: String,
     /// Install missing packages first; needs root or sudo.
     #[arg(long)]

@@ -85,6 +85,9 @@ pub const MODULES: &str = "/kp";
 /// Where a guest has the program that a case runs.
 pub const PROGRAM: &str = "/kp/program";
 
+/// The device of each guest, as QEMU names it: by itself it reaches the first 256 MiB alone.
+pub const EDU: &str = "edu,dma_mask=0xffffffff";
+
 /// The example plugins' modules for one kernel, built.
 pub struct Modules {
     /// What the guest boots.
@@ -139,7 +142,7 @@ impl Modules {
 
     /// A guest with the modules' files, an edu device, and `program`, which is what its steps run.
     pub fn guest(&self, program: &Path) -> Vm {
-        let mut vm = Vm::new(&self.kernel).device("edu").program(program, PROGRAM);
+        let mut vm = Vm::new(&self.kernel).device(EDU).program(program, PROGRAM);
         vm = vm.memory(self.memory()).boot_limit(Duration::from_secs(90) * self.kernel.patience());
         for file in &self.files {
             let name = file.file_name().expect("a module has a name").to_string_lossy();
@@ -161,7 +164,7 @@ pub fn scenario(host: &Host, part: &str, setup: bool, on_line: &mut dyn FnMut(&s
             programs::run("conformance", &["--host", "sim:qemu", "--part", part], on_line)
         }
         Host::Linux { kernel, threadirqs } => {
-            let modules = modules(kernel, &["echo", "edu"], setup)?;
+            let modules = modules(kernel, &["echo", "edu", "bmd"], setup)?;
             let program = programs::build("conformance")?;
             let step = Step::run(&[PROGRAM, "--host", "guest", "--part", part]);
             let mut vm = modules.guest(&program).cpus(2).step(step);
@@ -178,7 +181,8 @@ pub fn scenario(host: &Host, part: &str, setup: bool, on_line: &mut dyn FnMut(&s
             let plugins: &[&str] = match part {
                 "calls" => &["echo"],
                 "interrupts" => &["edu"],
-                _ => &["echo", "edu"],
+                "transfers" => &["bmd"],
+                _ => &["echo", "edu", "bmd"],
             };
             let drivers = drivers(plugins)?;
             let drivers = drivers.to_str().context("the target folder's path isn't UTF-8")?;
@@ -206,7 +210,7 @@ pub fn test(host: &Host, words: &[String], setup: bool, on_line: &mut dyn FnMut(
     let words = words.iter().map(String::as_str);
     match host {
         Host::Linux { kernel, threadirqs } => {
-            let modules = modules(kernel, &["echo", "edu", "trouble"], setup)?;
+            let modules = modules(kernel, &["echo", "edu", "bmd", "trouble", "clockwork"], setup)?;
             let argv: Vec<&str> = [PROGRAM].into_iter().chain(words).collect();
             let mut vm = modules.guest(&programs::build("conformance")?).cpus(2).step(Step::run(&argv));
             if *threadirqs {
@@ -216,7 +220,7 @@ pub fn test(host: &Host, words: &[String], setup: bool, on_line: &mut dyn FnMut(
             vm.timeout(limit).run(on_line)?.into_result().map(|_| ())
         }
         Host::Loader { qemu: false } => {
-            let drivers = drivers(&["echo", "edu", "trouble", "ivshmem", "selftest", "testdev"])?;
+            let drivers = drivers(&["echo", "edu", "trouble", "ivshmem", "selftest", "testdev", "pcie", "clockwork"])?;
             let drivers = drivers.to_str().context("the target folder's path isn't UTF-8")?;
             let arguments: Vec<&str> = ["loader"].into_iter().chain(words).chain([drivers]).collect();
             programs::run("conformance", &arguments, on_line)

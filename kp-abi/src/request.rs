@@ -28,8 +28,14 @@ pub const fn direct_number(message: u32) -> u32 {
     3 << 30 | (message & crate::limits::MAX_DIRECT_MESSAGE) << 16 | IOCTL_TYPE << 8 | CALL_DIRECT
 }
 
-/// Windows' control code of request `nr`: `CTL_CODE(0x8B50, 0x800 + nr, method, access)`. CALL comes with METHOD_NEITHER, the others
-/// with METHOD_BUFFERED. QUERY needs no access, INT_COUNT reading, the others reading and writing. `None`: no such request.
+const METHOD_BUFFERED: u32 = 0;
+const METHOD_IN_DIRECT: u32 = 1;
+const METHOD_OUT_DIRECT: u32 = 2;
+const METHOD_NEITHER: u32 = 3;
+
+/// Windows' control code of request `nr`: `CTL_CODE(0x8B50, 0x800 + nr, method, access)`. CALL comes with METHOD_NEITHER, BUFFER_REGISTER with
+/// METHOD_OUT_DIRECT, or as [`in_direct_code`] says, the others with METHOD_BUFFERED. QUERY needs no access, INT_COUNT reading, the others
+/// reading and writing. `None`: no such request.
 pub const fn control_code(nr: u32) -> Option<u32> {
     let Some(request) = RequestNr::of(nr) else { return None };
     let info = request.info();
@@ -39,11 +45,20 @@ pub const fn control_code(nr: u32) -> Option<u32> {
         Access::ReadWrite => 3,
     };
     let method = match info.method {
-        Some(Method::Buffered) => 0,
-        Some(Method::Neither) => 3,
+        Some(Method::Buffered) => METHOD_BUFFERED,
+        Some(Method::Neither) => METHOD_NEITHER,
+        Some(Method::Direct) => METHOD_OUT_DIRECT,
         None => return None,
     };
     Some(CTL_DEVICE << 16 | access << 14 | (0x800 + nr) << 2 | method)
+}
+
+/// Windows' control code of request `nr` if the memory that it is about is only read: with METHOD_IN_DIRECT. `None`: the request is about none.
+pub const fn in_direct_code(nr: u32) -> Option<u32> {
+    match control_code(nr) {
+        Some(code) if code & 3 == METHOD_OUT_DIRECT => Some(code & !3 | METHOD_IN_DIRECT),
+        _ => None,
+    }
 }
 
 /// First 8 bytes of a direct call's buffer. Behind them stands what the message's [`Shape`](crate::Shape) says.

@@ -101,6 +101,30 @@ pub trait IntAtDpc: Init {
     fn int_at_dpc(&self, cx: &mut Dispatch, interrupt: &Self::Interrupt, source: Source, count: u32) -> u32;
 }
 
+/// A timer's time has come.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` lists `TimerAtDpc` but does not implement it",
+    note = "write `impl TimerAtDpc for {Self}`, or take it off the list in `plugin!`"
+)]
+pub trait TimerAtDpc: Init {
+    /// `timer` is the number that [`Device::timer`] was given. Runs for one timer never overlap; those of other timers, calls and the
+    /// interrupt's callbacks may run at the same time.
+    fn timer_at_dpc(&self, cx: &mut Dispatch, timer: u16);
+}
+
+/// A work item that was queued.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` lists `Work` but does not implement it",
+    note = "write `impl Work for {Self}`, or take it off the list in `plugin!`"
+)]
+pub trait Work: Init {
+    /// `item` is the number that [`Device::work_item`] was given. Runs for one item never overlap; all else may run at the same time.
+    ///
+    /// Its sleeps and waits end early with `CLOSED` when the device goes, which waits for it, and with `SUSPENDED` when the device has to
+    /// sleep and this has held it up for too long. Come to an end then.
+    fn work(&self, cx: &mut Passive, item: u16);
+}
+
 /// Something happens to the device as a whole.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` lists `Event` but does not implement it",

@@ -1,7 +1,7 @@
 //! The device that a plugin was bound to, as `init` has it.
 use crate::{
-    Bar, Config, Dma, DmaLimits, Error, KVec, Passive, Ports, RegisterMap, Result, Status, Window,
-    host::{BarIndex, BarKind, Caching, DeviceId, IoMapping, Link, LogLine, RawBar, kernel},
+    Bar, Config, Dma, DmaLimits, Error, KVec, Passive, Ports, RegisterMap, Result, Status, Vectors, Window,
+    host::{BarIndex, BarKind, Caching, DeviceId, IoMapping, Link, LogLine, RawBar, Scheduled, kernel, unlisted},
     regs::map_len,
 };
 use core::{marker::PhantomData, mem, num::NonZeroUsize, ops::Range};
@@ -14,6 +14,8 @@ pub struct Device {
     bars: [Option<RawBar>; 6],
     /// None: no hardware.
     link: Option<Link>,
+    /// None: the plugin has no callbacks for timers and work items.
+    scheduled: Option<Scheduled>,
     mapped: KVec<Part>,
     /// The plugin has said what the device reaches.
     has_dma: bool,
@@ -32,16 +34,19 @@ struct Part {
 struct OnlyInInit(PhantomData<*mut ()>);
 
 impl Device {
-    pub(crate) fn new(id: Option<DeviceId>, bars: [Option<RawBar>; 6], link: Option<Link>) -> Self {
-        Self {
-            id,
-            bars,
-            link,
-            mapped: KVec::new(),
-            has_dma: false,
-            has_told_bars: false,
-            _init: OnlyInInit(PhantomData),
-        }
+    pub(crate) fn new(
+        id: Option<DeviceId>,
+        bars: [Option<RawBar>; 6],
+        link: Option<Link>,
+        scheduled: Option<Scheduled>,
+    ) -> Self {
+        let (mapped, _init) = (KVec::new(), OnlyInInit(PhantomData));
+        Self { id, bars, link, scheduled, mapped, has_dma: false, has_told_bars: false, _init }
+    }
+
+    /// Where its timers and work items are made. Errors: `BAD_VALUE`: the plugin has no callback for them.
+    pub(crate) fn scheduled(&self, callback: &str) -> Result<Scheduled> {
+        self.scheduled.clone().ok_or_else(|| unlisted(callback))
     }
 
     /// Is there a device?
@@ -184,6 +189,12 @@ impl Device {
         Ok(Config { link })
     }
 
+    /// Its interrupt's vectors, one by one, which may be kept. Errors: `WRONG_DEVICE` without hardware.
+    pub fn vectors(&self) -> Result<Vectors> {
+        let link = self.link.clone().ok_or(Status::WRONG_DEVICE)?;
+        Ok(Vectors { link })
+    }
+
     /// The device's own transfers, within what it reaches, which is said once. The device may transfer only from [`Dma::enable`] on.
     ///
     /// Errors: `WRONG_DEVICE` without hardware, `BUSY` the second time, `NO_DMA` if it reaches no memory of this machine.
@@ -198,6 +209,7 @@ impl Device {
     }
 
     /// Lets the device start transfers of its own, or stops it, as [`Config::bus_master`]. Errors: `WRONG_DEVICE` without hardware.
+    #[deprecated = "`Device::dma` in `init`, and `Dma::enable`"]
     pub fn bus_master(&mut self, cx: &mut Passive, on: bool) -> Result<()> {
         self.link.as_ref().ok_or(Status::WRONG_DEVICE)?.bus_master(cx, on)
     }

@@ -24,7 +24,8 @@ pub trait Level: sealed::Sealed {
 #[diagnostic::on_unimplemented(
     message = "this code runs at level `{Self}`, too high for what is asked (at most `{C}`)",
     label = "not allowed at `{Self}`",
-    note = "a lock is taken at its own level or below: make the lock a `SpinLock<_, {Self}>`, or move the work to a lower level"
+    note = "a lock is taken at its own level or below: make the lock a `SpinLock<_, {Self}>`, or move the work to a lower level",
+    note = "what is no lock is work for a lower level: `int_at_irql` answers `Verdict::DEFER`, and `int_at_dpc` does it"
 )]
 pub trait AtMost<C: Level>: Level {}
 
@@ -194,16 +195,17 @@ impl Passive {
         Err(Status::TIMEOUT.into())
     }
 
-    /// Waits for a wake-up of `on` since `seen`, at most `ns`. Ends early, with an error, as a sleep does.
+    /// Waits for a wake-up of `on` since `seen`, at most so long. Ends early, with an error, as a sleep does.
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
-    pub(crate) fn wait_on(&mut self, on: &EventCount, seen: u32, ns: u64) -> Result<()> {
+    pub(crate) fn wait_on(&mut self, on: &EventCount, seen: u32, limit: Timeout) -> Result<()> {
         match self.context {
             // SAFETY: alive by the field's invariant.
-            Some(context) => unsafe { context.as_ref() }.waker.wait_on(self, on, seen, ns),
+            Some(context) => unsafe { context.as_ref() }.waker.wait_on(self, on, seen, limit),
             None => {
-                on.wait(seen, Timeout::from_ns(ns), WaitKind::Uninterruptible);
-                Ok(())
+                on.wait(seen, limit, WaitKind::Uninterruptible);
+                // A panic ends each such wait at once from then on: nobody may ever wake it.
+                if limit.is_never() && kernel::poisoned() { Err(Status::POISONED.into()) } else { Ok(()) }
             }
         }
     }

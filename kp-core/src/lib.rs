@@ -14,6 +14,8 @@
 //! | [`IntEnable`]: `int_enable`, `int_arm`, `int_disarm`, `int_disable` | [`Passive`] | an app enables the interrupt, and disables it; [`Enabling`] and [`Granted`] say which [`IrqKind`] it is |
 //! | [`IntAtIrql`] | [`Irql`] | the device interrupts; [`Source`] says where, a [`Verdict`] is the answer |
 //! | [`IntAtDpc`] | [`Dispatch`] | soon after, if `int_at_irql` deferred |
+//! | [`TimerAtDpc`] | [`Dispatch`] | the time of a [`Timer`] has come |
+//! | [`Work`] | [`Passive`] | a [`WorkItem`] was queued |
 //! | [`Event`] | [`Passive`] | a [`Happening`]: the device is suspended, resumed, reset, removed; [`Deliver::Swallow`] is the answer |
 //!
 //! **Levels.** Where code runs is a value that it was lent: `cx: &mut Passive`, `&mut Dispatch` or `&mut Irql`. What may sleep
@@ -27,7 +29,8 @@
 //! interrupt touches, `SpinLock<T, Dispatch>` what `int_at_dpc` touches, [`Mutex<T>`](Mutex) the rest; atomics are fine anywhere.
 //!
 //! **Time.** A call waits in a [`WaitQueue`] until something else of the plugin, an `int_at_dpc` for one, has done what it waits for, and wakes
-//! it; the wait ends with its session, as a sleep does.
+//! it; the wait ends with its session, as a sleep does. A [`Timer`] runs `timer_at_dpc` once or again and again, a [`WorkItem`] has a thread of
+//! the kernel's run `work`: both are made in `init`, and end with the device.
 //!
 //! **Memory.** [`KBox`] and [`KVec`] are made at Passive and dropped anywhere; a [`Pool`] is made at Passive and allocated from
 //! anywhere. Lack of memory is an error, never a stop.
@@ -43,7 +46,8 @@
 //! of these, an [`OnBus`], is an [`OnDevice`], which alone tells its [`BusAddress`] and [`Segments`], each a [`Segment`]; dropping one is always safe. A [`Transfer`] goes
 //! part by part.
 //!
-//! **What is kept.** The [`Device`] is for `init`. A [`Bar`] may be kept, a [`Dma`], and a [`Config`], which has the configuration space.
+//! **What is kept.** The [`Device`] is for `init`. A [`Bar`] may be kept, a [`Dma`], timers and work items, a [`Config`], which has the configuration
+//! space ([`pci`]) and the device's reset, and [`Vectors`], which masks single messages.
 //!
 //! **Errors.** A callback answers a [`Status`], or [`Error::plugin`] with a number of its own, and the app gets just that. One that may not
 //! ask for it gets `NOT_PERMITTED`. What only a [transport](kp_abi::TransportStatus) answers, `DENIED` for one, is no [`Error`].
@@ -113,7 +117,6 @@ extern crate self as kp_core; // so that `plugin!` and `registers!` work in this
 extern crate std;
 
 mod callbacks;
-mod config;
 #[expect(unsafe_code, reason = "makes a BAR of what it has mapped")]
 mod device;
 #[expect(unsafe_code, reason = "shares memory with devices")]
@@ -128,16 +131,19 @@ mod log;
 mod matching;
 #[expect(unsafe_code, reason = "manages memory")]
 mod mem;
+pub mod pci;
 mod plugin;
 #[expect(unsafe_code, reason = "touches device registers")]
 mod regs;
+#[expect(unsafe_code, reason = "keeps what the device's removal empties")]
+mod time;
+mod vectors;
 mod wait_queue;
 
 pub use callbacks::{
     Call, Caller, Deliver, Enabling, Event, Granted, Happening, Init, IntAtDpc, IntAtIrql, IntEnable, IrqKind, Open,
-    Source, Verdict,
+    Source, TimerAtDpc, Verdict, Work,
 };
-pub use config::Config;
 pub use device::Device;
 pub use dma::{
     Area, Both, BusAddress, Coherent, Direction, Dma, DmaLimits, FromDevice, Mapping, OnBus, OnDevice, Pages, Segment,
@@ -149,11 +155,14 @@ pub use level::{AtMost, Ceiling, Dispatch, Irql, Level, Passive};
 pub use lock::{Mutex, SpinLock};
 pub use matching::MatchId;
 pub use mem::{KBox, KVec, Pool, PoolBox};
+pub use pci::Config;
 pub use plugin::{IntTable, Plugin, Table};
 pub use regs::{
     Array, Bar, BarSpace, Blocks, Field, Item, Memory, Mmio, Ports, Readable, Register, RegisterMap, Regs, Single,
     Space, Width, Window, Writable,
 };
+pub use time::{Timer, WorkItem};
+pub use vectors::Vectors;
 pub use wait_queue::WaitQueue;
 
 use kp_abi::limits;

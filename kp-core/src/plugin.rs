@@ -2,7 +2,7 @@
 #![deny(unsafe_code)]
 use crate::{
     Call, Caller, Deliver, Dispatch, Enabling, Event, Granted, Happening, Init, IntAtDpc, IntAtIrql, IntEnable, Irql,
-    MatchId, Message, Open, Passive, Reply, Result, Source, Verdict,
+    MatchId, Message, Open, Passive, Reply, Result, Source, TimerAtDpc, Verdict, Work,
 };
 use core::marker::PhantomData;
 
@@ -15,6 +15,8 @@ type ArmFn<P> = fn(&P, &mut Passive, &<P as Init>::Interrupt, Granted) -> Result
 type DisarmFn<P> = fn(&P, &mut Passive, &<P as Init>::Interrupt);
 type DisableFn<P> = fn(&P, &mut Passive, <P as Init>::Interrupt);
 type AtIrqlFn<P> = fn(&P, &mut Irql, &<P as Init>::Interrupt, Source) -> Verdict;
+type TimerFn<P> = fn(&P, &mut Dispatch, u16);
+type WorkFn<P> = fn(&P, &mut Passive, u16);
 type AtDpcFn<P> = fn(&P, &mut Dispatch, &<P as Init>::Interrupt, Source, u32) -> u32;
 
 /// A plugin type with its [`plugin!`](crate::plugin!) lines, which write this.
@@ -57,6 +59,10 @@ pub struct Table<P: Init> {
     pub int: Option<IntTable<P>>,
     /// [`Event::event`].
     pub event: Option<EventFn<P>>,
+    /// [`TimerAtDpc::timer_at_dpc`].
+    pub timer_at_dpc: Option<TimerFn<P>>,
+    /// [`Work::work`].
+    pub work: Option<WorkFn<P>>,
 }
 
 impl<P: Init> Table<P> {
@@ -109,6 +115,8 @@ pub trait Absent<P: Init>: Sized {
     const CLOSE: Option<CloseFn<P>> = None;
     const CALL: Option<CallFn<P>> = None;
     const EVENT: Option<EventFn<P>> = None;
+    const TIMER_AT_DPC: Option<TimerFn<P>> = None;
+    const WORK: Option<WorkFn<P>> = None;
     const INT_ENABLE: Option<EnableFn<P>> = None;
     const INT_ARM: Option<ArmFn<P>> = None;
     const INT_DISARM: Option<DisarmFn<P>> = None;
@@ -132,6 +140,14 @@ impl<P: Call> Probe<P> {
 #[doc(hidden)]
 impl<P: Event> Probe<P> {
     pub const EVENT: Option<EventFn<P>> = Some(P::event);
+}
+#[doc(hidden)]
+impl<P: TimerAtDpc> Probe<P> {
+    pub const TIMER_AT_DPC: Option<TimerFn<P>> = Some(P::timer_at_dpc);
+}
+#[doc(hidden)]
+impl<P: Work> Probe<P> {
+    pub const WORK: Option<WorkFn<P>> = Some(P::work);
 }
 #[doc(hidden)]
 impl<P: IntEnable> Probe<P> {
@@ -241,6 +257,8 @@ macro_rules! plugin {
                     IntEnable: Probe::INT_ENABLE.is_some(),
                     IntAtIrql: Probe::AT_IRQL.is_some(),
                     IntAtDpc: Probe::AT_DPC.is_some(),
+                    TimerAtDpc: Probe::TIMER_AT_DPC.is_some(),
+                    Work: Probe::WORK.is_some(),
                     Event: Probe::EVENT.is_some(),
                 }
                 ::core::assert!(
@@ -269,6 +287,8 @@ macro_rules! plugin {
                     close: Probe::CLOSE,
                     call: Probe::CALL,
                     event: Probe::EVENT,
+                    timer_at_dpc: Probe::TIMER_AT_DPC,
+                    work: Probe::WORK,
                     int: match Probe::AT_IRQL {
                         ::core::option::Option::None => ::core::option::Option::None,
                         ::core::option::Option::Some(at_irql) => ::core::option::Option::Some($crate::IntTable {

@@ -1,6 +1,9 @@
 //! Waiting until other code of the plugin has done something.
 #![deny(unsafe_code)]
-use crate::{AtMost, Dispatch, Passive, Result, Status, host::EventCount, host::kernel};
+use crate::{
+    AtMost, Dispatch, Passive, Result, Status,
+    host::{Deadline, EventCount, Timeout},
+};
 
 /// Where calls wait until other code of the plugin has done something: an interrupt's DPC, a timer, another call.
 ///
@@ -35,26 +38,26 @@ impl WaitQueue {
         self.0.wake();
     }
 
-    /// Waits until `condition` says true, for at most `ms` milliseconds. It is asked at once, after each [`wake`](Self::wake), and once more
+    /// Waits until `condition` says true, for at most `ms` milliseconds; `u32::MAX` is without a limit, and cheaper. It is asked at once, after each [`wake`](Self::wake), and once more
     /// when the time is up: no wake-up is missed. It is lent the level: it may take a lock.
     ///
     /// Errors: `TIMEOUT` if the time is up; else as [`sleep_ms`](Passive::sleep_ms): `CLOSED`, `INTERRUPTED`, `SUSPENDED`, `POISONED`. In
-    /// `init`, `close`, `int_disarm`, `int_disable` and `event` nothing else ends the wait.
+    /// `init`, `close`, `int_disarm`, `int_disable` and `event` nothing else ends the wait, but for a panic one without a limit.
     pub fn wait_until(&self, cx: &mut Passive, ms: u32, mut condition: impl FnMut(&mut Passive) -> bool) -> Result<()> {
-        let mut left = u64::from(ms) * 1_000_000;
-        let mut deadline = None;
+        let limit = if ms == u32::MAX { Timeout::NEVER } else { Timeout::from_ns(u64::from(ms) * 1_000_000) };
+        let (mut left, mut deadline) = (limit, None);
         loop {
             // In this order: what has changed since is seen by the question, or a wake-up after it ends the wait.
             let seen = self.0.seen();
             if condition(cx) {
                 return Ok(());
             }
-            if left == 0 {
+            if left == Timeout::from_ns(0) {
                 return Err(Status::TIMEOUT.into());
             }
-            let deadline = *deadline.get_or_insert_with(|| kernel::now_ns().saturating_add(left));
+            let deadline = deadline.get_or_insert_with(|| Deadline::after(limit));
             cx.wait_on(&self.0, seen, left)?;
-            left = deadline.saturating_sub(kernel::now_ns());
+            left = deadline.left();
         }
     }
 }

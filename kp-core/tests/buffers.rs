@@ -1,7 +1,7 @@
 //! An app's buffers: registered by number, named in messages, and the memory stays as long as anybody uses it.
 use kp_abi::{
-    Buffer, TransportStatus,
-    request::{BufferRegister, BufferRelease, Request, access},
+    Buffer, TransportStatus, limits,
+    request::{BufferRegister, BufferRelease, Open, Request, access, feature},
 };
 use kp_core::*;
 use kp_sim::{Access, App, Sim, every_failure};
@@ -19,6 +19,14 @@ kp_abi::interface! {
         fn sum_kept(len: u64) -> u64 = 4;
         /// Drops what is kept.
         fn forget() = 5;
+        /// Writes a header at the beginning.
+        fn stamp(buffer: Buffer) = 6;
+    }
+}
+
+registers! {
+    mod header[0x8] {
+        0x0 MAGIC: u32, RW;
     }
 }
 
@@ -61,6 +69,11 @@ impl store::Handler<Passive> for Store {
         self.0.with(cx, |kept, _| *kept = None);
         Ok(())
     }
+    fn stamp(&self, cx: &mut Passive, (): &(), buffer: Buffer) -> Result<()> {
+        let area = cx.buffer(buffer)?.area(cx)?;
+        area.at::<header::Map>(0)?.write(header::MAGIC, 0x0101_0101);
+        Ok(())
+    }
 }
 plugin! { Store { name: "store", interface: store, callbacks: [] } }
 
@@ -97,7 +110,13 @@ fn a_buffer_for_reading_is_not_written() {
     let buffer = plugin.buffer(1, Use::Read).unwrap();
     buffer.write(0, &[1; 8]);
     assert_eq!(client.sum(buffer.number(), 0, 4096), Ok(8));
-    assert_eq!(client.fill(buffer.number(), 0, 1, 1), Err(Status::READ_ONLY.into()));
+    let read_only = Err(Status::READ_ONLY.into());
+    assert_eq!(client.fill(buffer.number(), 0, 1, 1), read_only);
+    assert_eq!(client.stamp(buffer.number()), read_only);
+    assert_eq!(client.sum(buffer.number(), 0, 4096), Ok(8), "nothing was written");
+    let buffer = plugin.buffer(1, Use::Write).unwrap();
+    client.stamp(buffer.number()).unwrap();
+    assert_eq!(client.sum(buffer.number(), 0, 4096), Ok(4));
 }
 
 /// What registering answers, in a session of this app.
@@ -109,11 +128,24 @@ fn of(addr: u64, len: u64, buffer: u32, access: u32) -> BufferRegister {
     BufferRegister { addr, len, buffer, access, ..Request::new() }
 }
 
-/// An app with a session that may have buffers.
-fn opened(sim: &Sim<Store>) -> std::sync::Arc<App<Store>> {
-    let app = std::sync::Arc::new(sim.open());
-    let plugin = kp_user::Plugin::over(app.clone(), store::INTERFACE, &[]).unwrap();
-    std::mem::forget(plugin);
+fn open(features: u64) -> Open {
+    Open {
+        abi_major: limits::ABI_MAJOR,
+        abi_minor: limits::ABI_MINOR,
+        features,
+        message_count: store::INTERFACE.methods.len() as u32,
+        fingerprint: store::INTERFACE.chain(usize::MAX),
+        ..Request::new()
+    }
+}
+
+/// An app with a session that may have buffers. Dropping it is its death.
+fn opened(sim: &Sim<Store>) -> App<Store> {
+    with_session(sim.open())
+}
+
+fn with_session(app: App<Store>) -> App<Store> {
+    kp_user::Connection::open(&app, &mut open(feature::BUFFERS), &[]).unwrap();
     app
 }
 
@@ -150,7 +182,7 @@ fn a_bad_registration_gets_a_named_status_and_registers_nothing() {
     register(&app, of(at, 2 * 4096, 0, write)).unwrap();
     assert_eq!(register(&app, of(at, 4096, 63, read)), Err(Status::BUFFER_IN_USE.into()));
     assert_eq!(sim.live().pinned, 2);
-    let release = |buffer| kp_user::Connection::buffer_release(&*app, buffer);
+    let release = |buffer| kp_user::Connection::buffer_release(&app, buffer);
     assert_eq!(release(1), Err(Status::NO_BUFFER.into()));
     assert_eq!(release(u32::MAX), Err(Status::NO_BUFFER.into()));
     assert_eq!(release(63), Ok(()));
@@ -159,7 +191,7 @@ fn a_bad_registration_gets_a_named_status_and_registers_nothing() {
     let place = memory.place(&BufferRelease { buffer: 0, reserved: 1, ..Request::new() });
     app.raw(BufferRelease::NR, place).unwrap();
     assert_eq!(memory.value::<BufferRelease>(place).unwrap().head.status, Status::BAD_FIELD.0);
-    kp_user::Connection::close(&*app).unwrap();
+    kp_user::Connection::close(&app).unwrap();
     assert_eq!(sim.live().pinned, 0, "the session's end releases them");
     assert_eq!(register(&app, of(at, 4096, 0, read)), Err(Status::CLOSED.into()));
     assert_eq!(release(0), Err(Status::CLOSED.into()));
@@ -171,14 +203,7 @@ fn a_session_that_was_granted_none_has_no_buffers() {
     let app = sim.open();
     let at = app.memory().map(4096, Access::ReadWrite);
     assert_eq!(register(&app, of(at, 4096, 0, access::READ)), Err(Status::NOT_OPEN.into()));
-    let mut open = kp_abi::request::Open {
-        abi_major: 1,
-        abi_minor: 3,
-        features: 0,
-        message_count: store::INTERFACE.methods.len() as u32,
-        fingerprint: store::INTERFACE.chain(usize::MAX),
-        ..Request::new()
-    };
+    let mut open = open(0);
     kp_user::Connection::open(&app, &mut open, &[]).unwrap();
     assert_eq!(open.features, 0);
     let unknown = Err(TransportStatus::UNKNOWN_REQUEST.status().into());
@@ -196,13 +221,18 @@ fn what_is_used_stays_when_the_app_releases_unmaps_or_dies() {
     let other = sim.connect(store::INTERFACE).unwrap();
     let client = store::Client(&other);
     let mut reply = [];
-    kp_user::Connection::call(&*app, 3, 0, &[0; 4], &[], &mut reply).unwrap();
+    kp_user::Connection::call(&app, 3, 0, &[0; 4], &[], &mut reply).unwrap();
     app.memory().unmap(at, 4096);
     assert_eq!(client.sum_kept(4096), Ok(4096));
-    kp_user::Connection::buffer_release(&*app, 0).unwrap();
-    assert_eq!(sim.live().pinned, 1);
+    kp_user::Connection::buffer_release(&app, 0).unwrap();
+    assert_eq!((sim.live().pinned, client.sum_kept(4096)), (1, Ok(4096)));
+    let at = app.memory().map(4096, Access::ReadWrite);
+    app.memory().write(at, &[2; 4096]).unwrap();
+    register(&app, of(at, 4096, 1, access::READ)).unwrap();
+    kp_user::Connection::call(&app, 3, 0, &1u32.to_le_bytes(), &[], &mut reply).unwrap();
+    assert_eq!(sim.live().pinned, 1, "the first one is forgotten");
     drop(app);
-    assert_eq!(client.sum_kept(4096), Ok(4096));
+    assert_eq!((sim.live().pinned, client.sum_kept(4096)), (1, Ok(8192)));
     client.forget().unwrap();
     assert_eq!(sim.live().pinned, 0);
 }
@@ -232,14 +262,104 @@ fn a_session_has_64_buffers_and_no_more() {
 
 #[test]
 fn every_failure_is_told_and_leaves_nothing() {
-    let told = every_failure(
-        || Sim::<Store>::builder(),
-        |sim| -> Result<(), Error> {
-            let plugin = sim.connect(store::INTERFACE).map_err(|error| error.status().unwrap_or(Status::PROTOCOL))?;
-            let buffer = plugin.buffer(4096, Use::Write)?;
-            store::Client(&plugin).fill(buffer.number(), 0, 10, 1)?;
-            Ok(())
-        },
-    );
+    let told = every_failure(Sim::<Store>::builder, |sim| -> Result<(), Error> {
+        let plugin = sim.connect(store::INTERFACE).map_err(|error| error.status().unwrap_or(Status::PROTOCOL))?;
+        let buffer = plugin.buffer(4096, Use::Write)?;
+        store::Client(&plugin).fill(buffer.number(), 0, 10, 1)?;
+        Ok(())
+    });
     assert!(told.len() > 8 && told.iter().all(Option::is_some), "{told:?}");
+}
+
+#[test]
+fn pages_that_are_registered_twice_are_the_same_memory_and_count_twice() {
+    let sim = Sim::<Store>::new().unwrap();
+    let process = kp_sim::Process::new(1);
+    let open = || with_session(sim.open_in(&process, kp_sim::Mode::ReadWrite).unwrap());
+    let (one, two) = (open(), open());
+    let at = process.memory().map(3 * 4096, Access::ReadWrite);
+    register(&one, of(at, 2 * 4096, 0, access::WRITE)).unwrap();
+    register(&one, of(at + 4096, 2 * 4096, 1, access::WRITE)).unwrap();
+    register(&two, of(at + 4096, 4096, 0, access::READ)).unwrap();
+    assert_eq!(sim.live().pinned, 3);
+    let sum = |app: &App<Store>, buffer: u32| {
+        let arguments = [u64::from(buffer).to_le_bytes()[..4].to_vec(), vec![0; 8], 4096_u64.to_le_bytes().to_vec()];
+        let mut reply = [0; 8];
+        kp_user::Connection::call(app, 1, 0, &arguments.concat(), &[], &mut reply).map(|_| u64::from_le_bytes(reply))
+    };
+    process.memory().write(at + 4096, &[2; 8]).unwrap();
+    assert_eq!([sum(&one, 0), sum(&one, 1), sum(&two, 0)], [Ok(0), Ok(16), Ok(16)]);
+    kp_user::Connection::buffer_release(&one, 1).unwrap();
+    assert_eq!([sum(&one, 1), sum(&two, 0)], [Err(Status::NO_BUFFER.into()), Ok(16)]);
+    drop(one);
+    assert_eq!((sim.live().pinned, sum(&two, 0)), (1, Ok(16)), "a session's end is its own buffers' alone");
+}
+
+/// The pages are not touched, so they are none of the test's machine.
+#[test]
+fn a_session_pins_4_gib_and_no_more() {
+    let sim = Sim::<Store>::new().unwrap();
+    let app = opened(&sim);
+    let at = app.memory().map(1 << 30, Access::ReadWrite);
+    for buffer in 0..4 {
+        register(&app, of(at, 1 << 30, buffer, access::READ)).unwrap();
+    }
+    let one_more = of(at, 4096, 4, access::READ);
+    assert_eq!(register(&app, one_more), Err(Status::PIN_LIMIT.into()));
+    let other = opened(&sim);
+    let of_other = of(other.memory().map(4096, Access::ReadWrite), 4096, 0, access::READ);
+    register(&other, of_other).expect("another session has its own");
+    kp_user::Connection::buffer_release(&app, 2).unwrap();
+    register(&app, one_more).unwrap();
+    assert_eq!(sim.live().pinned, 5);
+}
+
+/// The app does not know that it has the buffer.
+#[test]
+fn a_registration_whose_answer_faults_is_undone() {
+    let faults = std::sync::Mutex::new(0);
+    kp_sim::explore(0..150, |world| {
+        let sim = Sim::<Store>::new().unwrap();
+        let app = opened(&sim);
+        let memory = app.memory();
+        let at = memory.map(4096, Access::ReadWrite);
+        let place = memory.place(&of(at, 4096, 0, access::WRITE));
+        world.scope(|scope| {
+            scope.spawn("caller", || {
+                if app.raw(BufferRegister::NR, place) == Err(TransportStatus::FAULT.status()) {
+                    let taken = memory.value::<BufferRegister>(place).unwrap().head.status == Status::NO_REPLY.0;
+                    *faults.lock().unwrap() += u32::from(taken);
+                    assert_eq!(sim.live().pinned, 0, "it is let go");
+                }
+            });
+            scope.spawn("protector", || {
+                sim.advance(1);
+                memory.protect(place, 4096, Access::ReadOnly);
+            });
+        });
+    });
+    assert!(faults.into_inner().unwrap() > 5, "too few answers met the fault");
+}
+
+/// Its pages are pinned outside of the gate, so the session may end meanwhile.
+#[test]
+fn a_session_that_ends_while_a_buffer_is_registered_keeps_none() {
+    let refused = std::sync::Mutex::new(0);
+    kp_sim::explore(0..100, |world| {
+        let sim = Sim::<Store>::new().unwrap();
+        let app = opened(&sim);
+        let at = app.memory().map(4096, Access::ReadWrite);
+        world.scope(|scope| {
+            scope.spawn("registers", || match register(&app, of(at, 4096, 0, access::WRITE)) {
+                Ok(()) => {}
+                Err(error) => {
+                    assert_eq!(error, Status::CLOSED);
+                    *refused.lock().unwrap() += 1;
+                }
+            });
+            scope.spawn("closes", || kp_user::Connection::close(&app).unwrap());
+        });
+        assert_eq!(sim.live().pinned, 0);
+    });
+    assert!((5..95).contains(&refused.into_inner().unwrap()), "too few met");
 }

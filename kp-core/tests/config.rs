@@ -4,6 +4,7 @@ use kp_sim::{
     Sim,
     device::{DeviceModel, Identity},
 };
+use leaver::{LEFT, Leaver};
 
 kp_abi::interface! {
     mod keeper, version 1 {
@@ -45,6 +46,7 @@ impl keeper::Handler<Passive> for Keeper {
     fn identity(&self, cx: &mut Passive, (): &()) -> Result<u32> {
         self.0.read32(cx, 0)
     }
+    #[expect(deprecated, reason = "it still does what it did")]
     fn master(&self, cx: &mut Passive, (): &(), on: bool) -> Result<()> {
         self.0.bus_master(cx, on)
     }
@@ -118,4 +120,40 @@ fn a_device_that_was_pulled_out_is_not_reached() {
 #[test]
 fn a_plugin_without_a_device_has_none() {
     assert_eq!(Sim::<Keeper>::new().err(), Some(Status::WRONG_DEVICE.into()));
+}
+
+/// Leaves its device's configuration space where it outlives the device.
+mod leaver {
+    use kp_core::*;
+    use std::sync::Mutex;
+
+    pub struct Leaver;
+
+    pub static LEFT: Mutex<Option<Config>> = Mutex::new(None);
+
+    impl Init for Leaver {
+        type Session = ();
+        type Interrupt = ();
+        fn init(_: &mut Passive, device: Device) -> Result<Self> {
+            *LEFT.lock().unwrap() = Some(device.config()?);
+            Ok(Leaver)
+        }
+    }
+
+    plugin! { Leaver { name: "leaver", devices: [0x1234:0x11e8], callbacks: [] } }
+}
+
+/// What a read says by the configuration space that was left.
+fn left(sim: &Sim<Leaver>) -> Result<u32> {
+    let left = LEFT.lock().unwrap();
+    sim.enter(|cx| left.as_ref().expect("init has left it").read32(cx, 0))
+}
+
+#[test]
+fn what_a_plugin_has_left_of_its_device_reaches_it_as_long_as_it_is_bound() {
+    let sim = Sim::<Leaver>::with(Card::default()).unwrap();
+    assert_eq!(left(&sim), Ok(0x11e8_1234));
+    sim.remove(true);
+    assert_eq!(left(&sim), Err(Status::DEVICE_GONE.into()));
+    *LEFT.lock().unwrap() = None;
 }

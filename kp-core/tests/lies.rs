@@ -136,6 +136,8 @@ mod by_hand {
             call: Some(|_, _, _, _, reply| overflow(reply)),
             int: None,
             event: None,
+            timer_at_dpc: None,
+            work: None,
         };
 
         fn direct<D>(id: u32, direct: D) -> D::Answer
@@ -276,6 +278,8 @@ mod bare {
                 at_dpc: None,
             }),
             event: None,
+            timer_at_dpc: None,
+            work: None,
         };
     }
 }

@@ -3,14 +3,14 @@ mod test_plugin;
 
 use kp_abi::{
     Status,
-    limits::ABI_MAJOR,
+    limits::{ABI_MAJOR, MAX_SESSIONS},
     request::{ANY_VECTOR, NO_TIMEOUT, Open, Request, kind},
 };
 use kp_core::host::{BoundDevice, RawDevice};
 use kp_sim::{Mode, Process, Sim, World, edu::Edu, explore};
 use kp_user::{Connection, Plugin};
 use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::sync::{Mutex, atomic::Ordering::SeqCst};
 use test_plugin::{TestPlugin, messages};
 
 /// What ends a session.
@@ -237,6 +237,116 @@ fn a_panic_ends_what_others_wait_for() {
         drop(plugin);
         assert_eq!(sim.unload(), Ok(()));
     });
+}
+
+/// A session whose calls live is closed, whoever's call has panicked: those inside leave one after the other, and are waited for.
+#[test]
+fn a_panic_elsewhere_keeps_no_session_from_its_close() {
+    explore(0..150, |world| {
+        let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
+        let [one, two] = [(); 2].map(|()| sim.connect(messages::INTERFACE).unwrap());
+        world.scope(|scope| {
+            for name in ["first", "second", "third"] {
+                scope.spawn(name, || {
+                    let napped = messages::Client(&one).nap(100).unwrap_err();
+                    assert!(napped == Status::POISONED || napped == Status::CLOSED, "{napped}");
+                });
+            }
+            scope.spawn("panicker", || {
+                let _ = messages::Client(&two).panic();
+            });
+            scope.spawn("closer", || assert_eq!(one.connection().close(), Ok(())));
+        });
+    });
+}
+
+/// Has a call that hears of nothing.
+mod stubborn {
+    use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use kp_core::*;
+
+    pub struct Stubborn;
+
+    pub static MAY_LEAVE: AtomicBool = AtomicBool::new(false);
+
+    /// Says when it is dropped.
+    pub struct Value;
+
+    impl Drop for Value {
+        fn drop(&mut self) {
+            log!("dropped");
+        }
+    }
+
+    impl Init for Stubborn {
+        type Session = Value;
+        type Interrupt = ();
+        fn init(_: &mut Passive, _: Device) -> Result<Self> {
+            Ok(Stubborn)
+        }
+    }
+    impl Open for Stubborn {
+        fn open(&self, _: &mut Passive, _: &Caller, _: &[u8]) -> Result<Value> {
+            Ok(Value)
+        }
+    }
+
+    kp_abi::interface! {
+        pub mod calls, version 1 {
+            /// Works until it may leave.
+            fn work() = 1;
+            /// Panics.
+            fn panic() = 2;
+        }
+    }
+
+    impl calls::Handler<Passive, Value> for Stubborn {
+        fn work(&self, cx: &mut Passive, _: &Value) -> Result<()> {
+            while !MAY_LEAVE.swap(false, SeqCst) {
+                cx.stall_us(50);
+            }
+            Ok(())
+        }
+        fn panic(&self, _: &mut Passive, _: &Value) -> Result<()> {
+            panic!("planted")
+        }
+    }
+
+    plugin! { Stubborn { name: "stubborn", interface: calls, callbacks: [Open] } }
+}
+
+/// After a panic nobody waits for a call without an end; what a call inside may use stays for good. With real threads.
+#[test]
+fn a_session_that_a_call_is_inside_after_a_panic_stays() {
+    let sim = Sim::<stubborn::Stubborn>::new().unwrap();
+    let [one, two] = [(); 2].map(|()| sim.connect(stubborn::calls::INTERFACE).unwrap());
+    let app = one.connection();
+    std::thread::scope(|scope| {
+        scope.spawn(|| _ = stubborn::calls::Client(&one).work());
+        while app.query(0).unwrap().calls == 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(stubborn::calls::Client(&two).panic(), Err(Status::POISONED.into()));
+        let closed = app.close();
+        let is_dropped = sim.log().iter().any(|line| line == "dropped");
+        stubborn::MAY_LEAVE.store(true, SeqCst);
+        assert_eq!((closed, is_dropped), (Err(Status::POISONED.into()), false));
+    });
+}
+
+/// As many handles of a device as may be; one that was closed makes room.
+#[test]
+fn handles_are_counted_whether_they_are_open_or_not() {
+    let sim = Sim::<TestPlugin>::with(Edu::new()).unwrap();
+    let open = || sim.open_in(&Process::new(1), Mode::ReadWrite);
+    let mut handles: Vec<_> = (0..4 * MAX_SESSIONS).map(|_| open().unwrap()).collect();
+    for _ in 0..2 {
+        assert_eq!(open().err(), Some(Status::TOO_MANY_SESSIONS.into()));
+    }
+    drop(handles.pop());
+    handles.push(open().expect("there is room for one"));
+    assert_eq!(open().err(), Some(Status::TOO_MANY_SESSIONS.into()), "and for no more");
+    assert_eq!(handles[0].query(0).unwrap().sessions, 0);
 }
 
 /// With real threads too.

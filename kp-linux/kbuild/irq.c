@@ -12,6 +12,10 @@
 
 #ifdef KP_CALLS_kp_c_irq_prepare
 
+#ifndef KP_HAS_IRQ_SET_AFFINITY_AND_HINT
+#define irq_set_affinity_and_hint irq_set_affinity_hint /* before 5.17 it did both */
+#endif
+
 static irqreturn_t kp_irq_handler(int irq, void *data)
 {
 	struct kp_vector *vector = data;
@@ -163,13 +167,14 @@ static const struct cpumask *kp_affinity(int irq)
 	return data ? irq_data_get_effective_affinity_mask(data) : cpu_none_mask;
 }
 
+/* A vector that was hinted has moved: what was sent before may be at any CPU. */
 static bool kp_interrupts_cpu(struct kp_device *device, int cpu)
 {
 	u32 i;
 
 	for (i = 0; i < device->count; i++)
 		if (device->vectors[i].connected &&
-		    cpumask_test_cpu(cpu, kp_affinity(device->vectors[i].irq)))
+		    (device->vectors[i].hinted || cpumask_test_cpu(cpu, kp_affinity(device->vectors[i].irq))))
 			return true;
 	return false;
 }
@@ -223,6 +228,10 @@ void kp_c_irq_disconnect(struct kp_device *device)
 		if (!vector->connected)
 			continue;
 		vector->connected = false;
+		if (vector->hinted) {
+			vector->hinted = false;
+			irq_set_affinity_and_hint(vector->irq, NULL); /* free_irq warns else */
+		}
 		free_irq(vector->irq, vector);
 		tasklet_kill(&vector->tasklet);
 	}
@@ -267,6 +276,28 @@ bool kp_c_irq_mask(struct kp_device *device, u32 vector)
 	pci_read_config_word(device->pci, PCI_COMMAND, &command);
 	return !(command & PCI_COMMAND_INTX_DISABLE) && pci_check_and_mask_intx(device->pci);
 }
+
+/*
+ * The kernel notes a message that comes meanwhile, and has its handler run afterwards. It counts how often an interrupt was disabled, so this
+ * and kp_c_irq_mask know nothing of each other.
+ */
+void kp_c_irq_mask_vector(struct kp_device *device, u32 vector, bool mask)
+{
+	if (mask)
+		disable_irq_nosync(device->vectors[vector].irq);
+	else
+		enable_irq(device->vectors[vector].irq);
+}
+
+#ifdef KP_CALLS_kp_c_irq_hint
+void kp_c_irq_hint(struct kp_device *device, u32 vector, u32 cpu)
+{
+	if (cpu >= nr_cpu_ids || !cpu_online(cpu))
+		return;
+	device->vectors[vector].hinted = true;
+	irq_set_affinity_and_hint(device->vectors[vector].irq, cpumask_of(cpu));
+}
+#endif
 
 void kp_c_dpc_queue(struct kp_device *device, u32 vector)
 {

@@ -63,12 +63,17 @@ static int __init kp_init(void)
 
 	if (ret)
 		return ret;
+	ret = kp_work_start();
+	if (ret)
+		goto no_work;
 	ret = kp_start();
-	if (ret) {
-		kp_nodes_stop();
-		kp_flush_late();
-		kp_locks_end();
-	}
+	if (!ret)
+		return 0;
+	kp_work_stop();
+no_work:
+	kp_nodes_stop();
+	kp_flush_late();
+	kp_locks_end();
 	return ret;
 }
 
@@ -76,6 +81,7 @@ static void __exit kp_exit(void)
 {
 	kp_exiting = true;
 	kp_stop();
+	kp_work_stop();
 	kp_nodes_stop();
 	kp_flush_late();
 	kp_locks_end();

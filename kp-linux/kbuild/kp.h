@@ -31,6 +31,7 @@ struct kp_vector {
 	u32 index;
 	int irq;
 	bool connected;
+	bool hinted; /* the kernel points to the mask of a CPU for it */
 	struct tasklet_struct tasklet;
 };
 
@@ -133,6 +134,21 @@ static inline void kp_pages_late(void)
 /* wait.c: wakes every sleeper; frees what could not be freed where it was asked for. */
 void kp_wake_all(void);
 void kp_free_late_wait_queues(void);
+
+/* work.c: the queue of the plugin's work items. Between start and stop. */
+#ifdef KP_CALLS_kp_c_work_item_new
+int kp_work_start(void);
+void kp_work_stop(void);
+#else
+static inline int kp_work_start(void)
+{
+	return 0;
+}
+
+static inline void kp_work_stop(void)
+{
+}
+#endif
 
 /* task.c: frees the records of the tasks that panicked. */
 #ifdef KP_CALLS_kp_c_panic

@@ -85,6 +85,17 @@ void kp_c_wait_queue_free(void *queue);
 u32 kp_c_wait_queue_wait(void *queue, const u32 *word, u32 seen, u64 ns, u32 kind);
 void kp_c_wait_queue_wake(void *queue);
 
+/* timer.c */
+void *kp_c_timer_new(const void *cookie);
+void kp_c_timer_free(void *timer);
+void kp_c_timer_start(void *timer, u64 ns);
+void kp_c_timer_stop(void *timer);
+
+/* work.c */
+void *kp_c_work_item_new(const void *cookie);
+void kp_c_work_item_free(void *item);
+void kp_c_work_item_queue(void *item);
+
 /* iomap.c */
 unsigned long kp_c_map(struct kp_device *device, u32 bar, size_t offset, size_t len, bool combine);
 void kp_c_unmap(unsigned long base);
@@ -122,6 +133,8 @@ int kp_c_irq_connect(struct kp_device *device, const void *cookie);
 void kp_c_irq_disconnect(struct kp_device *device);
 void kp_c_irq_release(struct kp_device *device);
 bool kp_c_irq_mask(struct kp_device *device, u32 vector);
+void kp_c_irq_mask_vector(struct kp_device *device, u32 vector, bool mask);
+void kp_c_irq_hint(struct kp_device *device, u32 vector, u32 cpu);
 void kp_c_dpc_queue(struct kp_device *device, u32 vector);
 
 /* user.c */
@@ -161,6 +174,8 @@ long kp_rs_request(struct kp_session *session, u32 nr, unsigned long address, u6
 long kp_rs_direct(struct kp_session *session, u32 message, unsigned long address, u64 limit, u32 mode);
 bool kp_rs_isr(const void *cookie, u32 vector);
 void kp_rs_dpc(const void *cookie, u32 vector);
+void kp_rs_timer(const void *cookie);
+void kp_rs_work(const void *cookie);
 
 /* ---- and C reads this of Rust ---- */
 

@@ -66,6 +66,22 @@ unsafe extern "C" {
     /// wake_up_all.
     pub fn kp_c_wait_queue_wake(queue: *mut c_void);
 
+    /// An hrtimer that calls kp_rs_timer with the cookie, in a softirq; null if there is no memory.
+    pub fn kp_c_timer_new(cookie: *const ()) -> *mut c_void;
+    /// hrtimer_cancel, and frees it.
+    pub fn kp_c_timer_free(timer: *mut c_void);
+    /// hrtimer_start.
+    pub fn kp_c_timer_start(timer: *mut c_void, ns: u64);
+    /// hrtimer_try_to_cancel.
+    pub fn kp_c_timer_stop(timer: *mut c_void);
+
+    /// A work item that calls kp_rs_work with the cookie; null if there is no memory.
+    pub fn kp_c_work_item_new(cookie: *const ()) -> *mut c_void;
+    /// cancel_work_sync, and frees it.
+    pub fn kp_c_work_item_free(item: *mut c_void);
+    /// queue_work.
+    pub fn kp_c_work_item_queue(item: *mut c_void);
+
     /// ioremap, or ioremap_wc, of a part of a BAR; 0 if it cannot.
     pub safe fn kp_c_map(device: usize, bar: u32, offset: usize, len: usize, combine: bool) -> usize;
     /// iounmap, later if it cannot be done here.
@@ -123,6 +139,10 @@ unsafe extern "C" {
     pub safe fn kp_c_irq_release(device: usize);
     /// disable_irq_nosync.
     pub safe fn kp_c_irq_mask(device: usize, vector: u32) -> bool;
+    /// disable_irq_nosync, enable_irq.
+    pub safe fn kp_c_irq_mask_vector(device: usize, vector: u32, mask: bool);
+    /// irq_set_affinity_and_hint.
+    pub safe fn kp_c_irq_hint(device: usize, vector: u32, cpu: u32);
     /// tasklet_schedule.
     pub safe fn kp_c_dpc_queue(device: usize, vector: u32);
 

@@ -2,7 +2,7 @@
 use crate::{BoundPtr, IoctlRequest, SessionPtr, c};
 use core::{ffi::c_void, mem::MaybeUninit, num::NonZeroUsize};
 use kp_abi::{Status, request::Request};
-pub use kp_core::host::{dpc, isr};
+pub use kp_core::host::{dpc, isr, timer, work};
 use kp_core::{
     Caller, Passive, Plugin,
     host::{BarKind, BoundDevice, DeviceId, DirectResult, LogLine, RawBar, RawDevice, Session, passive},

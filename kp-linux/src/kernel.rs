@@ -12,8 +12,9 @@ use kp_core::{
     DmaLimits, Error, IrqKind, Result, Status,
     host::{
         BarIndex, Caching, CoherentMemory, ConfigWidth, DeviceId, Dma, DmaDirection, DmaId, IoMapping, Irq, IrqEntry,
-        IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, RawLock, RawMapping, RawPages,
-        RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues, Woken,
+        IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, PreparedVectors, RawLock,
+        RawMapping, RawPages, RawTimer, RawWaitQueue, RawWorkItem, Task, TaskFlags, TaskId, Time, Timeout, TimerEntry,
+        Timers, WaitKind, WaitQueues, Woken, WorkEntry, WorkItems,
     },
     kp_abi::request::kind,
 };
@@ -159,6 +160,44 @@ unsafe impl WaitQueues for Linux {
     }
 }
 
+// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
+unsafe impl Timers for Linux {
+    fn timer_new(entry: TimerEntry) -> Option<NonNull<RawTimer>> {
+        // The C glue calls this binary's own `kp_rs_timer`: no indirect call.
+        // SAFETY: the cookie is `kp_rs_timer`'s until the timer is freed.
+        NonNull::new(unsafe { kp_c_timer_new(entry.cookie) }.cast())
+    }
+    unsafe fn timer_free(timer: NonNull<RawTimer>) {
+        // SAFETY: the caller's promise: made by `timer_new`.
+        unsafe { kp_c_timer_free(timer.as_ptr().cast()) }
+    }
+    unsafe fn timer_start(timer: NonNull<RawTimer>, ns: u64) {
+        // SAFETY: the caller's promise: alive.
+        unsafe { kp_c_timer_start(timer.as_ptr().cast(), ns) }
+    }
+    unsafe fn timer_stop(timer: NonNull<RawTimer>) {
+        // SAFETY: the caller's promise: alive.
+        unsafe { kp_c_timer_stop(timer.as_ptr().cast()) }
+    }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
+unsafe impl WorkItems for Linux {
+    fn work_item_new(entry: WorkEntry) -> Option<NonNull<RawWorkItem>> {
+        // The C glue calls this binary's own `kp_rs_work`: no indirect call.
+        // SAFETY: the cookie is `kp_rs_work`'s until the item is freed.
+        NonNull::new(unsafe { kp_c_work_item_new(entry.cookie) }.cast())
+    }
+    unsafe fn work_item_free(item: NonNull<RawWorkItem>) {
+        // SAFETY: the caller's promise: made by `work_item_new`.
+        unsafe { kp_c_work_item_free(item.as_ptr().cast()) }
+    }
+    unsafe fn work_item_queue(item: NonNull<RawWorkItem>) {
+        // SAFETY: the caller's promise: alive.
+        unsafe { kp_c_work_item_queue(item.as_ptr().cast()) }
+    }
+}
+
 // SAFETY: on x86 a volatile access of these widths is one `mov`, and the kernel's readX/writeX are that with a compiler barrier: no access to
 // memory moves across it, before a write or after a read. It costs no instruction.
 unsafe impl Mmio for Linux {
@@ -280,11 +319,11 @@ unsafe impl Pci for Linux {
 
 // SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.
 unsafe impl Irq for Linux {
-    fn irq_prepare(device: DeviceId, wanted: IrqRequest) -> Result<Vectors> {
+    fn irq_prepare(device: DeviceId, wanted: IrqRequest) -> Result<PreparedVectors> {
         let mut kind = 0;
         // SAFETY: `kind` is writable.
         match unsafe { kp_c_irq_prepare(device.get(), wanted.kinds.bits(), wanted.min, wanted.max, &mut kind) } {
-            count @ 1.. => Ok(Vectors { kind: irq_kind(kind), count: count as u32 }),
+            count @ 1.. => Ok(PreparedVectors { kind: irq_kind(kind), count: count as u32 }),
             NO_MEMORY => Err(Status::NO_MEMORY.into()),
             errno => Err(Error::new(Status::NO_INTERRUPT, errno.unsigned_abs())),
         }
@@ -306,6 +345,13 @@ unsafe impl Irq for Linux {
     }
     fn irq_mask(device: DeviceId, vector: u32) -> bool {
         kp_c_irq_mask(device.get(), vector)
+    }
+    fn irq_mask_vector(device: DeviceId, vector: u32, mask: bool) -> bool {
+        kp_c_irq_mask_vector(device.get(), vector, mask);
+        true
+    }
+    fn irq_hint(device: DeviceId, vector: u32, processor: u32) {
+        kp_c_irq_hint(device.get(), vector, processor);
     }
     #[inline]
     fn dpc_queue(device: DeviceId, vector: u32) {

@@ -51,6 +51,8 @@ macro_rules! glue {
             fn kp_rs_release(session: SessionPtr) = release;
             fn kp_rs_ready(session: SessionPtr) -> u32 = ready;
             fn kp_rs_wait_queue(session: SessionPtr) -> *mut c_void = wait_queue;
+            fn kp_rs_timer(cookie: *const ()) = timer;
+            fn kp_rs_work(cookie: *const ()) = work;
             fn kp_rs_map(session: SessionPtr, vma: *mut c_void, offset: u64, len: usize, write: bool) -> i32 = map;
         }
         $crate::__entries! { $plugin, inline;

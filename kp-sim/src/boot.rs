@@ -25,6 +25,10 @@ impl Member for Machine {
         self.bus.advance(ns);
     }
 
+    fn next_timer(&self) -> Option<u64> {
+        self.state().timers.next()
+    }
+
     fn is_due(&self) -> bool {
         self.due(PASSIVE).is_some()
     }

@@ -217,22 +217,22 @@ impl Bus {
     }
 
     pub(crate) fn config_read(&self, offset: u32, width: u32) -> u32 {
-        let parts = lock(&self.parts);
+        let parts = &mut *lock(&self.parts);
         let at = offset as usize;
-        match parts.config.get(at..at + width as usize) {
-            Some(bytes) if parts.model.is_some() && !parts.absent => {
-                bytes.iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte))
-            }
-            _ => ones(width as u8) as u32,
+        let Parts { model: Some(model), absent: false, config, .. } = parts else { return ones(width as u8) as u32 };
+        if let Some(value) = model.config_read(offset as u16, width as u8) {
+            return value;
         }
+        let bytes = config.get(at..at + width as usize);
+        bytes.map_or(u32::MAX, |bytes| bytes.iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte)))
     }
 
     pub(crate) fn config_write(&self, offset: u32, width: u32, value: u32) {
-        let mut parts = lock(&self.parts);
+        let parts = &mut *lock(&self.parts);
         let at = offset as usize;
-        if parts.model.is_some()
-            && !parts.absent
-            && let Some(bytes) = parts.config.get_mut(at..at + width as usize)
+        if let Parts { model: Some(model), absent: false, config, .. } = parts
+            && !model.config_write(offset as u16, width as u8, value)
+            && let Some(bytes) = config.get_mut(at..at + width as usize)
         {
             bytes.copy_from_slice(&value.to_le_bytes()[..width as usize]);
         }

@@ -145,6 +145,20 @@ pub trait DeviceModel: Send {
         BarKind::Memory
     }
 
+    /// Reads `width` bytes (1, 2 or 4), little end first, of configuration space. `None` where the device has nothing of its own to say: there
+    /// the host answers with what it keeps itself. [`ConfigSpace`](crate::ConfigSpace) is one to answer from.
+    fn config_read(&mut self, offset: u16, width: u8) -> Option<u32> {
+        let _ = (offset, width);
+        None
+    }
+
+    /// Writes the low `width` bytes (1, 2 or 4) of `value` to configuration space. False where the device has nothing of its own: there the
+    /// host keeps what it keeps.
+    fn config_write(&mut self, offset: u16, width: u8, value: u32) -> bool {
+        let _ = (offset, width, value);
+        false
+    }
+
     /// Reads `width` bytes (1, 2, 4 or 8), little end first, at `offset` bytes into the BAR.
     /// What the device does not answer reads as it does on its bus; mostly all ones.
     fn read(&mut self, bar: usize, offset: u64, width: u8, ram: &mut dyn Memory) -> u64 {

@@ -81,7 +81,11 @@ pub fn replay(seed: u64, story: impl FnOnce(&World)) -> Run {
     assert!(Schedule::current().is_none(), "a world inside a world: run one after the other");
     let world = World { schedule: Schedule::new(seed), failure: Mutex::default() };
     let main = world.schedule.add_thread("main");
-    let outcome = world.schedule.run_thread(main, || panic::catch_unwind(AssertUnwindSafe(|| story(&world))));
+    let story = || {
+        story(&world);
+        world.schedule.join_kernels();
+    };
+    let outcome = world.schedule.run_thread(main, || panic::catch_unwind(AssertUnwindSafe(story)));
     misuse::take();
     let failure = outcome.err().map(|payload| misuse::message(&*payload));
     let (events, threads) = world.schedule.take_events();

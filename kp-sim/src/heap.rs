@@ -33,6 +33,9 @@ pub(crate) struct Heap {
 /// Zeroed pages side by side. They live as long as somebody has them: the kernel, an app, the device. All access them by atomics.
 pub(crate) struct PageBlock {
     start: NonNull<u8>,
+    len: usize,
+    /// What was allocated, in which the pages lie.
+    block: NonNull<u8>,
     layout: Layout,
 }
 // SAFETY: plain memory; all sides use it by atomic words.
@@ -43,11 +46,15 @@ unsafe impl Sync for PageBlock {}
 impl PageBlock {
     /// None: no memory, or no bytes.
     pub(crate) fn new(len: usize) -> Option<Self> {
-        let layout = Layout::from_size_align(len, PAGE).ok().filter(|layout| layout.size() != 0)?;
+        // Aligned here: an allocator that is asked for that writes the zeros itself, and a large block would be all of the test's memory.
+        let layout = Layout::from_size_align(len.checked_add(PAGE)?, 8).ok().filter(|_| len != 0)?;
         // SAFETY: the layout has bytes.
-        let start = NonNull::new(unsafe { alloc::alloc_zeroed(layout) })?;
-        start.as_ptr().expose_provenance();
-        Some(Self { start, layout })
+        let block = NonNull::new(unsafe { alloc::alloc_zeroed(layout) })?;
+        block.as_ptr().expose_provenance();
+        let skip = block.as_ptr().addr().next_multiple_of(PAGE) - block.as_ptr().addr();
+        // SAFETY: less than a page, which was allocated in addition.
+        let start = unsafe { block.add(skip) };
+        Some(Self { start, len, block, layout })
     }
 
     pub(crate) fn start(&self) -> NonNull<u8> {
@@ -55,7 +62,7 @@ impl PageBlock {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.layout.size()
+        self.len
     }
 
     /// Reads bytes, in aligned words. Panics if they are not inside.
@@ -84,7 +91,7 @@ impl PageBlock {
 impl Drop for PageBlock {
     fn drop(&mut self) {
         // SAFETY: of `new` with this layout, and nobody has it any more.
-        unsafe { alloc::dealloc(self.start.as_ptr(), self.layout) }
+        unsafe { alloc::dealloc(self.block.as_ptr(), self.layout) }
     }
 }
 

@@ -48,6 +48,9 @@
 //! your own. Whenever it raises its line or sends a message, `int_at_irql` runs at Irql on a thread whose level lets it, and
 //! `int_at_dpc` at Dispatch.
 //!
+//! **Timers and work items.** A timer runs at Dispatch, as soon after its time as a thread in the kernel, or [`Sim::advance`], lets it; a work
+//! item on a thread of its own.
+//!
 //! **Time** is simulated. It passes by [`Sim::advance`], when the clock is read, and while threads sleep or wait: by the schedule in a seeded
 //! [`World`]; in a test with threads of std as long as they really sleep, and somewhat longer.
 //!
@@ -91,6 +94,7 @@ mod app;
 mod boot;
 mod bus;
 mod clock;
+mod config_space;
 mod context;
 pub mod device;
 mod dma;
@@ -115,13 +119,16 @@ mod schedule;
 mod sim;
 mod sync;
 mod task;
+mod timers;
 mod trace;
 mod user_memory;
 mod user_request;
 mod vectors;
 mod words;
+mod work_items;
 
 pub use app::{App, Mode};
+pub use config_space::ConfigSpace;
 pub use explore::{Run, Scope, World, explore, find, replay};
 pub use failures::every_failure;
 pub use kp_core::host::Readiness;

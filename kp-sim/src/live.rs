@@ -14,6 +14,10 @@ pub struct Live {
     pub mappings: usize,
     /// 1 if the device's vectors are taken.
     pub interrupts: usize,
+    /// Timers.
+    pub timers: usize,
+    /// Work items.
+    pub work_items: usize,
     /// Handles that apps hold.
     pub handles: usize,
     /// What was made for the device's own transfers: memory that it shares, pages, mappings.
@@ -24,11 +28,12 @@ pub struct Live {
 
 impl fmt::Display for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { allocations, locks, wait_queues, mappings, interrupts, handles, dma, pinned } = self;
+        let Self { allocations, locks, wait_queues, mappings, interrupts, timers, work_items, handles, dma, pinned } =
+            self;
         write!(
             f,
             "{allocations} allocations, {locks} locks, {wait_queues} wait queues, {mappings} mappings, {interrupts} interrupts, \
-             {handles} handles, {dma} dma, {pinned} pinned"
+             {timers} timers, {work_items} work items, {handles} handles, {dma} dma, {pinned} pinned"
         )
     }
 }

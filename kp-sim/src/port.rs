@@ -9,8 +9,9 @@ use kp_core::{
     DmaLimits, Result, Status,
     host::{
         BarIndex, Caching, CoherentMemory, ConfigWidth, DeviceId, Dma, DmaDirection, DmaId, IoMapping, Irq, IrqEntry,
-        IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, RawLock, RawMapping, RawPages,
-        RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues, Woken,
+        IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, PreparedVectors, RawLock,
+        RawMapping, RawPages, RawTimer, RawWaitQueue, RawWorkItem, Task, TaskFlags, TaskId, Time, Timeout, TimerEntry,
+        Timers, WaitKind, WaitQueues, Woken, WorkEntry, WorkItems,
     },
 };
 use std::{
@@ -194,6 +195,51 @@ unsafe impl WaitQueues for Simulated {
     }
 }
 
+/// What kp-core is given here is no memory: its address is its number.
+fn numbered<T>(number: u32) -> Option<NonNull<T>> {
+    NonNull::new(ptr::without_provenance_mut(number as usize))
+}
+
+// SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
+unsafe impl Timers for Simulated {
+    fn timer_new(entry: TimerEntry) -> Option<NonNull<RawTimer>> {
+        call("timer_new", 0, PASSIVE, |context| {
+            if context.machine.fails() { None } else { numbered(context.machine.state().timers.make(entry)) }
+        })
+    }
+    unsafe fn timer_free(timer: NonNull<RawTimer>) {
+        let number = timer.addr().get() as u32;
+        call("timer_free", number.into(), PASSIVE, |context| context.machine.free_timer(context, number));
+    }
+    unsafe fn timer_start(timer: NonNull<RawTimer>, ns: u64) {
+        let number = timer.addr().get() as u32;
+        call("timer_start", ns, DISPATCH, |context| {
+            context.machine.set_timer(number, Some(context.machine.now().saturating_add(ns)));
+        });
+    }
+    unsafe fn timer_stop(timer: NonNull<RawTimer>) {
+        let number = timer.addr().get() as u32;
+        call("timer_stop", number.into(), DISPATCH, |context| context.machine.set_timer(number, None));
+    }
+}
+
+// SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
+unsafe impl WorkItems for Simulated {
+    fn work_item_new(entry: WorkEntry) -> Option<NonNull<RawWorkItem>> {
+        call("work_item_new", 0, PASSIVE, |context| {
+            if context.machine.fails() { None } else { numbered(context.machine.state().work_items.make(entry)) }
+        })
+    }
+    unsafe fn work_item_free(item: NonNull<RawWorkItem>) {
+        let number = item.addr().get() as u32;
+        call("work_item_free", number.into(), PASSIVE, |context| context.machine.free_work_item(context, number));
+    }
+    unsafe fn work_item_queue(item: NonNull<RawWorkItem>) {
+        let number = item.addr().get() as u32;
+        call("work_item_queue", number.into(), DISPATCH, |context| context.machine.queue_work(number));
+    }
+}
+
 // SAFETY: each access goes to the device's model, in program order.
 unsafe impl Mmio for Simulated {
     registers! {
@@ -243,7 +289,7 @@ unsafe impl Pci for Simulated {
 
 // SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
 unsafe impl Irq for Simulated {
-    fn irq_prepare(_device: DeviceId, wanted: IrqRequest) -> Result<Vectors> {
+    fn irq_prepare(_device: DeviceId, wanted: IrqRequest) -> Result<PreparedVectors> {
         call("irq_prepare", wanted.kinds.bits().into(), PASSIVE, |context| context.machine.prepare(wanted))
     }
     unsafe fn irq_connect(_device: DeviceId, entry: IrqEntry) -> Result<()> {
@@ -257,6 +303,14 @@ unsafe impl Irq for Simulated {
     }
     fn irq_mask(_device: DeviceId, vector: u32) -> bool {
         call("irq_mask", vector.into(), IRQL, |context| context.machine.mask(vector))
+    }
+    fn irq_mask_vector(_device: DeviceId, vector: u32, mask: bool) -> bool {
+        let name = if mask { "irq_mask_vector" } else { "irq_unmask_vector" };
+        call(name, vector.into(), DISPATCH, |context| context.machine.mask_vector(vector, mask));
+        true
+    }
+    fn irq_hint(_device: DeviceId, vector: u32, processor: u32) {
+        call("irq_hint", vector.into(), DISPATCH, |context| context.machine.hint(vector, processor));
     }
     fn dpc_queue(_device: DeviceId, vector: u32) {
         call("dpc_queue", vector.into(), IRQL, |context| context.machine.queue_dpc(context, vector));

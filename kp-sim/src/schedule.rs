@@ -27,6 +27,8 @@ thread_local! {
 pub(crate) trait Member: Send + Sync {
     /// `ns` pass for its device.
     fn advance(&self, ns: u64);
+    /// When the next of its timers is due, by the clock.
+    fn next_timer(&self) -> Option<u64>;
     /// Is there an interrupt for a processor that is idle?
     fn is_due(&self) -> bool;
     /// Takes all of them, on this thread.
@@ -44,6 +46,8 @@ struct Thread {
     name: String,
     state: ThreadState,
     wakeup: Arc<Condvar>,
+    /// No scope waits for it, but the world's end does.
+    is_kernels: bool,
 }
 
 struct State {
@@ -131,8 +135,18 @@ impl Schedule {
 
     /// A new thread, which may be chosen from now on; its number.
     pub(crate) fn add_thread(&self, name: &str) -> usize {
+        self.add(name, false)
+    }
+
+    /// A new thread of a kernel's own; its number.
+    pub(crate) fn add_kernel_thread(&self, name: &str) -> usize {
+        self.add(name, true)
+    }
+
+    fn add(&self, name: &str, is_kernels: bool) -> usize {
         let mut state = lock(&self.state);
-        state.threads.push(Thread { name: name.to_owned(), state: ThreadState::Runnable, wakeup: Arc::default() });
+        let (name, wakeup) = (name.to_owned(), Arc::default());
+        state.threads.push(Thread { name, state: ThreadState::Runnable, wakeup, is_kernels });
         state.threads.len() - 1
     }
 
@@ -155,15 +169,36 @@ impl Schedule {
         state.threads[me].state = ThreadState::Done;
         state.record(me, "ends", 0);
         state.wake(JOIN);
-        // The thread that opened the scope is there, and has just been woken: one thread at least can run.
-        if let Some(next) = state.choose() {
+        // The thread that opened the scope is there, and has just been woken. At the end of a kernel's thread all others may wait: one of
+        // them has to look, and let time pass.
+        let next = state.choose().or_else(|| {
+            state.wake_blocked();
+            state.choose()
+        });
+        if let Some(next) = next {
             state.switch_to(next);
         }
     }
 
-    /// Waits until threads `first..` have ended.
+    /// Waits until threads `first..` have ended, but for the kernels' own.
     pub(crate) fn join(&self, first: usize) {
-        let ended = || lock(&self.state).threads[first..].iter().all(|thread| thread.state == ThreadState::Done);
+        self.join_all(|number, thread| number >= first && !thread.is_kernels);
+    }
+
+    /// Waits until the kernels' own threads have ended.
+    pub(crate) fn join_kernels(&self) {
+        self.join_all(|_, thread| thread.is_kernels);
+    }
+
+    fn join_all(&self, which: impl Fn(usize, &Thread) -> bool) {
+        let ended = || {
+            let state = lock(&self.state);
+            state
+                .threads
+                .iter()
+                .enumerate()
+                .all(|(number, thread)| !which(number, thread) || thread.state == ThreadState::Done)
+        };
         while !ended() {
             // Even if the run is stuck: the threads have to run to leave.
             drop(self.wait_blocked(JOIN, None));
@@ -244,6 +279,7 @@ impl Schedule {
     fn idle<'a>(&'a self, mut state: MutexGuard<'a, State>, me: usize) -> bool {
         let members = state.members();
         drop(state);
+        let next_timer = members.iter().filter_map(|member| member.next_timer()).min();
         if let Some(member) = members.into_iter().find(|member| member.is_due()) {
             state = lock(&self.state);
             state.threads[me].state = ThreadState::Runnable;
@@ -254,14 +290,15 @@ impl Schedule {
         }
         state = lock(&self.state);
         let now = self.clock.load(Acquire);
-        let Some(next) = state.next_deadline() else {
+        let Some(next) = state.next_deadline().into_iter().chain(next_timer).min() else {
             let waiting = state.waiting();
             state.stop(format!("deadlock: every thread waits, and nothing will wake any: {waiting}"));
             return false;
         };
         let step = next.saturating_sub(now).min(STEP_NS);
         state.quiet_ns += step;
-        if state.quiet_ns > STUCK_NS {
+        // A test that fails already may wait for a time in what it drops: that passes.
+        if state.quiet_ns > STUCK_NS && state.stuck.is_none() {
             let waiting = state.waiting();
             state.stop(format!("stuck: nothing has happened for a simulated minute: {waiting}"));
             return false;
@@ -288,10 +325,14 @@ impl Schedule {
     pub(crate) fn wake_all(&self) {
         let mut state = lock(&self.state);
         state.quiet_ns = 0;
-        for thread in &mut state.threads {
-            if matches!(thread.state, ThreadState::Blocked { .. }) {
-                thread.state = ThreadState::Runnable;
-            }
+        state.wake_blocked();
+    }
+
+    /// A thread of a kernel's has failed: the run ends.
+    pub(crate) fn fail(&self, why: &str) {
+        let mut state = lock(&self.state);
+        if state.stuck.is_none() {
+            state.stop(why.to_owned());
         }
     }
 
@@ -351,6 +392,11 @@ impl State {
     /// Ends the run: every thread leaves at its next kernel call.
     fn stop(&mut self, why: String) {
         self.stuck = Some(why);
+        self.wake_blocked();
+    }
+
+    /// Every thread that waits looks again.
+    fn wake_blocked(&mut self) {
         for thread in &mut self.threads {
             if matches!(thread.state, ThreadState::Blocked { .. }) {
                 thread.state = ThreadState::Runnable;

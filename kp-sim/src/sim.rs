@@ -275,6 +275,11 @@ impl<P: Plugin> Sim<P> {
         std::mem::take(&mut self.loaded.machine.state().storms)
     }
 
+    /// The processor that the plugin's last [`Vectors::hint`](kp_core::Vectors::hint) for a vector has named, since it was enabled.
+    pub fn hint(&self, vector: u32) -> Option<u32> {
+        self.loaded.machine.state().vectors.hinted(vector)
+    }
+
     /// Has plugin code panicked?
     pub fn is_poisoned(&self) -> bool {
         self.loaded.machine.is_poisoned()

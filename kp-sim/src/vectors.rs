@@ -29,8 +29,12 @@ struct Vector {
     /// A message came that no ISR has seen; any number of them is one.
     message: bool,
     in_isr: bool,
-    /// The device is kept from it.
+    /// The device is kept from it, since it never ended.
     masked: bool,
+    /// The plugin has masked it.
+    held: bool,
+    /// The processor that it best goes to.
+    hint: Option<u32>,
     /// The kernel has turned the line off, for all its devices.
     disabled: bool,
     unclaimed: u32,
@@ -90,7 +94,7 @@ impl Vectors {
         self.entry?;
         let stray = self.neighbour > 0 && self.is_line();
         let isr = |vector: &Vector| {
-            let raised = stray || !vector.masked && (vector.message || line);
+            let raised = stray || !vector.masked && !vector.held && (vector.message || line);
             !self.ending && level < IRQL && !vector.in_isr && !vector.disabled && raised
         };
         let dpc = |vector: &Vector| level < DISPATCH && vector.queued && !vector.in_dpc;
@@ -124,9 +128,13 @@ impl Vectors {
         self.ending = false;
     }
 
-    /// No new ISR starts from now on.
-    pub(crate) fn start_ending(&mut self) {
+    /// No new ISR starts from now on. Errors: how the host is wrong.
+    pub(crate) fn start_ending(&mut self) -> Result<(), String> {
         self.ending = true;
+        match self.vectors.iter().position(|vector| vector.held) {
+            Some(vector) => Err(format!("`irq_disconnect`: vector {vector} is masked by `irq_mask_vector`")),
+            None => Ok(()),
+        }
     }
 
     /// Nothing runs any more: the entry is forgotten.
@@ -161,6 +169,40 @@ impl Vectors {
         }
         vector.masked = true;
         true
+    }
+
+    /// A vector that is connected. Errors: how the host is wrong.
+    fn connected(&mut self, called: &str, vector: u32) -> Result<&mut Vector, String> {
+        if self.entry.is_none() || self.ending {
+            return Err(format!("`{called}` was called with no interrupt connected"));
+        }
+        self.vectors.get_mut(vector as usize).ok_or_else(|| format!("`{called}`: there is no vector {vector}"))
+    }
+
+    /// Keeps a vector back, or no more. Errors: how the host is wrong.
+    pub(crate) fn mask_vector(&mut self, vector: u32, mask: bool) -> Result<(), String> {
+        if self.taken.is_some_and(|(kind, _)| kind != IrqKind::MsiX) {
+            return Err("`irq_mask_vector` is for MSI-X".to_owned());
+        }
+        let state = self.connected("irq_mask_vector", vector)?;
+        if std::mem::replace(&mut state.held, mask) == mask {
+            return Err(format!(
+                "`irq_mask_vector`: vector {vector} is {}masked already",
+                if mask { "" } else { "not " }
+            ));
+        }
+        Ok(())
+    }
+
+    /// Notes where a vector best goes to. Errors: how the host is wrong.
+    pub(crate) fn hint(&mut self, vector: u32, processor: u32) -> Result<(), String> {
+        self.connected("irq_hint", vector)?.hint = Some(processor);
+        Ok(())
+    }
+
+    /// The processor that a vector best goes to.
+    pub(crate) fn hinted(&self, vector: u32) -> Option<u32> {
+        self.vectors.get(vector as usize)?.hint
     }
 
     /// Queues a DPC. Errors: how the caller, at this level, is wrong.

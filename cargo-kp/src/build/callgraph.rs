@@ -27,8 +27,8 @@ const INDIRECT_THUNK: &str = "__x86_indirect_thunk_";
 const GUARD: &str = "__guard_";
 /// How an entry of a COFF object's import table is called.
 const IMPORT: &str = "__imp_";
-/// How the functions of the Windows port begin. Its pointers go to what it has looked up in the kernel by name, or to functions of its
-/// own that are looked at as handlers are.
+/// How the functions of the Windows port begin. Its pointers go to what it has looked up in the kernel by name, to what the bus has given, or to
+/// functions of its own that are looked at as handlers are.
 const PORT: [&str; 3] = ["kp_windows::", "<kp_windows::", "kp_seh_call"];
 
 /// A section of one of the objects.

@@ -1,4 +1,4 @@
-//! `cargo kp demo`: the edu app against the module in a real kernel, told as a person would want to read it. `windows` tells it of
+//! `cargo kp demo`: the apps of edu and bmd against the modules in a real kernel, told as a person would want to read it. `windows` tells it of
 //! Windows drivers.
 use crate::{
     command::Command,
@@ -16,7 +16,10 @@ mod windows;
 /// The kernel of the demo: the quickest to boot.
 const KERNEL: &str = "6.1-cloud";
 
-/// Shows the edu plugin at work in a stock kernel, in a virtual machine.
+/// Where bmd's app is in the guest.
+const BMD_APP: &str = "/kp/bmd-app";
+
+/// Shows the edu and bmd plugins at work in a stock kernel, in a virtual machine.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// Install missing packages first; needs root or sudo.
@@ -40,15 +43,20 @@ impl Command for DemoArgs {
             Ok(kernel) => kernel,
             Err(why) => return simulated(&why),
         };
-        println!("building   the edu plugin as a module for Debian's kernel {KERNEL}");
-        let modules = host::modules_for(kernel, &["edu"])?;
+        println!("building   the edu and bmd plugins as modules for Debian's kernel {KERNEL}");
+        let modules = host::modules_for(kernel, &["edu", "bmd"])?;
         let app = programs::build("edu-app")?;
+        let bmd_app = programs::build("bmd-app")?;
         println!("booting    {} in QEMU, with an edu device", modules.kernel.release);
         let vm = modules
             .guest(&app)
             .step(Step::load_until("/kp/kp-edu.ko", "", "/dev/kp/edu.0"))
             .step(Step::run(&[PROGRAM]))
-            .step(Step::unload("kp_edu"));
+            .step(Step::unload("kp_edu"))
+            .file(&bmd_app, BMD_APP)
+            .step(Step::load_until("/kp/kp-bmd.ko", "", "/dev/kp/bmd.0"))
+            .step(Step::run(&[BMD_APP]))
+            .step(Step::unload("kp_bmd"));
         let mut first = true;
         let ran = vm.run(&mut |line| {
             if std::mem::take(&mut first) {
@@ -64,8 +72,8 @@ impl Command for DemoArgs {
             report.log.iter().for_each(|line| eprintln!("    {line}"));
             bail!("{why}");
         }
-        if let Some(live) = report.log.iter().find_map(|line| line.split_once("unloaded; live: ")) {
-            println!("unloaded   kp_edu left {} behind", live.1);
+        for (module, live) in report.log.iter().filter_map(|line| line.split_once(": unloaded; live: ")) {
+            println!("unloaded   {module} left {live} behind");
         }
         println!(
             "powered off, after {:.1} s in the guest and {:.1} s in all",
@@ -86,9 +94,12 @@ fn booted(ran: Result<Report>) -> Result<Report> {
 
 fn simulated(why: &anyhow::Error) -> Result<()> {
     println!("SIMULATED  no kernel can be booted here: {}", format!("{why:#}").replace('\n', " "));
-    println!("SIMULATED  the same plugin and app, on the simulator with its model of the device:");
-    let program = programs::build_with("edu-app", &["--example", "simulated"])?;
-    programs::run_file(&program, &[], &mut |line| println!("{line}"))
+    println!("SIMULATED  the same plugins and apps, on the simulator with its model of the device:");
+    for app in ["edu-app", "bmd-app"] {
+        let program = programs::build_with(app, &["--example", "simulated"])?;
+        programs::run_file(&program, &[], &mut |line| println!("{line}"))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ impl Boot {
             kernel_args: &[],
             devices: &[],
             memory: 512,
-            plugins: &["echo", "edu"],
+            plugins: &["echo", "edu", "bmd"],
             vectors: 0,
             udev: false,
             runs,
@@ -83,14 +83,24 @@ const APP_32BIT: [&str; 2] = ["6.1-cloud", "6.12-cloud"];
 /// The kernel on which each test does as much as in a long run.
 const THOROUGH: &str = "6.12-cloud";
 
+/// The kernels of which a machine is made that sleeps.
+pub(super) const SLEEPERS: [&str; 2] = ["6.1", "6.12"];
 /// The kernels that are enough for the nodes of several devices: an old one, and a new one.
 const NODES: [&str; 2] = ["6.1-cloud", "6.12-cloud"];
 /// What is freed is overwritten, so that nobody uses it and gets away with it.
 pub const POISON: &str = "slub_debug=P";
 /// Beside the device that each guest has.
 const TWO_MORE: &[&str] = &["edu,addr=8", "edu,addr=9"];
-/// And one with ports.
-const THREE_MORE: &[&str] = &["edu,addr=8", "edu,addr=9", "pci-testdev"];
+/// And one with ports, and two of PCI Express, each behind a port of its own.
+const FIVE_MORE: &[&str] = &[
+    "edu,addr=8",
+    "edu,addr=9",
+    "pci-testdev",
+    "pcie-root-port,id=first,chassis=1,slot=1",
+    "e1000e,bus=first",
+    "pcie-root-port,id=second,chassis=2,slot=2",
+    "virtio-rng-pci,bus=second",
+];
 
 /// A card whose frames come back.
 const TRANSFERRING: &[&str] = &["e1000e"];
@@ -126,12 +136,12 @@ fn hostile(kernel: &str, long: bool) -> Result<Boot> {
 fn torn_down(kernel: &str, long: bool) -> Result<Boot> {
     let runs = registered::runs("tear-down", kernel == THOROUGH || long)?;
     let boot = Boot::new(kernel, runs);
-    Ok(Boot { plugins: &["echo", "edu", "trouble"], timeout: Duration::from_secs(600), ..boot })
+    Ok(Boot { plugins: &["echo", "edu", "trouble", "clockwork"], timeout: Duration::from_secs(600), ..boot })
 }
 
 fn nodes(kernel: &str, long: bool) -> Result<Boot> {
     let boot = Boot::new(kernel, registered::runs("nodes", long)?);
-    Ok(Boot { plugins: &["edu", "selftest", "testdev"], devices: THREE_MORE, ..boot }.with(&[POISON]))
+    Ok(Boot { plugins: &["edu", "selftest", "testdev", "pcie"], devices: FIVE_MORE, ..boot }.with(&[POISON]))
 }
 
 /// Guests in which devices transfer: as the machine is; with an IOMMU, which forgets at once what is unmapped; with memory that devices of 32 bits
@@ -147,10 +157,21 @@ fn dma(long: bool) -> Result<Vec<Boot>> {
     Ok(vec![boot("dma")?.with(&[POISON]), iommu, high, boot("dma")?.with(&["swiotlb=force"]), low])
 }
 
+fn changing(kernel: &str, long: bool) -> Result<Boot> {
+    let boot = Boot::new(kernel, registered::runs("machine", long)?);
+    Ok(Boot { plugins: &["echo", "edu", "trouble"], timeout: Duration::from_secs(600), ..boot })
+}
+
+/// A hundred loads and unloads: two modules in each round.
+fn loaded_often(kernel: &str, _: bool) -> Result<Boot> {
+    let run = ["stress", "rounds", "50"].map(str::to_owned).to_vec();
+    Ok(Boot { timeout: Duration::from_secs(600), ..Boot::new(kernel, vec![run]) })
+}
+
 /// What these stages run, in guests of this kernel; and in each of them `last` at the end.
 pub fn run_in(kernel: &str, last: &[Vec<String>], setup: bool, log: &Log) -> Result<Tally> {
     let mut boots = Vec::new();
-    for boot in [in_kernel, hostile, torn_down, nodes] {
+    for boot in [in_kernel, hostile, torn_down, nodes, changing, loaded_often] {
         let mut boot = boot(kernel, false)?;
         boot.runs.extend_from_slice(last);
         boots.push(boot);
@@ -211,7 +232,10 @@ pub fn stages(long: bool) -> Vec<Stage> {
         let boots: Vec<Boot> = kernels.map(|kernel| Boot::new(&kernel, runs.clone())).collect();
         run_program(&boots, &programs::build_32bit("conformance", setup)?, setup, log)
     };
-    vec![
+    let machine = move |setup, log: &Log| {
+        run(&SLEEPERS.iter().map(|kernel| changing(kernel, long)).collect::<Result<Vec<_>>>()?, setup, log)
+    };
+    let mut stages = vec![
         Stage { name: "scenario in every kernel", run: Box::new(in_kernels) },
         Stage { name: "hostile requests in every kernel", run: Box::new(bad_requests) },
         Stage { name: "tear-down in every kernel", run: Box::new(tear_down) },
@@ -220,7 +244,11 @@ pub fn stages(long: bool) -> Vec<Stage> {
         Stage { name: "transfers of devices", run: Box::new(move |setup, log| run(&dma(long)?, setup, log)) },
         Stage { name: "links by path", run: Box::new(links) },
         Stage { name: "a 32-bit app", run: Box::new(app_32bit) },
-    ]
+    ];
+    if long {
+        stages.push(Stage { name: "a machine that changes", run: Box::new(machine) });
+    }
+    stages
 }
 
 /// Boots all, two at a time. Each program is a test, and each log.

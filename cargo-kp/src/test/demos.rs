@@ -22,13 +22,16 @@ pub fn stages() -> Vec<Stage> {
 
 /// What edu's app tells where both kinds of interrupt are to be had.
 const STORY: &str = include_str!("../../../examples/edu/app/tests/story.txt");
+/// What bmd's app tells.
+const BMD_STORY: &str = include_str!("../../../examples/bmd/app/tests/story.txt");
 
 fn run(log: &Log) -> Result<Tally> {
     let linux = format!(
-        "building   the edu plugin as a module for Debian's kernel *
+        "building   the edu and bmd plugins as modules for Debian's kernel *
 booting    6.*-amd64 in QEMU, with an edu device
 loaded     kp-edu.ko: the app opens /dev/kp/edu.0
-{STORY}unloaded   kp_edu left 0 allocations, 0 locks, 0 mappings behind
+{STORY}{BMD_STORY}unloaded   kp_edu left 0 allocations, 0 locks, 0 mappings behind
+unloaded   kp_bmd left 0 allocations, 0 locks, 0 mappings, 0 dma, 0 pinned behind
 powered off, after * s in the guest and * s in all
 "
     );
@@ -44,11 +47,12 @@ that took * s
 "
     );
     let why = "SIMULATED  no kernel can be booted here: ";
-    let simulated =
-        format!("SIMULATED  the same plugin and app, on the simulator with its model of the device:\n{STORY}");
+    let simulated = format!(
+        "SIMULATED  the same plugins and apps, on the simulator with its model of the device:\n{STORY}{BMD_STORY}"
+    );
     let no_kernel = format!("{why}the package lists lack linux-image-cloud-amd64: *\n{simulated}");
     let no_guest = format!(
-        "building   the edu plugin as a module for Debian's kernel *
+        "building   the edu and bmd plugins as modules for Debian's kernel *
 booting    6.*-amd64 in QEMU, with an edu device
 {why}the guest stopped early (QEMU: exit status: 1); the log's last line: no such machine
 {simulated}"

@@ -111,7 +111,7 @@ fn lints(long: bool) -> Result<Tally> {
 fn modules(setup: bool, long: bool) -> Result<Tally> {
     let mut tally = Tally::default();
     for kernel in if long { kernels::all_names() } else { kernels::names() } {
-        match host::modules(&kernel, &["echo", "edu"], setup) {
+        match host::modules(&kernel, &["echo", "edu", "bmd"], setup) {
             Ok(modules) => tally.pass(modules.files.len()),
             Err(error) => tally.report(&format!("modules for {kernel}"), Err(format!("{error:#}"))),
         }

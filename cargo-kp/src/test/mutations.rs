@@ -122,12 +122,8 @@ enum Outcome {
 }
 
 fn planted(setup: bool) -> Result<Tally> {
-    let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
-    let workspace = metadata.workspace_root.as_std_path();
-    let faults = list(workspace)?;
-    let folder = metadata.target_directory.join("kp/mutations").into_std_path_buf();
-    let copy = Copy { source: folder.join("source"), target: folder.join("target"), setup };
-    mirror(workspace, &copy.source).context("cannot copy the workspace")?;
+    let copy = Copy::of_workspace(setup)?;
+    let faults = list(&copy.workspace)?;
     let runs: BTreeSet<&Run> = faults.iter().map(|fault| &fault.run).collect();
     for run in runs {
         match copy.outcome(run).context("without a fault")? {
@@ -139,7 +135,7 @@ fn planted(setup: bool) -> Result<Tally> {
     let mut tally = Tally::default();
     tally.pass(1);
     for fault in &faults {
-        match copy.try_out(fault, workspace) {
+        match copy.try_out(fault) {
             Ok(how) => {
                 println!("caught     {}: {how}", fault.name);
                 tally.pass(1);
@@ -165,20 +161,41 @@ fn list(workspace: &Path) -> Result<Vec<Fault>> {
 }
 
 impl Fault {
+    fn change(&self) -> Change<'_> {
+        Change { file: &self.file, find: &self.find, replace: &self.replace }
+    }
+
     /// The file with the fault in it.
     fn plant(&self, workspace: &Path) -> Result<String> {
-        let path = workspace.join(&self.file);
+        self.change().made_in(workspace).with_context(|| format!("mend {} in {LIST}", self.name))
+    }
+}
+
+/// A change of one place in a file of the workspace.
+pub(super) struct Change<'a> {
+    pub(super) file: &'a Path,
+    /// What is there, exactly once.
+    pub(super) find: &'a str,
+    /// What is put there instead.
+    pub(super) replace: &'a str,
+}
+
+impl Change<'_> {
+    /// The file with the change in it.
+    pub(super) fn made_in(&self, workspace: &Path) -> Result<String> {
+        let path = workspace.join(self.file);
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let (file, times) = (self.file.display(), text.matches(&self.find).count());
+        let times = text.matches(self.find).count();
         if times != 1 {
-            bail!("{}: what it changes is {times} times in {file}, not once: mend the fault in {LIST}", self.name);
+            bail!("{:?} is {times} times in {}, not once", self.find, self.file.display());
         }
-        Ok(text.replace(&self.find, &self.replace))
+        Ok(text.replace(self.find, self.replace))
     }
 }
 
 /// A copy of the workspace that may be changed.
-struct Copy {
+pub(super) struct Copy {
+    workspace: PathBuf,
     source: PathBuf,
     target: PathBuf,
     /// Packages may be installed.
@@ -186,13 +203,27 @@ struct Copy {
 }
 
 impl Copy {
+    pub(super) fn of_workspace(setup: bool) -> Result<Self> {
+        let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
+        let workspace = metadata.workspace_root.into_std_path_buf();
+        let folder = metadata.target_directory.join("kp/mutations").into_std_path_buf();
+        let copy = Copy { workspace, source: folder.join("source"), target: folder.join("target"), setup };
+        mirror(&copy.workspace, &copy.source).context("cannot copy the workspace")?;
+        Ok(copy)
+    }
+
+    /// Does something with a change made in the copy, and takes the change out again.
+    pub(super) fn with<T>(&self, change: &Change<'_>, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        let path = self.source.join(change.file);
+        fs::write(&path, change.made_in(&self.workspace)?).context("cannot plant it")?;
+        let done = act();
+        fs::copy(self.workspace.join(change.file), &path).context("cannot take it out again")?;
+        done
+    }
+
     /// Plants a fault, runs its tests, and takes the fault out again. How it was caught.
-    fn try_out(&self, fault: &Fault, workspace: &Path) -> Result<String> {
-        let path = self.source.join(&fault.file);
-        fs::write(&path, fault.plant(workspace)?).context("cannot plant it")?;
-        let outcome = self.outcome(&fault.run);
-        fs::copy(workspace.join(&fault.file), &path).context("cannot take it out again")?;
-        let (how, said) = match outcome? {
+    fn try_out(&self, fault: &Fault) -> Result<String> {
+        let (how, said) = match self.with(&fault.change(), || self.outcome(&fault.run))? {
             Outcome::Passed => bail!("nobody notices"),
             Outcome::Failed { why, said } => (why, said),
             Outcome::Hung => (HANG.to_owned(), String::new()),
@@ -230,7 +261,7 @@ impl Copy {
     }
 
     /// Builds a plugin of the copy: its file.
-    fn build_plugin(&self, plugin: &str, target: &[&str]) -> Result<PathBuf> {
+    pub(super) fn build_plugin(&self, plugin: &str, target: &[&str]) -> Result<PathBuf> {
         let mut build = Command::new(programs::this_tool());
         build.args(["build", "--plugin", plugin]).args(target).args(self.setup.then_some("--setup"));
         let built = build.current_dir(&self.source).env("CARGO_TARGET_DIR", &self.target).output()?;
@@ -243,7 +274,7 @@ impl Copy {
     /// Builds the modules, boots a kernel, and runs the workspace's own conformance program there.
     fn run_guest(&self, arguments: &[String], is_32bit: bool) -> Result<Outcome> {
         let kernel = host::kernel_to_boot(KERNEL, self.setup)?;
-        let mut vm = Vm::new(&kernel).device("edu").cpus(2).timeout(Duration::from_secs(400));
+        let mut vm = Vm::new(&kernel).device(host::EDU).cpus(2).timeout(Duration::from_secs(400));
         let program = match is_32bit {
             true => programs::build_32bit("conformance", self.setup)?,
             false => programs::build("conformance")?,

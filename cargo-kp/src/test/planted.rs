@@ -3,7 +3,7 @@
 //! Safe plugin code can panic and leak, so `tests/plugins/trouble` does. It cannot leave an interrupt connected, sleep in a DPC, forget a message on its way or
 //! have the kernel warn: for these the port's own C sources are changed, in a copy.
 use super::{
-    boots::POISON,
+    boots::{POISON, SLEEPERS},
     log::Log,
     registered,
     report::{clean, freed, keep, passed, with_log},
@@ -29,8 +29,6 @@ use std::{
 const KERNEL: &str = "6.12-cloud";
 /// The kernel whose real-time threads can keep a processor from all others.
 const UNFAIR: &str = "6.1-cloud";
-/// The kernels of which a machine is made that sleeps.
-const SLEEPERS: [&str; 2] = ["6.1", "6.12"];
 
 /// Both, in order. `long`: everything on every kernel.
 pub fn stages(long: bool) -> Vec<Stage> {
@@ -86,7 +84,7 @@ fn trouble(long: bool, setup: bool, log: &Log) -> Result<Tally> {
 
 fn suspend(setup: bool, log: &Log) -> Result<Tally> {
     let program = programs::build("conformance")?;
-    let sleeps = |kernel: &&str| Ok(sleeper(&modules(kernel, &["trouble"], setup)?, &program));
+    let sleeps = |kernel: &&str| Ok(sleeper(&modules(kernel, &["trouble", "clockwork"], setup)?, &program));
     // The line that fails it is the last one: the machine goes off.
     let powers_off = |kernel: &&str| {
         let vm = guest(&modules(kernel, &["trouble"], setup)?, &program, &["power-off"]);
@@ -100,7 +98,8 @@ fn suspend(setup: bool, log: &Log) -> Result<Tally> {
 
 /// The machine sleeps and wakes, and a device is reset.
 fn sleeper(trouble: &Modules, program: &Path) -> Guest {
-    let vm = guest(trouble, program, &["suspend"]).step(Step::run(&[PROGRAM, "planted", "unbind"]));
+    let vm = guest(trouble, program, &["suspend"]).step(Step::run(&[PROGRAM, "clockwork-asleep"]));
+    let vm = vm.step(Step::run(&[PROGRAM, "planted", "unbind"]));
     // A device alone on its bus can be reset.
     let vm = vm.device("pcie-root-port,id=rp,chassis=1,slot=1").device("edu,bus=rp");
     let vm = vm.step(Step::run(&[PROGRAM, "planted", "reset"]));
@@ -112,10 +111,15 @@ fn behind_errors(trouble: &Modules, program: &Path) -> Guest {
     Guest { name: format!("{}: errors", trouble.kernel.name), vm, verdict: Box::new(clean) }
 }
 
-/// Guests of one kernel in which the machine sleeps, and a bus has errors. Not storms and neighbours: their tests count each interrupt, and such a
-/// kernel calls a shared line's handler once more (CONFIG_DEBUG_SHIRQ).
+/// Guests of one kernel in which the machine sleeps, a bus has errors, interrupts never end, and devices share a line.
 pub(super) fn sound(trouble: &Modules, program: &Path) -> Vec<Guest> {
-    vec![sleeper(trouble, program), behind_errors(trouble, program)]
+    let kernel = &trouble.kernel.name;
+    vec![
+        sleeper(trouble, program),
+        behind_errors(trouble, program),
+        storm(kernel, trouble, program),
+        neighbour(kernel, trouble, program),
+    ]
 }
 
 /// A port reports errors, and what is behind it is recovered.
@@ -312,7 +316,7 @@ pub(super) struct Fault {
     pub(super) replace: &'static str,
     /// Why the run fails: what one kernel or another says of it.
     pub(super) reasons: &'static [&'static str],
-    /// A part of what the program says.
+    /// A part of what the program says, or the kernel.
     pub(super) says: &'static str,
 }
 
@@ -410,7 +414,7 @@ pub(super) fn with_fault(fault: Fault, kernel: &kernels::Kernel, program: &Path)
         vm: program_guest(&planted, program, fault.run).kernel_arg(POISON),
         verdict: Box::new(move |report| {
             fails(report, fault.reasons)?;
-            let said = report.output.iter().any(|line| line.contains(fault.says));
+            let said = report.output.iter().chain(&report.log).any(|line| line.contains(fault.says));
             if said || fault.says.is_empty() { Ok(()) } else { Err(format!("nobody says: {}", fault.says)) }
         }),
     })

@@ -67,6 +67,8 @@ pub enum Expected {
     /// What the kernel says of memory that it could not have, none or many times: from the line that fits the pattern, through the trace and
     /// the state of all memory.
     NoMemory(String),
+    /// Reports of data races of the kernel's own, none or many: of the two functions that a report names none is a module's.
+    Races,
     /// What the kernel says of an interrupt that nobody handles: from the line that fits the pattern, through the trace, to the one that says
     /// that the line is off.
     Unhandled(String),
@@ -105,7 +107,7 @@ impl Expected {
 
     /// It need not come, and may come again.
     fn is_optional(&self) -> bool {
-        matches!(self, Expected::Lines(_) | Expected::Oopses(_) | Expected::NoMemory(_))
+        matches!(self, Expected::Lines(_) | Expected::Oopses(_) | Expected::NoMemory(_) | Expected::Races)
     }
 
     fn pattern(&self) -> &str {
@@ -116,7 +118,14 @@ impl Expected {
             | Expected::Oopses(pattern)
             | Expected::NoMemory(pattern)
             | Expected::Unhandled(pattern) => pattern,
+            Expected::Races => "BUG: KCSAN: * in *",
         }
+    }
+
+    /// Whether this is a line of it, or its first one.
+    fn fits(&self, text: &str) -> bool {
+        // A module's name stands behind the function's.
+        fits(self.pattern(), text) && !(matches!(self, Expected::Races) && text.contains('['))
     }
 }
 
@@ -188,7 +197,7 @@ impl Judge {
         self.booting = (self.booting || text == NEEDS_START) && ![LOG_START, NEEDS_END].contains(&text);
         let panic = text.contains("Kernel panic");
         if !panic {
-            if let Some((expected, seen)) = self.expected.iter_mut().find(|(one, _)| fits(one.pattern(), text)) {
+            if let Some((expected, seen)) = self.expected.iter_mut().find(|(one, _)| one.fits(text)) {
                 *seen += 1;
                 if *seen > 1 && !expected.is_optional() {
                     return Err(format!("expected once in the kernel's log, but there again: {text}"));
@@ -197,6 +206,7 @@ impl Judge {
                     Expected::Line(_) | Expected::Lines(_) => {}
                     Expected::Oops(_) | Expected::Oopses(_) => self.place = Place::Trace,
                     Expected::NoMemory(_) => self.place = Place::Until(" pages reserved"),
+                    Expected::Races => self.place = Place::Until("=========="),
                     Expected::Unhandled(_) => self.place = Place::Until("Disabling IRQ #"),
                 }
                 return Ok(());
@@ -508,6 +518,27 @@ mod tests {
         assert_eq!(judge(&expected, &then("<6>[    1.0] hm")), Ok(()));
         assert_eq!(judge(&expected, &then("<4>[    1.0] hm")), Err("kernel log: hm".into()));
         assert!(judge(&[], REPORT).is_err());
+    }
+
+    #[test]
+    fn races_of_the_kernels_own_are_passed_over_and_those_of_a_module_are_not() {
+        let report = |functions: &str| {
+            let lines =
+                ["====", &format!("BUG: KCSAN: data-race in {functions}"), "write to 0x1 of 4 bytes:", "============"];
+            lines.map(|line| format!("<3>[    1.0] {line}")).to_vec()
+        };
+        let judged = |reports: &[Vec<String>], expected: &[Expected]| {
+            let lines = reports.concat();
+            judge(expected, &lines.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        let (own, theirs) = (report("tick_do / tick_do"), report("tick_do / kp_open [kp_x]"));
+        assert_eq!(judged(&[own.clone(), own.clone()], &[Expected::Races]), Ok(()));
+        assert_eq!(
+            judged(std::slice::from_ref(&own), &[]),
+            Err("kernel log: BUG: KCSAN: data-race in tick_do / tick_do".into())
+        );
+        let why = judged(&[own, theirs], &[Expected::Races]).expect_err("a module's");
+        assert_eq!(why, "kernel log: BUG: KCSAN: data-race in tick_do / kp_open [kp_x]");
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub enum Method {
     Buffered,
     /// METHOD_NEITHER.
     Neither,
+    /// METHOD_OUT_DIRECT, or METHOD_IN_DIRECT where memory is only read: the out-buffer is the memory that the request is about.
+    Direct,
 }
 
 /// What the table says of one request.
@@ -120,6 +122,9 @@ macro_rules! word {
     };
     (neither) => {
         Some(Method::Neither)
+    };
+    (direct) => {
+        Some(Method::Direct)
     };
     (absent) => {
         None
@@ -346,7 +351,7 @@ requests! {
     }
 
     /// Gives the driver memory of the app's, which stays where it is, by a number of the app's choice.
-    BufferRegister = 24, access: read_write, windows: absent {
+    BufferRegister = 24, access: read_write, windows: direct {
         48 bytes since 1.3 {
             /// In: where the memory begins, a multiple of 4096.
             16 addr: u64,
@@ -362,7 +367,7 @@ requests! {
     }
 
     /// Takes a buffer back: its number is free at once. Who uses the memory right now keeps it for as long.
-    BufferRelease = 25, access: read_write, windows: absent {
+    BufferRelease = 25, access: read_write, windows: buffered {
         24 bytes since 1.3 {
             /// In: the buffer's number.
             16 buffer: u32,

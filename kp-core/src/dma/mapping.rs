@@ -160,3 +160,46 @@ impl Iterator for Segments<'_> {
         Some(Segment { at: BusAddress::new(first), len: len as u32 })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    /// The pieces of a mapping whose pages the device has at these addresses; the first of its first byte.
+    fn pieces(bus: &[u64], skip: usize, len: usize, limits: DmaLimits) -> Vec<(u64, u32)> {
+        Segments::new(bus, skip, len, limits).map(|piece| (piece.at.raw(), piece.len)).collect()
+    }
+
+    const ANY: DmaLimits = DmaLimits::bits(64);
+
+    #[test]
+    fn neighbours_are_one_piece_and_others_are_not() {
+        let bus = [0x1_0F00, 0x1_1000, 0x1_2000, 0x9_0000, 0x8_F000];
+        let wanted = [(0x1_0F00, 0x2100), (0x9_0000, 0x1000), (0x8_F000, 0x10)];
+        assert_eq!(pieces(&bus, 0xF00, 0x3110, ANY), wanted);
+        assert_eq!(pieces(&bus, 0xF00, 1, ANY), [(0x1_0F00, 1)]);
+        assert_eq!(pieces(&[u64::MAX - 0xFFF, 0], 0, 0x2000, ANY), [(u64::MAX - 0xFFF, 0x1000), (0, 0x1000)]);
+    }
+
+    #[test]
+    fn no_piece_is_longer_than_the_device_takes() {
+        let bus = [0x1_0000, 0x1_1000, 0x1_2000];
+        let wanted = [(0x1_0000, 0x1800), (0x1_1800, 0x1800)];
+        assert_eq!(pieces(&bus, 0, 0x3000, ANY.segment(0x1800)), wanted);
+        let wanted = [(0x1_0FFF, 512), (0x1_11FF, 512), (0x1_13FF, 1)];
+        assert_eq!(pieces(&[0x1_0FFF, 0x1_1000], 0xFFF, 1025, ANY.segment(512)), wanted);
+    }
+
+    #[test]
+    fn no_piece_crosses_a_boundary() {
+        let bus = [0x1_0F00, 0x1_1000, 0x1_2000, 0x1_3000, 0x1_4000];
+        let wanted = [(0x1_0F00, 0x1100), (0x1_2000, 0x2000), (0x1_4000, 0x1000)];
+        assert_eq!(pieces(&bus, 0xF00, 0x4100, ANY.boundary(0x2000)), wanted);
+        let bus = [0xFFFF_F000, 0x1_0000_0000];
+        let wanted = [(0xFFFF_F000, 0x1000), (0x1_0000_0000, 0x1000)];
+        assert_eq!(pieces(&bus, 0, 0x2000, ANY.boundary(1 << 32)), wanted);
+        assert_eq!(pieces(&bus, 0, 0x2000, ANY), [(0xFFFF_F000, 0x2000)]);
+        assert_eq!(pieces(&bus, 0, 0x2000, ANY.boundary(1 << 63)), [(0xFFFF_F000, 0x2000)]);
+    }
+}

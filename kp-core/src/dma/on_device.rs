@@ -14,7 +14,8 @@ pub(super) mod sealed {
 /// Memory that the device has: its bus address may be known to it.
 ///
 /// Dropping it, at any level, is always safe: the memory is kept until the device cannot transfer any more. It is freed by
-/// [`Dma::halt`](crate::Dma::halt), [`Dma::device_was_reset`](crate::Dma::device_was_reset) or the device's removal. Forgetting it loses the memory.
+/// [`Dma::halt`](crate::Dma::halt), [`Dma::device_was_reset`](crate::Dma::device_was_reset), [`Config::reset`](crate::Config::reset) or the
+/// device's removal. Forgetting it loses the memory.
 pub struct OnDevice<B: OnBus>(ManuallyDrop<B>);
 
 impl<B: OnBus> OnDevice<B> {

@@ -1,8 +1,8 @@
 //! The buffers that an app has registered with its session, by number.
 #![deny(unsafe_code)]
-use super::{nospec::array_index_nospec, page_ref::PageRef};
+use super::{RawPages, nospec::array_index_nospec, page_ref::PageRef};
 use crate::{KVec, Mutex, Passive, Result, Status, limits};
-use core::num::NonZeroUsize;
+use core::{num::NonZeroUsize, ptr::NonNull};
 
 /// See the module.
 pub(crate) struct BufferTable(Mutex<State>);
@@ -43,6 +43,17 @@ impl BufferTable {
             let pages = state.slot(number).and_then(Option::take).ok_or(Status::NO_BUFFER)?;
             state.pinned -= pages.len().get() as u64;
             Ok(pages)
+        })
+    }
+
+    /// Takes the buffer out that has these pages, if it is still there.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn remove_pages(&self, cx: &mut Passive, raw: NonNull<RawPages>) -> Option<PageRef> {
+        self.0.with(cx, |state, _| {
+            let is_it = |slot: &&mut Option<PageRef>| slot.as_ref().is_some_and(|pages| pages.raw() == raw);
+            let pages = state.buffers.iter_mut().find(is_it)?.take()?;
+            state.pinned -= pages.len().get() as u64;
+            Some(pages)
         })
     }
 

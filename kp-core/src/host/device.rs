@@ -1,6 +1,9 @@
 //! The record of a bound device: the plugin's value, the device's state, its interrupt, its handles. `lifecycle` makes it, and ends what is
 //! in it; the record itself stays until the last handle has gone.
-use super::{DeviceId, RawBar, device_state::DeviceState, interrupt::Interrupts, kernel, link::Link, list::List};
+use super::{
+    DeviceId, RawBar, device_state::DeviceState, interrupt::Interrupts, kernel, link::Link, list::List,
+    scheduled::Scheduled,
+};
 use crate::{Happening, KBox, Passive, Plugin, Result};
 use core::{
     cell::UnsafeCell,
@@ -50,6 +53,8 @@ pub struct DeviceRecord<P: Plugin> {
     interrupts: ManuallyDrop<Option<Interrupts<P>>>,
     /// None: there is no hardware.
     pub(super) link: Option<Link>,
+    /// None: the plugin has no callbacks for timers and work items.
+    scheduled: ManuallyDrop<Option<Scheduled>>,
 }
 // SAFETY: the plugin is Sync, and is taken out only by `remove`, after every gate is drained and the interrupt disconnected.
 unsafe impl<P: Plugin> Sync for DeviceRecord<P> {}
@@ -118,12 +123,22 @@ impl<P: Plugin> BoundDevice<P> {
     }
 }
 
+/// Has the plugin a callback for timers or work items?
+#[inline(always)]
+pub(super) const fn has_scheduled<P: Plugin>() -> bool {
+    P::TABLE.timer_at_dpc.is_some() || P::TABLE.work.is_some()
+}
+
 impl<P: Plugin> Drop for DeviceRecord<P> {
     fn drop(&mut self) {
         // Without callbacks there is nothing to drop, and the compiler shall know.
         if P::TABLE.int.is_some() {
             // SAFETY: dropped here alone, and not used after it.
             unsafe { ManuallyDrop::drop(&mut self.interrupts) }
+        }
+        if has_scheduled::<P>() {
+            // SAFETY: dropped here alone, and not used after it.
+            unsafe { ManuallyDrop::drop(&mut self.scheduled) }
         }
     }
 }
@@ -135,6 +150,7 @@ impl<P: Plugin> DeviceRecord<P> {
         handles: List,
         interrupts: Option<Interrupts<P>>,
         link: Option<Link>,
+        scheduled: Option<Scheduled>,
         plugin: P,
     ) -> Self {
         Self {
@@ -148,7 +164,14 @@ impl<P: Plugin> DeviceRecord<P> {
             next_session: AtomicU64::new(1),
             interrupts: ManuallyDrop::new(interrupts),
             link,
+            scheduled: ManuallyDrop::new(scheduled),
         }
+    }
+
+    /// Its timers and work items. None if the plugin has no callbacks for them: the compiler knows, and leaves out all that they would need.
+    #[inline(always)]
+    pub(super) fn scheduled(&self) -> Option<&Scheduled> {
+        if has_scheduled::<P>() { self.scheduled.as_ref() } else { None }
     }
 
     /// The device's interrupt. None if the plugin has no callbacks for it: the compiler knows, and leaves out all that they would need.
@@ -160,7 +183,8 @@ impl<P: Plugin> DeviceRecord<P> {
     /// The plugin.
     ///
     /// # Safety
-    /// The caller is inside a session's gate, or between `irq_connect` and the return of `irq_disconnect`, or is `remove` itself.
+    /// The caller is inside a session's gate, between `irq_connect` and the return of `irq_disconnect`, inside the gate of timers
+    /// and work items, or is `remove` itself.
     #[inline]
     pub(super) unsafe fn plugin(&self) -> &P {
         // SAFETY: only `remove` writes, after all of those have ended.

@@ -3,8 +3,8 @@ use super::{
     DmaId,
     rundown::{Inside, Rundown},
     stack::Stack,
+    sync::{AtomicBool, AtomicUsize, Ordering::*},
 };
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 
 /// A device for which more than this many bytes are kept gets no more memory for transfers.
 const MAX_QUARANTINE: usize = 256 << 20;
@@ -13,6 +13,8 @@ const MAX_QUARANTINE: usize = 256 << 20;
 pub(crate) struct DeviceDma {
     /// The port's name for it. 0: the plugin has not asked for transfers.
     id: AtomicUsize,
+    /// It may transfer, as the plugin has said. Changed with the link's lock held.
+    is_enabled: AtomicBool,
     /// Who makes or frees memory right now.
     users: Rundown,
     /// Memory records that are not freed.
@@ -29,6 +31,7 @@ impl DeviceDma {
     pub(super) fn new() -> Self {
         Self {
             id: AtomicUsize::new(0),
+            is_enabled: AtomicBool::new(false),
             users: Rundown::new(),
             alive: AtomicUsize::new(0),
             quarantine: Stack::new(),
@@ -43,6 +46,16 @@ impl DeviceDma {
 
     pub(super) fn set_id(&self, id: Option<DmaId>) {
         self.id.store(id.map_or(0, DmaId::get), Release);
+    }
+
+    /// May it transfer, for all that the plugin has said? With the link's lock held.
+    pub(super) fn is_enabled(&self) -> bool {
+        self.is_enabled.load(Relaxed)
+    }
+
+    /// With the link's lock held.
+    pub(super) fn set_enabled(&self, on: bool) {
+        self.is_enabled.store(on, Relaxed);
     }
 
     /// To make memory for transfers, or to free it. None: the device is gone.

@@ -5,15 +5,10 @@ use super::{
     page_ref::PageRef,
     rundown::Inside,
     stack::{Node, Stack},
+    sync::{AtomicBool, Ordering::*},
 };
 use crate::{KBox, Passive, Result, Status};
-use core::{
-    mem::MaybeUninit,
-    num::NonZeroUsize,
-    ops::Range,
-    ptr::NonNull,
-    sync::atomic::{AtomicBool, Ordering::*},
-};
+use core::{mem::MaybeUninit, num::NonZeroUsize, ops::Range, ptr::NonNull};
 
 /// What there is to free.
 #[repr(C)]

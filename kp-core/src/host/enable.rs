@@ -5,10 +5,10 @@
 //!
 //! | value | the step that makes it | its drop |
 //! |---|---|---|
-//! | [`Prepared`] | `irq_prepare` | `irq_release` |
+//! | [`Prepared`] | `irq_prepare`; the device is not reset from now on | `irq_release` |
 //! | [`WithContext`] | the plugin's `int_enable` | the plugin's `int_disable` |
 //! | [`Begun`] | owner and counters are set | what nobody has taken is lost; no owner any more |
-//! | [`Connected`] | `irq_connect` | `irq_disconnect`; deferrals that no DPC has seen are run |
+//! | [`Connected`] | `irq_connect`; vectors that the plugin has masked by now are | vectors that it has masked are unmasked; `irq_disconnect`; deferrals that no DPC has seen are run |
 //! | [`Armed`] | the plugin's `int_arm` | the plugin's `int_disarm` |
 use super::{
     IrqEntry, IrqRequest, OwnerDied,
@@ -173,7 +173,17 @@ struct Prepared<'a, P: Plugin>(Site<'a, P>);
 impl<'a, P: Plugin> Prepared<'a, P> {
     #[cfg_attr(kp_driver, optimize(size))]
     fn new(site: Site<'a, P>, wanted: IrqRequest) -> Result<(Self, Granted)> {
-        let vectors = kernel::irq_prepare(site.interrupts.device, wanted)?;
+        if let Some(link) = &site.device.link {
+            link.begin_interrupt(site.cx);
+        }
+        let prepared = kernel::irq_prepare(site.interrupts.device, wanted);
+        if let Some(link) = &site.device.link {
+            match &prepared {
+                Ok(vectors) => link.masks().prepared(site.cx, vectors),
+                Err(_) => link.masks().end(site.cx),
+            }
+        }
+        let vectors = prepared?;
         Ok((Self(site), Granted { kind: vectors.kind, count: vectors.count }))
     }
 
@@ -194,8 +204,12 @@ impl<'a, P: Plugin> Prepared<'a, P> {
 impl<P: Plugin> Drop for Prepared<'_, P> {
     #[cfg_attr(kp_driver, optimize(size))]
     fn drop(&mut self) {
-        if !self.0.is_left {
-            kernel::irq_release(self.0.interrupts.device);
+        if self.0.is_left {
+            return;
+        }
+        kernel::irq_release(self.0.interrupts.device);
+        if let Some(link) = &self.0.device.link {
+            link.masks().end(self.0.cx);
         }
     }
 }
@@ -246,6 +260,9 @@ impl<'a, P: Plugin> Begun<'a, P> {
             (site.interrupts.device, IrqEntry { cookie: site.device.as_cookie(), isr: isr::<P>, dpc: dpc::<P> });
         // SAFETY: vectors are prepared; context and counts are in place until `irq_disconnect` has returned.
         site.leave(|_| unsafe { kernel::irq_connect(device, entry) })?;
+        if let Some(link) = &site.device.link {
+            link.masks().connected(site.cx);
+        }
         Ok(Connected(self))
     }
 }
@@ -292,6 +309,9 @@ impl<P: Plugin> Drop for Connected<'_, P> {
         }
         let (device, interrupts) = (site.device, site.interrupts);
         site.leave(|cx| {
+            if let Some(link) = &device.link {
+                link.masks().disconnecting(cx);
+            }
             // SAFETY: connected, and the lock is held.
             unsafe { kernel::irq_disconnect(interrupts.device) };
             for vector in 0..interrupts.count() {

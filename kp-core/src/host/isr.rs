@@ -4,6 +4,8 @@ use super::{
     device::DeviceRecord,
     interrupt::Interrupts,
     kernel,
+    pending::Run,
+    storm::is_crowded,
     vector::{Vector, count},
 };
 use crate::{Dispatch, Irql, Plugin, Source, Verdict};
@@ -75,24 +77,59 @@ pub unsafe fn dpc<P: Plugin>(cookie: *const (), vector: u32) {
     let Some(run) = counts.pending.begin() else { return };
     // SAFETY: the caller's promise: at Dispatch until this returns.
     let mut cx = unsafe { Dispatch::assume() };
-    let deferred = run.deferred();
-    let notified = if deferred == 0 { 0 } else { at_dpc(&mut cx, device, this, counts, vector, deferred) };
-    counts.served(deferred, || this.is_line());
-    if notified != 0 || run.storm() {
-        let owner = this.notifications.with(&mut cx, |notifications, _| {
-            notifications.notify(vector, notified);
-            notifications.storm |= run.storm();
-            this.counter_page.publish_notifications(vector, || notifications.counts(vector));
-            notifications.owner
-        });
-        if let Some(owner) = owner {
-            // SAFETY: a DPC of this enabling.
-            unsafe { owner.wake() };
-        }
+    if is_crowded(run) {
+        serve_crowd(&mut cx, device, this, counts, vector, run);
+    } else {
+        serve::<P, false>(&mut cx, device, this, counts, vector, run);
     }
     if counts.pending.done(run) {
         kernel::dpc_queue(this.device, vector);
     }
+}
+
+/// What a DPC run does for its deferrals. `CROWD`: there may be a crowd of them, or a storm.
+#[inline(always)]
+fn serve<P: Plugin, const CROWD: bool>(
+    cx: &mut Dispatch,
+    device: &DeviceRecord<P>,
+    this: &Interrupts<P>,
+    counts: &Vector,
+    vector: u32,
+    run: Run,
+) {
+    let (deferred, storm) = (run.deferred(), CROWD && run.storm());
+    let notified = if CROWD && deferred == 0 { 0 } else { at_dpc(cx, device, this, counts, vector, deferred) };
+    if !CROWD || counts.is_served(run, || this.is_line()) {
+        counts.served();
+    }
+    if notified == 0 && !storm {
+        return;
+    }
+    let owner = this.notifications.with(cx, |notifications, _| {
+        notifications.notify(vector, notified);
+        notifications.storm |= storm;
+        this.counter_page.publish_notifications(vector, || notifications.counts(vector));
+        notifications.owner
+    });
+    if let Some(owner) = owner {
+        // SAFETY: a DPC of this enabling.
+        unsafe { owner.wake() };
+    }
+}
+
+/// A copy of [`serve`] that asks all of it, so that the other one, which runs each time, does not.
+#[cfg_attr(kp_driver, optimize(size))]
+#[cold]
+#[inline(never)]
+fn serve_crowd<P: Plugin>(
+    cx: &mut Dispatch,
+    device: &DeviceRecord<P>,
+    this: &Interrupts<P>,
+    counts: &Vector,
+    vector: u32,
+    run: Run,
+) {
+    serve::<P, true>(cx, device, this, counts, vector, run);
 }
 
 /// Deferrals that were counted after the last DPC run had looked: they get a run here. Under the interrupt's lock; no ISR and no DPC runs any

@@ -1,13 +1,14 @@
 //! The life of a device and of its sessions: bind and remove, open and close. Every tear-down is here, in its one order.
 use super::{
     Deadline, OwnerDied,
-    device::{BoundDevice, DeviceRecord, RawDevice},
+    device::{BoundDevice, DeviceRecord, RawDevice, has_scheduled},
     device_state::DeviceState,
     enable::{force_disconnect, session_closes},
     interrupt::Interrupts,
     kernel,
     link::Link,
     list::List,
+    scheduled::{self, Entries, Scheduled},
     session::{Session, SessionState},
 };
 use crate::{Caller, Device, Error, Happening, KBox, Passive, Plugin, Result, Status, limits};
@@ -34,8 +35,12 @@ impl<P: Plugin> BoundDevice<P> {
             Some(id) if !P::TABLE.devices.is_empty() => Some(Link::new(cx, id)?),
             _ => None,
         };
-        let made = make(cx, device, link.clone());
+        let scheduled = if has_scheduled::<P>() { Some(Scheduled::new(cx, entries::<P>())?) } else { None };
+        let made = make(cx, device, link.clone(), scheduled.clone());
         // What `init` has kept somewhere is of no use if the device is not bound.
+        if let (Err(_), Some(scheduled)) = (&made, &scheduled) {
+            scheduled.end(cx);
+        }
         if let (Err(_), Some(link)) = (&made, &link) {
             link.stop_dma(cx, true);
             link.end(cx);
@@ -87,6 +92,8 @@ impl<P: Plugin> BoundDevice<P> {
         unsafe { self.notify_event(cx, Happening::Removing) };
         self.state.set(state::GONE);
         let closed = self.each_session(cx, tear_down);
+        // After the sessions, which may have waited for them; also if one of those is leaked.
+        let closed = self.scheduled().is_none_or(|scheduled| scheduled.end(cx)) && closed;
         if kernel::poisoned()
             && let Some(interrupts) = self.interrupts()
         {
@@ -122,7 +129,12 @@ impl<P: Plugin> BoundDevice<P> {
 
 /// See [`BoundDevice::bind`].
 #[cfg_attr(kp_driver, optimize(size))]
-fn make<P: Plugin>(cx: &mut Passive, device: RawDevice, link: Option<Link>) -> Result<BoundDevice<P>> {
+fn make<P: Plugin>(
+    cx: &mut Passive,
+    device: RawDevice,
+    link: Option<Link>,
+    scheduled: Option<Scheduled>,
+) -> Result<BoundDevice<P>> {
     let RawDevice { id, bars, bus_address } = device;
     let state = DeviceState::new(cx)?;
     let handles = List::new(cx)?;
@@ -130,8 +142,21 @@ fn make<P: Plugin>(cx: &mut Passive, device: RawDevice, link: Option<Link>) -> R
         (true, Some(id)) => Some(Interrupts::new(cx, id)?),
         _ => None,
     };
-    let plugin = P::init(cx, Device::new(id, bars, link.clone())).map_err(init_error)?;
-    BoundDevice::new(cx, DeviceRecord::new(bus_address, state, handles, interrupts, link, plugin))
+    let plugin = P::init(cx, Device::new(id, bars, link.clone(), scheduled.clone())).map_err(init_error)?;
+    let record = DeviceRecord::new(bus_address, state, handles, interrupts, link, scheduled, plugin);
+    let device = BoundDevice::new(cx, record)?;
+    if let Some(scheduled) = device.scheduled() {
+        scheduled.open(cx, device.as_cookie());
+    }
+    Ok(device)
+}
+
+/// What ports call for the plugin's timers and work items.
+fn entries<P: Plugin>() -> Entries {
+    let timer: Option<unsafe fn(*const ())> =
+        if P::TABLE.timer_at_dpc.is_some() { Some(scheduled::timer::<P>) } else { None };
+    let work: Option<unsafe fn(*const ())> = if P::TABLE.work.is_some() { Some(scheduled::work::<P>) } else { None };
+    Entries { timer, work }
 }
 
 /// The error of an `init` that has refused. An OK in it becomes InitFailed: the kernel would go on with a driver that is not there.

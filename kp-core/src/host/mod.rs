@@ -10,13 +10,15 @@
 //! | `lifecycle` | bind and remove, open and close: every tear-down, in its one order |
 //! | `enable` | enabling and disabling the interrupt, as values that undo themselves |
 //! | `isr`, `storm` | what runs when the device interrupts; the guard against an interrupt that never ends |
+//! | `scheduled` | timers and work items |
 //!
 //! | what they work on | |
 //! |---|---|
 //! | `session`, `session_context` | one open, and its gate; what its calls have of it |
 //! | `device`, `device_state` | the record of a bound device: the plugin's value, its interrupt, its handles; its state |
 //! | `interrupt`, `notifications`, `vector`, `kernel_page` | the interrupt; pending notifications; counters, and where an app sees them |
-//! | `buffers`, `buffer_table`, `shared_memory`, `link` | a call's bytes; an app's buffers; memory that an app maps; what a plugin keeps of its device |
+//! | `buffers`, `buffer_table`, `shared_memory` | a call's bytes; an app's buffers; memory that an app maps |
+//! | `link`, `masks` | what a plugin keeps of its device; which of its vectors it masks |
 //! | `device_dma`, `dma_memory`, `page_ref`, `stop_dma`, `transfers` | a device's own transfers: what is made for them, who frees it and when; pages; how transfers end |
 //!
 //! | what those are made of | |
@@ -45,6 +47,7 @@ mod lifecycle;
 mod link;
 mod list;
 mod log_line;
+mod masks;
 mod nospec;
 mod notifications;
 mod outcome;
@@ -56,6 +59,7 @@ mod requests;
 mod ring;
 mod robust_mutex;
 mod rundown;
+mod scheduled;
 mod session;
 mod session_context;
 mod shared_memory;
@@ -87,12 +91,14 @@ pub(crate) use port::kernel;
 pub use port::types as port_types;
 pub use port::{
     BarIndex, BarKind, Caching, CoherentMemory, ConfigWidth, DeviceId, Dma, DmaDirection, DmaId, IoMapping, Irq,
-    IrqEntry, IrqKinds, IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, RawBar,
-    RawLock, RawMapping, RawPages, RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues,
-    Woken,
+    IrqEntry, IrqKinds, IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo,
+    PreparedVectors, RawBar, RawLock, RawMapping, RawPages, RawTimer, RawWaitQueue, RawWorkItem, Task, TaskFlags,
+    TaskId, Time, Timeout, TimerEntry, Timers, WaitKind, WaitQueues, Woken, WorkEntry, WorkItems,
 };
 pub use requests::Readiness;
 pub(crate) use robust_mutex::{OwnerDied, RobustMutex};
+pub(crate) use scheduled::{Scheduled, TimerRecord, WorkRecord, unlisted};
+pub use scheduled::{timer, work};
 pub use session::Session;
 pub(crate) use session_context::SessionContext;
 pub use user_request::{DirectUserRequest, Faulted, UserRequest};

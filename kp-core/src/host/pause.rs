@@ -1,5 +1,5 @@
-//! A device that is not at work for a while: it sleeps, or is being reset. Calls wait, its interrupts are ignored, and the plugin's `event` is
-//! called when that begins and when it is over.
+//! A device that is not at work for a while: it sleeps, or is being reset. Calls wait, timers and work items are held back, its interrupts are
+//! ignored, and the plugin's `event` is called when that begins and when it is over.
 //!
 //! Two pauses may overlap. `event` is called for the begin of the first one, and for the end of the same one when both are over.
 use super::{
@@ -28,12 +28,16 @@ impl<P: Plugin> BoundDevice<P> {
         }
         self.state.set(state::SUSPENDED);
         let until = Deadline::after(Timeout::from_ns(ns));
-        if !self.pause_sessions(cx, until) {
+        if !(self.pause_sessions(cx, until) && self.pause_scheduled(until)) {
             self.each_session(cx, |session, cx| {
                 session.context.waker.cancel_for_suspend(cx);
                 true
             });
+            if let Some(scheduled) = self.scheduled() {
+                scheduled.cancel_for_suspend(cx);
+            }
             self.pause_sessions(cx, Deadline::NEVER);
+            self.pause_scheduled(Deadline::NEVER);
         }
         // SAFETY: `remove` does not run meanwhile, by the caller's promise.
         unsafe { self.notify_event(cx, Happening::Suspend) };
@@ -75,6 +79,7 @@ impl<P: Plugin> BoundDevice<P> {
         }
         self.state.set(state::SUSPENDED);
         self.pause_sessions(cx, Deadline::NEVER);
+        self.pause_scheduled(Deadline::NEVER);
         if is_first {
             // SAFETY: `remove` does not run meanwhile, by the caller's promise.
             unsafe { self.notify_event(cx, Happening::ResetPrepare) };
@@ -112,6 +117,9 @@ impl<P: Plugin> BoundDevice<P> {
     fn resume_calls(&self, cx: &mut Passive) {
         // Before the state says so: who finds the device at work finds the gates open.
         self.each_session(cx, resume_session);
+        if let Some(scheduled) = self.scheduled() {
+            scheduled.resume(cx);
+        }
         self.state.set(state::BOUND);
     }
 
@@ -123,6 +131,11 @@ impl<P: Plugin> BoundDevice<P> {
             let paused = session.lock.with_until(cx, until, |_| session.gate.pause());
             paused.is_some() && session.gate.drain(&session.context.waker.queue, until)
         })
+    }
+
+    /// Keeps timers and work items from running, as `pause_sessions` calls; after that, since calls may wait for them.
+    fn pause_scheduled(&self, until: Deadline) -> bool {
+        self.scheduled().is_none_or(|scheduled| scheduled.pause(until))
     }
 
     /// The device is there again: its interrupts are served, and `event` is called.

@@ -27,6 +27,12 @@ impl Run {
     pub(crate) fn storm(self) -> bool {
         self.0 & STORM != 0
     }
+
+    /// Is it for no storm, and for fewer deferrals than these? One comparison.
+    #[inline]
+    pub(crate) fn is_below(self, deferrals: u32) -> bool {
+        self.0 < deferrals
+    }
 }
 
 impl Pending {

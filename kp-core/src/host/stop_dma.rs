@@ -1,7 +1,6 @@
 //! A device's own transfers: their begin, and each way in which they end.
-use super::{DmaId, LogLine, dma_memory, kernel, link::Link, transfers};
+use super::{DmaId, LogLine, dma_memory, kernel, link::Link, sync::Ordering::*, transfers};
 use crate::{DmaLimits, Passive, Result, Status};
-use core::sync::atomic::Ordering::*;
 use kp_abi::request::dma;
 
 /// How long the last end waits between two looks, in ns: those inside free memory, no more.
@@ -30,9 +29,10 @@ impl Link {
     pub(crate) fn halt(&self, cx: &mut Passive) -> Result<()> {
         self.with(cx, |id| {
             if kernel::bus_master(id, false) {
-                kernel::bus_master(id, true);
+                kernel::bus_master(id, self.dma().is_enabled());
                 return Err(Status::BUSY.into());
             }
+            self.dma().set_enabled(false);
             if !transfers::end(id) {
                 return Err(Status::TIMEOUT.into());
             }
@@ -47,9 +47,9 @@ impl Link {
         let _ = self.with(cx, |_| self.free_kept());
     }
 
-    /// With the name's lock held, or by the removal: one at a time.
+    /// Frees what is kept. With the name's lock held, or by the removal: one at a time.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn free_kept(&self) {
+    pub(crate) fn free_kept(&self) {
         let dma = self.dma();
         let Some(_inside) = dma.enter() else { return };
         // SAFETY: the callers say that the device reaches nothing of it; `_inside` keeps its transfers open.

@@ -8,6 +8,7 @@
 use super::{
     interrupt::Interrupts,
     kernel,
+    pending::Run,
     vector::{Vector, count},
 };
 use crate::Plugin;
@@ -33,15 +34,22 @@ impl Vector {
         self.unserved.runs.load(Relaxed) >= STORM_RUNS
     }
 
-    /// A DPC has run, for so many deferrals: what has come is served.
+    /// A DPC has run: what has come is served.
     #[inline(always)]
-    pub(super) fn served(&self, deferred: u32, is_line: impl FnOnce() -> bool) {
-        let least = self.unserved.least.load(Relaxed);
-        if deferred >= CROWDED && least == 0 && is_line() {
-            return;
-        }
-        self.unserved.runs.store(least, Relaxed);
+    pub(super) fn served(&self) {
+        self.unserved.runs.store(self.unserved.least.load(Relaxed), Relaxed);
     }
+
+    /// Is it, if [`is_crowded`]? After a storm it does not matter.
+    pub(super) fn is_served(&self, run: Run, is_line: impl FnOnce() -> bool) -> bool {
+        run.deferred() < CROWDED || self.unserved.least.load(Relaxed) != 0 || !is_line()
+    }
+}
+
+/// Is a DPC run to ask the guard whether what has come is served?
+#[inline(always)]
+pub(super) fn is_crowded(run: Run) -> bool {
+    !run.is_below(CROWDED)
 }
 
 impl<P: Plugin> Interrupts<P> {

@@ -62,12 +62,12 @@ impl Waker {
         }
     }
 
-    /// Waits for a wake-up of `on` since `seen`, at most `ns`. The errors are [`sleep`](Self::sleep)'s.
+    /// Waits for a wake-up of `on` since `seen`, at most so long. The errors are [`sleep`](Self::sleep)'s.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(crate) fn wait_on(&self, cx: &mut Passive, on: &EventCount, seen: u32, ns: u64) -> Result<()> {
+    pub(crate) fn wait_on(&self, cx: &mut Passive, on: &EventCount, seen: u32, limit: Timeout) -> Result<()> {
         let woken = self.elsewhere.during(cx, on, || {
             // In the list by now: whoever cancels from here on moves the count.
-            if self.is_cancelled() { Woken::Changed } else { on.wait(seen, Timeout::from_ns(ns), WaitKind::Killable) }
+            if self.is_cancelled() { Woken::Changed } else { on.wait(seen, limit, WaitKind::Killable) }
         });
         match woken {
             Woken::Interrupted => Err(Status::INTERRUPTED.into()),

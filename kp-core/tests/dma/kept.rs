@@ -19,6 +19,7 @@ kp_abi::interface! {
         fn enable() = 6;
         /// Has the device write into the page that was given first.
         fn store() = 7;
+        fn panic() = 8;
     }
 }
 
@@ -62,6 +63,9 @@ impl holder::Handler<Passive> for Holder {
     }
     fn enable(&self, cx: &mut Passive, (): &()) -> Result<()> {
         self.dma.enable(cx)
+    }
+    fn panic(&self, _: &mut Passive, (): &()) -> Result<()> {
+        panic!("planted")
     }
     fn store(&self, cx: &mut Passive, (): &()) -> Result<()> {
         self.pages.with(cx, |pages, cx| run(cx, &self.bar, STORE, pages.first().ok_or(Status::BUSY)?.bus(0)?, 16, 0))
@@ -107,6 +111,44 @@ fn a_device_that_transfers_late_finds_what_was_dropped() {
     sim.advance(1_000_000);
     drop(plugin);
     sim.unload().unwrap();
+}
+
+#[test]
+fn query_says_what_is_kept() {
+    let sim = Sim::<Holder>::with(Mover::default()).unwrap();
+    let plugin = sim.connect(holder::INTERFACE).unwrap();
+    let client = holder::Client(&plugin);
+    let kept = || plugin.query().map(|query| (query.dma & kp_abi::request::dma::HAS, query.quarantined)).unwrap();
+    client.take(3).unwrap();
+    assert_eq!(kept(), (kp_abi::request::dma::HAS, 0));
+    client.lose().unwrap();
+    client.lose().unwrap();
+    assert_eq!(kept().1, 8192);
+    client.give_back().unwrap();
+    assert_eq!(kept().1, 8192, "what is taken back is not kept");
+    client.was_reset().unwrap();
+    assert_eq!(kept(), (kp_abi::request::dma::HAS, 0));
+    sim.remove(true);
+    assert_eq!(kept(), (0, 0));
+}
+
+/// Nobody answers for a plugin that has panicked, and its device goes on.
+#[test]
+fn the_removal_of_a_poisoned_plugin_stops_its_device() {
+    let sim = Sim::<Holder>::with(Mover::hanging()).unwrap();
+    let plugin = sim.connect(holder::INTERFACE).unwrap();
+    let client = holder::Client(&plugin);
+    client.enable().unwrap();
+    client.take(2).unwrap();
+    assert_eq!(client.store(), Err(Status::TIMEOUT.into()));
+    client.lose().unwrap();
+    assert_eq!(client.panic(), Err(Status::POISONED.into()));
+    assert!(sim.device(|card: &mut Mover| card.is_master));
+    sim.remove(true);
+    assert!(!sim.device(|card: &mut Mover| card.is_master), "the removal stops it");
+    drop(plugin);
+    // The test has seen it: what a panicked call has had is lost.
+    std::mem::forget(sim);
 }
 
 #[test]
@@ -175,6 +217,9 @@ fn messages_keep_a_device_from_being_halted() {
         fn vectors(&self, kind: IrqKind) -> u16 {
             (kind == IrqKind::Msi).into()
         }
+        fn bus_master(&mut self, on: bool) {
+            self.0.bus_master(on);
+        }
     }
     struct Listener(Dma);
     impl Init for Listener {
@@ -192,9 +237,13 @@ fn messages_keep_a_device_from_being_halted() {
     kp_abi::interface! {
         mod listener, version 1 {
             fn halt() = 1;
+            fn enable() = 2;
         }
     }
     impl listener::Handler<Passive> for Listener {
+        fn enable(&self, cx: &mut Passive, (): &()) -> Result<()> {
+            self.0.enable(cx)
+        }
         fn halt(&self, cx: &mut Passive, (): &()) -> Result<()> {
             self.0.halt(cx)
         }
@@ -203,9 +252,84 @@ fn messages_keep_a_device_from_being_halted() {
     let sim = Sim::<Listener>::with(Messages(Mover::default())).unwrap();
     let plugin = sim.connect(listener::INTERFACE).unwrap();
     let client = listener::Client(&plugin);
-    assert_eq!(client.halt(), Ok(()));
-    let interrupts = plugin.interrupts(kp_user::Enable::any()).unwrap();
-    assert_eq!(client.halt(), Err(Status::BUSY.into()));
-    drop(interrupts);
-    assert_eq!(client.halt(), Ok(()));
+    let is_master = || sim.device(|card: &mut Messages| card.0.is_master);
+    for enabled in [false, true] {
+        if enabled {
+            client.enable().unwrap();
+        }
+        let interrupts = plugin.interrupts(kp_user::Enable::any()).unwrap();
+        assert_eq!(client.halt(), Err(Status::BUSY.into()));
+        assert!(is_master());
+        drop(interrupts);
+        assert_eq!(is_master(), enabled, "what is refused has changed nothing");
+        assert_eq!(client.halt(), Ok(()));
+        assert!(!is_master());
+    }
+}
+
+crate::mover::plugin_of! { glutton: (), |cx, device| {
+    const PAGES: usize = (64 << 20) / 4096;
+    let dma = device.dma(cx, DmaLimits::bits(64))?;
+    let pages = Pages::new(cx, 4096)?;
+    for _ in 0..4 {
+        drop(Coherent::<page::Map>::new(cx, &dma, PAGES)?.hand_over());
+    }
+    drop(Coherent::<page::Map>::new(cx, &dma, 1)?.hand_over()); // 256 MiB are not too much
+    let refused = Err(Status::NO_MEMORY.into());
+    assert_eq!(Coherent::<page::Map>::new(cx, &dma, 1).map(drop), refused);
+    assert_eq!(Mapping::<ToDevice>::new(cx, &dma, &pages, 0..1).map(drop), refused);
+    dma.device_was_reset(cx);
+    Mapping::<ToDevice>::new(cx, &dma, &pages, 0..1)?;
+} }
+
+#[test]
+fn a_device_for_which_too_much_is_kept_gets_no_more() {
+    let sim = Sim::<glutton::Story>::with(Mover::default()).unwrap();
+    assert_eq!(sim.live().dma, 0);
+}
+
+/// One of everything.
+type All = (
+    Coherent<page::Map>,
+    OnDevice<Coherent<page::Map>>,
+    Mapping<Both>,
+    OnDevice<Mapping<Both>>,
+    Pages,
+    Area,
+    Transfer<ToDevice>,
+    Dma,
+);
+
+fn all(cx: &mut Passive, dma: &Dma) -> Result<All> {
+    let pages = Pages::new(cx, 8192)?;
+    Ok((
+        Coherent::new(cx, dma, 1)?,
+        Coherent::new(cx, dma, 1)?.hand_over(),
+        Mapping::new(cx, dma, &pages, 0..8192)?,
+        Mapping::new(cx, dma, &pages, 10..20)?.hand_over(cx),
+        pages.clone(),
+        pages.area(cx)?,
+        Transfer::new(dma, &pages, 0..8192),
+        dma.clone(),
+    ))
+}
+
+crate::mover::plugin_of! { anywhere: (), |cx, device| {
+    let dma = device.dma(cx, DmaLimits::bits(32))?;
+    let of_isr = all(cx, &dma)?;
+    let of_isr = SpinLock::<_, Irql>::new(cx, Some(of_isr))?;
+    let of_dpc = all(cx, &dma)?;
+    let of_dpc = SpinLock::<_, Dispatch>::new(cx, Some(of_dpc))?;
+    drop(all(cx, &dma)?);
+    of_dpc.with(cx, |all, _| drop(all.take()));
+    of_isr.with(cx, |all, _| drop(all.take()));
+} }
+
+#[test]
+fn everything_may_be_dropped_at_any_level() {
+    let sim = Sim::<anywhere::Story>::with(Mover::default()).unwrap();
+    assert!(sim.deferred_frees() >= 4, "the port frees later what was dropped at Irql");
+    // Of each level what the device has had, and the pages of that mapping.
+    assert_eq!(sim.live().dma, 3 * 3);
+    sim.unload().unwrap();
 }

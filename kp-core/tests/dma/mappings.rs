@@ -56,6 +56,28 @@ fn what_is_handed_over_the_device_sees_and_what_is_taken_back_the_plugin_sees() 
     assert_eq!(sim.live().dma, 0);
 }
 
+plugin_of! { again: (), |cx, device| {
+    let bar: Bar<regs::Map> = device.map(cx, 0)?;
+    let dma = device.dma(cx, DmaLimits::bits(32))?;
+    dma.enable(cx)?;
+    let pages = Pages::new(cx, 4096)?;
+    let area = pages.area(cx)?;
+    let mut mapping = Mapping::<Both>::new(cx, &dma, &pages, 0..4096)?;
+    for round in 1..=3_u64 {
+        area.store(0, round)?;
+        let with_device = mapping.hand_over(cx);
+        run(cx, &bar, LOAD, with_device.bus_at(0)?, 8, 0)?;
+        run(cx, &bar, STORE, with_device.bus_at(8)?, 8, 0)?;
+        mapping = with_device.take_back(cx);
+        assert_eq!(area.load::<u64>(8)?, round, "as it was handed over, and as it was taken back");
+    }
+} }
+
+#[test]
+fn a_mapping_is_handed_over_again_and_again() {
+    Sim::<again::Story>::with(Mover::default()).unwrap();
+}
+
 plugin_of! { refused: (), |cx, device| {
     let dma = device.dma(cx, DmaLimits::bits(32).segments(2))?;
     let pages = Pages::new(cx, 4 * 4096)?;

@@ -33,6 +33,8 @@ kp_abi::interface! {
         fn nap(ms: u32) = 2;
         fn raise() = 3;
         fn panic() = 4;
+        /// Looks a buffer up.
+        fn look_up(buffer: kp_abi::Buffer) = 5;
     }
 }
 
@@ -49,6 +51,9 @@ impl messages::Handler<Passive> for Card {
     }
     fn panic(&self, _: &mut Passive, _: &()) -> Result<()> {
         panic!("planted")
+    }
+    fn look_up(&self, cx: &mut Passive, _: &(), buffer: kp_abi::Buffer) -> Result<()> {
+        cx.buffer(buffer).map(drop)
     }
 }
 

@@ -6,11 +6,11 @@ use super::{
 use kp_abi::{
     Status, TransportStatus, limits,
     request::{
-        ANY_VECTOR, CALL_NOWAIT, Call, Close, IntCount, IntDisable, IntEnable, IntWait, Open, Query, Request,
-        RingEnter, RingSetup, RingTeardown, kind,
+        ANY_VECTOR, BufferRegister, BufferRelease, CALL_NOWAIT, Call, Close, IntCount, IntDisable, IntEnable, IntWait,
+        Open, Query, Request, RingEnter, RingSetup, RingTeardown, access, kind,
     },
 };
-use kp_sim::Mode;
+use kp_sim::{Mode, PAGE};
 
 /// One check of a request.
 struct Check<R> {
@@ -253,6 +253,52 @@ fn int_disable() -> Vec<Check<IntDisable>> {
     ])
 }
 
+fn no_buffers<R: Request>() -> Vec<Check<R>> {
+    joined([
+        no_session(),
+        panicked(),
+        checks! {
+        "OPEN has not granted buffers", UNKNOWN_REQUEST, ["buffer"], |scene| {
+            scene.world.features = 0;
+            scene.world.has_buffer = false;
+        };
+        },
+    ])
+}
+
+fn buffer_register() -> Vec<Check<BufferRegister>> {
+    joined([
+        no_buffers(),
+        checks! {
+        "`addr`, `len`, `buffer` or `access` cannot be, or `reserved` is not zero", Status::BAD_FIELD, ["address"],
+            |scene| scene.request.addr += 1;
+        "`addr`, `len`, `buffer` or `access` cannot be, or `reserved` is not zero", Status::BAD_FIELD, ["buffer"],
+            |scene| scene.request.buffer = limits::MAX_BUFFERS;
+        "`addr`, `len`, `buffer` or `access` cannot be, or `reserved` is not zero", Status::BAD_FIELD, [],
+            |scene| scene.request.access = 7;
+        "`addr`, `len`, `buffer` or `access` cannot be, or `reserved` is not zero", Status::BAD_FIELD, [],
+            |scene| scene.request.reserved = 1;
+        "`len` is above `MAX_BUFFER`", Status::PAYLOAD_TOO_LARGE, ["len"],
+            |scene| scene.request.len = limits::MAX_BUFFER + PAGE as u64;
+        "the memory can be no app's", FAULT, ["address"], |scene| scene.request.addr = NO_APPS;
+        "the session has a buffer of this number", Status::BUFFER_IN_USE, ["buffer"],
+            |scene| scene.world.has_buffer = true;
+        "a page is not mapped, or not as `access` needs it", FAULT, ["address"],
+            |scene| scene.request.addr = scene.nothing();
+        },
+    ])
+}
+
+fn buffer_release() -> Vec<Check<BufferRelease>> {
+    joined([
+        no_buffers(),
+        checks! {
+        "`reserved` is not zero", Status::BAD_FIELD, [], |scene| scene.request.reserved = 1;
+        "the session has none of this number", Status::NO_BUFFER, ["buffer"], |scene| scene.world.has_buffer = false;
+        },
+    ])
+}
+
 fn not_granted<R: Request>() -> Vec<Check<R>> {
     joined([
         no_session(),
@@ -386,6 +432,22 @@ fn int_disable_is_checked_in_the_pages_order() {
 }
 
 #[test]
+fn buffer_requests_are_checked_in_the_pages_order() {
+    let good = || {
+        let mut scene = Scene::new(BufferRegister { len: PAGE as u64, access: access::WRITE, ..BufferRegister::new() });
+        scene.request.addr = scene.bytes(&[0]);
+        scene
+    };
+    check(good, Status::OK, &all(buffer_register()));
+    let good = || {
+        let mut scene = Scene::new(BufferRelease::new());
+        scene.world.has_buffer = true;
+        scene
+    };
+    check(good, Status::OK, &all(buffer_release()));
+}
+
+#[test]
 fn ring_requests_are_checked_in_the_pages_order() {
     check(good(RingSetup { entries: 4, ..RingSetup::new() }), Status::OK, &all(ring_setup()));
     check(ringed(RingEnter::new()), Status::OK, &all(no_ring()));
@@ -429,6 +491,8 @@ fn the_page_has_the_orders_that_are_tested() {
             rows("IntWait", &int_wait()),
             rows("IntCount", &int_count()),
             rows("IntDisable", &int_disable()),
+            rows("BufferRegister", &buffer_register()),
+            rows("BufferRelease", &buffer_release()),
             rows("RingSetup", &ring_setup()),
             rows("RingEnter, RingTeardown", &no_ring::<RingEnter>()),
         ])

@@ -2,7 +2,7 @@
 use super::card::{Card, messages};
 use kp_abi::{
     Status, limits,
-    request::{Head, Open, Query, Request, RingSetup, feature, kind},
+    request::{BufferRegister, Head, Open, Query, Request, RingSetup, access, feature, kind},
 };
 use kp_sim::{Access, App, KERNEL_AT, Mode, PAGE, Process, Sim, edu::Edu};
 use kp_user::Connection;
@@ -18,6 +18,8 @@ pub struct World {
     /// 1: this session has enabled the interrupt; 2: another one has.
     pub owner: u32,
     pub has_ring: bool,
+    /// The session has registered buffer 0.
+    pub has_buffer: bool,
     /// As many sessions as there may be.
     pub sessions_are_full: bool,
     /// As many calls as there may be are inside.
@@ -57,9 +59,10 @@ impl<R: Request> Scene<R> {
             mode: Mode::ReadWrite,
             is_open: true,
             is_closed: false,
-            features: feature::RING,
+            features: feature::RING | feature::BUFFERS,
             owner: 0,
             has_ring: false,
+            has_buffer: false,
             sessions_are_full: false,
             calls_are_full: false,
             waits_are_full: false,
@@ -109,6 +112,11 @@ impl<R: Request> Scene<R> {
             Connection::open(app, &mut open(world.features), &[]).unwrap();
             if world.has_ring {
                 app.ring_setup(&mut RingSetup { entries: 4, ..RingSetup::new() }).unwrap();
+            }
+            if world.has_buffer {
+                let addr = self.bytes(&[0]);
+                let of = BufferRegister { addr, len: PAGE as u64, access: access::READ, ..BufferRegister::new() };
+                app.buffer_register(&of).unwrap();
             }
             if world.owner == 1 {
                 app.int_enable(kind::ANY, 1, 1, &[]).unwrap();

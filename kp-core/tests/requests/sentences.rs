@@ -6,8 +6,8 @@ use super::{
 use kp_abi::{
     Interface, Status, limits,
     request::{
-        ANY_VECTOR, Call, Close, Head, IntCount, IntDisable, IntEnable, IntWait, Open, Query, Request, RingEnter,
-        RingSetup, RingTeardown, feature, kind,
+        ANY_VECTOR, BufferRegister, BufferRelease, Call, Close, Head, IntCount, IntDisable, IntEnable, IntWait, Open,
+        Query, Request, RingEnter, RingSetup, RingTeardown, access, feature, kind,
     },
 };
 use kp_core::*;
@@ -63,6 +63,8 @@ fn a_handle_for_reading_never_has_a_count() {
     assert_eq!(send(&app, RingSetup::new()).0, denied);
     assert_eq!(send(&app, RingEnter::new()).0, denied);
     assert_eq!(send(&app, RingTeardown::new()).0, denied);
+    assert_eq!(send(&app, BufferRegister::new()).0, denied);
+    assert_eq!(send(&app, BufferRelease::new()).0, denied);
 }
 
 #[test]
@@ -138,6 +140,27 @@ fn who_has_not_enabled_the_interrupt_does_not_wait_for_it() {
     assert_eq!(counted(&other).2.lost, 1, "the last enabling's, until the next one");
 }
 
+#[test]
+fn a_buffer_is_known_from_its_registration_to_its_release_by_its_session_alone() {
+    let sim = sim();
+    let [one, two] = [(); 2].map(|()| {
+        let app = sim.open();
+        Connection::open(&app, &mut open(feature::BUFFERS), &[]).unwrap();
+        app
+    });
+    let addr = one.memory().map(2 * kp_sim::PAGE, kp_sim::Access::ReadWrite);
+    let known = |app: &App<Card>, buffer: u32| app.call(5, 0, &buffer.to_le_bytes(), &[], &mut []).map(|_| ());
+    let none = Err(Status::NO_BUFFER.into());
+    assert_eq!(known(&one, 3), none);
+    let of = BufferRegister { addr, len: 4096, buffer: 3, access: access::WRITE, ..BufferRegister::new() };
+    assert_eq!(send(&one, of).0, Status::OK);
+    assert_eq!([known(&one, 3), known(&two, 3), known(&one, 2), known(&one, 4)], [Ok(()), none, none, none]);
+    assert_eq!(send(&two, BufferRelease { buffer: 3, ..BufferRelease::new() }).0, Status::NO_BUFFER);
+    assert_eq!(send(&one, BufferRelease { buffer: 3, ..BufferRelease::new() }).0, Status::OK);
+    assert_eq!(known(&one, 3), none);
+    assert_eq!(send(&one, BufferRegister { addr: addr + 4096, ..of }).0, Status::OK, "the number is free at once");
+}
+
 /// What poll(2) is made of: see also the guest's test.
 #[test]
 fn a_handle_is_readable_for_the_owner_and_over_with_its_session() {
@@ -192,7 +215,7 @@ fn query_says_what_there_is_and_an_open_that_is_refused_which_abi_it_is() {
 
     let both = [send(&app, Query::new()).1, send(&quiet.open(), Query::new()).1];
     let features = both.map(|query| query.features);
-    assert_eq!(features, [feature::RING | feature::DIRECT, feature::RING], "the direct form is for an interface");
+    assert_eq!(features, [feature::RING | feature::DIRECT | feature::BUFFERS, feature::RING], "as its messages need");
     assert_eq!(both.map(|query| query.interface_version), [1, 0]);
 
     let (status, refused) = send(&app, Open { abi_major: limits::ABI_MAJOR + 1, ..open(0) });

@@ -7,12 +7,17 @@ use kp_core::{Dispatch, Irql, SpinLock, WaitQueue};
 use kp_sim::{Mode, Process, Sim, World, every_failure, explore};
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 /// Longer than any story here.
 const LONG_MS: u32 = 1_000_000;
+/// Without a limit.
+const NEVER_MS: u32 = u32::MAX;
 /// A story that takes longer, in ns, has missed a wake-up: somebody came back only because time had passed.
 const SHORT_NS: u64 = 50_000_000;
 
@@ -39,12 +44,15 @@ fn no_wake_up_is_lost() {
 /// The story of one who waits, one who wakes, and one who ends it. What the waiter is told, over all orders.
 fn every_order(end: impl Fn(&Sim<Counter>, &kp_user::Plugin) + Sync) -> BTreeSet<&'static str> {
     let answers = Mutex::new(BTreeSet::new());
+    let turn = AtomicU32::new(0);
     explore(0..200, |world| {
+        // Every other one without a limit.
+        let ms = [LONG_MS, NEVER_MS][turn.fetch_add(1, Relaxed) as usize % 2];
         let sim = Sim::<Counter>::new().unwrap();
         let [taker, giver] = [(); 2].map(|()| sim.connect(messages::INTERFACE).unwrap());
         world.scope(|scope| {
             scope.spawn("taker", || {
-                let answer = messages::Client(&taker).take(LONG_MS);
+                let answer = messages::Client(&taker).take(ms);
                 answers.lock().unwrap().insert(status(answer));
             });
             scope.spawn("giver", || _ = messages::Client(&giver).give(0));
@@ -80,7 +88,7 @@ fn a_wait_ends_when_its_process_is_killed_and_when_the_plugin_panics() {
         let app = Arc::new(sim.open());
         let taker = kp_user::Plugin::over(app.clone(), messages::INTERFACE, &[]).unwrap();
         world.scope(|scope| {
-            scope.spawn("taker", || assert_eq!(status(messages::Client(&taker).take(LONG_MS)), "Interrupted"));
+            scope.spawn("taker", || assert_eq!(status(messages::Client(&taker).take(NEVER_MS)), "Interrupted"));
             scope.spawn("killer", || app.kill());
         });
         assert!(sim.now_ns() < SHORT_NS);
@@ -155,6 +163,21 @@ fn nothing_ends_a_wait_in_close_but_its_condition_and_its_time() {
         });
         assert!(sim.now_ns() >= 30_000_000, "close was over after {} ns", sim.now_ns());
         assert!(sim.log().contains(&"the wait in close: Timeout".to_owned()), "{:?}", sim.log());
+    });
+}
+
+/// A wait without a limit, where nothing but a wake-up would end it: a panic does, for nobody may be left to wake it.
+#[test]
+fn a_panic_ends_a_wait_without_a_limit_in_close() {
+    explore(0..60, |world| {
+        let sim = Sim::<Counter>::new().unwrap();
+        let [one, other] = [(); 2].map(|()| sim.connect(messages::INTERFACE).unwrap());
+        messages::Client(&one).wait_in_close(NEVER_MS).unwrap();
+        world.scope(|scope| {
+            scope.spawn("closer", || _ = one.connection().close());
+            scope.spawn("panicker", || assert_eq!(status(messages::Client(&other).panic()), "Poisoned"));
+        });
+        assert!(sim.now_ns() < SHORT_NS);
     });
 }
 

@@ -11,7 +11,9 @@ use crate::{
     misuse::misuse,
     schedule::Schedule,
     sync::lock,
+    timers::Timers,
     vectors::Vectors,
+    work_items::WorkItems,
 };
 #[cfg(test)]
 use std::collections::BTreeMap;
@@ -58,6 +60,8 @@ pub(crate) struct State {
     /// No new handle is given out.
     pub(crate) is_unloading: bool,
     pub(crate) vectors: Vectors,
+    pub(crate) timers: Timers,
+    pub(crate) work_items: WorkItems,
     /// How often the host has masked a vector whose interrupt never ended, and no test has asked about it.
     pub(crate) storms: u32,
     fallible: u64,
@@ -99,6 +103,8 @@ impl Machine {
                 handles: 0,
                 is_unloading: false,
                 vectors: Vectors::default(),
+                timers: Timers::default(),
+                work_items: WorkItems::default(),
                 fallible: 0,
                 sleepers: 0,
                 anchor: Instant::now(),
@@ -128,6 +134,8 @@ impl Machine {
             wait_queues: state.wait_queues as usize,
             mappings: self.bus.mappings(),
             interrupts: usize::from(state.vectors.are_taken()),
+            timers: state.timers.count(),
+            work_items: state.work_items.count(),
             handles: state.handles as usize,
             dma,
             pinned,
@@ -227,6 +235,7 @@ impl Machine {
 
     /// One slice of waiting in free mode. While a thread sleeps the clock follows real time.
     fn block_free(&self, mut state: MutexGuard<'_, State>, until: Option<u64>, asleep: bool) {
+        let until = until.into_iter().chain(state.timers.next()).min();
         let left = until.map_or(u64::MAX, |until| until.saturating_sub(self.now()));
         let longest = if self.bus.has_device() { STEP_NS } else { 50 * STEP_NS };
         if asleep {
@@ -281,4 +290,6 @@ pub(crate) enum Channel {
     Lock = 2,
     WaitQueue = 3,
     Interrupt = 4,
+    Timer = 5,
+    Work = 6,
 }

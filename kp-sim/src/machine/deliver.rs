@@ -14,6 +14,13 @@ use std::{
 /// Runs in a row after which an interrupt will not end by itself; the host masks it long before.
 const ENDLESS: u32 = 1_000_000;
 
+/// Something to run.
+#[derive(Clone, Copy)]
+pub(crate) enum Ready {
+    Interrupt(Due),
+    Timer(u32),
+}
+
 impl Machine {
     /// After a kernel call took effect: interrupts that the level lets through may come, and what was put off is done.
     pub(crate) fn deliver_pending(&self, task: &Task) {
@@ -27,17 +34,19 @@ impl Machine {
     }
 
     /// What is due at `level`, after a look at the hardware.
-    pub(crate) fn due(&self, level: u8) -> Option<Due> {
+    pub(crate) fn due(&self, level: u8) -> Option<Ready> {
         if level == IRQL {
             return None;
         }
         let mut state = self.state();
-        if !state.vectors.is_connected() {
-            return None;
+        if state.vectors.is_connected() {
+            let signals = self.bus.take_signals();
+            state.vectors.note(&signals);
+            if let Some(due) = state.vectors.due(level, signals.line) {
+                return Some(Ready::Interrupt(due));
+            }
         }
-        let signals = self.bus.take_signals();
-        state.vectors.note(&signals);
-        state.vectors.due(level, signals.line)
+        if level < DISPATCH { state.timers.due(self.now()).map(Ready::Timer) } else { None }
     }
 
     /// Runs what the level lets through; in a seeded world only what its schedule wants now.
@@ -57,8 +66,30 @@ impl Machine {
         }
     }
 
-    /// Runs a handler on the thread of this task.
-    pub(crate) fn run(&self, task: &Task, due: Due) {
+    /// Runs it on the thread of this task.
+    pub(crate) fn run(&self, task: &Task, ready: Ready) {
+        match ready {
+            Ready::Interrupt(due) => self.run_handler(task, due),
+            Ready::Timer(number) => self.run_timer(task, number),
+        }
+    }
+
+    fn run_timer(&self, task: &Task, number: u32) {
+        let Some(entry) = self.state().timers.begin(number, self.now()) else { return };
+        self.schedule_point("timer", number.into());
+        // SAFETY: not freed, at Dispatch.
+        let run = || unsafe { (entry.run)(entry.cookie) };
+        let outcome = guarded(|| task.interrupted(DISPATCH, run));
+        self.state().timers.end(number);
+        self.wake(self.channel(Channel::Interrupt, 0));
+        match outcome {
+            Err(verdict) => panic::resume_unwind(verdict),
+            Ok(()) => self.schedule_point("timer ends", number.into()),
+        }
+    }
+
+    /// Runs an interrupt's handler on the thread of this task.
+    pub(super) fn run_handler(&self, task: &Task, due: Due) {
         let Some(entry) = self.state().vectors.start(due) else { return };
         let number = due.vector();
         let outcome = match due {
@@ -94,9 +125,9 @@ impl Machine {
     }
 }
 
-/// Runs an interrupt callback. A panic of the plugin has poisoned its kernel and goes no further: the thread that was
+/// Runs a callback that no app has asked for. A panic of the plugin has poisoned its kernel and goes no further: the thread that was
 /// interrupted has nothing to do with it. A verdict comes back.
-fn guarded<R: Default>(f: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
+pub(super) fn guarded<R: Default>(f: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
     match panic::catch_unwind(AssertUnwindSafe(f)) {
         Err(payload) if misuse::is_verdict() => Err(payload),
         answer => Ok(answer.unwrap_or_default()),

@@ -3,11 +3,11 @@ use super::{Channel, Machine};
 use crate::{level::PASSIVE, misuse::misuse, task::Task};
 use kp_core::{
     Result, Status,
-    host::{IrqEntry, IrqRequest, Vectors},
+    host::{IrqEntry, IrqRequest, PreparedVectors},
 };
 
 impl Machine {
-    pub(crate) fn prepare(&self, wanted: IrqRequest) -> Result<Vectors> {
+    pub(crate) fn prepare(&self, wanted: IrqRequest) -> Result<PreparedVectors> {
         if self.state().vectors.are_taken() {
             misuse("irq_prepare: the device's vectors are taken already");
         }
@@ -20,7 +20,7 @@ impl Machine {
         let (kind, has) = offer.ok_or(Status::NO_INTERRUPT)?;
         let count = u32::from(has).min(wanted.max) as u16;
         self.state().vectors.take(kind, count);
-        Ok(Vectors { kind, count: count.into() })
+        Ok(PreparedVectors { kind, count: count.into() })
     }
 
     pub(crate) fn connect(&self, entry: IrqEntry) -> Result<()> {
@@ -46,8 +46,9 @@ impl Machine {
             }
             misuse("irq_disconnect without irq_connect");
         }
-        state.vectors.start_ending();
+        let ending = state.vectors.start_ending();
         drop(state);
+        ending.unwrap_or_else(|wrong| misuse(&wrong));
         self.finish_handlers(task);
         let mut state = self.state();
         state.vectors.disconnect();
@@ -68,6 +69,18 @@ impl Machine {
         state.vectors.mask(vector, raises_line)
     }
 
+    /// Keeps a message from interrupting, or no more.
+    pub(crate) fn mask_vector(&self, vector: u32, mask: bool) {
+        let masked = self.state().vectors.mask_vector(vector, mask);
+        masked.unwrap_or_else(|wrong| misuse(&wrong));
+    }
+
+    /// Says where a message best goes to.
+    pub(crate) fn hint(&self, vector: u32, processor: u32) {
+        let hinted = self.state().vectors.hint(vector, processor);
+        hinted.unwrap_or_else(|wrong| misuse(&wrong));
+    }
+
     pub(crate) fn queue_dpc(&self, task: &Task, vector: u32) {
         let queued = self.state().vectors.queue_dpc(task.level.get(), vector);
         queued.unwrap_or_else(|wrong| misuse(&wrong));
@@ -79,7 +92,7 @@ impl Machine {
             self.wait_for(task, self.channel(Channel::Interrupt, 0), None, true, |state| !state.vectors.any_running());
             let due = self.state().vectors.due(PASSIVE, false);
             let Some(due) = due else { break };
-            self.run(task, due);
+            self.run_handler(task, due);
         }
     }
 }

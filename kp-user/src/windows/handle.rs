@@ -1,29 +1,24 @@
 //! An open handle, and the requests that go through it: all the unsafe code there is, but for a wait that is pending.
 #![expect(unsafe_code, reason = "std has no DeviceIoControl")]
+use super::{errors::last_status, event::Event, kept::Keeper};
 use kp_abi::{Result, Status};
 use std::{
-    cell::Cell,
     fs::{File, OpenOptions},
     io,
     mem::offset_of,
-    os::windows::{
-        fs::OpenOptionsExt,
-        io::{AsRawHandle, FromRawHandle, OwnedHandle},
-    },
+    os::windows::{fs::OpenOptionsExt, io::AsRawHandle},
     process, ptr,
-    sync::atomic::{Ordering, fence},
+    sync::{
+        Arc, OnceLock,
+        atomic::{Ordering, fence},
+    },
 };
 use windows_sys::Win32::{
-    Foundation::{
-        ERROR_COMMITMENT_LIMIT, ERROR_DEV_NOT_EXIST, ERROR_DEVICE_NOT_CONNECTED, ERROR_INVALID_USER_BUFFER,
-        ERROR_IO_PENDING, ERROR_NO_SUCH_DEVICE, ERROR_NOT_ENOUGH_MEMORY, ERROR_NOT_ENOUGH_QUOTA,
-        ERROR_WORKING_SET_QUOTA, FALSE, GetLastError, HANDLE, RtlNtStatusToDosError, STATUS_PENDING, TRUE,
-        WAIT_OBJECT_0,
-    },
+    Foundation::{ERROR_IO_PENDING, FALSE, GetLastError, HANDLE, STATUS_PENDING, WAIT_OBJECT_0},
     Storage::FileSystem::FILE_FLAG_OVERLAPPED,
     System::{
         IO::{DeviceIoControl, GetOverlappedResult, OVERLAPPED},
-        Threading::{CreateEventW, INFINITE, ResetEvent, WaitForSingleObject},
+        Threading::{INFINITE, ResetEvent, WaitForSingleObject},
     },
 };
 
@@ -36,19 +31,32 @@ const _: () = {
 
 /// An open device.
 #[derive(Debug)]
-pub struct Handle(File);
+pub struct Handle {
+    file: Arc<File>,
+    /// Made for the first request that stays pending.
+    keeper: OnceLock<Keeper>,
+}
 
 impl Handle {
     /// Opens a path for reading and writing, for overlapped use.
     pub(super) fn open(path: &str) -> io::Result<Self> {
         // std's handles are not inherited.
         let file = OpenOptions::new().read(true).write(true).custom_flags(FILE_FLAG_OVERLAPPED).open(path)?;
-        Ok(Self(file))
+        Ok(Self::of(file))
+    }
+
+    fn of(file: File) -> Self {
+        Self { file: Arc::new(file), keeper: OnceLock::new() }
     }
 
     /// The handle as Windows knows it, open as long as `self` is borrowed.
     pub(super) fn raw(&self) -> HANDLE {
-        self.0.as_raw_handle()
+        self.file.as_raw_handle()
+    }
+
+    /// Who has requests that stay pending.
+    pub(super) fn keeper(&self) -> &Keeper {
+        self.keeper.get_or_init(|| Keeper::new(self.file.clone()))
     }
 }
 
@@ -116,81 +124,21 @@ pub(super) unsafe fn finish(handle: &Handle, io: *mut OVERLAPPED) -> Result<usiz
     }
 }
 
-/// The row of what this thread's last call of Windows answered.
-#[cold]
-pub(super) fn last_status() -> Status {
-    // SAFETY: reads this thread's last error.
-    status(unsafe { GetLastError() })
-}
-
-/// What Windows itself answers where no row's NTSTATUS says the same: it has no memory for one request more, or cannot lock its buffers
-/// (the first three are named by the page "ReadFile function (fileapi.h)"); the device is not there any more.
-const OF_WINDOWS: [(u32, Status); 8] = [
-    (ERROR_NOT_ENOUGH_MEMORY, Status::NO_MEMORY),
-    (ERROR_INVALID_USER_BUFFER, Status::NO_MEMORY),
-    (ERROR_NOT_ENOUGH_QUOTA, Status::NO_MEMORY),
-    (ERROR_WORKING_SET_QUOTA, Status::NO_MEMORY),
-    (ERROR_COMMITMENT_LIMIT, Status::NO_MEMORY),
-    (ERROR_NO_SUCH_DEVICE, Status::DEVICE_GONE),
-    (ERROR_DEV_NOT_EXIST, Status::DEVICE_GONE),
-    (ERROR_DEVICE_NOT_CONNECTED, Status::DEVICE_GONE),
-];
-
-/// The row of an error of Windows: the one whose NTSTATUS Windows translates to it, the transport's own rows first; then what Windows
-/// answers by itself.
-pub(super) fn status(error: u32) -> Status {
-    let of = |transport: bool| Status::TABLE.iter().filter(move |row| row.status.is_transport() == transport);
-    // SAFETY: a look-up in a table, of any number.
-    let is_it = |ntstatus: u32| unsafe { RtlNtStatusToDosError(ntstatus as i32) } == error;
-    let find =
-        |transport| of(transport).find(|row| row.status != Status::OK && is_it(row.ntstatus)).map(|row| row.status);
-    let own = || OF_WINDOWS.iter().find(|(code, _)| *code == error).map(|(_, status)| *status);
-    find(true).or_else(own).or_else(|| find(false)).unwrap_or(Status::NO_REPLY)
-}
-
 /// A length that is never more than the buffer has.
 fn length(bytes: &[u8]) -> u32 {
     u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }
 
-/// An event that is not inherited. A request that starts clears it, and its end sets it.
-#[derive(Debug)]
-pub(super) struct Event(pub(super) OwnedHandle);
-
-thread_local! {
-    /// This thread's: it has one request at a time, and one that waits for its end needs no other.
-    static EVENT: Cell<Option<Event>> = const { Cell::new(None) };
-}
-
-impl Event {
-    pub(super) fn new() -> Result<Self, Status> {
-        // SAFETY: no attributes and no name; to be cleared by hand, and clear.
-        let event = unsafe { CreateEventW(ptr::null(), TRUE, 0, ptr::null()) };
-        if event.is_null() {
-            return Err(Status::NO_MEMORY);
-        }
-        // SAFETY: a new handle, owned by nobody else.
-        Ok(Self(unsafe { OwnedHandle::from_raw_handle(event) }))
-    }
-
-    /// This thread's; a new one if it has none yet, or ends.
-    fn take() -> Result<Self, Status> {
-        match EVENT.try_with(Cell::take) {
-            Ok(Some(event)) => Ok(event),
-            _ => Self::new(),
-        }
-    }
-
-    fn put_back(self) {
-        let _ = EVENT.try_with(|event| event.set(Some(self)));
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
-    use super::*;
-    use std::{mem::ManuallyDrop, net::UdpSocket, os::windows::io::AsRawSocket, thread};
-    use windows_sys::Win32::System::IO::CancelIoEx;
+    use super::{super::errors::status, *};
+    use std::{
+        mem::ManuallyDrop,
+        net::UdpSocket,
+        os::windows::io::{AsRawSocket, FromRawHandle},
+        thread,
+    };
+    use windows_sys::Win32::{Foundation::RtlNtStatusToDosError, System::IO::CancelIoEx};
 
     #[test]
     fn every_row_of_the_transport_comes_back_as_itself() {
@@ -226,7 +174,7 @@ pub(super) mod tests {
             let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
             // SAFETY: an open handle, which the socket closes and this copy does not.
             let file = unsafe { File::from_raw_handle(socket.as_raw_socket() as *mut _) };
-            Self { socket, handle: ManuallyDrop::new(Handle(file)) }
+            Self { socket, handle: ManuallyDrop::new(Handle::of(file)) }
         }
 
         /// A wait without end: timeout, one entry, not exclusive; and the entry: handle, AFD_POLL_RECEIVE, status.

@@ -1,8 +1,14 @@
-//! Connections through a device's name. What touches Windows is in `handle`, `nodes` and `pending`.
+//! Connections through a device's name. What touches Windows is in `handle`, with `event` and `errors`, in `kept`, `nodes` and `pending`.
 mod answer;
 mod control;
 #[cfg(windows)]
+mod errors;
+#[cfg(windows)]
+mod event;
+#[cfg(windows)]
 mod handle;
+#[cfg(windows)]
+mod kept;
 mod node;
 #[cfg(windows)]
 mod nodes;

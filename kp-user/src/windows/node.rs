@@ -100,6 +100,20 @@ impl<K: DeviceControl> Connection for ControlNode<K> {
         Ok((disable.generation, disable.counters))
     }
 
+    /// The memory is the request's out-buffer, and registered as long as the request is pending.
+    fn buffer_register(&self, register: &request::BufferRegister) -> Result<()> {
+        let sent = request::BufferRegister { addr: 0, ..*register };
+        const NR: u32 = <request::BufferRegister as Request>::NR;
+        let code =
+            if register.access == request::access::READ { request::in_direct_code(NR) } else { control_code(NR) };
+        let code = code.expect("BUFFER_REGISTER has a code");
+        Ok(self.kernel.keep(code, sent.as_bytes(), register.addr, register.len)?)
+    }
+
+    fn buffer_release(&self, buffer: u32) -> Result<()> {
+        plain(&self.kernel, request::BufferRelease { buffer, ..Request::new() }).map(|_| ())
+    }
+
     #[cfg(windows)]
     fn start_wait(&self, timeout_ns: u64, vector: u32, max: u32) -> Result<PendingWait<'_>> {
         let handle = self.kernel.handle().ok_or(kp_abi::TransportStatus::UNKNOWN_REQUEST.status())?;

@@ -1,6 +1,6 @@
 //! The devices' names, `\\.\kp-echo` and `\\.\kp-edu.0`.
 #![expect(unsafe_code, reason = "std knows neither services nor the names of devices")]
-use super::{handle, node::Node};
+use super::{errors, node::Node};
 use crate::{Cause, Listed, Name, OpenError, connection::address_of, system::System};
 use kp_abi::Status;
 use std::{ffi::OsStr, io, os::windows::ffi::OsStrExt, ptr};
@@ -105,7 +105,7 @@ fn cause(error: io::Error, plugin: &str) -> Cause {
             Cause::NoNode { is_loaded: is_running(plugin) }
         }
         Some(ERROR_ACCESS_DENIED) => Cause::Denied,
-        Some(code) => match handle::status(code) {
+        Some(code) => match errors::status(code) {
             status @ (Status::DEVICE_GONE | Status::POISONED | Status::NO_MEMORY | Status::TOO_MANY_SESSIONS) => {
                 Cause::Refused(status.into())
             }

@@ -2,7 +2,9 @@
 #![expect(unsafe_code, reason = "std has no DeviceIoControl")]
 use super::{
     answer::{answer, notification},
-    handle::{self, Event, Handle, last_status},
+    errors::last_status,
+    event::Event,
+    handle::{self, Handle},
 };
 use crate::Notification;
 use kp_abi::{

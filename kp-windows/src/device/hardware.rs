@@ -6,6 +6,7 @@ use crate::{
         command::Command,
         interrupt::Interrupt,
         mapping,
+        msix_table::MsixTable,
         resources::{MemoryRange, Resources},
         stack_device::StackDevice,
     },
@@ -29,6 +30,8 @@ struct AssignedBar {
 /// One started device.
 pub(crate) struct Hardware {
     bars: [Option<AssignedBar>; 6],
+    /// The bus's device object.
+    pub(crate) pdo: StackDevice,
     pub(crate) interrupt: Interrupt,
 }
 
@@ -48,7 +51,8 @@ impl Hardware {
         })?;
         let hardware = PoolBox::with(|| {
             let (bars, has_msix) = (bars(&bus, resources), bus.capability(bus::MSIX).is_some());
-            Self { bars, interrupt: Interrupt::new(pdo, resources.lines, has_msix, Command::new(bus)) }
+            let table = if has_msix && resources.lines.are_messages { MsixTable::of(lower) } else { None };
+            Self { bars, pdo, interrupt: Interrupt::new(pdo, resources.lines, has_msix, table, Command::new(bus)) }
         });
         let hardware = hardware.ok_or(Status::NO_MEMORY)?;
         irql::allow_for(resources.lines.irql);

@@ -2,6 +2,7 @@
 use crate::{
     device::{
         command::{Command, InterruptNeeds},
+        msix_table::MsixTable,
         resources::InterruptResources,
         stack_device::StackDevice,
     },
@@ -21,7 +22,7 @@ use core::{
 };
 use kp_core::{
     Error, IrqKind, Result, Status,
-    host::{IrqEntry, IrqRequest, Vectors},
+    host::{IrqEntry, IrqRequest, PreparedVectors},
 };
 
 /// What kp-core's interrupt functions work on. All but the handlers run on one thread at a time.
@@ -29,6 +30,8 @@ pub(crate) struct Interrupt {
     pdo: StackDevice,
     pub(crate) command: Command,
     assigned: InterruptResources,
+    /// None: it has none, or the bus gives no interface for it.
+    table: Option<MsixTable>,
     /// Nothing is assigned if the count is 0.
     kind: IrqKind,
     /// INVARIANT: `count` of them from `prepare` to `release`, which nothing moves.
@@ -65,7 +68,13 @@ struct Vector {
 
 impl Interrupt {
     /// Of what was assigned. Windows uses MSI-X rather than MSI where a device has both.
-    pub(crate) fn new(pdo: StackDevice, assigned: InterruptResources, has_msix: bool, command: Command) -> Self {
+    pub(crate) fn new(
+        pdo: StackDevice,
+        assigned: InterruptResources,
+        has_msix: bool,
+        table: Option<MsixTable>,
+        command: Command,
+    ) -> Self {
         let kind = match (assigned.are_messages, has_msix) {
             (false, _) => IrqKind::Line,
             (true, false) => IrqKind::Msi,
@@ -75,6 +84,7 @@ impl Interrupt {
             pdo,
             command,
             assigned,
+            table,
             kind,
             vectors: AtomicPtr::new(ptr::null_mut()),
             count: AtomicU32::new(0),
@@ -100,7 +110,7 @@ impl Interrupt {
     }
 
     /// Vectors of the kind that was assigned, if it is one of these. NoInterrupt, NoMemory. Passive.
-    pub(crate) fn prepare(&self, wanted: IrqRequest) -> Result<Vectors> {
+    pub(crate) fn prepare(&self, wanted: IrqRequest) -> Result<PreparedVectors> {
         let assigned = self.assigned.count;
         if assigned == 0 || !wanted.kinds.contains(self.kind) || assigned < wanted.min {
             return Err(Status::NO_INTERRUPT.into());
@@ -125,7 +135,7 @@ impl Interrupt {
         self.vectors.store(vectors, Relaxed);
         self.count.store(count, Relaxed);
         self.apply();
-        Ok(Vectors { kind: self.kind, count })
+        Ok(PreparedVectors { kind: self.kind, count })
     }
 
     /// Connects what was prepared. ConnectFailed, detail = the kernel's code. Passive.
@@ -243,6 +253,12 @@ impl Interrupt {
         unsafe { processors::aim_elsewhere(&self.mask) };
         self.mask.queue();
         true
+    }
+
+    /// Masks a message of MSI-X, or unmasks it; the device keeps what it would send meanwhile. False: the bus has no means for it. Up to
+    /// DISPATCH_LEVEL, while connected.
+    pub(crate) fn mask_message(&self, message: u32, mask: bool) -> bool {
+        self.table.as_ref().is_some_and(|table| table.mask(message, mask))
     }
 
     /// While connected, and until the DPCs are flushed.

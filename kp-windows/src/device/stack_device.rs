@@ -52,10 +52,24 @@ impl StackDevice {
 
     /// Asks the driver below for its interface of the bus. Passive.
     pub(crate) fn bus_interface(self) -> Result<BusInterface, NtStatus> {
-        let mut interface = BusInterface::UNUSED;
+        // SAFETY: the GUID's interface.
+        unsafe { self.interface(&BUS_INTERFACE, BusInterface::UNUSED) }
+    }
+
+    /// Asks it for its interface of the device's MSI-X table. Passive.
+    pub(crate) fn msix_table(self) -> Result<MsixTableInterface, NtStatus> {
+        // SAFETY: the GUID's interface.
+        unsafe { self.interface(&MSIX_TABLE_INTERFACE, MsixTableInterface::UNUSED) }
+    }
+
+    /// Asks the driver below for an interface, version 1. Passive.
+    ///
+    /// # Safety
+    /// It is the struct of this GUID.
+    unsafe fn interface<T>(self, kind: &'static Guid, mut interface: T) -> Result<T, NtStatus> {
         let query_interface = QueryInterfaceParameters {
-            interface_type: &BUS_INTERFACE,
-            size: size_of::<BusInterface>() as u16,
+            interface_type: kind,
+            size: size_of::<T>() as u16,
             version: 1,
             _pad: 0,
             interface: (&raw mut interface).cast(),

@@ -1,8 +1,8 @@
 //! A device of a stack: the device object between the bus's and whatever filters there are, from AddDevice to REMOVE_DEVICE.
 use crate::{
     device::{hardware::Hardware, stack_device::StackDevice},
-    driver::{new_device::NewDevice, work_item::WorkItem},
-    io::node::Node,
+    driver::new_device::NewDevice,
+    io::{node::Node, work_item::WorkItem},
     kernel::{lock::Mutex, names::Name, pool_box::PoolBox, spin_lock::SpinLock},
     nt::{self, *},
 };

@@ -3,7 +3,7 @@ use crate::{
     device::mapping,
     driver::{control_device, device_extension::DeviceExtension, pnp, power},
     io::{control, dispatch::DispatchTable, handle, node::Node},
-    kernel::{clock, leaks, log, memory, optional, parameters},
+    kernel::{clock, late, leaks, log, memory, optional, parameters, plugin_work},
     nt::*,
 };
 use kp_abi::Status;
@@ -17,7 +17,10 @@ use kp_core::Plugin;
 pub unsafe fn load<P: Plugin>(driver: *mut (), registry: *const ()) -> i32 {
     let driver = driver.cast::<DriverObject>();
     log::set_name(P::TABLE.name);
+    plugin_work::set_driver(driver);
     optional::find_all();
+    #[cfg(target_arch = "aarch64")]
+    optional::find_flush();
     if clock::leaves_sleep_out() {
         optional::find_terminating(); // not Wine: see there
     }
@@ -39,6 +42,7 @@ pub unsafe fn load<P: Plugin>(driver: *mut (), registry: *const ()) -> i32 {
         free_late();
         return loaded.err().unwrap_or(STATUS_SUCCESS);
     }
+    late::init();
     // SAFETY: the path that DriverEntry was given.
     unsafe { parameters::read(registry.cast()) };
     // SAFETY: all devices of a driver that has no control device are added by `add_device`.
@@ -65,6 +69,7 @@ unsafe extern "efiapi" fn unload<P: Plugin>(driver: *mut DriverObject) {
 
 /// Gives back what was freed too high up.
 fn free_late() {
+    late::settle();
     mapping::free_late();
     memory::free_late();
 }

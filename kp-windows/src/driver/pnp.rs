@@ -11,7 +11,7 @@ use crate::{
         irp::{Irp, Pnp, SystemControl},
         node::{self, State},
     },
-    kernel::memory,
+    kernel::{late, memory},
     nt::{self, *},
 };
 use core::mem::{ManuallyDrop, take};
@@ -125,6 +125,7 @@ unsafe fn start_device<P: Plugin>(
         }
     }
     started.suspended = false;
+    this.node.end_by(end_device::<P>);
     this.node.set(State::Open);
     publish::<P>(this, started).map_err(|status| {
         kp_core::log!("no node: {:#x}", status);
@@ -178,6 +179,7 @@ fn unbind<P: Plugin>(this: &DeviceExtension, started: &mut StartedState) {
     let end = |driver: &BoundDevice<P>| unsafe { node::end(driver, present) };
     // SAFETY: `put` has put one of `P` there, and only plug-and-play requests, of which one runs at a time, take it.
     let ended = unsafe { this.node.with::<P, _>(end) };
+    late::settle();
     memory::free_late();
     mapping::free_late();
     // After a panic what the plugin may use stays.
@@ -185,6 +187,16 @@ fn unbind<P: Plugin>(this: &DeviceExtension, started: &mut StartedState) {
         hardware.retire();
         drop(ManuallyDrop::into_inner(hardware));
     }
+}
+
+/// The device does not let go of memory whose app has ended: it ends here, as if it had been pulled out.
+///
+/// # Safety
+/// A device of a stack, which is not deleted meanwhile; Passive.
+unsafe fn end_device<P: Plugin>(device: *mut nt::DeviceObject) {
+    // SAFETY: a device that `add` has made: its node has this function.
+    let device = unsafe { DeviceObject::<DeviceExtension>::from_raw(device) };
+    device.with(|started| unbind::<P>(&device, started));
 }
 
 /// May the device be stopped, or removed? From here on it cannot be opened. It is not stopped under open handles: what has been assigned

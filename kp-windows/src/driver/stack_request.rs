@@ -1,10 +1,11 @@
 //! A request to a device of a stack, from its dispatch function until it is answered or passed on, with all that runs in between.
 use crate::{
-    driver::{device_extension::DeviceExtension, work_item::WorkItem},
+    driver::device_extension::DeviceExtension,
     io::{
         device_object::DeviceObject,
         dispatch::function,
         irp::{Irp, Kind},
+        work_item::WorkItem,
     },
     nt::{self, *},
 };

@@ -53,6 +53,13 @@ impl<'irp> BufferedRequest<'irp> {
         Self::new(buffer, buffer, &parameters)
     }
 
+    /// The in-buffer of a request whose out-buffer is memory that it is about, and a place for the reply.
+    pub(crate) fn direct(irp: &'irp Irp<DeviceControl>, reply: &'irp mut [u8]) -> Result<Self, Status> {
+        let mut parameters = irp.parameters();
+        parameters.output_buffer_length = reply.len() as u32;
+        Self::new(irp.system_buffer(), reply.as_mut_ptr(), &parameters)
+    }
+
     /// Those of a request whose buffers are the app's own memory: while it is in the app's context.
     fn unbuffered(irp: &'irp Irp<DeviceControl>, parameters: &DeviceControlParameters) -> Result<Self, Status> {
         if !irp.is_of_this_process() {
@@ -153,6 +160,10 @@ impl UserRequest for BufferedRequest<'_> {
     }
     /// The I/O manager has compared the access that the control code asks for with the handle's.
     fn is_read_write(&self) -> bool {
+        true
+    }
+    /// By requests of their own, which are `pinned`'s.
+    fn can_pin(&self) -> bool {
         true
     }
 }

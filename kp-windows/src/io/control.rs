@@ -7,6 +7,7 @@ use crate::{
         irp::{DeviceControl, Irp},
         node::Node,
         outcome::Outcome,
+        pinned,
     },
     kernel::critical_region::CriticalRegion,
     nt::NtStatus,
@@ -33,6 +34,7 @@ fn serve<P: Plugin>(cx: &mut Passive, device: DeviceObject<'_, Node>, irp: Irp<D
     };
     match number(irp.parameters().io_control_code) {
         Some(request::IntWait::NR) => handle.waits.serve(cx, irp),
+        Some(request::BufferRegister::NR) => pinned::serve(cx, device, handle.session(), irp),
         Some(nr) => {
             let reply = reply(cx, handle.session(), nr, &irp);
             Outcome::Done(irp, reply)
@@ -56,5 +58,5 @@ fn reply<P: Plugin>(
 /// The request that a control code stands for. The number with another method or access is another code, and no request.
 fn number(code: u32) -> Option<u32> {
     let nr = (code >> 2 & 0xFFF).checked_sub(0x800)?;
-    (request::control_code(nr) == Some(code)).then_some(nr)
+    (request::control_code(nr) == Some(code) || request::in_direct_code(nr) == Some(code)).then_some(nr)
 }

@@ -208,6 +208,11 @@ impl Irp<DeviceControl> {
         self.request().system_buffer.cast()
     }
 
+    /// The list of pages of an out-buffer that comes directly; null: it has no bytes.
+    pub(crate) fn mdl(&self) -> *mut Mdl {
+        self.request().mdl
+    }
+
     pub(crate) fn user_buffer(&self) -> *mut u8 {
         self.request().user_buffer.cast()
     }

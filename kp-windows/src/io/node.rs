@@ -16,6 +16,8 @@ pub(crate) struct Node {
     word: AtomicU32,
     /// By `BoundDevice::into_raw`; null: none is bound. INVARIANT: not changed while a handle is made.
     driver: AtomicPtr<()>,
+    /// What stops the device when it does not let go of an app's memory: an [`EndDevice`]; null: nothing does.
+    end_device: AtomicPtr<()>,
     remove_lock: UnsafeCell<RemoveLock>,
 }
 
@@ -32,6 +34,9 @@ pub(crate) enum State {
     RemovePending = 3 << 24,
 }
 
+/// Stops a device, whose object this is. Passive.
+pub(crate) type EndDevice = unsafe fn(*mut DeviceObject);
+
 const HANDLES: u32 = (1 << 24) - 1;
 /// What the checked kernel shows as the lock's owner.
 const TAG: u32 = u32::from_le_bytes(*b"kpRs");
@@ -43,6 +48,7 @@ impl Node {
         Self {
             word: AtomicU32::new(0),
             driver: AtomicPtr::new(ptr::null_mut()),
+            end_device: AtomicPtr::new(ptr::null_mut()),
             remove_lock: UnsafeCell::new(RemoveLock::UNUSED),
         }
     }
@@ -111,6 +117,26 @@ impl Node {
     /// Puts a bound driver there. None is.
     pub(crate) fn put<P: Plugin>(&self, driver: BoundDevice<P>) {
         self.driver.store(driver.into_raw().cast_mut(), Release);
+    }
+
+    /// From now on `end` stops the device that this is the node of.
+    pub(crate) fn end_by(&self, end: EndDevice) {
+        self.end_device.store(end as *mut (), Release);
+    }
+
+    /// Stops the device: every session ends, and then its plugin. Nothing, for a plugin without one. Passive.
+    ///
+    /// # Safety
+    /// The device whose node this is, which is not deleted meanwhile.
+    pub(crate) unsafe fn end_device(&self, device: *mut DeviceObject) {
+        let end = self.end_device.load(Acquire);
+        if end.is_null() {
+            return;
+        }
+        // SAFETY: `end_by` has put one there.
+        let end = unsafe { core::mem::transmute::<*mut (), EndDevice>(end) };
+        // SAFETY: the caller's promise.
+        unsafe { end(device) };
     }
 
     /// Runs `f` with the driver, if one is bound.

@@ -49,6 +49,14 @@ routines! {
     MAP_IO_SPACE: unsafe extern "efiapi" fn(u64, usize, u32) -> *mut c_void = (c"MmMapIoSpaceEx");
 }
 
+#[cfg(target_arch = "aarch64")]
+routines! {
+    find_flush:
+
+    /// On x64 a macro that does nothing.
+    FLUSH_IO_BUFFERS: unsafe extern "efiapi" fn(*mut Mdl, u8, u8) = (c"KeFlushIoBuffers");
+}
+
 routines! {
     find_terminating:
 

@@ -1,8 +1,8 @@
 //! kp-core's contract with a port, `impl Kernel`: each function is the kernel's own of that meaning, or a file's beside this one.
 use crate::{
-    device::{hardware::Hardware, mapping},
+    device::{dma::Adapter, dma_mapping::Mapping, hardware::Hardware, mapping},
     kernel::{
-        clock, lock, log, memory, panic,
+        clock, lock, log, memory, pages, panic, plugin_timer, plugin_work,
         wait_queue::{self, WaitQueue},
     },
     nt::*,
@@ -15,11 +15,12 @@ use core::{
     sync::atomic::{AtomicU32, AtomicUsize},
 };
 use kp_core::{
-    DmaLimits, Result, Status,
+    DmaLimits, Result,
     host::{
         BarIndex, Caching, CoherentMemory, ConfigWidth, DeviceId, Dma, DmaDirection, DmaId, IoMapping, Irq, IrqEntry,
-        IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, RawLock, RawMapping, RawPages,
-        RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues, Woken,
+        IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, PreparedVectors, RawLock,
+        RawMapping, RawPages, RawTimer, RawWaitQueue, RawWorkItem, Task, TaskFlags, TaskId, Time, Timeout, TimerEntry,
+        Timers, WaitKind, WaitQueues, Woken, WorkEntry, WorkItems,
     },
 };
 
@@ -154,6 +155,40 @@ unsafe impl WaitQueues for Windows {
     }
 }
 
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl Timers for Windows {
+    fn timer_new(entry: TimerEntry) -> Option<NonNull<RawTimer>> {
+        NonNull::new(plugin_timer::new(entry).cast())
+    }
+    unsafe fn timer_free(timer: NonNull<RawTimer>) {
+        // SAFETY: made by `timer_new`, and not used again.
+        unsafe { plugin_timer::free(timer.as_ptr().cast()) }
+    }
+    unsafe fn timer_start(timer: NonNull<RawTimer>, ns: u64) {
+        // SAFETY: made by `timer_new`, and not freed.
+        unsafe { plugin_timer::start(timer.as_ptr().cast(), ns) }
+    }
+    unsafe fn timer_stop(timer: NonNull<RawTimer>) {
+        // SAFETY: made by `timer_new`, and not freed.
+        unsafe { plugin_timer::stop(timer.as_ptr().cast()) }
+    }
+}
+
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
+unsafe impl WorkItems for Windows {
+    fn work_item_new(entry: WorkEntry) -> Option<NonNull<RawWorkItem>> {
+        NonNull::new(plugin_work::new(entry).cast())
+    }
+    unsafe fn work_item_free(item: NonNull<RawWorkItem>) {
+        // SAFETY: made by `work_item_new`, and not used again.
+        unsafe { plugin_work::free(item.as_ptr().cast()) }
+    }
+    unsafe fn work_item_queue(item: NonNull<RawWorkItem>) {
+        // SAFETY: made by `work_item_new`, not freed, and not queued.
+        unsafe { plugin_work::queue(item.as_ptr().cast()) }
+    }
+}
+
 // SAFETY: one instruction for each access; the compiler moves no access to memory across it.
 unsafe impl Mmio for Windows {
     #[cfg(target_arch = "x86_64")]
@@ -237,52 +272,74 @@ unsafe impl Pci for Windows {
     }
 }
 
-// Not there yet: `dma_open` says so.
-// SAFETY: nothing is ever made.
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
 unsafe impl Dma for Windows {
-    fn dma_open(_device: DeviceId, _limits: &DmaLimits) -> Result<DmaId> {
-        Err(Status::NO_DMA.into())
+    fn dma_open(device: DeviceId, limits: &DmaLimits) -> Result<DmaId> {
+        Ok(Adapter::open(hardware(device).pdo, limits)?)
     }
-    unsafe fn dma_close(_dma: DmaId) {}
-    fn dma_is_isolated(_dma: DmaId) -> bool {
+    unsafe fn dma_close(dma: DmaId) {
+        // SAFETY: of `dma_open`, once, when all that was made with it is freed.
+        unsafe { Adapter::close(dma) }
+    }
+    /// Windows has no answer that could be trusted.
+    fn dma_is_isolated(_: DmaId) -> bool {
         false
     }
-    fn coherent_alloc(_dma: DmaId, _len: NonZeroUsize) -> Option<CoherentMemory> {
-        None
+    fn coherent_alloc(dma: DmaId, len: NonZeroUsize) -> Option<CoherentMemory> {
+        adapter(dma).allocate(len)
     }
-    unsafe fn coherent_free(_dma: DmaId, _memory: CoherentMemory) {}
+    unsafe fn coherent_free(dma: DmaId, memory: CoherentMemory) {
+        // SAFETY: of `coherent_alloc` with this adapter, and not used again.
+        unsafe { adapter(dma).free(memory) }
+    }
     unsafe fn dma_map(
-        _dma: DmaId,
-        _pages: NonNull<RawPages>,
-        _offset: usize,
-        _len: usize,
-        _direction: DmaDirection,
-        _bus: &mut [u64],
+        dma: DmaId,
+        pages: NonNull<RawPages>,
+        offset: usize,
+        len: usize,
+        direction: DmaDirection,
+        bus: &mut [u64],
     ) -> Result<NonNull<RawMapping>> {
-        Err(Status::NO_MEMORY.into())
+        // SAFETY: pages of this port's, which have these bytes; the adapter is open until `dma_unmap`.
+        let mapping = unsafe { Mapping::new(adapter(dma), pages.cast(), offset, len, direction, bus) }?;
+        Ok(mapping.cast())
     }
-    unsafe fn dma_unmap(_dma: DmaId, _mapping: NonNull<RawMapping>) {}
-    unsafe fn dma_is_direct(_dma: DmaId, _mapping: NonNull<RawMapping>) -> bool {
-        true
+    unsafe fn dma_unmap(_: DmaId, mapping: NonNull<RawMapping>) {
+        // SAFETY: of `dma_map`, and not used again.
+        unsafe { Mapping::free(mapping.cast()) }
     }
-    unsafe fn dma_sync_for_device(_dma: DmaId, _mapping: NonNull<RawMapping>) {}
-    unsafe fn dma_sync_for_cpu(_dma: DmaId, _mapping: NonNull<RawMapping>) {}
+    unsafe fn dma_is_direct(_: DmaId, mapping: NonNull<RawMapping>) -> bool {
+        // SAFETY: of `dma_map`, and not undone.
+        unsafe { mapping.cast::<Mapping>().as_ref() }.is_direct()
+    }
+    unsafe fn dma_sync_for_device(_: DmaId, mapping: NonNull<RawMapping>) {
+        // SAFETY: of `dma_map`, and not undone.
+        unsafe { mapping.cast::<Mapping>().as_ref() }.sync(true)
+    }
+    unsafe fn dma_sync_for_cpu(_: DmaId, mapping: NonNull<RawMapping>) {
+        // SAFETY: of `dma_map`, and not undone.
+        unsafe { mapping.cast::<Mapping>().as_ref() }.sync(false)
+    }
 }
 
-// SAFETY: it gives no memory, and says so.
+// SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
 unsafe impl Pages for Windows {
-    fn pages_alloc(_len: NonZeroUsize) -> Option<NonNull<RawPages>> {
-        None
+    fn pages_alloc(len: NonZeroUsize) -> Option<NonNull<RawPages>> {
+        pages::Pages::alloc(len).map(NonNull::cast)
     }
-    unsafe fn pages_free(_pages: NonNull<RawPages>) {}
-    unsafe fn pages_map(_pages: NonNull<RawPages>) -> Option<NonNull<u8>> {
-        None
+    unsafe fn pages_free(pages: NonNull<RawPages>) {
+        // SAFETY: kp-core is a user of them until here.
+        unsafe { pages::Pages::free(pages.cast()) }
+    }
+    unsafe fn pages_map(pages: NonNull<RawPages>) -> Option<NonNull<u8>> {
+        // SAFETY: kp-core is a user of them.
+        unsafe { pages.cast::<pages::Pages>().as_ref() }.map()
     }
 }
 
 // SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
 unsafe impl Irq for Windows {
-    fn irq_prepare(device: DeviceId, wanted: IrqRequest) -> Result<Vectors> {
+    fn irq_prepare(device: DeviceId, wanted: IrqRequest) -> Result<PreparedVectors> {
         hardware(device).interrupt.prepare(wanted)
     }
     unsafe fn irq_connect(device: DeviceId, entry: IrqEntry) -> Result<()> {
@@ -298,6 +355,11 @@ unsafe impl Irq for Windows {
     fn irq_mask(device: DeviceId, _: u32) -> bool {
         hardware(device).interrupt.mask()
     }
+    fn irq_mask_vector(device: DeviceId, vector: u32, mask: bool) -> bool {
+        hardware(device).interrupt.mask_message(vector, mask)
+    }
+    // The system has placed the messages when it has started the device.
+    fn irq_hint(_: DeviceId, _: u32, _: u32) {}
     #[inline]
     fn dpc_queue(device: DeviceId, vector: u32) {
         hardware(device).interrupt.queue(vector);
@@ -321,4 +383,11 @@ unsafe impl Mmap for Windows {
 fn hardware<'a>(device: DeviceId) -> &'a Hardware {
     // SAFETY: a device's id is its record's address (see `pnp`), and the record stays until the device's removal has returned.
     unsafe { Hardware::of(device) }
+}
+
+/// The adapter of a device's transfers. kp-core names one until `dma_close`.
+#[inline]
+fn adapter<'a>(dma: DmaId) -> &'a Adapter {
+    // SAFETY: of `dma_open`, and not closed.
+    unsafe { Adapter::of(dma) }
 }

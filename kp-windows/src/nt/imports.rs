@@ -2,9 +2,15 @@
 use super::{
     status::NtStatus,
     structs::{
+<<<<<<< HEAD
         DeviceObject, Dpc, DpcRoutine, DriverObject, Event, Guid, IoStatusBlock, Irp, PowerDone, RegistryQuery,
+        RemoveLock, SpinLock, Timer, UnicodeString, WorkRoutine, WorkRoutineEx,
+=======
+        DeviceObject, Dpc, DpcRoutine, DriverObject, Event, Guid, IoStatusBlock, Irp, Mdl, PowerDone, RegistryQuery,
         RemoveLock, SpinLock, Timer, UnicodeString, WorkRoutine,
+>>>>>>> win
     },
+    structs_dma::{DeviceDescription, DmaAdapter},
 };
 use core::ffi::c_void;
 
@@ -41,6 +47,7 @@ imports! {
     pub(crate) fn IoReleaseCancelSpinLock(irql: u8);
     pub(crate) fn IoAllocateWorkItem(device: *mut DeviceObject) -> *mut c_void;
     pub(crate) fn IoQueueWorkItem(item: *mut c_void, routine: WorkRoutine, queue: i32, context: *mut c_void);
+    pub(crate) fn IoQueueWorkItemEx(item: *mut c_void, routine: WorkRoutineEx, queue: i32, context: *mut c_void);
     pub(crate) fn IoFreeWorkItem(item: *mut c_void);
     pub(crate) fn PoRequestPowerIrp(physical: *mut DeviceObject, minor: u8, state: i32, done: Option<PowerDone>, context: *mut c_void, irp: *mut *mut Irp) -> NtStatus;
     pub(crate) fn PoSetPowerState(device: *mut DeviceObject, kind: i32, state: i32) -> i32;
@@ -58,8 +65,14 @@ imports! {
     pub(crate) fn MmGetSystemRoutineAddress(name: *const UnicodeString) -> *mut c_void;
     pub(crate) fn MmMapIoSpace(physical: u64, len: usize, cache: i32) -> *mut c_void;
     pub(crate) fn MmUnmapIoSpace(address: *mut c_void, len: usize);
+    pub(crate) safe fn MmAllocatePagesForMdlEx(lowest: u64, highest: u64, skip: u64, len: usize, cache: i32, flags: u32) -> *mut Mdl;
+    pub(crate) fn MmFreePagesFromMdl(mdl: *mut Mdl);
+    pub(crate) fn MmMapLockedPagesSpecifyCache(mdl: *mut Mdl, mode: i8, cache: i32, wanted: *mut c_void, bug_check: u32, priority: u32) -> *mut c_void;
+    pub(crate) fn MmUnmapLockedPages(address: *mut c_void, mdl: *mut Mdl);
+    pub(crate) fn IoGetDmaAdapter(physical: *mut DeviceObject, description: *const DeviceDescription, map_registers: *mut u32) -> *mut DmaAdapter;
     pub(crate) safe fn ExAllocatePoolWithTag(kind: i32, size: usize, tag: u32) -> *mut c_void;
     pub(crate) fn ExFreePoolWithTag(memory: *mut c_void, tag: u32);
+    pub(crate) fn ExFreePool(memory: *mut c_void);
     pub(crate) fn KeInitializeEvent(event: *mut Event, kind: i32, state: u8);
     pub(crate) fn KeSetEvent(event: *mut Event, increment: i32, wait: u8) -> i32;
     pub(crate) fn KeWaitForSingleObject(object: *mut c_void, reason: i32, mode: i8, alertable: u8, timeout: *const i64) -> NtStatus;

@@ -1,6 +1,6 @@
 //! Where the kernel's structs, on 64-bit Windows, have what the port uses of them. The compiler holds our structs to this list, and
 //! cargo-kp's test `layouts`, which reads it as text, one entry a line, holds it to the headers of mingw-w64.
-use super::{structs::*, structs_device::*, structs_resource::*};
+use super::{structs::*, structs_device::*, structs_dma::*, structs_resource::*};
 
 /// `Ours = WINDOWS_NAME, size N { field = Windows.Path at N; }`. No size: our struct is only the beginning of Windows'.
 macro_rules! layouts {
@@ -75,6 +75,7 @@ layouts! {
         information = Information at 8;
     }
     Irp = IRP, size 208 {
+        mdl = MdlAddress at 8;
         system_buffer = AssociatedIrp.SystemBuffer at 24;
         io_status = IoStatus at 48;
         requestor_mode = RequestorMode at 64;
@@ -134,6 +135,15 @@ layouts! {
         set_bus_data = SetBusData at 48;
         get_bus_data = GetBusData at 56;
     }
+    MsixTableInterface = PCI_MSIX_TABLE_CONFIG_INTERFACE, size 72 {
+        size = Size at 0;
+        version = Version at 2;
+        context = Context at 8;
+        reference = InterfaceReference at 16;
+        dereference = InterfaceDereference at 24;
+        mask_entry = MaskTableEntry at 40;
+        unmask_entry = UnmaskTableEntry at 48;
+    }
     SecurityContext = IO_SECURITY_CONTEXT, size 24 {
         access_state = AccessState at 8;
     }
@@ -162,6 +172,41 @@ layouts! {
     DisconnectInterrupt = IO_DISCONNECT_INTERRUPT_PARAMETERS, size 16 {
         version = Version at 0;
         connection = ConnectionContext at 8;
+    }
+    Mdl = MDL, size 48 {
+        flags = MdlFlags at 10;
+        mapped_system_va = MappedSystemVa at 24;
+        start_va = StartVa at 32;
+        byte_count = ByteCount at 40;
+        byte_offset = ByteOffset at 44;
+    }
+    DeviceDescription = DEVICE_DESCRIPTION {
+        version = Version at 0;
+        master = Master at 4;
+        scatter_gather = ScatterGather at 5;
+        dma32_bit_addresses = Dma32BitAddresses at 8;
+        dma64_bit_addresses = Dma64BitAddresses at 11;
+        interface_type = InterfaceType at 20;
+        maximum_length = MaximumLength at 32;
+    }
+    DmaAdapter = DMA_ADAPTER, size 16 {
+        operations = DmaOperations at 8;
+    }
+    DmaOperations = DMA_OPERATIONS {
+        size = Size at 0;
+        put_adapter = PutDmaAdapter at 8;
+        allocate_common_buffer = AllocateCommonBuffer at 16;
+        free_common_buffer = FreeCommonBuffer at 24;
+        get_list = GetScatterGatherList at 88;
+        put_list = PutScatterGatherList at 96;
+    }
+    ScatterGatherList = SCATTER_GATHER_LIST {
+        number_of_elements = NumberOfElements at 0;
+        elements = Elements at 16;
+    }
+    ScatterGatherElement = SCATTER_GATHER_ELEMENT, size 24 {
+        address = Address at 0;
+        length = Length at 8;
     }
     MessageInfo = IO_INTERRUPT_MESSAGE_INFO {
         unified_irql = UnifiedIrql at 0;

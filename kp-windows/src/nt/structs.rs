@@ -16,6 +16,7 @@ pub(crate) type Cancel = unsafe extern "efiapi" fn(*mut DeviceObject, *mut Irp);
 /// A DPC's routine: itself, its context, and two arguments.
 pub(crate) type DpcRoutine = unsafe extern "efiapi" fn(*mut Dpc, *mut c_void, *mut c_void, *mut c_void);
 /// A work item's routine: its device, and its context.
+pub(crate) type WorkRoutineEx = unsafe extern "efiapi" fn(*mut c_void, *mut c_void, *mut c_void);
 pub(crate) type WorkRoutine = unsafe extern "efiapi" fn(*mut DeviceObject, *mut c_void);
 /// What runs when a requested power change is done: device, minor function, state, context, status.
 pub(crate) type PowerDone = unsafe extern "efiapi" fn(*mut DeviceObject, u8, i32, *mut c_void, *mut IoStatusBlock);
@@ -175,11 +176,27 @@ pub(crate) struct IoStatusBlock {
     pub(crate) information: usize,
 }
 
+/// MDL. The numbers of its pages stand behind it.
+#[repr(C)]
+pub(crate) struct Mdl {
+    _next: usize,
+    _size: i16,
+    pub(crate) flags: i16,
+    _process: usize,
+    pub(crate) mapped_system_va: *mut c_void,
+    pub(crate) start_va: *mut c_void,
+    pub(crate) byte_count: u32,
+    pub(crate) byte_offset: u32,
+}
+
+/// Bits of [`Mdl::flags`]: MDL_MAPPED_TO_SYSTEM_VA and MDL_SOURCE_IS_NONPAGED_POOL, with either of which `mapped_system_va` is valid.
+pub(crate) const MDL_HAS_SYSTEM_VA: i16 = 1 | 4;
+
 /// IRP.
 #[repr(C)]
 pub(crate) struct Irp {
     _type_size: [u16; 2],
-    _mdl: usize,
+    pub(crate) mdl: *mut Mdl,
     _flags: u32,
     pub(crate) system_buffer: *mut c_void,
     _thread_list: [usize; 2],

@@ -1,5 +1,8 @@
 //! The kernel's structs of devices: the bus's interface, interrupts. Sizes and offsets are held in `layouts`.
-use super::structs::{DeviceObject, Guid, SpinLock};
+use super::{
+    status::NtStatus,
+    structs::{DeviceObject, Guid, SpinLock},
+};
 use core::ffi::c_void;
 
 /// An interrupt handler: the interrupt object, and the context. Not 0: it was this device's.
@@ -42,6 +45,43 @@ impl BusInterface {
         _dma_adapter: 0,
         set_bus_data: None,
         get_bus_data: None,
+    };
+}
+
+/// MaskTableEntry and UnmaskTableEntry: context, the entry's index. Up to DIRQL.
+pub(crate) type MaskEntry = unsafe extern "efiapi" fn(*mut c_void, u32) -> NtStatus;
+
+/// GUID of an interface: GUID_MSIX_TABLE_CONFIG_INTERFACE.
+pub(crate) static MSIX_TABLE_INTERFACE: Guid =
+    Guid { a: 0x1A6A_460B, b: 0x194F, c: 0x455D, d: [0xB3, 0x4B, 0xB8, 0x4C, 0x5B, 0x05, 0x71, 0x2B] };
+
+/// PCI_MSIX_TABLE_CONFIG_INTERFACE.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct MsixTableInterface {
+    pub(crate) size: u16,
+    pub(crate) version: u16,
+    pub(crate) context: *mut c_void,
+    pub(crate) reference: Option<InterfaceCount>,
+    pub(crate) dereference: Option<InterfaceCount>,
+    _set_entry: usize,
+    pub(crate) mask_entry: Option<MaskEntry>,
+    pub(crate) unmask_entry: Option<MaskEntry>,
+    _reserved: [usize; 2],
+}
+
+impl MsixTableInterface {
+    /// Before it was asked for.
+    pub(crate) const UNUSED: Self = Self {
+        size: 0,
+        version: 0,
+        context: core::ptr::null_mut(),
+        reference: None,
+        dereference: None,
+        _set_entry: 0,
+        mask_entry: None,
+        unmask_entry: None,
+        _reserved: [0; 2],
     };
 }
 

@@ -27,6 +27,8 @@ impl Plugin for Other {
         call: None,
         int: None,
         event: None,
+        timer_at_dpc: None,
+        work: None,
     };
 }
 

@@ -5,7 +5,7 @@
 use echo_interface::echo;
 use kp_abi::{
     Status, TransportStatus,
-    request::{CTL_DEVICE, Call, Head, Open, Query, Request, control_code},
+    request::{BufferRegister, CTL_DEVICE, Call, Head, Open, Query, Request, control_code, in_direct_code},
     zerocopy::{FromBytes, IntoBytes},
 };
 
@@ -56,6 +56,12 @@ fn code<R: Request>() -> u32 {
     control_code(R::NR).expect("each request has a code")
 }
 
+/// Is it the code of the request whose out-buffer is the memory that it is about?
+pub(crate) fn is_direct(code: u32) -> bool {
+    in_direct_code(BufferRegister::NR)
+        .is_some_and(|read| [Some(read), control_code(BufferRegister::NR)].contains(&Some(code)))
+}
+
 /// Every number with every method and every access: one code for each request there is, and all others are unknown.
 fn codes(system: &dyn Opener, seen: &mut usize) {
     let file = fresh(system);
@@ -63,11 +69,16 @@ fn codes(system: &dyn Opener, seen: &mut usize) {
     for nr in (0..64).chain([255, 0x7FF]) {
         for (method, access) in (0..4).flat_map(|method| (0..4).map(move |access| (method, access))) {
             let code = CTL_DEVICE << 16 | access << 14 | (0x800 + nr) << 2 | method;
-            let known = control_code(nr) == Some(code);
-            // A size of 0: a request that is known says so in the head, and does nothing.
+            let is_direct = is_direct(code);
+            let known = control_code(nr) == Some(code) && !is_direct;
+            // A size of 0: a request that is known says so in the head, and does nothing. One whose out-buffer is no answer says so itself.
             let mut output = [0xFF; 256];
             let answer = file.control(code, &input, &mut output);
-            let want = if known { Ok(HEAD) } else { Err(TransportStatus::UNKNOWN_REQUEST.status()) };
+            let want = match (known, is_direct) {
+                (true, _) => Ok(HEAD),
+                (false, true) => Err(Status::TOO_SMALL),
+                (false, false) => Err(TransportStatus::UNKNOWN_REQUEST.status()),
+            };
             assert_eq!(answer, want, "request {nr} with method {method} and access {access}");
             let head = Head::read_from_bytes(&output[..HEAD]).expect("a head");
             assert_eq!(head.status == Status::TOO_SMALL.0, known, "request {nr}: {}", Status(head.status));

@@ -24,6 +24,7 @@ pub mod linux;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod loader;
 pub mod loopback;
+pub mod pcie;
 pub mod raw_ioctl;
 pub mod registry;
 pub mod rings;
@@ -31,6 +32,7 @@ pub mod rings;
 pub mod simulated;
 pub mod testdev;
 pub mod transcript;
+pub mod transfers;
 #[cfg(windows)]
 pub mod windows;
 pub mod world;
@@ -47,18 +49,26 @@ pub enum Part {
     Calls,
     /// On edu.
     Interrupts,
-    /// Both.
+    /// On bmd.
+    Transfers,
+    /// All of them.
     All,
 }
 
 impl Part {
-    /// Its transcript in the snapshot.
-    pub fn snapshot(self) -> &'static str {
-        let interrupts = SNAPSHOT.find("# interrupts\n").expect("the snapshot has both parts");
+    /// Its transcript in the snapshot. `has_transfers`: the host's devices transfer by themselves.
+    ///
+    /// # Panics
+    /// If the snapshot lacks a part.
+    pub fn snapshot(self, has_transfers: bool) -> &'static str {
+        let at = |title| SNAPSHOT.find(title).expect("the snapshot has all parts");
+        let (interrupts, transfers) = (at("# interrupts\n"), at("# transfers\n"));
         match self {
             Part::Calls => &SNAPSHOT[..interrupts],
-            Part::Interrupts => &SNAPSHOT[interrupts..],
-            Part::All => SNAPSHOT,
+            Part::Interrupts => &SNAPSHOT[interrupts..transfers],
+            Part::Transfers => &SNAPSHOT[transfers..],
+            Part::All if has_transfers => SNAPSHOT,
+            Part::All => &SNAPSHOT[..transfers],
         }
     }
 }
@@ -69,8 +79,9 @@ impl std::str::FromStr for Part {
         match name {
             "calls" => Ok(Part::Calls),
             "interrupts" => Ok(Part::Interrupts),
+            "transfers" => Ok(Part::Transfers),
             "all" => Ok(Part::All),
-            _ => Err(format!("no such part: {name}; there are calls, interrupts and all")),
+            _ => Err(format!("no such part: {name}; there are calls, interrupts, transfers and all")),
         }
     }
 }
@@ -81,11 +92,14 @@ impl std::str::FromStr for Part {
 /// At the first line that is not what it should be.
 pub fn scenario(world: &mut dyn World, part: Part) -> String {
     let mut transcript = transcript::Transcript::new();
-    if part != Part::Interrupts {
+    if matches!(part, Part::Calls | Part::All) {
         calls::run(world, &mut transcript);
     }
-    if part != Part::Calls {
+    if matches!(part, Part::Interrupts | Part::All) {
         interrupts::run(world, &mut transcript);
+    }
+    if part == Part::Transfers || part == Part::All && world.has_transfers() {
+        transfers::run(world, &mut transcript);
     }
     transcript.text()
 }

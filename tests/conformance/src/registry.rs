@@ -11,11 +11,11 @@ use std::{fmt::Write, sync::Mutex};
 pub const STAGES: &[(&str, &str)] = &[
     ("scenario", "a guest with echo and edu, after the scenario, on each kernel"),
     ("hostile", "a guest with echo and edu, on each kernel"),
-    ("tear-down", "a guest with echo, edu and trouble, on each kernel"),
+    ("tear-down", "a guest with echo, edu, trouble and clockwork, on each kernel"),
     ("msix", "a guest with ivshmem and a doorbell of 8 vectors, on each kernel"),
     (
         "nodes",
-        "a guest with edu, selftest, testdev and their devices, three and one, and memory that is overwritten when it is freed",
+        "a guest with edu, selftest, testdev, pcie and their devices, three, one and two, and memory that is overwritten when it is freed",
     ),
     ("many-nodes", "a guest with more edu devices than there are dynamic misc numbers"),
     (
@@ -25,9 +25,14 @@ pub const STAGES: &[(&str, &str)] = &[
     ("dma-low", "a guest with edu28, an edu of 28 bits, and 4 GiB"),
     ("links", "a guest with three edu devices and udev"),
     ("32-bit", "a guest with echo and edu, for the program as a 32-bit app"),
-    ("planted", "a guest with trouble; cargo-kp's planted.rs has its devices, and what the kernel's log must say"),
+    (
+        "planted",
+        "a guest with trouble, and clockwork where it sleeps; cargo-kp's planted.rs has its devices, and what the kernel's log must say",
+    ),
+    ("machine", "a guest with echo, edu and trouble, and a machine that sleeps and whose second processor can go"),
     ("sanitised", "a guest with echo, edu and trouble, and a kernel that lets what it is asked for fail"),
     ("sanitised-end", "any guest of a kernel that looks for leaks and deadlocks, after all else"),
+    ("races", "a guest with echo, edu and trouble, and a kernel that looks for data races"),
     ("loader", "no guest: the folder of Windows drivers as the last argument"),
     ("apps", "no guest: the folder of Windows drivers; cargo-kp's wine.rs has what the app must say"),
     ("wine", "a machine of Wine's; cargo-kp's wine.rs has the driver"),

@@ -3,6 +3,7 @@ use crate::{
     Subject, Unload, Victim, World, interrupts,
     raw_ioctl::{self, Access, Handle},
 };
+use bmd::Bmd;
 use echo::Echo;
 use edu::Edu;
 use kp_abi::Status;
@@ -14,12 +15,13 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-/// Two simulated kernels, one for each plugin; the modules that are loaded now.
+/// Simulated kernels, one for each plugin; the modules that are loaded now.
 #[derive(Default)]
 pub struct Simulated {
     qemu: bool,
     echo: Option<Sim<Echo>>,
     edu: Option<Sim<Edu>>,
+    bmd: Option<Sim<Bmd>>,
 }
 
 impl Simulated {
@@ -54,6 +56,26 @@ impl Simulated {
         sim.unwrap_or_else(|error| panic!("load edu: {error}"))
     }
 
+    /// A card that finds everything within 28 bits, which is what QEMU has memory for here; its own model takes a hundredth of the time.
+    fn load_bmd(&self) -> Sim<Bmd> {
+        let builder = Sim::builder().bus_bits(28);
+        let model = || kp_sim::edu::Edu::new().transfers_take(1_000_000);
+        let builder = if self.qemu {
+            #[cfg(unix)]
+            let device = kp_sim::qtest::Qemu::start().unwrap_or_else(|error| panic!("{error}"));
+            #[cfg(not(unix))]
+            let device = model();
+            builder.device(device)
+        } else {
+            builder.device(model())
+        };
+        builder.build().unwrap_or_else(|error| panic!("load bmd: {error}"))
+    }
+
+    fn bmd(&self) -> &Sim<Bmd> {
+        self.bmd.as_ref().expect("bmd is loaded")
+    }
+
     fn edu(&self) -> &Sim<Edu> {
         self.edu.as_ref().expect("edu is loaded")
     }
@@ -68,6 +90,7 @@ impl World for Simulated {
         match subject {
             Subject::Echo => self.echo = Some(Sim::new().unwrap_or_else(|error| panic!("load echo: {error}"))),
             Subject::Edu => self.edu = Some(self.load_edu()),
+            Subject::Bmd => self.bmd = Some(self.load_bmd()),
         }
     }
 
@@ -75,6 +98,7 @@ impl World for Simulated {
         let unloaded = match subject {
             Subject::Echo => self.echo().unload(),
             Subject::Edu => self.edu().unload(),
+            Subject::Bmd => self.bmd().unload(),
         };
         if unloaded.is_err() {
             return Unload::Stays;
@@ -82,6 +106,7 @@ impl World for Simulated {
         match subject {
             Subject::Echo => self.echo = None,
             Subject::Edu => self.edu = None,
+            Subject::Bmd => self.bmd = None,
         }
         Unload::Gone
     }
@@ -90,6 +115,7 @@ impl World for Simulated {
         let plugin = match subject {
             Subject::Echo => self.echo().connect(subject.interface()),
             Subject::Edu => self.edu().connect(subject.interface()),
+            Subject::Bmd => self.bmd().connect(subject.interface()),
         };
         plugin.unwrap_or_else(|error| panic!("{error}"))
     }

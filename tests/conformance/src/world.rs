@@ -2,13 +2,15 @@
 use kp_abi::Interface;
 use kp_user::Plugin;
 
-/// One of the two example plugins.
+/// One of the example plugins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// Drives no device.
     Echo,
     /// Drives QEMU's edu.
     Edu,
+    /// Drives the same device, and lets it transfer by itself.
+    Bmd,
 }
 
 impl Subject {
@@ -17,6 +19,7 @@ impl Subject {
         match self {
             Subject::Echo => "echo",
             Subject::Edu => "edu",
+            Subject::Bmd => "bmd",
         }
     }
 
@@ -25,6 +28,7 @@ impl Subject {
         match self {
             Subject::Echo => echo_interface::echo::INTERFACE,
             Subject::Edu => edu_interface::edu::INTERFACE,
+            Subject::Bmd => bmd_interface::bmd::INTERFACE,
         }
     }
 }
@@ -58,6 +62,10 @@ pub trait World {
     /// Has the system give edu's device interrupts of this kind; nobody has it open. Where a driver may choose among all that a device
     /// has, there is nothing to do.
     fn assign(&mut self, _kinds: u32) {}
+    /// Can a device transfer by itself there?
+    fn has_transfers(&self) -> bool {
+        true
+    }
     /// Starts another client, which opens edu, enables its interrupt and waits for notifications that never come; returns once the
     /// driver's own counters show it waiting. The client ends without a word when the answer is dropped, as if it were killed;
     /// that returns once the driver has let it go.

@@ -61,6 +61,11 @@ mod host {
     #[path = "../../../../kp-core/src/host/deadline.rs"]
     #[expect(dead_code, reason = "no wait here has a limit")]
     mod deadline;
+    #[path = "../../../../kp-core/src/host/device_dma.rs"]
+    pub(crate) mod device_dma;
+    #[path = "../../../../kp-core/src/host/dma_memory.rs"]
+    #[expect(dead_code, reason = "pages are freed as memory that is shared")]
+    pub(crate) mod dma_memory;
     #[path = "../../../../kp-core/src/host/event_count.rs"]
     pub(crate) mod event_count;
     #[path = "../../../../kp-core/src/host/gate.rs"]
@@ -72,6 +77,31 @@ mod host {
     pub(crate) mod pending;
     #[path = "../../../../kp-core/src/host/robust_mutex.rs"]
     pub(crate) mod robust_mutex;
+    #[path = "../../../../kp-core/src/host/scheduled/runs.rs"]
+    #[expect(dead_code, reason = "no device is there to have a record")]
+    pub(crate) mod runs;
+    /// Without an app's buffers.
+    pub(crate) mod session_context {
+        use super::waker::Waker;
+        use crate::{Passive, Result};
+
+        pub(crate) struct SessionContext {
+            pub(crate) waker: Waker,
+        }
+
+        impl SessionContext {
+            pub(crate) fn new(cx: &mut Passive, _: bool) -> Result<Self> {
+                Ok(Self { waker: Waker::new(cx)? })
+            }
+        }
+    }
+    #[path = "../../../../kp-core/src/host/rundown.rs"]
+    pub(crate) mod rundown;
+    #[path = "../../../../kp-core/src/host/stack.rs"]
+    pub(crate) mod stack;
+    #[path = "../../../../kp-core/src/host/stop_dma.rs"]
+    #[expect(dead_code, reason = "nobody asks for figures")]
+    pub(crate) mod stop_dma;
     #[path = "../../../../kp-core/src/host/waiters.rs"]
     pub(crate) mod waiters;
     #[path = "../../../../kp-core/src/host/waker.rs"]
@@ -79,7 +109,7 @@ mod host {
     pub(crate) mod waker;
 
     pub(crate) mod sync {
-        pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+        pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
     }
     #[path = "."]
     pub(crate) mod ring {
@@ -93,14 +123,51 @@ mod host {
         pub(crate) mod slot;
     }
     mod fake;
+    pub(crate) mod fake_dma;
     pub(crate) use deadline::Deadline;
     pub(crate) use event_count::EventCount;
     pub(crate) use fake::{KernelWaitQueue, TaskId, Timeout, WaitKind, Woken, kernel};
     #[cfg(test)]
     pub(crate) use fake::{become_task, has_panicked, is_killed};
+    pub(crate) use fake_dma::{CoherentMemory, DmaDirection, DmaId, LogLine, RawMapping, link, page_ref, transfers};
     pub(crate) use robust_mutex::{OwnerDied, RobustMutex};
 }
 
+/// Memory of the kernel's, made of std's.
+pub struct KBox<T>(Box<T>);
+
+impl<T> KBox<T> {
+    /// As in kp-core.
+    ///
+    /// # Errors
+    /// None.
+    pub fn new(_: &mut Passive, value: T) -> Result<Self> {
+        Ok(Self(Box::new(value)))
+    }
+
+    /// As in kp-core.
+    #[must_use]
+    pub fn into_inner(self) -> T {
+        *self.0
+    }
+
+    fn into_raw(self) -> core::ptr::NonNull<T> {
+        core::ptr::NonNull::from(Box::leak(self.0))
+    }
+
+    /// # Safety
+    /// It came from `into_raw`, also as another type of the same layout, and is not used again.
+    unsafe fn from_raw(value: core::ptr::NonNull<T>) -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { Box::from_raw(value.as_ptr()) })
+    }
+}
+
+/// What a device reaches is nobody's business here.
+pub struct DmaLimits;
+
+#[cfg(test)]
+mod dma;
 #[cfg(test)]
 mod models;
 #[cfg(test)]

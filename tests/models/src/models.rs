@@ -266,8 +266,21 @@ fn a_storm_is_seen_beside_a_deferral() {
         let run = pending.begin().unwrap();
         assert!(run.storm());
         assert_eq!(run.deferred(), 1);
+        assert!(!run.is_below(1000), "a storm is no ordinary run, however little was deferred");
         assert!(!pending.done(run));
         assert_eq!(pending.drain(), 0);
+    });
+}
+
+#[test]
+fn a_run_of_deferrals_alone_tells_of_no_storm_and_is_ordinary_up_to_a_crowd() {
+    model(|| {
+        let pending = Pending::new();
+        let queued: u32 = (0..3).map(|_| u32::from(pending.defer())).sum();
+        let run = pending.begin().unwrap();
+        assert_eq!((queued, run.deferred(), run.storm()), (1, 3, false));
+        assert_eq!([2, 3, 4].map(|crowd| run.is_below(crowd)), [false, false, true]);
+        assert!(!pending.done(run));
     });
 }
 

@@ -16,8 +16,9 @@ use kp_core::{
     DmaLimits, Result, Status,
     host::{
         BarIndex, Caching, CoherentMemory, ConfigWidth, DeviceId, Dma, DmaDirection, DmaId, IoMapping, Irq, IrqEntry,
-        IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, RawLock, RawMapping, RawPages,
-        RawWaitQueue, Task, TaskFlags, TaskId, Time, Timeout, Vectors, WaitKind, WaitQueues, Woken,
+        IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, PreparedVectors, RawLock,
+        RawMapping, RawPages, RawTimer, RawWaitQueue, RawWorkItem, Task, TaskFlags, TaskId, Time, Timeout, TimerEntry,
+        Timers, WaitKind, WaitQueues, Woken, WorkEntry, WorkItems,
     },
 };
 
@@ -101,6 +102,25 @@ unsafe impl WaitQueues for Null {
     unsafe fn wait_queue_wake(_queue: NonNull<RawWaitQueue>) {}
 }
 
+// SAFETY: it makes no timer, so none ever runs.
+unsafe impl Timers for Null {
+    fn timer_new(_entry: TimerEntry) -> Option<NonNull<RawTimer>> {
+        None
+    }
+    unsafe fn timer_free(_timer: NonNull<RawTimer>) {}
+    unsafe fn timer_start(_timer: NonNull<RawTimer>, _ns: u64) {}
+    unsafe fn timer_stop(_timer: NonNull<RawTimer>) {}
+}
+
+// SAFETY: it makes no work item, so none ever runs.
+unsafe impl WorkItems for Null {
+    fn work_item_new(_entry: WorkEntry) -> Option<NonNull<RawWorkItem>> {
+        None
+    }
+    unsafe fn work_item_free(_item: NonNull<RawWorkItem>) {}
+    unsafe fn work_item_queue(_item: NonNull<RawWorkItem>) {}
+}
+
 // SAFETY: nothing is ever mapped: registers read as all ones, as on a bus where nobody answers.
 unsafe impl Mmio for Null {
     unsafe fn mmio_read8(_address: usize) -> u8 {
@@ -160,7 +180,7 @@ unsafe impl Pci for Null {
 
 // SAFETY: nothing is ever connected.
 unsafe impl Irq for Null {
-    fn irq_prepare(_device: DeviceId, _wanted: IrqRequest) -> Result<Vectors> {
+    fn irq_prepare(_device: DeviceId, _wanted: IrqRequest) -> Result<PreparedVectors> {
         Err(Status::NO_INTERRUPT.into())
     }
     unsafe fn irq_connect(_device: DeviceId, _entry: IrqEntry) -> Result<()> {
@@ -171,6 +191,10 @@ unsafe impl Irq for Null {
     fn irq_mask(_device: DeviceId, _vector: u32) -> bool {
         false
     }
+    fn irq_mask_vector(_device: DeviceId, _vector: u32, _mask: bool) -> bool {
+        false
+    }
+    fn irq_hint(_device: DeviceId, _vector: u32, _processor: u32) {}
     fn dpc_queue(_device: DeviceId, _vector: u32) {}
 }
 

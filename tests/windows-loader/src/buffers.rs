@@ -3,7 +3,7 @@ use crate::{
     cpu,
     irp::{BUFFERED_OUTPUT, SYSTEM_BUFFER},
     kernel::Kernel,
-    nt::{IoStackLocation, Irp, Mdl, NtStatus, STATUS_ACCESS_VIOLATION, STATUS_INSUFFICIENT_RESOURCES, method},
+    nt::{IoStackLocation, Irp, NtStatus, STATUS_ACCESS_VIOLATION, STATUS_INSUFFICIENT_RESOURCES, method},
     space::PAGE,
     trap,
 };
@@ -67,7 +67,7 @@ impl Buffers {
         } as usize;
         if how != method::BUFFERED && output.len > 0 {
             touch(output, how == method::OUT_DIRECT)?;
-            buffers.mdl = mdl(kernel, output);
+            buffers.mdl = kernel.page_lists.make(kernel, output.address, output.len as usize, false);
         }
         if len > 0 {
             buffers.system = kernel.pool.allocate(&kernel.space, len, SYSTEM_BUFFER, false);
@@ -75,7 +75,7 @@ impl Buffers {
             if !trap::copy(buffers.system, input.address, input.len as usize) {
                 cpu::checked(kernel.pool.free(buffers.system, None));
                 if buffers.mdl != 0 {
-                    cpu::checked(kernel.pool.free(buffers.mdl, None));
+                    cpu::checked(kernel.page_lists.unlock(kernel, buffers.mdl));
                 }
                 return Err(STATUS_ACCESS_VIOLATION);
             }
@@ -110,21 +110,4 @@ fn touch(buffer: Buffer, write: bool) -> Result<(), NtStatus> {
         at = (at + PAGE) / PAGE * PAGE;
     }
     Ok(())
-}
-
-/// Describes a buffer that is locked in memory, and is seen by the kernel where it is.
-fn mdl(kernel: &Kernel, buffer: Buffer) -> usize {
-    const PAGES_LOCKED: i16 = 2;
-    let pages = (buffer.address % PAGE + buffer.len as usize).div_ceil(PAGE);
-    let size = size_of::<Mdl>() + 8 * pages;
-    let address = kernel.allocate(size, b"Mdl ", true);
-    let mdl = ptr::with_exposed_provenance_mut::<Mdl>(address);
-    // SAFETY: fresh memory of this size, zeroed.
-    let fields = unsafe { &mut *mdl };
-    fields.size = size as i16;
-    fields.flags = PAGES_LOCKED;
-    fields.start_va = buffer.address / PAGE * PAGE;
-    fields.byte_offset = (buffer.address % PAGE) as u32;
-    fields.byte_count = buffer.len;
-    address
 }

@@ -61,7 +61,7 @@ impl Machine {
     pub fn plug_as(&self, model: impl DeviceModel + 'static, shape: Shape) -> Device {
         let kernel = &self.kernel;
         let number = kernel.next_slot();
-        let slot = Arc::new(Slot::new(number, Box::new(model), shape));
+        let slot = Arc::new(Slot::new(kernel, number, Box::new(model), shape));
         let bus = Service::bus(kernel);
         let pdo = pdo::make(kernel, &bus);
         let dacl = Dacl {
@@ -263,7 +263,7 @@ impl Device {
     /// If the run ends.
     pub fn set_system_power(&self, on: bool) -> Result<(), NtStatus> {
         let answer = self.begin_system_power(on);
-        self.kernel.works.wait_until_idle(&self.kernel);
+        self.kernel.works.wait_until_idle(&self.kernel, false);
         answer
     }
 
@@ -308,14 +308,15 @@ impl Device {
 
     /// Waits until the threads of the system have nothing to do: until a change of power is over for the device too.
     pub fn settle(&self) {
-        self.kernel.works.wait_until_idle(&self.kernel);
+        self.kernel.works.wait_until_idle(&self.kernel, false);
     }
 
     /// Sends a request to the top of the stack, and waits for its end, and until the threads of the system that had to do with it have left
     /// the drivers: they do so long before a driver can be unloaded.
     fn ask(&self, major: u8, minor: u8, fill: impl FnOnce(&mut IoStackLocation)) -> Result<(), NtStatus> {
         let status = self.send(major, minor, fill);
-        self.kernel.works.wait_until_idle(&self.kernel);
+        let has_gone = (major, minor) == (major::PNP, minor::REMOVE_DEVICE);
+        self.kernel.works.wait_until_idle(&self.kernel, has_gone);
         if status >= 0 { Ok(()) } else { Err(status) }
     }
 

@@ -18,4 +18,14 @@ impl DeviceControl for Handle {
             status => Err(Status::from_ntstatus(status as u32).unwrap_or(Status::NO_REPLY)),
         }
     }
+
+    fn keep(&self, code: u32, input: &[u8], start: u64, len: u64) -> Result<(), Status> {
+        let memory = Buffer { address: start as usize, len: len as u32 };
+        let of = |status: i32| Status::from_ntstatus(status as u32).unwrap_or(Status::NO_REPLY);
+        let pending = self.start(code, Buffer::input(input), memory).map_err(of)?;
+        match pending.over() {
+            None | Some(0) => Ok(()),
+            Some(status) => Err(of(status)),
+        }
+    }
 }

@@ -461,6 +461,11 @@ impl Pending {
         Done { status, information }
     }
 
+    /// Its status, if it is over.
+    pub(crate) fn over(&self) -> Option<NtStatus> {
+        self.request.over()
+    }
+
     /// Is it over?
     pub fn is_over(&self) -> bool {
         self.request.is_over()

@@ -221,6 +221,11 @@ impl Request {
         !self.is_ending.swap(true, AcqRel)
     }
 
+    /// Its status, if it is over.
+    pub(crate) fn over(&self) -> Option<NtStatus> {
+        lock(&self.state).over.as_ref().map(|over| over.status)
+    }
+
     /// Is it over?
     pub(crate) fn is_over(&self) -> bool {
         lock(&self.state).over.is_some()
@@ -371,7 +376,7 @@ fn finish(kernel: &Kernel, request: &Request, packet: &mut Irp) -> Result<bool, 
         kernel.pool.free(packet.system_buffer.expose_provenance(), Some(SYSTEM_BUFFER))?;
     }
     if !packet.mdl_address.is_null() {
-        kernel.pool.free(packet.mdl_address.expose_provenance(), None)?;
+        kernel.page_lists.unlock(kernel, packet.mdl_address.expose_provenance())?;
     }
     let block = ptr::with_exposed_provenance_mut::<IoStatusBlock>(packet.user_iosb);
     if !block.is_null() {

@@ -11,6 +11,7 @@ use crate::{
     irp::Irps,
     mmio::Mappings,
     objects::Objects,
+    page_list::PageLists,
     pool::{Pool, tag_name},
     remove_lock::RemoveLocks,
     rule::{Broken, Rule},
@@ -20,6 +21,7 @@ use crate::{
     space::{PAGE, Protection, Space},
     thunk::Thunks,
     timer::Timers,
+    transfers::Transfers,
     work::Works,
 };
 use std::{
@@ -87,6 +89,8 @@ pub(crate) struct Kernel {
     pub(crate) remove_locks: RemoveLocks,
     pub(crate) interrupts: Interrupts,
     pub(crate) mappings: Mappings,
+    pub(crate) page_lists: PageLists,
+    pub(crate) transfers: Arc<Transfers>,
     /// By address of the bus's device object.
     pub(crate) slots: Mutex<BTreeMap<usize, Arc<Slot>>>,
     /// The number of the next one.
@@ -132,6 +136,10 @@ pub struct Options {
     pub open_to_all: bool,
     /// Numbers in the key `Parameters` of each driver's service.
     pub parameters: Vec<(String, u32)>,
+    /// Devices reach memory through so many map registers, which copy it, and not where it is.
+    pub map_registers: Option<u32>,
+    /// Adapters' tables have no more than version 2.
+    pub old_adapters: bool,
     /// Calls that are to fail.
     pub faults: Option<Arc<Sites>>,
 }
@@ -149,6 +157,8 @@ impl Kernel {
             remove_locks: RemoveLocks::default(),
             interrupts: Interrupts::default(),
             mappings: Mappings::default(),
+            page_lists: PageLists::default(),
+            transfers: Arc::default(),
             slots: Mutex::default(),
             next_slot: AtomicUsize::new(0),
             completions: AtomicU32::new(options.first_at_dispatch.into()),
@@ -185,6 +195,11 @@ impl Kernel {
         if self.timers.is_set_in(address, len) {
             return Err(Rule::TimerFreed
                 .broken(format!("pool: the block at {address:#x} is freed with a timer in it that is set")));
+        }
+        if !self.page_lists.freed(address) {
+            return Err(
+                Rule::PagesListed.broken(format!("pool: the list of pages at {address:#x} is freed with its pages"))
+            );
         }
         self.pool.free(address, tag)
     }
@@ -293,6 +308,7 @@ impl Kernel {
         leaks.extend(self.remove_locks.left());
         leaks.extend(self.interrupts.left());
         leaks.extend(self.mappings.left());
+        leaks.extend(self.transfers.left());
         if self.bus_interfaces.load(Acquire) != 0 {
             leaks.push(format!("{} references to the bus's interface", self.bus_interfaces.load(Acquire)));
         }

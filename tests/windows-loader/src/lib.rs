@@ -55,6 +55,7 @@ mod mmio;
 pub mod nt;
 mod objects;
 mod observed;
+mod page_list;
 mod passed_on;
 mod pdo;
 
@@ -74,6 +75,7 @@ mod spin;
 mod steps;
 mod thunk;
 mod timer;
+mod transfers;
 mod trap;
 mod unwind;
 mod work;

@@ -5,14 +5,15 @@ use crate::{
     irp,
     kernel::{Kernel, lock},
     nt::{
-        DeviceObject, DriverObject, IoStackLocation, Irp, NtStatus, STATUS_NOT_SUPPORTED, STATUS_PENDING,
-        STATUS_SUCCESS, control, device_flags, major, minor,
+        DeviceObject, DriverObject, IoStackLocation, Irp, NtStatus, STATUS_INVALID_PARAMETER, STATUS_NOT_SUPPORTED,
+        STATUS_PENDING, STATUS_SUCCESS, control, device_flags, major, minor,
     },
     power,
     rule::Rule,
     service::Service,
     slot::Slot,
 };
+use kp_sim::device::IrqKind;
 use std::{
     ffi::c_void,
     ptr,
@@ -44,6 +45,25 @@ struct BusInterface {
 /// GUID_BUS_INTERFACE_STANDARD, {496b8280-6f25-11d0-beaf-08002be2092f}.
 const BUS_INTERFACE: [u8; 16] =
     [0x80, 0x82, 0x6B, 0x49, 0x25, 0x6F, 0xD0, 0x11, 0xBE, 0xAF, 0x08, 0x00, 0x2B, 0xE2, 0x09, 0x2F];
+
+/// PCI_MSIX_TABLE_CONFIG_INTERFACE.
+#[repr(C)]
+struct MsixTableInterface {
+    size: u16,
+    version: u16,
+    context: usize,
+    reference: usize,
+    dereference: usize,
+    set_entry: usize,
+    mask_entry: usize,
+    unmask_entry: usize,
+    get_entry: usize,
+    get_size: usize,
+}
+
+/// GUID_MSIX_TABLE_CONFIG_INTERFACE, {1a6a460b-194f-455d-b34b-b84c5b05712b}.
+const MSIX_TABLE_INTERFACE: [u8; 16] =
+    [0x0B, 0x46, 0x6A, 0x1A, 0x4F, 0x19, 0x5D, 0x45, 0xB3, 0x4B, 0xB8, 0x4C, 0x5B, 0x05, 0x71, 0x2B];
 
 /// The bus driver's own driver object: dispatch functions of this crate.
 pub(crate) fn dispatch(driver: *mut DriverObject) {
@@ -195,6 +215,9 @@ extern "efiapi" fn on_system_control(device: *mut DeviceObject, irp: *mut Irp) -
 fn query_interface(device: *mut DeviceObject, [kind, size_and_version, place, _]: [usize; 4]) -> NtStatus {
     // SAFETY: the parameters of QUERY_INTERFACE: a GUID, and a place of the size that is given.
     let kind = unsafe { ptr::with_exposed_provenance::<[u8; 16]>(kind).read_unaligned() };
+    if kind == MSIX_TABLE_INTERFACE {
+        return query_msix_table(device, size_and_version as u16 as usize, place);
+    }
     if kind != BUS_INTERFACE || (size_and_version as u16 as usize) < size_of::<BusInterface>() {
         return STATUS_NOT_SUPPORTED;
     }
@@ -215,6 +238,47 @@ fn query_interface(device: *mut DeviceObject, [kind, size_and_version, place, _]
     // The bus counts an interface that it gives.
     cpu::kernel().count_interface(1);
     STATUS_SUCCESS
+}
+
+/// Of a device that has such a table.
+fn query_msix_table(device: *mut DeviceObject, size: usize, place: usize) -> NtStatus {
+    let has_table = slot(device).is_some_and(|slot| slot.messages() == IrqKind::MsiX);
+    if !has_table || size < size_of::<MsixTableInterface>() {
+        return STATUS_NOT_SUPPORTED;
+    }
+    let function = |f: *const ()| f.expose_provenance();
+    let interface = MsixTableInterface {
+        size: size_of::<MsixTableInterface>() as u16,
+        version: 1,
+        context: device.expose_provenance(),
+        reference: function(reference as *const ()),
+        dereference: function(dereference as *const ()),
+        set_entry: 0,
+        mask_entry: function(mask_entry as *const ()),
+        unmask_entry: function(unmask_entry as *const ()),
+        get_entry: 0,
+        get_size: 0,
+    };
+    // SAFETY: the place of QUERY_INTERFACE, of the size that is given.
+    unsafe { ptr::with_exposed_provenance_mut::<MsixTableInterface>(place).write(interface) };
+    cpu::kernel().count_interface(1);
+    STATUS_SUCCESS
+}
+
+extern "efiapi" fn mask_entry(context: usize, entry: u32) -> NtStatus {
+    mask(context, entry, true)
+}
+
+extern "efiapi" fn unmask_entry(context: usize, entry: u32) -> NtStatus {
+    mask(context, entry, false)
+}
+
+/// Up to a handler's level ("PCI_MSIX_MASKUNMASK_ENTRY callback function (wdm.h)").
+fn mask(context: usize, entry: u32, mask: bool) -> NtStatus {
+    let kernel = cpu::kernel();
+    let slot = lock(&kernel.slots).get(&context).cloned();
+    let masked = slot.is_some_and(|slot| slot.mask(&kernel, entry, mask));
+    if masked { STATUS_SUCCESS } else { STATUS_INVALID_PARAMETER }
 }
 
 extern "efiapi" fn reference(_: usize) {

@@ -4,14 +4,18 @@ use crate::{
     file::{File, Handle},
     kernel::{Kernel, Machine, lock},
     nt::NtStatus,
+    rule::Rule,
     security::Token,
 };
-use std::sync::{
-    Arc, Mutex, Weak,
-    atomic::{
-        AtomicBool, AtomicUsize,
-        Ordering::{Acquire, Relaxed, Release},
+use std::{
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{
+            AtomicBool, AtomicUsize,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
+    time::{Duration, Instant},
 };
 
 /// A process. Its memory is that of the test: every address that is not the simulated kernel's.
@@ -23,6 +27,9 @@ pub struct Process {
     dying: AtomicBool,
     files: Mutex<Vec<Weak<File>>>,
 }
+
+/// How long the end of a process may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +119,12 @@ impl Process {
         let files: Vec<Arc<File>> = lock(&self.files).iter().filter_map(Weak::upgrade).collect();
         cpu::attached(&self.kernel, None, || {
             // A thread may be about to make one: it is found the next time.
+            let since = Instant::now();
             loop {
+                if since.elapsed() > PATIENCE && self.kernel.page_lists.locked() != 0 {
+                    let what = "a process has ended, and its pages are locked by a request that was never completed";
+                    cpu::fail(Rule::ProcessUnlocked.broken(what));
+                }
                 let busy = files.iter().filter(|file| !file.end_requests()).count();
                 if busy == 0 {
                     break;

@@ -170,6 +170,19 @@ rules! {
     Claimed: "A line that a device raises is claimed.", Page("Writing an ISR");
     BusInterfaceLevel: "The bus's interface is used up to DISPATCH_LEVEL.", Own("its page allows a handler's level too, which no driver here needs");
 
+    // Pages, and devices' own transfers.
+    PagesListed: "A list of pages is one, and its pages are freed once, before it.", Page("MmFreePagesFromMdl function (wdm.h)");
+    PagesMappedOnce: "Pages are mapped once at a time, and not when they are freed.", Page("MmMapLockedPagesSpecifyCache function (wdm.h)");
+    PagesShown: "Pages that a device has are neither freed nor unlocked.", Page("Using Scatter/Gather DMA");
+    ProcessUnlocked: "A process ends with none of its pages locked.", Page("Bug Check 0x76 PROCESS_HAS_LOCKED_PAGES");
+    AdapterDescribed: "A device is described by a version that there is, as a bus master, with its reach.", Page("DEVICE_DESCRIPTION structure (wdm.h)");
+    AdapterLive: "An adapter that is used was not put back.", Page("PPUT_DMA_ADAPTER callback function (wdm.h)");
+    AdapterEmpty: "An adapter is put back when its device has nothing more.", Page("PPUT_DMA_ADAPTER callback function (wdm.h)");
+    AdapterFunction: "A function of an adapter's table is one of those that are played.", Own("drivers here need no others");
+    CommonBufferFreed: "A common buffer that is freed is one.", Page("PFREE_COMMON_BUFFER callback function (wdm.h)");
+    ListPut: "A scatter/gather list is put back once, with its direction.", Page("PPUT_SCATTER_GATHER_LIST callback function (wdm.h)");
+    DeviceMapped: "A device reads and writes what it was given, in its direction.", Own("other memory is somebody else's");
+
     // The registry.
     RegistryPath: "The registry is asked by a whole path.", Own("other paths are not played");
     RegistryTable: "The table of what the registry is asked is in non-paged pool.", Page("RtlQueryRegistryValues function (wdm.h)");

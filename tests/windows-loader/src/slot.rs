@@ -5,9 +5,11 @@ use crate::{
     observed::Observed,
     power::Power,
     resources::{self, Bar, Shape},
+    transfers::View,
 };
 use kp_sim::device::{DeviceModel, Identity, IrqKind};
 use std::{
+    collections::BTreeSet,
     sync::{
         Mutex,
         atomic::{
@@ -46,7 +48,17 @@ struct Model {
     listens: Option<(IrqKind, u16)>,
     /// The last moment that the device knows of.
     clock: Instant,
-    ram: Vec<u8>,
+    /// Memory as it sees it.
+    ram: View,
+    table: MsixTable,
+}
+
+/// What the masks of a device's MSI-X table do.
+#[derive(Default)]
+struct MsixTable {
+    masked: BTreeSet<u16>,
+    /// Messages that were to be sent while they were masked: the table's pending bits.
+    pending: BTreeSet<u16>,
 }
 
 /// Bits of the command register.
@@ -101,10 +113,11 @@ impl Model {
 }
 
 impl Slot {
-    pub(crate) fn new(number: usize, device: Box<dyn DeviceModel>, shape: Shape) -> Self {
+    pub(crate) fn new(kernel: &Kernel, number: usize, device: Box<dyn DeviceModel>, shape: Shape) -> Self {
+        let ram = View { slot: number, transfers: kernel.transfers.clone() };
         let bars = Mutex::new(resources::bars(number, 0, &*device, &shape));
-        let model =
-            Model { device, command: MEMORY | BUS_MASTER, listens: None, clock: Instant::now(), ram: vec![0; 1 << 16] };
+        let (clock, table) = (Instant::now(), MsixTable::default());
+        let model = Model { device, command: MEMORY | BUS_MASTER, listens: None, clock, ram, table };
         Self {
             number,
             shape,
@@ -194,7 +207,35 @@ impl Slot {
     pub(crate) fn take_message(&self) -> Option<u16> {
         let mut model = lock(&self.model);
         model.advance();
-        if self.is_gone() || self.power.is_asleep() { None } else { model.device.take_message() }
+        if self.is_gone() || self.power.is_asleep() {
+            return None;
+        }
+        let Model { device, table: MsixTable { masked, pending }, .. } = &mut *model;
+        if let Some(message) = pending.iter().find(|message| !masked.contains(message)).copied() {
+            pending.remove(&message);
+            return Some(message);
+        }
+        loop {
+            match device.take_message()? {
+                message if masked.contains(&message) => _ = pending.insert(message),
+                message => return Some(message),
+            }
+        }
+    }
+
+    /// Masks an entry of its MSI-X table, or unmasks it. False: there is no such entry.
+    pub(crate) fn mask(&self, kernel: &Kernel, entry: u32, mask: bool) -> bool {
+        let mut model = lock(&self.model);
+        let entry = u16::try_from(entry).ok().filter(|&entry| entry < model.device.vectors(IrqKind::MsiX));
+        let Some(entry) = entry else { return false };
+        if mask {
+            model.table.masked.insert(entry);
+        } else {
+            model.table.masked.remove(&entry);
+        }
+        drop(model);
+        kernel.interrupts.ring();
+        true
     }
 
     /// A driver listens to the device from now on, or no more.
@@ -253,7 +294,17 @@ impl Slot {
     /// Reads configuration space; all ones of a device that is gone.
     pub(crate) fn config_read(&self, offset: usize, bytes: &mut [u8]) {
         bytes.fill(0xFF);
-        if !self.is_gone() && offset + bytes.len() <= 256 {
+        if self.is_gone() {
+            return;
+        }
+        // What the device says itself comes before what is made up here.
+        if let Ok(width @ (1 | 2 | 4)) = u8::try_from(bytes.len())
+            && let Some(value) = lock(&self.model).device.config_read(offset as u16, width)
+        {
+            bytes.copy_from_slice(&value.to_le_bytes()[..width.into()]);
+            return;
+        }
+        if offset + bytes.len() <= 256 {
             bytes.copy_from_slice(&self.config()[offset..offset + bytes.len()]);
         }
     }
@@ -264,6 +315,12 @@ impl Slot {
             return;
         }
         let mut model = lock(&self.model);
+        if let Ok(width @ (1 | 2 | 4)) = u8::try_from(bytes.len()) {
+            let value = bytes.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte));
+            if model.device.config_write(offset as u16, width, value) {
+                return;
+            }
+        }
         let mut command = model.command.to_le_bytes();
         for (i, &byte) in bytes.iter().enumerate() {
             if let Some(place) = (offset + i).checked_sub(COMMAND).and_then(|at| command.get_mut(at)) {

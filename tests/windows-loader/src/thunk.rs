@@ -80,6 +80,10 @@ extern "efiapi" fn before(index: u32, rsp: usize, rbp: usize) -> usize {
         drop(kernel);
         cpu::abandon();
     }
+    if let Some(wrong) = kernel.transfers.take_wrong() {
+        drop(kernel);
+        cpu::fail(wrong);
+    }
     let irql = cpu::irql();
     if !export.irql.contains(&irql) {
         drop(kernel);

@@ -21,11 +21,25 @@ struct State {
     /// Work items that drivers have allocated: their device, and whether they are queued.
     items: BTreeMap<usize, (usize, bool)>,
     running: usize,
+    /// Of those, the ones that may last.
+    lasting: usize,
 }
 
 enum Work {
-    Item { item: usize, routine: usize, context: usize },
+    /// `lasts`: it may, since it is no request's, and is the driver itself.
+    Item {
+        item: usize,
+        routine: usize,
+        context: usize,
+        lasts: bool,
+    },
     Own(Box<dyn FnOnce() + Send>),
+}
+
+impl Work {
+    fn lasts(&self) -> bool {
+        matches!(self, Work::Item { lasts: true, .. })
+    }
 }
 
 impl Works {
@@ -49,7 +63,7 @@ impl Works {
         }
     }
 
-    pub(crate) fn queue(&self, item: usize, routine: usize, context: usize) -> Result<(), Broken> {
+    pub(crate) fn queue(&self, item: usize, routine: usize, context: usize, lasts: bool) -> Result<(), Broken> {
         let mut state = lock(&self.state);
         match state.items.get_mut(&item) {
             None => return Err(Rule::WorkItemQueued.broken(format!("{item:#x} is queued as a work item, but is none"))),
@@ -58,7 +72,7 @@ impl Works {
             }
             Some((_, queued)) => *queued = true,
         }
-        state.queue.push_back(Work::Item { item, routine, context });
+        state.queue.push_back(Work::Item { item, routine, context, lasts });
         drop(state);
         self.news.notify_all();
         Ok(())
@@ -70,10 +84,15 @@ impl Works {
         self.news.notify_all();
     }
 
-    /// Waits until nothing is queued and nothing runs.
-    pub(crate) fn wait_until_idle(&self, kernel: &Kernel) {
+    /// Waits until nothing is queued and nothing runs, but for what may last, unless that is to be over by now.
+    pub(crate) fn wait_until_idle(&self, kernel: &Kernel, lasting_too: bool) {
         let mut state = lock(&self.state);
-        while (!state.queue.is_empty() || state.running > 0) && !kernel.is_stopped() {
+        let is_busy = |state: &State| {
+            let counts = |work: &Work| lasting_too || !work.lasts();
+            let running = if lasting_too { state.running } else { state.running - state.lasting };
+            running > 0 || state.queue.iter().any(counts)
+        };
+        while is_busy(&state) && !kernel.is_stopped() {
             state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -85,7 +104,9 @@ impl Works {
                 state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
+            let lasts = work.lasts();
             state.running += 1;
+            state.lasting += usize::from(lasts);
             let device = match &work {
                 Work::Item { item, .. } => state.items.get_mut(item).map_or(0, |(device, queued)| {
                     *queued = false;
@@ -96,13 +117,14 @@ impl Works {
             drop(state);
             match work {
                 // A work item may be freed by its own routine.
-                Work::Item { routine, context, .. } => {
-                    cpu::call("a work item", routine, level::PASSIVE, &[device, context]);
+                Work::Item { item, routine, context, .. } => {
+                    cpu::call("a work item", routine, level::PASSIVE, &[device, context, item]);
                 }
                 Work::Own(f) => f(),
             }
             state = lock(&self.state);
             state.running -= 1;
+            state.lasting -= usize::from(lasts);
             self.news.notify_all();
         }
     }

@@ -50,7 +50,7 @@ pub struct IrqRequest {
 
 /// The vectors that a device was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Vectors {
+pub struct PreparedVectors {
     /// Their kind.
     pub kind: IrqKind,
     /// How many, at least 1.
@@ -59,11 +59,12 @@ pub struct Vectors {
 
 contract! { ($)
     /// Interrupts and deferred calls. kp-core calls these for one device from one thread at a time, in the order prepare, connect,
-    /// disconnect, release; `irq_mask` and `dpc_queue` come from handlers.
+    /// disconnect, release; `irq_mask` and `dpc_queue` come from handlers, `irq_mask_vector` and `irq_hint` from any thread between the return
+    /// of connect and the call of disconnect.
     unsafe trait Irq, exported by __export_irq;
 
     /// Gets vectors; the device cannot interrupt yet. Passive.
-    safe fn irq_prepare(device: DeviceId, wanted: IrqRequest) -> Result<Vectors>;
+    safe fn irq_prepare(device: DeviceId, wanted: IrqRequest) -> Result<PreparedVectors>;
     /// Connects `entry` to every vector of `irq_prepare`, or to none. From now on it may be called. Passive.
     unsafe fn irq_connect(device: DeviceId, entry: IrqEntry) -> Result<()>;
     /// Disconnects; nothing if nothing is connected. Returns after the last ISR and DPC have returned and no DPC is queued. Passive.
@@ -73,6 +74,12 @@ contract! { ($)
     /// Keeps a vector that never ends from interrupting, at once or soon; `irq_disconnect` undoes it. True: this device raised it, and
     /// is kept from it now. False: it goes on for all that the port knows, for instance since another device raises the line. Irql.
     safe fn irq_mask(device: DeviceId, vector: u32) -> bool;
+    /// Keeps a message of MSI-X from interrupting, or no more: what came meanwhile comes then, once. Apart from `irq_mask`; a handler that has
+    /// begun may still run. Each in turn, and none is kept when `irq_disconnect` is called. False: the kernel cannot. Dispatch, while connected.
+    safe fn irq_mask_vector(device: DeviceId, vector: u32, mask: bool) -> bool;
+    /// Says which processor a message best goes to; nothing if there is no such processor, or the kernel does as it likes. `irq_disconnect`
+    /// undoes it. Dispatch, while connected.
+    safe fn irq_hint(device: DeviceId, vector: u32, processor: u32) -> ();
     /// Has the entry's `dpc` run for this vector, once, soon. Irql and Dispatch, while connected.
     safe fn dpc_queue(device: DeviceId, vector: u32) -> ();
 }

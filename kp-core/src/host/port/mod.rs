@@ -16,10 +16,12 @@ mod pci;
 mod port_io;
 mod task;
 mod time;
+mod timer;
 mod wait_queue;
+mod work_item;
 
 pub use dma::{CoherentMemory, Dma, DmaDirection, DmaId, RawMapping};
-pub use irq::{Irq, IrqEntry, IrqKinds, IrqRequest, Vectors};
+pub use irq::{Irq, IrqEntry, IrqKinds, IrqRequest, PreparedVectors};
 pub use lock::{Lock, LockKind, RawLock};
 pub use log::Log;
 pub use memory::Memory;
@@ -30,7 +32,9 @@ pub use pci::{BarIndex, BarKind, Caching, ConfigWidth, DeviceId, IoMapping, Pci,
 pub use port_io::PortIo;
 pub use task::{Task, TaskFlags, TaskId};
 pub use time::{Time, Timeout};
+pub use timer::{RawTimer, TimerEntry, Timers};
 pub use wait_queue::{RawWaitQueue, WaitKind, WaitQueues, Woken};
+pub use work_item::{RawWorkItem, WorkEntry, WorkItems};
 
 /// What a port implements for kp-core to call: all topics.
 ///
@@ -38,7 +42,7 @@ pub use wait_queue::{RawWaitQueue, WaitKind, WaitQueues, Woken};
 /// The functions of all topics work together as one kernel's: what one gives, the others take. [`kernel!`](crate::kernel!) has kp-core call
 /// them.
 pub unsafe trait Kernel:
-    Memory + Log + Time + Task + Lock + WaitQueues + Mmio + PortIo + Pci + Irq + Dma + Pages + Mmap
+    Memory + Log + Time + Task + Lock + WaitQueues + Timers + WorkItems + Mmio + PortIo + Pci + Irq + Dma + Pages + Mmap
 {
 }
 
@@ -47,7 +51,7 @@ pub(crate) mod kernel {
     pub(crate) use super::{
         dma::imports::*, irq::imports::*, lock::imports::*, log::imports::*, memory::imports::*, mmap::imports::*,
         mmio::imports::*, pages::imports::*, pci::imports::*, port_io::imports::*, task::imports::*, time::imports::*,
-        wait_queue::imports::*,
+        timer::imports::*, wait_queue::imports::*, work_item::imports::*,
     };
 }
 
@@ -56,7 +60,8 @@ pub(crate) mod kernel {
 pub mod types {
     pub use super::{
         BarIndex, Caching, CoherentMemory, ConfigWidth, DeviceId, DmaDirection, DmaId, IoMapping, IrqEntry, IrqRequest,
-        LockKind, RawLock, RawMapping, RawPages, RawWaitQueue, TaskFlags, TaskId, Timeout, Vectors, WaitKind, Woken,
+        LockKind, PreparedVectors, RawLock, RawMapping, RawPages, RawTimer, RawWaitQueue, RawWorkItem, TaskFlags,
+        TaskId, Timeout, TimerEntry, WaitKind, Woken, WorkEntry,
     };
     pub use crate::{DmaLimits, Result};
     /// Only a kernel's functions are exported.
@@ -152,6 +157,8 @@ macro_rules! kernel {
         $crate::__export_task! { $kernel }
         $crate::__export_lock! { $kernel }
         $crate::__export_wait_queues! { $kernel }
+        $crate::__export_timers! { $kernel }
+        $crate::__export_work_items! { $kernel }
         $crate::__export_mmio! { $kernel }
         $crate::__export_port_io! { $kernel }
         $crate::__export_pci! { $kernel }

@@ -3,12 +3,12 @@ use super::layout::Space;
 use crate::{
     Passive, Plugin, Status,
     host::{
-        buffer_table::BufferTable, kernel, outcome::RequestError, page_ref::PageRef, session::Session,
+        RawPages, buffer_table::BufferTable, kernel, outcome::RequestError, page_ref::PageRef, session::Session,
         user_request::UserRequest,
     },
     limits,
 };
-use core::num::NonZeroUsize;
+use core::{num::NonZeroUsize, ptr::NonNull};
 use kp_abi::{
     TransportStatus,
     request::{self, access, feature},
@@ -75,6 +75,17 @@ pub(super) fn release<P: Plugin>(
     }
     table.remove(cx, request.buffer)?;
     Ok(())
+}
+
+impl<P: Plugin> Session<P> {
+    /// The app takes back what [`UserRequest::pin`] has given, other than by BUFFER_RELEASE: where a request keeps the memory and is cancelled. The
+    /// pages are freed when nobody uses them any more. Passive.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub fn unregister(&self, cx: &mut Passive, pages: NonNull<RawPages>) {
+        if let Some(table) = &self.context.buffers {
+            drop(table.remove_pages(cx, pages));
+        }
+    }
 }
 
 /// The answer of BUFFER_REGISTER cannot be written: the buffer is let go.

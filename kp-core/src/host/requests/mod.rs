@@ -24,7 +24,7 @@ use super::{
 use crate::{Passive, Plugin, Status};
 use kp_abi::{
     TransportStatus,
-    request::{Head, RequestNr},
+    request::{self, Head, Request, RequestNr},
     zerocopy::IntoBytes,
 };
 use layout::{LONGEST, STATUS_AT, Space, read_request};
@@ -47,11 +47,10 @@ impl<P: Plugin> Session<P> {
     /// context.
     #[inline]
     pub fn request(&self, cx: &mut Passive, nr: u32, user: &mut impl UserRequest) -> RequestResult {
-        cx.in_session(&self.context, |cx| match RequestNr::of(nr) {
-            Some(RequestNr::Call) => call::serve(self, cx, user).map(|_| ()),
-            Some(RequestNr::IntWait) => wait::serve(self, cx, user),
-            Some(request) => serve_other(self, cx, request, user),
-            None => Err(TransportStatus::UNKNOWN_REQUEST.status()),
+        cx.in_session(&self.context, |cx| match nr {
+            request::Call::NR => call::serve(self, cx, user).map(|_| ()),
+            request::IntWait::NR => wait::serve(self, cx, user),
+            _ => serve_other(self, cx, nr, user),
         })
     }
 
@@ -75,9 +74,10 @@ impl<P: Plugin> Session<P> {
 fn serve_other<P: Plugin>(
     session: &Session<P>,
     cx: &mut Passive,
-    request: RequestNr,
+    nr: u32,
     user: &mut impl UserRequest,
 ) -> RequestResult {
+    let Some(request) = RequestNr::of(nr) else { return Err(TransportStatus::UNKNOWN_REQUEST.status()) };
     let info = request.info();
     let mut space = Space([0; LONGEST]);
     if let Err(error) = read_request(user, info, 0, space.0.as_mut_bytes()) {

@@ -16,6 +16,8 @@ const fn by_hand(name: &'static str, interface: &'static Interface, chain: &'sta
         call: None,
         int: None,
         event: None,
+        timer_at_dpc: None,
+        work: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The world of a Linux guest: modules are files, clients are processes.
 mod c_code;
+pub mod clockwork;
 pub mod codes;
 pub mod compat;
 mod dma;
@@ -7,6 +8,7 @@ pub mod interrupted;
 mod monitor;
 pub mod msix;
 pub mod nodes;
+mod pcie;
 pub mod planted;
 pub mod poll;
 mod ports;
@@ -14,7 +16,7 @@ pub mod raw_ioctl;
 mod sanitised;
 pub mod stress;
 
-use crate::{Subject, Unload, Victim, World, child::spawn_until_ready};
+use crate::{Subject, Unload, Victim, World, child::spawn_until_ready, interrupts::until};
 use kp_user::Plugin;
 use rustix::{
     io::Errno,
@@ -24,6 +26,7 @@ use rustix::{
 use std::{
     ffi::CString,
     fs::{self, File},
+    path::Path,
 };
 
 /// Where the modules are: `kp-<plugin>.ko` in this folder.
@@ -52,9 +55,17 @@ impl World for Guest {
 
 /// Loads a plugin's module.
 fn load(plugin: &str) {
+    until_its_name_is_free(plugin);
     let path = format!("{MODULES}/kp-{plugin}.ko");
     let file = File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     system::finit_module(&file, c"", 0).unwrap_or_else(|error| panic!("load {path}: {error}"));
+}
+
+/// Returns when the driver of an earlier load has given up its name: a kernel that releases objects late on purpose
+/// (CONFIG_DEBUG_KOBJECT_RELEASE) has it for seconds, and refuses another one meanwhile.
+fn until_its_name_is_free(plugin: &str) {
+    let driver = format!("/sys/bus/pci/drivers/kp_{plugin}");
+    until("a driver's name is free", || !Path::new(&driver).exists());
 }
 
 /// Asks for its unload.

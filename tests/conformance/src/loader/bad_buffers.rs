@@ -2,7 +2,7 @@
 //! app, access of a handle, who may open a device, paths behind its name, and waits on a handle for one request at a time.
 use super::{
     Loader, path,
-    raw_ioctl::{LoaderProcess, answer},
+    raw_ioctl::{LoaderProcess, answer, answer_to},
 };
 use crate::{
     Subject,
@@ -340,7 +340,7 @@ fn random(world: &Loader, process: &LoaderProcess<'_>, seed: u64, requests: u64)
         let code = if random.below(4) == 0 { any } else { code::<Call>() };
         if control_code(IntWait::NR) != Some(code) {
             // Any answer is one of the transport's, or in the head.
-            let _ = answer(handle.control(code, input, output));
+            let _ = answer_to(code, handle.control(code, input, output));
         }
     }
     drop(handle);

@@ -24,7 +24,7 @@ use windows_loader::{
 };
 
 /// How long a wait lasts for what may never come, because its cause has failed.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Calls that no run reaches: for which plugin, the function, how many at most, and why.
 const NOT_REACHED: &[(&str, &str, usize, &str)] = &[
@@ -64,6 +64,7 @@ const OLDER: &[(Processor, &[&str], Option<&str>)] = &[
     (X64, &["KeLowerIrql"], NOT_CONNECTED),
     (Arm64, &[], None),
     (Arm64, &["KfLowerIrql"], NOT_CONNECTED),
+    (Arm64, &["KeFlushIoBuffers"], None),
     (X64, &["KeQueryTickCount", "KeQueryTimeIncrement"], None),
     // What they are for is in `storm`.
     (X64, super::storm::ELSEWHERE, None),
@@ -222,7 +223,7 @@ impl Story {
                 self.connected(machine, |story, plugin| story.calls(plugin));
                 self.connected(machine, |story, plugin| story.no_interrupt(plugin));
             }
-            Subject::Edu => self.with_device(machine, &driver),
+            Subject::Edu | Subject::Bmd => self.with_device(machine, &driver),
         }
         let stopped = driver.stop();
         self.kernel("stop", stopped);

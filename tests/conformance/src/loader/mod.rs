@@ -2,10 +2,12 @@
 mod asleep;
 mod bad_buffers;
 mod c_code;
+mod clockwork;
 mod device;
 mod edu_app;
 mod fault_injection;
 mod life;
+mod pcie;
 mod ports;
 mod power;
 mod raw_ioctl;
@@ -13,6 +15,7 @@ mod resources;
 mod slots;
 mod storm;
 mod strangers;
+mod transfers;
 
 use crate::{Subject, Unload, Victim, World, interrupts};
 use kp_abi::request::kind;
@@ -32,6 +35,7 @@ pub struct Loader {
     qemu: bool,
     echo: Option<Loaded>,
     edu: Option<Loaded>,
+    bmd: Option<Loaded>,
 }
 
 /// A machine with a driver. Fields are dropped in this order.
@@ -49,7 +53,7 @@ pub struct Loaded {
 impl Loader {
     /// With the drivers in the tool's output folder, `target/kp`, and the simulator's model of the device.
     pub fn new(drivers: impl Into<PathBuf>) -> Self {
-        Self { drivers: drivers.into(), qemu: false, echo: None, edu: None }
+        Self { drivers: drivers.into(), qemu: false, echo: None, edu: None, bmd: None }
     }
 
     /// With QEMU's model.
@@ -92,6 +96,7 @@ impl Loader {
         match subject {
             Subject::Echo => &mut self.echo,
             Subject::Edu => &mut self.edu,
+            Subject::Bmd => &mut self.bmd,
         }
     }
 
@@ -117,6 +122,7 @@ impl Loader {
         let slot = match subject {
             Subject::Echo => &self.echo,
             Subject::Edu => &self.edu,
+            Subject::Bmd => &self.bmd,
         };
         slot.as_ref().unwrap_or_else(|| panic!("{} is not loaded", subject.name()))
     }
@@ -127,6 +133,7 @@ pub fn path(subject: Subject) -> &'static str {
     match subject {
         Subject::Echo => r"\\.\kp-echo",
         Subject::Edu => r"\\.\kp-edu.0",
+        Subject::Bmd => r"\\.\kp-bmd.0",
     }
 }
 

@@ -3,7 +3,7 @@ use super::{Loader, path};
 use crate::{
     Subject,
     buffers::{Buffers, Memory},
-    codes::{Control, Opener},
+    codes::{self, Control, Opener},
     linux::raw_ioctl::ThisProcess,
     raw_ioctl::{Access, Handle, Process},
 };
@@ -99,7 +99,7 @@ impl Handle for Device<'_> {
     fn send(&self, nr: u32, address: u64) -> Result<(), Status> {
         let mut buffers = Buffers::new(self.process, nr, address);
         let (code, input) = (buffers.code, Buffer::input(&buffers.input));
-        let written = answer(self.handle.control(code, input, Buffer::output(&mut buffers.output)))?;
+        let written = answer_to(code, self.handle.control(code, input, Buffer::output(&mut buffers.output)))?;
         buffers.deliver(self.process, written);
         Ok(())
     }
@@ -110,10 +110,18 @@ impl Handle for Device<'_> {
 /// # Panics
 /// If it failed with what is no transport's failure.
 pub fn answer(done: Done) -> Result<usize, Status> {
+    answer_to(0, done)
+}
+
+/// The same, of the request with this code: one whose out-buffer is no answer fails with its own.
+///
+/// # Panics
+/// As [`answer`].
+pub fn answer_to(code: u32, done: Done) -> Result<usize, Status> {
     match done.status {
         0 => Ok(done.information),
         status => {
-            let row = Status::from_ntstatus(status as u32).filter(|row| row.is_transport());
+            let row = Status::from_ntstatus(status as u32).filter(|row| row.is_transport() || codes::is_direct(code));
             Err(row.unwrap_or_else(|| panic!("DeviceIoControl answers {status:#x}, which is no transport's failure")))
         }
     }
@@ -131,6 +139,6 @@ struct Opened(windows_loader::Handle);
 
 impl Control for Opened {
     fn control(&self, code: u32, input: &[u8], output: &mut [u8]) -> Result<usize, Status> {
-        answer(self.0.control(code, Buffer::input(input), Buffer::output(output)))
+        answer_to(code, self.0.control(code, Buffer::input(input), Buffer::output(output)))
     }
 }

@@ -55,6 +55,10 @@ impl World for Machine {
         Plugin::open_interface(subject.name(), subject.interface(), &[]).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    fn has_transfers(&self) -> bool {
+        false
+    }
+
     fn client_that_waits(&mut self, kinds: u32) -> Box<dyn Victim> {
         Box::new(spawn_until_ready(&["client-that-waits", &kinds.to_string()]))
     }

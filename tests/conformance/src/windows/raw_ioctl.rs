@@ -1,7 +1,7 @@
 //! Raw requests of a Windows process: its own memory, and DeviceIoControl.
 use crate::{
     buffers::{Buffers, Memory},
-    codes::{Control, Opener},
+    codes::{self, Control, Opener},
     raw_ioctl::{Access, Handle, PAGE, Process},
 };
 use kp_abi::Status;
@@ -163,14 +163,15 @@ pub fn control(file: &File, code: u32, input: &[u8], output: &mut [u8]) -> Resul
         )
     };
     // SAFETY: reads this thread's last error.
-    if done != 0 { Ok(written as usize) } else { Err(status(unsafe { GetLastError() })) }
+    if done != 0 { Ok(written as usize) } else { Err(status(code, unsafe { GetLastError() })) }
 }
 
 /// The status of a transport's failure.
-fn status(error: u32) -> Status {
+fn status(code: u32, error: u32) -> Status {
     // SAFETY: a look-up in a table.
     let is_it = |ntstatus: u32| unsafe { RtlNtStatusToDosError(ntstatus as i32) } == error;
-    let row = Status::TABLE.iter().find(|row| row.status.is_transport() && is_it(row.ntstatus));
+    let row =
+        Status::TABLE.iter().find(|row| (row.status.is_transport() || codes::is_direct(code)) && is_it(row.ntstatus));
     row.unwrap_or_else(|| panic!("DeviceIoControl answers error {error}, which is no transport's failure")).status
 }
 

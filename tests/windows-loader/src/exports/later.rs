@@ -114,7 +114,12 @@ exports! {
     }
 
     [0..=2] fn IoQueueWorkItem(item: *mut c_void, routine: usize, _queue: i32, context: usize) {
-        checked(cpu::kernel().works.queue(item.expose_provenance(), routine, context));
+        checked(cpu::kernel().works.queue(item.expose_provenance(), routine, context, false));
+    }
+
+    /// Drivers use it for what is no request's: it may last.
+    [0..=2] fn IoQueueWorkItemEx(item: *mut c_void, routine: usize, _queue: i32, context: usize) {
+        checked(cpu::kernel().works.queue(item.expose_provenance(), routine, context, true));
     }
 
     [0..=2] fn IoFreeWorkItem(item: *mut c_void) {

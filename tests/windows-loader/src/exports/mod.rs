@@ -2,6 +2,7 @@
 //!
 //! Levels: Microsoft's reference, "Requirements, IRQL" of each function.
 mod bus;
+mod dma;
 mod io;
 mod later;
 mod memory;
@@ -61,7 +62,8 @@ pub enum Processor {
 }
 
 /// Functions that only one processor's kernels export: the public symbols of ntoskrnl.exe and hal.dll say so.
-pub const ONLY: &[(&str, Processor)] = &[("KeLowerIrql", Processor::X64), ("KfLowerIrql", Processor::Arm64)];
+pub const ONLY: &[(&str, Processor)] =
+    &[("KeFlushIoBuffers", Processor::Arm64), ("KeLowerIrql", Processor::X64), ("KfLowerIrql", Processor::Arm64)];
 
 /// Do the kernels of this processor export it?
 pub(crate) fn is_exported(name: &str, processor: Processor) -> bool {
@@ -74,6 +76,7 @@ pub(crate) fn all() -> &'static [&'static Export] {
     ALL.get_or_init(|| {
         let parts = [
             bus::exports(),
+            dma::exports(),
             io::exports(),
             later::exports(),
             memory::exports(),

@@ -30,6 +30,39 @@ fn a_machine_that_sleeps_and_wakes_loses_nothing() {
     drop(loaded);
 }
 
+/// As far as each level of the kernel's own test of sleeping goes, from its processes on to its second processor; with each kind of interrupt.
+#[guest_test("planted levels", stage = "machine")]
+fn a_machine_sleeps_as_far_as_its_kernel_lets_it_be_tried() {
+    let loaded = Loaded::new();
+    let levels = fs::read_to_string("/sys/power/pm_test").expect("this kernel can be tried");
+    let is_deep = fs::read_to_string("/sys/power/mem_sleep").is_ok_and(|states| states.contains("deep"));
+    // The first in the list, with brackets around it, is to sleep.
+    for level in levels.split_whitespace().filter(|level| !level.contains("none")) {
+        if !is_deep && ["processors", "core"].contains(&level) {
+            println!("{level}: not of a sleep that leaves the processors on");
+            continue;
+        }
+        for (name, kinds) in [("line", kind::LINE), ("MSI", kind::MSI)] {
+            println!("{level}, {name}");
+            let plugin = open(&[]);
+            plugin.connection().int_enable(kinds, 1, 1, &[]).expect("an interrupt can be enabled");
+            one_interrupt(&plugin);
+            thread::scope(|scope| {
+                let wait = scope.spawn(|| plugin.connection().int_wait(NO_TIMEOUT, ANY_VECTOR, 1));
+                until("the wait is pending", || waits(&plugin) == 1);
+                sleep_as_far_as(level);
+                trouble::Client(&plugin).raise(1).expect("the device can be told to interrupt");
+                let waited = wait.join().expect("the waiter does not panic");
+                assert_eq!(waited.map(|notification| notification.got), Ok(1), "{level}, {name}");
+            });
+            let (_, counters) = plugin.connection().int_disable().expect("the interrupt can be disabled");
+            assert_eq!((counters.received, counters.delivered, counters.lost), (2, 2, 0), "{counters:?}");
+        }
+    }
+    write("/sys/power/pm_test", "none");
+    drop(loaded);
+}
+
 /// `nth`: how many sleeps there are then since the module was loaded.
 fn around_a_sleep(kinds: u32, nth: u32) {
     let (owner, napper, caller) = (open(&[]), open(&[]), open(&[]));
@@ -133,7 +166,7 @@ fn calls_inside(plugin: &Plugin) -> u32 {
 
 /// Suspends the devices, not the machine, for a second; returns when all is awake again. An error of the kernel's is that it
 /// could not: a process that would not freeze, a device that would not sleep.
-fn sleep_and_wake() {
+pub fn sleep_and_wake() {
     sleep_as_far_as("devices");
 }
 

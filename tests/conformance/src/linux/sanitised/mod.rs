@@ -2,3 +2,4 @@
 mod fail_nth;
 mod failing;
 mod found;
+mod races;

@@ -6,6 +6,7 @@ mod callers;
 mod charged;
 mod fork;
 mod kills;
+mod machine;
 mod pinned;
 mod rounds;
 mod stall;
@@ -44,12 +45,12 @@ fn again(arguments: &[&str]) -> Command {
 }
 
 /// Ends the program if it is not dropped in time. A thread that hangs in the kernel cannot be joined, so a panic would not do.
-struct Watchdog {
+pub(super) struct Watchdog {
     _until_dropped: Sender<()>,
 }
 
 impl Watchdog {
-    fn new(what: &'static str) -> Self {
+    pub(super) fn new(what: &'static str) -> Self {
         let (sender, receiver) = channel();
         std::thread::spawn(move || {
             if receiver.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {

@@ -59,16 +59,17 @@ kp_abi::interface! {
         /// claimed, and never ends.
         fn storm(on: bool) = 12;
         /// Has the device interrupt so many times, at most a hundred, each time after the one before was acknowledged: all of them before the
-        /// processor can run what is deferred. Timeout: one was not acknowledged within a second.
+        /// processor can run what is deferred. Timeout: one was not acknowledged within ten seconds.
         fn burst(times: u32) = 13;
         /// Has each end of an enabling wait until the device was told to interrupt, by `raise`, so many times more: before it is quieted, and
         /// once more after that. It waits ten seconds at most.
         fn linger(raises: u32) = 14;
         /// Until it is told otherwise, each interrupt is claimed, whoever's it is, and nothing is done about it.
         fn greedy(on: bool) = 15;
-        /// Has the device interrupt while the processor hears no interrupts: not before an enabling has quieted the device at its end, and a
-        /// tenth of a second more. Timeout: none did within two seconds.
-        fn raise_masked() = 16;
+        /// Has the device interrupt while the processor hears no interrupts, until an enabling that `meet` has told to has quieted the device
+        /// at its end, and a tenth of a second more. The processor hears none for a twentieth of a second; if none was quieted by then,
+        /// that interrupt is heard, and the next one is raised. How often that was. Timeout: none was quieted in about twenty seconds.
+        fn raise_masked() -> u32 = 16;
         /// Takes one lock of each kind inside another: two of a kind always in this order; `backwards`: two mutexes the other way round.
         fn nest(backwards: bool) = 17;
         /// Leaves the device's configuration space where it outlives the device.
@@ -91,6 +92,9 @@ kp_abi::interface! {
         fn disarms() -> u32 = 26;
         /// The first word of each memory BAR; all ones where there is none.
         fn words() -> [u32; 6] = 27;
+        /// Until it is told otherwise, each end of an enabling waits until `raise_masked` has raised an interrupt that no processor has heard yet:
+        /// ten seconds at most.
+        fn meet(on: bool) = 28;
     }
 }
 

@@ -33,6 +33,13 @@ registers! {
 /// What callbacks look bytes up in. An index from [`BYTES`] on panics.
 const TABLE: [u8; BYTES as usize] = [2, 3, 5, 7];
 
+/// Of `masked`: no interrupt is on its way.
+const IDLE: u32 = 0;
+/// One is, and its processor hears none.
+const RAISED: u32 = 1;
+/// The end of an enabling has seen that, and quiets the device.
+const MET: u32 = 2;
+
 /// What outlives a device.
 static KEPT: spin::Mutex<Option<Config>> = spin::Mutex::new(None);
 /// How often `init` is to refuse.
@@ -67,6 +74,9 @@ pub struct Trouble {
     /// Times that the device was told to interrupt.
     raises: AtomicU32,
     lingers: AtomicU32,
+    meets: AtomicBool,
+    /// Where `raise_masked` and the end of an enabling meet.
+    masked: AtomicU32,
     closing: AtomicU32,
     close_ms: AtomicU32,
     suspends: AtomicU32,
@@ -92,6 +102,16 @@ impl Trouble {
             let _ = cx.sleep_ms(1);
         }
     }
+
+    fn meet(&self, cx: &mut Passive) {
+        let mut patience = 0..10_000;
+        while self.meets.load(SeqCst)
+            && self.masked.compare_exchange(RAISED, MET, SeqCst, SeqCst).is_err()
+            && patience.next().is_some()
+        {
+            let _ = cx.sleep_ms(1);
+        }
+    }
 }
 
 impl Init for Trouble {
@@ -101,6 +121,7 @@ impl Init for Trouble {
         let bar = device.map(cx, 0)?;
         let others = core::array::from_fn(|n| device.map(cx, n + 1).ok());
         if MASTERS.load(Relaxed) {
+            #[expect(deprecated, reason = "older plugins do, and the removal ends it")]
             device.bus_master(cx, true)?;
         }
         if REFUSALS.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
@@ -122,6 +143,8 @@ impl Init for Trouble {
             disarms: AtomicU32::new(0),
             raises: AtomicU32::new(0),
             lingers: AtomicU32::new(0),
+            meets: AtomicBool::new(false),
+            masked: AtomicU32::new(IDLE),
             closing: AtomicU32::new(0),
             close_ms: AtomicU32::new(0),
             suspends: AtomicU32::new(0),
@@ -253,7 +276,7 @@ impl trouble::Handler<Passive, Session> for Trouble {
         self.undeferred.with(cx, |(), cx| {
             for _ in 0..times.min(100) {
                 bar.write(regs::INTERRUPT_RAISE, 1);
-                let mut patience = 0..100_000;
+                let mut patience = 0..1_000_000;
                 while bar.read(regs::INTERRUPT_STATUS) != 0 {
                     patience.next().ok_or(Status::TIMEOUT)?;
                     cx.stall_us(10);
@@ -268,20 +291,31 @@ impl trouble::Handler<Passive, Session> for Trouble {
         Ok(())
     }
 
-    fn raise_masked(&self, cx: &mut Passive, _: &Session) -> Result<()> {
+    fn raise_masked(&self, cx: &mut Passive, _: &Session) -> Result<u32> {
         let bar = self.bar()?;
-        self.unheard.with(cx, |(), cx| {
-            let before = self.disarms.load(Relaxed);
-            bar.write(regs::INTERRUPT_RAISE, 1);
-            self.raises.fetch_add(1, Relaxed);
-            let mut patience = 0..40_000;
-            while self.disarms.load(Relaxed) == before {
-                patience.next().ok_or(Status::TIMEOUT)?;
-                cx.stall_us(50);
+        for raised in 1..=400 {
+            let met = self.unheard.with(cx, |(), cx| {
+                bar.write(regs::INTERRUPT_RAISE, 1);
+                self.raises.fetch_add(1, Relaxed);
+                self.masked.store(RAISED, SeqCst);
+                let mut patience = 0..1_000;
+                while self.masked.load(SeqCst) == RAISED && patience.next().is_some() {
+                    cx.stall_us(50);
+                }
+                if self.masked.compare_exchange(RAISED, IDLE, SeqCst, SeqCst).is_ok() {
+                    return false;
+                }
+                (0..2_000).for_each(|_| cx.stall_us(50));
+                self.masked.store(IDLE, SeqCst);
+                true
+            });
+            if met {
+                return Ok(raised);
             }
-            (0..2_000).for_each(|_| cx.stall_us(50));
-            Ok(())
-        })
+            // The other processor may wait until this one has flushed its TLB, as when the kernel frees what a module needs only to load.
+            cx.sleep_ms(1)?;
+        }
+        Err(Status::TIMEOUT.into())
     }
 
     fn close_slowly(&self, _: &mut Passive, _: &Session, ms: u32) -> Result<()> {
@@ -331,6 +365,11 @@ impl trouble::Handler<Passive, Session> for Trouble {
     fn pending(&self, _: &mut Passive, _: &Session) -> Result<u32> {
         Ok(self.bar()?.read(regs::INTERRUPT_STATUS))
     }
+
+    fn meet(&self, _: &mut Passive, _: &Session, on: bool) -> Result<()> {
+        self.meets.store(on, SeqCst);
+        Ok(())
+    }
 }
 
 impl IntEnable for Trouble {
@@ -343,6 +382,7 @@ impl IntEnable for Trouble {
     }
 
     fn int_disarm(&self, cx: &mut Passive, (): &()) {
+        self.meet(cx);
         self.linger(cx);
         if let Ok(bar) = self.bar() {
             bar.write(regs::INTERRUPT_ACKNOWLEDGE, !0);

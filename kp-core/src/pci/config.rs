@@ -1,5 +1,5 @@
 //! A device's configuration space, and its bus mastering.
-#![deny(unsafe_code)]
+use super::registers::{HEADER, Registers, SIZE};
 use crate::{
     Passive, Result, Status,
     host::{ConfigWidth, Link},
@@ -27,16 +27,11 @@ macro_rules! access {
         /// Errors: as for reading; `BAD_VALUE` also for the first 64 bytes, which are the kernel's: they say where the BARs
         /// are.
         pub fn $write(&self, cx: &mut Passive, offset: u16, value: $type) -> Result<()> {
-            let width = check(offset, ConfigWidth::$width, HEADER)?;
+            let width = check(offset, ConfigWidth::$width, HEADER)?; // the kernel's bytes
             self.link.config_write(cx, offset.into(), width, value.into())
         }
     )* };
 }
-
-/// Bytes that the kernel itself writes.
-const HEADER: u16 = 64;
-/// Bytes of configuration space.
-const SIZE: u16 = 4096;
 
 impl Config {
     access! {
@@ -47,8 +42,20 @@ impl Config {
 
     /// Lets the device start transfers of its own, or stops it. Passive. Messages (MSI, MSI-X) do without: while an interrupt of that kind is
     /// enabled the port sees to it, whatever is said here.
+    /// Switching it off waits for nothing that is under way.
+    #[deprecated = "`Dma::enable`, and `Dma::halt`, which waits until the device has stopped"]
     pub fn bus_master(&self, cx: &mut Passive, on: bool) -> Result<()> {
         self.link.bus_master(cx, on)
+    }
+
+    /// Runs `f` with the registers. Nobody else accesses them through a `Config` meanwhile.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn locked<R>(
+        &self,
+        cx: &mut Passive,
+        f: impl FnOnce(&mut Passive, Registers) -> Result<R>,
+    ) -> Result<R> {
+        self.link.locked(cx, |cx, id| f(cx, Registers(id)))
     }
 }
 
