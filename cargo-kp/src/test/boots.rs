@@ -287,10 +287,6 @@ fn boot_one(boot: &Boot, modules: &host::Modules, program: &Path, log: &Log) -> 
         vm = vm.device(device);
     }
     vm = vm.memory(boot.memory.max(modules.memory()));
-    if boot.plugins.contains(&"bmd") {
-        // As bmd says of it; of its own the device has 28 bits.
-        vm = vm.qemu_arg("-global").qemu_arg("edu.dma_mask=0xffffffff");
-    }
     if boot.udev {
         vm = with_udev(vm, &modules.files);
     }

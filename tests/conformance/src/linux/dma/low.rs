@@ -3,7 +3,7 @@ use super::start;
 use crate::{Unload, linux::unload, registry::guest_test};
 use edu28_interface::edu28;
 
-/// QEMU's edu as it comes has 28 bits, and masks what it does not have: a page above would be another one. The machine has far more memory.
+/// As QEMU's edu comes it has 28 bits, and masks what it does not have: a page above would be another one. The machine has far more memory.
 #[guest_test("dma low", stage = "dma-low")]
 fn memory_for_a_device_of_28_bits_is_below_them() {
     let plugin = start("edu28", edu28::INTERFACE);

@@ -110,7 +110,7 @@ fn refused(plugin: &Plugin) {
     let of_file = Mapped::file(&file, RW, MapFlags::SHARED);
     assert_eq!(of_file.refused(plugin, Access::Write), Status::NOT_PINNABLE, "what a file has");
     assert_eq!(of_file.refused(plugin, Access::Read), Status::NOT_PINNABLE, "nor to read it");
-    let to_read = Mapped::file(&file, ProtFlags::READ, MapFlags::PRIVATE);
+    let to_read = Mapped::file(&file, ProtFlags::READ, MapFlags::SHARED);
     assert_eq!(to_read.refused(plugin, Access::Read), Status::NOT_PINNABLE, "pages of the file");
     // A copy of them is the app's own.
     let copied = Mapped::file(&file, RW, MapFlags::PRIVATE);
