@@ -146,11 +146,13 @@ static bool kp_is_pinnable(struct page *page)
 /*
  * Where the app may write, pages are pinned for writing also if the device only reads: a page that was never written would be the page of zeros, and
  * one that is shared with a child would be copied for the app, and not be the device's any more.
+ * Of a file's pages newer kernels say no more than that they cannot be written: so these are looked at as well.
  */
 int kp_c_pages_pin(unsigned long address, size_t len, bool write, void **pinned)
 {
 	size_t count = len >> PAGE_SHIFT, i;
 	struct kp_pages *pages;
+	bool may_write = true;
 	long got;
 	int ret = -ENOMEM;
 
@@ -169,8 +171,10 @@ int kp_c_pages_pin(unsigned long address, size_t len, bool write, void **pinned)
 		goto array;
 	}
 	got = pin_user_pages_fast(address, count, FOLL_LONGTERM | FOLL_WRITE, pages->pages);
-	if (got == -EFAULT && !write)
+	if (got == -EFAULT) {
+		may_write = false;
 		got = pin_user_pages_fast(address, count, FOLL_LONGTERM, pages->pages);
+	}
 	if (got != count) {
 		ret = got < 0 ? got : -EFAULT;
 		if (got > 0)
@@ -180,14 +184,19 @@ int kp_c_pages_pin(unsigned long address, size_t len, bool write, void **pinned)
 	for (i = 0; i < count; i++) {
 		if (!kp_is_pinnable(pages->pages[i])) {
 			ret = -EOPNOTSUPP;
-			unpin_user_pages(pages->pages, count);
-			goto uncharge;
+			goto unpin;
 		}
+	}
+	if (write && !may_write) {
+		ret = -EFAULT;
+		goto unpin;
 	}
 	atomic_inc(&kp_live.pinned);
 	*pinned = pages;
 	return 0;
 
+unpin:
+	unpin_user_pages(pages->pages, count);
 uncharge:
 	kp_uncharge(pages->mm, count);
 array:

@@ -153,7 +153,8 @@ fn dma(long: bool) -> Result<Vec<Boot>> {
     };
     let iommu = Boot { devices: BEHIND_IOMMU, ..boot("dma")? }.with(&["intel_iommu=on", "iommu.strict=1"]);
     let high = Boot { memory: 6 << 10, ..boot("dma")? };
-    Ok(vec![boot("dma")?.with(&[POISON]), iommu, high, boot("dma")?.with(&["swiotlb=force"])])
+    let low = Boot { plugins: &["edu28"], memory: 4 << 10, ..boot("dma-low")? };
+    Ok(vec![boot("dma")?.with(&[POISON]), iommu, high, boot("dma")?.with(&["swiotlb=force"]), low])
 }
 
 fn changing(kernel: &str, long: bool) -> Result<Boot> {

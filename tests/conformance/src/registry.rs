@@ -22,6 +22,7 @@ pub const STAGES: &[(&str, &str)] = &[
         "dma",
         "guests with e1000e, edu, loopback and bmd: as they are, with an IOMMU, and with memory that devices do not reach",
     ),
+    ("dma-low", "a guest with edu28, an edu of 28 bits, and 4 GiB"),
     ("links", "a guest with three edu devices and udev"),
     ("32-bit", "a guest with echo and edu, for the program as a 32-bit app"),
     (

@@ -1,6 +1,7 @@
 //! Transfers of a device's own: in bulk, bounced or behind an IOMMU, and by apps that do what they should not.
 mod bulk;
 mod kills;
+mod low;
 mod machine;
 mod memory;
 mod shared;
