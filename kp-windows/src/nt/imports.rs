@@ -2,13 +2,8 @@
 use super::{
     status::NtStatus,
     structs::{
-<<<<<<< HEAD
-        DeviceObject, Dpc, DpcRoutine, DriverObject, Event, Guid, IoStatusBlock, Irp, PowerDone, RegistryQuery,
-        RemoveLock, SpinLock, Timer, UnicodeString, WorkRoutine, WorkRoutineEx,
-=======
         DeviceObject, Dpc, DpcRoutine, DriverObject, Event, Guid, IoStatusBlock, Irp, Mdl, PowerDone, RegistryQuery,
-        RemoveLock, SpinLock, Timer, UnicodeString, WorkRoutine,
->>>>>>> win
+        RemoveLock, SpinLock, Timer, UnicodeString, WorkRoutine, WorkRoutineEx,
     },
     structs_dma::{DeviceDescription, DmaAdapter},
 };

@@ -128,6 +128,8 @@ pub struct Options {
     /// How many times slower than the host's the clock is that drivers read: what is a rate for a driver then does not depend on how busy
     /// the host is. Timers and waits are as always. 0 and 1: not at all.
     pub slowness: u32,
+    /// How many times sooner timers come than they are set for: so that a test need not wait for a limit of seconds. 0 and 1: not at all.
+    pub haste: u32,
     /// As under Driver Verifier: what is passed down to the bus is answered later, always, and with another success than STATUS_SUCCESS.
     pub verifier: bool,
     /// The first request that the bus answers later is answered at DISPATCH_LEVEL: of those it takes every other one.

@@ -40,6 +40,8 @@ impl Timers {
         let was_set = self.cancel(timer);
         kernel.dispatcher.set(timer.cast::<Header>(), 0);
         let period = Duration::from_millis(period_ms.into());
+        let now = Instant::now();
+        let due = now + due.saturating_duration_since(now) / kernel.options.haste.max(1);
         lock(&self.set).push(Timer { address, due, period, dpc: dpc.expose_provenance() });
         self.news.notify_all();
         was_set
