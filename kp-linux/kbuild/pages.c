@@ -171,7 +171,9 @@ int kp_c_pages_pin(unsigned long address, size_t len, bool write, void **pinned)
 		goto array;
 	}
 	got = pin_user_pages_fast(address, count, FOLL_LONGTERM | FOLL_WRITE, pages->pages);
-	if (got == -EFAULT) {
+	if (got == -EFAULT || (got >= 0 && got != count)) {
+		if (got > 0)
+			unpin_user_pages(pages->pages, got); /* only a part can be written */
 		may_write = false;
 		got = pin_user_pages_fast(address, count, FOLL_LONGTERM, pages->pages);
 	}

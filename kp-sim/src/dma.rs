@@ -30,6 +30,8 @@ pub(crate) struct DmaSpace {
     wrong: Option<String>,
     /// Pages that can be mapped at once, if that is limited.
     pub(crate) bounce: Option<usize>,
+    /// How many pieces of pages were mapped so far.
+    pub(crate) mapped: usize,
 }
 
 /// A part of the space.
@@ -62,6 +64,7 @@ impl DmaSpace {
             random: Random(0xD3A),
             wrong: None,
             bounce: None,
+            mapped: 0,
         }
     }
 
@@ -122,6 +125,7 @@ impl DmaSpace {
             self.regions.insert(at, Region { len: piece.len() as u64, kind: RegionKind::Copy { bytes, direction } });
             bus[i] = at;
         }
+        self.mapped += bus.len();
         Some(())
     }
 

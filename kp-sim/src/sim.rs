@@ -255,6 +255,11 @@ impl<P: Plugin> Sim<P> {
         self.loaded.machine.log_lines()
     }
 
+    /// How many pages, or parts of one, were shown to the device so far, each time that one was.
+    pub fn mapped_pages(&self) -> usize {
+        self.loaded.machine.bus.with_dma(|dma| dma.mapped)
+    }
+
     /// What is given out and not back.
     pub fn live(&self) -> Live {
         self.loaded.machine.live()

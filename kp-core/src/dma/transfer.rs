@@ -28,6 +28,8 @@ pub struct Transfer<D: Direction> {
     end: usize,
     /// Of the part that was given last.
     given: usize,
+    /// How much is tried next: of what lies scattered, little more than fits the device's limits.
+    attempt: usize,
     _direction: PhantomData<fn(D)>,
 }
 
@@ -35,7 +37,16 @@ impl<D: Direction> Transfer<D> {
     /// Of `range` of the pages, in bytes. An empty one has no parts.
     pub fn new(dma: &Dma, pages: &Pages, range: Range<usize>) -> Self {
         let (dma, pages) = (dma.clone(), pages.clone());
-        Self { dma, pages, start: range.start, at: range.start, end: range.end, given: 0, _direction: PhantomData }
+        Self {
+            dma,
+            pages,
+            start: range.start,
+            at: range.start,
+            end: range.end,
+            given: 0,
+            attempt: LONGEST,
+            _direction: PhantomData,
+        }
     }
 
     /// The next part, with the device: as much as its limits and the machine allow. None: that was all. Passive.
@@ -57,15 +68,19 @@ impl<D: Direction> Transfer<D> {
     }
 
     #[cfg_attr(kp_driver, optimize(size))]
-    fn map(&self, cx: &mut Passive) -> Result<Mapping<D>> {
+    fn map(&mut self, cx: &mut Passive) -> Result<Mapping<D>> {
         let limits = self.dma.limits();
         let most = u64::from(limits.max_segment()) * u64::from(limits.max_segments());
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(LONGEST);
-        let mut len = (self.end - self.at).min(most);
+        let mut len = (self.end - self.at).min(most).min(self.attempt);
         loop {
             match Mapping::longest(cx, &self.dma, &self.pages, self.at..self.at + len) {
                 Err(error) if error.status == Status::NO_MEMORY && len > PAGE => len = (len / 2).next_multiple_of(PAGE),
-                mapped => return mapped,
+                Ok(part) => {
+                    self.attempt = part.len().saturating_mul(2).max(PAGE);
+                    return Ok(part);
+                }
+                refused => return refused,
             }
         }
     }

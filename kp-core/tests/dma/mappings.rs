@@ -186,3 +186,23 @@ fn an_access_against_the_direction_fails_the_test() {
     let said = said.downcast_ref::<String>().unwrap();
     assert!(said.starts_with("the device wrote 16 bytes, which it may only read, at bus address"), "{said}");
 }
+
+plugin_of! { scattered: usize, |cx, device| {
+    let dma = device.dma(cx, DmaLimits::bits(32).segment(1 << 20).segments(1))?;
+    let pages = Pages::new(cx, 64 * 4096)?;
+    let mut transfer = Transfer::<ToDevice>::new(&dma, &pages, 0..pages.len());
+    let mut parts = 0;
+    while let Some(part) = transfer.next(cx)? {
+        assert_eq!(part.len(), 4096, "pages lie apart here");
+        parts += 1;
+        part.take_back(cx);
+    }
+    parts
+} }
+
+#[test]
+fn scattered_pages_are_not_mapped_again_and_again() {
+    let sim = Sim::<scattered::Story>::with(Mover::default()).unwrap();
+    // 64 parts, of which the first finds out how few pages fit.
+    assert!(sim.mapped_pages() <= 3 * 64, "{} pages were mapped", sim.mapped_pages());
+}

@@ -58,8 +58,8 @@ impl Init for Bmd {
         let dma = device.dma(cx, LIMITS)?;
         let page = Coherent::new(cx, &dma, 1)?.hand_over();
         dma.enable(cx)?;
-        let (engine, finished) = (Mutex::new(cx, ())?, WaitQueue::new(cx)?);
-        Ok(Bmd { bar, dma, page, engine, finished, interrupts: AtomicBool::new(false) })
+        let (engine, finished, interrupts) = (Mutex::new(cx, ())?, WaitQueue::new(cx)?, AtomicBool::new(false));
+        Ok(Bmd { bar, dma, page, engine, finished, interrupts })
     }
 }
 
@@ -77,14 +77,9 @@ impl Bmd {
         self.bar.write(regs::SOURCE, source);
         self.bar.write(regs::TARGET, target);
         self.bar.write(regs::COUNT, len.into());
-        let (mut command, interrupts) = (regs::COMMAND::RUN.mask(), self.interrupts.load(Relaxed));
-        if D::DEVICE_WRITES {
-            command |= regs::COMMAND::TO_MEMORY.mask();
-        }
-        if interrupts {
-            command |= regs::COMMAND::INTERRUPT_WHEN_DONE.mask();
-        }
-        self.bar.write(regs::COMMAND, command);
+        let interrupts = self.interrupts.load(Relaxed);
+        let command = regs::COMMAND::TO_MEMORY.set(regs::COMMAND::RUN.mask(), D::DEVICE_WRITES.into());
+        self.bar.write(regs::COMMAND, regs::COMMAND::INTERRUPT_WHEN_DONE.set(command, interrupts.into()));
         if interrupts {
             // The register is asked, not a flag of the interrupt's: a late one of an earlier transfer would set that.
             self.finished.wait_until(cx, PATIENCE, |_| self.is_idle() || !self.interrupts.load(Relaxed))?;
@@ -106,24 +101,27 @@ impl Bmd {
         }
         Ok(transfer.done() as u64)
     }
+
+    /// A part of an app's buffer.
+    fn part_of<D: Direction>(&self, cx: &mut Passive, buffer: Buffer, at: u64, len: u64) -> Result<u64> {
+        let pages = cx.buffer(buffer)?;
+        let range = pages.range(at, len)?;
+        self.engine.with(cx, |(), cx| self.transfer::<D>(cx, &pages, range))
+    }
 }
 
 impl bmd::Handler<Passive> for Bmd {
     fn write(&self, cx: &mut Passive, _: &(), from: Buffer, at: u64, len: u64) -> Result<u64> {
-        let pages = cx.buffer(from)?;
-        let range = pages.range(at, len)?;
-        self.engine.with(cx, |(), cx| self.transfer::<ToDevice>(cx, &pages, range))
+        self.part_of::<ToDevice>(cx, from, at, len)
     }
 
     fn read(&self, cx: &mut Passive, _: &(), into: Buffer, at: u64, len: u64) -> Result<u64> {
-        let pages = cx.buffer(into)?;
-        let range = pages.range(at, len)?;
-        self.engine.with(cx, |(), cx| self.transfer::<FromDevice>(cx, &pages, range))
+        self.part_of::<FromDevice>(cx, into, at, len)
     }
 
     fn loop_back(&self, cx: &mut Passive, _: &(), from: Buffer, into: Buffer, len: u64) -> Result<u64> {
         let (from, into) = (cx.buffer(from)?, cx.buffer(into)?);
-        let (all, _) = (from.range(0, len)?, into.range(0, len)?);
+        let all = from.range(0, len).and(into.range(0, len))?;
         self.engine.with(cx, |(), cx| {
             for at in all.clone().step_by(PIECE as usize) {
                 let piece = at..all.end.min(at + PIECE as usize);
@@ -144,13 +142,11 @@ impl bmd::Handler<Passive> for Bmd {
     }
 
     fn send_page(&self, cx: &mut Passive, _: &()) -> Result<()> {
-        let page = self.page.bus(0)?;
-        self.engine.with(cx, |(), cx| self.run::<ToDevice>(cx, page, 0, PIECE))
+        self.engine.with(cx, |(), cx| self.run::<ToDevice>(cx, self.page.bus(0)?, 0, PIECE))
     }
 
     fn fetch_page(&self, cx: &mut Passive, _: &()) -> Result<()> {
-        let page = self.page.bus(0)?;
-        self.engine.with(cx, |(), cx| self.run::<FromDevice>(cx, page, 0, PIECE))
+        self.engine.with(cx, |(), cx| self.run::<FromDevice>(cx, self.page.bus(0)?, 0, PIECE))
     }
 }
 
@@ -190,11 +186,4 @@ impl IntAtDpc for Bmd {
     }
 }
 
-plugin! {
-    Bmd {
-        name: "bmd",
-        devices: [0x1234:0x11e8],
-        interface: bmd,
-        callbacks: [IntEnable, IntAtIrql, IntAtDpc],
-    }
-}
+plugin! { Bmd { name: "bmd", devices: [0x1234:0x11e8], interface: bmd, callbacks: [IntEnable, IntAtIrql, IntAtDpc] } }

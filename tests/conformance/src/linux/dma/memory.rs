@@ -12,7 +12,7 @@ use loopback_interface::{BLOCK, SHORTEST, loopback};
 use rustix::{
     fd::OwnedFd,
     fs::{MemfdFlags, ftruncate, memfd_create},
-    mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap},
+    mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mmap_anonymous, mprotect, munmap},
     mount::{MountFlags, UnmountFlags, mount, unmount},
     process::{Resource, Rlimit, setrlimit},
     thread::{CapabilitySet, capabilities, set_capabilities},
@@ -126,6 +126,14 @@ fn refused(plugin: &Plugin) {
     assert_eq!(read_only.refused(plugin, Access::Write), fault, "the app may not write it itself");
     assert_eq!(none.refused(plugin, Access::Write), fault);
     assert_eq!(none.refused(plugin, Access::Read), fault, "the app may not even read it");
+    let partly = Mapped::anonymous(RW, MapFlags::PRIVATE);
+    // SAFETY: inside of the mapping.
+    let half = unsafe { partly.0.add(LEN / 2) };
+    // SAFETY: the second half of the mapping, in which nobody has anything.
+    let changed = unsafe { mprotect(half.as_ptr().cast(), LEN / 2, MprotectFlags::READ) };
+    changed.expect("it is mapped");
+    assert_eq!(partly.refused(plugin, Access::Read), Status::OK, "half of it can be written");
+    assert_eq!(partly.refused(plugin, Access::Write), fault);
 }
 
 /// Memory that was never written is a page of zeros, which all processes have: the device reads it, and it stays so.
