@@ -4,8 +4,8 @@ use crate::raw_ioctl::{Access, PAGE, Process};
 use kp_abi::{
     Status, TransportStatus,
     request::{
-        CALL_DIRECT, Call, Close, Head, IOCTL_TYPE, IntCount, IntDisable, IntEnable, IntWait, Open, Query, Request,
-        RingEnter, RingSetup, RingTeardown, ioctl_number,
+        BufferRegister, BufferRelease, CALL_DIRECT, Call, Close, Head, IOCTL_TYPE, IntCount, IntDisable, IntEnable,
+        IntWait, Open, Query, Request, RingEnter, RingSetup, RingTeardown, ioctl_number,
     },
     ring::ENTER_DIRECT,
     zerocopy::IntoBytes,
@@ -13,7 +13,7 @@ use kp_abi::{
 use std::fs::OpenOptions;
 
 /// A request's number, and the sizes that its struct has had.
-const REQUESTS: [(u32, [usize; 2]); 11] = [
+const REQUESTS: [(u32, [usize; 2]); 13] = [
     sizes::<Query>(),
     sizes::<Open>(),
     sizes::<Call>(),
@@ -22,6 +22,8 @@ const REQUESTS: [(u32, [usize; 2]); 11] = [
     sizes::<IntWait>(),
     sizes::<IntCount>(),
     sizes::<IntDisable>(),
+    sizes::<BufferRegister>(),
+    sizes::<BufferRelease>(),
     sizes::<RingSetup>(),
     sizes::<RingEnter>(),
     sizes::<RingTeardown>(),
