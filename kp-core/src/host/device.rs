@@ -180,6 +180,12 @@ impl<P: Plugin> DeviceRecord<P> {
         if P::TABLE.int.is_none() { None } else { self.interrupts.as_ref() }
     }
 
+    /// What is kept of the hardware. None if the plugin drives none: the compiler knows, and leaves out all that it would need.
+    #[inline(always)]
+    pub(super) fn link(&self) -> Option<&Link> {
+        if P::TABLE.devices.is_empty() { None } else { self.link.as_ref() }
+    }
+
     /// The plugin.
     ///
     /// # Safety

@@ -20,6 +20,8 @@ struct Record {
     link: Link,
     dma: DmaId,
     made: Made,
+    /// [`free`]: by an address, so that a plugin without transfers is not linked with it.
+    free: unsafe fn(NonNull<Record>),
 }
 
 /// What was made.
@@ -112,7 +114,7 @@ impl DmaMemory {
             Ok(place) => {
                 let record = place.into_raw().cast::<Record>();
                 let value =
-                    Record { node: Node::new(), is_kept: AtomicBool::new(false), link: link.clone(), dma, made };
+                    Record { node: Node::new(), is_kept: AtomicBool::new(false), link: link.clone(), dma, made, free };
                 // SAFETY: memory of a record's layout, which is nobody else's.
                 unsafe { record.write(value) };
                 link.dma().alive.fetch_add(1, Relaxed);
@@ -186,6 +188,8 @@ pub(super) unsafe fn empty(quarantine: &Stack, freed: impl Fn(usize)) {
         let record = node.cast::<Record>();
         // SAFETY: a node in quarantine is the first field of a record, which only this has now.
         freed(unsafe { record.as_ref() }.made.len());
+        // SAFETY: as above.
+        let free = unsafe { record.as_ref() }.free;
         // SAFETY: pushed by `drop`, and taken out of the list once; the rest is the caller's promise.
         unsafe { free(record) };
     });

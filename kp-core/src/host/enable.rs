@@ -173,11 +173,11 @@ struct Prepared<'a, P: Plugin>(Site<'a, P>);
 impl<'a, P: Plugin> Prepared<'a, P> {
     #[cfg_attr(kp_driver, optimize(size))]
     fn new(site: Site<'a, P>, wanted: IrqRequest) -> Result<(Self, Granted)> {
-        if let Some(link) = &site.device.link {
+        if let Some(link) = site.device.link() {
             link.begin_interrupt(site.cx);
         }
         let prepared = kernel::irq_prepare(site.interrupts.device, wanted);
-        if let Some(link) = &site.device.link {
+        if let Some(link) = site.device.link() {
             match &prepared {
                 Ok(vectors) => link.masks().prepared(site.cx, vectors),
                 Err(_) => link.masks().end(site.cx),
@@ -208,7 +208,7 @@ impl<P: Plugin> Drop for Prepared<'_, P> {
             return;
         }
         kernel::irq_release(self.0.interrupts.device);
-        if let Some(link) = &self.0.device.link {
+        if let Some(link) = self.0.device.link() {
             link.masks().end(self.0.cx);
         }
     }
@@ -260,7 +260,7 @@ impl<'a, P: Plugin> Begun<'a, P> {
             (site.interrupts.device, IrqEntry { cookie: site.device.as_cookie(), isr: isr::<P>, dpc: dpc::<P> });
         // SAFETY: vectors are prepared; context and counts are in place until `irq_disconnect` has returned.
         site.leave(|_| unsafe { kernel::irq_connect(device, entry) })?;
-        if let Some(link) = &site.device.link {
+        if let Some(link) = site.device.link() {
             link.masks().connected(site.cx);
         }
         Ok(Connected(self))
@@ -309,7 +309,7 @@ impl<P: Plugin> Drop for Connected<'_, P> {
         }
         let (device, interrupts) = (site.device, site.interrupts);
         site.leave(|cx| {
-            if let Some(link) = &device.link {
+            if let Some(link) = device.link() {
                 link.masks().disconnecting(cx);
             }
             // SAFETY: connected, and the lock is held.

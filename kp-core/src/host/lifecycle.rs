@@ -99,16 +99,16 @@ impl<P: Plugin> BoundDevice<P> {
         {
             force_disconnect(cx, interrupts);
         }
-        if let Some(link) = &self.link {
+        if let Some(link) = self.link() {
             link.stop_dma(cx, present); // also when the plugin has panicked: nothing else quiets its device then
         }
         if closed {
-            if let Some(link) = &self.link {
+            if let Some(link) = self.link() {
                 link.empty_quarantine();
             }
             // SAFETY: every gate is shut and drained, the interrupt is off, and no new session opens: nobody uses it.
             drop(unsafe { self.take_plugin() });
-            if let Some(link) = &self.link {
+            if let Some(link) = self.link() {
                 link.end(cx);
             }
         } else {
@@ -121,7 +121,7 @@ impl<P: Plugin> BoundDevice<P> {
 
     /// What the plugin has kept of the device's configuration reaches it no more.
     fn cut_link(&self, cx: &mut Passive) {
-        if let Some(link) = &self.link {
+        if let Some(link) = self.link() {
             link.cut(cx);
         }
     }

@@ -62,7 +62,7 @@ pub(super) fn query<P: Plugin>(
     if query.features & feature::BUFFERS != 0 {
         query.max_buffers = limits::MAX_BUFFERS;
     }
-    if let Some(link) = &session.device.link {
+    if let Some(link) = session.device.link() {
         (query.dma, query.quarantined) = link.dma_figures();
     }
     Ok(())
