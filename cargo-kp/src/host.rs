@@ -220,7 +220,8 @@ pub fn test(host: &Host, words: &[String], setup: bool, on_line: &mut dyn FnMut(
             vm.timeout(limit).run(on_line)?.into_result().map(|_| ())
         }
         Host::Loader { qemu: false } => {
-            let drivers = drivers(&["echo", "edu", "trouble", "ivshmem", "selftest", "testdev", "pcie", "clockwork"])?;
+            let drivers =
+                drivers(&["echo", "edu", "bmd", "trouble", "ivshmem", "selftest", "testdev", "pcie", "clockwork"])?;
             let drivers = drivers.to_str().context("the target folder's path isn't UTF-8")?;
             let arguments: Vec<&str> = ["loader"].into_iter().chain(words).chain([drivers]).collect();
             programs::run("conformance", &arguments, on_line)
