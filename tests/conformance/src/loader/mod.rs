@@ -78,11 +78,12 @@ impl Loader {
         let machine = Machine::default();
         let driver =
             machine.start(&self.sys(subject)).unwrap_or_else(|error| panic!("start {}: {error}", subject.name()));
-        let device = (subject == Subject::Edu).then(|| {
+        let device = (subject != Subject::Echo).then(|| {
             let device = if self.qemu {
                 machine.plug(kp_sim::qtest::Qemu::start().unwrap_or_else(|error| panic!("{error}")))
             } else {
-                machine.plug_as(kp_sim::edu::Edu::new(), windows_loader::Shape::mixed())
+                let model = kp_sim::edu::Edu::new().dma_mask(u64::from(u32::MAX)).transfers_take(1_000_000);
+                machine.plug_as(model, windows_loader::Shape::mixed())
             };
             device.add(&driver).unwrap_or_else(|status| panic!("AddDevice: {status:#x}"));
             device.start(Assigned::Line).unwrap_or_else(|status| panic!("START_DEVICE: {status:#x}"));
@@ -189,10 +190,16 @@ impl World for Loader {
         Plugin::over(connection, subject.interface(), &[]).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// The driver would do; the scenario registers memory by its address, which no request has here.
+    fn has_transfers(&self) -> bool {
+        false
+    }
+
     /// The plug-and-play manager stops the device and starts it with other resources.
     fn assign(&mut self, kinds: u32) {
         let assigned = if kinds == kind::LINE { Assigned::Line } else { Assigned::Messages(1) };
-        let device = self.get(Subject::Edu).device.as_ref().expect("edu has a device");
+        let subject = if self.bmd.is_some() { Subject::Bmd } else { Subject::Edu };
+        let device = self.get(subject).device.as_ref().expect("it has a device");
         device.stop().unwrap_or_else(|status| panic!("STOP_DEVICE: {status:#x}"));
         device.start(assigned).unwrap_or_else(|status| panic!("START_DEVICE: {status:#x}"));
     }
