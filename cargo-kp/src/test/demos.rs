@@ -30,7 +30,7 @@ fn run(log: &Log) -> Result<Tally> {
         "building   the edu and bmd plugins as modules for Debian's kernel *
 booting    6.*-amd64 in QEMU, with an edu device
 loaded     kp-edu.ko: the app opens /dev/kp/edu.0
-{STORY}{BMD_STORY}unloaded   kp_edu left 0 allocations, 0 locks, 0 mappings* behind
+{STORY}{BMD_STORY}unloaded   kp_edu left 0 allocations, 0 locks, 0 mappings behind
 unloaded   kp_bmd left 0 allocations, 0 locks, 0 mappings, 0 dma, 0 pinned behind
 powered off, after * s in the guest and * s in all
 "

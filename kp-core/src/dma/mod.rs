@@ -20,7 +20,7 @@ pub use transfer::Transfer;
 
 use crate::{
     Passive, Result,
-    host::{DmaId, Link, kernel},
+    host::{DmaId, Link},
 };
 
 /// A device's own transfers. Of [`Device::dma`](crate::Device::dma); may be kept and cloned.
@@ -71,8 +71,9 @@ impl Dma {
         self.link.release_kept(cx);
     }
 
-    /// Does an IOMMU keep the device from all memory but what was made for it? False where that is not known. Any level.
+    /// Does an IOMMU keep the device from all memory but what was made for it? False where that is not known, and once the device is gone. Any level.
     pub fn is_isolated(&self) -> bool {
-        self.link.dma().enter().is_some_and(|_inside| kernel::dma_is_isolated(self.id))
+        let dma = self.link.dma();
+        dma.enter().is_some() && dma.is_isolated()
     }
 }

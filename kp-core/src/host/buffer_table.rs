@@ -41,8 +41,7 @@ impl BufferTable {
     pub(super) fn remove(&self, cx: &mut Passive, number: u32) -> Result<PageRef> {
         self.0.with(cx, |state, _| {
             let pages = state.slot(number).and_then(Option::take).ok_or(Status::NO_BUFFER)?;
-            state.pinned -= pages.len().get() as u64;
-            Ok(pages)
+            Ok(state.unpinned(pages))
         })
     }
 
@@ -52,8 +51,7 @@ impl BufferTable {
         self.0.with(cx, |state, _| {
             let is_it = |slot: &&mut Option<PageRef>| slot.as_ref().is_some_and(|pages| pages.raw() == raw);
             let pages = state.buffers.iter_mut().find(is_it)?.take()?;
-            state.pinned -= pages.len().get() as u64;
-            Some(pages)
+            Some(state.unpinned(pages))
         })
     }
 
@@ -98,6 +96,12 @@ impl State {
         }
         self.pinned += pages.len().get() as u64;
         Ok(())
+    }
+
+    /// These are out of it.
+    fn unpinned(&mut self, pages: PageRef) -> PageRef {
+        self.pinned -= pages.len().get() as u64;
+        pages
     }
 
     /// The place of buffer `number`, if it has one.

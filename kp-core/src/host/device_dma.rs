@@ -13,6 +13,8 @@ const MAX_QUARANTINE: usize = 256 << 20;
 pub(crate) struct DeviceDma {
     /// The port's name for it. 0: the plugin has not asked for transfers.
     id: AtomicUsize,
+    /// An IOMMU keeps the device from all memory but what was made for it.
+    is_isolated: AtomicBool,
     /// It may transfer, as the plugin has said. Changed with the link's lock held.
     is_enabled: AtomicBool,
     /// Who makes or frees memory right now.
@@ -31,6 +33,7 @@ impl DeviceDma {
     pub(super) fn new() -> Self {
         Self {
             id: AtomicUsize::new(0),
+            is_isolated: AtomicBool::new(false),
             is_enabled: AtomicBool::new(false),
             users: Rundown::new(),
             alive: AtomicUsize::new(0),
@@ -44,8 +47,14 @@ impl DeviceDma {
         DmaId::new(self.id.load(Acquire))
     }
 
-    pub(super) fn set_id(&self, id: Option<DmaId>) {
-        self.id.store(id.map_or(0, DmaId::get), Release);
+    /// The plugin has asked for transfers, once.
+    pub(super) fn open(&self, id: DmaId, is_isolated: bool) {
+        self.is_isolated.store(is_isolated, Relaxed);
+        self.id.store(id.get(), Release);
+    }
+
+    pub(crate) fn is_isolated(&self) -> bool {
+        self.is_isolated.load(Relaxed)
     }
 
     /// May it transfer, for all that the plugin has said? With the link's lock held.

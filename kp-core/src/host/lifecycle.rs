@@ -320,7 +320,7 @@ fn tear_down_locked<P: Plugin>(session: &Session<P>, cx: &mut Passive) -> bool {
         return false;
     }
     close_plugin(session, cx);
-    if let Some(buffers) = &session.context.buffers {
+    if let Some(buffers) = session.buffer_table() {
         buffers.end(cx);
     }
     session.device.open_sessions.fetch_sub(1, AcqRel);

@@ -19,7 +19,7 @@
 //! | `interrupt`, `notifications`, `vector`, `kernel_page` | the interrupt; pending notifications; counters, and where an app sees them |
 //! | `buffers`, `buffer_table`, `shared_memory` | a call's bytes; an app's buffers; memory that an app maps |
 //! | `link`, `masks` | what a plugin keeps of its device; which of its vectors it masks |
-//! | `device_dma`, `dma_memory`, `page_ref`, `stop_dma`, `transfers` | a device's own transfers: what is made for them, who frees it and when; pages; how transfers end |
+//! | `device_dma`, `dma_memory`, `page_ref`, `stop_dma` | a device's own transfers: what is made for them, who frees it and when; pages; how transfers end |
 //!
 //! | what those are made of | |
 //! |---|---|
@@ -67,7 +67,6 @@ mod stack;
 mod stop_dma;
 mod storm;
 mod sync;
-mod transfers;
 mod user_request;
 mod vector;
 mod wait;

@@ -2,6 +2,7 @@
 //! through its gate; `lifecycle` opens it, closes it and frees it.
 use super::{
     RawWaitQueue, RobustMutex,
+    buffer_table::BufferTable,
     buffers::Buffers,
     device::BoundDevice,
     gate::{Gate, Pass, Refused},
@@ -14,6 +15,7 @@ use super::{
 use crate::{Caller, Error, KBox, Message, Passive, Plugin, Reply, Result, Status};
 use core::{
     cell::UnsafeCell,
+    mem::ManuallyDrop,
     ptr::NonNull,
     sync::atomic::{AtomicU32, AtomicU64, Ordering::*},
 };
@@ -53,17 +55,38 @@ unsafe impl<P: Plugin> Sync for Session<P> {}
 // SAFETY: all parts are Send.
 unsafe impl<P: Plugin> Send for Session<P> {}
 
+impl<P: Plugin> Drop for Session<P> {
+    fn drop(&mut self) {
+        if Self::HAS_BUFFERS {
+            // SAFETY: dropped here alone, and not used after it.
+            unsafe { ManuallyDrop::drop(&mut self.context.buffers) }
+        }
+    }
+}
+
 impl<P: Plugin> Session<P> {
+    /// Do the plugin's messages name buffers? A constant: whoever asks is compiled for one answer.
+    pub(super) const HAS_BUFFERS: bool = P::TABLE.has_buffers();
+
+    /// The app's buffers. None if the plugin's messages name none: the compiler knows, and leaves out all that they would need.
+    #[inline(always)]
+    pub(super) fn buffer_table(&self) -> Option<&BufferTable> {
+        if Self::HAS_BUFFERS { self.context.buffers.as_ref() } else { None }
+    }
+
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn new(cx: &mut Passive, device: BoundDevice<P>, caller: Caller) -> Result<NonNull<Self>> {
+        let lock = RobustMutex::new(cx)?;
+        // From here on the session drops what is in there.
+        let context = SessionContext::new(cx, Self::HAS_BUFFERS)?;
         let session = Session {
             device,
             caller,
             state: AtomicU32::new(SessionState::Fresh as u32),
             gate: Gate::new(),
-            context: SessionContext::new(cx, P::TABLE.has_buffers())?,
+            context,
             waits: AtomicU32::new(0),
-            lock: RobustMutex::new(cx)?,
+            lock,
             value: UnsafeCell::new(None),
             buffers: Buffers::new(),
             rings: Rings::new(),

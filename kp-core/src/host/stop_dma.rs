@@ -1,17 +1,19 @@
 //! A device's own transfers: their begin, and each way in which they end.
-use super::{DmaId, LogLine, dma_memory, kernel, link::Link, sync::Ordering::*, transfers};
-use crate::{DmaLimits, Passive, Result, Status};
+use super::{DmaId, LogLine, dma_memory, kernel, link::Link, sync::Ordering::*};
+use crate::{DmaLimits, Passive, Result, Status, pci::end_transfers};
 use kp_abi::request::dma;
 
 /// How long the last end waits between two looks, in ns: those inside free memory, no more.
 const LOOK_NS: u64 = 100_000;
+/// How long a device may take to end what it has begun, in ms.
+const PENDING_MS: u32 = 100;
 
 impl Link {
     /// Says what the device reaches. Once.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(crate) fn open_dma(&self, cx: &mut Passive, limits: &DmaLimits) -> Result<DmaId> {
         let dma = self.with(cx, |id| kernel::dma_open(id, limits))??;
-        self.dma().set_id(Some(dma));
+        self.dma().open(dma, kernel::dma_is_isolated(dma));
         Ok(dma)
     }
 
@@ -19,8 +21,8 @@ impl Link {
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn dma_figures(&self) -> (u32, u64) {
         let dma = self.dma();
-        let (Some(_inside), Some(id)) = (dma.enter(), dma.id()) else { return (0, 0) };
-        let isolated = if kernel::dma_is_isolated(id) { dma::ISOLATED } else { 0 };
+        let (Some(_inside), Some(_)) = (dma.enter(), dma.id()) else { return (0, 0) };
+        let isolated = if dma.is_isolated() { dma::ISOLATED } else { 0 };
         (dma::HAS | isolated, dma.quarantined.load(Relaxed) as u64)
     }
 
@@ -33,7 +35,7 @@ impl Link {
                 return Err(Status::BUSY.into());
             }
             self.dma().set_enabled(false);
-            if !transfers::end(id) {
+            if !end_transfers(id, PENDING_MS) {
                 return Err(Status::TIMEOUT.into());
             }
             self.free_kept();
@@ -65,7 +67,7 @@ impl Link {
         if present {
             let _ = self.with(cx, |id| {
                 kernel::bus_master(id, false);
-                transfers::end(id);
+                end_transfers(id, PENDING_MS);
             });
         }
         self.dma().stop();

@@ -11,6 +11,7 @@ mod config;
 mod described;
 mod registers;
 mod reset;
+mod transfers;
 mod vpd;
 
 pub mod capability;
@@ -19,3 +20,4 @@ pub mod extended_capability;
 pub use capabilities::{Capabilities, Capability, ExtendedCapabilities, ExtendedCapability};
 pub use config::Config;
 pub use described::{LinkState, Msix, MsixPlace, PcieLink, PowerState};
+pub(crate) use transfers::end_transfers;

@@ -7,6 +7,7 @@ use super::{
     described::{EXPRESS_FLAGS, MSIX_CONTROL, POWER_CONTROL, has_link},
     extended_capability,
     registers::{BUS_MASTER, COMMAND, Registers, VENDOR},
+    transfers::end_transfers,
 };
 use crate::{
     Config, KVec, Passive, Result, Status,
@@ -22,10 +23,6 @@ const CAN_RESET: u32 = 1 << 28;
 const DEVICE_CONTROL: u16 = 0x08;
 /// Bit of it: the reset. Reads as 0.
 const RESET: u16 = 1 << 15;
-/// Device Status, 16 bits.
-const DEVICE_STATUS: u16 = 0x0A;
-/// Bit of it: requests of the device's own have no answer yet.
-const TRANSACTIONS_PENDING: u16 = 1 << 5;
 /// Link Control, 16 bits.
 const LINK_CONTROL: u16 = 0x10;
 /// Device Control 2 and Link Control 2, 16 bits each, from the second version of the capability on.
@@ -180,8 +177,7 @@ fn reset(cx: &mut Passive, registers: Registers) -> Result<()> {
     }
     let state = State::save(cx, registers, express)?;
     registers.write16(COMMAND, registers.read16(COMMAND) & !BUS_MASTER);
-    let is_quiet = |_: &mut Passive| registers.read16(express + DEVICE_STATUS) & TRANSACTIONS_PENDING == 0;
-    let _ = cx.poll(PENDING_MS, is_quiet);
+    end_transfers(registers.0, PENDING_MS);
     registers.write16(express + DEVICE_CONTROL, registers.read16(express + DEVICE_CONTROL) | RESET);
     cx.sleep_ms(RESET_MS)?;
     cx.poll(ANSWER_MS, |_| !NO_VENDOR.contains(&registers.read16(VENDOR)))?;

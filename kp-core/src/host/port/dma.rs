@@ -61,7 +61,7 @@ contract! { ($)
     safe fn dma_open(device: DeviceId, limits: &DmaLimits) -> Result<DmaId>;
     /// The device transfers no more, and all that was made with `dma` is freed: the port does what it has put off. Passive.
     unsafe fn dma_close(dma: DmaId) -> ();
-    /// Does an IOMMU keep the device from all memory but what is mapped for it? False where the port cannot tell. Any level.
+    /// Does an IOMMU keep the device from all memory but what is mapped for it? False where the port cannot tell. Passive; it is asked once.
     safe fn dma_is_isolated(dma: DmaId) -> bool;
     /// `len` bytes of zeros, whole pages of 4096, within the limits; None: no memory. What the processor writes there the device sees without more
     /// ado, and the other way round. Passive.

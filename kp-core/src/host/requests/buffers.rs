@@ -15,14 +15,14 @@ use kp_abi::{
     ring::PAGE,
 };
 
-/// The session's table, if it may have buffers.
-#[cfg_attr(kp_driver, optimize(size))]
+/// The session's table, if it may have buffers. Inlined, so that the compiler knows where there is none.
+#[inline(always)]
 fn table<P: Plugin>(session: &Session<P>) -> Result<&BufferTable, RequestError> {
     if !session.is_open() || kernel::poisoned() {
         return Err(session.refusal_status().into());
     }
     let granted = session.features() & feature::BUFFERS != 0;
-    session.context.buffers.as_ref().filter(|_| granted).ok_or(TransportStatus::UNKNOWN_REQUEST.into())
+    session.buffer_table().filter(|_| granted).ok_or(TransportStatus::UNKNOWN_REQUEST.into())
 }
 
 /// BUFFER_REGISTER. The memory is pinned outside of the session's gate, which no page of the app's may hold up.
@@ -82,7 +82,7 @@ impl<P: Plugin> Session<P> {
     /// pages are freed when nobody uses them any more. Passive.
     #[cfg_attr(kp_driver, optimize(size))]
     pub fn unregister(&self, cx: &mut Passive, pages: NonNull<RawPages>) {
-        if let Some(table) = &self.context.buffers {
+        if let Some(table) = self.buffer_table() {
             drop(table.remove_pages(cx, pages));
         }
     }

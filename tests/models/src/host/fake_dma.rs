@@ -188,13 +188,6 @@ impl<const LEN: usize> LogLine<LEN> {
     }
 }
 
-/// What was begun is over when the lock is had.
-pub(crate) mod transfers {
-    pub(crate) fn end(_: super::DeviceId) -> bool {
-        true
-    }
-}
-
 /// A link that is counted by std: what is leaked keeps one.
 pub(crate) mod link {
     use super::{Arc, DeviceDma, DeviceId, Mutex, Passive, Result, Status, bus_master};
