@@ -66,7 +66,7 @@ impl<P: Plugin> Drop for Session<P> {
 
 impl<P: Plugin> Session<P> {
     /// Do the plugin's messages name buffers? A constant: whoever asks is compiled for one answer.
-    pub(super) const HAS_BUFFERS: bool = P::TABLE.has_buffers();
+    pub const HAS_BUFFERS: bool = P::TABLE.has_buffers();
 
     /// The app's buffers. None if the plugin's messages name none: the compiler knows, and leaves out all that they would need.
     #[inline(always)]

@@ -24,6 +24,9 @@ use kp_core::{
 /// How long [`Adapter::close`] waits between two looks, in ns.
 const LOOK_NS: u64 = 1_000_000;
 
+/// Shared memory is cached. Where the machine is not coherent, the kernel does otherwise.
+const CACHE_ENABLED: u8 = 1;
+
 /// An adapter object of the kernel's, for one device. INVARIANT: `raw` is open.
 pub(crate) struct Adapter {
     raw: NonNull<DmaAdapter>,
@@ -31,6 +34,8 @@ pub(crate) struct Adapter {
     pub(super) highest: u64,
     /// The table is one of version 3.
     has_v3: bool,
+    /// Memory that was dropped too high up.
+    late: late::Stack,
     /// Lists that were asked for and have not come, of which nobody waits any more.
     pub(super) awaited: AtomicU32,
 }
@@ -40,7 +45,8 @@ impl Adapter {
     pub(crate) fn open(pdo: StackDevice, limits: &DmaLimits) -> Result<DmaId, Status> {
         let (raw, has_v3) = get(pdo, limits).ok_or(Status::NO_DMA)?;
         let highest = limits.highest();
-        let adapter = Self { raw, pdo, highest, has_v3, awaited: AtomicU32::new(0) };
+        let (late, awaited) = (late::Stack::new(), AtomicU32::new(0));
+        let adapter = Self { raw, pdo, highest, has_v3, late, awaited };
         match PoolBox::new(adapter) {
             Ok(adapter) => {
                 leaks::DMA.made_for_dma();
@@ -73,11 +79,10 @@ impl Adapter {
         let this = NonNull::from(unsafe { Self::of(dma) });
         // SAFETY: of `open`, and taken back once.
         let this = unsafe { PoolBox::from_raw(this) };
+        this.drain();
         // A list that has come late needs the adapter.
         while this.awaited.load(Acquire) != 0 {
-            let interval = clock::relative(LOOK_NS);
-            // SAFETY: readable; a kernel-mode delay.
-            unsafe { KeDelayExecutionThread(mode::KERNEL, 0, &interval) };
+            clock::sleep(LOOK_NS);
         }
         this.put();
         leaks::DMA.gone();
@@ -106,20 +111,24 @@ impl Adapter {
         self.has_v3.then(|| unsafe { &*operations })
     }
 
+    /// Gives back what was dropped too high up: its own alone, so nobody else is at it when the adapter is closed. Passive.
+    pub(super) fn drain(&self) {
+        self.late.run_all();
+    }
+
     /// Memory that the device and the processor share, zeroed; None: no memory. Passive.
     pub(crate) fn allocate(&self, len: NonZeroUsize) -> Option<CoherentMemory> {
-        const CACHED: u8 = 1; // where the machine is not coherent, the kernel does otherwise
-        late::drain();
+        self.drain();
         let bytes = u32::try_from(len.get()).ok()?;
         let (adapter, mut bus) = (self.as_raw(), 0);
         let start = match self.operations3() {
             Some(operations) => {
                 let allocate = operations.allocate_common_buffer_ex;
                 // SAFETY: open; the places are readable and writable.
-                unsafe { allocate(adapter, &self.highest, bytes, &mut bus, CACHED, 0) }
+                unsafe { allocate(adapter, &self.highest, bytes, &mut bus, CACHE_ENABLED, 0) }
             }
             // SAFETY: open; the place is writable.
-            None => unsafe { (self.operations().allocate_common_buffer)(adapter, bytes, &mut bus, CACHED) },
+            None => unsafe { (self.operations().allocate_common_buffer)(adapter, bytes, &mut bus, CACHE_ENABLED) },
         };
         let memory = CoherentMemory { start: NonNull::new(start.cast())?, bus, len };
         leaks::DMA.made_for_dma();
@@ -147,7 +156,7 @@ impl Adapter {
         // SAFETY: the memory itself, a page at least, which nobody uses.
         unsafe { node.write(late) };
         // SAFETY: written above; the adapter stays open until what was put off is done.
-        unsafe { late::at_passive(node.cast()) };
+        unsafe { late::at_passive(&self.late, node.cast()) };
     }
 
     /// As [`free`](Self::free). Passive.
@@ -155,10 +164,9 @@ impl Adapter {
     /// # Safety
     /// As there.
     unsafe fn free_now(&self, memory: CoherentMemory) {
-        const CACHED: u8 = 1;
         let (len, start) = (memory.len.get() as u32, memory.start.as_ptr().cast());
         // SAFETY: the caller's promise; as it was allocated.
-        unsafe { (self.operations().free_common_buffer)(self.as_raw(), len, memory.bus, start, CACHED) };
+        unsafe { (self.operations().free_common_buffer)(self.as_raw(), len, memory.bus, start, CACHE_ENABLED) };
         leaks::DMA.gone();
     }
 }

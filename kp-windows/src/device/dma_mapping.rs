@@ -56,7 +56,7 @@ impl Mapping {
         direction: DmaDirection,
         bus: &mut [u64],
     ) -> Result<NonNull<Self>, Status> {
-        late::drain();
+        adapter.drain();
         let mapping = PoolBox::with(|| Self {
             late: LateNode::new(free_late),
             adapter,

@@ -7,7 +7,7 @@ use crate::{
         irp::{Irp, Power},
         node::Node,
     },
-    kernel::clock::relative,
+    kernel::clock,
     nt::{self, *},
 };
 use core::{ffi::c_void, mem::replace, ptr, sync::atomic::Ordering::*};
@@ -164,9 +164,7 @@ unsafe extern "efiapi" fn ask_again(device: *mut nt::DeviceObject, _: *mut c_voi
     // SAFETY: this driver's device, kept from being deleted by `ask_later`.
     let this = unsafe { DeviceObject::<DeviceExtension>::from_raw(device) };
     let is_settled = loop {
-        let interval = relative(ASK_AGAIN_NS);
-        // SAFETY: readable; a kernel-mode delay ends with its time only.
-        unsafe { KeDelayExecutionThread(mode::KERNEL, 0, &interval) };
+        clock::sleep(ASK_AGAIN_NS);
         if this.power_retry.system_sleeps.with(|system_sleeps| *system_sleeps || ask_for_power(&this) >= 0) {
             break true;
         }

@@ -61,14 +61,6 @@ struct Pinned<P: Plugin> {
     is_late: Cell<bool>,
 }
 
-/// Does a message of the plugin's name a buffer? If none does, nothing here is ever made, and the driver has no code for it.
-const fn has_buffers<P: Plugin>() -> bool {
-    match &P::TABLE.interface {
-        Some(interface) => interface.has_buffers(),
-        None => false,
-    }
-}
-
 /// Serves a BUFFER_REGISTER, in the context in which it came.
 pub(crate) fn serve<P: Plugin>(
     cx: &mut Passive,
@@ -77,7 +69,8 @@ pub(crate) fn serve<P: Plugin>(
     irp: Irp<DeviceControl>,
 ) -> Outcome {
     match register(cx, &device, session, &irp) {
-        Ok(pinned) if const { has_buffers::<P>() } => {
+        // If no message of the plugin's names a buffer, nothing here is ever made, and the driver has no code for it.
+        Ok(pinned) if Session::<P>::HAS_BUFFERS => {
             let _ = irp.into_raw(); // the record's from here on
             // SAFETY: of `register`, which has left this function a user.
             unsafe { pend(pinned) };
@@ -146,7 +139,7 @@ impl<P: Plugin> DirectRequest<'_, P> {
     }
 
     fn make(&self) -> Option<NonNull<Pinned<P>>> {
-        if const { !has_buffers::<P>() } {
+        if !Session::<P>::HAS_BUFFERS {
             return None;
         }
         let mdl = NonNull::new(self.irp.mdl())?;

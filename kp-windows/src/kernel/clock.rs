@@ -1,5 +1,8 @@
-//! What time it is, and times as the kernel wants them.
-use crate::kernel::optional::{INCREMENT, PRECISE, TICKS, UNBIASED, UNBIASED_PRECISE};
+//! What time it is, times as the kernel wants them, and sleep.
+use crate::{
+    kernel::optional::{INCREMENT, PRECISE, TICKS, UNBIASED, UNBIASED_PRECISE},
+    nt::{KeDelayExecutionThread, mode},
+};
 
 /// Is there a clock? Passive, when they were looked up.
 pub(crate) fn is_there() -> bool {
@@ -46,4 +49,11 @@ fn ticks() -> Option<u64> {
 /// A time from now, as the kernel wants it: in 100 ns, negative. At least one, so that a timer's grain cannot make a loop spin.
 pub(crate) fn relative(ns: u64) -> i64 {
     -((ns / 100).clamp(1, i64::MAX as u64) as i64)
+}
+
+/// Passive.
+pub(crate) fn sleep(ns: u64) {
+    let interval = relative(ns);
+    // SAFETY: readable; a kernel-mode delay ends with its time only.
+    unsafe { KeDelayExecutionThread(mode::KERNEL, 0, &interval) };
 }

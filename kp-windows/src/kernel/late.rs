@@ -1,5 +1,5 @@
-//! What is put off because the level is too high for it: up to DISPATCH_LEVEL a DPC does it, soon; what only Passive may do waits until something at
-//! Passive looks.
+//! What is put off because the level is too high for it: up to DISPATCH_LEVEL a DPC does it, soon; what only Passive may do waits in its owner's
+//! [list](Stack) until the owner looks, at Passive.
 use crate::{
     kernel::{dpc::Dpc, irql},
     nt::{self, DISPATCH_LEVEL, KeFlushQueuedDpcs},
@@ -28,14 +28,13 @@ impl LateNode {
 }
 
 /// A list of them, newest first.
-struct Stack {
+pub(crate) struct Stack {
     first: AtomicPtr<LateNode>,
     /// Those that are not done yet.
     left: AtomicU32,
 }
 
 static AT_DISPATCH: Stack = Stack::new();
-static AT_PASSIVE: Stack = Stack::new();
 
 /// The DPC.
 struct Soon(Dpc);
@@ -68,31 +67,25 @@ pub(crate) unsafe fn at_dispatch(node: NonNull<LateNode>) {
     SOON.0.queue();
 }
 
-/// Runs a node's function at Passive: now, or later. Any level.
+/// Runs a node's function at Passive: now, or when the owner of `list` [looks](Stack::run_all). Any level.
 ///
 /// # Safety
 /// As [`at_dispatch`].
-pub(crate) unsafe fn at_passive(node: NonNull<LateNode>) {
+pub(crate) unsafe fn at_passive(list: &Stack, node: NonNull<LateNode>) {
     if irql::current() == Some(0) {
         // SAFETY: the caller's promise.
         return unsafe { run(node) };
     }
     // SAFETY: the caller's promise.
-    unsafe { AT_PASSIVE.push(node) };
+    unsafe { list.push(node) };
 }
 
-/// Does what only Passive may do. Passive.
-pub(crate) fn drain() {
-    AT_PASSIVE.run_all();
-}
-
-/// Does all of it, and waits for what is being done. Passive.
+/// Does what a DPC would, and waits for what one is doing. Passive.
 pub(crate) fn settle() {
     while AT_DISPATCH.left.load(Acquire) != 0 {
         KeFlushQueuedDpcs();
         AT_DISPATCH.run_all();
     }
-    drain();
 }
 
 /// # Safety
@@ -105,7 +98,7 @@ unsafe fn run(node: NonNull<LateNode>) {
 }
 
 impl Stack {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { first: AtomicPtr::new(ptr::null_mut()), left: AtomicU32::new(0) }
     }
 
@@ -124,7 +117,8 @@ impl Stack {
         }
     }
 
-    fn run_all(&self) {
+    /// Runs the functions of all that are in it, at the level that they want.
+    pub(crate) fn run_all(&self) {
         if self.first.load(Relaxed).is_null() {
             return;
         }

@@ -45,7 +45,6 @@ impl Pages {
 
     /// `len` bytes of zeros, whole pages, with one user; None: no memory. Passive.
     pub(crate) fn alloc(len: NonZeroUsize) -> Option<NonNull<Self>> {
-        late::drain();
         let mdl = MmAllocatePagesForMdlEx(0, u64::MAX, 0, len.get(), CACHED, ALLOCATE_FULLY);
         let mdl = NonNull::new(mdl)?;
         // SAFETY: given back by `leave_own` alone.

@@ -79,9 +79,7 @@ impl Time for Windows {
         }
     }
     fn sleep_ns(ns: u64) {
-        let interval = clock::relative(ns);
-        // SAFETY: readable; a kernel-mode delay ends with its time only.
-        unsafe { KeDelayExecutionThread(mode::KERNEL, 0, &interval) };
+        clock::sleep(ns);
     }
 }
 
