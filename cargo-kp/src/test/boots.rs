@@ -91,8 +91,8 @@ const NODES: [&str; 2] = ["6.1-cloud", "6.12-cloud"];
 pub const POISON: &str = "slub_debug=P";
 /// Beside the device that each guest has.
 const TWO_MORE: &[&str] = &["edu,addr=8", "edu,addr=9"];
-/// And one with ports, and two of PCI Express, each behind a port of its own.
-const FIVE_MORE: &[&str] = &[
+/// And one with ports, and three of PCI Express, each behind a port of its own.
+const SIX_MORE: &[&str] = &[
     "edu,addr=8",
     "edu,addr=9",
     "pci-testdev",
@@ -100,6 +100,8 @@ const FIVE_MORE: &[&str] = &[
     "e1000e,bus=first",
     "pcie-root-port,id=second,chassis=2,slot=2",
     "virtio-rng-pci,bus=second",
+    "pcie-root-port,id=third,chassis=3,slot=3",
+    "rocker,name=switch,bus=third",
 ];
 
 /// A card whose frames come back.
@@ -141,7 +143,7 @@ fn torn_down(kernel: &str, long: bool) -> Result<Boot> {
 
 fn nodes(kernel: &str, long: bool) -> Result<Boot> {
     let boot = Boot::new(kernel, registered::runs("nodes", long)?);
-    Ok(Boot { plugins: &["edu", "selftest", "testdev", "pcie"], devices: FIVE_MORE, ..boot }.with(&[POISON]))
+    Ok(Boot { plugins: &["edu", "selftest", "testdev", "pcie"], devices: SIX_MORE, ..boot }.with(&[POISON]))
 }
 
 /// Guests in which devices transfer: as the machine is; with an IOMMU, which forgets at once what is unmapped. In a long run also with memory that

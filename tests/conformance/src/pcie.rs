@@ -1,32 +1,32 @@
-//! Two devices of PCI Express: a network card of which vectors can be sent by hand, and a source of random numbers that can be reset. On QEMU
-//! they are e1000e and virtio-rng.
+//! Three devices of PCI: a network card of which configuration space has much to say, a switch of which vectors can be sent by hand, and a
+//! source of random numbers that can be reset. On QEMU they are e1000e, rocker and virtio-rng.
 use crate::interrupts::until;
 use kp_abi::{Error, Status};
 use kp_user::{Enable, Plugin};
 use pcie_interface::pcie;
 
-/// Vectors of the network card's that the plugin takes.
+/// Vectors of the switch's.
 const VECTORS: u32 = 4;
 
 /// How often each vector's handler has run.
-fn runs(net: &Plugin) -> [u32; 4] {
-    pcie::Client(net).runs().expect("it counts")
+fn runs(switch: &Plugin) -> [u32; 4] {
+    pcie::Client(switch).runs().expect("it counts")
 }
 
 /// Vectors that are masked: what comes for them comes later, others come, and nothing is left of it when the interrupt is disabled.
 ///
 /// # Panics
 /// If something is not as it should be.
-pub fn vectors(net: &Plugin) {
-    let client = pcie::Client(net);
+pub fn vectors(switch: &Plugin) {
+    let client = pcie::Client(switch);
     let refused = |result: kp_abi::Result<()>| result.expect_err("it has to be refused");
     assert_eq!(refused(client.mask(0, true)), Error::from(Status::NOT_ENABLED));
     for round in 0..2 {
         // In the second round nothing is left of what was masked in the first.
-        let interrupts = net.interrupts(Enable::msix(VECTORS..=VECTORS)).unwrap_or_else(|error| panic!("{error}"));
+        let interrupts = switch.interrupts(Enable::msix(VECTORS..=VECTORS)).unwrap_or_else(|error| panic!("{error}"));
         for vector in 0..VECTORS {
             client.send(vector).expect("it can be sent");
-            until("each comes", || runs(net)[vector as usize] == 1);
+            until("each comes", || runs(switch)[vector as usize] == 1);
         }
         assert_eq!(refused(client.mask(VECTORS, true)), Error::from(Status::BAD_VECTOR));
         client.mask(1, true).expect("vector 1 can be masked");
@@ -34,15 +34,15 @@ pub fn vectors(net: &Plugin) {
         for vector in [1, 2, 3] {
             client.send(vector).expect("it can be sent");
         }
-        until("others come", || runs(net)[2..] == [2, 2]);
-        assert_eq!(runs(net), [1, 1, 2, 2], "vector 1 is masked");
+        until("others come", || runs(switch)[2..] == [2, 2]);
+        assert_eq!(runs(switch), [1, 1, 2, 2], "vector 1 is masked");
         client.mask(1, false).expect("it can be unmasked");
-        until("what came for it comes", || runs(net)[1] == 2);
+        until("what came for it comes", || runs(switch)[1] == 2);
         client.send(1).expect("it can be sent");
-        until("and what comes after it", || runs(net)[1] == 3);
+        until("and what comes after it", || runs(switch)[1] == 3);
         // As a driver that polls: its deferred handler masks, until it has looked.
         let is_served = |runs: u64| {
-            let (_, counters) = net.connection().int_count(3).expect("it is enabled");
+            let (_, counters) = switch.connection().int_count(3).expect("it is enabled");
             counters.received == runs && counters.notified == runs
         };
         until("what has come is served", || is_served(2));
@@ -53,16 +53,16 @@ pub fn vectors(net: &Plugin) {
         for vector in [3, 2] {
             client.send(vector).expect("it can be sent");
         }
-        until("another comes", || runs(net)[2] == 3);
-        assert_eq!(runs(net), [1, 3, 3, 3], "vector 3 is masked");
+        until("another comes", || runs(switch)[2] == 3);
+        assert_eq!(runs(switch), [1, 3, 3, 3], "vector 3 is masked");
         client.mask(3, false).expect("it can be unmasked");
-        until("what came for it comes", || runs(net)[3] == 4);
+        until("what came for it comes", || runs(switch)[3] == 4);
         // From one processor to the other, and to one that there is not.
         for processor in [1, 0, 1, 4096] {
             client.hint(0, processor).expect("a hint");
-            let before = runs(net)[0];
+            let before = runs(switch)[0];
             client.send(0).expect("it can be sent");
-            until("it comes there too", || runs(net)[0] == before + 1);
+            until("it comes there too", || runs(switch)[0] == before + 1);
         }
         assert_eq!(client.reset(1), Err(Error::from(Status::BUSY)), "an interrupt is enabled");
         if round == 0 {
@@ -70,7 +70,7 @@ pub fn vectors(net: &Plugin) {
             client.mask(3, true).expect("it can be masked");
         }
         let last = interrupts.disable().expect("it is enabled");
-        let all: u32 = runs(net).iter().sum();
+        let all: u32 = runs(switch).iter().sum();
         assert_eq!(last.received, u64::from(all), "what was received is what handlers saw");
         assert_eq!(refused(client.mask(0, false)), Error::from(Status::NOT_ENABLED));
     }
@@ -95,13 +95,12 @@ pub mod model {
     };
     use std::collections::VecDeque;
 
-    /// The bit of the first vector among the network card's causes, and where those that are sent are written to.
-    const FIRST_CAUSE: u32 = 20;
-    const CAUSE_SET: u64 = 0xC8;
-    /// Where the other one's registers are.
+    /// Where the switch is told which vector to send.
+    const TEST_IRQ: u64 = 0x20;
+    /// Where the registers of the source of random numbers are.
     const COMMON: u64 = 0x400;
 
-    /// Either of them.
+    /// Each of them.
     pub struct Card {
         identity: Identity,
         space: ConfigSpace,
@@ -133,6 +132,14 @@ pub mod model {
             Self { identity, space, messages: VecDeque::new(), status: 0 }
         }
 
+        /// The switch.
+        #[must_use]
+        pub fn switch() -> Self {
+            let space = ConfigSpace::new().capability(0x40, capability::MSI_X, &[3, 0, 1, 0, 0, 0, 1, 0x20, 0, 0]);
+            let identity = Identity { vendor: 0x1B36, device: 0x0006 };
+            Self { identity, space, messages: VecDeque::new(), status: 0 }
+        }
+
         /// The source of random numbers.
         #[must_use]
         pub fn random() -> Self {
@@ -148,8 +155,8 @@ pub mod model {
             Self { identity, space, messages: VecDeque::new(), status: 0 }
         }
 
-        fn is_net(&self) -> bool {
-            self.identity.vendor == 0x8086
+        fn is(&self, vendor: u16) -> bool {
+            self.identity.vendor == vendor
         }
     }
 
@@ -182,14 +189,18 @@ pub mod model {
             }
         }
         fn write(&mut self, _: usize, offset: u64, _: u8, value: u64, _: &mut dyn Memory) {
-            if self.is_net() && offset == CAUSE_SET {
-                self.messages.extend((0..4).filter(|vector| value >> (FIRST_CAUSE + u32::from(*vector)) & 1 != 0));
-            } else if !self.is_net() && offset == COMMON + 0x14 {
+            if self.is(0x1B36) && offset == TEST_IRQ {
+                self.messages.push_back(value as u16);
+            } else if self.is(0x1AF4) && offset == COMMON + 0x14 {
                 self.status = value as u8;
             }
         }
         fn vectors(&self, kind: IrqKind) -> u16 {
-            if self.is_net() && kind == IrqKind::MsiX { 5 } else { 0 }
+            match (kind, self.identity.vendor) {
+                (IrqKind::MsiX, 0x8086) => 5,
+                (IrqKind::MsiX, 0x1B36) => 4,
+                _ => 0,
+            }
         }
         fn take_message(&mut self) -> Option<u16> {
             self.messages.pop_front()
@@ -204,9 +215,9 @@ pub mod model {
 
         #[test]
         fn vectors_and_resets_are_as_on_the_device_in_the_simulator() {
-            let [net, random] = [Card::net(), Card::random()].map(|card| Sim::<::pcie::Card>::with(card).unwrap());
-            let [net, random] = [&net, &random].map(|sim| sim.connect(pcie::INTERFACE).unwrap());
-            super::super::vectors(&net);
+            let [switch, random] = [Card::switch(), Card::random()].map(|card| Sim::<::pcie::Card>::with(card).unwrap());
+            let [switch, random] = [&switch, &random].map(|sim| sim.connect(pcie::INTERFACE).unwrap());
+            super::super::vectors(&switch);
             super::super::reset(&random, 3);
         }
     }

@@ -1,5 +1,5 @@
 //! Devices of PCI Express: what configuration space says, a reset by it, and vectors of MSI-X that are masked one by one. QEMU's e1000e has
-//! vectors that can be sent by hand, its virtio-rng can be reset; both are behind a root port.
+//! most to say, rocker's vectors can be sent by hand, virtio-rng can be reset; each is behind a root port.
 use super::{load, unload};
 use crate::{
     Unload,
@@ -10,8 +10,9 @@ use kp_user::{OpenOptions, Plugin};
 use pcie_interface::pcie;
 use std::fs;
 
-/// Vendor and device: a network card, and a source of random numbers.
+/// Vendor and device: a network card, a switch, and a source of random numbers.
 const NET: (&str, &str) = ("0x8086", "0x10d3");
+const SWITCH: (&str, &str) = ("0x1b36", "0x0006");
 const RANDOM: (&str, &str) = ("0x1af4", "0x1044");
 
 /// What devices say, resets that bring them back as they were, and masked vectors of which nothing is lost.
@@ -19,9 +20,9 @@ const RANDOM: (&str, &str) = ("0x1af4", "0x1044");
 fn configuration_space_describes_resets_and_masks(resets: u32) {
     take(RANDOM);
     load("pcie");
-    let (net, random) = (open(NET), open(RANDOM));
+    let (net, switch, random) = (open(NET), open(SWITCH), open(RANDOM));
     facts(&net, &random);
-    vectors(&net);
+    vectors(&switch);
     let config = format!("/sys/bus/pci/devices/{}/config", address(RANDOM));
     let read = || fs::read(&config).expect("configuration space");
     let before = read();
@@ -29,7 +30,7 @@ fn configuration_space_describes_resets_and_masks(resets: u32) {
     let after = read();
     let differ: Vec<usize> = (0..before.len()).filter(|&at| before[at] != after[at]).collect();
     assert!(differ.is_empty(), "configuration space is another at {differ:x?}");
-    drop((net, random));
+    drop((net, switch, random));
     assert_eq!(unload("pcie"), Unload::Gone);
     println!("configuration space described, {resets} resets, vectors masked");
 }

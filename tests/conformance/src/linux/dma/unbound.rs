@@ -41,7 +41,7 @@ fn unbind_in(state: &str, address: &str) {
     let pair = Pair::new(&plugin, 16);
     let is_waiting = ["receiving", "by interrupts"].contains(&state);
     let interrupts =
-        (state == "by interrupts").then(|| plugin.interrupts(Enable::any()).expect("nobody has it enabled"));
+        (state == "by interrupts").then(|| plugin.interrupts(Enable::msi()).expect("nobody has it enabled"));
     if state == "kept" {
         assert_eq!(client.wait_for_nothing(5).expect_err("nobody sends"), Status::TIMEOUT, "the card keeps them");
         assert!(plugin.query().is_ok_and(|query| query.quarantined > 0));

@@ -12,10 +12,8 @@ registers! {
         /// Why it interrupts; ones clear.
         0x00C0 ICR: u32, RW;
         /// Which of these interrupt: ones set, and ones clear.
-        0x00D0 IMS: u32, RW { SENT = 0, RECEIVED = 7, RECEIVED_0 = 20, SENT_0 = 22 };
+        0x00D0 IMS: u32, RW { SENT = 0, RECEIVED = 7 };
         0x00D8 IMC: u32, WO;
-        /// The vectors of MSI-X: of what is received, of what is sent, and of all else.
-        0x00E4 IVAR: u32, RW { RECEIVED = 0..=3, SENT = 8..=11, OTHER = 16..=19 };
         0x0100 RCTL: u32, RW {
             ENABLE = 1, ALL_UNICAST = 3, ALL_MULTICAST = 4, LONG_FRAMES = 5, LOOP_BACK = 6..=7, BROADCAST = 15, SIZE = 16..=17, SIZE_TIMES_16 = 25,
             NO_CHECKSUM = 26,
@@ -133,9 +131,6 @@ impl Card {
     }
 
     fn unmask(&self) {
-        // Vector 0 for all; each is valid by its highest bit.
-        let vectors = regs::IVAR::RECEIVED.set(0, 8) | regs::IVAR::SENT.set(0, 8) | regs::IVAR::OTHER.set(0, 8);
-        self.bar.write(regs::IVAR, vectors);
         self.bar.write(regs::IMS, causes());
     }
 
@@ -221,5 +216,5 @@ impl Card {
 
 /// What it is to interrupt for.
 fn causes() -> u32 {
-    regs::IMS::SENT.mask() | regs::IMS::RECEIVED.mask() | regs::IMS::SENT_0.mask() | regs::IMS::RECEIVED_0.mask()
+    regs::IMS::SENT.mask() | regs::IMS::RECEIVED.mask()
 }

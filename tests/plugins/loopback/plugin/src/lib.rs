@@ -223,7 +223,11 @@ impl loopback::Handler<Passive, Session> for LoopBack {
 }
 
 impl IntEnable for LoopBack {
-    fn int_enable(&self, _: &mut Passive, _: Enabling<'_, Self>) -> Result<()> {
+    fn int_enable(&self, _: &mut Passive, enabling: Enabling<'_, Self>) -> Result<()> {
+        // QEMU 7.2 stops at an assertion of its own if MSI-X of this card is switched off within 128 us of a message.
+        if enabling.kind == IrqKind::MsiX {
+            return Err(Status::NO_INTERRUPT.into());
+        }
         self.0.acknowledge(); // what an earlier owner left
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! A plugin for two devices of QEMU's: configuration space, resets and vectors of MSI-X. Of e1000e the vectors, which it sends when it is
-//! told to; of virtio-rng the reset, which e1000e has not.
+//! A plugin for three devices of QEMU's: configuration space, resets and vectors of MSI-X. Of e1000e it is only configuration space, of which
+//! that card has most; of virtio-rng also the reset; of rocker, a switch, the vectors, which it sends when it is told to.
 //!
-//! Sources: Intel 82574 GbE Controller Family Datasheet 3.4, sections 7.1.3, 7.4.1 and 10.2.4; Virtual I/O Device (VIRTIO) 1.1, section 4.1.4.
+//! Sources: QEMU's specification of rocker, "Test Registers"; Virtual I/O Device (VIRTIO) 1.1, section 4.1.4.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -13,13 +13,10 @@ use kp_core::{
 use pcie_interface::{Facts, pcie};
 
 registers! {
-    /// Of the network card.
-    mod net[0x100] {
-        0x00C8 CAUSE_SET: u32, WO;
-        0x00D0 MASK_SET: u32, RW;
-        0x00D8 MASK_CLEAR: u32, WO;
-        0x00DC AUTO_CLEAR: u32, RW;
-        0x00E4 VECTORS: u32, RW;
+    /// Of the switch.
+    mod switch[0x40] {
+        /// A vector that is written here is sent.
+        0x20 TEST_IRQ: u32, WO;
     }
     /// Of the source of random numbers: what all of its kind have in common.
     mod common[0x38] {
@@ -28,12 +25,8 @@ registers! {
     }
 }
 
-/// Its vectors: of two queues each to receive and to send.
+/// Of the switch, while it has no ports.
 const VECTORS: u32 = 4;
-/// Queue n has vector n: each has four bits, of which the highest says that it has one.
-const ONE_EACH: u32 = 0xBA98;
-/// The bit of queue 0 among the causes.
-const QUEUES: u32 = 20;
 
 /// A capability of the vendor's own says where some registers are: which, in which BAR, and where in it.
 mod place {
@@ -44,7 +37,8 @@ mod place {
 }
 
 enum Registers {
-    Net(Bar<net::Map>),
+    Net,
+    Switch(Bar<switch::Map>),
     Random(Bar<common::Map>),
 }
 
@@ -62,11 +56,13 @@ impl Init for Card {
     type Interrupt = ();
     fn init(cx: &mut Passive, mut device: Device) -> Result<Self> {
         let (config, vectors) = (device.config()?, device.vectors()?);
-        let registers = if config.read16(cx, 0)? == 0x8086 {
-            Registers::Net(device.map(cx, 0)?)
-        } else {
-            let (bar, offset) = common_registers(cx, &config)?;
-            Registers::Random(device.map_at(cx, bar, offset)?)
+        let registers = match config.read16(cx, 0)? {
+            0x8086 => Registers::Net,
+            0x1b36 => Registers::Switch(device.map(cx, 0)?),
+            _ => {
+                let (bar, offset) = common_registers(cx, &config)?;
+                Registers::Random(device.map_at(cx, bar, offset)?)
+            }
         };
         Ok(Card { registers, config, vectors, runs: Default::default(), masks_in_dpc: AtomicBool::new(false) })
     }
@@ -86,8 +82,8 @@ fn common_registers(cx: &mut Passive, config: &Config) -> Result<(usize, usize)>
 }
 
 impl Card {
-    fn net(&self) -> Result<&Bar<net::Map>> {
-        if let Registers::Net(net) = &self.registers { Ok(net) } else { Err(Status::WRONG_DEVICE.into()) }
+    fn switch(&self) -> Result<&Bar<switch::Map>> {
+        if let Registers::Switch(switch) = &self.registers { Ok(switch) } else { Err(Status::WRONG_DEVICE.into()) }
     }
 }
 
@@ -152,16 +148,11 @@ impl pcie::Handler<Passive> for Card {
         self.vectors.hint(cx, vector, processor)
     }
 
-    fn send(&self, cx: &mut Passive, _: &(), vector: u32) -> Result<()> {
+    fn send(&self, _: &mut Passive, _: &(), vector: u32) -> Result<()> {
         if vector >= VECTORS {
             return Err(Status::BAD_VECTOR.into());
         }
-        let queue = 1 << (QUEUES + vector);
-        // The card sends a vector again after 128 us at the earliest, and QEMU's, if it is asked to before, once too often from then on.
-        cx.sleep_ms(1)?;
-        // What is sent is cleared, as cause and in the mask.
-        self.net()?.write(net::MASK_SET, queue);
-        self.net()?.write(net::CAUSE_SET, queue);
+        self.switch()?.write(switch::TEST_IRQ, vector);
         Ok(())
     }
 
@@ -178,20 +169,13 @@ impl pcie::Handler<Passive> for Card {
 impl IntEnable for Card {
     fn int_enable(&self, _: &mut Passive, _: Enabling<'_, Self>) -> Result<()> {
         self.runs.iter().for_each(|runs| runs.store(0, Relaxed));
-        self.net().map(|_| ())
+        self.switch().map(|_| ())
     }
+    // It sends what it is told to send, and nothing else.
     fn int_arm(&self, _: &mut Passive, _: &(), _: Granted) -> Result<()> {
-        let net = self.net()?;
-        net.write(net::MASK_CLEAR, u32::MAX);
-        net.write(net::VECTORS, ONE_EACH);
-        net.write(net::AUTO_CLEAR, 0xF << QUEUES);
         Ok(())
     }
-    fn int_disarm(&self, _: &mut Passive, _: &()) {
-        if let Ok(net) = self.net() {
-            net.write(net::MASK_CLEAR, u32::MAX);
-        }
-    }
+    fn int_disarm(&self, _: &mut Passive, _: &()) {}
 }
 
 impl IntAtIrql for Card {
@@ -214,4 +198,4 @@ impl IntAtDpc for Card {
     }
 }
 
-plugin! { Card { name: "pcie", devices: [0x8086:0x10d3, 0x1af4:0x1044], vectors: 1..=4, interface: pcie, callbacks: [IntEnable, IntAtIrql, IntAtDpc] } }
+plugin! { Card { name: "pcie", devices: [0x8086:0x10d3, 0x1b36:0x0006, 0x1af4:0x1044], vectors: 1..=4, interface: pcie, callbacks: [IntEnable, IntAtIrql, IntAtDpc] } }
