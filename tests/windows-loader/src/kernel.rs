@@ -130,6 +130,8 @@ pub struct Options {
     pub slowness: u32,
     /// How many times sooner timers come than they are set for: so that a test need not wait for a limit of seconds. 0 and 1: not at all.
     pub haste: u32,
+    /// How many times faster time goes for the devices: so that a test need not wait for a slow one. 0 and 1: not at all.
+    pub device_haste: u32,
     /// As under Driver Verifier: what is passed down to the bus is answered later, always, and with another success than STATUS_SUCCESS.
     pub verifier: bool,
     /// The first request that the bus answers later is answered at DISPATCH_LEVEL: of those it takes every other one.
