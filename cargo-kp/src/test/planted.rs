@@ -3,7 +3,7 @@
 //! Safe plugin code can panic and leak, so `tests/plugins/trouble` does. It cannot leave an interrupt connected, sleep in a DPC, forget a message on its way or
 //! have the kernel warn: for these the port's own C sources are changed, in a copy.
 use super::{
-    boots::{POISON, SLEEPERS},
+    boots::{POISON, SLEEPERS, of_each_version},
     log::Log,
     registered,
     report::{clean, freed, keep, passed, with_log},
@@ -53,7 +53,7 @@ fn trouble(long: bool, setup: bool, log: &Log) -> Result<Tally> {
     tally.report("each planted test has its guest", all);
     let program = programs::build("conformance")?;
     let mut guests = Vec::new();
-    for kernel in kernels::names() {
+    for kernel in of_each_version(long) {
         let trouble = modules(&kernel, &["trouble"], setup)?;
         guests.push(panics(&kernel, &trouble, &program)?);
         if long || kernel == KERNEL {
