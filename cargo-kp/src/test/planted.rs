@@ -77,7 +77,7 @@ fn trouble(long: bool, setup: bool, log: &Log) -> Result<Tally> {
             let verdict = |report: &Report| fails(report, &["kernel log: DMAR: *"]);
             guests.push(Guest { name: format!("{kernel}: a device goes astray"), vm, verdict: Box::new(verdict) });
             // On PREEMPT_RT a processor at Dispatch runs other tasks, the deferred handler's too.
-            let vm = guest(&trouble, &program, &["coalesced"]).cpus(1);
+            let vm = guest(&modules(&kernel, &["clockwork"], setup)?, &program, &["coalesced"]).cpus(1);
             guests.push(Guest { name: format!("{kernel}: coalesced"), vm, verdict: Box::new(clean) });
         }
     }
