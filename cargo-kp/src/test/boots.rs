@@ -148,13 +148,19 @@ fn nodes(kernel: &str, long: bool) -> Result<Boot> {
     Ok(Boot { plugins: &["edu", "selftest", "testdev", "pcie"], devices: SIX_MORE, ..boot }.with(&[POISON]))
 }
 
+fn transferring(kernel: &str, stage: &str, long: bool) -> Result<Boot> {
+    let boot = Boot::new(kernel, registered::runs(stage, long)?);
+    Ok(Boot { plugins: &["loopback", "bmd"], devices: TRANSFERRING, timeout: Duration::from_secs(1200), ..boot })
+}
+
+fn in_bulk(kernel: &str, long: bool) -> Result<Boot> {
+    transferring(kernel, "dma", long)
+}
+
 /// Guests in which devices transfer: as the machine is; with an IOMMU, which forgets at once what is unmapped. In a long run also with memory that
 /// devices of 32 bits do not reach; with copies of all that devices see; and with a device of 28 bits.
 fn dma(long: bool) -> Result<Vec<Boot>> {
-    let boot = |stage: &str| -> Result<Boot> {
-        let boot = Boot::new(THOROUGH, registered::runs(stage, long)?);
-        Ok(Boot { plugins: &["loopback", "bmd"], devices: TRANSFERRING, timeout: Duration::from_secs(1200), ..boot })
-    };
+    let boot = |stage: &str| transferring(THOROUGH, stage, long);
     let iommu = Boot { devices: BEHIND_IOMMU, ..boot("dma")? }.with(&["intel_iommu=on", "iommu.strict=1"]);
     let high = Boot { memory: 6 << 10, ..boot("dma")? };
     let low = Boot { plugins: &["edu28"], memory: 4 << 10, ..boot("dma-low")? };
@@ -179,7 +185,7 @@ fn loaded_often(kernel: &str, _: bool) -> Result<Boot> {
 /// What these stages run, in guests of this kernel; and in each of them `last` at the end.
 pub fn run_in(kernel: &str, last: &[Vec<String>], setup: bool, log: &Log) -> Result<Tally> {
     let mut boots = Vec::new();
-    for boot in [in_kernel, hostile, torn_down, nodes, changing, loaded_often] {
+    for boot in [in_kernel, hostile, torn_down, nodes, in_bulk, changing, loaded_often] {
         let mut boot = boot(kernel, false)?;
         boot.runs.extend_from_slice(last);
         boots.push(boot);
