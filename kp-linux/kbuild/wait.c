@@ -78,9 +78,9 @@ void kp_wake_all(void)
 	spin_unlock(&wait_queues_lock);
 }
 
-static bool kp_has_changed(const u32 *word, u32 seen, bool panic_ends)
+static bool kp_is_over(const u32 *word, u32 seen, bool panic_ends)
 {
-	/* Has what was written before the word changed. */
+	/* Acquire: has what was written before the word changed. */
 	return smp_load_acquire(word) != seen || (panic_ends && READ_ONCE(kp_rs_poisoned));
 }
 
@@ -97,7 +97,7 @@ static u32 kp_wait(struct kp_wait_queue *waitq, const u32 *word, u32 seen, u64 n
 	init_wait_entry(&entry, 0);
 	for (;;) {
 		interrupted = prepare_to_wait_event(&waitq->queue, &entry, state);
-		if (kp_has_changed(word, seen, panic_ends)) {
+		if (kp_is_over(word, seen, panic_ends)) {
 			finish_wait(&waitq->queue, &entry);
 			return KP_WOKEN_CHANGED;
 		}
@@ -111,8 +111,8 @@ static u32 kp_wait(struct kp_wait_queue *waitq, const u32 *word, u32 seen, u64 n
 			is_late = !schedule_hrtimeout(&until, HRTIMER_MODE_ABS);
 		else
 			schedule();
-		/* A wake-up takes the waiter out of the queue. If that was all, the queue's lock is not taken twice more. */
-		if (kp_has_changed(word, seen, panic_ends)) {
+		/* Who woke us has taken the entry off the queue: nothing to do with its lock. */
+		if (kp_is_over(word, seen, panic_ends)) {
 			finish_wait(&waitq->queue, &entry);
 			return KP_WOKEN_CHANGED;
 		}

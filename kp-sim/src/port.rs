@@ -185,13 +185,17 @@ unsafe impl WaitQueues for Simulated {
     }
     unsafe fn wait_queue_wake(queue: NonNull<RawWaitQueue>) {
         let queue = queue_number(queue);
-        call("wake", queue.into(), DISPATCH, |context| {
+        let highest = if Self::wakes_at_irql() { IRQL } else { DISPATCH };
+        call("wake", queue.into(), highest, |context| {
             #[cfg(test)]
             {
                 *context.machine.state().wakes.entry(queue).or_default() += 1;
             }
             context.machine.wake(context.machine.channel(Channel::WaitQueue, queue));
         });
+    }
+    fn wakes_at_irql() -> bool {
+        context::current().machine.options().wakes_at_irql
     }
 }
 

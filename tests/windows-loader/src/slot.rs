@@ -139,6 +139,13 @@ impl Slot {
         self.is_starting.load(Acquire)
     }
 
+    /// Time passes for it.
+    pub(crate) fn pass_time(&self) {
+        if !self.is_gone() {
+            lock(&self.model).advance();
+        }
+    }
+
     pub(crate) fn identity(&self) -> Identity {
         lock(&self.model).device.identity()
     }

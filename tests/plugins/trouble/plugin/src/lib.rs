@@ -271,21 +271,6 @@ impl trouble::Handler<Passive, Session> for Trouble {
         Ok(())
     }
 
-    fn burst(&self, cx: &mut Passive, _: &Session, times: u32) -> Result<()> {
-        let bar = self.bar()?;
-        self.undeferred.with(cx, |(), cx| {
-            for _ in 0..times.min(100) {
-                bar.write(regs::INTERRUPT_RAISE, 1);
-                let mut patience = 0..1_000_000;
-                while bar.read(regs::INTERRUPT_STATUS) != 0 {
-                    patience.next().ok_or(Status::TIMEOUT)?;
-                    cx.stall_us(10);
-                }
-            }
-            Ok(())
-        })
-    }
-
     fn greedy(&self, _: &mut Passive, _: &Session, on: bool) -> Result<()> {
         self.greedy.store(on, Relaxed);
         Ok(())
