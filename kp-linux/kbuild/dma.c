@@ -137,12 +137,18 @@ static void kp_dma_mapping_free(struct kp_dma_mapping *mapping)
 		kfree(mapping);
 }
 
+/*
+ * What the device wrote was copied when the plugin took the mapping back. One that it never took back has nothing for anybody, and its app may
+ * have given up the memory: nothing is copied here.
+ */
 static void kp_dma_unmap_now(struct kp_dma_mapping *mapping)
 {
+	const unsigned long attrs = DMA_ATTR_SKIP_CPU_SYNC;
+
 	if (mapping->is_page) {
-		dma_unmap_page(mapping->dev, mapping->bus, mapping->len, mapping->direction);
+		dma_unmap_page_attrs(mapping->dev, mapping->bus, mapping->len, mapping->direction, attrs);
 	} else {
-		dma_unmap_sg(mapping->dev, mapping->table.sgl, mapping->table.orig_nents, mapping->direction);
+		dma_unmap_sg_attrs(mapping->dev, mapping->table.sgl, mapping->table.orig_nents, mapping->direction, attrs);
 		sg_free_table(&mapping->table);
 	}
 	kp_pages_put(mapping->pages);

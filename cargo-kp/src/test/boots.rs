@@ -151,7 +151,12 @@ fn nodes(kernel: &str, long: bool) -> Result<Boot> {
 fn transferring(kernel: &str, stage: &str, long: bool) -> Result<Boot> {
     let boot = Boot::new(kernel, registered::runs(stage, long)?);
     // The last one has coherent memory and nothing else of the kind: that it builds says something by itself.
-    Ok(Boot { plugins: &["loopback", "bmd", "edu28"], devices: TRANSFERRING, timeout: Duration::from_secs(1200), ..boot })
+    Ok(Boot {
+        plugins: &["loopback", "bmd", "edu28"],
+        devices: TRANSFERRING,
+        timeout: Duration::from_secs(1200),
+        ..boot
+    })
 }
 
 fn in_bulk(kernel: &str, long: bool) -> Result<Boot> {

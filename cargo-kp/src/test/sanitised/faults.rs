@@ -107,7 +107,7 @@ const IN_C: [Fault; 8] = [
         plugin: "bmd",
         run: &["--host", "guest", "--part", "transfers"],
         file: "dma.c",
-        find: "\tdma_unmap_sg(mapping->dev, mapping->table.sgl, mapping->table.orig_nents, mapping->direction);\n",
+        find: "\t\tdma_unmap_page_attrs(mapping->dev, mapping->bus, mapping->len, mapping->direction, attrs);\n",
         replace: "",
         reasons: &["kernel log: *DMA-API: *device driver has pending DMA allocations while released from device*"],
         says: "",
