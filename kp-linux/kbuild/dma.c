@@ -117,7 +117,7 @@ struct kp_dma_mapping {
 static LLIST_HEAD(late_mappings);
 
 /* A device has one mapping after the other: the memory of one is kept for the next, until the device's record goes. */
-static struct kp_dma_mapping *kp_dma_mapping_new(struct kp_device *device)
+static __maybe_unused struct kp_dma_mapping *kp_dma_mapping_new(struct kp_device *device)
 {
 	struct kp_dma_mapping *mapping = xchg(&device->spare, NULL);
 

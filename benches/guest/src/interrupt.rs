@@ -5,9 +5,12 @@ use crate::{
     module::Module,
     vfio,
 };
-use bench_interface::wake;
+use bench_interface::{nothing, wake};
 use edu_interface::edu;
-use kp_abi::request::{self, Request};
+use kp_abi::{
+    Interface,
+    request::{self, Request},
+};
 use kp_user::{Enable, Interrupts, Plugin};
 use std::{
     fs::{self, File, OpenOptions},
@@ -30,6 +33,7 @@ pub fn run() -> Result<(), String> {
             ours(name, enable, pair, registers)?;
         }
     }
+    by_the_handler(pair, registers)?;
     in_a_call(pair, registers)?;
     in_a_plain_call(pair, registers)?;
     plain(pair, registers)?;
@@ -49,6 +53,7 @@ pub fn beside_vfio() -> Result<(), String> {
         let _module = Module::load("/kp/kp-edu.ko", "")?;
         ours("msi", Enable::msi, pair, registers)?;
     }
+    by_the_handler(pair, registers)?;
     plain(pair, registers)?;
     let mut device = vfio::Device::open()?;
     let registers = device.registers;
@@ -71,6 +76,13 @@ fn ours(name: &str, enable: fn() -> Enable<'static>, pair: u64, registers: Regis
     let ours = Ours::enable(u32::MAX, enable())?;
     inside(&format!("irq-inside-{name}-ours"), pair, registers);
     ours.all_inside()
+}
+
+/// Ours without a deferred handler.
+fn by_the_handler(pair: u64, registers: Registers) -> Result<(), String> {
+    let _module = Module::load("/kp/kp-bench-handler.ko", "")?;
+    let ours = Ours::open("bench-handler", nothing::INTERFACE)?.enabled(Enable::msi())?;
+    woken("irq-wake-handler-ours", pair, registers, || ours.wait())
 }
 
 /// A call that waits in the plugin, and is woken by the plugin's own DPC.
@@ -208,21 +220,33 @@ fn read_count(file: &mut File) -> Result<(), String> {
     file.read_exact(&mut count).map_err(|error| format!("no interrupt: {error}"))
 }
 
-/// The edu plugin, with its interrupt enabled.
+/// A plugin of edu's, with its interrupt enabled.
 struct Ours {
     interrupts: Interrupts,
     fd: RawFd,
     _plugin: Plugin,
 }
 
+/// A plugin of edu's, opened.
+struct Opened(Plugin);
+
+impl Opened {
+    fn enabled(self, enable: Enable<'_>) -> Result<Ours, String> {
+        let fd = self.0.as_fd().ok_or("the connection has no descriptor")?.as_raw_fd();
+        let interrupts = self.0.interrupts(enable).map_err(|error| format!("interrupts: {error}"))?;
+        Ok(Ours { interrupts, fd, _plugin: self.0 })
+    }
+}
+
 impl Ours {
+    fn open(name: &str, interface: &'static Interface) -> Result<Opened, String> {
+        Plugin::open_interface(name, interface, &[]).map(Opened).map_err(|error| format!("{name}: {error}"))
+    }
+
     fn enable(defer_every: u32, enable: Enable<'_>) -> Result<Self, String> {
-        let plugin = Plugin::open_interface("edu", edu::INTERFACE, &[]).map_err(|error| format!("edu: {error}"))?;
-        let fd = plugin.as_fd().ok_or("the connection has no descriptor")?.as_raw_fd();
-        let failed = |error| format!("edu: {error}");
-        edu::Client(&plugin).defer_every(defer_every).map_err(failed)?;
-        let interrupts = plugin.interrupts(enable).map_err(failed)?;
-        Ok(Self { interrupts, fd, _plugin: plugin })
+        let opened = Self::open("edu", edu::INTERFACE)?;
+        edu::Client(&opened.0).defer_every(defer_every).map_err(|error| format!("edu: {error}"))?;
+        opened.enabled(enable)
     }
 
     /// INT_WAIT, as the client library sends it.

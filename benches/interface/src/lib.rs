@@ -15,6 +15,14 @@ kp_abi::interface! {
 }
 
 kp_abi::interface! {
+    /// Of a plugin whose interrupt alone is measured.
+    pub mod nothing, version 1 {
+        /// Nothing.
+        fn nothing() = 1;
+    }
+}
+
+kp_abi::interface! {
     /// Waits for an interrupt.
     pub mod wake, version 1 {
         /// Waits until the next interrupt's DPC has woken this call. How long ago it did, in ns.
