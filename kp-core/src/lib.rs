@@ -181,5 +181,5 @@ pub mod __registers {
 /// What `plugin!` expands to.
 #[doc(hidden)]
 pub mod __plugin {
-    pub use crate::plugin::{Absent, Probe, check_name, check_vectors, contains};
+    pub use crate::plugin::{Absent, Probe, check_name, check_own_interrupt, check_vectors, contains};
 }

@@ -1,7 +1,7 @@
 //! Pending notifications, and the enabling that they belong to. All of it changes under one Dispatch lock, so that
 //! `notified = delivered + available + lost` holds at every look.
 use super::{nospec::array_index_nospec, vector::Vector, waker::Waker};
-use crate::{Error, KVec, Result, Status, limits};
+use crate::{Error, IrqKind, KVec, Result, Status, limits};
 use core::{
     ptr::NonNull,
     sync::atomic::Ordering::{Acquire, Relaxed},
@@ -62,10 +62,12 @@ impl Owner {
 
 /// The interrupt's side that apps see.
 pub(super) struct Notifications {
-    /// The session that enabled it; None outside of an enabling.
+    /// The session that enabled it, or that listens to an interrupt of the plugin's own. None: nobody.
     pub(super) owner: Option<Owner>,
     /// Waits may take. False from the start of disabling.
     pub(super) armed: bool,
+    /// An interrupt of the plugin's own: what there is to listen to.
+    pub(super) kind: Option<IrqKind>,
     /// A vector never ended and was masked.
     pub(super) storm: bool,
     /// Number of the latest enabling.
@@ -83,6 +85,7 @@ impl Notifications {
         Self {
             owner: None,
             armed: false,
+            kind: None,
             storm: false,
             generation: 0,
             per_vector: KVec::new(),
@@ -101,9 +104,64 @@ impl Notifications {
         self.owner = Some(owner);
         self.armed = true;
         self.storm = false;
+        self.number();
+        self.count_anew(per_vector, vectors)
+    }
+
+    /// Another number: of what begins to count from 0, or of a listening.
+    fn number(&mut self) -> u64 {
         self.generation += 1;
         self.next = 0;
+        self.generation
+    }
+
+    /// Counts in these from now on. The buffers before.
+    fn count_anew(
+        &mut self,
+        per_vector: KVec<VectorCounters>,
+        vectors: KVec<Vector>,
+    ) -> (KVec<VectorCounters>, KVec<Vector>) {
         (core::mem::replace(&mut self.per_vector, per_vector), core::mem::replace(&mut self.vectors, vectors))
+    }
+
+    /// Starts an enabling of the plugin's own. If nothing has changed of what there is to listen to, its counts go on, and so does who listens.
+    /// Gives back the buffers that are not needed.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn start_own(
+        &mut self,
+        kind: IrqKind,
+        per_vector: KVec<VectorCounters>,
+        vectors: KVec<Vector>,
+    ) -> (KVec<VectorCounters>, KVec<Vector>) {
+        self.storm = false;
+        if self.fits(kind, vectors.len()) {
+            self.vectors.iter().for_each(Vector::start_again);
+            return (per_vector, vectors);
+        }
+        self.kind = Some(kind);
+        self.number();
+        self.count_anew(per_vector, vectors)
+    }
+
+    /// Is this what there is to listen to?
+    pub(super) fn fits(&self, kind: IrqKind, count: usize) -> bool {
+        self.kind == Some(kind) && self.vectors.len() == count
+    }
+
+    /// A session listens from now on. The number of its listening.
+    pub(super) fn listen(&mut self, owner: Owner) -> u64 {
+        self.owner = Some(owner);
+        self.armed = true;
+        self.number()
+    }
+
+    /// As [`notify`](Self::notify), where perhaps nobody listens: then they are lost.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn notify_listener(&mut self, vector: u32, count: u32) {
+        self.notify(vector, count);
+        if !self.armed {
+            self.discard_pending();
+        }
     }
 
     /// `count` notifications of `vector`. What is above the limit is lost, and counted so.

@@ -156,6 +156,15 @@ impl Config {
     /// Errors: `WRONG_DEVICE` if the device has no function level reset; `BUSY` while an interrupt is enabled; `NO_MEMORY`; `TIMEOUT` if the
     /// device does not answer afterwards: it does not decode its BARs then. After any other error nothing has changed.
     pub fn reset(&self, cx: &mut Passive) -> Result<()> {
+        self.link.while_off(cx, &mut |cx| match self.reset_now(cx) {
+            // Nothing answers there.
+            Err(error) if error == Status::TIMEOUT || error == Status::DEVICE_GONE => Err(error),
+            done => Ok(done),
+        })
+    }
+
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn reset_now(&self, cx: &mut Passive) -> Result<()> {
         self.locked(cx, |cx, registers| {
             // Under the link's lock: whoever enables an interrupt takes it first.
             if self.link.masks().is_enabled(cx) {
