@@ -173,9 +173,9 @@ pub struct Counters {
     pub spurious: u64,
     /// Runs of `int_at_irql` that deferred.
     pub deferred: u64,
-    /// Runs of `int_at_dpc`.
+    /// Runs of `int_at_dpc`. Of a plugin without it: looks at what was deferred, at most `deferred`.
     pub dpc_runs: u64,
-    /// Sum of what `int_at_dpc` returned.
+    /// Sum of what `int_at_dpc` returned. Of a plugin without it: as `deferred`.
     pub notified: u64,
     /// Notifications that waits have taken.
     pub delivered: u64,

@@ -90,7 +90,8 @@ pub trait IntAtIrql: Init {
     fn int_at_irql(&self, cx: &mut Irql, interrupt: &Self::Interrupt, source: Source) -> Verdict;
 }
 
-/// What an interrupt left to do. Without it each deferral is one notification.
+/// What an interrupt left to do. Without it each deferral is one notification, and on Linux the handler wakes the app at once: leave it out if
+/// it would do nothing but return `count`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` lists `IntAtDpc` but does not implement it",
     note = "write `impl IntAtDpc for {Self}`, or take it off the list in `plugin!`"

@@ -78,6 +78,12 @@ void kp_wake_all(void)
 	spin_unlock(&wait_queues_lock);
 }
 
+static bool kp_is_over(const u32 *word, u32 seen, bool panic_ends)
+{
+	/* Acquire: has what was written before the word changed. */
+	return smp_load_acquire(word) != seen || (panic_ends && READ_ONCE(kp_rs_poisoned));
+}
+
 static u32 kp_wait(struct kp_wait_queue *waitq, const u32 *word, u32 seen, u64 ns, unsigned int state, bool panic_ends)
 {
 	bool ends = ns < KTIME_MAX, is_late = false;
@@ -91,8 +97,7 @@ static u32 kp_wait(struct kp_wait_queue *waitq, const u32 *word, u32 seen, u64 n
 	init_wait_entry(&entry, 0);
 	for (;;) {
 		interrupted = prepare_to_wait_event(&waitq->queue, &entry, state);
-		/* Has what was written before the word changed. */
-		if (smp_load_acquire(word) != seen || (panic_ends && READ_ONCE(kp_rs_poisoned))) {
+		if (kp_is_over(word, seen, panic_ends)) {
 			finish_wait(&waitq->queue, &entry);
 			return KP_WOKEN_CHANGED;
 		}
@@ -106,6 +111,11 @@ static u32 kp_wait(struct kp_wait_queue *waitq, const u32 *word, u32 seen, u64 n
 			is_late = !schedule_hrtimeout(&until, HRTIMER_MODE_ABS);
 		else
 			schedule();
+		/* Who woke us has taken the entry off the queue: nothing to do with its lock. */
+		if (kp_is_over(word, seen, panic_ends)) {
+			finish_wait(&waitq->queue, &entry);
+			return KP_WOKEN_CHANGED;
+		}
 	}
 }
 

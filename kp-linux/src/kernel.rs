@@ -158,6 +158,11 @@ unsafe impl WaitQueues for Linux {
         // SAFETY: the caller's promise: alive.
         unsafe { kp_c_wait_queue_wake(queue.as_ptr().cast()) }
     }
+    /// The lock of a wait queue is taken with interrupts off; on an RT kernel, where it sleeps, handlers are threads.
+    #[inline(always)]
+    fn wakes_at_irql() -> bool {
+        true
+    }
 }
 
 // SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.

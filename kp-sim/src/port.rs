@@ -188,7 +188,8 @@ unsafe impl WaitQueues for Simulated {
     }
     unsafe fn wait_queue_wake(queue: NonNull<RawWaitQueue>) {
         let queue = queue_number(queue);
-        call("wake", queue.into(), DISPATCH, |context| {
+        let highest = if Self::wakes_at_irql() { IRQL } else { DISPATCH };
+        call("wake", queue.into(), highest, |context| {
             if !context.machine.state().wait_queues.contains(&queue) {
                 misuse("a wait queue is woken that was freed");
             }
@@ -198,6 +199,9 @@ unsafe impl WaitQueues for Simulated {
             }
             context.machine.wake(context.machine.channel(Channel::WaitQueue, queue));
         });
+    }
+    fn wakes_at_irql() -> bool {
+        context::current().machine.options().wakes_at_irql
     }
 }
 

@@ -80,6 +80,12 @@ impl<P: Plugin> Builder<P> {
         self
     }
 
+    /// A kernel that wakes threads at Irql too, as Linux does. Of a plugin without `int_at_dpc` the handler wakes the app there, with no DPC.
+    pub fn wakes_at_irql(mut self) -> Self {
+        self.options.wakes_at_irql = true;
+        self
+    }
+
     /// Memory that the device reaches by itself, in bytes, at bus address 0 and up.
     pub fn ram(mut self, len: usize) -> Self {
         self.options.ram = len;

@@ -312,6 +312,8 @@ impl<'a, P: Plugin> WithContext<'a, P> {
         if let Some(session) = session {
             // SAFETY: the session's page lives as long as the session, which outlives `Interrupts::end` (see the owner).
             unsafe { interrupts.counter_page.attach(session.kernel_page(), generation, granted.count as usize) };
+            // SAFETY: as `begin`; the owner's.
+            unsafe { interrupts.wake_at_irql(&session.context.waker) };
         }
         (Begun(self), generation)
     }

@@ -27,6 +27,8 @@ pub(crate) struct Interrupts<P: Plugin> {
     vectors: AtomicPtr<Vector>,
     count: AtomicU32,
     is_line: AtomicBool,
+    /// Whom the ISR wakes itself; null: the DPC does it. INVARIANT: not written while connected; alive as the owner is.
+    waker_at_irql: AtomicPtr<Waker>,
     /// The log has a line on a storm of this enabling.
     pub(super) storm_is_logged: AtomicBool,
     pub(super) notifications: SpinLock<Notifications, Dispatch>,
@@ -69,6 +71,7 @@ impl<P: Plugin> Interrupts<P> {
             vectors: AtomicPtr::new(ptr::null_mut()),
             count: AtomicU32::new(0),
             is_line: AtomicBool::new(false),
+            waker_at_irql: AtomicPtr::new(ptr::null_mut()),
             storm_is_logged: AtomicBool::new(false),
             notifications: SpinLock::new(cx, Notifications::new())?,
             counter_page: CounterPage::new(),
@@ -119,6 +122,45 @@ impl<P: Plugin> Interrupts<P> {
         self.is_line.load(Relaxed)
     }
 
+    /// May the ISR wake the app itself? The compiler knows. Not who listens to an interrupt of the plugin's own, and may go at any moment.
+    #[inline(always)]
+    fn may_wake_at_irql() -> bool {
+        !P::TABLE.own_interrupt
+            && matches!(&P::TABLE.int, Some(table) if table.at_dpc.is_none())
+            && kernel::wakes_at_irql()
+    }
+
+    /// Whom the ISR of this enabling wakes itself: then each deferral is a notification as it is counted. None: the DPC makes them.
+    #[inline(always)]
+    pub(super) fn waker_at_irql(&self) -> Option<&Waker> {
+        if !Self::may_wake_at_irql() {
+            return None;
+        }
+        // SAFETY: null, or a waker that lives as the owner does.
+        unsafe { self.waker_at_irql.load(Relaxed).as_ref() }
+    }
+
+    /// From now on the ISR wakes the app itself, if it may. An app that looks at its page rather than wait is told there by the DPC.
+    ///
+    /// # Safety
+    /// `lock` is held, and nothing is connected; the waker is the owner's.
+    pub(super) unsafe fn wake_at_irql(&self, waker: &Waker) {
+        if Self::may_wake_at_irql() && !self.counter_page.is_attached() {
+            self.waker_at_irql.store(ptr::from_ref(waker).cast_mut(), Relaxed);
+        }
+    }
+
+    /// The notifications. Those that the ISR has made by itself are counted first.
+    #[inline(always)]
+    fn notifications<R>(&self, cx: &mut impl AtMost<Dispatch>, f: impl FnOnce(&mut Notifications) -> R) -> R {
+        self.notifications.with(cx, |notifications, _| {
+            if Self::may_wake_at_irql() && !self.waker_at_irql.load(Relaxed).is_null() {
+                notifications.take_deferrals();
+            }
+            f(notifications)
+        })
+    }
+
     /// Where vector `vector` comes from, for the plugin.
     pub(super) fn source(&self, vector: u32) -> Source {
         if self.is_line() { Source::Line } else { Source::Message(vector as u16) }
@@ -153,7 +195,7 @@ impl<P: Plugin> Interrupts<P> {
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) unsafe fn end(&self, cx: &mut Passive) {
         if !P::TABLE.own_interrupt {
-            self.notifications.with(cx, |notifications, _| {
+            self.notifications(cx, |notifications| {
                 notifications.armed = false;
                 notifications.discard_pending();
                 notifications.owner = None;
@@ -163,6 +205,7 @@ impl<P: Plugin> Interrupts<P> {
                 self.counter_page.detach();
             });
         }
+        self.waker_at_irql.store(ptr::null_mut(), Relaxed);
         self.count.store(0, Relaxed);
     }
 
@@ -193,7 +236,7 @@ impl<P: Plugin> Interrupts<P> {
         vector: u32,
         max: u32,
     ) -> Result<Notified> {
-        self.notifications.with(cx, |notifications, _| {
+        self.notifications(cx, |notifications| {
             let notified = notifications.dequeue(waker, generation, vector, max);
             if let Ok(Notified { vector, .. }) = notified {
                 self.counter_page.publish_notifications(vector, || notifications.counts(vector));
@@ -213,13 +256,12 @@ impl<P: Plugin> Interrupts<P> {
     /// Number of the latest enabling, and its counters.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn counters(&self, cx: &mut Passive, vector: u32) -> Result<(u64, Counters)> {
-        self.notifications.with(cx, |notifications, _| Ok((notifications.generation, notifications.counters(vector)?)))
+        self.notifications(cx, |notifications| Ok((notifications.generation, notifications.counters(vector)?)))
     }
 
     /// Is there something for this session to take?
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn has_pending(&self, cx: &mut Passive, waker: &Waker) -> bool {
-        self.notifications
-            .with(cx, |notifications, _| notifications.check_owner(waker).is_ok() && notifications.has_pending())
+        self.notifications(cx, |notifications| notifications.check_owner(waker).is_ok() && notifications.has_pending())
     }
 }

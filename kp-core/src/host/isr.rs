@@ -5,8 +5,9 @@ use super::{
     interrupt::Interrupts,
     kernel,
     pending::Run,
-    storm::is_crowded,
+    storm::{DPC_DUE, is_crowded},
     vector::{Vector, count},
+    waker::Waker,
 };
 use crate::{Dispatch, Irql, Plugin, Source, Verdict};
 use core::sync::atomic::Ordering::Relaxed;
@@ -46,7 +47,8 @@ pub unsafe fn isr<P: Plugin>(cookie: *const (), vector: u32) -> bool {
         return source != Source::Line;
     }
     count(&counts.received);
-    counts.unserved.runs.store(counts.unserved.runs.load(Relaxed) + 1, Relaxed);
+    let unserved = counts.unserved.runs.load(Relaxed) + 1;
+    counts.unserved.runs.store(unserved, Relaxed);
     if deferred {
         count(&counts.deferred);
     }
@@ -54,7 +56,16 @@ pub unsafe fn isr<P: Plugin>(cookie: *const (), vector: u32) -> bool {
     if !P::TABLE.own_interrupt && this.counter_page.is_attached() {
         publish(this, counts, vector);
     }
-    if deferred && counts.pending.defer() {
+    if !deferred {
+        return true;
+    }
+    if let Some(waker) = this.waker_at_irql() {
+        waker.wake();
+        if unserved < DPC_DUE {
+            return true;
+        }
+    }
+    if counts.pending.defer() {
         kernel::dpc_queue(this.device, vector);
     }
     true
@@ -80,7 +91,9 @@ pub unsafe fn dpc<P: Plugin>(cookie: *const (), vector: u32) {
     let Some(run) = counts.pending.begin() else { return };
     // SAFETY: the caller's promise: at Dispatch until this returns.
     let mut cx = unsafe { Dispatch::assume() };
-    if is_crowded(run) {
+    if let Some(waker) = this.waker_at_irql() {
+        guarded_only(&mut cx, this, counts, waker, run);
+    } else if is_crowded(run) {
         serve_crowd(&mut cx, device, this, counts, vector, run);
     } else {
         serve::<P, false>(&mut cx, device, this, counts, vector, run);
@@ -126,6 +139,20 @@ fn serve<P: Plugin, const CROWD: bool>(
     }
 }
 
+/// A DPC run where the ISR wakes: for the storm guard alone.
+#[cfg_attr(kp_driver, optimize(size))]
+#[cold]
+#[inline(never)]
+fn guarded_only<P: Plugin>(cx: &mut Dispatch, this: &Interrupts<P>, counts: &Vector, waker: &Waker, run: Run) {
+    if counts.is_served(run, || this.is_line()) {
+        counts.served();
+    }
+    if run.storm() {
+        this.notifications.with(cx, |notifications, _| notifications.storm = true);
+        waker.wake();
+    }
+}
+
 /// A copy of [`serve`] that asks all of it, so that the other one, which runs each time, does not.
 #[cfg_attr(kp_driver, optimize(size))]
 #[cold]
@@ -155,7 +182,7 @@ pub(super) unsafe fn run_pending<P: Plugin>(
 ) {
     let Some(counts) = this.vector(vector) else { return };
     let pending = counts.pending.drain();
-    if pending == 0 {
+    if pending == 0 || this.waker_at_irql().is_some() {
         return;
     }
     let notified = this.notifications.with(cx, |_, cx| at_dpc(cx, device, this, counts, vector, pending));

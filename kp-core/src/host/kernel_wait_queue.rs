@@ -25,7 +25,7 @@ impl KernelWaitQueue {
         unsafe { kernel::wait_queue_wait(self.0, word, seen, timeout, kind) }
     }
 
-    /// Wakes all. Passive and Dispatch.
+    /// Wakes all. Passive and Dispatch, and where the port allows it Irql.
     #[inline]
     pub(crate) fn wake(&self) {
         // SAFETY: alive by the invariant.

@@ -4,7 +4,7 @@ use super::{nospec::array_index_nospec, vector::Vector, waker::Waker};
 use crate::{Error, IrqKind, KVec, Result, Status, limits};
 use core::{
     ptr::NonNull,
-    sync::atomic::Ordering::{Acquire, Relaxed},
+    sync::atomic::Ordering::{Acquire, Relaxed, Release},
 };
 use kp_abi::{
     Counters,
@@ -19,6 +19,19 @@ pub(super) struct VectorCounters {
     delivered: u64,
     available: u64,
     lost: u64,
+    /// Deferrals that are notifications by now: where the ISR wakes the app itself.
+    deferred: u64,
+}
+
+impl VectorCounters {
+    /// So many notifications. What is above the limit is lost.
+    #[inline(always)]
+    fn notify(&mut self, count: u64) {
+        let kept = count.min(limits::MAX_AVAILABLE.saturating_sub(self.available));
+        self.notified += count;
+        self.available += kept;
+        self.lost += count - kept;
+    }
 }
 
 /// What a wait took: the last fields of an INT_WAIT, as they are there.
@@ -166,13 +179,20 @@ impl Notifications {
 
     /// `count` notifications of `vector`. What is above the limit is lost, and counted so.
     pub(super) fn notify(&mut self, vector: u32, count: u32) {
-        let Some(counters) = self.per_vector.get_mut(vector as usize) else { return };
-        let count = u64::from(count);
-        let room = limits::MAX_AVAILABLE.saturating_sub(counters.available);
-        let kept = count.min(room);
-        counters.notified += count;
-        counters.available += kept;
-        counters.lost += count - kept;
+        if let Some(counters) = self.per_vector.get_mut(vector as usize) {
+            counters.notify(count.into());
+        }
+    }
+
+    /// Each deferral that was counted since the last time is a notification, and was as good as a run of the DPC.
+    #[inline]
+    pub(super) fn take_deferrals(&mut self) {
+        for (counters, counts) in self.per_vector.iter_mut().zip(&*self.vectors) {
+            let deferred = counts.deferred.load(Acquire);
+            counters.notify(deferred - counters.deferred);
+            counters.deferred = deferred;
+            counts.dpc_runs.store(deferred, Release);
+        }
     }
 
     /// Takes up to `max` of one vector's. Timeout: there is nothing.

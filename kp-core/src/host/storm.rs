@@ -1,7 +1,7 @@
 //! The storm guard: what happens when an interrupt never ends.
 //!
 //! ISR runs of a vector are counted from its last DPC run; one of a line that came only after [`CROWDED`] deferrals does not count, as the line
-//! is not silenced. At [`STORM_RUNS`] the time is noted. If as many come again within [`STORM_NS`], the
+//! is not silenced. Where the ISR wakes the app itself, it queues a DPC after [`DPC_DUE`] runs, for this count alone. At [`STORM_RUNS`] the time is noted. If as many come again within [`STORM_NS`], the
 //! vector is masked (or given up, if the port says that it is not this device's), one line is logged for the enabling, and waits answer
 //! InterruptStorm until the interrupt is disabled. From then on the plugin's handler does not run for this vector.
 #![deny(unsafe_code)]
@@ -19,6 +19,8 @@ const STORM_RUNS: u32 = 100_000;
 /// So many deferrals of a line between two DPC runs: its handler does not silence the device, and the processor gets to the DPC an instruction at
 /// a time.
 const CROWDED: u32 = 1_000;
+/// ISR runs without a DPC run between them after which one is queued though the ISR has woken the app.
+pub(super) const DPC_DUE: u32 = 1_000;
 /// As many runs again within this time, in ns, are a storm: nothing real interrupts that often.
 const STORM_NS: u64 = 5_000_000_000;
 /// `Unserved::runs` after a storm, and perhaps some more.

@@ -35,7 +35,7 @@ impl Waker {
         })
     }
 
-    /// Has each wait look again. Passive and Dispatch.
+    /// Has each wait look again. Passive and Dispatch, and where the port allows it Irql.
     #[inline]
     pub(super) fn wake(&self) {
         self.wake_seq.fetch_add(1, Release);

@@ -33,6 +33,8 @@ pub(crate) struct Options {
     pub(crate) fail_nth: u64,
     /// Kinds of interrupt that the machine offers, a mask.
     pub(crate) kinds: u32,
+    /// Wait queues may be woken at Irql.
+    pub(crate) wakes_at_irql: bool,
     /// The app's memory for DMA, in bytes.
     pub(crate) ram: usize,
     /// Pages that can be shown to the device at once, if that is limited.
@@ -43,7 +45,7 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { fail_nth: 0, kinds: 0, ram: 0, bounce: None, bus_bits: 64 }
+        Self { fail_nth: 0, kinds: 0, wakes_at_irql: false, ram: 0, bounce: None, bus_bits: 64 }
     }
 }
 

@@ -151,6 +151,11 @@ unsafe impl WaitQueues for Windows {
         // SAFETY: made by `wait_queue_new`, and not freed.
         unsafe { wait_queue::wake(queue.as_ptr().cast::<WaitQueue>()) }
     }
+    /// Events are set at DISPATCH_LEVEL at most.
+    #[inline(always)]
+    fn wakes_at_irql() -> bool {
+        false
+    }
 }
 
 // SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.

@@ -215,7 +215,8 @@ pub mod model {
 
         #[test]
         fn vectors_and_resets_are_as_on_the_device_in_the_simulator() {
-            let [switch, random] = [Card::switch(), Card::random()].map(|card| Sim::<::pcie::Card>::with(card).unwrap());
+            let [switch, random] =
+                [Card::switch(), Card::random()].map(|card| Sim::<::pcie::Card>::with(card).unwrap());
             let [switch, random] = [&switch, &random].map(|sim| sim.connect(pcie::INTERFACE).unwrap());
             super::super::vectors(&switch);
             super::super::reset(&random, 3);

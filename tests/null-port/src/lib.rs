@@ -100,6 +100,9 @@ unsafe impl WaitQueues for Null {
         if word.load(Acquire) == seen { Woken::Timeout } else { Woken::Changed }
     }
     unsafe fn wait_queue_wake(_queue: NonNull<RawWaitQueue>) {}
+    fn wakes_at_irql() -> bool {
+        false
+    }
 }
 
 // SAFETY: it makes no timer, so none ever runs.

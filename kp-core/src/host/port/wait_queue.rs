@@ -46,6 +46,9 @@ contract! { ($)
     /// `wait_queue_wake`; a change without a wake may go unseen. A wait that a signal can end never goes on once `poisoned` is true: the answer
     /// is Changed then. Passive.
     unsafe fn wait_queue_wait(queue: NonNull<RawWaitQueue>, word: &AtomicU32, seen: u32, timeout: Timeout, kind: WaitKind) -> Woken;
-    /// Wakes all who wait on the queue. Passive and Dispatch.
+    /// Wakes all who wait on the queue. Passive and Dispatch; Irql too, if [`wakes_at_irql`](Self::wakes_at_irql).
     unsafe fn wait_queue_wake(queue: NonNull<RawWaitQueue>) -> ();
+    /// May `wait_queue_wake` come at Irql? Then the handler of a plugin without `int_at_dpc` wakes the app itself, with no deferred call. Any
+    /// level; a constant, best inlined.
+    safe fn wakes_at_irql() -> bool;
 }

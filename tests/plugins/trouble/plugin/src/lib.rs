@@ -411,6 +411,13 @@ impl IntAtIrql for Trouble {
     }
 }
 
+/// With it each deferral has a run of the deferred handler before it is a notification, on each kernel.
+impl IntAtDpc for Trouble {
+    fn int_at_dpc(&self, _: &mut Dispatch, (): &(), _: Source, count: u32) -> u32 {
+        count
+    }
+}
+
 impl Event for Trouble {
     fn event(&self, _: &mut Passive, happening: Happening) -> Deliver {
         log!("event: {happening:?}");
@@ -428,6 +435,6 @@ plugin! {
         name: "trouble",
         devices: [0x1234:0x11e8],
         interface: trouble,
-        callbacks: [Open, IntEnable, IntAtIrql, Event],
+        callbacks: [Open, IntEnable, IntAtIrql, IntAtDpc, Event],
     }
 }
