@@ -210,7 +210,7 @@ pub fn test(host: &Host, words: &[String], setup: bool, on_line: &mut dyn FnMut(
     let words = words.iter().map(String::as_str);
     match host {
         Host::Linux { kernel, threadirqs } => {
-            let modules = modules(kernel, &["echo", "edu", "bmd", "trouble", "clockwork"], setup)?;
+            let modules = modules(kernel, &["echo", "edu", "bmd", "trouble", "clockwork", "edu-own"], setup)?;
             let argv: Vec<&str> = [PROGRAM].into_iter().chain(words).collect();
             let mut vm = modules.guest(&programs::build("conformance")?).cpus(2).step(Step::run(&argv));
             if *threadirqs {
@@ -220,8 +220,18 @@ pub fn test(host: &Host, words: &[String], setup: bool, on_line: &mut dyn FnMut(
             vm.timeout(limit).run(on_line)?.into_result().map(|_| ())
         }
         Host::Loader { qemu: false } => {
-            let drivers =
-                drivers(&["echo", "edu", "bmd", "trouble", "ivshmem", "selftest", "testdev", "pcie", "clockwork"])?;
+            let drivers = drivers(&[
+                "echo",
+                "edu",
+                "bmd",
+                "trouble",
+                "ivshmem",
+                "selftest",
+                "testdev",
+                "pcie",
+                "clockwork",
+                "edu-own",
+            ])?;
             let drivers = drivers.to_str().context("the target folder's path isn't UTF-8")?;
             let arguments: Vec<&str> = ["loader"].into_iter().chain(words).chain([drivers]).collect();
             programs::run("conformance", &arguments, on_line)
