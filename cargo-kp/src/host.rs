@@ -210,7 +210,7 @@ pub fn test(host: &Host, words: &[String], setup: bool, on_line: &mut dyn FnMut(
     let words = words.iter().map(String::as_str);
     match host {
         Host::Linux { kernel, threadirqs } => {
-            let modules = modules(kernel, &["echo", "edu", "bmd", "trouble", "clockwork", "edu-own"], setup)?;
+            let modules = modules(kernel, &["echo", "edu", "bmd", "trouble", "clockwork", "eduown"], setup)?;
             let argv: Vec<&str> = [PROGRAM].into_iter().chain(words).collect();
             let mut vm = modules.guest(&programs::build("conformance")?).cpus(2).step(Step::run(&argv));
             if *threadirqs {
@@ -230,7 +230,7 @@ pub fn test(host: &Host, words: &[String], setup: bool, on_line: &mut dyn FnMut(
                 "testdev",
                 "pcie",
                 "clockwork",
-                "edu-own",
+                "eduown",
             ])?;
             let drivers = drivers.to_str().context("the target folder's path isn't UTF-8")?;
             let arguments: Vec<&str> = ["loader"].into_iter().chain(words).chain([drivers]).collect();

@@ -29,7 +29,7 @@ fn drivers(setup: bool, log: &Log) -> Result<Tally> {
         "testdev",
         "pcie",
         "clockwork",
-        "edu-own",
+        "eduown",
         "copier",
     ])?;
     let folder = folder.to_str().context("the target folder's path isn't UTF-8")?;

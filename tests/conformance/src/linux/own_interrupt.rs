@@ -5,7 +5,7 @@ use super::{
     unload,
 };
 use crate::{Unload, interrupts::until, registry::guest_test};
-use edu_own_interface::{Heard, own};
+use eduown_interface::{Heard, own};
 use kp_abi::{
     Status,
     request::{ANY_VECTOR, NO_TIMEOUT, kind},
@@ -13,7 +13,7 @@ use kp_abi::{
 use kp_user::Plugin;
 use std::thread;
 
-const NAME: &str = "edu-own";
+const NAME: &str = "eduown";
 /// In ns.
 const SECONDS: u64 = 10_000_000_000;
 

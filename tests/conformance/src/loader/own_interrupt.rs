@@ -1,7 +1,7 @@
 //! An interrupt of the plugin's own in the real Windows driver: it comes without an app, apps listen to it, and nothing of it is left.
 use super::{device::Edu, resources::connect};
 use crate::{interrupts::until, registry::guest_test};
-use edu_own_interface::{Heard, own};
+use eduown_interface::{Heard, own};
 use kp_abi::{
     Status,
     request::{ANY_VECTOR, NO_TIMEOUT, kind},
@@ -10,7 +10,7 @@ use kp_user::Plugin;
 use std::thread;
 use windows_loader::Assigned;
 
-const NODE: &str = r"\\.\kp-edu-own.0";
+const NODE: &str = r"\\.\kp-eduown.0";
 /// In ns.
 const SECONDS: u64 = 10_000_000_000;
 
@@ -26,7 +26,7 @@ fn heard(plugin: &Plugin) -> Heard {
 #[guest_test(stage = "loader")]
 fn interrupts_come_without_an_app_and_apps_listen(drivers: &str) {
     for (assigned, wanted) in [(Assigned::Line, kind::LINE), (Assigned::Messages(1), kind::MSI)] {
-        let loaded = Edu::driven_by("edu-own", drivers, assigned);
+        let loaded = Edu::driven_by("eduown", drivers, assigned);
         let (plugin, other) = (open(&loaded), open(&loaded));
         let app = plugin.connection();
         own::Client(&plugin).wait(5).expect("the plugin hears");
@@ -57,7 +57,7 @@ fn interrupts_come_without_an_app_and_apps_listen(drivers: &str) {
 #[guest_test(stage = "loader")]
 fn a_device_goes_under_interrupts_of_its_plugins_own(drivers: &str) {
     for pulled_out in [false, true] {
-        let loaded = Edu::driven_by("edu-own", drivers, Assigned::Line);
+        let loaded = Edu::driven_by("eduown", drivers, Assigned::Line);
         let plugin = open(&loaded);
         own::Client(&plugin).wait(2).unwrap();
         plugin.connection().int_enable(kind::ANY, 1, 1, &[]).expect("an app listens");
@@ -86,7 +86,7 @@ fn a_device_goes_under_interrupts_of_its_plugins_own(drivers: &str) {
 /// The interrupt stays enabled through a sleep of the system.
 #[guest_test(stage = "loader")]
 fn an_interrupt_of_the_plugins_own_comes_again_after_a_sleep(drivers: &str) {
-    let loaded = Edu::driven_by("edu-own", drivers, Assigned::Line);
+    let loaded = Edu::driven_by("eduown", drivers, Assigned::Line);
     let plugin = open(&loaded);
     let app = plugin.connection();
     app.int_enable(kind::ANY, 1, 1, &[]).expect("an app listens");

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use core::sync::atomic::{AtomicU32, Ordering::*};
-pub use edu_own_interface::{Heard, own};
+pub use eduown_interface::{Heard, own};
 use kp_core::*;
 
 registers! {
@@ -143,7 +143,7 @@ impl own::Handler<Passive> for EduOwn {
 
 plugin! {
     EduOwn {
-        name: "edu-own",
+        name: "eduown",
         devices: [0x1234:0x11e8],
         interrupt: own,
         interface: own,

@@ -1,4 +1,4 @@
-//! What an app and the edu-own plugin say to each other.
+//! What an app and the eduown plugin say to each other.
 #![no_std]
 #![forbid(unsafe_code)]
 
