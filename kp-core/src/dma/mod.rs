@@ -19,7 +19,7 @@ pub use pages::{Area, Pages};
 pub use transfer::Transfer;
 
 use crate::{
-    Passive, Result,
+    Passive, Result, Status,
     host::{DmaId, Link},
 };
 
@@ -66,7 +66,10 @@ impl Dma {
     /// Errors: `BUSY`, and nothing has changed, while an app has messages (MSI, MSI-X) enabled, which are transfers too; `TIMEOUT` if the
     /// device still has transfers under way after that time: nothing was freed then.
     pub fn halt(&self, cx: &mut Passive) -> Result<()> {
-        self.link.halt(cx)
+        self.link.while_off(cx, &mut |cx| match self.link.halt(cx) {
+            Err(error) if error == Status::DEVICE_GONE => Err(error),
+            done => Ok(done),
+        })
     }
 
     /// The plugin's word that the device knows no address any more, since its engine was reset: frees what was dropped as an [`OnDevice`]. Passive.

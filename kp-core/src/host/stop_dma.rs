@@ -26,18 +26,9 @@ impl Link {
         (dma::HAS | isolated, dma.quarantined.load(Relaxed) as u64)
     }
 
-    /// See [`Dma::halt`](crate::Dma::halt).
+    /// See [`Dma::halt`](crate::Dma::halt). With the name's lock held: nobody lets the device transfer again meanwhile.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(crate) fn halt(&self, cx: &mut Passive) -> Result<()> {
-        self.while_off(cx, &mut |cx| match self.halt_now(cx) {
-            Err(error) if error == Status::DEVICE_GONE => Err(error),
-            done => Ok(done),
-        })
-    }
-
-    /// With the name's lock held: nobody lets the device transfer again meanwhile.
-    #[cfg_attr(kp_driver, optimize(size))]
-    fn halt_now(&self, cx: &mut Passive) -> Result<()> {
         self.with(cx, |id| {
             if kernel::bus_master(id, false) {
                 kernel::bus_master(id, self.dma().is_enabled());
