@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{AtMost, Dispatch, Error, Granted, Passive, Plugin, Result, Status};
 use core::sync::atomic::Ordering::*;
-use kp_abi::{Counters, request::ANY_VECTOR};
+use kp_abi::{Counters, request::ANY_VECTOR, ring::SHOWN_VECTORS};
 
 /// How long the end of a listening waits between two looks at who wakes, in ns.
 const LOOK_NS: u64 = 100_000;
@@ -112,7 +112,7 @@ impl<P: Plugin> Interrupts<P> {
             notifications.notify_listener(vector, notified);
             notifications.storm |= storm;
             if self.counter_page.is_attached()
-                && let Ok(counters) = notifications.counters(vector)
+                && let Some(counters) = notifications.counters_of(vector)
             {
                 self.counter_page.publish(vector, counters);
             }
@@ -145,10 +145,9 @@ impl<P: Plugin> Interrupts<P> {
     #[cfg_attr(kp_driver, optimize(size))]
     fn publish(&self, notifications: &Notifications) {
         if self.counter_page.is_attached() {
-            for vector in 0..notifications.vectors.len() as u32 {
-                if let Ok(counters) = notifications.counters(vector) {
-                    self.counter_page.publish(vector, counters);
-                }
+            for vector in 0..SHOWN_VECTORS as u32 {
+                let Some(counters) = notifications.counters_of(vector) else { break };
+                self.counter_page.publish(vector, counters);
             }
         }
     }

@@ -32,6 +32,31 @@ impl VectorCounters {
         self.available += kept;
         self.lost += count - kept;
     }
+
+    /// So many notifications, for nobody.
+    fn lose(&mut self, count: u64) {
+        self.notified += count;
+        self.lost += count;
+    }
+}
+
+/// All counters of a vector.
+#[inline(always)]
+fn all_counters(counters: &VectorCounters, counts: &Vector) -> Counters {
+    // In the reverse of the order in which ISR and DPC count: each look sees no more runs than deferrals, and no more
+    // deferrals than interrupts.
+    let dpc_runs = counts.dpc_runs.load(Acquire);
+    let deferred = counts.deferred.load(Acquire);
+    Counters {
+        received: counts.received.load(Relaxed),
+        spurious: counts.spurious.load(Relaxed),
+        deferred,
+        dpc_runs,
+        notified: counters.notified,
+        delivered: counters.delivered,
+        available: counters.available,
+        lost: counters.lost,
+    }
 }
 
 /// What a wait took: the last fields of an INT_WAIT, as they are there.
@@ -171,9 +196,11 @@ impl Notifications {
     /// As [`notify`](Self::notify), where perhaps nobody listens: then they are lost.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn notify_listener(&mut self, vector: u32, count: u32) {
-        self.notify(vector, count);
-        if !self.armed {
-            self.discard_pending();
+        let Some(counters) = self.per_vector.get_mut(vector as usize) else { return };
+        if self.armed {
+            counters.notify(count.into());
+        } else {
+            counters.lose(count.into());
         }
     }
 
@@ -265,23 +292,17 @@ impl Notifications {
         }
         for (i, (counters, counts)) in self.per_vector.iter().zip(&*self.vectors).enumerate() {
             if vector == ANY_VECTOR || vector as usize == i {
-                // In the reverse of the order in which ISR and DPC count: each look sees no more runs than deferrals, and no more
-                // deferrals than interrupts.
-                let dpc_runs = counts.dpc_runs.load(Acquire);
-                let deferred = counts.deferred.load(Acquire);
-                sum.add(&Counters {
-                    received: counts.received.load(Relaxed),
-                    spurious: counts.spurious.load(Relaxed),
-                    deferred,
-                    dpc_runs,
-                    notified: counters.notified,
-                    delivered: counters.delivered,
-                    available: counters.available,
-                    lost: counters.lost,
-                });
+                sum.add(&all_counters(counters, counts));
             }
         }
         Ok(sum)
+    }
+
+    /// One vector's counters, without a look at the others.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn counters_of(&self, vector: u32) -> Option<Counters> {
+        let (counters, counts) = (self.per_vector.get(vector as usize)?, self.vectors.get(vector as usize)?);
+        Some(all_counters(counters, counts))
     }
 
     /// A vector's counters of this file: notified, delivered, available, lost.
