@@ -102,6 +102,10 @@ pub fn driver(plugin: &str) -> Result<PathBuf> {
     build::driver(&plugin, build::Arch::X64, &build::Signer::default(), &|_| {})
 }
 
+/// The plugins whose drivers the loader's tests run.
+pub const LOADED: &[&str] =
+    &["echo", "edu", "bmd", "trouble", "ivshmem", "selftest", "testdev", "pcie", "clockwork", "copier", "eduown"];
+
 /// Builds example plugins as Windows drivers. The folder in which each has one of its own, with `windows-x86_64` in it.
 pub fn drivers(plugins: &[&str]) -> Result<PathBuf> {
     let mut folder = PathBuf::new();
@@ -220,18 +224,7 @@ pub fn test(host: &Host, words: &[String], setup: bool, on_line: &mut dyn FnMut(
             vm.timeout(limit).run(on_line)?.into_result().map(|_| ())
         }
         Host::Loader { qemu: false } => {
-            let drivers = drivers(&[
-                "echo",
-                "edu",
-                "bmd",
-                "trouble",
-                "ivshmem",
-                "selftest",
-                "testdev",
-                "pcie",
-                "clockwork",
-                "eduown",
-            ])?;
+            let drivers = drivers(LOADED)?;
             let drivers = drivers.to_str().context("the target folder's path isn't UTF-8")?;
             let arguments: Vec<&str> = ["loader"].into_iter().chain(words).chain([drivers]).collect();
             programs::run("conformance", &arguments, on_line)

@@ -221,50 +221,43 @@ macro_rules! interface {
             "an interface has a version, a number for people: `mod ", ::core::stringify!($name), ", version 1 { … }`"
         ));
     };
-    ($(#[$meta:meta])* $vis:vis mod $name:ident, version $version:literal {
-        $($(#[$($attr:tt)*])* fn $method:ident ( $($args:tt)* ) $(-> $reply:tt)? $(= $id:literal)? ;)*
-    }) => {
-        $($crate::__has_number! { $method $($id)? })*
-    };
-    ($(#[$meta:meta])* $vis:vis mod $name:ident, version $version:literal {
-        $($(#[$($attr:tt)*])* fn $method:ident ( $($args:tt)* ) $(-> $reply:ty)? = $id:literal ;)*
-    }) => {
-        $(const _: () = ::core::assert!(
-            true $(&& $crate::__is_reply(::core::stringify!($reply)))?,
-            ::core::concat!(
-                "the reply of `", ::core::stringify!($method), "`: write none, a name in one word (`use` it), an array as `[u8; 4]`, \
-                 or a list as `[u8]`; `Result` is not written, as each message has one"
-            )
-        );)*
+    ($(#[$meta:meta])* $vis:vis mod $name:ident, version $version:literal { $($body:tt)* }) => {
+        $crate::__messages! { $($body)* }
     };
 }
 
-/// Says of a message that it has no number, if it has none.
+/// Says which message is written otherwise, and how it has to be. Not by an assertion: what names the module, which is not there, would be all
+/// that the compiler speaks of.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __has_number {
-    ($method:ident) => {
+macro_rules! __messages {
+    () => {};
+    (
+        $(#[$attr:ident $(= $doc:literal)?])* fn $method:ident ( $($args:tt)* ) $(-> $reply:tt)? = $id:literal ; $($rest:tt)*
+    ) => {
+        $crate::__messages! { $($rest)* }
+    };
+    ($(#[$($attr:tt)*])* fn $method:ident ( $($args:tt)* ) $(-> $reply:tt)? ; $($rest:tt)*) => {
         ::core::compile_error!(::core::concat!(
             "message `",
             ::core::stringify!($method),
             "` has no number: the first has `= 1;` at its end, the next `= 2;`, and so on"
         ));
+        $crate::__messages! { $($rest)* }
     };
-    ($method:ident $id:literal) => {};
-}
-
-/// Can a reply be written so? A type has more forms than a reply.
-#[doc(hidden)]
-pub const fn __is_reply(text: &str) -> bool {
-    let text = text.as_bytes();
-    let mut i = if matches!(text[0], b'[' | b'(') { text.len() } else { 0 };
-    while i < text.len() {
-        if !text[i].is_ascii_alphanumeric() && text[i] != b'_' {
-            return false;
-        }
-        i += 1;
-    }
-    true
+    ($(#[$($attr:tt)*])* fn $method:ident ( $($args:tt)* ) $(-> $reply:tt)? = $id:literal ; $($rest:tt)*) => {
+        ::core::compile_error!(::core::concat!(
+            "message `", ::core::stringify!($method), "` has an attribute: a message has documentation and `#[retired]`, and no other"
+        ));
+        $crate::__messages! { $($rest)* }
+    };
+    ($(#[$($attr:tt)*])* fn $method:ident ( $($args:tt)* ) -> $reply:ty = $id:literal ; $($rest:tt)*) => {
+        ::core::compile_error!(::core::concat!(
+            "the reply of `", ::core::stringify!($method), "`: write none, a name in one word (`use` it), an array as `[u8; 4]`, \
+             or a list as `[u8]`; `Result` is not written, as each message has one"
+        ));
+        $crate::__messages! { $($rest)* }
+    };
 }
 
 /// The parameters of a message → its fields.

@@ -22,7 +22,7 @@ mod wire;
 
 pub use batch::{Batching, Place, Queue, Ticket};
 #[doc(hidden)]
-pub use interface::{__fields, __is_reply};
+pub use interface::__fields;
 pub use message::{Arg, Direct, Element, Fixed, Message, Out, Reader, Reply, Slice, Transport, Writer};
 pub use request::Counters;
 pub use schema::{Field, Interface, Method, Shape, Type};

@@ -36,6 +36,17 @@ impl MatchId {
         Self::Pci { vendor: check_vendor(vendor), device: check_number(device), subsystem }
     }
 
+    /// `number`, which is written as `text`: `8086:1572`, as lspci prints it, are two numbers as well, and no device's.
+    #[doc(hidden)]
+    pub const fn hexadecimal(text: &str, number: u32) -> u32 {
+        let text = text.as_bytes();
+        assert!(
+            text.len() > 2 && text[0] == b'0' && text[1] == b'x',
+            "numbers in `devices` are hexadecimal, and begin with 0x: `0x8086:0x100e`"
+        );
+        number
+    }
+
     /// `text` is the number as it is written: 0x0108 and 0x000108 are one number, and not one class.
     #[doc(hidden)]
     pub const fn pci_class(text: &str, class: u32) -> Self {

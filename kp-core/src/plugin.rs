@@ -356,11 +356,21 @@ macro_rules! __plugin_devices {
     };
     ([$($done:expr,)*] $vendor:literal : $device:literal sub $by:literal : $number:literal $(, $($rest:tt)*)?) => {
         $crate::__plugin_devices!(
-            [$($done,)* $crate::MatchId::pci_subsystem($vendor, $device, $by, $number),] $($($rest)*)?
+            [$($done,)* $crate::MatchId::pci_subsystem(
+                $crate::MatchId::hexadecimal(::core::stringify!($vendor), $vendor),
+                $crate::MatchId::hexadecimal(::core::stringify!($device), $device),
+                $crate::MatchId::hexadecimal(::core::stringify!($by), $by),
+                $crate::MatchId::hexadecimal(::core::stringify!($number), $number),
+            ),] $($($rest)*)?
         )
     };
     ([$($done:expr,)*] $vendor:literal : $device:literal $(, $($rest:tt)*)?) => {
-        $crate::__plugin_devices!([$($done,)* $crate::MatchId::pci($vendor, $device),] $($($rest)*)?)
+        $crate::__plugin_devices!(
+            [$($done,)* $crate::MatchId::pci(
+                $crate::MatchId::hexadecimal(::core::stringify!($vendor), $vendor),
+                $crate::MatchId::hexadecimal(::core::stringify!($device), $device),
+            ),] $($($rest)*)?
+        )
     };
     ([$($done:expr,)*] class $class:literal $(, $($rest:tt)*)?) => {
         $crate::__plugin_devices!(

@@ -8,16 +8,17 @@ use crate::{
 /// Where calls wait until other code of the plugin has done something: an interrupt's DPC, a timer, another call.
 ///
 /// It has no state of its own: what is waited for is in an atomic or under a lock, is changed first, and then those who wait are woken. It may
-/// be dropped anywhere.
+/// be dropped anywhere. An interrupt that no app has enabled wakes nobody.
 ///
 /// ```
 /// # use kp_core::*;
 /// # use core::sync::atomic::{AtomicBool, Ordering::*};
 /// # struct Card { done: AtomicBool, finished: WaitQueue }
 /// # impl Card {
-/// fn int_at_dpc(&self, cx: &mut Dispatch) {
+/// fn int_at_dpc(&self, cx: &mut Dispatch, _: &(), _: Source, _count: u32) -> u32 {
 ///     self.done.store(true, Release);
 ///     self.finished.wake(cx);
+///     0 // no app is notified: a call waits
 /// }
 /// fn transfer(&self, cx: &mut Passive) -> Result<()> {
 ///     self.finished.wait_until(cx, 1000, |_| self.done.load(Acquire))

@@ -402,7 +402,7 @@ mod few {
         }
     }
 
-    plugin! { Few { name: "few", devices: [1:2], vectors: 2..=3, callbacks: [IntAtIrql] } }
+    plugin! { Few { name: "few", devices: [0x1:0x2], vectors: 2..=3, callbacks: [IntAtIrql] } }
 }
 
 /// Vectors are the machine's: an app that asks for all of them gets what the plugin says it can serve.

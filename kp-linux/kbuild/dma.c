@@ -102,21 +102,57 @@ void kp_c_coherent_free(struct kp_device *device, void *memory, size_t len, u64 
 /* Pages that are mapped for a device. */
 struct kp_dma_mapping {
 	struct llist_node late;
+	struct kp_device *device;
 	struct device *dev;
 	struct kp_pages *pages;
+	/* Of several pages the table; of what is inside one page, which needs none, where the device has it, and how much that is. */
 	struct sg_table table;
+	dma_addr_t bus;
+	size_t len;
+	bool is_page;
 	enum dma_data_direction direction;
 	bool is_direct;
 };
 
 static LLIST_HEAD(late_mappings);
 
+/* A device has one mapping after the other: the memory of one is kept for the next, until the device's record goes. */
+static struct kp_dma_mapping *kp_dma_mapping_new(struct kp_device *device)
+{
+	struct kp_dma_mapping *mapping = xchg(&device->spare, NULL);
+
+	if (!mapping)
+		mapping = kmalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT);
+	if (!mapping)
+		return NULL;
+	mapping->device = device;
+	mapping->dev = &device->pci->dev;
+	return mapping;
+}
+
+static void kp_dma_mapping_free(struct kp_dma_mapping *mapping)
+{
+	mapping = xchg(&mapping->device->spare, mapping);
+	if (mapping)
+		kfree(mapping);
+}
+
+/*
+ * What the device wrote was copied when the plugin took the mapping back. One that it never took back has nothing for anybody, and its app may
+ * have given up the memory: nothing is copied here.
+ */
 static void kp_dma_unmap_now(struct kp_dma_mapping *mapping)
 {
-	dma_unmap_sg(mapping->dev, mapping->table.sgl, mapping->table.orig_nents, mapping->direction);
-	sg_free_table(&mapping->table);
+	const unsigned long attrs = DMA_ATTR_SKIP_CPU_SYNC;
+
+	if (mapping->is_page) {
+		dma_unmap_page_attrs(mapping->dev, mapping->bus, mapping->len, mapping->direction, attrs);
+	} else {
+		dma_unmap_sg_attrs(mapping->dev, mapping->table.sgl, mapping->table.orig_nents, mapping->direction, attrs);
+		sg_free_table(&mapping->table);
+	}
 	kp_pages_put(mapping->pages);
-	kfree(mapping);
+	kp_dma_mapping_free(mapping);
 	atomic_dec(&kp_live.dma);
 }
 
@@ -147,7 +183,6 @@ static void kp_dma_addresses(struct kp_dma_mapping *mapping, int count, size_t o
 	struct scatterlist *sg;
 	int i;
 
-	mapping->is_direct = true;
 	for_each_sg(mapping->table.sgl, sg, count, i) {
 		dma_addr_t at = sg_dma_address(sg);
 		size_t left = sg_dma_len(sg);
@@ -169,44 +204,67 @@ static void kp_dma_addresses(struct kp_dma_mapping *mapping, int count, size_t o
 	}
 }
 
-int kp_c_dma_map(struct kp_device *device, struct kp_pages *pages, size_t offset, size_t len, u32 direction, u64 *bus,
-		 void **mapped)
+static bool kp_dma_map_page(struct kp_dma_mapping *mapping, struct page *page, size_t inside, u64 *bus)
 {
-	size_t first = offset >> PAGE_SHIFT;
-	unsigned int inside = offset & ~PAGE_MASK;
-	struct kp_dma_mapping *mapping = kzalloc(sizeof(*mapping), GFP_KERNEL_ACCOUNT);
-	struct scatterlist *sg;
-	int i, count, ret = -ENOMEM;
-	size_t left = len;
+	dma_addr_t at = dma_map_page_attrs(mapping->dev, page, inside, mapping->len, mapping->direction, DMA_ATTR_NO_WARN);
 
-	if (!mapping)
-		return -ENOMEM;
-	mapping->dev = &device->pci->dev;
-	mapping->pages = pages;
-	mapping->direction = kp_directions[direction];
-	if (sg_alloc_table(&mapping->table, DIV_ROUND_UP(inside + len, PAGE_SIZE), GFP_KERNEL_ACCOUNT | __GFP_NOWARN))
-		goto free;
-	for_each_sg(mapping->table.sgl, sg, mapping->table.orig_nents, i) {
+	if (dma_mapping_error(mapping->dev, at))
+		return false;
+	mapping->bus = at;
+	mapping->is_direct = !dma_need_sync(mapping->dev, at);
+	*bus = at;
+	return true;
+}
+
+static bool kp_dma_map_pages(struct kp_dma_mapping *mapping, struct page **page, size_t inside, u64 *bus)
+{
+	struct sg_table *table = &mapping->table;
+	size_t offset = inside, left = mapping->len;
+	struct scatterlist *sg;
+	int i, count;
+
+	if (sg_alloc_table(table, DIV_ROUND_UP(inside + left, PAGE_SIZE), GFP_KERNEL_ACCOUNT | __GFP_NOWARN))
+		return false;
+	for_each_sg(table->sgl, sg, table->orig_nents, i) {
 		unsigned int piece = min_t(size_t, PAGE_SIZE - inside, left);
 
-		sg_set_page(sg, pages->pages[first + i], piece, inside);
+		sg_set_page(sg, page[i], piece, inside);
 		left -= piece;
 		inside = 0;
 	}
-	count = dma_map_sg_attrs(mapping->dev, mapping->table.sgl, mapping->table.orig_nents, mapping->direction, DMA_ATTR_NO_WARN);
-	if (count <= 0)
-		goto table;
+	count = dma_map_sg_attrs(mapping->dev, table->sgl, table->orig_nents, mapping->direction, DMA_ATTR_NO_WARN);
+	if (count <= 0) {
+		sg_free_table(table);
+		return false;
+	}
+	mapping->is_direct = true;
+	kp_dma_addresses(mapping, count, offset, bus);
+	return true;
+}
+
+int kp_c_dma_map(struct kp_device *device, struct kp_pages *pages, size_t offset, size_t len, u32 direction, u64 *bus,
+		 void **mapped)
+{
+	struct page **first = pages->pages + (offset >> PAGE_SHIFT);
+	struct kp_dma_mapping *mapping = kp_dma_mapping_new(device);
+	size_t inside = offset & ~PAGE_MASK;
+	bool is_mapped;
+
+	if (!mapping)
+		return -ENOMEM;
+	mapping->pages = pages;
+	mapping->direction = kp_directions[direction];
+	mapping->len = len;
+	mapping->is_page = inside + len <= KP_PAGE;
+	is_mapped = mapping->is_page ? kp_dma_map_page(mapping, *first, inside, bus) : kp_dma_map_pages(mapping, first, inside, bus);
+	if (!is_mapped) {
+		kp_dma_mapping_free(mapping);
+		return -ENOMEM;
+	}
 	refcount_inc(&pages->users);
 	atomic_inc(&kp_live.dma);
-	kp_dma_addresses(mapping, count, offset, bus);
 	*mapped = mapping;
 	return 0;
-
-table:
-	sg_free_table(&mapping->table);
-free:
-	kfree(mapping);
-	return ret;
 }
 #endif
 
@@ -232,9 +290,16 @@ bool kp_c_dma_is_direct(struct kp_dma_mapping *mapping)
 #ifdef KP_CALLS_kp_c_dma_sync
 void kp_c_dma_sync(struct kp_dma_mapping *mapping, bool for_device)
 {
-	if (for_device)
-		dma_sync_sg_for_device(mapping->dev, mapping->table.sgl, mapping->table.orig_nents, mapping->direction);
+	struct scatterlist *sgl = mapping->table.sgl;
+	unsigned int count = mapping->table.orig_nents;
+
+	if (mapping->is_page && for_device)
+		dma_sync_single_for_device(mapping->dev, mapping->bus, mapping->len, mapping->direction);
+	else if (mapping->is_page)
+		dma_sync_single_for_cpu(mapping->dev, mapping->bus, mapping->len, mapping->direction);
+	else if (for_device)
+		dma_sync_sg_for_device(mapping->dev, sgl, count, mapping->direction);
 	else
-		dma_sync_sg_for_cpu(mapping->dev, mapping->table.sgl, mapping->table.orig_nents, mapping->direction);
+		dma_sync_sg_for_cpu(mapping->dev, sgl, count, mapping->direction);
 }
 #endif

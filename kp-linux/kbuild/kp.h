@@ -45,6 +45,7 @@ struct kp_device {
 	u32 kind;
 	bool master; /* asked for by the plugin */
 	struct mutex command; /* held around changes of the PCI command register */
+	struct kp_dma_mapping *spare; /* the memory of a mapping that is over, for the next one */
 };
 
 /* kp.c: the module is being unloaded. */

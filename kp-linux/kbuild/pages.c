@@ -95,7 +95,7 @@ void kp_pages_late(void)
 		kp_pages_release(pages);
 }
 
-static struct kp_pages *kp_pages_new(size_t count)
+static __maybe_unused struct kp_pages *kp_pages_new(size_t count)
 {
 	struct kp_pages *pages = kzalloc(sizeof(*pages), GFP_KERNEL_ACCOUNT);
 

@@ -32,6 +32,7 @@ static struct kp_record *kp_record_new(void)
 
 static void kp_record_free(struct kp_record *record)
 {
+	kfree(record->device.spare);
 	kfree(record);
 	atomic_dec(&kp_live.allocations);
 }

@@ -114,13 +114,12 @@ impl Bus {
         f(&mut lock(&self.parts).dma)
     }
 
-    /// Fails the test for what the device has done where it must not, once nobody else is kept by it.
+    /// Fails the test for what the device has done where it must not, once nobody else is kept by it. A test that fails already is told.
     fn judge(&self) {
-        let wrong = lock(&self.parts).dma.take_wrong();
-        if let Some(wrong) = wrong
-            && !std::thread::panicking()
-        {
-            misuse(&wrong);
+        match lock(&self.parts).dma.take_wrong() {
+            Some(wrong) if std::thread::panicking() => eprintln!("{wrong}"),
+            Some(wrong) => misuse(&wrong),
+            None => {}
         }
     }
 
@@ -149,6 +148,7 @@ impl Bus {
     pub(crate) fn reset(&self) {
         let mut parts = lock(&self.parts);
         let (listening, master) = (parts.listening, parts.is_master());
+        parts.dma.is_master = master;
         if let Some(model) = &mut parts.model {
             model.reset();
             model.bus_master(master);
@@ -183,6 +183,7 @@ impl Bus {
     }
 
     pub(crate) fn read(&self, address: usize, width: u8) -> u64 {
+        let _judgement = Judgement(self);
         let mut parts = lock(&self.parts);
         let Some((bar, offset)) = parts.find(address, width) else {
             drop(parts);
@@ -200,6 +201,7 @@ impl Bus {
     }
 
     pub(crate) fn write(&self, address: usize, width: u8, value: u64) {
+        let _judgement = Judgement(self);
         let mut parts = lock(&self.parts);
         let Some((bar, offset)) = parts.find(address, width) else {
             drop(parts);
@@ -240,6 +242,7 @@ impl Bus {
 
     /// Time passes.
     pub(crate) fn advance(&self, ns: u64) {
+        let _judgement = Judgement(self);
         if let Parts { model: Some(model), absent: false, asleep: false, dma, .. } = &mut *lock(&self.parts) {
             model.advance(ns, dma);
         }
@@ -261,6 +264,7 @@ impl Bus {
         let parts = &mut *lock(&self.parts);
         parts.listening = listening;
         let master = parts.is_master();
+        parts.dma.is_master = master;
         if let Some(model) = &mut parts.model {
             model.bus_master(master);
             model.select(listening.map(|(kind, _)| kind), listening.map_or(0, |(_, count)| count));
@@ -272,6 +276,7 @@ impl Bus {
         let parts = &mut *lock(&self.parts);
         parts.master = on;
         let master = parts.is_master();
+        parts.dma.is_master = master;
         if let Some(model) = &mut parts.model {
             model.bus_master(master);
         }
@@ -290,6 +295,18 @@ impl Bus {
         let line = parts.is_line_up();
         let Parts { model: Some(model), absent: false, asleep: false, .. } = parts else { return Signals::default() };
         Signals { line, messages: std::iter::from_fn(|| model.take_message()).collect() }
+    }
+}
+
+/// Comes after a model has run, however it ended: if it has panicked, as by an assertion that an access answers true, its words alone would not
+/// say what the access was.
+struct Judgement<'a>(&'a Bus);
+
+impl Drop for Judgement<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.judge();
+        }
     }
 }
 

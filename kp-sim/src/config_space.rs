@@ -18,8 +18,9 @@ const CAN_RESET: u8 = 1 << 4;
 const DEVICE_CONTROL: usize = 0x08;
 const RESET: u8 = 1 << 7;
 
-/// A device's configuration space, for a [`DeviceModel`](crate::device::DeviceModel) to answer from: all of it, or some, for instance from the
-/// offset of the first capability on. Each byte is read as it was written, but for these.
+/// A device's configuration space, for a [`DeviceModel`](crate::device::DeviceModel) to answer from: all of it, which reads as zeros where nothing
+/// was given; or some, for instance from 0x04 on, so that the host says who the device is. The status at 0x06, and 0x34, have to be among
+/// it for the capabilities to be found. Each byte is read as it was written, but for these.
 ///
 /// - Of a capability VPD the address register reads [what was given](Self::vpd), at once.
 /// - A capability PCI Express that says so resets itself by its Device Control: [`take_reset`](Self::take_reset).

@@ -86,6 +86,9 @@ pub enum BarKind {
 }
 
 /// The host's memory as a device's DMA sees it. Addresses are bus addresses, in bytes.
+///
+/// An access that answers false fails the test by itself, with where it was and why. So a model does not assert that it is true: it goes
+/// on, as a card does.
 pub trait Memory {
     /// Fills `into` from `address` on. Answers false, and changes nothing, if any of these bytes
     /// may not be read by the device.
@@ -146,7 +149,8 @@ pub trait DeviceModel: Send {
     }
 
     /// Reads `width` bytes (1, 2 or 4), little end first, of configuration space. `None` where the device has nothing of its own to say: there
-    /// the host answers with what it keeps itself. [`ConfigSpace`](crate::ConfigSpace) is one to answer from.
+    /// the host answers with what it keeps itself: who the device is, and no capabilities. [`ConfigSpace`](crate::ConfigSpace) is one to answer
+    /// from.
     fn config_read(&mut self, offset: u16, width: u8) -> Option<u32> {
         let _ = (offset, width);
         None
@@ -194,8 +198,8 @@ pub trait DeviceModel: Send {
         None
     }
 
-    /// The host allows or forbids the device to reach memory by itself: DMA and messages.
-    /// Forbidden after power on.
+    /// The host allows or forbids the device to reach memory by itself: DMA and messages. Forbidden after power on. A model that reads or writes
+    /// memory while it is forbidden fails the test.
     fn bus_master(&mut self, on: bool) {
         let _ = on;
     }

@@ -32,6 +32,8 @@ pub(crate) struct DmaSpace {
     pub(crate) bounce: Option<usize>,
     /// How many pieces of pages were mapped so far.
     pub(crate) mapped: usize,
+    /// Bus mastering is on.
+    pub(crate) is_master: bool,
 }
 
 /// A part of the space.
@@ -65,6 +67,7 @@ impl DmaSpace {
             wrong: None,
             bounce: None,
             mapped: 0,
+            is_master: false,
         }
     }
 
@@ -178,10 +181,13 @@ impl DmaSpace {
 
 impl Memory for DmaSpace {
     fn read(&mut self, address: u64, into: &mut [u8]) -> bool {
+        let len = into.len();
+        if !self.is_master {
+            return self.fail(format_args!("read {len} bytes while bus mastering is off (`Dma::enable`),"), address);
+        }
         if self.ram.read(address, into) {
             return true;
         }
-        let len = into.len();
         match self.find(address, len) {
             Some((Region { kind: RegionKind::Coherent(block), .. }, at)) => block.read(at, into),
             Some((Region { kind: RegionKind::Copy { bytes, direction }, .. }, at)) => {
@@ -196,10 +202,13 @@ impl Memory for DmaSpace {
     }
 
     fn write(&mut self, address: u64, from: &[u8]) -> bool {
+        let len = from.len();
+        if !self.is_master {
+            return self.fail(format_args!("wrote {len} bytes while bus mastering is off (`Dma::enable`),"), address);
+        }
         if self.ram.write(address, from) {
             return true;
         }
-        let len = from.len();
         match self.find(address, len) {
             Some((Region { kind: RegionKind::Coherent(block), .. }, at)) => block.write(at, from),
             Some((Region { kind: RegionKind::Copy { bytes, direction }, .. }, at)) => {

@@ -12,7 +12,7 @@ use std::{
 
 /// Runs `story` in a kernel of this `builder` where nothing fails, then where the 1st, the 2nd, … kernel call that can fail does, until
 /// it makes no such call any more. What each failure came to, in order: the error of `init` or of the story; `None` if the story ended
-/// well all the same.
+/// well all the same, as that of a [`Transfer`](kp_core::Transfer) does which goes on with smaller parts.
 ///
 /// After a failure the story is told once more, and must end well: a plugin goes on. Then the plugin is unloaded. Panics, with the number
 /// of the call that failed, if it does not go on, if something is left, if the story panics, or if it fails without a failure.
@@ -77,8 +77,18 @@ fn tell<P: Plugin, E: From<Error> + Display>(
     };
     let told = story(&sim);
     let has_failed = n != 0 && sim.fallible_calls() >= n;
-    if has_failed && let Err(error) = story(&sim) {
-        panic!("the plugin does not go on after it: {error}");
+    if has_failed {
+        match panic::catch_unwind(AssertUnwindSafe(|| story(&sim))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => panic!("the plugin does not go on after it: {error}"),
+            Err(payload) => {
+                misuse::take();
+                panic!(
+                    "the plugin does not go on after it, when the story is told again: {}",
+                    misuse::message(&*payload)
+                );
+            }
+        }
     }
     if let Err(Busy) = sim.unload() {
         panic!("a handle is still open when the story has ended");

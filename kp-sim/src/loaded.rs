@@ -108,8 +108,9 @@ impl<P: Plugin> Loaded<P> {
 
 impl<P: Plugin> Drop for Loaded<P> {
     fn drop(&mut self) {
-        // A test that fails already is not to wait for anything; what it holds stays.
+        // A test that fails already is not to wait for anything; what it holds stays. Nobody can ask for the log any more.
         if std::thread::panicking() {
+            self.machine.log_lines().iter().for_each(|line| eprintln!("{line}"));
             std::mem::forget(lock(&self.driver).take());
         } else {
             self.unload();

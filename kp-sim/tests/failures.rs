@@ -138,6 +138,18 @@ fn a_plugin_that_does_not_recover_is_found() {
 }
 
 #[test]
+#[should_panic(expected = "does not go on after it, when the story is told again: it is another one")]
+fn a_story_that_panics_when_it_is_told_again_says_that_it_was() {
+    every_failure(Sim::<right::Faulty>::builder, |sim| {
+        let told = asks(sim);
+        let is_again = told.is_ok() && sim.log().iter().any(|line| line == "told");
+        assert!(!is_again, "it is another one");
+        sim.enter(|_| log!("told"));
+        told
+    });
+}
+
+#[test]
 #[should_panic(expected = "fails without a failure: BadValue")]
 fn a_story_that_fails_by_itself_is_no_failure_of_the_kernel() {
     let told: Vec<Option<kp_core::Error>> =

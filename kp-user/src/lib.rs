@@ -65,6 +65,7 @@ mod name;
 mod negotiate;
 mod notification;
 mod open;
+mod pages;
 mod plugin;
 mod ring;
 mod shared;

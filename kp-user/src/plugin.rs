@@ -119,7 +119,8 @@ impl Plugin {
     ///
     /// # Safety
     /// The bytes are there as long as the buffer, and until each message that names it has been answered; whoever else in this process uses them
-    /// meanwhile does so by atomic words.
+    /// meanwhile does so by atomic words. A device may not have finished with what a message gave it, though that was answered with an error: until
+    /// `quarantined` of [`query`](Self::query) is 0 they are used for nothing else, nor given back to an allocator.
     #[expect(unsafe_code, reason = "trusts its caller with a pointer")]
     pub unsafe fn buffer_over(&self, start: NonNull<u8>, len: usize, access: Access) -> Result<Buffer> {
         self.may_register()?;

@@ -1,6 +1,6 @@
 //! Memory that this process shares with a driver.
+use crate::pages::Pages;
 use std::{
-    alloc::{self, Layout},
     any::Any,
     fmt,
     ops::Deref,
@@ -38,11 +38,12 @@ impl SharedMemory {
         Self { start, len, owner }
     }
 
-    /// New pages of this process's, `len` bytes of zeros, a multiple of 4096. None: no memory, or no bytes.
+    /// New pages of this process's, `len` bytes of zeros, a multiple of 4096. They are the kernel's again when this is dropped, and not the
+    /// allocator's: a device that has not done with them writes into nobody's memory. None: no memory, or no bytes.
     #[expect(unsafe_code, reason = "allocates whole pages")]
     pub(crate) fn zeroed(len: usize) -> Option<Self> {
         let pages = Pages::new(len)?;
-        let start = pages.start;
+        let start = pages.start();
         // SAFETY: so many bytes, at the beginning of a page, as long as the pages live; this process uses them by words alone.
         Some(unsafe { Self::new(start, len, Arc::new(pages)) })
     }
@@ -107,36 +108,6 @@ impl SharedMemory {
         let first = unsafe { self.start.add(at) }.cast::<T>();
         // SAFETY: alive, in bounds and aligned, as asserted; atomics may be shared, and any bytes are values of them.
         unsafe { slice::from_raw_parts(first.as_ptr(), count) }
-    }
-}
-
-/// Whole pages of this process's memory. INVARIANT: of the allocator, with this layout.
-struct Pages {
-    start: NonNull<u8>,
-    layout: Layout,
-}
-#[expect(unsafe_code, reason = "a pointer is not Send by itself")]
-// SAFETY: owned memory.
-unsafe impl Send for Pages {}
-#[expect(unsafe_code, reason = "a pointer is not Sync by itself")]
-// SAFETY: nothing is done with it but freeing.
-unsafe impl Sync for Pages {}
-
-impl Pages {
-    #[expect(unsafe_code, reason = "asks the allocator")]
-    fn new(len: usize) -> Option<Self> {
-        let layout = Layout::from_size_align(len, 4096).ok().filter(|layout| layout.size() != 0)?;
-        // SAFETY: the layout has bytes.
-        let start = NonNull::new(unsafe { alloc::alloc_zeroed(layout) })?;
-        Some(Self { start, layout })
-    }
-}
-
-impl Drop for Pages {
-    #[expect(unsafe_code, reason = "gives back what it was given")]
-    fn drop(&mut self) {
-        // SAFETY: the invariant; nobody uses it any more.
-        unsafe { alloc::dealloc(self.start.as_ptr(), self.layout) }
     }
 }
 

@@ -35,6 +35,14 @@ pub fn check() -> Result<(), String> {
     }
 }
 
+/// From now on this thread runs only when nothing else does.
+pub fn run_when_idle() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: this thread, and parameters that live.
+    let answer = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &parameters) };
+    assert_eq!(answer, 0, "a thread may become idle");
+}
+
 /// Costs of one thing, measured often.
 pub struct Sample(Vec<u64>);
 

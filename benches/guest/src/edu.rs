@@ -14,6 +14,18 @@ use std::{
 
 const RAISE: usize = 0x60;
 const ACKNOWLEDGE: usize = 0x64;
+const SOURCE: usize = 0x80;
+const TARGET: usize = 0x88;
+const COUNT: usize = 0x90;
+const COMMAND: usize = 0x98;
+/// Of COMMAND.
+const RUN: u64 = 1 << 0;
+const TO_MEMORY: u64 = 1 << 1;
+const INTERRUPT_WHEN_DONE: u64 = 1 << 2;
+/// Where the card has its own memory.
+const INSIDE: u64 = 0x4_0000;
+/// The interrupt's bit for the end of a transfer.
+pub const WHEN_DONE: u32 = 1 << 8;
 /// High byte of the command register, where INTx is disabled.
 const COMMAND_HIGH: u64 = 5;
 const INTX_DISABLE: u8 = 1 << 2;
@@ -67,7 +79,40 @@ impl Registers {
     /// Acknowledges the interrupt.
     #[inline(always)]
     pub fn acknowledge(self) {
-        self.write(ACKNOWLEDGE, 1);
+        self.acknowledge_bits(1);
+    }
+
+    /// Acknowledges these bits of the interrupt.
+    #[inline(always)]
+    pub fn acknowledge_bits(self, bits: u32) {
+        self.write(ACKNOWLEDGE, bits);
+    }
+
+    #[inline(always)]
+    fn write_wide(self, at: usize, value: u64) {
+        let register = std::ptr::with_exposed_provenance_mut::<u64>(self.0 + at);
+        // SAFETY: inside the page that `in_file` mapped and nobody unmaps.
+        unsafe { register.write_volatile(value) }
+    }
+
+    /// Has the card write so many bytes of its own memory, and interrupt then.
+    #[inline(always)]
+    pub fn write_memory(self, at: u64, len: u64) {
+        self.transfer(INSIDE, at, len, TO_MEMORY);
+    }
+
+    /// Has the card read so many bytes into its own memory, and interrupt then.
+    #[inline(always)]
+    pub fn read_memory(self, at: u64, len: u64) {
+        self.transfer(at, INSIDE, len, 0);
+    }
+
+    #[inline(always)]
+    fn transfer(self, source: u64, target: u64, len: u64, direction: u64) {
+        self.write_wide(SOURCE, source);
+        self.write_wide(TARGET, target);
+        self.write_wide(COUNT, len);
+        self.write_wide(COMMAND, RUN | INTERRUPT_WHEN_DONE | direction);
     }
 }
 
@@ -116,10 +161,7 @@ impl Raiser {
         let shared = Arc::new(Shared { wanted: 0.into(), at: 0.into(), over: false.into() });
         let its = shared.clone();
         let thread = std::thread::spawn(move || {
-            let parameters = libc::sched_param { sched_priority: 0 };
-            // SAFETY: this thread, and parameters that live.
-            let answer = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &parameters) };
-            assert_eq!(answer, 0, "a thread may become idle");
+            clock::run_when_idle();
             let mut done = 0;
             while !its.over.load(Relaxed) {
                 let wanted = its.wanted.load(Acquire);

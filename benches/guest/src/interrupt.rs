@@ -5,6 +5,7 @@ use crate::{
     module::Module,
     vfio,
 };
+use bench_interface::wake;
 use edu_interface::edu;
 use kp_abi::request::{self, Request};
 use kp_user::{Enable, Interrupts, Plugin};
@@ -29,6 +30,8 @@ pub fn run() -> Result<(), String> {
             ours(name, enable, pair, registers)?;
         }
     }
+    in_a_call(pair, registers)?;
+    in_a_plain_call(pair, registers)?;
     plain(pair, registers)?;
     {
         let _module = Module::load("/kp/plain-irq.ko", "defer=0")?;
@@ -68,6 +71,51 @@ fn ours(name: &str, enable: fn() -> Enable<'static>, pair: u64, registers: Regis
     let ours = Ours::enable(u32::MAX, enable())?;
     inside(&format!("irq-inside-{name}-ours"), pair, registers);
     ours.all_inside()
+}
+
+/// A call that waits in the plugin, and is woken by the plugin's own DPC.
+fn in_a_call(pair: u64, registers: Registers) -> Result<(), String> {
+    let _module = Module::load("/kp/kp-bench-wake.ko", "")?;
+    let opened = Plugin::open_interface("bench-wake", wake::INTERFACE, &[]);
+    let plugin = opened.map_err(|error| format!("bench-wake: {error}"))?;
+    let fd = plugin.as_fd().ok_or("the connection has no descriptor")?.as_raw_fd();
+    let interrupts = plugin.interrupts(Enable::msi()).map_err(|error| format!("bench-wake: {error}"))?;
+    let number = request::direct_number(1) as libc::Ioctl;
+    woken_in_a_call("ours", pair, registers, || {
+        let mut buffer = [0_u64; 2];
+        // SAFETY: the descriptor is the plugin's, which lives; the buffer has room for an answer and a u64.
+        let answer = unsafe { libc::ioctl(fd, number, buffer.as_mut_ptr()) };
+        if answer == 0 { Ok(buffer[1]) } else { Err(format!("bench-wake: {answer}, {buffer:?}")) }
+    })?;
+    drop(interrupts);
+    Ok(())
+}
+
+/// plain-edu's call that waits.
+fn in_a_plain_call(pair: u64, registers: Registers) -> Result<(), String> {
+    let _module = Module::load("/kp/plain-edu.ko", "defer=1")?;
+    let file = File::open("/dev/plain-edu").map_err(|error| format!("/dev/plain-edu: {error}"))?;
+    // `_IOR(PLAIN_TYPE, 16, __u64)`.
+    let number = (2 << 30 | 8 << 16 | u64::from(b'p') << 8 | 16) as libc::Ioctl;
+    woken_in_a_call("plain", pair, registers, || {
+        let mut took = 0_u64;
+        // SAFETY: an open file, and a number that lives.
+        let answer = unsafe { libc::ioctl(file.as_raw_fd(), number, &raw mut took) };
+        if answer == 0 { Ok(took) } else { Err(format!("plain-edu: {answer}")) }
+    })
+}
+
+/// Measures from the doorbell to the return of the call; and what the call says, from the wake-up to where it goes on.
+fn woken_in_a_call(
+    who: &str,
+    pair: u64,
+    registers: Registers,
+    mut call: impl FnMut() -> Result<u64, String>,
+) -> Result<(), String> {
+    let mut inside = Vec::with_capacity(TURNS + 16);
+    woken(&format!("wait-wake-app-{who}"), pair, registers, || call().map(|took| inside.push(took)))?;
+    Sample::new(inside).print(&format!("wait-wake-{who}"));
+    Ok(())
 }
 
 /// plain-irq's wake-up.

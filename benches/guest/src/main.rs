@@ -2,12 +2,14 @@
 //! each measure: `name count minimum median`.
 //!
 //! Ours and the baselines are called by the same loops. Modules are loaded and unloaded here, so that one boot has them all.
+mod bystander;
 mod call;
 mod clock;
 mod edu;
 mod interrupt;
 mod module;
 mod ring;
+mod transfer;
 mod vfio;
 
 use std::process::ExitCode;
@@ -19,10 +21,12 @@ fn main() -> ExitCode {
         ["calls"] => call::run(),
         ["interrupts"] => interrupt::run(),
         ["vfio"] => interrupt::beside_vfio(),
+        ["transfers"] => transfer::run(),
+        ["transfers-vfio"] => transfer::beside_vfio(),
         ["call", who, size, count] => call::only(who, size, count),
         ["wake", who, count] => interrupt::only(who, count),
         _ => {
-            Err("usage: bench-guest calls|interrupts|vfio|call ours|struct|plain|ring SIZE COUNT|wake ours|plain COUNT"
+            Err("usage: bench-guest calls|interrupts|vfio|transfers|transfers-vfio|call ours|struct|plain|ring SIZE COUNT|wake ours|plain COUNT"
                 .into())
         }
     };

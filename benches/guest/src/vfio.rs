@@ -32,6 +32,8 @@ const GROUP_SET_CONTAINER: u64 = number(4);
 const GROUP_GET_DEVICE_FD: u64 = number(6);
 const DEVICE_GET_REGION_INFO: u64 = number(8);
 const DEVICE_SET_IRQS: u64 = number(10);
+const MAP_DMA: u64 = number(13);
+const UNMAP_DMA: u64 = number(14);
 
 const API_VERSION: i32 = 0;
 const TYPE1V2_IOMMU: usize = 3;
@@ -39,6 +41,8 @@ const GROUP_VIABLE: u32 = 1 << 0;
 const REGION_MMAP: u32 = 1 << 2;
 const IRQ_DATA_EVENTFD: u32 = 1 << 2;
 const IRQ_ACTION_TRIGGER: u32 = 1 << 5;
+const DMA_MAP_READ: u32 = 1 << 0;
+const DMA_MAP_WRITE: u32 = 1 << 1;
 const PCI_BAR0: u32 = 0;
 const PCI_CONFIG: u32 = 7;
 const PCI_MSI: u32 = 1;
@@ -78,6 +82,26 @@ struct IrqSet {
     eventfd: RawFd,
 }
 
+/// `struct vfio_iommu_type1_dma_map`.
+#[repr(C)]
+struct DmaMap {
+    argsz: u32,
+    flags: u32,
+    vaddr: u64,
+    iova: u64,
+    size: u64,
+}
+
+/// `struct vfio_iommu_type1_dma_unmap`.
+#[repr(C)]
+struct DmaUnmap {
+    argsz: u32,
+    flags: u32,
+    iova: u64,
+    size: u64,
+}
+
+const _: () = assert!(size_of::<DmaMap>() == 32 && size_of::<DmaUnmap>() == 24);
 const _: () = assert!(size_of::<GroupStatus>() == 8 && size_of::<RegionInfo>() == 32 && size_of::<IrqSet>() == 24);
 
 /// The edu device, opened through VFIO, with its MSI enabled.
@@ -88,7 +112,7 @@ pub struct Device {
     _device: File,
     // The device is the process's as long as both are open.
     _group: File,
-    _container: File,
+    container: File,
 }
 
 impl Device {
@@ -144,7 +168,28 @@ impl Device {
         }
         let registers = Registers::in_file(&device, bar.offset).map_err(|error| format!("BAR 0: {error}"))?;
         let event = enable_msi(&device)?;
-        Ok(Self { registers, event, _device: device, _group: group, _container: container })
+        Ok(Self { registers, event, _device: device, _group: group, container })
+    }
+
+    /// Shows memory of this process, whole pages, to the device at address `at`.
+    #[inline(always)]
+    pub fn map_memory(&self, memory: u64, at: u64, len: u64) -> Result<(), String> {
+        let mut map = DmaMap {
+            argsz: size_of::<DmaMap>() as u32,
+            flags: DMA_MAP_READ | DMA_MAP_WRITE,
+            vaddr: memory,
+            iova: at,
+            size: len,
+        };
+        ioctl(&self.container, MAP_DMA, (&raw mut map).cast(), "a mapping").map(|_| ())
+    }
+
+    /// Takes it back.
+    #[inline(always)]
+    pub fn unmap_memory(&self, at: u64, len: u64) -> Result<(), String> {
+        let mut unmap = DmaUnmap { argsz: size_of::<DmaUnmap>() as u32, flags: 0, iova: at, size: len };
+        ioctl(&self.container, UNMAP_DMA, (&raw mut unmap).cast(), "the end of a mapping")?;
+        if unmap.size == len { Ok(()) } else { Err(format!("VFIO has taken back {} bytes", unmap.size)) }
     }
 
     /// Blocks until an interrupt has come since the last time.

@@ -1,4 +1,4 @@
-//! What the bench plugin and the programs that measure it say to each other.
+//! What the plugins of the benches and the programs that measure them say to each other.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -11,5 +11,13 @@ kp_abi::interface! {
         fn copy64(words: [u64; 8]) -> [u64; 8] = 2;
         /// Gives the data back.
         fn copy(data: &[u8]) -> [u8] = 3;
+    }
+}
+
+kp_abi::interface! {
+    /// Waits for an interrupt.
+    pub mod wake, version 1 {
+        /// Waits until the next interrupt's DPC has woken this call. How long ago it did, in ns.
+        fn next() -> u64 = 1;
     }
 }

@@ -1,4 +1,4 @@
-//! Calls and interrupts, counted in a guest whose clock moves one nanosecond with each instruction.
+//! Calls, interrupts and transfers, counted in a guest whose clock moves one nanosecond with each instruction.
 //!
 //! One boot has ours and the baselines; VFIO's has an IOMMU, which changes how interrupts are delivered. The counts are exact: on the same kernel and modules they come out the same on any machine.
 //! What the devices do takes no instruction, and neither does an interrupt's way to the CPU.
@@ -18,7 +18,7 @@ use std::{
 
 /// What one kernel's guest needs.
 pub struct Built {
-    /// Our modules: bench, edu, echo.
+    /// Our modules: bench, bench-wake, bmd, edu, echo.
     pub modules: Modules,
     /// The folder of the hand-written ones.
     pub baselines: PathBuf,
@@ -29,7 +29,7 @@ pub struct Built {
 impl Built {
     /// Builds them.
     pub fn new(place: &Place, kernel: &str, setup: bool) -> Result<Self> {
-        let modules = host::modules(kernel, &["bench", "edu", "echo"], setup)?;
+        let modules = host::modules(kernel, &["bench", "bench-wake", "bmd", "edu", "echo"], setup)?;
         let baselines = baselines::build(place, &modules.kernel)?;
         let stock = Stock::of(place, &modules.kernel)?;
         let program = programs::build_with("bench-guest", &["--bin", "bench-guest", "--release"])?;
@@ -50,7 +50,7 @@ impl Built {
     fn guest(&self) -> Result<Vm> {
         let mut vm = self.modules.guest(&self.program);
         let file = |path: &Path| path.file_name().map(|name| format!("{MODULES}/{}", name.to_string_lossy()));
-        let baselines = ["plain", "plain-irq"].map(|name| self.baseline(name));
+        let baselines = ["plain", "plain-edu", "plain-irq"].map(|name| self.baseline(name));
         for path in baselines.iter().chain(&self.stock.uio).chain(&self.stock.vfio) {
             vm = vm.file(path, &file(path).context("a module without a name")?);
         }
@@ -62,6 +62,11 @@ impl Built {
             // The program rings the device's doorbell itself, while a driver has the device.
             .kernel_arg("iomem=relaxed");
         Ok(vm.timeout(Duration::from_secs(300)))
+    }
+
+    /// The same with an IOMMU, and one that checks interrupts: without it VFIO hands out no device.
+    fn guest_with_iommu(&self) -> Result<Vm> {
+        Ok(self.guest()?.device("intel-iommu,intremap=on").kernel_arg("intel_iommu=on"))
     }
 
     /// Boots a guest and runs one command of its program.
@@ -139,9 +144,7 @@ pub fn calls(built: &Built) -> Result<Vec<Row>> {
 /// The rows of the interrupts.
 pub fn interrupts(built: &Built) -> Result<Vec<Row>> {
     let counted = built.counted(built.guest()?, "interrupts")?;
-    // VFIO hands out no device without an IOMMU, and one that checks interrupts.
-    let with_iommu = built.guest()?.device("intel-iommu,intremap=on").kernel_arg("intel_iommu=on");
-    let beside_vfio = built.counted(with_iommu, "vfio")?;
+    let beside_vfio = built.counted(built.guest_with_iommu()?, "vfio")?;
     let mut rows = without_iommu(built.kernel(), &counted)?;
     rows.extend(against_vfio(built.kernel(), &beside_vfio)?);
     Ok(rows)
@@ -156,6 +159,8 @@ fn without_iommu(kernel: &str, counted: &Medians) -> Result<Vec<Row>> {
     let row = |measure: &str, ours: &str, baseline: &str, how: &str| counted.row(kernel, measure, ours, baseline, how);
     let in_plain = "plain-irq: MSI, tasklet, blocked read; doorbell to app running, median";
     let client = "the client library's wait; else as irq-wake";
+    let in_a_call = "plain-edu; from the DPC's wake-up to the call that waits in the driver; median";
+    let to_app = "the same from the doorbell to app running; median";
     let in_uio = "uio_pci_generic: doorbell to app running, acknowledged and enabled again; median";
     let by_line = "ours by INTx too; else as irq-wake-vs-uio";
     let running = "UIO only up to the app running; median";
@@ -164,6 +169,8 @@ fn without_iommu(kernel: &str, counted: &Medians) -> Result<Vec<Row>> {
     Ok(vec![
         row("irq-wake", WAKE, PLAIN, in_plain)?.at_most(1.05),
         row("irq-wake-client", "irq-wake-msi-client", PLAIN, client)?,
+        row("wait-wake", "wait-wake-ours", "wait-wake-plain", in_a_call)?.at_most(1.05),
+        row("wait-wake-app", "wait-wake-app-ours", "wait-wake-app-plain", to_app)?.at_most(1.05),
         row("irq-wake-vs-uio", WAKE, "irq-wake-uio", in_uio)?.at_most(1.0),
         row("irq-wake-line-vs-uio", "irq-wake-line-ours", "irq-wake-uio", by_line)?,
         row("irq-wake-vs-uio-running", WAKE, "irq-wake-uio-running", running)?,
@@ -183,6 +190,39 @@ fn against_vfio(kernel: &str, counted: &Medians) -> Result<Vec<Row>> {
         row("irq-wake-vs-vfio-running", WAKE, "irq-wake-vfio-running", running)?,
         row("irq-in-plugin-vs-vfio", INSIDE, "irq-wake-vfio", in_app)?,
         row("irq-wake-iommu", WAKE, PLAIN, "irq-wake, in the boot with an IOMMU")?,
+    ])
+}
+
+/// The rows of the transfers.
+pub fn transfers(built: &Built) -> Result<Vec<Row>> {
+    let with_iommu = built.counted(built.guest_with_iommu()?, "transfers-vfio")?;
+    let without = built.counted(built.guest()?, "transfers")?;
+    transfer_rows(built.kernel(), &with_iommu, &without)
+}
+
+fn transfer_rows(kernel: &str, with_iommu: &Medians, without: &Medians) -> Result<Vec<Row>> {
+    const OURS: &str = "dma-2k-ours";
+    let row = |counted: &Medians, measure: &str, ours: &str, baseline: &str, how: &str| {
+        counted.row(kernel, measure, ours, baseline, how)
+    };
+    let in_plain =
+        "plain-edu, its buffer registered once as ours; CALL to sleep, and interrupt to app; with an IOMMU; median";
+    let part = "that part of dma-2k";
+    let mapped_each = "VFIO that maps and unmaps the buffer for each transfer; else as dma-2k";
+    let mapped_once = "VFIO with the buffer mapped once, ours for each transfer; else as dma-2k";
+    let pinned = "plain-edu that pins the pages for each transfer; else as dma-2k";
+    let by_handler = "plain-edu whose handler wakes, without a tasklet; else as dma-2k";
+    let client = "the client library's typed method; else as dma-2k";
+    Ok(vec![
+        row(with_iommu, "dma-2k", OURS, "dma-2k-plain", in_plain)?.at_most(1.05),
+        row(with_iommu, "dma-2k-to-sleep", "dma-2k-ours-to-sleep", "dma-2k-plain-to-sleep", part)?,
+        row(with_iommu, "dma-2k-from-irq", "dma-2k-ours-from-interrupt", "dma-2k-plain-from-interrupt", part)?,
+        row(with_iommu, "dma-2k-client", "dma-2k-client", "dma-2k-plain", client)?,
+        row(with_iommu, "dma-2k-vs-pinning", OURS, "dma-2k-plain-pinned", pinned)?,
+        row(with_iommu, "dma-2k-vs-handler", OURS, "dma-2k-plain-irq", by_handler)?,
+        row(with_iommu, "dma-2k-vs-vfio", OURS, "dma-2k-vfio-mapped-each", mapped_each)?.at_most(0.5),
+        row(with_iommu, "dma-2k-vs-vfio-mapped", OURS, "dma-2k-vfio", mapped_once)?,
+        row(without, "dma-2k-no-iommu", OURS, "dma-2k-plain", "dma-2k, in a boot without an IOMMU")?.at_most(1.05),
     ])
 }
 
@@ -218,5 +258,30 @@ mod tests {
             ("irq-wake-iommu", Some(1.25), None),
         ];
         assert_eq!(ratios, wanted);
+    }
+
+    #[test]
+    fn transfers_have_a_limit_against_plain_edu_in_both_boots_and_against_vfio_that_maps_for_each() {
+        let lines = |ours: u32| {
+            let all = [
+                ("ours", ours),
+                ("ours-to-sleep", 60),
+                ("ours-from-interrupt", 50),
+                ("client", 120),
+                ("plain", 100),
+                ("plain-to-sleep", 50),
+                ("plain-from-interrupt", 50),
+                ("plain-pinned", 110),
+                ("plain-irq", 90),
+                ("vfio", 80),
+                ("vfio-mapped-each", 210),
+            ];
+            Medians::read(&all.map(|(name, median)| format!("dma-2k-{name} 1 0 {median}"))).unwrap()
+        };
+        let rows = transfer_rows("6.1", &lines(105), &lines(106)).unwrap();
+        let limited: Vec<_> =
+            rows.iter().filter_map(|row| Some((row.measure.as_str(), row.limit?, row.reached?))).collect();
+        assert_eq!(limited, [("dma-2k", 1.05, true), ("dma-2k-vs-vfio", 0.5, true), ("dma-2k-no-iommu", 1.05, false)]);
+        assert_eq!(rows.len(), 9);
     }
 }

@@ -1,6 +1,6 @@
 //! `cargo kp bench`: the plugins against what somebody would write by hand, in the same guest, by the same loops.
 //!
-//! [`guest`] counts instructions of calls and interrupts, [`host`] those of a message's dispatch in one process, [`author`] measures
+//! [`guest`] counts instructions of calls, interrupts and transfers, [`host`] those of a message's dispatch in one process, [`author`] measures
 //! sizes and the times that an author waits. Each gives [`Row`]s; [`report`] prints and keeps them, and [`plot`] draws them.
 pub mod author;
 pub mod baselines;
@@ -55,8 +55,10 @@ impl BenchArgs {
 pub enum Part {
     /// Calls: `call-*`.
     Calls,
-    /// Interrupts: `irq-*`.
+    /// Interrupts: `irq-*`, `wait-wake*`.
     Interrupts,
+    /// Transfers of a device's own: `dma-*`.
+    Transfers,
     /// A message's dispatch in one process: `*-64`.
     Host,
     /// Sizes: `text-*`.
@@ -70,6 +72,7 @@ impl Part {
         match self {
             Part::Calls => "calls",
             Part::Interrupts => "interrupts",
+            Part::Transfers => "transfers",
             Part::Host => "a message's dispatch",
             Part::Sizes => "sizes",
             Part::Author => "times that an author waits",
@@ -196,6 +199,9 @@ impl Command for BenchArgs {
             }
             if wants(Part::Interrupts, kernel) {
                 rows.extend(guest::interrupts(&built)?);
+            }
+            if wants(Part::Transfers, kernel) {
+                rows.extend(guest::transfers(&built)?);
             }
             if wants(Part::Sizes, kernel) {
                 rows.extend(author::sizes(&built)?);

@@ -19,19 +19,7 @@ pub fn stages() -> Vec<Stage> {
 /// The scenario on both models of the device; and each of the conformance program's tests for the loader, in a process of its own.
 fn drivers(setup: bool, log: &Log) -> Result<Tally> {
     Packages::new(&ThisMachine).require(&[Purpose::Boot], setup)?;
-    let folder = host::drivers(&[
-        "echo",
-        "edu",
-        "bmd",
-        "trouble",
-        "ivshmem",
-        "selftest",
-        "testdev",
-        "pcie",
-        "clockwork",
-        "eduown",
-        "copier",
-    ])?;
+    let folder = host::drivers(host::LOADED)?;
     let folder = folder.to_str().context("the target folder's path isn't UTF-8")?;
     let program = programs::build("conformance")?;
     let scenario = |host: &str| ["--host", host, "--part", "all", "--drivers"].map(str::to_owned).to_vec();

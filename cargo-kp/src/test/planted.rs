@@ -3,7 +3,7 @@
 //! Safe plugin code can panic and leak, so `tests/plugins/trouble` does. It cannot leave an interrupt connected, sleep in a DPC, forget a message on its way or
 //! have the kernel warn: for these the port's own C sources are changed, in a copy.
 use super::{
-    boots::{POISON, SLEEPERS},
+    boots::{POISON, SLEEPERS, of_each_version},
     log::Log,
     registered,
     report::{clean, freed, keep, passed, with_log},
@@ -53,7 +53,7 @@ fn trouble(long: bool, setup: bool, log: &Log) -> Result<Tally> {
     tally.report("each planted test has its guest", all);
     let program = programs::build("conformance")?;
     let mut guests = Vec::new();
-    for kernel in kernels::names() {
+    for kernel in of_each_version(long) {
         let trouble = modules(&kernel, &["trouble"], setup)?;
         guests.push(panics(&kernel, &trouble, &program)?);
         if long || kernel == KERNEL {
@@ -77,7 +77,7 @@ fn trouble(long: bool, setup: bool, log: &Log) -> Result<Tally> {
             let verdict = |report: &Report| fails(report, &["kernel log: DMAR: *"]);
             guests.push(Guest { name: format!("{kernel}: a device goes astray"), vm, verdict: Box::new(verdict) });
             // On PREEMPT_RT a processor at Dispatch runs other tasks, the deferred handler's too.
-            let vm = guest(&trouble, &program, &["coalesced"]).cpus(1);
+            let vm = guest(&modules(&kernel, &["clockwork"], setup)?, &program, &["coalesced"]).cpus(1);
             guests.push(Guest { name: format!("{kernel}: coalesced"), vm, verdict: Box::new(clean) });
         }
     }

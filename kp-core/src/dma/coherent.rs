@@ -5,10 +5,51 @@ use core::{marker::PhantomData, num::NonZeroUsize};
 use kp_abi::ring::PAGE;
 
 /// Memory that a device and the processor share at every moment: descriptor rings, mailboxes. `count` register maps, one behind the other, zeroed
-/// and contiguous for the device.
+/// and contiguous for the device, from the beginning of a page on.
 ///
 /// It is read and written as registers are, one word at a time: each read acquires, each write releases. So a descriptor is seen in the order in
 /// which it was written, and what an owner bit guards is seen after it.
+///
+/// A ring of a card that receives in pieces of an app's buffer:
+///
+/// ```
+/// # use kp_core::*;
+/// registers! {
+///     mod descriptor[0x10] {
+///         0x0 ADDRESS: u64, RW;
+///         0x8 LEN: u16, RW;
+///         0xC STATUS: u8, RW { DONE = 0 };
+///     }
+/// }
+/// struct Ring {
+///     descriptors: OnDevice<Coherent<descriptor::Map>>,
+///     next: usize,
+/// }
+/// impl Ring {
+///     fn new(cx: &mut Passive, dma: &Dma, count: usize) -> Result<Self> {
+///         Ok(Ring { descriptors: Coherent::new(cx, dma, count)?.hand_over(), next: 0 })
+///     }
+///     /// Where the card finds the ring. What it has there stays so: it is the card's until it has forgotten it.
+///     fn bus(&self) -> Result<BusAddress> {
+///         self.descriptors.bus(0)
+///     }
+///     /// Gives the card one piece more, as soon as a register says so. Which descriptor it has.
+///     fn push(&mut self, buffer: &OnDevice<Mapping<FromDevice>>, offset: usize) -> Result<usize> {
+///         let (i, at) = (self.next, buffer.bus_at(offset)?);
+///         let it = self.descriptors.at(i)?;
+///         it.write(descriptor::STATUS, 0);
+///         it.write(descriptor::ADDRESS, at.raw());
+///         self.next = (i + 1) % self.descriptors.count();
+///         Ok(i)
+///     }
+///     /// How much the card has received by a descriptor; None: nothing yet. Only then is `buffer` taken back.
+///     fn received(&self, i: usize) -> Result<Option<u16>> {
+///         let it = self.descriptors.at(i)?;
+///         let is_done = descriptor::STATUS::DONE.is_set(it.read(descriptor::STATUS));
+///         Ok(is_done.then(|| it.read(descriptor::LEN)))
+///     }
+/// }
+/// ```
 ///
 /// INVARIANT: `count` times `M::LEN` bytes at `base`, a multiple of 4096, are alive as long as this, and at `bus` for the device.
 pub struct Coherent<M: RegisterMap> {

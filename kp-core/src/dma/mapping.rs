@@ -4,7 +4,12 @@ use crate::{
     AtMost, Dispatch, KVec, Passive, Result, Status,
     host::{DmaId, DmaMemory, RawMapping, kernel},
 };
-use core::{marker::PhantomData, ops::Range, ptr::NonNull};
+use core::{
+    marker::PhantomData,
+    ops::{Deref, DerefMut, Range},
+    ptr::NonNull,
+    slice,
+};
 use kp_abi::ring::PAGE;
 
 /// A range of [`Pages`] that is shown to a device, which may read or write it while it [has it](OnDevice).
@@ -15,7 +20,7 @@ pub struct Mapping<D: Direction> {
     /// What has to be synced. None: the device sees the pages themselves.
     raw: Option<(DmaId, NonNull<RawMapping>)>,
     /// Where the device has the first byte, and the beginning of each further page.
-    bus: KVec<u64>,
+    bus: Addresses,
     /// Where the range begins in the first page, and its length.
     skip: usize,
     len: usize,
@@ -49,14 +54,20 @@ impl<D: Direction> Mapping<D> {
             return Err(Status::READ_ONLY.into());
         }
         let (skip, len) = (range.start % PAGE, range.len());
-        let mut bus = KVec::zeroed(cx, (skip + len).div_ceil(PAGE))?;
+        let mut bus = Addresses::new(cx, (skip + len).div_ceil(PAGE))?;
         let (memory, raw) = DmaMemory::mapping(cx, dma.link(), dma.id(), pages.reference(), range, D::RAW, &mut bus)?;
         // SAFETY: just made.
         let is_direct = unsafe { kernel::dma_is_direct(dma.id(), raw) };
         let raw = if is_direct { None } else { Some((dma.id(), raw)) };
         let limits = *dma.limits();
         let most = usize::try_from(limits.max_segments()).unwrap_or(usize::MAX);
-        let fits = Segments::new(&bus, skip, len, limits).take(most).map(|segment| segment.len as usize).sum();
+        let fits = match bus {
+            // No border that a segment may not cross is inside a page.
+            Addresses::One(_) => len.min(most.saturating_mul(limits.max_segment() as usize)),
+            Addresses::More(_) => {
+                Segments::new(&bus, skip, len, limits).take(most).map(|segment| segment.len as usize).sum()
+            }
+        };
         Ok(Self { memory, raw, bus, skip, len: fits, limits, _direction: PhantomData })
     }
 
@@ -108,6 +119,39 @@ impl<D: Direction> Sealed for Mapping<D> {
     }
 }
 impl<D: Direction> OnBus for Mapping<D> {}
+
+/// Of a mapping's pages. What is inside one page allocates no memory for it.
+enum Addresses {
+    One(u64),
+    More(KVec<u64>),
+}
+
+impl Addresses {
+    fn new(cx: &mut Passive, count: usize) -> Result<Self> {
+        if count == 1 { Ok(Self::One(0)) } else { KVec::zeroed(cx, count).map(Self::More) }
+    }
+}
+
+impl Deref for Addresses {
+    type Target = [u64];
+    #[inline]
+    fn deref(&self) -> &[u64] {
+        match self {
+            Self::One(one) => slice::from_ref(one),
+            Self::More(more) => more,
+        }
+    }
+}
+
+impl DerefMut for Addresses {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u64] {
+        match self {
+            Self::One(one) => slice::from_mut(one),
+            Self::More(more) => more,
+        }
+    }
+}
 
 /// The pieces of a [`Mapping`]. Of [`OnDevice::segments`].
 #[derive(Clone)]

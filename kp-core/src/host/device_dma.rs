@@ -2,9 +2,10 @@
 use super::{
     DmaId,
     rundown::{Inside, Rundown},
-    stack::Stack,
-    sync::{AtomicBool, AtomicUsize, Ordering::*},
+    stack::{Node, Stack},
+    sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::*},
 };
+use core::ptr::{self, NonNull};
 
 /// A device for which more than this many bytes are kept gets no more memory for transfers.
 const MAX_QUARANTINE: usize = 256 << 20;
@@ -21,6 +22,9 @@ pub(crate) struct DeviceDma {
     users: Rundown,
     /// Memory records that are not freed.
     pub(super) alive: AtomicUsize,
+    /// The memory of a record that was freed, for the next one: a device has one mapping after the other. Null: none. Used by who is inside, as
+    /// `users` counts them.
+    spare: AtomicPtr<Node>,
     /// What was dropped while the device had it.
     pub(super) quarantine: Stack,
     /// Bytes in there.
@@ -37,6 +41,7 @@ impl DeviceDma {
             is_enabled: AtomicBool::new(false),
             users: Rundown::new(),
             alive: AtomicUsize::new(0),
+            spare: AtomicPtr::new(ptr::null_mut()),
             quarantine: Stack::new(),
             quarantined: AtomicUsize::new(0),
             is_stopped: AtomicBool::new(false),
@@ -75,6 +80,11 @@ impl DeviceDma {
     /// From its return on nothing more is made or freed.
     pub(super) fn end(&self, wait: impl FnMut()) {
         self.users.end(wait);
+    }
+
+    /// Puts another record's memory where one is kept, or none, and gives what was there. Any level.
+    pub(super) fn swap_spare(&self, memory: Option<NonNull<Node>>) -> Option<NonNull<Node>> {
+        NonNull::new(self.spare.swap(memory.map_or(ptr::null_mut(), NonNull::as_ptr), AcqRel))
     }
 
     /// Is too much kept?

@@ -1,6 +1,8 @@
 //! Memory that was made for a device's transfers: freed when it is dropped, or kept until the device has stopped.
 use super::{
-    CoherentMemory, DmaDirection, DmaId, RawMapping, kernel,
+    CoherentMemory, DmaDirection, DmaId, RawMapping,
+    device_dma::DeviceDma,
+    kernel,
     link::Link,
     page_ref::PageRef,
     rundown::Inside,
@@ -109,10 +111,12 @@ impl DmaMemory {
     #[cfg_attr(kp_driver, optimize(size))]
     unsafe fn new(cx: &mut Passive, link: &Link, dma: DmaId, made: Made) -> Result<Self> {
         // Memory first: a box that cannot be made would drop what is to be given back.
-        let place = KBox::new(cx, MaybeUninit::<Record>::uninit());
+        let place = match link.dma().swap_spare(None) {
+            Some(spare) => Ok(spare.cast::<Record>()),
+            None => KBox::new(cx, MaybeUninit::<Record>::uninit()).map(|place| place.into_raw().cast()),
+        };
         match place {
-            Ok(place) => {
-                let record = place.into_raw().cast::<Record>();
+            Ok(record) => {
                 let value =
                     Record { node: Node::new(), is_kept: AtomicBool::new(false), link: link.clone(), dma, made, free };
                 // SAFETY: memory of a record's layout, which is nobody else's.
@@ -171,11 +175,31 @@ fn may_make(link: &Link) -> Result<Inside<'_>> {
 /// The record came from a KBox, is nobody else's, and is not used again; the device's transfers are open, and it has done with the memory.
 #[cfg_attr(kp_driver, optimize(size))]
 unsafe fn free(record: NonNull<Record>) {
-    // SAFETY: of a KBox, by the caller's promise, and taken back once.
-    let Record { link, dma, made, .. } = unsafe { KBox::from_raw(record) }.into_inner();
+    // SAFETY: a live record, by the caller's promise; from here on only the copy counts.
+    let Record { link, dma, made, .. } = unsafe { record.read() };
     // SAFETY: made with this `dma`, and freed once; the rest is the caller's promise.
     unsafe { made.free(dma) };
+    // SAFETY: memory of a record of a KBox, which nobody uses any more.
+    unsafe { free_spare(link.dma().swap_spare(Some(record.cast()))) };
     link.dma().alive.fetch_sub(1, Release);
+}
+
+/// Frees memory that was kept for a record.
+///
+/// # Safety
+/// It came from a KBox of a record, which was read out of it, and is nobody else's.
+unsafe fn free_spare(memory: Option<NonNull<Node>>) {
+    if let Some(memory) = memory {
+        // SAFETY: the caller's promise.
+        drop(unsafe { KBox::from_raw(memory.cast::<MaybeUninit<Record>>()) });
+    }
+}
+
+/// Frees the memory that is kept for a device's next record. There is none from now on: the device's transfers are over.
+#[cfg_attr(kp_driver, optimize(size))]
+pub(super) fn end_spare(device: &DeviceDma) {
+    // SAFETY: what is kept is memory of a freed record, and whoever takes it has it alone.
+    unsafe { free_spare(device.swap_spare(None)) };
 }
 
 /// Frees all that is kept for a device.

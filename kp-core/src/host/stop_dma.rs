@@ -96,6 +96,7 @@ impl Link {
         dma.end(|| kernel::sleep_ns(LOOK_NS));
         // SAFETY: the device has stopped, and its transfers are open. This is for who saw it run still, and was inside.
         unsafe { dma_memory::empty(&dma.quarantine, |_| ()) };
+        dma_memory::end_spare(dma);
         match dma.alive.load(Acquire) {
             // SAFETY: the device has stopped, and nothing is left that was made with it.
             0 => unsafe { kernel::dma_close(id) },

@@ -130,3 +130,19 @@ fn an_access_to_what_is_gone_fails_the_test() {
     assert!(said.starts_with("the device read 16 bytes that are not mapped at bus address 0x"), "{said}");
     assert!(said.contains("which was unmapped at"), "{said}");
 }
+
+plugin_of! { forgetful: (), |cx, device| {
+    let bar: Bar<regs::Map> = device.map(cx, 0)?;
+    let dma = device.dma(cx, LIMITS)?;
+    let page = Coherent::<page::Map>::new(cx, &dma, 1)?.hand_over();
+    run(cx, &bar, LOAD, page.bus(0)?, 16, 0)?;
+} }
+
+#[test]
+fn a_card_that_transfers_before_it_may_fails_the_test() {
+    let said = verdict(|| drop(Sim::<forgetful::Story>::with(Mover::heedless())));
+    assert!(
+        said.starts_with("the device read 16 bytes while bus mastering is off (`Dma::enable`), at bus address 0x"),
+        "{said}"
+    );
+}

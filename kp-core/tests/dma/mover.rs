@@ -57,6 +57,11 @@ impl Mover {
         Self { hangs: true, ..Self::default() }
     }
 
+    /// One that transfers without having been allowed to.
+    pub fn heedless() -> Self {
+        Self { is_master: true, ..Self::default() }
+    }
+
     /// Does what it was told, if it may.
     pub fn finish(&mut self, ram: &mut dyn Memory) {
         let at = self.inside as usize;

@@ -13,8 +13,9 @@ use super::{
 use super::{control::Handle, pending::PendingWait};
 use crate::{Connection, IntEnabled, Notification};
 use kp_abi::{
-    Counters, Result, Status,
+    Counters, Result, Status, limits,
     request::{self, Head, Request, control_code},
+    ring::PAGE,
     zerocopy::{FromBytes, IntoBytes},
 };
 use std::cell::Cell;
@@ -100,14 +101,16 @@ impl<K: DeviceControl> Connection for ControlNode<K> {
         Ok((disable.generation, disable.counters))
     }
 
-    /// The memory is the request's out-buffer, and registered as long as the request is pending.
+    /// The memory is the request's out-buffer, and registered as long as the request is pending. What no driver takes is the driver's to refuse.
     fn buffer_register(&self, register: &request::BufferRegister) -> Result<()> {
-        let sent = request::BufferRegister { addr: 0, ..*register };
+        let sent = request::BufferRegister { addr: register.addr % PAGE as u64, ..*register };
+        // Windows would lock all of it before it asks the driver.
+        let len = if register.len > limits::MAX_BUFFER { 0 } else { register.len };
         const NR: u32 = <request::BufferRegister as Request>::NR;
         let code =
             if register.access == request::access::READ { request::in_direct_code(NR) } else { control_code(NR) };
         let code = code.expect("BUFFER_REGISTER has a code");
-        Ok(self.kernel.keep(code, sent.as_bytes(), register.addr, register.len)?)
+        Ok(self.kernel.keep(code, sent.as_bytes(), register.addr, len)?)
     }
 
     fn buffer_release(&self, buffer: u32) -> Result<()> {

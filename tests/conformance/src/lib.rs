@@ -56,19 +56,18 @@ pub enum Part {
 }
 
 impl Part {
-    /// Its transcript in the snapshot. `has_transfers`: the host's devices transfer by themselves.
+    /// Its transcript in the snapshot.
     ///
     /// # Panics
     /// If the snapshot lacks a part.
-    pub fn snapshot(self, has_transfers: bool) -> &'static str {
+    pub fn snapshot(self) -> &'static str {
         let at = |title| SNAPSHOT.find(title).expect("the snapshot has all parts");
         let (interrupts, transfers) = (at("# interrupts\n"), at("# transfers\n"));
         match self {
             Part::Calls => &SNAPSHOT[..interrupts],
             Part::Interrupts => &SNAPSHOT[interrupts..transfers],
             Part::Transfers => &SNAPSHOT[transfers..],
-            Part::All if has_transfers => SNAPSHOT,
-            Part::All => &SNAPSHOT[..transfers],
+            Part::All => SNAPSHOT,
         }
     }
 }
@@ -98,7 +97,7 @@ pub fn scenario(world: &mut dyn World, part: Part) -> String {
     if matches!(part, Part::Interrupts | Part::All) {
         interrupts::run(world, &mut transcript);
     }
-    if part == Part::Transfers || part == Part::All && world.has_transfers() {
+    if matches!(part, Part::Transfers | Part::All) {
         transfers::run(world, &mut transcript);
     }
     transcript.text()

@@ -62,10 +62,6 @@ pub trait World {
     /// Has the system give edu's device interrupts of this kind; nobody has it open. Where a driver may choose among all that a device
     /// has, there is nothing to do.
     fn assign(&mut self, _kinds: u32) {}
-    /// Can a device transfer by itself there?
-    fn has_transfers(&self) -> bool {
-        true
-    }
     /// Starts another client, which opens edu, enables its interrupt and waits for notifications that never come; returns once the
     /// driver's own counters show it waiting. The client ends without a word when the answer is dropped, as if it were killed;
     /// that returns once the driver has let it go.

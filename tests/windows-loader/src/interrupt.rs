@@ -129,14 +129,18 @@ impl Interrupts {
     pub(crate) fn run(&self, kernel: &Kernel) {
         let mut unclaimed = 0;
         while !kernel.is_stopped() {
-            let connected = {
+            let (connected, is_rung) = {
                 let mut state = lock(&self.state);
                 if !state.is_rung {
                     state = self.news.wait_timeout(state, TICK).unwrap_or_else(PoisonError::into_inner).0;
                 }
-                state.is_rung = false;
-                state.connected.clone()
+                (state.connected.clone(), std::mem::take(&mut state.is_rung))
             };
+            if !is_rung {
+                // Those too that nobody listens to: a driver may be asking memory for what its device does.
+                let slots: Vec<Arc<Slot>> = lock(&kernel.slots).values().cloned().collect();
+                slots.iter().for_each(|slot| slot.pass_time());
+            }
             for connection in connected.iter().filter(|connection| connection.signal != IrqKind::Line) {
                 while self.deliver_message(kernel, connection) {}
             }

@@ -24,9 +24,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a request may take that nothing holds up any more.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// All requests that are not over.
 #[derive(Default)]
 pub(crate) struct Irps {
@@ -246,7 +243,7 @@ impl Request {
             if since.is_none() && self.is_cancelled.load(Acquire) {
                 since = Some(Instant::now());
             }
-            if since.is_some_and(|since| since.elapsed() > PATIENCE) {
+            if since.is_some_and(|since| since.elapsed() > kernel.patience()) {
                 drop(state);
                 let (rule, what) = match soon {
                     true => (Rule::CompletedSoon, "is not completed"),

@@ -35,7 +35,7 @@ use std::{
         },
     },
     thread::{self, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Why a run ended before its time.
@@ -130,6 +130,10 @@ pub struct Options {
     pub slowness: u32,
     /// How many times sooner timers come than they are set for: so that a test need not wait for a limit of seconds. 0 and 1: not at all.
     pub haste: u32,
+    /// How many times faster time goes for the devices: so that a test need not wait for a slow one. 0 and 1: not at all.
+    pub device_haste: u32,
+    /// How long what should be over soon may take, a request or the end of a process; None: half a minute.
+    pub patience: Option<Duration>,
     /// As under Driver Verifier: what is passed down to the bus is answered later, always, and with another success than STATUS_SUCCESS.
     pub verifier: bool,
     /// The first request that the bus answers later is answered at DISPATCH_LEVEL: of those it takes every other one.
@@ -204,6 +208,11 @@ impl Kernel {
             );
         }
         self.pool.free(address, tag)
+    }
+
+    /// How long what should be over soon may take.
+    pub(crate) fn patience(&self) -> Duration {
+        self.options.patience.unwrap_or(Duration::from_secs(30))
     }
 
     /// The number of a new slot.
@@ -374,6 +383,7 @@ impl Machine {
         if let Some(verdict) = self.verdict() {
             return Err(verdict);
         }
+        self.kernel.transfers.take_wrong().map_or(Ok(()), |wrong| Err(Verdict::Broken(wrong)))?;
         self.kernel.pool.check().map_err(Verdict::Broken)?;
         // SAFETY: a page of the kernel's, mapped as long as it is.
         let canary = unsafe { &*ptr::with_exposed_provenance::<[u8; PAGE]>(self.kernel.canary) };

@@ -15,7 +15,7 @@ use std::{
             Ordering::{Acquire, Relaxed, Release},
         },
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// A process. Its memory is that of the test: every address that is not the simulated kernel's.
@@ -27,9 +27,6 @@ pub struct Process {
     dying: AtomicBool,
     files: Mutex<Vec<Weak<File>>>,
 }
-
-/// How long the end of a process may take.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,9 +118,13 @@ impl Process {
             // A thread may be about to make one: it is found the next time.
             let since = Instant::now();
             loop {
-                if since.elapsed() > PATIENCE && self.kernel.page_lists.locked() != 0 {
+                if since.elapsed() > self.kernel.patience() {
                     let what = "a process has ended, and its pages are locked by a request that was never completed";
-                    cpu::fail(Rule::ProcessUnlocked.broken(what));
+                    let is_locked = self.kernel.page_lists.locked() != 0;
+                    cpu::fail(match is_locked {
+                        true => Rule::ProcessUnlocked.broken(what),
+                        false => Rule::Cancelled.broken("a process has ended, and a request of its is never completed"),
+                    });
                 }
                 let busy = files.iter().filter(|file| !file.end_requests()).count();
                 if busy == 0 {

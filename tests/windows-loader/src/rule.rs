@@ -172,6 +172,7 @@ rules! {
 
     // Pages, and devices' own transfers.
     PagesListed: "A list of pages is one, and its pages are freed once, before it.", Page("MmFreePagesFromMdl function (wdm.h)");
+    PagesPlayed: "Pages are allocated and mapped in a way that is played.", Own("drivers here need no others");
     PagesMappedOnce: "Pages are mapped once at a time, and not when they are freed.", Page("MmMapLockedPagesSpecifyCache function (wdm.h)");
     PagesShown: "Pages that a device has are neither freed nor unlocked.", Page("Using Scatter/Gather DMA");
     ProcessUnlocked: "A process ends with none of its pages locked.", Page("Bug Check 0x76 PROCESS_HAS_LOCKED_PAGES");

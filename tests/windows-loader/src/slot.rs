@@ -48,6 +48,8 @@ struct Model {
     listens: Option<(IrqKind, u16)>,
     /// The last moment that the device knows of.
     clock: Instant,
+    /// How many times faster than the host's it is.
+    haste: u32,
     /// Memory as it sees it.
     ram: View,
     table: MsixTable,
@@ -78,7 +80,7 @@ impl Model {
     /// Time passes for the device.
     fn advance(&mut self) {
         let now = Instant::now();
-        let ns = now.duration_since(self.clock).as_nanos() as u64;
+        let ns = (now.duration_since(self.clock) * self.haste).as_nanos() as u64;
         self.clock = now;
         self.device.advance(ns, &mut self.ram);
     }
@@ -116,8 +118,8 @@ impl Slot {
     pub(crate) fn new(kernel: &Kernel, number: usize, device: Box<dyn DeviceModel>, shape: Shape) -> Self {
         let ram = View { slot: number, transfers: kernel.transfers.clone() };
         let bars = Mutex::new(resources::bars(number, 0, &*device, &shape));
-        let (clock, table) = (Instant::now(), MsixTable::default());
-        let model = Model { device, command: MEMORY | BUS_MASTER, listens: None, clock, ram, table };
+        let (clock, haste, table) = (Instant::now(), kernel.options.device_haste.max(1), MsixTable::default());
+        let model = Model { device, command: MEMORY | BUS_MASTER, listens: None, clock, haste, ram, table };
         Self {
             number,
             shape,
@@ -137,6 +139,13 @@ impl Slot {
     /// ("IoSetDeviceInterfaceState function (wdm.h)").
     pub(crate) fn is_starting(&self) -> bool {
         self.is_starting.load(Acquire)
+    }
+
+    /// Time passes for it.
+    pub(crate) fn pass_time(&self) {
+        if !self.is_gone() {
+            lock(&self.model).advance();
+        }
     }
 
     pub(crate) fn identity(&self) -> Identity {

@@ -129,6 +129,17 @@ impl Transfers {
         !gone.is_empty()
     }
 
+    /// Takes a common buffer away from its device. False: this is none.
+    pub(crate) fn free_common(&self, slot: usize, memory: usize, bus: u64, len: usize) -> bool {
+        let mut state = lock(&self.state);
+        let is_it = |region: &Region| {
+            let is_there = region.owner == memory && matches!(region.seen, Seen::Memory(at) if at == memory);
+            is_there && region.slot == slot && region.bus == (bus..bus + len as u64)
+        };
+        let found = state.regions.iter().position(is_it);
+        found.map(|at| state.regions.remove(at)).is_some()
+    }
+
     /// Does a device reach memory of these bytes?
     pub(crate) fn reaches(&self, at: usize, len: usize) -> bool {
         lock(&self.state).regions.iter().any(|region| {
@@ -180,7 +191,7 @@ impl Transfers {
             format!("the device in slot {} has {} bytes", region.slot, region.bus.end - region.bus.start)
         });
         let adapters = state.adapters.keys().map(|at| format!("the adapter at {at:#x}"));
-        regions.chain(adapters).chain(state.wrong.iter().map(|wrong| wrong.what.clone())).collect()
+        regions.chain(adapters).collect()
     }
 
     fn access(&self, slot: usize, address: u64, len: usize, writes: bool, f: impl FnOnce(&mut [u8], usize)) -> bool {

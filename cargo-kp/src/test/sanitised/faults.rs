@@ -19,7 +19,7 @@ use std::{fs, path::Path};
 const OPENED: &str = "\tfile->private_data = session;\n";
 
 /// Of each, only such a kernel tells.
-const IN_C: [Fault; 7] = [
+const IN_C: [Fault; 8] = [
     Fault {
         name: "reads what it has freed",
         plugin: "edu",
@@ -101,6 +101,16 @@ const IN_C: [Fault; 7] = [
             "kernel log: Oops: general protection fault, probably for non-canonical address 0xdffffc0000*KASAN*",
         ],
         says: "kp_irq_handler",
+    },
+    Fault {
+        name: "leaves a buffer to the device",
+        plugin: "bmd",
+        run: &["--host", "guest", "--part", "transfers"],
+        file: "dma.c",
+        find: "\t\tdma_unmap_page_attrs(mapping->dev, mapping->bus, mapping->len, mapping->direction, attrs);\n",
+        replace: "",
+        reasons: &["kernel log: *DMA-API: *device driver has pending DMA allocations while released from device*"],
+        says: "",
     },
 ];
 

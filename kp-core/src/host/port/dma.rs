@@ -23,7 +23,7 @@ impl DmaId {
     }
 }
 
-/// Memory that a device and the processor share, contiguous for both.
+/// Memory that a device and the processor share, contiguous for both, from a multiple of 4096 on.
 #[derive(Clone, Copy, Debug)]
 pub struct CoherentMemory {
     /// Where the processor has it.

@@ -8,6 +8,8 @@ use std::sync::Mutex;
 struct Script {
     steps: Mutex<Vec<Step>>,
     seen: Mutex<Vec<(u32, Vec<u8>)>>,
+    /// The memory of what was to stay pending.
+    kept: Mutex<Vec<(u64, u64)>>,
 }
 
 type Step = fn(&[u8], &mut [u8]) -> Result<usize, Status>;
@@ -19,6 +21,12 @@ impl DeviceControl for Script {
         step(input, output)
     }
 
+    fn keep(&self, code: u32, input: &[u8], start: u64, len: u64) -> Result<(), Status> {
+        self.seen.lock().unwrap().push((code, input.to_vec()));
+        self.kept.lock().unwrap().push((start, len));
+        Ok(())
+    }
+
     #[cfg(windows)]
     fn handle(&self) -> Option<&Handle> {
         None
@@ -26,7 +34,8 @@ impl DeviceControl for Script {
 }
 
 fn node(steps: impl IntoIterator<Item = Step>) -> ControlNode<Script> {
-    ControlNode { kernel: Script { steps: Mutex::new(steps.into_iter().collect()), seen: Mutex::default() } }
+    let steps = Mutex::new(steps.into_iter().collect());
+    ControlNode { kernel: Script { steps, seen: Mutex::default(), kept: Mutex::default() } }
 }
 
 impl ControlNode<Script> {
@@ -86,6 +95,28 @@ fn open_data_and_enable_data_follow_the_struct() {
     assert_eq!(node.int_enable(1, 1, 4, b"mode").unwrap().count, 3);
     let (enable, data) = node.seen::<IntEnable>(1);
     assert_eq!((enable.data_addr, enable.data_len, &data[..]), (0, 4, &b"mode"[..]));
+}
+
+#[test]
+fn a_buffers_memory_is_the_out_buffer_and_what_no_driver_takes_reaches_it_in_the_struct_alone() {
+    const MIB: u64 = 1 << 20;
+    let node = node([]);
+    for (addr, len, sent, room) in [
+        (0x1000, MIB, 0, MIB),
+        (0x1008, 4096, 8, 4096),
+        (0x2FFF, 4096, 4095, 4096),
+        (0x1000, 4095, 0, 4095),
+        (0x1000, limits::MAX_BUFFER, 0, limits::MAX_BUFFER),
+        (0x1000, limits::MAX_BUFFER + 4096, 0, 0),
+        (0x1000, 1 << 33, 0, 0),
+    ] {
+        let of = request::BufferRegister { addr, len, buffer: 5, access: request::access::WRITE, ..Request::new() };
+        node.buffer_register(&of).unwrap();
+        assert_eq!(node.kernel.kept.lock().unwrap().pop(), Some((addr, room)));
+        let (it, _) = node.seen::<request::BufferRegister>(0);
+        assert_eq!((it.addr, it.len, it.buffer, it.access), (sent, len, 5, request::access::WRITE));
+        node.kernel.seen.lock().unwrap().clear();
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ use std::{
     thread::{self, JoinHandle},
     time::Duration,
 };
-use windows_loader::{Assigned, Device, Driver, Handle, Machine, Mode, Process, Stopped, Token, access};
+use windows_loader::{Assigned, Device, Driver, Handle, Machine, Mode, Options, Process, Stopped, Token, access};
 
 /// One simulated machine for each driver that is loaded.
 pub struct Loader {
@@ -76,7 +76,10 @@ impl Loader {
     }
 
     fn start(&self, subject: Subject) -> Loaded {
-        let machine = Machine::default();
+        let mut options = Options::default();
+        // QEMU's device takes 100 ms for each transfer.
+        options.device_haste = if self.qemu { 100 } else { 1 };
+        let machine = Machine::new(options);
         let driver =
             machine.start(&self.sys(subject)).unwrap_or_else(|error| panic!("start {}: {error}", subject.name()));
         let device = (subject != Subject::Echo).then(|| {
@@ -189,11 +192,6 @@ impl World for Loader {
     fn connect(&mut self, subject: Subject) -> Plugin {
         let connection = Arc::new(ControlNode::over(open(&self.get(subject).process, subject)));
         Plugin::over(connection, subject.interface(), &[]).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// The driver would do; the scenario registers memory by its address, which no request has here.
-    fn has_transfers(&self) -> bool {
-        false
     }
 
     /// The plug-and-play manager stops the device and starts it with other resources.

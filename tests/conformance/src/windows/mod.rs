@@ -1,4 +1,5 @@
-//! The world of Windows, and of Wine: drivers are services, clients are processes.
+//! The world of Windows, and of Wine: drivers are services, clients are processes. Wine gives a service no device, so only the part `calls`
+//! of the scenario runs there; the parts on edu and bmd are the loader's.
 pub mod life;
 pub mod pnp;
 pub mod raw_ioctl;
@@ -53,10 +54,6 @@ impl World for Machine {
 
     fn connect(&mut self, subject: Subject) -> Plugin {
         Plugin::open_interface(subject.name(), subject.interface(), &[]).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    fn has_transfers(&self) -> bool {
-        false
     }
 
     fn client_that_waits(&mut self, kinds: u32) -> Box<dyn Victim> {

@@ -7,7 +7,7 @@ use crate::{
     rule::Rule,
     space::{PAGE, Protection},
 };
-use std::{ffi::c_void, ptr};
+use std::{ffi::c_void, ptr, sync::Arc};
 
 /// DMA_ADAPTER, and the table behind it.
 #[repr(C)]
@@ -77,78 +77,105 @@ fn common_buffer(adapter: *mut c_void, highest: u64, len: u32, bus: *mut u64) ->
     ptr::with_exposed_provenance_mut(memory)
 }
 
-/// A list that is made: SCATTER_GATHER_LIST, whose `Reserved` has the map registers that it took.
-fn make_list(
-    kernel: &Kernel,
-    (slot, reach): (usize, u64),
-    mdl: *mut Mdl,
-    offset: usize,
+/// A part of a list of pages, which a device is to see.
+struct Part {
+    at: usize,
     len: usize,
-    to_device: bool,
-) -> usize {
-    let Some((at, room)) = kernel.page_lists.place(mdl.expose_provenance(), offset) else {
-        cpu::fail(Rule::PagesListed.broken(format!("{mdl:p} is no list of pages with {offset} bytes")));
-    };
-    if len == 0 || len > room {
-        cpu::fail(Rule::PagesListed.broken(format!("{len} bytes are asked for of a list of pages with {room} left")));
-    }
-    let pages = (at % PAGE + len).div_ceil(PAGE);
-    let first = (at % PAGE + offset - at % PAGE) / PAGE;
-    let numbers = mdl.wrapping_add(1).cast::<u64>();
-    // SAFETY: a list of the kernel's has a number for each of its pages.
-    let number = |page: usize| unsafe { numbers.wrapping_add(first + page).read() };
-    let is_far = (0..pages).any(|page| (number(page) + 1) * PAGE as u64 - 1 > reach);
-    let mut elements: Vec<(u64, u32)> = Vec::new();
-    let is_remapped = kernel.options.map_registers.is_some() || is_far;
-    let skip = (at % PAGE) as u64;
-    if is_remapped {
-        if let Some(bus) = kernel.transfers.remap(pages as u64, reach) {
-            elements.push((bus + skip, len as u32));
+    /// Its pages' numbers.
+    pages: Vec<u64>,
+}
+
+/// How a device sees a part: addresses and lengths in bytes.
+struct Seen {
+    elements: Vec<(u64, u32)>,
+    /// As a copy, where its pages are not.
+    is_copy: bool,
+}
+
+impl Part {
+    /// `len` bytes of a list's, from `offset` on. Ends the run if there is no such list, or it has fewer.
+    fn of(kernel: &Kernel, mdl: *mut Mdl, offset: usize, len: usize) -> Self {
+        let Some((at, room)) = kernel.page_lists.place(mdl.expose_provenance(), offset) else {
+            cpu::fail(Rule::PagesListed.broken(format!("{mdl:p} is no list of pages with {offset} bytes")));
+        };
+        if len == 0 || len > room {
+            cpu::fail(
+                Rule::PagesListed.broken(format!("{len} bytes are asked for of a list of pages with {room} left")),
+            );
         }
-    } else {
-        let mut done = 0;
-        for page in 0..pages {
-            let inside = if page == 0 { at % PAGE } else { 0 };
-            let piece = (PAGE - inside).min(len - done);
-            let bus = number(page) * PAGE as u64 + inside as u64;
+        let first = ((at - offset) % PAGE + offset) / PAGE;
+        let numbers = mdl.wrapping_add(1).cast::<u64>().wrapping_add(first);
+        let count = (at % PAGE + len).div_ceil(PAGE);
+        // SAFETY: a list of the kernel's has a number for each of its pages.
+        let pages = (0..count).map(|page| unsafe { numbers.wrapping_add(page).read() }).collect();
+        Self { at, len, pages }
+    }
+
+    /// The same by MmGetMdlVirtualAddress and what is added to it.
+    fn at(kernel: &Kernel, mdl: *mut Mdl, address: usize, len: usize) -> Self {
+        let is_list = kernel.page_lists.place(mdl.expose_provenance(), 0).is_some();
+        // SAFETY: a list of the kernel's.
+        let start = is_list.then(|| unsafe { (*mdl).start_va + (*mdl).byte_offset as usize });
+        match start.and_then(|start| address.checked_sub(start)) {
+            Some(offset) => Self::of(kernel, mdl, offset, len),
+            None => cpu::fail(Rule::PagesListed.broken(format!("{mdl:p} is no list of pages at {address:#x}"))),
+        }
+    }
+
+    /// How many map registers it takes.
+    fn registers(&self) -> u32 {
+        self.pages.len() as u32
+    }
+
+    /// How a device with this reach sees it. None: there are no addresses left.
+    fn seen(&self, kernel: &Kernel, reach: u64) -> Option<Seen> {
+        let is_far = self.pages.iter().any(|page| (page + 1) * PAGE as u64 - 1 > reach);
+        if kernel.options.map_registers.is_some() || is_far {
+            let bus = kernel.transfers.remap(self.pages.len() as u64, reach)?;
+            return Some(Seen { elements: vec![(bus + (self.at % PAGE) as u64, self.len as u32)], is_copy: true });
+        }
+        let mut elements: Vec<(u64, u32)> = Vec::new();
+        let mut left = self.len;
+        for (i, page) in self.pages.iter().enumerate() {
+            let inside = if i == 0 { self.at % PAGE } else { 0 };
+            let piece = (PAGE - inside).min(left);
+            let bus = page * PAGE as u64 + inside as u64;
             match elements.last_mut() {
                 Some((start, length)) if *start + u64::from(*length) == bus => *length += piece as u32,
                 _ => elements.push((bus, piece as u32)),
             }
-            done += piece;
+            left -= piece;
         }
+        Some(Seen { elements, is_copy: false })
     }
-    let list = kernel.allocate(16 + 24 * elements.len(), b"SgLi", true);
+}
+
+/// A list that is made: SCATTER_GATHER_LIST, whose `Reserved` has the map registers that it took.
+fn make_list(kernel: &Kernel, slot: usize, part: &Part, seen: &Seen, to_device: bool) -> usize {
+    let list = kernel.allocate(16 + 24 * seen.elements.len(), b"SgLi", true);
     let place = ptr::with_exposed_provenance_mut::<u64>(list);
-    let registers = if kernel.options.map_registers.is_some() { pages as u64 } else { 0 };
+    let registers = if kernel.options.map_registers.is_some() { u64::from(part.registers()) } else { 0 };
     // SAFETY: fresh memory of this size.
     unsafe {
-        [elements.len() as u64, registers << 1 | u64::from(to_device)]
-            .iter()
-            .enumerate()
-            .for_each(|(i, word)| place.wrapping_add(i).write(*word))
-    };
-    let mut done = 0;
-    for (i, (bus, length)) in elements.iter().enumerate() {
+        place.write(seen.elements.len() as u64);
+        place.wrapping_add(1).write(registers << 1 | u64::from(to_device));
+    }
+    let mut at = part.at;
+    for (i, (bus, length)) in seen.elements.iter().enumerate() {
         // SAFETY: as above.
         unsafe {
             place.wrapping_add(2 + 3 * i).write(*bus);
             place.wrapping_add(3 + 3 * i).write((*length).into());
         }
         let length = *length as usize;
-        if is_remapped {
-            kernel.transfers.show_copy(slot, *bus, at + done, length, list, !to_device);
+        if seen.is_copy {
+            kernel.transfers.show_copy(slot, *bus, at, length, list, !to_device);
         } else {
-            kernel.transfers.show(slot, *bus, at + done, length, list, !to_device);
+            kernel.transfers.show(slot, *bus, at, length, list, !to_device);
         }
-        done += length;
+        at += length;
     }
     list
-}
-
-/// How many map registers a list takes.
-fn registers(offset: usize, len: u32) -> u32 {
-    (offset % PAGE + len as usize).div_ceil(PAGE) as u32
 }
 
 /// Calls a driver's DRIVER_LIST_CONTROL, at DISPATCH_LEVEL.
@@ -160,7 +187,7 @@ exports! {
     [0..=2] fails null fn MmAllocatePagesForMdlEx(_lowest: u64, _highest: u64, skip: u64, len: usize, _cache: i32, flags: u32) -> *mut Mdl {
         const FULLY: u32 = 4;
         if skip != 0 || flags != FULLY {
-            cpu::fail(Rule::PagesListed.broken(format!("MmAllocatePagesForMdlEx: the flags {flags:#x} are not played")));
+            cpu::fail(Rule::PagesPlayed.broken(format!("MmAllocatePagesForMdlEx: the flags {flags:#x} are not played")));
         }
         let kernel = cpu::kernel();
         ptr::with_exposed_provenance_mut(kernel.page_lists.allocate(&kernel, len))
@@ -173,7 +200,7 @@ exports! {
 
     [0..=2] fails null fn MmMapLockedPagesSpecifyCache(mdl: *mut Mdl, mode: i8, _cache: i32, wanted: usize, bug_check: u32, _priority: u32) -> *mut c_void {
         if mode != 0 || wanted != 0 || bug_check != 0 {
-            cpu::fail(Rule::PagesListed.broken("MmMapLockedPagesSpecifyCache: into a process, at an address or with a bug check"));
+            cpu::fail(Rule::PagesPlayed.broken("MmMapLockedPagesSpecifyCache: into a process, at an address or with a bug check"));
         }
         ptr::with_exposed_provenance_mut(checked(cpu::kernel().page_lists.map(mdl)))
     }
@@ -243,10 +270,11 @@ exports! {
     }
 
     [0..=0] fn DmaOperations_FreeCommonBuffer(adapter: *mut c_void, len: u32, bus: u64, memory: *mut c_void, _cached: u8) {
-        adapter_of(adapter);
+        let (slot, _) = adapter_of(adapter);
         let kernel = cpu::kernel();
-        if !kernel.transfers.hide(memory.expose_provenance()) {
-            cpu::fail(Rule::CommonBufferFreed.broken(format!("FreeCommonBuffer: {memory:p} at {bus:#x} is no common buffer")));
+        if !kernel.transfers.free_common(slot, memory.expose_provenance(), bus, len as usize) {
+            let what = format!("FreeCommonBuffer: {len} bytes at {memory:p} and {bus:#x} are no common buffer of the device's");
+            cpu::fail(Rule::CommonBufferFreed.broken(what));
         }
         kernel.space.protect(memory.expose_provenance(), (len as usize).next_multiple_of(PAGE), Protection::None);
     }
@@ -260,20 +288,20 @@ exports! {
 
     [2..=2] fails status fn DmaOperations_GetScatterGatherList(adapter: *mut c_void, device: *mut DeviceObject, mdl: *mut Mdl, at: usize, len: u32, routine: usize, context: usize, to_device: u8) -> NtStatus {
         let kernel = cpu::kernel();
-        let adapter = adapter_of(adapter);
-        // SAFETY: a list of the kernel's.
-        let start = unsafe { (*mdl).start_va + (*mdl).byte_offset as usize };
-        let (offset, device) = (at - start, device.expose_provenance());
-        let count = registers(offset, len);
+        let (slot, reach) = adapter_of(adapter);
+        let part = Part::at(&kernel, mdl, at, len as usize);
+        let count = part.registers();
         if kernel.options.map_registers.is_some_and(|all| count > all) {
             return STATUS_INSUFFICIENT_RESOURCES;
         }
-        let mdl = mdl.expose_provenance();
+        let Some(seen) = part.seen(&kernel, reach) else { return STATUS_INSUFFICIENT_RESOURCES };
+        let device = device.expose_provenance();
+        let shown = Arc::new((part, seen));
         let run = move || {
-            let list = make_list(&cpu::kernel(), adapter, ptr::with_exposed_provenance_mut(mdl), offset, len as usize, to_device != 0);
+            let list = make_list(&cpu::kernel(), slot, &shown.0, &shown.1, to_device != 0);
             tell(routine, device, list, context);
         };
-        if kernel.transfers.take_registers(&kernel, count, Some(Box::new(run))) {
+        if kernel.transfers.take_registers(&kernel, count, Some(Box::new(run.clone()))) {
             run();
         }
         STATUS_SUCCESS
@@ -282,15 +310,17 @@ exports! {
     [0..=2] fails status fn DmaOperations_GetScatterGatherListEx(adapter: *mut c_void, device: *mut DeviceObject, transfer: *const u64, mdl: *mut Mdl, offset: u64, len: u32, flags: u32, routine: usize, context: usize, to_device: u8, _done: usize, _done_context: usize, out: *mut usize) -> NtStatus {
         const SYNCHRONOUS: u32 = 1;
         let kernel = cpu::kernel();
-        let adapter = adapter_of(adapter);
+        let (slot, reach) = adapter_of(adapter);
         // SAFETY: the driver's context.
         if unsafe { transfer.read() } != INITIALISED || flags != SYNCHRONOUS || routine == 0 {
             return STATUS_INVALID_PARAMETER;
         }
-        if !kernel.transfers.take_registers(&kernel, registers(offset as usize, len), None) {
+        let part = Part::of(&kernel, mdl, offset as usize, len as usize);
+        let Some(seen) = part.seen(&kernel, reach) else { return STATUS_INSUFFICIENT_RESOURCES };
+        if !kernel.transfers.take_registers(&kernel, part.registers(), None) {
             return STATUS_INSUFFICIENT_RESOURCES;
         }
-        let list = make_list(&kernel, adapter, mdl, offset as usize, len as usize, to_device != 0);
+        let list = make_list(&kernel, slot, &part, &seen, to_device != 0);
         if !out.is_null() {
             // SAFETY: the driver's place.
             unsafe { *out = list };

@@ -80,7 +80,8 @@ fn claims_all(user: &Device, stray: &Device) {
         counters(&user.plugin).spurious < before + 1_000
     });
     let (_, last) = connection.int_disable().expect("the interrupt can be disabled");
-    assert!(last.received > RUNS && (last.received - 1) % RUNS <= 1, "claimed no more: {last:?}");
+    // The one before may be counted too: no deferred handler has run since.
+    assert!(last.received >= RUNS && last.received % RUNS <= 2, "claimed no more: {last:?}");
     println!("  {} were claimed, {} not", last.received, last.spurious);
     stray.let_it_raise_its_line(false);
     assert_eq!(client.greedy(false), Ok(()));

@@ -45,11 +45,10 @@ fn masked(kinds: u32) {
         assert_eq!(client.invert(0x1234_5678), Ok(!0x1234_5678));
     }
     let (_, last) = connection.int_disable().expect("the interrupt can be disabled");
-    let runs = last.received - 1;
-    // Where handlers are threads, one may be on its way when it is masked.
-    assert!(runs >= RUNS && runs % RUNS <= 1, "masked at once, and for good: {last:?}");
+    // The one before may be counted too: no deferred handler has run since. Where handlers are threads, one may be on its way when it is masked.
+    assert!(last.received >= RUNS && last.received % RUNS <= 2, "masked at once, and for good: {last:?}");
     assert_eq!(last, Counters { received: last.received, ..one(kinds) }, "nothing was deferred, and nobody notified");
-    println!("  masked when it was heard {runs} times");
+    println!("  masked when it was heard {} times", last.received);
     assert_eq!(connection.int_wait(0, ANY_VECTOR, 1), Err(Status::NOT_ENABLED.into()), "INT_DISABLE clears it");
     assert_eq!(client.storm(false), Ok(()));
     enable();

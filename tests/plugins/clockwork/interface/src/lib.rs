@@ -41,5 +41,10 @@ kp_abi::interface! {
         fn wait(ms: u32) = 8;
         /// Waits for the next interrupt's DPC, without a limit.
         fn next() = 9;
+        /// Has the device interrupt so many times, at most a hundred, each time after the one before was acknowledged: all of them before the
+        /// processor can run what is deferred. Timeout: one was not acknowledged within ten seconds.
+        fn burst(times: u32) = 10;
+        /// How many deferrals the DPC was given, since the plugin was bound.
+        fn deferrals() -> u32 = 11;
     }
 }

@@ -46,9 +46,10 @@ pub struct Clockwork {
     suspends: AtomicU32,
     sleep_ms: AtomicU32,
     slept: AtomicU32,
-    /// When the last DPC woke, and how often one did.
+    /// When the last DPC woke, and how many deferrals they were given.
     woken_ns: AtomicU64,
     interrupts: AtomicU32,
+    undeferred: SpinLock<(), Dispatch>,
     interrupted: WaitQueue,
     never: WaitQueue,
 }
@@ -74,6 +75,7 @@ impl Init for Clockwork {
             slept: AtomicU32::new(u32::MAX),
             woken_ns: AtomicU64::new(0),
             interrupts: AtomicU32::new(0),
+            undeferred: SpinLock::new(cx, ())?,
             interrupted: WaitQueue::new(cx)?,
             never: WaitQueue::new(cx)?,
         })
@@ -151,8 +153,8 @@ impl IntAtIrql for Clockwork {
 }
 
 impl IntAtDpc for Clockwork {
-    fn int_at_dpc(&self, cx: &mut Dispatch, _: &(), _: Source, _: u32) -> u32 {
-        self.interrupts.fetch_add(1, Relaxed);
+    fn int_at_dpc(&self, cx: &mut Dispatch, _: &(), _: Source, count: u32) -> u32 {
+        self.interrupts.fetch_add(count, Relaxed);
         self.woken_ns.store(cx.now_ns(), Relaxed);
         self.interrupted.wake(cx);
         0
@@ -207,6 +209,24 @@ impl clockwork::Handler<Passive> for Clockwork {
     fn next(&self, cx: &mut Passive, _: &()) -> Result<()> {
         let before = self.interrupts.load(Acquire);
         self.interrupted.wait_until(cx, u32::MAX, |_| self.interrupts.load(Acquire) != before)
+    }
+
+    fn burst(&self, cx: &mut Passive, _: &(), times: u32) -> Result<()> {
+        self.undeferred.with(cx, |(), cx| {
+            for _ in 0..times.min(100) {
+                self.bar.write(regs::INTERRUPT_RAISE, 1);
+                let mut patience = 0..1_000_000;
+                while self.bar.read(regs::INTERRUPT_STATUS) != 0 {
+                    patience.next().ok_or(Status::TIMEOUT)?;
+                    cx.stall_us(10);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn deferrals(&self, _: &mut Passive, _: &()) -> Result<u32> {
+        Ok(self.interrupts.load(Acquire))
     }
 }
 

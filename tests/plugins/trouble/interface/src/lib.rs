@@ -58,9 +58,9 @@ kp_abi::interface! {
         /// From its next interrupt on, and until it is told otherwise, the device interrupts anew as soon as it is heard: its interrupt is
         /// claimed, and never ends.
         fn storm(on: bool) = 12;
-        /// Has the device interrupt so many times, at most a hundred, each time after the one before was acknowledged: all of them before the
-        /// processor can run what is deferred. Timeout: one was not acknowledged within ten seconds.
-        fn burst(times: u32) = 13;
+        /// Until it is told otherwise, each end of an enabling waits until `raise_masked` has raised an interrupt that no processor has heard yet:
+        /// ten seconds at most.
+        fn meet(on: bool) = 13;
         /// Has each end of an enabling wait until the device was told to interrupt, by `raise`, so many times more: before it is quieted, and
         /// once more after that. It waits ten seconds at most.
         fn linger(raises: u32) = 14;
@@ -92,9 +92,6 @@ kp_abi::interface! {
         fn disarms() -> u32 = 26;
         /// The first word of each memory BAR; all ones where there is none.
         fn words() -> [u32; 6] = 27;
-        /// Until it is told otherwise, each end of an enabling waits until `raise_masked` has raised an interrupt that no processor has heard yet:
-        /// ten seconds at most.
-        fn meet(on: bool) = 28;
     }
 }
 

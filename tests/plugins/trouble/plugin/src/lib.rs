@@ -271,21 +271,6 @@ impl trouble::Handler<Passive, Session> for Trouble {
         Ok(())
     }
 
-    fn burst(&self, cx: &mut Passive, _: &Session, times: u32) -> Result<()> {
-        let bar = self.bar()?;
-        self.undeferred.with(cx, |(), cx| {
-            for _ in 0..times.min(100) {
-                bar.write(regs::INTERRUPT_RAISE, 1);
-                let mut patience = 0..1_000_000;
-                while bar.read(regs::INTERRUPT_STATUS) != 0 {
-                    patience.next().ok_or(Status::TIMEOUT)?;
-                    cx.stall_us(10);
-                }
-            }
-            Ok(())
-        })
-    }
-
     fn greedy(&self, _: &mut Passive, _: &Session, on: bool) -> Result<()> {
         self.greedy.store(on, Relaxed);
         Ok(())
@@ -411,13 +396,6 @@ impl IntAtIrql for Trouble {
     }
 }
 
-/// With it each deferral has a run of the deferred handler before it is a notification, on each kernel.
-impl IntAtDpc for Trouble {
-    fn int_at_dpc(&self, _: &mut Dispatch, (): &(), _: Source, count: u32) -> u32 {
-        count
-    }
-}
-
 impl Event for Trouble {
     fn event(&self, _: &mut Passive, happening: Happening) -> Deliver {
         log!("event: {happening:?}");
@@ -435,6 +413,6 @@ plugin! {
         name: "trouble",
         devices: [0x1234:0x11e8],
         interface: trouble,
-        callbacks: [Open, IntEnable, IntAtIrql, IntAtDpc, Event],
+        callbacks: [Open, IntEnable, IntAtIrql, Event],
     }
 }

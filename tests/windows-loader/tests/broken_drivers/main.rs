@@ -3,6 +3,12 @@
     clippy::multiple_unsafe_ops_per_block,
     reason = "a driver's requests and devices are one promise of the kernel's"
 )]
+mod card;
+mod dma;
+mod skeleton;
+mod transfers;
+
+use skeleton::{complete, open, utf16};
 use std::{
     ffi::c_void,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,8 +18,7 @@ use std::{
 use windows_loader::{
     Buffer, Done, Handle, Machine, Mode, Options, Rule, Stopped, Token, Verdict, access, kernel_call,
     nt::{
-        DeviceObject, DriverObject, Header, Irp, Kdpc, NtStatus, STATUS_PENDING, STATUS_SUCCESS, UnicodeString,
-        control, major,
+        DeviceObject, DriverObject, Header, Irp, Kdpc, NtStatus, STATUS_PENDING, STATUS_SUCCESS, UnicodeString, control,
     },
 };
 
@@ -82,38 +87,8 @@ const ALL: &[Deed] = &[
 
 const TAG: u32 = u32::from_le_bytes(*b"Plnt");
 
-fn string(units: &'static [u16]) -> UnicodeString {
-    let length = 2 * units.len() as u16;
-    UnicodeString { length, maximum_length: length, buffer: units.as_ptr() }
-}
-
-fn utf16(text: &str) -> &'static [u16] {
-    text.encode_utf16().collect::<Vec<_>>().leak()
-}
-
 extern "efiapi" fn entry(driver: *mut DriverObject, _: *const UnicodeString) -> NtStatus {
-    let (name, link) = (string(utf16(r"\Device\planted")), string(utf16(r"\DosDevices\planted")));
-    let mut device = ptr::null_mut();
-    let status = kernel_call!("IoCreateDevice"(driver => *mut DriverObject, 64 => u32, &name => *const UnicodeString, 0x22 => u32, 0x100 => u32, 0 => u8, &mut device => *mut *mut DeviceObject) -> NtStatus);
-    assert_eq!(status, STATUS_SUCCESS);
-    kernel_call!("IoCreateSymbolicLink"(&link => *const UnicodeString, &name => *const UnicodeString) -> NtStatus);
-    // SAFETY: the kernel's driver object, in DriverEntry.
-    let object = unsafe { &mut *driver };
-    let simple = (succeed as *const ()).expose_provenance();
-    for major in [major::CREATE, major::CLEANUP, major::CLOSE] {
-        object.major_function[usize::from(major)] = simple;
-    }
-    object.major_function[usize::from(major::DEVICE_CONTROL)] = (on_control as *const ()).expose_provenance();
-    object.driver_unload = (unload as *const ()).expose_provenance();
-    STATUS_SUCCESS
-}
-
-extern "efiapi" fn unload(driver: *mut DriverObject) {
-    let link = string(utf16(r"\DosDevices\planted"));
-    kernel_call!("IoDeleteSymbolicLink"(&link => *const UnicodeString) -> NtStatus);
-    // SAFETY: the kernel's driver object, with the device that `entry` has made.
-    let device = unsafe { (*driver).device_object };
-    kernel_call!("IoDeleteDevice"(device => *mut DeviceObject));
+    skeleton::make(driver, on_control)
 }
 
 /// A driver whose unload forgets its device.
@@ -123,17 +98,6 @@ extern "efiapi" fn forgetful(driver: *mut DriverObject, registry: *const Unicode
     // SAFETY: the kernel's driver object, in DriverEntry.
     unsafe { (*driver).driver_unload = (nothing as *const ()).expose_provenance() };
     status
-}
-
-fn complete(irp: *mut Irp, status: NtStatus) -> NtStatus {
-    // SAFETY: the driver's request.
-    unsafe { (*irp).io_status.status = status };
-    kernel_call!("IofCompleteRequest"(irp => *mut Irp, 0 => i8));
-    status
-}
-
-extern "efiapi" fn succeed(_: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
-    complete(irp, STATUS_SUCCESS)
 }
 
 extern "efiapi" fn on_control(device: *mut DeviceObject, irp: *mut Irp) -> NtStatus {
@@ -301,10 +265,6 @@ fn queue_itself() {
     kernel_call!("ExFreePoolWithTag"(dpc => *mut Kdpc, TAG => u32));
 }
 
-fn open(machine: &Machine) -> Handle {
-    machine.process(Token::Administrator).open(r"\\.\planted", access::READ, Mode::Overlapped).expect("it opens")
-}
-
 fn code(deed: Deed) -> u32 {
     0x22 << 16 | (deed as u32) << 2
 }
@@ -319,21 +279,13 @@ fn verdict(deed: Deed) -> String {
     let mut options = Options::default();
     options.parameters = vec![("Number".to_owned(), 1)];
     let machine = Machine::new(options);
-    let run = || {
+    skeleton::verdict(&machine, || {
         let driver = machine.start_broken("planted", entry).expect("it starts");
         let handle = open(&machine);
         request(&handle, deed);
         handle.close();
         assert_eq!(driver.stop(), Ok(Stopped::Gone));
-    };
-    let panicked = catch_unwind(AssertUnwindSafe(run)).is_err();
-    match machine.leaks() {
-        Err(verdict) => {
-            assert!(panicked, "who uses a machine that was stopped is told so");
-            verdict.to_string()
-        }
-        Ok(leaks) => leaks.join("\n"),
-    }
+    })
 }
 
 #[test]
@@ -377,10 +329,7 @@ fn each_broken_rule_is_named() {
         (Deed::AsksTheRegistryFromItsStack, Some(Rule::RegistryTable), "the table is on a stack"),
         (Deed::Returns100Bytes, Some(Rule::OutputFits), "100 bytes were returned in a buffer of 16"),
     ] {
-        let said = verdict(deed);
-        assert!(said.contains(want), "{deed:?}: {said}");
-        let source = rule.map_or(String::new(), |rule: Rule| rule.source().to_string());
-        assert!(said.contains(&source), "{deed:?}: {said}, and not by {source}");
+        skeleton::says(&verdict(deed), rule, want, &format!("{deed:?}"));
     }
 }
 
