@@ -104,7 +104,7 @@ pub fn driver(plugin: &str) -> Result<PathBuf> {
 
 /// The plugins whose drivers the loader's tests run.
 pub const LOADED: &[&str] =
-    &["echo", "edu", "bmd", "trouble", "ivshmem", "selftest", "testdev", "pcie", "clockwork", "copier"];
+    &["echo", "edu", "bmd", "trouble", "ivshmem", "selftest", "testdev", "pcie", "clockwork", "copier", "eduown"];
 
 /// Builds example plugins as Windows drivers. The folder in which each has one of its own, with `windows-x86_64` in it.
 pub fn drivers(plugins: &[&str]) -> Result<PathBuf> {
@@ -214,7 +214,7 @@ pub fn test(host: &Host, words: &[String], setup: bool, on_line: &mut dyn FnMut(
     let words = words.iter().map(String::as_str);
     match host {
         Host::Linux { kernel, threadirqs } => {
-            let modules = modules(kernel, &["echo", "edu", "bmd", "trouble", "clockwork"], setup)?;
+            let modules = modules(kernel, &["echo", "edu", "bmd", "trouble", "clockwork", "eduown"], setup)?;
             let argv: Vec<&str> = [PROGRAM].into_iter().chain(words).collect();
             let mut vm = modules.guest(&programs::build("conformance")?).cpus(2).step(Step::run(&argv));
             if *threadirqs {

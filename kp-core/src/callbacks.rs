@@ -51,6 +51,9 @@ pub trait Call: Init {
 
 /// The interrupt is enabled and disabled. Without it the interrupt context is `Interrupt::default()`.
 ///
+/// An interrupt of the plugin's own (`interrupt: own` in [`plugin!`](crate::plugin!)) is enabled after `init`, and disabled when the device goes. Errors are
+/// `init`'s then.
+///
 /// In this order: `int_enable`, the handler is connected, `int_arm`, then interrupts, `int_disarm`, the handler is
 /// disconnected, `int_disable`.
 #[diagnostic::on_unimplemented(
@@ -139,7 +142,7 @@ pub trait Event: Init {
 /// What `int_enable` is for.
 #[non_exhaustive]
 pub struct Enabling<'a, P: Init> {
-    /// The session that asks.
+    /// The session that asks. None: the interrupt is the plugin's own.
     pub session: Option<&'a P::Session>,
     /// What its app sent along: at most 4096 bytes, copied.
     pub data: &'a [u8],

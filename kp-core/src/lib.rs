@@ -11,7 +11,7 @@
 //! | [`Init::init`] | [`Passive`] | a [`Device`] is bound, or the plugin is loaded |
 //! | [`Open`]: `open`, `close` | [`Passive`] | an app opens and closes; [`Caller`] says who |
 //! | [`Call`], written by [`plugin!`] from an interface | [`Passive`] | a message comes; calls may overlap |
-//! | [`IntEnable`]: `int_enable`, `int_arm`, `int_disarm`, `int_disable` | [`Passive`] | an app enables the interrupt, and disables it; [`Enabling`] and [`Granted`] say which [`IrqKind`] it is |
+//! | [`IntEnable`]: `int_enable`, `int_arm`, `int_disarm`, `int_disable` | [`Passive`] | an app enables the interrupt, and disables it, or the device comes and goes if the interrupt is the plugin's own; [`Enabling`] and [`Granted`] say which [`IrqKind`] it is |
 //! | [`IntAtIrql`] | [`Irql`] | the device interrupts; [`Source`] says where, a [`Verdict`] is the answer |
 //! | [`IntAtDpc`] | [`Dispatch`] | soon after, if `int_at_irql` deferred |
 //! | [`TimerAtDpc`] | [`Dispatch`] | the time of a [`Timer`] has come |
@@ -181,5 +181,5 @@ pub mod __registers {
 /// What `plugin!` expands to.
 #[doc(hidden)]
 pub mod __plugin {
-    pub use crate::plugin::{Absent, Probe, check_name, check_vectors, contains};
+    pub use crate::plugin::{Absent, Probe, check_name, check_own_interrupt, check_vectors, contains};
 }

@@ -45,6 +45,8 @@ pub struct Table<P: Init> {
     pub devices: &'static [MatchId],
     /// How many interrupt vectors it can serve: at least, at most.
     pub vectors: (u32, u32),
+    /// The interrupt is the plugin's own: enabled as long as it drives the device. Else an app enables it.
+    pub own_interrupt: bool,
     /// Its typed messages.
     pub interface: Option<&'static kp_abi::Interface>,
     /// The interface's fingerprint chain at 0, 1, 2, … messages; empty without an interface.
@@ -79,6 +81,7 @@ impl<P: Init> Table<P> {
     pub(crate) const fn check(&self) {
         check_name(self.name);
         check_vectors(&[self.vectors.0, self.vectors.1]);
+        check_own_interrupt(self.own_interrupt, self.int.is_some(), self.devices.is_empty());
         match self.interface {
             Some(interface) => {
                 interface.__check();
@@ -190,7 +193,11 @@ impl<P: Init<Interrupt: Default>> Probe<P> {
 /// is NoInterrupt if it wants more. The first number is for a card that is no use with fewer: INT_ENABLE is NoInterrupt if the app allows
 /// fewer or the machine has fewer. A line is one vector.
 ///
-/// `devices`, `vectors` and `interface` may be left out. The list of callbacks is checked both ways: what is listed must be implemented,
+/// `interrupt: own` has the interrupt enabled from the return of `init` until the device goes, whether an app listens or not, with as many
+/// vectors as the machine gives of those, and of the best kind that it has. An app's INT_ENABLE then only listens. Left out, the interrupt is
+/// enabled by an app, and for it.
+///
+/// `devices`, `vectors`, `interrupt` and `interface` may be left out. The list of callbacks is checked both ways: what is listed must be implemented,
 /// what is implemented must be listed. With an interface, calls go to its `Handler`, and `Call` is not listed.
 /// Once per module; a plugin crate has it in its root.
 ///
@@ -218,6 +225,7 @@ macro_rules! plugin {
         name: $name:literal,
         $(devices: [$($devices:tt)*],)?
         $(vectors: $least:literal ..= $most:literal,)?
+        $(interrupt: $whose:ident,)?
         $(interface: $($interface:ident)::+,)?
         callbacks: [$($callback:ident),* $(,)?] $(,)?
     }) => {
@@ -250,7 +258,13 @@ macro_rules! plugin {
                 const LIST: &[&str] = &[$(::core::stringify!($callback)),*];
                 const INTERFACE: ::core::option::Option<&'static $crate::kp_abi::Interface> =
                     $crate::__plugin_interface!($($($interface)::+)?);
+                const OWN_INTERRUPT: bool = $crate::__plugin_interrupt!($($whose)?);
                 $crate::__plugin::check_name($name);
+                $crate::__plugin::check_own_interrupt(
+                    OWN_INTERRUPT,
+                    Probe::AT_IRQL.is_some(),
+                    ::core::stringify!($($($devices)*)?).is_empty(),
+                );
                 $crate::__plugin_listed! { $plugin LIST
                     Open: Probe::OPEN.is_some(),
                     Call: Probe::CALL.is_some() && INTERFACE.is_none(),
@@ -281,6 +295,7 @@ macro_rules! plugin {
                     name: $name,
                     devices: $crate::__plugin_devices!([] $($($devices)*)?),
                     vectors: $crate::__plugin::check_vectors(&[$($least, $most)?]),
+                    own_interrupt: OWN_INTERRUPT,
                     interface: INTERFACE,
                     chain: $crate::__plugin_chain!($($($interface)::+)?),
                     open: if Probe::OPEN.is_some() { Probe::OPEN } else { Probe::DEFAULT_SESSION },
@@ -327,7 +342,7 @@ macro_rules! plugin {
     // The keys in another order, or without `callbacks`.
     ($plugin:ident { $($key:ident: $value:tt $(:: $more:tt)* $(..= $most:tt)?),* $(,)? }) => {
         ::core::compile_error!(
-            "`plugin!` has, in this order, `name`, then `devices`, `vectors` and `interface` if there are any, and `callbacks`, which may be `[]`"
+            "`plugin!` has, in this order, `name`, then `devices`, `vectors`, `interrupt` and `interface` if there are any, and `callbacks`, which may be `[]`"
         );
     };
 }
@@ -366,6 +381,20 @@ macro_rules! __plugin_devices {
         ::core::compile_error!(
             "an entry of `devices` is `0x1234:0x11e8`, `0x10ee:0x7024 sub 0x10ee:0x0007` or `class 0x0108`, with a comma between entries"
         )
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __plugin_interrupt {
+    () => {
+        false
+    };
+    (own) => {
+        true
+    };
+    ($wrong:ident) => {
+        ::core::compile_error!("`interrupt` is `own`, or left out: then an app enables it")
     };
 }
 
@@ -444,6 +473,13 @@ pub const fn check_vectors(ends: &[u32]) -> (u32, u32) {
     assert!(least <= most, "`vectors` ends below its beginning: write the fewer first, as in 1..=8");
     assert!(most <= kp_abi::limits::MAX_VECTORS, "`vectors` ends with 2048 at most, as many as a device can have");
     (least, most)
+}
+
+/// Is there what an interrupt of the plugin's own needs?
+#[doc(hidden)]
+pub const fn check_own_interrupt(own: bool, has_handler: bool, has_no_device: bool) {
+    assert!(!own || has_handler, "`interrupt: own` needs `IntAtIrql`: nothing would serve it");
+    assert!(!own || !has_no_device, "`interrupt: own` needs `devices`: nothing would interrupt");
 }
 
 #[doc(hidden)]

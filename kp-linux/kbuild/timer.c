@@ -53,4 +53,19 @@ void kp_c_timer_stop(void *timer)
 	hrtimer_try_to_cancel(&((struct kp_timer *)timer)->timer);
 }
 
+#elif defined(KP_CALLS_kp_c_timer_free)
+
+/* The plugin has work items alone: it makes no timer, but what ends a device's items would end its timers too. */
+void kp_c_timer_free(void *timer)
+{
+}
+
+void kp_c_timer_start(void *timer, u64 ns)
+{
+}
+
+void kp_c_timer_stop(void *timer)
+{
+}
+
 #endif

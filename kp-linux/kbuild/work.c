@@ -60,4 +60,15 @@ void kp_c_work_item_queue(void *item)
 	queue_work(work_queue, &((struct kp_work_item *)item)->work);
 }
 
+#elif defined(KP_CALLS_kp_c_work_item_free)
+
+/* The plugin has timers alone: it makes no item, but what ends a device's timers would end its items too. */
+void kp_c_work_item_free(void *item)
+{
+}
+
+void kp_c_work_item_queue(void *item)
+{
+}
+
 #endif

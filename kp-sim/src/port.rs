@@ -4,6 +4,7 @@ use crate::{
     heap::Late,
     level::{DISPATCH, IRQL, PASSIVE},
     machine::{Channel, WordWait},
+    misuse::misuse,
 };
 use kp_core::{
     DmaLimits, Result, Status,
@@ -161,14 +162,16 @@ unsafe impl WaitQueues for Simulated {
                 return None;
             }
             let mut state = context.machine.state();
-            state.wait_queues += 1;
             state.next_wait_queue += 1;
-            NonNull::new(ptr::without_provenance_mut(state.next_wait_queue as usize))
+            let number = state.next_wait_queue;
+            state.wait_queues.insert(number);
+            NonNull::new(ptr::without_provenance_mut(number as usize))
         })
     }
-    unsafe fn wait_queue_free(_queue: NonNull<RawWaitQueue>) {
-        call("wait_queue_free", 0, IRQL, |context| {
-            context.machine.state().wait_queues -= 1;
+    unsafe fn wait_queue_free(queue: NonNull<RawWaitQueue>) {
+        let queue = queue_number(queue);
+        call("wait_queue_free", queue.into(), IRQL, |context| {
+            context.machine.state().wait_queues.remove(&queue);
         });
     }
     unsafe fn wait_queue_wait(
@@ -187,6 +190,9 @@ unsafe impl WaitQueues for Simulated {
         let queue = queue_number(queue);
         let highest = if Self::wakes_at_irql() { IRQL } else { DISPATCH };
         call("wake", queue.into(), highest, |context| {
+            if !context.machine.state().wait_queues.contains(&queue) {
+                misuse("a wait queue is woken that was freed");
+            }
             #[cfg(test)]
             {
                 *context.machine.state().wakes.entry(queue).or_default() += 1;
@@ -474,6 +480,18 @@ mod tests {
             unsafe { Simulated::wait_queue_wake(queue.unwrap()) };
         };
         assert_eq!(at(IRQL, wrong), "`wake` was called at Irql; it is allowed at Dispatch at most");
+    }
+
+    #[test]
+    fn a_wake_after_its_queue_was_freed_is_found() {
+        let wrong = || {
+            let queue = Simulated::wait_queue_new().unwrap();
+            // SAFETY: just made.
+            unsafe { Simulated::wait_queue_free(queue) };
+            // SAFETY: it is not: the simulator says so, and has no memory behind it.
+            unsafe { Simulated::wait_queue_wake(queue) };
+        };
+        assert_eq!(at(PASSIVE, wrong), "a wait queue is woken that was freed");
     }
 
     #[test]

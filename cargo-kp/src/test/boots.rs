@@ -140,7 +140,7 @@ fn hostile(kernel: &str, long: bool) -> Result<Boot> {
 fn torn_down(kernel: &str, long: bool) -> Result<Boot> {
     let runs = registered::runs("tear-down", kernel == THOROUGH || long)?;
     let boot = Boot::new(kernel, runs);
-    Ok(Boot { plugins: &["echo", "edu", "trouble", "clockwork"], timeout: Duration::from_secs(600), ..boot })
+    Ok(Boot { plugins: &["echo", "edu", "trouble", "clockwork", "eduown"], timeout: Duration::from_secs(600), ..boot })
 }
 
 fn nodes(kernel: &str, long: bool) -> Result<Boot> {

@@ -19,7 +19,7 @@ pub use pages::{Area, Pages};
 pub use transfer::Transfer;
 
 use crate::{
-    Passive, Result,
+    Passive, Result, Status,
     host::{DmaId, Link},
 };
 
@@ -60,10 +60,16 @@ impl Dma {
     /// Has the device transfer no more: switches bus mastering off, waits until what is under way has arrived, at most 100 ms, and frees what was
     /// dropped as an [`OnDevice`]. Passive.
     ///
-    /// Errors: `BUSY`, and nothing has changed, while an interrupt by messages (MSI, MSI-X) is enabled, which are transfers too; `TIMEOUT` if the
+    /// An interrupt of the plugin's own is disabled before and enabled again, as by [`Config::reset`](crate::Config::reset), with its errors. By messages it
+    /// turns bus mastering on again: have the device forget its addresses in `int_disable` at the latest.
+    ///
+    /// Errors: `BUSY`, and nothing has changed, while an app has messages (MSI, MSI-X) enabled, which are transfers too; `TIMEOUT` if the
     /// device still has transfers under way after that time: nothing was freed then.
     pub fn halt(&self, cx: &mut Passive) -> Result<()> {
-        self.link.halt(cx)
+        self.link.while_off(cx, &mut |cx| match self.link.halt(cx) {
+            Err(error) if error == Status::DEVICE_GONE => Err(error),
+            done => Ok(done),
+        })
     }
 
     /// The plugin's word that the device knows no address any more, since its engine was reset: frees what was dropped as an [`OnDevice`]. Passive.

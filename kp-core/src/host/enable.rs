@@ -1,17 +1,18 @@
 //! Enabling and disabling the interrupt, as values that undo themselves.
 //!
 //! Each step of INT_ENABLE makes a value out of the one before, and a value's drop undoes its step. A step that fails drops what there is, so
-//! what was done is undone, in the reverse order. INT_DISABLE and a session's close take up the last value, and drop it.
+//! what was done is undone, in the reverse order. INT_DISABLE and a session's close take up the last value, and drop it. So does `own` with an
+//! interrupt of the plugin's own, which no session enables.
 //!
 //! | value | the step that makes it | its drop |
 //! |---|---|---|
 //! | [`Prepared`] | `irq_prepare`; the device is not reset from now on | `irq_release` |
 //! | [`WithContext`] | the plugin's `int_enable` | the plugin's `int_disable` |
-//! | [`Begun`] | owner and counters are set | what nobody has taken is lost; no owner any more |
+//! | [`Begun`] | owner and counters are set | what nobody has taken is lost; no owner any more. Not of the plugin's own: who listens does still |
 //! | [`Connected`] | `irq_connect`; vectors that the plugin has masked by now are | vectors that it has masked are unmasked; `irq_disconnect`; deferrals that no DPC has seen are run |
 //! | [`Armed`] | the plugin's `int_arm` | the plugin's `int_disarm` |
 use super::{
-    IrqEntry, IrqRequest, OwnerDied,
+    IrqEntry, IrqKinds, IrqRequest, OwnerDied,
     device::DeviceRecord,
     interrupt::{Counts, Interrupts},
     isr::{dpc, isr, run_pending},
@@ -19,9 +20,49 @@ use super::{
     notifications::Owner,
     session::{Inside, Session},
 };
-use crate::{Enabling, Granted, IntTable, IrqKind, Passive, Plugin, Result, Status};
+use crate::{Enabling, Error, Granted, IntTable, IrqKind, Passive, Plugin, Result, Status};
 use core::mem::forget;
-use kp_abi::{Counters, request::ANY_VECTOR};
+use kp_abi::{
+    Counters,
+    request::{ANY_VECTOR, kind},
+};
+
+/// Who enables the interrupt.
+trait Asker<P: Plugin> {
+    /// The session that will own it.
+    fn session(&self) -> Option<&Session<P>>;
+    /// What the plugin's `int_enable` gets of it.
+    fn value(&self) -> Option<&P::Session>;
+    /// What it is told of an error of the plugin's.
+    fn error(&self, error: Error) -> Error;
+}
+
+impl<P: Plugin> Asker<P> for Inside<'_, P> {
+    fn session(&self) -> Option<&Session<P>> {
+        Some(self.session)
+    }
+    fn value(&self) -> Option<&P::Session> {
+        Some(Inside::value(self))
+    }
+    fn error(&self, error: Error) -> Error {
+        self.session.sanitize_error(error)
+    }
+}
+
+/// The plugin, by its table.
+struct Itself;
+
+impl<P: Plugin> Asker<P> for Itself {
+    fn session(&self) -> Option<&Session<P>> {
+        None
+    }
+    fn value(&self) -> Option<&P::Session> {
+        None
+    }
+    fn error(&self, error: Error) -> Error {
+        error
+    }
+}
 
 /// What INT_ENABLE got.
 pub(super) struct Enabled {
@@ -65,28 +106,64 @@ fn steps<P: Plugin>(
     let site = Site { cx, device: &session.device, interrupts, plugin: inside.plugin(), table, is_left: false };
     let (prepared, granted) = Prepared::new(site, wanted)?;
     // A wait may have seen it enabled.
-    all_but_first(prepared, session, inside, granted, data).inspect_err(|_| session.context.waker.wake())
+    all_but_first(prepared, inside, granted, data).inspect_err(|_| session.context.waker.wake())
 }
 
 /// The steps after the first.
 #[cfg_attr(kp_driver, optimize(size))]
-fn all_but_first<P: Plugin>(
+fn all_but_first<P: Plugin, A: Asker<P>>(
     prepared: Prepared<'_, P>,
-    session: &Session<P>,
-    inside: &Inside<'_, P>,
+    asker: &A,
     granted: Granted,
     data: &[u8],
 ) -> Result<Enabled> {
     let counts = Counts::new(prepared.0.cx, granted.count)?;
-    let context = prepared.context(inside, granted, data)?;
-    let (begun, generation) = context.begin(session, granted, counts);
-    let armed = begun.connect()?.arm(session, granted)?;
-    if session.context.waker.is_closing() {
+    let context = prepared.context(asker, granted, data)?;
+    let (begun, generation) = context.begin(asker, granted, counts);
+    let armed = begun.connect()?.arm(asker, granted)?;
+    if let Some(session) = asker.session()
+        && session.context.waker.is_closing()
+    {
         drop(armed);
         return Err(session.refusal_status().into());
     }
     forget(armed); // enabled, until `Armed::taken_up`
     Ok(Enabled { kind: granted.kind, count: granted.count, generation })
+}
+
+/// The steps for an interrupt of the plugin's own, of the best kind that there is. Under the interrupt's lock.
+///
+/// # Safety
+/// The interrupt is not enabled, and the plugin is not taken meanwhile.
+#[cfg_attr(kp_driver, optimize(size))]
+pub(super) unsafe fn enable_own<P: Plugin>(
+    cx: &mut Passive,
+    device: &DeviceRecord<P>,
+    interrupts: &Interrupts<P>,
+) -> Result<()> {
+    let Some(table) = &P::TABLE.int else { return Err(Status::NO_INTERRUPT.into()) };
+    let (min, max) = P::TABLE.vectors;
+    let wanted = IrqRequest { kinds: IrqKinds::from_bits(kind::ANY), min, max };
+    // SAFETY: by the caller's promise.
+    let plugin = unsafe { device.plugin() };
+    let (prepared, granted) = Prepared::new(Site { cx, device, interrupts, plugin, table, is_left: false }, wanted)?;
+    // Who listens has been told of vectors that there may not be any more.
+    interrupts.keep_listener(prepared.0.cx, granted);
+    all_but_first(prepared, &Itself, granted, &[]).map(|_| ())
+}
+
+/// Undoes [`enable_own`]. Under the interrupt's lock.
+///
+/// # Safety
+/// The interrupt is enabled, by `enable_own`.
+#[cfg_attr(kp_driver, optimize(size))]
+pub(super) unsafe fn disable_own<P: Plugin>(cx: &mut Passive, device: &DeviceRecord<P>, interrupts: &Interrupts<P>) {
+    let Some(table) = &P::TABLE.int else { return };
+    // SAFETY: enabled: the plugin is there until this has come.
+    let plugin = unsafe { device.plugin() };
+    let site = Site { cx, device, interrupts, plugin, table, is_left: false };
+    // SAFETY: the enabling whose last value was forgotten; the lock is held.
+    drop(unsafe { Armed::taken_up(site) });
 }
 
 /// INT_DISABLE. The caller is inside the session's gate. The enabling's number, and the final counters.
@@ -104,13 +181,18 @@ pub(super) fn disable<P: Plugin>(
     disabled?
 }
 
-/// A session closes: disables the interrupt if it is its own. A session that does not own it does not wait for the lock.
+/// A session closes: disables the interrupt if it is its own, and listens no more to one of the plugin's. A session that does not own it does not
+/// wait for the lock.
 #[cfg_attr(kp_driver, optimize(size))]
 pub(super) fn session_closes<P: Plugin>(
     cx: &mut Passive,
     interrupts: &Interrupts<P>,
     session: &Session<P>,
 ) -> Result<(), OwnerDied> {
+    if P::TABLE.own_interrupt {
+        interrupts.end_listening_of(cx, &session.context.waker);
+        return Ok(());
+    }
     if interrupts.check_owner(cx, &session.context.waker).is_err() {
         return Ok(());
     }
@@ -189,12 +271,12 @@ impl<'a, P: Plugin> Prepared<'a, P> {
 
     /// Has the plugin make its context.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn context(mut self, inside: &Inside<'_, P>, granted: Granted, data: &[u8]) -> Result<WithContext<'a, P>> {
+    fn context(mut self, asker: &impl Asker<P>, granted: Granted, data: &[u8]) -> Result<WithContext<'a, P>> {
         let Some(enable) = self.0.table.enable else { return Err(Status::NO_INTERRUPT.into()) };
-        let enabling = Enabling { session: Some(inside.value()), data, kind: granted.kind, count: granted.count };
+        let enabling = Enabling { session: asker.value(), data, kind: granted.kind, count: granted.count };
         let plugin = self.0.plugin;
         let made = self.0.leave(|cx| enable(plugin, cx, enabling));
-        let context = made.map_err(|error| inside.session.sanitize_error(error))?;
+        let context = made.map_err(|error| asker.error(error))?;
         // SAFETY: the lock is held, and nothing is connected. There was no context.
         unsafe { self.0.interrupts.replace_context(Some(context)) };
         Ok(WithContext(self))
@@ -218,18 +300,21 @@ impl<P: Plugin> Drop for Prepared<'_, P> {
 struct WithContext<'a, P: Plugin>(Prepared<'a, P>);
 
 impl<'a, P: Plugin> WithContext<'a, P> {
-    /// From now on the enabling has an owner, and counts. Its number.
+    /// From now on the enabling counts, and has an owner if a session has asked. Its number.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn begin(self, session: &Session<P>, granted: Granted, counts: Counts) -> (Begun<'a, P>, u64) {
+    fn begin(self, asker: &impl Asker<P>, granted: Granted, counts: Counts) -> (Begun<'a, P>, u64) {
         let interrupts = self.0.0.interrupts;
+        let session = asker.session();
         // SAFETY: the session's tear-down waits for the disconnecting, and so for the end of its enabling, before the session goes.
-        let owner = unsafe { Owner::new(&session.context.waker) };
+        let owner = session.map(|session| unsafe { Owner::new(&session.context.waker) });
         // SAFETY: the lock is held, and nothing is connected.
         let generation = unsafe { interrupts.begin(self.0.0.cx, owner, granted.kind, counts) };
-        // SAFETY: the session's page lives as long as the session, which outlives `Interrupts::end` (see the owner).
-        unsafe { interrupts.counter_page.attach(session.kernel_page(), generation, granted.count as usize) };
-        // SAFETY: as `begin`; the owner's.
-        unsafe { interrupts.wake_at_irql(&session.context.waker) };
+        if let Some(session) = session {
+            // SAFETY: the session's page lives as long as the session, which outlives `Interrupts::end` (see the owner).
+            unsafe { interrupts.counter_page.attach(session.kernel_page(), generation, granted.count as usize) };
+            // SAFETY: as `begin`; the owner's.
+            unsafe { interrupts.wake_at_irql(&session.context.waker) };
+        }
         (Begun(self), generation)
     }
 }
@@ -286,13 +371,13 @@ struct Connected<'a, P: Plugin>(Begun<'a, P>);
 impl<'a, P: Plugin> Connected<'a, P> {
     /// Has the plugin let its device interrupt.
     #[cfg_attr(kp_driver, optimize(size))]
-    fn arm(mut self, session: &Session<P>, granted: Granted) -> Result<Armed<'a, P>> {
+    fn arm(mut self, asker: &impl Asker<P>, granted: Granted) -> Result<Armed<'a, P>> {
         let site = self.site();
         let (plugin, interrupts) = (site.plugin, site.interrupts);
         // SAFETY: connected.
         if let (Some(arm), Some(context)) = (site.table.arm, unsafe { interrupts.context() }) {
             let armed = site.leave(|cx| arm(plugin, cx, context, granted));
-            armed.map_err(|error| session.sanitize_error(error))?;
+            armed.map_err(|error| asker.error(error))?;
         }
         Ok(Armed(self))
     }

@@ -34,6 +34,10 @@ pub(crate) struct Interrupts<P: Plugin> {
     pub(super) notifications: SpinLock<Notifications, Dispatch>,
     /// Where the owner's app sees the counters.
     pub(super) counter_page: CounterPage,
+    /// An interrupt of the plugin's own: one of `own`'s states. Changed under `lock`.
+    pub(super) own: AtomicU32,
+    /// An interrupt of the plugin's own: who wakes its listener right now.
+    pub(super) wakers: AtomicU32,
 }
 // SAFETY: the context is Sync, and is written under `lock` while nothing is connected.
 unsafe impl<P: Plugin> Sync for Interrupts<P> {}
@@ -71,6 +75,8 @@ impl<P: Plugin> Interrupts<P> {
             storm_is_logged: AtomicBool::new(false),
             notifications: SpinLock::new(cx, Notifications::new())?,
             counter_page: CounterPage::new(),
+            own: AtomicU32::new(0),
+            wakers: AtomicU32::new(0),
         })
     }
 
@@ -116,10 +122,12 @@ impl<P: Plugin> Interrupts<P> {
         self.is_line.load(Relaxed)
     }
 
-    /// May the ISR wake the app itself? The compiler knows.
+    /// May the ISR wake the app itself? The compiler knows. Not who listens to an interrupt of the plugin's own, and may go at any moment.
     #[inline(always)]
     fn may_wake_at_irql() -> bool {
-        matches!(&P::TABLE.int, Some(table) if table.at_dpc.is_none()) && kernel::wakes_at_irql()
+        !P::TABLE.own_interrupt
+            && matches!(&P::TABLE.int, Some(table) if table.at_dpc.is_none())
+            && kernel::wakes_at_irql()
     }
 
     /// Whom the ISR of this enabling wakes itself: then each deferral is a notification as it is counted. None: the DPC makes them.
@@ -158,15 +166,18 @@ impl<P: Plugin> Interrupts<P> {
         if self.is_line() { Source::Line } else { Source::Message(vector as u16) }
     }
 
-    /// Begins an enabling with vectors of this kind. Its number.
+    /// Begins an enabling with vectors of this kind. Its number. `owner`: None for the plugin's own.
     ///
     /// # Safety
     /// `lock` is held, and nothing is connected: the counts of the last enabling are freed here.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) unsafe fn begin(&self, cx: &mut Passive, owner: Owner, kind: IrqKind, counts: Counts) -> u64 {
+    pub(super) unsafe fn begin(&self, cx: &mut Passive, owner: Option<Owner>, kind: IrqKind, counts: Counts) -> u64 {
         let count = counts.vectors.len() as u32;
         let (old, generation) = self.notifications.with(cx, |notifications, _| {
-            let old = notifications.start(owner, counts.per_vector, counts.vectors);
+            let old = match owner {
+                Some(owner) => notifications.start(owner, counts.per_vector, counts.vectors),
+                None => notifications.start_own(kind, counts.per_vector, counts.vectors),
+            };
             self.vectors.store(notifications.vectors.as_mut_ptr(), Relaxed);
             (old, notifications.generation)
         });
@@ -177,21 +188,23 @@ impl<P: Plugin> Interrupts<P> {
         generation
     }
 
-    /// Ends an enabling: it has no owner, and nobody will take what is left.
+    /// Ends an enabling: it has no owner, and nobody will take what is left. Who listens to an interrupt of the plugin's own does still.
     ///
     /// # Safety
     /// `lock` is held, and no ISR or DPC runs any more: they rely on the owner.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) unsafe fn end(&self, cx: &mut Passive) {
-        self.notifications(cx, |notifications| {
-            notifications.armed = false;
-            notifications.discard_pending();
-            notifications.owner = None;
-            for vector in 0..self.count() {
-                self.counter_page.publish_notifications(vector, || notifications.counts(vector));
-            }
-            self.counter_page.detach();
-        });
+        if !P::TABLE.own_interrupt {
+            self.notifications(cx, |notifications| {
+                notifications.armed = false;
+                notifications.discard_pending();
+                notifications.owner = None;
+                for vector in 0..self.count() {
+                    self.counter_page.publish_notifications(vector, || notifications.counts(vector));
+                }
+                self.counter_page.detach();
+            });
+        }
         self.waker_at_irql.store(ptr::null_mut(), Relaxed);
         self.count.store(0, Relaxed);
     }

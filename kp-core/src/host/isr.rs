@@ -41,7 +41,9 @@ pub unsafe fn isr<P: Plugin>(cookie: *const (), vector: u32) -> bool {
     let Verdict { claimed, deferred } = (table.at_irql)(plugin, &mut cx, context, source);
     if !claimed && !deferred {
         count(&counts.spurious);
-        this.counter_page.publish_isr(vector, counts.of_isr());
+        if !P::TABLE.own_interrupt {
+            this.counter_page.publish_isr(vector, counts.of_isr());
+        }
         return source != Source::Line;
     }
     count(&counts.received);
@@ -50,7 +52,8 @@ pub unsafe fn isr<P: Plugin>(cookie: *const (), vector: u32) -> bool {
     if deferred {
         count(&counts.deferred);
     }
-    if this.counter_page.is_attached() {
+    // Of an interrupt of the plugin's own the DPC publishes all, under a lock: its listener may go at any moment.
+    if !P::TABLE.own_interrupt && this.counter_page.is_attached() {
         publish(this, counts, vector);
     }
     if !deferred {
@@ -115,6 +118,12 @@ fn serve<P: Plugin, const CROWD: bool>(
     if !CROWD || counts.is_served(run, || this.is_line()) {
         counts.served();
     }
+    if P::TABLE.own_interrupt {
+        if notified != 0 || storm || this.counter_page.is_attached() {
+            this.tell_listener(cx, vector, notified, storm);
+        }
+        return;
+    }
     if notified == 0 && !storm {
         return;
     }
@@ -177,6 +186,9 @@ pub(super) unsafe fn run_pending<P: Plugin>(
         return;
     }
     let notified = this.notifications.with(cx, |_, cx| at_dpc(cx, device, this, counts, vector, pending));
+    if P::TABLE.own_interrupt {
+        return this.tell_listener(cx, vector, notified, false);
+    }
     this.notifications.with(cx, |notifications, _| {
         notifications.notify(vector, notified);
         this.counter_page.publish_notifications(vector, || notifications.counts(vector));
@@ -204,6 +216,8 @@ fn at_dpc<P: Plugin>(
         None => pending,
     };
     count(&counts.dpc_runs);
-    this.counter_page.publish_dpc(vector, &counts.dpc_runs);
+    if !P::TABLE.own_interrupt {
+        this.counter_page.publish_dpc(vector, &counts.dpc_runs);
+    }
     notified
 }

@@ -10,6 +10,7 @@ use core::{
 use kp_abi::{
     Counters,
     ring::{KernelPage, PAGE, SHOWN_VECTORS, figures},
+    zerocopy,
 };
 
 /// A session's kernel page; none before its first ring.
@@ -99,6 +100,17 @@ impl CounterPage {
     #[inline(always)]
     pub(super) fn is_attached(&self) -> bool {
         !self.0.load(Relaxed).is_null()
+    }
+
+    /// Publishes all of a vector's counters, where none are published by themselves: at Dispatch, under the lock of `notifications`.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn publish(&self, vector: u32, counters: Counters) {
+        let counts: [u64; size_of::<Counters>() / 8] = zerocopy::transmute!(counters);
+        if let Some(block) = self.block(vector) {
+            for (word, count) in block.iter().zip(counts) {
+                word.store(count, Release);
+            }
+        }
     }
 
     /// Publishes what the ISR counts. At Irql.

@@ -8,6 +8,7 @@ use super::{
     kernel,
     link::Link,
     list::List,
+    own,
     scheduled::{self, Entries, Scheduled},
     session::{Session, SessionState},
 };
@@ -45,7 +46,7 @@ impl<P: Plugin> BoundDevice<P> {
             link.stop_dma(cx, true);
             link.end(cx);
         }
-        made
+        if P::TABLE.own_interrupt { made.and_then(|device| begin_interrupt(cx, device)) } else { made }
     }
 
     /// A handle: what open(2) or IRP_MJ_CREATE makes. The plugin's `open` runs at the OPEN request. Passive.
@@ -92,6 +93,14 @@ impl<P: Plugin> BoundDevice<P> {
         unsafe { self.notify_event(cx, Happening::Removing) };
         self.state.set(state::GONE);
         let closed = self.each_session(cx, tear_down);
+        // After the sessions, whose calls may have waited for it; also if one of those is leaked.
+        let closed = (!P::TABLE.own_interrupt || own::end(cx, self)) && closed;
+        self.end_binding(cx, present, closed)
+    }
+
+    /// The last part of a removal: no session and no interrupt is left. `closed`: nobody is inside the plugin but timers and work.
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn end_binding(&self, cx: &mut Passive, present: bool, closed: bool) -> bool {
         // After the sessions, which may have waited for them; also if one of those is leaked.
         let closed = self.scheduled().is_none_or(|scheduled| scheduled.end(cx)) && closed;
         if kernel::poisoned()
@@ -149,6 +158,20 @@ fn make<P: Plugin>(
         scheduled.open(cx, device.as_cookie());
     }
     Ok(device)
+}
+
+/// Enables an interrupt of the plugin's own. If that fails, it is as if `init` had refused, but that timers and work may run by now.
+#[cfg_attr(kp_driver, optimize(size))]
+fn begin_interrupt<P: Plugin>(cx: &mut Passive, device: BoundDevice<P>) -> Result<BoundDevice<P>> {
+    match own::begin(cx, &device) {
+        Ok(()) => Ok(device),
+        Err(error) => {
+            if !device.end_binding(cx, true, true) {
+                core::mem::forget(device); // work of a plugin that has panicked is inside
+            }
+            Err(init_error(error))
+        }
+    }
 }
 
 /// What ports call for the plugin's timers and work items.

@@ -9,6 +9,7 @@
 //! | `pause` | a device that sleeps or is being reset |
 //! | `lifecycle` | bind and remove, open and close: every tear-down, in its one order |
 //! | `enable` | enabling and disabling the interrupt, as values that undo themselves |
+//! | `own`, `listen` | an interrupt of the plugin's own: when it is enabled; apps that listen to it |
 //! | `isr`, `storm` | what runs when the device interrupts; the guard against an interrupt that never ends |
 //! | `scheduled` | timers and work items |
 //!
@@ -46,11 +47,13 @@ mod kernel_wait_queue;
 mod lifecycle;
 mod link;
 mod list;
+mod listen;
 mod log_line;
 mod masks;
 mod nospec;
 mod notifications;
 mod outcome;
+mod own;
 mod page_ref;
 mod pause;
 mod pending;

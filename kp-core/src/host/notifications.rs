@@ -1,7 +1,7 @@
 //! Pending notifications, and the enabling that they belong to. All of it changes under one Dispatch lock, so that
 //! `notified = delivered + available + lost` holds at every look.
 use super::{nospec::array_index_nospec, vector::Vector, waker::Waker};
-use crate::{Error, KVec, Result, Status, limits};
+use crate::{Error, IrqKind, KVec, Result, Status, limits};
 use core::{
     ptr::NonNull,
     sync::atomic::Ordering::{Acquire, Relaxed, Release},
@@ -31,6 +31,31 @@ impl VectorCounters {
         self.notified += count;
         self.available += kept;
         self.lost += count - kept;
+    }
+
+    /// So many notifications, for nobody.
+    fn lose(&mut self, count: u64) {
+        self.notified += count;
+        self.lost += count;
+    }
+}
+
+/// All counters of a vector.
+#[inline(always)]
+fn all_counters(counters: &VectorCounters, counts: &Vector) -> Counters {
+    // In the reverse of the order in which ISR and DPC count: each look sees no more runs than deferrals, and no more
+    // deferrals than interrupts.
+    let dpc_runs = counts.dpc_runs.load(Acquire);
+    let deferred = counts.deferred.load(Acquire);
+    Counters {
+        received: counts.received.load(Relaxed),
+        spurious: counts.spurious.load(Relaxed),
+        deferred,
+        dpc_runs,
+        notified: counters.notified,
+        delivered: counters.delivered,
+        available: counters.available,
+        lost: counters.lost,
     }
 }
 
@@ -75,10 +100,12 @@ impl Owner {
 
 /// The interrupt's side that apps see.
 pub(super) struct Notifications {
-    /// The session that enabled it; None outside of an enabling.
+    /// The session that enabled it, or that listens to an interrupt of the plugin's own. None: nobody.
     pub(super) owner: Option<Owner>,
     /// Waits may take. False from the start of disabling.
     pub(super) armed: bool,
+    /// An interrupt of the plugin's own: what there is to listen to.
+    pub(super) kind: Option<IrqKind>,
     /// A vector never ended and was masked.
     pub(super) storm: bool,
     /// Number of the latest enabling.
@@ -96,6 +123,7 @@ impl Notifications {
         Self {
             owner: None,
             armed: false,
+            kind: None,
             storm: false,
             generation: 0,
             per_vector: KVec::new(),
@@ -114,9 +142,66 @@ impl Notifications {
         self.owner = Some(owner);
         self.armed = true;
         self.storm = false;
+        self.number();
+        self.count_anew(per_vector, vectors)
+    }
+
+    /// Another number: of what begins to count from 0, or of a listening.
+    fn number(&mut self) -> u64 {
         self.generation += 1;
         self.next = 0;
+        self.generation
+    }
+
+    /// Counts in these from now on. The buffers before.
+    fn count_anew(
+        &mut self,
+        per_vector: KVec<VectorCounters>,
+        vectors: KVec<Vector>,
+    ) -> (KVec<VectorCounters>, KVec<Vector>) {
         (core::mem::replace(&mut self.per_vector, per_vector), core::mem::replace(&mut self.vectors, vectors))
+    }
+
+    /// Starts an enabling of the plugin's own. If nothing has changed of what there is to listen to, its counts go on, and so does who listens.
+    /// Gives back the buffers that are not needed.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn start_own(
+        &mut self,
+        kind: IrqKind,
+        per_vector: KVec<VectorCounters>,
+        vectors: KVec<Vector>,
+    ) -> (KVec<VectorCounters>, KVec<Vector>) {
+        self.storm = false;
+        if self.fits(kind, vectors.len()) {
+            self.vectors.iter().for_each(Vector::start_again);
+            return (per_vector, vectors);
+        }
+        self.kind = Some(kind);
+        self.number();
+        self.count_anew(per_vector, vectors)
+    }
+
+    /// Is this what there is to listen to?
+    pub(super) fn fits(&self, kind: IrqKind, count: usize) -> bool {
+        self.kind == Some(kind) && self.vectors.len() == count
+    }
+
+    /// A session listens from now on. The number of its listening.
+    pub(super) fn listen(&mut self, owner: Owner) -> u64 {
+        self.owner = Some(owner);
+        self.armed = true;
+        self.number()
+    }
+
+    /// As [`notify`](Self::notify), where perhaps nobody listens: then they are lost.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn notify_listener(&mut self, vector: u32, count: u32) {
+        let Some(counters) = self.per_vector.get_mut(vector as usize) else { return };
+        if self.armed {
+            counters.notify(count.into());
+        } else {
+            counters.lose(count.into());
+        }
     }
 
     /// `count` notifications of `vector`. What is above the limit is lost, and counted so.
@@ -207,23 +292,17 @@ impl Notifications {
         }
         for (i, (counters, counts)) in self.per_vector.iter().zip(&*self.vectors).enumerate() {
             if vector == ANY_VECTOR || vector as usize == i {
-                // In the reverse of the order in which ISR and DPC count: each look sees no more runs than deferrals, and no more
-                // deferrals than interrupts.
-                let dpc_runs = counts.dpc_runs.load(Acquire);
-                let deferred = counts.deferred.load(Acquire);
-                sum.add(&Counters {
-                    received: counts.received.load(Relaxed),
-                    spurious: counts.spurious.load(Relaxed),
-                    deferred,
-                    dpc_runs,
-                    notified: counters.notified,
-                    delivered: counters.delivered,
-                    available: counters.available,
-                    lost: counters.lost,
-                });
+                sum.add(&all_counters(counters, counts));
             }
         }
         Ok(sum)
+    }
+
+    /// One vector's counters, without a look at the others.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn counters_of(&self, vector: u32) -> Option<Counters> {
+        let (counters, counts) = (self.per_vector.get(vector as usize)?, self.vectors.get(vector as usize)?);
+        Some(all_counters(counters, counts))
     }
 
     /// A vector's counters of this file: notified, delivered, available, lost.

@@ -160,6 +160,25 @@ impl RobustMutex {
         Ok(f(held.cx))
     }
 
+    /// As [`with`](Self::with), and never waits. None: somebody owns it, or has panicked with it; perhaps the calling thread. So it has no
+    /// place in the order of locks.
+    #[inline(always)]
+    pub(crate) fn try_with<R>(&self, cx: &mut Passive, f: impl FnOnce(&mut Passive) -> R) -> Option<R> {
+        if !self.queue.with(cx, |queue, _| queue.try_take()) {
+            return None;
+        }
+        self.owner.store(owner(), Release);
+        let held = TryGuard { mutex: self, cx };
+        Some(f(held.cx))
+    }
+
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn unlock(&self, cx: &mut Passive) {
+        self.owner.store(0, Release);
+        self.queue.with(cx, |queue, _| queue.unlock());
+        self.granted.wake();
+    }
+
     /// Locks, or waits for it.
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
@@ -233,8 +252,19 @@ impl Drop for RobustGuard<'_> {
     #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
     fn drop(&mut self) {
-        self.mutex.owner.store(0, Release);
-        self.mutex.queue.with(self.cx, |queue, _| queue.unlock());
-        self.mutex.granted.wake();
+        self.mutex.unlock(self.cx);
+    }
+}
+
+/// As [`RobustGuard`], for who has not waited.
+struct TryGuard<'a> {
+    mutex: &'a RobustMutex,
+    cx: &'a mut Passive,
+}
+
+impl Drop for TryGuard<'_> {
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn drop(&mut self) {
+        self.mutex.unlock(self.cx);
     }
 }

@@ -84,7 +84,9 @@ impl<P: Plugin> Interrupts<P> {
         }
         // From now on what comes is not the device's: it is masked, or was not the one.
         count(if masked { &counts.received } else { &counts.spurious });
-        self.counter_page.publish_isr(vector, counts.of_isr());
+        if !P::TABLE.own_interrupt {
+            self.counter_page.publish_isr(vector, counts.of_isr());
+        }
         Some(masked || !is_line)
     }
 

@@ -21,6 +21,12 @@ pub(super) struct Vector {
 }
 
 impl Vector {
+    /// The interrupt is enabled again, and goes on counting. What the storm guard knows is of the enabling before.
+    pub(super) fn start_again(&self) {
+        self.unserved.least.store(0, Relaxed);
+        self.unserved.runs.store(0, Relaxed);
+    }
+
     /// What the ISR counts, in the order of [`Counters`](kp_abi::Counters).
     #[inline(always)]
     pub(super) fn of_isr(&self) -> [&AtomicU64; 3] {

@@ -153,9 +153,23 @@ impl Config {
     /// It is the plugin's own: `event` is not called, and it is not counted. Registers in the BARs are not to be accessed meanwhile: keep
     /// other calls from that, with a [`Mutex`](crate::Mutex) for instance.
     ///
-    /// Errors: `WRONG_DEVICE` if the device has no function level reset; `BUSY` while an interrupt is enabled; `NO_MEMORY`; `TIMEOUT` if the
-    /// device does not answer afterwards: it does not decode its BARs then. After any other error nothing has changed.
+    /// An interrupt of the plugin's own is disabled before, by all its steps, and enabled again afterwards; so no lock is to be held that its
+    /// callbacks take.
+    ///
+    /// Errors: `WRONG_DEVICE` if the device has no function level reset; `BUSY` while an app has the interrupt enabled, in the callbacks of one of the
+    /// plugin's own, or while another thread has that off; `NO_MEMORY`; `TIMEOUT` if the device does not answer afterwards: it does not decode
+    /// its BARs then, and an interrupt of the plugin's own stays off. After any other error of these nothing has changed. An interrupt of the plugin's own
+    /// that cannot be enabled again is the error of that step; the next reset tries again.
     pub fn reset(&self, cx: &mut Passive) -> Result<()> {
+        self.link.while_off(cx, &mut |cx| match self.reset_now(cx) {
+            // Nothing answers there.
+            Err(error) if error == Status::TIMEOUT || error == Status::DEVICE_GONE => Err(error),
+            done => Ok(done),
+        })
+    }
+
+    #[cfg_attr(kp_driver, optimize(size))]
+    fn reset_now(&self, cx: &mut Passive) -> Result<()> {
         self.locked(cx, |cx, registers| {
             // Under the link's lock: whoever enables an interrupt takes it first.
             if self.link.masks().is_enabled(cx) {

@@ -18,6 +18,7 @@ use crate::{
 #[cfg(test)]
 use std::collections::BTreeMap;
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*},
@@ -52,7 +53,8 @@ impl Default for Options {
 pub(crate) struct State {
     pub(crate) heap: Heap,
     pub(crate) locks: Locks,
-    pub(crate) wait_queues: u32,
+    /// By their numbers.
+    pub(crate) wait_queues: BTreeSet<u32>,
     pub(crate) next_wait_queue: u32,
     /// How often each wait queue was woken.
     #[cfg(test)]
@@ -97,7 +99,7 @@ impl Machine {
             state: Mutex::new(State {
                 heap: Heap::default(),
                 locks: Locks::new(MADE.fetch_add(1, Relaxed)),
-                wait_queues: 0,
+                wait_queues: BTreeSet::new(),
                 next_wait_queue: 0,
                 storms: 0,
                 #[cfg(test)]
@@ -133,7 +135,7 @@ impl Machine {
         Live {
             allocations: state.heap.count(),
             locks: state.locks.count(),
-            wait_queues: state.wait_queues as usize,
+            wait_queues: state.wait_queues.len(),
             mappings: self.bus.mappings(),
             interrupts: usize::from(state.vectors.are_taken()),
             timers: state.timers.count(),

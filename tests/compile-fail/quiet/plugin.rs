@@ -80,6 +80,7 @@ plugin! {
         name: "full",
         devices: [0x1234:0x11e8, 0x10ee:0x7024 sub 0x10ee:0x0007, class 0x0108, class 0x010802],
         vectors: 1..=8,
+        interrupt: own,
         interface: messages,
         callbacks: [Open, IntEnable, IntAtIrql, IntAtDpc, Event],
     }

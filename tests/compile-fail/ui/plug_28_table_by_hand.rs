@@ -20,6 +20,7 @@ impl Plugin for Other {
         name: "other",
         devices: &[],
         vectors: (1, 1),
+        own_interrupt: false,
         interface: Some(sums::INTERFACE),
         chain: &[1, 2, 3],
         open: None,

@@ -11,7 +11,7 @@ use std::{fmt::Write, sync::Mutex};
 pub const STAGES: &[(&str, &str)] = &[
     ("scenario", "a guest with echo and edu, after the scenario, on each kernel"),
     ("hostile", "a guest with echo and edu, on each kernel"),
-    ("tear-down", "a guest with echo, edu, trouble and clockwork, on each kernel"),
+    ("tear-down", "a guest with echo, edu, trouble, clockwork and eduown, on each kernel"),
     ("msix", "a guest with ivshmem and a doorbell of 8 vectors, on each kernel"),
     (
         "nodes",

@@ -146,6 +146,27 @@ fn turns_exclude_each_other_and_everybody_gets_one() {
     });
 }
 
+/// As a reset takes the interrupt's lock: nobody waits for the one who tries, but for as long as it has it.
+#[test]
+fn who_only_tries_excludes_the_others_and_wakes_who_waits() {
+    model(|| {
+        let turn = Arc::new((RobustMutex::new(&mut Passive).unwrap(), UnsafeCell::new(0)));
+        // SAFETY: what the model is about: one at a time. loom finds out if two are.
+        let count = |cell: &UnsafeCell<u32>| cell.with_mut(|count| unsafe { *count += 1 });
+        let waiter = {
+            let turn = turn.clone();
+            thread::spawn(move || turn.0.with(&mut Passive, |_| count(&turn.1)).unwrap())
+        };
+        let tried = turn.0.try_with(&mut Passive, |_| {
+            assert!(turn.0.try_with(&mut Passive, |_| ()).is_none(), "it is taken, by the same thread");
+            count(&turn.1);
+        });
+        waiter.join().unwrap();
+        // SAFETY: nobody else is there any more.
+        turn.1.with(|count| assert_eq!(unsafe { *count }, 1 + u32::from(tried.is_some())));
+    });
+}
+
 #[test]
 fn a_turn_is_not_waited_for_by_whom_is_killed_and_passes_over_it() {
     model(|| {

@@ -3,7 +3,12 @@ use super::open::{SmallBuffer, copy_small};
 use crate::{
     Passive, Plugin, Status,
     host::{
-        IrqKinds, IrqRequest, enable, interrupt::Interrupts, kernel, outcome::RequestError, session::Session,
+        IrqKinds, IrqRequest,
+        enable::{self, Enabled},
+        interrupt::Interrupts,
+        kernel,
+        outcome::RequestError,
+        session::Session,
         user_request::UserRequest,
     },
     limits,
@@ -36,7 +41,9 @@ pub(super) fn enable<P: Plugin>(
         && kinds & !kind::ANY == 0
         && request.min >= 1
         && request.min <= request.max
-        && request.max <= limits::MAX_VECTORS;
+        && request.max <= limits::MAX_VECTORS
+        // Nobody would read it.
+        && (!P::TABLE.own_interrupt || request.data_len == 0);
     if !fits {
         return Err(Status::BAD_FIELD.into());
     }
@@ -44,6 +51,28 @@ pub(super) fn enable<P: Plugin>(
         return Err(session.refusal_status().into());
     }
     let interrupts = interrupts_or(session, Status::NO_INTERRUPT)?;
+    let kinds = IrqKinds::from_bits(kinds);
+    let enabled = if P::TABLE.own_interrupt {
+        let _inside = session.enter(false)?;
+        interrupts.listen(cx, session, IrqRequest { kinds, min: request.min, max: request.max })?
+    } else {
+        enable_for_session(session, cx, request, user, interrupts)?
+    };
+    request.kind = enabled.kind.bit();
+    request.count = enabled.count;
+    request.generation = enabled.generation;
+    Ok(())
+}
+
+/// INT_ENABLE of a session that will own the interrupt.
+#[inline(always)]
+fn enable_for_session<P: Plugin>(
+    session: &Session<P>,
+    cx: &mut Passive,
+    request: &request::IntEnable,
+    user: &mut impl UserRequest,
+    interrupts: &Interrupts<P>,
+) -> Result<Enabled, RequestError> {
     // The plugin knows how many it can serve; vectors are the machine's, and no app's to use up.
     let (least, most) = P::TABLE.vectors;
     let (min, max) = (request.min.max(least), request.max.min(most));
@@ -53,12 +82,8 @@ pub(super) fn enable<P: Plugin>(
     let mut data = SmallBuffer::new();
     let data = copy_small(cx, user, request.head.size, request.data_addr, request.data_len, &mut data)?;
     let inside = session.enter(false)?;
-    let wanted = IrqRequest { kinds: IrqKinds::from_bits(kinds), min, max };
-    let enabled = enable::enable(cx, interrupts, &inside, wanted, data)?;
-    request.kind = enabled.kind.bit();
-    request.count = enabled.count;
-    request.generation = enabled.generation;
-    Ok(())
+    let wanted = IrqRequest { kinds: IrqKinds::from_bits(request.kinds), min, max };
+    Ok(enable::enable(cx, interrupts, &inside, wanted, data)?)
 }
 
 /// INT_DISABLE.
@@ -80,7 +105,11 @@ pub(super) fn disable_own<P: Plugin>(session: &Session<P>, cx: &mut Passive) -> 
     }
     let interrupts = interrupts_or(session, Status::NOT_ENABLED)?;
     let _inside = session.enter(false)?;
-    let disabled = enable::disable(cx, interrupts, session);
+    let disabled = if P::TABLE.own_interrupt {
+        interrupts.end_listening(cx, session)
+    } else {
+        enable::disable(cx, interrupts, session)
+    };
     Ok(disabled.map_err(|error| session.disabled_status(error))?)
 }
 

@@ -9,6 +9,7 @@ const fn by_hand(name: &'static str, interface: &'static Interface, chain: &'sta
         name,
         devices: &[],
         vectors: (1, 1),
+        own_interrupt: false,
         interface: Some(interface),
         chain,
         open: Some(|_, _, _, _| Ok(())),

@@ -8,6 +8,7 @@ pub mod interrupted;
 mod monitor;
 pub mod msix;
 pub mod nodes;
+mod own_interrupt;
 mod pcie;
 pub mod planted;
 pub mod poll;

@@ -7,6 +7,7 @@ mod device;
 mod edu_app;
 mod fault_injection;
 mod life;
+mod own_interrupt;
 mod pcie;
 mod ports;
 mod power;
