@@ -82,7 +82,7 @@ const APP_32BIT: &str = "6.12-cloud";
 /// Those of which one more of the same version, with other options, tells no more, but in a long run.
 const OF_EACH_VERSION: [&str; 3] = ["6.12-cloud", "6.1-cloud", "6.12-rt"];
 
-/// The kernel on which each test does as much as in a long run.
+/// The kernel on which each test of a tear-down does as much as in a long run, and in which devices transfer.
 const THOROUGH: &str = "6.12-cloud";
 
 /// The kernels of which a machine is made that sleeps.
@@ -134,7 +134,7 @@ fn in_kernel(kernel: &str, long: bool) -> Result<Boot> {
 }
 
 fn hostile(kernel: &str, long: bool) -> Result<Boot> {
-    Ok(Boot::new(kernel, registered::runs("hostile", kernel == THOROUGH || long)?))
+    Ok(Boot::new(kernel, registered::runs("hostile", long)?))
 }
 
 fn torn_down(kernel: &str, long: bool) -> Result<Boot> {
@@ -281,16 +281,23 @@ fn run(boots: &[Boot], setup: bool, log: &Log) -> Result<Tally> {
 
 /// The same, with another build of the conformance program.
 fn run_program(boots: &[Boot], program: &Path, setup: bool, log: &Log) -> Result<Tally> {
-    // Modules are built one after the other: it is one object for all kernels, and make is parallel itself.
-    let guests =
-        boots.iter().map(|boot| host::modules(&boot.kernel, boot.plugins, setup)).collect::<Result<Vec<_>>>()?;
-    let todo = Mutex::new(boots.iter().zip(&guests));
+    // Modules are built one after the other, as it is one object for all kernels; those of the next guest while one runs.
+    let todo = Mutex::new(boots.iter());
     let tally = Mutex::new(Tally::default());
+    let next = || {
+        let mut todo = todo.lock().expect("no panic holds this");
+        todo.next().map(|boot| (boot, host::modules(&boot.kernel, boot.plugins, setup)))
+    };
     let worker = || {
-        loop {
-            let next = todo.lock().expect("no panic holds this").next();
-            let Some((boot, modules)) = next else { return };
-            let one = boot_one(boot, modules, program, log);
+        while let Some((boot, modules)) = next() {
+            let one = match modules {
+                Ok(modules) => boot_one(boot, &modules, program, log),
+                Err(error) => {
+                    let mut failed = Tally::default();
+                    failed.report(&boot.name(), Err(format!("{error:#}")));
+                    failed
+                }
+            };
             tally.lock().expect("no panic holds this").add(one);
         }
     };
