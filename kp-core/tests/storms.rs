@@ -1,16 +1,15 @@
 //! The storm guard: what it masks, what it cannot mask, and what is no storm.
+mod stuck;
+
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use kp_abi::{
     interface,
     request::{ANY_VECTOR, kind},
 };
 use kp_core::*;
-use kp_sim::{
-    Sim,
-    device::{DeviceModel, Identity, IrqKind, Memory},
-    edu::Edu,
-};
+use kp_sim::{Sim, edu::Edu};
 use kp_user::Plugin;
+use stuck::Stuck;
 
 /// Handler runs without a deferred one between them at which the guard acts.
 const RUNS: u64 = 200_000;
@@ -204,34 +203,9 @@ fn a_message_is_the_devices_own_whatever_its_handler_says() {
     plugin.connection().int_disable().unwrap();
 }
 
-/// Its line is up, but for one look each time that its status was read so often; at last for good.
-struct Stuck {
-    each: u32,
-    reads: u32,
-    last: u32,
-}
-
-impl DeviceModel for Stuck {
-    fn identity(&self) -> Identity {
-        Identity { vendor: 0x1234, device: 0x11e8 }
-    }
-    fn read(&mut self, _: usize, _: u64, _: u8, _: &mut dyn Memory) -> u64 {
-        self.reads += 1;
-        1
-    }
-    fn vectors(&self, kind: IrqKind) -> u16 {
-        (kind == IrqKind::Line).into()
-    }
-    fn line(&mut self) -> bool {
-        let up = self.reads < self.last && (self.reads == 0 || !self.reads.is_multiple_of(self.each));
-        self.reads += u32::from(self.reads < self.last && !up);
-        up
-    }
-}
-
 /// What comes of a line that its handler defers and does not silence, while the DPC gets to run once in so many of the handler's runs.
 fn deferred_only(each: u32) -> (Result<u32>, kp_abi::Counters, u32) {
-    let sim = Sim::<Card>::with(Stuck { each, reads: 0, last: 450_000 }).unwrap();
+    let sim = Sim::<Card>::with(Stuck::each(each)).unwrap();
     let plugin = sim.connect(card::INTERFACE).unwrap();
     let connection = plugin.connection();
     connection.int_enable(kind::LINE, 1, 1, &[]).unwrap();

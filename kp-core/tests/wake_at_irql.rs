@@ -1,17 +1,14 @@
 //! On a kernel that wakes threads at Irql: the handler of a plugin without `int_at_dpc` wakes the app itself.
-use core::sync::atomic::{AtomicU32, Ordering::*};
+mod stuck;
+
 use kp_abi::{
     Counters, interface,
     request::{ANY_VECTOR, NO_TIMEOUT, kind},
 };
 use kp_core::*;
-use kp_sim::{
-    Sim,
-    device::{DeviceModel, Identity, IrqKind, Memory},
-    edu::Edu,
-    explore, replay,
-};
+use kp_sim::{Sim, device::DeviceModel, edu::Edu, explore, replay};
 use kp_user::Plugin;
+use stuck::Stuck;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -26,14 +23,13 @@ registers! {
 /// It defers each interrupt, and has no deferred handler.
 struct Card {
     bar: Bar<regs::Map>,
-    handled: AtomicU32,
 }
 
 impl Init for Card {
     type Session = ();
     type Interrupt = ();
     fn init(cx: &mut Passive, mut device: Device) -> Result<Self> {
-        Ok(Card { bar: device.map(cx, 0)?, handled: AtomicU32::new(0) })
+        Ok(Card { bar: device.map(cx, 0)? })
     }
 }
 
@@ -55,7 +51,6 @@ impl IntAtIrql for Card {
     fn int_at_irql(&self, _: &mut Irql, _: &(), _: Source) -> Verdict {
         let bits = self.bar.read(regs::INTERRUPT_STATUS);
         self.bar.write(regs::ACKNOWLEDGE, bits);
-        self.handled.fetch_add(1, Relaxed);
         if bits & 1 != 0 { Verdict::DEFER } else { Verdict::NOT_MINE }
     }
 }
@@ -148,34 +143,9 @@ fn a_session_may_close_while_its_interrupts_come() {
     });
 }
 
-/// Its line is up, but for one look each time that its status was read so often; at last for good.
-struct Stuck {
-    each: u32,
-    reads: u32,
-    last: u32,
-}
-
-impl DeviceModel for Stuck {
-    fn identity(&self) -> Identity {
-        Identity { vendor: 0x1234, device: 0x11e8 }
-    }
-    fn read(&mut self, _: usize, _: u64, _: u8, _: &mut dyn Memory) -> u64 {
-        self.reads += 1;
-        1
-    }
-    fn vectors(&self, kind: IrqKind) -> u16 {
-        (kind == IrqKind::Line).into()
-    }
-    fn line(&mut self) -> bool {
-        let up = self.reads < self.last && (self.reads == 0 || !self.reads.is_multiple_of(self.each));
-        self.reads += u32::from(self.reads < self.last && !up);
-        up
-    }
-}
-
 /// What comes of such a line, while nobody waits.
 fn stuck(each: u32) -> (Result<()>, Counters, u32) {
-    let (sim, plugin) = with(Stuck { each, reads: 0, last: 450_000 });
+    let (sim, plugin) = with(Stuck::each(each));
     let app = plugin.connection();
     app.int_enable(kind::LINE, 1, 1, &[]).unwrap();
     // It interrupts again whenever the kernel is entered.

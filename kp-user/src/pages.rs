@@ -1,4 +1,4 @@
-//! Pages of this process's memory, straight from the kernel.
+//! Pages that the kernel has mapped for this process, and unmaps: memory of its own, or a driver's.
 #![expect(unsafe_code, reason = "std has neither mmap nor VirtualAlloc")]
 use std::ptr::{self, NonNull};
 
@@ -20,6 +20,15 @@ impl Pages {
             return None;
         }
         map(len).map(|start| Self { start, len })
+    }
+
+    /// Pages that are mapped already.
+    ///
+    /// # Safety
+    /// mmap(2) has given them, so many bytes, and nobody else unmaps them.
+    #[cfg(target_os = "linux")]
+    pub(crate) unsafe fn mapped(start: NonNull<u8>, len: usize) -> Self {
+        Self { start, len }
     }
 
     /// Where they are.

@@ -1,11 +1,13 @@
 //! The hand-written modules.
 use super::Place;
-use crate::{build::copy, kernels::Kernel};
+use crate::{
+    build::{copy, kernels_make},
+    kernels::Kernel,
+};
 use anyhow::{Context, Result, bail};
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 /// Builds the modules of `benches/baselines` for a kernel, and answers the folder that has them.
@@ -19,13 +21,11 @@ pub fn build(place: &Place, kernel: &Kernel) -> Result<PathBuf> {
 
 /// Makes what is not made yet in a folder that [`build`] has filled.
 pub fn make(kernel: &Kernel, folder: &Path) -> Result<()> {
-    let done = Command::new("make")
+    let done = kernels_make()
         .args(["-s", "-C"])
         .arg(&kernel.headers)
         .arg(format!("M={}", folder.display()))
         .arg("modules")
-        .env_remove("MAKEFLAGS")
-        .env("LC_ALL", "C")
         .output()
         .context("cannot run make: apt-get install make gcc")?;
     if !done.status.success() {

@@ -29,11 +29,10 @@ pub fn command(source: &Path, dir: &Path) -> Command {
 pub fn run(name: &str, source: &Path, dir: &Path) -> Result<()> {
     let path = dir.join("make.log");
     let mut log = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let (reader, writer) = std::io::pipe().context("no pipe")?;
     let twin = writer.try_clone().context("no pipe")?;
     let mut make = command(source, dir);
-    make.arg(format!("-j{processors}")).args(["bzImage", "modules"]).stdout(writer).stderr(twin);
+    make.args(["bzImage", "modules"]).stdout(writer).stderr(twin);
     let mut child = make.spawn().context("cannot run make")?;
     // The command holds the pipe's writing ends; the reader would wait for them forever.
     drop(make);

@@ -1,5 +1,5 @@
 //! mmap(2) of what a driver shares.
-use crate::SharedMemory;
+use crate::{SharedMemory, pages::Pages};
 use std::{
     fs::File,
     io,
@@ -7,26 +7,6 @@ use std::{
     ptr::{self, NonNull},
     sync::Arc,
 };
-
-/// A mapping. INVARIANT: `len` bytes at `start`, mapped until this is dropped.
-struct Mapping {
-    start: NonNull<u8>,
-    len: usize,
-}
-#[expect(unsafe_code, reason = "a pointer is not Send by itself")]
-// SAFETY: a mapping is the process's, not a thread's.
-unsafe impl Send for Mapping {}
-#[expect(unsafe_code, reason = "a pointer is not Sync by itself")]
-// SAFETY: as above; nothing is done with it but unmapping.
-unsafe impl Sync for Mapping {}
-
-impl Drop for Mapping {
-    #[expect(unsafe_code, reason = "std has no munmap")]
-    fn drop(&mut self) {
-        // SAFETY: mapped by the invariant, and nobody borrows it any more.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
-    }
-}
 
 /// Maps `len` bytes. `Err`: the errno.
 #[expect(unsafe_code, reason = "std has no mmap")]
@@ -39,6 +19,8 @@ pub fn map(file: &File, offset: u64, len: usize, write: bool) -> Result<SharedMe
         return Err(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO));
     }
     let start = NonNull::new(start.cast()).ok_or(libc::EIO)?;
-    // SAFETY: the mapping keeps the pages, and what both sides do with them they do by words.
-    Ok(unsafe { SharedMemory::new(start, len, Arc::new(Mapping { start, len })) })
+    // SAFETY: just mapped, and nobody else's.
+    let pages = unsafe { Pages::mapped(start, len) };
+    // SAFETY: the pages stay as long as their owner, and what both sides do with them they do by words.
+    Ok(unsafe { SharedMemory::new(start, len, Arc::new(pages)) })
 }

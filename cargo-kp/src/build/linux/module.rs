@@ -96,7 +96,7 @@ fn make(plugin: &Plugin, dir: &Path, headers: &Path, compiler: &Compiler) -> Res
     Ok(())
 }
 
-/// `make`, for the kernel's build files.
+/// `make`, for the kernel's build files, on all processors.
 pub(crate) fn kernels_make() -> Command {
     let mut make = Command::new("make");
     for name in FOREIGN {
@@ -104,6 +104,9 @@ pub(crate) fn kernels_make() -> Command {
     }
     // Messages are compared, so they have to be in English.
     make.env("LC_ALL", "C");
+    // What one compiler says stays together.
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    make.arg(format!("-j{processors}")).arg("--output-sync=target");
     make
 }
 
