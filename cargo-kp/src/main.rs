@@ -5,15 +5,32 @@
 mod commands;
 
 use cargo_kp::command::Command;
-use clap::Parser;
+use clap::{CommandFactory, Parser, error::ErrorKind};
+use kp_tool::{Exit, Message};
 use std::process::ExitCode;
 
 /// Builds kernel plugins, boots them in stock kernels, and tests them.
 #[derive(Parser)]
-#[command(name = "cargo kp", bin_name = "cargo kp", version)]
+#[command(name = "cargo kp", bin_name = "cargo kp", version, arg_required_else_help = true)]
 struct Cli {
+    /// Says more of an error, by its code.
+    #[arg(long, value_name = "CODE")]
+    explain: Option<String>,
     #[command(subcommand)]
-    command: commands::Commands,
+    command: Option<commands::Commands>,
+}
+
+impl Command for Cli {
+    fn run(self) -> anyhow::Result<()> {
+        match (self.explain, self.command) {
+            (Some(code), _) => {
+                print!("{}", Message::explain(&code)?);
+                Ok(())
+            }
+            (None, Some(command)) => command.run(),
+            (None, None) => Cli::command().error(ErrorKind::MissingSubcommand, "name a command").exit(),
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -22,11 +39,17 @@ fn main() -> ExitCode {
     // Cargo passes the subcommand's own name: `cargo kp vm` starts `cargo-kp kp vm`.
     let args = std::env::args_os().enumerate().filter(|(index, arg)| !(*index == 1 && arg == "kp"));
     let cli = Cli::parse_from(args.map(|(_, arg)| arg));
-    match cli.command.run() {
+    match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast_ref::<Message>() {
+            Some(message) => {
+                eprintln!("error[{}]: {error:#}", message.code());
+                ExitCode::from(message.exit() as u8)
+            }
+            None => {
+                eprintln!("error: {error:#}");
+                ExitCode::from(Exit::Failed as u8)
+            }
+        },
     }
 }
