@@ -6,12 +6,16 @@
 //! commands of these names, and [`programs`] builds the workspace's programs for them. [`wine`] is the machine that Windows drivers
 //! are loaded on. [`sanitised`] builds kernels that look for mistakes.
 //!
+//! [`new`](mod@new) makes a workspace for a plugin, [`registers`] reads the register file that it is made of.
+//!
 //! Each command is a struct of arguments that implements [`command::Command`].
 //!
 //! On Windows there are [`build`], of drivers alone, and [`doctor`]. All else boots, loads or tests what only Linux can.
 pub mod build;
 pub mod command;
 pub mod doctor;
+pub mod new;
+pub mod registers;
 
 #[cfg(unix)]
 pub mod bench;

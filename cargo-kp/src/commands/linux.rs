@@ -6,6 +6,8 @@ use cargo_kp::command::Command;
 use cargo_kp::conformance::ConformanceArgs;
 use cargo_kp::demo::DemoArgs;
 use cargo_kp::doctor::DoctorArgs;
+use cargo_kp::new::NewArgs;
+use cargo_kp::registers::command::RegsArgs;
 use cargo_kp::sanitised::KernelArgs;
 use cargo_kp::test::TestArgs;
 use cargo_kp::vm::command::VmArgs;
@@ -14,6 +16,8 @@ use clap::Subcommand;
 /// Every command, in the order of `cargo kp --help`.
 #[derive(Subcommand)]
 pub enum Commands {
+    New(NewArgs),
+    Regs(RegsArgs),
     Build(BuildArgs),
     Vm(VmArgs),
     Demo(DemoArgs),
@@ -32,6 +36,8 @@ pub fn before_all() {
 impl Command for Commands {
     fn run(self) -> Result<()> {
         match self {
+            Commands::New(args) => args.run(),
+            Commands::Regs(args) => args.run(),
             Commands::Build(args) => args.run(),
             Commands::Vm(args) => args.run(),
             Commands::Demo(args) => args.run(),

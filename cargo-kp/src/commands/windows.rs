@@ -3,12 +3,16 @@ use anyhow::{Result, bail};
 use cargo_kp::build::BuildArgs;
 use cargo_kp::command::Command;
 use cargo_kp::doctor::DoctorArgs;
+use cargo_kp::new::NewArgs;
+use cargo_kp::registers::command::RegsArgs;
 use clap::Subcommand;
 use std::ffi::OsString;
 
 /// Every command, in the order of `cargo kp --help`.
 #[derive(Subcommand)]
 pub enum Commands {
+    New(NewArgs),
+    Regs(RegsArgs),
     Build(BuildArgs),
     Doctor(DoctorArgs),
     #[command(external_subcommand)]
@@ -21,6 +25,8 @@ pub fn before_all() {}
 impl Command for Commands {
     fn run(self) -> Result<()> {
         match self {
+            Commands::New(args) => args.run(),
+            Commands::Regs(args) => args.run(),
             Commands::Build(args) => args.run(),
             Commands::Doctor(args) => args.run(),
             Commands::Other(words) => {

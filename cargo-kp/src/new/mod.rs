@@ -1,0 +1,258 @@
+//! `cargo kp new`: a workspace with a plugin, its tests and an app, of what is known of a card.
+//!
+//! [`name`] says what it may be called, [`irq`] how the card interrupts, [`tree`] makes the files of `templates/card`, and [`write`](mod@write)
+//! puts them where they belong, all or none.
+mod irq;
+mod name;
+mod tree;
+mod write;
+
+use crate::{
+    command::Command,
+    registers::{self, Registers},
+};
+use anyhow::Result;
+use kp_tool::Message;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process,
+};
+
+/// A PCI device's vendor and device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PciId {
+    vendor: u16,
+    device: u16,
+}
+
+/// Makes a new workspace: a plugin, its tests with a model of the card, and an app.
+#[derive(Debug, Clone, clap::Args)]
+pub struct NewArgs {
+    /// What the plugin is called: the module, the device node, the folder.
+    name: Option<String>,
+    /// The card, by vendor and device, as `lspci -n` prints them; may be repeated.
+    #[arg(long, value_name = "VENDOR:DEVICE")]
+    pci: Vec<String>,
+    /// A plugin without a device.
+    #[arg(long, conflicts_with_all = ["pci", "registers", "irq_status", "irq_ack", "irq_enable", "irq_disable", "irq_raise", "messages"])]
+    software: bool,
+    /// The card's registers: a table, .csv.
+    #[arg(long, value_name = "FILE")]
+    registers: Option<PathBuf>,
+    /// The register that says that the card interrupts. Without it and --irq-ack: guessed by the names, and the guess is printed.
+    #[arg(long, value_name = "REG")]
+    irq_status: Option<String>,
+    /// How an interrupt is acknowledged: REG=write-back, w1c, read-clears, REG=VALUE, REG=mask or none. `cargo kp --explain E017` says
+    /// what each does.
+    #[arg(long, value_name = "RECIPE")]
+    irq_ack: Option<String>,
+    /// What lets the card interrupt: written when an app enables the interrupt, all ones if no bits are named, and undone by a zero when it
+    /// disables it.
+    #[arg(long, value_name = "REG[=BITS]")]
+    irq_enable: Option<String>,
+    /// What keeps the card from interrupting, where that is another register: all ones if no bits are named.
+    #[arg(long, value_name = "REG[=BITS]", requires = "irq_enable")]
+    irq_disable: Option<String>,
+    /// What has the card interrupt, for trying it: the app's --raise writes there.
+    #[arg(long, value_name = "REG")]
+    irq_raise: Option<String>,
+    /// Registers that get a message of their own: `all`, `none`, or a list. Without it: all if there are 16 or fewer, else none.
+    #[arg(long, value_name = "all|none|A,B,…")]
+    messages: Option<String>,
+    /// The licence. Linux builds a module of MIT or GPL-2.0, alone or among others.
+    #[arg(long, default_value = "MIT")]
+    license: String,
+    /// The author, in the plugin's Cargo.toml.
+    #[arg(long)]
+    author: Option<String>,
+    /// Where the workspace is put. Without it: NAME, here.
+    #[arg(long, value_name = "DIR")]
+    path: Option<PathBuf>,
+    /// Where kp's crates come from: a clone of kp, a version, or an address and a commit. Without it: the clone that this tool was built in, if
+    /// it is there, else its version.
+    #[arg(long, value_name = "DIR|VERSION|URL#COMMIT")]
+    kp: Option<String>,
+    /// Make a Git repository of it. Without either: if it is in none yet.
+    #[arg(long, overrides_with = "no_git")]
+    git: bool,
+    /// Make no Git repository of it.
+    #[arg(long)]
+    no_git: bool,
+    /// Print the files' names, and write nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Command for NewArgs {
+    fn run(self) -> Result<()> {
+        let Some(name) = self.name.clone() else { return Err(Message::NobodyToAsk {}.into()) };
+        if self.pci.is_empty() && !self.software {
+            return Err(Message::NobodyToAsk {}.into());
+        }
+        name::check(&name)?;
+        let ids = self.pci.iter().map(|text| pci_id(text)).collect::<Result<Vec<_>, _>>()?;
+        let registers = self.registers.as_deref().map(registers::read).transpose()?.unwrap_or_default();
+        let irq = irq::decide(&self.said(), &registers.blocks)?;
+        let folder = self.path.clone().unwrap_or_else(|| PathBuf::from(&name));
+        let facts = tree::Facts {
+            name: &name,
+            ids: &ids,
+            registers: &registers,
+            register_file: self.registers.as_deref(),
+            irq: irq.as_ref(),
+            messages: self.messages.as_deref(),
+            license: &self.license,
+            author: self.author.as_deref(),
+            kp: &Kp::find(self.kp.as_deref())?,
+        };
+        let files = tree::files(&facts)?;
+        report(&registers, &ids, irq.as_ref());
+        if self.dry_run {
+            files.iter().for_each(|file| println!("{}", folder.join(&file.path).display()));
+            return Ok(());
+        }
+        let git = self.git || (!self.no_git && !is_in_repository(&folder));
+        write::all(&folder, &files, git)?;
+        println!("{} files in {}", files.len(), folder.display());
+        println!("next  cd {} && cargo test", folder.display());
+        let device = ids.first().and_then(qemu_device).map(|device| format!(" --device {device}"));
+        match (ids.is_empty(), device) {
+            (false, None) => println!("      QEMU has no such card that is known here: the model in plugin/tests is what it is tried on"),
+            (_, device) => println!("      cargo kp vm{}", device.unwrap_or_default()),
+        }
+        Ok(())
+    }
+}
+
+impl NewArgs {
+    /// What the flags say of the interrupt.
+    fn said(&self) -> irq::Said<'_> {
+        irq::Said {
+            status: self.irq_status.as_deref(),
+            ack: self.irq_ack.as_deref(),
+            enable: self.irq_enable.as_deref(),
+            disable: self.irq_disable.as_deref(),
+            raise: self.irq_raise.as_deref(),
+        }
+    }
+}
+
+/// Says what was taken from the files, and what was guessed.
+fn report(registers: &Registers, ids: &[PciId], irq: Option<&irq::Irq>) {
+    for block in &registers.blocks {
+        println!("registers  {} in BAR {}, {:#x} bytes", block.registers.len(), block.bar, block.len());
+    }
+    for (name, rust) in &registers.renamed {
+        println!("           `{name}` is {rust}");
+    }
+    match irq {
+        None if ids.is_empty() => {}
+        None => println!("interrupt  none: --irq-status and --irq-ack name one"),
+        Some(irq) => {
+            let guess = if irq.guessed { "guessed by the names: " } else { "" };
+            println!("interrupt  {guess}{}", irq.said());
+        }
+    }
+}
+
+/// The QEMU device of these numbers, of those that a plugin can be tried on as they are.
+fn qemu_device(id: &PciId) -> Option<&'static str> {
+    match (id.vendor, id.device) {
+        (0x1234, 0x11e8) => Some("edu"),
+        (0x8086, 0x100e) => Some("e1000"),
+        (0x8086, 0x10d3) => Some("e1000e"),
+        (0x1b36, 0x0005) => Some("pci-testdev"),
+        (0x1af4, 0x1110) => Some("ivshmem-doorbell"),
+        _ => None,
+    }
+}
+
+/// `1234:11e8`.
+fn pci_id(text: &str) -> Result<PciId, Message> {
+    let bad = || Message::BadPciId { text: text.to_owned() };
+    let number = |text: &str| {
+        let digits = text.strip_prefix("0x").unwrap_or(text);
+        let number = u16::from_str_radix(digits, 16).ok().filter(|&number| number != 0xffff);
+        number.filter(|_| digits.len() == 4 && !digits.starts_with('+')).ok_or_else(bad)
+    };
+    let (vendor, device) = text.split_once(':').ok_or_else(bad)?;
+    Ok(PciId { vendor: number(vendor)?, device: number(device)? })
+}
+
+/// Whether a folder lies in a Git repository.
+fn is_in_repository(folder: &Path) -> bool {
+    let existing = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+    let mut git = process::Command::new("git");
+    let git = git.args(["rev-parse", "--is-inside-work-tree"]).current_dir(existing);
+    git.output().is_ok_and(|output| output.status.success())
+}
+
+/// Where kp's crates come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kp {
+    /// A clone of kp.
+    Clone(PathBuf),
+    /// A version of them.
+    Version(String),
+    /// A Git repository, and a commit of it.
+    Git(String, String),
+}
+
+impl Kp {
+    /// What was said, or else what there is.
+    fn find(said: Option<&str>) -> Result<Kp> {
+        let clone = |path: &Path| {
+            let no = || Message::NoKp { path: path.display().to_string() };
+            let path = fs::canonicalize(path).map_err(|_| no())?;
+            if path.join("kp-core/Cargo.toml").is_file() { Ok(Kp::Clone(path)) } else { Err(no()) }
+        };
+        let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        match said {
+            None => Ok(clone(&built_in).unwrap_or_else(|_| Kp::Version(env!("CARGO_PKG_VERSION").to_owned()))),
+            Some(said) => match said.split_once('#') {
+                Some((url, commit)) => Ok(Kp::Git(url.to_owned(), commit.to_owned())),
+                None if said.starts_with(|first: char| first.is_ascii_digit()) && !Path::new(said).exists() => {
+                    Ok(Kp::Version(said.to_owned()))
+                }
+                None => Ok(clone(Path::new(said))?),
+            },
+        }
+    }
+
+    /// What stands behind a crate's name in `[workspace.dependencies]`.
+    fn dependency(&self, name: &str) -> String {
+        match self {
+            Kp::Clone(path) => {
+                let path = path.join(name).display().to_string();
+                format!("{{ path = {} }}", toml::Value::String(path))
+            }
+            Kp::Version(version) => format!("\"{version}\""),
+            Kp::Git(url, commit) => format!("{{ git = \"{url}\", rev = \"{commit}\" }}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_two_numbers_of_four_digits() {
+        assert_eq!(pci_id("1234:11e8"), Ok(PciId { vendor: 0x1234, device: 0x11e8 }));
+        assert_eq!(pci_id("0x8086:0x100E"), Ok(PciId { vendor: 0x8086, device: 0x100e }));
+        for text in ["", "1234", "1234:", "1234:11e", "1234:11e80", "1234:11g8", "ffff:0001", "1234:ffff", "1234:+1e8"] {
+            assert_eq!(pci_id(text), Err(Message::BadPciId { text: text.to_owned() }), "{text}");
+        }
+    }
+
+    #[test]
+    fn crates_come_from_a_clone_a_version_or_a_commit() {
+        let dependency = |said: &str| Kp::find(Some(said)).map(|kp| kp.dependency("kp-abi"));
+        assert_eq!(dependency("0.1").unwrap(), "\"0.1\"");
+        assert_eq!(dependency("https://x.test/kp#abc").unwrap(), r#"{ git = "https://x.test/kp", rev = "abc" }"#);
+        assert!(Kp::find(None).unwrap().dependency("kp-abi").ends_with("kp-abi\" }"));
+        let none = dependency("/no/kp").expect_err("there is none").to_string();
+        assert_eq!(none, "no kp-core in /no/kp: name a clone of kp with --kp, or a version of its crates");
+    }
+}

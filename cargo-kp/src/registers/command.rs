@@ -1,0 +1,69 @@
+//! `cargo kp regs`.
+use super::{read, source};
+use crate::{build, command::Command};
+use anyhow::{Context, Result};
+use kp_tool::Message;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// Makes a plugin's `src/registers.rs` anew from its register file. Nothing else is written.
+#[derive(Debug, clap::Args)]
+pub struct RegsArgs {
+    /// The plugin's package. Without it: the package here, or the only plugin of the workspace.
+    #[arg(short, long, value_name = "PLUGIN")]
+    plugin: Option<String>,
+    /// Write nothing: fail if the file is not what would be written.
+    #[arg(long)]
+    check: bool,
+}
+
+impl Command for RegsArgs {
+    fn run(self) -> Result<()> {
+        let plugin = build::select(self.plugin.as_deref(), Path::new("."))?;
+        let registers = register_file(&plugin.dir, &plugin.name)?;
+        let text = source(&read(&registers)?);
+        let file = plugin.dir.join("src/registers.rs");
+        let there = match fs::read_to_string(&file) {
+            Ok(there) => Some(there),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
+        };
+        // A checkout may have its own ends of lines.
+        let same = there.is_some_and(|there| there.replace("\r\n", "\n") == text);
+        match (same, self.check) {
+            (true, _) => println!("{}: up to date", file.display()),
+            (false, true) => {
+                let (file, from) = (file.display().to_string(), registers.display().to_string());
+                return Err(Message::RegistersStale { file, from, plugin: plugin.name }.into());
+            }
+            (false, false) => {
+                replace(&file, &text)?;
+                println!("{}: written", file.display());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The file that `[package.metadata.kp] registers` names.
+fn register_file(dir: &Path, plugin: &str) -> Result<PathBuf> {
+    let manifest = dir.join("Cargo.toml");
+    let text = fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
+    let table: toml::Table = text.parse().with_context(|| format!("cannot read {}", manifest.display()))?;
+    let named = ["package", "metadata", "kp"].iter().try_fold(&table, |table, key| table.get(*key)?.as_table());
+    let named = named.and_then(|kp| kp.get("registers")?.as_str());
+    let named = named.ok_or_else(|| Message::NoRegistersNamed { plugin: plugin.to_owned() })?;
+    Ok(dir.join(named))
+}
+
+/// Puts a text in a file's place: the file has either its old one or all of the new one.
+fn replace(file: &Path, text: &str) -> Result<()> {
+    let new = file.with_extension("rs.new");
+    let written = fs::write(&new, text).and_then(|()| fs::rename(&new, file));
+    if written.is_err() {
+        let _ = fs::remove_file(&new); // what the error below is about matters more
+    }
+    written.with_context(|| format!("cannot write {}", file.display()))
+}

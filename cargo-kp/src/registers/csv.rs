@@ -1,0 +1,150 @@
+//! Registers from a table of comma-separated values, with the columns of WinDriver's and more.
+use super::{Access, Block, Field, Register, Registers, register_name};
+use kp_tool::Message;
+use std::collections::BTreeMap;
+
+/// Columns that have to be there.
+const NEEDED: [&str; 4] = ["Name", "Offset", "Access Mode", "Size"];
+/// Columns that may be there.
+const MORE: [&str; 6] = ["Resource Name", "Description", "Fields", "Reset", "Write", "Count"];
+
+/// The registers of a table, `name` being the file's.
+pub fn parse(name: &str, text: &str) -> Result<Registers, Message> {
+    let wrong = |line: u64, why: String| Message::BadTable { place: format!("{name}:{line}"), why };
+    let mut reader = ::csv::ReaderBuilder::new().flexible(true).trim(::csv::Trim::All).from_reader(text.as_bytes());
+    let headers = reader.headers().map_err(|error| wrong(1, error.to_string()))?.clone();
+    let columns = columns(name, &headers)?;
+    let mut registers = Registers::default();
+    let mut blocks: BTreeMap<usize, Block> = BTreeMap::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| wrong(error.position().map_or(0, ::csv::Position::line), error.to_string()))?;
+        let line = record.position().map_or(0, ::csv::Position::line);
+        let cell = |column: &str| columns.get(column).and_then(|&at| record.get(at)).unwrap_or("");
+        if record.iter().all(str::is_empty) {
+            continue;
+        }
+        let row = |why: String| wrong(line, why);
+        let register = register(&cell, line).map_err(row)?;
+        if register.name != cell("Name") {
+            registers.renamed.push((cell("Name").to_owned(), register.name.clone()));
+        }
+        let bar = bar(cell("Resource Name")).map_err(row)?;
+        let new = || Block { name: String::new(), bar, registers: Vec::new(), file: name.to_owned() };
+        blocks.entry(bar).or_insert_with(new).registers.push(register);
+    }
+    if blocks.is_empty() {
+        return Err(wrong(1, "no register: write one in each line behind the columns' names".to_owned()));
+    }
+    let only = blocks.len() == 1;
+    registers.blocks.extend(blocks.into_values().map(|mut block| {
+        block.name = if only { "regs".to_owned() } else { format!("bar{}", block.bar) };
+        block.registers.sort_by_key(|register| (register.offset, register.line));
+        block
+    }));
+    Ok(registers)
+}
+
+/// Which column is where, by its name here.
+fn columns(file: &str, headers: &::csv::StringRecord) -> Result<BTreeMap<&'static str, usize>, Message> {
+    let place = || format!("{file}:1");
+    let mut columns = BTreeMap::new();
+    for (at, header) in headers.iter().enumerate() {
+        let header = header.trim_start_matches('\u{feff}');
+        let known = NEEDED.iter().chain(&MORE).find(|known| plain(known) == plain(header));
+        if let Some(known) = known {
+            if columns.insert(*known, at).is_some() {
+                return Err(Message::BadTable { place: place(), why: format!("column `{known}` is there twice") });
+            }
+        }
+    }
+    match NEEDED.iter().find(|needed| !columns.contains_key(*needed)) {
+        None => Ok(columns),
+        Some(missing) => Err(Message::NoColumn {
+            place: place(),
+            column: (*missing).to_owned(),
+            there: headers.iter().collect::<Vec<_>>().join(", "),
+        }),
+    }
+}
+
+/// A column's name without what people write differently.
+fn plain(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
+}
+
+/// One line's register.
+fn register<'a>(cell: &impl Fn(&str) -> &'a str, line: u64) -> Result<Register, String> {
+    let name = register_name(cell("Name")).ok_or("a register without a name: letters, digits and `_`")?;
+    let number = |column: &str| {
+        number(cell(column)).ok_or_else(|| format!("{column} of {name} is `{}`: write a number, as 0x24 or 36", cell(column)))
+    };
+    let optional = |column: &str| if cell(column).is_empty() { Ok(None) } else { number(column).map(Some) };
+    let bits = match number("Size")? {
+        bits @ (8 | 16 | 32 | 64) => bits as u32,
+        bits => return Err(format!("Size of {name} is {bits}: 8, 16, 32 or 64 bits")),
+    };
+    let access = match plain(cell("Access Mode")).as_str() {
+        "r" | "ro" | "read" | "readonly" => Access::ReadOnly,
+        "w" | "wo" | "write" | "writeonly" => Access::WriteOnly,
+        "rw" | "readwrite" => Access::ReadWrite,
+        _ => return Err(format!("Access Mode of {name} is `{}`: R, W or RW", cell("Access Mode"))),
+    };
+    let one_clears = match plain(cell("Write")).as_str() {
+        "" => false,
+        "oneclears" | "onetoclear" | "w1c" => true,
+        _ => return Err(format!("Write of {name} is `{}`: one-clears, or nothing", cell("Write"))),
+    };
+    let reset = optional("Reset")?.unwrap_or(0);
+    if bits < 64 && reset >> bits != 0 {
+        return Err(format!("Reset of {name} is {reset:#x}, more than its {bits} bits"));
+    }
+    let count = match optional("Count")? {
+        None | Some(1) => None,
+        Some(count @ 2..=65_536) => Some(count),
+        Some(count) => return Err(format!("Count of {name} is {count}: 1 to 65536")),
+    };
+    Ok(Register {
+        fields: fields(cell("Fields"))?,
+        doc: cell("Description").split_whitespace().collect::<Vec<_>>().join(" "),
+        offset: number("Offset")?,
+        name: name.clone(),
+        bits,
+        access,
+        reset,
+        one_clears,
+        count,
+        line,
+    })
+}
+
+/// `BUSY=0; MODE=4..7`.
+fn fields(text: &str) -> Result<Vec<Field>, String> {
+    let parts = text.split(';').map(str::trim).filter(|part| !part.is_empty());
+    let field = |part: &str| {
+        let (name, bits) = part.split_once('=')?;
+        let (low, high) = bits.split_once("..").unwrap_or((bits, bits));
+        let bit = |text: &str| u32::try_from(number(text.trim_start_matches('=').trim())?).ok();
+        Some(Field { name: register_name(name)?, low: bit(low)?, high: bit(high)? })
+    };
+    parts.map(|part| field(part).ok_or_else(|| format!("Fields has `{part}`: write `BUSY=0; MODE=4..7`"))).collect()
+}
+
+/// The number of a BAR: `BAR0`, `bar 2`, `3`; BAR 0 if nothing is said.
+fn bar(text: &str) -> Result<usize, String> {
+    let number = plain(text);
+    let number = number.strip_prefix("bar").unwrap_or(&number);
+    match number.parse() {
+        Ok(bar @ 0..=5) => Ok(bar),
+        _ if text.is_empty() => Ok(0),
+        _ => Err(format!("Resource Name is `{text}`: BAR0 to BAR5")),
+    }
+}
+
+/// A number as C and Rust write it.
+fn number(text: &str) -> Option<u64> {
+    let text = text.replace('_', "");
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
