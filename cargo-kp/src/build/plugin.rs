@@ -27,6 +27,8 @@ pub struct Plugin {
     pub authors: Vec<String>,
     /// `[package.metadata.kp] no-free = true`: the build refuses a path from the interrupt handlers to `free`.
     pub no_free: bool,
+    /// `[package.metadata.kp] app = "…"`: the package of the program that `cargo kp vm` runs.
+    pub app: Option<String>,
     /// The toolchain to build with, as `--toolchain` names it: what `KP_TOOLCHAIN` says, or else
     /// `[package.metadata.kp] toolchain = "…"`.
     pub toolchain: Option<String>,
@@ -101,6 +103,7 @@ fn describe(package: &Package, metadata: &Metadata) -> Result<Plugin> {
         description: package.description.clone().unwrap_or_default(),
         authors: package.authors.clone(),
         no_free: package.metadata["kp"]["no-free"].as_bool().unwrap_or(false),
+        app: package.metadata["kp"]["app"].as_str().map(str::to_owned),
         toolchain: toolchain::from_environment()
             .or_else(|| Some(package.metadata["kp"]["toolchain"].as_str()?.to_owned())),
         output: metadata.target_directory.join("kp").into(),

@@ -87,7 +87,13 @@ pub fn decide(said: &Said<'_>, blocks: &[Block]) -> Result<Option<Irq>, Message>
         let register = writable(flag, find(flag, name)?)?;
         let ones = u64::MAX >> (64 - register.bits);
         let value = match value {
-            None => if all { ones } else { 0 },
+            None => {
+                if all {
+                    ones
+                } else {
+                    0
+                }
+            }
             Some(text) => number(text).filter(|&value| value <= ones).ok_or_else(|| Message::BadIrqValue {
                 flag: flag.to_owned(),
                 value: text.to_owned(),
@@ -180,7 +186,11 @@ pub fn find<'a>(blocks: &'a [Block], flag: &str, name: &str) -> Result<&'a Regis
     let found = all().find(|register| register.name == wanted && register.count.is_none());
     found.ok_or_else(|| {
         let names: Vec<&str> = all().filter(|found| found.count.is_none()).map(|found| found.name.as_str()).collect();
-        let there = if names.is_empty() { "name a file with --registers".to_owned() } else { format!("there are {}", names.join(", ")) };
+        let there = if names.is_empty() {
+            "name a file with --registers".to_owned()
+        } else {
+            format!("there are {}", names.join(", "))
+        };
         Message::NoRegister { flag: flag.to_owned(), name: name.to_owned(), there }
     })
 }

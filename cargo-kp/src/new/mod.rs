@@ -118,7 +118,9 @@ impl Command for NewArgs {
         println!("next  cd {} && cargo test", folder.display());
         let device = ids.first().and_then(qemu_device).map(|device| format!(" --device {device}"));
         match (ids.is_empty(), device) {
-            (false, None) => println!("      QEMU has no such card that is known here: the model in plugin/tests is what it is tried on"),
+            (false, None) => println!(
+                "      QEMU has no such card that is known here: the model in plugin/tests is what it is tried on"
+            ),
             (_, device) => println!("      cargo kp vm{}", device.unwrap_or_default()),
         }
         Ok(())
@@ -241,7 +243,8 @@ mod tests {
     fn a_device_is_two_numbers_of_four_digits() {
         assert_eq!(pci_id("1234:11e8"), Ok(PciId { vendor: 0x1234, device: 0x11e8 }));
         assert_eq!(pci_id("0x8086:0x100E"), Ok(PciId { vendor: 0x8086, device: 0x100e }));
-        for text in ["", "1234", "1234:", "1234:11e", "1234:11e80", "1234:11g8", "ffff:0001", "1234:ffff", "1234:+1e8"] {
+        for text in ["", "1234", "1234:", "1234:11e", "1234:11e80", "1234:11g8", "ffff:0001", "1234:ffff", "1234:+1e8"]
+        {
             assert_eq!(pci_id(text), Err(Message::BadPciId { text: text.to_owned() }), "{text}");
         }
     }

@@ -2,14 +2,15 @@
 use kp_tool::Message;
 
 /// Names that a crate of this workspace's cannot have: Rust's own crates, kp's, and the folders beside.
-const TAKEN: &[&str] = &["core", "std", "alloc", "test", "proc_macro", "app", "interface", "plugin", "self", "super", "crate"];
+const TAKEN: &[&str] =
+    &["core", "std", "alloc", "test", "proc_macro", "app", "interface", "plugin", "self", "super", "crate"];
 
 /// The name, if it is one that a package, a module, a device node and a service can all have.
 pub fn check(name: &str) -> Result<(), Message> {
-    let refuse = |why: &str| {
-        Err(Message::BadName { name: name.to_owned(), why: why.to_owned(), instead: instead(name) })
-    };
-    let letters = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_' || letter == '-';
+    let refuse =
+        |why: &str| Err(Message::BadName { name: name.to_owned(), why: why.to_owned(), instead: instead(name) });
+    let letters =
+        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_' || letter == '-';
     if !(1..=31).contains(&name.len()) || !name.chars().all(letters) {
         return refuse("1 to 31 of a-z, 0-9, `_`, `-`");
     }

@@ -25,7 +25,8 @@ const TEMPLATES: &[(&str, &str)] = &[
 ];
 
 /// The model of a card.
-const MODEL: (&str, &str) = ("plugin/tests/model/mod.rs", include_str!("../../templates/card/plugin/tests/model/mod.rs"));
+const MODEL: (&str, &str) =
+    ("plugin/tests/model/mod.rs", include_str!("../../templates/card/plugin/tests/model/mod.rs"));
 
 /// As many registers get a message each if nothing is said.
 const FEW: usize = 16;
@@ -103,7 +104,8 @@ pub fn files(facts: &Facts<'_>) -> Result<Vec<File>> {
     let mut files = Vec::new();
     let model = (!facts.ids.is_empty()).then_some(&MODEL);
     for (path, template) in TEMPLATES.iter().chain(model) {
-        let text = environment.render_named_str(path, template, &context).with_context(|| format!("template {path}"))?;
+        let text =
+            environment.render_named_str(path, template, &context).with_context(|| format!("template {path}"))?;
         let text = text.trim_end().to_owned() + "\n";
         let path = path.replace("tests/driver.rs", &format!("tests/{}.rs", snake(facts.name)));
         files.push(File { path, text });
@@ -122,10 +124,15 @@ fn context(facts: &Facts<'_>) -> Result<Value> {
     let irq = facts.irq;
     let software = facts.ids.is_empty();
     let messages = messages(facts)?;
-    let kp: BTreeMap<&str, String> = ["kp-abi", "kp-core", "kp-sim", "kp-user"].map(|name| (name, facts.kp.dependency(name))).into();
-    let ids: Vec<_> = facts.ids.iter().map(|id| {
-        context! { vendor => format!("{:#06x}", id.vendor), device => format!("{:#06x}", id.device) }
-    }).collect();
+    let kp: BTreeMap<&str, String> =
+        ["kp-abi", "kp-core", "kp-sim", "kp-user"].map(|name| (name, facts.kp.dependency(name))).into();
+    let ids: Vec<_> = facts
+        .ids
+        .iter()
+        .map(|id| {
+            context! { vendor => format!("{:#06x}", id.vendor), device => format!("{:#06x}", id.device) }
+        })
+        .collect();
     let title = match facts.ids {
         [] => "no device".to_owned(),
         ids => {
@@ -133,9 +140,11 @@ fn context(facts: &Facts<'_>) -> Result<Value> {
             format!("PCI device {}", ids.join(", "))
         }
     };
-    let block = |block: &Block| context! {
-        name => &block.name, bar => block.bar, field => format!("bar{}", block.bar),
-        bar_len => format!("{:#x}", block.len().next_power_of_two().max(4096)),
+    let block = |block: &Block| {
+        context! {
+            name => &block.name, bar => block.bar, field => format!("bar{}", block.bar),
+            bar_len => format!("{:#x}", block.len().next_power_of_two().max(4096)),
+        }
     };
     let interrupt = irq.map(|irq| interrupt(irq, blocks)).transpose()?;
     let causes = irq.is_some_and(|irq| irq.recipe != Recipe::None);
@@ -156,7 +165,8 @@ fn context(facts: &Facts<'_>) -> Result<Value> {
         test => tests(facts, &messages),
         app => app(&messages),
         messages => messages.iter().map(MessageOf::value).collect::<Vec<_>>(),
-        irq => interrupt,
+        // Where there is none, each question about it is answered by nothing.
+        irq => interrupt.unwrap_or_else(|| context! {}),
     })
 }
 
@@ -172,10 +182,21 @@ fn messages(facts: &Facts<'_>) -> Result<Vec<MessageOf>> {
     }
     if facts.irq.is_some_and(|irq| irq.recipe != Recipe::None) {
         let irq = facts.irq.into_iter().filter_map(|irq| irq.status.as_deref());
-        let status = irq.map(|name| super::irq::find(&facts.registers.blocks, "--irq-status", name)).next().transpose()?;
+        let status =
+            irq.map(|name| super::irq::find(&facts.registers.blocks, "--irq-status", name)).next().transpose()?;
         let ty = status.map(ty).unwrap_or_default();
-        let doc = format!("Bits of {} that interrupts have had since the last call.", status.map_or("", |status| &status.name));
-        messages.push(MessageOf::new("take_causes", doc, "", &ty, "self.causes.swap(0, Relaxed)", "the interrupt's causes"));
+        let doc = format!(
+            "Bits of {} that interrupts have had since the last call.",
+            status.map_or("", |status| &status.name)
+        );
+        messages.push(MessageOf::new(
+            "take_causes",
+            doc,
+            "",
+            &ty,
+            "self.causes.swap(0, Relaxed)",
+            "the interrupt's causes",
+        ));
     }
     if let Some(Recipe::Mask(mask)) = facts.irq.map(|irq| &irq.recipe) {
         let register = super::irq::find(&facts.registers.blocks, "--irq-ack", mask)?;
@@ -185,7 +206,11 @@ fn messages(facts: &Facts<'_>) -> Result<Vec<MessageOf>> {
             reached.field, reached.path
         );
         let doc = "What interrupted is served: from now on the card may interrupt again.".to_owned();
-        messages.push(MessageOf { cx: "cx", body, ..MessageOf::new("unmask", doc, "", "", "", "the interrupt's mask") });
+        messages.push(MessageOf {
+            cx: "cx",
+            body,
+            ..MessageOf::new("unmask", doc, "", "", "", "the interrupt's mask")
+        });
     }
     if messages.is_empty() {
         let doc = "The driver's version.".to_owned();
@@ -227,7 +252,8 @@ impl MessageOf {
 /// What a plugin without a device begins with: state for each session, and data of any length.
 fn software() -> Vec<MessageOf> {
     let body = "session.sum.with(cx, |sum, _| {\n            *sum = sum.wrapping_add(value);\n            Ok(*sum)\n        })";
-    let add = MessageOf::new("add", "Adds to this session's sum, and answers it.".to_owned(), "value: u64", "u64", "", "add");
+    let add =
+        MessageOf::new("add", "Adds to this session's sum, and answers it.".to_owned(), "value: u64", "u64", "", "add");
     let repeat = MessageOf::new("repeat", "Answers what it was sent.".to_owned(), "text: &[u8]", "[u8]", "", "repeat");
     vec![
         MessageOf { cx: "cx", session: "session", body: body.to_owned(), ..add },
@@ -242,7 +268,9 @@ fn software() -> Vec<MessageOf> {
 
 /// The registers that get messages.
 fn chosen<'a>(facts: &Facts<'a>) -> Result<Vec<(&'a Block, &'a Register)>> {
-    let all = || facts.registers.blocks.iter().flat_map(|block| block.registers.iter().map(move |register| (block, register)));
+    let all = || {
+        facts.registers.blocks.iter().flat_map(|block| block.registers.iter().map(move |register| (block, register)))
+    };
     let raise = facts.irq.and_then(|irq| irq.raise.as_deref());
     let handlers = |register: &Register| facts.irq.is_some_and(|irq| irq.is_handlers(&register.name));
     let listed: Option<Vec<String>> = match facts.messages {
@@ -280,7 +308,8 @@ fn register_messages(messages: &mut Vec<MessageOf>, block: &Block, register: &Re
         messages.push(MessageOf::new(&name, doc.clone(), index.unwrap_or_default(), &ty, &read, &register.name));
     }
     if register.access.writes() {
-        let arguments = index.into_iter().map(str::to_owned).chain([format!("value: {ty}")]).collect::<Vec<_>>().join(", ");
+        let arguments =
+            index.into_iter().map(str::to_owned).chain([format!("value: {ty}")]).collect::<Vec<_>>().join(", ");
         let write = match index {
             None => format!("self.{field}.write({path}, value);"),
             Some(_) => format!("self.{field}.regs().item({path}, index as usize)?.write(value);"),
@@ -295,7 +324,9 @@ fn register_messages(messages: &mut Vec<MessageOf>, block: &Block, register: &Re
 /// The interrupt, as the templates have it.
 fn interrupt(irq: &Irq, blocks: &[Block]) -> Result<Value> {
     let find = |name: &String| super::irq::find(blocks, "", name);
-    let reach = |name: &Option<String>| -> Result<Option<Reached>> { name.as_ref().map(|name| Ok(reached(blocks, find(name)?, ""))).transpose() };
+    let reach = |name: &Option<String>| -> Result<Option<Reached>> {
+        name.as_ref().map(|name| Ok(reached(blocks, find(name)?, ""))).transpose()
+    };
     let written = |written: &Option<Written>| -> Result<Option<Reached>> {
         let written = written.as_ref();
         written.map(|at| Ok(reached(blocks, find(&at.register)?, &format!("{:#x}", at.value)))).transpose()
@@ -335,6 +366,7 @@ fn interrupt(irq: &Irq, blocks: &[Block]) -> Result<Value> {
         status => status.map(Reached::value), ack => ack.map(Reached::value),
         atomic => format!("AtomicU{bits}"),
         causes => irq.recipe != Recipe::None,
+        masks => matches!(irq.recipe, Recipe::Mask(_)),
         enables => irq.recipe != Recipe::None || irq.enable.is_some(),
         enable => written(&irq.enable)?.map(Reached::value), disable => written(&irq.disable)?.map(Reached::value),
         raise => raise.transpose()?.map(Reached::value),
@@ -347,7 +379,10 @@ fn model(facts: &Facts<'_>) -> Result<Value> {
     let mut resets = Vec::new();
     for block in blocks {
         for register in &block.registers {
-            if register.reset != 0 && register.count.is_none() && facts.irq.and_then(|irq| irq.status.as_ref()) != Some(&register.name) {
+            if register.reset != 0
+                && register.count.is_none()
+                && facts.irq.and_then(|irq| irq.status.as_ref()) != Some(&register.name)
+            {
                 resets.push(context! {
                     bar => block.bar, offset => format!("{:#x}", register.offset), width => register.bytes(),
                     value => hex(register.reset, register), name => &register.name,
@@ -359,40 +394,53 @@ fn model(facts: &Facts<'_>) -> Result<Value> {
     let mut pending = "self.status != 0".to_owned();
     if let Some(irq) = facts.irq {
         let mut named: BTreeMap<(usize, u64), &str> = BTreeMap::new();
-        let mut constant = |constants: &mut Vec<Value>, name: &'static str, register: &str, doc: &str| -> Result<&'static str> {
-            let found = reached(blocks, super::irq::find(blocks, "", register)?, "");
-            let offset = super::irq::find(blocks, "", register)?.offset;
-            if let Some(there) = named.insert((found.bar, offset), name) {
-                // Two flags name one register: the first one's name is it.
-                named.insert((found.bar, offset), there);
-                return Ok(match there {
-                    "STATUS" => "STATUS",
-                    "ACKNOWLEDGE" => "ACKNOWLEDGE",
-                    "MASK" => "MASK",
-                    "ENABLE" => "ENABLE",
-                    "DISABLE" => "DISABLE",
-                    _ => "RAISE",
-                });
-            }
-            let doc = format!("{register}: {doc}, by BAR and offset.");
-            constants.push(context! { name, doc, bar => found.bar, offset => found.offset });
-            Ok(name)
-        };
-        let status_ty = irq.status.as_ref().map(|name| super::irq::find(blocks, "", name)).transpose()?.map(ty).unwrap_or_default();
-        let status = irq.status.as_ref().map(|name| constant(&mut constants, "STATUS", name, "what has interrupted")).transpose()?;
+        let mut constant =
+            |constants: &mut Vec<Value>, name: &'static str, register: &str, doc: &str| -> Result<&'static str> {
+                let found = reached(blocks, super::irq::find(blocks, "", register)?, "");
+                let offset = super::irq::find(blocks, "", register)?.offset;
+                if let Some(there) = named.insert((found.bar, offset), name) {
+                    // Two flags name one register: the first one's name is it.
+                    named.insert((found.bar, offset), there);
+                    return Ok(match there {
+                        "STATUS" => "STATUS",
+                        "ACKNOWLEDGE" => "ACKNOWLEDGE",
+                        "MASK" => "MASK",
+                        "ENABLE" => "ENABLE",
+                        "DISABLE" => "DISABLE",
+                        _ => "RAISE",
+                    });
+                }
+                let doc = format!("{register}: {doc}, by BAR and offset.");
+                constants.push(context! { name, doc, bar => found.bar, offset => found.offset });
+                Ok(name)
+            };
+        let status_ty =
+            irq.status.as_ref().map(|name| super::irq::find(blocks, "", name)).transpose()?.map(ty).unwrap_or_default();
+        let status = irq
+            .status
+            .as_ref()
+            .map(|name| constant(&mut constants, "STATUS", name, "what has interrupted"))
+            .transpose()?;
         match &irq.recipe {
             Recipe::WriteBack(ack) => {
                 let name = constant(&mut constants, "ACKNOWLEDGE", ack, "clears bits of the status")?;
                 writes.push(format!("{name} => self.status &= !(value as {status_ty})"));
             }
-            Recipe::OneClears => writes.push(format!("{} => self.status &= !(value as {status_ty})", status.unwrap_or_default())),
+            Recipe::OneClears => {
+                writes.push(format!("{} => self.status &= !(value as {status_ty})", status.unwrap_or_default()))
+            }
             Recipe::Value(ack, value) => {
                 let name = constant(&mut constants, "ACKNOWLEDGE", ack, "clears the status")?;
                 writes.push(format!("{name} if value == {value:#x} => self.status = 0"));
             }
             Recipe::Mask(mask) => {
                 let found = reached(blocks, super::irq::find(blocks, "", mask)?, "");
-                pending = format!("self.status & self.kept({}, {}, {}) as {status_ty} != 0", found.bar, found.offset, super::irq::find(blocks, "", mask)?.bytes());
+                pending = format!(
+                    "self.status & self.kept({}, {}, {}) as {status_ty} != 0",
+                    found.bar,
+                    found.offset,
+                    super::irq::find(blocks, "", mask)?.bytes()
+                );
                 pending = pending.replace(&format!("kept({}, {}", found.bar, found.offset), "kept(MASK.0, MASK.1");
                 constant(&mut constants, "MASK", mask, "which bits of the status interrupt")?;
             }
@@ -433,7 +481,9 @@ fn tests(facts: &Facts<'_>, messages: &[MessageOf]) -> Value {
     for block in &facts.registers.blocks {
         // Where two registers share an offset, what is written to the one is no value of the other's.
         let shared = |register: &Register| {
-            block.registers.iter().any(|other| other.name != register.name && other.offset < register.end() && register.offset < other.end())
+            block.registers.iter().any(|other| {
+                other.name != register.name && other.offset < register.end() && register.offset < other.end()
+            })
         };
         for register in block.registers.iter().filter(|register| !involved(&register.name) && !shared(register)) {
             let name = registers::message_name(&register.name);
@@ -456,7 +506,9 @@ fn tests(facts: &Facts<'_>, messages: &[MessageOf]) -> Value {
 
 /// What the app prints of the registers.
 fn app(messages: &[MessageOf]) -> Value {
-    let reads = messages.iter().filter(|message| message.arguments.is_empty() && message.name != "take_causes" && !message.reply.is_empty());
+    let reads = messages
+        .iter()
+        .filter(|message| message.arguments.is_empty() && message.name != "take_causes" && !message.reply.is_empty());
     let width = reads.clone().map(|message| message.of.len()).max().unwrap_or(0).max(10);
     let line = |message: &MessageOf| {
         let digits = 2 + message.reply.trim_start_matches('u').parse::<usize>().unwrap_or(32) / 4;

@@ -17,7 +17,8 @@ pub fn parse(name: &str, text: &str) -> Result<Registers, Message> {
     let mut registers = Registers::default();
     let mut blocks: BTreeMap<usize, Block> = BTreeMap::new();
     for record in reader.records() {
-        let record = record.map_err(|error| wrong(error.position().map_or(0, ::csv::Position::line), error.to_string()))?;
+        let record =
+            record.map_err(|error| wrong(error.position().map_or(0, ::csv::Position::line), error.to_string()))?;
         let line = record.position().map_or(0, ::csv::Position::line);
         let cell = |column: &str| columns.get(column).and_then(|&at| record.get(at)).unwrap_or("");
         if record.iter().all(str::is_empty) {
@@ -76,7 +77,8 @@ fn plain(name: &str) -> String {
 fn register<'a>(cell: &impl Fn(&str) -> &'a str, line: u64) -> Result<Register, String> {
     let name = register_name(cell("Name")).ok_or("a register without a name: letters, digits and `_`")?;
     let number = |column: &str| {
-        number(cell(column)).ok_or_else(|| format!("{column} of {name} is `{}`: write a number, as 0x24 or 36", cell(column)))
+        number(cell(column))
+            .ok_or_else(|| format!("{column} of {name} is `{}`: write a number, as 0x24 or 36", cell(column)))
     };
     let optional = |column: &str| if cell(column).is_empty() { Ok(None) } else { number(column).map(Some) };
     let bits = match number("Size")? {

@@ -77,13 +77,12 @@ fn scenario() -> Vec<String> {
 
 /// The kernels that are enough to run it with `threadirqs`.
 const THREADIRQS: [&str; 2] = ["6.1-cloud", "6.12"];
+/// The kernel in which devices transfer.
+const TRANSFERS: &str = "6.12-cloud";
 /// The kernel that is enough for a 32-bit app.
 const APP_32BIT: &str = "6.12-cloud";
 /// Those of which one more of the same version, with other options, tells no more, but in a long run.
 const OF_EACH_VERSION: [&str; 3] = ["6.12-cloud", "6.1-cloud", "6.12-rt"];
-
-/// The kernel on which each test of a tear-down does as much as in a long run, and in which devices transfer.
-const THOROUGH: &str = "6.12-cloud";
 
 /// The kernels of which a machine is made that sleeps.
 pub(super) const SLEEPERS: [&str; 2] = ["6.1", "6.12"];
@@ -138,7 +137,7 @@ fn hostile(kernel: &str, long: bool) -> Result<Boot> {
 }
 
 fn torn_down(kernel: &str, long: bool) -> Result<Boot> {
-    let runs = registered::runs("tear-down", kernel == THOROUGH || long)?;
+    let runs = registered::runs("tear-down", long)?;
     let boot = Boot::new(kernel, runs);
     Ok(Boot { plugins: &["echo", "edu", "trouble", "clockwork", "eduown"], timeout: Duration::from_secs(600), ..boot })
 }
@@ -166,7 +165,7 @@ fn in_bulk(kernel: &str, long: bool) -> Result<Boot> {
 /// Guests in which devices transfer: as the machine is; with an IOMMU, which forgets at once what is unmapped. In a long run also with memory that
 /// devices of 32 bits do not reach; with copies of all that devices see; and with a device of 28 bits.
 fn dma(long: bool) -> Result<Vec<Boot>> {
-    let boot = |stage: &str| transferring(THOROUGH, stage, long);
+    let boot = |stage: &str| transferring(TRANSFERS, stage, long);
     let iommu = Boot { devices: BEHIND_IOMMU, ..boot("dma")? }.with(&["intel_iommu=on", "iommu.strict=1"]);
     let high = Boot { memory: 6 << 10, ..boot("dma")? };
     let low = Boot { plugins: &["edu28"], memory: 4 << 10, ..boot("dma-low")? };

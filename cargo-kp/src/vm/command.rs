@@ -1,5 +1,6 @@
 //! `cargo kp vm`.
 
+use super::ivshmem;
 use super::judge::is_bad;
 use super::module::{Module, needed};
 use super::progress::Progress;
@@ -15,9 +16,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Boots a kernel, loads modules, runs a program there, unloads the modules, and judges the kernel's log. A module that is made
-/// for PCI devices has to find one.
+/// for PCI devices has to find one. Without --module and a program: the plugin of the workspace here and its app, which are built first;
+/// what stands behind `--` are the app's arguments then.
 #[derive(Debug, Args)]
 pub struct VmArgs {
+    /// The plugin that is built and booted. Without it: the package here, or the only plugin of the workspace.
+    #[arg(short, long, value_name = "PLUGIN", conflicts_with = "modules")]
+    pub plugin: Option<String>,
     /// The kernel: one of those in kernels.toml, or the folder that one was built in. Without it: the one that the first module is built for,
     /// else 6.1-cloud.
     #[arg(long)]
@@ -72,7 +77,8 @@ pub struct VmArgs {
 
 impl Command for VmArgs {
     /// What the program prints goes to stdout. Fails if the guest does.
-    fn run(self) -> Result<()> {
+    fn run(mut self) -> Result<()> {
+        self.of_workspace()?;
         let modules = self.modules.iter().map(|path| Module::read(path)).collect::<Result<Vec<_>>>()?;
         if self.take && modules.iter().all(|module| module.aliases.is_empty()) {
             bail!("--take: there is no module that is made for PCI devices; name one with --module");
@@ -90,8 +96,17 @@ impl Command for VmArgs {
         let release = image.release.clone();
         let mut vm = Vm::new(image).cpus(self.cpus).memory(self.memory).needs(needs);
         vm = vm.boot_limit(Duration::from_secs(self.boot_limit)).timeout(Duration::from_secs(self.timeout));
+        // A device that asks for a server has one as long as the guest runs.
+        let mut servers = Vec::new();
         for device in &self.devices {
-            vm = vm.device(device);
+            vm = match ivshmem::Server::wanted(device)? {
+                Some(server) => {
+                    let vm = server.attach(vm);
+                    servers.push(server);
+                    vm
+                }
+                None => vm.device(device),
+            };
         }
         for argument in &self.append {
             vm = vm.kernel_arg(argument);
@@ -225,7 +240,7 @@ fn host_and_guest(file: &str) -> Result<(&str, &str)> {
 }
 
 /// The kernel to boot when none is named.
-const DEFAULT: &str = "6.1-cloud";
+pub(super) const DEFAULT: &str = "6.1-cloud";
 
 /// The name of the kernel that the first module is built for, if it is one that is here, else [`DEFAULT`].
 fn kernel_of(modules: &[Module]) -> Result<String> {
@@ -273,6 +288,7 @@ mod tests {
     #[test]
     fn files_that_are_not_there_are_named_with_what_makes_them() {
         let args = |modules: &[&str], program: &[&str]| VmArgs {
+            plugin: None,
             kernel: None,
             image: None,
             tree: None,

@@ -55,6 +55,17 @@ impl Server {
         Ok(server)
     }
 
+    /// The server for a device as `--device` names it, if it is QEMU's ivshmem-doorbell and names no server of its own.
+    pub fn wanted(device: &str) -> Result<Option<Self>> {
+        let mut words = device.split(',');
+        if words.next() != Some("ivshmem-doorbell") || device.contains("chardev=") {
+            return Ok(None);
+        }
+        let vectors = words.find_map(|word| word.strip_prefix("vectors=")).unwrap_or("1");
+        let count = vectors.parse().with_context(|| format!("--device {device}: vectors={vectors} is no number"))?;
+        Self::start(count).map(Some)
+    }
+
     /// Gives the guest the device. The server has to outlive the guest.
     pub fn attach(&self, vm: Vm) -> Vm {
         vm.qemu_arg("-chardev")

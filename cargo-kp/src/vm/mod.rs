@@ -9,6 +9,7 @@ pub mod initramfs;
 pub mod ivshmem;
 pub mod judge;
 mod module;
+mod of_workspace;
 pub(crate) mod pattern;
 pub mod progress;
 mod qemu;

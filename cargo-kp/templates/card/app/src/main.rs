@@ -54,7 +54,7 @@ fn run() -> Result<(), Box<dyn Error>> {
 {%- endif %}
     let got = interrupts.wait(Duration::from_secs(wait.unwrap_or(5)))?.got;
     println!("{{ app.interrupt }} {got} by {:?}{% if irq.causes %}, of {:#x}{% endif %}", interrupts.kind(){% if irq.causes %}, client.take_causes()?{% endif %});
-{%- if irq.recipe == "mask" %}
+{%- if irq.masks %}
     client.unmask()?;
 {%- endif %}
 {%- endif %}

@@ -24,7 +24,7 @@ pub struct Driver
     /// What has interrupted since the app last asked.
     causes: {{ irq.atomic }},
 {%- endif %}
-{%- if irq.recipe == "mask" %}
+{%- if irq.masks %}
     /// Whether the card may interrupt, as far as apps are concerned.
     armed: Mutex<bool>,
 {%- endif %}
@@ -39,7 +39,7 @@ pub struct Session {
 impl Init for Driver {
     type Session = {% if software %}Session{% else %}(){% endif %};
     type Interrupt = ();
-    fn init({% if blocks or irq.recipe == "mask" %}cx{% else %}_{% endif %}: &mut Passive, {% if blocks %}mut device{% else %}_{% endif %}: Device) -> Result<Self> {
+    fn init({% if blocks or irq.masks %}cx{% else %}_{% endif %}: &mut Passive, {% if blocks %}mut device{% else %}_{% endif %}: Device) -> Result<Self> {
 {%- if not fields %}
         Ok(Driver)
 {%- else %}
@@ -50,7 +50,7 @@ impl Init for Driver {
 {%- if irq.causes %}
             causes: {{ irq.atomic }}::new(0),
 {%- endif %}
-{%- if irq.recipe == "mask" %}
+{%- if irq.masks %}
             armed: Mutex::new(cx, false)?,
 {%- endif %}
         })
@@ -80,10 +80,10 @@ impl IntEnable for Driver {
 {%- endif %}
         Ok(())
     }
-{%- if irq.enable or irq.recipe == "mask" %}
+{%- if irq.enable or irq.masks %}
 
-    fn int_arm(&self, {% if irq.recipe == "mask" %}cx{% else %}_{% endif %}: &mut Passive, _: &(), _: Granted) -> Result<()> {
-{%- if irq.recipe == "mask" %}
+    fn int_arm(&self, {% if irq.masks %}cx{% else %}_{% endif %}: &mut Passive, _: &(), _: Granted) -> Result<()> {
+{%- if irq.masks %}
         self.armed.with(cx, |armed, _| *armed = true);
         self.{{ irq.ack.field }}.write({{ irq.ack.path }}, !0);
 {%- endif %}
@@ -94,11 +94,11 @@ impl IntEnable for Driver {
     }
 {%- endif %}
 
-    fn int_disarm(&self, {% if irq.recipe == "mask" %}cx{% else %}_{% endif %}: &mut Passive, _: &()) {
+    fn int_disarm(&self, {% if irq.masks %}cx{% else %}_{% endif %}: &mut Passive, _: &()) {
 {%- if irq.disable %}
         self.{{ irq.disable.field }}.write({{ irq.disable.path }}, {{ irq.disable.value }});
 {%- endif %}
-{%- if irq.recipe == "mask" %}
+{%- if irq.masks %}
         self.armed.with(cx, |armed, _| {
             *armed = false;
             self.{{ irq.ack.field }}.write({{ irq.ack.path }}, 0);
@@ -121,7 +121,7 @@ impl IntAtIrql for Driver {
             Source::Message(_) => Verdict::DEFER, // and so the app that waits is woken
         }
 {%- else %}
-        let bits = self.{{ irq.status.field }}.read({{ irq.status.path }}){% if irq.recipe == "mask" %} & self.{{ irq.ack.field }}.read({{ irq.ack.path }}){% endif %};
+        let bits = self.{{ irq.status.field }}.read({{ irq.status.path }}){% if irq.masks %} & self.{{ irq.ack.field }}.read({{ irq.ack.path }}){% endif %};
         if bits == 0 {
             return Verdict::NOT_MINE;
         }
@@ -137,6 +137,5 @@ impl IntAtIrql for Driver {
 
 plugin! {
     Driver { name: "{{ name }}"
-{%- if ids %}, devices: [{% for id in ids %}{{ id.vendor }}:{{ id.device }}{% if not loop.last %}, {% endif %}{% endfor %}]{% endif %}, interface: {{ crate }}
-{%- if callbacks %}, callbacks: [{{ callbacks | join(", ") }}]{% endif %} }
+{%- if ids %}, devices: [{% for id in ids %}{{ id.vendor }}:{{ id.device }}{% if not loop.last %}, {% endif %}{% endfor %}]{% endif %}, interface: {{ crate }}, callbacks: [{{ callbacks | join(", ") }}] }
 }

@@ -60,7 +60,7 @@ fn an_interrupt_is_acknowledged_and_wakes_the_app() {
 {%- if irq.causes %}
             assert_eq!(messages::Client(&plugin).take_causes(), Ok({{ test.bits }}));
 {%- endif %}
-{%- if irq.recipe == "mask" %}
+{%- if irq.masks %}
             sim.device(Model::served);
             assert_eq!(messages::Client(&plugin).unmask(), Ok(()));
 {%- endif %}

@@ -48,7 +48,7 @@ impl Model {
 {%- endif %}
         self.messages += u16::from({% if irq.status %}{{ model.pending }} && {% endif %}self.enabled && self.selected{% if irq.recipe == "none" %}.is_some(){% else %} == Some(IrqKind::Msi){% endif %});
     }
-{% if irq.recipe == "mask" %}
+{% if irq.masks %}
     /// Nothing interrupts any more: what it was is served.
     pub fn served(&mut self) {
         self.status = 0;

@@ -1,0 +1,132 @@
+//! What is made builds without a warning, keeps the lints and the form, and passes its tests; and its tests see a broken acknowledge.
+use crate::folder::{EDU, Folder};
+
+/// A card with everything a recipe may name.
+const ALL: &str = "\
+Name,Offset,Access Mode,Size,Description,Fields,Reset,Write,Count
+ID,0x00,R,32,Who is it,MINOR=0..7; MAJOR=8..15,0x0102,,
+SCRATCH,0x04,RW,16,,,0xbeef,,
+WIDE,0x08,RW,64,,,,,
+TABLE,0x10,RW,8,A table,,,,16
+INT STATUS,0x20,RW,32,What interrupts,RX=0; TX=2,,one-clears,
+INT_MASK,0x24,RW,32,Which of it,,,,
+INT_ACK,0x28,W,32,Clears what interrupts,,,,
+ON,0x2c,W,32,Lets it interrupt,,,,
+OFF,0x2c,R,32,Is off,,,,
+OFF_TOO,0x30,W,32,Keeps it from interrupting,,,,
+TYPE,0x34,R,8,A word of Rust's,,,,
+RAISE,0x38,W,32,Has it interrupt,,,,
+";
+
+/// Each recipe, by the flags that ask for it.
+const RECIPES: &[(&str, &str)] = &[
+    ("guessed", ""),
+    ("write-back", "--irq-status INT_STATUS --irq-ack INT_ACK=write-back --irq-raise RAISE"),
+    ("w1c", "--irq-status INT_STATUS --irq-ack w1c"),
+    ("read-clears", "--irq-status INT_STATUS --irq-ack read-clears --irq-enable ON=0x4 --irq-disable OFF_TOO"),
+    ("value", "--irq-status INT_STATUS --irq-ack INT_ACK=0x1 --irq-enable ON"),
+    ("mask", "--irq-status INT_STATUS --irq-ack INT_MASK=mask --irq-raise RAISE"),
+    ("none", "--irq-ack none --irq-raise RAISE --irq-enable ON=0x1"),
+    ("no-messages", "--messages none"),
+    ("some-messages", "--messages ID,TABLE --irq-ack none"),
+];
+
+/// Runs a workspace's tests, which have to pass without a warning.
+fn passes(folder: &Folder, name: &str, tests: usize) {
+    let (success, said) = folder.cargo(name, "test --offline --quiet");
+    assert!(success && !said.contains("warning"), "{name}: {said}");
+    assert!(said.contains(&format!("{tests} passed")), "{name}: {said}");
+}
+
+/// Runs what a workspace's `ci/run` runs beside: the lints and the form.
+fn is_clean(folder: &Folder, name: &str) {
+    for words in ["clippy --offline --quiet --all-targets -- -D warnings", "fmt --check"] {
+        let (success, said) = folder.cargo(name, words);
+        assert!(success, "{name}: cargo {words}: {said}");
+    }
+}
+
+#[test]
+fn a_card_of_a_register_file_passes_its_tests_and_each_broken_acknowledge_fails_them() {
+    let folder = Folder::new("edu");
+    folder.write("edu.csv", EDU);
+    let said = folder.new_card("card --pci 1234:11e8 --registers edu.csv --irq-raise IRQ_RAISE");
+    assert_eq!(
+        said,
+        "registers  5 in BAR 0, 0x68 bytes\n\
+         interrupt  guessed by the names: the bits of IRQ_STATUS are written to IRQ_ACK\n\
+         15 files in card\n\
+         next  cd card && cargo test\n      cargo kp vm --device edu\n"
+    );
+    passes(&folder, "card", 3);
+    is_clean(&folder, "card");
+    let source = folder.read("card/plugin/src/lib.rs");
+    let acknowledge = "        self.bar0.write(regs::IRQ_ACK, bits);\n";
+    assert_eq!(source.matches(acknowledge).count(), 1);
+    for (broken, by) in [
+        ("dropped", ""),
+        ("of another register", "        self.bar0.write(regs::IRQ_RAISE, bits);\n"),
+        ("of other bits", "        self.bar0.write(regs::IRQ_ACK, bits & 1);\n"),
+    ] {
+        folder.write("card/plugin/src/lib.rs", &source.replace(acknowledge, by));
+        let (success, said) = folder.cargo("card", "test --offline --quiet -p card");
+        assert!(!success && said.contains("an_interrupt_is_acknowledged_and_wakes_the_app"), "{broken}: {said}");
+    }
+}
+
+#[test]
+#[ignore = "compiles a workspace for each recipe"]
+fn every_recipe_and_option_passes_its_tests_without_a_warning() {
+    let folder = Folder::new("recipes");
+    folder.write("all.csv", ALL);
+    for (name, flags) in RECIPES {
+        folder.new_card(&format!("{name}-card --pci abcd:0001 --pci abcd:0002 --registers all.csv {flags}"));
+        passes(&folder, &format!("{name}-card"), 3);
+        is_clean(&folder, &format!("{name}-card"));
+    }
+    folder.new_card("plain --software --author Ada --license GPL-2.0-only");
+    passes(&folder, "plain", 3);
+    is_clean(&folder, "plain");
+    folder.new_card("bare --pci abcd:0001");
+    passes(&folder, "bare", 2);
+    is_clean(&folder, "bare");
+}
+
+/// What breaks each recipe's acknowledge: what is found in the plugin, and what stands there then.
+const BROKEN: &[(&str, &str, &str)] = &[
+    ("w1c", "        self.bar0.write(regs::INT_STATUS, bits);\n        self.causes", "        self.causes"),
+    (
+        "w1c",
+        "        self.bar0.write(regs::INT_STATUS, bits);\n        self.causes",
+        "        self.bar0.write(regs::INT_ACK, bits);\n        self.causes",
+    ),
+    ("read-clears", "Verdict::DEFER", "Verdict::DONE"),
+    ("read-clears", "self.bar0.write(regs::ON, 0x4);", ""),
+    ("value", "self.bar0.write(regs::INT_ACK, 0x1);\n        self.causes", "self.causes"),
+    (
+        "value",
+        "self.bar0.write(regs::INT_ACK, 0x1);\n        self.causes",
+        "self.bar0.write(regs::INT_ACK, 0x2);\n        self.causes",
+    ),
+    ("mask", "self.bar0.write(regs::INT_MASK, 0); // until", "// until"),
+    ("mask", "if *armed {\n                self.bar0.write(regs::INT_MASK, !0);\n            }", "let _ = armed;"),
+    ("none", "Verdict::DEFER", "Verdict::DONE"),
+];
+
+#[test]
+#[ignore = "compiles a workspace for each recipe"]
+fn each_recipes_broken_acknowledge_fails_its_test() {
+    let folder = Folder::new("broken");
+    folder.write("all.csv", ALL);
+    for (at, (name, right, wrong)) in BROKEN.iter().enumerate() {
+        let (_, flags) = RECIPES.iter().find(|(recipe, _)| recipe == name).expect("a recipe");
+        let card = format!("broken{at}");
+        folder.new_card(&format!("{card} --pci abcd:0001 --registers all.csv {flags}"));
+        let file = format!("{card}/plugin/src/lib.rs");
+        let source = folder.read(&file);
+        assert_eq!(source.matches(right).count(), 1, "{name}: {right}\n{source}");
+        folder.write(&file, &source.replace(right, wrong));
+        let (success, said) = folder.cargo(&card, &format!("test --offline --quiet -p {card}"));
+        assert!(!success && said.contains("an_interrupt_is_acknowledged_and_wakes_the_app"), "{name}: {wrong}: {said}");
+    }
+}
