@@ -19,7 +19,7 @@ pub struct File {
 /// Puts the files into a folder that is not there yet, or is empty. Until the last is written the folder has another name, so that it is
 /// never there in part.
 pub fn all(folder: &Path, files: &[File], git: bool) -> Result<()> {
-    if !is_free(folder)? {
+    if !is_free(folder) {
         return Err(Message::FolderExists { path: folder.display().to_string() }.into());
     }
     let parent = match folder.parent() {
@@ -42,12 +42,11 @@ pub fn all(folder: &Path, files: &[File], git: bool) -> Result<()> {
     })
 }
 
-/// Whether a folder of this name can be made, or is there and empty.
-fn is_free(folder: &Path) -> Result<bool> {
+/// Whether nothing of this name is there, or an empty folder.
+fn is_free(folder: &Path) -> bool {
     match fs::read_dir(folder) {
-        Ok(mut entries) => Ok(entries.next().is_none()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        Err(_) => Ok(false),
+        Ok(mut entries) => entries.next().is_none(),
+        Err(_) => fs::symlink_metadata(folder).is_err(),
     }
 }
 
