@@ -1,10 +1,11 @@
 //! The files of a new workspace: `templates/card`, filled in.
 use super::irq::{Irq, Recipe, Written};
+use super::messages::{self, MessageOf, app};
+use super::model::model;
 use super::write::File;
 use super::{Kp, PciId};
 use crate::registers::{self, Block, Register, Registers};
 use anyhow::{Context, Result};
-use kp_tool::Message;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -28,9 +29,6 @@ const TEMPLATES: &[(&str, &str)] = &[
 const MODEL: (&str, &str) =
     ("plugin/tests/model/mod.rs", include_str!("../../templates/card/plugin/tests/model/mod.rs"));
 
-/// As many registers get a message each if nothing is said.
-const FEW: usize = 16;
-
 /// All that the files are made of.
 pub struct Facts<'a> {
     /// The plugin's name, which has been checked.
@@ -53,37 +51,21 @@ pub struct Facts<'a> {
     pub kp: &'a Kp,
 }
 
-/// A message of the plugin's, and how it is answered.
-#[derive(Debug)]
-struct MessageOf {
-    name: String,
-    doc: String,
-    arguments: String,
-    reply: String,
-    cx: &'static str,
-    session: &'static str,
-    handler_arguments: String,
-    handler_reply: String,
-    body: String,
-    /// The register that it is made of, for telling two of one name apart.
-    of: String,
-}
-
 /// A register, as the templates reach it.
 #[derive(Debug)]
-struct Reached {
-    name: String,
+pub(super) struct Reached {
+    pub name: String,
     /// `regs::ID`.
-    path: String,
+    pub path: String,
     /// `bar0`.
-    field: String,
-    ty: String,
-    bar: usize,
-    offset: String,
+    pub field: String,
+    pub ty: String,
+    pub bar: usize,
+    pub offset: String,
     /// What is written there, if it is known.
-    value: String,
+    pub value: String,
     /// The message that writes it.
-    message: String,
+    pub message: String,
 }
 
 impl Reached {
@@ -123,7 +105,7 @@ fn context(facts: &Facts<'_>) -> Result<Value> {
     let blocks = &facts.registers.blocks;
     let irq = facts.irq;
     let software = facts.ids.is_empty();
-    let messages = messages(facts)?;
+    let messages = messages::messages(facts)?;
     let kp: BTreeMap<&str, String> =
         ["kp-abi", "kp-core", "kp-sim", "kp-user"].map(|name| (name, facts.kp.dependency(name))).into();
     let ids: Vec<_> = facts
@@ -168,157 +150,6 @@ fn context(facts: &Facts<'_>) -> Result<Value> {
         // Where there is none, each question about it is answered by nothing.
         irq => interrupt.unwrap_or_else(|| context! {}),
     })
-}
-
-/// The messages of the interface, in the order of their numbers.
-fn messages(facts: &Facts<'_>) -> Result<Vec<MessageOf>> {
-    if facts.ids.is_empty() {
-        return Ok(software());
-    }
-    let chosen = chosen(facts)?;
-    let mut messages = Vec::new();
-    for (block, register) in &chosen {
-        register_messages(&mut messages, block, register);
-    }
-    if facts.irq.is_some_and(|irq| irq.recipe != Recipe::None) {
-        let irq = facts.irq.into_iter().filter_map(|irq| irq.status.as_deref());
-        let status =
-            irq.map(|name| super::irq::find(&facts.registers.blocks, "--irq-status", name)).next().transpose()?;
-        let ty = status.map(ty).unwrap_or_default();
-        let doc = format!(
-            "Bits of {} that interrupts have had since the last call.",
-            status.map_or("", |status| &status.name)
-        );
-        messages.push(MessageOf::new(
-            "take_causes",
-            doc,
-            "",
-            &ty,
-            "self.causes.swap(0, Relaxed)",
-            "the interrupt's causes",
-        ));
-    }
-    if let Some(Recipe::Mask(mask)) = facts.irq.map(|irq| &irq.recipe) {
-        let register = super::irq::find(&facts.registers.blocks, "--irq-ack", mask)?;
-        let reached = reached(&facts.registers.blocks, register, "");
-        let body = format!(
-            "self.armed.with(cx, |armed, _| {{ if *armed {{ self.{}.write({}, !0); }} }});\n        Ok(())",
-            reached.field, reached.path
-        );
-        let doc = "What interrupted is served: from now on the card may interrupt again.".to_owned();
-        messages.push(MessageOf {
-            cx: "cx",
-            body,
-            ..MessageOf::new("unmask", doc, "", "", "", "the interrupt's mask")
-        });
-    }
-    if messages.is_empty() {
-        let doc = "The driver's version.".to_owned();
-        messages.push(MessageOf::new("version", doc, "", "u32", "1", "the driver's version"));
-    }
-    let mut names = BTreeMap::new();
-    for message in &messages {
-        if let Some(other) = names.insert(&message.name, &message.of) {
-            let (name, one, other) = (message.name.clone(), other.clone(), message.of.clone());
-            return Err(Message::MessageTwice { name, one, other }.into());
-        }
-    }
-    Ok(messages)
-}
-
-impl MessageOf {
-    fn value(&self) -> Value {
-        let MessageOf { name, doc, arguments, reply, cx, session, handler_arguments, handler_reply, body, .. } = self;
-        context! { name, doc, arguments, reply, cx => *cx, session => *session, handler_arguments, handler_reply, body }
-    }
-
-    /// A message that answers an expression.
-    fn new(name: &str, doc: String, arguments: &str, reply: &str, expression: &str, of: &str) -> Self {
-        MessageOf {
-            name: name.to_owned(),
-            doc,
-            arguments: arguments.to_owned(),
-            reply: reply.to_owned(),
-            cx: "_",
-            session: "_",
-            handler_arguments: arguments.to_owned(),
-            handler_reply: if reply.is_empty() { "()".to_owned() } else { reply.to_owned() },
-            body: format!("Ok({expression})"),
-            of: of.to_owned(),
-        }
-    }
-}
-
-/// What a plugin without a device begins with: state for each session, and data of any length.
-fn software() -> Vec<MessageOf> {
-    let body = "session.sum.with(cx, |sum, _| {\n            *sum = sum.wrapping_add(value);\n            Ok(*sum)\n        })";
-    let add =
-        MessageOf::new("add", "Adds to this session's sum, and answers it.".to_owned(), "value: u64", "u64", "", "add");
-    let repeat = MessageOf::new("repeat", "Answers what it was sent.".to_owned(), "text: &[u8]", "[u8]", "", "repeat");
-    vec![
-        MessageOf { cx: "cx", session: "session", body: body.to_owned(), ..add },
-        MessageOf {
-            handler_arguments: "text: &[u8], out: &mut Out<'_, '_, u8>".to_owned(),
-            handler_reply: "()".to_owned(),
-            body: "out.extend(text)".to_owned(),
-            ..repeat
-        },
-    ]
-}
-
-/// The registers that get messages.
-fn chosen<'a>(facts: &Facts<'a>) -> Result<Vec<(&'a Block, &'a Register)>> {
-    let all = || {
-        facts.registers.blocks.iter().flat_map(|block| block.registers.iter().map(move |register| (block, register)))
-    };
-    let raise = facts.irq.and_then(|irq| irq.raise.as_deref());
-    let handlers = |register: &Register| facts.irq.is_some_and(|irq| irq.is_handlers(&register.name));
-    let listed: Option<Vec<String>> = match facts.messages {
-        Some("none") => Some(Vec::new()),
-        None if all().count() > FEW => Some(Vec::new()),
-        Some("all") | None => None,
-        Some(list) => Some(list.split(',').map(|name| registers::register_name(name).unwrap_or_default()).collect()),
-    };
-    for name in listed.iter().flatten() {
-        if !all().any(|(_, register)| register.name == *name) {
-            super::irq::find(&facts.registers.blocks, "--messages", name)?;
-        }
-    }
-    let wanted = |register: &Register| match &listed {
-        None => !handlers(register),
-        Some(names) => names.contains(&register.name),
-    };
-    Ok(all().filter(|(_, register)| wanted(register) || raise == Some(&register.name)).collect())
-}
-
-/// The messages that read and write a register.
-fn register_messages(messages: &mut Vec<MessageOf>, block: &Block, register: &Register) {
-    let (ty, name) = (ty(register), registers::message_name(&register.name));
-    let (field, path) = (format!("bar{}", block.bar), format!("{}::{}", block.name, register.name));
-    let doc = match register.doc.as_str() {
-        "" => format!("{}.", register.name),
-        doc => format!("{}: {}", register.name, registers::sentence(doc)),
-    };
-    let index = register.count.map(|_| "index: u32");
-    if register.access.reads() {
-        let read = match index {
-            None => format!("self.{field}.read({path})"),
-            Some(_) => format!("self.{field}.regs().item({path}, index as usize)?.read()"),
-        };
-        messages.push(MessageOf::new(&name, doc.clone(), index.unwrap_or_default(), &ty, &read, &register.name));
-    }
-    if register.access.writes() {
-        let arguments =
-            index.into_iter().map(str::to_owned).chain([format!("value: {ty}")]).collect::<Vec<_>>().join(", ");
-        let write = match index {
-            None => format!("self.{field}.write({path}, value);"),
-            Some(_) => format!("self.{field}.regs().item({path}, index as usize)?.write(value);"),
-        };
-        let doc = if register.access.reads() { format!("Sets {}.", register.name) } else { doc };
-        let name = format!("set_{}", name.trim_end_matches('_'));
-        let message = MessageOf::new(&name, doc, &arguments, "", "", &register.name);
-        messages.push(MessageOf { body: format!("{write}\n        Ok(())"), ..message });
-    }
 }
 
 /// The interrupt, as the templates have it.
@@ -373,103 +204,6 @@ fn interrupt(irq: &Irq, blocks: &[Block]) -> Result<Value> {
     })
 }
 
-/// What the model of the card has besides.
-fn model(facts: &Facts<'_>) -> Result<Value> {
-    let blocks = &facts.registers.blocks;
-    let mut resets = Vec::new();
-    for block in blocks {
-        for register in &block.registers {
-            if register.reset != 0
-                && register.count.is_none()
-                && facts.irq.and_then(|irq| irq.status.as_ref()) != Some(&register.name)
-            {
-                resets.push(context! {
-                    bar => block.bar, offset => format!("{:#x}", register.offset), width => register.bytes(),
-                    value => hex(register.reset, register), name => &register.name,
-                });
-            }
-        }
-    }
-    let (mut constants, mut writes) = (Vec::new(), Vec::new());
-    let mut pending = "self.status != 0".to_owned();
-    if let Some(irq) = facts.irq {
-        let mut named: BTreeMap<(usize, u64), &str> = BTreeMap::new();
-        let mut constant =
-            |constants: &mut Vec<Value>, name: &'static str, register: &str, doc: &str| -> Result<&'static str> {
-                let found = reached(blocks, super::irq::find(blocks, "", register)?, "");
-                let offset = super::irq::find(blocks, "", register)?.offset;
-                if let Some(there) = named.insert((found.bar, offset), name) {
-                    // Two flags name one register: the first one's name is it.
-                    named.insert((found.bar, offset), there);
-                    return Ok(match there {
-                        "STATUS" => "STATUS",
-                        "ACKNOWLEDGE" => "ACKNOWLEDGE",
-                        "MASK" => "MASK",
-                        "ENABLE" => "ENABLE",
-                        "DISABLE" => "DISABLE",
-                        _ => "RAISE",
-                    });
-                }
-                let doc = format!("{register}: {doc}, by BAR and offset.");
-                constants.push(context! { name, doc, bar => found.bar, offset => found.offset });
-                Ok(name)
-            };
-        let status_ty =
-            irq.status.as_ref().map(|name| super::irq::find(blocks, "", name)).transpose()?.map(ty).unwrap_or_default();
-        let status = irq
-            .status
-            .as_ref()
-            .map(|name| constant(&mut constants, "STATUS", name, "what has interrupted"))
-            .transpose()?;
-        match &irq.recipe {
-            Recipe::WriteBack(ack) => {
-                let name = constant(&mut constants, "ACKNOWLEDGE", ack, "clears bits of the status")?;
-                writes.push(format!("{name} => self.status &= !(value as {status_ty})"));
-            }
-            Recipe::OneClears => {
-                writes.push(format!("{} => self.status &= !(value as {status_ty})", status.unwrap_or_default()))
-            }
-            Recipe::Value(ack, value) => {
-                let name = constant(&mut constants, "ACKNOWLEDGE", ack, "clears the status")?;
-                writes.push(format!("{name} if value == {value:#x} => self.status = 0"));
-            }
-            Recipe::Mask(mask) => {
-                let found = reached(blocks, super::irq::find(blocks, "", mask)?, "");
-                pending = format!(
-                    "self.status & self.kept({}, {}, {}) as {status_ty} != 0",
-                    found.bar,
-                    found.offset,
-                    super::irq::find(blocks, "", mask)?.bytes()
-                );
-                pending = pending.replace(&format!("kept({}, {}", found.bar, found.offset), "kept(MASK.0, MASK.1");
-                constant(&mut constants, "MASK", mask, "which bits of the status interrupt")?;
-            }
-            Recipe::ReadClears | Recipe::None => {}
-        }
-        if let Some(enable) = &irq.enable {
-            let name = constant(&mut constants, "ENABLE", &enable.register, "lets the card interrupt")?;
-            let value = enable.value;
-            let disable = irq.disable.as_ref().filter(|disable| disable.register != enable.register);
-            match disable {
-                None => writes.push(format!("{name} => self.enabled = value == {value:#x}")),
-                Some(disable) => {
-                    let other = constant(&mut constants, "DISABLE", &disable.register, "keeps it from interrupting")?;
-                    writes.push(format!("{name} if value == {value:#x} => self.enabled = true"));
-                    writes.push(format!("{other} => self.enabled = false"));
-                }
-            }
-        }
-        if let Some(raise) = &irq.raise {
-            let name = constant(&mut constants, "RAISE", raise, "has the card interrupt")?;
-            writes.push(match irq.status {
-                Some(_) => format!("{name} => self.raise(value as {status_ty})"),
-                None => format!("{name} => self.raise()"),
-            });
-        }
-    }
-    Ok(context! { resets, constants, writes, pending })
-}
-
 /// What the first test does, and with which bits the second one interrupts.
 fn tests(facts: &Facts<'_>, messages: &[MessageOf]) -> Value {
     let irq = facts.irq;
@@ -504,22 +238,8 @@ fn tests(facts: &Facts<'_>, messages: &[MessageOf]) -> Value {
     context! { registers => lines, first, bits => "0b101" }
 }
 
-/// What the app prints of the registers.
-fn app(messages: &[MessageOf]) -> Value {
-    let reads = messages
-        .iter()
-        .filter(|message| message.arguments.is_empty() && message.name != "take_causes" && !message.reply.is_empty());
-    let width = reads.clone().map(|message| message.of.len()).max().unwrap_or(0).max(10);
-    let line = |message: &MessageOf| {
-        let digits = 2 + message.reply.trim_start_matches('u').parse::<usize>().unwrap_or(32) / 4;
-        let title = if message.name == "version" { "version" } else { &message.of };
-        format!("println!(\"{title:width$} {{:#0{digits}x}}\", client.{}()?);", message.name)
-    };
-    context! { reads => reads.map(line).collect::<Vec<_>>(), interrupt => format!("{:width$}", "interrupts") }
-}
-
 /// How the templates reach a register.
-fn reached(blocks: &[Block], register: &Register, value: &str) -> Reached {
+pub(super) fn reached(blocks: &[Block], register: &Register, value: &str) -> Reached {
     let block = blocks.iter().find(|block| block.registers.contains(register));
     let (module, bar) = block.map_or(("regs", 0), |block| (&block.name, block.bar));
     Reached {
@@ -535,13 +255,13 @@ fn reached(blocks: &[Block], register: &Register, value: &str) -> Reached {
 }
 
 /// A value with all of a register's digits; nothing where it is 0.
-fn hex(value: u64, register: &Register) -> String {
+pub(super) fn hex(value: u64, register: &Register) -> String {
     let digits = 2 + register.bits as usize / 4;
     if value == 0 { "0".to_owned() } else { format!("{value:#0digits$x}") }
 }
 
 /// The type of a register's value.
-fn ty(register: &Register) -> String {
+pub(super) fn ty(register: &Register) -> String {
     format!("u{}", register.bits)
 }
 

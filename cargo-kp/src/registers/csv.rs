@@ -52,10 +52,9 @@ fn columns(file: &str, headers: &::csv::StringRecord) -> Result<BTreeMap<&'stati
     for (at, header) in headers.iter().enumerate() {
         let header = header.trim_start_matches('\u{feff}');
         let known = NEEDED.iter().chain(&MORE).find(|known| plain(known) == plain(header));
-        if let Some(known) = known {
-            if columns.insert(*known, at).is_some() {
-                return Err(Message::BadTable { place: place(), why: format!("column `{known}` is there twice") });
-            }
+        let twice = known.filter(|known| columns.insert(**known, at).is_some());
+        if let Some(twice) = twice {
+            return Err(Message::BadTable { place: place(), why: format!("column `{twice}` is there twice") });
         }
     }
     match NEEDED.iter().find(|needed| !columns.contains_key(*needed)) {

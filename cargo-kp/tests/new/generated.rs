@@ -92,6 +92,22 @@ fn every_recipe_and_option_passes_its_tests_without_a_warning() {
     is_clean(&folder, "bare");
 }
 
+/// What the README shows of it: the table, what is typed, what is printed.
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let readme = include_str!("../../../README.md");
+    let block =
+        readme.split("```text\n").find(|block| block.starts_with("$ cat edu.csv\n")).expect("the block is there");
+    let block = &block[..block.find("```").expect("its end")];
+    let parts: Vec<(&str, &str)> =
+        block.split("$ ").skip(1).map(|part| part.split_once('\n').expect("a command")).collect();
+    let folder = Folder::new("readme");
+    let [(_, table), (typed, printed), ..] = parts[..] else { panic!("two commands: {parts:?}") };
+    assert_eq!(table, EDU);
+    folder.write("edu.csv", table);
+    assert_eq!(folder.new_card(typed.strip_prefix("cargo kp new ").expect("it makes a card")), printed);
+}
+
 /// What breaks each recipe's acknowledge: what is found in the plugin, and what stands there then.
 const BROKEN: &[(&str, &str, &str)] = &[
     ("w1c", "        self.bar0.write(regs::INT_STATUS, bits);\n        self.causes", "        self.causes"),

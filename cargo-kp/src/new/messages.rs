@@ -1,0 +1,193 @@
+//! The messages of the interface, and what the plugin answers to each.
+use super::irq::Recipe;
+use super::tree::{Facts, reached, ty};
+use crate::registers::{self, Block, Register};
+use anyhow::Result;
+use kp_tool::Message;
+use minijinja::{Value, context};
+use std::collections::BTreeMap;
+
+/// As many registers get a message each if nothing is said.
+const FEW: usize = 16;
+
+/// A message of the plugin's, and how it is answered.
+#[derive(Debug)]
+pub struct MessageOf {
+    pub(super) name: String,
+    doc: String,
+    arguments: String,
+    reply: String,
+    cx: &'static str,
+    session: &'static str,
+    handler_arguments: String,
+    handler_reply: String,
+    body: String,
+    /// The register that it is made of, for telling two of one name apart.
+    of: String,
+}
+
+/// The messages of the interface, in the order of their numbers.
+pub fn messages(facts: &Facts<'_>) -> Result<Vec<MessageOf>> {
+    if facts.ids.is_empty() {
+        return Ok(software());
+    }
+    let chosen = chosen(facts)?;
+    let mut messages = Vec::new();
+    for (block, register) in &chosen {
+        register_messages(&mut messages, block, register);
+    }
+    if facts.irq.is_some_and(|irq| irq.recipe != Recipe::None) {
+        let irq = facts.irq.into_iter().filter_map(|irq| irq.status.as_deref());
+        let status =
+            irq.map(|name| super::irq::find(&facts.registers.blocks, "--irq-status", name)).next().transpose()?;
+        let ty = status.map(ty).unwrap_or_default();
+        let doc = format!(
+            "Bits of {} that interrupts have had since the last call.",
+            status.map_or("", |status| &status.name)
+        );
+        messages.push(MessageOf::new(
+            "take_causes",
+            doc,
+            "",
+            &ty,
+            "self.causes.swap(0, Relaxed)",
+            "the interrupt's causes",
+        ));
+    }
+    if let Some(Recipe::Mask(mask)) = facts.irq.map(|irq| &irq.recipe) {
+        let register = super::irq::find(&facts.registers.blocks, "--irq-ack", mask)?;
+        let reached = reached(&facts.registers.blocks, register, "");
+        let body = format!(
+            "self.armed.with(cx, |armed, _| {{ if *armed {{ self.{}.write({}, !0); }} }});\n        Ok(())",
+            reached.field, reached.path
+        );
+        let doc = "What interrupted is served: from now on the card may interrupt again.".to_owned();
+        messages.push(MessageOf {
+            cx: "cx",
+            body,
+            ..MessageOf::new("unmask", doc, "", "", "", "the interrupt's mask")
+        });
+    }
+    if messages.is_empty() {
+        let doc = "The driver's version.".to_owned();
+        messages.push(MessageOf::new("version", doc, "", "u32", "1", "the driver's version"));
+    }
+    let mut names = BTreeMap::new();
+    for message in &messages {
+        if let Some(other) = names.insert(&message.name, &message.of) {
+            let (name, one, other) = (message.name.clone(), other.clone(), message.of.clone());
+            return Err(Message::MessageTwice { name, one, other }.into());
+        }
+    }
+    Ok(messages)
+}
+
+impl MessageOf {
+    /// As the templates have it.
+    pub fn value(&self) -> Value {
+        let MessageOf { name, doc, arguments, reply, cx, session, handler_arguments, handler_reply, body, .. } = self;
+        context! { name, doc, arguments, reply, cx => *cx, session => *session, handler_arguments, handler_reply, body }
+    }
+
+    /// A message that answers an expression.
+    fn new(name: &str, doc: String, arguments: &str, reply: &str, expression: &str, of: &str) -> Self {
+        MessageOf {
+            name: name.to_owned(),
+            doc,
+            arguments: arguments.to_owned(),
+            reply: reply.to_owned(),
+            cx: "_",
+            session: "_",
+            handler_arguments: arguments.to_owned(),
+            handler_reply: if reply.is_empty() { "()".to_owned() } else { reply.to_owned() },
+            body: format!("Ok({expression})"),
+            of: of.to_owned(),
+        }
+    }
+}
+
+/// What a plugin without a device begins with: state for each session, and data of any length.
+fn software() -> Vec<MessageOf> {
+    let body = "session.sum.with(cx, |sum, _| {\n            *sum = sum.wrapping_add(value);\n            Ok(*sum)\n        })";
+    let add =
+        MessageOf::new("add", "Adds to this session's sum, and answers it.".to_owned(), "value: u64", "u64", "", "add");
+    let repeat = MessageOf::new("repeat", "Answers what it was sent.".to_owned(), "text: &[u8]", "[u8]", "", "repeat");
+    vec![
+        MessageOf { cx: "cx", session: "session", body: body.to_owned(), ..add },
+        MessageOf {
+            handler_arguments: "text: &[u8], out: &mut Out<'_, '_, u8>".to_owned(),
+            handler_reply: "()".to_owned(),
+            body: "out.extend(text)".to_owned(),
+            ..repeat
+        },
+    ]
+}
+
+/// The registers that get messages.
+fn chosen<'a>(facts: &Facts<'a>) -> Result<Vec<(&'a Block, &'a Register)>> {
+    let all = || {
+        facts.registers.blocks.iter().flat_map(|block| block.registers.iter().map(move |register| (block, register)))
+    };
+    let raise = facts.irq.and_then(|irq| irq.raise.as_deref());
+    let handlers = |register: &Register| facts.irq.is_some_and(|irq| irq.is_handlers(&register.name));
+    let listed: Option<Vec<String>> = match facts.messages {
+        Some("none") => Some(Vec::new()),
+        None if all().count() > FEW => Some(Vec::new()),
+        Some("all") | None => None,
+        Some(list) => Some(list.split(',').map(|name| registers::register_name(name).unwrap_or_default()).collect()),
+    };
+    for name in listed.iter().flatten() {
+        if !all().any(|(_, register)| register.name == *name) {
+            super::irq::find(&facts.registers.blocks, "--messages", name)?;
+        }
+    }
+    let wanted = |register: &Register| match &listed {
+        None => !handlers(register),
+        Some(names) => names.contains(&register.name),
+    };
+    Ok(all().filter(|(_, register)| wanted(register) || raise == Some(&register.name)).collect())
+}
+
+/// The messages that read and write a register.
+fn register_messages(messages: &mut Vec<MessageOf>, block: &Block, register: &Register) {
+    let (ty, name) = (ty(register), registers::message_name(&register.name));
+    let (field, path) = (format!("bar{}", block.bar), format!("{}::{}", block.name, register.name));
+    let doc = match register.doc.as_str() {
+        "" => format!("{}.", register.name),
+        doc => format!("{}: {}", register.name, registers::sentence(doc)),
+    };
+    let index = register.count.map(|_| "index: u32");
+    if register.access.reads() {
+        let read = match index {
+            None => format!("self.{field}.read({path})"),
+            Some(_) => format!("self.{field}.regs().item({path}, index as usize)?.read()"),
+        };
+        messages.push(MessageOf::new(&name, doc.clone(), index.unwrap_or_default(), &ty, &read, &register.name));
+    }
+    if register.access.writes() {
+        let arguments =
+            index.into_iter().map(str::to_owned).chain([format!("value: {ty}")]).collect::<Vec<_>>().join(", ");
+        let write = match index {
+            None => format!("self.{field}.write({path}, value);"),
+            Some(_) => format!("self.{field}.regs().item({path}, index as usize)?.write(value);"),
+        };
+        let doc = if register.access.reads() { format!("Sets {}.", register.name) } else { doc };
+        let name = format!("set_{}", name.trim_end_matches('_'));
+        let message = MessageOf::new(&name, doc, &arguments, "", "", &register.name);
+        messages.push(MessageOf { body: format!("{write}\n        Ok(())"), ..message });
+    }
+}
+
+/// What the app prints of the registers.
+pub fn app(messages: &[MessageOf]) -> Value {
+    let reads = messages
+        .iter()
+        .filter(|message| message.arguments.is_empty() && message.name != "take_causes" && !message.reply.is_empty());
+    let width = reads.clone().map(|message| message.of.len()).max().unwrap_or(0).max(10);
+    let line = |message: &MessageOf| {
+        let digits = 2 + message.reply.trim_start_matches('u').parse::<usize>().unwrap_or(32) / 4;
+        let title = if message.name == "version" { "version" } else { &message.of };
+        format!("println!(\"{title:width$} {{:#0{digits}x}}\", client.{}()?);", message.name)
+    };
+    context! { reads => reads.map(line).collect::<Vec<_>>(), interrupt => format!("{:width$}", "interrupts") }
+}
