@@ -1,7 +1,7 @@
 //! `cargo kp test`: every test of this repository, in stages, with one count at the end.
 //!
 //! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `languages`
-//! runs their apps in C and Python, `older` those of earlier versions, `demos` the demos, `planted` those that boot trouble, `loader` and
+//! runs their apps in C and Python, `older` those of earlier versions, `demos` the demos, `walk` goes from a card to an app, `planted` those that boot trouble, `loader` and
 //! `wine` those that load Windows drivers, `tool` runs this program on Windows. With `--long` alone: `workspace`, a plugin of somebody's own;
 //! `instrumented` and `sanitised`, objects for kernels that look for mistakes, and guests of those; `checkers`, other tools that look at the C
 //! glue; `reproducible`; `fuzzers`; and `mutations`, which plants faults in the framework itself. `mutants` is a run of its own.
@@ -25,6 +25,7 @@ mod reproducible;
 mod sanitised;
 mod stage;
 mod tool;
+mod walk;
 mod wine;
 mod workspace;
 
@@ -85,6 +86,7 @@ impl Command for TestArgs {
             .chain(older::stages(self.long))
             .chain(instrumented::stages(self.long))
             .chain(demos::stages())
+            .chain(walk::stages(self.long))
             .chain(planted::stages(self.long))
             .chain(loader::stages())
             .chain(wine::stages(self.long))

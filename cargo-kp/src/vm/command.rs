@@ -240,7 +240,7 @@ fn host_and_guest(file: &str) -> Result<(&str, &str)> {
 }
 
 /// The kernel to boot when none is named.
-pub(super) const DEFAULT: &str = "6.1-cloud";
+pub(crate) const DEFAULT: &str = "6.1-cloud";
 
 /// The name of the kernel that the first module is built for, if it is one that is here, else [`DEFAULT`].
 fn kernel_of(modules: &[Module]) -> Result<String> {

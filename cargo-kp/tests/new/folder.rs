@@ -6,14 +6,7 @@ use std::{
 };
 
 /// QEMU's edu, as a register file has it.
-pub const EDU: &str = "\
-Name,Resource Name,Offset,Access Mode,Size,Description,Reset
-ID,BAR0,0x00,R,32,Identification,0x010000ed
-FACTORIAL,BAR0,0x08,RW,32,\"Write n, read n!\",
-IRQ_STATUS,BAR0,0x24,R,32,Bits that raised the interrupt,
-IRQ_RAISE,BAR0,0x60,W,32,Raises these bits,
-IRQ_ACK,BAR0,0x64,W,32,Clears these bits,
-";
+pub const EDU: &str = include_str!("../../../tests/cards/edu.csv");
 
 /// A folder that is removed at the end.
 pub struct Folder(pub PathBuf);
