@@ -9,25 +9,26 @@ use anyhow::{Context, Result};
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use std::{collections::BTreeMap, fs, path::Path};
 
-/// The templates, by the path of what they become; `driver.rs` is called as the plugin is.
+/// The templates, by the path of what they become; `driver.rs` is called as the plugin is. A `Cargo.toml` there would be a package of its own,
+/// which `cargo package` leaves out.
 const TEMPLATES: &[(&str, &str)] = &[
-    ("Cargo.toml", include_str!("../../templates/card/Cargo.toml")),
-    ("rustfmt.toml", include_str!("../../templates/card/rustfmt.toml")),
-    (".gitignore", include_str!("../../templates/card/gitignore")),
-    ("README.md", include_str!("../../templates/card/README.md")),
-    ("interface/Cargo.toml", include_str!("../../templates/card/interface/Cargo.toml")),
-    ("interface/src/lib.rs", include_str!("../../templates/card/interface/src/lib.rs")),
-    ("plugin/Cargo.toml", include_str!("../../templates/card/plugin/Cargo.toml")),
-    ("plugin/src/lib.rs", include_str!("../../templates/card/plugin/src/lib.rs")),
-    ("plugin/tests/driver.rs", include_str!("../../templates/card/plugin/tests/driver.rs")),
-    ("app/Cargo.toml", include_str!("../../templates/card/app/Cargo.toml")),
-    ("app/src/main.rs", include_str!("../../templates/card/app/src/main.rs")),
-    ("ci/run", include_str!("../../templates/card/ci/run")),
+    ("Cargo.toml", include_str!("../../templates/card/Cargo.toml.jinja")),
+    ("rustfmt.toml", include_str!("../../templates/card/rustfmt.toml.jinja")),
+    (".gitignore", include_str!("../../templates/card/gitignore.jinja")),
+    ("README.md", include_str!("../../templates/card/README.md.jinja")),
+    ("interface/Cargo.toml", include_str!("../../templates/card/interface/Cargo.toml.jinja")),
+    ("interface/src/lib.rs", include_str!("../../templates/card/interface/src/lib.rs.jinja")),
+    ("plugin/Cargo.toml", include_str!("../../templates/card/plugin/Cargo.toml.jinja")),
+    ("plugin/src/lib.rs", include_str!("../../templates/card/plugin/src/lib.rs.jinja")),
+    ("plugin/tests/driver.rs", include_str!("../../templates/card/plugin/tests/driver.rs.jinja")),
+    ("app/Cargo.toml", include_str!("../../templates/card/app/Cargo.toml.jinja")),
+    ("app/src/main.rs", include_str!("../../templates/card/app/src/main.rs.jinja")),
+    ("ci/run", include_str!("../../templates/card/ci/run.jinja")),
 ];
 
 /// The model of a card.
 const MODEL: (&str, &str) =
-    ("plugin/tests/model/mod.rs", include_str!("../../templates/card/plugin/tests/model/mod.rs"));
+    ("plugin/tests/model/mod.rs", include_str!("../../templates/card/plugin/tests/model/mod.rs.jinja"));
 
 /// All that the files are made of.
 pub struct Facts<'a> {

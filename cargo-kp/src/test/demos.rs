@@ -20,17 +20,20 @@ pub fn stages() -> Vec<Stage> {
     vec![Stage { name: "demos", run: Box::new(|_, log| run(log)) }]
 }
 
-/// What edu's app tells where both kinds of interrupt are to be had.
-const STORY: &str = include_str!("../../../examples/edu/app/tests/story.txt");
-/// What bmd's app tells.
-const BMD_STORY: &str = include_str!("../../../examples/bmd/app/tests/story.txt");
+/// What an example's app tells where all that it asks for is to be had.
+fn story(example: &str) -> Result<String> {
+    let file = format!("examples/{example}/app/tests/story.txt");
+    let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
+    fs::read_to_string(metadata.workspace_root.join(&file)).with_context(|| format!("cannot read {file}"))
+}
 
 fn run(log: &Log) -> Result<Tally> {
+    let (edu, bmd) = (story("edu")?, story("bmd")?);
     let linux = format!(
         "building   the edu and bmd plugins as modules for Debian's kernel *
 booting    6.*-amd64 in QEMU, with an edu device
 loaded     kp-edu.ko: the app opens /dev/kp/edu.0
-{STORY}{BMD_STORY}unloaded   kp_edu left 0 allocations, 0 locks, 0 mappings behind
+{edu}{bmd}unloaded   kp_edu left 0 allocations, 0 locks, 0 mappings behind
 unloaded   kp_bmd left 0 allocations, 0 locks, 0 mappings, 0 dma, 0 pinned behind
 powered off, after * s in the guest and * s in all
 "
@@ -47,9 +50,8 @@ that took * s
 "
     );
     let why = "SIMULATED  no kernel can be booted here: ";
-    let simulated = format!(
-        "SIMULATED  the same plugins and apps, on the simulator with its model of the device:\n{STORY}{BMD_STORY}"
-    );
+    let simulated =
+        format!("SIMULATED  the same plugins and apps, on the simulator with its model of the device:\n{edu}{bmd}");
     let no_kernel = format!("{why}the package lists lack linux-image-cloud-amd64: *\n{simulated}");
     let no_guest = format!(
         "building   the edu and bmd plugins as modules for Debian's kernel *
