@@ -109,7 +109,11 @@ const IN_C: [Fault; 8] = [
         file: "dma.c",
         find: "\t\tdma_unmap_page_attrs(mapping->dev, mapping->bus, mapping->len, mapping->direction, attrs);\n",
         replace: "",
-        reasons: &["kernel log: *DMA-API: *device driver has pending DMA allocations while released from device*"],
+        // The next mapping of the same page comes before the device goes.
+        reasons: &[
+            "kernel log: *DMA-API: *cacheline tracking EEXIST, overlapping mappings aren't supported*",
+            "kernel log: *DMA-API: *device driver has pending DMA allocations while released from device*",
+        ],
         says: "",
     },
 ];
