@@ -65,7 +65,7 @@ pub fn found(setup: bool, log: &Log) -> Result<Tally> {
 }
 
 fn sound(kernel: &Kernel, program: &Path) -> Result<Vec<Guest>> {
-    let modules = host::modules_for(kernel.clone(), &["echo", "edu", "trouble"])?;
+    let modules = host::modules_for(kernel.clone(), &["echo", "edu", "bmd", "trouble"])?;
     let together = registered::runs("races", true)?;
     let others = RUNS.iter().map(|run| run.iter().map(|word| (*word).to_owned()).collect());
     let guests = together.into_iter().chain(others).map(|run: Vec<String>| {
