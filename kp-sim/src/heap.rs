@@ -237,6 +237,12 @@ impl Heap {
         self.pages.get(&number)
     }
 
+    /// The pinned pages that begin where these do.
+    pub(crate) fn pinned_from(&self, first: &Pages) -> Vec<usize> {
+        let begins = |pages: &Pages| Arc::ptr_eq(&pages.block, &first.block) && pages.offset == first.offset;
+        self.pages.iter().filter(|(_, pages)| pages.is_pinned && begins(pages)).map(|(number, _)| *number).collect()
+    }
+
     /// Gives pages up. Errors: how the caller is wrong.
     pub(crate) fn take_pages(&mut self, number: usize) -> Result<(), String> {
         if self.mappings.values().any(|mapping| mapping.pages == number) {
