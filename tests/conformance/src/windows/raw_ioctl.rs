@@ -4,7 +4,8 @@ use crate::{
     codes::{self, Control, Opener},
     raw_ioctl::{Access, Handle, PAGE, Process},
 };
-use kp_abi::Status;
+use kp_abi::{Status, TransportStatus};
+use kp_user::SharedMemory;
 use std::{
     fs::{File, OpenOptions},
     io,
@@ -93,6 +94,10 @@ impl Process for ThisProcess {
         false
     }
 
+    fn lends(&self) -> bool {
+        false // Wine's drivers get a copy of the out-buffer
+    }
+
     fn runs_requests_at_once(&self) -> bool {
         false // and Wine's kernel runs one at a time of all handles
     }
@@ -143,6 +148,10 @@ impl Handle for Device<'_> {
         let written = control(&self.file, buffers.code, &buffers.input, &mut buffers.output)?;
         buffers.deliver(self.process, written);
         Ok(())
+    }
+
+    fn lend(&self, _: u32, _: usize) -> Result<SharedMemory, Status> {
+        Err(TransportStatus::UNKNOWN_REQUEST.status())
     }
 }
 
