@@ -65,10 +65,13 @@ impl<P: Plugin> Drop for Session<P> {
 }
 
 impl<P: Plugin> Session<P> {
-    /// May apps have buffers: because the plugin's messages name some, or because rings are made of them? A driver is compiled for one answer.
+    /// Do the plugin's messages name buffers?
+    const NAMES_BUFFERS: bool = P::TABLE.has_buffers();
+
+    /// May apps have buffers: because messages name them, or because rings are made of them? A driver is linked for one answer.
     #[inline(always)]
     pub(super) fn has_buffers() -> bool {
-        P::TABLE.has_buffers() || !kernel::can_mmap()
+        Self::NAMES_BUFFERS || !kernel::can_mmap()
     }
 
     /// The app's buffers. None if there are none: the compiler knows, and leaves out all that they would need.

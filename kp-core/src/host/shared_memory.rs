@@ -91,6 +91,7 @@ impl SharedMemory {
 }
 
 impl Drop for SharedMemory {
+    #[cfg_attr(kp_driver, optimize(size))]
     fn drop(&mut self) {
         match &mut self.lent {
             // SAFETY: of `alloc_mmap_pages` with this length, given up once.

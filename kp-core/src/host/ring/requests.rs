@@ -55,7 +55,7 @@ impl<P: Plugin> Session<P> {
             let (memory, writable) = match (offset, slot) {
                 (PAGE_OFFSET, _) => (page, false),
                 // A buffer the app has already.
-                (MEMORY_OFFSET, Some(ring)) if !ring.memory.is_lent() => (&ring.memory, true),
+                (MEMORY_OFFSET, Some(ring)) if !is_lent::<P>(ring) => (&ring.memory, true),
                 _ => return Err(Status::BAD_FIELD),
             };
             if len != memory.len() {
@@ -68,6 +68,12 @@ impl<P: Plugin> Session<P> {
         });
         mapped?
     }
+}
+
+/// Is it made of a buffer? The compiler knows where none is.
+#[inline(always)]
+fn is_lent<P: Plugin>(ring: &Ring) -> bool {
+    Session::<P>::has_buffers() && ring.memory.is_lent()
 }
 
 /// May this session have a ring?
@@ -121,7 +127,7 @@ pub(in crate::host) fn setup<P: Plugin>(
         Ok(())
     });
     claimed(session, made)??;
-    let is_lent = setup.buffer != 0;
+    let is_lent = Session::<P>::has_buffers() && setup.buffer != 0;
     setup.memory_offset = if is_lent { 0 } else { MEMORY_OFFSET };
     setup.memory_len = layout.len as u64;
     setup.page_offset = PAGE_OFFSET;
@@ -177,7 +183,7 @@ fn enter_ring<P: Plugin>(
     ring: &mut Ring,
     to_submit: u32,
 ) -> (u32, Result<(), Status>) {
-    let is_lent = Session::<P>::has_buffers() && ring.memory.is_lent();
+    let is_lent = is_lent::<P>(ring);
     let page = if is_lent { None } else { session.rings.page().get() };
     let queues = if is_lent || page.is_some() { ring.queues(page) } else { None };
     let data = ring.memory.words(ring.layout.data_at, ring.layout.data_len() / 8);

@@ -42,8 +42,19 @@ impl<T> Slot<T> {
     pub(crate) fn revoke(&self) {
         if self.word.fetch_or(REVOKED, AcqRel) == 0 {
             // SAFETY: REVOKED was set here, and nothing was set.
-            drop(unsafe { (*self.value.get()).take() });
+            unsafe { self.clear() };
         }
+    }
+
+    /// Drops the value.
+    ///
+    /// # Safety
+    /// The caller may use it, and REVOKED or DISCARDED keeps others out.
+    #[cfg_attr(kp_driver, optimize(size), inline(never))]
+    unsafe fn clear(&self) {
+        // SAFETY: the caller's promise.
+        drop(unsafe { (*self.value.get()).take() });
+        self.word.fetch_and(!DISCARDED, Release);
     }
 
     /// Takes the value out, or has the request that has it drop it when it is through. There may be another one then. Not while
@@ -80,8 +91,7 @@ impl<T> Drop for RingGuard<'_, T> {
     fn drop(&mut self) {
         if self.0.word.fetch_and(!BUSY, AcqRel) & (REVOKED | DISCARDED) != 0 {
             // SAFETY: one of them was set while it was BUSY, so the value was left to this thread.
-            drop(unsafe { (*self.0.value.get()).take() });
-            self.0.word.fetch_and(!DISCARDED, Release);
+            unsafe { self.0.clear() };
         }
     }
 }
