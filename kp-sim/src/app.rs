@@ -168,12 +168,11 @@ impl<P: Plugin> App<P> {
         Ok(unsafe { SharedMemory::new(start, len, Arc::new((shared, self.file.clone()))) })
     }
 
-    /// The kernel takes back the buffer whose memory begins at `address`, as one does that has it by a request which is cancelled: on Windows, when the
-    /// app's process ends.
-    pub fn cancel_buffer(&self, address: u64) {
-        let Some(memory) = self.memory().pin(address, PAGE, false).ok() else { return };
+    /// The kernel takes back each buffer that begins where this memory does, as one that has it by a request which is cancelled: on Windows, when the app's
+    /// process ends.
+    pub fn cancel_buffer(&self, memory: &SharedMemory) {
         let machine = &self.file.loaded.machine;
-        let numbers = machine.state().heap.pinned_from(&memory);
+        let numbers = machine.state().heap.pinned_at(ptr::from_ref(memory.word(0)).addr());
         in_kernel(machine, None, |cx| {
             let raw = numbers.into_iter().filter_map(|number| NonNull::new(ptr::without_provenance_mut(number)));
             raw.for_each(|pages| self.file.session().unregister(cx, pages));

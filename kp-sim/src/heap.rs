@@ -237,9 +237,9 @@ impl Heap {
         self.pages.get(&number)
     }
 
-    /// The pinned pages that begin where these do.
-    pub(crate) fn pinned_from(&self, first: &Pages) -> Vec<usize> {
-        let begins = |pages: &Pages| Arc::ptr_eq(&pages.block, &first.block) && pages.offset == first.offset;
+    /// The pinned pages that begin there.
+    pub(crate) fn pinned_at(&self, address: usize) -> Vec<usize> {
+        let begins = |pages: &Pages| pages.block.start().addr().get() + pages.offset == address;
         self.pages.iter().filter(|(_, pages)| pages.is_pinned && begins(pages)).map(|(number, _)| *number).collect()
     }
 

@@ -10,7 +10,7 @@ use kp_abi::{
     ring::{INLINE, PAGE, Submission, UserPage},
 };
 use kp_sim::{App, Sim, edu::Edu, every_failure, explore};
-use kp_user::{Access, Connection, Plugin, Ring};
+use kp_user::{Access, Connection, Plugin, Ring, SharedMemory};
 use std::{mem::offset_of, sync::Arc, sync::atomic::Ordering::SeqCst};
 
 fn session(sim: &Sim<TestPlugin>) -> (Arc<App<TestPlugin>>, Plugin) {
@@ -123,11 +123,11 @@ fn a_released_buffer_stays_as_long_as_its_ring() {
 /// The app unmaps it, the ring goes, the buffer goes, the session goes, the device goes: in every order.
 #[test]
 fn its_memory_goes_with_the_last_that_has_it_in_any_order() {
-    type End = fn(&Sim<TestPlugin>, &App<TestPlugin>, u64);
+    type End = fn(&Sim<TestPlugin>, &App<TestPlugin>, &SharedMemory);
     let ends: [(&str, End); 5] = [
         ("release", |_, app, _| _ = app.buffer_release(BUFFER)),
         ("teardown", |_, app, _| _ = app.ring_teardown()),
-        ("cancel", |_, app, address| app.cancel_buffer(address)),
+        ("cancel", |_, app, memory| app.cancel_buffer(memory)),
         ("close", |_, app, _| _ = app.close()),
         ("remove", |sim, _, _| sim.remove(true)),
     ];
@@ -135,9 +135,9 @@ fn its_memory_goes_with_the_last_that_has_it_in_any_order() {
         for second in 0..ends.len() {
             let sim = sim();
             let raw = Raw::new(&sim, 4, 4096);
-            let Raw { app, plugin, memory, address, .. } = raw;
-            ends[first].1(&sim, &app, address);
-            ends[second].1(&sim, &app, address);
+            let Raw { app, plugin, memory, .. } = raw;
+            ends[first].1(&sim, &app, &memory);
+            ends[second].1(&sim, &app, &memory);
             let both = (ends[first].0, ends[second].0);
             let is_kept = matches!(both, ("release" | "teardown", _)) && first == second;
             assert_eq!(sim.live().pinned, usize::from(is_kept), "{both:?}");
@@ -151,20 +151,20 @@ fn its_memory_goes_with_the_last_that_has_it_in_any_order() {
 fn a_buffer_that_is_cancelled_takes_its_ring_along_and_no_other() {
     let sim = sim();
     let mut raw = Raw::new(&sim, 4, 4096);
-    let (other, _memory) = lend(&raw.app, 2, LEN);
-    raw.app.cancel_buffer(other);
+    let other = lend(&raw.app, 2, LEN);
+    raw.app.cancel_buffer(&other);
     assert_eq!(raw.one(&factorial(5)), Error::new(Status::OK, 4), "another buffer's end is not the ring's");
-    raw.app.cancel_buffer(raw.address);
+    raw.app.cancel_buffer(&raw.memory);
     assert_eq!(sim.live().pinned, 0);
     assert_eq!(raw.enter(1), (0, Status::NO_RING));
     assert_eq!(raw.app.ring_teardown(), Err(Status::NO_RING.into()));
     // What was one ring's is not the next one's.
-    let (address, _memory) = lend(&raw.app, 2, LEN);
+    let before = lend(&raw.app, 2, LEN);
     setup(&raw.app, 2).unwrap();
     raw.app.ring_teardown().unwrap();
     lend(&raw.app, 3, LEN);
     setup(&raw.app, 3).unwrap();
-    raw.app.cancel_buffer(address);
+    raw.app.cancel_buffer(&before);
     assert_eq!(raw.enter(0), (0, Status::OK));
 }
 
@@ -181,7 +181,7 @@ fn a_batch_whose_buffer_is_cancelled_ends_after_its_message() {
         let (raw, mut entered) = (&raw, (0, Status::OK));
         world.scope(|scope| {
             scope.spawn("batch", || entered = raw.enter(64));
-            scope.spawn("cancel", || raw.app.cancel_buffer(raw.address));
+            scope.spawn("cancel", || raw.app.cancel_buffer(&raw.memory));
         });
         let (submitted, status) = entered;
         let fits = match status {
@@ -208,11 +208,11 @@ fn a_buffer_that_is_cancelled_during_setup_leaves_no_ring() {
     explore(0..200, |world| {
         let sim = sim();
         let (app, _plugin) = session(&sim);
-        let (address, _memory) = lend(&app, BUFFER, LEN);
+        let memory = lend(&app, BUFFER, LEN);
         let mut made = Ok(());
         world.scope(|scope| {
             scope.spawn("setup", || made = setup(&app, BUFFER).map(|_| ()));
-            scope.spawn("cancel", || app.cancel_buffer(address));
+            scope.spawn("cancel", || app.cancel_buffer(&memory));
         });
         assert!(made.is_ok() || made == Err(Status::NO_BUFFER), "{made:?}");
         seen.insert(made.is_ok());
@@ -220,6 +220,26 @@ fn a_buffer_that_is_cancelled_during_setup_leaves_no_ring() {
         assert_eq!(app.ring_teardown(), Err(Status::NO_RING.into()));
     });
     assert_eq!(seen.len(), 2, "both were seen");
+}
+
+/// A ring is made while the buffer of the one before, which is down, is cancelled: the new one stays.
+#[test]
+fn a_ring_does_not_go_with_the_buffer_of_the_one_before() {
+    explore(0..300, |world| {
+        let sim = sim();
+        let raw = Raw::new(&sim, 4, 4096);
+        let app = &raw.app;
+        lend(app, 2, LEN);
+        app.ring_teardown().unwrap();
+        let mut made = Ok(());
+        world.scope(|scope| {
+            scope.spawn("setup", || made = setup(app, 2).map(|_| ()));
+            scope.spawn("cancel", || app.cancel_buffer(&raw.memory));
+        });
+        // Who takes the one before away may be in the place of the ring just then.
+        assert!(made.is_ok() || made == Err(Status::BUSY), "{made:?}");
+        assert_eq!(app.ring_teardown().is_ok(), made.is_ok());
+    });
 }
 
 #[test]
@@ -243,7 +263,13 @@ fn a_batch_and_its_counters_are_the_same_for_the_app() {
     // The ring is set up: its number is free again, and all 64 may be the app's own.
     let buffers: Vec<_> = (0..MAX_BUFFERS).map(|_| plugin.buffer(1, Access::Read).unwrap()).collect();
     assert_eq!(plugin.set_up_ring(4, 0), Err(Status::BUFFER_IN_USE.into()));
-    drop(buffers);
+    let rest = buffers.into_iter().skip(1).collect::<Vec<_>>();
+    assert_eq!(
+        plugin.set_up_ring(4, 0),
+        Err(Status::BUFFER_IN_USE.into()),
+        "number 0 alone is free, and makes no ring"
+    );
+    drop(rest);
     plugin.set_up_ring(4, 0).unwrap();
     assert_eq!(Ring::set_up(plugin.connection(), 3, 0).unwrap_err(), Status::BAD_FIELD);
     assert_eq!(Ring::set_up(plugin.connection(), 4, 0).unwrap_err(), Status::RING_EXISTS);

@@ -53,11 +53,11 @@ pub fn factorial(n: u32) -> Submission {
 pub const BUFFER: u32 = 1;
 
 /// New memory, registered as buffer `number` for writing.
-pub fn lend(app: &App<TestPlugin>, number: u32, len: usize) -> (u64, SharedMemory) {
+pub fn lend(app: &App<TestPlugin>, number: u32, len: usize) -> SharedMemory {
     let (addr, memory) = app.new_memory(len).unwrap();
     let (buffer, len, access) = (number, len as u64, access::WRITE);
     app.buffer_register(&BufferRegister { addr, len, buffer, access, ..Request::new() }).unwrap();
-    (addr, memory)
+    memory
 }
 
 /// A session of a process of its own, and a ring that is written to by hand.
@@ -68,8 +68,6 @@ pub struct Raw {
     pub memory: SharedMemory,
     /// None: the memory is a buffer.
     pub page: Option<SharedMemory>,
-    /// Where the app has its buffer.
-    pub address: u64,
     pub tail: u32,
 }
 
@@ -78,17 +76,17 @@ impl Raw {
         let app = Arc::new(sim.open());
         let plugin = Plugin::over(app.clone(), messages::INTERFACE, &[]).unwrap();
         let mut setup = RingSetup { entries, data_len, ..Request::new() };
-        let (memory, page, address) = if app.can_map() {
+        let (memory, page) = if app.can_map() {
             app.ring_setup(&mut setup).unwrap();
             let memory = app.map(setup.memory_offset, setup.memory_len as usize, true).unwrap();
-            (memory, Some(app.map(setup.page_offset, setup.page_len as usize, false).unwrap()), 0)
+            (memory, Some(app.map(setup.page_offset, setup.page_len as usize, false).unwrap()))
         } else {
-            let (addr, memory) = lend(&app, BUFFER, Layout::new(entries, data_len).unwrap().len);
+            let memory = lend(&app, BUFFER, Layout::new(entries, data_len).unwrap().len);
             setup.buffer = BUFFER;
             app.ring_setup(&mut setup).unwrap();
-            (memory, None, addr)
+            (memory, None)
         };
-        Self { app, plugin, setup, memory, page, address, tail: 0 }
+        Self { app, plugin, setup, memory, page, tail: 0 }
     }
 
     /// A ring of the same kind, once the first one is down. Its memory may be the first one's, as it was left.

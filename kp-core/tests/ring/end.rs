@@ -1,11 +1,8 @@
 //! A ring whose app, session, device or plugin ends.
-use super::{
-    by_hand::{Raw, factorial, sim, submission},
-    test_plugin::messages,
-};
+use super::by_hand::{Raw, factorial, sim, submission};
 use kp_abi::{
     Status,
-    request::{Request, RingEnter, RingSetup, feature},
+    request::{Request, RingEnter},
     ring::{INLINE, Submission},
 };
 use kp_sim::explore;

@@ -5,8 +5,7 @@ use super::{
 };
 use kp_abi::{
     Error, Status,
-    request::{Request, RingSetup},
-    ring::{INLINE, NOWAIT, PAGE, Submission},
+    ring::{INLINE, NOWAIT, Submission},
     zerocopy::IntoBytes,
 };
 use kp_sim::{Random, explore};
