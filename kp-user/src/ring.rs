@@ -45,9 +45,8 @@ impl Ring {
     ///
     /// [`UNKNOWN_REQUEST`](kp_abi::TransportStatus::UNKNOWN_REQUEST) if the driver has no rings, or OPEN has not asked for them;
     /// [`RING_EXISTS`](Status::RING_EXISTS); [`BAD_FIELD`](Status::BAD_FIELD) above the limits; [`NO_MEMORY`](Status::NO_MEMORY), on Linux also
-    /// above what the process may lock (RLIMIT_MEMLOCK); where the ring's memory is a [buffer](crate::Buffer), as on Windows,
-    /// [`BUFFER_IN_USE`](Status::BUFFER_IN_USE) if the session has 64 of its own, and
-    /// [`PIN_LIMIT`](Status::PIN_LIMIT). It counts as one of them while it is set up.
+    /// above what the process may lock (RLIMIT_MEMLOCK). Where the ring's memory is a [buffer](crate::Buffer), as on Windows, it needs a number of its
+    /// own while it is set up: [`BUFFER_IN_USE`](Status::BUFFER_IN_USE) if the session's buffers have them all.
     pub fn set_up(connection: &Arc<dyn Connection>, entries: u32, data_len: u32) -> Result<Self> {
         Self::set_up_by(connection, &Numbers::default(), entries, data_len)
     }
