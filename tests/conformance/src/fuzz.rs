@@ -35,7 +35,6 @@ const REACHABLE: &[Status] = &[
     Status::ALREADY_OPEN,
     Status::CLOSED,
     Status::NOT_ENABLED,
-    Status::RING_EXISTS,
     Status::NO_RING,
     Status::NO_BUFFER,
     Status::ALREADY_ENABLED,
@@ -393,6 +392,9 @@ impl<'p> Fuzz<'p> {
         assert!(seen.handled * 5 >= seen.requests, "fewer than a fifth reached a handler\n{seen}");
         for status in REACHABLE.iter().filter(|status| process.has_device() || !OF_DEVICE.contains(status)) {
             assert!(seen.statuses.contains_key(&status.0), "{status} was never seen\n{seen}");
+        }
+        if process.maps_rings() || process.lends() {
+            assert!(seen.statuses.contains_key(&Status::RING_EXISTS.0), "RingExists was never seen\n{seen}");
         }
         assert!(
             self.sender.bytes(self.canary, PAGE as usize).iter().all(|&byte| byte == CANARY),
