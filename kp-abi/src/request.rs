@@ -45,10 +45,9 @@ pub const fn control_code(nr: u32) -> Option<u32> {
         Access::ReadWrite => 3,
     };
     let method = match info.method {
-        Some(Method::Buffered) => METHOD_BUFFERED,
-        Some(Method::Neither) => METHOD_NEITHER,
-        Some(Method::Direct) => METHOD_OUT_DIRECT,
-        None => return None,
+        Method::Buffered => METHOD_BUFFERED,
+        Method::Neither => METHOD_NEITHER,
+        Method::Direct => METHOD_OUT_DIRECT,
     };
     Some(CTL_DEVICE << 16 | access << 14 | (0x800 + nr) << 2 | method)
 }

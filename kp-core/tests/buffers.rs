@@ -1,7 +1,8 @@
 //! An app's buffers: registered by number, named in messages, and the memory stays as long as anybody uses it.
 use kp_abi::{
     Buffer, TransportStatus, limits,
-    request::{BufferRegister, BufferRelease, Open, Request, access, feature},
+    request::{BufferRegister, BufferRelease, Open, Request, RingSetup, access, feature},
+    ring::PAGE,
 };
 use kp_core::*;
 use kp_sim::{Access, App, Sim, every_failure};
@@ -148,6 +149,25 @@ fn with_session(app: App<Store>) -> App<Store> {
     kp_user::Connection::open(&app, &mut open(feature::BUFFERS), &[]).unwrap();
     app
 }
+
+/// Where memory of the driver's is mapped too, a session may have one ring after the other: what is mapped is never the buffer.
+#[test]
+fn a_ring_that_is_a_buffer_is_not_mapped() {
+    let sim = Sim::<Store>::new().unwrap();
+    let plugin = sim.connect(store::INTERFACE).unwrap();
+    plugin.set_up_ring(4, 4096).unwrap();
+    let connection = plugin.connection();
+    connection.ring_teardown().unwrap();
+    let (addr, _memory) = connection.new_memory(LEN).unwrap();
+    let (buffer, len, access) = (1, LEN as u64, access::WRITE);
+    connection.buffer_register(&BufferRegister { addr, len, buffer, access, ..Request::new() }).unwrap();
+    connection.ring_setup(&mut RingSetup { entries: 4, data_len: 4096, buffer, ..Request::new() }).unwrap();
+    assert_eq!(connection.map_shared(PAGE as u64, LEN, true).unwrap_err(), Status::BAD_FIELD);
+    assert!(connection.map_shared(0, PAGE, false).is_ok(), "the session's page, from its first ring on");
+}
+
+/// A ring of 4 entries and a page of data, in bytes.
+const LEN: usize = 3 * PAGE;
 
 #[test]
 fn a_bad_registration_gets_a_named_status_and_registers_nothing() {

@@ -25,7 +25,7 @@ use kp_core::{
 use kp_user::{Agreement, Connection, IntEnabled, Notification, SharedMemory};
 use std::{
     panic::{self, AssertUnwindSafe},
-    ptr::NonNull,
+    ptr::{self, NonNull},
     sync::{Arc, Mutex},
 };
 
@@ -166,6 +166,17 @@ impl<P: Plugin> App<P> {
         let start = shared.start();
         // SAFETY: the owner keeps the pages, and both sides use them by atomic words.
         Ok(unsafe { SharedMemory::new(start, len, Arc::new((shared, self.file.clone()))) })
+    }
+
+    /// The kernel takes back each buffer that begins where this memory does, as one that has it by a request which is cancelled: on Windows, when the app's
+    /// process ends.
+    pub fn cancel_buffer(&self, memory: &SharedMemory) {
+        let machine = &self.file.loaded.machine;
+        let numbers = machine.state().heap.pinned_at(ptr::from_ref(memory.word(0)).addr());
+        in_kernel(machine, None, |cx| {
+            let raw = numbers.into_iter().filter_map(|number| NonNull::new(ptr::without_provenance_mut(number)));
+            raw.for_each(|pages| self.file.session().unregister(cx, pages));
+        });
     }
 
     /// A signal comes: a wait ends with `INTERRUPTED`. Sleeps in the plugin go on.
@@ -316,6 +327,10 @@ impl<P: Plugin> Connection for App<P> {
 
     fn ring_teardown(&self) -> Result<()> {
         self.ask(request::RingTeardown::new()).map(|_| ())
+    }
+
+    fn can_map(&self) -> bool {
+        !self.file.loaded.machine.options().no_mmap
     }
 
     fn map_shared(&self, offset: u64, len: usize, write: bool) -> Result<SharedMemory> {

@@ -237,6 +237,12 @@ impl Heap {
         self.pages.get(&number)
     }
 
+    /// The pinned pages that begin there.
+    pub(crate) fn pinned_at(&self, address: usize) -> Vec<usize> {
+        let begins = |pages: &Pages| pages.block.start().addr().get() + pages.offset == address;
+        self.pages.iter().filter(|(_, pages)| pages.is_pinned && begins(pages)).map(|(number, _)| *number).collect()
+    }
+
     /// Gives pages up. Errors: how the caller is wrong.
     pub(crate) fn take_pages(&mut self, number: usize) -> Result<(), String> {
         if self.mappings.values().any(|mapping| mapping.pages == number) {

@@ -406,7 +406,7 @@ unsafe impl Pages for Simulated {
 // SAFETY: each function does what its line in the contract says, or panics; the modules named say how.
 unsafe impl Mmap for Simulated {
     fn can_mmap() -> bool {
-        true
+        !context::current().machine.options().no_mmap
     }
     fn alloc_mmap_pages(len: usize) -> Option<NonNull<u8>> {
         NonNull::new(call("alloc_mmap_pages", len as u64, PASSIVE, |context| context.machine.share(len)))

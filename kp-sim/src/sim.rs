@@ -86,6 +86,12 @@ impl<P: Plugin> Builder<P> {
         self
     }
 
+    /// A kernel whose apps map none of its memory, as Windows: a ring is made of an app's buffer, and every plugin has buffers.
+    pub fn no_mmap(mut self) -> Self {
+        self.options.no_mmap = true;
+        self
+    }
+
     /// Memory that the device reaches by itself, in bytes, at bus address 0 and up.
     pub fn ram(mut self, len: usize) -> Self {
         self.options.ram = len;

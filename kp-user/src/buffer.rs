@@ -136,6 +136,20 @@ impl Numbers {
         Some(number)
     }
 
+    /// Runs `f` with the highest that is free, for a ring's memory, which is never number 0. [`BUFFER_IN_USE`](Status::BUFFER_IN_USE).
+    pub(crate) fn with_spare<R>(&self, f: impl FnOnce(u32) -> Result<R>) -> Result<R> {
+        let number = {
+            let mut used = self.used();
+            let free = !*used & (u64::MAX >> (u64::BITS - kp_abi::limits::MAX_BUFFERS));
+            let number = free.checked_ilog2().filter(|number| *number != 0).ok_or(Status::BUFFER_IN_USE)?;
+            *used |= 1 << number;
+            number
+        };
+        let result = f(number);
+        self.give_back(number);
+        result
+    }
+
     fn give_back(&self, number: u32) {
         *self.used() &= !(1 << number);
     }

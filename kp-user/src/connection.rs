@@ -49,7 +49,7 @@ pub trait Connection: Send + Sync {
     /// INT_DISABLE: generation and final counters of the enabling that ended.
     fn int_disable(&self) -> Result<(u64, Counters)>;
 
-    /// RING_SETUP, as the caller has filled it in. What it answers is mapped with [`map_shared`](Self::map_shared).
+    /// RING_SETUP, as the caller has filled it in. What it answers is mapped with [`map_shared`](Self::map_shared), if that is not a buffer.
     ///
     /// Like the other three, a connection whose driver has no rings need not implement it: it answers
     /// [`UNKNOWN_REQUEST`](TransportStatus::UNKNOWN_REQUEST).
@@ -58,7 +58,8 @@ pub trait Connection: Send + Sync {
         Err(TransportStatus::UNKNOWN_REQUEST.status().into())
     }
 
-    /// RING_ENTER: takes at most `to_submit` submissions. How many were taken, whatever is answered, stands in the kernel page.
+    /// RING_ENTER: takes at most `to_submit` submissions. How many were taken, whatever is answered, stands in the kernel page, or without one in the
+    /// ring's memory.
     fn ring_enter(&self, to_submit: u32) -> Result<()> {
         let _ = to_submit;
         Err(TransportStatus::UNKNOWN_REQUEST.status().into())
@@ -67,6 +68,11 @@ pub trait Connection: Send + Sync {
     /// RING_TEARDOWN.
     fn ring_teardown(&self) -> Result<()> {
         Err(TransportStatus::UNKNOWN_REQUEST.status().into())
+    }
+
+    /// Can [`map_shared`](Self::map_shared) map a ring's memory? If not, that is a buffer.
+    fn can_map(&self) -> bool {
+        true
     }
 
     /// Maps memory that the driver shares, at the offset that RING_SETUP has answered: all `len` bytes of it.

@@ -155,7 +155,7 @@ impl Plugin {
         if !self.has_batches() {
             return Err(TransportStatus::UNKNOWN_REQUEST.status().into());
         }
-        Ring::set_up(&self.connection, entries, data_len)
+        Ring::set_up_by(&self.connection, &self.buffers, entries, data_len)
     }
 
     pub(crate) fn next_run(&self) -> NonZeroU64 {

@@ -1,11 +1,12 @@
 //! The session's ring: submissions and completions in memory that the driver shares.
 use crate::{
     Connection, SharedMemory,
+    buffer::Numbers,
     shared::{Kept, PowerOfTwo, Slots},
 };
 use kp_abi::{
     Counters, Error, Result, Status,
-    request::{ANY_VECTOR, Request, RingSetup},
+    request::{ANY_VECTOR, BufferRegister, Request, RingSetup, access},
     ring::{
         KernelPage, Layout, SHOWN_VECTORS, Submission, UserPage, figures,
         queue::{AppSide, CompletionSlot, Shared, SubmissionSlot},
@@ -25,7 +26,8 @@ use std::{
 pub struct Ring {
     connection: Arc<dyn Connection>,
     memory: SharedMemory,
-    page: SharedMemory,
+    /// None: the memory is a buffer.
+    page: Option<SharedMemory>,
     layout: Layout,
     entries: u32,
     side: AppSide,
@@ -43,27 +45,59 @@ impl Ring {
     ///
     /// [`UNKNOWN_REQUEST`](kp_abi::TransportStatus::UNKNOWN_REQUEST) if the driver has no rings, or OPEN has not asked for them;
     /// [`RING_EXISTS`](Status::RING_EXISTS); [`BAD_FIELD`](Status::BAD_FIELD) above the limits; [`NO_MEMORY`](Status::NO_MEMORY), on Linux also
-    /// above what the process may lock (RLIMIT_MEMLOCK).
+    /// above what the process may lock (RLIMIT_MEMLOCK). Where the ring's memory is a [buffer](crate::Buffer), as on Windows, it needs a number of its
+    /// own while it is set up: [`BUFFER_IN_USE`](Status::BUFFER_IN_USE) if the session's buffers have them all.
     pub fn set_up(connection: &Arc<dyn Connection>, entries: u32, data_len: u32) -> Result<Self> {
+        Self::set_up_by(connection, &Numbers::default(), entries, data_len)
+    }
+
+    /// The same; a buffer's number is one of these.
+    pub(crate) fn set_up_by(
+        connection: &Arc<dyn Connection>,
+        numbers: &Numbers,
+        entries: u32,
+        data_len: u32,
+    ) -> Result<Self> {
         let mut setup = RingSetup { entries, data_len, ..Request::new() };
-        connection.ring_setup(&mut setup)?;
-        let ring = Self::map(connection, &setup);
+        // One that no driver makes is refused by it, whatever its memory would be.
+        let lent = match Layout::new(entries, data_len) {
+            Some(layout) if !connection.can_map() => {
+                Some(numbers.with_spare(|number| lend(&**connection, number, layout.len, &mut setup))?)
+            }
+            _ => {
+                connection.ring_setup(&mut setup)?;
+                None
+            }
+        };
+        let ring = Self::map(connection, &setup, lent);
         if ring.is_err() {
             let _ = connection.ring_teardown();
         }
         ring
     }
 
-    fn map(connection: &Arc<dyn Connection>, setup: &RingSetup) -> Result<Self> {
+    fn map(connection: &Arc<dyn Connection>, setup: &RingSetup, lent: Option<SharedMemory>) -> Result<Self> {
         let layout = Layout::new(setup.entries, setup.data_len).ok_or(Status::PROTOCOL)?;
         let said = (setup.memory_len, setup.sq_at, setup.cq_at, setup.data_at);
+        let page_len = if lent.is_some() { 0 } else { size_of::<KernelPage>() };
         if said != (layout.len as u64, layout.sq_at as u32, layout.cq_at as u32, layout.data_at as u32)
-            || setup.page_len != size_of::<KernelPage>() as u64
+            || setup.page_len != page_len as u64
         {
             return Err(Status::PROTOCOL.into());
         }
-        let memory = connection.map_shared(setup.memory_offset, layout.len, true)?;
-        let page = connection.map_shared(setup.page_offset, size_of::<KernelPage>(), false)?;
+        let (memory, page) = match lent {
+            Some(memory) => (memory, None),
+            None => {
+                let memory = connection.map_shared(setup.memory_offset, layout.len, true)?;
+                (memory, Some(connection.map_shared(setup.page_offset, size_of::<KernelPage>(), false)?))
+            }
+        };
+        let [sq_head, cq_tail] = match &page {
+            Some(page) => {
+                [offset_of!(KernelPage, sq_head), offset_of!(KernelPage, cq_tail)].map(|at| page.kept_word(at))
+            }
+            None => [offset_of!(UserPage, sq_head), offset_of!(UserPage, cq_tail)].map(|at| memory.kept_word(at)),
+        };
         Ok(Self {
             connection: connection.clone(),
             layout,
@@ -71,8 +105,8 @@ impl Ring {
             side: AppSide::new(setup.entries),
             sq_tail: memory.kept_word(offset_of!(UserPage, sq_tail)),
             cq_head: memory.kept_word(offset_of!(UserPage, cq_head)),
-            sq_head: page.kept_word(offset_of!(KernelPage, sq_head)),
-            cq_tail: page.kept_word(offset_of!(KernelPage, cq_tail)),
+            sq_head,
+            cq_tail,
             submissions: memory.slots(layout.sq_at, setup.entries as usize),
             completions: memory.slots(layout.cq_at, setup.entries as usize),
             data: memory.kept_words(layout.data_at, layout.data_len() / 8),
@@ -143,44 +177,58 @@ impl Ring {
 
     /// The counters of the interrupt that this session has enabled since it has a ring, of `vector` or of all together with
     /// [`ANY_VECTOR`], and the number of that enabling; 0 if there is none. No system call: each figure is as it was at some moment, but not all at the same one. For
-    /// exact sums there is [`Interrupts::counters`](crate::Interrupts::counters).
+    /// exact sums there is [`Interrupts::counters`](crate::Interrupts::counters). Where the ring's memory is a buffer, as on Windows, it is that: a
+    /// request, which shows whichever session's enabling there is.
     ///
     /// [`BAD_VECTOR`](Status::BAD_VECTOR) if the enabling has no such vector, or more vectors than the page has room for, which is 60.
     pub fn counters(&self, vector: u32) -> Result<(u64, Counters)> {
-        let word = |at| &self.page.words(at, 1)[0];
+        let Some(page) = &self.page else { return self.connection.int_count(vector) };
+        let word = |at| &page.words(at, 1)[0];
         loop {
-            let read = || self.sum(vector, word(offset_of!(KernelPage, vectors)).load(Acquire) as usize);
+            let read = || sum(page, vector, word(offset_of!(KernelPage, vectors)).load(Acquire) as usize);
             if let Some((generation, sum)) = figures::read(word(offset_of!(KernelPage, generation)), read) {
                 return Ok((generation, sum?));
             }
         }
     }
+}
 
-    /// What the page has of one vector, or of all together, if there are `vectors`.
-    fn sum(&self, vector: u32, vectors: usize) -> Result<Counters> {
-        let shown = match vector as usize {
-            _ if vector == ANY_VECTOR && vectors <= SHOWN_VECTORS => 0..vectors,
-            one if one < vectors.min(SHOWN_VECTORS) => one..one + 1,
-            _ => return Err(Status::BAD_VECTOR.into()),
-        };
-        let mut sum = Counters::default();
-        for vector in shown {
-            let at = offset_of!(KernelPage, counters) + vector * size_of::<Counters>();
-            let mut words = self.page.words(at, size_of::<Counters>() / 8).iter().map(|word| word.load(Acquire));
-            let mut next = || words.next().unwrap_or_default();
-            sum.add(&Counters {
-                received: next(),
-                spurious: next(),
-                deferred: next(),
-                dpc_runs: next(),
-                notified: next(),
-                delivered: next(),
-                available: next(),
-                lost: next(),
-            });
-        }
-        Ok(sum)
+/// Sets a ring up on new memory, `len` bytes, which is buffer `number` meanwhile: the ring keeps the memory afterwards.
+fn lend(connection: &dyn Connection, number: u32, len: usize, setup: &mut RingSetup) -> Result<SharedMemory> {
+    let (addr, memory) = connection.new_memory(len)?;
+    let (buffer, len, access) = (number, len as u64, access::WRITE);
+    connection.buffer_register(&BufferRegister { addr, len, buffer, access, ..Request::new() })?;
+    setup.buffer = number;
+    let made = connection.ring_setup(setup);
+    // A session that is over has none any more.
+    let _ = connection.buffer_release(number);
+    made.map(|()| memory)
+}
+
+/// What the page has of one vector, or of all together, if there are `vectors`.
+fn sum(page: &SharedMemory, vector: u32, vectors: usize) -> Result<Counters> {
+    let shown = match vector as usize {
+        _ if vector == ANY_VECTOR && vectors <= SHOWN_VECTORS => 0..vectors,
+        one if one < vectors.min(SHOWN_VECTORS) => one..one + 1,
+        _ => return Err(Status::BAD_VECTOR.into()),
+    };
+    let mut sum = Counters::default();
+    for vector in shown {
+        let at = offset_of!(KernelPage, counters) + vector * size_of::<Counters>();
+        let mut words = page.words(at, size_of::<Counters>() / 8).iter().map(|word| word.load(Acquire));
+        let mut next = || words.next().unwrap_or_default();
+        sum.add(&Counters {
+            received: next(),
+            spurious: next(),
+            deferred: next(),
+            dpc_runs: next(),
+            notified: next(),
+            delivered: next(),
+            available: next(),
+            lost: next(),
+        });
     }
+    Ok(sum)
 }
 
 impl Drop for Ring {

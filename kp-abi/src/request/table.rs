@@ -38,8 +38,8 @@ pub struct RequestInfo {
     pub nr: u32,
     /// What a handle must be open for.
     pub access: Access,
-    /// How Windows passes it; None: Windows has no such request.
-    pub method: Option<Method>,
+    /// How Windows passes it.
+    pub method: Method,
     /// Size of the struct's first version, in bytes. It never changes; the struct may grow.
     pub first_size: usize,
     /// Size of today's struct, in bytes.
@@ -118,16 +118,13 @@ macro_rules! word {
         Access::ReadWrite
     };
     (buffered) => {
-        Some(Method::Buffered)
+        Method::Buffered
     };
     (neither) => {
-        Some(Method::Neither)
+        Method::Neither
     };
     (direct) => {
-        Some(Method::Direct)
-    };
-    (absent) => {
-        None
+        Method::Direct
     };
 }
 
@@ -376,20 +373,21 @@ requests! {
         }
     }
 
-    /// Makes the session's ring. Its memory, and a page of the driver's, are mapped with mmap(2) at the offsets that it answers.
-    RingSetup = 32, access: read_write, windows: absent {
+    /// Makes the session's ring. Its memory, and a page of the driver's, are mapped with mmap(2) at the offsets that it answers; or its memory is a
+    /// buffer of the app's.
+    RingSetup = 32, access: read_write, windows: buffered {
         72 bytes since 1.1 {
             /// In: entries of each queue, a power of two, at most `MAX_RING_ENTRIES`.
             16 entries: u32,
             /// In: length of the data area in bytes; it is made whole pages.
             20 data_len: u32,
-            /// Out: where to map the ring's memory, for reading and writing.
+            /// Out: where to map the ring's memory, for reading and writing. 0, if it is a buffer.
             24 memory_offset: u64,
             /// Out: length of the ring's memory in bytes.
             32 memory_len: u64,
-            /// Out: where to map the kernel page, for reading.
+            /// Out: where to map the kernel page, for reading. 0, if there is none.
             40 page_offset: u64,
-            /// Out: length of the kernel page in bytes.
+            /// Out: length of the kernel page in bytes. 0: there is none.
             48 page_len: u64,
             /// Out: the submissions, in the ring's memory.
             56 sq_at: u32,
@@ -400,11 +398,17 @@ requests! {
             /// Zero.
             68 reserved: u32,
         }
+        grown to 80 bytes since 1.3 {
+            /// In: number of the buffer that is the ring's memory; 0: the driver makes it.
+            72 buffer: u32,
+            /// Zero.
+            76 reserved_2: u32,
+        }
     }
 
     /// Runs submitted messages, in their order, in the calling thread. Whatever the status, `submitted` of them were taken, and each of
     /// those has its completion.
-    RingEnter = 33, access: read_write, windows: absent {
+    RingEnter = 33, access: read_write, windows: buffered {
         24 bytes since 1.1 {
             /// In: submissions to take, at most.
             16 to_submit: u32,
@@ -414,7 +418,7 @@ requests! {
     }
 
     /// Takes the session's ring down. What the app has mapped stays mapped, and nobody reads it any more.
-    RingTeardown = 34, access: read_write, windows: absent {
+    RingTeardown = 34, access: read_write, windows: buffered {
         16 bytes since 1.1 {}
     }
 }

@@ -45,7 +45,7 @@ macro_rules! layout {
 }
 
 layout! {
-    /// The first page of the ring's memory: what the app writes and the driver reads.
+    /// The first page of the ring's memory: what the app writes and the driver reads. Without a [`KernelPage`] the driver's two indices are here too.
     UserPage, 4096 bytes {
         /// Submissions that the app has written, ever, modulo 2^32.
         0 sq_tail: u32,
@@ -54,7 +54,15 @@ layout! {
         /// Completions that the app has taken, ever, modulo 2^32.
         64 cq_head: u32,
         /// Zero.
-        68 gap_2: [u32; 1007],
+        68 gap_2: [u32; 15],
+        /// Without a kernel page: its `sq_head`, which the driver writes and never reads. Since 1.3.
+        128 sq_head: u32,
+        /// Zero.
+        132 gap_3: [u32; 15],
+        /// Without a kernel page: its `cq_tail`, which the driver writes and never reads. Since 1.3.
+        192 cq_tail: u32,
+        /// Zero.
+        196 gap_4: [u32; 975],
     }
 }
 layout! {

@@ -1,4 +1,4 @@
-//! The buffers that an app has registered with its session, by number.
+//! The buffers that an app has registered with its session, by number; and which of them its ring is made of.
 #![deny(unsafe_code)]
 use super::{RawPages, nospec::array_index_nospec, page_ref::PageRef};
 use crate::{KVec, Mutex, Passive, Result, Status, limits};
@@ -12,6 +12,8 @@ struct State {
     buffers: KVec<Option<PageRef>>,
     /// Bytes of all of them.
     pinned: u64,
+    /// What the session's ring was last made of, if that was one of them.
+    ring: Option<NonNull<RawPages>>,
     /// The session is torn down: nothing is registered any more.
     is_over: bool,
 }
@@ -19,7 +21,7 @@ struct State {
 impl BufferTable {
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn new(cx: &mut Passive) -> Result<Self> {
-        let state = State { buffers: KVec::new(), pinned: 0, is_over: false };
+        let state = State { buffers: KVec::new(), pinned: 0, ring: None, is_over: false };
         Ok(Self(Mutex::new(cx, state)?))
     }
 
@@ -45,13 +47,34 @@ impl BufferTable {
         })
     }
 
-    /// Takes the buffer out that has these pages, if it is still there.
+    /// The session's next ring is made of buffer `number`, which is to be dropped with it; 0: of none. `begin` runs before anybody can take these pages
+    /// [back](Self::take_back). NoBuffer.
     #[cfg_attr(kp_driver, optimize(size))]
-    pub(super) fn remove_pages(&self, cx: &mut Passive, raw: NonNull<RawPages>) -> Option<PageRef> {
+    pub(super) fn lend(&self, cx: &mut Passive, number: u32, begin: impl FnOnce()) -> Result<Option<PageRef>> {
+        self.0.with(cx, |state, _| {
+            let pages = match number {
+                0 => None,
+                _ => Some(state.slot(number).and_then(|slot| slot.clone()).ok_or(Status::NO_BUFFER)?),
+            };
+            state.ring = pages.as_ref().map(PageRef::raw);
+            begin();
+            Ok(pages)
+        })
+    }
+
+    /// Takes the buffer out that has these pages, if it is still there, and what `discard` gives if the ring is made of them. To be dropped.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn take_back<R>(
+        &self,
+        cx: &mut Passive,
+        raw: NonNull<RawPages>,
+        discard: impl FnOnce() -> R,
+    ) -> (Option<PageRef>, Option<R>) {
         self.0.with(cx, |state, _| {
             let is_it = |slot: &&mut Option<PageRef>| slot.as_ref().is_some_and(|pages| pages.raw() == raw);
-            let pages = state.buffers.iter_mut().find(is_it)?.take()?;
-            Some(state.unpinned(pages))
+            let pages = state.buffers.iter_mut().find(is_it).and_then(Option::take);
+            let ring = (state.ring == Some(raw)).then(discard);
+            (pages.map(|pages| state.unpinned(pages)), ring)
         })
     }
 

@@ -57,7 +57,7 @@ unsafe impl<P: Plugin> Send for Session<P> {}
 
 impl<P: Plugin> Drop for Session<P> {
     fn drop(&mut self) {
-        if Self::HAS_BUFFERS {
+        if Self::has_buffers() {
             // SAFETY: dropped here alone, and not used after it.
             unsafe { ManuallyDrop::drop(&mut self.context.buffers) }
         }
@@ -65,20 +65,26 @@ impl<P: Plugin> Drop for Session<P> {
 }
 
 impl<P: Plugin> Session<P> {
-    /// Do the plugin's messages name buffers? A constant: whoever asks is compiled for one answer.
-    pub const HAS_BUFFERS: bool = P::TABLE.has_buffers();
+    /// Do the plugin's messages name buffers?
+    const NAMES_BUFFERS: bool = P::TABLE.has_buffers();
 
-    /// The app's buffers. None if the plugin's messages name none: the compiler knows, and leaves out all that they would need.
+    /// May apps have buffers: because messages name them, or because rings are made of them? A driver is linked for one answer.
+    #[inline(always)]
+    pub(super) fn has_buffers() -> bool {
+        Self::NAMES_BUFFERS || !kernel::can_mmap()
+    }
+
+    /// The app's buffers. None if there are none: the compiler knows, and leaves out all that they would need.
     #[inline(always)]
     pub(super) fn buffer_table(&self) -> Option<&BufferTable> {
-        if Self::HAS_BUFFERS { self.context.buffers.as_ref() } else { None }
+        if Self::has_buffers() { self.context.buffers.as_ref() } else { None }
     }
 
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn new(cx: &mut Passive, device: BoundDevice<P>, caller: Caller) -> Result<NonNull<Self>> {
         let lock = RobustMutex::new(cx)?;
         // From here on the session drops what is in there.
-        let context = SessionContext::new(cx, Self::HAS_BUFFERS)?;
+        let context = SessionContext::new(cx, Self::has_buffers())?;
         let session = Session {
             device,
             caller,

@@ -7,7 +7,7 @@ use core::mem::ManuallyDrop;
 /// See the module.
 pub(crate) struct SessionContext {
     pub(crate) waker: Waker,
-    /// None: the plugin's messages name no buffers. Who has made it with some drops it: the compiler shall know who has not.
+    /// None: there are no buffers. Who has made it with some drops it: the compiler shall know who has not.
     pub(crate) buffers: ManuallyDrop<Option<BufferTable>>,
 }
 

@@ -1,17 +1,26 @@
-//! Memory that an app has mapped too. Whatever stands in it may change at any moment: it is read and written by single atomic words,
-//! and no reference to its bytes exists.
-use super::kernel;
+//! Memory that an app has mapped too: the kernel's own, or a buffer of the app's. Whatever stands in it may change at any moment: it is read and
+//! written by single atomic words, and no reference to its bytes exists.
+use super::{kernel, page_ref::PageRef};
 use crate::{Passive, Result, Status};
 use core::{
+    mem::ManuallyDrop,
     ptr::NonNull,
     slice,
     sync::atomic::{AtomicU32, AtomicU64},
 };
 
-/// Pages that an app can map, zeroed when they were made. INVARIANT: `len` bytes, a multiple of 8, alive until dropped.
+/// Pages that an app can map, zeroed when they were made, or a buffer of the app's. INVARIANT: `len` bytes, a multiple of 8, alive until dropped.
 pub(super) struct SharedMemory {
     start: NonNull<u8>,
     len: usize,
+    /// None: of `alloc_mmap_pages`.
+    lent: Option<Lent>,
+}
+
+/// Whose memory it is, and what gives it back: by an address, so that a plugin without buffers is not linked with it.
+struct Lent {
+    pages: ManuallyDrop<PageRef>,
+    give_back: unsafe fn(&mut ManuallyDrop<PageRef>),
 }
 // SAFETY: plain memory, used by atomic words only.
 unsafe impl Send for SharedMemory {}
@@ -22,7 +31,26 @@ impl SharedMemory {
     /// Errors: `NO_MEMORY`.
     pub(super) fn new(_: &mut Passive, len: usize) -> Result<Self> {
         let start = kernel::alloc_mmap_pages(len).ok_or(Status::NO_MEMORY)?;
-        Ok(Self { start, len })
+        Ok(Self { start, len, lent: None })
+    }
+
+    /// The first `len` bytes of a buffer, a multiple of 8. Errors: `READ_ONLY`, `BAD_FIELD` if it has not as many, `NO_MEMORY`.
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn over(cx: &mut Passive, pages: PageRef, len: usize) -> Result<Self> {
+        if !pages.is_writable() {
+            return Err(Status::READ_ONLY.into());
+        }
+        if len > pages.len().get() {
+            return Err(Status::BAD_FIELD.into());
+        }
+        let start = pages.map(cx)?;
+        let lent = Lent { pages: ManuallyDrop::new(pages), give_back: ManuallyDrop::drop };
+        Ok(Self { start, len, lent: Some(lent) })
+    }
+
+    /// Is it a buffer of the app's?
+    pub(super) fn is_lent(&self) -> bool {
+        self.lent.is_some()
     }
 
     pub(super) fn start(&self) -> NonNull<u8> {
@@ -63,9 +91,14 @@ impl SharedMemory {
 }
 
 impl Drop for SharedMemory {
+    #[cfg_attr(kp_driver, optimize(size))]
     fn drop(&mut self) {
-        // SAFETY: of `alloc_mmap_pages` with this length, given up once.
-        unsafe { kernel::free_mmap_pages(self.start, self.len) }
+        match &mut self.lent {
+            // SAFETY: of `alloc_mmap_pages` with this length, given up once.
+            None => unsafe { kernel::free_mmap_pages(self.start, self.len) },
+            // SAFETY: the pages' own drop, once.
+            Some(lent) => unsafe { (lent.give_back)(&mut lent.pages) },
+        }
     }
 }
 

@@ -307,6 +307,7 @@ fn not_granted<R: Request>() -> Vec<Check<R>> {
         "OPEN has not granted rings", UNKNOWN_REQUEST, ["ring"], |scene| {
             scene.world.features = 0;
             scene.world.has_ring = false;
+            scene.world.ring_buffer = None;
         };
         },
     ])
@@ -316,9 +317,21 @@ fn ring_setup() -> Vec<Check<RingSetup>> {
     joined([
         not_granted(),
         checks! {
-        "`reserved` is not zero", Status::BAD_FIELD, [], |scene| scene.request.reserved = 1;
+        "`reserved` or `reserved_2` is not zero", Status::BAD_FIELD, [], |scene| scene.request.reserved = 1;
+        "`reserved` or `reserved_2` is not zero", Status::BAD_FIELD, [], |scene| scene.request.reserved_2 = 1;
         "`entries` or `data_len` cannot be", Status::BAD_FIELD, [], |scene| scene.request.entries = 3;
+        "`buffer` is 0, where a ring is made of a buffer only", Status::BAD_FIELD, ["number"], |scene| {
+            scene.world.no_mmap = true;
+            scene.request.buffer = 0;
+        };
         "there is a ring", Status::RING_EXISTS, ["ring"], |scene| scene.world.has_ring = true;
+        "the session has no such buffer", Status::NO_BUFFER, ["number"], |scene| scene.request.buffer = 3;
+        "the buffer is for reading", Status::READ_ONLY, ["access"], |scene| {
+            scene.world.ring_buffer = scene.world.ring_buffer.map(|(pages, _)| (pages, access::READ));
+        };
+        "the buffer is shorter than the ring", Status::BAD_FIELD, ["pages"], |scene| {
+            scene.world.ring_buffer = scene.world.ring_buffer.map(|(_, access)| (1, access));
+        };
         },
     ])
 }
@@ -449,7 +462,12 @@ fn buffer_requests_are_checked_in_the_pages_order() {
 
 #[test]
 fn ring_requests_are_checked_in_the_pages_order() {
-    check(good(RingSetup { entries: 4, ..RingSetup::new() }), Status::OK, &all(ring_setup()));
+    let good = || {
+        let mut scene = Scene::new(RingSetup { entries: 4, buffer: 1, ..RingSetup::new() });
+        scene.world.ring_buffer = Some((2, access::WRITE));
+        scene
+    };
+    check(good, Status::OK, &all(ring_setup()));
     check(ringed(RingEnter::new()), Status::OK, &all(no_ring()));
     check(ringed(RingTeardown::new()), Status::OK, &all(no_ring()));
 }

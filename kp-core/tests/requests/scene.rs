@@ -20,6 +20,10 @@ pub struct World {
     pub has_ring: bool,
     /// The session has registered buffer 0.
     pub has_buffer: bool,
+    /// Of the session's buffer 1, if it has one: its pages, and what may be done with it.
+    pub ring_buffer: Option<(u64, u32)>,
+    /// The kernel's apps map none of its memory.
+    pub no_mmap: bool,
     /// As many sessions as there may be.
     pub sessions_are_full: bool,
     /// As many calls as there may be are inside.
@@ -63,6 +67,8 @@ impl<R: Request> Scene<R> {
             owner: 0,
             has_ring: false,
             has_buffer: false,
+            ring_buffer: None,
+            no_mmap: false,
             sessions_are_full: false,
             calls_are_full: false,
             waits_are_full: false,
@@ -81,6 +87,10 @@ impl<R: Request> Scene<R> {
         address
     }
 
+    fn pages(&self, count: u64) -> u64 {
+        self.memory.memory().map(count as usize * PAGE, Access::ReadWrite)
+    }
+
     /// An address that could be the app's, and at which there is nothing.
     pub fn nothing(&self) -> u64 {
         self.bytes(&[0]) + PAGE as u64
@@ -88,7 +98,8 @@ impl<R: Request> Scene<R> {
 
     /// Sends it: the status in its head, or the transport's.
     pub fn status(mut self) -> Status {
-        let sim = Sim::<Card>::with(Edu::new()).unwrap();
+        let builder = Sim::<Card>::builder().device(Edu::new());
+        let sim = if self.world.no_mmap { builder.no_mmap() } else { builder }.build().unwrap();
         let app = sim.open_in(&self.memory, self.world.mode).unwrap();
         let others = self.prepare(&sim, &app);
         let at = self.put();
@@ -110,13 +121,22 @@ impl<R: Request> Scene<R> {
         let world = &self.world;
         if world.is_open && world.mode == Mode::ReadWrite {
             Connection::open(app, &mut open(world.features), &[]).unwrap();
+            let register = |buffer, pages, access| {
+                let (addr, len) = (self.pages(pages), pages * PAGE as u64);
+                app.buffer_register(&BufferRegister { addr, len, buffer, access, ..BufferRegister::new() }).unwrap();
+            };
             if world.has_ring {
-                app.ring_setup(&mut RingSetup { entries: 4, ..RingSetup::new() }).unwrap();
+                let buffer = if world.no_mmap { 2 } else { 0 };
+                if world.no_mmap {
+                    register(buffer, 2, access::WRITE);
+                }
+                app.ring_setup(&mut RingSetup { entries: 4, buffer, ..RingSetup::new() }).unwrap();
             }
             if world.has_buffer {
-                let addr = self.bytes(&[0]);
-                let of = BufferRegister { addr, len: PAGE as u64, access: access::READ, ..BufferRegister::new() };
-                app.buffer_register(&of).unwrap();
+                register(0, 1, access::READ);
+            }
+            if let Some((pages, access)) = world.ring_buffer {
+                register(1, pages, access);
             }
             if world.owner == 1 {
                 app.int_enable(kind::ANY, 1, 1, &[]).unwrap();

@@ -1,9 +1,12 @@
 //! A ring that is written to by hand.
-use super::test_plugin::{TestPlugin, messages};
+use super::{
+    kernel,
+    test_plugin::{TestPlugin, messages},
+};
 use kp_abi::{
     Error, Status,
-    request::{Request, RingEnter, RingSetup},
-    ring::{INLINE, KernelPage, Submission, UserPage},
+    request::{BufferRegister, Request, RingEnter, RingSetup, access},
+    ring::{INLINE, KernelPage, Layout, Submission, UserPage},
     zerocopy::IntoBytes,
 };
 use kp_sim::{App, Sim, edu::Edu};
@@ -14,7 +17,7 @@ use std::{
 };
 
 pub fn sim() -> Sim<TestPlugin> {
-    Sim::with(Edu::new()).expect("the plugin takes its device")
+    kernel().device(Edu::new()).build().expect("the plugin takes its device")
 }
 
 /// A submission without anything.
@@ -46,13 +49,25 @@ pub fn factorial(n: u32) -> Submission {
     }
 }
 
+/// The number of the buffer that a ring is made of.
+pub const BUFFER: u32 = 1;
+
+/// New memory, registered as buffer `number` for writing.
+pub fn lend(app: &App<TestPlugin>, number: u32, len: usize) -> SharedMemory {
+    let (addr, memory) = app.new_memory(len).unwrap();
+    let (buffer, len, access) = (number, len as u64, access::WRITE);
+    app.buffer_register(&BufferRegister { addr, len, buffer, access, ..Request::new() }).unwrap();
+    memory
+}
+
 /// A session of a process of its own, and a ring that is written to by hand.
 pub struct Raw {
     pub app: Arc<App<TestPlugin>>,
     pub plugin: Plugin,
     pub setup: RingSetup,
     pub memory: SharedMemory,
-    pub page: SharedMemory,
+    /// None: the memory is a buffer.
+    pub page: Option<SharedMemory>,
     pub tail: u32,
 }
 
@@ -61,10 +76,23 @@ impl Raw {
         let app = Arc::new(sim.open());
         let plugin = Plugin::over(app.clone(), messages::INTERFACE, &[]).unwrap();
         let mut setup = RingSetup { entries, data_len, ..Request::new() };
-        app.ring_setup(&mut setup).unwrap();
-        let memory = app.map(setup.memory_offset, setup.memory_len as usize, true).unwrap();
-        let page = app.map(setup.page_offset, setup.page_len as usize, false).unwrap();
+        let (memory, page) = if app.can_map() {
+            app.ring_setup(&mut setup).unwrap();
+            let memory = app.map(setup.memory_offset, setup.memory_len as usize, true).unwrap();
+            (memory, Some(app.map(setup.page_offset, setup.page_len as usize, false).unwrap()))
+        } else {
+            let memory = lend(&app, BUFFER, Layout::new(entries, data_len).unwrap().len);
+            setup.buffer = BUFFER;
+            app.ring_setup(&mut setup).unwrap();
+            (memory, None)
+        };
         Self { app, plugin, setup, memory, page, tail: 0 }
+    }
+
+    /// A ring of the same kind, once the first one is down. Its memory may be the first one's, as it was left.
+    pub fn set_up_again(&mut self) {
+        let mut setup = RingSetup { entries: 4, buffer: self.setup.buffer, ..Request::new() };
+        self.app.ring_setup(&mut setup).unwrap();
     }
 
     pub fn set_tail(&self, tail: u32) {
@@ -76,7 +104,11 @@ impl Raw {
     }
 
     pub fn cq_tail(&self) -> u32 {
-        self.page.word(offset_of!(KernelPage, cq_tail)).load(SeqCst)
+        let word = match &self.page {
+            Some(page) => page.word(offset_of!(KernelPage, cq_tail)),
+            None => self.memory.word(offset_of!(UserPage, cq_tail)),
+        };
+        word.load(SeqCst)
     }
 
     pub fn push(&mut self, submission: &Submission) {

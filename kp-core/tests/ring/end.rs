@@ -1,65 +1,12 @@
 //! A ring whose app, session, device or plugin ends.
-use super::{
-    by_hand::{Raw, factorial, sim, submission},
-    test_plugin::messages,
-};
+use super::by_hand::{Raw, factorial, sim, submission};
 use kp_abi::{
     Status,
-    request::{Request, RingEnter, RingSetup, feature},
+    request::{Request, RingEnter},
     ring::{INLINE, Submission},
 };
 use kp_sim::explore;
 use kp_user::Connection;
-
-#[test]
-fn the_last_mapping_keeps_the_handle_open() {
-    let sim = sim();
-    let app = sim.open();
-    let mut open = kp_abi::request::Open {
-        abi_major: kp_abi::limits::ABI_MAJOR,
-        abi_minor: kp_abi::limits::ABI_MINOR,
-        features: feature::RING,
-        message_count: messages::INTERFACE.methods.len() as u32,
-        fingerprint: messages::INTERFACE.fingerprint(),
-        ..Request::new()
-    };
-    app.open(&mut open, &[]).unwrap();
-    let mut setup = RingSetup { entries: 4, data_len: 4096, ..Request::new() };
-    app.ring_setup(&mut setup).unwrap();
-    let memory = app.map(setup.memory_offset, setup.memory_len as usize, true).unwrap();
-    let page = app.map(setup.page_offset, setup.page_len as usize, false).unwrap();
-    let mapped = sim.live();
-    drop(app); // no CLOSE, as by a process that dies
-    assert_eq!(sim.live(), mapped);
-    drop(memory);
-    assert_eq!(sim.live(), mapped);
-    drop(page);
-    assert_eq!(sim.live().handles, 0);
-    assert!(sim.live().allocations < mapped.allocations, "session, ring and page are gone");
-    assert_eq!(sim.unload(), Ok(()));
-}
-
-#[test]
-fn mappings_outlive_close_and_removal() {
-    for removes in [false, true] {
-        let sim = sim();
-        let mut raw = Raw::new(&sim, 4, 4096);
-        raw.push(&factorial(3));
-        let with_ring = sim.live().allocations;
-        if removes {
-            sim.remove(true);
-        } else {
-            raw.app.close().unwrap();
-        }
-        assert!(sim.live().allocations < with_ring, "the kernel's side let the ring go");
-        let gone = if removes { Status::DEVICE_GONE } else { Status::CLOSED };
-        assert_eq!(raw.enter(1), (0, gone));
-        // What is mapped is still there, and nobody's but the app's.
-        raw.set_tail(9);
-        raw.memory.write(raw.setup.data_at as usize, &[7; 4096]);
-        assert_eq!(raw.cq_tail(), 0);
-    }
-}
 
 #[test]
 fn closing_removing_and_killing_end_a_batch_between_two_messages() {

@@ -46,11 +46,10 @@ fn what_the_driver_has_written_it_does_not_read() {
         assert_eq!(raw.one(&factorial(n as u32 % 9)), Error::new(Status::OK, 4));
     }
     assert_eq!(raw.cq_tail(), 20);
-    assert_eq!(
-        raw.app.map(raw.setup.page_offset, PAGE, true).unwrap_err(),
-        TransportStatus::DENIED.status(),
-        "it can only be read"
-    );
+    if raw.page.is_some() {
+        let denied = raw.app.map(raw.setup.page_offset, PAGE, true).unwrap_err();
+        assert_eq!(denied, TransportStatus::DENIED.status(), "it can only be read");
+    }
 }
 
 #[test]
@@ -133,8 +132,12 @@ fn every_bad_struct_of_the_three_requests_has_its_status() {
     each::<RingSetup>(&raw.app);
     each::<RingEnter>(&raw.app);
     each::<RingTeardown>(&raw.app);
-    let reserved = RingSetup { entries: 4, reserved: 1, ..Request::new() };
-    assert_eq!(status(&raw.app, reserved), Status::BAD_FIELD);
+    for reserved in [
+        RingSetup { entries: 4, reserved: 1, ..Request::new() },
+        RingSetup { entries: 4, reserved_2: 1, ..Request::new() },
+    ] {
+        assert_eq!(status(&raw.app, reserved), Status::BAD_FIELD);
+    }
     let fresh = sim.open();
     assert_eq!(status(&fresh, RingSetup { entries: 4, ..Request::new() }), Status::NOT_OPEN);
     assert_eq!(status(&fresh, RingEnter::new()), Status::NOT_OPEN);

@@ -5,8 +5,7 @@ use super::{
 };
 use kp_abi::{
     Error, Status,
-    request::{Request, RingSetup},
-    ring::{INLINE, NOWAIT, PAGE, Submission},
+    ring::{INLINE, NOWAIT, Submission},
     zerocopy::IntoBytes,
 };
 use kp_sim::{Random, explore};
@@ -117,46 +116,19 @@ fn without_room_for_completions_it_stops_and_drops_nothing() {
 }
 
 #[test]
-fn setting_up_is_refused_where_it_must_be_and_leaves_nothing() {
-    let sim = sim();
-    let plugin = sim.connect(messages::INTERFACE).unwrap();
-    let app = plugin.connection();
-    let before = sim.live();
-    let setup = |entries, data_len| {
-        let mut setup = RingSetup { entries, data_len, ..Request::new() };
-        app.ring_setup(&mut setup).map_err(|error| error.status)
-    };
-    for (entries, data_len) in [(0, 0), (3, 0), (8192, 0), (u32::MAX, 0), (1, u32::MAX), (4096, 4 << 20)] {
-        assert_eq!(setup(entries, data_len), Err(Status::BAD_FIELD), "{entries} entries, {data_len} bytes");
-    }
-    assert_eq!(app.ring_enter(1), Err(Status::NO_RING.into()));
-    assert_eq!(app.ring_teardown(), Err(Status::NO_RING.into()));
-    assert_eq!(app.map_shared(0, PAGE, false).unwrap_err(), Status::BAD_FIELD, "nothing to map yet");
-    assert_eq!(sim.live(), before);
-    assert_eq!(setup(8, 100), Ok(()));
-    assert_eq!(setup(8, 100), Err(Status::RING_EXISTS));
-    for (offset, len) in [(0, 2 * PAGE), (PAGE as u64, PAGE), (2 * PAGE as u64, PAGE), (1, PAGE), (u64::MAX, PAGE)] {
-        assert_eq!(app.map_shared(offset, len, false).unwrap_err(), Status::BAD_FIELD, "{len} bytes at {offset}");
-    }
-    assert_eq!(app.ring_teardown(), Ok(()));
-    assert_eq!(setup(4096, 0), Ok(()), "and anew");
-    assert_eq!(app.close(), Ok(()));
-    assert_eq!(setup(8, 0), Err(Status::CLOSED));
-    assert_eq!(app.ring_enter(1), Err(Status::CLOSED.into()));
-    assert_eq!(app.ring_teardown(), Err(Status::CLOSED.into()));
-    assert_eq!(app.map_shared(0, PAGE, false).unwrap_err(), Status::CLOSED);
-}
-
-#[test]
 fn a_second_ring_starts_from_the_beginning() {
     let sim = sim();
     let mut raw = Raw::new(&sim, 4, 4096);
     (0..3).for_each(|n| assert_eq!(raw.one(&factorial(n)), Error::new(Status::OK, 4)));
     raw.app.ring_teardown().unwrap();
     raw.set_tail(77); // nobody reads it any more
-    let mut setup = RingSetup { entries: 4, data_len: 0, ..Request::new() };
-    raw.app.ring_setup(&mut setup).unwrap();
-    assert_eq!(raw.cq_tail(), 0, "the page is the session's, and has the new ring's words");
+    raw.set_up_again();
+    assert_eq!(raw.cq_tail(), 0, "the driver's words are the new ring's");
+    if raw.page.is_none() {
+        assert_eq!(raw.enter(1), (0, Status::RING_CORRUPT), "a buffer is as the app has left it");
+        raw.set_tail(0);
+        raw.set_cq_head(0);
+    }
     assert_eq!(raw.enter(1), (0, Status::OK), "the new ring is empty");
 }
 

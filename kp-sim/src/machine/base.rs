@@ -35,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) kinds: u32,
     /// Wait queues may be woken at Irql.
     pub(crate) wakes_at_irql: bool,
+    /// Apps map no memory of the kernel's.
+    pub(crate) no_mmap: bool,
     /// The app's memory for DMA, in bytes.
     pub(crate) ram: usize,
     /// Pages that can be shown to the device at once, if that is limited.
@@ -45,7 +47,7 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { fail_nth: 0, kinds: 0, wakes_at_irql: false, ram: 0, bounce: None, bus_bits: 64 }
+        Self { fail_nth: 0, kinds: 0, wakes_at_irql: false, no_mmap: false, ram: 0, bounce: None, bus_bits: 64 }
     }
 }
 

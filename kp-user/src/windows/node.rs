@@ -101,6 +101,22 @@ impl<K: DeviceControl> Connection for ControlNode<K> {
         Ok((disable.generation, disable.counters))
     }
 
+    fn ring_setup(&self, setup: &mut request::RingSetup) -> Result<()> {
+        send(&self.kernel, setup, &[])
+    }
+
+    fn ring_enter(&self, to_submit: u32) -> Result<()> {
+        plain(&self.kernel, request::RingEnter { to_submit, ..Request::new() }).map(|_| ())
+    }
+
+    fn ring_teardown(&self) -> Result<()> {
+        plain(&self.kernel, request::RingTeardown::new()).map(|_| ())
+    }
+
+    fn can_map(&self) -> bool {
+        false
+    }
+
     /// The memory is the request's out-buffer, and registered as long as the request is pending. What no driver takes is the driver's to refuse.
     fn buffer_register(&self, register: &request::BufferRegister) -> Result<()> {
         let sent = request::BufferRegister { addr: register.addr % PAGE as u64, ..*register };

@@ -31,7 +31,7 @@ use core::{
     sync::atomic::Ordering::SeqCst,
 };
 use kp_abi::{
-    Status, TransportStatus,
+    Status,
     request::{self, BufferRegister, Head, Request},
     zerocopy::FromBytes,
 };
@@ -69,14 +69,12 @@ pub(crate) fn serve<P: Plugin>(
     irp: Irp<DeviceControl>,
 ) -> Outcome {
     match register(cx, &device, session, &irp) {
-        // If no message of the plugin's names a buffer, nothing here is ever made, and the driver has no code for it.
-        Ok(pinned) if Session::<P>::HAS_BUFFERS => {
+        Ok(pinned) => {
             let _ = irp.into_raw(); // the record's from here on
             // SAFETY: of `register`, which has left this function a user.
             unsafe { pend(pinned) };
             Outcome::Pending
         }
-        Ok(_) => Outcome::Done(irp, Err(TransportStatus::UNKNOWN_REQUEST.status())),
         Err(status) => Outcome::Done(irp, Err(status)),
     }
 }
@@ -139,9 +137,6 @@ impl<P: Plugin> DirectRequest<'_, P> {
     }
 
     fn make(&self) -> Option<NonNull<Pinned<P>>> {
-        if !Session::<P>::HAS_BUFFERS {
-            return None;
-        }
         let mdl = NonNull::new(self.irp.mdl())?;
         // SAFETY: this driver's device, which goes after the request.
         let work = unsafe { WorkItem::new(self.device) }?;

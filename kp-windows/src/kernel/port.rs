@@ -371,7 +371,7 @@ unsafe impl Irq for Windows {
 
 // SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.
 unsafe impl Mmap for Windows {
-    // A ring's memory would be the app's own, pinned by a request that stays pending.
+    // A ring's memory is the app's own, pinned by a request that stays pending.
     fn can_mmap() -> bool {
         false
     }

@@ -129,9 +129,8 @@ impl<'p> List<'p> {
         let s = &self.sender;
         let handle = self.session("echo");
         let whole = self.is("of today", s.send(&*handle, Query::new()), Status::OK).request;
-        // A driver that gets buffers and no addresses has no rings.
-        let has_rings = whole.max_ring_entries != 0 && whole.max_ring_memory != 0;
-        assert_eq!(has_rings, s.process.sends_addresses(), "the limits of rings");
+        assert!(whole.max_ring_entries != 0 && whole.max_ring_memory != 0, "the limits of rings");
+        assert_eq!(whole.max_buffers == 0, s.process.maps_rings(), "what rings are made of, and no message names");
         let older = Query::INFO.versions.iter().flat_map(|&(size, _)| [size, size + 4]);
         for size in older.filter(|&size| size < size_of::<Query>()) {
             let mut query = Query { waits: 99, max_ring_entries: 99, max_ring_memory: 99, resets: 99, ..Query::new() };

@@ -35,6 +35,8 @@ const REACHABLE: &[Status] = &[
     Status::ALREADY_OPEN,
     Status::CLOSED,
     Status::NOT_ENABLED,
+    Status::NO_RING,
+    Status::NO_BUFFER,
     Status::ALREADY_ENABLED,
     Status::INTERRUPT_OWNED,
     Status::NO_INTERRUPT,
@@ -134,6 +136,8 @@ struct Fuzz<'p> {
     statuses: BTreeMap<u32, u64>,
 }
 
+/// The number of the buffer that a ring is made of, where none is mapped.
+const BUFFER: u32 = 1;
 /// What the canary page holds.
 const CANARY: u8 = 0xC5;
 /// Pages of input and of output.
@@ -192,6 +196,11 @@ impl<'p> Fuzz<'p> {
         self.handles[at].1 = self.sender.process.handle(plugin);
         if self.random.below(8) != 0 {
             self.sender.open(&*self.handles[at].1, interface(plugin));
+            let process = self.sender.process;
+            if process.lends() && !process.maps_rings() && self.random.below(2) == 0 {
+                // Of too many sessions one is not open.
+                let _ = self.handles[at].1.lend(BUFFER, 2 * PAGE as usize);
+            }
         }
     }
 
@@ -212,7 +221,9 @@ impl<'p> Fuzz<'p> {
             6 if self.random.below(8) == 0 => prepared(Close::new()),
             7 if self.random.below(4) == 0 => {
                 let entries = self.random.of(&[1, 8, 4096]);
-                prepared(RingSetup { entries, data_len: self.random.of(&[0, 100, 70_000]), ..RingSetup::new() })
+                let buffer = if self.sender.process.maps_rings() { self.random.of(&[0, 0, 0, 1]) } else { BUFFER };
+                let data_len = self.random.of(&[0, 100, 70_000]);
+                prepared(RingSetup { entries, data_len, buffer, ..RingSetup::new() })
             }
             8 if self.random.below(2) == 0 => prepared(RingEnter { to_submit: 8, ..RingEnter::new() }),
             8 if self.random.below(4) == 0 => prepared(RingTeardown::new()),
@@ -382,10 +393,8 @@ impl<'p> Fuzz<'p> {
         for status in REACHABLE.iter().filter(|status| process.has_device() || !OF_DEVICE.contains(status)) {
             assert!(seen.statuses.contains_key(&status.0), "{status} was never seen\n{seen}");
         }
-        if process.sends_addresses() {
-            for status in [Status::RING_EXISTS, Status::NO_RING] {
-                assert!(seen.statuses.contains_key(&status.0), "{status} was never seen\n{seen}");
-            }
+        if process.maps_rings() || process.lends() {
+            assert!(seen.statuses.contains_key(&Status::RING_EXISTS.0), "RingExists was never seen\n{seen}");
         }
         assert!(
             self.sender.bytes(self.canary, PAGE as usize).iter().all(|&byte| byte == CANARY),

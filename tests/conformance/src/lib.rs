@@ -24,6 +24,7 @@ pub mod linux;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod loader;
 pub mod loopback;
+pub mod no_mmap;
 pub mod pcie;
 pub mod raw_ioctl;
 pub mod registry;

@@ -1,10 +1,14 @@
 //! Requests as bytes at addresses, below the client library: what a hostile app can do.
 use kp_abi::{
     Status, TransportStatus,
-    request::{self, Request, feature},
+    request::{self, BufferRegister, Request, access, feature},
     zerocopy::{FromBytes, IntoBytes},
 };
 use kp_user::SharedMemory;
+use std::{
+    ptr::{self, NonNull},
+    sync::Arc,
+};
 
 /// An app's process, as far as requests reach into it: its memory, and open handles.
 pub trait Process: Sync {
@@ -24,6 +28,14 @@ pub trait Process: Sync {
     fn read_only_handle(&self, plugin: &str) -> Box<dyn Handle + '_>;
     /// Whether requests go to the driver by address. On Windows their bytes go instead, in two buffers.
     fn sends_addresses(&self) -> bool {
+        true
+    }
+    /// Whether a ring's memory is mapped. If not, it is a buffer.
+    fn maps_rings(&self) -> bool {
+        self.sends_addresses()
+    }
+    /// Whether a driver sees memory that is registered with it.
+    fn lends(&self) -> bool {
         true
     }
     /// Whether several requests of one handle run at the same time.
@@ -60,6 +72,8 @@ pub trait Handle: Sync {
         let _ = (offset, len, write);
         Err(TransportStatus::UNKNOWN_REQUEST.status())
     }
+    /// Registers new memory, `len` bytes of zeros in whole pages, for writing, as a buffer that a ring can be made of.
+    fn lend(&self, buffer: u32, len: usize) -> Result<SharedMemory, Status>;
     /// Can the process change what is mapped for reading so that it can write there?
     fn can_be_made_writable(&self, memory: &SharedMemory) -> bool {
         let _ = memory;
@@ -168,6 +182,22 @@ impl<'p> Sender<'p> {
     }
 }
 
+/// Memory of this process that others use too, which is never unmapped.
+///
+/// # Panics
+/// If this process cannot name it.
+pub fn shared(address: u64, len: usize) -> SharedMemory {
+    let start = ptr::with_exposed_provenance_mut(usize::try_from(address).expect("an address of this process"));
+    let start = NonNull::new(start).expect("memory is not at 0");
+    // SAFETY: the caller has mapped it for good; both sides use it by words.
+    unsafe { SharedMemory::new(start, len, Arc::new(())) }
+}
+
+/// BUFFER_REGISTER of memory for writing.
+pub fn register(buffer: u32, addr: u64, len: usize) -> BufferRegister {
+    BufferRegister { addr, len: len as u64, buffer, access: access::WRITE, ..Request::new() }
+}
+
 /// An OPEN with an interface's own count and fingerprint, that asks for all optional parts.
 pub fn open(interface: &kp_abi::Interface) -> request::Open {
     request::Open {
@@ -176,7 +206,7 @@ pub fn open(interface: &kp_abi::Interface) -> request::Open {
         message_count: interface.methods.len() as u32,
         interface_version: interface.version,
         fingerprint: interface.fingerprint(),
-        features: feature::DIRECT | feature::RING,
+        features: feature::DIRECT | feature::RING | feature::BUFFERS,
         ..request::Open::new()
     }
 }

@@ -1,28 +1,37 @@
-//! Rings, from the outside: what is refused, what runs, what can be mapped, and noise in shared memory.
+//! Rings, from the outside: what is refused, what runs, what can be mapped, and noise in shared memory. Where nothing is mapped, on Windows, a ring is
+//! made of a buffer.
 use crate::raw_ioctl::{Handle, PAGE, Process, Random, Sender, open};
 use echo_interface::echo;
 use kp_abi::{
     Status, TransportStatus,
-    request::{Close, Query, Request, RingEnter, RingSetup, RingTeardown, feature},
-    ring::{INLINE, KernelPage, Submission, UserPage},
+    request::{BufferRelease, Close, Query, Request, RingEnter, RingSetup, RingTeardown, feature},
+    ring::{INLINE, KernelPage, Layout, Submission, UserPage},
     zerocopy::IntoBytes,
 };
 use kp_user::SharedMemory;
 use std::{mem::offset_of, sync::atomic::Ordering::SeqCst};
 
-/// Runs the list; echo is loaded. Gives the number of cases seen; none if the driver has no rings.
+/// Runs the list; echo is loaded. Gives the number of cases seen.
 ///
 /// # Panics
 /// At the first case with another answer.
 pub fn run(process: &dyn Process) -> usize {
     let sender = Sender::new(process);
     let features = sender.send(&*process.handle("echo"), Query::new()).request.features;
-    if features & feature::RING == 0 {
-        return 0;
-    }
+    assert_ne!(features & feature::RING, 0, "every driver has rings");
     let mut list = List { sender, seen: 0 };
+    list.refused();
+    if !process.maps_rings() && !process.lends() {
+        let refused = list.session().lend(BUFFER, PAGE as usize);
+        assert_eq!(refused.map(|_| ()), Err(TransportStatus::FAULT.status()), "memory that no driver sees");
+        return list.seen + 1;
+    }
     list.setting_up();
-    list.mapping();
+    if process.maps_rings() {
+        list.mapping();
+    } else {
+        list.lending();
+    }
     list.entering();
     list.orders();
     list.noise(20_000);
@@ -34,14 +43,18 @@ struct List<'p> {
     seen: usize,
 }
 
-/// A session with a ring that is mapped.
+/// A session with a ring.
 struct Ring<'p> {
     handle: Box<dyn Handle + 'p>,
     setup: RingSetup,
     memory: SharedMemory,
-    page: SharedMemory,
+    /// None: the memory is a buffer.
+    page: Option<SharedMemory>,
     tail: u32,
 }
+
+/// The number of the buffer that a ring is made of.
+const BUFFER: u32 = 1;
 
 impl Ring<'_> {
     fn push(&mut self, submission: &Submission) {
@@ -60,7 +73,11 @@ impl Ring<'_> {
     }
 
     fn completed(&self) -> u32 {
-        self.page.word(offset_of!(KernelPage, cq_tail)).load(SeqCst)
+        let word = match &self.page {
+            Some(page) => page.word(offset_of!(KernelPage, cq_tail)),
+            None => self.memory.word(offset_of!(UserPage, cq_tail)),
+        };
+        word.load(SeqCst)
     }
 
     fn status(&self, index: u32) -> Status {
@@ -101,9 +118,17 @@ impl<'p> List<'p> {
 
     fn ring(&mut self, entries: u32, data_len: u32) -> Ring<'p> {
         let handle = self.session();
-        let setup = self.is("a ring", &*handle, RingSetup { entries, data_len, ..RingSetup::new() }, Status::OK);
-        let memory = handle.map(setup.memory_offset, setup.memory_len as usize, true).expect("it can be mapped");
-        let page = handle.map(setup.page_offset, setup.page_len as usize, false).expect("it can be mapped");
+        let wanted = RingSetup { entries, data_len, ..RingSetup::new() };
+        let (setup, memory, page) = if self.sender.process.maps_rings() {
+            let setup = self.is("a ring", &*handle, wanted, Status::OK);
+            let memory = handle.map(setup.memory_offset, setup.memory_len as usize, true).expect("it can be mapped");
+            let page = handle.map(setup.page_offset, setup.page_len as usize, false).expect("it can be mapped");
+            (setup, memory, Some(page))
+        } else {
+            let len = Layout::new(entries, data_len).expect("such a ring may be").len;
+            let memory = handle.lend(BUFFER, len).expect("a buffer");
+            (self.is("a ring", &*handle, RingSetup { buffer: BUFFER, ..wanted }, Status::OK), memory, None)
+        };
         Ring { handle, setup, memory, page, tail: 0 }
     }
 
@@ -113,7 +138,7 @@ impl<'p> List<'p> {
         assert_eq!(entered.submitted, want.0, "submissions taken, and then {}", want.1);
     }
 
-    fn setting_up(&mut self) {
+    fn refused(&mut self) {
         let fresh = self.sender.process.handle("echo");
         let good = RingSetup { entries: 8, data_len: 100, ..RingSetup::new() };
         self.is("before OPEN", &*fresh, good, Status::NOT_OPEN);
@@ -124,19 +149,30 @@ impl<'p> List<'p> {
         self.is("not granted", &*without, good, TransportStatus::UNKNOWN_REQUEST.status());
         self.is("not granted", &*without, RingEnter::new(), TransportStatus::UNKNOWN_REQUEST.status());
         self.is("not granted", &*without, RingTeardown::new(), TransportStatus::UNKNOWN_REQUEST.status());
+    }
+
+    fn setting_up(&mut self) {
+        let good = RingSetup { entries: 8, data_len: 100, ..RingSetup::new() };
         let handle = self.session();
+        let (good, largest) = if self.sender.process.maps_rings() {
+            (good, RingSetup { entries: 4096, data_len: 3 << 20, ..good })
+        } else {
+            self.is("of no buffer", &*handle, good, Status::BAD_FIELD);
+            handle.lend(BUFFER, 4 << 20).expect("a buffer");
+            let good = RingSetup { buffer: BUFFER, ..good };
+            (good, RingSetup { entries: 4096, data_len: 3 << 20, ..good })
+        };
         for (entries, data_len) in [(0, 0), (3, 0), (8192, 0), (u32::MAX, 0), (1, u32::MAX), (4096, 4 << 20)] {
-            self.is(
-                "above the limits",
-                &*handle,
-                RingSetup { entries, data_len, ..RingSetup::new() },
-                Status::BAD_FIELD,
-            );
+            self.is("above the limits", &*handle, RingSetup { entries, data_len, ..good }, Status::BAD_FIELD);
         }
         self.is("reserved", &*handle, RingSetup { reserved: 1, ..good }, Status::BAD_FIELD);
+        self.is("reserved", &*handle, RingSetup { reserved_2: 1, ..good }, Status::BAD_FIELD);
+        for buffer in [2, 63, 64, u32::MAX] {
+            self.is("a buffer that is not there", &*handle, RingSetup { buffer, ..good }, Status::NO_BUFFER);
+        }
         self.is("no ring", &*handle, RingEnter { to_submit: 1, ..RingEnter::new() }, Status::NO_RING);
         self.is("no ring", &*handle, RingTeardown::new(), Status::NO_RING);
-        self.is("the largest", &*handle, RingSetup { entries: 4096, data_len: 3 << 20, ..good }, Status::OK);
+        self.is("the largest", &*handle, largest, Status::OK);
         self.is("a second", &*handle, good, Status::RING_EXISTS);
         self.is("down", &*handle, RingTeardown::new(), Status::OK);
         self.is("anew", &*handle, good, Status::OK);
@@ -161,11 +197,30 @@ impl<'p> List<'p> {
             assert!(ring.handle.map(offset, len, write).is_err(), "{what} was mapped");
             self.seen += 1;
         }
-        assert!(!ring.handle.can_be_made_writable(&ring.page), "the kernel page was made writable");
+        let kernel_page = ring.page.as_ref().expect("a kernel page");
+        assert!(!ring.handle.can_be_made_writable(kernel_page), "the kernel page was made writable");
         assert!(ring.handle.map(memory, len, true).is_ok(), "once more");
         self.is("down", &*ring.handle, RingTeardown::new(), Status::OK);
         assert!(ring.handle.map(memory, len, true).is_err(), "it is down");
         ring.memory.write(ring.setup.data_at as usize, &[1; 100]); // still mapped
+    }
+
+    /// What becomes of a buffer that a ring is made of, or not.
+    fn lending(&mut self) {
+        let handle = self.session();
+        let of = |buffer| RingSetup { entries: 8, data_len: 4096, buffer, ..RingSetup::new() };
+        handle.lend(2, 2 * PAGE as usize).expect("a buffer");
+        self.is("a page is missing", &*handle, of(2), Status::BAD_FIELD);
+        let mut ring = self.ring(8, 4096);
+        let release = |buffer| BufferRelease { buffer, ..BufferRelease::new() };
+        self.is("released", &*ring.handle, release(BUFFER), Status::OK);
+        ring.push(&say(5));
+        self.enter(&ring, 1, (1, Status::OK));
+        assert_eq!(ring.completed(), 1, "the ring has its memory still");
+        self.is("released before", &*ring.handle, release(BUFFER), Status::NO_BUFFER);
+        let _other = ring.handle.lend(BUFFER, PAGE as usize).expect("the number is free");
+        self.is("down", &*ring.handle, RingTeardown::new(), Status::OK);
+        self.is("another buffer has that number now", &*ring.handle, of(BUFFER), Status::BAD_FIELD);
     }
 
     fn entering(&mut self) {

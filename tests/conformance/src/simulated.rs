@@ -8,7 +8,7 @@ use echo::Echo;
 use edu::Edu;
 use kp_abi::Status;
 use kp_core::Plugin as Driver;
-use kp_sim::{App, Mode, Process, Sim};
+use kp_sim::{App, Builder, Mode, Process, Sim};
 use kp_user::{Connection, Plugin};
 use std::{
     sync::Arc,
@@ -19,6 +19,7 @@ use std::{
 #[derive(Default)]
 pub struct Simulated {
     qemu: bool,
+    no_mmap: bool,
     echo: Option<Sim<Echo>>,
     edu: Option<Sim<Edu>>,
     bmd: Option<Sim<Bmd>>,
@@ -37,10 +38,22 @@ impl Simulated {
 
     /// Both plugins loaded.
     pub fn loaded() -> Self {
-        let mut world = Self::new();
-        world.load(Subject::Echo);
-        world.load(Subject::Edu);
-        world
+        Self::new().with_both()
+    }
+
+    /// The same, in kernels whose apps map none of their memory.
+    pub fn loaded_without_mmap() -> Self {
+        Self { no_mmap: true, ..Self::default() }.with_both()
+    }
+
+    fn with_both(mut self) -> Self {
+        self.load(Subject::Echo);
+        self.load(Subject::Edu);
+        self
+    }
+
+    fn builder<P: Driver>(&self) -> Builder<P> {
+        if self.no_mmap { Sim::builder().no_mmap() } else { Sim::builder() }
     }
 
     fn load_edu(&self) -> Sim<Edu> {
@@ -49,9 +62,9 @@ impl Simulated {
             let device = kp_sim::qtest::Qemu::start().unwrap_or_else(|error| panic!("{error}"));
             #[cfg(not(unix))]
             let device = kp_sim::edu::Edu::new();
-            Sim::with(device)
+            self.builder().device(device).build()
         } else {
-            Sim::with(kp_sim::edu::Edu::new())
+            self.builder().device(kp_sim::edu::Edu::new()).build()
         };
         sim.unwrap_or_else(|error| panic!("load edu: {error}"))
     }
@@ -88,7 +101,9 @@ impl Simulated {
 impl World for Simulated {
     fn load(&mut self, subject: Subject) {
         match subject {
-            Subject::Echo => self.echo = Some(Sim::new().unwrap_or_else(|error| panic!("load echo: {error}"))),
+            Subject::Echo => {
+                self.echo = Some(self.builder().build().unwrap_or_else(|error| panic!("load echo: {error}")))
+            }
             Subject::Edu => self.edu = Some(self.load_edu()),
             Subject::Bmd => self.bmd = Some(self.load_bmd()),
         }
@@ -191,6 +206,14 @@ impl<P: Driver> Handle for Raw<P> {
     fn map(&self, offset: u64, len: usize, write: bool) -> Result<kp_user::SharedMemory, Status> {
         self.0.map(offset, len, write).map_err(|error| error.status)
     }
+
+    fn lend(&self, buffer: u32, len: usize) -> Result<kp_user::SharedMemory, Status> {
+        let lend = || {
+            let (addr, memory) = self.0.new_memory(len)?;
+            self.0.buffer_register(&raw_ioctl::register(buffer, addr, len)).map(|()| memory)
+        };
+        lend().map_err(|error| error.status)
+    }
 }
 
 impl raw_ioctl::Process for SimulatedProcess<'_> {
@@ -216,6 +239,10 @@ impl raw_ioctl::Process for SimulatedProcess<'_> {
 
     fn kernel_address(&self) -> u64 {
         0xffff_8880_0000_1000
+    }
+
+    fn maps_rings(&self) -> bool {
+        !self.world.no_mmap
     }
 
     fn handle(&self, plugin: &str) -> Box<dyn Handle + '_> {

@@ -1,5 +1,6 @@
 //! The part on bmd: the card reads and writes an app's memory by itself.
 use crate::{
+    no_mmap::NoMmap,
     transcript::{Transcript, answer, outcome},
     world::{Subject, World},
 };
@@ -7,8 +8,11 @@ use bmd_interface::bmd;
 use kp_abi::{
     Buffer as Number,
     request::{BufferRegister, Request, access, kind},
+    ring::{INLINE, Submission},
+    zerocopy::FromZeros,
 };
-use kp_user::{Access, Buffer, Enable, Plugin};
+use kp_user::{Access, Buffer, Connection, Enable, Plugin, Ring};
+use std::sync::Arc;
 
 /// How much goes to the card and back, in bytes.
 const LEN: usize = 64 << 10;
@@ -30,6 +34,8 @@ pub fn run(world: &mut dyn World, t: &mut Transcript) {
     polled(&plugin, &from, &into, t);
     page(&plugin, t);
     bad_ranges(&plugin, &from, &into, t);
+    batch(&plugin, t);
+    ring_on_a_buffer(&plugin, &world.connect(Subject::Bmd), t);
     released(&plugin, into, t);
     t.part("unload with a buffer");
     t.step("unload while open: module", world.unload(Subject::Bmd), "stays");
@@ -122,6 +128,58 @@ fn bad_ranges(plugin: &Plugin, from: &Buffer, into: &Buffer, t: &mut Transcript)
     t.step("a buffer that is not there", outcome(&card.write(Number(7), 0, 16)), "NoBuffer");
     t.step("the highest number", outcome(&card.write(Number(u32::MAX), 0, 16)), "NoBuffer");
 }
+
+/// The client's batch, on a ring as this host has them.
+fn batch(plugin: &Plugin, t: &mut Transcript) {
+    let card = bmd::Client(plugin);
+    let mut batch = card.batch().unwrap_or_else(|error| panic!("a batch: {error}"));
+    let queued = (batch.poke(7, 49), batch.peek(7), batch.peek(512));
+    let (poked, word, none) =
+        (queued.0.expect("there is room"), queued.1.expect("there is room"), queued.2.expect("there is room"));
+    let replies = batch.run();
+    t.step("write a word, in a batch", outcome(&replies.get(poked)), "Ok");
+    t.step("the word", answer(replies.get(word)), "Ok 49");
+    t.step("a word that is not there", outcome(&replies.get(none)), "BadValue");
+}
+
+/// A ring that is made of a buffer, which every host has for a plugin with buffers, in a session without a ring.
+fn ring_on_a_buffer(with_ring: &Plugin, plugin: &Plugin, t: &mut Transcript) {
+    let on_a_buffer = |plugin: &Plugin| {
+        let connection: Arc<dyn Connection> = Arc::new(NoMmap(plugin.connection().clone()));
+        Ring::set_up(&connection, 4, 4096)
+    };
+    t.step("a second ring", outcome(&on_a_buffer(with_ring)), "RingExists");
+    let mut ring = on_a_buffer(plugin).unwrap_or_else(|error| panic!("a ring: {error}"));
+    let mut queues = ring.queues();
+    for (at, word) in (0..).zip([7, 512, 7]) {
+        let submission = Submission {
+            user_data: at,
+            message: PEEK,
+            flags: INLINE,
+            args_len: 4,
+            out_word: at as u32,
+            out_len: 8,
+            inline: [word, 0, 0, 0],
+            ..Submission::new_zeroed()
+        };
+        assert!(queues.push(&submission), "there is room for 4");
+    }
+    queues.publish();
+    drop(queues);
+    let (taken, entered) = ring.enter();
+    t.step("read words, on a ring that is a buffer", format!("{} of {taken}", outcome(&entered)), "Ok of 3");
+    let mut queues = ring.queues();
+    let answers = std::iter::from_fn(|| queues.pop()).map(|(at, error)| format!("{at} {}", error.status));
+    let answers = answers.collect::<Vec<_>>().join(", ");
+    drop(queues);
+    t.step("the answers", answers, "0 Ok, 1 BadValue, 2 Ok");
+    let mut last = [0; 8];
+    ring.read(16, &mut last);
+    t.step("the last word", u64::from_le_bytes(last), "49");
+}
+
+/// The number of `peek`.
+const PEEK: u32 = 5;
 
 fn released(plugin: &Plugin, into: Buffer, t: &mut Transcript) {
     let number = into.number();

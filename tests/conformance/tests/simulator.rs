@@ -19,16 +19,18 @@ fn the_transcript_is_the_same_on_qemus_own_device() {
 
 #[test]
 fn every_bad_request_has_its_status_and_changes_nothing() {
-    let world = Simulated::loaded();
-    assert!(conformance::bad_input::run(&SimulatedProcess::new(&world)) > 400);
+    for world in [Simulated::loaded(), Simulated::loaded_without_mmap()] {
+        assert!(conformance::bad_input::run(&SimulatedProcess::new(&world)) > 400);
+    }
 }
 
 #[test]
 fn random_requests_leave_a_driver_that_works() {
-    let world = Simulated::loaded();
-    let seen = conformance::fuzz::run(&SimulatedProcess::new(&world), 1, 20_000).to_string();
-    assert!(seen.starts_with("seed 0x1: 20000 requests, "), "{seen}");
-    println!("{seen}");
+    for world in [Simulated::loaded(), Simulated::loaded_without_mmap()] {
+        let seen = conformance::fuzz::run(&SimulatedProcess::new(&world), 1, 20_000).to_string();
+        assert!(seen.starts_with("seed 0x1: 20000 requests, "), "{seen}");
+        println!("{seen}");
+    }
 }
 
 #[test]

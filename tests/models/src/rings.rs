@@ -11,7 +11,7 @@ use kp_abi::{Error, Status, ring::Submission};
 use loom::{
     cell::UnsafeCell,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, AtomicU64, Ordering::*},
     },
     thread,
@@ -205,6 +205,79 @@ fn a_revoked_ring_is_dropped_once_by_whoever_is_last() {
         assert_eq!(dropped.load(Relaxed), 1);
         assert_eq!(slot.with(|_| ()), Err(Status::CLOSED));
     });
+}
+
+/// Whose memory a ring is takes it away while another request is in it, is about to be, and a third tears the session down: it is dropped once, by
+/// whoever is last, and what is put there afterwards stays.
+#[test]
+fn a_discarded_ring_is_dropped_once_and_the_next_one_stays() {
+    for revokes in [false, true] {
+        model(move || {
+            let dropped = Arc::new(AtomicU32::new(0));
+            let slot = Arc::new(Slot::new());
+            let ring = |dropped: &Arc<AtomicU32>| Ring { uses: UnsafeCell::new(0), dropped: dropped.clone() };
+            slot.with(|slot| *slot = Some(ring(&dropped))).expect("nobody else has it");
+            let user = {
+                let slot = slot.clone();
+                thread::spawn(move || match slot.with(|ring| ring.as_ref().map(Ring::used)) {
+                    Ok(_) => {}
+                    Err(status) => assert!([Status::BUSY, Status::CLOSED].contains(&status)),
+                })
+            };
+            let end = revokes.then(|| {
+                let slot = slot.clone();
+                thread::spawn(move || slot.revoke())
+            });
+            drop(slot.discard());
+            drop(slot.discard());
+            user.join().unwrap();
+            end.into_iter().for_each(|end| end.join().unwrap());
+            assert_eq!(dropped.load(Relaxed), 1);
+            let next = slot.with(|slot| {
+                assert!(slot.is_none(), "it is gone");
+                *slot = Some(ring(&dropped));
+            });
+            assert_eq!(next, if revokes { Err(Status::CLOSED) } else { Ok(()) });
+            assert_eq!(dropped.load(Relaxed), 1, "nobody has taken that one away");
+        });
+    }
+}
+
+/// A ring is made while the memory of the one before is taken back, of which the table of buffers says by then whose the ring is: the new one stays,
+/// unless it is its own memory that is taken back.
+#[test]
+fn a_ring_goes_with_its_own_memory_and_not_with_that_of_the_one_before() {
+    const BEFORE: u32 = 1;
+    const NEW: u32 = 2;
+    for taken in [BEFORE, NEW] {
+        model(move || {
+            let dropped = Arc::new(AtomicU32::new(0));
+            let slot = Arc::new(Slot::new());
+            let made_of = Arc::new(Mutex::new(BEFORE));
+            let maker = {
+                let (slot, made_of) = (slot.clone(), made_of.clone());
+                let ring = Ring { uses: UnsafeCell::new(0), dropped: dropped.clone() };
+                thread::spawn(move || {
+                    slot.with(|place| {
+                        let mut made_of = made_of.lock().unwrap();
+                        *made_of = NEW;
+                        slot.keep();
+                        drop(made_of);
+                        *place = Some(ring);
+                    })
+                })
+            };
+            let made_of = made_of.lock().unwrap();
+            let was_it = *made_of == taken;
+            let ring = if was_it { slot.discard() } else { None };
+            drop(made_of);
+            drop(ring);
+            let made = maker.join().unwrap();
+            let there = slot.with(|ring| ring.is_some()).expect("nobody is in it any more");
+            assert_eq!(there, made.is_ok() && !(was_it && taken == NEW));
+            assert_eq!(dropped.load(Relaxed), u32::from(!there));
+        });
+    }
 }
 
 /// One enabling has counted to 5 when the next one begins: a reader has the figures of one or of the other, or has to read again.

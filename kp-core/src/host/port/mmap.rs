@@ -6,7 +6,8 @@ contract! { ($)
     /// Memory that an app may map: rings.
     unsafe trait Mmap, exported by __export_mmap;
 
-    /// Can an app map memory of `alloc_mmap_pages`? If not, there are no rings. Any level; the answer must not change.
+    /// Can an app map memory of `alloc_mmap_pages`? If not, a ring is made of a buffer of the app's, and so every plugin has buffers. Any level; the
+    /// answer must not change.
     safe fn can_mmap() -> bool;
     /// Whole pages of zeros that an app may map, `len` bytes at the start of a page; None: no memory. Passive.
     safe fn alloc_mmap_pages(len: usize) -> Option<NonNull<u8>>;

@@ -79,11 +79,11 @@ pub(super) fn release<P: Plugin>(
 
 impl<P: Plugin> Session<P> {
     /// The app takes back what [`UserRequest::pin`] has given, other than by BUFFER_RELEASE: where a request keeps the memory and is cancelled. The
-    /// pages are freed when nobody uses them any more. Passive.
+    /// pages are freed when nobody uses them any more; a ring that is made of them ends, after the message that runs. Passive.
     #[cfg_attr(kp_driver, optimize(size))]
     pub fn unregister(&self, cx: &mut Passive, pages: NonNull<RawPages>) {
         if let Some(table) = self.buffer_table() {
-            drop(table.remove_pages(cx, pages));
+            drop(table.take_back(cx, pages, || self.rings.discard()));
         }
     }
 }

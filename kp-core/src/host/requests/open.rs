@@ -142,8 +142,8 @@ impl SmallBuffer {
 
 /// Optional parts of the ABI that this driver has: the direct form is for messages that an interface describes.
 fn features<P: Plugin>(user: &impl UserRequest) -> u64 {
-    let ring = if kernel::can_mmap() { feature::RING } else { 0 };
-    let buffers = if Session::<P>::HAS_BUFFERS && user.can_pin() { feature::BUFFERS } else { 0 };
+    let buffers = if Session::<P>::has_buffers() && user.can_pin() { feature::BUFFERS } else { 0 };
+    let ring = if kernel::can_mmap() || buffers != 0 { feature::RING } else { 0 };
     let direct = if P::TABLE.interface.is_some() && user.takes_direct_calls() { feature::DIRECT } else { 0 };
     ring | direct | buffers
 }

@@ -19,14 +19,23 @@ pub(super) struct Queues<'m> {
 }
 
 impl<'m> Queues<'m> {
-    /// Of a ring of this layout: the app's words are in its memory, the driver's in the kernel page. None: they do not fit.
-    pub(super) fn new(memory: &'m SharedMemory, layout: &Layout, entries: u32, page: &'m SharedMemory) -> Option<Self> {
+    /// Of a ring of this layout: the app's words are in its memory, the driver's in the kernel page, if it has one. None: they do not fit.
+    pub(super) fn new(
+        memory: &'m SharedMemory,
+        layout: &Layout,
+        entries: u32,
+        page: Option<&'m SharedMemory>,
+    ) -> Option<Self> {
         if !entries.is_power_of_two() {
             return None;
         }
+        let driver = match page {
+            Some(page) => [page.word(offset_of!(KernelPage, sq_head))?, page.word(offset_of!(KernelPage, cq_tail))?],
+            None => [memory.word(offset_of!(UserPage, sq_head))?, memory.word(offset_of!(UserPage, cq_tail))?],
+        };
         Some(Self {
             app: [memory.word(offset_of!(UserPage, sq_tail))?, memory.word(offset_of!(UserPage, cq_head))?],
-            driver: [page.word(offset_of!(KernelPage, sq_head))?, page.word(offset_of!(KernelPage, cq_tail))?],
+            driver,
             submissions: memory.array(layout.sq_at, entries as usize)?,
             completions: memory.array(layout.cq_at, entries as usize)?,
             mask: entries as usize - 1,

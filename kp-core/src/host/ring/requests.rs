@@ -6,6 +6,7 @@ use crate::{
     host::{
         kernel,
         outcome::{DirectResult, RequestError},
+        page_ref::PageRef,
         session::Session,
         shared_memory::SharedMemory,
     },
@@ -53,7 +54,8 @@ impl<P: Plugin> Session<P> {
             let page = self.rings.page().get().ok_or(Status::BAD_FIELD)?;
             let (memory, writable) = match (offset, slot) {
                 (PAGE_OFFSET, _) => (page, false),
-                (MEMORY_OFFSET, Some(ring)) => (&ring.memory, true),
+                // A buffer the app has already.
+                (MEMORY_OFFSET, Some(ring)) if !is_lent::<P>(ring) => (&ring.memory, true),
                 _ => return Err(Status::BAD_FIELD),
             };
             if len != memory.len() {
@@ -66,6 +68,12 @@ impl<P: Plugin> Session<P> {
         });
         mapped?
     }
+}
+
+/// Is it made of a buffer? The compiler knows where none is.
+#[inline(always)]
+fn is_lent<P: Plugin>(ring: &Ring) -> bool {
+    Session::<P>::has_buffers() && ring.memory.is_lent()
 }
 
 /// May this session have a ring?
@@ -94,36 +102,50 @@ pub(in crate::host) fn setup<P: Plugin>(
     setup: &mut request::RingSetup,
 ) -> Result<(), RequestError> {
     ring_allowed(session)?;
-    if setup.reserved != 0 {
+    if setup.reserved != 0 || setup.reserved_2 != 0 {
         return Err(Status::BAD_FIELD.into());
     }
     let Some(layout) = Layout::new(setup.entries, setup.data_len) else { return Err(Status::BAD_FIELD.into()) };
+    if setup.buffer == 0 && !kernel::can_mmap() {
+        return Err(Status::BAD_FIELD.into());
+    }
     let made = session.rings.ring.with(|slot| -> Result<()> {
         if slot.is_some() {
             return Err(Status::RING_EXISTS.into());
         }
-        let page = session.rings.page().make(cx)?;
-        let ring = Ring {
-            memory: SharedMemory::new(cx, layout.len)?,
-            layout,
-            entries: setup.entries,
-            side: DriverSide::START,
+        let (memory, page) = match lent(session, cx, setup.buffer)? {
+            Some(pages) => (SharedMemory::over(cx, pages, layout.len)?, None),
+            None => {
+                let page = session.rings.page().make(cx)?;
+                (SharedMemory::new(cx, layout.len)?, Some(page))
+            }
         };
-        // After an earlier ring, the page has that one's words.
-        let queues = Queues::new(&ring.memory, &ring.layout, ring.entries, page);
-        ring.side.end(&queues.ok_or(Status::BAD_FIELD)?);
+        let ring = Ring { memory, layout, entries: setup.entries, side: DriverSide::START };
+        // After an earlier ring, they are that one's.
+        ring.side.end(&ring.queues(page).ok_or(Status::BAD_FIELD)?);
         *slot = Some(ring);
         Ok(())
     });
     claimed(session, made)??;
-    setup.memory_offset = MEMORY_OFFSET;
+    let is_lent = Session::<P>::has_buffers() && setup.buffer != 0;
+    setup.memory_offset = if is_lent { 0 } else { MEMORY_OFFSET };
     setup.memory_len = layout.len as u64;
     setup.page_offset = PAGE_OFFSET;
-    setup.page_len = PAGE as u64;
+    setup.page_len = if is_lent { 0 } else { PAGE as u64 };
     setup.sq_at = layout.sq_at as u32;
     setup.cq_at = layout.cq_at as u32;
     setup.data_at = layout.data_at as u32;
     Ok(())
+}
+
+/// What the next ring is made of: buffer `number`, or, with 0, memory of the driver's. NoBuffer.
+#[inline(always)]
+fn lent<P: Plugin>(session: &Session<P>, cx: &mut Passive, number: u32) -> Result<Option<PageRef>> {
+    match session.buffer_table() {
+        Some(table) => table.lend(cx, number, || session.rings.ring.keep()),
+        None if number == 0 => Ok(None),
+        None => Err(Status::NO_BUFFER.into()),
+    }
 }
 
 /// RING_ENTER.
@@ -161,8 +183,9 @@ fn enter_ring<P: Plugin>(
     ring: &mut Ring,
     to_submit: u32,
 ) -> (u32, Result<(), Status>) {
-    let Some(page) = session.rings.page().get() else { return (0, Err(Status::NO_RING)) };
-    let queues = Queues::new(&ring.memory, &ring.layout, ring.entries, page);
+    let is_lent = is_lent::<P>(ring);
+    let page = if is_lent { None } else { session.rings.page().get() };
+    let queues = if is_lent || page.is_some() { ring.queues(page) } else { None };
     let data = ring.memory.words(ring.layout.data_at, ring.layout.data_len() / 8);
     let (Some(queues), Some(data)) = (queues, data) else { return (0, Err(Status::NO_RING)) };
     let Batch { submitted, room } = match ring.side.begin(&queues, to_submit) {
@@ -194,6 +217,9 @@ fn run_batch<P: Plugin>(
     let task_flags = kernel::task_flags();
     while side.answered() != last {
         if task_flags.needs_resched() && kernel::cond_resched() {
+            return (side, Status::INTERRUPTED);
+        }
+        if Session::<P>::has_buffers() && session.rings.ring.is_discarded() {
             return (side, Status::INTERRUPTED);
         }
         let entry = side.take(queues);

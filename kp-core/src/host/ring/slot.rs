@@ -1,5 +1,5 @@
-//! Which request has a session's ring. One at a time has it; a tear-down takes it away at once, or else the request that has it frees it on
-//! its way out.
+//! Which request has a session's ring. One at a time has it; who takes it away does so at once, or else the request that has it frees it on
+//! its way out. A tear-down takes it away for good; whose memory it was, until there is another.
 use super::sync::{AtomicU32, Ordering::*};
 use core::cell::UnsafeCell;
 use kp_abi::Status;
@@ -8,11 +8,14 @@ use kp_abi::Status;
 const BUSY: u32 = 1;
 /// The session is torn down: nobody gets it any more.
 const REVOKED: u32 = 2;
+/// Who has it drops it on its way out.
+const DISCARDED: u32 = 4;
 
 /// Something that one request at a time may have.
 pub(crate) struct Slot<T> {
     word: AtomicU32,
-    /// INVARIANT: used by the thread that has set BUSY, or that has set REVOKED while it was not BUSY.
+    /// INVARIANT: used by the thread that has set BUSY; that has set REVOKED while nothing was set; or that has taken BUSY away and left one of the
+    /// others, until it takes DISCARDED away.
     value: UnsafeCell<Option<T>>,
 }
 // SAFETY: the value is used by one thread at a time.
@@ -38,9 +41,46 @@ impl<T> Slot<T> {
     /// Drops the value, now or when the request that has it is through, and lets nobody have it any more. Idempotent.
     pub(crate) fn revoke(&self) {
         if self.word.fetch_or(REVOKED, AcqRel) == 0 {
-            // SAFETY: REVOKED was set here, and it was not BUSY.
-            drop(unsafe { (*self.value.get()).take() });
+            // SAFETY: REVOKED was set here, and nothing was set.
+            unsafe { self.clear() };
         }
+    }
+
+    /// Drops the value.
+    ///
+    /// # Safety
+    /// The caller may use it, and REVOKED or DISCARDED keeps others out.
+    #[cfg_attr(kp_driver, optimize(size), inline(never))]
+    unsafe fn clear(&self) {
+        // SAFETY: the caller's promise.
+        drop(unsafe { (*self.value.get()).take() });
+        self.word.fetch_and(!DISCARDED, Release);
+    }
+
+    /// Takes the value out, or has the request that has it drop it when it is through. There may be another one then. Not while
+    /// [`keep`](Self::keep) is called.
+    pub(crate) fn discard(&self) -> Option<T> {
+        loop {
+            if let Ok(value) = self.with(Option::take) {
+                return value;
+            }
+            // Nobody gets it any more, or who has it drops it; or it was let go just now.
+            match self.word.compare_exchange(BUSY, BUSY | DISCARDED, Relaxed, Relaxed) {
+                Ok(_) => return None,
+                Err(word) if word & (REVOKED | DISCARDED) != 0 => return None,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// What was discarded before is not what is to be put there. By the request that has it.
+    pub(crate) fn keep(&self) {
+        self.word.fetch_and(!DISCARDED, Relaxed);
+    }
+
+    /// Is it dropped when the request that has it is through?
+    pub(crate) fn is_discarded(&self) -> bool {
+        self.word.load(Relaxed) & DISCARDED != 0
     }
 }
 
@@ -49,9 +89,9 @@ struct RingGuard<'a, T>(&'a Slot<T>);
 
 impl<T> Drop for RingGuard<'_, T> {
     fn drop(&mut self) {
-        if self.0.word.fetch_and(!BUSY, AcqRel) & REVOKED != 0 {
-            // SAFETY: REVOKED was set while it was BUSY, so the value was left to this thread.
-            drop(unsafe { (*self.0.value.get()).take() });
+        if self.0.word.fetch_and(!BUSY, AcqRel) & (REVOKED | DISCARDED) != 0 {
+            // SAFETY: one of them was set while it was BUSY, so the value was left to this thread.
+            unsafe { self.0.clear() };
         }
     }
 }

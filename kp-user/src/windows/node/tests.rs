@@ -120,6 +120,35 @@ fn a_buffers_memory_is_the_out_buffer_and_what_no_driver_takes_reaches_it_in_the
 }
 
 #[test]
+fn a_ring_is_made_of_memory_that_is_registered_for_it_and_whose_number_is_released_at_once() {
+    const ENTRIES: u32 = 4;
+    let layout = kp_abi::ring::Layout::new(ENTRIES, 100).expect("such a ring may be");
+    let made: Step = |input, output| {
+        let mut setup = request::RingSetup::read_from_bytes(input).expect("the struct");
+        let layout = kp_abi::ring::Layout::new(setup.entries, setup.data_len).expect("such a ring may be");
+        (setup.head.status, setup.memory_len) = (Status::OK.0, layout.len as u64);
+        (setup.sq_at, setup.cq_at, setup.data_at) = (layout.sq_at as u32, layout.cq_at as u32, layout.data_at as u32);
+        output[..input.len()].copy_from_slice(setup.as_bytes());
+        Ok(input.len())
+    };
+    let done: Step = |_, output| reply(output, Status::OK, 0, &[]);
+    let node = std::sync::Arc::new(node([made, done, done, done]));
+    let connection: std::sync::Arc<dyn Connection> = node.clone();
+    let ring = crate::Ring::set_up(&connection, ENTRIES, 100).unwrap();
+    assert_eq!(ring.enter(), (0, Ok(())));
+    drop(ring);
+    let (register, _) = node.seen::<request::BufferRegister>(0);
+    assert_eq!((register.addr, register.len, register.access), (0, layout.len as u64, request::access::WRITE));
+    assert_eq!(node.kernel.kept.lock().unwrap().pop().map(|(_, len)| len), Some(layout.len as u64));
+    let (setup, _) = node.seen::<request::RingSetup>(1);
+    assert_eq!((setup.entries, setup.data_len), (ENTRIES, 100));
+    assert!(setup.buffer != 0 && setup.buffer == register.buffer, "0 would be memory of the driver's");
+    assert_eq!(node.seen::<request::BufferRelease>(2).0.buffer, register.buffer);
+    assert_eq!(node.seen::<request::RingEnter>(3).0.to_submit, ENTRIES);
+    node.seen::<request::RingTeardown>(4);
+}
+
+#[test]
 fn a_reply_longer_than_its_room_or_than_what_was_written_is_none() {
     let nine: Step = |_, output| reply(output, Status::OK, 9, &[7; 9]);
     let untold: Step = |_, output| reply(output, Status::OK, 9, &[7; 8]);

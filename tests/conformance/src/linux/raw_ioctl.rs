@@ -1,6 +1,9 @@
 //! Raw requests of a Linux process: its own memory, and ioctl.
-use crate::raw_ioctl::{Access, Handle, PAGE, Process};
-use kp_abi::{Status, TransportStatus, request};
+use crate::raw_ioctl::{Access, Handle, PAGE, Process, register, shared};
+use kp_abi::{
+    Status, TransportStatus,
+    request::{self, BufferRegister, Request},
+};
 use kp_user::SharedMemory;
 use rustix::{
     io::Errno,
@@ -121,6 +124,16 @@ impl Handle for Node {
         let start = NonNull::new(start.cast()).ok_or(Status::BAD_FIELD)?;
         // SAFETY: the owner keeps them mapped, and the driver is not of this process.
         Ok(unsafe { SharedMemory::new(start, len, Arc::new(Unmap { start: start.as_ptr().expose_provenance(), len })) })
+    }
+
+    fn lend(&self, buffer: u32, len: usize) -> Result<SharedMemory, Status> {
+        let at = ThisProcess::default().map(len, Access::ReadWrite);
+        let mut register = register(buffer, at, len);
+        self.send(BufferRegister::NR, ptr::from_mut(&mut register).expose_provenance() as u64)?;
+        match Status(register.head.status) {
+            Status::OK => Ok(shared(at, len)),
+            status => Err(status),
+        }
     }
 
     fn can_be_made_writable(&self, memory: &SharedMemory) -> bool {

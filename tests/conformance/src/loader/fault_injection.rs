@@ -259,6 +259,10 @@ impl Story {
             self.step("say meanwhile", client.say(&long));
             self.step("nap meanwhile", nap.join().expect("the caller does not panic"));
         });
+        let mut batch = client.batch().expect("every driver has rings");
+        if let Some(said) = self.step("queue", batch.say(&long)) {
+            self.step("batch", batch.run().get(said));
+        }
     }
 
     fn no_interrupt(&mut self, plugin: &Plugin) {
@@ -312,6 +316,11 @@ impl Story {
     fn interrupts(&mut self, plugin: &Plugin, kinds: u32) {
         let (client, connection) = (edu::Client(plugin), plugin.connection());
         self.step("invert", client.invert(1));
+        let mut batch = client.batch().expect("every driver has rings");
+        if let Some(inverted) = self.step("queue", batch.invert(1)) {
+            self.step("batch", batch.run().get(inverted));
+        }
+        drop(batch);
         let refused = connection.call(2, 0, &[], &[0; 5000], &mut [0; 5000]).map_err(|error| error.status);
         self.expect("a call with data that it has not", refused.map(|_| ()), Status::INPUT_LENGTH);
         self.step("defer", client.defer_every(1));

@@ -13,6 +13,7 @@ mod ports;
 mod power;
 mod raw_ioctl;
 mod resources;
+mod rings;
 mod slots;
 mod storm;
 mod strangers;

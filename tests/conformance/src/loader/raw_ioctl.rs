@@ -5,9 +5,14 @@ use crate::{
     buffers::{Buffers, Memory},
     codes::{self, Control, Opener},
     linux::raw_ioctl::ThisProcess,
-    raw_ioctl::{Access, Handle, Process},
+    raw_ioctl::{Access, Handle, Process, register},
 };
-use kp_abi::Status;
+use kp_abi::{
+    Status,
+    request::{BufferRegister, Request, control_code},
+    zerocopy::IntoBytes,
+};
+use kp_user::{DeviceControl, SharedMemory};
 use std::sync::Mutex;
 use windows_loader::{Buffer, Done, Mode, access};
 
@@ -102,6 +107,13 @@ impl Handle for Device<'_> {
         let written = answer_to(code, self.handle.control(code, input, Buffer::output(&mut buffers.output)))?;
         buffers.deliver(self.process, written);
         Ok(())
+    }
+
+    fn lend(&self, buffer: u32, len: usize) -> Result<SharedMemory, Status> {
+        let at = self.process.map(len, Access::ReadWrite);
+        let code = control_code(BufferRegister::NR).expect("it has a code");
+        let memory = crate::raw_ioctl::shared(at, len);
+        self.handle.keep(code, register(buffer, 0, len).as_bytes(), at, len as u64).map(|()| memory)
     }
 }
 

@@ -2,14 +2,19 @@
 use crate::{
     buffers::{Buffers, Memory},
     codes::{self, Control, Opener},
-    raw_ioctl::{Access, Handle, PAGE, Process},
+    raw_ioctl::{Access, Handle, PAGE, Process, register, shared},
 };
-use kp_abi::Status;
+use kp_abi::{
+    Status,
+    request::{BufferRegister, Request, control_code},
+    zerocopy::IntoBytes,
+};
+use kp_user::SharedMemory;
 use std::{
     fs::{File, OpenOptions},
     io,
     os::windows::io::AsRawHandle,
-    ptr,
+    ptr, slice,
     sync::Mutex,
 };
 use windows_sys::Win32::{
@@ -93,6 +98,10 @@ impl Process for ThisProcess {
         false
     }
 
+    fn lends(&self) -> bool {
+        false // Wine hands drivers no list of the out-buffer's pages
+    }
+
     fn runs_requests_at_once(&self) -> bool {
         false // and Wine's kernel runs one at a time of all handles
     }
@@ -143,6 +152,15 @@ impl Handle for Device<'_> {
         let written = control(&self.file, buffers.code, &buffers.input, &mut buffers.output)?;
         buffers.deliver(self.process, written);
         Ok(())
+    }
+
+    fn lend(&self, buffer: u32, len: usize) -> Result<SharedMemory, Status> {
+        let at = self.process.map(len, Access::ReadWrite);
+        let code = control_code(BufferRegister::NR).expect("it has a code");
+        let memory = ptr::with_exposed_provenance_mut(at as usize);
+        // SAFETY: so many bytes, mapped for good, which are used by words.
+        let words = unsafe { slice::from_raw_parts_mut(memory, len) };
+        control(&self.file, code, register(buffer, 0, len).as_bytes(), words).map(|_| shared(at, len))
     }
 }
 

@@ -8,6 +8,11 @@ use crate::{
     registry::{guest_test, helper},
 };
 use bmd_interface::bmd;
+use kp_abi::{
+    request::{Request, RingSetup},
+    ring::{INLINE, Submission, UserPage},
+    zerocopy::{FromZeros, IntoBytes},
+};
 use kp_user::{Access, Buffer, Plugin};
 use loopback_interface::{BLOCK, loopback};
 use rustix::{
@@ -16,17 +21,20 @@ use rustix::{
     process::{Signal, getpid, kill_process},
 };
 use std::{
+    mem::offset_of,
     os::unix::process::ExitStatusExt,
     process::Command,
     ptr::{NonNull, null_mut},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::SeqCst},
 };
 
+/// loopback's message that waits.
+const WAIT_FOR_NOTHING: u32 = 4;
 /// Each buffer, in bytes.
 const LEN: usize = 64 << 10;
 
 /// Where an app dies; the first are of loopback, and the last of bmd.
-const STATES: [&str; 10] = [
+const STATES: [&str; 12] = [
     "registered",
     "attached",
     "moving",
@@ -36,6 +44,8 @@ const STATES: [&str; 10] = [
     "forked",
     "truncated",
     "closed",
+    "batch",
+    "batch-unmapped",
     "engine",
 ];
 
@@ -80,6 +90,38 @@ impl App {
         until("the call is inside", || self.plugin.query().is_ok_and(|query| query.calls == 1));
     }
 
+    /// The same by a batch, on a ring that is made of the second buffer.
+    fn batch(&self) {
+        let number = self.buffers[0].number();
+        loopback::Client(&*self.plugin).attach(number, number).unwrap_or_else(|error| panic!("{error}"));
+        let ring = &self.buffers[1];
+        let mut setup = RingSetup { entries: 4, buffer: ring.number().0, ..Request::new() };
+        self.plugin.connection().ring_setup(&mut setup).unwrap_or_else(|error| panic!("{error}"));
+        let wait = Submission {
+            message: WAIT_FOR_NOTHING,
+            flags: INLINE,
+            args_len: 4,
+            inline: [60_000, 0, 0, 0],
+            ..Submission::new_zeroed()
+        };
+        for n in 0..4 {
+            ring.write(setup.sq_at as usize + n * size_of::<Submission>(), wait.as_bytes());
+        }
+        ring.word(offset_of!(UserPage, sq_tail)).store(4, SeqCst);
+        self.calling(|plugin| _ = plugin.connection().ring_enter(4));
+    }
+
+    fn release(&self) {
+        for buffer in &self.buffers {
+            self.plugin.connection().buffer_release(buffer.number().0).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+
+    fn unmap(&self) {
+        // SAFETY: nobody in this process uses it from now on.
+        unsafe { munmap(self.start.as_ptr().cast(), LEN) }.expect("it can be unmapped");
+    }
+
     /// The card waits for a frame that nobody sends.
     fn receiving(&self) {
         self.attach();
@@ -112,14 +154,11 @@ fn victim(state: &str) -> Result<(), String> {
         "receiving" => app.receiving(),
         "released" => {
             app.receiving();
-            for buffer in &app.buffers {
-                app.plugin.connection().buffer_release(buffer.number().0).unwrap_or_else(|error| panic!("{error}"));
-            }
+            app.release();
         }
         "unmapped" => {
             app.receiving();
-            // SAFETY: nobody in this process uses it from now on.
-            unsafe { munmap(app.start.as_ptr().cast(), LEN) }.expect("it can be unmapped");
+            app.unmap();
         }
         "forked" => {
             app.receiving();
@@ -141,6 +180,12 @@ fn victim(state: &str) -> Result<(), String> {
             app.receiving();
             // It waits for the call, whose wait it ends.
             app.plugin.connection().close().unwrap_or_else(|error| panic!("{error}"));
+        }
+        "batch" => app.batch(),
+        "batch-unmapped" => {
+            app.batch();
+            app.release();
+            app.unmap();
         }
         "engine" => {
             let number = app.buffers[1].number();
