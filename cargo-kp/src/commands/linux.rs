@@ -10,6 +10,7 @@ use cargo_kp::sanitised::KernelArgs;
 use cargo_kp::test::TestArgs;
 use cargo_kp::vm::command::VmArgs;
 use clap::Subcommand;
+use kp_tool::commands::Shared;
 
 /// Every command, in the order of `cargo kp --help`.
 #[derive(Subcommand)]
@@ -22,6 +23,8 @@ pub enum Commands {
     Bench(BenchArgs),
     Kernel(KernelArgs),
     Doctor(DoctorArgs),
+    #[command(flatten)]
+    OfKp(Shared),
 }
 
 /// As a guest's first program it is something else.
@@ -40,6 +43,7 @@ impl Command for Commands {
             Commands::Bench(args) => args.run(),
             Commands::Kernel(args) => args.run(),
             Commands::Doctor(args) => args.run(),
+            Commands::OfKp(command) => command.run(),
         }
     }
 }

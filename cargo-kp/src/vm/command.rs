@@ -74,7 +74,7 @@ impl Command for VmArgs {
     /// What the program prints goes to stdout. Fails if the guest does.
     fn run(self) -> Result<()> {
         let modules = self.modules.iter().map(|path| Module::read(path)).collect::<Result<Vec<_>>>()?;
-        if self.take && modules.iter().all(|module| module.aliases.is_empty()) {
+        if self.take && modules.iter().all(|module| module.file.aliases.is_empty()) {
             bail!("--take: there is no module that is made for PCI devices; name one with --module");
         }
         let files = self.files.iter().map(|file| host_and_guest(file)).collect::<Result<Vec<_>>>()?;
@@ -103,9 +103,9 @@ impl Command for VmArgs {
             vm = vm.file(host, guest);
         }
         for module in &modules {
-            let guest = format!("/kp/{}.ko", module.name);
+            let guest = format!("/kp/{}.ko", module.file.name);
             vm = vm.file(&module.path, &guest).step(Step::load(&guest));
-            if !module.aliases.is_empty() {
+            if !module.file.aliases.is_empty() {
                 vm = vm.step(Step::Bound(module.wanted(self.take)));
             }
         }
@@ -116,7 +116,7 @@ impl Command for VmArgs {
             vm = vm.program(program, &guest).step(Step::run(&argv));
         }
         for module in modules.iter().rev() {
-            vm = vm.step(Step::unload(&module.name));
+            vm = vm.step(Step::unload(&module.file.name));
         }
         let progress = Progress::start(&format!("linux {release}"));
         let report = vm.run(&mut |line| progress.suspend(|| println!("{line}")))?;
@@ -230,7 +230,7 @@ const DEFAULT: &str = "6.1-cloud";
 /// The name of the kernel that the first module is built for, if it is one that is here, else [`DEFAULT`].
 fn kernel_of(modules: &[Module]) -> Result<String> {
     let cache = kernels::cache_dir()?;
-    let release = modules.first().map(|module| &*module.release);
+    let release = modules.first().map(|module| &*module.file.release);
     let cached =
         |name: &String| kernels::cached_in(&cache, name).is_some_and(|kernel| Some(&*kernel.release) == release);
     Ok(kernels::known_names().into_iter().find(cached).unwrap_or_else(|| DEFAULT.to_owned()))

@@ -9,7 +9,6 @@ pub mod initramfs;
 pub mod ivshmem;
 pub mod judge;
 mod module;
-pub(crate) mod pattern;
 pub mod progress;
 mod qemu;
 mod tempfile;

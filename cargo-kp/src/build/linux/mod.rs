@@ -1,14 +1,13 @@
 //! A plugin as a module for Linux: `glue` compiles it with the Linux port into a static library, `object` makes that one
 //! relocatable object, and `module` builds the object and the C glue into one module for each kernel that `target` finds: with the C compiler
 //! that `compiler` finds, in the folder that `place` has for it. A kernel that checks each access to memory gets an object of its own, as
-//! `sanitizer` says. Beside the module lies what `rules` has for udev.
+//! `sanitizer` says. Beside the module lies what [`kp_tool::rules`] has for udev.
 mod compiler;
 mod glue;
 mod got;
 mod module;
 mod object;
 mod place;
-mod rules;
 mod sanitizer;
 mod target;
 

@@ -9,13 +9,13 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::compiler::{Compiler, compiler};
 use super::object::Object;
 use super::place::{self, Workshop};
-use super::rules;
 use super::target::Target;
 use crate::build::exports::Exports;
 use crate::build::info::MatchId;
 use crate::build::plugin::Plugin;
 use crate::build::{check, lock, write};
 use crate::kernels::Kernel;
+use kp_tool::rules;
 
 /// Variables with which whoever started this program would change the kernel's build.
 const FOREIGN: [&str; 17] = [
@@ -64,8 +64,8 @@ pub(super) fn build(plugin: &Plugin, object: &Object, kernel: &Target, compiler:
     copy(&object.kbuild, &dir).context("cannot copy the port's C sources")?;
     write(&dir.join("kp_plugin.h"), header(plugin, object))?;
     write(&dir.join("rust.o_shipped"), fs::read(&object.path)?)?;
-    if !object.info.devices.is_empty() {
-        write(&dir.join(rules::file_name(&plugin.name)), rules::text(&object.info.name))?;
+    if let Some(text) = rules::text(&object.info.name, !object.info.devices.is_empty(), None) {
+        write(&dir.join(rules::file_name(&plugin.name)), text)?;
     }
 
     let exports = Exports::of(&kernel.headers)?;
