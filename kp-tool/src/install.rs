@@ -232,7 +232,10 @@ fn steps(
 const UDEV: &str = "/run/udev/control";
 
 /// A group's name as groupadd takes it.
-fn check_group(group: &str) -> Result<(), Message> {
+///
+/// # Errors
+/// [`Message::BadGroup`].
+pub fn check_group(group: &str) -> Result<(), Message> {
     let is_small = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
     let is_fine = (1..=32).contains(&group.len())
         && is_small(group.as_bytes()[0])

@@ -158,6 +158,23 @@ catalogue! {
     E035 NoPlugin { name } NotFound: "no plugin {name} is installed or loaded: `kp list` names those that are";
     /// `--root` puts files below a folder that is there.
     E036 NoFolder { path, why } NotFound: "no folder {path} ({why}): make it first, as with `mkdir {path}`";
+    /// Each `--deb` and each `--rpm` makes one package.
+    E037 NoPackage {} Arguments: "no package is asked for: `--deb dkms`, `--deb KERNEL`, `--rpm dkms` or `--rpm KERNEL`";
+    /// DKMS signs with a key of the machine's own, /var/lib/dkms/mok.key, if that is there. What it could not sign it installs all the same.
+    E038 DkmsUnsigned { name, release, why } Denied:
+        "{why}, and dkms built {name} for {release} and did not sign it (no /var/lib/dkms/mok.key): `sudo kp sign enroll --dkms`";
+    /// A second key for the same machines would have to be enrolled on each of them too.
+    E039 KeyExists { path } InTheWay: "{path} is there: sign with that one, or make another in another folder, `cargo kp sign init --dir DIR`";
+    /// A key is two files: mok.key, which signs and stays secret, and mok.der, the certificate that machines enrol.
+    E040 NoKey { path } NotFound: "no key {path}: `cargo kp sign init` makes one, `--key DIR` names the folder of another";
+    /// Of two signatures the kernel looks at the last alone, and tools show that.
+    E041 SignedAlready { file, signer } InTheWay: "{file} is signed already, by {signer}: build it again, then sign it";
+    /// The kernel's own program signs: it is part of its headers. That of any version does.
+    E042 NoSignFile { package } Missing: "no sign-file of a kernel's is here: `apt-get install {package}`";
+    /// What openssl, sign-file or mokutil says stands in the line.
+    E043 SignFailed { what, why } Failed: "cannot {what}: {why}";
+    /// mokutil wants a password, which the machine asks for once more when it starts.
+    E044 NoTerminal { command } Arguments: "mokutil asks for a password, and nobody is there to ask: run `{command}` at a terminal";
 }
 
 #[cfg(test)]

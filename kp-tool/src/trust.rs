@@ -51,10 +51,14 @@ impl Trust {
     /// Whether the kernel would take this module, in the file `file`.
     ///
     /// # Errors
-    /// [`Message::Unsigned`], [`Message::UntrustedKey`].
+    /// [`Message::Unsigned`], [`Message::DkmsUnsigned`], [`Message::UntrustedKey`].
     pub fn check(&self, module: &Module, file: &str) -> Result<(), Message> {
         let Some(why) = self.asks_for_signatures() else { return Ok(()) };
         match &module.signer {
+            None if file.contains("/updates/dkms/") => {
+                let (name, release) = (module.name.replace('_', "-"), module.release.clone());
+                Err(Message::DkmsUnsigned { name, release, why })
+            }
             None => Err(Message::Unsigned { file: file.to_owned(), why }),
             // A user who sees no key at all, or a signature without a name, is for the kernel to judge.
             Some(name) if name.is_empty() || self.keys.is_empty() || self.keys.contains(name) => Ok(()),
@@ -121,6 +125,11 @@ mod tests {
         let silent = Fake::new("trust-silent");
         silent.file(SECURE_BOOT, "\u{6}\0\0\0\u{1}");
         assert_eq!(why(&silent, None), format!("Secure Boot is on{end}"), "nobody has mounted securityfs");
+        let refused = Trust::of(&silent).check(&module(None), "/lib/modules/6.12.9/updates/dkms/kp-card.ko");
+        assert_eq!(
+            refused.expect_err("it is not signed").to_string(),
+            "Secure Boot is on, and dkms built kp-card for 6.12.9 and did not sign it (no /var/lib/dkms/mok.key): `sudo kp sign enroll --dkms`"
+        );
     }
 
     #[test]

@@ -6,7 +6,9 @@ use cargo_kp::command::Command;
 use cargo_kp::conformance::ConformanceArgs;
 use cargo_kp::demo::DemoArgs;
 use cargo_kp::doctor::DoctorArgs;
+use cargo_kp::package::PackageArgs;
 use cargo_kp::sanitised::KernelArgs;
+use cargo_kp::sign::SignArgs;
 use cargo_kp::test::TestArgs;
 use cargo_kp::vm::command::VmArgs;
 use clap::Subcommand;
@@ -16,6 +18,8 @@ use kp_tool::commands::Shared;
 #[derive(Subcommand)]
 pub enum Commands {
     Build(BuildArgs),
+    Package(PackageArgs),
+    Sign(SignArgs),
     Vm(VmArgs),
     Demo(DemoArgs),
     Conformance(ConformanceArgs),
@@ -36,6 +40,8 @@ impl Command for Commands {
     fn run(self) -> Result<()> {
         match self {
             Commands::Build(args) => args.run(),
+            Commands::Package(args) => args.run(),
+            Commands::Sign(args) => args.run(),
             Commands::Vm(args) => args.run(),
             Commands::Demo(args) => args.run(),
             Commands::Conformance(args) => args.run(),

@@ -4,6 +4,7 @@ mod install;
 mod list;
 mod load;
 mod scan;
+mod sign;
 mod status;
 mod uninstall;
 
@@ -11,6 +12,7 @@ pub use install::InstallArgs;
 pub use list::ListArgs;
 pub use load::{LoadArgs, ReloadArgs, UnloadArgs};
 pub use scan::ScanArgs;
+pub use sign::{EnrollArgs, SignArgs};
 pub use status::StatusArgs;
 pub use uninstall::UninstallArgs;
 
@@ -23,6 +25,7 @@ use clap::Subcommand;
 pub enum Commands {
     #[command(flatten)]
     Shared(Shared),
+    Sign(SignArgs),
 }
 
 /// Those that `cargo kp` has too.
@@ -43,6 +46,7 @@ impl Command for Commands {
     fn run(self) -> anyhow::Result<()> {
         match self {
             Commands::Shared(command) => command.run(),
+            Commands::Sign(args) => args.run(),
         }
     }
 }
