@@ -2,7 +2,7 @@
 
 use crate::machine::{Machine, last_line};
 use crate::message::Message;
-use crate::module::Module;
+use crate::module::{Module, stem};
 use crate::receipt::{self, FOLDER, Made, Receipt, State};
 use crate::trust::Trust;
 use crate::{loaded, rules};
@@ -65,8 +65,7 @@ impl Plan {
     pub fn new(machine: &dyn Machine, file: &Path, content: Vec<u8>, wanted: &Wanted) -> Result<Self, Message> {
         let module = Module::parse(file, &content)?;
         let shown = file.display().to_string();
-        let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let name = stem.strip_prefix("kp-").map(str::to_owned);
+        let name = stem(file).and_then(|stem| Some(stem.strip_prefix("kp-")?.to_owned()));
         let (Some(plugin), Some(name)) = (module.plugin.clone(), name) else {
             return Err(Message::NotKps { file: shown });
         };

@@ -21,23 +21,36 @@ pub fn version(machine: &dyn Machine, module: &str) -> Option<String> {
 /// Where a plugin's module is for the running kernel, if it is installed.
 pub fn file_of(machine: &dyn Machine, name: &str) -> Option<String> {
     let folder = format!("/lib/modules/{}", machine.release());
-    let file = format!("kp-{name}.ko");
-    let places = ["updates", "updates/dkms", "extra"].map(|place| format!("{folder}/{place}/{file}"));
-    places.into_iter().find(|path| machine.has(path)).or_else(|| {
-        // Wherever depmod has found it, packed or not.
-        let list = machine.text(&format!("{folder}/modules.dep"))?;
-        let listed = list.lines().filter_map(|line| line.split_once(':')).map(|(path, _)| path);
-        let mut named = listed.filter(|path| Path::new(path).file_name().is_some_and(|name| name == file.as_str()));
-        named.next().map(|path| format!("{folder}/{path}"))
-    })
+    let stem = format!("kp-{name}");
+    for place in PLACES.map(|place| format!("{folder}/{place}")) {
+        let mut files = machine.names(&place).into_iter();
+        if let Some(file) = files.find(|file| is_module(file) && module::stem(Path::new(file)) == Some(stem.clone())) {
+            return Some(format!("{place}/{file}"));
+        }
+    }
+    // Wherever depmod has found it.
+    let list = machine.text(&format!("{folder}/modules.dep"))?;
+    let mut listed = list.lines().filter_map(|line| line.split_once(':')).map(|(path, _)| path);
+    listed.find(|path| module::stem(Path::new(path)) == Some(stem.clone())).map(|path| format!("{folder}/{path}"))
 }
 
-/// What a plugin's installed module says of itself.
-pub fn installed(machine: &dyn Machine, name: &str) -> Option<(String, Module)> {
-    let path = file_of(machine, name)?;
-    let content = fs::read(machine.at(&path)).ok()?;
-    let module = Module::parse(Path::new(&path), &content).ok()?;
-    Some((path, module))
+/// Where plugins' modules are looked for, in the folder of a kernel's modules.
+pub(crate) const PLACES: [&str; 3] = ["updates", "updates/dkms", "extra"];
+
+/// Whether a file is called as modules are, packed or not.
+pub(crate) fn is_module(file: &str) -> bool {
+    [".ko", ".ko.xz", ".ko.zst", ".ko.gz"].iter().any(|end| file.ends_with(end))
+}
+
+/// What a plugin's installed module says of itself. None: it is not installed.
+///
+/// # Errors
+/// It cannot be read.
+pub fn installed(machine: &dyn Machine, name: &str) -> Result<Option<(String, Module)>, Message> {
+    let Some(path) = file_of(machine, name) else { return Ok(None) };
+    let content = module::unpacked(&machine.at(&path))?;
+    let module = Module::parse(Path::new(&path), &content)?;
+    Ok(Some((path, module)))
 }
 
 /// The nodes of a plugin's module: those of its class.
@@ -48,7 +61,8 @@ pub fn nodes(machine: &dyn Machine, plugin: &str) -> Vec<String> {
 
 /// The name that the nodes of a loaded module have: `class` of its devices, or what its file says.
 pub fn plugin_of(machine: &dyn Machine, name: &str) -> String {
-    installed(machine, name).and_then(|(_, module)| module.plugin).unwrap_or_else(|| name.to_owned())
+    let installed = installed(machine, name).ok().flatten();
+    installed.and_then(|(_, module)| module.plugin).unwrap_or_else(|| name.to_owned())
 }
 
 /// Who has a plugin's nodes open, as far as this user may see: `python3 (812)`, ….
@@ -88,7 +102,7 @@ pub fn check_unused(machine: &dyn Machine, name: &str) -> Result<(), Message> {
 /// # Errors
 /// It is not installed, may not be loaded, or has no device then.
 pub fn load(machine: &dyn Machine, name: &str, take: Option<&str>) -> Result<(), Message> {
-    let Some((path, module)) = installed(machine, name) else {
+    let Some((path, module)) = installed(machine, name)? else {
         return Err(Message::NoSuchModule { name: name.to_owned(), release: machine.release() });
     };
     need_root(machine, "loading a module", &format!("load {name}"))?;

@@ -175,6 +175,10 @@ catalogue! {
     E043 SignFailed { what, why } Failed: "cannot {what}: {why}";
     /// mokutil wants a password, which the machine asks for once more when it starts.
     E044 NoTerminal { command } Arguments: "mokutil asks for a password, and nobody is there to ask: run `{command}` at a terminal";
+    /// Modules of the kernel's own, and those of DKMS beside them, may be packed by xz, zstd or gzip: that program unpacks them here.
+    E045 NotUnpacked { file, why, package } Failed: "cannot unpack {file}: {why}; is {package} installed?";
+    /// A module's file that was found or listed by depmod.
+    E046 NotRead { file, why } Failed: "cannot read {file}: {why}; if it was removed, run `depmod`";
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! What the file of a Linux module says of itself.
 
 use object::{Object as _, ObjectSection as _};
+use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::Message;
 
@@ -40,7 +42,7 @@ impl Module {
     /// [`Message::NoModule`].
     pub fn parse(path: &Path, content: &[u8]) -> Result<Self, Message> {
         let none = || Message::NoModule { file: path.display().to_string() };
-        let stem = path.file_stem().ok_or_else(none)?;
+        let stem = stem(path).ok_or_else(none)?;
         let file = object::File::parse(content).map_err(|_| none())?;
         let machine = match file.architecture() {
             object::Architecture::X86_64 => "x86_64",
@@ -53,7 +55,7 @@ impl Module {
         let release = first("vermagic").and_then(|magic| magic.split(' ').next().map(str::to_owned));
         let names = first("depends").unwrap_or_default();
         Ok(Module {
-            name: stem.to_string_lossy().replace('-', "_"),
+            name: stem.replace('-', "_"),
             plugin: first("kp"),
             version: first("version").unwrap_or_default(),
             release: release.ok_or_else(none)?,
@@ -62,6 +64,33 @@ impl Module {
             signer: signer(content),
             machine,
         })
+    }
+}
+
+/// The name of a module's file, without `.ko` and how it is packed.
+#[must_use]
+pub fn stem(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_string_lossy();
+    Some(name.split_once(".ko").map_or(&*name, |(stem, _)| stem).to_owned())
+}
+
+/// A module as the kernel takes it, whichever way its file is packed: not every kernel unpacks by itself.
+///
+/// # Errors
+/// [`Message::NotRead`], [`Message::NotUnpacked`].
+pub fn unpacked(path: &Path) -> Result<Vec<u8>, Message> {
+    let file = path.display().to_string();
+    let (program, package) = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("xz") => ("xz", "xz-utils"),
+        Some("zst") => ("zstd", "zstd"),
+        Some("gz") => ("gzip", "gzip"),
+        _ => return fs::read(path).map_err(|error| Message::NotRead { file, why: error.to_string() }),
+    };
+    let failed = |why: String| Message::NotUnpacked { file, why, package: package.to_owned() };
+    match Command::new(program).args(["-d", "-c"]).arg(path).output() {
+        Ok(output) if output.status.success() => Ok(output.stdout),
+        Ok(output) => Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
+        Err(error) => Err(failed(error.to_string())),
     }
 }
 
@@ -135,6 +164,7 @@ mod tests {
     fn a_module_says_what_it_is() {
         let module = module(&["license=GPL", "kp=card", "version=0.2.0", "depends=mc,videodev", "alias=kp", MAGIC]);
         assert_eq!(module.name, "kp_my_card");
+        assert_eq!(stem(Path::new("/a/kp-my-card.ko.xz")).as_deref(), Some("kp-my-card"));
         assert_eq!((module.plugin.as_deref(), &*module.version), (Some("card"), "0.2.0"));
         assert_eq!((&*module.release, module.machine), ("6.12.9-amd64", "x86_64"));
         assert_eq!(module.depends, ["mc", "videodev"]);

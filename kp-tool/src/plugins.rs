@@ -75,10 +75,10 @@ impl fmt::Display for Origin {
 pub fn names(machine: &dyn Machine) -> Result<Vec<String>, Message> {
     let mut names: BTreeSet<String> = Receipt::all(machine)?.into_iter().map(|receipt| receipt.name).collect();
     let folder = format!("/lib/modules/{}", machine.release());
-    let found = ["updates", "updates/dkms", "extra"].map(|place| machine.names(&format!("{folder}/{place}")));
-    names.extend(
-        found.iter().flatten().filter_map(|file| Some(file.strip_prefix("kp-")?.strip_suffix(".ko")?.to_owned())),
-    );
+    for file in loaded::PLACES.iter().flat_map(|place| machine.names(&format!("{folder}/{place}"))) {
+        let stem = crate::module::stem(file.as_ref()).filter(|_| loaded::is_module(&file));
+        names.extend(stem.and_then(|stem| Some(stem.strip_prefix("kp-")?.to_owned())));
+    }
     for module in machine.names("/sys/module") {
         // The kernel shows a dash as an underscore; a name that was found already is the same plugin.
         let is_there = names.iter().any(|name| loaded::module_of(name) == module);
@@ -95,7 +95,7 @@ pub fn names(machine: &dyn Machine) -> Result<Vec<String>, Message> {
 /// [`Message::BadReceipt`].
 pub fn entry(machine: &dyn Machine, name: &str) -> Result<Entry, Message> {
     let receipt = Receipt::read(machine, name)?;
-    let installed = loaded::installed(machine, name);
+    let installed = loaded::installed(machine, name)?;
     let module = loaded::module_of(name);
     let running = loaded::version(machine, &module);
     let version = installed.as_ref().map(|(_, module)| module.version.clone());
@@ -180,7 +180,7 @@ pub fn status(machine: &dyn Machine, name: &str) -> Result<Status, Message> {
     }
     let entry = entry(machine, name)?;
     let module = loaded::module_of(name);
-    let installed = loaded::installed(machine, name).map(|(_, module)| module);
+    let installed = loaded::installed(machine, name)?.map(|(_, module)| module);
     let receipt = Receipt::read(machine, name)?;
     let sys = machine.at("/sys");
     let bus = Bus(&sys);
@@ -360,7 +360,10 @@ mod tests {
     fn installed_and_loaded_plugins_are_listed_with_where_they_come_from() {
         let fake = machine("list");
         let other = made_up(&["kp=soft", "version=2.0", "vermagic=6.12.9-amd64 SMP"]);
-        fake.file("/lib/modules/6.12.9-amd64/updates/dkms/kp-my-soft.ko", &other);
+        let file = "/lib/modules/6.12.9-amd64/updates/dkms/kp-my-soft.ko";
+        fake.file(file, &other);
+        // As DKMS does where the kernel's own are packed.
+        assert!(std::process::Command::new("gzip").arg(fake.at(file)).status().unwrap().success());
         fake.load("kp-my-soft");
         fake.load("kp-alone");
         let lines: Vec<String> = names(&fake).unwrap().iter().map(|name| entry(&fake, name).unwrap().line()).collect();

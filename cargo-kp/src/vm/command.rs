@@ -32,6 +32,10 @@ pub struct VmArgs {
     /// `make modules_install` has put them.
     #[arg(long = "modules", value_name = "DIR")]
     pub tree: Option<PathBuf>,
+    /// A system's files to put into the guest, such as those in a folder of debootstrap's. The program that is run is one of them if
+    /// its whole path is there.
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
     /// A file to put into the guest as it is, or a folder with all that is in it; may be repeated. Without GUEST: at the same path.
     #[arg(long = "file", value_name = "HOST[:GUEST]")]
     pub files: Vec<String>,
@@ -79,7 +83,13 @@ impl Command for VmArgs {
         }
         let files = self.files.iter().map(|file| host_and_guest(file)).collect::<Result<Vec<_>>>()?;
         let program = self.program.split_first();
-        if let Some((program, _)) = program.filter(|(program, _)| !Path::new(program).is_file()) {
+        let in_root = |program: &str| {
+            let root = self.root.as_ref().filter(|_| program.starts_with('/'));
+            root.is_some_and(|root| root.join(&program[1..]).exists())
+        };
+        if let Some((program, _)) =
+            program.filter(|(program, _)| !Path::new(program).is_file() && !in_root(program.as_str()))
+        {
             bail!("no program {program}: build it first, and name its file on this machine");
         }
         Packages::new(&ThisMachine).require(&[Purpose::Boot], self.setup)?;
@@ -89,6 +99,9 @@ impl Command for VmArgs {
         let needs = needed(&modules, tree.as_ref(), &image.release)?;
         let release = image.release.clone();
         let mut vm = Vm::new(image).cpus(self.cpus).memory(self.memory).needs(needs);
+        if let Some(root) = &self.root {
+            vm = vm.root(root);
+        }
         vm = vm.boot_limit(Duration::from_secs(self.boot_limit)).timeout(Duration::from_secs(self.timeout));
         for device in &self.devices {
             vm = vm.device(device);
@@ -109,7 +122,10 @@ impl Command for VmArgs {
                 vm = vm.step(Step::Bound(module.wanted(self.take)));
             }
         }
-        if let Some((program, rest)) = program {
+        if let Some((program, rest)) = program.filter(|(program, _)| in_root(program)) {
+            let argv: Vec<&str> = [program.as_str()].into_iter().chain(rest.iter().map(String::as_str)).collect();
+            vm = vm.step(Step::run(&argv));
+        } else if let Some((program, rest)) = program {
             let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
             let guest = format!("/kp/{name}");
             let argv: Vec<&str> = [guest.as_str()].into_iter().chain(rest.iter().map(String::as_str)).collect();
@@ -275,6 +291,7 @@ mod tests {
         let args = |modules: &[&str], program: &[&str]| VmArgs {
             kernel: None,
             image: None,
+            root: None,
             tree: None,
             memory: 512,
             boot_limit: 1,
