@@ -18,6 +18,8 @@ pub mod bench;
 #[cfg(unix)]
 pub mod conformance;
 #[cfg(unix)]
+pub mod debian;
+#[cfg(unix)]
 pub mod demo;
 #[cfg(unix)]
 pub mod guest;
