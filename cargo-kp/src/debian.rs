@@ -31,7 +31,7 @@ impl System {
     fn packages(self) -> &'static str {
         match self {
             System::Small => "kmod,udev",
-            System::Dkms => "kmod,udev,dkms,gcc,make,libc6-dev",
+            System::Dkms => "kmod,udev,dkms,gcc,make,libc6-dev,libelf1",
         }
     }
 
@@ -43,7 +43,7 @@ impl System {
         fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
         let (folder, mark) = (cache.join(self.name()), cache.join(format!("{}.whole", self.name())));
         let _lock = Lock::take(&cache.join("lock"))?;
-        if mark.exists() && folder.join("etc").is_dir() {
+        if fs::read_to_string(&mark).is_ok_and(|made| made == self.packages()) && folder.join("etc").is_dir() {
             return Ok(folder);
         }
         if !ThisMachine.is_root() {
@@ -51,7 +51,8 @@ impl System {
         }
         Packages::new(&ThisMachine).require(&[Purpose::Root], setup)?;
         if folder.exists() {
-            // Left by a process that died.
+            // Left by a process that died, or by one that wanted other packages.
+            let _ = fs::remove_file(&mark);
             fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
         }
         eprintln!("making a Debian system in {}", folder.display());
@@ -63,7 +64,7 @@ impl System {
             let said = [output.stdout, output.stderr].concat();
             bail!("debootstrap failed: {}", last_line(&String::from_utf8_lossy(&said)));
         }
-        fs::write(&mark, "").with_context(|| format!("cannot write {}", mark.display()))?;
+        fs::write(&mark, self.packages()).with_context(|| format!("cannot write {}", mark.display()))?;
         Ok(folder)
     }
 }

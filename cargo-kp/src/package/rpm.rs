@@ -41,7 +41,9 @@ fn list(folder: &Path, path: &str) -> Result<Vec<String>> {
 fn text(package: &Package, from: &Path, files: &[String]) -> String {
     let requires = match &package.kind {
         Kind::Dkms => "dkms, make, gcc".to_owned(),
-        Kind::Module(release) => format!("kernel-uname-r = {release}"),
+        // What Fedora's kernels say of themselves; a version with two dashes RPM does not take, and those who have one do not say it.
+        Kind::Module(release) if release.matches('-').count() < 2 => format!("kernel-uname-r = {release}"),
+        Kind::Module(release) => format!("/lib/modules/{release}"),
     };
     let mut text = format!(
         "%global debug_package %{{nil}}\n%global __strip /bin/true\n%global __brp_compress %{{nil}}\n%global _build_id_links none\n\
@@ -67,4 +69,31 @@ fn text(package: &Package, from: &Path, files: &[String]) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::package::content::Scripts;
+
+    #[test]
+    fn a_module_is_for_its_kernel_and_files_are_roots() {
+        let spec = |release: &str| {
+            let package = Package {
+                name: "kp-card-modules".into(),
+                version: "0.1.0".into(),
+                maintainer: "Ada".into(),
+                summary: "A card".into(),
+                license: "GPL",
+                kind: Kind::Module(release.into()),
+                scripts: Scripts { installed: "depmod x\n".into(), ..Scripts::default() },
+            };
+            text(&package, Path::new("/w"), &["/a/b.ko".into()])
+        };
+        let fedora = spec("6.12.9-200.fc41.x86_64");
+        assert!(fedora.contains("Requires: kernel-uname-r = 6.12.9-200.fc41.x86_64\n"), "{fedora}");
+        assert!(fedora.contains("%attr(0644, root, root) \"/a/b.ko\"\n\n%post\ndepmod x\n"), "{fedora}");
+        assert!(!fedora.contains("%preun"), "nothing is empty: {fedora}");
+        assert!(spec("6.12.9+deb12-cloud-amd64").contains("Requires: /lib/modules/6.12.9+deb12-cloud-amd64\n"));
+    }
 }

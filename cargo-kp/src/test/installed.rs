@@ -203,7 +203,7 @@ fn packages(setup: bool, log: &Log) -> Result<Tally> {
     Ok(tally)
 }
 
-/// The Debian root with DKMS, with the headers of these kernels as packages.
+/// The Debian root with DKMS, with the headers of these kernels as packages. They are not configured: that would want the kernels too.
 fn with_headers(kernels: &[Kernel], setup: bool) -> Result<PathBuf> {
     let system = System::Dkms.folder(setup)?;
     let debs = cache_dir()?.join("debs");
@@ -231,7 +231,10 @@ fn with_headers(kernels: &[Kernel], setup: bool) -> Result<PathBuf> {
     for name in &wanted {
         fs::copy(debs.join(name), system.join("root").join(name))?;
     }
-    fs::write(system.join("root/headers.sh"), "cd /root && dpkg -i --force-depends linux-*.deb && rm linux-*.deb\n")?;
+    fs::write(
+        system.join("root/headers.sh"),
+        "cd /root && dpkg --unpack --force-depends linux-*.deb && rm linux-*.deb\n",
+    )?;
     let output = debian::shell(&system, "/root/headers.sh", &[]).output().context("cannot run unshare")?;
     if !output.status.success() {
         bail!("dpkg does not take the headers: {}", String::from_utf8_lossy(&output.stderr).trim());
