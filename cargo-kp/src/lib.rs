@@ -1,7 +1,7 @@
 //! Builds kernel plugins, boots them in stock kernels, and tests them.
 //!
 //! [`build`] makes modules, [`kernels`] knows which kernels there are and where they lie, [`packages`] gets what is missing from
-//! Debian, [`vm`] boots a guest and judges it, [`guest`] is what runs inside, [`doctor`] says what this machine lacks.
+//! Debian, [`package`](mod@package) makes packages of plugins, [`vm`] boots a guest and judges it, [`guest`] is what runs inside, [`doctor`] says what this machine lacks.
 //! [`host`] runs the conformance scenario on a host, [`conformance`], [`demo`], [`bench`](mod@bench) and [`test`](mod@test) are the
 //! commands of these names, and [`programs`] builds the workspace's programs for them. [`wine`] is the machine that Windows drivers
 //! are loaded on. [`sanitised`] builds kernels that look for mistakes.
@@ -22,6 +22,8 @@ pub mod bench;
 #[cfg(unix)]
 pub mod conformance;
 #[cfg(unix)]
+pub mod debian;
+#[cfg(unix)]
 pub mod demo;
 #[cfg(unix)]
 pub mod guest;
@@ -30,11 +32,15 @@ pub mod host;
 #[cfg(unix)]
 pub mod kernels;
 #[cfg(unix)]
+pub mod package;
+#[cfg(unix)]
 pub mod packages;
 #[cfg(unix)]
 pub mod programs;
 #[cfg(unix)]
 pub mod sanitised;
+#[cfg(unix)]
+pub mod sign;
 #[cfg(unix)]
 pub mod test;
 #[cfg(unix)]

@@ -6,7 +6,7 @@ mod commands;
 
 use cargo_kp::command::Command;
 use clap::{CommandFactory, Parser, error::ErrorKind};
-use kp_tool::{Exit, Message};
+use kp_tool::{Message, ended};
 use std::process::ExitCode;
 
 /// Builds kernel plugins, boots them in stock kernels, and tests them.
@@ -39,17 +39,5 @@ fn main() -> ExitCode {
     // Cargo passes the subcommand's own name: `cargo kp vm` starts `cargo-kp kp vm`.
     let args = std::env::args_os().enumerate().filter(|(index, arg)| !(*index == 1 && arg == "kp"));
     let cli = Cli::parse_from(args.map(|(_, arg)| arg));
-    match cli.run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => match error.downcast_ref::<Message>() {
-            Some(message) => {
-                eprintln!("error[{}]: {error:#}", message.code());
-                ExitCode::from(message.exit() as u8)
-            }
-            None => {
-                eprintln!("error: {error:#}");
-                ExitCode::from(Exit::Failed as u8)
-            }
-        },
-    }
+    ended(cli.run())
 }

@@ -90,11 +90,13 @@ pub enum Purpose {
     Checkers,
     /// Making system calls at random in a guest.
     Fuzzers,
+    /// Making Debian systems in folders, and looking at packages.
+    Root,
 }
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Purpose; 11] = [
+    pub const ALL: [Purpose; 12] = [
         Purpose::Build,
         Purpose::Boot,
         Purpose::Windows,
@@ -106,6 +108,7 @@ impl Purpose {
         Purpose::Kernel,
         Purpose::Checkers,
         Purpose::Fuzzers,
+        Purpose::Root,
     ];
 
     /// What a person wants who wants more than modules and guests. `None`: nothing works without it.
@@ -121,6 +124,7 @@ impl Purpose {
             Purpose::Kernel => Some("`cargo kp kernel build`"),
             Purpose::Checkers => Some("the checkers of C in `cargo kp test --long`"),
             Purpose::Fuzzers => Some("the fuzzers in `cargo kp test --long`"),
+            Purpose::Root => Some("the tests of what is installed in `cargo kp test --long`"),
         }
     }
 
@@ -163,6 +167,7 @@ impl Purpose {
             Purpose::Kernel => &["linux-source-6.12", "xz-utils", "flex", "bison", "bc", "libelf-dev"],
             Purpose::Checkers => &["sparse", "coccinelle", "linux-source-6.12", "xz-utils"],
             Purpose::Fuzzers => &["trinity", "stress-ng"],
+            Purpose::Root => &["debootstrap", "lintian", "rpm"],
         }
     }
 }

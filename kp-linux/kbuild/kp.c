@@ -94,6 +94,8 @@ module_exit(kp_exit);
 MODULE_LICENSE(KP_LICENSE);
 MODULE_VERSION(KP_VERSION);
 MODULE_DESCRIPTION(KP_DESCRIPTION);
+/* By this a tool knows a plugin's module, and the names of its nodes. */
+MODULE_INFO(kp, KP_NAME);
 #ifdef KP_AUTHOR
 MODULE_AUTHOR(KP_AUTHOR);
 #endif

@@ -1,8 +1,38 @@
 //! What `cargo kp` and the small program `kp` share: all that needs no compiler.
 //!
-//! [`Message`] is the catalogue of what both refuse, each with the exit code that a script sees.
+//! [`Message`] is the catalogue of what both refuse, each with the exit code that a script sees. [`commands`] are those of `kp`.
+//! [`module`] reads a module's file, [`bus`] looks at the devices, [`trust`] at whether the kernel takes a module, [`machine`] is what all of
+//! them look at. [`install`] makes and removes, [`receipt`] says what was made, [`loaded`] loads and unloads, [`plugins`] says which there are.
 #![forbid(unsafe_code)]
 
+mod command;
+#[cfg(test)]
+mod made_up;
 mod message;
+pub mod module;
+pub mod pattern;
+pub mod rules;
 
+#[cfg(unix)]
+pub mod bus;
+#[cfg(unix)]
+pub mod commands;
+#[cfg(all(unix, test))]
+mod fake;
+#[cfg(unix)]
+pub mod install;
+#[cfg(unix)]
+pub mod loaded;
+#[cfg(unix)]
+pub mod machine;
+#[cfg(unix)]
+pub mod plugins;
+#[cfg(unix)]
+pub mod receipt;
+#[cfg(unix)]
+pub mod scan;
+#[cfg(unix)]
+pub mod trust;
+
+pub use command::{Command, ended, json};
 pub use message::{Exit, Message};

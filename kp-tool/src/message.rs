@@ -140,6 +140,94 @@ catalogue! {
     E024 CannotWrite { path, why } Failed: "cannot write {path} ({why}); nothing is there of it";
     /// kp's crates are taken from a clone of kp, by `path`.
     E025 NoKp { path } NotFound: "no kp-core in {path}: name a clone of kp with --kp, or a version of its crates";
+    /// Only a module's own file is installed or signed: ELF, with what the kernel's build says of it. Not an object, nor a packed file.
+    E026 NoModule { file } Arguments: "{file} is no kernel module: name the .ko file that `cargo kp build` prints";
+    /// A module of kp's says which plugin it is (`modinfo -F kp FILE`). Only such a module is installed: of others kp does not know the nodes.
+    E027 NotKps { file } Arguments: "{file} is no plugin's module, or was built by an older kp: build it with this `cargo kp build`";
+    /// The path is as it was given, from the folder that the command was started in.
+    E028 NoFile { file, why } NotFound: "no file {file} ({why}): `cargo kp build` makes one, and prints its path";
+    /// A module fits one release and flavour of the kernel. What `uname -r` prints has to be the first word of `modinfo -F vermagic FILE`.
+    E029 WrongRelease { file, built, running } DoesNotFit:
+        "{file} is built for {built}, this is {running}: build with `--target {running}`, or install the dkms package; nothing was changed";
+    /// The module's code is another processor's.
+    E030 WrongProcessor { file, built, running } DoesNotFit: "{file} is for {built}, this machine is {running}: build it for that one; nothing was changed";
+    /// Files below /lib/modules, /etc and /var belong to root, and only root may load modules.
+    E031 NeedsRoot { what, command } Denied: "{what} needs root: `sudo {command}`; nothing was changed";
+    /// With Secure Boot, under lockdown or with module.sig_enforce=1, the kernel takes signed modules only.
+    E032 Unsigned { file, why } Denied:
+        "{why} and {file} is not signed: `cargo kp sign {file}`, then `sudo kp sign enroll` and restart; nothing was changed";
+    /// The kernel knows the keys of its own build, of the firmware, and those that were enrolled at the machine's console (MOK). `cat /proc/keys` lists them, to root.
+    E033 UntrustedKey { file, signer } Denied:
+        "{file} is signed by {signer}, which this machine does not trust: `sudo kp sign enroll`, restart, choose Enroll MOK; nothing was changed";
+    /// The module's driver waits for a device: it gets one as soon as one is plugged in.
+    E034 NotOnBus { module, devices } NotFound: "{module} is loaded and has no device: there is no {devices} on the bus; `kp scan` lists those that are";
+    /// Linux gives a device to the first driver that takes it. `--take` unbinds it there, and sets its driver_override, so that it does not go back.
+    E035 HeldByDriver { module, name, device, driver, address } InTheWay:
+        "{module} is loaded and has no device: {device} is bound to `{driver}`; `kp load {name} --take {address}` unbinds it first";
+    /// The plugin's `init` gave an error for the device, and so there is no node. The driver tries again when the device is bound anew.
+    E036 InitRefused { module, device, line } NotFound:
+        "{module} is loaded and has no device: `init` refused {device}; the log: \"{line}\"; what the plugin itself has logged stands above that in `dmesg`";
+    /// Neither a driver nor a line of the log tells more. To other users than root the kernel may not show its log.
+    E037 NotBound { module, device } NotFound: "{module} is loaded and has no device: no driver has {device}, and the log does not say why; see `sudo dmesg`";
+    /// What a package installed is removed by the package's own tools: `apt-get purge`, `rpm -e`.
+    E038 NotInstalled { name } NotFound: "kp has installed no plugin {name}: `kp list` names those that are there";
+    /// One version of a plugin is installed at a time.
+    E039 Installed { name, version } InTheWay: "{name} {version} is installed: `kp uninstall {name}` first; nothing was changed";
+    /// A receipt that is not finished is there, as an installation was killed. It lists what there may be.
+    E040 Unfinished { name } InTheWay: "an installation of {name} was broken off: `kp uninstall {name}` removes what there is of it";
+    /// kp overwrites no file, be it its own of another plugin.
+    E041 NotOurs { path } InTheWay: "{path} is there, and this plugin's installation did not make it: move it away first; nothing was changed";
+    /// The program belongs to the system's own tools for modules, groups or keys.
+    E042 MissingProgram { program, package } Missing: "missing program: {program}: `apt-get install {package}`; nothing was changed";
+    /// A module of this name was loaded by hand, or from another place.
+    E043 Loaded { module, version, name } InTheWay: "{module} {version} is loaded already: `kp unload {name}` first; nothing was changed";
+    /// The file was replaced, by a package for instance, while the module before it was loaded.
+    E044 OtherVersion { module, loaded, installed, name } InTheWay: "{module} {loaded} is loaded, {installed} is installed: `kp reload {name}`";
+    /// A module stays as long as a process has a node of it open. Other users' processes are seen by root alone.
+    E045 InUse { name, users } InTheWay: "{name} is in use by {users}: close it, or `kp unload {name} --wait`";
+    /// There is nothing to unload, or to reload.
+    E046 NotLoaded { name } NotFound: "{name} is not loaded: `kp load {name}`";
+    /// Looked for were kp-NAME.ko in `updates` and `extra` of /lib/modules/RELEASE, and what depmod has listed there.
+    E047 NoSuchModule { name, release } NotFound: "no kp-{name}.ko is installed for {release}: `kp install FILE.ko`";
+    /// One step of an installation failed: those before it were undone, last first, and the receipt is gone.
+    E048 Undone { step, why } Failed: "cannot {step}: {why}; what was done before it is undone";
+    /// One step of an installation failed, and then one of undoing it. The receipt is still there.
+    E049 NotUndone { step, why, then, name } Failed: "cannot {step}: {why}; undoing failed too ({then}): `kp uninstall {name}` goes on with it";
+    /// One step of a removal failed. The receipt is still there, and what is gone already is no hindrance.
+    E050 NotRemoved { step, why, name } Failed: "cannot {step}: {why}; then `kp uninstall {name}` again, which goes on there";
+    /// A group's name as groupadd takes it: 1 to 32 of a-z, 0-9, `_` and `-`, no digit first.
+    E051 BadGroup { group } Arguments: "`{group}` is no name for a group: write it in small letters, as in `--group kp`";
+    /// The receipt, /var/lib/kp/NAME.json, is not what kp has written there.
+    E052 BadReceipt { path, why } Failed: "{path} cannot be read ({why}): restore it, or remove by hand the files that it names";
+    /// The kernel did not load or unload the module, for another reason than those that kp knows.
+    E053 ModuleFailed { what, why } Failed: "cannot {what}: {why}; see `sudo dmesg`";
+    /// The module is loaded and bound to no such device: `--take` is about one that the module is made for.
+    E054 NotTaken { module, address } NotFound: "{module} is not made for {address}: `kp scan` lists what is on the bus";
+    /// Plugins are named by their files: kp-NAME.ko.
+    E055 NoPlugin { name } NotFound: "no plugin {name} is installed or loaded: `kp list` names those that are";
+    /// `--root` puts files below a folder that is there.
+    E056 NoFolder { path, why } NotFound: "no folder {path} ({why}): make it first, as with `mkdir {path}`";
+    /// Each `--deb` and each `--rpm` makes one package.
+    E057 NoPackage {} Arguments: "no package is asked for: `--deb dkms`, `--deb KERNEL`, `--rpm dkms` or `--rpm KERNEL`";
+    /// DKMS signs with a key of the machine's own, /var/lib/dkms/mok.key, if that is there. What it could not sign it installs all the same.
+    E058 DkmsUnsigned { name, release, why } Denied:
+        "{why}, and dkms built {name} for {release} and did not sign it (no /var/lib/dkms/mok.key): `sudo kp sign enroll --dkms`";
+    /// A second key for the same machines would have to be enrolled on each of them too.
+    E059 KeyExists { path } InTheWay: "{path} is there: sign with that one, or make another in another folder, `cargo kp sign init --dir DIR`";
+    /// A key is two files: mok.key, which signs and stays secret, and mok.der, the certificate that machines enrol.
+    E060 NoKey { path } NotFound: "no key {path}: `cargo kp sign init` makes one, `--key DIR` names the folder of another";
+    /// Of two signatures the kernel looks at the last alone, and tools show that.
+    E061 SignedAlready { file, signer } InTheWay: "{file} is signed already, by {signer}: build it again, then sign it";
+    /// The kernel's own program signs: it is part of its headers. That of any version does.
+    E062 NoSignFile { package } Missing: "no sign-file of a kernel's is here: `apt-get install {package}`";
+    /// What openssl, sign-file or mokutil says stands in the line.
+    E063 SignFailed { what, why } Failed: "cannot {what}: {why}";
+    /// mokutil wants a password, which the machine asks for once more when it starts.
+    E064 NoTerminal { command } Arguments: "mokutil asks for a password, and nobody is there to ask: run `{command}` at a terminal";
+    /// Modules of the kernel's own, and those of DKMS beside them, may be packed by xz, zstd or gzip: that program unpacks them here.
+    E065 NotUnpacked { file, why, package } Failed: "cannot unpack {file}: {why}; is {package} installed?";
+    /// A module's file that was found or listed by depmod.
+    E066 NotRead { file, why } Failed: "cannot read {file}: {why}; if it was removed, run `depmod`";
 }
 
 #[cfg(test)]

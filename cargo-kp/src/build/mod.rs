@@ -33,7 +33,7 @@ pub use self::license::License;
 #[cfg(unix)]
 pub use self::linux::{Instrumentation, Object, make_direct, module, object};
 #[cfg(unix)]
-pub(crate) use self::linux::{checked, copy, kernels_make};
+pub(crate) use self::linux::{Modules, Wanted as WantedModule, checked, copy, kernels_make};
 pub use self::plugin::{Plugin, select};
 pub use self::windows::{Arch, Inf, Product, Signer, built_in, driver};
 

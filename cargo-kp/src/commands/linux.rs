@@ -7,11 +7,14 @@ use cargo_kp::conformance::ConformanceArgs;
 use cargo_kp::demo::DemoArgs;
 use cargo_kp::doctor::DoctorArgs;
 use cargo_kp::new::NewArgs;
+use cargo_kp::package::PackageArgs;
 use cargo_kp::registers::command::RegsArgs;
 use cargo_kp::sanitised::KernelArgs;
+use cargo_kp::sign::SignArgs;
 use cargo_kp::test::TestArgs;
 use cargo_kp::vm::command::VmArgs;
 use clap::Subcommand;
+use kp_tool::commands::Shared;
 
 /// Every command, in the order of `cargo kp --help`.
 #[derive(Subcommand)]
@@ -19,6 +22,8 @@ pub enum Commands {
     New(NewArgs),
     Regs(RegsArgs),
     Build(BuildArgs),
+    Package(PackageArgs),
+    Sign(SignArgs),
     Vm(VmArgs),
     Demo(DemoArgs),
     Conformance(ConformanceArgs),
@@ -26,6 +31,8 @@ pub enum Commands {
     Bench(BenchArgs),
     Kernel(KernelArgs),
     Doctor(DoctorArgs),
+    #[command(flatten)]
+    OfKp(Shared),
 }
 
 /// As a guest's first program it is something else.
@@ -39,6 +46,8 @@ impl Command for Commands {
             Commands::New(args) => args.run(),
             Commands::Regs(args) => args.run(),
             Commands::Build(args) => args.run(),
+            Commands::Package(args) => args.run(),
+            Commands::Sign(args) => args.run(),
             Commands::Vm(args) => args.run(),
             Commands::Demo(args) => args.run(),
             Commands::Conformance(args) => args.run(),
@@ -46,6 +55,7 @@ impl Command for Commands {
             Commands::Bench(args) => args.run(),
             Commands::Kernel(args) => args.run(),
             Commands::Doctor(args) => args.run(),
+            Commands::OfKp(command) => command.run(),
         }
     }
 }

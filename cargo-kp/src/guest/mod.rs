@@ -2,11 +2,11 @@
 //!
 //! It is the same executable as the tool; [`enter_if_init`] tells the two lives apart.
 
-mod bus;
 pub mod modules;
 pub mod plan;
 mod port;
 mod steps;
+mod unbound;
 
 use anyhow::{Context, Result};
 use plan::Step;

@@ -1,10 +1,12 @@
 //! Carries out the steps of a plan.
 
-use super::bus::{Bus, kernel_log};
 use super::log;
 use super::modules;
 use super::plan::{NEEDS_END, NEEDS_START, Outcome, Step, Wanted};
 use super::port::Port;
+use super::unbound;
+use kp_tool::bus::Bus;
+use kp_tool::machine::kernel_log;
 use rustix::io::Errno;
 use rustix::process::WaitOptions;
 use std::collections::BTreeMap;
@@ -37,9 +39,9 @@ pub(super) fn carry_out(step: &Step, port: &Port) -> Result<(), String> {
         Step::Bound(wanted) => {
             let bus = Bus::system();
             if wanted.take {
-                bus.take(wanted);
+                bus.take(&wanted.module, &wanted.aliases, None);
             }
-            within_limit(|| bus.is_bound(wanted) || !bus.is_binding(wanted));
+            within_limit(|| bus.is_bound(&wanted.module) || !bus.is_binding(&wanted.aliases));
             is_bound(wanted)
         }
         Step::Unload { name, expect } => compare(called(modules::unload(name)), *expect, &format!("unloading {name}")),
@@ -49,7 +51,11 @@ pub(super) fn carry_out(step: &Step, port: &Port) -> Result<(), String> {
 
 /// Whether the module has its device now. `Err` says why it has not.
 pub(super) fn is_bound(wanted: &Wanted) -> Result<(), String> {
-    if Bus::system().is_bound(wanted) { Ok(()) } else { Err(Bus::system().why_unbound(wanted, &kernel_log())) }
+    let bus = Bus::system();
+    if bus.is_bound(&wanted.module) {
+        return Ok(());
+    }
+    Err(unbound::in_words(wanted, bus.why_unbound(&wanted.module, &wanted.aliases, &kernel_log())))
 }
 
 /// Takes leave of processes whose parents have ended: they are the first process's.

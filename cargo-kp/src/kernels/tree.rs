@@ -1,10 +1,10 @@
 //! The modules that a kernel itself has, in the folder where `make modules_install` or a package has put them.
 
 use anyhow::{Context, Result, anyhow, bail};
+use kp_tool::module::unpacked;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// Such a folder, by what depmod has written there.
 #[derive(Debug, Clone)]
@@ -95,28 +95,10 @@ fn canonical(name: &str) -> String {
     name.replace('-', "_")
 }
 
-/// A module as the kernel takes it, whichever way its file is packed: not every kernel unpacks by itself.
-fn unpacked(file: &Path) -> Result<Vec<u8>> {
-    let packer = match file.extension().and_then(|extension| extension.to_str()) {
-        Some("xz") => ("xz", "xz-utils"),
-        Some("zst") => ("zstd", "zstd"),
-        Some("gz") => ("gzip", "gzip"),
-        _ => return fs::read(file).with_context(|| format!("cannot read {}", file.display())),
-    };
-    let (program, package) = packer;
-    let output = Command::new(program).args(["-d", "-c"]).arg(file).output();
-    let output = output.with_context(|| {
-        format!("cannot unpack {}: there is no {program}, `apt-get install {package}`", file.display())
-    })?;
-    if !output.status.success() {
-        bail!("cannot unpack {}: {}", file.display(), String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(output.stdout)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::Command;
 
     /// A folder of a test, with a tree for 6.12.9 in it, laid out as `make modules_install` does.
     fn tree(test: &str) -> (PathBuf, PathBuf) {

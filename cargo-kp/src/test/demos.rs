@@ -4,9 +4,10 @@ use super::{
     stage::{Stage, Tally, with_lines},
     wine::{ECHO_STORY, EDU_STORY},
 };
-use crate::{programs, vm::pattern::fits};
+use crate::programs;
 use anyhow::{Context, Result};
 use cargo_metadata::MetadataCommand;
+use kp_tool::pattern::fits;
 use std::{
     env, fs,
     os::unix::fs::PermissionsExt,

@@ -1,15 +1,16 @@
 //! `cargo kp test`: every test of this repository, in stages, with one count at the end.
 //!
 //! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `languages`
-//! runs their apps in C and Python, `older` those of earlier versions, `demos` the demos, `walk` goes from a card to an app, `planted` those that boot trouble, `loader` and
-//! `wine` those that load Windows drivers, `tool` runs this program on Windows. With `--long` alone: `workspace`, a plugin of somebody's own; `packed`, one of the crates
-//! as they would be published;
+//! runs their apps in C and Python, `older` those of earlier versions, `demos` the demos, `walk` goes from a card to an app, `planted` those that
+//! boot trouble, `loader` and `wine` those that load Windows drivers, `tool` runs this program on Windows. With `--long` alone: `workspace`, a
+//! plugin of somebody's own; `packed`, one of the crates as they would be published; `installed`, what `kp` and packages do to a machine;
 //! `instrumented` and `sanitised`, objects for kernels that look for mistakes, and guests of those; `checkers`, other tools that look at the C
 //! glue; `reproducible`; `fuzzers`; and `mutations`, which plants faults in the framework itself. `mutants` is a run of its own.
 mod boots;
 mod checkers;
 mod demos;
 mod fuzzers;
+mod installed;
 mod instrumented;
 mod languages;
 mod libtest;
@@ -95,6 +96,7 @@ impl Command for TestArgs {
             .chain(tool::stages())
             .chain(workspace::stages(self.long))
             .chain(packed::stages(self.long))
+            .chain(installed::stages(self.long))
             .chain(sanitised::stages(self.long))
             .chain(checkers::stages(self.long))
             .chain(reproducible::stages(self.long))

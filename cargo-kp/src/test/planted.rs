@@ -14,9 +14,10 @@ use crate::{
     guest::plan::Step,
     host::{Modules, PROGRAM, modules},
     kernels, programs,
-    vm::{Expected, Report, Verdict, Vm, pattern::fits},
+    vm::{Expected, Report, Verdict, Vm},
 };
 use anyhow::{Context, Result, bail};
+use kp_tool::pattern::fits;
 use std::{
     fs,
     path::{Path, PathBuf},

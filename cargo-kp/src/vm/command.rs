@@ -37,6 +37,10 @@ pub struct VmArgs {
     /// `make modules_install` has put them.
     #[arg(long = "modules", value_name = "DIR")]
     pub tree: Option<PathBuf>,
+    /// A system's files to put into the guest, such as those in a folder of debootstrap's. The program that is run is one of them if
+    /// its whole path is there.
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
     /// A file to put into the guest as it is, or a folder with all that is in it; may be repeated. Without GUEST: at the same path.
     #[arg(long = "file", value_name = "HOST[:GUEST]")]
     pub files: Vec<String>,
@@ -80,12 +84,18 @@ impl Command for VmArgs {
     fn run(mut self) -> Result<()> {
         self.of_workspace()?;
         let modules = self.modules.iter().map(|path| Module::read(path)).collect::<Result<Vec<_>>>()?;
-        if self.take && modules.iter().all(|module| module.aliases.is_empty()) {
+        if self.take && modules.iter().all(|module| module.file.aliases.is_empty()) {
             bail!("--take: there is no module that is made for PCI devices; name one with --module");
         }
         let files = self.files.iter().map(|file| host_and_guest(file)).collect::<Result<Vec<_>>>()?;
         let program = self.program.split_first();
-        if let Some((program, _)) = program.filter(|(program, _)| !Path::new(program).is_file()) {
+        let in_root = |program: &str| {
+            let root = self.root.as_ref().filter(|_| program.starts_with('/'));
+            root.is_some_and(|root| root.join(&program[1..]).exists())
+        };
+        if let Some((program, _)) =
+            program.filter(|(program, _)| !Path::new(program).is_file() && !in_root(program.as_str()))
+        {
             bail!("no program {program}: build it first, and name its file on this machine");
         }
         Packages::new(&ThisMachine).require(&[Purpose::Boot], self.setup)?;
@@ -95,6 +105,9 @@ impl Command for VmArgs {
         let needs = needed(&modules, tree.as_ref(), &image.release)?;
         let release = image.release.clone();
         let mut vm = Vm::new(image).cpus(self.cpus).memory(self.memory).needs(needs);
+        if let Some(root) = &self.root {
+            vm = vm.root(root);
+        }
         vm = vm.boot_limit(Duration::from_secs(self.boot_limit)).timeout(Duration::from_secs(self.timeout));
         // A device that asks for a server has one as long as the guest runs.
         let mut servers = Vec::new();
@@ -118,20 +131,23 @@ impl Command for VmArgs {
             vm = vm.file(host, guest);
         }
         for module in &modules {
-            let guest = format!("/kp/{}.ko", module.name);
+            let guest = format!("/kp/{}.ko", module.file.name);
             vm = vm.file(&module.path, &guest).step(Step::load(&guest));
-            if !module.aliases.is_empty() {
+            if !module.file.aliases.is_empty() {
                 vm = vm.step(Step::Bound(module.wanted(self.take)));
             }
         }
-        if let Some((program, rest)) = program {
+        if let Some((program, rest)) = program.filter(|(program, _)| in_root(program)) {
+            let argv: Vec<&str> = [program.as_str()].into_iter().chain(rest.iter().map(String::as_str)).collect();
+            vm = vm.step(Step::run(&argv));
+        } else if let Some((program, rest)) = program {
             let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
             let guest = format!("/kp/{name}");
             let argv: Vec<&str> = [guest.as_str()].into_iter().chain(rest.iter().map(String::as_str)).collect();
             vm = vm.program(program, &guest).step(Step::run(&argv));
         }
         for module in modules.iter().rev() {
-            vm = vm.step(Step::unload(&module.name));
+            vm = vm.step(Step::unload(&module.file.name));
         }
         let progress = Progress::start(&format!("linux {release}"));
         let report = vm.run(&mut |line| progress.suspend(|| println!("{line}")))?;
@@ -245,7 +261,7 @@ pub(crate) const DEFAULT: &str = "6.1-cloud";
 /// The name of the kernel that the first module is built for, if it is one that is here, else [`DEFAULT`].
 fn kernel_of(modules: &[Module]) -> Result<String> {
     let cache = kernels::cache_dir()?;
-    let release = modules.first().map(|module| &*module.release);
+    let release = modules.first().map(|module| &*module.file.release);
     let cached =
         |name: &String| kernels::cached_in(&cache, name).is_some_and(|kernel| Some(&*kernel.release) == release);
     Ok(kernels::known_names().into_iter().find(cached).unwrap_or_else(|| DEFAULT.to_owned()))
@@ -291,6 +307,7 @@ mod tests {
             plugin: None,
             kernel: None,
             image: None,
+            root: None,
             tree: None,
             memory: 512,
             boot_limit: 1,

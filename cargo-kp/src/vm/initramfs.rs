@@ -1,6 +1,8 @@
 //! Writes an initramfs: a cpio archive in the "newc" form, as the kernel's `Documentation/driver-api/early-userspace/
 //! buffer-format.rst` describes it.
 
+mod tree;
+
 use super::tempfile::TempFile;
 use anyhow::{Context, Result, anyhow, bail};
 use object::elf::{self, FileHeader32, FileHeader64};
@@ -28,6 +30,8 @@ pub struct Initramfs {
     bytes: Vec<u8>,
     entries: u32,
     paths: BTreeSet<String>,
+    /// The system whose files it has.
+    root: Option<PathBuf>,
 }
 
 impl Initramfs {
@@ -43,7 +47,7 @@ impl Initramfs {
 
     fn regular(&mut self, path: &str, permissions: u32, changed: u32, content: &[u8]) {
         let path = path.trim_start_matches('/');
-        if self.paths.contains(path) {
+        if self.paths.contains(path) || self.has(path) {
             return;
         }
         if let Some((folder, _)) = path.rsplit_once('/') {
@@ -110,7 +114,7 @@ impl Initramfs {
     ///
     /// Fails if it is no ELF file for x86, if a library can't be found, or if it is for 32 bits and not statically linked.
     pub fn program(&mut self, host: &Path, guest: &str) -> Result<()> {
-        if self.paths.contains(guest.trim_start_matches('/')) {
+        if self.paths.contains(guest.trim_start_matches('/')) || self.has(guest) {
             return Ok(());
         }
         let content = self.read(host)?;
@@ -129,7 +133,8 @@ impl Initramfs {
     }
 
     fn library(&mut self, name: &str, user: &Path) -> Result<()> {
-        if LIBRARY_DIRS.iter().any(|dir| self.paths.contains(&format!("{dir}/{name}")[1..])) {
+        let has = |path: String| self.paths.contains(&path[1..]) || self.has(&path);
+        if LIBRARY_DIRS.iter().any(|dir| has(format!("{dir}/{name}"))) {
             return Ok(());
         }
         let path = find_library(name).ok_or_else(|| {
@@ -168,7 +173,7 @@ impl Initramfs {
     /// A host's file, if there is still room for it.
     fn read(&self, path: &Path) -> Result<Vec<u8>> {
         let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        match self.bytes.len() + content.len() <= LIMIT_MIB << 20 {
+        match self.root.is_some() || self.bytes.len() + content.len() <= LIMIT_MIB << 20 {
             true => Ok(content),
             false => bail!("{} is too much: a guest's files may have {LIMIT_MIB} MiB together", path.display()),
         }
@@ -303,14 +308,14 @@ mod tests {
         assert!(Needs::of(b"#!/bin/sh\n").is_err());
     }
 
-    struct Entry {
-        path: String,
-        mode: u32,
+    pub(super) struct Entry {
+        pub(super) path: String,
+        pub(super) mode: u32,
         changed: u32,
-        content: Vec<u8>,
+        pub(super) content: Vec<u8>,
     }
 
-    fn entries(image: Initramfs) -> Vec<Entry> {
+    pub(super) fn entries(image: Initramfs) -> Vec<Entry> {
         let bytes = image.finish();
         let (mut at, mut found) = (0, Vec::new());
         loop {

@@ -4,8 +4,8 @@
 //! line of level warning or worse that nobody allowed or expected, once the boot is over. The patterns that are allowed always are
 //! in `kernel-log.allow`.
 
-use super::pattern::{begins, fits};
 use crate::guest::plan::{LOG_START, NEEDS_END, NEEDS_START};
+use kp_tool::pattern::{begins, fits};
 
 /// Parts of lines that tell of a crash or of a broken rule of the kernel, at whatever level.
 const BAD: &[&str] = &[

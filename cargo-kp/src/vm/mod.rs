@@ -10,7 +10,6 @@ pub mod ivshmem;
 pub mod judge;
 mod module;
 mod of_workspace;
-pub(crate) mod pattern;
 pub mod progress;
 mod qemu;
 mod tempfile;
@@ -30,6 +29,7 @@ use tempfile::TempFile;
 pub struct Vm {
     image: Image,
     init: Option<PathBuf>,
+    root: Option<PathBuf>,
     cpus: u32,
     memory: u32,
     qemu_args: Vec<String>,
@@ -103,6 +103,7 @@ impl Vm {
         Vm {
             image: kernel.into(),
             init: None,
+            root: None,
             cpus: 1,
             memory: 512,
             qemu_args: Vec::new(),
@@ -122,6 +123,12 @@ impl Vm {
     /// [`guest::enter_if_init`](crate::guest::enter_if_init).
     pub fn init(mut self, program: impl AsRef<Path>) -> Self {
         self.init = Some(program.as_ref().to_owned());
+        self
+    }
+
+    /// Gives the guest a system's files, from a folder such as debootstrap's.
+    pub fn root(mut self, folder: impl AsRef<Path>) -> Self {
+        self.root = Some(folder.as_ref().to_owned());
         self
     }
 
@@ -248,6 +255,9 @@ impl Vm {
             None => crate::programs::this_tool(),
         };
         let mut image = initramfs::Initramfs::new();
+        if let Some(root) = &self.root {
+            image.tree(root)?;
+        }
         image.program(&init, "/init")?;
         // First, because one may be a library that a program needs.
         for (host, guest) in &self.files {

@@ -9,7 +9,7 @@ use house::{Circle, Imports, repository};
 
 /// Where there must be none: the crate, and the folder in it.
 const FOLDERS: &[(&str, &str)] =
-    &[("kp-sim", "src"), ("kp-user", "src"), ("kp-core", "src/host"), ("kp-windows", "src")];
+    &[("kp-sim", "src"), ("kp-user", "src"), ("kp-tool", "src"), ("kp-core", "src/host"), ("kp-windows", "src")];
 
 /// Circles that may be, as lists of their files. None is.
 const ALLOWED: &[&[&str]] = &[];

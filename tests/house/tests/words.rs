@@ -6,7 +6,7 @@ use house::{
 use std::fs;
 
 /// Where the words are looked for.
-const FOLDERS: [&str; 11] = [
+const FOLDERS: [&str; 12] = [
     "benches",
     "cargo-kp",
     "docs",
@@ -15,6 +15,7 @@ const FOLDERS: [&str; 11] = [
     "kp-core",
     "kp-linux",
     "kp-sim",
+    "kp-tool",
     "kp-user",
     "kp-windows",
     "tests",

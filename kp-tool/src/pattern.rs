@@ -1,7 +1,7 @@
 //! Patterns of log lines.
 
 /// Whether `text` fits `pattern`, in which each `*` stands for any run of characters, even none.
-pub(crate) fn fits(pattern: &str, text: &str) -> bool {
+pub fn fits(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     // `split` always gives a first part; it has to be the beginning.
     let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
@@ -20,7 +20,7 @@ pub(crate) fn fits(pattern: &str, text: &str) -> bool {
 }
 
 /// Whether a text that fits `pattern` can begin with `text`. A star in front does not count: with it everything would.
-pub(crate) fn begins(pattern: &str, text: &str) -> bool {
+pub fn begins(pattern: &str, text: &str) -> bool {
     let pattern = pattern.trim_start_matches('*');
     match pattern.split_once('*') {
         Some((first, _)) => text.starts_with(first) || first.starts_with(text),

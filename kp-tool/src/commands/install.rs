@@ -1,0 +1,77 @@
+//! `kp install`.
+
+use crate::install::{Plan, Wanted};
+use crate::loaded::self_check;
+use crate::machine::{Machine, System};
+use crate::message::Message;
+use crate::{Command, json};
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+use std::fs;
+use std::path::PathBuf;
+
+/// Installs a plugin's module for good: the file, udev's rules, a group if one is named; and loads it. If a step fails, those before it are undone.
+#[derive(Debug, Args)]
+pub struct InstallArgs {
+    /// The module, as `cargo kp build` prints its path.
+    file: PathBuf,
+    /// Puts the files below a folder, and runs no program: needs no rights, and any kernel will do.
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Lets a group use the device, and makes it if it is not there.
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+    /// Does not load the module.
+    #[arg(long)]
+    no_load: bool,
+    /// Prints the steps, and does none.
+    #[arg(long)]
+    dry_run: bool,
+    /// What was done, or would be, as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    name: &'a str,
+    version: &'a str,
+    steps: Vec<String>,
+}
+
+impl Command for InstallArgs {
+    fn run(self) -> Result<()> {
+        let machine = self.root.as_deref().map_or_else(System::this, System::staged);
+        let content = fs::read(&self.file)
+            .map_err(|error| Message::NoFile { file: self.file.display().to_string(), why: error.to_string() })?;
+        if let Some(root) = &self.root {
+            let no_folder = |why: String| Message::NoFolder { path: root.display().to_string(), why };
+            let found = fs::metadata(root).map_err(|error| no_folder(error.to_string()))?;
+            if !found.is_dir() {
+                return Err(no_folder("it is no folder".to_owned()).into());
+            }
+        }
+        let wanted = Wanted { group: self.group, no_load: self.no_load };
+        let plan = Plan::new(&machine, &self.file, content, &wanted)?;
+        let (name, module) = (plan.name().to_owned(), plan.module().clone());
+        if self.json {
+            let steps = plan.steps.iter().map(ToString::to_string).collect();
+            println!("{}", json("kp-install/1", &Report { name: &name, version: &module.version, steps })?);
+        } else if self.dry_run {
+            plan.steps.iter().for_each(|step| println!("{step}"));
+        }
+        if self.dry_run {
+            return Ok(());
+        }
+        plan.carry_out(&machine, &mut |step| eprintln!("{step}"))?;
+        eprintln!(
+            "{name} {} is installed: `kp status {name}` looks at it, `kp uninstall {name}` removes it",
+            module.version
+        );
+        if machine.is_staged() || self.no_load {
+            return Ok(());
+        }
+        Ok(self_check(&machine, &name, &module.aliases)?)
+    }
+}

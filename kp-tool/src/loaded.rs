@@ -1,0 +1,270 @@
+//! Plugins that are loaded, or are to be: what the kernel shows of them, and how they are loaded and unloaded.
+
+use crate::bus::{Bus, Unbound};
+use crate::machine::{Machine, last_line};
+use crate::message::Message;
+use crate::module::{self, Module};
+use std::fs;
+use std::path::Path;
+
+/// The kernel's name for a plugin's module.
+pub fn module_of(name: &str) -> String {
+    format!("kp_{}", name.replace('-', "_"))
+}
+
+/// The version of a loaded module. None if it is not loaded.
+pub fn version(machine: &dyn Machine, module: &str) -> Option<String> {
+    let folder = format!("/sys/module/{module}");
+    machine.has(&folder).then(|| machine.text(&format!("{folder}/version")).unwrap_or_default())
+}
+
+/// Where a plugin's module is for the running kernel, if it is installed.
+pub fn file_of(machine: &dyn Machine, name: &str) -> Option<String> {
+    let folder = format!("/lib/modules/{}", machine.release());
+    let stem = format!("kp-{name}");
+    for place in PLACES.map(|place| format!("{folder}/{place}")) {
+        let mut files = machine.names(&place).into_iter();
+        if let Some(file) = files.find(|file| is_module(file) && module::stem(Path::new(file)) == Some(stem.clone())) {
+            return Some(format!("{place}/{file}"));
+        }
+    }
+    // Wherever depmod has found it.
+    let list = machine.text(&format!("{folder}/modules.dep"))?;
+    let mut listed = list.lines().filter_map(|line| line.split_once(':')).map(|(path, _)| path);
+    listed.find(|path| module::stem(Path::new(path)) == Some(stem.clone())).map(|path| format!("{folder}/{path}"))
+}
+
+/// Where plugins' modules are looked for, in the folder of a kernel's modules.
+pub(crate) const PLACES: [&str; 3] = ["updates", "updates/dkms", "extra"];
+
+/// Whether a file is called as modules are, packed or not.
+pub(crate) fn is_module(file: &str) -> bool {
+    [".ko", ".ko.xz", ".ko.zst", ".ko.gz"].iter().any(|end| file.ends_with(end))
+}
+
+/// What a plugin's installed module says of itself. None: it is not installed.
+///
+/// # Errors
+/// It cannot be read.
+pub fn installed(machine: &dyn Machine, name: &str) -> Result<Option<(String, Module)>, Message> {
+    let Some(path) = file_of(machine, name) else { return Ok(None) };
+    let content = module::unpacked(&machine.at(&path))?;
+    let module = Module::parse(Path::new(&path), &content)?;
+    Ok(Some((path, module)))
+}
+
+/// The nodes of a plugin's module: those of its class.
+pub fn nodes(machine: &dyn Machine, plugin: &str) -> Vec<String> {
+    let names = machine.names(&format!("/sys/class/kp-{plugin}"));
+    names.iter().filter_map(|name| Some(format!("/dev/kp/{}", name.strip_prefix("kp-")?))).collect()
+}
+
+/// The name that the nodes of a loaded module have: `class` of its devices, or what its file says.
+pub fn plugin_of(machine: &dyn Machine, name: &str) -> String {
+    let installed = installed(machine, name).ok().flatten();
+    installed.and_then(|(_, module)| module.plugin).unwrap_or_else(|| name.to_owned())
+}
+
+/// Who has a plugin's nodes open, as far as this user may see: `python3 (812)`, ….
+pub fn users(machine: &dyn Machine, name: &str) -> Vec<String> {
+    let nodes = nodes(machine, &plugin_of(machine, name));
+    let mut users = Vec::new();
+    for process in machine.names("/proc").iter().filter(|name| name.bytes().all(|digit| digit.is_ascii_digit())) {
+        let folder = format!("/proc/{process}/fd");
+        let opens = |fd: &String| {
+            let target = fs::read_link(machine.at(&format!("{folder}/{fd}"))).ok();
+            target.is_some_and(|target| nodes.iter().any(|node| target == Path::new(node)))
+        };
+        if machine.names(&folder).iter().any(opens) {
+            let program = machine.text(&format!("/proc/{process}/comm")).unwrap_or_else(|| "a process".to_owned());
+            users.push(format!("{program} ({process})"));
+        }
+    }
+    users
+}
+
+/// Whether a loaded plugin may be unloaded.
+///
+/// # Errors
+/// [`Message::InUse`].
+pub fn check_unused(machine: &dyn Machine, name: &str) -> Result<(), Message> {
+    let count = machine.text(&format!("/sys/module/{}/refcnt", module_of(name))).unwrap_or_default();
+    if count.is_empty() || count == "0" {
+        return Ok(());
+    }
+    let users = users(machine, name);
+    let users = if users.is_empty() { "a process".to_owned() } else { users.join(", ") };
+    Err(Message::InUse { name: name.to_owned(), users })
+}
+
+/// Loads an installed plugin, and has it take a device from whoever has it, if one is named.
+///
+/// # Errors
+/// It is not installed, may not be loaded, or has no device then.
+pub fn load(machine: &dyn Machine, name: &str, take: Option<&str>) -> Result<(), Message> {
+    let Some((path, module)) = installed(machine, name)? else {
+        return Err(Message::NoSuchModule { name: name.to_owned(), release: machine.release() });
+    };
+    need_root(machine, "loading a module", &format!("load {name}"))?;
+    crate::trust::Trust::of(machine).check(&module, &path)?;
+    if let Some(loaded) = version(machine, &module.name) {
+        check_version(&module, &loaded, name)?;
+    } else {
+        modprobe(machine, &[&format!("kp-{name}")])?;
+    }
+    if let Some(address) = take {
+        let sys = machine.at("/sys");
+        let bus = Bus(&sys);
+        if !bus.made_for(&module.aliases).iter().any(|device| device.address() == address) {
+            return Err(Message::NotTaken { module: module.name, address: address.to_owned() });
+        }
+        bus.take(&module.name, &module.aliases, Some(address));
+    }
+    self_check(machine, name, &module.aliases)
+}
+
+/// Whether the loaded version is the installed one.
+///
+/// # Errors
+/// [`Message::OtherVersion`].
+pub fn check_version(installed: &Module, loaded: &str, name: &str) -> Result<(), Message> {
+    if installed.version == loaded {
+        return Ok(());
+    }
+    let (module, installed, loaded) = (installed.name.clone(), installed.version.clone(), loaded.to_owned());
+    Err(Message::OtherVersion { module, loaded, installed, name: name.to_owned() })
+}
+
+/// Unloads a plugin.
+///
+/// # Errors
+/// It is not loaded, or in use.
+pub fn unload(machine: &dyn Machine, name: &str) -> Result<(), Message> {
+    if version(machine, &module_of(name)).is_none() {
+        return Err(Message::NotLoaded { name: name.to_owned() });
+    }
+    need_root(machine, "unloading a module", &format!("unload {name}"))?;
+    check_unused(machine, name)?;
+    modprobe(machine, &["-r", &format!("kp-{name}")])
+}
+
+fn need_root(machine: &dyn Machine, what: &str, command: &str) -> Result<(), Message> {
+    if machine.is_root() {
+        return Ok(());
+    }
+    Err(Message::NeedsRoot { what: what.to_owned(), command: format!("kp {command}") })
+}
+
+fn modprobe(machine: &dyn Machine, arguments: &[&str]) -> Result<(), Message> {
+    let what = format!("run modprobe {}", arguments.join(" "));
+    if !machine.has_program("modprobe") {
+        return Err(Message::MissingProgram { program: "modprobe".to_owned(), package: "kmod".to_owned() });
+    }
+    match machine.run("modprobe", arguments) {
+        Ok(done) if done.success => Ok(()),
+        Ok(done) => Err(Message::ModuleFailed { what, why: last_line(&done.stderr).to_owned() }),
+        Err(error) => Err(Message::ModuleFailed { what, why: error.to_string() }),
+    }
+}
+
+/// Whether a loaded plugin has what it needs.
+///
+/// # Errors
+/// One of the reasons why it has no device.
+pub fn self_check(machine: &dyn Machine, name: &str, aliases: &[String]) -> Result<(), Message> {
+    if aliases.is_empty() || Bus(&machine.at("/sys")).is_bound(&module_of(name)) {
+        return Ok(());
+    }
+    Err(no_device(machine, name, aliases))
+}
+
+/// Why a loaded plugin has no device.
+fn no_device(machine: &dyn Machine, name: &str, aliases: &[String]) -> Message {
+    let module = module_of(name);
+    let sys = machine.at("/sys");
+    let held = |device: String, driver: String| {
+        let address = device.split(' ').next().unwrap_or_default().to_owned();
+        Message::HeldByDriver { module: module.clone(), name: name.to_owned(), device, driver, address }
+    };
+    match Bus(&sys).why_unbound(&module, aliases, &machine.kernel_log()) {
+        Unbound::NotOnBus => Message::NotOnBus { devices: module::in_words(aliases), module },
+        Unbound::Held { device, driver } | Unbound::Promised { device, driver } => held(device, driver),
+        Unbound::Refused { device, status } => {
+            let line = format!("{module}: init refused the device: {status}");
+            Message::InitRefused { module, device, line }
+        }
+        Unbound::Failed { device, line } => Message::InitRefused { module, device, line },
+        Unbound::Unclaimed { device } => Message::NotBound { module, device },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::Fake;
+    use crate::made_up::made_up;
+
+    const FILE: &str = "/lib/modules/6.12.9-amd64/updates/kp-card.ko";
+
+    /// A machine with a plugin of this version installed, and its device.
+    fn machine(test: &str, driver: Option<&str>) -> Fake {
+        let fake = Fake::new(test);
+        let alias = "alias=pci:v00001234d000011E8sv*sd*bc*sc*i*";
+        fake.file(FILE, made_up(&["kp=card", "version=0.2.0", alias, "vermagic=6.12.9-amd64 SMP"]));
+        fake.device("0000:00:04.0", "pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00", driver);
+        fake
+    }
+
+    fn refused(result: Result<(), Message>) -> (u8, String) {
+        let why = result.expect_err("it is refused");
+        (why.exit() as u8, why.to_string())
+    }
+
+    #[test]
+    fn an_installed_plugin_is_loaded_and_unloaded() {
+        let fake = machine("load", None);
+        load(&fake, "card", None).unwrap();
+        load(&fake, "card", None).unwrap();
+        assert_eq!(*fake.ran.borrow(), ["modprobe kp-card"], "once is enough");
+        unload(&fake, "card").unwrap();
+        assert_eq!(refused(unload(&fake, "card")), (4, "card is not loaded: `kp load card`".into()));
+        let none = (4, "no kp-other.ko is installed for 6.12.9-amd64: `kp install FILE.ko`".to_owned());
+        assert_eq!(refused(load(&fake, "other", None)), none);
+        fake.file("/lib/modules/6.12.9-amd64/modules.dep", "weird/place/kp-other.ko: a.ko\n");
+        assert_eq!(file_of(&fake, "other").as_deref(), Some("/lib/modules/6.12.9-amd64/weird/place/kp-other.ko"));
+    }
+
+    #[test]
+    fn another_version_than_the_installed_one_is_told_with_what_to_do() {
+        let fake = machine("version", None);
+        load(&fake, "card", None).unwrap();
+        fake.file("/sys/module/kp_card/version", "0.1.0\n");
+        let text = "kp_card 0.1.0 is loaded, 0.2.0 is installed: `kp reload card`";
+        assert_eq!(refused(load(&fake, "card", None)), (6, text.into()));
+    }
+
+    #[test]
+    fn rights_and_signatures_are_looked_at_before_anything_is_done() {
+        let mut fake = machine("rights", None);
+        fake.root = false;
+        let text = "loading a module needs root: `sudo kp load card`; nothing was changed";
+        assert_eq!(refused(load(&fake, "card", None)), (5, text.into()));
+        fake.root = true;
+        fake.file("/sys/module/module/parameters/sig_enforce", "Y\n");
+        let (exit, text) = refused(load(&fake, "card", None));
+        assert!(exit == 5 && text.contains(" is not signed: `cargo kp sign /lib/modules/"), "{text}");
+        assert!(fake.ran.borrow().is_empty());
+    }
+
+    #[test]
+    fn a_device_is_taken_from_its_driver_if_it_is_named_and_the_module_is_made_for_it() {
+        let fake = machine("take", Some("vfio-pci"));
+        let (exit, text) = refused(load(&fake, "card", Some("0000:00:05.0")));
+        assert_eq!((exit, &*text), (4, "kp_card is not made for 0000:00:05.0: `kp scan` lists what is on the bus"));
+        let (exit, _) = refused(load(&fake, "card", Some("0000:00:04.0")));
+        assert_eq!(exit, 6, "no kernel has bound it here");
+        let wrote = |file: &str| fake.text(&format!("/sys/bus/pci/{file}"));
+        assert_eq!(wrote("drivers/vfio-pci/unbind").as_deref(), Some("0000:00:04.0"));
+        assert_eq!(wrote("devices/0000:00:04.0/driver_override").as_deref(), Some("kp_card"));
+    }
+}

@@ -1,0 +1,151 @@
+//! The program `kp`: what it prints and exits with, by a module of nothing, below a folder.
+#![cfg(unix)]
+
+#[path = "../src/made_up.rs"]
+mod made_up;
+
+use made_up::made_up;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A folder that goes away with its test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(test: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("kp-program-{}-{test}", std::process::id()));
+        fs::create_dir_all(folder.join("root")).unwrap();
+        let entries =
+            ["kp=card", "version=0.1.0", "alias=pci:v00001234d000011E8sv*sd*bc*sc*i*", "vermagic=6.1.0-9-amd64 SMP"];
+        fs::write(folder.join("kp-card.ko"), made_up(&entries)).unwrap();
+        Folder(folder)
+    }
+
+    /// Runs `kp` there: its exit code, its output, its errors.
+    fn kp(&self, arguments: &[&str]) -> (i32, String, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_kp")).current_dir(&self.0).args(arguments).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    }
+
+    /// The files below `root`.
+    fn files(&self) -> BTreeSet<String> {
+        fn walk(folder: &Path, found: &mut BTreeSet<String>) {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    walk(&path, found);
+                } else {
+                    found.insert(path.display().to_string());
+                }
+            }
+        }
+        let root = self.0.join("root");
+        let mut found = BTreeSet::new();
+        walk(&root, &mut found);
+        let start = root.display().to_string();
+        found.into_iter().map(|path| path[start.len()..].to_owned()).collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_plugin_is_installed_below_a_folder_and_removed_again() {
+    let folder = Folder::new("root");
+    let steps = "write /lib/modules/6.1.0-9-amd64/updates/kp-card.ko\nwrite /etc/udev/rules.d/70-kp-card.rules\n";
+    let install = ["install", "kp-card.ko", "--root", "root", "--group", "kp"];
+    let (exit, said, _) = folder.kp(&[&install[..], &["--dry-run"]].concat());
+    assert_eq!((exit, &*said), (0, steps));
+    assert!(folder.files().is_empty(), "a dry run writes nothing");
+    let (exit, said, told) = folder.kp(&install);
+    assert_eq!((exit, &*said), (0, ""), "{told}");
+    assert_eq!(
+        told,
+        format!("{steps}card 0.1.0 is installed: `kp status card` looks at it, `kp uninstall card` removes it\n")
+    );
+    let files = [
+        "/etc/udev/rules.d/70-kp-card.rules",
+        "/lib/modules/6.1.0-9-amd64/updates/kp-card.ko",
+        "/var/lib/kp/card.json",
+    ];
+    assert_eq!(folder.files(), files.map(str::to_owned).into());
+    let (exit, _, told) = folder.kp(&install);
+    assert_eq!(
+        (exit, &*told),
+        (6, "error[E039]: card 0.1.0 is installed: `kp uninstall card` first; nothing was changed\n")
+    );
+    let (exit, said, _) = folder.kp(&["uninstall", "card", "--root", "root", "--dry-run", "--json"]);
+    assert!(exit == 0 && said.starts_with("{\n  \"format\": \"kp-uninstall/1\",\n  \"name\": \"card\""), "{said}");
+    assert_eq!(folder.files().len(), 3);
+    let (exit, _, told) = folder.kp(&["uninstall", "card", "--root", "root"]);
+    assert_eq!((exit, &*told), (0, "card is removed\n"));
+    assert_eq!(fs::read_dir(folder.0.join("root")).unwrap().count(), 0, "no folder is left either");
+    let (exit, _, told) = folder.kp(&["uninstall", "card", "--root", "root"]);
+    assert_eq!(
+        (exit, &*told),
+        (4, "error[E038]: kp has installed no plugin card: `kp list` names those that are there\n")
+    );
+}
+
+#[test]
+fn what_is_refused_is_one_line_with_its_code() {
+    let folder = Folder::new("refused");
+    fs::write(folder.0.join("text.ko"), "text").unwrap();
+    for (arguments, exit, line) in [
+        (
+            &["install", "no.ko", "--root", "root"][..],
+            4,
+            "error[E028]: no file no.ko (No such file or directory (os error 2)): `cargo kp build` makes one, and prints its path\n",
+        ),
+        (
+            &["install", "text.ko", "--root", "root"],
+            2,
+            "error[E026]: text.ko is no kernel module: name the .ko file that `cargo kp build` prints\n",
+        ),
+        (
+            &["install", "kp-card.ko", "--root", "none"],
+            4,
+            "error[E056]: no folder none (No such file or directory (os error 2)): make it first, as with `mkdir none`\n",
+        ),
+        (
+            &["--explain", "E999"],
+            4,
+            "error[E005]: no error has the code `E999`: it is in brackets, as in `error[E004]`\n",
+        ),
+        (
+            &["status", "no-such"],
+            4,
+            "error[E055]: no plugin no-such is installed or loaded: `kp list` names those that are\n",
+        ),
+        (&["unload", "no-such"], 4, "error[E046]: no-such is not loaded: `kp load no-such`\n"),
+    ] {
+        let (code, said, told) = folder.kp(arguments);
+        assert_eq!((code, &*said, &*told), (exit, "", line), "{arguments:?}");
+    }
+    assert!(folder.files().is_empty());
+    let (exit, said, _) = folder.kp(&["--explain", "E032"]);
+    assert!(exit == 0 && said.starts_with("With Secure Boot"), "{said}");
+}
+
+#[test]
+fn reports_are_one_object_with_their_format() {
+    let folder = Folder::new("json");
+    for (arguments, format) in [
+        (&["scan", "--json"][..], "kp-scan/1"),
+        (&["list", "--json"], "kp-list/1"),
+        (&["status", "--json"], "kp-status/1"),
+        (&["install", "kp-card.ko", "--root", "root", "--dry-run", "--json"], "kp-install/1"),
+    ] {
+        let (exit, said, told) = folder.kp(arguments);
+        assert_eq!(exit, 0, "{arguments:?}: {told}");
+        let object: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        assert_eq!(object["format"], format);
+    }
+}
