@@ -59,7 +59,7 @@ impl<'a> Compiler<'a> {
         let library = format!("--remap-path-prefix={}=library", toolchain.library_source().display());
         let workspace = format!("--remap-path-prefix={}=", plugin.workspace.display());
         let remap = [library.as_str(), workspace.as_str(), "--remap-path-scope=object"];
-        let flags = flags.iter().copied().chain(remap).collect::<Vec<_>>().join("\x1f");
+        let flags = flags.iter().copied().chain(plugin.schema.flag()).chain(remap).collect::<Vec<_>>().join("\x1f");
         Compiler { plugin, toolchain, flags }
     }
 

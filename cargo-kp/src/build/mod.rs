@@ -34,7 +34,7 @@ pub use self::license::License;
 pub use self::linux::{Instrumentation, Object, make_direct, module, object};
 #[cfg(unix)]
 pub(crate) use self::linux::{checked, copy, kernels_make};
-pub use self::plugin::{Plugin, select};
+pub use self::plugin::{Disclosure, Plugin, select};
 pub use self::windows::{Arch, Inf, Product, Signer, built_in, driver};
 
 /// Builds a plugin's module for each kernel named, and prints where the modules are.
