@@ -9,6 +9,7 @@ pub mod check;
 mod exports;
 mod generated;
 mod info;
+mod interface;
 mod license;
 #[cfg(unix)]
 mod linux;
@@ -29,6 +30,7 @@ use anyhow::{Context, Result, bail};
 use crate::command::Command;
 
 pub use self::info::{Info, MatchId};
+pub use self::interface::interface;
 pub use self::license::License;
 #[cfg(unix)]
 pub use self::linux::{Instrumentation, Object, make_direct, module, object};

@@ -7,6 +7,7 @@ use cargo_kp::conformance::ConformanceArgs;
 use cargo_kp::demo::DemoArgs;
 use cargo_kp::doctor::DoctorArgs;
 use cargo_kp::sanitised::KernelArgs;
+use cargo_kp::schema::SchemaArgs;
 use cargo_kp::test::TestArgs;
 use cargo_kp::vm::command::VmArgs;
 use clap::Subcommand;
@@ -15,6 +16,7 @@ use clap::Subcommand;
 #[derive(Subcommand)]
 pub enum Commands {
     Build(BuildArgs),
+    Schema(SchemaArgs),
     Vm(VmArgs),
     Demo(DemoArgs),
     Conformance(ConformanceArgs),
@@ -33,6 +35,7 @@ impl Command for Commands {
     fn run(self) -> Result<()> {
         match self {
             Commands::Build(args) => args.run(),
+            Commands::Schema(args) => args.run(),
             Commands::Vm(args) => args.run(),
             Commands::Demo(args) => args.run(),
             Commands::Conformance(args) => args.run(),

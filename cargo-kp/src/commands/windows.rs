@@ -3,6 +3,7 @@ use anyhow::{Result, bail};
 use cargo_kp::build::BuildArgs;
 use cargo_kp::command::Command;
 use cargo_kp::doctor::DoctorArgs;
+use cargo_kp::schema::SchemaArgs;
 use clap::Subcommand;
 use std::ffi::OsString;
 
@@ -10,6 +11,7 @@ use std::ffi::OsString;
 #[derive(Subcommand)]
 pub enum Commands {
     Build(BuildArgs),
+    Schema(SchemaArgs),
     Doctor(DoctorArgs),
     #[command(external_subcommand)]
     Other(Vec<OsString>),
@@ -22,10 +24,13 @@ impl Command for Commands {
     fn run(self) -> Result<()> {
         match self {
             Commands::Build(args) => args.run(),
+            Commands::Schema(args) => args.run(),
             Commands::Doctor(args) => args.run(),
             Commands::Other(words) => {
                 let name = words.first().map(|name| name.to_string_lossy()).unwrap_or_default();
-                bail!("`cargo kp {name}` needs Linux: on Windows there are `cargo kp build` and `cargo kp doctor`")
+                bail!(
+                    "`cargo kp {name}` needs Linux: on Windows there are `cargo kp build`, `cargo kp schema` and `cargo kp doctor`"
+                )
             }
         }
     }

@@ -1,0 +1,46 @@
+//! What every command is: its arguments, and what it does with them; and how a program ends that one of them ran in.
+
+use crate::{Exit, Message};
+use anyhow::Result;
+use serde::Serialize;
+use std::process::ExitCode;
+
+/// One command. Its arguments are a struct that clap fills in, and its help is that struct's documentation.
+pub trait Command {
+    /// Carries it out.
+    ///
+    /// # Errors
+    /// What went wrong, with what to do next. The program prints it, and exits with 1 or what [`Message::exit`] says.
+    fn run(self) -> Result<()>;
+}
+
+/// Prints what went wrong, if something did, and says what the program exits with.
+pub fn ended(result: Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => match error.downcast_ref::<Message>() {
+            Some(message) => {
+                eprintln!("error[{}]: {error:#}", message.code());
+                ExitCode::from(message.exit() as u8)
+            }
+            None => {
+                eprintln!("error: {error:#}");
+                ExitCode::from(Exit::Failed as u8)
+            }
+        },
+    }
+}
+
+/// A report as one JSON object: its format's name, and what is in it.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub fn json(format: &str, report: &impl Serialize) -> Result<String> {
+    #[derive(Serialize)]
+    struct Object<'a, T> {
+        format: &'a str,
+        #[serde(flatten)]
+        report: &'a T,
+    }
+    Ok(serde_json::to_string_pretty(&Object { format, report })?)
+}
