@@ -1,7 +1,8 @@
 //! Builds kernel plugins, boots them in stock kernels, and tests them.
 //!
-//! [`build`] makes modules, [`kernels`] knows which kernels there are and where they lie, [`packages`] gets what is missing from
-//! Debian, [`package`](mod@package) makes packages of plugins, [`vm`] boots a guest and judges it, [`guest`] is what runs inside, [`doctor`] says what this machine lacks.
+//! [`build`] makes modules, [`schema`] says what their messages are, [`kernels`] knows which kernels there are and where they lie, [`packages`]
+//! gets what is missing from Debian, [`package`](mod@package) makes packages of plugins, [`vm`] boots a guest and judges it, [`guest`] is what runs
+//! inside, [`doctor`] says what this machine lacks.
 //! [`host`] runs the conformance scenario on a host, [`conformance`], [`demo`], [`bench`](mod@bench) and [`test`](mod@test) are the
 //! commands of these names, and [`programs`] builds the workspace's programs for them. [`wine`] is the machine that Windows drivers
 //! are loaded on. [`sanitised`] builds kernels that look for mistakes.
@@ -10,12 +11,13 @@
 //!
 //! Each command is a struct of arguments that implements [`command::Command`].
 //!
-//! On Windows there are [`build`], of drivers alone, and [`doctor`]. All else boots, loads or tests what only Linux can.
+//! On Windows there are [`build`], of drivers alone, [`schema`] and [`doctor`]. All else boots, loads or tests what only Linux can.
 pub mod build;
 pub mod command;
 pub mod doctor;
 pub mod new;
 pub mod registers;
+pub mod schema;
 
 #[cfg(unix)]
 pub mod bench;

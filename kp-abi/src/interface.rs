@@ -56,7 +56,7 @@ use crate::{Field, Type};
 /// ```
 ///
 /// The module has
-/// - `INTERFACE: &Interface`, the messages as data;
+/// - `INTERFACE: &Interface`, the messages as data, and `SCHEMA: &[u8]`, the same [as bytes](crate::schema_bytes);
 /// - `trait Handler<Context, Session = ()>`, with a method per message, which the plugin implements;
 /// - `dispatch(handler, context, session, message, reply)`, which checks a message and hands it to its method. Answers
 ///   [`UNKNOWN_MESSAGE`](crate::Status::UNKNOWN_MESSAGE), [`INPUT_LENGTH`](crate::Status::INPUT_LENGTH),
@@ -105,6 +105,10 @@ macro_rules! interface {
                 ),*],
             };
             const _: () = INTERFACE.__check();
+
+            /// The messages as bytes, for whoever has no source of them.
+            #[allow(dead_code, reason = "used by a driver, if at all")]
+            pub const SCHEMA: &[u8] = &INTERFACE.schema::<{ INTERFACE.schema_len() }>();
 
             // Type parameters and constants that a macro makes are visible to the types that its user names: hence `Kp…`.
             /// What the driver answers, a method per message.

@@ -1,5 +1,5 @@
 //! The wire between an app and a kernel plugin: [requests](request), [messages](interface!), [plain data](wire!), their
-//! [schema](Interface), and the [status table](Status). No allocation, no unsafe code.
+//! [schema](Interface) as data and [as bytes](schema_bytes), and the [status table](Status). No allocation, no unsafe code.
 //!
 //! An interface crate depends on this crate alone. The layout in words: `docs/abi.md`.
 #![no_std]
@@ -17,6 +17,7 @@ mod message;
 pub mod request;
 pub mod ring;
 mod schema;
+pub mod schema_bytes;
 mod status;
 mod wire;
 

@@ -3,7 +3,7 @@
 /// The ABI's major version: another one is refused at OPEN.
 pub const ABI_MAJOR: u32 = 1;
 /// The ABI's minor version: the smaller one of app and driver is spoken.
-pub const ABI_MINOR: u32 = 3;
+pub const ABI_MINOR: u32 = 4;
 
 /// Fixed arguments of one message together, in bytes.
 pub const MAX_ARGS: usize = 256;

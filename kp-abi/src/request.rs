@@ -132,6 +132,8 @@ pub mod feature {
     pub const DIRECT: u64 = 1 << 1;
     /// Buffers of the app's: BUFFER_REGISTER, BUFFER_RELEASE.
     pub const BUFFERS: u64 = 1 << 2;
+    /// The interface as bytes: SCHEMA, which needs no OPEN.
+    pub const SCHEMA: u64 = 1 << 6;
 }
 
 /// Values of [`BufferRegister::access`].

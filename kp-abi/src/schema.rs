@@ -244,12 +244,12 @@ impl Interface {
         false
     }
 
-    const fn first_link(&self) -> u64 {
+    pub(crate) const fn first_link(&self) -> u64 {
         Hash::new().text(self.name).0
     }
 
     /// The chain with the message at index `i`, by the one without.
-    const fn next_link(&self, chain: u64, i: usize) -> u64 {
+    pub(crate) const fn next_link(&self, chain: u64, i: usize) -> u64 {
         Hash::new().number(chain).message(&self.methods[i]).0
     }
 
@@ -283,39 +283,48 @@ impl Interface {
     }
 }
 
-/// FNV-1a, 64 bits, over the canonical form.
+/// FNV-1a, 64 bits, over the canonical form. Loops are without calls, and numbers without a turn for each byte: the compiler counts both, in what
+/// a constant may need.
 struct Hash(u64);
 
 impl Hash {
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+
+    /// By what so many bytes that are 0 multiply the hash.
+    const ZEROS: [u64; 9] = {
+        let (mut zeros, mut i) = ([1u64; 9], 1);
+        while i < 9 {
+            zeros[i] = zeros[i - 1].wrapping_mul(Self::PRIME);
+            i += 1;
+        }
+        zeros
+    };
+
     const fn new() -> Self {
         Self(0xcbf2_9ce4_8422_2325)
     }
 
-    const fn byte(self, byte: u8) -> Self {
-        Self((self.0 ^ byte as u64).wrapping_mul(0x0000_0100_0000_01b3))
-    }
-
     /// Eight bytes, little-endian.
-    const fn number(mut self, number: u64) -> Self {
-        let bytes = number.to_le_bytes();
-        let mut i = 0;
-        while i < bytes.len() {
-            self = self.byte(bytes[i]);
-            i += 1;
+    const fn number(self, number: u64) -> Self {
+        let (mut hash, mut rest, mut zeros) = (self.0, number, 8);
+        while rest != 0 {
+            hash = ((hash ^ rest & 0xFF) as u128 * Self::PRIME as u128) as u64;
+            rest >>= 8;
+            zeros -= 1;
         }
-        self
+        Self(hash.wrapping_mul(Self::ZEROS[zeros]))
     }
 
     /// The length, then the bytes: no two lists of texts have the same form.
     const fn text(self, text: &str) -> Self {
         let bytes = text.as_bytes();
-        let mut hash = self.number(bytes.len() as u64);
-        let mut i = 0;
-        while i < bytes.len() {
-            hash = hash.byte(bytes[i]);
+        let (len, mut i) = (bytes.len(), 0);
+        let mut hash = self.number(len as u64).0;
+        while i < len {
+            hash = ((hash ^ bytes[i] as u64) as u128 * Self::PRIME as u128) as u64;
             i += 1;
         }
-        hash
+        Self(hash)
     }
 
     const fn message(self, method: &Method) -> Self {

@@ -38,7 +38,8 @@
 //! **Registers.** [`registers!`] declares a BAR's registers and their [`Field`]s, arrays and repeated blocks; [`Device::map`] maps them as a
 //! [`Bar`], [`Device::map_ports`] those of a BAR of [`Ports`]; reading a write-only register does not compile. [`Regs`] has the [`Item`]s of
 //! arrays, blocks and FIFOs. A [`Window`] is memory at offsets that are known at run time only, with the [`Caching`] that it wants.
-//! [`log!`] writes to the kernel's log.
+//! `regs::Map::REGISTERS` is a map as data: a [`RegisterInfo`] for each line, a [`RegisterKind`] with its [`RegisterAccess`], and a [`FieldInfo`] for
+//! its bits. [`log!`] writes to the kernel's log.
 //!
 //! **Device memory.** [`Device::dma`] says by [`DmaLimits`] what the device reaches, and answers its [`Dma`]. A [`Coherent`] is memory that both
 //! share, and read and written as a map in [`Memory`]. [`Pages`] are the kernel's own, or an app's buffer; as an [`Area`] the plugin reads and
@@ -158,8 +159,8 @@ pub use mem::{KBox, KVec, Pool, PoolBox};
 pub use pci::Config;
 pub use plugin::{IntTable, Plugin, Table};
 pub use regs::{
-    Array, Bar, BarSpace, Blocks, Field, Item, Memory, Mmio, Ports, Readable, Register, RegisterMap, Regs, Single,
-    Space, Width, Window, Writable,
+    Array, Bar, BarSpace, Blocks, Field, FieldInfo, Item, Memory, Mmio, Ports, Readable, Register, RegisterAccess,
+    RegisterInfo, RegisterKind, RegisterMap, Regs, Single, Space, Width, Window, Writable,
 };
 pub use time::{Timer, WorkItem};
 pub use vectors::Vectors;
@@ -175,7 +176,7 @@ pub use {
 /// What `registers!` expands to.
 #[doc(hidden)]
 pub mod __registers {
-    pub use crate::regs::{is_placed, widest};
+    pub use crate::regs::{is_placed, line, widest};
 }
 
 /// What `plugin!` expands to.

@@ -51,6 +51,10 @@ pub struct Table<P: Init> {
     pub interface: Option<&'static kp_abi::Interface>,
     /// The interface's fingerprint chain at 0, 1, 2, … messages; empty without an interface.
     pub chain: &'static [u64],
+    /// The interface as bytes, which SCHEMA answers; empty without an interface.
+    pub schema: &'static [u8],
+    /// The same without the messages' documentation, for a driver that is built so.
+    pub schema_names: &'static [u8],
     /// [`Open::open`], or `Session::default`.
     pub open: Option<OpenFn<P>>,
     /// [`Open::close`].
@@ -86,8 +90,14 @@ impl<P: Init> Table<P> {
             Some(interface) => {
                 interface.__check();
                 assert!(interface.__has_chains(self.chain), "`chain` is not that of `interface`");
+                let is_its = interface.__has_schema(self.schema, self.schema_names);
+                assert!(is_its, "`schema` or `schema_names` is not that of `interface`");
             }
-            None => assert!(self.chain.is_empty(), "without `interface` there is no `chain`"),
+            None => {
+                assert!(self.chain.is_empty(), "without `interface` there is no `chain`");
+                let has_none = self.schema.is_empty() && self.schema_names.is_empty();
+                assert!(has_none, "without `interface` there is no `schema`");
+            }
         }
     }
 }
@@ -298,6 +308,8 @@ macro_rules! plugin {
                     own_interrupt: OWN_INTERRUPT,
                     interface: INTERFACE,
                     chain: $crate::__plugin_chain!($($($interface)::+)?),
+                    schema: $crate::__plugin_schema!($($($interface)::+)?),
+                    schema_names: $crate::__plugin_schema_names!($($($interface)::+)?),
                     open: if Probe::OPEN.is_some() { Probe::OPEN } else { Probe::DEFAULT_SESSION },
                     close: Probe::CLOSE,
                     call: Probe::CALL,
@@ -338,6 +350,9 @@ macro_rules! plugin {
         /// Where a port finds the plugin.
         #[doc(hidden)]
         pub type __KpPlugin = $plugin;
+        /// Where a tool finds the plugin's interface.
+        #[doc(hidden)]
+        pub const __KP_SCHEMA: &[u8] = $crate::__plugin_schema!($($($interface)::+)?);
     };
     // The keys in another order, or without `callbacks`.
     ($plugin:ident { $($key:ident: $value:tt $(:: $more:tt)* $(..= $most:tt)?),* $(,)? }) => {
@@ -417,6 +432,28 @@ macro_rules! __plugin_chain {
     };
     ($($interface:ident)::+) => {
         &$($interface)::+::INTERFACE.chains::<{ $($interface)::+::INTERFACE.methods.len() + 1 }>()
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __plugin_schema {
+    () => {
+        &[]
+    };
+    ($($interface:ident)::+) => {
+        $($interface)::+::SCHEMA
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __plugin_schema_names {
+    () => {
+        &[]
+    };
+    ($($interface:ident)::+) => {
+        &$($interface)::+::INTERFACE.schema::<{ $($interface)::+::INTERFACE.schema_names_len() }>()
     };
 }
 

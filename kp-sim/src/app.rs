@@ -350,6 +350,17 @@ impl<P: Plugin> Connection for App<P> {
         self.ask(request::BufferRelease { buffer, ..request::BufferRelease::new() }).map(|_| ())
     }
 
+    fn schema(&self, offset: u32, room: &mut [u8]) -> Result<request::Schema> {
+        let layout = self.arena(0, room.len());
+        let mut schema = request::Schema { offset, len: length(room)?, addr: layout.output, ..request::Schema::new() };
+        let answer = self.send(&layout, &mut schema).and_then(|()| {
+            let part = room.get_mut(..schema.written as usize).ok_or(Status::PROTOCOL)?;
+            self.memory().read(layout.output, part).map_err(Error::from)
+        });
+        self.give_back(&layout);
+        answer.map(|()| schema)
+    }
+
     #[cfg(unix)]
     fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         None

@@ -228,6 +228,19 @@ catalogue! {
     E065 NotUnpacked { file, why, package } Failed: "cannot unpack {file}: {why}; is {package} installed?";
     /// A module's file that was found or listed by depmod.
     E066 NotRead { file, why } Failed: "cannot read {file}: {why}; if it was removed, run `depmod`";
+    /// A driver tells its messages by the request SCHEMA. One of an ABI before 1.4 has no such request, nor has a plugin without an
+    /// interface, or one that is built with `schema = "none"` in `[package.metadata.kp]`.
+    E067 NoSchema { name } NotFound: "{name} tells nobody its messages: `cargo kp schema` has them from the plugin's source";
+    /// The bytes are of a later version of kp than this one, or the driver is none of kp's.
+    E068 BadSchema { of, why } DoesNotFit: "what {of} tells is no schema ({why}): take a `kp` that is as new as the driver";
+    /// The device's node is opened for reading and writing, as apps do.
+    E069 NotOpened { why } NotFound: "{why}";
+    /// See the rules of udev that are beside a module that `cargo kp build` has made.
+    E070 NotAllowed { why } Denied: "{why}";
+    /// A plugin has 1 to 31 of a-z, 0-9, `_` and `-`; a dot and a number name one of its devices.
+    E071 BadPluginName { why } Arguments: "{why}";
+    /// A plugin without `interface` in its `plugin!` lines takes calls as bytes, of which nobody but its own code knows anything.
+    E072 NoInterface { plugin } NotFound: "{plugin} has no interface: declare its messages by `kp_abi::interface!`, and name them in `plugin!`";
 }
 
 #[cfg(test)]

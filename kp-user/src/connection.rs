@@ -102,6 +102,15 @@ pub trait Connection: Send + Sync {
         Err(TransportStatus::UNKNOWN_REQUEST.status().into())
     }
 
+    /// SCHEMA: copies what is from `offset` on of the interface as bytes to `room`, and answers the request as the driver has filled it in. Works in
+    /// every state, before OPEN too.
+    ///
+    /// A connection whose driver tells nobody its interface need not implement it.
+    fn schema(&self, offset: u32, room: &mut [u8]) -> Result<request::Schema> {
+        let _ = (offset, room);
+        Err(TransportStatus::UNKNOWN_REQUEST.status().into())
+    }
+
     /// A descriptor for poll(2): readable when a notification can be taken, hung up when the session is over. `None` if
     /// the connection has none.
     #[cfg(unix)]

@@ -68,6 +68,7 @@ mod open;
 mod pages;
 mod plugin;
 mod ring;
+mod schema;
 mod shared;
 mod system;
 mod windows;
@@ -98,4 +99,7 @@ pub use notification::{IntEnabled, Notification};
 pub use open::OpenOptions;
 pub use plugin::{NoWait, Plugin};
 pub use ring::{Queues, Ring};
+pub use schema::schema;
+#[cfg(any(target_os = "linux", windows))]
+pub use schema::schema_of;
 pub use shared::SharedMemory;

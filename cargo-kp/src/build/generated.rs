@@ -25,12 +25,13 @@ opt-level = 2
 debug = 0
 "#;
 
-/// A generated crate's `Cargo.toml`: `name`, which depends on the plugin and on `port`, with `more` sections.
-pub fn manifest(plugin: &Plugin, name: &str, (port, from): (&str, &toml::Table), more: &str) -> Result<String> {
+/// A generated crate's `Cargo.toml`: `name`, which depends on the plugin and on the port, if it has one, with `more` sections.
+pub fn manifest(plugin: &Plugin, name: &str, port: Option<(&str, &toml::Table)>, more: &str) -> Result<String> {
     let dir = plugin.dir.to_str().with_context(|| format!("{} isn't UTF-8", plugin.dir.display()))?;
     let plugin_at = toml::Table::from_iter([("path".to_owned(), dir.into())]);
-    let dependencies = [(plugin.name.clone(), plugin_at.into()), (port.to_owned(), from.clone().into())];
-    let table = toml::Table::from_iter([("dependencies".to_owned(), toml::Table::from_iter(dependencies).into())]);
+    let port = port.map(|(port, from)| (port.to_owned(), from.clone().into()));
+    let dependencies = [(plugin.name.clone(), plugin_at.into())].into_iter().chain(port).collect::<toml::Table>();
+    let table = toml::Table::from_iter([("dependencies".to_owned(), dependencies.into())]);
     Ok(format!("[package]\nname = \"{name}\"\n{MANIFEST}\n{more}{}", toml::to_string(&table)?))
 }
 
@@ -59,7 +60,7 @@ impl<'a> Compiler<'a> {
         let library = format!("--remap-path-prefix={}=library", toolchain.library_source().display());
         let workspace = format!("--remap-path-prefix={}=", plugin.workspace.display());
         let remap = [library.as_str(), workspace.as_str(), "--remap-path-scope=object"];
-        let flags = flags.iter().copied().chain(remap).collect::<Vec<_>>().join("\x1f");
+        let flags = flags.iter().copied().chain(plugin.schema.flag()).chain(remap).collect::<Vec<_>>().join("\x1f");
         Compiler { plugin, toolchain, flags }
     }
 

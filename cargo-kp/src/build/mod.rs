@@ -9,6 +9,7 @@ pub mod check;
 mod exports;
 mod generated;
 mod info;
+mod interface;
 mod license;
 #[cfg(unix)]
 mod linux;
@@ -29,12 +30,13 @@ use anyhow::{Context, Result, bail};
 use crate::command::Command;
 
 pub use self::info::{Info, MatchId};
+pub use self::interface::interface;
 pub use self::license::License;
 #[cfg(unix)]
 pub use self::linux::{Instrumentation, Object, make_direct, module, object};
 #[cfg(unix)]
 pub(crate) use self::linux::{Modules, Wanted as WantedModule, checked, copy, kernels_make};
-pub use self::plugin::{Plugin, select};
+pub use self::plugin::{Disclosure, Plugin, select};
 pub use self::windows::{Arch, Inf, Product, Signer, built_in, driver};
 
 /// Builds a plugin's module for each kernel named, and prints where the modules are.

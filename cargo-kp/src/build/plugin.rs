@@ -29,6 +29,8 @@ pub struct Plugin {
     pub no_free: bool,
     /// `[package.metadata.kp] app = "…"`: the package of the program that `cargo kp vm` runs.
     pub app: Option<String>,
+    /// How much of its interface a driver tells, as `[package.metadata.kp] schema = "…"` says.
+    pub schema: Disclosure,
     /// The toolchain to build with, as `--toolchain` names it: what `KP_TOOLCHAIN` says, or else
     /// `[package.metadata.kp] toolchain = "…"`.
     pub toolchain: Option<String>,
@@ -41,6 +43,38 @@ pub struct Plugin {
     pub(super) port: toml::Table,
     /// The same, for the Windows port.
     pub(super) windows_port: toml::Table,
+}
+
+/// How much of its interface a driver tells whoever asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disclosure {
+    /// Everything.
+    All,
+    /// Everything but the messages' documentation.
+    Names,
+    /// Nothing.
+    Nothing,
+}
+
+impl Disclosure {
+    fn of(said: &serde_json::Value) -> Result<Disclosure> {
+        match said.as_str() {
+            None if said.is_null() => Ok(Disclosure::All),
+            Some("all") => Ok(Disclosure::All),
+            Some("names") => Ok(Disclosure::Names),
+            Some("none") => Ok(Disclosure::Nothing),
+            _ => bail!(r#"schema = {said}: write "all", "names" or "none""#),
+        }
+    }
+
+    /// What the compiler is told so that kp-core keeps to it.
+    pub(super) fn flag(self) -> Option<&'static str> {
+        match self {
+            Disclosure::All => None,
+            Disclosure::Names => Some("--cfg=kp_schema=\"names\""),
+            Disclosure::Nothing => Some("--cfg=kp_schema=\"none\""),
+        }
+    }
 }
 
 /// Finds the plugin called `name` in the workspace around `dir`; without a name, the package at `dir` or the workspace's only
@@ -104,6 +138,8 @@ fn describe(package: &Package, metadata: &Metadata) -> Result<Plugin> {
         authors: package.authors.clone(),
         no_free: package.metadata["kp"]["no-free"].as_bool().unwrap_or(false),
         app: package.metadata["kp"]["app"].as_str().map(str::to_owned),
+        schema: Disclosure::of(&package.metadata["kp"]["schema"])
+            .with_context(|| format!("[package.metadata.kp] of {}", package.name))?,
         toolchain: toolchain::from_environment()
             .or_else(|| Some(package.metadata["kp"]["toolchain"].as_str()?.to_owned())),
         output: metadata.target_directory.join("kp").into(),
@@ -136,4 +172,23 @@ fn port(core: &Package, name: &str) -> Result<toml::Table> {
         }
     }
     Ok(port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn how_much_is_told_of_an_interface_is_one_of_three_words() {
+        let said = |said| {
+            Disclosure::of(&json!({ "schema": said })["schema"]).map(Disclosure::flag).map_err(|why| why.to_string())
+        };
+        assert_eq!(Disclosure::of(&json!({})["schema"]).expect("it says nothing"), Disclosure::All);
+        assert_eq!(said("all"), Ok(None));
+        assert_eq!(said("names"), Ok(Some("--cfg=kp_schema=\"names\"")));
+        assert_eq!(said("none"), Ok(Some("--cfg=kp_schema=\"none\"")));
+        assert_eq!(said("some"), Err(r#"schema = "some": write "all", "names" or "none""#.to_owned()));
+        assert!(Disclosure::of(&json!(true)).is_err());
+    }
 }

@@ -10,6 +10,7 @@ use cargo_kp::new::NewArgs;
 use cargo_kp::package::PackageArgs;
 use cargo_kp::registers::command::RegsArgs;
 use cargo_kp::sanitised::KernelArgs;
+use cargo_kp::schema::SchemaArgs;
 use cargo_kp::sign::SignArgs;
 use cargo_kp::test::TestArgs;
 use cargo_kp::vm::command::VmArgs;
@@ -24,6 +25,7 @@ pub enum Commands {
     Build(BuildArgs),
     Package(PackageArgs),
     Sign(SignArgs),
+    Schema(SchemaArgs),
     Vm(VmArgs),
     Demo(DemoArgs),
     Conformance(ConformanceArgs),
@@ -48,6 +50,7 @@ impl Command for Commands {
             Commands::Build(args) => args.run(),
             Commands::Package(args) => args.run(),
             Commands::Sign(args) => args.run(),
+            Commands::Schema(args) => args.run(),
             Commands::Vm(args) => args.run(),
             Commands::Demo(args) => args.run(),
             Commands::Conformance(args) => args.run(),

@@ -5,6 +5,7 @@ use cargo_kp::command::Command;
 use cargo_kp::doctor::DoctorArgs;
 use cargo_kp::new::NewArgs;
 use cargo_kp::registers::command::RegsArgs;
+use cargo_kp::schema::SchemaArgs;
 use clap::Subcommand;
 use std::ffi::OsString;
 
@@ -14,6 +15,7 @@ pub enum Commands {
     New(NewArgs),
     Regs(RegsArgs),
     Build(BuildArgs),
+    Schema(SchemaArgs),
     Doctor(DoctorArgs),
     #[command(external_subcommand)]
     Other(Vec<OsString>),
@@ -28,10 +30,13 @@ impl Command for Commands {
             Commands::New(args) => args.run(),
             Commands::Regs(args) => args.run(),
             Commands::Build(args) => args.run(),
+            Commands::Schema(args) => args.run(),
             Commands::Doctor(args) => args.run(),
             Commands::Other(words) => {
                 let name = words.first().map(|name| name.to_string_lossy()).unwrap_or_default();
-                bail!("`cargo kp {name}` needs Linux: on Windows there are `cargo kp build` and `cargo kp doctor`")
+                bail!(
+                    "`cargo kp {name}` needs Linux: on Windows there are `cargo kp build`, `cargo kp schema` and `cargo kp doctor`"
+                )
             }
         }
     }

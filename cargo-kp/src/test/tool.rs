@@ -51,7 +51,10 @@ fn run(setup: bool, log: &Log) -> Result<Tally> {
             &["build", "-p", PLUGIN, "--target", "6.12"],
             "error: 6.12 needs Linux: modules are built there; here there are --target windows and --target windows-arm64",
         ),
-        (&["vm"], "error: `cargo kp vm` needs Linux: on Windows there are `cargo kp build` and `cargo kp doctor`"),
+        (
+            &["vm"],
+            "error: `cargo kp vm` needs Linux: on Windows there are `cargo kp build`, `cargo kp schema` and `cargo kp doctor`",
+        ),
     ] {
         let ran = wine.run("cargo-kp.exe", &[&["kp"], arguments].concat(), PATIENCE, &mut |_| {})?;
         log.keep(&arguments.join(" "), &ran.errors);

@@ -421,4 +421,22 @@ requests! {
     RingTeardown = 34, access: read_write, windows: buffered {
         16 bytes since 1.1 {}
     }
+
+    /// Copies the interface's schema, or a part of it. Works in every state of session and device.
+    Schema = 56, access: read, windows: buffered {
+        48 bytes since 1.4 {
+            /// In: where in the schema the part begins, at most `total`.
+            16 offset: u32,
+            /// In: room for the part in bytes.
+            20 len: u32,
+            /// In: address of the room. Windows: 0, it follows the struct in the out-buffer.
+            24 addr: u64,
+            /// Out: bytes of it that were written.
+            32 written: u32,
+            /// Out: length of the whole schema in bytes.
+            36 total: u32,
+            /// Out: the interface's fingerprint.
+            40 fingerprint: u64,
+        }
+    }
 }

@@ -36,9 +36,11 @@ pub trait UserRequest {
         let _ = inline;
         if self.access_ok(address, len) { Ok(address) } else { Err(Faulted) }
     }
-    /// Where [`copy_to_user`](Self::copy_to_user) may put `len` bytes of reply: at the `address` that the struct names, or behind the reply's head.
+    /// Where [`copy_to_user`](Self::copy_to_user) may put `len` bytes of reply: at the `address` that the struct names, if that can be the app's. A
+    /// port whose replies carry their data themselves looks `inline` bytes behind the reply's start instead.
     #[inline]
-    fn output_range(&self, address: u64, len: usize) -> Result<u64, Faulted> {
+    fn output_range(&self, address: u64, inline: usize, len: usize) -> Result<u64, Faulted> {
+        let _ = inline;
         if self.access_ok(address, len) { Ok(address) } else { Err(Faulted) }
     }
     /// The object that [`copy_data_from_user`](Self::copy_data_from_user) and [`reply`](Self::reply) copy to and from, at most `longest` bytes at once, for a

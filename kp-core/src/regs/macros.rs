@@ -36,13 +36,13 @@
 /// # }
 /// ```
 /// `RO`, `WO`, `RW`: may be read, written, both. A bar is `Bar<regs::Map>`; it reads by `bar.read(regs::ID)`. Its arrays and blocks are reached
-/// by [`regs`](crate::Bar::regs). Blocks are described by a module beside, in the same `registers!` or another, and not inside of a
+/// by [`regs`](crate::Bar::regs). `regs::Map::REGISTERS` is all of it as [data](crate::RegisterInfo). Blocks are described by a module beside, in the same `registers!` or another, and not inside of a
 /// function.
 #[macro_export]
 macro_rules! registers {
     ($(
         $(#[$map_meta:meta])* $visibility:vis mod $map:ident[$len:literal] {
-            $( $(#[$meta:meta])* $offset:literal $name:ident : $kind:tt $(, $access:ident)? $({ $($fields:tt)* })? ; )*
+            $( $(#[$($meta:tt)*])* $offset:literal $name:ident : $kind:tt $(, $access:ident)? $({ $($fields:tt)* })? ; )*
         }
     )+) => { $(
         $(#[$map_meta])*
@@ -54,7 +54,14 @@ macro_rules! registers {
                 const LEN: usize = $len;
                 const ALIGN: usize = $crate::__registers::widest(&[$( $crate::__register_align!($name $kind) ),*]);
             }
-            $( $crate::__register! { [$(#[$meta])*] $len, $offset $name $kind $($access)? $({ $($fields)* })? } )*
+            impl Map {
+                /// The registers as data, in the order of their declaration.
+                #[allow(dead_code, reason = "for tools, if at all")]
+                pub const REGISTERS: &'static [$crate::RegisterInfo] = &[
+                    $( $crate::__register_info! { [$(#[$($meta)*])*] $offset $name $kind $($access)? $({ $($fields)* })? } ),*
+                ];
+            }
+            $( $crate::__register! { [$(#[$($meta)*])*] $len, $offset $name $kind $($access)? $({ $($fields)* })? } )*
         }
     )+ };
 }
@@ -126,7 +133,7 @@ macro_rules! __register {
         ::core::compile_error!(::core::concat!(::core::stringify!($name), " has no access: write RO, WO or RW behind its type"));
     };
     (@ [$($meta:tt)*] $offset:literal $name:ident $type:ty, $shown:expr, $access:ident $({
-        $( $(#[$field_meta:meta])* $field:ident = $low:literal $(..= $high:literal)? ),* $(,)?
+        $( $(#[$($field_meta:tt)*])* $field:ident = $low:literal $(..= $high:literal)? ),* $(,)?
     })?) => {
         $($meta)*
         #[doc = ::core::concat!("\n\nOffset `", ::core::stringify!($offset), "`, `", $shown, "`, ", ::core::stringify!($access), ".")]
@@ -143,7 +150,7 @@ macro_rules! __register {
             #[allow(dead_code, reason = "a map lists what there is, used or not")]
             impl $name {
                 $(
-                    $(#[$field_meta])*
+                    $(#[$($field_meta)*])*
                     #[doc = ::core::concat!("\n\nBits `", ::core::stringify!($low $(..= $high)?), "`.")]
                     pub const $field: $crate::Field<$name> = $crate::Field::new($low, $crate::__last!($low $($high)?));
                 )*

@@ -2,6 +2,7 @@
 mod access;
 mod bar;
 mod field;
+mod info;
 mod macros;
 mod space;
 mod span;
@@ -10,6 +11,9 @@ mod window;
 pub use access::{Item, Regs};
 pub use bar::Bar;
 pub use field::Field;
+#[doc(hidden)]
+pub use info::line;
+pub use info::{FieldInfo, RegisterAccess, RegisterInfo, RegisterKind};
 pub use space::{BarSpace, Memory, Mmio, Ports, Space, Width};
 pub(crate) use span::Span;
 pub use window::Window;

@@ -7,7 +7,7 @@ use kp_abi::{
     Status, TransportStatus, limits,
     request::{
         ANY_VECTOR, BufferRegister, BufferRelease, CALL_NOWAIT, Call, Close, IntCount, IntDisable, IntEnable, IntWait,
-        Open, Query, Request, RingEnter, RingSetup, RingTeardown, access, kind,
+        Open, Query, Request, RingEnter, RingSetup, RingTeardown, Schema, access, kind,
     },
 };
 use kp_sim::{Mode, PAGE};
@@ -59,7 +59,7 @@ fn first<R: Request>() -> Vec<Check<R>> {
     }
 }
 
-/// Of every request but QUERY and INT_COUNT.
+/// Of every request but QUERY, INT_COUNT and SCHEMA.
 fn access<R: Request>() -> Vec<Check<R>> {
     checks! {
         "the handle is not open for reading and writing", TransportStatus::DENIED.status(), ["mode"],
@@ -343,6 +343,16 @@ fn no_ring<R: Request>() -> Vec<Check<R>> {
     ])
 }
 
+fn schema() -> Vec<Check<Schema>> {
+    checks! {
+        "`offset` is above the length of the whole", Status::BAD_FIELD, [], |scene| scene.request.offset = u32::MAX;
+        "`len` is above the limit", Status::PAYLOAD_TOO_LARGE, ["len"],
+            |scene| scene.request.len = limits::MAX_DATA as u32 + 1;
+        "`addr` can be no app's", FAULT, ["address"], |scene| scene.request.addr = NO_APPS;
+        "the room cannot be written", FAULT, ["address"], |scene| scene.request.addr = scene.nothing();
+    }
+}
+
 /// Two faults of one scene, or none and one.
 fn answer<R: Request>(good: &impl Fn() -> Scene<R>, faults: &[&Check<R>]) -> Status {
     let mut scene = good();
@@ -472,6 +482,16 @@ fn ring_requests_are_checked_in_the_pages_order() {
     check(ringed(RingTeardown::new()), Status::OK, &all(no_ring()));
 }
 
+#[test]
+fn schema_is_checked_in_the_pages_order() {
+    let good = || {
+        let mut scene = Scene::new(Schema { len: 64, ..Schema::new() });
+        scene.request.addr = scene.bytes(&[0; 64]);
+        scene
+    };
+    check(good, Status::OK, &all(schema()));
+}
+
 /// The table's rows of one request. Without a session, one row stands for the reasons.
 fn rows<R>(name: &str, checks: &[Check<R>]) -> String {
     let mut rows: Vec<(&str, String)> = Vec::new();
@@ -499,7 +519,7 @@ fn the_page_has_the_orders_that_are_tested() {
         .into_iter()
         .chain([
             rows("all", &first::<Query>()),
-            rows("all but Query and IntCount", &access::<Open>()),
+            rows("all but Query, IntCount and Schema", &access::<Open>()),
             rows("why there is no open session", &no_session),
             rows("Query", &query()),
             rows("Open", &opening()),
@@ -513,6 +533,7 @@ fn the_page_has_the_orders_that_are_tested() {
             rows("BufferRelease", &buffer_release()),
             rows("RingSetup", &ring_setup()),
             rows("RingEnter, RingTeardown", &no_ring::<RingEnter>()),
+            rows("Schema", &schema()),
         ])
         .collect::<String>();
     let page = include_str!("../../../docs/abi.md");

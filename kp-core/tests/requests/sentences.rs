@@ -4,10 +4,10 @@ use super::{
     scene::{NO_APPS, open},
 };
 use kp_abi::{
-    Interface, Status, limits,
+    Interface, Status, TransportStatus, limits,
     request::{
         ANY_VECTOR, BufferRegister, BufferRelease, Call, Close, Head, IntCount, IntDisable, IntEnable, IntWait, Open,
-        Query, Request, RingEnter, RingSetup, RingTeardown, access, feature, kind,
+        Query, Request, RingEnter, RingSetup, RingTeardown, Schema, access, feature, kind,
     },
 };
 use kp_core::*;
@@ -53,6 +53,7 @@ fn a_handle_for_reading_never_has_a_count() {
     let app = sim.open_in(&Process::new(1), Mode::Read).unwrap();
     let denied = kp_abi::TransportStatus::DENIED.status();
     assert_eq!(send(&app, Query::new()).0, Status::OK);
+    assert_eq!(send(&app, Schema::new()).0, Status::OK);
     assert_eq!(send(&app, count()).0, Status::NOT_OPEN);
     assert_eq!(send(&app, open(0)).0, denied);
     assert_eq!(send(&app, Call::new()).0, denied);
@@ -161,6 +162,45 @@ fn a_buffer_is_known_from_its_registration_to_its_release_by_its_session_alone()
     assert_eq!(send(&one, BufferRegister { addr: addr + 4096, ..of }).0, Status::OK, "the number is free at once");
 }
 
+#[test]
+fn the_schema_is_told_in_every_state_whole_or_in_parts() {
+    let sim = sim();
+    let (app, other) = (sim.open(), session(&sim));
+    let whole = |app: &App<Card>| kp_user::schema(app).unwrap();
+    assert_eq!(whole(&app), messages::SCHEMA, "before OPEN");
+    assert_eq!(whole(&other), messages::SCHEMA);
+    let total = messages::SCHEMA.len() as u32;
+    for (offset, len, written) in [(0, 0, 0), (0, 3, 3), (7, total, total - 7), (total - 1, 2, 1), (total, 5, 0)] {
+        let addr = app.memory().map(len as usize + 1, kp_sim::Access::ReadWrite);
+        let (status, answer) = send(&app, Schema { offset, len, addr, ..Schema::new() });
+        let told = (answer.written, answer.total, answer.fingerprint);
+        assert_eq!((status, told), (Status::OK, (written, total, messages::INTERFACE.fingerprint())), "{offset} {len}");
+        let mut bytes = vec![0; len as usize + 1];
+        app.memory().read(addr, &mut bytes).unwrap();
+        let part = &messages::SCHEMA[offset as usize..][..written as usize];
+        assert_eq!(bytes, [part, &vec![0; bytes.len() - part.len()]].concat(), "and nothing behind");
+    }
+    assert_eq!(send(&app, Schema { addr: NO_APPS, ..Schema::new() }).0, Status::OK, "no room has no address");
+    let (status, answer) = send(&app, Schema { offset: total + 1, ..Schema::new() });
+    assert_eq!((status, answer.written), (Status::BAD_FIELD, 0));
+    sim.suspend();
+    assert_eq!(whole(&app), messages::SCHEMA, "of a device that sleeps");
+    sim.resume();
+    other.close().unwrap();
+    assert_eq!(whole(&other), messages::SCHEMA, "after CLOSE");
+    sim.remove(true);
+    assert_eq!(whole(&app), messages::SCHEMA, "of a device that has gone");
+    panic(&sim);
+    assert_eq!(whole(&app), messages::SCHEMA, "of a plugin that has panicked");
+}
+
+#[test]
+fn a_plugin_without_an_interface_has_no_schema() {
+    let app = Sim::<ignores_data::Quiet>::new().unwrap().open();
+    assert_eq!(send(&app, Schema::new()).0, TransportStatus::UNKNOWN_REQUEST.status());
+    assert_eq!(kp_user::schema(&app), Err(TransportStatus::UNKNOWN_REQUEST.status().into()));
+}
+
 /// What poll(2) is made of: see also the guest's test.
 #[test]
 fn a_handle_is_readable_for_the_owner_and_over_with_its_session() {
@@ -215,7 +255,8 @@ fn query_says_what_there_is_and_an_open_that_is_refused_which_abi_it_is() {
 
     let both = [send(&app, Query::new()).1, send(&quiet.open(), Query::new()).1];
     let features = both.map(|query| query.features);
-    assert_eq!(features, [feature::RING | feature::DIRECT | feature::BUFFERS, feature::RING], "as its messages need");
+    let of_messages = feature::DIRECT | feature::BUFFERS | feature::SCHEMA;
+    assert_eq!(features, [feature::RING | of_messages, feature::RING], "as its messages need");
     assert_eq!(both.map(|query| query.interface_version), [1, 0]);
 
     let (status, refused) = send(&app, Open { abi_major: limits::ABI_MAJOR + 1, ..open(0) });

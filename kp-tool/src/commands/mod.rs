@@ -4,6 +4,7 @@ mod install;
 mod list;
 mod load;
 mod scan;
+mod schema;
 mod sign;
 mod status;
 mod uninstall;
@@ -12,6 +13,7 @@ pub use install::InstallArgs;
 pub use list::ListArgs;
 pub use load::{LoadArgs, ReloadArgs, UnloadArgs};
 pub use scan::ScanArgs;
+pub use schema::SchemaArgs;
 pub use sign::{EnrollArgs, SignArgs};
 pub use status::StatusArgs;
 pub use uninstall::UninstallArgs;
@@ -25,6 +27,7 @@ use clap::Subcommand;
 pub enum Commands {
     #[command(flatten)]
     Shared(Shared),
+    Schema(SchemaArgs),
     Sign(SignArgs),
 }
 
@@ -46,6 +49,7 @@ impl Command for Commands {
     fn run(self) -> anyhow::Result<()> {
         match self {
             Commands::Shared(command) => command.run(),
+            Commands::Schema(args) => args.run(),
             Commands::Sign(args) => args.run(),
         }
     }

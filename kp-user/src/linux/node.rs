@@ -148,6 +148,13 @@ impl<K: Kernel> Connection for Node<K> {
         answer(&release.head)
     }
 
+    fn schema(&self, offset: u32, room: &mut [u8]) -> Result<request::Schema> {
+        let mut schema = request::Schema { offset, ..Request::new() };
+        send(&self.kernel, Prepared::schema(&mut schema, room))?;
+        answer(&schema.head)?;
+        Ok(schema)
+    }
+
     fn map_shared(&self, offset: u64, len: usize, write: bool) -> Result<SharedMemory> {
         self.kernel.map(offset, len, write).map_err(|errno| match errno {
             libc::EINVAL => Status::BAD_FIELD.into(),

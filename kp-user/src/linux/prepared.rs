@@ -55,6 +55,13 @@ impl<'a> Prepared<'a> {
         Self::new(enable)
     }
 
+    /// SCHEMA with room for its answer, at most `u32::MAX` bytes of it.
+    pub fn schema(schema: &'a mut request::Schema, room: &'a mut [u8]) -> Self {
+        schema.len = length(room);
+        schema.addr = room.as_mut_ptr().expose_provenance() as u64;
+        Self::new(schema)
+    }
+
     /// CALL with arguments, data and room for the reply, at most `u32::MAX` bytes of each.
     #[inline]
     pub fn call(call: &'a mut request::Call, args: &'a [u8], data: &'a [u8], reply: &'a mut [u8]) -> Self {

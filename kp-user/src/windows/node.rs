@@ -133,6 +133,20 @@ impl<K: DeviceControl> Connection for ControlNode<K> {
         plain(&self.kernel, request::BufferRelease { buffer, ..Request::new() }).map(|_| ())
     }
 
+    fn schema(&self, offset: u32, room: &mut [u8]) -> Result<request::Schema> {
+        const CODE: u32 = control_code(<request::Schema as Request>::NR).expect("SCHEMA has a code");
+        const STRUCT: usize = size_of::<request::Schema>();
+        let sent = request::Schema { offset, len: length(room), ..Request::new() };
+        let mut output = [sent.as_bytes(), room].concat();
+        let written = self.kernel.control(CODE, sent.as_bytes(), &mut output)?;
+        let (schema, bytes) = request::Schema::read_from_prefix(&output).expect("as long as the struct");
+        answer(&schema.head)?;
+        let part = bytes.get(..schema.written as usize).filter(|part| STRUCT + part.len() <= written);
+        let part = part.ok_or(Status::PROTOCOL)?;
+        room.get_mut(..part.len()).ok_or(Status::PROTOCOL)?.copy_from_slice(part);
+        Ok(schema)
+    }
+
     #[cfg(windows)]
     fn start_wait(&self, timeout_ns: u64, vector: u32, max: u32) -> Result<PendingWait<'_>> {
         let handle = self.kernel.handle().ok_or(kp_abi::TransportStatus::UNKNOWN_REQUEST.status())?;

@@ -149,8 +149,9 @@ impl UserRequest for BufferedRequest<'_> {
         let fits = inline <= self.input_len && len <= self.input_len - inline;
         if address == 0 && fits { Ok(inline as u64) } else { Err(Faulted) }
     }
-    fn output_range(&self, address: u64, len: usize) -> Result<u64, Faulted> {
-        if address == 0 && len <= self.output_len - HEAD { Ok(HEAD as u64) } else { Err(Faulted) }
+    fn output_range(&self, address: u64, inline: usize, len: usize) -> Result<u64, Faulted> {
+        let fits = inline <= self.output_len && len <= self.output_len - inline;
+        if address == 0 && fits { Ok(inline as u64) } else { Err(Faulted) }
     }
     fn copy_from_user(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Faulted> {
         self.read(address as usize, bytes)

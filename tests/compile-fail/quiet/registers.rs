@@ -59,3 +59,6 @@ impl Card {
             || private::VALUE::ANY.is_set(self.1.read(private::VALUE))
     }
 }
+
+/// The registers as data, for who looks.
+pub const COUNT: usize = all::Map::REGISTERS.len();

@@ -23,6 +23,36 @@ impl Plugin for Other {
         own_interrupt: false,
         interface: Some(sums::INTERFACE),
         chain: &[1, 2, 3],
+        schema: &[],
+        schema_names: &[],
+        open: None,
+        close: None,
+        call: None,
+        int: None,
+        event: None,
+        timer_at_dpc: None,
+        work: None,
+    };
+}
+
+pub struct Described;
+impl Init for Described {
+    type Session = ();
+    type Interrupt = ();
+    fn init(_: &mut Passive, _: Device) -> Result<Self> {
+        Ok(Described)
+    }
+}
+impl Plugin for Described {
+    const TABLE: Table<Self> = Table {
+        name: "described",
+        devices: &[],
+        vectors: (1, 1),
+        own_interrupt: false,
+        interface: Some(sums::INTERFACE),
+        chain: &sums::INTERFACE.chains::<3>(),
+        schema: sums::SCHEMA,
+        schema_names: sums::SCHEMA,
         open: None,
         close: None,
         call: None,
@@ -36,3 +66,4 @@ impl Plugin for Other {
 // As a port does.
 pub static NAMED: usize = host::info_len::<Plain>();
 pub static CHAINED: usize = host::info_len::<Other>();
+pub static DESCRIBED: usize = host::info_len::<Described>();

@@ -11,7 +11,7 @@ use kp_abi::{
     limits::{ABI_MAJOR, ABI_MINOR, MAX_ARGS, MAX_DATA, MAX_OPEN_DATA, MAX_REQUEST},
     request::{
         self, ANY_VECTOR, Call, Close, IntCount, IntDisable, IntEnable, IntWait, NO_TIMEOUT, Open, Query, Request,
-        RingEnter, RingSetup, RingTeardown, kind,
+        RingEnter, RingSetup, RingTeardown, Schema, kind,
     },
     zerocopy::IntoBytes,
 };
@@ -28,6 +28,7 @@ pub fn run(process: &dyn Process) -> usize {
     list.unknown_requests();
     list.opening();
     list.calls();
+    list.schema();
     list.nothing_changes();
     if process.sends_addresses() {
         list.addresses();
@@ -83,6 +84,7 @@ impl<'p> List<'p> {
             self.sizes_of::<RingEnter>(RingEnter::new(), Status::NO_RING);
             self.sizes_of::<RingTeardown>(RingTeardown::new(), Status::NO_RING);
         }
+        self.sizes_of::<Schema>(Schema { offset: u32::MAX, ..Schema::new() }, Status::BAD_FIELD);
         self.sizes_of::<Close>(Close::new(), Status::OK);
     }
 
@@ -145,7 +147,7 @@ impl<'p> List<'p> {
 
     fn unknown_requests(&self) {
         let handle = self.session("echo");
-        for nr in [8, 16, 26, 31, 36, 40, 48, 56, 255] {
+        for nr in [8, 16, 26, 31, 36, 40, 48, 57, 255] {
             assert_eq!(
                 handle.send(nr, self.sender.place),
                 Err(TransportStatus::UNKNOWN_REQUEST.status()),
@@ -167,6 +169,7 @@ impl<'p> List<'p> {
         self.addresses_of::<RingSetup>();
         self.addresses_of::<RingEnter>();
         self.addresses_of::<RingTeardown>();
+        self.addresses_of::<Schema>();
         self.addresses_of::<Close>();
     }
 
@@ -329,6 +332,41 @@ impl<'p> List<'p> {
                 assert_eq!((Status(head.status), head.detail), (Status::NO_REPLY, 0), "a reply of {len} bytes");
             }
         }
+    }
+
+    /// The schema: whole, in parts, and into what is no room.
+    fn schema(&self) {
+        let s = &self.sender;
+        let handle = self.fresh("echo");
+        let total = echo::SCHEMA.len() as u32;
+        let room = s.process.map(MAX_DATA + PAGE as usize, Access::ReadWrite);
+        let good = Schema { len: MAX_DATA as u32, addr: room, ..Schema::new() };
+        let told = |what: &str, request: Schema, part: &[u8]| {
+            s.process.write(room, &vec![0xEE; echo::SCHEMA.len() + 1]);
+            let answer = self.is(what, s.send(&*handle, request), Status::OK).request;
+            assert_eq!((answer.total, answer.written as usize), (total, part.len()), "{what}");
+            assert_eq!(answer.fingerprint, echo::INTERFACE.fingerprint(), "{what}");
+            assert_eq!(s.bytes(room, part.len() + 1), [part, &[0xEE]].concat(), "{what}: and nothing behind");
+        };
+        told("all of it", good, echo::SCHEMA);
+        told("its end", Schema { offset: total - 1, ..good }, &echo::SCHEMA[total as usize - 1..]);
+        told("five bytes of it", Schema { offset: 3, len: 5, ..good }, &echo::SCHEMA[3..8]);
+        told("what is behind its end", Schema { offset: total, ..good }, &[]);
+        told("its length alone", Schema { len: 0, addr: s.process.kernel_address(), ..good }, &[]);
+        let refused = |what: &str, request: Schema, want: Status| self.is(what, s.send(&*handle, request), want);
+        for offset in [total + 1, 1 << 31, u32::MAX] {
+            refused("beyond its end", Schema { offset, ..good }, Status::BAD_FIELD);
+        }
+        for len in [MAX_DATA as u32 + 1, 1 << 31, u32::MAX] {
+            refused("room above the limit", Schema { len, ..good }, Status::PAYLOAD_TOO_LARGE);
+        }
+        let read_only = s.process.map(PAGE as usize, Access::ReadOnly);
+        for addr in [8, read_only, s.process.kernel_address(), 1 << 63, u64::MAX - 3] {
+            let request = Schema { len: PAGE as u32, addr, ..good };
+            refused("room that cannot be written", request, TransportStatus::FAULT.status());
+        }
+        let reader = s.process.read_only_handle("echo");
+        self.is("for reading only", s.send(&*reader, good), Status::OK);
     }
 
     /// After every refusal above, what a session knows is what its good calls said.

@@ -6,7 +6,8 @@ use crate::raw_ioctl::Process;
 use kp_abi::{
     limits::MAX_REQUEST,
     request::{
-        CTL_DEVICE, Call, Close, Head, IntCount, IntDisable, IntEnable, IntWait, Open, Query, Request, control_code,
+        CTL_DEVICE, Call, Close, Head, IntCount, IntDisable, IntEnable, IntWait, Open, Query, Request, Schema,
+        control_code,
     },
 };
 use std::mem::offset_of;
@@ -27,8 +28,8 @@ pub struct Buffers {
     pub output: Vec<u8>,
     /// Where the struct is.
     address: u64,
-    /// Where a reply behind the head goes, if it is a call.
-    reply: Option<u64>,
+    /// Where what the out-buffer has behind its first part goes, and how long that is: the head of a call, and the struct of a SCHEMA.
+    reply: Option<(u64, usize)>,
 }
 
 /// The control code of any request number; of one that there is not, with METHOD_BUFFERED and all access.
@@ -47,6 +48,7 @@ fn first_size(nr: u32) -> usize {
         IntWait::NR => IntWait::FIRST_SIZE,
         IntCount::NR => IntCount::FIRST_SIZE,
         IntDisable::NR => IntDisable::FIRST_SIZE,
+        Schema::NR => Schema::FIRST_SIZE,
         _ => size_of::<Head>(),
     }
 }
@@ -91,9 +93,18 @@ impl Buffers {
             let at = offset_of!(Call, out_addr);
             let (address, len) = (long(&input, at), short(&input, offset_of!(Call, out_len)) as usize);
             buffers.output.truncate(size_of::<Head>());
-            buffers.reply = Some(address);
+            buffers.reply = Some((address, size_of::<Head>()));
             if len != 0 && process.has(address, len, true) {
                 input[at..at + 8].fill(0);
+                buffers.output.extend(bytes(address, len));
+            }
+        }
+        if nr == Schema::NR {
+            let at = offset_of!(Schema, addr);
+            let (address, len) = (long(&input, at), short(&input, offset_of!(Schema, len)) as usize);
+            if len != 0 && process.has(address, len, true) {
+                input[at..at + 8].fill(0);
+                buffers.reply = Some((address, buffers.output.len()));
                 buffers.output.extend(bytes(address, len));
             }
         }
@@ -105,8 +116,8 @@ impl Buffers {
     /// Copies the answer, `written` bytes of the out-buffer, to where the process looks for it.
     pub fn deliver(&self, process: &dyn Process, written: usize) {
         let output = &self.output[..written];
-        let Some(reply) = self.reply else { return process.write(self.address, output) };
-        let (head, rest) = output.split_at(written.min(size_of::<Head>()));
+        let Some((reply, at)) = self.reply else { return process.write(self.address, output) };
+        let (head, rest) = output.split_at(written.min(at));
         process.write(self.address, head);
         if !rest.is_empty() {
             process.write(reply, rest);

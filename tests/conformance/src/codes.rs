@@ -5,7 +5,7 @@
 use echo_interface::echo;
 use kp_abi::{
     Status, TransportStatus,
-    request::{BufferRegister, CTL_DEVICE, Call, Head, Open, Query, Request, control_code, in_direct_code},
+    request::{BufferRegister, CTL_DEVICE, Call, Head, Open, Query, Request, Schema, control_code, in_direct_code},
     zerocopy::{FromBytes, IntoBytes},
 };
 
@@ -34,6 +34,7 @@ pub fn run(system: &dyn Opener) -> usize {
     short_buffers(system, &mut seen);
     cut_replies(system, &mut seen);
     lengths(system, &mut seen);
+    schema(system, &mut seen);
     names(system, &mut seen);
     seen
 }
@@ -158,6 +159,38 @@ fn lengths(system: &dyn Opener, seen: &mut usize) {
     // Data starts at a multiple of 8 behind the arguments: here it would begin where the buffer ends.
     let repeat = Call { message: 3, args_len: 4, in_len: 4, out_len: 4, ..Call::new() };
     call("data in the padding", repeat, &[0; 8], 4, TransportStatus::FAULT.status());
+}
+
+/// A part of the schema stands behind the struct, however long the app has made that.
+fn schema(system: &dyn Opener, seen: &mut usize) {
+    const LEN: usize = size_of::<Schema>();
+    let file = fresh(system);
+    let mut told = |what: &str, size: usize, request: Schema, room: usize| {
+        let mut input = vec![0; size];
+        input[..LEN].copy_from_slice(request.as_bytes());
+        input[..4].copy_from_slice(&(size as u32).to_le_bytes());
+        let mut output = vec![0xEE; size + room];
+        output[8..12].copy_from_slice(&Status::NO_REPLY.0.to_le_bytes());
+        let answer = file.control(code::<Schema>(), &input, &mut output);
+        let status = Status(Head::read_from_prefix(&output).expect("a head").0.status);
+        *seen += 1;
+        match (answer.and(if status == Status::OK { Ok(()) } else { Err(status) }), answer) {
+            (Ok(()), Ok(written)) => {
+                assert!(output[written..].iter().all(|&byte| byte == 0xEE), "{what}: nothing behind the reply");
+                Ok(output[size..written.max(size)].to_vec())
+            }
+            (Err(status), _) | (_, Err(status)) => Err(status),
+        }
+    };
+    let part = Schema { offset: 2, len: 7, ..Schema::new() };
+    assert_eq!(told("seven bytes", LEN, part, 7), Ok(echo::SCHEMA[2..9].to_vec()));
+    assert_eq!(told("with more room", LEN, part, 70), Ok(echo::SCHEMA[2..9].to_vec()));
+    assert_eq!(told("to a later app", LEN + 24, part, 7), Ok(echo::SCHEMA[2..9].to_vec()));
+    assert_eq!(told("its length alone", LEN, Schema { len: 0, addr: 8, ..part }, 0), Ok(vec![]));
+    let fault = Err(TransportStatus::FAULT.status());
+    assert_eq!(told("with less room", LEN, part, 6), fault);
+    assert_eq!(told("without room", LEN, part, 0), fault);
+    assert_eq!(told("to an address", LEN, Schema { addr: 8, ..part }, 7), fault);
 }
 
 /// A name with something behind it opens nothing. Wine itself refuses these; a backslash alone it takes away, so that a driver there

@@ -7,7 +7,7 @@ use kp_abi::{
     limits::MAX_DIRECT_MESSAGE,
     request::{
         self, ANY_VECTOR, Answer, CALL_DIRECT, Call, Close, IntCount, IntDisable, IntEnable, IntWait, Open, Query,
-        Request, RingEnter, RingSetup, RingTeardown, Segments, feature, kind,
+        Request, RingEnter, RingSetup, RingTeardown, Schema, Segments, feature, kind,
     },
     ring::ENTER_DIRECT,
     zerocopy::IntoBytes,
@@ -227,6 +227,11 @@ impl<'p> Fuzz<'p> {
             }
             8 if self.random.below(2) == 0 => prepared(RingEnter { to_submit: 8, ..RingEnter::new() }),
             8 if self.random.below(4) == 0 => prepared(RingTeardown::new()),
+            9 if self.random.below(2) == 0 => {
+                let offset = self.random.of(&[0, 1, 100, echo::SCHEMA.len() as u32]);
+                let len = self.random.of(&[0, 1, 200, 5000, 65_536]);
+                prepared(Schema { offset, len, addr: self.output, ..Schema::new() })
+            }
             _ => self.call(plugin),
         }
     }
@@ -296,6 +301,7 @@ impl<'p> Fuzz<'p> {
         };
         let is_room = match request.nr {
             Call::NR => at == core::mem::offset_of!(Call, out_addr),
+            Schema::NR => at == core::mem::offset_of!(Schema, addr),
             CALL_DIRECT => at == DIRECT_OUT_ADDR,
             _ => false,
         };

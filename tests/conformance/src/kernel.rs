@@ -18,6 +18,8 @@ fn bad_input() {
     let process = ThisProcess::default();
     let seen = crate::bad_input::run(&process) + codes::run(&process);
     println!("{seen} bad requests, each with its status");
+    let told = kp_user::schema_of("echo").expect("echo tells its messages");
+    assert!(told == echo_interface::echo::SCHEMA, "what echo tells is its schema");
     drop(loaded);
 }
 

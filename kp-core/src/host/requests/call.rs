@@ -12,7 +12,7 @@ use crate::{
     limits,
 };
 use kp_abi::{
-    request::{self, CALL_NOWAIT, Request},
+    request::{self, CALL_NOWAIT, Head, Request},
     zerocopy::{FromZeros, IntoBytes},
 };
 
@@ -166,7 +166,7 @@ impl DataRanges {
             self.in_addr = user.input_range(self.in_addr, inline, self.in_len)?;
         }
         if self.out_len != 0 {
-            self.out_addr = user.output_range(self.out_addr, self.out_len)?;
+            self.out_addr = user.output_range(self.out_addr, size_of::<Head>(), self.out_len)?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! - `layout`: the size rule; a request's struct, copied and checked.
 //! - `call`: CALL: its lengths, its buffers, the handler, the reply.
 //! - `open`: QUERY and OPEN: what app and driver agree on.
+//! - `schema`: SCHEMA: what the messages are, for an app without their source.
 //! - `buffers`: BUFFER_REGISTER and BUFFER_RELEASE.
 //! - `interrupts`: INT_ENABLE, INT_DISABLE, INT_COUNT. INT_WAIT is in `wait`, the ring's requests are in `ring`.
 mod buffers;
@@ -11,6 +12,7 @@ mod call;
 mod interrupts;
 mod layout;
 mod open;
+mod schema;
 
 use super::{
     kernel,
@@ -121,6 +123,7 @@ fn answer<P: Plugin>(
         RequestNr::RingSetup => ring::setup(session, cx, space.view()?),
         RequestNr::RingEnter => ring::enter(session, cx, space.view()?),
         RequestNr::RingTeardown => ring::teardown(session),
+        RequestNr::Schema => schema::schema::<P>(space.view()?, user),
         // They have code of their own.
         RequestNr::Call | RequestNr::IntWait => Err(TransportStatus::UNKNOWN_REQUEST.into()),
     }
@@ -143,6 +146,7 @@ fn undo<P: Plugin>(session: &Session<P>, cx: &mut Passive, request: RequestNr, s
         | RequestNr::IntDisable
         | RequestNr::BufferRelease
         | RequestNr::RingEnter
-        | RequestNr::RingTeardown => Ok(()),
+        | RequestNr::RingTeardown
+        | RequestNr::Schema => Ok(()),
     };
 }

@@ -145,7 +145,8 @@ fn features<P: Plugin>(user: &impl UserRequest) -> u64 {
     let buffers = if Session::<P>::has_buffers() && user.can_pin() { feature::BUFFERS } else { 0 };
     let ring = if kernel::can_mmap() || buffers != 0 { feature::RING } else { 0 };
     let direct = if P::TABLE.interface.is_some() && user.takes_direct_calls() { feature::DIRECT } else { 0 };
-    ring | direct | buffers
+    let schema = if Session::<P>::SCHEMA.is_empty() { 0 } else { feature::SCHEMA };
+    ring | direct | buffers | schema
 }
 
 /// Messages of the plugin's interface.

@@ -2,7 +2,7 @@
 use super::*;
 use kp_abi::{
     TransportStatus,
-    request::{Call, IntWait, NO_TIMEOUT, Open, Segments, feature},
+    request::{Call, IntWait, NO_TIMEOUT, Open, Schema, Segments, feature},
     zerocopy::FromBytes,
 };
 use std::sync::Mutex;
@@ -262,4 +262,36 @@ fn a_direct_answer_is_the_status_and_its_detail() {
 
 fn address(bytes: &[u8]) -> u64 {
     bytes.as_ptr().addr() as u64
+}
+
+/// SCHEMA, answered with so many bytes of so many.
+fn told(bytes: &mut [u8], written: u32, total: u32) -> Result<u32, i32> {
+    reply::<Schema>(bytes, |schema| (schema.written, schema.total) = (written, total))
+}
+
+#[test]
+fn a_schema_is_asked_for_in_parts_until_it_is_whole() {
+    let parts: [Step; 2] = [|bytes| told(bytes, 4096, 5000), |bytes| told(bytes, 904, 5000)];
+    let whole = node(parts);
+    assert_eq!(crate::schema(&whole).map(|bytes| bytes.len()), Ok(5000));
+    let asked: Vec<_> = whole.seen::<Schema>().iter().map(|schema| (schema.offset, schema.len)).collect();
+    assert_eq!(asked, [(0, 4096), (4096, 4096)]);
+    let empty: Step = |bytes| told(bytes, 0, 0);
+    assert_eq!(crate::schema(&node([empty])), Ok(Vec::new()));
+}
+
+#[test]
+fn a_driver_whose_schema_has_no_end_is_not_believed() {
+    let lies: [&[Step]; 5] = [
+        &[|bytes| told(bytes, 4097, 5000)],
+        &[|bytes| told(bytes, 0, 5000)],
+        &[|bytes| told(bytes, 100, 99)],
+        &[|bytes| told(bytes, 4096, 5000), |bytes| told(bytes, 900, 4990)],
+        &[|bytes| told(bytes, 4096, u32::MAX)],
+    ];
+    for (i, steps) in lies.into_iter().enumerate() {
+        assert_eq!(crate::schema(&node(steps.iter().copied())), Err(Status::PROTOCOL.into()), "lie {i}");
+    }
+    let older: Step = |_| Err(libc::ENOTTY);
+    assert_eq!(crate::schema(&node([older])), Err(TransportStatus::UNKNOWN_REQUEST.status().into()));
 }

@@ -1,6 +1,6 @@
 //! The bytes that go to a driver, and what a node makes of its answers, without a driver.
 use super::*;
-use kp_abi::request::{CALL_NOWAIT, Call, IntEnable, IntWait, Open};
+use kp_abi::request::{CALL_NOWAIT, Call, IntEnable, IntWait, Open, Schema};
 use kp_abi::{Error, TransportStatus};
 use std::sync::Mutex;
 
@@ -186,4 +186,26 @@ fn the_answer_is_the_heads_or_else_the_transports() {
     assert_eq!(node.int_wait(5, 1, 2), Err(Error::new(Status::OUTPUT_LENGTH, 24)));
     let (wait, _) = node.seen::<IntWait>(3);
     assert_eq!((wait.timeout_ns, wait.vector, wait.max), (5, 1, 2));
+}
+
+#[test]
+fn a_schema_comes_behind_its_struct() {
+    fn told(output: &mut [u8], written: u32, bytes: &[u8]) -> Result<usize, Status> {
+        let (mut schema, _) = Schema::read_from_prefix(output).expect("a whole struct");
+        (schema.head.status, schema.written, schema.total) = (Status::OK.0, written, 9);
+        let answer = [schema.as_bytes(), bytes].concat();
+        output[..answer.len()].copy_from_slice(&answer);
+        Ok(answer.len())
+    }
+    let part: Step = |_, output| told(output, 3, b"abc");
+    let connection = node([part]);
+    let mut room = *b"......";
+    let schema = connection.schema(5, &mut room).unwrap();
+    assert_eq!((schema.written, schema.total, &room), (3, 9, b"abc..."));
+    let (sent, rest) = connection.seen::<Schema>(0);
+    assert_eq!((sent.offset, sent.len, sent.addr, rest.len()), (5, 6, 0, 0));
+    let lies: [Step; 2] = [|_, output| told(output, 4, b"abc"), |_, output| told(output, 7, b"abcdef")];
+    for lie in lies {
+        assert_eq!(node([lie]).schema(0, &mut [0; 6]).unwrap_err(), Error::from(Status::PROTOCOL));
+    }
 }

@@ -12,6 +12,8 @@ const fn by_hand(name: &'static str, interface: &'static Interface, chain: &'sta
         own_interrupt: false,
         interface: Some(interface),
         chain,
+        schema: &[],
+        schema_names: &[],
         open: Some(|_, _, _, _| Ok(())),
         close: None,
         call: None,

@@ -5,7 +5,7 @@ use kp_abi::{
     Status, TransportStatus,
     request::{
         BufferRegister, BufferRelease, CALL_DIRECT, Call, Close, Head, IOCTL_TYPE, IntCount, IntDisable, IntEnable,
-        IntWait, Open, Query, Request, RingEnter, RingSetup, RingTeardown, ioctl_number,
+        IntWait, Open, Query, Request, RingEnter, RingSetup, RingTeardown, Schema, ioctl_number,
     },
     ring::ENTER_DIRECT,
     zerocopy::IntoBytes,
@@ -13,7 +13,7 @@ use kp_abi::{
 use std::fs::OpenOptions;
 
 /// A request's number, and the sizes that its struct has had.
-const REQUESTS: [(u32, [usize; 2]); 13] = [
+const REQUESTS: [(u32, [usize; 2]); 14] = [
     sizes::<Query>(),
     sizes::<Open>(),
     sizes::<Call>(),
@@ -27,6 +27,7 @@ const REQUESTS: [(u32, [usize; 2]); 13] = [
     sizes::<RingSetup>(),
     sizes::<RingEnter>(),
     sizes::<RingTeardown>(),
+    sizes::<Schema>(),
 ];
 
 const fn sizes<R: Request>() -> (u32, [usize; 2]) {
