@@ -15,7 +15,7 @@ const SUITE: &str = "bookworm";
 pub enum System {
     /// With udev and the tools for modules.
     Small,
-    /// With DKMS and a C compiler too.
+    /// With DKMS and what kernels' headers need for modules too.
     Dkms,
 }
 
@@ -31,7 +31,7 @@ impl System {
     fn packages(self) -> &'static str {
         match self {
             System::Small => "kmod,udev",
-            System::Dkms => "kmod,udev,dkms,gcc,make,libc6-dev,libelf1",
+            System::Dkms => "kmod,udev,dkms,gcc,make,libc6-dev,libelf1,pahole",
         }
     }
 
