@@ -38,3 +38,23 @@ fn a_plugin_without_messages_is_told_from_one_that_there_is_not() {
     assert!(line.starts_with("error: no plugin nobody in this workspace; there are: "), "{line}");
     assert_eq!((code, out.as_str()), (Some(1), ""));
 }
+
+#[cfg(unix)]
+#[test]
+#[ignore = "needs Debian's compiler, and compiles core; run by `cargo kp test --long`"]
+fn a_driver_has_as_much_of_its_interface_in_it_as_its_cargo_toml_says() {
+    use cargo_kp::build::{self, Disclosure, Instrumentation};
+
+    let mut plugin = build::select(Some("echo"), std::path::Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+    plugin.output = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("schema");
+    let mut has = |schema| {
+        plugin.schema = schema;
+        let object = build::object(&plugin, &Instrumentation::default(), &|_| {}).unwrap();
+        let bytes = std::fs::read(object.path).unwrap();
+        // What each begins with, a message's name, and a word of its documentation.
+        ["KPSC", "repeat", "Remembers"].map(|part| bytes.windows(part.len()).any(|found| found == part.as_bytes()))
+    };
+    assert_eq!(has(Disclosure::All), [true, true, true]);
+    assert_eq!(has(Disclosure::Names), [true, true, false]);
+    assert!(!has(Disclosure::Nothing)[0], "no schema at all");
+}

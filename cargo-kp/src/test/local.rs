@@ -27,7 +27,11 @@ pub fn stages(long: bool) -> Vec<Stage> {
 }
 
 /// Tests that compile core for folders of their own: with `--long` alone.
-const COMPILE_CORE: [&str; 2] = ["a_compiler_outside_of_usr_makes", "workspaces_that_take_turns_in_one_target_folder"];
+const COMPILE_CORE: [&str; 3] = [
+    "a_compiler_outside_of_usr_makes",
+    "workspaces_that_take_turns_in_one_target_folder",
+    "a_driver_has_as_much_of_its_interface",
+];
 
 /// What the harness is told, so that it runs what needs programs beside Rust's own.
 fn with_programs(long: bool) -> Vec<&'static str> {
