@@ -121,7 +121,7 @@ catalogue! {
     /// until the app says that it has served the card; `none` for cards that send messages and want no answer.
     E017 NoIrqAck {} Arguments:
         "how is the interrupt acknowledged? Say `--irq-status REG` and `--irq-ack RECIPE`: REG=write-back, w1c, read-clears, REG=VALUE, REG=mask or none";
-    /// See E017 for what each recipe does.
+    /// A recipe is one of these six; `cargo kp --explain E017` says what each of them does.
     E018 BadIrqAck { text } Arguments: "--irq-ack `{text}` is no recipe: REG=write-back, w1c, read-clears, REG=VALUE, REG=mask or none";
     /// Every recipe but `none` asks the card whether it was its interrupt.
     E019 NoIrqStatus { text } Arguments: "--irq-ack {text} needs to know which register says that the card interrupts: add `--irq-status REG`";
