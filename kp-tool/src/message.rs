@@ -105,8 +105,8 @@ catalogue! {
     /// Names of registers become names in Rust, in which `IRQ STATUS` and `irq_status` are one.
     E011 RegisterTwice { place, name, other } Arguments: "{place}: {name} is in line {other} already: give one of them another name";
     /// Two registers may share an offset if one of them is only read and the other only written.
-    E012 RegistersOverlap { place, name, span, other, other_span } Arguments:
-        "{place}: {name} ({span}) overlaps {other} ({other_span}): correct one, or make one of them R and the other W";
+    E012 RegistersOverlap { place, one, other } Arguments:
+        "{place}: {one} overlaps {other}: correct one, or make one of them R and the other W";
     /// `cargo kp regs` writes `src/registers.rs`; `--check` only compares.
     E013 RegistersStale { file, from, plugin } Failed: "{file} is not what {from} makes: `cargo kp regs -p {plugin}`";
     /// The plugin's Cargo.toml says where its registers come from, seen from its own folder.
@@ -136,7 +136,7 @@ catalogue! {
     /// A message for each register is made by itself, so two may come to be called alike.
     E023 MessageTwice { name, one, other } Arguments:
         "registers {one} and {other} would both make a message `{name}`: rename one, or list those that get a message with --messages";
-    /// Nothing was written.
+    /// A workspace is made in a folder of another name beside, and renamed when it is whole; that folder is removed again.
     E024 CannotWrite { path, why } Failed: "cannot write {path} ({why}); nothing is there of it";
     /// kp's crates are taken from a clone of kp, by `path`.
     E025 NoKp { path } NotFound: "no kp-core in {path}: name a clone of kp with --kp, or a version of its crates";

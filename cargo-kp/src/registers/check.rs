@@ -22,13 +22,8 @@ pub fn block(block: &Block) -> Result<(), Message> {
             let alike = |of: fn(&Register) -> bool| of(register) && of(other);
             if overlap && (alike(|register| register.access.reads()) || alike(|register| register.access.writes())) {
                 let (second, first) = if register.line > other.line { (register, other) } else { (other, register) };
-                return Err(Message::RegistersOverlap {
-                    place: place(block, second),
-                    name: second.name.clone(),
-                    span: span(second),
-                    other: first.name.clone(),
-                    other_span: span(first),
-                });
+                let (place, one, other) = (place(block, second), shown(second), shown(first));
+                return Err(Message::RegistersOverlap { place, one, other });
             }
         }
     }
@@ -63,7 +58,7 @@ fn place(block: &Block, register: &Register) -> String {
     format!("{}:{}", block.file, register.line)
 }
 
-/// Where a register lies, for a person.
-fn span(register: &Register) -> String {
-    format!("{:#x}, {} bytes", register.offset, register.end() - register.offset)
+/// A register and where it lies, for a person.
+fn shown(register: &Register) -> String {
+    format!("{} ({:#x}, {} bytes)", register.name, register.offset, register.end() - register.offset)
 }
