@@ -82,7 +82,7 @@ void kp_c_order_leave(void *lock);
 #define KP_WOKEN_INTERRUPTED 2u
 void *kp_c_wait_queue_new(void);
 void kp_c_wait_queue_free(void *queue);
-u32 kp_c_wait_queue_wait(void *queue, const u32 *word, u32 seen, u64 ns, u32 kind);
+u32 kp_c_wait_queue_wait(void *queue, const u32 *word, u32 seen, u64 ns, u32 kind, bool coarse);
 void kp_c_wait_queue_wake(void *queue);
 
 /* timer.c */

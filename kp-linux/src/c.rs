@@ -62,7 +62,7 @@ unsafe extern "C" {
     /// Frees it, later if it cannot be done here.
     pub fn kp_c_wait_queue_free(queue: *mut c_void);
     /// Waits until `*word != seen`, or a panic ends it. One of KP_WOKEN_*, which are `Woken`'s numbers.
-    pub fn kp_c_wait_queue_wait(queue: *mut c_void, word: *const u32, seen: u32, ns: u64, kind: u32) -> u32;
+    pub fn kp_c_wait_queue_wait(queue: *mut c_void, word: *const u32, seen: u32, ns: u64, kind: u32, coarse: bool) -> u32;
     /// wake_up_all.
     pub fn kp_c_wait_queue_wake(queue: *mut c_void);
 

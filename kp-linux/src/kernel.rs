@@ -146,8 +146,9 @@ unsafe impl WaitQueues for Linux {
         timeout: Timeout,
         kind: WaitKind,
     ) -> Woken {
+        let (queue, coarse) = (queue.as_ptr().cast(), timeout.is_coarse());
         // SAFETY: the caller's promise, and `word` is borrowed for the call.
-        match unsafe { kp_c_wait_queue_wait(queue.as_ptr().cast(), word.as_ptr(), seen, timeout.ns(), kind as u32) } {
+        match unsafe { kp_c_wait_queue_wait(queue, word.as_ptr(), seen, timeout.ns(), kind as u32, coarse) } {
             0 => Woken::Changed,
             1 => Woken::Timeout,
             _ => Woken::Interrupted,
