@@ -141,7 +141,7 @@ static void kp_dma_mapping_free(struct kp_dma_mapping *mapping)
  * What the device wrote was copied when the plugin took the mapping back. One that it never took back has nothing for anybody, and its app may
  * have given up the memory: nothing is copied here.
  */
-static void kp_dma_unmap_now(struct kp_dma_mapping *mapping)
+static __always_inline void kp_dma_unmap_now(struct kp_dma_mapping *mapping)
 {
 	const unsigned long attrs = DMA_ATTR_SKIP_CPU_SYNC;
 
@@ -216,7 +216,7 @@ static bool kp_dma_map_page(struct kp_dma_mapping *mapping, struct page *page, s
 	return true;
 }
 
-static bool kp_dma_map_pages(struct kp_dma_mapping *mapping, struct page **page, size_t inside, u64 *bus)
+static noinline bool kp_dma_map_pages(struct kp_dma_mapping *mapping, struct page **page, size_t inside, u64 *bus)
 {
 	struct sg_table *table = &mapping->table;
 	size_t offset = inside, left = mapping->len;
@@ -242,8 +242,7 @@ static bool kp_dma_map_pages(struct kp_dma_mapping *mapping, struct page **page,
 	return true;
 }
 
-int kp_c_dma_map(struct kp_device *device, struct kp_pages *pages, size_t offset, size_t len, u32 direction, u64 *bus,
-		 void **mapped)
+struct kp_dma_mapping *kp_c_dma_map(struct kp_device *device, struct kp_pages *pages, size_t offset, size_t len, u32 direction, u64 *bus)
 {
 	struct page **first = pages->pages + (offset >> PAGE_SHIFT);
 	struct kp_dma_mapping *mapping = kp_dma_mapping_new(device);
@@ -251,7 +250,7 @@ int kp_c_dma_map(struct kp_device *device, struct kp_pages *pages, size_t offset
 	bool is_mapped;
 
 	if (!mapping)
-		return -ENOMEM;
+		return NULL;
 	mapping->pages = pages;
 	mapping->direction = kp_directions[direction];
 	mapping->len = len;
@@ -259,12 +258,11 @@ int kp_c_dma_map(struct kp_device *device, struct kp_pages *pages, size_t offset
 	is_mapped = mapping->is_page ? kp_dma_map_page(mapping, *first, inside, bus) : kp_dma_map_pages(mapping, first, inside, bus);
 	if (!is_mapped) {
 		kp_dma_mapping_free(mapping);
-		return -ENOMEM;
+		return NULL;
 	}
 	refcount_inc(&pages->users);
 	atomic_inc(&kp_live.dma);
-	*mapped = mapping;
-	return 0;
+	return mapping;
 }
 #endif
 

@@ -53,6 +53,10 @@ bool kp_c_user_answer(unsigned long address, u64 answer)
 		}                                                                           \
 		for (; (len) >= 8; (len) -= 8, (from) += 8, (to) += 8)                      \
 			unsafe_get_user(*(u64 *)(to), (const u64 __user *)(from), label);   \
+		if ((len) >= 4) {                                                           \
+			unsafe_get_user(*(u32 *)(to), (const u32 __user *)(from), label);   \
+			(len) -= 4, (from) += 4, (to) += 4;                                 \
+		}                                                                           \
 		for (; (len); (len)--, (from)++, (to)++)                                    \
 			unsafe_get_user(*(u8 *)(to), (const u8 __user *)(from), label);     \
 	} while (0)

@@ -100,18 +100,20 @@ static const unsigned int kp_wait_states[] = {
 
 u32 kp_c_wait_queue_wait(void *queue, const u32 *word, u32 seen, u64 ns, u32 kind, bool coarse)
 {
-	bool ends = ns < KTIME_MAX, is_late = false, panic_ends = kind != KP_WAIT_UNINTERRUPTIBLE || ns == U64_MAX;
+	bool panic_ends = kind != KP_WAIT_UNINTERRUPTIBLE || ns == U64_MAX;
+	bool ends = ns < KTIME_MAX, is_late = false;
 	struct kp_wait_queue *waitq = queue;
-	wait_queue_entry_t entry;
 	long interrupted, ticks = 0;
+	DEFINE_WAIT(entry);
 	ktime_t until = 0;
 
 	/* A timer costs as much as half of a wake-up; and an exact one as much again, with the clock that it is set by. */
-	if (ends && coarse && ns >= KP_COARSE_NS)
-		ticks = min_t(u64, div_u64(ns, TICK_NSEC) + 1, MAX_JIFFY_OFFSET);
-	else if (ends)
-		until = ktime_add_safe(ktime_get(), ns_to_ktime(ns));
-	init_wait_entry(&entry, 0);
+	if (ends) {
+		if (coarse && ns >= KP_COARSE_NS)
+			ticks = div_u64(ns, TICK_NSEC) + 1;
+		else
+			until = ktime_add_safe(ktime_get(), ns_to_ktime(ns));
+	}
 	for (;;) {
 		interrupted = prepare_to_wait_event(&waitq->queue, &entry, kp_wait_states[kind]);
 		if (kp_is_over(word, seen, panic_ends)) {

@@ -396,13 +396,10 @@ unsafe impl Dma for Linux {
         len: usize,
         direction: DmaDirection,
         bus: &mut [u64],
-    ) -> Result<NonNull<RawMapping>> {
-        let (pages, mut mapped) = (pages.as_ptr().cast(), ptr::null_mut());
+    ) -> Option<NonNull<RawMapping>> {
+        let (pages, bus) = (pages.as_ptr().cast(), bus.as_mut_ptr());
         // SAFETY: the caller's promise: `pages` are there, and have the range; `bus` has a place for each page of it.
-        match unsafe { kp_c_dma_map(dma.get(), pages, offset, len, direction as u32, bus.as_mut_ptr(), &mut mapped) } {
-            0 => NonNull::new(mapped.cast()).ok_or(Status::NO_MEMORY.into()),
-            _ => Err(Status::NO_MEMORY.into()),
-        }
+        NonNull::new(unsafe { kp_c_dma_map(dma.get(), pages, offset, len, direction as u32, bus) }.cast())
     }
     unsafe fn dma_unmap(_: DmaId, mapping: NonNull<RawMapping>) {
         // SAFETY: the caller's promise: it came from `dma_map`.

@@ -20,7 +20,7 @@
 //! | `interrupt`, `notifications`, `vector`, `kernel_page` | the interrupt; pending notifications; counters, and where an app sees them |
 //! | `buffers`, `buffer_table`, `shared_memory` | a call's bytes; an app's buffers; memory that an app maps |
 //! | `link`, `masks` | what a plugin keeps of its device; which of its vectors it masks |
-//! | `device_dma`, `dma_memory`, `page_ref`, `stop_dma` | a device's own transfers: what is made for them, who frees it and when; pages; how transfers end |
+//! | `device_dma`, `dma_memory`, `mapped`, `page_ref`, `stop_dma` | a device's own transfers: what is made for them, who frees it and when; pages; how transfers end |
 //!
 //! | what those are made of | |
 //! |---|---|
@@ -49,6 +49,7 @@ mod link;
 mod list;
 mod listen;
 mod log_line;
+mod mapped;
 mod masks;
 mod nospec;
 mod notifications;
@@ -85,6 +86,7 @@ pub use isr::{dpc, isr};
 pub(crate) use kernel_wait_queue::KernelWaitQueue;
 pub(crate) use link::Link;
 pub use log_line::LogLine;
+pub(crate) use mapped::Mapped;
 pub use outcome::{DirectResult, RequestResult};
 pub(crate) use page_ref::PageRef;
 pub use pause::SUSPEND_NS;

@@ -2,7 +2,7 @@
 use crate::{
     DmaLimits, Passive,
     host::{
-        DmaId,
+        CoherentMemory, DmaId,
         dma_memory::DmaMemory,
         fake_dma::{Machine, end, stop},
         link::Link,
@@ -93,11 +93,11 @@ fn a_list_without_a_lock_loses_nothing_and_gives_nothing_twice() {
 }
 
 /// A device that may transfer, and `N` pieces of memory that were made for it.
-fn begin<const N: usize>() -> (std::sync::Arc<Machine>, Link, [DmaMemory; N]) {
+fn begin<const N: usize>() -> (std::sync::Arc<Machine>, Link, [DmaMemory<CoherentMemory>; N]) {
     let (machine, link, mut cx) = (Machine::start(), Link::new(), Passive);
     let dma: DmaId = link.open_dma(&mut cx, &DmaLimits).unwrap();
     let memory =
-        core::array::from_fn(|_| DmaMemory::coherent(&mut cx, &link, dma, NonZeroUsize::new(4096).unwrap()).unwrap().0);
+        core::array::from_fn(|_| DmaMemory::coherent(&mut cx, &link, dma, NonZeroUsize::new(4096).unwrap()).unwrap());
     (machine, link, memory)
 }
 

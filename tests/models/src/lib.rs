@@ -73,6 +73,10 @@ mod host {
     #[path = "../../../../kp-core/src/host/list.rs"]
     #[expect(dead_code, reason = "of its lists only the chain")]
     pub(crate) mod list;
+    /// Memory that is shared is all there is.
+    pub(crate) mod mapped {
+        pub(crate) fn end_spare(_: &super::device_dma::DeviceDma) {}
+    }
     #[path = "../../../../kp-core/src/host/pending.rs"]
     pub(crate) mod pending;
     #[path = "../../../../kp-core/src/host/robust_mutex.rs"]
@@ -129,7 +133,7 @@ mod host {
     pub(crate) use fake::{KernelWaitQueue, TaskId, Timeout, WaitKind, Woken, kernel};
     #[cfg(test)]
     pub(crate) use fake::{become_task, has_panicked, is_killed};
-    pub(crate) use fake_dma::{CoherentMemory, DmaDirection, DmaId, LogLine, RawMapping, link, page_ref};
+    pub(crate) use fake_dma::{CoherentMemory, DmaId, LogLine, link};
     pub(crate) use robust_mutex::{OwnerDied, RobustMutex};
 }
 

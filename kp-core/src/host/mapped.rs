@@ -1,0 +1,112 @@
+//! Pages that are mapped for a device's transfers.
+use super::{
+    DmaDirection, DmaId, RawMapping,
+    device_dma::DeviceDma,
+    dma_memory::{DmaMemory, Made, Place, free_record, may_make},
+    kernel,
+    link::Link,
+    page_ref::PageRef,
+};
+use crate::{DmaLimits, KVec, Passive, Result, Status};
+use core::{
+    ops::{Deref, Range},
+    ptr::NonNull,
+    slice,
+};
+use kp_abi::ring::PAGE;
+
+/// See the module.
+pub(crate) struct Mapped {
+    pub(crate) raw: NonNull<RawMapping>,
+    _pages: PageRef,
+    /// Does the device see what the processor has written, and the other way round? Else it has to be synced.
+    pub(crate) is_direct: bool,
+    /// Where the device has the first byte, and the beginning of each further page.
+    pub(crate) bus: Addresses,
+    /// Where the range begins in the first page, and how much of it the device takes in one transfer.
+    pub(crate) skip: usize,
+    pub(crate) fits: usize,
+    pub(crate) limits: DmaLimits,
+}
+
+impl Made for Mapped {
+    const RECORD_IS_SPARED: bool = true;
+
+    unsafe fn free(self, dma: DmaId) {
+        // SAFETY: the caller's promise; the pages go after it.
+        unsafe { kernel::dma_unmap(dma, self.raw) }
+    }
+}
+
+/// Of a mapping's pages. What is inside one page allocates no memory for it.
+pub(crate) enum Addresses {
+    One(u64),
+    More(KVec<u64>),
+}
+
+impl Deref for Addresses {
+    type Target = [u64];
+    #[inline]
+    fn deref(&self) -> &[u64] {
+        match self {
+            Self::One(one) => slice::from_ref(one),
+            Self::More(more) => more,
+        }
+    }
+}
+
+impl DmaMemory<Mapped> {
+    /// Maps `range` of pages, in bytes, which they have. How much of it fits the limits is asked then: `fits` is given them, the bus addresses, where the range
+    /// begins in the first page, and its length. Errors: `DEVICE_GONE`, `NO_MEMORY`.
+    #[inline(always)]
+    pub(crate) fn mapping(
+        cx: &mut Passive,
+        (link, dma, limits): (&Link, DmaId, &DmaLimits),
+        pages: &PageRef,
+        range: Range<usize>,
+        direction: DmaDirection,
+        fits: impl FnOnce(&DmaLimits, &[u64], usize, usize) -> usize,
+    ) -> Result<Self> {
+        let _inside = may_make(link)?;
+        let (skip, len) = (range.start % PAGE, range.len());
+        let place = Place::new(cx, link)?;
+        let mut one = 0;
+        let mut bus = if skip + len <= PAGE { None } else { Some(KVec::zeroed(cx, (skip + len).div_ceil(PAGE))?) };
+        let places = bus.as_deref_mut().unwrap_or(slice::from_mut(&mut one));
+        // SAFETY: the pages are alive: the record has a reference of its own. The callers have seen that they have so many bytes.
+        let raw = unsafe { kernel::dma_map(dma, pages.raw(), range.start, len, direction, places) };
+        let raw = raw.ok_or(Status::NO_MEMORY)?;
+        // SAFETY: just made.
+        let is_direct = unsafe { kernel::dma_is_direct(dma, raw) };
+        let fits = fits(limits, places, skip, len);
+        let bus = bus.map_or(Addresses::One(one), Addresses::More);
+        let made = Mapped { raw, _pages: pages.clone(), is_direct, bus, skip, fits, limits: *limits };
+        // SAFETY: just made with this `dma`, which is open while `_inside` is there.
+        Ok(unsafe { place.fill(link, dma, len, made) })
+    }
+
+    /// What was written before is seen by the device.
+    #[inline]
+    pub(crate) fn sync_for_device(&self) {
+        if !self.is_direct {
+            // SAFETY: alive as long as this.
+            unsafe { kernel::dma_sync_for_device(self.dma(), self.raw) }
+        }
+    }
+
+    /// What the device has written is seen.
+    #[inline]
+    pub(crate) fn sync_for_cpu(&self) {
+        if !self.is_direct {
+            // SAFETY: alive as long as this.
+            unsafe { kernel::dma_sync_for_cpu(self.dma(), self.raw) }
+        }
+    }
+}
+
+/// Frees the memory that is kept for a device's next record. There is none from now on: the device's transfers are over.
+#[cfg_attr(kp_driver, optimize(size))]
+pub(super) fn end_spare(device: &DeviceDma) {
+    // SAFETY: what is kept is memory of a freed record, of the kind that is spared, and whoever takes it has it alone.
+    unsafe { free_record::<Mapped>(device.swap_spare(None)) };
+}
