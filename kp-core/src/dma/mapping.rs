@@ -58,12 +58,7 @@ impl<D: Direction> Mapping<D> {
 #[inline]
 fn fits(limits: &DmaLimits, bus: &[u64], skip: usize, len: usize) -> usize {
     let most = usize::try_from(limits.max_segments()).unwrap_or(usize::MAX);
-    // No border that a segment may not cross is inside a page.
-    if let [_] = bus {
-        len.min(most.saturating_mul(limits.max_segment() as usize))
-    } else {
-        Segments::new(bus, skip, len, limits).take(most).map(|segment| segment.len as usize).sum()
-    }
+    Segments::new(bus, skip, len, limits).take(most).map(|segment| segment.len as usize).sum()
 }
 
 impl<D: Direction> OnDevice<Mapping<D>> {

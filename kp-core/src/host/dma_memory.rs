@@ -14,7 +14,7 @@ use core::{
     mem::{ManuallyDrop, MaybeUninit},
     num::NonZeroUsize,
     ops::Deref,
-    ptr::NonNull,
+    ptr::{self, NonNull},
 };
 
 /// What there is to free, whatever it is.
@@ -76,27 +76,32 @@ impl DmaMemory<CoherentMemory> {
         let place = Place::new(cx, link)?;
         let memory = kernel::coherent_alloc(dma, len).ok_or(Status::NO_MEMORY)?;
         // SAFETY: just made with this `dma`, which is open while `_inside` is there.
-        Ok(unsafe { place.fill(link, dma, memory.len.get(), memory) })
+        Ok(unsafe { place.fill(dma, memory.len.get(), memory) })
     }
 }
 
 /// Memory for a record. It is had before there is something to record, which so is never in nobody's hands.
-pub(super) struct Place<M: Made>(NonNull<Record<M>>);
+pub(super) struct Place<M: Made> {
+    record: NonNull<Record<M>>,
+    link: Link,
+}
 
 impl<M: Made> Place<M> {
     /// Errors: `NO_MEMORY`.
     #[inline(always)]
     pub(super) fn new(cx: &mut Passive, link: &Link) -> Result<Self> {
         let spare = if M::RECORD_IS_SPARED { link.dma().swap_spare(None) } else { None };
-        match spare {
-            Some(spare) => Ok(Self(spare.cast())),
-            None => Self::alloc(cx),
-        }
+        let record = match spare {
+            Some(spare) => spare.cast(),
+            None => Self::alloc(cx)?,
+        };
+        link.dma().alive.fetch_add(1, Relaxed);
+        Ok(Self { record, link: link.clone() })
     }
 
     #[cfg_attr(kp_driver, optimize(size), inline(never))]
-    fn alloc(cx: &mut Passive) -> Result<Self> {
-        Ok(Self(KBox::new(cx, MaybeUninit::<Record<M>>::uninit())?.into_raw().cast()))
+    fn alloc(cx: &mut Passive) -> Result<NonNull<Record<M>>> {
+        Ok(KBox::new(cx, MaybeUninit::<Record<M>>::uninit())?.into_raw().cast())
     }
 
     /// The owner of what was made.
@@ -104,14 +109,14 @@ impl<M: Made> Place<M> {
     /// # Safety
     /// `made`, of so many bytes, is of the port, with this `dma`, which is open, and nobody else's.
     #[inline(always)]
-    pub(super) unsafe fn fill(self, link: &Link, dma: DmaId, len: usize, made: M) -> DmaMemory<M> {
-        let record = ManuallyDrop::new(self).0;
-        link.dma().alive.fetch_add(1, Relaxed);
-        let (node, is_kept) = (Node::new(), AtomicBool::new(false));
-        let header = Header { node, is_kept, link: link.clone(), dma, len, free: free::<M> };
+    pub(super) unsafe fn fill(self, dma: DmaId, len: usize, made: M) -> DmaMemory<M> {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: taken once: `this` does not drop.
+        let link = unsafe { ptr::read(&this.link) };
+        let header = Header { node: Node::new(), is_kept: AtomicBool::new(false), link, dma, len, free: free::<M> };
         // SAFETY: memory of a record's layout, which is nobody else's.
-        unsafe { record.write(Record { header, made }) };
-        DmaMemory(record)
+        unsafe { this.record.write(Record { header, made }) };
+        DmaMemory(this.record)
     }
 }
 
@@ -119,7 +124,8 @@ impl<M: Made> Drop for Place<M> {
     #[cfg_attr(kp_driver, optimize(size))]
     fn drop(&mut self) {
         // SAFETY: of a KBox, and nobody has it.
-        unsafe { free_record::<M>(Some(self.0.cast())) };
+        unsafe { free_record::<M>(Some(self.record.cast())) };
+        self.link.dma().alive.fetch_sub(1, Release);
     }
 }
 

@@ -56,10 +56,40 @@ impl Deref for Addresses {
 }
 
 impl DmaMemory<Mapped> {
-    /// Maps `range` of pages, in bytes, which they have. How much of it fits the limits is asked then: `fits` is given them, the bus addresses, where the range
-    /// begins in the first page, and its length. Errors: `DEVICE_GONE`, `NO_MEMORY`.
+    /// Maps `range` of pages, in bytes, which they have. How much of it fits the limits is asked then, of more than one page: `fits` is given them, the bus
+    /// addresses, where the range begins in the first page, and its length. Errors: `DEVICE_GONE`, `NO_MEMORY`.
     #[inline(always)]
     pub(crate) fn mapping(
+        cx: &mut Passive,
+        device: (&Link, DmaId, &DmaLimits),
+        pages: &PageRef,
+        range: Range<usize>,
+        direction: DmaDirection,
+        fits: impl FnOnce(&DmaLimits, &[u64], usize, usize) -> usize,
+    ) -> Result<Self> {
+        let (skip, len) = (range.start % PAGE, range.len());
+        if skip + len > PAGE {
+            return Self::of_pages(cx, device, pages, range, direction, fits);
+        }
+        let (link, dma, limits) = device;
+        let _inside = may_make(link)?;
+        let (place, mut bus) = (Place::new(cx, link)?, 0);
+        // SAFETY: as in `of_pages`.
+        let raw = unsafe { kernel::dma_map(dma, pages.raw(), range.start, len, direction, slice::from_mut(&mut bus)) };
+        let raw = raw.ok_or(Status::NO_MEMORY)?;
+        // SAFETY: just made.
+        let is_direct = unsafe { kernel::dma_is_direct(dma, raw) };
+        // No border that a segment may not cross is inside a page.
+        let fits =
+            u64::from(limits.max_segments()).saturating_mul(limits.max_segment().into()).min(len as u64) as usize;
+        let (_pages, bus) = (pages.clone(), Addresses::One(bus));
+        // SAFETY: just made with this `dma`, which is open while `_inside` is there.
+        Ok(unsafe { place.fill(dma, len, Mapped { raw, _pages, is_direct, bus, skip, fits, limits: *limits }) })
+    }
+
+    /// As [`mapping`](Self::mapping), of more than one page.
+    #[inline(never)]
+    fn of_pages(
         cx: &mut Passive,
         (link, dma, limits): (&Link, DmaId, &DmaLimits),
         pages: &PageRef,
@@ -70,19 +100,16 @@ impl DmaMemory<Mapped> {
         let _inside = may_make(link)?;
         let (skip, len) = (range.start % PAGE, range.len());
         let place = Place::new(cx, link)?;
-        let mut one = 0;
-        let mut bus = if skip + len <= PAGE { None } else { Some(KVec::zeroed(cx, (skip + len).div_ceil(PAGE))?) };
-        let places = bus.as_deref_mut().unwrap_or(slice::from_mut(&mut one));
+        let mut bus = KVec::zeroed(cx, (skip + len).div_ceil(PAGE))?;
         // SAFETY: the pages are alive: the record has a reference of its own. The callers have seen that they have so many bytes.
-        let raw = unsafe { kernel::dma_map(dma, pages.raw(), range.start, len, direction, places) };
+        let raw = unsafe { kernel::dma_map(dma, pages.raw(), range.start, len, direction, &mut bus) };
         let raw = raw.ok_or(Status::NO_MEMORY)?;
         // SAFETY: just made.
         let is_direct = unsafe { kernel::dma_is_direct(dma, raw) };
-        let fits = fits(limits, places, skip, len);
-        let bus = bus.map_or(Addresses::One(one), Addresses::More);
-        let made = Mapped { raw, _pages: pages.clone(), is_direct, bus, skip, fits, limits: *limits };
+        let fits = fits(limits, &bus, skip, len);
+        let (_pages, bus) = (pages.clone(), Addresses::More(bus));
         // SAFETY: just made with this `dma`, which is open while `_inside` is there.
-        Ok(unsafe { place.fill(link, dma, len, made) })
+        Ok(unsafe { place.fill(dma, len, Mapped { raw, _pages, is_direct, bus, skip, fits, limits: *limits }) })
     }
 
     /// What was written before is seen by the device.

@@ -24,7 +24,7 @@
 //!
 //! | what those are made of | |
 //! |---|---|
-//! | `gate`, `rundown`, `robust_mutex`, `pending` | who is inside a session, or uses a device's memory (rundown protection); one at a time; is the DPC queued? Checked by `tests/models` |
+//! | `gate`, `rundown`, `read_mostly`, `robust_mutex`, `pending` | who is inside a session, or uses a device's memory (rundown protection); who reads what seldom changes; one at a time; is the DPC queued? Checked by `tests/models` |
 //! | `waker`, `kernel_wait_queue`, `event_count`, `waiters`, `deadline`, `list`, `stack`, `nospec`, `log_line` | waiting and waking; time limits; intrusive lists, and one without a lock; indices; text without allocation |
 //! | `outcome`, [`UserRequest`] | how a request ends; one request's bytes in the app's memory |
 //! | [`Kernel`] (`port`) | what the port implements, by topic |
@@ -59,6 +59,7 @@ mod page_ref;
 mod pause;
 mod pending;
 mod port;
+mod read_mostly;
 mod requests;
 mod ring;
 mod robust_mutex;
