@@ -101,6 +101,8 @@ void kp_c_coherent_free(struct kp_device *device, void *memory, size_t len, u64 
 
 /* Pages that are mapped for a device. */
 struct kp_dma_mapping {
+	bool is_direct; /* first: the Rust side reads it */
+	bool is_page;
 	struct llist_node late;
 	struct kp_device *device;
 	struct device *dev;
@@ -109,10 +111,9 @@ struct kp_dma_mapping {
 	struct sg_table table;
 	dma_addr_t bus;
 	size_t len;
-	bool is_page;
 	enum dma_data_direction direction;
-	bool is_direct;
 };
+static_assert(!offsetof(struct kp_dma_mapping, is_direct) && sizeof(bool) == 1);
 
 static LLIST_HEAD(late_mappings);
 
@@ -130,7 +131,7 @@ static __maybe_unused struct kp_dma_mapping *kp_dma_mapping_new(struct kp_device
 	return mapping;
 }
 
-static void kp_dma_mapping_free(struct kp_dma_mapping *mapping)
+static __always_inline void kp_dma_mapping_free(struct kp_dma_mapping *mapping)
 {
 	mapping = xchg(&mapping->device->spare, mapping);
 	if (mapping)
@@ -275,13 +276,6 @@ void kp_c_dma_unmap(struct kp_dma_mapping *mapping)
 		llist_add(&mapping->late, &late_mappings);
 		kp_queue_late();
 	}
-}
-#endif
-
-#ifdef KP_CALLS_kp_c_dma_is_direct
-bool kp_c_dma_is_direct(struct kp_dma_mapping *mapping)
-{
-	return mapping->is_direct;
 }
 #endif
 

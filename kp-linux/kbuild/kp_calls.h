@@ -13,7 +13,7 @@ struct kp_device;      /* the C glue's record of a bound device: what `device` i
 struct kp_bound_device;/* the Rust side's BoundDevice, which the C glue only passes on */
 struct kp_session;     /* the Rust side's Session, which the C glue only passes on */
 struct kp_pages;       /* the C glue's record of pages: a RawPages on the Rust side */
-struct kp_dma_mapping; /* the C glue's record of a mapping for a device: a RawMapping on the Rust side */
+struct kp_dma_mapping; /* the C glue's record of a mapping for a device: a RawMapping on the Rust side, which reads a bool at its beginning */
 struct vm_area_struct;
 
 /* ---- numbers of the ABI ---- */
@@ -118,7 +118,6 @@ void *kp_c_coherent_alloc(struct kp_device *device, size_t len, u64 *bus);
 void kp_c_coherent_free(struct kp_device *device, void *memory, size_t len, u64 bus);
 struct kp_dma_mapping *kp_c_dma_map(struct kp_device *device, struct kp_pages *pages, size_t offset, size_t len, u32 direction, u64 *bus);
 void kp_c_dma_unmap(struct kp_dma_mapping *mapping);
-bool kp_c_dma_is_direct(struct kp_dma_mapping *mapping);
 void kp_c_dma_sync(struct kp_dma_mapping *mapping, bool for_device);
 
 /* pages.c */

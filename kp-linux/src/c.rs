@@ -110,7 +110,7 @@ unsafe extern "C" {
     pub fn kp_c_coherent_alloc(device: usize, len: usize, bus: *mut u64) -> *mut u8;
     /// dma_free_coherent, later if it cannot be done here.
     pub fn kp_c_coherent_free(device: usize, memory: *mut u8, len: usize, bus: u64);
-    /// dma_map_sg_attrs, with the addresses to `bus`: the record, or null.
+    /// dma_map_sg_attrs, with the addresses to `bus`: the record, or null. It begins with a bool: not dma_need_sync, for any of its pieces.
     pub fn kp_c_dma_map(
         device: usize,
         pages: *mut c_void,
@@ -121,8 +121,6 @@ unsafe extern "C" {
     ) -> *mut c_void;
     /// dma_unmap_sg, later if it cannot be done here.
     pub fn kp_c_dma_unmap(mapping: *mut c_void);
-    /// Not dma_need_sync, for any of its pieces.
-    pub fn kp_c_dma_is_direct(mapping: *mut c_void) -> bool;
     /// dma_sync_sg_for_device, dma_sync_sg_for_cpu.
     pub fn kp_c_dma_sync(mapping: *mut c_void, for_device: bool);
 

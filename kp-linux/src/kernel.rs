@@ -406,8 +406,8 @@ unsafe impl Dma for Linux {
         unsafe { kp_c_dma_unmap(mapping.as_ptr().cast()) }
     }
     unsafe fn dma_is_direct(_: DmaId, mapping: NonNull<RawMapping>) -> bool {
-        // SAFETY: the caller's promise: it came from `dma_map`.
-        unsafe { kp_c_dma_is_direct(mapping.as_ptr().cast()) }
+        // SAFETY: the caller's promise: it came from `dma_map`, and the C glue's record begins with that.
+        unsafe { mapping.cast().read() }
     }
     unsafe fn dma_sync_for_device(_: DmaId, mapping: NonNull<RawMapping>) {
         // SAFETY: the caller's promise: it came from `dma_map`.

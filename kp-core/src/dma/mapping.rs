@@ -28,8 +28,15 @@ impl<D: Direction> Mapping<D> {
     }
 
     /// As [`new`](Self::new), but for a range that is too long for the device's limits, of which it shows the beginning.
+    #[cfg_attr(kp_driver, optimize(size))]
     #[inline(never)]
     pub(super) fn longest(cx: &mut Passive, dma: &Dma, pages: &Pages, range: Range<usize>) -> Result<Self> {
+        Self::longest_inlined(cx, dma, pages, range)
+    }
+
+    /// [`longest`](Self::longest), for the one place where it is called most.
+    #[inline(always)]
+    pub(super) fn longest_inlined(cx: &mut Passive, dma: &Dma, pages: &Pages, range: Range<usize>) -> Result<Self> {
         if range.is_empty() || range.end > pages.len() {
             return Err(Status::BAD_VALUE.into());
         }
@@ -50,6 +57,12 @@ impl<D: Direction> Mapping<D> {
     /// Gives it to the device, which makes its bus addresses known: what was written before is seen by the device. At most Dispatch.
     pub fn hand_over<L: AtMost<Dispatch>>(self, _cx: &mut L) -> OnDevice<Self> {
         self.memory.sync_for_device();
+        OnDevice::new(self)
+    }
+
+    /// The same, of one that was just made: the device sees what the pages had then.
+    #[inline(always)]
+    pub(super) fn hand_over_at_once(self) -> OnDevice<Self> {
         OnDevice::new(self)
     }
 }
@@ -106,7 +119,7 @@ pub struct Segments<'a> {
 
 impl<'a> Segments<'a> {
     fn new(bus: &'a [u64], skip: usize, len: usize, limits: &'a DmaLimits) -> Self {
-        Self { bus, skip, at: skip, end: skip.saturating_add(len), limits }
+        Self { bus, skip, at: skip, end: skip.wrapping_add(len), limits }
     }
 
     fn address(&self, at: usize) -> Option<u64> {

@@ -29,7 +29,7 @@ struct Header {
     /// In bytes.
     len: usize,
     /// [`free`] of the record: by an address, so that a plugin without transfers is not linked with it.
-    free: unsafe fn(NonNull<Header>),
+    free: unsafe fn(NonNull<Header>) -> Link,
 }
 
 /// See the module.
@@ -157,18 +157,39 @@ impl<M: Made> Deref for DmaMemory<M> {
 
 impl<M: Made> Drop for DmaMemory<M> {
     fn drop(&mut self) {
-        let record = &self.record().header;
-        let link = record.link.clone(); // as the record may go
-        let device = link.dma();
+        let header = &self.record().header;
+        if header.is_kept.load(Relaxed) {
+            return self.end_kept();
+        }
+        let device = ptr::from_ref(header.link.dma());
+        // SAFETY: as long as the record, or the link that its end gives.
+        let device = unsafe { &*device };
         // Once the device is gone its record in the port may be too: what is dropped then stays for good, and was said to.
+        let Some(inside) = device.enter() else { return };
+        // SAFETY: the record is this one's alone, and not used again; `inside` keeps the device's transfers open.
+        let link = unsafe { free::<M>(self.0.cast()) };
+        drop(inside);
+        drop(link);
+    }
+}
+
+impl<M: Made> DmaMemory<M> {
+    /// The end of what the device had.
+    #[cfg_attr(kp_driver, optimize(size))]
+    #[cold]
+    #[inline(never)]
+    fn end_kept(&self) {
+        let header = &self.record().header;
+        let link = header.link.clone(); // as the record may go
+        let device = link.dma();
         let Some(_inside) = device.enter() else { return };
-        if record.is_kept.load(Relaxed) && !device.is_stopped() {
-            device.quarantined.fetch_add(record.len, Relaxed);
+        if device.is_stopped() {
+            // SAFETY: the record is this one's alone, and not used again, as this is its drop; `_inside` keeps the device's transfers open.
+            drop(unsafe { free::<M>(self.0.cast()) });
+        } else {
+            device.quarantined.fetch_add(header.len, Relaxed);
             // SAFETY: the record is this one's alone, and from here on the list's.
             unsafe { device.quarantine.push(self.0.cast()) };
-        } else {
-            // SAFETY: the record is this one's alone, and not used again; `_inside` keeps the device's transfers open.
-            unsafe { free::<M>(self.0.cast()) };
         }
     }
 }
@@ -180,12 +201,12 @@ pub(super) fn may_make(link: &Link) -> Result<Inside<'_>> {
     if device.is_full() { Err(Status::NO_MEMORY.into()) } else { Ok(inside) }
 }
 
-/// Frees memory, and its record.
+/// Frees memory, and its record. What is left of that is the link.
 ///
 /// # Safety
 /// The header is a `Record<M>`'s, which came from a KBox, is nobody else's, and is not used again; the device's transfers are open, and it has done with
 /// the memory.
-unsafe fn free<M: Made>(header: NonNull<Header>) {
+unsafe fn free<M: Made>(header: NonNull<Header>) -> Link {
     let record = header.cast::<Record<M>>();
     // SAFETY: a live record, by the caller's promise; from here on only the copy counts.
     let Record { header: Header { link, dma, .. }, made } = unsafe { record.read() };
@@ -195,6 +216,7 @@ unsafe fn free<M: Made>(header: NonNull<Header>) {
     // SAFETY: memory of a record of a KBox, which nobody uses any more. What is spared is of one kind.
     unsafe { free_record::<M>(memory) };
     link.dma().alive.fetch_sub(1, Release);
+    link
 }
 
 /// Frees a record's memory.
@@ -221,6 +243,6 @@ pub(super) unsafe fn empty(quarantine: &Stack, freed: impl Fn(usize)) {
         let Header { len, free, .. } = *unsafe { header.as_ref() };
         freed(len);
         // SAFETY: pushed by `drop`, and taken out of the list once; the rest is the caller's promise.
-        unsafe { free(header) };
+        drop(unsafe { free(header) });
     });
 }
