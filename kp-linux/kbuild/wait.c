@@ -81,10 +81,13 @@ void kp_wake_all(void)
 	spin_unlock(&wait_queues_lock);
 }
 
-static bool kp_is_over(const u32 *word, u32 seen, bool panic_ends)
+static bool kp_is_over(const u32 *word, u32 seen, u32 kind, u64 ns)
 {
 	/* Acquire: has what was written before the word changed. */
-	return smp_load_acquire(word) != seen || (panic_ends && READ_ONCE(kp_rs_poisoned));
+	if (smp_load_acquire(word) != seen)
+		return true;
+	/* A panic ends all but a tear-down's waits that have a limit. */
+	return unlikely(READ_ONCE(kp_rs_poisoned)) && (kind != KP_WAIT_UNINTERRUPTIBLE || ns == U64_MAX);
 }
 
 static const unsigned int kp_wait_states[] = {
@@ -100,7 +103,6 @@ static const unsigned int kp_wait_states[] = {
 
 u32 kp_c_wait_queue_wait(void *queue, const u32 *word, u32 seen, u64 ns, u32 kind, bool coarse)
 {
-	bool panic_ends = kind != KP_WAIT_UNINTERRUPTIBLE || ns == U64_MAX;
 	bool ends = ns < KTIME_MAX, is_late = false;
 	struct kp_wait_queue *waitq = queue;
 	long interrupted, ticks = 0;
@@ -116,7 +118,7 @@ u32 kp_c_wait_queue_wait(void *queue, const u32 *word, u32 seen, u64 ns, u32 kin
 	}
 	for (;;) {
 		interrupted = prepare_to_wait_event(&waitq->queue, &entry, kp_wait_states[kind]);
-		if (kp_is_over(word, seen, panic_ends)) {
+		if (kp_is_over(word, seen, kind, ns)) {
 			finish_wait(&waitq->queue, &entry);
 			return KP_WOKEN_CHANGED;
 		}
@@ -135,7 +137,7 @@ u32 kp_c_wait_queue_wait(void *queue, const u32 *word, u32 seen, u64 ns, u32 kin
 			schedule();
 		}
 		/* Who woke us has taken the entry off the queue: nothing to do with its lock. */
-		if (kp_is_over(word, seen, panic_ends)) {
+		if (kp_is_over(word, seen, kind, ns)) {
 			finish_wait(&waitq->queue, &entry);
 			return KP_WOKEN_CHANGED;
 		}

@@ -76,7 +76,10 @@ impl<D: Direction> Transfer<D> {
         let attempt = if self.before == 0 { LONGEST } else { self.before.saturating_mul(2).max(PAGE) };
         let len = (self.end - self.at).min(most).min(attempt);
         match Mapping::longest_inlined(cx, &self.dma, &self.pages, self.at..self.at.wrapping_add(len)) {
-            Err(error) if error.status == Status::NO_MEMORY && len > PAGE => self.map_less(cx, len),
+            // Of copies, so that none of this transfer has to have an address.
+            Err(error) if error.status == Status::NO_MEMORY && len > PAGE => {
+                Self::map_less(cx, &self.dma.clone(), &self.pages.clone(), self.at, len)
+            }
             done => done,
         }
     }
@@ -85,10 +88,10 @@ impl<D: Direction> Transfer<D> {
     #[cfg_attr(kp_driver, optimize(size))]
     #[cold]
     #[inline(never)]
-    fn map_less(&self, cx: &mut Passive, mut len: usize) -> Result<Mapping<D>> {
+    fn map_less(cx: &mut Passive, dma: &Dma, pages: &Pages, at: usize, mut len: usize) -> Result<Mapping<D>> {
         loop {
             len = (len / 2).next_multiple_of(PAGE);
-            match Mapping::longest(cx, &self.dma, &self.pages, self.at..self.at.wrapping_add(len)) {
+            match Mapping::longest(cx, dma, pages, at..at.wrapping_add(len)) {
                 Err(error) if error.status == Status::NO_MEMORY && len > PAGE => {}
                 done => return done,
             }

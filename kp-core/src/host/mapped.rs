@@ -18,6 +18,7 @@ use kp_abi::ring::PAGE;
 /// See the module.
 pub(crate) struct Mapped {
     pub(crate) raw: NonNull<RawMapping>,
+    /// For its drop.
     _pages: PageRef,
     /// Does the device see what the processor has written, and the other way round? Else it has to be synced.
     pub(crate) is_direct: bool,
@@ -61,7 +62,7 @@ impl DmaMemory<Mapped> {
     #[inline(always)]
     pub(crate) fn mapping(
         cx: &mut Passive,
-        device: (&Link, DmaId, &DmaLimits),
+        (link, dma, limits): (&Link, DmaId, &DmaLimits),
         pages: &PageRef,
         range: Range<usize>,
         direction: DmaDirection,
@@ -69,9 +70,9 @@ impl DmaMemory<Mapped> {
     ) -> Result<Self> {
         let (skip, len) = (range.start % PAGE, range.len());
         if skip + len > PAGE {
-            return Self::of_pages(cx, device, pages, range, direction, fits);
+            // By value, so that nothing of the caller's has to have an address.
+            return Self::of_pages(cx, (link.clone(), dma, *limits), pages.clone(), range, direction, fits);
         }
-        let (link, dma, limits) = device;
         let _inside = may_make(link)?;
         let (place, mut bus) = (Place::new(cx, link)?, 0);
         // SAFETY: as in `of_pages`.
@@ -82,34 +83,33 @@ impl DmaMemory<Mapped> {
         // No border that a segment may not cross is inside a page.
         let fits =
             u64::from(limits.max_segments()).saturating_mul(limits.max_segment().into()).min(len as u64) as usize;
-        let (_pages, bus) = (pages.clone(), Addresses::One(bus));
+        let (pages, bus) = (pages.clone(), Addresses::One(bus));
         // SAFETY: just made with this `dma`, which is open while `_inside` is there.
-        Ok(unsafe { place.fill(dma, len, Mapped { raw, _pages, is_direct, bus, skip, fits, limits: *limits }) })
+        Ok(unsafe { place.fill(dma, len, Mapped { raw, _pages: pages, is_direct, bus, skip, fits, limits: *limits }) })
     }
 
     /// As [`mapping`](Self::mapping), of more than one page.
     #[inline(never)]
     fn of_pages(
         cx: &mut Passive,
-        (link, dma, limits): (&Link, DmaId, &DmaLimits),
-        pages: &PageRef,
+        (link, dma, limits): (Link, DmaId, DmaLimits),
+        pages: PageRef,
         range: Range<usize>,
         direction: DmaDirection,
         fits: impl FnOnce(&DmaLimits, &[u64], usize, usize) -> usize,
     ) -> Result<Self> {
-        let _inside = may_make(link)?;
+        let _inside = may_make(&link)?;
         let (skip, len) = (range.start % PAGE, range.len());
-        let place = Place::new(cx, link)?;
+        let place = Place::new(cx, &link)?;
         let mut bus = KVec::zeroed(cx, (skip + len).div_ceil(PAGE))?;
         // SAFETY: the pages are alive: the record has a reference of its own. The callers have seen that they have so many bytes.
         let raw = unsafe { kernel::dma_map(dma, pages.raw(), range.start, len, direction, &mut bus) };
         let raw = raw.ok_or(Status::NO_MEMORY)?;
         // SAFETY: just made.
         let is_direct = unsafe { kernel::dma_is_direct(dma, raw) };
-        let fits = fits(limits, &bus, skip, len);
-        let (_pages, bus) = (pages.clone(), Addresses::More(bus));
+        let (fits, bus) = (fits(&limits, &bus, skip, len), Addresses::More(bus));
         // SAFETY: just made with this `dma`, which is open while `_inside` is there.
-        Ok(unsafe { place.fill(dma, len, Mapped { raw, _pages, is_direct, bus, skip, fits, limits: *limits }) })
+        Ok(unsafe { place.fill(dma, len, Mapped { raw, _pages: pages, is_direct, bus, skip, fits, limits }) })
     }
 
     /// What was written before is seen by the device.
