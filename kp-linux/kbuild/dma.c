@@ -152,7 +152,6 @@ static __always_inline void kp_dma_unmap_now(struct kp_dma_mapping *mapping)
 		dma_unmap_sg_attrs(mapping->dev, mapping->table.sgl, mapping->table.orig_nents, mapping->direction, attrs);
 		sg_free_table(&mapping->table);
 	}
-	kp_pages_put(mapping->pages);
 	kp_dma_mapping_free(mapping);
 	atomic_dec(&kp_live.dma);
 }
@@ -161,8 +160,12 @@ void kp_dma_unmap_late(void)
 {
 	struct kp_dma_mapping *mapping, *after;
 
-	llist_for_each_entry_safe(mapping, after, llist_del_all(&late_mappings), late)
+	llist_for_each_entry_safe(mapping, after, llist_del_all(&late_mappings), late) {
+		struct kp_pages *pages = mapping->pages;
+
 		kp_dma_unmap_now(mapping);
+		kp_pages_put(pages);
+	}
 }
 #endif
 
@@ -261,7 +264,6 @@ struct kp_dma_mapping *kp_c_dma_map(struct kp_device *device, struct kp_pages *p
 		kp_dma_mapping_free(mapping);
 		return NULL;
 	}
-	refcount_inc(&pages->users);
 	atomic_inc(&kp_live.dma);
 	return mapping;
 }
@@ -273,6 +275,8 @@ void kp_c_dma_unmap(struct kp_dma_mapping *mapping)
 	if (kp_may_free()) {
 		kp_dma_unmap_now(mapping);
 	} else {
+		/* The Rust side has them until this returns. */
+		refcount_inc(&mapping->pages->users);
 		llist_add(&mapping->late, &late_mappings);
 		kp_queue_late();
 	}

@@ -88,8 +88,8 @@ impl<D: Direction> OnDevice<Mapping<D>> {
 
     /// The pieces that the device is to be told: neighbours are one, and none breaks the device's limits. Any level.
     pub fn segments(&self) -> Segments<'_> {
-        let Mapped { bus, skip, fits, limits, .. } = &*self.memory;
-        Segments::new(bus, *skip, *fits, limits)
+        let Mapped { bus, skip, fits, longest, boundary, .. } = &*self.memory;
+        Segments { bus, skip: *skip, at: *skip, end: skip.wrapping_add(*fits), longest: *longest, boundary: *boundary }
     }
 
     /// Takes it back: the device has done with it, and what it wrote is seen. At most Dispatch.
@@ -114,16 +114,50 @@ pub struct Segments<'a> {
     /// Where the next piece begins, in bytes from the beginning of the first page.
     at: usize,
     end: usize,
-    limits: &'a DmaLimits,
+    /// Of the device's limits: [`DmaLimits::max_segment`] and [`DmaLimits::segment_boundary`].
+    longest: u32,
+    boundary: u64,
 }
 
 impl<'a> Segments<'a> {
-    fn new(bus: &'a [u64], skip: usize, len: usize, limits: &'a DmaLimits) -> Self {
-        Self { bus, skip, at: skip, end: skip.wrapping_add(len), limits }
+    fn new(bus: &'a [u64], skip: usize, len: usize, limits: &DmaLimits) -> Self {
+        let (longest, boundary) = (limits.max_segment(), limits.segment_boundary());
+        Self { bus, skip, at: skip, end: skip.wrapping_add(len), longest, boundary }
+    }
+
+    /// How long the next piece may be, which begins here for the device.
+    #[inline(always)]
+    fn most(&self, first: u64) -> u64 {
+        let mut most = u64::from(self.longest).min((self.end - self.at) as u64);
+        if let Some(past) = self.boundary.checked_sub(1) {
+            most = most.min((past - (first & past)).saturating_add(1));
+        }
+        most
+    }
+
+    #[inline(always)]
+    fn give(&mut self, first: u64, len: u64) -> Segment {
+        self.at = self.at.wrapping_add(len as usize);
+        Segment { at: BusAddress::new(first), len: len as u32 }
     }
 
     fn address(&self, at: usize) -> Option<u64> {
         address(self.bus, self.skip, at)
+    }
+}
+
+impl Segments<'_> {
+    /// The next piece of more than one page.
+    #[inline(never)]
+    fn next_of_pages(&mut self) -> Option<Segment> {
+        let first = self.address(self.at)?;
+        let most = self.most(first);
+        // To the end of its page, and over the pages that follow it for the device too.
+        let mut len = (PAGE - self.at % PAGE) as u64;
+        while len < most && self.address(self.at.wrapping_add(len as usize)) == first.checked_add(len) {
+            len = len.wrapping_add(PAGE as u64);
+        }
+        Some(self.give(first, len.min(most)))
     }
 }
 
@@ -138,26 +172,16 @@ fn address(bus: &[u64], skip: usize, at: usize) -> Option<u64> {
 impl Iterator for Segments<'_> {
     type Item = Segment;
 
+    #[inline(always)]
     fn next(&mut self) -> Option<Segment> {
         if self.at >= self.end {
             return None;
         }
-        let first = self.address(self.at)?;
-        let mut most = u64::from(self.limits.max_segment()).min((self.end - self.at) as u64);
-        if let Some(past) = self.limits.segment_boundary().checked_sub(1) {
-            most = most.min((past - (first & past)).saturating_add(1));
+        if let [one] = self.bus {
+            let first = one.wrapping_add((self.at - self.skip) as u64);
+            return Some(self.give(first, self.most(first)));
         }
-        // To the end of its page, and over the pages that follow it for the device too.
-        let mut len = (PAGE - self.at % PAGE) as u64;
-        if let [_] = self.bus {
-            len = most; // and there is no page behind it
-        }
-        while len < most && self.address(self.at.wrapping_add(len as usize)) == first.checked_add(len) {
-            len = len.wrapping_add(PAGE as u64);
-        }
-        let len = len.min(most);
-        self.at = self.at.wrapping_add(len as usize);
-        Some(Segment { at: BusAddress::new(first), len: len as u32 })
+        self.next_of_pages()
     }
 }
 

@@ -27,7 +27,9 @@ pub(crate) struct Mapped {
     /// Where the range begins in the first page, and how much of it the device takes in one transfer.
     pub(crate) skip: usize,
     pub(crate) fits: usize,
-    pub(crate) limits: DmaLimits,
+    /// Of the device's limits: the longest piece, and what none crosses.
+    pub(crate) longest: u32,
+    pub(crate) boundary: u64,
 }
 
 impl Made for Mapped {
@@ -84,8 +86,11 @@ impl DmaMemory<Mapped> {
         let fits =
             u64::from(limits.max_segments()).saturating_mul(limits.max_segment().into()).min(len as u64) as usize;
         let (pages, bus) = (pages.clone(), Addresses::One(bus));
+        let (longest, boundary) = (limits.max_segment(), limits.segment_boundary());
         // SAFETY: just made with this `dma`, which is open while `_inside` is there.
-        Ok(unsafe { place.fill(dma, len, Mapped { raw, _pages: pages, is_direct, bus, skip, fits, limits: *limits }) })
+        Ok(unsafe {
+            place.fill(dma, len, Mapped { raw, _pages: pages, is_direct, bus, skip, fits, longest, boundary })
+        })
     }
 
     /// As [`mapping`](Self::mapping), of more than one page.
@@ -108,8 +113,11 @@ impl DmaMemory<Mapped> {
         // SAFETY: just made.
         let is_direct = unsafe { kernel::dma_is_direct(dma, raw) };
         let (fits, bus) = (fits(&limits, &bus, skip, len), Addresses::More(bus));
+        let (longest, boundary) = (limits.max_segment(), limits.segment_boundary());
         // SAFETY: just made with this `dma`, which is open while `_inside` is there.
-        Ok(unsafe { place.fill(dma, len, Mapped { raw, _pages: pages, is_direct, bus, skip, fits, limits }) })
+        Ok(unsafe {
+            place.fill(dma, len, Mapped { raw, _pages: pages, is_direct, bus, skip, fits, longest, boundary })
+        })
     }
 
     /// What was written before is seen by the device.
