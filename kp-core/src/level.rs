@@ -4,7 +4,7 @@
 //! what takes `&mut Passive` cannot be called in an interrupt handler, nor with a spin lock held.
 use crate::{
     Pages, Result, Status,
-    host::{EventCount, LockKind, SessionContext, Timeout, WaitKind, kernel},
+    host::{EventCount, LockKind, SessionContext, Timeout, WaitKind, Woken, kernel},
 };
 use core::{marker::PhantomData, ptr::NonNull};
 use kp_abi::Buffer;
@@ -199,17 +199,23 @@ impl Passive {
         Err(Status::TIMEOUT.into())
     }
 
-    /// Waits for a wake-up of `on` since `seen`, at most so long. Ends early, with an error, as a sleep does.
-    #[cfg_attr(kp_driver, optimize(size))]
+    /// Waits for a wake-up of `on` since `seen`, at most so long. OK; TIMEOUT, by the kernel's clock, which may be a coarse one; or
+    /// a sleep's error, if it ends early as a sleep does.
     #[inline(never)]
-    pub(crate) fn wait_on(&mut self, on: &EventCount, seen: u32, limit: Timeout) -> Result<()> {
+    pub(crate) fn wait_on(&mut self, on: &EventCount, seen: u32, limit: Timeout) -> Status {
         match self.context {
             // SAFETY: alive by the field's invariant.
             Some(context) => unsafe { context.as_ref() }.waker.wait_on(self, on, seen, limit),
             None => {
-                on.wait(seen, limit, WaitKind::Uninterruptible);
+                let woken = on.wait(seen, limit, WaitKind::Uninterruptible);
                 // A panic ends each such wait at once from then on: nobody may ever wake it.
-                if limit.is_never() && kernel::poisoned() { Err(Status::POISONED.into()) } else { Ok(()) }
+                if limit.is_never() && kernel::poisoned() {
+                    Status::POISONED
+                } else if woken == Woken::Timeout {
+                    Status::TIMEOUT
+                } else {
+                    Status::OK
+                }
             }
         }
     }

@@ -46,19 +46,31 @@ impl WaitQueue {
     /// `init`, `close`, `int_disarm`, `int_disable` and `event` nothing else ends the wait, but for a panic one without a limit.
     pub fn wait_until(&self, cx: &mut Passive, ms: u32, mut condition: impl FnMut(&mut Passive) -> bool) -> Result<()> {
         let limit = if ms == u32::MAX { Timeout::NEVER } else { Timeout::from_ns(u64::from(ms) * 1_000_000) };
-        let (mut left, mut deadline) = (limit, None);
+        let (mut deadline, mut is_over) = (None::<Deadline>, false);
         loop {
             // In this order: what has changed since is seen by the question, or a wake-up after it ends the wait.
             let seen = self.0.seen();
             if condition(cx) {
                 return Ok(());
             }
-            if left == Timeout::from_ns(0) {
+            if is_over {
                 return Err(Status::TIMEOUT.into());
             }
-            let deadline = deadline.get_or_insert_with(|| Deadline::after(limit));
-            cx.wait_on(&self.0, seen, left)?;
-            left = deadline.left();
+            // A wait that ends well reads the clock once: not after a wake-up for what it waits for.
+            let (left, until) = match deadline {
+                Some(until) => (until.left(), until),
+                None => (limit, Deadline::after(limit)),
+            };
+            deadline = Some(until);
+            if left.ns() == 0 {
+                is_over = true; // and it is asked once more
+                continue;
+            }
+            match cx.wait_on(&self.0, seen, left.coarse()) {
+                Status::OK => {}
+                Status::TIMEOUT => is_over = until.is_over(),
+                ended => return Err(ended.into()),
+            }
         }
     }
 }

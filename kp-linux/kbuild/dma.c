@@ -101,6 +101,8 @@ void kp_c_coherent_free(struct kp_device *device, void *memory, size_t len, u64 
 
 /* Pages that are mapped for a device. */
 struct kp_dma_mapping {
+	bool is_direct; /* first: the Rust side reads it */
+	bool is_page;
 	struct llist_node late;
 	struct kp_device *device;
 	struct device *dev;
@@ -109,10 +111,9 @@ struct kp_dma_mapping {
 	struct sg_table table;
 	dma_addr_t bus;
 	size_t len;
-	bool is_page;
 	enum dma_data_direction direction;
-	bool is_direct;
 };
+static_assert(!offsetof(struct kp_dma_mapping, is_direct) && sizeof(bool) == 1);
 
 static LLIST_HEAD(late_mappings);
 
@@ -130,7 +131,7 @@ static __maybe_unused struct kp_dma_mapping *kp_dma_mapping_new(struct kp_device
 	return mapping;
 }
 
-static void kp_dma_mapping_free(struct kp_dma_mapping *mapping)
+static __always_inline void kp_dma_mapping_free(struct kp_dma_mapping *mapping)
 {
 	mapping = xchg(&mapping->device->spare, mapping);
 	if (mapping)
@@ -141,7 +142,7 @@ static void kp_dma_mapping_free(struct kp_dma_mapping *mapping)
  * What the device wrote was copied when the plugin took the mapping back. One that it never took back has nothing for anybody, and its app may
  * have given up the memory: nothing is copied here.
  */
-static void kp_dma_unmap_now(struct kp_dma_mapping *mapping)
+static __always_inline void kp_dma_unmap_now(struct kp_dma_mapping *mapping)
 {
 	const unsigned long attrs = DMA_ATTR_SKIP_CPU_SYNC;
 
@@ -151,7 +152,6 @@ static void kp_dma_unmap_now(struct kp_dma_mapping *mapping)
 		dma_unmap_sg_attrs(mapping->dev, mapping->table.sgl, mapping->table.orig_nents, mapping->direction, attrs);
 		sg_free_table(&mapping->table);
 	}
-	kp_pages_put(mapping->pages);
 	kp_dma_mapping_free(mapping);
 	atomic_dec(&kp_live.dma);
 }
@@ -160,8 +160,12 @@ void kp_dma_unmap_late(void)
 {
 	struct kp_dma_mapping *mapping, *after;
 
-	llist_for_each_entry_safe(mapping, after, llist_del_all(&late_mappings), late)
+	llist_for_each_entry_safe(mapping, after, llist_del_all(&late_mappings), late) {
+		struct kp_pages *pages = mapping->pages;
+
 		kp_dma_unmap_now(mapping);
+		kp_pages_put(pages);
+	}
 }
 #endif
 
@@ -216,7 +220,7 @@ static bool kp_dma_map_page(struct kp_dma_mapping *mapping, struct page *page, s
 	return true;
 }
 
-static bool kp_dma_map_pages(struct kp_dma_mapping *mapping, struct page **page, size_t inside, u64 *bus)
+static noinline bool kp_dma_map_pages(struct kp_dma_mapping *mapping, struct page **page, size_t inside, u64 *bus)
 {
 	struct sg_table *table = &mapping->table;
 	size_t offset = inside, left = mapping->len;
@@ -242,8 +246,7 @@ static bool kp_dma_map_pages(struct kp_dma_mapping *mapping, struct page **page,
 	return true;
 }
 
-int kp_c_dma_map(struct kp_device *device, struct kp_pages *pages, size_t offset, size_t len, u32 direction, u64 *bus,
-		 void **mapped)
+void *kp_c_dma_map(struct kp_device *device, struct kp_pages *pages, size_t offset, size_t len, u32 direction, u64 *bus)
 {
 	struct page **first = pages->pages + (offset >> PAGE_SHIFT);
 	struct kp_dma_mapping *mapping = kp_dma_mapping_new(device);
@@ -251,7 +254,7 @@ int kp_c_dma_map(struct kp_device *device, struct kp_pages *pages, size_t offset
 	bool is_mapped;
 
 	if (!mapping)
-		return -ENOMEM;
+		return NULL;
 	mapping->pages = pages;
 	mapping->direction = kp_directions[direction];
 	mapping->len = len;
@@ -259,12 +262,10 @@ int kp_c_dma_map(struct kp_device *device, struct kp_pages *pages, size_t offset
 	is_mapped = mapping->is_page ? kp_dma_map_page(mapping, *first, inside, bus) : kp_dma_map_pages(mapping, first, inside, bus);
 	if (!is_mapped) {
 		kp_dma_mapping_free(mapping);
-		return -ENOMEM;
+		return NULL;
 	}
-	refcount_inc(&pages->users);
 	atomic_inc(&kp_live.dma);
-	*mapped = mapping;
-	return 0;
+	return mapping;
 }
 #endif
 
@@ -274,16 +275,11 @@ void kp_c_dma_unmap(struct kp_dma_mapping *mapping)
 	if (kp_may_free()) {
 		kp_dma_unmap_now(mapping);
 	} else {
+		/* The Rust side has them until this returns. */
+		refcount_inc(&mapping->pages->users);
 		llist_add(&mapping->late, &late_mappings);
 		kp_queue_late();
 	}
-}
-#endif
-
-#ifdef KP_CALLS_kp_c_dma_is_direct
-bool kp_c_dma_is_direct(struct kp_dma_mapping *mapping)
-{
-	return mapping->is_direct;
 }
 #endif
 

@@ -91,7 +91,7 @@ void kp_flush_late(void);
 /* At any level. */
 void kp_free_anywhere(void *memory);
 /* May vfree and iounmap run here? */
-static inline bool kp_may_free(void)
+static __always_inline bool kp_may_free(void)
 {
 	return !irqs_disabled() && !in_interrupt();
 }

@@ -13,7 +13,7 @@ struct kp_device;      /* the C glue's record of a bound device: what `device` i
 struct kp_bound_device;/* the Rust side's BoundDevice, which the C glue only passes on */
 struct kp_session;     /* the Rust side's Session, which the C glue only passes on */
 struct kp_pages;       /* the C glue's record of pages: a RawPages on the Rust side */
-struct kp_dma_mapping; /* the C glue's record of a mapping for a device: a RawMapping on the Rust side */
+struct kp_dma_mapping; /* the C glue's record of a mapping for a device: a RawMapping on the Rust side, which reads a bool at its beginning */
 struct vm_area_struct;
 
 /* ---- numbers of the ABI ---- */
@@ -82,7 +82,7 @@ void kp_c_order_leave(void *lock);
 #define KP_WOKEN_INTERRUPTED 2u
 void *kp_c_wait_queue_new(void);
 void kp_c_wait_queue_free(void *queue);
-u32 kp_c_wait_queue_wait(void *queue, const u32 *word, u32 seen, u64 ns, u32 kind);
+u32 kp_c_wait_queue_wait(void *queue, const u32 *word, u32 seen, u64 ns, u32 kind, bool coarse);
 void kp_c_wait_queue_wake(void *queue);
 
 /* timer.c */
@@ -116,9 +116,8 @@ void kp_c_dma_close(struct kp_device *device);
 bool kp_c_dma_is_isolated(struct kp_device *device);
 void *kp_c_coherent_alloc(struct kp_device *device, size_t len, u64 *bus);
 void kp_c_coherent_free(struct kp_device *device, void *memory, size_t len, u64 bus);
-int kp_c_dma_map(struct kp_device *device, struct kp_pages *pages, size_t offset, size_t len, u32 direction, u64 *bus, void **mapped);
+void *kp_c_dma_map(struct kp_device *device, struct kp_pages *pages, size_t offset, size_t len, u32 direction, u64 *bus);
 void kp_c_dma_unmap(struct kp_dma_mapping *mapping);
-bool kp_c_dma_is_direct(struct kp_dma_mapping *mapping);
 void kp_c_dma_sync(struct kp_dma_mapping *mapping, bool for_device);
 
 /* pages.c */

@@ -24,7 +24,7 @@ void kp_free_pages(struct page **pages, size_t count);
 /* Pages that can be shown to a device. */
 struct kp_pages {
 	struct llist_node late;
-	refcount_t users; /* the Rust side, and every mapping for a device */
+	refcount_t users; /* the Rust side, as long as it has a mapping of them; and every mapping that is still to be undone */
 	struct page **pages;
 	size_t count;
 	void *mapped;         /* where the kernel has them side by side; NULL: nowhere */

@@ -51,8 +51,17 @@ bool kp_c_user_answer(unsigned long address, u64 answer)
 			unsafe_get_user(((u64 *)(to))[2], (const u64 __user *)(from) + 2, label); \
 			unsafe_get_user(((u64 *)(to))[3], (const u64 __user *)(from) + 3, label); \
 		}                                                                           \
+		if ((len) >= 16) {                                                          \
+			unsafe_get_user(((u64 *)(to))[0], (const u64 __user *)(from), label);     \
+			unsafe_get_user(((u64 *)(to))[1], (const u64 __user *)(from) + 1, label); \
+			(len) -= 16, (from) += 16, (to) += 16;                              \
+		}                                                                           \
 		for (; (len) >= 8; (len) -= 8, (from) += 8, (to) += 8)                      \
 			unsafe_get_user(*(u64 *)(to), (const u64 __user *)(from), label);   \
+		if ((len) >= 4) {                                                           \
+			unsafe_get_user(*(u32 *)(to), (const u32 __user *)(from), label);   \
+			(len) -= 4, (from) += 4, (to) += 4;                                 \
+		}                                                                           \
 		for (; (len); (len)--, (from)++, (to)++)                                    \
 			unsafe_get_user(*(u8 *)(to), (const u8 __user *)(from), label);     \
 	} while (0)

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* Wait queues. All are in one list, so that a panic wakes every sleeper. */
 #include <linux/hrtimer.h>
+#include <linux/jiffies.h>
 #include <linux/list.h>
 #include <linux/llist.h>
+#include <linux/math64.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <linux/time64.h>
 #include <linux/timekeeping.h>
 #include <linux/wait.h>
 #include "kp.h"
@@ -78,26 +81,44 @@ void kp_wake_all(void)
 	spin_unlock(&wait_queues_lock);
 }
 
-static bool kp_is_over(const u32 *word, u32 seen, bool panic_ends)
+static bool kp_is_over(const u32 *word, u32 seen, u32 kind, u64 ns)
 {
 	/* Acquire: has what was written before the word changed. */
-	return smp_load_acquire(word) != seen || (panic_ends && READ_ONCE(kp_rs_poisoned));
+	if (smp_load_acquire(word) != seen)
+		return true;
+	/* A panic ends all but a tear-down's waits that have a limit. */
+	return unlikely(READ_ONCE(kp_rs_poisoned)) && (kind != KP_WAIT_UNINTERRUPTIBLE || ns == U64_MAX);
 }
 
-static u32 kp_wait(struct kp_wait_queue *waitq, const u32 *word, u32 seen, u64 ns, unsigned int state, bool panic_ends)
+static const unsigned int kp_wait_states[] = {
+	/* Not to be frozen: a removal waits so, with the device's lock, which a resume takes before any task thaws. */
+	[KP_WAIT_UNINTERRUPTIBLE] = TASK_UNINTERRUPTIBLE,
+	/* Nor is this: a removal waits for the calls in the plugin. */
+	[KP_WAIT_KILLABLE] = TASK_KILLABLE,
+	[KP_WAIT_INTERRUPTIBLE] = TASK_INTERRUPTIBLE | TASK_FREEZABLE,
+};
+
+/* From here on a coarse limit is one of the timer wheel, as of wait_event_timeout: with a tick of 10 ms one of a tenth would be late by a third. */
+#define KP_COARSE_NS (100 * NSEC_PER_MSEC)
+
+u32 kp_c_wait_queue_wait(void *queue, const u32 *word, u32 seen, u64 ns, u32 kind, bool coarse)
 {
 	bool ends = ns < KTIME_MAX, is_late = false;
-	wait_queue_entry_t entry;
+	struct kp_wait_queue *waitq = queue;
+	long interrupted, ticks = 0;
+	DEFINE_WAIT(entry);
 	ktime_t until = 0;
-	long interrupted;
 
-	/* A timer costs as much as half of a wake-up. */
-	if (ends)
-		until = ktime_add_safe(ktime_get(), ns_to_ktime(ns));
-	init_wait_entry(&entry, 0);
+	/* A timer costs as much as half of a wake-up; and an exact one as much again, with the clock that it is set by. */
+	if (ends) {
+		if (coarse && ns >= KP_COARSE_NS)
+			ticks = div_u64(ns, TICK_NSEC) + 1;
+		else
+			until = ktime_add_safe(ktime_get(), ns_to_ktime(ns));
+	}
 	for (;;) {
-		interrupted = prepare_to_wait_event(&waitq->queue, &entry, state);
-		if (kp_is_over(word, seen, panic_ends)) {
+		interrupted = prepare_to_wait_event(&waitq->queue, &entry, kp_wait_states[kind]);
+		if (kp_is_over(word, seen, kind, ns)) {
 			finish_wait(&waitq->queue, &entry);
 			return KP_WOKEN_CHANGED;
 		}
@@ -107,29 +128,19 @@ static u32 kp_wait(struct kp_wait_queue *waitq, const u32 *word, u32 seen, u64 n
 			finish_wait(&waitq->queue, &entry);
 			return KP_WOKEN_TIMEOUT;
 		}
-		if (ends)
+		if (ticks) {
+			ticks = schedule_timeout(ticks);
+			is_late = !ticks;
+		} else if (ends) {
 			is_late = !schedule_hrtimeout(&until, HRTIMER_MODE_ABS);
-		else
+		} else {
 			schedule();
+		}
 		/* Who woke us has taken the entry off the queue: nothing to do with its lock. */
-		if (kp_is_over(word, seen, panic_ends)) {
+		if (kp_is_over(word, seen, kind, ns)) {
 			finish_wait(&waitq->queue, &entry);
 			return KP_WOKEN_CHANGED;
 		}
-	}
-}
-
-u32 kp_c_wait_queue_wait(void *queue, const u32 *word, u32 seen, u64 ns, u32 kind)
-{
-	switch (kind) {
-	case KP_WAIT_UNINTERRUPTIBLE:
-		/* Not to be frozen: a removal waits so, with the device's lock, which a resume takes before any task thaws. */
-		return kp_wait(queue, word, seen, ns, TASK_UNINTERRUPTIBLE, ns == U64_MAX);
-	case KP_WAIT_KILLABLE:
-		/* Nor is this: a removal waits for the calls in the plugin. */
-		return kp_wait(queue, word, seen, ns, TASK_KILLABLE, true);
-	default:
-		return kp_wait(queue, word, seen, ns, TASK_INTERRUPTIBLE | TASK_FREEZABLE, true);
 	}
 }
 

@@ -62,7 +62,14 @@ unsafe extern "C" {
     /// Frees it, later if it cannot be done here.
     pub fn kp_c_wait_queue_free(queue: *mut c_void);
     /// Waits until `*word != seen`, or a panic ends it. One of KP_WOKEN_*, which are `Woken`'s numbers.
-    pub fn kp_c_wait_queue_wait(queue: *mut c_void, word: *const u32, seen: u32, ns: u64, kind: u32) -> u32;
+    pub fn kp_c_wait_queue_wait(
+        queue: *mut c_void,
+        word: *const u32,
+        seen: u32,
+        ns: u64,
+        kind: u32,
+        coarse: bool,
+    ) -> u32;
     /// wake_up_all.
     pub fn kp_c_wait_queue_wake(queue: *mut c_void);
 
@@ -103,7 +110,7 @@ unsafe extern "C" {
     pub fn kp_c_coherent_alloc(device: usize, len: usize, bus: *mut u64) -> *mut u8;
     /// dma_free_coherent, later if it cannot be done here.
     pub fn kp_c_coherent_free(device: usize, memory: *mut u8, len: usize, bus: u64);
-    /// dma_map_sg_attrs, with the addresses to `bus` and the record to `mapped`. 0, or a negative errno.
+    /// dma_map_sg_attrs, with the addresses to `bus`: the record, or null. It begins with a bool: not dma_need_sync, for any of its pieces.
     pub fn kp_c_dma_map(
         device: usize,
         pages: *mut c_void,
@@ -111,12 +118,9 @@ unsafe extern "C" {
         len: usize,
         direction: u32,
         bus: *mut u64,
-        mapped: *mut *mut c_void,
-    ) -> i32;
+    ) -> *mut c_void;
     /// dma_unmap_sg, later if it cannot be done here.
     pub fn kp_c_dma_unmap(mapping: *mut c_void);
-    /// Not dma_need_sync, for any of its pieces.
-    pub fn kp_c_dma_is_direct(mapping: *mut c_void) -> bool;
     /// dma_sync_sg_for_device, dma_sync_sg_for_cpu.
     pub fn kp_c_dma_sync(mapping: *mut c_void, for_device: bool);
 

@@ -146,8 +146,9 @@ unsafe impl WaitQueues for Linux {
         timeout: Timeout,
         kind: WaitKind,
     ) -> Woken {
+        let (queue, coarse) = (queue.as_ptr().cast(), timeout.is_coarse());
         // SAFETY: the caller's promise, and `word` is borrowed for the call.
-        match unsafe { kp_c_wait_queue_wait(queue.as_ptr().cast(), word.as_ptr(), seen, timeout.ns(), kind as u32) } {
+        match unsafe { kp_c_wait_queue_wait(queue, word.as_ptr(), seen, timeout.ns(), kind as u32, coarse) } {
             0 => Woken::Changed,
             1 => Woken::Timeout,
             _ => Woken::Interrupted,
@@ -395,21 +396,18 @@ unsafe impl Dma for Linux {
         len: usize,
         direction: DmaDirection,
         bus: &mut [u64],
-    ) -> Result<NonNull<RawMapping>> {
-        let (pages, mut mapped) = (pages.as_ptr().cast(), ptr::null_mut());
+    ) -> Option<NonNull<RawMapping>> {
+        let (pages, bus) = (pages.as_ptr().cast(), bus.as_mut_ptr());
         // SAFETY: the caller's promise: `pages` are there, and have the range; `bus` has a place for each page of it.
-        match unsafe { kp_c_dma_map(dma.get(), pages, offset, len, direction as u32, bus.as_mut_ptr(), &mut mapped) } {
-            0 => NonNull::new(mapped.cast()).ok_or(Status::NO_MEMORY.into()),
-            _ => Err(Status::NO_MEMORY.into()),
-        }
+        NonNull::new(unsafe { kp_c_dma_map(dma.get(), pages, offset, len, direction as u32, bus) }.cast())
     }
     unsafe fn dma_unmap(_: DmaId, mapping: NonNull<RawMapping>) {
         // SAFETY: the caller's promise: it came from `dma_map`.
         unsafe { kp_c_dma_unmap(mapping.as_ptr().cast()) }
     }
     unsafe fn dma_is_direct(_: DmaId, mapping: NonNull<RawMapping>) -> bool {
-        // SAFETY: the caller's promise: it came from `dma_map`.
-        unsafe { kp_c_dma_is_direct(mapping.as_ptr().cast()) }
+        // SAFETY: the caller's promise: it came from `dma_map`, and the C glue's record begins with that.
+        unsafe { mapping.cast().read() }
     }
     unsafe fn dma_sync_for_device(_: DmaId, mapping: NonNull<RawMapping>) {
         // SAFETY: the caller's promise: it came from `dma_map`.

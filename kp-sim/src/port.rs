@@ -7,7 +7,7 @@ use crate::{
     misuse::misuse,
 };
 use kp_core::{
-    DmaLimits, Result, Status,
+    DmaLimits, Result,
     host::{
         BarIndex, Caching, CoherentMemory, ConfigWidth, DeviceId, Dma, DmaDirection, DmaId, IoMapping, Irq, IrqEntry,
         IrqRequest, Kernel, Lock, LockKind, Log, Memory, Mmap, Mmio, Pages, Pci, PortIo, PreparedVectors, RawLock,
@@ -368,11 +368,10 @@ unsafe impl Dma for Simulated {
         len: usize,
         direction: DmaDirection,
         bus: &mut [u64],
-    ) -> Result<NonNull<RawMapping>> {
-        let mapped = call("dma_map", len as u64, PASSIVE, |context| {
+    ) -> Option<NonNull<RawMapping>> {
+        raw(call("dma_map", len as u64, PASSIVE, |context| {
             context.machine.map_pages(number(pages), offset..offset + len, direction, bus)
-        });
-        raw(mapped?).ok_or(Status::NO_MEMORY.into())
+        })?)
     }
     unsafe fn dma_unmap(_dma: DmaId, mapping: NonNull<RawMapping>) {
         call("dma_unmap", 0, IRQL, |context| {

@@ -1,6 +1,9 @@
 //! Memory that a device and the processor share at every moment.
 use super::{BusAddress, Dma, OnBus, OnDevice, on_device::sealed::Sealed};
-use crate::{Memory, Passive, RegisterMap, Regs, Result, Status, host::DmaMemory};
+use crate::{
+    Memory, Passive, RegisterMap, Regs, Result, Status,
+    host::{CoherentMemory, DmaMemory},
+};
 use core::{marker::PhantomData, num::NonZeroUsize};
 use kp_abi::ring::PAGE;
 
@@ -53,7 +56,7 @@ use kp_abi::ring::PAGE;
 ///
 /// INVARIANT: `count` times `M::LEN` bytes at `base`, a multiple of 4096, are alive as long as this, and at `bus` for the device.
 pub struct Coherent<M: RegisterMap> {
-    memory: DmaMemory,
+    memory: DmaMemory<CoherentMemory>,
     base: usize,
     bus: u64,
     count: usize,
@@ -75,8 +78,9 @@ impl<M: RegisterMap> Coherent<M> {
         let len =
             M::LEN.checked_mul(count).and_then(|len| len.checked_next_multiple_of(PAGE)).ok_or(Status::NO_MEMORY)?;
         let len = NonZeroUsize::new(len).ok_or(Status::BAD_VALUE)?;
-        let (memory, raw) = DmaMemory::coherent(cx, dma.link(), dma.id(), len)?;
-        Ok(Self { memory, base: raw.start.as_ptr().expose_provenance(), bus: raw.bus, count, _map: PhantomData })
+        let memory = DmaMemory::coherent(cx, dma.link(), dma.id(), len)?;
+        let (base, bus) = (memory.start.as_ptr().expose_provenance(), memory.bus);
+        Ok(Self { memory, base, bus, count, _map: PhantomData })
     }
 
     /// How many maps.

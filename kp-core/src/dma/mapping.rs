@@ -1,36 +1,19 @@
 //! Pages that are shown to a device.
 use super::{BusAddress, Direction, Dma, DmaLimits, OnBus, OnDevice, Pages, Segment, on_device::sealed::Sealed};
 use crate::{
-    AtMost, Dispatch, KVec, Passive, Result, Status,
-    host::{DmaId, DmaMemory, RawMapping, kernel},
+    AtMost, Dispatch, Passive, Result, Status,
+    host::{DmaMemory, Mapped},
 };
-use core::{
-    marker::PhantomData,
-    ops::{Deref, DerefMut, Range},
-    ptr::NonNull,
-    slice,
-};
+use core::{marker::PhantomData, ops::Range};
 use kp_abi::ring::PAGE;
 
 /// A range of [`Pages`] that is shown to a device, which may read or write it while it [has it](OnDevice).
 ///
-/// INVARIANT: `raw`, where there is one, lives as long as this; `bus` has an address for each page that the range touches.
+/// INVARIANT: there is a bus address for each page that the range touches.
 pub struct Mapping<D: Direction> {
-    memory: DmaMemory,
-    /// What has to be synced. None: the device sees the pages themselves.
-    raw: Option<(DmaId, NonNull<RawMapping>)>,
-    /// Where the device has the first byte, and the beginning of each further page.
-    bus: Addresses,
-    /// Where the range begins in the first page, and its length.
-    skip: usize,
-    len: usize,
-    limits: DmaLimits,
+    memory: DmaMemory<Mapped>,
     _direction: PhantomData<fn(D)>,
 }
-// SAFETY: `raw` is a name for the port, which any thread may use.
-unsafe impl<D: Direction> Send for Mapping<D> {}
-// SAFETY: shared references read plain values; the port synchronises what it is given.
-unsafe impl<D: Direction> Sync for Mapping<D> {}
 
 impl<D: Direction> Mapping<D> {
     /// Shows `range` of `pages` to the device, in bytes. The pages stay as long as this. Passive.
@@ -41,74 +24,77 @@ impl<D: Direction> Mapping<D> {
     #[cfg_attr(kp_driver, optimize(size))]
     pub fn new(cx: &mut Passive, dma: &Dma, pages: &Pages, range: Range<usize>) -> Result<Self> {
         let mapping = Self::longest(cx, dma, pages, range.clone())?;
-        if mapping.len == range.len() { Ok(mapping) } else { Err(Status::NO_MEMORY.into()) }
+        if mapping.len() == range.len() { Ok(mapping) } else { Err(Status::NO_MEMORY.into()) }
     }
 
     /// As [`new`](Self::new), but for a range that is too long for the device's limits, of which it shows the beginning.
     #[cfg_attr(kp_driver, optimize(size))]
+    #[inline(never)]
     pub(super) fn longest(cx: &mut Passive, dma: &Dma, pages: &Pages, range: Range<usize>) -> Result<Self> {
+        Self::longest_inlined(cx, dma, pages, range)
+    }
+
+    /// [`longest`](Self::longest), for the one place where it is called most.
+    #[inline(always)]
+    pub(super) fn longest_inlined(cx: &mut Passive, dma: &Dma, pages: &Pages, range: Range<usize>) -> Result<Self> {
         if range.is_empty() || range.end > pages.len() {
             return Err(Status::BAD_VALUE.into());
         }
         if D::DEVICE_WRITES && !pages.is_writable() {
             return Err(Status::READ_ONLY.into());
         }
-        let (skip, len) = (range.start % PAGE, range.len());
-        let mut bus = Addresses::new(cx, (skip + len).div_ceil(PAGE))?;
-        let (memory, raw) = DmaMemory::mapping(cx, dma.link(), dma.id(), pages.reference(), range, D::RAW, &mut bus)?;
-        // SAFETY: just made.
-        let is_direct = unsafe { kernel::dma_is_direct(dma.id(), raw) };
-        let raw = if is_direct { None } else { Some((dma.id(), raw)) };
-        let limits = *dma.limits();
-        let most = usize::try_from(limits.max_segments()).unwrap_or(usize::MAX);
-        let fits = match bus {
-            // No border that a segment may not cross is inside a page.
-            Addresses::One(_) => len.min(most.saturating_mul(limits.max_segment() as usize)),
-            Addresses::More(_) => {
-                Segments::new(&bus, skip, len, limits).take(most).map(|segment| segment.len as usize).sum()
-            }
-        };
-        Ok(Self { memory, raw, bus, skip, len: fits, limits, _direction: PhantomData })
+        let device = (dma.link(), dma.id(), dma.limits());
+        let memory = DmaMemory::mapping(cx, device, pages.reference(), range, D::RAW, fits)?;
+        Ok(Self { memory, _direction: PhantomData })
     }
 
     /// How many bytes.
     #[allow(clippy::len_without_is_empty, reason = "it is never empty")]
     pub fn len(&self) -> usize {
-        self.len
+        self.memory.fits
     }
 
     /// Gives it to the device, which makes its bus addresses known: what was written before is seen by the device. At most Dispatch.
     pub fn hand_over<L: AtMost<Dispatch>>(self, _cx: &mut L) -> OnDevice<Self> {
-        if let Some((dma, raw)) = self.raw {
-            // SAFETY: alive by the invariant.
-            unsafe { kernel::dma_sync_for_device(dma, raw) }
-        }
+        self.memory.sync_for_device();
         OnDevice::new(self)
     }
+
+    /// The same, of one that was just made: the device sees what the pages had then.
+    #[inline(always)]
+    pub(super) fn hand_over_at_once(self) -> OnDevice<Self> {
+        OnDevice::new(self)
+    }
+}
+
+/// How much of `len` bytes the device takes in one transfer.
+#[inline]
+fn fits(limits: &DmaLimits, bus: &[u64], skip: usize, len: usize) -> usize {
+    let most = usize::try_from(limits.max_segments()).unwrap_or(usize::MAX);
+    Segments::new(bus, skip, len, limits).take(most).map(|segment| segment.len as usize).sum()
 }
 
 impl<D: Direction> OnDevice<Mapping<D>> {
     /// Where the device finds byte `offset`; what follows it in the same page follows it there. Any level. `BAD_VALUE`: there are fewer.
     #[inline]
     pub fn bus_at(&self, offset: usize) -> Result<BusAddress> {
-        if offset >= self.len {
+        let Mapped { bus, skip, fits, .. } = &*self.memory;
+        if offset >= *fits {
             return Err(Status::BAD_VALUE.into());
         }
-        let address = address(&self.bus, self.skip, self.skip.wrapping_add(offset));
+        let address = address(bus, *skip, skip.wrapping_add(offset));
         address.map(BusAddress::new).ok_or(Status::BAD_VALUE.into())
     }
 
     /// The pieces that the device is to be told: neighbours are one, and none breaks the device's limits. Any level.
     pub fn segments(&self) -> Segments<'_> {
-        Segments::new(&self.bus, self.skip, self.len, self.limits)
+        let Mapped { bus, skip, fits, longest, boundary, .. } = &*self.memory;
+        Segments { bus, skip: *skip, at: *skip, end: skip.wrapping_add(*fits), longest: *longest, boundary: *boundary }
     }
 
     /// Takes it back: the device has done with it, and what it wrote is seen. At most Dispatch.
     pub fn take_back<L: AtMost<Dispatch>>(self, _cx: &mut L) -> Mapping<D> {
-        if let Some((dma, raw)) = self.raw {
-            // SAFETY: alive by the invariant.
-            unsafe { kernel::dma_sync_for_cpu(dma, raw) }
-        }
+        self.memory.sync_for_cpu();
         self.into_inner()
     }
 }
@@ -120,39 +106,6 @@ impl<D: Direction> Sealed for Mapping<D> {
 }
 impl<D: Direction> OnBus for Mapping<D> {}
 
-/// Of a mapping's pages. What is inside one page allocates no memory for it.
-enum Addresses {
-    One(u64),
-    More(KVec<u64>),
-}
-
-impl Addresses {
-    fn new(cx: &mut Passive, count: usize) -> Result<Self> {
-        if count == 1 { Ok(Self::One(0)) } else { KVec::zeroed(cx, count).map(Self::More) }
-    }
-}
-
-impl Deref for Addresses {
-    type Target = [u64];
-    #[inline]
-    fn deref(&self) -> &[u64] {
-        match self {
-            Self::One(one) => slice::from_ref(one),
-            Self::More(more) => more,
-        }
-    }
-}
-
-impl DerefMut for Addresses {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut [u64] {
-        match self {
-            Self::One(one) => slice::from_mut(one),
-            Self::More(more) => more,
-        }
-    }
-}
-
 /// The pieces of a [`Mapping`]. Of [`OnDevice::segments`].
 #[derive(Clone)]
 pub struct Segments<'a> {
@@ -161,16 +114,50 @@ pub struct Segments<'a> {
     /// Where the next piece begins, in bytes from the beginning of the first page.
     at: usize,
     end: usize,
-    limits: DmaLimits,
+    /// Of the device's limits: [`DmaLimits::max_segment`] and [`DmaLimits::segment_boundary`].
+    longest: u32,
+    boundary: u64,
 }
 
 impl<'a> Segments<'a> {
-    fn new(bus: &'a [u64], skip: usize, len: usize, limits: DmaLimits) -> Self {
-        Self { bus, skip, at: skip, end: skip.saturating_add(len), limits }
+    fn new(bus: &'a [u64], skip: usize, len: usize, limits: &DmaLimits) -> Self {
+        let (longest, boundary) = (limits.max_segment(), limits.segment_boundary());
+        Self { bus, skip, at: skip, end: skip.wrapping_add(len), longest, boundary }
+    }
+
+    /// How long the next piece may be, which begins here for the device.
+    #[inline(always)]
+    fn most(&self, first: u64) -> u64 {
+        let mut most = u64::from(self.longest).min((self.end - self.at) as u64);
+        if let Some(past) = self.boundary.checked_sub(1) {
+            most = most.min((past - (first & past)).saturating_add(1));
+        }
+        most
+    }
+
+    #[inline(always)]
+    fn give(&mut self, first: u64, len: u64) -> Segment {
+        self.at = self.at.wrapping_add(len as usize);
+        Segment { at: BusAddress::new(first), len: len as u32 }
     }
 
     fn address(&self, at: usize) -> Option<u64> {
         address(self.bus, self.skip, at)
+    }
+}
+
+impl Segments<'_> {
+    /// The next piece of more than one page.
+    #[inline(never)]
+    fn next_of_pages(&mut self) -> Option<Segment> {
+        let first = self.address(self.at)?;
+        let most = self.most(first);
+        // To the end of its page, and over the pages that follow it for the device too.
+        let mut len = (PAGE - self.at % PAGE) as u64;
+        while len < most && self.address(self.at.wrapping_add(len as usize)) == first.checked_add(len) {
+            len = len.wrapping_add(PAGE as u64);
+        }
+        Some(self.give(first, len.min(most)))
     }
 }
 
@@ -185,23 +172,16 @@ fn address(bus: &[u64], skip: usize, at: usize) -> Option<u64> {
 impl Iterator for Segments<'_> {
     type Item = Segment;
 
+    #[inline(always)]
     fn next(&mut self) -> Option<Segment> {
         if self.at >= self.end {
             return None;
         }
-        let first = self.address(self.at)?;
-        let mut most = u64::from(self.limits.max_segment()).min((self.end - self.at) as u64);
-        if let Some(past) = self.limits.segment_boundary().checked_sub(1) {
-            most = most.min((past - (first & past)).saturating_add(1));
+        if let [one] = self.bus {
+            let first = one.wrapping_add((self.at - self.skip) as u64);
+            return Some(self.give(first, self.most(first)));
         }
-        // To the end of its page, and over the pages that follow it for the device too.
-        let mut len = (PAGE - self.at % PAGE) as u64;
-        while len < most && self.address(self.at.wrapping_add(len as usize)) == first.checked_add(len) {
-            len = len.wrapping_add(PAGE as u64);
-        }
-        let len = len.min(most);
-        self.at = self.at.wrapping_add(len as usize);
-        Some(Segment { at: BusAddress::new(first), len: len as u32 })
+        self.next_of_pages()
     }
 }
 
@@ -212,7 +192,7 @@ mod tests {
 
     /// The pieces of a mapping whose pages the device has at these addresses; the first of its first byte.
     fn pieces(bus: &[u64], skip: usize, len: usize, limits: DmaLimits) -> Vec<(u64, u32)> {
-        Segments::new(bus, skip, len, limits).map(|piece| (piece.at.raw(), piece.len)).collect()
+        Segments::new(bus, skip, len, &limits).map(|piece| (piece.at.raw(), piece.len)).collect()
     }
 
     const ANY: DmaLimits = DmaLimits::bits(64);

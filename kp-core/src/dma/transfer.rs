@@ -28,8 +28,8 @@ pub struct Transfer<D: Direction> {
     end: usize,
     /// Of the part that was given last.
     given: usize,
-    /// How much is tried next: of what lies scattered, little more than fits the device's limits.
-    attempt: usize,
+    /// Of the part before, 0 at first. What is tried next is twice as long: of what lies scattered, little more than fits the device's limits.
+    before: usize,
     _direction: PhantomData<fn(D)>,
 }
 
@@ -44,7 +44,7 @@ impl<D: Direction> Transfer<D> {
             at: range.start,
             end: range.end,
             given: 0,
-            attempt: LONGEST,
+            before: 0,
             _direction: PhantomData,
         }
     }
@@ -59,7 +59,8 @@ impl<D: Direction> Transfer<D> {
         }
         let part = self.map(cx)?;
         self.given = part.len();
-        Ok(Some(part.hand_over(cx)))
+        self.before = self.given;
+        Ok(Some(part.hand_over_at_once()))
     }
 
     /// How many bytes are done: of all parts but the one that is with the device.
@@ -67,20 +68,32 @@ impl<D: Direction> Transfer<D> {
         self.at - self.start
     }
 
-    #[cfg_attr(kp_driver, optimize(size))]
-    fn map(&mut self, cx: &mut Passive) -> Result<Mapping<D>> {
+    #[inline(always)]
+    fn map(&self, cx: &mut Passive) -> Result<Mapping<D>> {
         let limits = self.dma.limits();
         let most = u64::from(limits.max_segment()) * u64::from(limits.max_segments());
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(LONGEST);
-        let mut len = (self.end - self.at).min(most).min(self.attempt);
+        let attempt = if self.before == 0 { LONGEST } else { self.before.saturating_mul(2).max(PAGE) };
+        let len = (self.end - self.at).min(most).min(attempt);
+        match Mapping::longest_inlined(cx, &self.dma, &self.pages, self.at..self.at.wrapping_add(len)) {
+            // Of copies, so that none of this transfer has to have an address.
+            Err(error) if error.status == Status::NO_MEMORY && len > PAGE => {
+                Self::map_less(cx, &self.dma.clone(), &self.pages.clone(), self.at, len)
+            }
+            done => done,
+        }
+    }
+
+    /// So many bytes are too much at once.
+    #[cfg_attr(kp_driver, optimize(size))]
+    #[cold]
+    #[inline(never)]
+    fn map_less(cx: &mut Passive, dma: &Dma, pages: &Pages, at: usize, mut len: usize) -> Result<Mapping<D>> {
         loop {
-            match Mapping::longest(cx, &self.dma, &self.pages, self.at..self.at + len) {
-                Err(error) if error.status == Status::NO_MEMORY && len > PAGE => len = (len / 2).next_multiple_of(PAGE),
-                Ok(part) => {
-                    self.attempt = part.len().saturating_mul(2).max(PAGE);
-                    return Ok(part);
-                }
-                refused => return refused,
+            len = (len / 2).next_multiple_of(PAGE);
+            match Mapping::longest(cx, dma, pages, at..at.wrapping_add(len)) {
+                Err(error) if error.status == Status::NO_MEMORY && len > PAGE => {}
+                done => return done,
             }
         }
     }

@@ -1,11 +1,11 @@
 //! The buffers that an app has registered with its session, by number; and which of them its ring is made of.
 #![deny(unsafe_code)]
-use super::{RawPages, nospec::array_index_nospec, page_ref::PageRef};
-use crate::{KVec, Mutex, Passive, Result, Status, limits};
+use super::{RawPages, nospec::array_index_nospec, page_ref::PageRef, read_mostly::ReadMostly};
+use crate::{KVec, Passive, Result, Status, limits};
 use core::{num::NonZeroUsize, ptr::NonNull};
 
 /// See the module.
-pub(crate) struct BufferTable(Mutex<State>);
+pub(crate) struct BufferTable(ReadMostly<State>);
 
 struct State {
     /// As many as the highest number so far.
@@ -22,26 +22,26 @@ impl BufferTable {
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn new(cx: &mut Passive) -> Result<Self> {
         let state = State { buffers: KVec::new(), pinned: 0, ring: None, is_over: false };
-        Ok(Self(Mutex::new(cx, state)?))
+        Ok(Self(ReadMostly::new(cx, state)?))
     }
 
     /// May `len` more bytes be registered as buffer `number`? BufferInUse, PinLimit, Closed.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn check(&self, cx: &mut Passive, number: u32, len: NonZeroUsize) -> Result<()> {
-        self.0.with(cx, |state, _| state.check(number, len))
+        self.0.read(cx, |state| state.check(number, len))
     }
 
     /// Registers `pages` as buffer `number`. Errors: as [`check`](Self::check), NoMemory; the pages are let go then.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn insert(&self, cx: &mut Passive, number: u32, pages: PageRef) -> Result<()> {
         // The caller's reference is dropped without the lock: letting pages go takes its time.
-        self.0.with(cx, |state, cx| state.insert(cx, number, &pages))
+        self.0.change(cx, |state, cx| state.insert(cx, number, &pages))
     }
 
     /// Takes buffer `number` out. NoBuffer.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn remove(&self, cx: &mut Passive, number: u32) -> Result<PageRef> {
-        self.0.with(cx, |state, _| {
+        self.0.change(cx, |state, _| {
             let pages = state.slot(number).and_then(Option::take).ok_or(Status::NO_BUFFER)?;
             Ok(state.unpinned(pages))
         })
@@ -51,7 +51,7 @@ impl BufferTable {
     /// [back](Self::take_back). NoBuffer.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn lend(&self, cx: &mut Passive, number: u32, begin: impl FnOnce()) -> Result<Option<PageRef>> {
-        self.0.with(cx, |state, _| {
+        self.0.change(cx, |state, _| {
             let pages = match number {
                 0 => None,
                 _ => Some(state.slot(number).and_then(|slot| slot.clone()).ok_or(Status::NO_BUFFER)?),
@@ -70,7 +70,7 @@ impl BufferTable {
         raw: NonNull<RawPages>,
         discard: impl FnOnce() -> R,
     ) -> (Option<PageRef>, Option<R>) {
-        self.0.with(cx, |state, _| {
+        self.0.change(cx, |state, _| {
             let is_it = |slot: &&mut Option<PageRef>| slot.as_ref().is_some_and(|pages| pages.raw() == raw);
             let pages = state.buffers.iter_mut().find(is_it).and_then(Option::take);
             let ring = (state.ring == Some(raw)).then(discard);
@@ -80,13 +80,14 @@ impl BufferTable {
 
     /// Buffer `number`. NoBuffer.
     pub(crate) fn get(&self, cx: &mut Passive, number: u32) -> Result<PageRef> {
-        self.0.with(cx, |state, _| state.slot(number).and_then(|slot| slot.clone()).ok_or(Status::NO_BUFFER.into()))
+        let pages = self.0.read(cx, |state| state.index(number).and_then(|at| state.buffers.get(at)?.clone()));
+        pages.ok_or(Status::NO_BUFFER.into())
     }
 
     /// Lets all go, and takes no more.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn end(&self, cx: &mut Passive) {
-        let buffers = self.0.with(cx, |state, _| {
+        let buffers = self.0.change(cx, |state, _| {
             state.is_over = true;
             state.pinned = 0;
             core::mem::take(&mut state.buffers)
@@ -96,11 +97,11 @@ impl BufferTable {
 }
 
 impl State {
-    fn check(&mut self, number: u32, len: NonZeroUsize) -> Result<()> {
+    fn check(&self, number: u32, len: NonZeroUsize) -> Result<()> {
         if self.is_over {
             return Err(Status::CLOSED.into());
         }
-        if self.slot(number).is_some_and(|slot| slot.is_some()) {
+        if self.index(number).and_then(|at| self.buffers.get(at)?.as_ref()).is_some() {
             return Err(Status::BUFFER_IN_USE.into());
         }
         if self.pinned.saturating_add(len.get() as u64) > limits::MAX_PINNED {
@@ -129,10 +130,13 @@ impl State {
 
     /// The place of buffer `number`, if it has one.
     fn slot(&mut self, number: u32) -> Option<&mut Option<PageRef>> {
+        let at = self.index(number)?;
+        self.buffers.get_mut(at)
+    }
+
+    #[inline(always)]
+    fn index(&self, number: u32) -> Option<usize> {
         let count = self.buffers.len();
-        if number as usize >= count {
-            return None;
-        }
-        self.buffers.get_mut(array_index_nospec(number as usize, count))
+        ((number as usize) < count).then(|| array_index_nospec(number as usize, count))
     }
 }

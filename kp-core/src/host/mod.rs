@@ -20,11 +20,11 @@
 //! | `interrupt`, `notifications`, `vector`, `kernel_page` | the interrupt; pending notifications; counters, and where an app sees them |
 //! | `buffers`, `buffer_table`, `shared_memory` | a call's bytes; an app's buffers; memory that an app maps |
 //! | `link`, `masks` | what a plugin keeps of its device; which of its vectors it masks |
-//! | `device_dma`, `dma_memory`, `page_ref`, `stop_dma` | a device's own transfers: what is made for them, who frees it and when; pages; how transfers end |
+//! | `device_dma`, `dma_memory`, `mapped`, `page_ref`, `stop_dma` | a device's own transfers: what is made for them, who frees it and when; pages; how transfers end |
 //!
 //! | what those are made of | |
 //! |---|---|
-//! | `gate`, `rundown`, `robust_mutex`, `pending` | who is inside a session, or uses a device's memory (rundown protection); one at a time; is the DPC queued? Checked by `tests/models` |
+//! | `gate`, `rundown`, `read_mostly`, `robust_mutex`, `pending` | who is inside a session, or uses a device's memory (rundown protection); who reads what seldom changes; one at a time; is the DPC queued? Checked by `tests/models` |
 //! | `waker`, `kernel_wait_queue`, `event_count`, `waiters`, `deadline`, `list`, `stack`, `nospec`, `log_line` | waiting and waking; time limits; intrusive lists, and one without a lock; indices; text without allocation |
 //! | `outcome`, [`UserRequest`] | how a request ends; one request's bytes in the app's memory |
 //! | [`Kernel`] (`port`) | what the port implements, by topic |
@@ -49,6 +49,7 @@ mod link;
 mod list;
 mod listen;
 mod log_line;
+mod mapped;
 mod masks;
 mod nospec;
 mod notifications;
@@ -58,6 +59,7 @@ mod page_ref;
 mod pause;
 mod pending;
 mod port;
+mod read_mostly;
 mod requests;
 mod ring;
 mod robust_mutex;
@@ -85,6 +87,7 @@ pub use isr::{dpc, isr};
 pub(crate) use kernel_wait_queue::KernelWaitQueue;
 pub(crate) use link::Link;
 pub use log_line::LogLine;
+pub(crate) use mapped::Mapped;
 pub use outcome::{DirectResult, RequestResult};
 pub(crate) use page_ref::PageRef;
 pub use pause::SUSPEND_NS;

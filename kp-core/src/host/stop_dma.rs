@@ -1,5 +1,5 @@
 //! A device's own transfers: their begin, and each way in which they end.
-use super::{DmaId, LogLine, dma_memory, kernel, link::Link, sync::Ordering::*};
+use super::{DmaId, LogLine, dma_memory, kernel, link::Link, mapped, sync::Ordering::*};
 use crate::{DmaLimits, Passive, Result, Status, pci::end_transfers};
 use kp_abi::request::dma;
 
@@ -96,7 +96,7 @@ impl Link {
         dma.end(|| kernel::sleep_ns(LOOK_NS));
         // SAFETY: the device has stopped, and its transfers are open. This is for who saw it run still, and was inside.
         unsafe { dma_memory::empty(&dma.quarantine, |_| ()) };
-        dma_memory::end_spare(dma);
+        mapped::end_spare(dma);
         match dma.alive.load(Acquire) {
             // SAFETY: the device has stopped, and nothing is left that was made with it.
             0 => unsafe { kernel::dma_close(id) },

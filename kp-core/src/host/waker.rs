@@ -62,17 +62,19 @@ impl Waker {
         }
     }
 
-    /// Waits for a wake-up of `on` since `seen`, at most so long. The errors are [`sleep`](Self::sleep)'s.
-    #[cfg_attr(kp_driver, optimize(size))]
-    pub(crate) fn wait_on(&self, cx: &mut Passive, on: &EventCount, seen: u32, limit: Timeout) -> Result<()> {
+    /// Waits for a wake-up of `on` since `seen`, at most so long. OK; TIMEOUT, by the kernel's clock, which may be a coarse one; or
+    /// one of [`sleep`](Self::sleep)'s errors. A number is returned in a register.
+    #[inline]
+    pub(crate) fn wait_on(&self, cx: &mut Passive, on: &EventCount, seen: u32, limit: Timeout) -> Status {
         let woken = self.elsewhere.during(cx, on, || {
-            // In the list by now: whoever cancels from here on moves the count.
+            // Known by now: whoever cancels from here on moves the count.
             if self.is_cancelled() { Woken::Changed } else { on.wait(seen, limit, WaitKind::Killable) }
         });
         match woken {
-            Woken::Interrupted => Err(Status::INTERRUPTED.into()),
-            Woken::Changed if self.is_cancelled() || kernel::poisoned() => Err(self.reason().into()),
-            Woken::Changed | Woken::Timeout => Ok(()),
+            Woken::Interrupted => Status::INTERRUPTED,
+            Woken::Changed if self.is_cancelled() || kernel::poisoned() => self.reason(),
+            Woken::Changed => Status::OK,
+            Woken::Timeout => Status::TIMEOUT,
         }
     }
 

@@ -70,17 +70,18 @@ impl Machine {
         range: Range<usize>,
         direction: DmaDirection,
         bus: &mut [u64],
-    ) -> Result<usize> {
+    ) -> Option<usize> {
         let pages = self.find_pages(number);
         if range.end > pages.len || bus.len() != pieces(range.clone()).count() {
             misuse(
                 "more of some pages was mapped for the device than there is, or their addresses have not as many places",
             );
         }
-        if self.fails() || self.bus.with_dma(|dma| dma.map_pages(&pages, range.clone(), direction, bus)).is_none() {
-            return Err(Status::NO_MEMORY.into());
+        if self.fails() {
+            return None;
         }
-        Ok(self.state().heap.add_mapping(Mapping { pages: number, range, bus: bus.to_vec() }))
+        self.bus.with_dma(|dma| dma.map_pages(&pages, range.clone(), direction, bus))?;
+        Some(self.state().heap.add_mapping(Mapping { pages: number, range, bus: bus.to_vec() }))
     }
 
     pub(crate) fn unmap_pages(&self, number: usize) {

@@ -121,7 +121,7 @@ fn another_major_abi_names_both() {
     assert_eq!(error.status(), Some(Status::ABI_MISMATCH));
     assert_eq!(
         error.to_string(),
-        "connection: the app speaks ABI 1.3, the driver 2.3: build both with the same major version of kp"
+        "connection: the app speaks ABI 1.4, the driver 2.3: build both with the same major version of kp"
     );
     assert_eq!(fake.log(), ["OPEN 2 "]);
 }

@@ -77,8 +77,11 @@ impl Mapping {
         used.add_user();
         leaks::DMA.made_for_dma();
         let mapping = mapping.into_raw();
-        // SAFETY: just made. A copy begins with what the pages have: the device may write less than all of it.
-        unsafe { mapping.as_ref() }.copy(true);
+        // SAFETY: just made.
+        let made = unsafe { mapping.as_ref() };
+        // The device sees what the pages have by now. A copy begins with that whatever its direction: the device may write less than all of it.
+        made.copy(true);
+        made.flush(false);
         Ok(mapping)
     }
 

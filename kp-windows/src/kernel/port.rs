@@ -302,10 +302,10 @@ unsafe impl Dma for Windows {
         len: usize,
         direction: DmaDirection,
         bus: &mut [u64],
-    ) -> Result<NonNull<RawMapping>> {
+    ) -> Option<NonNull<RawMapping>> {
         // SAFETY: pages of this port's, which have these bytes; the adapter is open until `dma_unmap`.
-        let mapping = unsafe { Mapping::new(adapter(dma), pages.cast(), offset, len, direction, bus) }?;
-        Ok(mapping.cast())
+        let mapping = unsafe { Mapping::new(adapter(dma), pages.cast(), offset, len, direction, bus) };
+        mapping.ok().map(NonNull::cast)
     }
     unsafe fn dma_unmap(_: DmaId, mapping: NonNull<RawMapping>) {
         // SAFETY: of `dma_map`, and not used again.

@@ -2,10 +2,11 @@
 use crate::{
     DmaLimits, Passive,
     host::{
-        DmaId,
+        CoherentMemory, DmaId,
         dma_memory::DmaMemory,
         fake_dma::{Machine, end, stop},
         link::Link,
+        read_mostly::ReadMostly,
         rundown::Rundown,
         stack::{Node, Stack},
     },
@@ -93,11 +94,11 @@ fn a_list_without_a_lock_loses_nothing_and_gives_nothing_twice() {
 }
 
 /// A device that may transfer, and `N` pieces of memory that were made for it.
-fn begin<const N: usize>() -> (std::sync::Arc<Machine>, Link, [DmaMemory; N]) {
+fn begin<const N: usize>() -> (std::sync::Arc<Machine>, Link, [DmaMemory<CoherentMemory>; N]) {
     let (machine, link, mut cx) = (Machine::start(), Link::new(), Passive);
     let dma: DmaId = link.open_dma(&mut cx, &DmaLimits).unwrap();
     let memory =
-        core::array::from_fn(|_| DmaMemory::coherent(&mut cx, &link, dma, NonZeroUsize::new(4096).unwrap()).unwrap().0);
+        core::array::from_fn(|_| DmaMemory::coherent(&mut cx, &link, dma, NonZeroUsize::new(4096).unwrap()).unwrap());
     (machine, link, memory)
 }
 
@@ -172,5 +173,27 @@ fn a_halt_frees_what_the_device_has_no_more() {
         link.enable(&mut cx).unwrap();
         remove(&link);
         assert_eq!([machine.freed.load(Relaxed), machine.closed.load(Relaxed)], [1, 1]);
+    });
+}
+
+#[test]
+fn what_is_read_without_a_lock_is_changed_while_nobody_reads() {
+    model(|| {
+        let numbers = Arc::new(ReadMostly::new(&mut Passive, [0, 0].map(UnsafeCell::new)).unwrap());
+        // SAFETY: what the model is about: nobody changes what is read. loom finds out if somebody does.
+        let read = |numbers: &[UnsafeCell<u32>; 2]| numbers.each_ref().map(|number| number.with(|it| unsafe { *it }));
+        let reader = {
+            let numbers = numbers.clone();
+            thread::spawn(move || {
+                let [first, second] = numbers.read(&mut Passive, read);
+                assert_eq!(first, second);
+            })
+        };
+        numbers.change(&mut Passive, |numbers, _| {
+            // SAFETY: what the model is about: nobody reads. loom finds out if somebody does.
+            numbers.iter().for_each(|number| number.with_mut(|it| unsafe { *it += 1 }));
+        });
+        assert_eq!(numbers.read(&mut Passive, read), [1, 1]);
+        reader.join().unwrap();
     });
 }

@@ -34,6 +34,25 @@ impl<T> SpinLock<T, Dispatch> {
     }
 }
 
+/// A mutex, made of loom's.
+pub struct Mutex<T>(loom::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    /// As in kp-core.
+    ///
+    /// # Errors
+    /// None.
+    pub fn new(_: &mut Passive, data: T) -> Result<Self> {
+        Ok(Self(loom::sync::Mutex::new(data)))
+    }
+
+    /// As in kp-core.
+    pub fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(&mut T, &mut Passive) -> R) -> R {
+        let mut data = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        f(&mut data, cx)
+    }
+}
+
 /// The order of locks is for a kernel: nothing here.
 mod lock {
     use crate::{Passive, Result};
@@ -73,8 +92,14 @@ mod host {
     #[path = "../../../../kp-core/src/host/list.rs"]
     #[expect(dead_code, reason = "of its lists only the chain")]
     pub(crate) mod list;
+    /// Memory that is shared is all there is.
+    pub(crate) mod mapped {
+        pub(crate) fn end_spare(_: &super::device_dma::DeviceDma) {}
+    }
     #[path = "../../../../kp-core/src/host/pending.rs"]
     pub(crate) mod pending;
+    #[path = "../../../../kp-core/src/host/read_mostly.rs"]
+    pub(crate) mod read_mostly;
     #[path = "../../../../kp-core/src/host/robust_mutex.rs"]
     pub(crate) mod robust_mutex;
     #[path = "../../../../kp-core/src/host/scheduled/runs.rs"]
@@ -130,7 +155,7 @@ mod host {
     pub(crate) use fake::{KernelWaitQueue, TaskId, Timeout, WaitKind, Woken, kernel};
     #[cfg(test)]
     pub(crate) use fake::{become_task, has_panicked, is_killed};
-    pub(crate) use fake_dma::{CoherentMemory, DmaDirection, DmaId, LogLine, RawMapping, link, page_ref};
+    pub(crate) use fake_dma::{CoherentMemory, DmaId, LogLine, link};
     pub(crate) use robust_mutex::{OwnerDied, RobustMutex};
 }
 

@@ -36,7 +36,10 @@ fn wait_until_done(session: &Session) -> Result<(), Status> {
         if session.done.load(Relaxed) != 0 {
             return Ok(());
         }
-        session.waker.wait_on(&mut Passive, &session.queue, seen, Timeout::NEVER).map_err(|error| error.status)?;
+        let status = session.waker.wait_on(&mut Passive, &session.queue, seen, Timeout::NEVER);
+        if status != Status::OK {
+            return Err(status);
+        }
     }
 }
 

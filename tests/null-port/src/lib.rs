@@ -221,8 +221,8 @@ unsafe impl Dma for Null {
         _len: usize,
         _direction: DmaDirection,
         _bus: &mut [u64],
-    ) -> Result<NonNull<RawMapping>> {
-        Err(Status::NO_MEMORY.into())
+    ) -> Option<NonNull<RawMapping>> {
+        None
     }
     unsafe fn dma_unmap(_dma: DmaId, _mapping: NonNull<RawMapping>) {}
     unsafe fn dma_is_direct(_dma: DmaId, _mapping: NonNull<RawMapping>) -> bool {

@@ -69,10 +69,10 @@ contract! { ($)
     /// Undoes `coherent_alloc`. Any level, as `free`.
     unsafe fn coherent_free(dma: DmaId, memory: CoherentMemory) -> ();
     /// Maps `len` bytes of pages for a device, from `offset` on. Bus addresses: of the first byte, and then of the beginning of each further 4096
-    /// bytes of the pages that the range touches; `bus` has a place for each. All or nothing: NoMemory also if the device or the machine takes no so
-    /// many at once. Passive.
-    unsafe fn dma_map(dma: DmaId, pages: NonNull<RawPages>, offset: usize, len: usize, direction: DmaDirection, bus: &mut [u64]) -> Result<NonNull<RawMapping>>;
-    /// Undoes `dma_map`; the port keeps the pages until it is done. Any level, as `free`.
+    /// bytes of the pages that the range touches; `bus` has a place for each. All or nothing. None: no memory, or the device or the machine takes no
+    /// so many at once. What the pages have by then is seen by the device, as after `dma_sync_for_device`. Passive.
+    unsafe fn dma_map(dma: DmaId, pages: NonNull<RawPages>, offset: usize, len: usize, direction: DmaDirection, bus: &mut [u64]) -> Option<NonNull<RawMapping>>;
+    /// Undoes `dma_map`. The pages are there until this returns; a port that undoes it later keeps them until that is done. Any level, as `free`.
     unsafe fn dma_unmap(dma: DmaId, mapping: NonNull<RawMapping>) -> ();
     /// Is what the processor writes seen by the device at once, and the other way round? Then it needs no sync. The answer does not change. Passive.
     unsafe fn dma_is_direct(dma: DmaId, mapping: NonNull<RawMapping>) -> bool;

@@ -44,7 +44,7 @@ contract! { ($)
     unsafe fn wait_queue_free(queue: NonNull<RawWaitQueue>) -> ();
     /// Waits until `*word != seen`, at most for `timeout`, unless what `kind` names comes first. Looks at the word again after every
     /// `wait_queue_wake`; a change without a wake may go unseen. A wait that a signal can end never goes on once `poisoned` is true: the answer
-    /// is Changed then. Passive.
+    /// is Changed then. A [coarse](Timeout::is_coarse) timeout may be somewhat early or late, any other one is not early. Passive.
     unsafe fn wait_queue_wait(queue: NonNull<RawWaitQueue>, word: &AtomicU32, seen: u32, timeout: Timeout, kind: WaitKind) -> Woken;
     /// Wakes all who wait on the queue. Passive and Dispatch; Irql too, if [`wakes_at_irql`](Self::wakes_at_irql).
     unsafe fn wait_queue_wake(queue: NonNull<RawWaitQueue>) -> ();

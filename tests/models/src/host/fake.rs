@@ -102,8 +102,7 @@ pub(crate) struct TaskId(pub(crate) NonZeroU32);
 pub(crate) mod kernel {
     use super::{DEAD, NonZeroU32, TASK, TaskId};
     pub(crate) use crate::host::fake_dma::{
-        bus_master, coherent_alloc, coherent_free, dma_close, dma_is_isolated, dma_map, dma_open, dma_unmap, log,
-        sleep_ns,
+        bus_master, coherent_alloc, coherent_free, dma_close, dma_is_isolated, dma_open, log, sleep_ns,
     };
 
     /// No wait here has a limit.

@@ -1,7 +1,7 @@
 //! A kernel with one device, which transfers as long as it may.
 use super::device_dma::DeviceDma;
 use crate::{DmaLimits, Passive, Result, Status};
-use core::{num::NonZeroUsize, ptr::NonNull};
+use core::num::NonZeroUsize;
 use loom::{
     cell::UnsafeCell,
     sync::{
@@ -97,9 +97,6 @@ pub(crate) struct CoherentMemory {
     pub(crate) len: NonZeroUsize,
 }
 
-/// As in kp-core.
-pub(crate) enum DmaDirection {}
-pub(crate) enum RawMapping {}
 #[derive(Clone, Copy)]
 pub(crate) struct DeviceId;
 
@@ -136,23 +133,6 @@ pub(crate) unsafe fn coherent_free(_: DmaId, memory: CoherentMemory) {
     assert_eq!(machine.closed.load(Relaxed), 0, "memory is freed behind the end");
     machine.freed.fetch_add(1, Relaxed);
 }
-
-/// # Safety
-/// As in kp-core.
-pub(crate) unsafe fn dma_map(
-    _: DmaId,
-    (): (),
-    _: usize,
-    _: usize,
-    _: DmaDirection,
-    _: &mut [u64],
-) -> Result<NonNull<RawMapping>> {
-    Err(Status::NO_MEMORY.into())
-}
-
-/// # Safety
-/// As in kp-core.
-pub(crate) unsafe fn dma_unmap(_: DmaId, _: NonNull<RawMapping>) {}
 
 /// No message needs it.
 pub(crate) fn bus_master(_: DeviceId, on: bool) -> bool {
@@ -219,15 +199,5 @@ pub(crate) mod link {
         pub(crate) fn dma(&self) -> &DeviceDma {
             &self.0.dma
         }
-    }
-}
-
-/// No pages here.
-pub(crate) mod page_ref {
-    #[derive(Clone)]
-    pub(crate) struct PageRef;
-
-    impl PageRef {
-        pub(crate) fn raw(&self) {}
     }
 }
