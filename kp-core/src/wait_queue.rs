@@ -40,7 +40,8 @@ impl WaitQueue {
     }
 
     /// Waits until `condition` says true, for at most `ms` milliseconds; `u32::MAX` is without a limit, and cheaper. It is asked at once, after each [`wake`](Self::wake), and once more
-    /// when the time is up: no wake-up is missed. It is lent the level: it may take a lock.
+    /// when the time is up: no wake-up is missed. It is lent the level: it may take a lock. The end of the time is never early. How late it is noticed is the
+    /// kernel's affair: of 100 ms and more on Linux up to an eighth and two ticks, as by `wait_event_timeout`; of less, and elsewhere, as a sleep's.
     ///
     /// Errors: `TIMEOUT` if the time is up; else as [`sleep_ms`](Passive::sleep_ms): `CLOSED`, `INTERRUPTED`, `SUSPENDED`, `POISONED`. In
     /// `init`, `close`, `int_disarm`, `int_disable` and `event` nothing else ends the wait, but for a panic one without a limit.

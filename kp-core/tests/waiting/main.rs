@@ -131,6 +131,20 @@ fn the_condition_is_asked_at_once_and_once_more_when_the_time_is_up() {
     });
 }
 
+/// A kernel's coarse timer may end it early, as the simulator's does: the clock says when it is over.
+#[test]
+fn a_wait_is_not_over_before_its_time() {
+    in_kernel(|_, sim| {
+        sim.enter(|cx| {
+            let queue = WaitQueue::new(cx).unwrap();
+            let began = cx.now_ns();
+            assert_eq!(queue.wait_until(cx, 1000, |_| false), Err(Status::TIMEOUT.into()));
+            let took = cx.now_ns() - began;
+            assert!((1_000_000_000..1_010_000_000).contains(&took), "{took} ns");
+        });
+    });
+}
+
 /// A wake-up for which the condition is not true yet lets the wait last as long as it was asked to.
 #[test]
 fn a_wake_up_for_nothing_costs_no_time_of_the_wait() {

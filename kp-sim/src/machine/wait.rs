@@ -10,6 +10,9 @@ use std::{
 /// How long, in real time, a thread may wait for a device that sleeps.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// From here on, in ns, a wait with a coarse limit ends before its time: by an eighth.
+const COARSE: u64 = 100_000_000;
+
 /// What `wait_queue_wait` is asked for.
 pub(crate) struct WordWait<'a> {
     pub(crate) queue: u32,
@@ -59,7 +62,11 @@ impl Machine {
 
     /// Waits for a change of `word`.
     pub(crate) fn wait_word(&self, task: &Task, wait: WordWait<'_>) -> Woken {
-        let until = (!wait.timeout.is_never()).then(|| self.now().saturating_add(wait.timeout.ns()));
+        let ns = match wait.timeout.ns() {
+            ns if wait.timeout.is_coarse() && ns >= COARSE => ns - ns / 8,
+            ns => ns,
+        };
+        let until = (!wait.timeout.is_never()).then(|| self.now().saturating_add(ns));
         let mut signalled = false;
         let changed = self.wait_for(task, self.channel(Channel::WaitQueue, wait.queue), until, true, |_| {
             let panic_ends = wait.kind != WaitKind::Uninterruptible || until.is_none();
