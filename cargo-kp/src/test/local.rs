@@ -26,16 +26,18 @@ pub fn stages(long: bool) -> Vec<Stage> {
     ]
 }
 
-/// Tests that compile core for folders of their own: with `--long` alone.
-const COMPILE_CORE: [&str; 3] = [
+/// Tests that compile core for folders of their own, or a workspace for each of many cards: with `--long` alone.
+const LONG: [&str; 5] = [
     "a_compiler_outside_of_usr_makes",
     "workspaces_that_take_turns_in_one_target_folder",
     "a_driver_has_as_much_of_its_interface",
+    "every_recipe_and_option_passes",
+    "each_recipes_broken_acknowledge",
 ];
 
 /// What the harness is told, so that it runs what needs programs beside Rust's own.
 fn with_programs(long: bool) -> Vec<&'static str> {
-    let skipped = if long { &[][..] } else { &COMPILE_CORE };
+    let skipped = if long { &[][..] } else { &LONG };
     ["--ignored"].into_iter().chain(skipped.iter().flat_map(|test| ["--skip", test])).collect()
 }
 
