@@ -1,7 +1,7 @@
 //! `cargo kp new`: a workspace with a plugin, its tests and an app, of what is known of a card.
 //!
-//! [`name`] says what it may be called, [`irq`] how the card interrupts. [`tree`] makes the files of `templates/card`, of
-//! [`messages`] and of what the [`model`] is told, and [`write`](mod@write)
+//! `name` says what it may be called, `irq` how the card interrupts. `tree` makes the files of `templates/card`, of
+//! `messages` and of what the `model` is told, and `write`
 //! puts them where they belong, all or none.
 mod irq;
 mod messages;

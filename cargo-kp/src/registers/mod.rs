@@ -1,6 +1,6 @@
 //! A card's registers, as a file lists them: what `cargo kp new` makes a plugin of, and `cargo kp regs` its `registers.rs`.
 //!
-//! [`csv`] reads a file, [`check`] refuses what no card can have, [`rust`] writes the source text.
+//! `csv` reads a file, `check` refuses what no card can have, `rust` writes the source text.
 mod check;
 pub mod command;
 mod csv;
