@@ -1,6 +1,6 @@
 //! `cargo kp package`: a plugin as packages of distributions.
 //!
-//! [`content`] says what lies in a package and what runs when it is installed, whatever its form; `deb` and `rpm` give it one.
+//! `content` says what lies in a package and what runs when it is installed, whatever its form; `deb` and `rpm` give it one.
 
 mod content;
 mod deb;
