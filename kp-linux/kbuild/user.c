@@ -51,11 +51,8 @@ bool kp_c_user_answer(unsigned long address, u64 answer)
 			unsafe_get_user(((u64 *)(to))[2], (const u64 __user *)(from) + 2, label); \
 			unsafe_get_user(((u64 *)(to))[3], (const u64 __user *)(from) + 3, label); \
 		}                                                                           \
-		if ((len) >= 16) {                                                          \
-			unsafe_get_user(((u64 *)(to))[0], (const u64 __user *)(from), label);     \
-			unsafe_get_user(((u64 *)(to))[1], (const u64 __user *)(from) + 1, label); \
-			(len) -= 16, (from) += 16, (to) += 16;                              \
-		}                                                                           \
+		if (!(len))                                                                 \
+			break;                                                              \
 		for (; (len) >= 8; (len) -= 8, (from) += 8, (to) += 8)                      \
 			unsafe_get_user(*(u64 *)(to), (const u64 __user *)(from), label);   \
 		if ((len) >= 4) {                                                           \
