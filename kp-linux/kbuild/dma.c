@@ -246,7 +246,7 @@ static noinline bool kp_dma_map_pages(struct kp_dma_mapping *mapping, struct pag
 	return true;
 }
 
-struct kp_dma_mapping *kp_c_dma_map(struct kp_device *device, struct kp_pages *pages, size_t offset, size_t len, u32 direction, u64 *bus)
+void *kp_c_dma_map(struct kp_device *device, struct kp_pages *pages, size_t offset, size_t len, u32 direction, u64 *bus)
 {
 	struct page **first = pages->pages + (offset >> PAGE_SHIFT);
 	struct kp_dma_mapping *mapping = kp_dma_mapping_new(device);

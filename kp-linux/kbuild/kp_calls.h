@@ -116,7 +116,7 @@ void kp_c_dma_close(struct kp_device *device);
 bool kp_c_dma_is_isolated(struct kp_device *device);
 void *kp_c_coherent_alloc(struct kp_device *device, size_t len, u64 *bus);
 void kp_c_coherent_free(struct kp_device *device, void *memory, size_t len, u64 bus);
-struct kp_dma_mapping *kp_c_dma_map(struct kp_device *device, struct kp_pages *pages, size_t offset, size_t len, u32 direction, u64 *bus);
+void *kp_c_dma_map(struct kp_device *device, struct kp_pages *pages, size_t offset, size_t len, u32 direction, u64 *bus);
 void kp_c_dma_unmap(struct kp_dma_mapping *mapping);
 void kp_c_dma_sync(struct kp_dma_mapping *mapping, bool for_device);
 
