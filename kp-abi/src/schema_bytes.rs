@@ -249,9 +249,9 @@ impl<'a> Writer<'a> {
                 self.number(tag::SLICE);
                 self.ty(element, depth + 1);
             }
-            Type::Struct { name, size, align, fields } => {
+            Type::Struct { name, size, fields, .. } => {
                 self.sized(tag::STRUCT, *size);
-                self.number(*align as u64);
+                self.number(ty.alignment());
                 self.text(name);
                 self.fields(fields, depth + 1);
             }
