@@ -241,6 +241,8 @@ catalogue! {
     E071 BadPluginName { why } Arguments: "{why}";
     /// A plugin without `interface` in its `plugin!` lines takes calls as bytes, of which nobody but its own code knows anything.
     E072 NoInterface { plugin } NotFound: "{plugin} has no interface: declare its messages by `kp_abi::interface!`, and name them in `plugin!`";
+    /// A flag of `cargo kp new` names one register. Where two BARs have one of that name, the BAR stands before it.
+    E073 RegisterInTwoBars { flag, name, bars } Arguments: "{flag}: {name} is in {bars}: say which, as in BAR2.{name}";
 }
 
 #[cfg(test)]

@@ -1,46 +1,55 @@
 //! How a card interrupts: which register says so, and how it is acknowledged.
-use crate::registers::{Access, Block, Register};
+use crate::registers::{Access, Block, Register, number};
 use kp_tool::Message;
 
+/// A register, and the BAR that it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found<'a> {
+    /// The BAR's registers.
+    pub block: &'a Block,
+    /// It, of them.
+    pub register: &'a Register,
+}
+
 /// What is done to a card that interrupts, in `int_at_irql`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Recipe {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recipe<'a> {
     /// The bits that were read are written to this register.
-    WriteBack(String),
+    WriteBack(Found<'a>),
     /// Ones are written to the status itself.
     OneClears,
     /// The reading of the status has cleared it.
     ReadClears,
     /// This value is written to this register.
-    Value(String, u64),
+    Value(Found<'a>, u64),
     /// The interrupt is masked in this register, until the app has served the card and says so.
-    Mask(String),
+    Mask(Found<'a>),
     /// Nothing: a message of the card's needs no answer.
     None,
 }
 
 /// A register, and what is written there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// The register's name.
-    pub register: String,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written<'a> {
+    /// The register.
+    pub to: Found<'a>,
     /// The value.
     pub value: u64,
 }
 
 /// A card's interrupt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Irq {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Irq<'a> {
     /// The register that says that the card interrupts; a card that sends messages alone may have none.
-    pub status: Option<String>,
+    pub status: Option<Found<'a>>,
     /// How it is acknowledged.
-    pub recipe: Recipe,
+    pub recipe: Recipe<'a>,
     /// What lets the card interrupt.
-    pub enable: Option<Written>,
+    pub enable: Option<Written<'a>>,
     /// What keeps it from it.
-    pub disable: Option<Written>,
+    pub disable: Option<Written<'a>>,
     /// What has it interrupt, for trying it out.
-    pub raise: Option<String>,
+    pub raise: Option<Found<'a>>,
     /// Whether status and recipe were not named, but found by the names of the registers.
     pub guessed: bool,
 }
@@ -61,177 +70,178 @@ pub struct Said<'a> {
 }
 
 /// The card's interrupt, of what was said and what its registers are called; `None` if it has none.
-pub fn decide(said: &Said<'_>, blocks: &[Block]) -> Result<Option<Irq>, Message> {
-    let find = |flag: &str, name: &str| find(blocks, flag, name);
-    let raise = said.raise.map(|name| writable("--irq-raise", find("--irq-raise", name)?)).transpose()?;
-    let raise = raise.map(|register| register.name.clone());
+pub fn decide<'a>(said: &Said<'_>, blocks: &'a [Block]) -> Result<Option<Irq<'a>>, Message> {
     let guess = if said.status.is_none() && said.ack.is_none() { guess(blocks) } else { None };
-    let (status, recipe, guessed) = match (guess, said.status, said.ack) {
-        (Some((status, recipe)), ..) => (Some(status), recipe, true),
-        (None, None, None) => {
-            return match (said.enable.or(said.disable).or(said.raise)).is_some() {
-                true => Err(Message::NoIrqAck {}),
-                false => Ok(None),
-            };
+    let (status, recipe, guessed) = match (guess, said.ack) {
+        (Some((status, recipe)), _) => (Some(status), recipe, true),
+        (None, Some(ack)) => {
+            let status = said.status.map(|name| find(blocks, "--irq-status", name)).transpose()?;
+            (status, recipe(ack, status, blocks)?, false)
         }
-        (None, status, None) if status.is_some() => return Err(Message::NoIrqAck {}),
-        (None, status, ack) => {
-            let status = status.map(|name| find("--irq-status", name)).transpose()?;
-            let recipe = recipe(ack.unwrap_or_default(), status, blocks)?;
-            (status.map(|register| register.name.clone()), recipe, false)
+        (None, None) if [said.status, said.enable, said.disable, said.raise].iter().any(Option::is_some) => {
+            return Err(Message::NoIrqAck {});
         }
+        (None, None) => return Ok(None),
     };
-    let written = |flag: &str, text: Option<&str>, all: bool| -> Result<Option<Written>, Message> {
-        let Some(text) = text else { return Ok(None) };
-        let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
-        let register = writable(flag, find(flag, name)?)?;
-        let ones = u64::MAX >> (64 - register.bits);
-        let value = match value {
-            None => {
-                if all {
-                    ones
-                } else {
-                    0
-                }
-            }
-            Some(text) => number(text).filter(|&value| value <= ones).ok_or_else(|| Message::BadIrqValue {
-                flag: flag.to_owned(),
-                value: text.to_owned(),
-                bits: register.bits.to_string(),
-            })?,
-        };
-        Ok(Some(Written { register: register.name.clone(), value }))
-    };
-    let enable = written("--irq-enable", said.enable, true)?;
+    let raise = said.raise.map(|name| writable("--irq-raise", find(blocks, "--irq-raise", name)?)).transpose()?;
+    let enable = said.enable.map(|text| written(blocks, "--irq-enable", text)).transpose()?;
     // A register of its own takes the bits that it turns off; the one that turns them on takes a zero.
-    let disable = match (&enable, said.disable) {
-        (_, Some(text)) => written("--irq-disable", Some(text), true)?,
-        (Some(enable), None) => Some(Written { register: enable.register.clone(), value: 0 }),
-        (None, None) => None,
+    let disable = match said.disable {
+        Some(text) => Some(written(blocks, "--irq-disable", text)?),
+        None => enable.map(|enable| Written { value: 0, ..enable }),
     };
     Ok(Some(Irq { status, recipe, enable, disable, raise, guessed }))
 }
 
+/// `REG=BITS`; all ones without the bits.
+fn written<'a>(blocks: &'a [Block], flag: &str, text: &str) -> Result<Written<'a>, Message> {
+    let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+    let to = writable(flag, find(blocks, flag, name)?)?;
+    let ones = to.register.ones();
+    let value = match value {
+        None => ones,
+        Some(text) => number(text).filter(|&value| value <= ones).ok_or_else(|| Message::BadIrqValue {
+            flag: flag.to_owned(),
+            value: text.to_owned(),
+            bits: to.register.bits.to_string(),
+        })?,
+    };
+    Ok(Written { to, value })
+}
+
 /// The recipe that a text names.
-fn recipe(text: &str, status: Option<&Register>, blocks: &[Block]) -> Result<Recipe, Message> {
+fn recipe<'a>(text: &str, status: Option<Found<'a>>, blocks: &'a [Block]) -> Result<Recipe<'a>, Message> {
     let flag = "--irq-ack";
     let bad = || Message::BadIrqAck { text: text.to_owned() };
     let status_needed = || status.ok_or(Message::NoIrqStatus { text: text.to_owned() });
-    let same_width = |register: &Register, status: &Register| match register.bits == status.bits {
-        true => Ok(()),
-        false => Err(Message::IrqWidth {
+    let (name, how) = match text.split_once('=') {
+        None if text == "none" => return Ok(Recipe::None),
+        None if text == "w1c" => return writable(flag, status_needed()?).map(|_| Recipe::OneClears),
+        None if text == "read-clears" => return status_needed().map(|_| Recipe::ReadClears),
+        None => return Err(bad()),
+        Some(parts) => parts,
+    };
+    let found = writable(flag, find(blocks, flag, name)?)?;
+    let (register, status) = (found.register, status_needed()?.register);
+    let recipe = match how {
+        "write-back" => Recipe::WriteBack(found),
+        "mask" if register.access == Access::ReadWrite => Recipe::Mask(found),
+        "mask" => return Err(Message::IrqMaskUnreadable { register: register.name.clone() }),
+        _ => {
+            let value = number(how).filter(|&value| value <= register.ones());
+            return value.map(|value| Recipe::Value(found, value)).ok_or_else(bad);
+        }
+    };
+    if register.bits != status.bits {
+        return Err(Message::IrqWidth {
             register: register.name.clone(),
             bits: register.bits.to_string(),
             status: status.name.clone(),
             other: status.bits.to_string(),
-        }),
-    };
-    match text.split_once('=') {
-        None if text == "none" => Ok(Recipe::None),
-        None if text == "w1c" => writable(flag, status_needed()?).map(|_| Recipe::OneClears),
-        None if text == "read-clears" => status_needed().map(|_| Recipe::ReadClears),
-        None => Err(bad()),
-        Some((name, how)) => {
-            let register = writable(flag, find(blocks, flag, name)?)?;
-            let status = status_needed()?;
-            match how {
-                "write-back" => same_width(register, status).map(|()| Recipe::WriteBack(register.name.clone())),
-                "mask" if register.access == Access::ReadWrite => {
-                    same_width(register, status).map(|()| Recipe::Mask(register.name.clone()))
-                }
-                "mask" => Err(Message::IrqMaskUnreadable { register: register.name.clone() }),
-                _ => match number(how) {
-                    Some(value) if value <= u64::MAX >> (64 - register.bits) => {
-                        Ok(Recipe::Value(register.name.clone(), value))
-                    }
-                    _ => Err(bad()),
-                },
-            }
-        }
+        });
     }
+    Ok(recipe)
+}
+
+/// Every register of a card that is no array.
+fn singles(blocks: &[Block]) -> impl Iterator<Item = Found<'_>> {
+    let of = |block| move |register| Found { block, register };
+    let all = blocks.iter().flat_map(move |block: &Block| block.registers.iter().map(of(block)));
+    all.filter(|found: &Found<'_>| found.register.count.is_none())
 }
 
 /// Status and recipe by the names of registers, if only one of each comes into question.
-fn guess(blocks: &[Block]) -> Option<(String, Recipe)> {
-    let all = || blocks.iter().flat_map(|block| &block.registers).filter(|register| register.count.is_none());
+fn guess(blocks: &[Block]) -> Option<(Found<'_>, Recipe<'_>)> {
     let irq = |register: &Register| {
         register.name.split('_').any(|word| {
             matches!(word, "IRQ" | "INT" | "INTR" | "INTERRUPT" | "INTERRUPTS" | "IRQSTATUS" | "INTSTATUS" | "ISR")
         })
     };
     let has = |register: &Register, words: &[&str]| words.iter().any(|word| register.name.contains(word));
-    let mut found = all().filter(|register| {
+    let mut found = singles(blocks).filter(|Found { register, .. }| {
         register.access.reads() && irq(register) && has(register, &["STATUS", "STAT", "CAUSE", "PENDING", "ISR"])
     });
     let (status, None) = (found.next()?, found.next()) else { return None };
-    if status.one_clears {
-        return Some((status.name.clone(), Recipe::OneClears));
+    if status.register.one_clears {
+        return Some((status, Recipe::OneClears));
     }
-    let mut found = all().filter(|register| {
+    let mut found = singles(blocks).filter(|found| {
+        let register = found.register;
         register.access.writes()
-            && register.name != status.name
-            && register.bits == status.bits
+            && *found != status
+            && register.bits == status.register.bits
             && irq(register)
             && has(register, &["ACK", "CLEAR", "CLR", "EOI"])
             && !has(register, &["MASK", "ENABLE", "CAUSE_SET"])
     });
     let (ack, None) = (found.next()?, found.next()) else { return None };
-    Some((status.name.clone(), Recipe::WriteBack(ack.name.clone())))
+    Some((status, Recipe::WriteBack(ack)))
 }
 
-/// The register that a flag names.
-pub fn find<'a>(blocks: &'a [Block], flag: &str, name: &str) -> Result<&'a Register, Message> {
-    let wanted = crate::registers::register_name(name).unwrap_or_default();
-    let all = || blocks.iter().flat_map(|block| &block.registers);
-    let found = all().find(|register| register.name == wanted && register.count.is_none());
-    found.ok_or_else(|| {
-        let names: Vec<&str> = all().filter(|found| found.count.is_none()).map(|found| found.name.as_str()).collect();
-        let there = if names.is_empty() {
-            "name a file with --registers".to_owned()
-        } else {
-            format!("there are {}", names.join(", "))
-        };
-        Message::NoRegister { flag: flag.to_owned(), name: name.to_owned(), there }
-    })
+/// The register that a flag names: `NAME`, or `BAR2.NAME` where two BARs have it.
+pub fn find<'a>(blocks: &'a [Block], flag: &str, text: &str) -> Result<Found<'a>, Message> {
+    let (module, name) = text.split_once('.').map_or((None, text), |(module, name)| (Some(module), name));
+    let name = crate::registers::register_name(name).unwrap_or_default();
+    let is_in =
+        |found: &Found<'_>| module.is_none_or(|module| module.to_lowercase() == format!("bar{}", found.block.bar));
+    let mut all = singles(blocks).filter(|found| found.register.name == name && is_in(found));
+    match (all.next(), all.next()) {
+        (Some(found), None) => Ok(found),
+        (Some(one), Some(other)) => Err(Message::RegisterInTwoBars {
+            flag: flag.to_owned(),
+            name,
+            bars: format!("BAR{} and BAR{}", one.block.bar, other.block.bar),
+        }),
+        (None, _) => {
+            let names: Vec<&str> = singles(blocks).map(|found| found.register.name.as_str()).collect();
+            let there = match names.as_slice() {
+                [] => "name a file with --registers".to_owned(),
+                names => format!("there are {}", names.join(", ")),
+            };
+            Err(Message::NoRegister { flag: flag.to_owned(), name: text.to_owned(), there })
+        }
+    }
 }
 
 /// The register, if it may be written.
-fn writable<'a>(flag: &str, register: &'a Register) -> Result<&'a Register, Message> {
-    match register.access.writes() {
-        true => Ok(register),
-        false => Err(Message::RegisterReadOnly { flag: flag.to_owned(), name: register.name.clone() }),
+fn writable<'a>(flag: &str, found: Found<'a>) -> Result<Found<'a>, Message> {
+    match found.register.access.writes() {
+        true => Ok(found),
+        false => Err(Message::RegisterReadOnly { flag: flag.to_owned(), name: found.register.name.clone() }),
     }
 }
 
-/// A number as C and Rust write it.
-fn number(text: &str) -> Option<u64> {
-    match text.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
+impl<'a> Irq<'a> {
+    /// The register that the acknowledge writes.
+    pub fn acknowledged(&self) -> Option<Found<'a>> {
+        match self.recipe {
+            Recipe::WriteBack(found) | Recipe::Value(found, _) | Recipe::Mask(found) => Some(found),
+            Recipe::OneClears => self.status,
+            Recipe::ReadClears | Recipe::None => None,
+        }
     }
-}
 
-impl Irq {
+    /// The status, if what it says is kept for apps.
+    pub fn causes(&self) -> Option<Found<'a>> {
+        self.status.filter(|_| self.recipe != Recipe::None)
+    }
+
     /// Whether a register is the interrupt handler's own: an app that wrote it, or read a status that reading clears, would take interrupts away.
-    pub fn is_handlers(&self, register: &str) -> bool {
-        let acknowledged = match &self.recipe {
-            Recipe::WriteBack(name) | Recipe::Value(name, _) | Recipe::Mask(name) => Some(name),
-            Recipe::OneClears | Recipe::ReadClears => self.status.as_ref(),
-            Recipe::None => None,
-        };
-        let written = [&self.enable, &self.disable].into_iter().flatten().map(|written| &written.register);
-        written.chain(acknowledged).any(|name| name == register)
+    pub fn is_handlers(&self, found: Found<'_>) -> bool {
+        let read = if self.recipe == Recipe::ReadClears { self.status } else { None };
+        let written = [self.enable, self.disable].into_iter().flatten().map(|written| written.to);
+        written.chain(self.acknowledged()).chain(read).any(|own| own == found)
     }
 
     /// What is done at an interrupt, for a person.
     pub fn said(&self) -> String {
-        let status = self.status.as_deref().unwrap_or_default();
-        match &self.recipe {
-            Recipe::WriteBack(ack) => format!("the bits of {status} are written to {ack}"),
+        let status = self.status.map_or("", |status| &status.register.name);
+        match self.recipe {
+            Recipe::WriteBack(ack) => format!("the bits of {status} are written to {}", ack.register.name),
             Recipe::OneClears => format!("ones are written to {status}"),
             Recipe::ReadClears => format!("reading {status} clears it"),
-            Recipe::Value(ack, value) => format!("{value:#x} is written to {ack} if {status} is not 0"),
-            Recipe::Mask(mask) => format!("{mask} is 0 until the app has served what {status} says"),
+            Recipe::Value(ack, value) => format!("{value:#x} is written to {} if {status} is not 0", ack.register.name),
+            Recipe::Mask(mask) => format!("{} is 0 until the app has served what {status} says", mask.register.name),
             Recipe::None => "messages, of which each wakes the app; nothing is acknowledged".to_owned(),
         }
     }

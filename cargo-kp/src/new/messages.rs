@@ -1,7 +1,7 @@
 //! The messages of the interface, and what the plugin answers to each.
-use super::irq::Recipe;
-use super::tree::{Facts, reached, ty};
-use crate::registers::{self, Block, Register};
+use super::irq::{Found, Recipe};
+use super::tree::{Facts, Reached, reached, ty};
+use crate::registers;
 use anyhow::Result;
 use kp_tool::Message;
 use minijinja::{Value, context};
@@ -31,42 +31,30 @@ pub fn messages(facts: &Facts<'_>) -> Result<Vec<MessageOf>> {
     if facts.ids.is_empty() {
         return Ok(software());
     }
-    let chosen = chosen(facts)?;
     let mut messages = Vec::new();
-    for (block, register) in &chosen {
-        register_messages(&mut messages, block, register);
+    for found in chosen(facts)? {
+        register_messages(&mut messages, found);
     }
-    if facts.irq.is_some_and(|irq| irq.recipe != Recipe::None) {
-        let irq = facts.irq.into_iter().filter_map(|irq| irq.status.as_deref());
-        let status =
-            irq.map(|name| super::irq::find(&facts.registers.blocks, "--irq-status", name)).next().transpose()?;
-        let ty = status.map(ty).unwrap_or_default();
-        let doc = format!(
-            "Bits of {} that interrupts have had since the last call.",
-            status.map_or("", |status| &status.name)
-        );
+    if let Some(status) = facts.irq.and_then(|irq| irq.causes()) {
+        let doc = format!("Bits of {} that interrupts have had since the last call.", status.register.name);
+        let expression = "self.causes.swap(0, Relaxed)";
         messages.push(MessageOf::new(
             "take_causes",
             doc,
             "",
-            &ty,
-            "self.causes.swap(0, Relaxed)",
+            &ty(status.register),
+            expression,
             "the interrupt's causes",
         ));
     }
-    if let Some(Recipe::Mask(mask)) = facts.irq.map(|irq| &irq.recipe) {
-        let register = super::irq::find(&facts.registers.blocks, "--irq-ack", mask)?;
-        let reached = reached(&facts.registers.blocks, register, "");
+    if let Some(Recipe::Mask(mask)) = facts.irq.map(|irq| irq.recipe) {
+        let Reached { field, path, .. } = reached(mask);
         let body = format!(
-            "self.armed.with(cx, |armed, _| {{ if *armed {{ self.{}.write({}, !0); }} }});\n        Ok(())",
-            reached.field, reached.path
+            "self.armed.with(cx, |armed, _| {{ if *armed {{ self.{field}.write({path}, !0); }} }});\n        Ok(())"
         );
         let doc = "What interrupted is served: from now on the card may interrupt again.".to_owned();
-        messages.push(MessageOf {
-            cx: "cx",
-            body,
-            ..MessageOf::new("unmask", doc, "", "", "", "the interrupt's mask")
-        });
+        let unmask = MessageOf::new("unmask", doc, "", "", "", "the interrupt's mask");
+        messages.push(MessageOf { cx: "cx", body, ..unmask });
     }
     if messages.is_empty() {
         let doc = "The driver's version.".to_owned();
@@ -124,12 +112,9 @@ fn software() -> Vec<MessageOf> {
 }
 
 /// The registers that get messages.
-fn chosen<'a>(facts: &Facts<'a>) -> Result<Vec<(&'a Block, &'a Register)>> {
-    let all = || {
-        facts.registers.blocks.iter().flat_map(|block| block.registers.iter().map(move |register| (block, register)))
-    };
-    let raise = facts.irq.and_then(|irq| irq.raise.as_deref());
-    let handlers = |register: &Register| facts.irq.is_some_and(|irq| irq.is_handlers(&register.name));
+fn chosen<'a>(facts: &Facts<'a>) -> Result<Vec<Found<'a>>> {
+    let of = |block| move |register| Found { block, register };
+    let all = || facts.registers.blocks.iter().flat_map(|block| block.registers.iter().map(of(block)));
     let listed: Option<Vec<String>> = match facts.messages {
         Some("none") => Some(Vec::new()),
         None if all().count() > FEW => Some(Vec::new()),
@@ -137,21 +122,22 @@ fn chosen<'a>(facts: &Facts<'a>) -> Result<Vec<(&'a Block, &'a Register)>> {
         Some(list) => Some(list.split(',').map(|name| registers::register_name(name).unwrap_or_default()).collect()),
     };
     for name in listed.iter().flatten() {
-        if !all().any(|(_, register)| register.name == *name) {
+        if !all().any(|found| found.register.name == *name) {
             super::irq::find(&facts.registers.blocks, "--messages", name)?;
         }
     }
-    let wanted = |register: &Register| match &listed {
-        None => !handlers(register),
-        Some(names) => names.contains(&register.name),
+    let wanted = |found: &Found<'a>| match &listed {
+        None => !facts.irq.is_some_and(|irq| irq.is_handlers(*found)),
+        Some(names) => names.contains(&found.register.name),
     };
-    Ok(all().filter(|(_, register)| wanted(register) || raise == Some(&register.name)).collect())
+    let raises = |found: &Found<'a>| facts.irq.is_some_and(|irq| irq.raise == Some(*found));
+    Ok(all().filter(|found| wanted(found) || raises(found)).collect())
 }
 
 /// The messages that read and write a register.
-fn register_messages(messages: &mut Vec<MessageOf>, block: &Block, register: &Register) {
-    let (ty, name) = (ty(register), registers::message_name(&register.name));
-    let (field, path) = (format!("bar{}", block.bar), format!("{}::{}", block.name, register.name));
+fn register_messages(messages: &mut Vec<MessageOf>, found: Found<'_>) {
+    let (register, name) = (found.register, registers::message_name(&found.register.name));
+    let Reached { field, path, ty, message: set, .. } = reached(found);
     let doc = match register.doc.as_str() {
         "" => format!("{}.", register.name),
         doc => format!("{}: {}", register.name, registers::sentence(doc)),
@@ -172,8 +158,7 @@ fn register_messages(messages: &mut Vec<MessageOf>, block: &Block, register: &Re
             Some(_) => format!("self.{field}.regs().item({path}, index as usize)?.write(value);"),
         };
         let doc = if register.access.reads() { format!("Sets {}.", register.name) } else { doc };
-        let name = format!("set_{}", name.trim_end_matches('_'));
-        let message = MessageOf::new(&name, doc, &arguments, "", "", &register.name);
+        let message = MessageOf::new(&set, doc, &arguments, "", "", &register.name);
         messages.push(MessageOf { body: format!("{write}\n        Ok(())"), ..message });
     }
 }

@@ -102,7 +102,6 @@ impl Command for NewArgs {
             name: &name,
             ids: &ids,
             registers: &registers,
-            register_file: self.registers.as_deref(),
             irq: irq.as_ref(),
             messages: self.messages.as_deref(),
             license: &self.license,
@@ -144,7 +143,7 @@ impl NewArgs {
 }
 
 /// Says what was taken from the files, and what was guessed.
-fn report(registers: &Registers, ids: &[PciId], irq: Option<&irq::Irq>) {
+fn report(registers: &Registers, ids: &[PciId], irq: Option<&irq::Irq<'_>>) {
     for block in &registers.blocks {
         println!("registers  {} in BAR {}, {:#x} bytes", block.registers.len(), block.bar, block.len());
     }

@@ -1,5 +1,5 @@
 //! The files of a new workspace: `templates/card`, filled in.
-use super::irq::{Irq, Recipe, Written};
+use super::irq::{Found, Irq, Recipe, Written};
 use super::messages::{self, MessageOf, app};
 use super::model::model;
 use super::write::File;
@@ -7,7 +7,7 @@ use super::{Kp, PciId};
 use crate::registers::{self, Block, Register, Registers};
 use anyhow::{Context, Result};
 use minijinja::{Environment, UndefinedBehavior, Value, context};
-use std::{collections::BTreeMap, fs, path::Path};
+use std::collections::BTreeMap;
 
 /// The templates, by the path of what they become; `driver.rs` is called as the plugin is. A `Cargo.toml` there would be a package of its own,
 /// which `cargo package` leaves out.
@@ -38,10 +38,8 @@ pub struct Facts<'a> {
     pub ids: &'a [PciId],
     /// What the register file says.
     pub registers: &'a Registers,
-    /// The register file.
-    pub register_file: Option<&'a Path>,
     /// The interrupt.
-    pub irq: Option<&'a Irq>,
+    pub irq: Option<&'a Irq<'a>>,
     /// `--messages`.
     pub messages: Option<&'a str>,
     /// The licence.
@@ -61,8 +59,6 @@ pub(super) struct Reached {
     /// `bar0`.
     pub field: String,
     pub ty: String,
-    pub bar: usize,
-    pub offset: String,
     /// What is written there, if it is known.
     pub value: String,
     /// The message that writes it.
@@ -71,8 +67,8 @@ pub(super) struct Reached {
 
 impl Reached {
     fn value(self) -> Value {
-        let Reached { name, path, field, ty, bar, offset, value, message } = self;
-        context! { name, path, field, ty, bar, offset, value, message }
+        let Reached { name, path, field, ty, value, message } = self;
+        context! { name, path, field, ty, value, message }
     }
 }
 
@@ -93,9 +89,9 @@ pub fn files(facts: &Facts<'_>) -> Result<Vec<File>> {
         let path = path.replace("tests/driver.rs", &format!("tests/{}.rs", snake(facts.name)));
         files.push(File { path, text });
     }
-    if let Some(file) = facts.register_file {
-        let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        files.push(File { path: format!("registers/{}", file_name(file)), text });
+    let Registers { file, text, .. } = facts.registers;
+    if !file.is_empty() {
+        files.push(File { path: format!("registers/{file}"), text: text.clone() });
         files.push(File { path: "plugin/src/registers.rs".to_owned(), text: registers::source(facts.registers) });
     }
     Ok(files)
@@ -129,8 +125,7 @@ fn context(facts: &Facts<'_>) -> Result<Value> {
             bar_len => format!("{:#x}", block.len().next_power_of_two().max(4096)),
         }
     };
-    let interrupt = irq.map(|irq| interrupt(irq, blocks)).transpose()?;
-    let causes = irq.is_some_and(|irq| irq.recipe != Recipe::None);
+    let causes = irq.is_some_and(|irq| irq.causes().is_some());
     let mask = irq.is_some_and(|irq| matches!(irq.recipe, Recipe::Mask(_)));
     let enables = irq.is_some_and(|irq| causes || irq.enable.is_some());
     let mut callbacks = Vec::new();
@@ -140,77 +135,54 @@ fn context(facts: &Facts<'_>) -> Result<Value> {
     Ok(context! {
         name => facts.name, crate => snake(facts.name), title, ids, kp, software, callbacks,
         license => facts.license, author => facts.author,
-        register_file => facts.register_file.map(file_name),
+        register_file => &facts.registers.file,
         device => facts.ids.first().and_then(super::qemu_device),
         blocks => blocks.iter().map(block).collect::<Vec<_>>(),
         fields => !blocks.is_empty() || causes || mask,
-        model => model(facts)?,
+        model => model(facts),
         test => tests(facts, &messages),
         app => app(&messages),
         messages => messages.iter().map(MessageOf::value).collect::<Vec<_>>(),
         // Where there is none, each question about it is answered by nothing.
-        irq => interrupt.unwrap_or_else(|| context! {}),
+        irq => irq.map_or_else(|| context! {}, interrupt),
     })
 }
 
 /// The interrupt, as the templates have it.
-fn interrupt(irq: &Irq, blocks: &[Block]) -> Result<Value> {
-    let find = |name: &String| super::irq::find(blocks, "", name);
-    let reach = |name: &Option<String>| -> Result<Option<Reached>> {
-        name.as_ref().map(|name| Ok(reached(blocks, find(name)?, ""))).transpose()
-    };
-    let written = |written: &Option<Written>| -> Result<Option<Reached>> {
-        let written = written.as_ref();
-        written.map(|at| Ok(reached(blocks, find(&at.register)?, &format!("{:#x}", at.value)))).transpose()
-    };
-    let status: Option<Reached> = reach(&irq.status)?;
-    let (ack, value) = match &irq.recipe {
-        Recipe::WriteBack(name) | Recipe::Mask(name) => (Some(name.clone()), None),
-        Recipe::Value(name, value) => (Some(name.clone()), Some(*value)),
-        Recipe::OneClears => (irq.status.clone(), None),
-        Recipe::ReadClears | Recipe::None => (None, None),
-    };
-    let ack = reach(&ack)?;
+fn interrupt(irq: &Irq<'_>) -> Value {
+    let written = |at: Written<'_>| Reached { value: format!("{:#x}", at.value), ..reached(at.to) }.value();
+    let (status, ack) = (irq.status.map(reached), irq.acknowledged().map(reached));
     let read = status.as_ref().map(|status| format!("self.{}.read({})", status.field, status.path)).unwrap_or_default();
     let write = |what: &str| {
         ack.as_ref().map(|ack| format!("self.{}.write({}, {what});", ack.field, ack.path)).unwrap_or_default()
     };
-    let (recipe, quiet, acknowledge) = match &irq.recipe {
+    let (recipe, quiet, acknowledge) = match irq.recipe {
         Recipe::WriteBack(_) => ("write-back", write(&read), write("bits")),
         Recipe::OneClears => ("w1c", write(&read), write("bits")),
         Recipe::ReadClears => ("read-clears", format!("{read};"), String::new()),
-        Recipe::Value(..) => {
-            let value = format!("{:#x}", value.unwrap_or_default());
+        Recipe::Value(_, value) => {
+            let value = format!("{value:#x}");
             ("value", write(&value), write(&value))
         }
         Recipe::Mask(_) => ("mask", write("0"), format!("{} // until the app says `unmask`", write("0"))),
         Recipe::None => ("none", String::new(), String::new()),
     };
-    // At disarming the mask is written under its lock.
-    let raise = irq.raise.as_ref().map(|name| {
-        let mut raise = reached(blocks, find(name)?, "");
-        raise.message = format!("set_{}", registers::message_name(name).trim_end_matches('_'));
-        anyhow::Ok(raise)
-    });
-    let bits = irq.status.as_ref().map(find).transpose()?.map_or(0, |status| status.bits);
-    Ok(context! {
-        recipe, quiet, acknowledge,
-        status => status.map(Reached::value), ack => ack.map(Reached::value),
-        atomic => format!("AtomicU{bits}"),
-        causes => irq.recipe != Recipe::None,
+    let causes = irq.causes().is_some();
+    context! {
+        recipe, quiet, acknowledge, causes,
+        atomic => format!("AtomicU{}", irq.status.map_or(0, |status| status.register.bits)),
         masks => matches!(irq.recipe, Recipe::Mask(_)),
-        enables => irq.recipe != Recipe::None || irq.enable.is_some(),
-        enable => written(&irq.enable)?.map(Reached::value), disable => written(&irq.disable)?.map(Reached::value),
-        raise => raise.transpose()?.map(Reached::value),
-    })
+        enables => causes || irq.enable.is_some(),
+        enable => irq.enable.map(written), disable => irq.disable.map(written), raise => irq.raise.map(reached).map(Reached::value),
+        status => status.map(Reached::value), ack => ack.map(Reached::value),
+    }
 }
 
 /// What the first test does, and with which bits the second one interrupts.
 fn tests(facts: &Facts<'_>, messages: &[MessageOf]) -> Value {
     let irq = facts.irq;
-    let involved = |name: &String| {
-        irq.is_some_and(|irq| irq.is_handlers(name) || [&irq.status, &irq.raise].contains(&&Some(name.clone())))
-    };
+    let involved =
+        |found| irq.is_some_and(|irq| irq.is_handlers(found) || [irq.status, irq.raise].contains(&Some(found)));
     let mut lines = Vec::new();
     let has = |name: &str| messages.iter().any(|message| message.name == name);
     for block in &facts.registers.blocks {
@@ -220,7 +192,9 @@ fn tests(facts: &Facts<'_>, messages: &[MessageOf]) -> Value {
                 other.name != register.name && other.offset < register.end() && register.offset < other.end()
             })
         };
-        for register in block.registers.iter().filter(|register| !involved(&register.name) && !shared(register)) {
+        for register in
+            block.registers.iter().filter(|register| !involved(Found { block, register }) && !shared(register))
+        {
             let name = registers::message_name(&register.name);
             let set = format!("set_{}", name.trim_end_matches('_'));
             let index = if register.count.is_some() { "1" } else { "" };
@@ -240,18 +214,14 @@ fn tests(facts: &Facts<'_>, messages: &[MessageOf]) -> Value {
 }
 
 /// How the templates reach a register.
-pub(super) fn reached(blocks: &[Block], register: &Register, value: &str) -> Reached {
-    let block = blocks.iter().find(|block| block.registers.contains(register));
-    let (module, bar) = block.map_or(("regs", 0), |block| (&block.name, block.bar));
+pub(super) fn reached(Found { block, register }: Found<'_>) -> Reached {
     Reached {
         name: register.name.clone(),
-        path: format!("{module}::{}", register.name),
-        field: format!("bar{bar}"),
+        path: format!("{}::{}", block.name, register.name),
+        field: format!("bar{}", block.bar),
         ty: ty(register),
-        bar,
-        offset: format!("{:#x}", register.offset),
-        value: value.to_owned(),
-        message: String::new(),
+        value: String::new(),
+        message: format!("set_{}", registers::message_name(&register.name).trim_end_matches('_')),
     }
 }
 
@@ -269,9 +239,4 @@ pub(super) fn ty(register: &Register) -> String {
 /// The name of a crate.
 fn snake(name: &str) -> String {
     name.replace('-', "_")
-}
-
-/// A file's name, without its folder.
-fn file_name(file: &Path) -> String {
-    file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

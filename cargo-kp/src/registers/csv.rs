@@ -1,5 +1,5 @@
 //! Registers from a table of comma-separated values, with the columns of WinDriver's and more.
-use super::{Access, Block, Field, Register, Registers, register_name};
+use super::{Access, Block, Field, Register, Registers, number, register_name};
 use kp_tool::Message;
 use std::collections::BTreeMap;
 
@@ -138,14 +138,5 @@ fn bar(text: &str) -> Result<usize, String> {
         Ok(bar @ 0..=5) => Ok(bar),
         _ if text.is_empty() => Ok(0),
         _ => Err(format!("Resource Name is `{text}`: BAR0 to BAR5")),
-    }
-}
-
-/// A number as C and Rust write it.
-fn number(text: &str) -> Option<u64> {
-    let text = text.replace('_', "");
-    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(digits) => u64::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
     }
 }

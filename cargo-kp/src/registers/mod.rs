@@ -7,7 +7,7 @@ mod csv;
 mod names;
 mod rust;
 
-pub use self::names::{message_name, register_name};
+pub use self::names::{message_name, number, register_name};
 pub(crate) use self::rust::sentence;
 pub use self::rust::source;
 
@@ -93,6 +93,12 @@ impl Register {
         u64::from(self.bits / 8)
     }
 
+    /// Ones in all of its bits.
+    #[must_use]
+    pub fn ones(&self) -> u64 {
+        u64::MAX >> (64 - self.bits)
+    }
+
     /// The first offset behind it.
     #[must_use]
     pub fn end(&self) -> u64 {
@@ -132,6 +138,10 @@ impl Block {
 pub struct Registers {
     /// The BARs' registers, by BAR.
     pub blocks: Vec<Block>,
+    /// The file's name, without its folder; empty if there is none.
+    pub file: String,
+    /// What is in it.
+    pub text: String,
     /// Names that are not the file's own: its, and the one in Rust.
     pub renamed: Vec<(String, String)>,
 }
@@ -150,5 +160,5 @@ pub fn read(file: &Path) -> Result<Registers> {
         .map_err(|error| Message::NoRegisterFile { file: file.display().to_string(), why: error.to_string() })?;
     let registers = csv::parse(&name, &text)?;
     registers.blocks.iter().try_for_each(check::block)?;
-    Ok(registers)
+    Ok(Registers { file: name, text, ..registers })
 }

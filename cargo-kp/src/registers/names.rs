@@ -1,4 +1,4 @@
-//! Names of registers and messages in Rust, made of a file's own.
+//! Names of registers and messages in Rust, made of a file's own; and numbers.
 
 /// Rust's keywords that a message could be called by.
 const KEYWORDS: &[&str] = &[
@@ -39,6 +39,16 @@ pub fn register_name(name: &str) -> Option<String> {
 pub fn message_name(register: &str) -> String {
     let name = register.to_ascii_lowercase();
     if KEYWORDS.contains(&name.as_str()) { name + "_" } else { name }
+}
+
+/// A number as C and Rust write it.
+#[must_use]
+pub fn number(text: &str) -> Option<u64> {
+    let text = text.replace('_', "");
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
 }
 
 #[cfg(test)]

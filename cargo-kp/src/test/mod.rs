@@ -27,6 +27,7 @@ mod report;
 mod reproducible;
 mod sanitised;
 mod stage;
+mod step;
 mod tool;
 mod walk;
 mod wine;

@@ -1,16 +1,13 @@
 //! The crates as they would be published: packed, and a plugin that is built and booted from what was packed, with this repository out of reach.
 use super::{
     log::Log,
-    stage::{Stage, Tally, with_lines},
+    stage::{Stage, Tally},
+    step::succeeds,
 };
 use crate::{build::toolchain::Toolchain, kernels, programs, vm};
 use anyhow::{Context, Result};
 use cargo_metadata::MetadataCommand;
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{fs, path::Path, process::Command};
 
 /// What is published, each behind those that it needs.
 const CRATES: [&str; 8] = ["kp-abi", "kp-core", "kp-sim", "kp-user", "kp-linux", "kp-windows", "kp-tool", "cargo-kp"];
@@ -87,14 +84,9 @@ fn plugin(root: &Path, folder: &Path, version: &str, log: &Log) -> Result<(), St
     kp("build --target windows", &card)
 }
 
-/// Runs a command that has to succeed.
+/// Runs a command there, with Cargo's own target folder.
 fn step(command: &mut Command, folder: &Path, log: &Log) -> Result<(), String> {
-    let shown =
+    let name =
         format!("{} {}", command.get_program().display(), command.get_args().next().unwrap_or_default().display());
-    command.env_remove("CARGO_TARGET_DIR").current_dir(folder).stdin(Stdio::null());
-    let output = command.output().map_err(|error| format!("cannot start {shown}: {error}"))?;
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    let said: Vec<String> = said.lines().map(str::to_owned).collect();
-    log.keep(&shown, &said);
-    if output.status.success() { Ok(()) } else { Err(with_lines(format!("{shown} fails:"), &said)) }
+    succeeds(&name, command.env_remove("CARGO_TARGET_DIR").current_dir(folder), log).map(drop)
 }

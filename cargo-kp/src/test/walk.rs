@@ -2,6 +2,7 @@
 use super::{
     log::Log,
     stage::{Stage, Tally, with_lines},
+    step::succeeds,
 };
 use crate::{kernels, programs, vm};
 use anyhow::{Context, Result};
@@ -9,7 +10,7 @@ use cargo_metadata::MetadataCommand;
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -145,12 +146,6 @@ impl Walk {
         if let Some(target) = &self.target {
             command.env("CARGO_TARGET_DIR", target);
         }
-        let output = command.current_dir(folder).stdin(Stdio::null()).output();
-        let output = output.map_err(|error| format!("cannot start {name}: {error}"))?;
-        let lines =
-            |bytes: &[u8]| -> Vec<String> { String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect() };
-        let (said, printed) = (lines(&[output.stdout.clone(), output.stderr].concat()), lines(&output.stdout));
-        log.keep(name, &said);
-        if output.status.success() { Ok(printed) } else { Err(with_lines(format!("{name} fails:"), &said)) }
+        succeeds(name, command.current_dir(folder), log)
     }
 }

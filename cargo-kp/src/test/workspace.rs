@@ -1,16 +1,13 @@
 //! A workspace of somebody's own, outside of this repository, in a folder whose name programs stumble over.
 use super::{
     log::Log,
-    stage::{Stage, Tally, with_lines},
+    stage::{Stage, Tally},
+    step::succeeds,
 };
 use crate::programs;
 use anyhow::{Context, Result};
 use cargo_metadata::MetadataCommand;
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{fs, path::Path, process::Command};
 
 /// The folder. Cargo itself takes no `:`, and its linker no `%`.
 const NAME: &str = "my card (2) #1 $x 'ü'";
@@ -32,14 +29,10 @@ fn run(log: &Log) -> Result<Tally> {
     let mut tally = Tally::default();
     let mut step = |name: &str, command: &mut Command| -> Result<Vec<String>> {
         // Its own target folder, wherever this one's is.
-        command.current_dir(&folder).env("CARGO_TARGET_DIR", folder.join("target")).stdin(Stdio::null());
-        let output = command.output().with_context(|| format!("cannot start {name}"))?;
-        let said = [output.stdout.clone(), output.stderr].concat();
-        let said: Vec<String> = String::from_utf8_lossy(&said).lines().map(str::to_owned).collect();
-        log.keep(name, &said);
-        let failed = || with_lines("it fails:".into(), &said);
-        tally.report(name, if output.status.success() { Ok(()) } else { Err(failed()) });
-        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+        command.current_dir(&folder).env("CARGO_TARGET_DIR", folder.join("target"));
+        let printed = succeeds(name, command, log);
+        tally.report(name, printed.as_ref().map(|_| ()).map_err(Clone::clone));
+        Ok(printed.unwrap_or_default())
     };
     step("cargo test", Command::new("cargo").args(["test", "--offline"]))?;
     let build = ["kp", "build", "--target", KERNEL, "--target", "windows"];

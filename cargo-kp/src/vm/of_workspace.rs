@@ -1,6 +1,6 @@
 //! What `cargo kp vm` boots if it is told neither a module nor a program: the plugin of the workspace here, and its app.
 use super::command::VmArgs;
-use crate::{build, kernels, programs};
+use crate::{build, programs};
 use anyhow::Result;
 use std::path::Path;
 
@@ -19,17 +19,9 @@ impl VmArgs {
             Err(error) => return Err(error),
         };
         plugin.license.for_module(&plugin.name)?;
-        let kernel = match self.kernel.as_deref() {
-            Some(folder) if folder.contains('/') => kernels::built_in(Path::new(folder))?,
-            name => kernels::get(name.unwrap_or(super::command::DEFAULT), self.setup)?,
-        };
-        let instrumentation = build::Instrumentation::of(&kernel)?;
-        let object = build::object(&plugin, &instrumentation, &|step| eprintln!("{step}"))?;
-        eprintln!("{}: module for {}", plugin.name, kernel.release);
-        self.modules.push(build::module(&plugin, &object, &kernel)?);
-        if self.kernel.is_none() {
-            self.kernel = Some(kernel.name);
-        }
+        let kernel = self.kernel.get_or_insert_with(|| super::command::DEFAULT.to_owned());
+        let wanted = build::WantedModule::find(Some(kernel), self.setup, None)?;
+        self.modules.push(build::Modules::of(&plugin).build(&wanted)?);
         if let Some(app) = &plugin.app {
             let program = programs::build(app)?;
             self.program.insert(0, program.display().to_string());

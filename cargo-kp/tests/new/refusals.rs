@@ -145,6 +145,20 @@ fn what_no_register_can_be() {
 }
 
 #[test]
+fn a_name_that_two_bars_have_is_asked_for_and_not_guessed() {
+    let folder = Folder::new("two-bars");
+    let table = "Name,Resource Name,Offset,Access Mode,Size\nINT_STATUS,BAR0,0,RW,32\nINT_STATUS,BAR2,0,RW,32\n";
+    let words = |status| {
+        format!("card --pci 1234:11e8 --registers card.csv --messages none --irq-ack w1c --irq-status {status}")
+    };
+    let line = "error[E073]: --irq-status: INT_STATUS is in BAR0 and BAR2: say which, as in BAR2.INT_STATUS";
+    refused(&folder, table, &words("INT_STATUS"), 2, line);
+    folder.new_card(&words("BAR2.INT_STATUS"));
+    assert!(folder.read("card/plugin/src/lib.rs").contains("self.bar2.write(bar2::INT_STATUS, bits);"));
+    assert!(folder.read("card/plugin/tests/model/mod.rs").contains("const STATUS: (usize, u64) = (2, 0x0);"));
+}
+
+#[test]
 fn a_folder_with_something_in_it_stays_as_it_is() {
     let folder = Folder::new("exists");
     std::fs::create_dir(folder.0.join("card")).expect("a folder can be made");

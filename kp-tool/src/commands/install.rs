@@ -55,16 +55,19 @@ impl Command for InstallArgs {
         let wanted = Wanted { group: self.group, no_load: self.no_load };
         let plan = Plan::new(&machine, &self.file, content, &wanted)?;
         let (name, module) = (plan.name().to_owned(), plan.module().clone());
+        let steps: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
+        if self.dry_run && !self.json {
+            steps.iter().for_each(|step| println!("{step}"));
+        }
+        if !self.dry_run {
+            plan.carry_out(&machine, &mut |step| eprintln!("{step}"))?;
+        }
         if self.json {
-            let steps = plan.steps.iter().map(ToString::to_string).collect();
             println!("{}", json("kp-install/1", &Report { name: &name, version: &module.version, steps })?);
-        } else if self.dry_run {
-            plan.steps.iter().for_each(|step| println!("{step}"));
         }
         if self.dry_run {
             return Ok(());
         }
-        plan.carry_out(&machine, &mut |step| eprintln!("{step}"))?;
         eprintln!(
             "{name} {} is installed: `kp status {name}` looks at it, `kp uninstall {name}` removes it",
             module.version
