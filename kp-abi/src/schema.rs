@@ -24,8 +24,6 @@ pub enum Type {
         name: &'static str,
         /// Size in bytes.
         size: usize,
-        /// Alignment in bytes in this program, at most 8: on 32-bit x86 that of a `u64` is 4.
-        align: usize,
         /// Its fields, in the order of their offsets.
         fields: &'static [Field],
     },
@@ -66,27 +64,6 @@ impl Type {
     pub const fn __element<T: Wire>() -> &'static Type {
         assert!(size_of::<T>() > 0, "a slice needs elements of at least one byte");
         Self::__of::<T>()
-    }
-
-    /// Alignment in bytes where each integer is aligned to its size: the same in a driver and in an app of 32 bits.
-    pub(crate) const fn alignment(&self) -> u64 {
-        match self {
-            Type::Unit | Type::Bool => 1,
-            Type::Uint(size) | Type::Int(size) => *size as u64,
-            Type::Enum { size, .. } | Type::Flags { size, .. } => *size as u64,
-            Type::Array(element, _) | Type::Slice(element) => element.alignment(),
-            Type::Struct { fields, .. } => {
-                let (mut most, mut at) = (1, 0);
-                while at < fields.len() {
-                    let one = fields[at].ty.alignment();
-                    if one > most {
-                        most = one;
-                    }
-                    at += 1;
-                }
-                most
-            }
-        }
     }
 
     /// Is it, or has it, the number of a [`Buffer`](crate::Buffer)?

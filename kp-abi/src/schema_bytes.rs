@@ -249,9 +249,8 @@ impl<'a> Writer<'a> {
                 self.number(tag::SLICE);
                 self.ty(element, depth + 1);
             }
-            Type::Struct { name, size, fields, .. } => {
+            Type::Struct { name, size, fields } => {
                 self.sized(tag::STRUCT, *size);
-                self.number(ty.alignment());
                 self.text(name);
                 self.fields(fields, depth + 1);
             }

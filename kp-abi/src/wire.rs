@@ -66,7 +66,6 @@ impl Wire for Buffer {
     const SCHEMA: &'static Type = &Type::Struct {
         name: "kp_abi::Buffer",
         size: 4,
-        align: 4,
         fields: &[Field { name: "buffer", offset: 0, ty: &Type::Uint(4) }],
     };
 }
@@ -252,7 +251,6 @@ macro_rules! describe {
             const SCHEMA: &'static $crate::Type = &$crate::Type::Struct {
                 name: stringify!($name),
                 size: ::core::mem::size_of::<$name>(),
-                align: ::core::mem::align_of::<$name>(),
                 fields: &[$(
                     $crate::Field::__of(
                         stringify!($field),

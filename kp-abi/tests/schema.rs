@@ -136,7 +136,7 @@ fn the_schema_says_what_was_declared() {
     assert_eq!((longer::INTERFACE.method(0), longer::INTERFACE.method(3)), (None, None));
     let fields =
         &[Field { name: "a", offset: 0, ty: &Type::Uint(4) }, Field { name: "b", offset: 4, ty: &Type::Uint(4) }];
-    assert_eq!(*pair::INTERFACE.methods[0].args[0].ty, Type::Struct { name: "Pair", size: 8, align: 4, fields });
+    assert_eq!(*pair::INTERFACE.methods[0].args[0].ty, Type::Struct { name: "Pair", size: 8, fields });
 }
 
 /// A struct declared without `wire!`.
@@ -152,9 +152,7 @@ kp_abi::describe! { Plain { a, b, bits, rest } }
 
 #[test]
 fn a_described_struct_is_as_good_as_a_declared_one() {
-    let Type::Struct { name: "Plain", size: 12, align: 4, fields } = Plain::SCHEMA else {
-        panic!("{:?}", Plain::SCHEMA)
-    };
+    let Type::Struct { name: "Plain", size: 12, fields } = Plain::SCHEMA else { panic!("{:?}", Plain::SCHEMA) };
     assert_eq!(fields[1], Field { name: "b", offset: 4, ty: &Type::Array(&Type::Uint(2), 2) });
     let plain = |bits| zerocopy::try_transmute!([0u32, 0, bits]);
     let (good, bad): (Result<Plain, _>, Result<Plain, _>) = (plain(1u32), plain(2u32));

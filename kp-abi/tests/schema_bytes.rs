@@ -64,7 +64,7 @@ fn each_byte_is_where_the_page_has_it() {
 const fn messages<const N: usize>() -> [Method; N] {
     const ARGS: &[Field] = &[
         Field { name: "first", offset: 0, ty: &Type::Uint(4) },
-        Field { name: "second", offset: 4, ty: &Type::Struct { name: "Pair", size: 8, align: 4, fields: PAIR } },
+        Field { name: "second", offset: 4, ty: &Type::Struct { name: "Pair", size: 8, fields: PAIR } },
         Field { name: "style", offset: 12, ty: &Type::Enum { name: "Style", size: 1, variants: VALUES } },
         Field { name: "trim", offset: 13, ty: &Type::Flags { name: "Trim", size: 4, bits: VALUES } },
         Field { name: "data", offset: 17, ty: &Type::Slice(&Type::Uint(1)) },

@@ -134,8 +134,8 @@ impl<'a> Reader<'a> {
             }
             tag::SLICE => Type::Slice { element: Box::new(self.ty(depth + 1)?) },
             tag::STRUCT => {
-                let (size, align, name) = (self.number()?, self.number()?, self.text()?);
-                Type::Struct { name, size, align, fields: self.fields(depth + 1)? }
+                let (size, name) = (self.number()?, self.text()?);
+                Type::Struct { name, size, fields: self.fields(depth + 1)? }
             }
             tag::ENUM => {
                 let (size, name) = (self.number()?, self.text()?);

@@ -96,8 +96,6 @@ pub enum Type {
         name: String,
         /// In bytes.
         size: u64,
-        /// In bytes.
-        align: u64,
         /// In the order of their offsets.
         fields: Vec<Field>,
     },

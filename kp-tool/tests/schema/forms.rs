@@ -15,8 +15,8 @@ fn ty(of: &Type) -> schema::Type {
         Type::Int(size) => schema::Type::Int { size: size.into() },
         Type::Array(element, length) => schema::Type::Array { element: Box::new(ty(element)), length: length as u64 },
         Type::Slice(element) => schema::Type::Slice { element: Box::new(ty(element)) },
-        Type::Struct { name, size, align, fields: its } => {
-            schema::Type::Struct { name: name.into(), size: size as u64, align: align as u64, fields: fields(its) }
+        Type::Struct { name, size, fields: its } => {
+            schema::Type::Struct { name: name.into(), size: size as u64, fields: fields(its) }
         }
         Type::Enum { name, size, variants } => {
             schema::Type::Enum { name: name.into(), size: size as u64, values: values(variants) }

@@ -60,6 +60,11 @@ fn each_refusal_says_why() {
     assert_eq!(behind(&[&message.concat(), &[2]]), "message 1 has a flag that is not known");
     assert_eq!(replies(&[9]), "there is no type 9");
     assert_eq!(replies(&[[4, 1].repeat(32), vec![1]].concat()), "its types are more than 32 deep");
+    // Of a chain that is what its head says, the types are looked at next.
+    let mut head = good[..HEAD].to_vec();
+    head[FINGERPRINT_AT..FINGERPRINT_AT + 8].fill(0);
+    let long = [&[6], large, &[1], b"s", &[0]].concat();
+    assert_eq!(why(&[&head, &message.concat(), &[0, 0][..], &long, &[0; 8]].concat()), "message 1: s is too long");
     assert_eq!(replies(&[5; 1_000_000]), "its types are more than 32 deep");
 }
 

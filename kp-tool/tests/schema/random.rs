@@ -65,7 +65,7 @@ impl Random {
                     offset += field.ty.size().expect("it has one");
                     fields.push(field);
                 }
-                Type::Struct { name: self.name(), size: offset, align: 1, fields: fields.leak() }
+                Type::Struct { name: self.name(), size: offset, fields: fields.leak() }
             }
         };
         Box::leak(Box::new(ty))
