@@ -86,11 +86,15 @@ fn file(name: &str) -> PathBuf {
     std::env::current_exe().expect("this program has a file").with_file_name(name)
 }
 
-/// Open sessions of a plugin that drives no device, as its driver counts them.
+/// Open sessions of a plugin that drives no device, as its driver counts them. Wine closes a handle later than CloseHandle returns, but in the order
+/// in which it was asked: once it has refused to open what is not there, the driver has no handle of this function's any more.
 fn sessions(plugin: &str) -> u32 {
     let path = format!(r"\\.\kp-{plugin}");
     let node = Node::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    node.query(0).unwrap_or_else(|error| panic!("{path}: {error}")).sessions
+    let count = node.query(0).unwrap_or_else(|error| panic!("{path}: {error}")).sessions;
+    drop(node);
+    assert!(Node::open(&format!(r"{path}\nothing")).is_err(), "a driver's name has nothing behind it");
+    count
 }
 
 /// Whether this is Wine.
