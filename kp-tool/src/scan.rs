@@ -1,59 +1,12 @@
 //! The PCI devices of this machine, as somebody sees them who is about to write a driver.
 
 use crate::bus::{Bus, Device};
+use crate::found::{Bar, BarKind, Found};
 use crate::machine::Machine;
-use serde::Serialize;
-use std::fmt;
 use std::fs;
 
 /// Where Debian's package pci.ids has its list.
 const IDS: &str = "/usr/share/misc/pci.ids";
-
-/// One device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Found {
-    /// As in `0000:00:04.0`.
-    pub address: String,
-    /// Vendor and device, four hexadecimal digits each.
-    pub vendor: String,
-    /// The device's number.
-    pub device: String,
-    /// Vendor and number of the card, if it says.
-    pub subsystem: Option<[String; 2]>,
-    /// Base class, sub-class and interface, six hexadecimal digits.
-    pub class: String,
-    /// What pci.ids calls vendor and device, as far as it knows them.
-    pub name: Option<String>,
-    /// The driver that has it.
-    pub driver: Option<String>,
-    /// Its BARs.
-    pub bars: Vec<Bar>,
-    /// The pin of its line interrupt, as in `A`.
-    pub pin: Option<char>,
-    /// Vectors of MSI. None: it has none, or the kernel shows capabilities to root only.
-    pub msi: Option<u32>,
-    /// Vectors of MSI-X; the same.
-    pub msi_x: Option<u32>,
-    /// Whether it is a device of PCI Express; the same.
-    pub express: Option<bool>,
-    /// Its configuration space as far as the kernel shows it, in hexadecimal.
-    pub config: String,
-}
-
-/// One base address register.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Bar {
-    /// Its number.
-    pub number: usize,
-    /// `memory` or `ports`.
-    pub kind: &'static str,
-    /// Bits of its address.
-    pub bits: u32,
-    /// Whether reading it changes nothing.
-    pub prefetchable: bool,
-    /// Bytes.
-    pub len: u64,
-}
 
 /// Flags in a device's file `resource`, from the kernel's include/linux/ioport.h.
 mod flag {
@@ -75,25 +28,14 @@ fn found(device: &Device, names: &str) -> Found {
     let (vendor, number) = (id("vendor"), id("device"));
     let card = [id("subsystem_vendor"), id("subsystem_device")];
     let config = fs::read(device.folder().join("config")).unwrap_or_default();
-    let capabilities = capabilities(&config);
-    let of = |id: u8| capabilities.as_ref().and_then(|list| list.iter().find(|(found, _)| *found == id));
-    let word = |at: usize| Some(u16::from_le_bytes(config.get(at..at + 2)?.try_into().ok()?));
     Found {
-        address: device.address(),
         name: name(names, &vendor, &number),
         vendor,
         device: number,
         subsystem: Some(card).filter(|card| card.iter().all(|part| !part.is_empty() && part != "0000")),
         class: id("class"),
         driver: device.driver(),
-        bars: bars(&device.says("resource")),
-        pin: config.get(0x3d).filter(|&&pin| (1..=4).contains(&pin)).map(|&pin| char::from(b'A' + pin - 1)),
-        // Bits 1 to 3 of the message control: the logarithm of how many.
-        msi: of(0x05).and_then(|(_, at)| Some(1 << (word(at + 2)? >> 1 & 7).min(5))),
-        // Bits 0 to 10: one less than the table has.
-        msi_x: of(0x11).and_then(|(_, at)| Some(u32::from(word(at + 2)? & 0x7ff) + 1)),
-        express: capabilities.as_ref().map(|_| of(0x10).is_some()),
-        config: config.iter().map(|byte| format!("{byte:02x}")).collect(),
+        ..Found::of_config(&device.address(), &config, bars(&device.says("resource")))
     }
 }
 
@@ -107,8 +49,8 @@ fn bars(resource: &str) -> Vec<Bar> {
             continue;
         };
         let kind = match flags {
-            flags if flags & flag::MEMORY != 0 => "memory",
-            flags if flags & flag::IO != 0 => "ports",
+            flags if flags & flag::MEMORY != 0 => BarKind::Memory,
+            flags if flags & flag::IO != 0 => BarKind::Ports,
             _ => continue,
         };
         let bits = if flags & flag::MEMORY_64 != 0 { 64 } else { 32 };
@@ -116,22 +58,6 @@ fn bars(resource: &str) -> Vec<Bar> {
         bars.push(Bar { number, kind, bits, prefetchable: flags & flag::PREFETCH != 0, len });
     }
     bars
-}
-
-/// The capabilities in configuration space: number and offset of each. None if the kernel does not show them, as to other users than root.
-fn capabilities(config: &[u8]) -> Option<Vec<(u8, usize)>> {
-    if config.len() <= 64 {
-        return None;
-    }
-    let mut found = Vec::new();
-    // Bit 4 of the status register: there is a list.
-    let mut at = if config[6] & 0x10 != 0 { usize::from(config[0x34] & 0xfc) } else { 0 };
-    // A list that is a circle ends after as many as there is room for.
-    while at >= 64 && at + 2 <= config.len() && found.len() < 48 {
-        found.push((config[at], at));
-        at = usize::from(config[at + 1] & 0xfc);
-    }
-    Some(found)
 }
 
 /// What pci.ids calls a device: a vendor's line begins with its number, its devices' lines with a tab and theirs.
@@ -144,40 +70,6 @@ fn name(names: &str, vendor: &str, device: &str) -> Option<String> {
         Some(device) => format!("{maker} {}", device.trim()),
         None => maker.to_owned(),
     })
-}
-
-impl fmt::Display for Found {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let driver = self.driver.as_deref().unwrap_or("no driver");
-        let name = self.name.as_deref().map(|name| format!("  {name}")).unwrap_or_default();
-        writeln!(f, "{}  {}:{}  class {}{name}  ({driver})", self.address, self.vendor, self.device, self.class)?;
-        for bar in &self.bars {
-            let bits = if bar.kind == "memory" { format!(", {} bit", bar.bits) } else { String::new() };
-            let prefetchable = if bar.prefetchable { ", prefetchable" } else { "" };
-            writeln!(f, "    BAR {}    {}{bits}{prefetchable}, {}", bar.number, bar.kind, size(bar.len))?;
-        }
-        let mut kinds = Vec::new();
-        kinds.extend(self.pin.map(|pin| format!("line, pin {pin}")));
-        kinds.extend(self.msi.map(|count| format!("MSI, {count}")));
-        kinds.extend(self.msi_x.map(|count| format!("MSI-X, {count}")));
-        if self.express.is_none() {
-            kinds.push("message interrupts are shown to root only: `sudo kp scan`".to_owned());
-        }
-        if !kinds.is_empty() {
-            writeln!(f, "    interrupts  {}", kinds.join("; "))?;
-        }
-        Ok(())
-    }
-}
-
-/// A number of bytes for a person.
-fn size(len: u64) -> String {
-    match len {
-        len if len >= 1 << 30 && len % (1 << 30) == 0 => format!("{} GiB", len >> 30),
-        len if len >= 1 << 20 && len % (1 << 20) == 0 => format!("{} MiB", len >> 20),
-        len if len >= 1 << 10 && len % (1 << 10) == 0 => format!("{} KiB", len >> 10),
-        len => format!("{len} bytes"),
-    }
 }
 
 #[cfg(test)]
@@ -237,16 +129,6 @@ mod tests {
         assert_eq!((found.msi, found.msi_x, found.express, found.pin), (None, None, None, Some('A')));
         assert!(found.to_string().contains("line, pin A; message interrupts are shown to root only: `sudo kp scan`"));
         assert_eq!(found.name, None, "there is no list");
-    }
-
-    #[test]
-    fn a_list_of_capabilities_that_is_a_circle_ends() {
-        let mut circle = config();
-        circle[0x51] = 0x40;
-        assert_eq!(capabilities(&circle).expect("it is shown").len(), 48);
-        circle[0x34] = 0xfc;
-        circle[0xfd] = 0xff;
-        assert!(capabilities(&circle).is_some());
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! `kp scan`.
 
+use crate::found::{FORMAT, Scan};
 use crate::machine::System;
-use crate::scan::{Found, scan};
+use crate::scan::scan;
 use crate::{Command, json};
 use anyhow::Result;
 use clap::Args;
-use serde::Serialize;
 
 /// Lists this machine's PCI devices, with what a driver has to know of each.
 #[derive(Debug, Args)]
@@ -15,16 +15,11 @@ pub struct ScanArgs {
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Report {
-    devices: Vec<Found>,
-}
-
 impl Command for ScanArgs {
     fn run(self) -> Result<()> {
         let devices = scan(&System::this());
         if self.json {
-            println!("{}", json("kp-scan/1", &Report { devices })?);
+            println!("{}", json(FORMAT, &Scan { devices })?);
         } else if devices.is_empty() {
             eprintln!("this machine has no PCI device");
         } else {
