@@ -82,7 +82,7 @@ impl std::error::Error for Message {}
 catalogue! {
     /// `cargo kp new` without a source of facts asks for one, which needs a terminal. Every answer is a flag as well.
     E001 NobodyToAsk {} Arguments:
-        "nobody to ask: name the device, `--pci VENDOR:DEVICE`, or `--software` for a plugin without one";
+        "nobody to ask: name the device, `--pci VENDOR:DEVICE`, `--qemu NAME`, or `--software` for a plugin without one";
     /// Nothing that is there is overwritten. A folder is used if it is empty.
     E002 FolderExists { path } InTheWay: "{path} exists and is not empty: choose another NAME, or `--path DIR`";
     /// The name becomes a Rust package, a module of Linux' (`kp-NAME.ko`), a service of Windows' and a device node (`/dev/kp/NAME.0`).
@@ -92,11 +92,11 @@ catalogue! {
     /// Codes are printed with what is refused, as in `error[E004]`.
     E005 NoSuchCode { code } NotFound: "no error has the code `{code}`: it is in brackets, as in `error[E004]`";
     /// What a register file is, its name's ending says.
-    E006 RegisterFileKind { file } Arguments: "{file}: registers are read from a table, NAME.csv: give the file that ending, or make one of it";
+    E006 RegisterFileKind { file } Arguments: "{file}: registers are read from .csv, .svd, .xml (IP-XACT) and .hjson: give the file the ending of what it is";
     /// The file that `--registers`, or `[package.metadata.kp] registers` in the plugin's Cargo.toml, names.
     E007 NoRegisterFile { file, why } NotFound: "no register file {file} ({why}): name it as it is seen from here";
     /// The first line names the columns, in any order: Name, Offset, Access Mode and Size have to be there; Resource Name, Description, Fields,
-    /// Reset, Write and Count may be. Others are passed over.
+    /// Reset, Write, Count and Stride may be. Others are passed over.
     E008 NoColumn { place, column, there } Arguments: "{place}: no column `{column}`; there are: {there}: rename the one that it is";
     /// A cell of a register file cannot be what its column says.
     E009 BadTable { place, why } Arguments: "{place}: {why}";
@@ -243,6 +243,52 @@ catalogue! {
     E072 NoInterface { plugin } NotFound: "{plugin} has no interface: declare its messages by `kp_abi::interface!`, and name them in `plugin!`";
     /// A flag of `cargo kp new` names one register. Where two BARs have one of that name, the BAR stands before it.
     E073 RegisterInTwoBars { flag, name, bars } Arguments: "{flag}: {name} is in {bars}: say which, as in BAR2.{name}";
+    /// A register lies whole inside of its BAR. How long that is, `kp scan` and QEMU say.
+    E074 BeyondBar { place, name, offset, bar, len } Arguments:
+        "{place}: {name} at {offset} ends beyond BAR {bar} ({len} bytes): another BAR, or a wrong offset";
+    /// A BAR's number is that of its base address register, as `kp scan` prints it: one of 64 bits takes two numbers, and the second is no BAR.
+    E075 NoSuchBar { file, bar, of, there } Arguments: "{file}: registers in BAR {bar}, which {of} has not: there is {there}; name another";
+    /// What is made of a register file reads and writes memory. Ports are reached by `device.map_ports`, in the plugin's source.
+    E076 PortsBar { file, bar, of } Arguments:
+        "{file}: registers in BAR {bar}, which is of ports in {of}: take them out of the file, and use `map_ports` in the plugin's source";
+    /// `none` is for messages, each of which is one interrupt. A line stays raised until the card is told.
+    E077 NoMessages { of } Arguments: "--irq-ack none: {of} sends no messages, and its line has to be acknowledged: name another recipe";
+    /// Neither a pin of a line is in its configuration space, nor a capability of messages.
+    E078 NoInterrupt { flag, of } Arguments: "{flag}: {of} has no interrupt: leave the flag out";
+    /// What `kp scan --json` prints is an object with `"format": "kp-scan/1"`.
+    E079 BadScan { file, why } Arguments: "{file}: {why}: `sudo kp scan --json > FILE` makes one, on the card's machine";
+    /// As for the file, `sudo kp scan --json > FILE` makes it on the machine that the card is in.
+    E080 NoScan { file, why } NotFound: "no file {file} ({why}): `sudo kp scan --json > FILE` makes one, on the card's machine";
+    /// One workspace is made for one card.
+    E081 SeveralScanned { file, there } Arguments: "{file} has several devices: name one, as in --scan {file}#ADDRESS; there are {there}";
+    /// An address is that of `kp scan`, as in `0000:00:04.0`, or without its first part.
+    E082 NotScanned { of, address, there } NotFound: "{of} has no device at {address}; there are {there}";
+    /// `qemu-system-x86_64 -device help` lists them.
+    E083 NoQemuDevice { name, alike } NotFound: "QEMU has no device `{name}`: {alike}";
+    /// What QEMU says stands in the line. `qemu-system-x86_64 -device NAME,help` lists a device's options.
+    E084 QemuRefused { device, why } Arguments: "QEMU does not make `{device}` ({why}): its options are listed by `qemu-system-x86_64 -device NAME,help`";
+    /// A plugin drives a function of PCI, or no device.
+    E085 NotPci { name } Arguments: "QEMU's `{name}` is not on its PCI bus: name a device that is, or --software";
+    /// Linux shows its devices in /sys; elsewhere a scan's file serves.
+    E086 NoSysfs {} Arguments: "--from-device is for Linux: take --scan, with a file that `kp scan --json` has made, or --pci";
+    /// The readers of .svd, .xml and .hjson are a feature of the crate cargo-kp, which `cargo install` leaves out unless it is told to.
+    E087 NoReader { file } Missing:
+        "{file}: this `cargo kp` is without its reader: `cargo install --locked --path kp/cargo-kp --features readers`, in a folder with a clone of kp";
+    /// A block of registers is an SVD's peripheral, an IP-XACT's address block, or an interface of regtool's.
+    E088 BadPlace { text } Arguments: "--bar `{text}`: write BLOCK=N or BLOCK=N+OFFSET, as in `--bar REGS=0` or `--bar DMA=2+0x1000`";
+    /// Blocks are named as in the file.
+    E089 NoBlock { block, file, there } Arguments: "--bar {block}: {file} has no such block, or it is named twice; there are {there}";
+    /// Addresses in such a file are those of a processor's bus, and say nothing of BARs. A block that no --bar names is left out.
+    E090 WhichBar { file, blocks, first } Arguments: "{file} has the blocks {blocks}: say in which BAR those are that the plugin needs, as in `--bar {first}=0`";
+    /// The name becomes that of a module in `registers.rs`.
+    E091 BadBarName { name, why } Arguments: "--registers {name}=…: {why}";
+    /// A table says the BAR in each line.
+    E092 PlacesOfTable { file } Arguments: "--bar is for the blocks of .svd, .xml and .hjson: in {file} the column `Resource Name` says the BAR";
+    /// The questions are a feature of the crate cargo-kp, which `cargo install` leaves out unless it is told to. Every answer is a flag as well.
+    E093 NoWizard {} Missing:
+        "this `cargo kp` asks nothing: name the device, as for `--pci VENDOR:DEVICE`, or `cargo install --locked --path kp/cargo-kp --features wizard`, in a folder with a clone of kp";
+    /// Escape, or the end of the terminal. Nothing is written before the last question is answered.
+    E094 BrokenOff { why } Failed: "{why}: nothing is written; every answer is a flag too: `cargo kp new --help`";
 }
 
 #[cfg(test)]

@@ -69,6 +69,20 @@ pub struct Said<'a> {
     pub raise: Option<&'a str>,
 }
 
+impl<'a> Said<'a> {
+    /// The first flag that was given.
+    pub fn flag(&self) -> Option<&'static str> {
+        let flags = [
+            ("--irq-status", self.status),
+            ("--irq-ack", self.ack),
+            ("--irq-enable", self.enable),
+            ("--irq-disable", self.disable),
+            ("--irq-raise", self.raise),
+        ];
+        flags.into_iter().find_map(|(flag, said)| said.map(|_| flag))
+    }
+}
+
 /// The card's interrupt, of what was said and what its registers are called; `None` if it has none.
 pub fn decide<'a>(said: &Said<'_>, blocks: &'a [Block]) -> Result<Option<Irq<'a>>, Message> {
     let guess = if said.status.is_none() && said.ack.is_none() { guess(blocks) } else { None };
@@ -78,9 +92,7 @@ pub fn decide<'a>(said: &Said<'_>, blocks: &'a [Block]) -> Result<Option<Irq<'a>
             let status = said.status.map(|name| find(blocks, "--irq-status", name)).transpose()?;
             (status, recipe(ack, status, blocks)?, false)
         }
-        (None, None) if [said.status, said.enable, said.disable, said.raise].iter().any(Option::is_some) => {
-            return Err(Message::NoIrqAck {});
-        }
+        (None, None) if said.flag().is_some() => return Err(Message::NoIrqAck {}),
         (None, None) => return Ok(None),
     };
     let raise = said.raise.map(|name| writable("--irq-raise", find(blocks, "--irq-raise", name)?)).transpose()?;
@@ -144,7 +156,7 @@ fn recipe<'a>(text: &str, status: Option<Found<'a>>, blocks: &'a [Block]) -> Res
 }
 
 /// Every register of a card that is no array.
-fn singles(blocks: &[Block]) -> impl Iterator<Item = Found<'_>> {
+pub fn singles(blocks: &[Block]) -> impl Iterator<Item = Found<'_>> {
     let of = |block| move |register| Found { block, register };
     let all = blocks.iter().flat_map(move |block: &Block| block.registers.iter().map(of(block)));
     all.filter(|found: &Found<'_>| found.register.count.is_none())

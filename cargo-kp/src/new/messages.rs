@@ -143,10 +143,18 @@ fn register_messages(messages: &mut Vec<MessageOf>, found: Found<'_>) {
         doc => format!("{}: {}", register.name, registers::sentence(doc)),
     };
     let index = register.count.map(|_| "index: u32");
+    // Of an array with gaps each item is a block of one register.
+    let item = match register.stride {
+        None => (format!("self.{field}.regs().item({path}, index as usize)?"), String::new()),
+        Some(_) => {
+            let each = format!("registers::{}::{}", found.block.each(register), register.name);
+            (format!("self.{field}.regs().block({path}, index as usize)?"), each)
+        }
+    };
     if register.access.reads() {
         let read = match index {
             None => format!("self.{field}.read({path})"),
-            Some(_) => format!("self.{field}.regs().item({path}, index as usize)?.read()"),
+            Some(_) => format!("{}.read({})", item.0, item.1),
         };
         messages.push(MessageOf::new(&name, doc.clone(), index.unwrap_or_default(), &ty, &read, &register.name));
     }
@@ -155,7 +163,8 @@ fn register_messages(messages: &mut Vec<MessageOf>, found: Found<'_>) {
             index.into_iter().map(str::to_owned).chain([format!("value: {ty}")]).collect::<Vec<_>>().join(", ");
         let write = match index {
             None => format!("self.{field}.write({path}, value);"),
-            Some(_) => format!("self.{field}.regs().item({path}, index as usize)?.write(value);"),
+            Some(_) if item.1.is_empty() => format!("{}.write(value);", item.0),
+            Some(_) => format!("{}.write({}, value);", item.0, item.1),
         };
         let doc = if register.access.reads() { format!("Sets {}.", register.name) } else { doc };
         let message = MessageOf::new(&set, doc, &arguments, "", "", &register.name);

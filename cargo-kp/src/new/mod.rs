@@ -1,23 +1,28 @@
 //! `cargo kp new`: a workspace with a plugin, its tests and an app, of what is known of a card.
 //!
-//! `name` says what it may be called, `irq` how the card interrupts. `tree` makes the files of `templates/card`, of
-//! `messages` and of what the `model` is told, and `write`
-//! puts them where they belong, all or none.
+//! `name` says what it may be called, `card` what is known of the card, which may come from `qemu`, and `irq` how it interrupts. `ask` asks for what no flag says. `tree` makes
+//! the files of `templates/card`, of `messages` and of what the `model` is told, and `write` puts them where they belong, all or none.
+#[cfg(feature = "wizard")]
+mod ask;
+mod card;
 mod irq;
 mod messages;
 mod model;
 mod name;
+mod qemu;
 mod tree;
 mod write;
 
+use self::card::Card;
 use crate::{
     command::Command,
-    registers::{self, Registers},
+    registers::{self, Registers, Source},
 };
 use anyhow::Result;
 use kp_tool::Message;
 use std::{
     fs,
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
     process,
 };
@@ -35,14 +40,31 @@ pub struct NewArgs {
     /// What the plugin is called: the module, the device node, the folder.
     name: Option<String>,
     /// The card, by vendor and device, as `lspci -n` prints them; may be repeated.
-    #[arg(long, value_name = "VENDOR:DEVICE")]
+    #[arg(long, value_name = "VENDOR:DEVICE", group = "source")]
     pci: Vec<String>,
+    /// The card in this machine at an address that `kp scan` prints: its numbers, BARs and interrupts. Linux shows to root alone whether it
+    /// sends messages.
+    #[arg(long, value_name = "ADDRESS", group = "source")]
+    from_device: Option<String>,
+    /// The same of another machine: a file that `kp scan --json` has written there.
+    #[arg(long, value_name = "FILE[#ADDRESS]", group = "source")]
+    scan: Option<String>,
+    /// The same of a device of QEMU's, as `-device` names it. No guest runs.
+    #[arg(long, value_name = "NAME[,OPTION=…]", group = "source")]
+    qemu: Option<String>,
     /// A plugin without a device.
-    #[arg(long, conflicts_with_all = ["pci", "registers", "irq_status", "irq_ack", "irq_enable", "irq_disable", "irq_raise", "messages"])]
+    #[arg(long, group = "source", conflicts_with_all = ["registers", "irq_status", "irq_ack", "irq_enable", "irq_disable", "irq_raise", "no_irq", "messages"])]
     software: bool,
-    /// The card's registers: a table, .csv.
-    #[arg(long, value_name = "FILE")]
-    registers: Option<PathBuf>,
+    /// The folder that `/sys` is in, where it is not this machine's.
+    #[arg(long, value_name = "DIR", hide = true)]
+    root: Option<PathBuf>,
+    /// The card's registers: a table .csv, a CMSIS .svd, an IP-XACT .xml, or an .hjson of OpenTitan's regtool. NAME is what their BAR is called.
+    #[arg(long, value_name = "[NAME=]FILE")]
+    registers: Option<String>,
+    /// Which BAR a block of the file lies in, where it has several: an SVD's peripheral, an IP-XACT's address block, an interface of
+    /// regtool's. May be repeated.
+    #[arg(long, value_name = "BLOCK=N[+OFFSET]", requires = "registers")]
+    bar: Vec<String>,
     /// The register that says that the card interrupts. Without it and --irq-ack: guessed by the names, and the guess is printed.
     #[arg(long, value_name = "REG")]
     irq_status: Option<String>,
@@ -60,6 +82,9 @@ pub struct NewArgs {
     /// What has the card interrupt, for trying it: the app's --raise writes there.
     #[arg(long, value_name = "REG")]
     irq_raise: Option<String>,
+    /// The card has no interrupt, whatever its registers are called.
+    #[arg(long, conflicts_with_all = ["irq_status", "irq_ack", "irq_enable", "irq_disable", "irq_raise"])]
+    no_irq: bool,
     /// Registers that get a message of their own: `all`, `none`, or a list. Without it: all if there are 16 or fewer, else none.
     #[arg(long, value_name = "all|none|A,B,…")]
     messages: Option<String>,
@@ -82,6 +107,9 @@ pub struct NewArgs {
     /// Make no Git repository of it.
     #[arg(long)]
     no_git: bool,
+    /// Ask for what no flag says, though there is a NAME. Without a NAME that is done anyway, at a terminal.
+    #[arg(long)]
+    ask: bool,
     /// Print the files' names, and write nothing.
     #[arg(long)]
     dry_run: bool,
@@ -89,18 +117,55 @@ pub struct NewArgs {
 
 impl Command for NewArgs {
     fn run(self) -> Result<()> {
-        let Some(name) = self.name.clone() else { return Err(Message::NobodyToAsk {}.into()) };
-        if self.pci.is_empty() && !self.software {
+        if self.name.is_some() && !self.ask {
+            return self.make(|_, _, _| Ok(true));
+        }
+        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
             return Err(Message::NobodyToAsk {}.into());
         }
+        #[cfg(feature = "wizard")]
+        return ask::complete(self)?.make(ask::confirm);
+        #[cfg(not(feature = "wizard"))]
+        Err(Message::NoWizard {}.into())
+    }
+}
+
+impl NewArgs {
+    /// Makes the workspace, if whoever is asked last says so: of the arguments, of how many files, and of where they come.
+    fn make(self, goes_on: impl FnOnce(&Self, usize, &str) -> Result<bool>) -> Result<()> {
+        let Some(name) = self.name.clone() else { return Err(Message::NobodyToAsk {}.into()) };
         name::check(&name)?;
-        let ids = self.pci.iter().map(|text| pci_id(text)).collect::<Result<Vec<_>, _>>()?;
-        let registers = self.registers.as_deref().map(registers::read).transpose()?.unwrap_or_default();
-        let irq = irq::decide(&self.said(), &registers.blocks)?;
+        let card = self.card()?;
+        let ids = match &card {
+            Some(card) => vec![card.id],
+            None => self.pci.iter().map(|text| pci_id(text)).collect::<Result<Vec<_>, _>>()?,
+        };
+        if ids.is_empty() && !self.software {
+            return Err(Message::NobodyToAsk {}.into());
+        }
+        let source = self.registers.as_deref().map(|said| Source::parse(said, &self.bar)).transpose()?;
+        let registers = source.as_ref().map(registers::read).transpose()?.unwrap_or_default();
+        // The messages' module is called as the plugin is.
+        if let Some(bar) =
+            source.as_ref().and_then(|source| source.name.as_ref()).filter(|bar| **bar == tree::snake(&name))
+        {
+            return Err(
+                Message::BadBarName { name: bar.clone(), why: "the plugin itself is called so".to_owned() }.into()
+            );
+        }
+        let mut irq = if self.no_irq { None } else { irq::decide(&self.said(), &registers.blocks)? };
+        if let Some(card) = &card {
+            card.has_place_for(&registers.blocks)?;
+            irq = card.interrupts_as(&self.said(), irq)?;
+        }
+        let device = self.qemu.clone().or_else(|| ids.first().and_then(qemu_device).map(str::to_owned));
         let folder = self.path.clone().unwrap_or_else(|| PathBuf::from(&name));
         let facts = tree::Facts {
             name: &name,
             ids: &ids,
+            card: card.as_ref(),
+            device: device.as_deref(),
+            source: source.as_ref(),
             registers: &registers,
             irq: irq.as_ref(),
             messages: self.messages.as_deref(),
@@ -109,17 +174,20 @@ impl Command for NewArgs {
             kp: &Kp::find(self.kp.as_deref())?,
         };
         let files = tree::files(&facts)?;
-        report(&registers, &ids, irq.as_ref());
+        report(card.as_ref(), &registers, &ids, irq.as_ref());
         if self.dry_run {
             files.iter().for_each(|file| println!("{}", folder.join(&file.path).display()));
+            return Ok(());
+        }
+        if !goes_on(&self, files.len(), &folder.display().to_string())? {
+            println!("nothing is written");
             return Ok(());
         }
         let git = self.git || (!self.no_git && !is_in_repository(&folder));
         write::all(&folder, &files, git)?;
         println!("{} files in {}", files.len(), folder.display());
         println!("next  cd {} && cargo test", folder.display());
-        let device = ids.first().and_then(qemu_device).map(|device| format!(" --device {device}"));
-        match (ids.is_empty(), device) {
+        match (ids.is_empty(), device.map(|device| format!(" --device {device}"))) {
             (false, None) => println!(
                 "      QEMU has no such card that is known here: the model in plugin/tests is what it is tried on"
             ),
@@ -127,9 +195,26 @@ impl Command for NewArgs {
         }
         Ok(())
     }
-}
 
-impl NewArgs {
+    /// Whether a flag says which device it is, or that there is none.
+    #[cfg(feature = "wizard")]
+    fn has_source(&self) -> bool {
+        !self.pci.is_empty()
+            || self.software
+            || [&self.from_device, &self.scan, &self.qemu].iter().any(|said| said.is_some())
+    }
+
+    /// What is known of the card, where more is than its numbers.
+    fn card(&self) -> Result<Option<Card>> {
+        let card = match (&self.from_device, &self.scan, &self.qemu) {
+            (Some(address), ..) => Card::of_machine(address, self.root.as_deref())?,
+            (None, Some(file), _) => Card::of_scan(file)?,
+            (None, None, Some(device)) => qemu::card(device)?,
+            (None, None, None) => return Ok(None),
+        };
+        Ok(Some(card))
+    }
+
     /// What the flags say of the interrupt.
     fn said(&self) -> irq::Said<'_> {
         irq::Said {
@@ -142,16 +227,29 @@ impl NewArgs {
     }
 }
 
-/// Says what was taken from the files, and what was guessed.
-fn report(registers: &Registers, ids: &[PciId], irq: Option<&irq::Irq<'_>>) {
+/// Says what was found, what was taken from the files, and what was guessed.
+fn report(card: Option<&Card>, registers: &Registers, ids: &[PciId], irq: Option<&irq::Irq<'_>>) {
+    if let Some(Card { of, id, found }) = card {
+        println!("card       {of}: {:04x}:{:04x}", id.vendor, id.device);
+        card.iter().flat_map(|card| card.lines()).for_each(|line| println!("           {line}"));
+        if found.hides_messages() {
+            println!(
+                "           messages are shown to root alone: `sudo kp scan --json > card.json`, then --scan card.json"
+            );
+        }
+    }
     for block in &registers.blocks {
         println!("registers  {} in BAR {}, {:#x} bytes", block.registers.len(), block.bar, block.len());
+    }
+    if !registers.left_out.is_empty() {
+        println!("           left out, as no --bar names them: {}", registers.left_out.join(", "));
     }
     for (name, rust) in &registers.renamed {
         println!("           `{name}` is {rust}");
     }
     match irq {
         None if ids.is_empty() => {}
+        None if card.is_some_and(|card| card.has_none()) => println!("interrupt  none: the card has none"),
         None => println!("interrupt  none: --irq-status and --irq-ack name one"),
         Some(irq) => {
             let guess = if irq.guessed { "guessed by the names: " } else { "" };

@@ -1,6 +1,8 @@
 //! The model of the card, by the registers that it treats as more than memory.
+use super::card::Kinds;
 use super::irq::{Found, Irq, Recipe};
-use super::tree::{Facts, hex, ty};
+use super::tree::{Facts, hex, kinds, ty};
+use kp_tool::found::BarKind;
 use minijinja::{Value, context};
 use std::collections::BTreeMap;
 
@@ -36,7 +38,32 @@ pub fn model(facts: &Facts<'_>) -> Value {
         pending = interrupts(irq, &mut special, &mut writes);
     }
     let constants: Vec<Value> = special.0.into_values().map(|(_, constant)| constant).collect();
-    context! { resets, constants, writes, pending }
+    let Kinds { line, msi, msi_x } = kinds(facts);
+    let messages = match (msi > 0, msi_x > 0) {
+        (_, false) => "== Some(IrqKind::Msi)",
+        (false, true) => "== Some(IrqKind::MsiX)",
+        (true, true) => "",
+    };
+    context! { resets, constants, writes, pending, bars => bars(facts), line, msi, msi_x, messages }
+}
+
+/// Each BAR's length, 0 if there is none, and what it is if it is not plain memory. Of a card of which nothing is known a BAR has as many pages as
+/// its registers need.
+fn bars(facts: &Facts<'_>) -> Value {
+    let mut lens = [0; 6];
+    let mut kinds = Vec::new();
+    for block in &facts.registers.blocks {
+        lens[block.bar] = block.len().next_power_of_two().max(4096);
+    }
+    for bar in facts.card.iter().flat_map(|card| &card.found.bars).filter(|bar| bar.number < 6) {
+        lens[bar.number] = bar.len;
+        kinds.extend(match (bar.kind, bar.prefetchable) {
+            (BarKind::Ports, _) => Some(format!("{} => BarKind::Ports", bar.number)),
+            (BarKind::Memory, true) => Some(format!("{} => BarKind::Prefetchable", bar.number)),
+            (BarKind::Memory, false) => None,
+        });
+    }
+    context! { lens => lens.map(|len| if len == 0 { "0".to_owned() } else { format!("{len:#x}") }), kinds }
 }
 
 /// What writing to the interrupt's registers does; the answer is when an interrupt is pending.

@@ -1,10 +1,11 @@
 //! The files of a new workspace: `templates/card`, filled in.
+use super::card::{Card, Kinds};
 use super::irq::{Found, Irq, Recipe, Written};
 use super::messages::{self, MessageOf, app};
 use super::model::model;
 use super::write::File;
 use super::{Kp, PciId};
-use crate::registers::{self, Block, Register, Registers};
+use crate::registers::{self, Block, Place, Register, Registers, Source};
 use anyhow::{Context, Result};
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use std::collections::BTreeMap;
@@ -36,6 +37,12 @@ pub struct Facts<'a> {
     pub name: &'a str,
     /// Its devices; none if it has none.
     pub ids: &'a [PciId],
+    /// What is known of the card.
+    pub card: Option<&'a Card>,
+    /// The device of QEMU's that it is tried on.
+    pub device: Option<&'a str>,
+    /// The register file, as it was named.
+    pub source: Option<&'a Source>,
     /// What the register file says.
     pub registers: &'a Registers,
     /// The interrupt.
@@ -121,8 +128,7 @@ fn context(facts: &Facts<'_>) -> Result<Value> {
     };
     let block = |block: &Block| {
         context! {
-            name => &block.name, bar => block.bar, field => format!("bar{}", block.bar),
-            bar_len => format!("{:#x}", block.len().next_power_of_two().max(4096)),
+            name => &block.name, bar => block.bar, field => format!("bar{}", block.bar), len => format!("{:#x}", block.len()),
         }
     };
     let causes = irq.is_some_and(|irq| irq.causes().is_some());
@@ -136,7 +142,11 @@ fn context(facts: &Facts<'_>) -> Result<Value> {
         name => facts.name, crate => snake(facts.name), title, ids, kp, software, callbacks,
         license => facts.license, author => facts.author,
         register_file => &facts.registers.file,
-        device => facts.ids.first().and_then(super::qemu_device),
+        registers_name => facts.source.and_then(|source| source.name.as_deref()).map(|name| format!("{name}=")),
+        bars => facts.source.iter().flat_map(|source| &source.places).map(Place::to_string).collect::<Vec<_>>(),
+        device => facts.device,
+        card => facts.card.map(Card::lines).unwrap_or_default(),
+        vectors => irq.and_then(|_| facts.card).and_then(vectors),
         blocks => blocks.iter().map(block).collect::<Vec<_>>(),
         fields => !blocks.is_empty() || causes || mask,
         model => model(facts),
@@ -146,6 +156,21 @@ fn context(facts: &Facts<'_>) -> Result<Value> {
         // Where there is none, each question about it is answered by nothing.
         irq => irq.map_or_else(|| context! {}, interrupt),
     })
+}
+
+/// The kinds of interrupt that the model has. A card of which nothing is known has both that one vector is enough for.
+pub(super) fn kinds(facts: &Facts<'_>) -> Kinds {
+    match (facts.card, facts.irq) {
+        (Some(card), _) => card.kinds(),
+        (None, Some(Irq { recipe: Recipe::None, .. })) => Kinds { line: 0, msi: 1, msi_x: 0 },
+        (None, _) => Kinds { line: 1, msi: 1, msi_x: 0 },
+    }
+}
+
+/// As many vectors as the card sends messages by, if that is known; a plugin serves 2048 at most.
+fn vectors(card: &Card) -> Option<u32> {
+    let Kinds { msi, msi_x, .. } = card.kinds();
+    Some(msi.max(msi_x).min(2048)).filter(|&count| count > 0 && !card.found.hides_messages())
 }
 
 /// The interrupt, as the templates have it.
@@ -210,7 +235,12 @@ fn tests(facts: &Facts<'_>, messages: &[MessageOf]) -> Value {
         }
     }
     let first = messages.first().map_or("0", |message| if message.name == "version" { "1" } else { "0" });
-    context! { registers => lines, first, bits => "0b101" }
+    let Kinds { line, msi, msi_x } = kinds(facts);
+    // A line is no interrupt of a card's that says nothing of how it is acknowledged.
+    let line = line > 0 && irq.is_some_and(|irq| irq.recipe != Recipe::None);
+    let enables = [(line, "Enable::line()"), (msi > 0, "Enable::msi()"), (msi_x > 0, "Enable::msix(1..=1)")];
+    let enables: Vec<&str> = enables.iter().filter(|(has, _)| *has).map(|(_, enable)| *enable).collect();
+    context! { registers => lines, first, bits => "0b101", enables }
 }
 
 /// How the templates reach a register.
@@ -237,6 +267,6 @@ pub(super) fn ty(register: &Register) -> String {
 }
 
 /// The name of a crate.
-fn snake(name: &str) -> String {
+pub(super) fn snake(name: &str) -> String {
     name.replace('-', "_")
 }

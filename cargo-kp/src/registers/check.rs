@@ -18,9 +18,10 @@ pub fn block(block: &Block) -> Result<(), Message> {
     }
     for (index, register) in block.registers.iter().enumerate() {
         for other in &block.registers[..index] {
-            let overlap = register.offset < other.end() && other.offset < register.end();
             let alike = |of: fn(&Register) -> bool| of(register) && of(other);
-            if overlap && (alike(|register| register.access.reads()) || alike(|register| register.access.writes())) {
+            if overlap(register, other)
+                && (alike(|register| register.access.reads()) || alike(|register| register.access.writes()))
+            {
                 let (second, first) = if register.line > other.line { (register, other) } else { (other, register) };
                 let (place, one, other) = (place(block, second), shown(second), shown(first));
                 return Err(Message::RegistersOverlap { place, one, other });
@@ -28,6 +29,22 @@ pub fn block(block: &Block) -> Result<(), Message> {
         }
     }
     Ok(())
+}
+
+/// Whether an item of the one lies on an item of the other.
+fn overlap(one: &Register, other: &Register) -> bool {
+    let (few, many) = if one.items() <= other.items() { (one, other) } else { (other, one) };
+    let spans = few.offset < many.end() && many.offset < few.end();
+    spans
+        && (0..few.items()).any(|item| {
+            let start = few.offset + item * few.step();
+            // Of the other's items the last one that begins before this one's end.
+            let before = (start + few.bytes()).checked_sub(many.offset + 1);
+            before.is_some_and(|before| {
+                let item = (before / many.step()).min(many.items() - 1);
+                many.offset + item * many.step() + many.bytes() > start
+            })
+        })
 }
 
 /// Refuses what is wrong with a register by itself.
@@ -43,7 +60,10 @@ fn one(block: &Block, register: &Register) -> Result<(), Message> {
             "it ends at {end:#x}, and registers are mapped up to {LONGEST:#x}: reach what lies behind by a `Window`, in the plugin's source"
         )));
     }
-    for field in &register.fields {
+    for (index, field) in register.fields.iter().enumerate() {
+        if register.fields[..index].iter().any(|other| other.name == field.name) {
+            return Err(wrong(format!("field {} is there twice: give one of them another name", field.name)));
+        }
         if field.high < field.low || field.high >= register.bits {
             let (low, high) = (field.low, field.high);
             let last = register.bits - 1;

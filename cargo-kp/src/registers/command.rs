@@ -1,12 +1,9 @@
 //! `cargo kp regs`.
-use super::{read, source};
+use super::{Source, read, source};
 use crate::{build, command::Command};
 use anyhow::{Context, Result};
 use kp_tool::Message;
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::Path};
 
 /// Makes a plugin's `src/registers.rs` anew from its register file. Nothing else is written.
 #[derive(Debug, clap::Args)]
@@ -22,8 +19,8 @@ pub struct RegsArgs {
 impl Command for RegsArgs {
     fn run(self) -> Result<()> {
         let plugin = build::select(self.plugin.as_deref(), Path::new("."))?;
-        let registers = register_file(&plugin.dir, &plugin.name)?;
-        let text = source(&read(&registers)?);
+        let from = register_file(&plugin.dir, &plugin.name)?;
+        let text = source(&read(&from)?);
         let file = plugin.dir.join("src/registers.rs");
         let there = match fs::read_to_string(&file) {
             Ok(there) => Some(there),
@@ -35,7 +32,7 @@ impl Command for RegsArgs {
         match (same, self.check) {
             (true, _) => println!("{}: up to date", file.display()),
             (false, true) => {
-                let (file, from) = (file.display().to_string(), registers.display().to_string());
+                let (file, from) = (file.display().to_string(), from.file.display().to_string());
                 return Err(Message::RegistersStale { file, from, plugin: plugin.name }.into());
             }
             (false, false) => {
@@ -47,15 +44,18 @@ impl Command for RegsArgs {
     }
 }
 
-/// The file that `[package.metadata.kp] registers` names.
-fn register_file(dir: &Path, plugin: &str) -> Result<PathBuf> {
+/// The file that `[package.metadata.kp] registers` names, and the blocks that `bars` names.
+fn register_file(dir: &Path, plugin: &str) -> Result<Source> {
     let manifest = dir.join("Cargo.toml");
     let text = fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
     let table: toml::Table = text.parse().with_context(|| format!("cannot read {}", manifest.display()))?;
     let named = ["package", "metadata", "kp"].iter().try_fold(&table, |table, key| table.get(*key)?.as_table());
-    let named = named.and_then(|kp| kp.get("registers")?.as_str());
-    let named = named.ok_or_else(|| Message::NoRegistersNamed { plugin: plugin.to_owned() })?;
-    Ok(dir.join(named))
+    let said = named.and_then(|kp| kp.get("registers")?.as_str());
+    let said = said.ok_or_else(|| Message::NoRegistersNamed { plugin: plugin.to_owned() })?;
+    let bars = named.and_then(|kp| kp.get("bars")?.as_array()).into_iter().flatten();
+    let bars: Vec<String> = bars.map(|bar| bar.as_str().unwrap_or_default().to_owned()).collect();
+    let source = Source::parse(said, &bars)?;
+    Ok(Source { file: dir.join(&source.file), ..source })
 }
 
 /// Puts a text in a file's place: the file has either its old one or all of the new one.

@@ -1,21 +1,21 @@
 //! Registers from a table of comma-separated values, with the columns of WinDriver's and more.
-use super::{Access, Block, Field, Register, Registers, number, register_name};
+use super::raw::{Listed, Raw};
+use super::{Access, Field, number, register_name};
 use kp_tool::Message;
 use std::collections::BTreeMap;
 
 /// Columns that have to be there.
 const NEEDED: [&str; 4] = ["Name", "Offset", "Access Mode", "Size"];
 /// Columns that may be there.
-const MORE: [&str; 6] = ["Resource Name", "Description", "Fields", "Reset", "Write", "Count"];
+const MORE: [&str; 7] = ["Resource Name", "Description", "Fields", "Reset", "Write", "Count", "Stride"];
 
 /// The registers of a table, `name` being the file's.
-pub fn parse(name: &str, text: &str) -> Result<Registers, Message> {
+pub fn parse(name: &str, text: &str) -> Result<Vec<Listed>, Message> {
     let wrong = |line: u64, why: String| Message::BadTable { place: format!("{name}:{line}"), why };
     let mut reader = ::csv::ReaderBuilder::new().flexible(true).trim(::csv::Trim::All).from_reader(text.as_bytes());
     let headers = reader.headers().map_err(|error| wrong(1, error.to_string()))?.clone();
     let columns = columns(name, &headers)?;
-    let mut registers = Registers::default();
-    let mut blocks: BTreeMap<usize, Block> = BTreeMap::new();
+    let mut bars: BTreeMap<usize, Listed> = BTreeMap::new();
     for record in reader.records() {
         let record =
             record.map_err(|error| wrong(error.position().map_or(0, ::csv::Position::line), error.to_string()))?;
@@ -26,23 +26,14 @@ pub fn parse(name: &str, text: &str) -> Result<Registers, Message> {
         }
         let row = |why: String| wrong(line, why);
         let register = register(&cell, line).map_err(row)?;
-        if register.name != cell("Name") {
-            registers.renamed.push((cell("Name").to_owned(), register.name.clone()));
-        }
         let bar = bar(cell("Resource Name")).map_err(row)?;
-        let new = || Block { name: String::new(), bar, registers: Vec::new(), file: name.to_owned() };
-        blocks.entry(bar).or_insert_with(new).registers.push(register);
+        let new = || Listed { name: format!("BAR{bar}"), bar: Some(bar), registers: Vec::new() };
+        bars.entry(bar).or_insert_with(new).registers.push(register);
     }
-    if blocks.is_empty() {
+    if bars.is_empty() {
         return Err(wrong(1, "no register: write one in each line behind the columns' names".to_owned()));
     }
-    let only = blocks.len() == 1;
-    registers.blocks.extend(blocks.into_values().map(|mut block| {
-        block.name = if only { "regs".to_owned() } else { format!("bar{}", block.bar) };
-        block.registers.sort_by_key(|register| (register.offset, register.line));
-        block
-    }));
-    Ok(registers)
+    Ok(bars.into_values().collect())
 }
 
 /// Which column is where, by its name here.
@@ -73,17 +64,13 @@ fn plain(name: &str) -> String {
 }
 
 /// One line's register.
-fn register<'a>(cell: &impl Fn(&str) -> &'a str, line: u64) -> Result<Register, String> {
+fn register<'a>(cell: &impl Fn(&str) -> &'a str, line: u64) -> Result<Raw, String> {
     let name = register_name(cell("Name")).ok_or("a register without a name: letters, digits and `_`")?;
     let number = |column: &str| {
         number(cell(column))
             .ok_or_else(|| format!("{column} of {name} is `{}`: write a number, as 0x24 or 36", cell(column)))
     };
     let optional = |column: &str| if cell(column).is_empty() { Ok(None) } else { number(column).map(Some) };
-    let bits = match number("Size")? {
-        bits @ (8 | 16 | 32 | 64) => bits as u32,
-        bits => return Err(format!("Size of {name} is {bits}: 8, 16, 32 or 64 bits")),
-    };
     let access = match plain(cell("Access Mode")).as_str() {
         "r" | "ro" | "read" | "readonly" => Access::ReadOnly,
         "w" | "wo" | "write" | "writeonly" => Access::WriteOnly,
@@ -95,25 +82,17 @@ fn register<'a>(cell: &impl Fn(&str) -> &'a str, line: u64) -> Result<Register, 
         "oneclears" | "onetoclear" | "w1c" => true,
         _ => return Err(format!("Write of {name} is `{}`: one-clears, or nothing", cell("Write"))),
     };
-    let reset = optional("Reset")?.unwrap_or(0);
-    if bits < 64 && reset >> bits != 0 {
-        return Err(format!("Reset of {name} is {reset:#x}, more than its {bits} bits"));
-    }
-    let count = match optional("Count")? {
-        None | Some(1) => None,
-        Some(count @ 2..=65_536) => Some(count),
-        Some(count) => return Err(format!("Count of {name} is {count}: 1 to 65536")),
-    };
-    Ok(Register {
+    Ok(Raw {
+        name: cell("Name").to_owned(),
+        bits: number("Size")?,
         fields: fields(cell("Fields"))?,
-        doc: cell("Description").split_whitespace().collect::<Vec<_>>().join(" "),
+        doc: cell("Description").to_owned(),
         offset: number("Offset")?,
-        name: name.clone(),
-        bits,
+        reset: optional("Reset")?.unwrap_or(0),
+        count: optional("Count")?.unwrap_or(1),
+        stride: optional("Stride")?,
         access,
-        reset,
         one_clears,
-        count,
         line,
     })
 }

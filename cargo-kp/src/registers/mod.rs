@@ -1,19 +1,58 @@
 //! A card's registers, as a file lists them: what `cargo kp new` makes a plugin of, and `cargo kp regs` its `registers.rs`.
 //!
-//! `csv` reads a file, `check` refuses what no card can have, `rust` writes the source text.
+//! `csv`, `svd`, `ipxact` and `hjson` read a file, each into `raw` registers, of which `place` makes those of BARs; `check` refuses what no card can
+//! have, `rust` writes the source text.
 mod check;
 pub mod command;
 mod csv;
+#[cfg(feature = "readers")]
+mod hjson;
+#[cfg(feature = "readers")]
+mod ipxact;
 mod names;
+mod place;
+mod raw;
 mod rust;
+#[cfg(feature = "readers")]
+mod svd;
 
 pub use self::names::{message_name, number, register_name};
+pub use self::place::Place;
 pub(crate) use self::rust::sentence;
 pub use self::rust::source;
 
 use anyhow::Result;
 use kp_tool::Message;
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// A register file, and what is said of it beside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// The file.
+    pub file: PathBuf,
+    /// What its BAR is called.
+    pub name: Option<String>,
+    /// Where its blocks lie.
+    pub places: Vec<Place>,
+}
+
+impl Source {
+    /// `FILE` or `NAME=FILE`, and each `BLOCK=N`.
+    ///
+    /// # Errors
+    /// What is no such thing.
+    pub fn parse(said: &str, places: &[String]) -> Result<Self, Message> {
+        let (name, file) = match said.split_once('=') {
+            Some((name, file)) if !Path::new(said).exists() => (Some(name.to_owned()), file),
+            _ => (None, said),
+        };
+        let places = places.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+        Ok(Source { file: file.into(), name, places })
+    }
+}
 
 /// What software may do with a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +117,10 @@ pub struct Register {
     pub reset: u64,
     /// Whether writing a one clears that bit, and a zero leaves it.
     pub one_clears: bool,
-    /// How many there are, one behind the other, if it is an array.
+    /// How many there are, if it is an array.
     pub count: Option<u64>,
+    /// From one to the next, in bytes, if they are not one behind the other.
+    pub stride: Option<u64>,
     /// What the file says of it, in one line; may be empty.
     pub doc: String,
     /// Its line in the file.
@@ -102,7 +143,19 @@ impl Register {
     /// The first offset behind it.
     #[must_use]
     pub fn end(&self) -> u64 {
-        self.offset.saturating_add(self.bytes().saturating_mul(self.count.unwrap_or(1)))
+        self.offset.saturating_add(self.step().saturating_mul(self.items() - 1)).saturating_add(self.bytes())
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn items(&self) -> u64 {
+        self.count.unwrap_or(1)
+    }
+
+    /// From one to the next, in bytes.
+    #[must_use]
+    pub fn step(&self) -> u64 {
+        self.stride.unwrap_or(self.bytes())
     }
 }
 
@@ -126,6 +179,12 @@ impl Block {
         self.registers.iter().map(Register::end).max().unwrap_or(0).next_multiple_of(8)
     }
 
+    /// The Rust module that describes each item of an array with gaps.
+    #[must_use]
+    pub fn each(&self, register: &Register) -> String {
+        format!("{}_{}", self.name, register.name.to_ascii_lowercase())
+    }
+
     /// Whether there is no register.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -144,21 +203,33 @@ pub struct Registers {
     pub text: String,
     /// Names that are not the file's own: its, and the one in Rust.
     pub renamed: Vec<(String, String)>,
+    /// Blocks of the file that are in no BAR.
+    pub left_out: Vec<String>,
 }
 
 /// Reads a file that lists registers.
 ///
 /// # Errors
 /// No such file, no such kind of file, or what is wrong in which of its lines.
-pub fn read(file: &Path) -> Result<Registers> {
+pub fn read(source: &Source) -> Result<Registers> {
+    let file = &source.file;
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let extension = file.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    if extension != "csv" {
-        return Err(Message::RegisterFileKind { file: file.display().to_string() }.into());
-    }
+    let parse = match extension.as_str() {
+        "csv" => csv::parse,
+        #[cfg(feature = "readers")]
+        "hjson" => hjson::parse,
+        #[cfg(feature = "readers")]
+        "svd" => svd::parse,
+        #[cfg(feature = "readers")]
+        "xml" => ipxact::parse,
+        #[cfg(not(feature = "readers"))]
+        "hjson" | "svd" | "xml" => return Err(Message::NoReader { file: file.display().to_string() }.into()),
+        _ => return Err(Message::RegisterFileKind { file: file.display().to_string() }.into()),
+    };
     let text = fs::read_to_string(file)
         .map_err(|error| Message::NoRegisterFile { file: file.display().to_string(), why: error.to_string() })?;
-    let registers = csv::parse(&name, &text)?;
+    let registers = place::blocks(parse(&name, &text)?, source, &name)?;
     registers.blocks.iter().try_for_each(check::block)?;
     Ok(Registers { file: name, text, ..registers })
 }

@@ -24,6 +24,12 @@ pub fn source(registers: &Registers) -> String {
 
 /// One module of `registers!`. Writing to a string cannot fail.
 fn one_block(out: &mut String, block: &Block) {
+    for register in block.registers.iter().filter(|register| register.stride.is_some()) {
+        let (name, bits, access, fields) = (&register.name, register.bits, register.access.text(), fields(register));
+        let _ = writeln!(out, "    /// Each {name}.");
+        let _ = writeln!(out, "    pub mod {}[{:#x}] {{", block.each(register), register.bytes());
+        let _ = writeln!(out, "        0x00 {name}: u{bits}, {access}{fields};\n    }}\n");
+    }
     let _ = writeln!(out, "    /// BAR {}, from {}.", block.bar, block.file);
     let _ = writeln!(out, "    pub mod {}[{:#x}] {{", block.name, block.len());
     let width = hex_width(block.len());
@@ -31,13 +37,13 @@ fn one_block(out: &mut String, block: &Block) {
         if !register.doc.is_empty() {
             let _ = writeln!(out, "        /// {}", sentence(&register.doc));
         }
-        let kind = match register.count {
-            None => format!("u{}", register.bits),
-            Some(count) => format!("[u{}; {count}]", register.bits),
+        let (fields, access) = (fields(register), register.access.text());
+        let kind = match (register.count, register.stride) {
+            (None, _) => format!("u{}, {access}{fields}", register.bits),
+            (Some(count), None) => format!("[u{}; {count}], {access}{fields}", register.bits),
+            (Some(count), Some(stride)) => format!("[{}; {count} stride {stride:#x}]", block.each(register)),
         };
-        let fields = fields(register);
-        let (offset, name, access) = (register.offset, &register.name, register.access.text());
-        let _ = writeln!(out, "        0x{offset:0width$x} {name}: {kind}, {access}{fields};");
+        let _ = writeln!(out, "        0x{:0width$x} {}: {kind};", register.offset, register.name);
     }
     out.push_str("    }\n");
 }

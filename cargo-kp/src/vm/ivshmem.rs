@@ -68,9 +68,14 @@ impl Server {
 
     /// Gives the guest the device. The server has to outlive the guest.
     pub fn attach(&self, vm: Vm) -> Vm {
-        vm.qemu_arg("-chardev")
-            .qemu_arg(&format!("socket,id=ivshmem,path={}", self.socket.path.display()))
-            .device(&format!("ivshmem-doorbell,vectors={},chardev=ivshmem", self.vectors))
+        self.arguments().iter().fold(vm, |vm, argument| vm.qemu_arg(argument))
+    }
+
+    /// What QEMU is told of the device.
+    pub fn arguments(&self) -> Vec<String> {
+        let server = format!("socket,id=ivshmem,path={}", self.socket.path.display());
+        let device = format!("ivshmem-doorbell,vectors={},chardev=ivshmem", self.vectors);
+        ["-chardev".to_owned(), server, "-device".to_owned(), device].into()
     }
 }
 

@@ -32,14 +32,14 @@ const RECIPES: &[(&str, &str)] = &[
 ];
 
 /// Runs a workspace's tests, which have to pass without a warning.
-fn passes(folder: &Folder, name: &str, tests: usize) {
+pub fn passes(folder: &Folder, name: &str, tests: usize) {
     let (success, said) = folder.cargo(name, "test --offline --quiet");
     assert!(success && !said.contains("warning"), "{name}: {said}");
     assert!(said.contains(&format!("{tests} passed")), "{name}: {said}");
 }
 
 /// Runs what a workspace's `ci/run` runs beside: the lints and the form.
-fn is_clean(folder: &Folder, name: &str) {
+pub fn is_clean(folder: &Folder, name: &str) {
     for words in ["clippy --offline --quiet --all-targets -- -D warnings", "fmt --check"] {
         let (success, said) = folder.cargo(name, words);
         assert!(success, "{name}: cargo {words}: {said}");

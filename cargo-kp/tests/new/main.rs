@@ -1,6 +1,9 @@
 //! `cargo kp new` and `cargo kp regs`: what they make builds and passes its tests, what they refuse is named, and nothing is left in part.
+mod asked;
 mod folder;
 mod generated;
+mod readers;
 mod refusals;
 mod regs;
+mod sources;
 mod whole;

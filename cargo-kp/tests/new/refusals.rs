@@ -16,12 +16,12 @@ fn arguments_that_cannot_be() {
         (
             "",
             2,
-            "error[E001]: nobody to ask: name the device, `--pci VENDOR:DEVICE`, or `--software` for a plugin without one",
+            "error[E001]: nobody to ask: name the device, `--pci VENDOR:DEVICE`, `--qemu NAME`, or `--software` for a plugin without one",
         ),
         (
             "card",
             2,
-            "error[E001]: nobody to ask: name the device, `--pci VENDOR:DEVICE`, or `--software` for a plugin without one",
+            "error[E001]: nobody to ask: name the device, `--pci VENDOR:DEVICE`, `--qemu NAME`, or `--software` for a plugin without one",
         ),
         ("Card --software", 2, "error[E003]: `Card`: 1 to 31 of a-z, 0-9, `_`, `-`; try `card`"),
         (
@@ -37,7 +37,7 @@ fn arguments_that_cannot_be() {
         (
             "card --pci 1234:11e8 --registers card.txt",
             2,
-            "error[E006]: card.txt: registers are read from a table, NAME.csv: give the file that ending, or make one of it",
+            "error[E006]: card.txt: registers are read from .csv, .svd, .xml (IP-XACT) and .hjson: give the file the ending of what it is",
         ),
         (
             "card --software --kp /no/kp",
