@@ -244,8 +244,8 @@ catalogue! {
     /// A flag of `cargo kp new` names one register. Where two BARs have one of that name, the BAR stands before it.
     E073 RegisterInTwoBars { flag, name, bars } Arguments: "{flag}: {name} is in {bars}: say which, as in BAR2.{name}";
     /// A register lies whole inside of its BAR. How long that is, `kp scan` and QEMU say.
-    E074 BeyondBar { place, name, offset, bar, len } Arguments:
-        "{place}: {name} at {offset} ends beyond BAR {bar} ({len} bytes): another BAR, or a wrong offset";
+    E074 BeyondBar { place, name, offset, bar } Arguments:
+        "{place}: {name} at {offset} ends beyond {bar}: another BAR, or a wrong offset";
     /// A BAR's number is that of its base address register, as `kp scan` prints it: one of 64 bits takes two numbers, and the second is no BAR.
     E075 NoSuchBar { file, bar, of, there } Arguments: "{file}: registers in BAR {bar}, which {of} has not: there is {there}; name another";
     /// What is made of a register file reads and writes memory. Ports are reached by `device.map_ports`, in the plugin's source.
@@ -259,7 +259,7 @@ catalogue! {
     E079 BadScan { file, why } Arguments: "{file}: {why}: `sudo kp scan --json > FILE` makes one, on the card's machine";
     /// As for the file, `sudo kp scan --json > FILE` makes it on the machine that the card is in.
     E080 NoScan { file, why } NotFound: "no file {file} ({why}): `sudo kp scan --json > FILE` makes one, on the card's machine";
-    /// One workspace is made for one card.
+    /// One workspace is made for one card, and a scan lists all devices of a machine.
     E081 SeveralScanned { file, there } Arguments: "{file} has several devices: name one, as in --scan {file}#ADDRESS; there are {there}";
     /// An address is that of `kp scan`, as in `0000:00:04.0`, or without its first part.
     E082 NotScanned { of, address, there } NotFound: "{of} has no device at {address}; there are {there}";
@@ -276,13 +276,13 @@ catalogue! {
         "{file}: this `cargo kp` is without its reader: `cargo install --locked --path kp/cargo-kp --features readers`, in a folder with a clone of kp";
     /// A block of registers is an SVD's peripheral, an IP-XACT's address block, or an interface of regtool's.
     E088 BadPlace { text } Arguments: "--bar `{text}`: write BLOCK=N or BLOCK=N+OFFSET, as in `--bar REGS=0` or `--bar DMA=2+0x1000`";
-    /// Blocks are named as in the file.
+    /// Blocks are named as in the file; capitals and blanks make no difference.
     E089 NoBlock { block, file, there } Arguments: "--bar {block}: {file} has no such block, or it is named twice; there are {there}";
     /// Addresses in such a file are those of a processor's bus, and say nothing of BARs. A block that no --bar names is left out.
     E090 WhichBar { file, blocks, first } Arguments: "{file} has the blocks {blocks}: say in which BAR those are that the plugin needs, as in `--bar {first}=0`";
     /// The name becomes that of a module in `registers.rs`.
     E091 BadBarName { name, why } Arguments: "--registers {name}=…: {why}";
-    /// A table says the BAR in each line.
+    /// A table says in each of its lines which BAR the register is in.
     E092 PlacesOfTable { file } Arguments: "--bar is for the blocks of .svd, .xml and .hjson: in {file} the column `Resource Name` says the BAR";
     /// The questions are a feature of the crate cargo-kp, which `cargo install` leaves out unless it is told to. Every answer is a flag as well.
     E093 NoWizard {} Missing:

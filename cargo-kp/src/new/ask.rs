@@ -19,7 +19,7 @@ pub fn complete(mut args: NewArgs) -> Result<NewArgs> {
         card.lines().iter().for_each(|line| eprintln!("  {line}"));
     }
     if args.name.is_none() {
-        args.name = Some(text("Name?", "card", |text| name::check(text))?);
+        args.name = Some(text("Name?", "card", name::check)?);
     }
     if !args.software {
         let registers = registers(&mut args)?;

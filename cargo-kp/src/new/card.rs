@@ -141,8 +141,7 @@ fn ends_in(bar: &Bar, block: &Block, register: &Register) -> Result<(), Message>
         place: format!("{}:{}", block.file, register.line),
         name: register.name.clone(),
         offset: format!("{:#x}", register.offset),
-        bar: bar.number.to_string(),
-        len: bar.len.to_string(),
+        bar: format!("BAR {} ({} bytes)", bar.number, bar.len),
     })
 }
 

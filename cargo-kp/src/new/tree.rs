@@ -146,7 +146,7 @@ fn context(facts: &Facts<'_>) -> Result<Value> {
         bars => facts.source.iter().flat_map(|source| &source.places).map(Place::to_string).collect::<Vec<_>>(),
         device => facts.device,
         card => facts.card.map(Card::lines).unwrap_or_default(),
-        vectors => irq.and_then(|_| facts.card).and_then(vectors),
+        vectors => irq.and(facts.card).and_then(vectors),
         blocks => blocks.iter().map(block).collect::<Vec<_>>(),
         fields => !blocks.is_empty() || causes || mask,
         model => model(facts),

@@ -124,7 +124,8 @@ impl Walk<'_> {
             Ok(())
         };
         let default = string(entry, "swaccess");
-        let (mut fields, mut reset) = (Vec::new(), None);
+        // What a field does not say, the register does.
+        let (mut fields, mut reset) = (Vec::new(), self.reset(entry)?.unwrap_or(0));
         let list: Vec<&Object> =
             entry.get("fields").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object).collect();
         for field in &list {
@@ -136,7 +137,7 @@ impl Walk<'_> {
                 return Err(format!("{name}: bits `{text}`: write \"7:0\" or \"3\""));
             };
             if let Some(value) = self.reset(field)?.filter(|_| low < 64) {
-                reset = Some(reset.unwrap_or(0) | value << low);
+                reset |= value << low;
             }
             let own = string(field, "name").and_then(register_name);
             fields.extend(own.map(|name| Field { name, low, high }));
@@ -149,7 +150,6 @@ impl Walk<'_> {
             (false, true) => Access::WriteOnly,
             _ => Access::ReadOnly,
         };
-        let reset = reset.or(self.reset(entry)?).unwrap_or(0);
         let doc = string(entry, "desc").unwrap_or_default().to_owned();
         let (bits, line) = (self.bits, self.line as u64);
         Ok(Raw {

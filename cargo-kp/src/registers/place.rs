@@ -54,7 +54,7 @@ pub fn blocks(listed: Vec<Listed>, source: &Source, file: &str) -> Result<Regist
                 let register = raw
                     .register(offset, &prefix)
                     .map_err(|why| Message::BadTable { place: format!("{file}:{line}"), why })?;
-                if register.name != said && !several {
+                if register.name != said.to_ascii_uppercase() && !several {
                     registers.renamed.push((said, register.name.clone()));
                 }
                 block.registers.push(register);
