@@ -4,8 +4,9 @@ use super::{
     log::Log,
     stage::{Stage, Tally},
 };
-use crate::{build::toolchain::Toolchain, host, kernels};
+use crate::{build::toolchain::Toolchain, host, kernels, programs};
 use anyhow::{Context, Result, bail};
+use kp_tool::Message;
 use std::{
     io::{BufRead, BufReader},
     process::{Command, Stdio},
@@ -20,6 +21,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
             name: "cargo test, with compilers and QEMU",
             run: Box::new(move |_, log| cargo_test(&[], &with_programs(long), log)),
         },
+        Stage { name: "what cargo install leaves out", run: Box::new(|_, _| left_out()) },
         Stage { name: "lints", run: Box::new(move |_, _| lints(long)) },
         Stage { name: "modules for every kernel", run: Box::new(move |setup, _| modules(setup, long)) },
         Stage { name: "scenario in the simulator", run: Box::new(scenarios) },
@@ -111,6 +113,22 @@ fn lints(long: bool) -> Result<Tally> {
                 tally.report(name, Err("see above".into()));
             }
         }
+    }
+    Ok(tally)
+}
+
+/// The tool that runs this has no feature, as one that `cargo install` has made: it says by which it reads the file. The tests of its crate have all.
+fn left_out() -> Result<Tally> {
+    let mut tally = Tally::default();
+    for kind in ["svd", "hjson"] {
+        let file = format!("tests/cards/lights.{kind}");
+        let mut tool = Command::new(programs::this_tool());
+        let tool = tool.args(["kp", "new", "lights", "--pci", "abcd:0001", "--dry-run", "--registers", &file]);
+        let output = tool.stdin(Stdio::null()).output().context("cannot start the tool")?;
+        let error = Message::NoReader { file };
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let right = output.status.code() == Some(error.exit() as i32) && said.contains(&error.to_string());
+        tally.check(kind, if right { Ok(()) } else { Err(format!("{}: {said}", output.status)) });
     }
     Ok(tally)
 }
