@@ -80,7 +80,12 @@ impl Card {
     pub fn kinds(&self) -> Kinds {
         let Found { pin, msi, msi_x, .. } = &self.found;
         let unknown = u32::from(self.found.hides_messages());
-        Kinds { line: u32::from(pin.is_some()), msi: msi.unwrap_or(unknown), msi_x: msi_x.unwrap_or(0) }
+        // A file may say more than there can be.
+        Kinds {
+            line: u32::from(pin.is_some()),
+            msi: msi.unwrap_or(unknown).min(32),
+            msi_x: msi_x.unwrap_or(0).min(2048),
+        }
     }
 
     /// Whether it is known to have no interrupt.

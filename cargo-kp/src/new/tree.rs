@@ -167,10 +167,10 @@ pub(super) fn kinds(facts: &Facts<'_>) -> Kinds {
     }
 }
 
-/// As many vectors as the card sends messages by, if that is known; a plugin serves 2048 at most.
+/// As many vectors as the card sends messages by, if that is known.
 fn vectors(card: &Card) -> Option<u32> {
     let Kinds { msi, msi_x, .. } = card.kinds();
-    Some(msi.max(msi_x).min(2048)).filter(|&count| count > 0 && !card.found.hides_messages())
+    Some(msi.max(msi_x)).filter(|&count| count > 0 && !card.found.hides_messages())
 }
 
 /// The interrupt, as the templates have it.

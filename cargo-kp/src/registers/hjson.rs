@@ -72,7 +72,10 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn all(&mut self, list: &[Value], is_first: bool) -> Result<(), String> {
-        self.bits = self.number(self.file, "regwidth")?.unwrap_or(32);
+        self.bits = match self.number(self.file, "regwidth")?.unwrap_or(32) {
+            bits @ (8 | 16 | 32 | 64) => bits,
+            bits => return Err(format!("regwidth is {bits}: 8, 16, 32 or 64")),
+        };
         if is_first {
             self.automatic();
         }
@@ -181,7 +184,7 @@ impl Walk<'_> {
         let room = self.bits / width;
         let each = |index: u64| Field {
             name: format!("{}_{index}", field.name),
-            low: field.low + (index * width) as u32,
+            low: field.low.saturating_add((index * width) as u32),
             high: field.high + (index * width) as u32,
         };
         let fields = (0..room.min(count)).map(each).collect();

@@ -27,7 +27,8 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Listed>, Message> {
     let mut blocks = Vec::new();
     for block in document.descendants().filter(|node| node.tag_name().name() == "addressBlock") {
         let units = block.parent().and_then(|map| text_of(map, "addressUnitBits")).unwrap_or("8");
-        let mut walk = Walk { unit: value(units).unwrap_or(8) / 8, access: own_access(block), found: Vec::new() };
+        let mut walk =
+            Walk { unit: (value(units).unwrap_or(8) / 8).max(1), access: own_access(block), found: Vec::new() };
         walk.children(block, &At::default()).map_err(|(node, why)| wrong(line(node), why))?;
         let registers = walk.found.into_iter().map(|(node, raw)| Raw { line: line(node), ..raw }).collect::<Vec<_>>();
         if !registers.is_empty() {
@@ -77,8 +78,8 @@ impl<'a, 'i: 'a> Walk<'a, 'i> {
     /// A register file: registers in a group, which may be an array.
     fn file(&mut self, node: Node<'a, 'i>, at: &At) -> Result<(), Wrong<'a, 'i>> {
         let name = text_of(node, "name").unwrap_or_default();
-        let offset = at.offset + needed(node, "addressOffset")? * self.unit;
-        let range = optional(node, "range")?.unwrap_or(0) * self.unit;
+        let offset = self.offset(node, at)?;
+        let range = optional(node, "range")?.unwrap_or(0).saturating_mul(self.unit);
         let (count, stride) = self.array(node, range)?;
         let prefix = |number: String| format!("{}{name}{number}_", at.prefix);
         match (count, at.items) {
@@ -87,7 +88,14 @@ impl<'a, 'i: 'a> Walk<'a, 'i> {
                 self.children(node, &At { prefix: prefix(String::new()), offset, items: Some((count, stride)) })
             }
             (count, items) => (0..count.min(MOST)).try_for_each(|item| {
-                self.children(node, &At { prefix: prefix(item.to_string()), offset: offset + item * stride, items })
+                self.children(
+                    node,
+                    &At {
+                        prefix: prefix(item.to_string()),
+                        offset: offset.saturating_add(item.saturating_mul(stride)),
+                        items,
+                    },
+                )
             }),
         }
     }
@@ -102,7 +110,7 @@ impl<'a, 'i: 'a> Walk<'a, 'i> {
             let own = text_of(*field, "name").and_then(register_name);
             // A field that nothing says the bits of is refused by the checks that all files have.
             let bit = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-            let (low_bit, high) = (bit(low), bit((low + width).saturating_sub(1)));
+            let (low_bit, high) = (bit(low), bit(low.saturating_add(width).saturating_sub(1)));
             read.extend(own.filter(|name| !name.starts_with("RESERVED")).map(|name| Field {
                 name,
                 low: low_bit,
@@ -116,7 +124,7 @@ impl<'a, 'i: 'a> Walk<'a, 'i> {
         let (count, stride) = self.array(node, bits / 8)?;
         let raw = Raw {
             name: format!("{}{name}", at.prefix),
-            offset: at.offset + needed(node, "addressOffset")? * self.unit,
+            offset: self.offset(node, at)?,
             bits,
             access: access(own_access(node).or(self.access), &fields),
             reset,
@@ -130,11 +138,16 @@ impl<'a, 'i: 'a> Walk<'a, 'i> {
         match at.items {
             Some(_) if count > 1 => self.found.extend((0..count.min(MOST)).map(|item| {
                 let name = format!("{}{name}{item}", at.prefix);
-                (node, Raw { name, offset: raw.offset + item * stride, ..raw.clone() })
+                (node, Raw { name, offset: raw.offset.saturating_add(item.saturating_mul(stride)), ..raw.clone() })
             })),
             _ => self.found.push((node, raw)),
         }
         Ok(())
+    }
+
+    /// Where an element is.
+    fn offset(&self, node: Node<'a, 'i>, at: &At) -> Result<u64, Wrong<'a, 'i>> {
+        Ok(at.offset.saturating_add(needed(node, "addressOffset")?.saturating_mul(self.unit)))
     }
 
     /// How many there are of an element, and from one to the next: `<dim>`s beside, or since 2022 in an `<array>`.
@@ -146,7 +159,7 @@ impl<'a, 'i: 'a> Walk<'a, 'i> {
             count = count.saturating_mul(number_in(dim)?);
         }
         let stride = array.map(|array| optional(array, "stride")).transpose()?.flatten();
-        Ok((count, stride.map_or(len, |stride| stride * self.unit)))
+        Ok((count, stride.map_or(len, |stride| stride.saturating_mul(self.unit))))
     }
 }
 

@@ -233,3 +233,77 @@ pub fn read(source: &Source) -> Result<Registers> {
     registers.blocks.iter().try_for_each(check::block)?;
     Ok(Registers { file: name, text, ..registers })
 }
+
+#[cfg(all(test, feature = "readers"))]
+mod tests {
+    use super::*;
+
+    const FILES: [(&str, &str); 4] = [
+        ("lights.csv", include_str!("../../../tests/cards/lights.csv")),
+        ("lights.svd", include_str!("../../../tests/cards/lights.svd")),
+        ("lights.xml", include_str!("../../../tests/cards/lights-2022.xml")),
+        ("lights.hjson", include_str!("../../../tests/cards/lights.hjson")),
+    ];
+
+    /// What stands in the place of a number.
+    const NUMBERS: [&str; 8] =
+        ["0", "1", "-1", "63", "65", "4294967295", "18446744073709551615", "99999999999999999999999"];
+
+    /// One change of a file: a piece of it taken out or put in twice, or a number replaced.
+    fn changed(text: &str, mut random: impl FnMut(usize) -> usize) -> String {
+        let letters: Vec<char> = text.chars().collect();
+        let digits: Vec<usize> = (0..letters.len()).filter(|&at| letters[at].is_ascii_digit()).collect();
+        let (from, to) = match random(4) {
+            0 | 1 => {
+                let at = digits[random(digits.len())];
+                let len = letters[at..].iter().take_while(|letter| letter.is_ascii_alphanumeric()).count();
+                (at, at + len)
+            }
+            _ => {
+                let at = random(letters.len());
+                (at, (at + random(40)).min(letters.len()))
+            }
+        };
+        let put = match random(3) {
+            0 => String::new(),
+            1 => NUMBERS[random(NUMBERS.len())].to_owned(),
+            _ => letters[from..to].iter().chain(&letters[from..to]).collect(),
+        };
+        [letters[..from].iter().collect(), put, letters[to..].iter().collect()].concat()
+    }
+
+    #[test]
+    fn no_file_is_more_than_refused() {
+        // Knuth's numbers: the same files in each run.
+        let mut state = 1_u64;
+        let mut random = move |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below.max(1)
+        };
+        let folder = std::env::temp_dir().join(format!("kp-registers-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (mut read_well, mut refused) = (0, 0);
+        for (name, text) in FILES {
+            let source = Source { file: folder.join(name), ..Source::default() };
+            for _ in 0..400 {
+                let mut text = changed(text, &mut random);
+                if random(2) == 0 {
+                    text = changed(&text, &mut random);
+                }
+                fs::write(&source.file, &text).unwrap();
+                match read(&source) {
+                    Ok(registers) => {
+                        assert!(self::source(&registers).contains("registers!"));
+                        read_well += 1;
+                    }
+                    Err(error) => {
+                        assert!(error.downcast_ref::<Message>().is_some(), "{error:#}");
+                        refused += 1;
+                    }
+                }
+            }
+        }
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(read_well > 250 && refused > 250, "{read_well} read, {refused} refused");
+    }
+}

@@ -1,6 +1,6 @@
 //! Registers from a CMSIS-SVD file: a peripheral is a block. What one element derives from another is looked up there, and arrays stay arrays.
 use super::raw::{Listed, Raw};
-use super::{Access, Field, register_name};
+use super::{Access, Field, number, register_name};
 use kp_tool::Message;
 use roxmltree::{Document, Node};
 use svd_parser::expand::{BlockPath, Index, derive_cluster, derive_field, derive_peripheral, derive_register};
@@ -201,8 +201,27 @@ fn one_clears(said: Option<ModifiedWriteValues>, fields: &[svd::FieldInfo]) -> b
 
 /// A field's bits. One without a name in Rust is none.
 fn bits_of(field: &svd::FieldInfo) -> Option<Field> {
-    let (low, high) = (field.bit_range.offset, (field.bit_range.offset + field.bit_range.width).saturating_sub(1));
+    let low = field.bit_range.offset;
+    let high = low.saturating_add(field.bit_range.width).saturating_sub(1);
     Some(Field { name: register_name(&field.name)?, low, high })
+}
+
+/// What svd-parser computes with is at most so much, that it can.
+fn most(node: Node<'_, '_>) -> Option<u64> {
+    let of_field = node.parent().is_some_and(|parent| parent.has_tag_name("field"));
+    match node.tag_name().name() {
+        "dim" | "dimIncrement" if of_field => Some(64),
+        "dim" => Some(65_536),
+        "dimIncrement" => Some(1 << 24),
+        "lsb" | "msb" | "bitOffset" | "bitWidth" | "bitRange" => Some(1 << 16),
+        _ => None,
+    }
+}
+
+/// The largest of the numbers in an element's text.
+fn largest(node: Node<'_, '_>) -> u64 {
+    let words = node.text().unwrap_or_default().split(|letter: char| !letter.is_ascii_alphanumeric());
+    words.filter_map(number).max().unwrap_or(0)
 }
 
 /// In which lines registers are.
@@ -214,7 +233,20 @@ impl<'a> Lines<'a> {
             place: format!("{name}:{}", error.pos().row),
             why: error.to_string(),
         };
-        Document::parse(text.trim_start_matches('\u{feff}')).map(Lines).map_err(wrong)
+        let lines = Document::parse(text.trim_start_matches('\u{feff}')).map(Lines).map_err(wrong)?;
+        let large =
+            lines.0.descendants().find_map(|node| Some((node, most(node).filter(|most| largest(node) > *most)?)));
+        match large {
+            None => Ok(lines),
+            Some((node, most)) => {
+                let (line, tag) = (lines.line(node), node.tag_name().name().to_owned());
+                Err(Message::BadTable { place: format!("{name}:{line}"), why: format!("<{tag}> is more than {most}") })
+            }
+        }
+    }
+
+    fn line(&self, node: Node<'_, '_>) -> u64 {
+        self.0.text_pos_at(node.range().start).row.into()
     }
 
     /// A register's line: that in its peripheral, or the first.
@@ -227,7 +259,7 @@ impl<'a> Lines<'a> {
         let mut all = self.0.descendants().filter(|node| named(node, "register", register));
         let first = all.clone().next();
         let found = all.find(is_in).or(first);
-        found.map_or(1, |node| self.0.text_pos_at(node.range().start).row.into())
+        found.map_or(1, |node| self.line(node))
     }
 }
 

@@ -180,7 +180,7 @@ fn what_the_card_has_not_is_refused_in_one_line() {
 }
 
 #[test]
-#[ignore = "compiles a workspace for each of several cards"]
+#[ignore = "compiles a workspace for each of several cards, one of them QEMU's"]
 fn a_workspace_of_each_kind_of_card_passes_its_tests_without_a_warning() {
     let folder = Folder::new("kinds");
     folder.write("scan.json", SCAN);
@@ -198,6 +198,13 @@ fn a_workspace_of_each_kind_of_card_passes_its_tests_without_a_warning() {
     }
     assert!(folder.read("mapped/plugin/src/lib.rs").contains("vectors: 1..=64"));
     assert!(folder.read("mapped/plugin/tests/model/mod.rs").contains("2 => BarKind::Prefetchable"));
+    // QEMU's own, with ports beside.
+    folder.write("e1000.csv", include_str!("../../../tests/cards/e1000.csv"));
+    let recipe = "--irq-status ICR --irq-ack read-clears --irq-enable IMS=0x4 --irq-disable IMC --irq-raise ICS";
+    folder.new_card(&format!("asked --qemu e1000 --registers e1000.csv {recipe}"));
+    assert!(folder.read("asked/plugin/tests/model/mod.rs").contains("1 => BarKind::Ports"));
+    passes(&folder, "asked", 3);
+    is_clean(&folder, "asked");
     folder.new_card("bare --scan scan.json#00:06.0");
     passes(&folder, "bare", 2);
     is_clean(&folder, "bare");
