@@ -142,6 +142,7 @@ fn context(facts: &Facts<'_>) -> Result<Value> {
         name => facts.name, crate => snake(facts.name), title, ids, kp, software, callbacks,
         license => facts.license, author => facts.author,
         register_file => &facts.registers.file,
+        needs_readers => !facts.registers.file.is_empty() && !facts.registers.file.to_lowercase().ends_with(".csv"),
         registers_name => facts.source.and_then(|source| source.name.as_deref()).map(|name| format!("{name}=")),
         bars => facts.source.iter().flat_map(|source| &source.places).map(Place::to_string).collect::<Vec<_>>(),
         device => facts.device,

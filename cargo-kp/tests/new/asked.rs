@@ -1,5 +1,7 @@
 //! The questions: at a terminal alone, each answer is a flag, and the command that is printed at the end makes the same files.
 use crate::folder::{EDU, Ended, Folder, tool};
+use crate::readers::{peripheral, register, svd};
+use crate::sources::sysfs;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
@@ -157,6 +159,32 @@ fn what_is_given_is_not_asked_and_what_is_wrong_is_asked_again() {
         &folder,
         "cargo kp new card --pci 1234:11e8 --registers edu.csv --irq-status FACTORIAL --irq-ack IRQ_ACK=0x5 --no-git",
     );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_card_of_this_machine_whose_registers_are_in_several_blocks_is_asked_for_their_bars() {
+    let folder = Folder::new("asked-blocks");
+    sysfs(&folder, true);
+    let blocks = ["UART", "DMA"].map(|name| peripheral(name, &register("DATA", "4")));
+    folder.write("soc.svd", &svd(&blocks.concat()));
+    let mut terminal = Terminal::start(&folder, "--no-git --root machine");
+    terminal.answer("Which device?", "00:04.0");
+    terminal.answer("Name?", "");
+    terminal.answer("Register file?", "soc.csv");
+    terminal.answer("no register file soc.csv", "\x7f\x7f\x7fsvd");
+    terminal.answer("In which BAR are they?", "UART=0 DMA=0+0x100");
+    terminal.answer("Interrupt status register?", "none");
+    terminal.answer("How does it interrupt?", "no interrupt");
+    terminal.answer("Write them?", "");
+    let (code, shown) = terminal.end();
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("  interrupts: line, pin A; MSI, 1"), "{shown}");
+    makes_the_same(
+        &folder,
+        "cargo kp new card --from-device 0000:00:04.0 --root machine --registers soc.svd --bar UART=0 --bar DMA=0+0x100 --no-git --no-irq",
+    );
+    assert!(folder.read("card/ci/run").contains("built with its feature `readers`"));
 }
 
 #[cfg(target_os = "linux")]

@@ -14,7 +14,7 @@ const OTHERS: &[(&str, &str)] = &[
 ];
 
 /// An SVD with what is between `<peripherals>` and its end, each line of which is one of the file from the third on.
-fn svd(peripherals: &str) -> String {
+pub fn svd(peripherals: &str) -> String {
     format!(
         "<device schemaVersion=\"1.3\"><name>D</name><version>1</version><description>d</description><addressUnitBits>8</addressUnitBits>\n\
          <width>32</width><size>32</size><access>read-write</access><peripherals>\n{peripherals}</peripherals></device>\n"
@@ -22,14 +22,14 @@ fn svd(peripherals: &str) -> String {
 }
 
 /// A peripheral of these registers.
-fn peripheral(name: &str, registers: &str) -> String {
+pub fn peripheral(name: &str, registers: &str) -> String {
     format!(
         "<peripheral><name>{name}</name><baseAddress>0x1000</baseAddress><registers>\n{registers}</registers></peripheral>\n"
     )
 }
 
 /// One register.
-fn register(name: &str, offset: &str) -> String {
+pub fn register(name: &str, offset: &str) -> String {
     format!("<register><name>{name}</name><addressOffset>{offset}</addressOffset></register>\n")
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 const SCAN: &str = include_str!("../../../tests/cards/scan.json");
 
 /// QEMU's edu as Linux shows it below `/sys`: to root, or as much as others see.
-fn sysfs(folder: &Folder, root: bool) {
+pub fn sysfs(folder: &Folder, root: bool) {
     let device = folder.0.join("machine/sys/bus/pci/devices/0000:00:04.0");
     fs::create_dir_all(&device).expect("a folder can be made");
     let mut config = vec![0; if root { 256 } else { 64 }];
