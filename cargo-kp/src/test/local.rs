@@ -117,20 +117,32 @@ fn lints(long: bool) -> Result<Tally> {
     Ok(tally)
 }
 
-/// The tool that runs this has no feature, as one that `cargo install` has made: it says by which it reads the file. The tests of its crate have all.
+/// The tool that runs this has no feature, as one that `cargo install` has made: it says by which it reads a file, and by which it asks. The tests
+/// of its crate have all.
 fn left_out() -> Result<Tally> {
+    if cfg!(any(feature = "readers", feature = "wizard")) {
+        bail!("this tool was built with features: run `cargo kp test`");
+    }
+    let tool = programs::this_tool().display().to_string();
     let mut tally = Tally::default();
     for kind in ["svd", "hjson"] {
         let file = format!("tests/cards/lights.{kind}");
-        let mut tool = Command::new(programs::this_tool());
-        let tool = tool.args(["kp", "new", "lights", "--pci", "abcd:0001", "--dry-run", "--registers", &file]);
-        let output = tool.stdin(Stdio::null()).output().context("cannot start the tool")?;
-        let error = Message::NoReader { file };
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let right = output.status.code() == Some(error.exit() as i32) && said.contains(&error.to_string());
-        tally.check(kind, if right { Ok(()) } else { Err(format!("{}: {said}", output.status)) });
+        let mut new = Command::new(&tool);
+        new.args(["kp", "new", "lights", "--pci", "abcd:0001", "--dry-run", "--registers", &file]);
+        tally.check(kind, refuses(&mut new, &Message::NoReader { file })?);
     }
+    let mut asks = Command::new("script");
+    asks.args(["--quiet", "--return", "--command", &format!("{tool} kp new"), "/dev/null"]);
+    tally.check("questions", refuses(&mut asks, &Message::NoWizard {})?);
     Ok(tally)
+}
+
+/// Whether a program says this, and exits with what belongs to it.
+fn refuses(command: &mut Command, message: &Message) -> Result<Result<(), String>> {
+    let output = command.stdin(Stdio::null()).output().context("cannot start the tool")?;
+    let said = [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said).into_owned()).concat();
+    let right = output.status.code() == Some(message.exit() as i32) && said.contains(&message.to_string());
+    Ok(if right { Ok(()) } else { Err(format!("{}: {said}", output.status)) })
 }
 
 /// Every module of every kernel, from one tree. `long`: of those too that nothing is booted in.
