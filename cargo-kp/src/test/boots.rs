@@ -178,14 +178,10 @@ fn dma(long: bool) -> Result<Vec<Boot>> {
     Ok(boots)
 }
 
-/// The kernel that moves messages without mask bits, as edu's are, so that none goes astray. 6.12 writes address and number one after the other: there an
-/// IOMMU has to move them.
-const MOVES_MESSAGES: &str = "6.1";
-
+/// An IOMMU moves the interrupts: Linux by itself moves a message without mask bits, as edu's is, in two writes, and one between them goes astray.
 fn changing(kernel: &str, long: bool) -> Result<Boot> {
-    let devices = if kernel == MOVES_MESSAGES { &[] } else { REMAPPED };
     let boot = Boot::new(kernel, registered::runs("machine", long)?);
-    Ok(Boot { plugins: &["echo", "edu", "trouble"], devices, timeout: Duration::from_secs(600), ..boot })
+    Ok(Boot { plugins: &["echo", "edu", "trouble"], devices: REMAPPED, timeout: Duration::from_secs(600), ..boot })
 }
 
 /// A hundred loads and unloads: two modules in each round.
