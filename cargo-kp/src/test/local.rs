@@ -6,19 +6,21 @@ use super::{
 };
 use crate::{build::toolchain::Toolchain, host, kernels};
 use anyhow::{Context, Result, bail};
+use cargo_metadata::MetadataCommand;
 use std::{
+    collections::BTreeSet,
     io::{BufRead, BufReader},
     process::{Command, Stdio},
+    thread,
 };
 
 /// All of them, in order.
 pub fn stages(long: bool) -> Vec<Stage> {
     vec![
         Stage { name: "cargo test", run: Box::new(|_, log| cargo_test(&[], &[], log)) },
-        // What needs programs beside Rust's own, and so is ignored there.
         Stage {
             name: "cargo test, with compilers and QEMU",
-            run: Box::new(move |_, log| cargo_test(&[], &with_programs(long), log)),
+            run: Box::new(move |_, log| with_compilers(&with_programs(long), log)),
         },
         Stage { name: "lints", run: Box::new(move |_, _| lints(long)) },
         Stage { name: "modules for every kernel", run: Box::new(move |setup, _| modules(setup, long)) },
@@ -39,6 +41,26 @@ const LONG: [&str; 5] = [
 fn with_programs(long: bool) -> Vec<&'static str> {
     let skipped = if long { &[][..] } else { &LONG };
     ["--ignored"].into_iter().chain(skipped.iter().flat_map(|test| ["--skip", test])).collect()
+}
+
+/// The test program whose tests boot guests, and build next to nothing.
+const BOOTS: &str = "boot";
+
+/// What needs programs beside Rust's own, and so is ignored elsewhere: the guests beside the compilers.
+fn with_compilers(harness: &[&str], log: &Log) -> Result<Tally> {
+    let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
+    let programs = metadata.workspace_packages().into_iter().flat_map(|package| &package.targets);
+    let programs: BTreeSet<&str> = programs.filter(|target| target.is_test()).map(|target| &*target.name).collect();
+    let others = programs.iter().filter(|&&name| name != BOOTS).flat_map(|name| ["--test", name]);
+    let others: Vec<&str> = ["--lib", "--bins"].into_iter().chain(others).collect();
+    let (guests, compilers) = thread::scope(|scope| {
+        let guests = scope.spawn(|| cargo_test(&["--test", BOOTS], harness, log));
+        let compilers = cargo_test(&others, harness, log);
+        (guests.join(), compilers)
+    });
+    let mut tally = guests.expect("it does not panic")?;
+    tally.add(compilers?);
+    Ok(tally)
 }
 
 fn cargo() -> Command {

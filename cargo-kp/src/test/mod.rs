@@ -62,16 +62,9 @@ pub struct TestArgs {
     pub only: Option<String>,
 }
 
-/// What the stages want packages for, all of them together.
-const NEEDED: [Purpose; 7] = [
-    Purpose::Build,
-    Purpose::Boot,
-    Purpose::Windows,
-    Purpose::Windows32,
-    Purpose::App32,
-    Purpose::Python,
-    Purpose::Udev,
-];
+/// What the stages of a plain run want packages for, all of them together.
+const NEEDED: [Purpose; 6] =
+    [Purpose::Build, Purpose::Boot, Purpose::Windows, Purpose::App32, Purpose::Python, Purpose::Udev];
 
 impl Command for TestArgs {
     /// A stage with no test is a failure, and so is one that cannot run here.
@@ -94,7 +87,7 @@ impl Command for TestArgs {
             .chain(planted::stages(self.long))
             .chain(loader::stages())
             .chain(wine::stages(self.long))
-            .chain(tool::stages())
+            .chain(tool::stages(self.long))
             .chain(workspace::stages(self.long))
             .chain(packed::stages(self.long))
             .chain(installed::stages(self.long))

@@ -13,9 +13,10 @@ use cargo_metadata::MetadataCommand;
 use serde_json::Value;
 use std::{fs, path::Path, time::Duration};
 
-/// The stage.
-pub fn stages() -> Vec<Stage> {
-    vec![Stage { name: "cargo kp build for Windows, under Wine", run: Box::new(run) }]
+/// The stage, with `--long`: all of the tool is compiled once more for it.
+pub fn stages(long: bool) -> Vec<Stage> {
+    let stage = Stage { name: "cargo kp build for Windows, under Wine", run: Box::new(run) };
+    if long { vec![stage] } else { Vec::new() }
 }
 
 /// How long one run of it may take: a hang, not a measure.

@@ -15,15 +15,18 @@ use crate::{
 use anyhow::{Context, Result};
 use std::{fs, path::Path, time::Duration};
 
-/// All of them, in order.
+/// All of them, in order. Apps of 32 bits with `long`: they are one more build of each program.
 pub fn stages(long: bool) -> Vec<Stage> {
-    vec![
+    let mut stages = vec![
         Stage { name: "kp-user's own tests under Wine", run: Box::new(client) },
         Stage { name: "drivers under Wine", run: Box::new(move |setup, log| drivers(long, setup, log)) },
         Stage { name: "apps under Wine and in the loader", run: Box::new(apps) },
-        Stage { name: "32-bit apps under Wine", run: Box::new(move |setup, log| apps_32bit(long, setup, log)) },
         Stage { name: "INFs installed under Wine", run: Box::new(installation) },
-    ]
+    ];
+    if long {
+        stages.push(Stage { name: "32-bit apps under Wine", run: Box::new(apps_32bit) });
+    }
+    stages
 }
 
 /// How long one program may take: a hang, not a measure.
@@ -107,7 +110,7 @@ fn all(
 
 /// 32-bit programs with the 64-bit driver, which knows: the client library's unit tests, echo-app, the scenario's calls, the hostile
 /// requests, a client that is killed.
-fn apps_32bit(long: bool, setup: bool, log: &Log) -> Result<Tally> {
+fn apps_32bit(setup: bool, log: &Log) -> Result<Tally> {
     let tests = wine::build_tests_32bit("kp-user", setup)?;
     let (program, app) =
         (wine::build_program_32bit("conformance", setup)?, wine::build_program_32bit("echo-app", setup)?);
@@ -121,12 +124,11 @@ fn apps_32bit(long: bool, setup: bool, log: &Log) -> Result<Tally> {
     };
     let mut wine = machine()?;
     let mut tally = unit_tests(&mut wine, &tests, log)?;
-    let requests = if long { "100000" } else { "10000" };
     let runs: [Run<'_>; 5] = [
         (&["who"], "caller", 1),
         (&["--host", "windows", "--part", "calls"], "echo", 1),
         (&["bad-input"], "echo", 1),
-        (&["fuzz", "1", requests], "echo", 1),
+        (&["fuzz", "1", "100000"], "echo", 1),
         (&["killed-in-a-call", "1"], "echo", 1),
     ];
     tally.add(all(&runs, &machine, &mut wine, log, name(&program))?);
