@@ -248,6 +248,8 @@ catalogue! {
     E074 BindingsStale { file, why, again } Failed: "{file} {why}: `{again}`";
     /// `--schema` names a file with one JSON object, `kp-schema/1`: docs/schema.md says what is in it.
     E075 NoSchemaFile { file, why } NotFound: "no schema file {file} ({why}): `cargo kp schema -p PLUGIN --json > {file}` makes one";
+    /// Files that replace others are written beside them first. If one of them cannot be, none is replaced.
+    E076 NotReplaced { path, why } Failed: "cannot write {path} ({why}); what was there is as it was";
 }
 
 #[cfg(test)]

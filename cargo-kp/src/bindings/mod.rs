@@ -2,8 +2,10 @@
 //!
 //! [`files`](Language::files) makes them of a [`Schema`]. `names` says what things are called in a language that has its own keywords, `types`
 //! gathers a schema's types, `errors` has the table of statuses as the templates have it, `render` fills the templates of
-//! `templates/bindings` in, and `write` puts files where they belong, all or none. Then each language has a file.
+//! `templates/bindings` in, and `write` puts files where they belong, all or none. Then each language has a file; `c_types` is of
+//! both C and C++.
 mod c;
+mod c_types;
 mod cpp;
 mod errors;
 mod names;
@@ -83,6 +85,24 @@ impl Language {
             Self::Cpp => cpp::files(schema),
             Self::Python => python::files(schema),
         }
+    }
+}
+
+/// What each message that is called is called there: a function of C's, a method of the others'.
+pub(crate) fn functions(language: Language, schema: &Schema) -> Vec<String> {
+    match language {
+        Language::C => c::Interface::of(schema).messages.into_iter().map(|message| message.function).collect(),
+        Language::Cpp => cpp::methods(schema),
+        Language::Python => Vec::new(),
+    }
+}
+
+/// What all names of an interface begin with, or are in.
+pub(crate) fn prefix(language: Language, schema: &Schema) -> String {
+    match language {
+        Language::C => c::prefix(schema),
+        Language::Cpp => cpp::namespace(schema),
+        Language::Python => String::new(),
     }
 }
 
