@@ -12,6 +12,7 @@ use cargo_kp::registers::command::RegsArgs;
 use cargo_kp::sanitised::KernelArgs;
 use cargo_kp::schema::SchemaArgs;
 use cargo_kp::sign::SignArgs;
+use cargo_kp::sim::SimArgs;
 use cargo_kp::test::TestArgs;
 use cargo_kp::vm::command::VmArgs;
 use clap::Subcommand;
@@ -26,6 +27,7 @@ pub enum Commands {
     Package(PackageArgs),
     Sign(SignArgs),
     Schema(SchemaArgs),
+    Sim(SimArgs),
     Vm(VmArgs),
     Demo(DemoArgs),
     Conformance(ConformanceArgs),
@@ -51,6 +53,7 @@ impl Command for Commands {
             Commands::Package(args) => args.run(),
             Commands::Sign(args) => args.run(),
             Commands::Schema(args) => args.run(),
+            Commands::Sim(args) => args.run(),
             Commands::Vm(args) => args.run(),
             Commands::Demo(args) => args.run(),
             Commands::Conformance(args) => args.run(),
