@@ -1,8 +1,8 @@
 //! One handle, and what is connected to it.
+use super::linux::send_byte;
 use crate::{App, Process, sync::lock};
 use kp_core::Plugin;
 use std::{
-    io::Write,
     net::Shutdown,
     os::unix::net::UnixStream,
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
@@ -61,11 +61,9 @@ impl<P: Plugin> Handle<P> {
         lock(&self.members).list.retain(|member| member.id != id);
     }
 
-    /// A notification can be taken: each poll connection is told. One that nobody empties is told already.
+    /// A notification can be taken: each poll connection is told.
     pub(super) fn tell(&self) {
-        for member in lock(&self.members).list.iter().filter(|member| member.is_poll) {
-            let _ = (&*member.stream).write(&[1]);
-        }
+        lock(&self.members).list.iter().filter(|member| member.is_poll).for_each(|member| send_byte(&member.stream));
     }
 
     /// Closes the handle: its other connections end, and with them what they wait for. Then its session is released.

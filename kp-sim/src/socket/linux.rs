@@ -24,6 +24,13 @@ pub(super) fn peer(stream: &UnixStream) -> Peer {
     Peer { process: u32::try_from(who.pid).unwrap_or_default(), is_root: who.uid == 0 }
 }
 
+/// Sends a byte, unless that would have to wait: then there are bytes enough.
+pub(super) fn send_byte(stream: &UnixStream) {
+    let (byte, flags) = (1_u8, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+    // SAFETY: the descriptor is open while the stream is borrowed; one byte is read.
+    let _ = unsafe { libc::send(stream.as_raw_fd(), (&raw const byte).cast(), 1, flags) };
+}
+
 /// Waits until a process has ended. Err: Linux cannot say when.
 pub(super) fn wait_for_process(process: u32) -> io::Result<()> {
     // SAFETY: takes two numbers, and gives a descriptor or -1.

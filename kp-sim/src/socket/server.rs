@@ -38,8 +38,6 @@ use std::{
 const MAX_CONNECTIONS: usize = 256;
 /// How long a client may take for its first words.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a poll connection that nobody empties may hold up the others, each time.
-const POLL_PATIENCE: Duration = Duration::from_millis(1);
 
 /// A plugin in a simulated kernel, open to the apps that find its socket.
 ///
@@ -335,9 +333,6 @@ fn open<P: Plugin>(shared: &Shared<P>, stream: &UnixStream) {
 fn join<P: Plugin>(shared: &Shared<P>, stream: &Arc<UnixStream>, number: u64, is_poll: bool) {
     let closed = |stream| _ = write_welcome(stream, Err(Status::CLOSED));
     let Some(handle) = lock(&shared.state).handles.get(&number).cloned() else { return closed(stream) };
-    if is_poll {
-        let _ = stream.set_write_timeout(Some(POLL_PATIENCE));
-    }
     if write_welcome(stream, Ok(number)).is_err() {
         return;
     }

@@ -158,8 +158,8 @@ fn each_request_is_a_line_of_the_record() {
     let names: Vec<&str> = lines.iter().map(|line| line.split('"').nth(3).unwrap()).collect();
     assert_eq!(names, ["Open", "Call", "Close"]);
     // Its head; the message, its lengths; no addresses; the argument. Nothing differs from run to run.
-    let head = "4000000000000000ffffffff00000000";
-    let parts = [head, "05000000040000000000000004000000", &"0".repeat(64), "0500000000000000"].concat();
+    let head = "3800000000000000ffffffff00000000";
+    let parts = [head, "05000000040000000000000004000000", &"0".repeat(48), "0500000000000000"].concat();
     assert!(lines[1].contains(&parts), "{}", lines[1]);
     assert!(lines[1].starts_with("{\"request\":\"Call\",\"code\":\"0x8b50"), "{}", lines[1]);
 }

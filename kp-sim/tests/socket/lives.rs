@@ -5,7 +5,7 @@ use crate::{
 };
 use kp_abi::{
     Status,
-    request::{Call, IntWait, Request},
+    request::{Call, Head, IntWait},
     socket::kind,
     zerocopy::{FromBytes, IntoBytes},
 };
@@ -27,7 +27,7 @@ fn waiting(place: &Place) -> (Plugin, Interrupts, Raw) {
 /// The status that a wait was answered with.
 fn answer(raw: &Raw) -> Status {
     let reply = raw.reply().expect("an answer").expect("the transport has not failed");
-    Status(IntWait::read_from_prefix(&reply).unwrap().0.head.status)
+    Status(Head::read_from_prefix(&reply).unwrap().0.status)
 }
 
 #[test]
