@@ -34,15 +34,15 @@ fn bindings_are_written_and_a_check_tells_what_has_changed() {
         error
     };
     let edited = stale(&text.replace("class device", "class  device"));
-    assert_eq!(edited, format!("error[E074]: apps/echo.hpp is not what this cargo kp makes of the interface: {again}"));
+    assert_eq!(edited, format!("error[E078]: apps/echo.hpp is not what this cargo kp makes of the interface: {again}"));
     let marks = [&echo, &edu].map(|schema| format!("{:016x}", schema.fingerprint()));
     let other = stale(&text.replace(&marks[0], &marks[1]));
     let [its, due] = [&marks[1], &marks[0]];
-    assert_eq!(other, format!("error[E074]: apps/echo.hpp is of fingerprint {its}, the interface of {due}: {again}"));
+    assert_eq!(other, format!("error[E078]: apps/echo.hpp is of fingerprint {its}, the interface of {due}: {again}"));
     std::fs::remove_file(folder.0.join("apps/echo.hpp")).expect("it is there");
     let (code, _, none) = folder.kp(check);
     assert_eq!(code, Some(1));
-    assert!(none.starts_with("error[E074]: apps/echo.hpp cannot be read (No such file"), "{none}");
+    assert!(none.starts_with("error[E078]: apps/echo.hpp cannot be read (No such file"), "{none}");
     assert_eq!(folder.kp("--schema echo.json --lang cpp --out apps").0, Some(0));
     assert_eq!(folder.read("apps/echo.hpp"), text);
 }
@@ -68,7 +68,7 @@ fn what_is_refused_is_one_line_and_writes_nothing() {
         (
             "--schema no.json --lang c",
             4,
-            "error[E075]: no schema file no.json (No such file or directory (os error 2)): \
+            "error[E079]: no schema file no.json (No such file or directory (os error 2)): \
              `cargo kp schema -p PLUGIN --json > no.json` makes one",
         ),
         (
@@ -80,7 +80,7 @@ fn what_is_refused_is_one_line_and_writes_nothing() {
         (
             "--schema echo.json --lang c --out echo.json/apps",
             1,
-            "error[E076]: cannot write echo.json/apps (Not a directory (os error 20)); what was there is as it was",
+            "error[E080]: cannot write echo.json/apps (Not a directory (os error 20)); what was there is as it was",
         ),
     ] {
         let (its_code, said, error) = folder.kp(words);
@@ -100,7 +100,7 @@ fn if_one_file_cannot_be_replaced_none_is() {
     std::fs::create_dir_all(folder.0.join("apps/echo.hpp")).expect("a folder can be made");
     let (code, said, error) = folder.kp("--schema echo.json --lang cpp --out apps");
     assert_eq!((code, said.as_str()), (Some(1), ""));
-    assert!(error.starts_with("error[E076]: cannot write apps (Is a directory"), "{error}");
+    assert!(error.starts_with("error[E080]: cannot write apps (Is a directory"), "{error}");
     assert_eq!(folder.names("apps"), ["echo.h", "echo.hpp"]);
     assert_eq!(folder.read("apps/echo.h"), "an older one\n");
 }
