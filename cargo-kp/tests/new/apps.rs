@@ -13,9 +13,9 @@ fn target() -> PathBuf {
 }
 
 /// A workspace's plugin behind a socket. Killed at the end.
-struct Served(Child);
+struct Simulated(Child);
 
-impl Served {
+impl Simulated {
     fn start(workspace: &Path) -> Self {
         let mut sim = tool(workspace);
         sim.args(["sim", "--listen", "card.sock"]).env("CARGO_TARGET_DIR", target()).stdout(Stdio::piped());
@@ -24,11 +24,11 @@ impl Served {
         let mut said = BufReader::new(child.stdout.take().expect("it is piped"));
         said.read_line(&mut line).expect("it speaks UTF-8");
         assert!(line.ends_with(" listens: KP_NODE=card.sock\n"), "{line}");
-        Served(child)
+        Simulated(child)
     }
 }
 
-impl Drop for Served {
+impl Drop for Simulated {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -54,7 +54,7 @@ fn apps_are_those_of_rust(folder: &Folder, name: &str, arguments: &[&[&str]]) {
         said(&mut check, &workspace);
         said(Command::new("make").args(["-C", &format!("apps/{language}")]), &workspace);
     }
-    let _served = Served::start(&workspace);
+    let _simulated = Simulated::start(&workspace);
     for arguments in arguments {
         let run =
             |program: PathBuf| said(Command::new(program).args(*arguments).env("KP_NODE", "card.sock"), &workspace);
