@@ -35,6 +35,7 @@ int main(void)
 	line("no value of an enum", probe_mode(&c, 2, &mode));
 	line("a value", probe_mode(&c, PROBE_MODE_ON, &mode));
 	line("a reply that is no value", probe_mode(&c, PROBE_MODE_ON, &mode));
+	mode = PROBE_MODE_OFF;
 	line("a reply that is too short", probe_mode(&c, PROBE_MODE_ON, &mode));
 	line("a reply that is said to be too long", probe_mode(&c, PROBE_MODE_ON, &mode));
 	memset(&pair, 0, sizeof(pair));
