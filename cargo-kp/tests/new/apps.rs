@@ -1,6 +1,9 @@
 //! Apps in other languages: their bindings are those of the workspace's own interface, they build without a warning, and print what the app in Rust
 //! prints.
-use crate::folder::{EDU, Folder, tool};
+use crate::{
+    folder::{EDU, Folder, tool},
+    generated::{ALL, RECIPES},
+};
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
@@ -79,6 +82,32 @@ fn files_of_apps_are_those_that_were_asked_for() {
     let of_c = ["c/main.c", "c/Makefile", "c/CMakeLists.txt", "c/card.h"];
     let of_cpp = ["cpp/main.cpp", "cpp/Makefile", "cpp/CMakeLists.txt", "cpp/card.h", "cpp/card.hpp"];
     assert_eq!(apps, [&of_c[..], &of_cpp].concat());
+}
+
+/// Compiles the apps of a card for each recipe, and of plugins without a card or without registers.
+fn apps_of_all_compile(language: &str, compiler: &str, standard: &str) {
+    let folder = Folder::new(&format!("apps-all-{language}"));
+    folder.write("all.csv", ALL);
+    let cards = RECIPES.iter().map(|(name, flags)| (*name, format!("--pci abcd:0001 --registers all.csv {flags}")));
+    let bare = ["--pci abcd:0001", "--software"].map(|flags| (&flags[2..5], flags.to_owned()));
+    for (name, flags) in cards.chain(bare) {
+        folder.new_card(&format!("{name}-card {flags} --no-git --apps {language}"));
+        let app = folder.0.join(format!("{name}-card/apps/{language}"));
+        let mut compile = Command::new(compiler);
+        compile.args([standard, "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only"]);
+        assert_eq!(said(compile.arg(format!("main.{language}")), &app), "", "{name}");
+    }
+}
+
+#[test]
+fn apps_in_c_compile_for_every_recipe() {
+    apps_of_all_compile("c", "gcc", "-std=c99");
+}
+
+#[test]
+#[ignore = "needs g++; run by `cargo kp test`"]
+fn apps_in_cpp_compile_for_every_recipe() {
+    apps_of_all_compile("cpp", "g++", "-std=c++17");
 }
 
 #[test]
