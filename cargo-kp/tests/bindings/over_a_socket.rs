@@ -20,10 +20,15 @@ fn folder(test: &str) -> Folder {
 
 /// Builds a program of `tests/bindings` there.
 fn build(folder: &Folder, source: &str) {
+    build_with(folder, source, "");
+}
+
+/// The same, with more flags.
+fn build_with(folder: &Folder, source: &str, flags: &str) {
     let text = fs::read_to_string(format!("{}/../tests/bindings/{source}", env!("CARGO_MANIFEST_DIR")));
     folder.write(source, &text.expect("the source is there"));
     let (compiler, standard) = if source.ends_with(".c") { ("gcc", "c99") } else { ("g++", "c++17") };
-    let words = format!("-std={standard} -Wall -Wextra -Werror -pedantic -g -pthread -o app {source}");
+    let words = format!("-std={standard} -Wall -Wextra -Werror -pedantic -g -pthread {flags} -o app {source}");
     folder.compile(compiler, &words);
 }
 
@@ -263,6 +268,20 @@ fn a_thousand_handlers_in_cpp_end_and_so_does_one_whose_device_is_gone() {
     let mut app = app(&folder);
     app.arg("1000");
     handlers_end(&folder, app, IN_CPP);
+}
+
+#[test]
+#[ignore = "needs g++ and its ThreadSanitizer; run by `cargo kp test`"]
+fn handlers_race_with_nobody() {
+    let folder = folder("handlers-races");
+    for (source, before) in
+        [("handlers.c", &["100 rounds", "waiting"][..]), ("handlers.cpp", &["100 rounds", IN_CPP[1], IN_CPP[2]])]
+    {
+        build_with(&folder, source, "-fsanitize=thread");
+        let mut app = app(&folder);
+        app.arg("100");
+        handlers_end(&folder, app, before);
+    }
 }
 
 #[test]
