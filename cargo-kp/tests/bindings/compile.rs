@@ -57,7 +57,7 @@ fn headers_of_examples_and_of_made_up_interfaces_compile_as_c() {
 
 #[cfg(target_os = "linux")]
 #[test]
-#[ignore = "needs g++, mingw-w64's compilers and a 32-bit C library; run by `cargo kp test`"]
+#[ignore = "needs g++, Clang, mingw-w64's compilers and a 32-bit C library; run by `cargo kp test`"]
 fn headers_compile_as_cpp_for_32_bits_and_for_windows() {
     let folder = folder("cpp");
     let cpp = "examples.cpp few.cpp few-c.cpp story.cpp";
@@ -67,6 +67,8 @@ fn headers_compile_as_cpp_for_32_bits_and_for_windows() {
     let [program] = shown("cpp")[..] else { panic!("the page shows one program") };
     folder.write("shown.cpp", program);
     folder.compile("g++", &format!("-std=c++17 {WARNINGS} -fsyntax-only shown.cpp"));
+    folder.compile("clang-22", &format!("-std=c99 {WARNINGS} -fsyntax-only examples.c story.c"));
+    folder.compile("clang++-22", &format!("-std=c++17 {WARNINGS} -fsyntax-only examples.cpp story.cpp"));
     let wide = "-m32 -idirafter /usr/include/x86_64-linux-gnu";
     folder.compile("gcc", &format!("{wide} -std=c99 {WARNINGS} -fsyntax-only {in_c}"));
     for processor in ["x86_64", "i686"] {
