@@ -1,5 +1,5 @@
 //! Compilers have nothing to say of the headers.
-use crate::{bindings, examples, folder::Folder, made_up};
+use crate::{awkward::awkward, bindings, examples, folder::Folder, made_up};
 use cargo_kp::bindings::Language;
 
 /// What a careful author asks for.
@@ -13,10 +13,11 @@ fn program(folder: &Folder, name: &str, ending: &str, files: &[cargo_kp::binding
 }
 
 /// The headers of the examples, and those of 200 made-up interfaces, with the programs that include them; 20 of them are enough for most
-/// compilers.
+/// compilers, with those whose names are awkward.
 fn folder(test: &str) -> Folder {
     let folder = Folder::new(test);
-    let few = made_up().take(20).collect();
+    let few: Vec<_> = made_up().take(20).collect();
+    let few = awkward().into_iter().chain(few).collect();
     for (name, schemas) in [("examples", examples().to_vec()), ("made-up", made_up().collect()), ("few", few)] {
         let files = bindings(Language::Cpp, schemas);
         folder.put(&files);
