@@ -47,8 +47,9 @@ fn shown(language: &str) -> Vec<&'static str> {
 #[test]
 fn headers_of_examples_and_of_made_up_interfaces_compile_as_c() {
     let folder = folder("c");
-    folder.compile("gcc", &format!("-std=c99 {WARNINGS} -fsyntax-only examples.c made-up.c story.c"));
-    folder.compile("gcc", &format!("-std=c11 {WARNINGS} -fsyntax-only examples.c few.c story.c"));
+    for standard in ["c99", "c11"] {
+        folder.compile("gcc", &format!("-std={standard} {WARNINGS} -fsyntax-only examples.c few.c story.c"));
+    }
     folder.compile("gcc", &format!("-std=c99 -O2 {WARNINGS} -c examples.c"));
     let [program] = shown("c")[..] else { panic!("the page shows one program") };
     folder.write("shown.c", program);
@@ -63,6 +64,7 @@ fn headers_compile_as_cpp_for_32_bits_and_for_windows() {
     let folder = folder("cpp");
     let cpp = "examples.cpp few.cpp few-c.cpp story.cpp";
     let in_c = "examples.c few.c story.c";
+    folder.compile("gcc", &format!("-std=c99 {WARNINGS} -fsyntax-only made-up.c"));
     folder.compile("g++", &format!("-std=c++17 {WARNINGS} -fsyntax-only {cpp} made-up.cpp"));
     folder.compile("g++", &format!("-std=c++17 -O2 {WARNINGS} -c story.cpp"));
     let [program] = shown("cpp")[..] else { panic!("the page shows one program") };
