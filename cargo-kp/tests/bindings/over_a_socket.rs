@@ -126,6 +126,7 @@ fn what_cannot_be_opened_is_a_sentence_that_says_what_to_do() {
         ),
         (None, "edu.01", "\"edu.01\": not a plugin's name: use one such as `edu`, or `edu.1` for one of its devices"),
         (None, "Edu", "\"Edu\": not a plugin's name: use one such as `edu`, or `edu.1` for one of its devices"),
+        (None, "/dev/null", "/dev/null: not a kp device: remove what has taken this name"),
         (
             Some("no.sock"),
             "edu",
