@@ -163,10 +163,10 @@ impl Purpose {
                 "clang-22",
             ],
             // One of its two variants is enough.
-            Purpose::Windows32 => &["gcc-mingw-w64-i686-win32"],
+            Purpose::Windows32 => &["gcc-mingw-w64-i686-win32", "g++-mingw-w64-i686-win32"],
             Purpose::App32 => &["libc6-dev-i386", "lib32gcc-12-dev"],
             // Of mingw-w64 one of its two variants is enough.
-            Purpose::Bindings => &["g++", "g++-mingw-w64-x86-64-win32", "g++-mingw-w64-i686-win32"],
+            Purpose::Bindings => &["g++", "g++-mingw-w64-x86-64-win32"],
             Purpose::Python => &["python3-minimal"],
             Purpose::Udev => &["udev"],
             Purpose::Bench => &["valgrind"],
