@@ -5,8 +5,8 @@
 mod commands;
 
 use cargo_kp::command::Command;
-use clap::{CommandFactory, Parser, error::ErrorKind};
-use kp_tool::{Message, ended};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+use kp_tool::{Message, ended, manual::Manual};
 use std::process::ExitCode;
 
 /// Builds kernel plugins, boots them in stock kernels, and tests them.
@@ -17,7 +17,16 @@ struct Cli {
     #[arg(long, value_name = "CODE")]
     explain: Option<String>,
     #[command(subcommand)]
-    command: Option<commands::Commands>,
+    command: Option<Any>,
+}
+
+#[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, and it is taken apart at once")]
+enum Any {
+    #[command(flatten)]
+    Command(commands::Commands),
+    #[command(flatten)]
+    Manual(Manual),
 }
 
 impl Command for Cli {
@@ -27,7 +36,8 @@ impl Command for Cli {
                 print!("{}", Message::explain(&code)?);
                 Ok(())
             }
-            (None, Some(command)) => command.run(),
+            (None, Some(Any::Command(command))) => command.run(),
+            (None, Some(Any::Manual(manual))) => manual.run(Cli::command().name("cargo-kp").bin_name("cargo-kp")),
             (None, None) => Cli::command().error(ErrorKind::MissingSubcommand, "name a command").exit(),
         }
     }

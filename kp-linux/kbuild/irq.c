@@ -179,6 +179,34 @@ static bool kp_interrupts_cpu(struct kp_device *device, int cpu)
 	return false;
 }
 
+/* How often messages are turned off, at a device that has them on again. */
+#define KP_TURNS 16
+
+/*
+ * Turns the device's messages off. A CPU that moves an MSI elsewhere writes the switch back as it has read it: under the interrupt's lock,
+ * which synchronize_hardirq takes. A device that is gone reads as ones.
+ */
+static void kp_stop_messages(struct kp_device *device)
+{
+	bool msix = device->kind == KP_KIND_MSIX;
+	int at = msix ? device->pci->msix_cap + PCI_MSIX_FLAGS : device->pci->msi_cap + PCI_MSI_FLAGS;
+	u16 bit = msix ? PCI_MSIX_FLAGS_MASKALL : PCI_MSI_FLAGS_ENABLE;
+	u16 off = msix ? bit : 0;
+	u16 control;
+	u32 turn, i;
+
+	pci_read_config_word(device->pci, at, &control);
+	for (turn = 0; turn < KP_TURNS; turn++) {
+		pci_write_config_word(device->pci, at, (control & ~bit) | off);
+		for (i = 0; i < device->count; i++)
+			if (device->vectors[i].connected)
+				synchronize_hardirq(device->vectors[i].irq);
+		pci_read_config_word(device->pci, at, &control);
+		if ((control & bit) == off || control == (u16)~0)
+			return;
+	}
+}
+
 /*
  * A message is a write, and an interrupt that no CPU has taken yet is nothing that free_irq could see: it would find its vector gone,
  * or given to another device. So the device sends no more of them, and the handler stays until each CPU that they go to has had
@@ -191,21 +219,11 @@ static bool kp_interrupts_cpu(struct kp_device *device, int cpu)
  */
 static void kp_drain_messages(struct kp_device *device)
 {
-	u16 control, at;
 	int cpu;
 
 	if (device->kind == KP_KIND_LINE)
 		return;
-	if (device->kind == KP_KIND_MSIX) {
-		at = device->pci->msix_cap + PCI_MSIX_FLAGS;
-		pci_read_config_word(device->pci, at, &control);
-		pci_write_config_word(device->pci, at, control | PCI_MSIX_FLAGS_MASKALL);
-	} else {
-		at = device->pci->msi_cap + PCI_MSI_FLAGS;
-		pci_read_config_word(device->pci, at, &control);
-		pci_write_config_word(device->pci, at, control & ~PCI_MSI_FLAGS_ENABLE);
-	}
-	pci_read_config_word(device->pci, at, &control);
+	kp_stop_messages(device);
 	cpus_read_lock();
 	for_each_online_cpu(cpu)
 		if (kp_interrupts_cpu(device, cpu))

@@ -1,6 +1,7 @@
 //! A machine for tests: files in a folder that goes away with it, programs that do as much as kp looks at, and operations that fail on demand.
 
 use crate::machine::{Done, Machine, System};
+use kp_abi::request::Query;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,6 +22,8 @@ pub struct Fake {
     pub fails: RefCell<Vec<(String, String)>>,
     /// Lines of the kernel's log.
     pub log: RefCell<Vec<String>>,
+    /// What drivers say of themselves, by their nodes.
+    pub answers: BTreeMap<String, Query>,
     /// What was run.
     pub ran: RefCell<Vec<String>>,
     /// How many operations have been asked for that change something.
@@ -42,6 +45,7 @@ impl Fake {
             lacks: Vec::new(),
             fails: RefCell::default(),
             log: RefCell::default(),
+            answers: BTreeMap::new(),
             ran: RefCell::default(),
             operations: Cell::new(0),
             fail: Cell::new((usize::MAX, usize::MAX)),
@@ -216,6 +220,10 @@ impl Machine for Fake {
 
     fn kernel_log(&self) -> Vec<String> {
         self.log.borrow().clone()
+    }
+
+    fn ask(&self, node: &str) -> Option<Query> {
+        self.answers.get(node).copied()
     }
 
     fn now(&self) -> u64 {

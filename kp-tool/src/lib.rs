@@ -3,13 +3,14 @@
 //! [`Message`] is the catalogue of what both refuse, each with the exit code that a script sees. [`commands`] are those of `kp`.
 //! [`module`] reads a module's file, [`bus`] looks at the devices, [`trust`] at whether the kernel takes a module, [`machine`] is what all of
 //! them look at. [`install`] makes and removes, [`receipt`] says what was made, [`loaded`] loads and unloads, [`plugins`] says which there are.
-//! [`found`] is a device, and what a scan says of it. [`schema`] is a plugin's messages as data.
+//! [`found`] is a device, and what a scan says of it. [`schema`] is a plugin's messages as data. [`manual`] tells shells and `man` of a program's commands.
 #![forbid(unsafe_code)]
 
 mod command;
 pub mod found;
 #[cfg(test)]
 mod made_up;
+pub mod manual;
 mod message;
 pub mod module;
 pub mod pattern;

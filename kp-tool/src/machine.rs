@@ -1,5 +1,7 @@
 //! The machine that a plugin is installed on. What changes it goes through [`Machine`], so that a test can have each operation fail.
 
+use kp_abi::request::Query;
+use kp_user::Connection;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::fs::{self, OpenOptions};
@@ -44,6 +46,8 @@ pub trait Machine {
     fn kernel_log(&self) -> Vec<String>;
     /// Seconds since 1970.
     fn now(&self) -> u64;
+    /// What the driver behind a node says of itself. `None` if this process may not ask, or nobody answers.
+    fn ask(&self, node: &str) -> Option<Query>;
 
     /// Where one of its paths is.
     fn at(&self, path: &str) -> PathBuf {
@@ -165,6 +169,14 @@ impl Machine for System {
 
     fn kernel_log(&self) -> Vec<String> {
         kernel_log()
+    }
+
+    fn ask(&self, node: &str) -> Option<Query> {
+        if self.is_staged() {
+            return None;
+        }
+        // The chain at all messages there are.
+        kp_user::Node::open(node).ok()?.query(u32::MAX).ok()
     }
 
     fn now(&self) -> u64 {

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 #[cfg(unix)]
 fn main() -> ExitCode {
-    use clap::{CommandFactory, Parser, error::ErrorKind};
+    use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
     use kp_tool::commands::Commands;
+    use kp_tool::manual::Manual;
     use kp_tool::{Command, Message, ended};
 
     /// Installs kernel plugins, loads them, and says how they are.
@@ -17,13 +18,22 @@ fn main() -> ExitCode {
         #[arg(long, value_name = "CODE")]
         explain: Option<String>,
         #[command(subcommand)]
-        command: Option<Commands>,
+        command: Option<Any>,
+    }
+
+    #[derive(Subcommand)]
+    enum Any {
+        #[command(flatten)]
+        Command(Commands),
+        #[command(flatten)]
+        Manual(Manual),
     }
 
     let cli = Cli::parse();
     ended(match (cli.explain, cli.command) {
         (Some(code), _) => Message::explain(&code).map(|text| print!("{text}")).map_err(Into::into),
-        (None, Some(command)) => command.run(),
+        (None, Some(Any::Command(command))) => command.run(),
+        (None, Some(Any::Manual(manual))) => manual.run(Cli::command()),
         (None, None) => Cli::command().error(ErrorKind::MissingSubcommand, "name a command").exit(),
     })
 }

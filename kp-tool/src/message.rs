@@ -243,52 +243,69 @@ catalogue! {
     E072 NoInterface { plugin } NotFound: "{plugin} has no interface: declare its messages by `kp_abi::interface!`, and name them in `plugin!`";
     /// A flag of `cargo kp new` names one register. Where two BARs have one of that name, the BAR stands before it.
     E073 RegisterInTwoBars { flag, name, bars } Arguments: "{flag}: {name} is in {bars}: say which, as in BAR2.{name}";
+    /// A process listens at the socket, or the path is no socket. One that was left behind by a process that is gone is replaced.
+    E074 SocketThere { path } InTheWay: "{path} is there already: end who listens there, or name another socket with --listen";
+    /// `cargo kp sim` needs something that behaves as the card does: a type that implements `kp_sim::device::DeviceModel` and has `new()`. That is
+    /// `Model` in a file of the plugin's, seen from its folder, or one of kp-sim's own, `"kp_sim::edu::Edu"`.
+    E075 NoModel { plugin } NotFound:
+        "{plugin} drives a device, and names no model of it: add `model = \"tests/model/mod.rs\"` under [package.metadata.kp] of its Cargo.toml";
+    /// The file that `[package.metadata.kp] model` in the plugin's Cargo.toml names, seen from the plugin's folder.
+    E076 NoModelFile { file, plugin } NotFound: "no file {file}: correct `model` under [package.metadata.kp] of {plugin}'s Cargo.toml";
+    /// The plugin, or its model, is compiled for this machine first.
+    E077 DoesNotCompile { plugin } Failed: "{plugin} doesn't compile: correct what the compiler says above";
+    /// `cargo kp bindings` writes an interface's bindings; `--check` only compares. An app whose bindings are of another interface is refused by
+    /// the driver, unless the driver has the same messages and more.
+    E078 BindingsStale { file, why, again } Failed: "{file} {why}: `{again}`";
+    /// `--schema` names a file with one JSON object, `kp-schema/1`: docs/schema.md says what is in it.
+    E079 NoSchemaFile { file, why } NotFound: "no schema file {file} ({why}): `cargo kp schema -p PLUGIN --json > {file}` makes one";
+    /// Files that replace others are written beside them first. If one of them cannot be, none is replaced.
+    E080 NotReplaced { path, why } Failed: "cannot write {path} ({why}); what was there is as it was";
     /// A register lies whole inside of its BAR. How long that is, `kp scan` and QEMU say.
-    E074 BeyondBar { place, name, offset, bar } Arguments:
+    E081 BeyondBar { place, name, offset, bar } Arguments:
         "{place}: {name} at {offset} ends beyond {bar}: another BAR, or a wrong offset";
     /// A BAR's number is that of its base address register, as `kp scan` prints it: one of 64 bits takes two numbers, and the second is no BAR.
-    E075 NoSuchBar { file, bar, of, there } Arguments: "{file}: registers in BAR {bar}, which {of} has not: there is {there}; name another";
+    E082 NoSuchBar { file, bar, of, there } Arguments: "{file}: registers in BAR {bar}, which {of} has not: there is {there}; name another";
     /// What is made of a register file reads and writes memory. Ports are reached by `device.map_ports`, in the plugin's source.
-    E076 PortsBar { file, bar, of } Arguments:
+    E083 PortsBar { file, bar, of } Arguments:
         "{file}: registers in BAR {bar}, which is of ports in {of}: take them out of the file, and use `map_ports` in the plugin's source";
     /// `none` is for messages, each of which is one interrupt. A line stays raised until the card is told.
-    E077 NoMessages { of } Arguments: "--irq-ack none: {of} sends no messages, and its line has to be acknowledged: name another recipe";
+    E084 NoMessages { of } Arguments: "--irq-ack none: {of} sends no messages, and its line has to be acknowledged: name another recipe";
     /// Neither a pin of a line is in its configuration space, nor a capability of messages.
-    E078 NoInterrupt { flag, of } Arguments: "{flag}: {of} has no interrupt: leave the flag out";
+    E085 NoInterrupt { flag, of } Arguments: "{flag}: {of} has no interrupt: leave the flag out";
     /// What `kp scan --json` prints is an object with `"format": "kp-scan/1"`.
-    E079 BadScan { file, why } Arguments: "{file}: {why}: `sudo kp scan --json > FILE` makes one, on the card's machine";
+    E086 BadScan { file, why } Arguments: "{file}: {why}: `sudo kp scan --json > FILE` makes one, on the card's machine";
     /// As for the file, `sudo kp scan --json > FILE` makes it on the machine that the card is in.
-    E080 NoScan { file, why } NotFound: "no file {file} ({why}): `sudo kp scan --json > FILE` makes one, on the card's machine";
+    E087 NoScan { file, why } NotFound: "no file {file} ({why}): `sudo kp scan --json > FILE` makes one, on the card's machine";
     /// One workspace is made for one card, and a scan lists all devices of a machine.
-    E081 SeveralScanned { file, there } Arguments: "{file} has several devices: name one, as in --scan {file}#ADDRESS; there are {there}";
+    E088 SeveralScanned { file, there } Arguments: "{file} has several devices: name one, as in --scan {file}#ADDRESS; there are {there}";
     /// An address is that of `kp scan`, as in `0000:00:04.0`, or without its first part.
-    E082 NotScanned { of, address, there } NotFound: "{of} has no device at {address}; there are {there}";
+    E089 NotScanned { of, address, there } NotFound: "{of} has no device at {address}; there are {there}";
     /// `qemu-system-x86_64 -device help` lists them.
-    E083 NoQemuDevice { name, alike } NotFound: "QEMU has no device `{name}`: {alike}";
+    E090 NoQemuDevice { name, alike } NotFound: "QEMU has no device `{name}`: {alike}";
     /// What QEMU says stands in the line. `qemu-system-x86_64 -device NAME,help` lists a device's options.
-    E084 QemuRefused { device, why } Arguments: "QEMU does not make `{device}` ({why}): its options are listed by `qemu-system-x86_64 -device NAME,help`";
+    E091 QemuRefused { device, why } Arguments: "QEMU does not make `{device}` ({why}): its options are listed by `qemu-system-x86_64 -device NAME,help`";
     /// A plugin drives a function of PCI, or no device.
-    E085 NotPci { name } Arguments: "QEMU's `{name}` is not on its PCI bus: name a device that is, or --software";
+    E092 NotPci { name } Arguments: "QEMU's `{name}` is not on its PCI bus: name a device that is, or --software";
     /// Linux shows its devices in /sys; elsewhere a scan's file serves.
-    E086 NoSysfs {} Arguments: "--from-device is for Linux: take --scan, with a file that `kp scan --json` has made, or --pci";
+    E093 NoSysfs {} Arguments: "--from-device is for Linux: take --scan, with a file that `kp scan --json` has made, or --pci";
     /// The readers of .svd, .xml and .hjson are a feature of the crate cargo-kp, which `cargo install` leaves out unless it is told to.
-    E087 NoReader { file } Missing:
+    E094 NoReader { file } Missing:
         "{file}: this `cargo kp` is without its reader: `cargo install --locked --path kp/cargo-kp --features readers`, in a folder with a clone of kp";
     /// A block of registers is an SVD's peripheral, an IP-XACT's address block, or an interface of regtool's.
-    E088 BadPlace { text } Arguments: "--bar `{text}`: write BLOCK=N or BLOCK=N+OFFSET, as in `--bar REGS=0` or `--bar DMA=2+0x1000`";
+    E095 BadPlace { text } Arguments: "--bar `{text}`: write BLOCK=N or BLOCK=N+OFFSET, as in `--bar REGS=0` or `--bar DMA=2+0x1000`";
     /// Blocks are named as in the file; capitals and blanks make no difference.
-    E089 NoBlock { block, file, there } Arguments: "--bar {block}: {file} has no such block, or it is named twice; there are {there}";
+    E096 NoBlock { block, file, there } Arguments: "--bar {block}: {file} has no such block, or it is named twice; there are {there}";
     /// Addresses in such a file are those of a processor's bus, and say nothing of BARs. A block that no --bar names is left out.
-    E090 WhichBar { file, blocks, first } Arguments: "{file} has the blocks {blocks}: say in which BAR those are that the plugin needs, as in `--bar {first}=0`";
+    E097 WhichBar { file, blocks, first } Arguments: "{file} has the blocks {blocks}: say in which BAR those are that the plugin needs, as in `--bar {first}=0`";
     /// The name becomes that of a module in `registers.rs`.
-    E091 BadBarName { name, why } Arguments: "--registers {name}=…: {why}";
+    E098 BadBarName { name, why } Arguments: "--registers {name}=…: {why}";
     /// A table says in each of its lines which BAR the register is in.
-    E092 PlacesOfTable { file } Arguments: "--bar is for the blocks of .svd, .xml and .hjson: in {file} the column `Resource Name` says the BAR";
+    E099 PlacesOfTable { file } Arguments: "--bar is for the blocks of .svd, .xml and .hjson: in {file} the column `Resource Name` says the BAR";
     /// The questions are a feature of the crate cargo-kp, which `cargo install` leaves out unless it is told to. Every answer is a flag as well.
-    E093 NoWizard {} Missing:
+    E100 NoWizard {} Missing:
         "this `cargo kp` asks nothing: name the device, as for `--pci VENDOR:DEVICE`, or `cargo install --locked --path kp/cargo-kp --features wizard`, in a folder with a clone of kp";
     /// Escape, or the end of the terminal. Nothing is written before the last question is answered.
-    E094 BrokenOff { why } Failed: "{why}: nothing is written; every answer is a flag too: `cargo kp new --help`";
+    E101 BrokenOff { why } Failed: "{why}: nothing is written; every answer is a flag too: `cargo kp new --help`";
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::message::Message;
 use crate::module::Module;
 use crate::receipt::Receipt;
 use crate::trust::Trust;
+use kp_abi::request::{Query, state};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -161,6 +162,44 @@ pub struct Node {
     pub group: String,
     /// Who may use it, in octal as in `0660`.
     pub mode: String,
+    /// What its driver says of itself. None: this process may not ask it, or it does not answer.
+    pub driver: Option<Driver>,
+}
+
+/// What a driver says of itself.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Driver {
+    /// The version of its interface, for people.
+    pub interface_version: u32,
+    /// How many messages its interface has.
+    pub messages: u32,
+    /// The interface's fingerprint, 16 hexadecimal digits.
+    pub fingerprint: String,
+    /// The ABI that it speaks, as in `1.4`.
+    pub abi: String,
+    /// `bound`, `suspended`, `gone` or `poisoned`.
+    pub state: &'static str,
+    /// Open sessions of the device.
+    pub sessions: u32,
+}
+
+impl Driver {
+    fn new(query: &Query) -> Self {
+        Driver {
+            interface_version: query.interface_version,
+            messages: query.message_count,
+            fingerprint: format!("{:016x}", query.chain),
+            abi: format!("{}.{}", query.abi_major, query.abi_minor),
+            state: match query.state {
+                state::BOUND => "bound",
+                state::SUSPENDED => "suspended",
+                state::GONE => "gone",
+                state::POISONED => "poisoned",
+                _ => "unknown",
+            },
+            sessions: query.sessions,
+        }
+    }
 }
 
 fn as_object<S: serde::Serializer>(problem: &Option<Message>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -238,7 +277,8 @@ fn node(machine: &dyn Machine, path: String) -> Option<Node> {
         let name = fields.next()?;
         (fields.nth(1)? == number).then(|| name.to_owned())
     });
-    Some(Node { path, group: named.unwrap_or(number), mode: format!("{:04o}", found.mode() & 0o7777) })
+    let driver = machine.ask(&path).as_ref().map(Driver::new);
+    Some(Node { path, group: named.unwrap_or(number), mode: format!("{:04o}", found.mode() & 0o7777), driver })
 }
 
 impl fmt::Display for Status {
@@ -281,7 +321,16 @@ impl fmt::Display for Status {
             row(f, "devices", &format!("{} of {} bound{list}", entry.devices, self.bus.len()))?;
         }
         for node in &self.nodes {
-            row(f, "node", &format!("{}  root:{} {}", node.path, node.group, node.mode))?;
+            let said = node.driver.as_ref().map(|driver| format!("; {}, sessions {}", driver.state, driver.sessions));
+            let said = said.unwrap_or_default();
+            row(f, "node", &format!("{}  root:{} {}{said}", node.path, node.group, node.mode))?;
+        }
+        // All devices have one driver.
+        if let Some(driver) = self.nodes.iter().find_map(|node| node.driver.as_ref()) {
+            let Driver { interface_version, messages, fingerprint, abi, .. } = driver;
+            let count = if *messages == 1 { "message" } else { "messages" };
+            let text = format!("version {interface_version}, {messages} {count}, fingerprint {fingerprint}; ABI {abi}");
+            row(f, "interface", &text)?;
         }
         match self.aliases.as_deref() {
             Some([]) => {
@@ -319,7 +368,16 @@ mod tests {
 
     #[test]
     fn a_status_says_what_is_installed_loaded_bound_and_who_may_use_it() {
-        let fake = machine("status");
+        let mut fake = machine("status");
+        let query = Query {
+            interface_version: 3,
+            message_count: 5,
+            chain: 0x1a7d,
+            abi_major: 1,
+            abi_minor: 4,
+            ..Query::default()
+        };
+        fake.answers.insert("/dev/kp/edu.0".into(), Query { state: state::POISONED, sessions: 2, ..query });
         let status = status(&fake, "card").unwrap();
         let group = status.nodes[0].group.clone();
         assert_eq!(
@@ -329,7 +387,8 @@ mod tests {
                  module               loaded; taint OE; signer: none\n\
                  Secure Boot          unknown; lockdown: none\n\
                  devices              1 of 1 bound:  0000:00:04.0 -> /dev/kp/edu.0\n\
-                 node                 /dev/kp/edu.0  root:{group} 0600\n\
+                 node                 /dev/kp/edu.0  root:{group} 0600; poisoned, sessions 2\n\
+                 interface            version 3, 5 messages, fingerprint 0000000000001a7d; ABI 1.4\n\
                  next boot            loads by alias pci:v00001234d000011E8sv*sd*bc*sc*i*\n"
             )
         );

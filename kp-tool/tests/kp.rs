@@ -149,3 +149,24 @@ fn reports_are_one_object_with_their_format() {
         assert_eq!(object["format"], format);
     }
 }
+
+#[test]
+fn shells_and_man_know_every_command() {
+    let folder = Folder::new("manual");
+    let (code, help, _) = folder.kp(&["--help"]);
+    assert_eq!(code, 0);
+    let commands =
+        help.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("they are listed");
+    let commands: Vec<&str> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.len() > 10, "{commands:?}");
+
+    let (code, bash, errors) = folder.kp(&["completions", "bash"]);
+    assert_eq!((code, errors.as_str()), (0, ""));
+    let (code, printed, errors) = folder.kp(&["man", "pages/man1"]);
+    assert_eq!((code, printed.as_str(), errors.as_str()), (0, "", ""));
+    for command in commands.into_iter().filter(|&command| command != "help") {
+        assert!(bash.contains(&format!("kp,{command})")), "{command} is completed");
+        let page = folder.0.join(format!("pages/man1/kp-{command}.1"));
+        assert!(page.exists(), "{} is there", page.display());
+    }
+}

@@ -1,6 +1,7 @@
 //! The commands on Linux.
 use anyhow::Result;
 use cargo_kp::bench::BenchArgs;
+use cargo_kp::bindings::BindingsArgs;
 use cargo_kp::build::BuildArgs;
 use cargo_kp::command::Command;
 use cargo_kp::conformance::ConformanceArgs;
@@ -12,6 +13,7 @@ use cargo_kp::registers::command::RegsArgs;
 use cargo_kp::sanitised::KernelArgs;
 use cargo_kp::schema::SchemaArgs;
 use cargo_kp::sign::SignArgs;
+use cargo_kp::sim::SimArgs;
 use cargo_kp::test::TestArgs;
 use cargo_kp::vm::command::VmArgs;
 use clap::Subcommand;
@@ -26,6 +28,8 @@ pub enum Commands {
     Package(PackageArgs),
     Sign(SignArgs),
     Schema(SchemaArgs),
+    Bindings(BindingsArgs),
+    Sim(SimArgs),
     Vm(VmArgs),
     Demo(DemoArgs),
     Conformance(ConformanceArgs),
@@ -51,6 +55,8 @@ impl Command for Commands {
             Commands::Package(args) => args.run(),
             Commands::Sign(args) => args.run(),
             Commands::Schema(args) => args.run(),
+            Commands::Bindings(args) => args.run(),
+            Commands::Sim(args) => args.run(),
             Commands::Vm(args) => args.run(),
             Commands::Demo(args) => args.run(),
             Commands::Conformance(args) => args.run(),

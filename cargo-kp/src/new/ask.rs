@@ -1,10 +1,12 @@
 //! What `cargo kp new` asks, one question after the other. Each answer is a flag, and without an answer there is nothing to do but name it.
+use super::apps::App;
 use super::card::Card;
 use super::{NewArgs, irq, name, pci_id, qemu};
 use crate::registers::{self, Block, Registers, Source};
 use anyhow::Result;
+use clap::ValueEnum;
 use inquire::validator::Validation;
-use inquire::{Confirm, InquireError, Select, Text};
+use inquire::{Confirm, InquireError, MultiSelect, Select, Text};
 use kp_tool::Message;
 use kp_tool::found::Found;
 use std::fmt;
@@ -26,6 +28,12 @@ pub fn complete(mut args: NewArgs) -> Result<NewArgs> {
         if args.said().flag().is_none() && !registers.blocks.is_empty() && !card.is_some_and(|card| card.has_none()) {
             interrupt(&mut args, &registers.blocks)?;
         }
+    }
+    if args.apps == [App::Rust] {
+        let others = App::value_variants().iter().filter(|app| **app != App::Rust);
+        let choices = others.map(|app| choice(language(*app), *app)).collect();
+        let chosen = answer(MultiSelect::new("Apps beside the one in Rust?", choices).prompt())?;
+        args.apps.extend(chosen.into_iter().map(|choice| choice.is));
     }
     Ok(args)
 }
@@ -57,6 +65,8 @@ pub fn command(args: &NewArgs) -> String {
     flag("--irq-disable", args.irq_disable.as_deref());
     flag("--irq-raise", args.irq_raise.as_deref());
     flag("--messages", args.messages.as_deref());
+    let apps: Vec<String> = args.apps.iter().map(|app| language(*app)).collect();
+    flag("--apps", Some(apps.join(",")).filter(|_| args.apps != [App::Rust]).as_deref());
     flag("--license", Some(args.license.as_str()).filter(|license| *license != "MIT"));
     flag("--author", args.author.as_deref());
     flag("--path", folder(&args.path).as_deref());
@@ -65,6 +75,11 @@ pub fn command(args: &NewArgs) -> String {
         [("--software", args.software), ("--git", args.git), ("--no-git", args.no_git), ("--no-irq", args.no_irq)];
     words.extend(switches.iter().filter(|(_, on)| *on).map(|(switch, _)| (*switch).to_owned()));
     words.join(" ")
+}
+
+/// A language, as the flag has it.
+fn language(app: App) -> String {
+    app.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 /// A word as a shell takes it for one.

@@ -1,5 +1,6 @@
-//! Apps that know docs/abi.md alone: echo's in C and Python, beside the one in Rust.
+//! Apps that know docs/abi.md alone: echo's in C and Python, beside the one in Rust; and those that have bindings.
 use super::{
+    bindings::{self, For},
     log::Log,
     report::keep,
     stage::{Stage, Tally, with_lines},
@@ -35,6 +36,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
         let mut tally = Tally::default();
         for kernel in kernels::names().iter().filter(|&kernel| long || kernel == KERNEL) {
             tally.add(apps(kernel, setup, log).with_context(|| kernel.clone())?);
+            tally.add(bound(kernel, setup, log).with_context(|| kernel.clone())?);
         }
         Ok(tally)
     };
@@ -70,6 +72,37 @@ fn apps(kernel: &str, setup: bool, log: &Log) -> Result<Tally> {
             &format!("{kernel}: every app says three lines"),
             Err(with_lines("they say".into(), &report.output)),
         );
+    }
+    Ok(tally)
+}
+
+/// Programs in C and C++ over the bindings: echo's and edu's stories have to be those that the apps in Rust tell.
+fn bound(kernel: &str, setup: bool, log: &Log) -> Result<Tally> {
+    Packages::new(&ThisMachine).require(&[Purpose::App32], setup)?;
+    let modules = host::modules(kernel, &["echo", "edu"], setup)?;
+    let mut tally = Tally::default();
+    for (plugin, app) in [("echo", "echo-app"), ("edu", "edu-app")] {
+        let mut vm = modules.guest(&programs::build(app)?).step(Step::load(&format!("/kp/kp-{plugin}.ko")));
+        vm = vm.step(Step::run(&[PROGRAM]));
+        let programs = [("c", For::Linux), ("c", For::Linux32), ("cpp", For::Linux)];
+        for (language, target) in programs {
+            let source = format!("{plugin}.{language}");
+            let program = bindings::build(&source, plugin, target, setup)?;
+            let guest = format!("/kp/{}", program.file_name().context("a name")?.to_string_lossy());
+            vm = vm.program(program, &guest).step(Step::run(&[&guest]));
+        }
+        let report = vm.step(Step::unload(&format!("kp_{plugin}"))).run(&mut |_| {})?;
+        keep(log, &format!("{kernel}: {plugin} by bindings"), &report);
+        if let Verdict::Failed(why) = &report.verdict {
+            bail!("{}", with_lines(why.clone(), &report.output));
+        }
+        let lines = report.output.len() / (1 + programs.len());
+        let said: Vec<&[String]> = report.output.chunks(lines.max(1)).collect();
+        for (at, (language, target)) in programs.iter().enumerate() {
+            let same = lines > 2 && said.len() == 1 + programs.len() && said[at + 1] == said[0];
+            let came_out = if same { Ok(()) } else { Err(with_lines("they say".into(), &report.output)) };
+            tally.report(&format!("{kernel}: {plugin}'s app in {language} over bindings, {target:?}"), came_out);
+        }
     }
     Ok(tally)
 }

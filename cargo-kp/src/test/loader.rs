@@ -10,6 +10,7 @@ use crate::{
     programs,
 };
 use anyhow::{Context, Result};
+use std::{sync::Mutex, thread};
 
 /// All of them, in order.
 pub fn stages() -> Vec<Stage> {
@@ -25,13 +26,22 @@ fn drivers(setup: bool, log: &Log) -> Result<Tally> {
     let scenario = |host: &str| ["--host", host, "--part", "all", "--drivers"].map(str::to_owned).to_vec();
     let mut runs = ["windows:loader", "windows:loader-qemu"].map(scenario).to_vec();
     runs.extend(registered::runs("loader", false)?);
-    let mut tally = Tally::default();
-    for run in &runs {
-        let arguments: Vec<&str> = run.iter().map(String::as_str).chain([folder]).collect();
-        let (name, mut lines) = (run.join(" "), Vec::new());
-        let ran = programs::run_file(&program, &arguments, &mut |line| lines.push(line.to_owned()));
-        log.keep(&name, &lines);
-        tally.check(&name, ran.map_err(|error| with_lines(format!("{error:#}"), &lines)));
-    }
-    Ok(tally)
+    // Two at a time: most of one is a single thread.
+    let (todo, tally) = (Mutex::new(runs.iter()), Mutex::new(Tally::default()));
+    let next = || todo.lock().expect("no panic holds this").next();
+    let worker = || {
+        while let Some(run) = next() {
+            let arguments: Vec<&str> = run.iter().map(String::as_str).chain([folder]).collect();
+            let (name, mut lines) = (run.join(" "), Vec::new());
+            let ran = programs::run_file(&program, &arguments, &mut |line| lines.push(line.to_owned()));
+            log.keep(&name, &lines);
+            let came_out = ran.map_err(|error| with_lines(format!("{error:#}"), &lines));
+            tally.lock().expect("no panic holds this").check(&name, came_out);
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(worker);
+        scope.spawn(worker);
+    });
+    Ok(tally.into_inner().expect("no panic holds this"))
 }

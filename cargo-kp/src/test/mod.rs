@@ -1,11 +1,12 @@
 //! `cargo kp test`: every test of this repository, in stages, with one count at the end.
 //!
 //! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `languages`
-//! runs their apps in C and Python, `older` those of earlier versions, `demos` the demos, `walk` goes from a card to an app, `planted` those that
+//! runs their apps in C and Python (`bindings` builds those that have bindings), `older` those of earlier versions, `demos` the demos, `walk` goes from a card to an app, `planted` those that
 //! boot trouble, `loader` and `wine` those that load Windows drivers, `tool` runs this program on Windows. With `--long` alone: `workspace`, a
 //! plugin of somebody's own; `packed`, one of the crates as they would be published; `installed`, what `kp` and packages do to a machine;
 //! `instrumented` and `sanitised`, objects for kernels that look for mistakes, and guests of those; `checkers`, other tools that look at the C
 //! glue; `reproducible`; `fuzzers`; and `mutations`, which plants faults in the framework itself. `mutants` is a run of its own.
+mod bindings;
 mod boots;
 mod checkers;
 mod demos;
@@ -62,16 +63,18 @@ pub struct TestArgs {
     pub only: Option<String>,
 }
 
-/// What the stages want packages for, all of them together.
+/// What the stages of a plain run want packages for, all of them together.
 const NEEDED: [Purpose; 7] = [
     Purpose::Build,
     Purpose::Boot,
     Purpose::Windows,
-    Purpose::Windows32,
     Purpose::App32,
+    Purpose::Bindings,
     Purpose::Python,
     Purpose::Udev,
 ];
+/// And with `--long`, before the first of them: cargo's tests use these.
+const NEEDED_LONG: [Purpose; 2] = [Purpose::Windows32, Purpose::Bench];
 
 impl Command for TestArgs {
     /// A stage with no test is a failure, and so is one that cannot run here.
@@ -94,7 +97,7 @@ impl Command for TestArgs {
             .chain(planted::stages(self.long))
             .chain(loader::stages())
             .chain(wine::stages(self.long))
-            .chain(tool::stages())
+            .chain(tool::stages(self.long))
             .chain(workspace::stages(self.long))
             .chain(packed::stages(self.long))
             .chain(installed::stages(self.long))
@@ -106,7 +109,8 @@ impl Command for TestArgs {
             .collect();
         let stages = chosen(stages, self.only.as_deref())?;
         let start = Instant::now();
-        Packages::new(&ThisMachine).require(&NEEDED, self.setup)?;
+        let needed = if self.long { [&NEEDED[..], &NEEDED_LONG].concat() } else { NEEDED.to_vec() };
+        Packages::new(&ThisMachine).require(&needed, self.setup)?;
         println!("packages   {:.0} s", start.elapsed().as_secs_f64());
         let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
         let logs = metadata.target_directory.join("kp/test").into_std_path_buf();

@@ -13,9 +13,10 @@ use cargo_metadata::MetadataCommand;
 use serde_json::Value;
 use std::{fs, path::Path, time::Duration};
 
-/// The stage.
-pub fn stages() -> Vec<Stage> {
-    vec![Stage { name: "cargo kp build for Windows, under Wine", run: Box::new(run) }]
+/// The stage, with `--long`: all of the tool is compiled once more for it.
+pub fn stages(long: bool) -> Vec<Stage> {
+    let stage = Stage { name: "cargo kp build for Windows, under Wine", run: Box::new(run) };
+    if long { vec![stage] } else { Vec::new() }
 }
 
 /// How long one run of it may take: a hang, not a measure.
@@ -53,7 +54,7 @@ fn run(setup: bool, log: &Log) -> Result<Tally> {
         ),
         (
             &["vm"],
-            "error: `cargo kp vm` needs Linux: on Windows there are `cargo kp build`, `cargo kp schema` and `cargo kp doctor`",
+            "error: `cargo kp vm` needs Linux: on Windows there are `cargo kp build`, `cargo kp schema`, `cargo kp bindings` and `cargo kp doctor`",
         ),
     ] {
         let ran = wine.run("cargo-kp.exe", &[&["kp"], arguments].concat(), PATIENCE, &mut |_| {})?;

@@ -1,5 +1,6 @@
 //! Stages under Wine: the real drivers, loaded by service control, and programs built for Windows.
 use super::{
+    bindings::{self, For},
     libtest::Libtest,
     log::Log,
     registered,
@@ -15,15 +16,18 @@ use crate::{
 use anyhow::{Context, Result};
 use std::{fs, path::Path, time::Duration};
 
-/// All of them, in order.
+/// All of them, in order. Apps of 32 bits with `long`: they are one more build of each program.
 pub fn stages(long: bool) -> Vec<Stage> {
-    vec![
+    let mut stages = vec![
         Stage { name: "kp-user's own tests under Wine", run: Box::new(client) },
         Stage { name: "drivers under Wine", run: Box::new(move |setup, log| drivers(long, setup, log)) },
         Stage { name: "apps under Wine and in the loader", run: Box::new(apps) },
-        Stage { name: "32-bit apps under Wine", run: Box::new(move |setup, log| apps_32bit(long, setup, log)) },
         Stage { name: "INFs installed under Wine", run: Box::new(installation) },
-    ]
+    ];
+    if long {
+        stages.push(Stage { name: "32-bit apps under Wine", run: Box::new(apps_32bit) });
+    }
+    stages
 }
 
 /// How long one program may take: a hang, not a measure.
@@ -107,7 +111,7 @@ fn all(
 
 /// 32-bit programs with the 64-bit driver, which knows: the client library's unit tests, echo-app, the scenario's calls, the hostile
 /// requests, a client that is killed.
-fn apps_32bit(long: bool, setup: bool, log: &Log) -> Result<Tally> {
+fn apps_32bit(setup: bool, log: &Log) -> Result<Tally> {
     let tests = wine::build_tests_32bit("kp-user", setup)?;
     let (program, app) =
         (wine::build_program_32bit("conformance", setup)?, wine::build_program_32bit("echo-app", setup)?);
@@ -121,12 +125,11 @@ fn apps_32bit(long: bool, setup: bool, log: &Log) -> Result<Tally> {
     };
     let mut wine = machine()?;
     let mut tally = unit_tests(&mut wine, &tests, log)?;
-    let requests = if long { "100000" } else { "10000" };
     let runs: [Run<'_>; 5] = [
         (&["who"], "caller", 1),
         (&["--host", "windows", "--part", "calls"], "echo", 1),
         (&["bad-input"], "echo", 1),
-        (&["fuzz", "1", requests], "echo", 1),
+        (&["fuzz", "1", "100000"], "echo", 1),
         (&["killed-in-a-call", "1"], "echo", 1),
     ];
     tally.add(all(&runs, &machine, &mut wine, log, name(&program))?);
@@ -134,6 +137,7 @@ fn apps_32bit(long: bool, setup: bool, log: &Log) -> Result<Tally> {
         one(&mut wine, log, name(&program), &["with-echo", name(&app)], &[format!("kp-echo: {NOTHING_LIVE}")]);
     tally.add(told);
     tally.report("Wine: a 32-bit echo-app's story", tells(&said, ECHO_STORY));
+    tally.add(bound(&mut wine, name(&program), For::Windows32, setup, log)?);
     Ok(tally)
 }
 
@@ -157,6 +161,7 @@ fn apps(setup: bool, log: &Log) -> Result<Tally> {
     let (mut tally, said) =
         one(&mut wine, log, name(&program), &["with-echo", name(&app)], &[format!("kp-echo: {NOTHING_LIVE}")]);
     tally.report("Wine: echo-app's story", tells(&said, ECHO_STORY));
+    tally.add(bound(&mut wine, name(&program), For::Windows, setup, log)?);
 
     Packages::new(&ThisMachine).require(&[Purpose::Boot], setup)?;
     let drivers = host::drivers(&["edu"])?;
@@ -166,6 +171,20 @@ fn apps(setup: bool, log: &Log) -> Result<Tally> {
     log.keep("loader: edu-app's story", &said);
     let told = told.map_err(|error| with_lines(format!("{error:#}"), &said));
     tally.report("loader: edu-app's story", told.and_then(|()| tells(&said, EDU_STORY)));
+    Ok(tally)
+}
+
+/// Programs in C and C++ over echo's bindings tell echo's story.
+fn bound(wine: &mut Wine, program: &str, target: For, setup: bool, log: &Log) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for source in ["echo.c", "echo.cpp"] {
+        let app = bindings::build(source, "echo", target, setup)?;
+        wine.put(&app)?;
+        let freed = [format!("kp-echo: {NOTHING_LIVE}")];
+        let (told, said) = one(wine, log, program, &["with-echo", name(&app)], &freed);
+        tally.add(told);
+        tally.report(&format!("Wine: the story of {source} over bindings, {target:?}"), tells(&said, ECHO_STORY));
+    }
     Ok(tally)
 }
 

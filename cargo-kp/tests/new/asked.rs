@@ -129,13 +129,14 @@ fn the_answers_make_the_files_that_the_printed_command_makes() {
     terminal.answer("Register file?", "edu.csv");
     terminal.answer("Interrupt status register?", "");
     terminal.answer("How is it acknowledged?", "");
+    terminal.answer("Apps beside the one in Rust?", " ");
     terminal.answer("Write them?", "");
     let (code, shown) = terminal.end();
     assert_eq!(code, Some(0), "{shown}");
     assert!(shown.contains("5 registers in BAR 0, 0x68 bytes. Nothing overlaps."), "{shown}");
     makes_the_same(
         &folder,
-        "cargo kp new card --scan 'scan.json#0000:00:04.0' --registers edu.csv --irq-status IRQ_STATUS --irq-ack IRQ_ACK=write-back --no-git",
+        "cargo kp new card --scan 'scan.json#0000:00:04.0' --registers edu.csv --irq-status IRQ_STATUS --irq-ack IRQ_ACK=write-back --apps rust,c --no-git",
     );
 }
 
@@ -152,6 +153,7 @@ fn what_is_given_is_not_asked_and_what_is_wrong_is_asked_again() {
     terminal.answer("How is it acknowledged?", "fixed");
     terminal.answer("To which register?", "IRQ_ACK");
     terminal.answer("Which value?", "0x5");
+    terminal.answer("Apps beside the one in Rust?", "");
     terminal.answer("Write them?", "y");
     let (code, shown) = terminal.end();
     assert_eq!(code, Some(0), "{shown}");
@@ -176,6 +178,7 @@ fn a_card_of_this_machine_whose_registers_are_in_several_blocks_is_asked_for_the
     terminal.answer("In which BAR are they?", "UART=0 DMA=0+0x100");
     terminal.answer("Interrupt status register?", "none");
     terminal.answer("How does it interrupt?", "no interrupt");
+    terminal.answer("Apps beside the one in Rust?", "");
     terminal.answer("Write them?", "");
     let (code, shown) = terminal.end();
     assert_eq!(code, Some(0), "{shown}");
@@ -194,6 +197,7 @@ fn a_no_and_an_escape_write_nothing() {
     let mut terminal = Terminal::start(&folder, "--root machine");
     terminal.answer("Which device?", "software");
     terminal.answer("Name?", "plain");
+    terminal.answer("Apps beside the one in Rust?", "");
     terminal.answer("Write them?", "n");
     let (code, shown) = terminal.end();
     assert_eq!((code, folder.names()), (Some(0), vec!["said".to_owned()]), "{shown}");
@@ -202,7 +206,7 @@ fn a_no_and_an_escape_write_nothing() {
     terminal.answer("Which device?", ESCAPE);
     let (code, shown) = terminal.end();
     assert_eq!((code, folder.names()), (Some(1), vec!["said".to_owned()]), "{shown}");
-    assert!(shown.contains("error[E094]: "), "{shown}");
+    assert!(shown.contains("error[E101]: "), "{shown}");
 }
 
 #[test]

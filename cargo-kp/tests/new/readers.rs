@@ -142,31 +142,31 @@ fn blocks_lie_where_it_is_said_and_stay_there_when_the_registers_are_made_anew()
     for (words, line) in [
         (
             new.to_owned(),
-            "error[E090]: soc.svd has the blocks UART, DMA, GPIO: say in which BAR those are that the plugin needs, as in `--bar UART=0`",
+            "error[E097]: soc.svd has the blocks UART, DMA, GPIO: say in which BAR those are that the plugin needs, as in `--bar UART=0`",
         ),
         (
             format!("{new} --bar SPI=0"),
-            "error[E089]: --bar SPI: soc.svd has no such block, or it is named twice; there are UART, DMA, GPIO",
+            "error[E096]: --bar SPI: soc.svd has no such block, or it is named twice; there are UART, DMA, GPIO",
         ),
         (
             format!("{new} --bar UART=6"),
-            "error[E088]: --bar `UART=6`: write BLOCK=N or BLOCK=N+OFFSET, as in `--bar REGS=0` or `--bar DMA=2+0x1000`",
+            "error[E095]: --bar `UART=6`: write BLOCK=N or BLOCK=N+OFFSET, as in `--bar REGS=0` or `--bar DMA=2+0x1000`",
         ),
         (
             "card --pci abcd:0001 --registers card.csv --bar A=0".to_owned(),
-            "error[E092]: --bar is for the blocks of .svd, .xml and .hjson: in card.csv the column `Resource Name` says the BAR",
+            "error[E099]: --bar is for the blocks of .svd, .xml and .hjson: in card.csv the column `Resource Name` says the BAR",
         ),
         (
             "card --pci abcd:0001 --registers io=card.csv".to_owned(),
-            "error[E091]: --registers io=…: the file has registers in several BARs: leave the name out",
+            "error[E098]: --registers io=…: the file has registers in several BARs: leave the name out",
         ),
         (
             "card --pci abcd:0001 --registers Io=soc.svd --bar GPIO=2".to_owned(),
-            "error[E091]: --registers Io=…: it is no name for a Rust module: take small letters, digits and `_`",
+            "error[E098]: --registers Io=…: it is no name for a Rust module: take small letters, digits and `_`",
         ),
         (
             "io --pci abcd:0001 --registers io=soc.svd --bar GPIO=2".to_owned(),
-            "error[E091]: --registers io=…: the plugin itself is called so",
+            "error[E098]: --registers io=…: the plugin itself is called so",
         ),
     ] {
         let ended = folder.kp(&format!("new {words} --path none"));

@@ -108,12 +108,12 @@ fn qemu_tells_the_same_of_its_device_as_linux_does() {
         &["1b36:0005\n", "BAR 2: memory, 64 bit, prefetchable, 1 MiB\n", "interrupts: none\n"],
     );
     for (device, exit, line) in [
-        ("ed", 4, "error[E083]: QEMU has no device `ed`: `edu`, "),
-        ("edu,no=1", 2, "error[E084]: QEMU does not make `edu,no=1` ("),
+        ("ed", 4, "error[E090]: QEMU has no device `ed`: `edu`, "),
+        ("edu,no=1", 2, "error[E091]: QEMU does not make `edu,no=1` ("),
         (
             "isa-debug-exit",
             2,
-            "error[E085]: QEMU's `isa-debug-exit` is not on its PCI bus: name a device that is, or --software",
+            "error[E092]: QEMU's `isa-debug-exit` is not on its PCI bus: name a device that is, or --software",
         ),
     ] {
         let ended = folder.kp(&format!("new none-card --qemu {device}"));
@@ -156,15 +156,15 @@ fn what_the_card_has_not_is_refused_in_one_line() {
     let there =
         "0000:00:03.0 (8086:100e), 0000:00:04.0 (1234:11e8), 0000:00:05.0 (1af4:1110), 0000:00:06.0 (1b36:0005)";
     for (row, words, exit, line) in [
-        ("", "--scan none.json", 4, "error[E080]: no file none.json (No such file or directory (os error 2)): `sudo kp scan --json > FILE` makes one, on the card's machine".to_owned()),
-        ("", "--scan card.csv", 2, "error[E079]: card.csv: it is no scan: `sudo kp scan --json > FILE` makes one, on the card's machine".to_owned()),
-        ("", "--scan scan.json", 2, format!("error[E081]: scan.json has several devices: name one, as in --scan scan.json#ADDRESS; there are {there}")),
-        ("", "--scan scan.json#00:09.0", 4, format!("error[E082]: scan.json has no device at 00:09.0; there are {there}")),
-        ("DATA,BAR0,0x2000,R,32,", "--scan scan.json#00:06.0 --registers card.csv", 2, "error[E074]: card.csv:2: DATA at 0x2000 ends beyond BAR 0 (4096 bytes): another BAR, or a wrong offset".to_owned()),
-        ("DATA,BAR2,0,R,32,", "--scan scan.json#00:04.0 --registers card.csv", 2, "error[E075]: card.csv: registers in BAR 2, which 0000:00:04.0 has not: there is BAR 0 (memory, 32 bit, 1 MiB); name another".to_owned()),
-        ("DATA,BAR1,0,R,32,", "--scan scan.json#00:03.0 --registers card.csv", 2, "error[E076]: card.csv: registers in BAR 1, which is of ports in 0000:00:03.0: take them out of the file, and use `map_ports` in the plugin's source".to_owned()),
-        ("DATA,BAR0,0,R,32,", "--scan scan.json#00:03.0 --registers card.csv --irq-ack none", 2, "error[E077]: --irq-ack none: 0000:00:03.0 sends no messages, and its line has to be acknowledged: name another recipe".to_owned()),
-        ("INT_STATUS,BAR0,0,RW,32,one-clears", "--scan scan.json#00:06.0 --registers card.csv --irq-status INT_STATUS --irq-ack w1c", 2, "error[E078]: --irq-status: 0000:00:06.0 has no interrupt: leave the flag out".to_owned()),
+        ("", "--scan none.json", 4, "error[E087]: no file none.json (No such file or directory (os error 2)): `sudo kp scan --json > FILE` makes one, on the card's machine".to_owned()),
+        ("", "--scan card.csv", 2, "error[E086]: card.csv: it is no scan: `sudo kp scan --json > FILE` makes one, on the card's machine".to_owned()),
+        ("", "--scan scan.json", 2, format!("error[E088]: scan.json has several devices: name one, as in --scan scan.json#ADDRESS; there are {there}")),
+        ("", "--scan scan.json#00:09.0", 4, format!("error[E089]: scan.json has no device at 00:09.0; there are {there}")),
+        ("DATA,BAR0,0x2000,R,32,", "--scan scan.json#00:06.0 --registers card.csv", 2, "error[E081]: card.csv:2: DATA at 0x2000 ends beyond BAR 0 (4096 bytes): another BAR, or a wrong offset".to_owned()),
+        ("DATA,BAR2,0,R,32,", "--scan scan.json#00:04.0 --registers card.csv", 2, "error[E082]: card.csv: registers in BAR 2, which 0000:00:04.0 has not: there is BAR 0 (memory, 32 bit, 1 MiB); name another".to_owned()),
+        ("DATA,BAR1,0,R,32,", "--scan scan.json#00:03.0 --registers card.csv", 2, "error[E083]: card.csv: registers in BAR 1, which is of ports in 0000:00:03.0: take them out of the file, and use `map_ports` in the plugin's source".to_owned()),
+        ("DATA,BAR0,0,R,32,", "--scan scan.json#00:03.0 --registers card.csv --irq-ack none", 2, "error[E084]: --irq-ack none: 0000:00:03.0 sends no messages, and its line has to be acknowledged: name another recipe".to_owned()),
+        ("INT_STATUS,BAR0,0,RW,32,one-clears", "--scan scan.json#00:06.0 --registers card.csv --irq-status INT_STATUS --irq-ack w1c", 2, "error[E085]: --irq-status: 0000:00:06.0 has no interrupt: leave the flag out".to_owned()),
     ] {
         folder.write("card.csv", &format!("{ONE}{row}\n"));
         let ended = folder.kp(&format!("new card {words}"));

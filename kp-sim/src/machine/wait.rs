@@ -54,6 +54,18 @@ impl Machine {
         }
     }
 
+    /// Waits until a queue has been woken otherwise than `seen` times, the thread is killed, or the plugin has panicked. How often it has.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn wait_wakes(&self, task: &Task, queue: u32, seen: Option<u32>) -> u32 {
+        let mut wakes = 0;
+        self.wait_for(task, self.channel(Channel::WaitQueue, queue), None, true, |state| {
+            wakes = state.wait_queues.get(&queue).copied().unwrap_or_default();
+            let is_killed = task.process.as_ref().is_some_and(|process| process.is_killed());
+            Some(wakes) != seen || is_killed || self.is_poisoned()
+        });
+        wakes
+    }
+
     /// Sleeps for `ns`; nothing ends it early.
     pub(crate) fn sleep(&self, task: &Task, ns: u64) {
         let until = self.now().saturating_add(ns);

@@ -40,6 +40,35 @@ fn interrupts_move_to_another_processor_and_none_is_lost(times: u32) {
     under_interrupts(times, |line, n| write(&affinity(line), MASKS[n as usize % MASKS.len()]));
 }
 
+/// An interrupt is disabled and enabled again, `times` times with each kind, while it moves and the device sends as fast as it can. A message that is
+/// sent after that is nobody's: the kernel would say so.
+#[guest_test("stress moving", stage = "machine", short = "50", long = "300")]
+fn an_interrupt_that_moves_is_disabled_and_sends_no_more(times: u32) {
+    load(NAME);
+    for kinds in KINDS {
+        let (owner, raiser) = (connect(), connect());
+        let line = format!("/sys/bus/pci/devices/{}/irq", address(&owner));
+        let mut masks = MASKS.iter().cycle();
+        // Its number is another one each time, and between two there is none.
+        let mut move_it = || {
+            let line = fs::read_to_string(&line).expect("a device that interrupts has a line");
+            let mask = masks.next().expect("there is no end of them");
+            drop(fs::write(affinity(line.trim()), mask));
+            true
+        };
+        let cycles = || {
+            for _ in 0..times {
+                let _watchdog = Watchdog::new("an interrupt that moves and is disabled");
+                int_enable(&owner, kinds);
+                go_on(&owner);
+                owner.connection().int_disable().expect("it is enabled");
+            }
+        };
+        storm(&raiser, || while_doing(cycles, &mut move_it));
+    }
+    assert_eq!(unload(NAME), Unload::Gone);
+}
+
 /// The device is taken off its bus in the middle of a storm, and is found again, `times` times with each kind.
 #[guest_test("stress rescan", stage = "machine", short = "3", long = "10")]
 fn a_device_is_taken_off_its_bus_and_found_again(times: u32) {
