@@ -1,0 +1,110 @@
+"""A plugin in the simulator, by the socket of `cargo kp sim --listen`."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import List, Optional, Tuple
+
+from .errors import Status, error
+from .node import ControlNode
+
+_HELLO = struct.Struct("<4sIQ")
+_FRAME = struct.Struct("<4I")
+_MAGIC = b"KPN1"
+_NEW, _MORE, _POLL = 0, 1, 2
+
+
+class SocketNode(ControlNode):
+    """An open handle there. Each request has a connection to itself; those that are idle are used again."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._idle: List[socket.socket] = []
+        self._poll: Optional[socket.socket] = None
+        # The handle lasts as long as this connection. It carries no request: one that Ctrl-C ends takes its connection with it.
+        self._first, self._handle = self._connect(_NEW, 0)
+        super().__init__()
+
+    def _connect(self, kind: int, handle: int) -> Tuple[socket.socket, int]:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            try:
+                connection.connect(self._path)
+            except OSError as failed:
+                why = f"{failed.strerror}: is there a simulator? `cargo kp sim -p PLUGIN --listen {self._path}`"
+                raise OSError(failed.errno, why, self._path) from None
+            connection.sendall(_HELLO.pack(_MAGIC, kind, handle))
+            magic, status, handle = _HELLO.unpack(_receive(connection, _HELLO.size))
+            if magic != _MAGIC:
+                raise OSError(f"{self._path} is no socket of `cargo kp sim`")
+            if status:
+                raise error(status, 0, self._path)
+            return connection, handle
+        except BaseException:
+            connection.close()
+            raise
+
+    def _control(self, code: int, data: bytes, out: bytearray) -> int:
+        self._drain()
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            try:
+                connection, _ = self._connect(_MORE, self._handle)
+            except OSError:
+                raise error(Status.DEVICE_GONE) from None
+        try:
+            connection.sendall(_FRAME.pack(code, len(data), len(out), 0) + data)
+            status, length, _, _ = _FRAME.unpack(_receive(connection, _FRAME.size))
+            answer = _receive(connection, length)
+        except OSError:
+            connection.close()
+            raise error(Status.DEVICE_GONE) from None
+        except BaseException:
+            connection.close()  # which cancels the request
+            raise
+        self._idle.append(connection)
+        if status:
+            raise error(status)
+        if length > len(out):
+            raise error(Status.PROTOCOL)
+        out[:length] = answer
+        return int(length)
+
+    def fileno(self) -> int:
+        with self._lock:
+            if self._poll is None:
+                poll, _ = self._connect(_POLL, self._handle)
+                poll.setblocking(False)
+                self._poll = poll
+            return self._poll.fileno()
+
+    def _drain(self) -> None:
+        """Takes what has been said of notifications: whoever waits now is told anew."""
+        poll = self._poll
+        if poll is None:
+            return
+        try:
+            while poll.recv(4096):
+                pass
+        except OSError:
+            pass
+
+    def _free(self) -> None:
+        for connection in (*self._idle, self._first, self._poll):
+            if connection is not None:
+                connection.close()
+        self._idle.clear()
+
+
+def _receive(connection: socket.socket, length: int) -> bytes:
+    """So many bytes. ConnectionError: it ends before."""
+    parts = []
+    while length:
+        part = connection.recv(min(length, 1 << 20))
+        if not part:
+            raise ConnectionResetError("the simulator has gone")
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)
