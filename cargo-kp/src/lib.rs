@@ -1,6 +1,6 @@
 //! Builds kernel plugins, boots them in stock kernels, and tests them.
 //!
-//! [`build`] makes modules, [`schema`] says what their messages are, [`kernels`] knows which kernels there are and where they lie, [`packages`]
+//! [`build`] makes modules, [`schema`] says what their messages are, [`bindings`] makes them ready for other languages, [`kernels`] knows which kernels there are and where they lie, [`packages`]
 //! gets what is missing from Debian, [`package`](mod@package) makes packages of plugins, [`vm`] boots a guest and judges it, [`guest`] is what runs
 //! inside, [`doctor`] says what this machine lacks.
 //! [`host`] runs the conformance scenario on a host, [`conformance`], [`demo`], [`bench`](mod@bench) and [`test`](mod@test) are the
@@ -11,7 +11,8 @@
 //!
 //! Each command is a struct of arguments that implements [`command::Command`].
 //!
-//! On Windows there are [`build`], of drivers alone, [`schema`] and [`doctor`]. All else boots, loads or tests what only Linux can.
+//! On Windows there are [`build`], of drivers alone, [`schema`], [`bindings`] and [`doctor`]. All else boots, loads or tests what only Linux can.
+pub mod bindings;
 pub mod build;
 pub mod command;
 pub mod doctor;

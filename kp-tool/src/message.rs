@@ -243,6 +243,11 @@ catalogue! {
     E072 NoInterface { plugin } NotFound: "{plugin} has no interface: declare its messages by `kp_abi::interface!`, and name them in `plugin!`";
     /// A flag of `cargo kp new` names one register. Where two BARs have one of that name, the BAR stands before it.
     E073 RegisterInTwoBars { flag, name, bars } Arguments: "{flag}: {name} is in {bars}: say which, as in BAR2.{name}";
+    /// `cargo kp bindings` writes an interface's bindings; `--check` only compares. An app whose bindings are of another interface is refused by
+    /// the driver, unless the driver has the same messages and more.
+    E074 BindingsStale { file, why, again } Failed: "{file} {why}: `{again}`";
+    /// `--schema` names a file with one JSON object, `kp-schema/1`: docs/schema.md says what is in it.
+    E075 NoSchemaFile { file, why } NotFound: "no schema file {file} ({why}): `cargo kp schema -p PLUGIN --json > {file}` makes one";
 }
 
 #[cfg(test)]

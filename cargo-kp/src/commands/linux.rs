@@ -1,6 +1,7 @@
 //! The commands on Linux.
 use anyhow::Result;
 use cargo_kp::bench::BenchArgs;
+use cargo_kp::bindings::BindingsArgs;
 use cargo_kp::build::BuildArgs;
 use cargo_kp::command::Command;
 use cargo_kp::conformance::ConformanceArgs;
@@ -26,6 +27,7 @@ pub enum Commands {
     Package(PackageArgs),
     Sign(SignArgs),
     Schema(SchemaArgs),
+    Bindings(BindingsArgs),
     Vm(VmArgs),
     Demo(DemoArgs),
     Conformance(ConformanceArgs),
@@ -51,6 +53,7 @@ impl Command for Commands {
             Commands::Package(args) => args.run(),
             Commands::Sign(args) => args.run(),
             Commands::Schema(args) => args.run(),
+            Commands::Bindings(args) => args.run(),
             Commands::Vm(args) => args.run(),
             Commands::Demo(args) => args.run(),
             Commands::Conformance(args) => args.run(),

@@ -1,5 +1,6 @@
 //! The commands on Windows.
 use anyhow::{Result, bail};
+use cargo_kp::bindings::BindingsArgs;
 use cargo_kp::build::BuildArgs;
 use cargo_kp::command::Command;
 use cargo_kp::doctor::DoctorArgs;
@@ -16,6 +17,7 @@ pub enum Commands {
     Regs(RegsArgs),
     Build(BuildArgs),
     Schema(SchemaArgs),
+    Bindings(BindingsArgs),
     Doctor(DoctorArgs),
     #[command(external_subcommand)]
     Other(Vec<OsString>),
@@ -31,6 +33,7 @@ impl Command for Commands {
             Commands::Regs(args) => args.run(),
             Commands::Build(args) => args.run(),
             Commands::Schema(args) => args.run(),
+            Commands::Bindings(args) => args.run(),
             Commands::Doctor(args) => args.run(),
             Commands::Other(words) => {
                 let name = words.first().map(|name| name.to_string_lossy()).unwrap_or_default();
