@@ -49,7 +49,6 @@ pub enum Language {
     /// NAME.hpp: C++17; and NAME.h, which it includes.
     Cpp,
     /// A package NAME: Python 3.8 and later.
-    #[value(skip)]
     Python,
 }
 

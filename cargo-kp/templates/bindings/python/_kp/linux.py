@@ -6,10 +6,13 @@ import errno
 import fcntl
 import os
 import struct
+import sys
 from array import array
 
 from .errors import KpError, Status, error
 from .node import Node, answer_of_call
+
+assert sys.platform != "win32"
 
 # Of the statuses that fail the ioctl, who has which errno. Any other is no answer of a driver.
 _STATUSES = {
@@ -63,7 +66,7 @@ class LinuxNode(Node):
     def _free(self) -> None:
         os.close(self._fd)
 
-    def fileno(self) -> int:
+    def _fileno(self) -> int:
         return self._fd
 
 

@@ -23,23 +23,24 @@ def open_node(name: str) -> Tuple[Node, str]:
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no plugin's name: use one such as 'edu', or 'edu.1' for one of its devices")
     if sys.platform == "win32":
-        from .windows import WindowsNode, open_device
+        from .windows import open_device
 
         return open_device(name, lowest)
-    if not sys.platform.startswith("linux"):
-        raise OSError(errno.ENOSYS, "kp runs on Linux and on Windows")
-    socket = _socket()
-    if socket:
-        from .socket import SocketNode
+    else:
+        if not sys.platform.startswith("linux"):
+            raise OSError(errno.ENOSYS, "kp runs on Linux and on Windows")
+        socket = _socket()
+        if socket:
+            from .simulator import SocketNode
 
-        return SocketNode(socket), socket
-    from .linux import LinuxNode
+            return SocketNode(socket), socket
+        from .linux import LinuxNode
 
-    path = f"{_NODES}/{lowest(name, _listed())}"
-    try:
-        return LinuxNode(path), path
-    except OSError as failed:
-        _refused(failed, path, name.partition(".")[0])
+        path = f"{_NODES}/{lowest(name, _listed())}"
+        try:
+            return LinuxNode(path), path
+        except OSError as failed:
+            _refused(failed, path, name.partition(".")[0])
 
 
 def lowest(name: str, there: List[str]) -> str:
@@ -62,7 +63,7 @@ def _listed() -> List[str]:
 
 def _socket() -> str:
     """What KP_NODE says, if this program runs with its user's own rights."""
-    if os.getuid() != os.geteuid() or os.getgid() != os.getegid():
+    if sys.platform == "win32" or os.getuid() != os.geteuid() or os.getgid() != os.getegid():
         return ""
     return os.environ.get("KP_NODE", "")
 

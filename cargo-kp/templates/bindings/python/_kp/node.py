@@ -6,11 +6,11 @@ import os
 import struct
 import threading
 import weakref
-from typing import Any, Callable, List, NamedTuple, Tuple, Type
+from typing import Any, Callable, List, NamedTuple, Type
 
 from .errors import KpError, Status, error
 
-#: The ABI that this binding was made for.
+#: The ABI that is spoken: nothing of a later one is asked for.
 ABI_MAJOR, ABI_MINOR = 1, 0
 
 QUERY, OPEN, CALL, CLOSE = 0, 1, 2, 3
@@ -77,7 +77,7 @@ class Enabled(NamedTuple):
     """What INT_ENABLE has got."""
 
     kind: int
-    count: int
+    vectors: int
     generation: int
 
 
@@ -145,13 +145,14 @@ class Node:
         """Gives back what carries requests. Nobody is inside, or this is the child of a fork."""
         raise NotImplementedError
 
-    def fileno(self) -> int:
+    def _fileno(self) -> int:
+        """What poll(2) takes."""
         raise NotImplementedError
 
     # Requests.
 
     def query(self, chain_at: int) -> Query:
-        body = _request(_QUERY, chain_at)
+        body = _request(_QUERY, "I", chain_at)
         self._ask(QUERY, body)
         values = list(_QUERY.unpack(body)[4:])
         values.pop()  # reserved
@@ -160,35 +161,35 @@ class Node:
 
     def open(self, message_count: int, version: int, fingerprint: int, data: bytes) -> Opened:
         versions = (ABI_MAJOR, ABI_MINOR, 0, message_count, version, fingerprint)
-        body = _request(_OPEN, *versions, 0, len(data), 0, 0)
+        body = _request(_OPEN, "IIQIIQQI", *versions, 0, len(data))
         with self._in(OPEN):
             self._send(OPEN, body, data, _OPEN_DATA_AT)
         _, _, status, detail, major, minor, _, count, version, fingerprint, _, _, _, session = _OPEN.unpack(body)
         return Opened(status, detail, major, minor, count, version, fingerprint, session)
 
     def call(self, message: int, args: bytes, data: bytes, room: int, where: str) -> bytes:
-        body = _request(_CALL, message, len(args), len(data), room, 0, 0, 0)
+        body = _request(_CALL, "4I", message, len(args), len(data), room)
         with self._in(CALL, where):
             reply = self._send_call(body, args, data, room)
         return reply
 
     def int_enable(self, kinds: int, least: int, most: int, data: bytes) -> Enabled:
-        body = _request(_INT_ENABLE, kinds, least, most, len(data), 0, 0, 0, 0)
+        body = _request(_INT_ENABLE, "4I", kinds, least, most, len(data))
         self._ask(INT_ENABLE, body, data, _INT_ENABLE_DATA_AT)
         return Enabled(*_INT_ENABLE.unpack(body)[9:])
 
     def int_wait(self, timeout_ns: int, vector: int, most: int) -> Notification:
-        body = _request(_INT_WAIT, timeout_ns, vector, most, 0, 0, 0, 0)
+        body = _request(_INT_WAIT, "QII", timeout_ns, vector, most)
         self._ask(INT_WAIT, body)
         return Notification(*_INT_WAIT.unpack(body)[7:])
 
     def int_count(self, vector: int) -> Counters:
-        body = _request(_INT_COUNT, vector, 0, 0, *[0] * 8)
+        body = _request(_INT_COUNT, "I", vector)
         self._ask(INT_COUNT, body)
         return Counters(*_INT_COUNT.unpack(body)[7:])
 
     def int_disable(self) -> Counters:
-        body = _request(_INT_DISABLE, 0, *[0] * 8)
+        body = _request(_INT_DISABLE, "")
         self._ask(INT_DISABLE, body)
         return Counters(*_INT_DISABLE.unpack(body)[5:])
 
@@ -201,13 +202,22 @@ class Node:
             self._inside += 1
             self._closed = True
         try:
-            body = _request(_HEAD)
+            body = _request(_HEAD, "")
             self._send(CLOSE, body, b"", 0)
         except (KpError, OSError):
             pass  # a session that cannot be closed is over already
         finally:
             self._leave()
             self.wake()
+
+    def fileno(self) -> int:
+        with self._in(INT_WAIT):
+            return self._fileno()
+
+    def duplicate(self) -> int:
+        """Another descriptor of the same, which its owner closes."""
+        with self._in(INT_WAIT):
+            return os.dup(self._fileno())
 
     @property
     def is_closed(self) -> bool:
@@ -320,9 +330,11 @@ def control_code(number: int) -> int:
     return 0x8B50 << 16 | access << 14 | (0x800 + number) << 2 | method
 
 
-def _request(layout: struct.Struct, *values: Any) -> bytearray:
-    """A struct, with its head. Nobody has answered yet."""
-    return bytearray(layout.pack(layout.size, 0, Status.NO_REPLY, 0, *values))
+def _request(layout: struct.Struct, sent: str, *values: int) -> bytearray:
+    """A struct with its head and the fields that it begins with, zeros behind them. Nobody has answered yet."""
+    body = bytearray(layout.size)
+    struct.pack_into(f"<4I{sent}", body, 0, layout.size, 0, Status.NO_REPLY, 0, *values)
+    return body
 
 
 _NAMES = {
@@ -348,8 +360,3 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_nodes)
 
 
-def open_node(name: str) -> Tuple[Node, str]:
-    """Opens a device, and says where it is. OSError: there is none, or it is not for this app."""
-    from . import names
-
-    return names.open_node(name)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from typing import List, Optional, Tuple
 
 from .errors import Status, error
 from .node import ControlNode
+
+assert sys.platform != "win32"
 
 _HELLO = struct.Struct("<4sIQ")
 _FRAME = struct.Struct("<4I")
@@ -72,7 +75,7 @@ class SocketNode(ControlNode):
         out[:length] = answer
         return int(length)
 
-    def fileno(self) -> int:
+    def _fileno(self) -> int:
         with self._lock:
             if self._poll is None:
                 poll, _ = self._connect(_POLL, self._handle)
