@@ -8,7 +8,7 @@ use super::{
 use anyhow::{Context, Result};
 use kp_tool::schema::{Field, Method, Schema, Type};
 use minijinja::{Value, context};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// The package's files that have something of the schema in them, or of kp's tables.
 const TEMPLATES: &[(&str, &str)] = &[
@@ -75,12 +75,10 @@ fn values(schema: &Schema, package: &str) -> Result<Value> {
     let hidden: BTreeSet<String> = called.iter().map(|(_, name)| name.clone()).collect();
     let messages = called.iter().map(|(method, name)| module.message(method, name, &hidden));
     let messages = messages.collect::<Result<Vec<_>>>()?;
-    let mut exports: Vec<&str> = EXPORTS.to_vec();
-    exports.extend(module.names.iter().map(String::as_str));
-    exports.push(&module.class);
-    exports.sort_unstable();
+    let own = module.names.iter().chain([&module.class]).cloned();
+    let exports: BTreeSet<String> = EXPORTS.iter().map(|name| (*name).to_owned()).chain(own).collect();
     let class = &module.class;
-    Ok(context! { package, class, device => &schema.name, exports, types, messages, uses => module.uses() })
+    Ok(context! { package, class, device => &schema.name, exports => Value::from_iter(exports), types, messages, uses => module.uses() })
 }
 
 /// What the interface's module has in it.
@@ -262,9 +260,10 @@ impl<'a> Module<'a> {
         let stub = wire.iter().filter(|name| ["BytesLike", "Struct"].contains(*name));
         let stub: Vec<String> =
             stub.map(|name| if *name == "Struct" { "Struct as Struct".to_owned() } else { (*name).to_owned() }).collect();
-        let has: BTreeMap<&str, bool> = MODULES.iter().map(|name| (*name, self.used.contains(name))).collect();
+        let [builtins, dataclass, has_enum] = MODULES.map(|name| self.used.contains(name));
         context! {
-            typing => of(&TYPING).join(", "), wire => wire.join(", "), stub_wire => stub.join(", "), ..Value::from_iter(has)
+            builtins, dataclass, enum => has_enum,
+            typing => of(&TYPING).join(", "), wire => wire.join(", "), stub_wire => stub.join(", "),
         }
     }
 }

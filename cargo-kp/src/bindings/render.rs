@@ -6,7 +6,7 @@ use kp_abi::{
     request::{RequestNr, control_code},
 };
 use kp_tool::schema::Schema;
-use minijinja::{Environment, UndefinedBehavior, Value, context};
+use minijinja::{Environment, UndefinedBehavior, syntax::SyntaxConfig, Value, context};
 
 /// The text that a template becomes. Beside its own `values` it has what all of them need: `schema` (`name`, `version`, `fingerprint`, `chains`,
 /// `mark`), `statuses`, `limits`, `requests`.
@@ -16,8 +16,7 @@ use minijinja::{Environment, UndefinedBehavior, Value, context};
 pub fn render(name: &str, template: &str, schema: &Schema, values: Value) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.add_filter("hex", |number: u64, digits: usize| format!("0x{number:0digits$x}"));
     let all = context! { schema => of_schema(schema), statuses => errors::rows(), limits => of_limits(), requests => requests(), ..values };
     let text = environment.render_named_str(name, template, all).with_context(|| format!("template {name}"))?;

@@ -48,7 +48,7 @@ class Fake:
         self.condition = threading.Condition()
         self.available, self.notified, self.delivered, self.lost = [0], 0, 0, 0
         self.generation, self.is_gone, self.kind = 0, False, 2
-        self.opens = 0
+        self.opens, self.magic = 0, b"KPN1"
         self.waits = 0
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.path)
@@ -138,7 +138,7 @@ class Fake:
             if handle is None:
                 connection.sendall(struct.pack("<4sIQ", b"KPN1", CLOSED, 0))
                 return
-            connection.sendall(struct.pack("<4sIQ", b"KPN1", OK, number))
+            connection.sendall(struct.pack("<4sIQ", self.magic, OK, number))
             while kind != 2:
                 code, in_len, out_len, zero = struct.unpack("<4I", receive(connection, 16))
                 assert zero == 0

@@ -286,6 +286,12 @@ class Opening(unittest.TestCase):
             Echo.open()
         self.assertIn("is there a simulator? `cargo kp sim -p PLUGIN --listen /nonexistent/echo.sock`", str(raised.exception))
 
+    def test_a_socket_of_something_else_is_said_to_be_that(self):
+        with Fake(ECHO) as fake:
+            fake.magic = b"HTTP"
+            with self.assertRaisesRegex(OSError, "no socket of `cargo kp sim`"):
+                Echo.open()
+
     def test_a_name_is_a_plugins_and_a_node_that_is_not_there_says_what_to_load(self):
         os.environ.pop("KP_NODE", None)
         for name in ("", ".", "../echo", "Echo", "echo.", "echo.01", "echo.x", "echo\n", "a" * 32):

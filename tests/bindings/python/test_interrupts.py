@@ -171,6 +171,8 @@ class Waits(OfFake):
             self.assertTrue(readable(PATIENCE))
             irq.wait(0)
             self.assertTrue(readable(PATIENCE), "one is left")
+            self.edu.query()
+            self.assertTrue(readable(PATIENCE), "another request takes nothing")
             irq.wait(0)
             self.assertFalse(readable(0))
             self.fake.remove()

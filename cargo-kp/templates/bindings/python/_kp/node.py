@@ -142,8 +142,12 @@ class Node:
         raise NotImplementedError
 
     def _free(self) -> None:
-        """Gives back what carries requests. Nobody is inside, or this is the child of a fork."""
+        """Gives back what carries requests. Nobody is inside."""
         raise NotImplementedError
+
+    def _abandon(self) -> None:
+        """Gives back this process's part of what carries requests, in the child of a fork."""
+        self._free()
 
     def _fileno(self) -> int:
         """What poll(2) takes."""
@@ -246,9 +250,10 @@ class Node:
     def _leave(self) -> None:
         with self._lock:
             self._inside -= 1
-            if self._closed and self._inside == 0 and not self._freed:
-                self._freed = True
-                self._free()
+            is_last = self._closed and self._inside == 0 and not self._freed
+            self._freed = self._freed or is_last
+        if is_last:
+            self._free()
 
     # Who is to look again, though no descriptor says so.
 
@@ -273,7 +278,7 @@ class Node:
         self._forked = True
         was_freed, self._closed, self._freed = self._freed, True, True
         if not was_freed:
-            self._free()
+            self._abandon()
 
 
 class _Inside:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 import sys
 from typing import List, Optional, Tuple
 
 from .errors import Status, error
-from .node import ControlNode
+from .node import INT_WAIT, ControlNode, control_code
 
 assert sys.platform != "win32"
 
@@ -16,6 +17,10 @@ _HELLO = struct.Struct("<4sIQ")
 _FRAME = struct.Struct("<4I")
 _MAGIC = b"KPN1"
 _NEW, _MORE, _POLL = 0, 1, 2
+_MAX_BUFFER = 131072
+_INT_WAIT = control_code(INT_WAIT)
+#: How long the simulator may take for its first words, and for the end of a handle, in seconds.
+_PATIENCE = 10.0
 
 
 class SocketNode(ControlNode):
@@ -37,10 +42,15 @@ class SocketNode(ControlNode):
             except OSError as failed:
                 why = f"{failed.strerror}: is there a simulator? `cargo kp sim -p PLUGIN --listen {self._path}`"
                 raise OSError(failed.errno, why, self._path) from None
-            connection.sendall(_HELLO.pack(_MAGIC, kind, handle))
-            magic, status, handle = _HELLO.unpack(_receive(connection, _HELLO.size))
+            connection.settimeout(_PATIENCE)
+            try:
+                connection.sendall(_HELLO.pack(_MAGIC, kind, handle))
+                magic, status, handle = _HELLO.unpack(_receive(connection, _HELLO.size))
+            except OSError:
+                magic, status = b"", 0
             if magic != _MAGIC:
-                raise OSError(f"{self._path} is no socket of `cargo kp sim`")
+                raise OSError(errno.EPROTO, "no socket of `cargo kp sim`", self._path)
+            connection.settimeout(None)
             if status:
                 raise error(status, 0, self._path)
             return connection, handle
@@ -49,7 +59,9 @@ class SocketNode(ControlNode):
             raise
 
     def _control(self, code: int, data: bytes, out: bytearray) -> int:
-        self._drain()
+        if code == _INT_WAIT:
+            self._drain()
+        room = min(len(out), _MAX_BUFFER)  # a driver refuses a longer reply, and needs no room for it
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -58,7 +70,7 @@ class SocketNode(ControlNode):
             except OSError:
                 raise error(Status.DEVICE_GONE) from None
         try:
-            connection.sendall(_FRAME.pack(code, len(data), len(out), 0) + data)
+            connection.sendall(_FRAME.pack(code, len(data), room, 0) + data)
             status, length, _, _ = _FRAME.unpack(_receive(connection, _FRAME.size))
             answer = _receive(connection, length)
         except OSError:
@@ -70,7 +82,7 @@ class SocketNode(ControlNode):
         self._idle.append(connection)
         if status:
             raise error(status)
-        if length > len(out):
+        if length > room:
             raise error(Status.PROTOCOL)
         out[:length] = answer
         return int(length)
@@ -95,6 +107,17 @@ class SocketNode(ControlNode):
             pass
 
     def _free(self) -> None:
+        # As with close(2), the session is released when this returns: then the simulator closes its end.
+        self._first.settimeout(_PATIENCE)
+        try:
+            self._first.shutdown(socket.SHUT_WR)
+            while self._first.recv(64):
+                pass
+        except OSError:
+            pass
+        self._abandon()
+
+    def _abandon(self) -> None:
         for connection in (*self._idle, self._first, self._poll):
             if connection is not None:
                 connection.close()
