@@ -32,7 +32,8 @@ const RUNTIME: &[(&str, &str)] = &[
 ];
 
 /// What a device has beside its messages: the methods of `Device` in `session.py`.
-const OF_DEVICE: [&str; 8] = ["close", "has", "interrupts", "interrupts_async", "on_interrupt", "open", "query", "session"];
+const OF_DEVICE: [&str; 8] =
+    ["close", "has", "interrupts", "interrupts_async", "on_interrupt", "open", "query", "session"];
 
 /// What a struct has beside its fields.
 const OF_STRUCT: [&str; 2] = ["pack", "unpack"];
@@ -54,7 +55,17 @@ const EXPORTS: [&str; 11] = [
 
 /// What its module needs, and exports to nobody.
 const NEEDED: [&str; 11] = [
-    "ArrayType", "BytesLike", "BytesType", "Device", "EnumType", "FlagsType", "Interface", "List", "Message", "Optional", "Sequence",
+    "ArrayType",
+    "BytesLike",
+    "BytesType",
+    "Device",
+    "EnumType",
+    "FlagsType",
+    "Interface",
+    "List",
+    "Message",
+    "Optional",
+    "Sequence",
 ];
 
 /// The package.
@@ -78,7 +89,9 @@ fn values(schema: &Schema, package: &str) -> Result<Value> {
     let own = module.names.iter().chain([&module.class]).cloned();
     let exports: BTreeSet<String> = EXPORTS.iter().map(|name| (*name).to_owned()).chain(own).collect();
     let class = &module.class;
-    Ok(context! { package, class, device => &schema.name, exports => Value::from_iter(exports), types, messages, uses => module.uses() })
+    Ok(
+        context! { package, class, device => &schema.name, exports => Value::from_iter(exports), types, messages, uses => module.uses() },
+    )
 }
 
 /// What the interface's module has in it.
@@ -116,7 +129,8 @@ impl<'a> Module<'a> {
             Type::Struct { fields, .. } => {
                 self.used.extend(["dataclass", "StructType"]);
                 let mut given = Names::without(PYTHON.iter().copied().chain(OF_STRUCT));
-                let named: Vec<_> = fields.iter().map(|field| (field, given.give(&names::snake(&field.name)))).collect();
+                let named: Vec<_> =
+                    fields.iter().map(|field| (field, given.give(&names::snake(&field.name)))).collect();
                 let hidden = named.iter().map(|(_, name)| name.clone()).collect();
                 let fields = named.iter().map(|(field, name)| {
                     let (hint, wire) = (self.hint(&field.ty, &hidden)?, self.wire(&field.ty)?);
@@ -254,12 +268,14 @@ impl<'a> Module<'a> {
     fn uses(&self) -> Value {
         const TYPING: [&str; 3] = ["List", "Optional", "Sequence"];
         const MODULES: [&str; 3] = ["builtins", "dataclass", "enum"];
-        let of = |names: &[&str]| -> Vec<&str> { self.used.iter().copied().filter(|name| names.contains(name)).collect() };
+        let of =
+            |names: &[&str]| -> Vec<&str> { self.used.iter().copied().filter(|name| names.contains(name)).collect() };
         let is_wire = |name: &&&str| !TYPING.contains(*name) && !MODULES.contains(*name);
         let wire: Vec<&str> = self.used.iter().filter(is_wire).copied().collect();
         let stub = wire.iter().filter(|name| ["BytesLike", "Struct"].contains(*name));
-        let stub: Vec<String> =
-            stub.map(|name| if *name == "Struct" { "Struct as Struct".to_owned() } else { (*name).to_owned() }).collect();
+        let stub: Vec<String> = stub
+            .map(|name| if *name == "Struct" { "Struct as Struct".to_owned() } else { (*name).to_owned() })
+            .collect();
         let [builtins, dataclass, has_enum] = MODULES.map(|name| self.used.contains(name));
         context! {
             builtins, dataclass, enum => has_enum,

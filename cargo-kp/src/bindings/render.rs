@@ -6,7 +6,7 @@ use kp_abi::{
     request::{RequestNr, control_code},
 };
 use kp_tool::schema::Schema;
-use minijinja::{Environment, UndefinedBehavior, syntax::SyntaxConfig, Value, context};
+use minijinja::{Environment, UndefinedBehavior, Value, context, syntax::SyntaxConfig};
 
 /// The text that a template becomes. Beside its own `values` it has what all of them need: `schema` (`name`, `version`, `fingerprint`, `chains`,
 /// `mark`), `statuses`, `limits`, `requests`.
