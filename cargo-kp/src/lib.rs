@@ -7,6 +7,8 @@
 //! commands of these names, and [`programs`] builds the workspace's programs for them. [`wine`] is the machine that Windows drivers
 //! are loaded on. [`sanitised`] builds kernels that look for mistakes.
 //!
+//! [`sim`] runs a plugin in the simulator, behind a socket that apps open.
+//!
 //! [`new`](mod@new) makes a workspace for a plugin, [`registers`] reads the register file that it is made of.
 //!
 //! Each command is a struct of arguments that implements [`command::Command`].
@@ -44,6 +46,8 @@ pub mod programs;
 pub mod sanitised;
 #[cfg(unix)]
 pub mod sign;
+#[cfg(unix)]
+pub mod sim;
 #[cfg(unix)]
 pub mod test;
 #[cfg(unix)]

@@ -28,7 +28,7 @@ fn the_workspace_of_the_plugin_page_passes_its_tests() {
     let repository = repository();
     let page = fs::read_to_string(repository.join("docs/plugin.md")).expect("the page");
     let files = files(&page);
-    assert_eq!(files.len(), 8, "{:?}", files.keys());
+    assert_eq!(files.len(), 9, "{:?}", files.keys());
     let folder = env::temp_dir().join(format!("kp-own-workspace-{}", std::process::id()));
     for (path, text) in files {
         let path = folder.join(path);

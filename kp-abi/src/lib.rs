@@ -18,6 +18,7 @@ pub mod request;
 pub mod ring;
 mod schema;
 pub mod schema_bytes;
+pub mod socket;
 mod status;
 mod wire;
 

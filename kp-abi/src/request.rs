@@ -60,6 +60,16 @@ pub const fn in_direct_code(nr: u32) -> Option<u32> {
     }
 }
 
+/// The number of the request that a control code stands for. `None`: there is no such request, or not with this method and access.
+pub const fn of_control_code(code: u32) -> Option<u32> {
+    let Some(nr) = (code >> 2 & 0xFFF).checked_sub(0x800) else { return None };
+    match (control_code(nr), in_direct_code(nr)) {
+        (Some(its), _) if its == code => Some(nr),
+        (_, Some(its)) if its == code => Some(nr),
+        _ => None,
+    }
+}
+
 /// First 8 bytes of a direct call's buffer. Behind them stands what the message's [`Shape`](crate::Shape) says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

@@ -1,7 +1,10 @@
 //! A simulated app: a process with memory of its own, and one open handle. Every request goes through the host's request code.
 mod call;
+mod control;
 #[cfg(test)]
 mod pended;
+#[cfg(target_os = "linux")]
+mod poll;
 
 use crate::loaded::in_kernel;
 use crate::{
@@ -133,8 +136,17 @@ impl<P: Plugin> App<P> {
 
     /// Has the session serve one request, in the kernel.
     fn serve<R>(&self, f: impl FnOnce(&mut Passive, &Session<P>) -> Result<R, Status>) -> Result<R, Status> {
+        self.serve_in(&self.process, f)
+    }
+
+    /// As [`serve`](Self::serve), for a thread of its process.
+    fn serve_in<R>(
+        &self,
+        thread: &Process,
+        f: impl FnOnce(&mut Passive, &Session<P>) -> Result<R, Status>,
+    ) -> Result<R, Status> {
         let session = self.file.session();
-        let serve = || in_kernel(&self.file.loaded.machine, Some(&self.process), |cx| f(cx, session));
+        let serve = || in_kernel(&self.file.loaded.machine, Some(thread), |cx| f(cx, session));
         match panic::catch_unwind(AssertUnwindSafe(serve)) {
             Ok(served) => served,
             Err(payload) if misuse::is_verdict() => {
@@ -190,9 +202,7 @@ impl<P: Plugin> App<P> {
     }
 
     fn signal(&self, fatal: bool) {
-        self.process.send_signal(fatal);
-        let machine = &self.file.loaded.machine;
-        context::enter(machine, None, || machine.wake_all());
+        self.file.loaded.signal(&self.process, fatal);
     }
 
     /// A place for a request, taken out of the unused ones.

@@ -96,6 +96,7 @@ mod bus;
 mod clock;
 mod config_space;
 mod context;
+mod control_request;
 pub mod device;
 mod dma;
 pub mod edu;
@@ -117,6 +118,8 @@ pub mod qtest;
 mod random;
 mod schedule;
 mod sim;
+#[cfg(target_os = "linux")]
+pub mod socket;
 mod sync;
 mod task;
 mod timers;

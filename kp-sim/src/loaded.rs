@@ -69,6 +69,12 @@ impl<P: Plugin> Loaded<P> {
         lock(&self.driver).clone()
     }
 
+    /// Sends a process, or one thread of it, a signal.
+    pub(crate) fn signal(&self, process: &Process, fatal: bool) {
+        process.send_signal(fatal);
+        context::enter(&self.machine, None, || self.machine.wake_all());
+    }
+
     /// Runs `f` in the kernel, with the device's lock held.
     pub(crate) fn with_device_lock<R>(&self, f: impl FnOnce(&mut Passive) -> R) -> R {
         in_kernel(&self.machine, None, |cx| {

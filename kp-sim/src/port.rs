@@ -39,14 +39,14 @@ fn call<R>(what: &'static str, value: u64, highest: u8, f: impl FnOnce(&Context)
 }
 
 /// A [`RawWaitQueue`] here is no memory: its address is its number.
-fn queue_number(queue: NonNull<RawWaitQueue>) -> u32 {
+pub(crate) fn queue_number(queue: NonNull<RawWaitQueue>) -> u32 {
     queue.addr().get() as u32
 }
 
 /// How often a wait queue of this kernel was woken.
 #[cfg(test)]
 pub(crate) fn wakes(machine: &crate::machine::Machine, queue: NonNull<RawWaitQueue>) -> u32 {
-    machine.state().wakes.get(&queue_number(queue)).copied().unwrap_or_default()
+    machine.state().wait_queues.get(&queue_number(queue)).copied().unwrap_or_default()
 }
 
 macro_rules! registers {
@@ -164,7 +164,7 @@ unsafe impl WaitQueues for Simulated {
             let mut state = context.machine.state();
             state.next_wait_queue += 1;
             let number = state.next_wait_queue;
-            state.wait_queues.insert(number);
+            state.wait_queues.insert(number, 0);
             NonNull::new(ptr::without_provenance_mut(number as usize))
         })
     }
@@ -190,12 +190,9 @@ unsafe impl WaitQueues for Simulated {
         let queue = queue_number(queue);
         let highest = if Self::wakes_at_irql() { IRQL } else { DISPATCH };
         call("wake", queue.into(), highest, |context| {
-            if !context.machine.state().wait_queues.contains(&queue) {
-                misuse("a wait queue is woken that was freed");
-            }
-            #[cfg(test)]
-            {
-                *context.machine.state().wakes.entry(queue).or_default() += 1;
+            match context.machine.state().wait_queues.get_mut(&queue) {
+                Some(wakes) => *wakes = wakes.wrapping_add(1),
+                None => misuse("a wait queue is woken that was freed"),
             }
             context.machine.wake(context.machine.channel(Channel::WaitQueue, queue));
         });

@@ -51,6 +51,12 @@ impl Process {
         &self.memory
     }
 
+    /// A thread of it, which is sent signals of its own.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn thread(&self) -> Self {
+        Self { signal: Arc::default(), ..self.clone() }
+    }
+
     pub(crate) fn caller(&self) -> Caller {
         Caller::new(self.number, self.is_admin, self.is_32bit)
     }

@@ -92,6 +92,13 @@ impl<P: Plugin> Builder<P> {
         self
     }
 
+    /// The kernel's log goes to standard error as it comes, and is not kept.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn prints_log(mut self) -> Self {
+        self.options.prints_log = true;
+        self
+    }
+
     /// Memory that the device reaches by itself, in bytes, at bus address 0 and up.
     pub fn ram(mut self, len: usize) -> Self {
         self.options.ram = len;
@@ -342,6 +349,19 @@ impl<P: Plugin> Sim<P> {
             }
             machine.schedule_point("advance", ns);
         });
+    }
+
+    /// Kills a process, or one thread of it: its waits and sleeps end, now and from now on.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn kill(&self, process: &Process) {
+        self.loaded.signal(process, true);
+    }
+
+    /// Sleeps a step, in real time: while a thread does so over and over, the clock goes on and interrupts come, whatever the others do.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn tick(&self) {
+        let machine = &self.loaded.machine;
+        context::enter(machine, None, || machine.sleep(&context::current(), STEP_NS));
     }
 
     /// Runs `f` in this kernel on this thread, at Passive: for tests of parts of a plugin.

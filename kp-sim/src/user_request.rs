@@ -25,7 +25,11 @@ pub(crate) const STATUS_AT: u64 = 8;
 const BODY_AT: u64 = size_of::<Answer>() as u64;
 
 /// A copy to or from the app's memory is a point at which other threads may run.
-fn copy_point(what: &'static str, len: usize, f: impl FnOnce() -> Result<(), Status>) -> Result<(), Faulted> {
+pub(crate) fn copy_point(
+    what: &'static str,
+    len: usize,
+    f: impl FnOnce() -> Result<(), Status>,
+) -> Result<(), Faulted> {
     context::current().machine.schedule_point(what, len as u64);
     f().map_err(|_| Faulted)
 }

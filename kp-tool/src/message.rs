@@ -248,6 +248,16 @@ catalogue! {
     E074 BindingsStale { file, why, again } Failed: "{file} {why}: `{again}`";
     /// `--schema` names a file with one JSON object, `kp-schema/1`: docs/schema.md says what is in it.
     E075 NoSchemaFile { file, why } NotFound: "no schema file {file} ({why}): `cargo kp schema -p PLUGIN --json > {file}` makes one";
+    /// A process listens at the socket, or the path is no socket. One that was left behind by a process that is gone is replaced.
+    E076 SocketThere { path } InTheWay: "{path} is there already: end who listens there, or name another socket with --listen";
+    /// `cargo kp sim` needs something that behaves as the card does: a type that implements `kp_sim::device::DeviceModel` and has `new()`. That is
+    /// `Model` in a file of the plugin's, seen from its folder, or one of kp-sim's own, `"kp_sim::edu::Edu"`.
+    E077 NoModel { plugin } NotFound:
+        "{plugin} drives a device, and names no model of it: add `model = \"tests/model/mod.rs\"` under [package.metadata.kp] of its Cargo.toml";
+    /// The file that `[package.metadata.kp] model` in the plugin's Cargo.toml names, seen from the plugin's folder.
+    E078 NoModelFile { file, plugin } NotFound: "no file {file}: correct `model` under [package.metadata.kp] of {plugin}'s Cargo.toml";
+    /// The plugin, or its model, is compiled for this machine first.
+    E079 DoesNotCompile { plugin } Failed: "{plugin} doesn't compile: correct what the compiler says above";
 }
 
 #[cfg(test)]

@@ -56,6 +56,8 @@ pub enum Cause {
     NotKp,
     /// Opening the node failed in another way.
     Io(io::Error),
+    /// `KP_NODE` names a socket, and no plugin answers there.
+    NoSocket(io::Error),
     /// App and driver have different major versions of the ABI.
     Abi {
         /// The app's, major and minor.
@@ -94,7 +96,8 @@ impl OpenError {
             | Cause::Held { .. }
             | Cause::InitRefused { .. }
             | Cause::Denied
-            | Cause::Io(_) => None,
+            | Cause::Io(_)
+            | Cause::NoSocket(_) => None,
         }
     }
 
@@ -170,6 +173,12 @@ impl OpenError {
                 Some(_) => write!(f, "{error}: see {log}"),
                 None => write!(f, "{error}"),
             },
+            Cause::NoSocket(error) => write!(
+                f,
+                "KP_NODE names this socket, and no plugin answers there ({error}): start `cargo kp sim -p {name} --listen {}`, \
+                 or unset KP_NODE",
+                self.place
+            ),
             Cause::Abi { app, driver } => write!(
                 f,
                 "the app speaks ABI {}.{}, the driver {}.{}: build both with the same major version of kp",
@@ -223,7 +232,7 @@ impl fmt::Debug for OpenError {
 impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.cause {
-            Cause::Io(error) => Some(error),
+            Cause::Io(error) | Cause::NoSocket(error) => Some(error),
             Cause::Refused(error) => Some(error),
             _ => None,
         }

@@ -46,6 +46,7 @@
 //! |---|---|---|
 //! | `Node::open` | of a device node, `/dev/kp/edu.0` | of a name, `\\.\kp-edu.0` |
 //! | waiting for an interrupt and for other things | `as_fd` of [`Interrupts`], [`Plugin`] and [`Connection`], for poll(2) | `Interrupts::start_wait`, which answers a `PendingWait` with a handle to wait for |
+//! | without a kernel | `KP_NODE=card.sock` in the environment: [`Plugin::open`] and its like open that socket, which `cargo kp sim` serves (`docs/socket.md`) | |
 //! | what else can carry requests | `Node` alone | [`ControlNode`] over a [`DeviceControl`], `Handle` for one; a simulated one on any system |
 #![deny(unsafe_code)]
 

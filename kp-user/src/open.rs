@@ -44,7 +44,7 @@ impl<'a> OpenOptions<'a> {
     #[cfg(any(target_os = "linux", windows))]
     pub fn open(self, name: &str) -> Result<Plugin, OpenError> {
         let (node, place) = crate::platform::open(name)?;
-        self.start(Arc::new(node), &place.path, Some(&place.plugin))
+        self.start(node, &place.path, Some(&place.plugin))
     }
 
     /// Opens the device at a bus address, as in `0000:03:00.0`, whichever number it has.
@@ -63,10 +63,10 @@ impl<'a> OpenOptions<'a> {
         let found = listed.iter().find(|listed| listed.address == Some(wanted)).ok_or_else(|| failed(there()))?;
         let (node, place) = crate::platform::open(&found.name.to_string())?;
         // A plugin that was loaded anew between the look and now has given its numbers anew.
-        if address_of(&node) != Some(wanted) {
+        if address_of(&*node) != Some(wanted) {
             return Err(failed(there()));
         }
-        self.start(Arc::new(node), &place.path, Some(&place.plugin))
+        self.start(node, &place.path, Some(&place.plugin))
     }
 
     /// Opens over the one of several connections whose device is at a bus address: of the simulator's, say. The others are let go.

@@ -35,5 +35,5 @@ pub fn schema(connection: &dyn Connection) -> Result<Vec<u8>> {
 pub fn schema_of(name: &str) -> std::result::Result<Vec<u8>, OpenError> {
     let (node, place) = crate::platform::open(name)?;
     let failed = |error| OpenError { place: place.path, plugin: Some(place.plugin), cause: Cause::Refused(error) };
-    schema(&node).map_err(failed)
+    schema(&*node).map_err(failed)
 }

@@ -25,12 +25,12 @@ opt-level = 2
 debug = 0
 "#;
 
-/// A generated crate's `Cargo.toml`: `name`, which depends on the plugin and on the port, if it has one, with `more` sections.
-pub fn manifest(plugin: &Plugin, name: &str, port: Option<(&str, &toml::Table)>, more: &str) -> Result<String> {
+/// A generated crate's `Cargo.toml`: `name`, which depends on the plugin and on these crates of kp's, with `more` sections.
+pub fn manifest(plugin: &Plugin, name: &str, crates: &[(&str, &toml::Table)], more: &str) -> Result<String> {
     let dir = plugin.dir.to_str().with_context(|| format!("{} isn't UTF-8", plugin.dir.display()))?;
     let plugin_at = toml::Table::from_iter([("path".to_owned(), dir.into())]);
-    let port = port.map(|(port, from)| (port.to_owned(), from.clone().into()));
-    let dependencies = [(plugin.name.clone(), plugin_at.into())].into_iter().chain(port).collect::<toml::Table>();
+    let crates = crates.iter().map(|&(name, from)| (name.to_owned(), from.clone().into()));
+    let dependencies = [(plugin.name.clone(), plugin_at.into())].into_iter().chain(crates).collect::<toml::Table>();
     let table = toml::Table::from_iter([("dependencies".to_owned(), dependencies.into())]);
     Ok(format!("[package]\nname = \"{name}\"\n{MANIFEST}\n{more}{}", toml::to_string(&table)?))
 }

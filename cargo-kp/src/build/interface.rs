@@ -1,5 +1,6 @@
 //! A plugin's interface, from its source: a program is generated that prints it, and run here.
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use kp_tool::Message;
 use std::process::{Command, Stdio};
 
 use super::plugin::Plugin;
@@ -13,7 +14,7 @@ pub fn interface(plugin: &Plugin) -> Result<Vec<u8>> {
     let _lock = super::lock(plugin)?;
     let dir = plugin.output.join(&plugin.name).join("schema");
     let name = format!("kp-schema-{}", plugin.name);
-    write(&dir.join("Cargo.toml"), generated::manifest(plugin, &name, None, "")?)?;
+    write(&dir.join("Cargo.toml"), generated::manifest(plugin, &name, &[], "")?)?;
     // A constant: nothing of the plugin's is linked, so no kernel is needed either.
     let main = format!(
         "use std::io::Write as _;\n\n\
@@ -26,13 +27,13 @@ pub fn interface(plugin: &Plugin) -> Result<Vec<u8>> {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["run", "--quiet"])
         .current_dir(&dir)
-        .env("CARGO_TARGET_DIR", plugin.output.join("build/schema"))
+        .env("CARGO_TARGET_DIR", plugin.output.join("build/here"))
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
         .context("cannot run cargo")?;
     if !output.status.success() {
-        bail!("{} doesn't compile; the compiler's messages are above", plugin.name);
+        return Err(Message::DoesNotCompile { plugin: plugin.name.clone() }.into());
     }
     Ok(output.stdout)
 }

@@ -18,6 +18,8 @@ mod linux;
 mod linux;
 pub mod pe;
 mod plugin;
+#[cfg(unix)]
+mod simulator;
 pub(crate) mod toolchain;
 pub(crate) mod windows;
 pub mod wrapper;
@@ -36,7 +38,9 @@ pub use self::license::License;
 pub use self::linux::{Instrumentation, Object, make_direct, module, object};
 #[cfg(unix)]
 pub(crate) use self::linux::{Modules, Wanted as WantedModule, checked, copy, kernels_make};
-pub use self::plugin::{Disclosure, Plugin, select};
+pub use self::plugin::{Disclosure, Model, Plugin, select};
+#[cfg(unix)]
+pub use self::simulator::simulator;
 pub use self::windows::{Arch, Inf, Product, Signer, built_in, driver};
 
 /// Builds a plugin's module for each kernel named, and prints where the modules are.

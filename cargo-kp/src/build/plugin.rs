@@ -29,6 +29,8 @@ pub struct Plugin {
     pub no_free: bool,
     /// `[package.metadata.kp] app = "…"`: the package of the program that `cargo kp vm` runs.
     pub app: Option<String>,
+    /// `[package.metadata.kp] model = "…"`: what stands in for the device in the simulator.
+    pub model: Option<Model>,
     /// How much of its interface a driver tells, as `[package.metadata.kp] schema = "…"` says.
     pub schema: Disclosure,
     /// The toolchain to build with, as `--toolchain` names it: what `KP_TOOLCHAIN` says, or else
@@ -43,6 +45,47 @@ pub struct Plugin {
     pub(super) port: toml::Table,
     /// The same, for the Windows port.
     pub(super) windows_port: toml::Table,
+    /// kp-core, which says where kp's other crates are.
+    core: Package,
+}
+
+impl Plugin {
+    /// How a generated crate names one of kp's crates that no driver needs.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "the simulator's program is for Linux"))]
+    pub(super) fn companion(&self, name: &str) -> Result<toml::Table> {
+        port(&self.core, name)
+    }
+}
+
+/// What stands in for a device in the simulator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Model {
+    /// A file of the package's, seen from its folder, with a type `Model` in it that has `new()`.
+    File(PathBuf),
+    /// The path of a type in Rust that has `new()`, one of kp-sim's: `kp_sim::edu::Edu`.
+    Type(String),
+}
+
+impl Model {
+    fn of(said: &serde_json::Value) -> Result<Option<Model>> {
+        match said.as_str() {
+            None if said.is_null() => Ok(None),
+            Some(path) if path.contains("::") => {
+                let is_path = path
+                    .split("::")
+                    .all(|part| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'));
+                if is_path {
+                    Ok(Some(Model::Type(path.to_owned())))
+                } else {
+                    bail!("model = {said}: no path of a type")
+                }
+            }
+            Some(file) if file.ends_with(".rs") => Ok(Some(Model::File(file.into()))),
+            _ => bail!(
+                r#"model = {said}: write a file, "tests/model/mod.rs", or a type of kp-sim's, "kp_sim::edu::Edu""#
+            ),
+        }
+    }
 }
 
 /// How much of its interface a driver tells whoever asks.
@@ -138,6 +181,8 @@ fn describe(package: &Package, metadata: &Metadata) -> Result<Plugin> {
         authors: package.authors.clone(),
         no_free: package.metadata["kp"]["no-free"].as_bool().unwrap_or(false),
         app: package.metadata["kp"]["app"].as_str().map(str::to_owned),
+        model: Model::of(&package.metadata["kp"]["model"])
+            .with_context(|| format!("[package.metadata.kp] of {}", package.name))?,
         schema: Disclosure::of(&package.metadata["kp"]["schema"])
             .with_context(|| format!("[package.metadata.kp] of {}", package.name))?,
         toolchain: toolchain::from_environment()
@@ -146,10 +191,11 @@ fn describe(package: &Package, metadata: &Metadata) -> Result<Plugin> {
         workspace: metadata.workspace_root.clone().into(),
         port: port(core, "kp-linux")?,
         windows_port: port(core, "kp-windows")?,
+        core: core.clone(),
     })
 }
 
-/// The port called `name` from where kp-core came: the same repository folder, the same commit, or the same release.
+/// The crate called `name` from where kp-core came: the same repository folder, the same commit, or the same release.
 fn port(core: &Package, name: &str) -> Result<toml::Table> {
     let mut port = toml::Table::new();
     let mut set = |key: &str, value: &str| port.insert(key.to_owned(), value.into());
@@ -178,6 +224,17 @@ fn port(core: &Package, name: &str) -> Result<toml::Table> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_model_is_a_file_or_a_type() {
+        let model = |said| Model::of(&json!({ "model": said })["model"]).map_err(|why| why.to_string());
+        assert_eq!(Model::of(&json!({})["model"]).expect("it says nothing"), None);
+        assert_eq!(model("tests/model/mod.rs"), Ok(Some(Model::File("tests/model/mod.rs".into()))));
+        assert_eq!(model("kp_sim::edu::Edu"), Ok(Some(Model::Type("kp_sim::edu::Edu".to_owned()))));
+        for wrong in ["edu", "kp_sim::", "kp_sim::edu::Edu; panic!()"] {
+            assert!(model(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn how_much_is_told_of_an_interface_is_one_of_three_words() {

@@ -13,6 +13,7 @@ use cargo_kp::registers::command::RegsArgs;
 use cargo_kp::sanitised::KernelArgs;
 use cargo_kp::schema::SchemaArgs;
 use cargo_kp::sign::SignArgs;
+use cargo_kp::sim::SimArgs;
 use cargo_kp::test::TestArgs;
 use cargo_kp::vm::command::VmArgs;
 use clap::Subcommand;
@@ -28,6 +29,7 @@ pub enum Commands {
     Sign(SignArgs),
     Schema(SchemaArgs),
     Bindings(BindingsArgs),
+    Sim(SimArgs),
     Vm(VmArgs),
     Demo(DemoArgs),
     Conformance(ConformanceArgs),
@@ -54,6 +56,7 @@ impl Command for Commands {
             Commands::Sign(args) => args.run(),
             Commands::Schema(args) => args.run(),
             Commands::Bindings(args) => args.run(),
+            Commands::Sim(args) => args.run(),
             Commands::Vm(args) => args.run(),
             Commands::Demo(args) => args.run(),
             Commands::Conformance(args) => args.run(),

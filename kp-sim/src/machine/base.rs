@@ -15,10 +15,8 @@ use crate::{
     vectors::Vectors,
     work_items::WorkItems,
 };
-#[cfg(test)]
-use std::collections::BTreeMap;
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*},
@@ -43,11 +41,22 @@ pub(crate) struct Options {
     pub(crate) bounce: Option<usize>,
     /// Bits of the bus addresses that the machine uses.
     pub(crate) bus_bits: u32,
+    /// The log is printed, and not kept.
+    pub(crate) prints_log: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { fail_nth: 0, kinds: 0, wakes_at_irql: false, no_mmap: false, ram: 0, bounce: None, bus_bits: 64 }
+        Self {
+            fail_nth: 0,
+            kinds: 0,
+            wakes_at_irql: false,
+            no_mmap: false,
+            ram: 0,
+            bounce: None,
+            bus_bits: 64,
+            prints_log: false,
+        }
     }
 }
 
@@ -55,12 +64,9 @@ impl Default for Options {
 pub(crate) struct State {
     pub(crate) heap: Heap,
     pub(crate) locks: Locks,
-    /// By their numbers.
-    pub(crate) wait_queues: BTreeSet<u32>,
+    /// By their numbers: how often each was woken.
+    pub(crate) wait_queues: BTreeMap<u32, u32>,
     pub(crate) next_wait_queue: u32,
-    /// How often each wait queue was woken.
-    #[cfg(test)]
-    pub(crate) wakes: BTreeMap<u32, u32>,
     /// Handles that apps hold.
     pub(crate) handles: u32,
     /// No new handle is given out.
@@ -101,11 +107,9 @@ impl Machine {
             state: Mutex::new(State {
                 heap: Heap::default(),
                 locks: Locks::new(MADE.fetch_add(1, Relaxed)),
-                wait_queues: BTreeSet::new(),
+                wait_queues: BTreeMap::new(),
                 next_wait_queue: 0,
                 storms: 0,
-                #[cfg(test)]
-                wakes: BTreeMap::new(),
                 handles: 0,
                 is_unloading: false,
                 vectors: Vectors::default(),
@@ -165,7 +169,11 @@ impl Machine {
     }
 
     pub(crate) fn write_log(&self, text: &str) {
-        lock(&self.log).push(text.to_owned());
+        if self.options.prints_log {
+            eprintln!("{text}");
+        } else {
+            lock(&self.log).push(text.to_owned());
+        }
     }
 
     pub(crate) fn log_lines(&self) -> Vec<String> {

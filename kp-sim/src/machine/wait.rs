@@ -1,6 +1,6 @@
 //! Waiting: for time, for a word, for whatever a closure says.
 use super::{Channel, Machine, State};
-use crate::{misuse::misuse, task::Task};
+use crate::{misuse::misuse, process::Process, task::Task};
 use kp_core::host::{Timeout, WaitKind, Woken};
 use std::{
     sync::atomic::{AtomicU32, Ordering::*},
@@ -52,6 +52,18 @@ impl Machine {
                 self.interrupts(task);
             }
         }
+    }
+
+    /// Waits until a queue has been woken otherwise than `seen` times, the thread is killed, or the plugin has panicked. How often it has.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn wait_wakes(&self, task: &Task, queue: u32, seen: Option<u32>) -> u32 {
+        let mut wakes = 0;
+        self.wait_for(task, self.channel(Channel::WaitQueue, queue), None, true, |state| {
+            wakes = state.wait_queues.get(&queue).copied().unwrap_or_default();
+            let is_killed = task.process.as_ref().is_some_and(Process::is_killed);
+            Some(wakes) != seen || is_killed || self.is_poisoned()
+        });
+        wakes
     }
 
     /// Sleeps for `ns`; nothing ends it early.

@@ -6,6 +6,7 @@ mod mapping;
 mod node;
 mod nodes;
 mod prepared;
+mod socket;
 
 pub use node::Node;
 pub(crate) use nodes::{list, open, why_not_at};

@@ -1,8 +1,14 @@
 //! The nodes under `/dev/kp`.
-use super::{bus::Bus, node::Node};
-use crate::{BusAddress, Cause, Listed, Name, OpenError, system::System};
+use super::{
+    bus::Bus,
+    node::Node,
+    socket::{self, Socket},
+};
+use crate::{
+    BusAddress, Cause, Connection, ControlNode, Listed, Name, OpenError, connection::address_of, system::System,
+};
 use kp_abi::Status;
-use std::{fs, io, path::Path};
+use std::{fs, io, path::Path, sync::Arc};
 
 /// Where the kernel shows plugins.
 struct Places<'a> {
@@ -30,26 +36,63 @@ impl Places<'static> {
     }
 }
 
-/// Opens the node of `name`; without an instance, the lowest one.
-pub fn open(name: &str) -> Result<(Node, Place), OpenError> {
-    Places::system().open(name)
+/// Opens the node of `name`; without an instance, the lowest one. If a socket stands in for nodes, that, whatever the name.
+pub fn open(name: &str) -> Result<(Arc<dyn Connection>, Place), OpenError> {
+    match socket::named() {
+        Some(path) => open_socket(&path, name),
+        None => Places::system().open(name).map(|(node, place)| (Arc::new(node) as Arc<dyn Connection>, place)),
+    }
 }
 
-/// All nodes, sorted.
+/// All nodes, sorted; or what is at the socket that stands in for them.
 pub fn list() -> io::Result<Vec<Listed>> {
-    Places::system().list()
+    match socket::named() {
+        Some(path) => list_socket(&path),
+        None => Places::system().list(),
+    }
+}
+
+fn open_socket(path: &Path, text: &str) -> Result<(Arc<dyn Connection>, Place), OpenError> {
+    let name = parse(text)?;
+    let place = Place { path: path.display().to_string(), plugin: name.plugin().to_owned() };
+    match Socket::open(path) {
+        Ok(socket) => Ok((Arc::new(ControlNode::over(socket)), place)),
+        Err(cause) => Err(OpenError { place: place.path, plugin: Some(place.plugin), cause }),
+    }
+}
+
+fn list_socket(path: &Path) -> io::Result<Vec<Listed>> {
+    let refused = |error: kp_abi::Error| io::Error::other(error.to_string());
+    let node = match Socket::open(path) {
+        Ok(socket) => ControlNode::over(socket),
+        Err(Cause::NoSocket(error) | Cause::Io(error)) => return Err(error),
+        Err(Cause::Refused(error)) => return Err(refused(error)),
+        Err(_) => return Err(io::ErrorKind::InvalidData.into()),
+    };
+    let name = node.query(0).map_err(refused)?.name;
+    let plugin = String::from_utf8_lossy(&name).trim_end_matches('\0').to_owned();
+    let address = address_of(&node);
+    let name = if address.is_some() { format!("{plugin}.0") } else { plugin };
+    let name = name.parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+    Ok(vec![Listed { name, path: path.display().to_string(), address }])
+}
+
+/// A name, as an app may ask for it.
+fn parse(text: &str) -> Result<Name, OpenError> {
+    text.parse().map_err(|_| OpenError { place: format!("{text:?}"), plugin: None, cause: Cause::BadName })
 }
 
 /// Why no plugin has the device at this address, if that can be seen. `plugin`: whose device it is to be, if that is known.
 pub fn why_not_at(address: BusAddress, plugin: Option<&str>) -> Option<Cause> {
+    if socket::named().is_some() {
+        return None;
+    }
     Bus::system().why_not_at(address, &plugin.map(|plugin| System::Linux.loaded(plugin)).unwrap_or_default())
 }
 
 impl Places<'_> {
     fn open(&self, text: &str) -> Result<(Node, Place), OpenError> {
-        let Ok(name) = text.parse::<Name>() else {
-            return Err(OpenError { place: format!("{text:?}"), plugin: None, cause: Cause::BadName });
-        };
+        let name = parse(text)?;
         let plugin = name.plugin().to_owned();
         let name = self.lowest(name);
         let path = self.nodes.join(name.to_string()).display().to_string();

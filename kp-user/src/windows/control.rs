@@ -2,6 +2,8 @@
 #[cfg(windows)]
 pub use super::handle::Handle;
 use kp_abi::{Result, Status, TransportStatus};
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 /// What carries DeviceIoControl: a handle of Windows, or, on any system, a simulated one.
@@ -19,6 +21,12 @@ pub trait DeviceControl: Send + Sync {
     /// The handle, if it is one of Windows.
     #[cfg(windows)]
     fn handle(&self) -> Option<&Handle>;
+
+    /// A descriptor for poll(2), as a [`Connection`](crate::Connection) has one.
+    #[cfg(unix)]
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 impl<T: DeviceControl + ?Sized> DeviceControl for Arc<T> {
@@ -33,6 +41,11 @@ impl<T: DeviceControl + ?Sized> DeviceControl for Arc<T> {
     #[cfg(windows)]
     fn handle(&self) -> Option<&Handle> {
         (**self).handle()
+    }
+
+    #[cfg(unix)]
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        (**self).as_fd()
     }
 }
 

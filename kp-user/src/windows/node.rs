@@ -155,7 +155,7 @@ impl<K: DeviceControl> Connection for ControlNode<K> {
 
     #[cfg(unix)]
     fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        None
+        self.kernel.as_fd()
     }
 }
 

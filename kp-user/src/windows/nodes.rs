@@ -1,9 +1,9 @@
 //! The devices' names, `\\.\kp-echo` and `\\.\kp-edu.0`.
 #![expect(unsafe_code, reason = "std knows neither services nor the names of devices")]
 use super::{errors, node::Node};
-use crate::{Cause, Listed, Name, OpenError, connection::address_of, system::System};
+use crate::{Cause, Connection, Listed, Name, OpenError, connection::address_of, system::System};
 use kp_abi::Status;
-use std::{ffi::OsStr, io, os::windows::ffi::OsStrExt, ptr};
+use std::{ffi::OsStr, io, os::windows::ffi::OsStrExt, ptr, sync::Arc};
 use windows_sys::Win32::{
     Foundation::{
         ERROR_ACCESS_DENIED, ERROR_DEV_NOT_EXIST, ERROR_FILE_NOT_FOUND, ERROR_INSUFFICIENT_BUFFER,
@@ -32,14 +32,14 @@ fn path(name: &Name) -> String {
 }
 
 /// Opens the device of `name`; without an instance, the lowest one.
-pub fn open(text: &str) -> Result<(Node, Place), OpenError> {
+pub fn open(text: &str) -> Result<(Arc<dyn Connection>, Place), OpenError> {
     let Ok(name) = text.parse::<Name>() else {
         return Err(OpenError { place: format!("{text:?}"), plugin: None, cause: Cause::BadName });
     };
     let plugin = name.plugin().to_owned();
     let path = path(&lowest(name));
     match Node::open(&path) {
-        Ok(node) => Ok((node, Place { path, plugin })),
+        Ok(node) => Ok((Arc::new(node), Place { path, plugin })),
         Err(error) => {
             let cause = cause(error, &plugin);
             Err(OpenError { place: path, plugin: Some(plugin), cause })

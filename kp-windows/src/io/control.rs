@@ -32,7 +32,7 @@ fn serve<P: Plugin>(cx: &mut Passive, device: DeviceObject<'_, Node>, irp: Irp<D
     let Some(handle) = Handle::<P>::of(device.extension(), &irp) else {
         return Outcome::Done(irp, Err(TransportStatus::WRONG_CONTEXT.status()));
     };
-    match number(irp.parameters().io_control_code) {
+    match request::of_control_code(irp.parameters().io_control_code) {
         Some(request::IntWait::NR) => handle.waits.serve(cx, irp),
         Some(request::BufferRegister::NR) => pinned::serve(cx, device, handle.session(), irp),
         Some(nr) => {
@@ -53,10 +53,4 @@ fn reply<P: Plugin>(
     let mut user = BufferedRequest::of(irp)?;
     session.request(cx, nr, &mut user)?;
     Ok(user.written())
-}
-
-/// The request that a control code stands for. The number with another method or access is another code, and no request.
-fn number(code: u32) -> Option<u32> {
-    let nr = (code >> 2 & 0xFFF).checked_sub(0x800)?;
-    (request::control_code(nr) == Some(code) || request::in_direct_code(nr) == Some(code)).then_some(nr)
 }

@@ -48,7 +48,7 @@ pub fn build(plugin: &Plugin, instrumentation: &Instrumentation) -> Result<Built
     let dir = plugin.output.join(&plugin.name).join("linux-x86_64/glue");
     let name = format!("kp-glue-{}", plugin.name);
     let library = "[lib]\ncrate-type = [\"staticlib\"]\n\n";
-    write(&dir.join("Cargo.toml"), generated::manifest(plugin, &name, Some(("kp-linux", &plugin.port)), library)?)?;
+    write(&dir.join("Cargo.toml"), generated::manifest(plugin, &name, &[("kp-linux", &plugin.port)], library)?)?;
     write(
         &dir.join("src/lib.rs"),
         format!("#![no_std]\n#![feature(optimize_attribute)]\nkp_linux::glue!({}::__KpPlugin);\n", plugin.crate_name),

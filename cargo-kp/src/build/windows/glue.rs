@@ -53,10 +53,7 @@ pub struct Built {
 pub fn build(plugin: &Plugin, arch: Arch, dir: &Path, resources: &[u8]) -> Result<Built> {
     let compiler = compiler(plugin)?;
     let name = format!("kp-{}", plugin.name);
-    write(
-        &dir.join("Cargo.toml"),
-        generated::manifest(plugin, &name, Some(("kp-windows", &plugin.windows_port)), "")?,
-    )?;
+    write(&dir.join("Cargo.toml"), generated::manifest(plugin, &name, &[("kp-windows", &plugin.windows_port)], "")?)?;
     write(
         &dir.join("src/main.rs"),
         format!("#![no_std]\n#![no_main]\nkp_windows::glue!({}::__KpPlugin);\n", plugin.crate_name),

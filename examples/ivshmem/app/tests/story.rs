@@ -5,11 +5,11 @@
 mod model;
 
 use kp_sim::Sim;
-use model::Doorbell;
+use model::Model;
 
 #[test]
 fn the_story_says_which_vector_woke_the_app() {
-    let sim = Sim::<ivshmem::Ivshmem>::with(Doorbell::default()).unwrap();
+    let sim = Sim::<ivshmem::Ivshmem>::with(Model::new()).unwrap();
     let plugin = sim.connect(ivshmem_interface::ivshmem::INTERFACE).unwrap();
     let mut out = Vec::new();
     ivshmem_app::run(&plugin, &mut out).unwrap();

@@ -7,13 +7,13 @@ use ivshmem::{Ivshmem, SILENT, VECTORS, ivshmem as messages};
 use kp_core::{Error, Status};
 use kp_sim::Sim;
 use kp_user::{Enable, Kind, Plugin};
-use model::Doorbell;
+use model::Model;
 use std::time::Duration;
 
 const ALL: u32 = VECTORS as u32;
 
 fn connect() -> (Sim<Ivshmem>, Plugin) {
-    let sim = Sim::<Ivshmem>::with(Doorbell::default()).unwrap();
+    let sim = Sim::<Ivshmem>::with(Model::new()).unwrap();
     let plugin = sim.connect(messages::INTERFACE).unwrap();
     (sim, plugin)
 }

@@ -7,12 +7,19 @@ pub const POSITION: u64 = 1;
 
 /// The device: whatever is written to its doorbell is sent back as a message.
 #[derive(Default)]
-pub struct Doorbell {
+pub struct Model {
     vectors: u16,
     sent: VecDeque<u16>,
 }
 
-impl DeviceModel for Doorbell {
+impl Model {
+    /// A device after power-on.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl DeviceModel for Model {
     fn identity(&self) -> Identity {
         Identity { vendor: 0x1af4, device: 0x1110 }
     }
