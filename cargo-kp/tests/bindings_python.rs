@@ -102,3 +102,222 @@ fn random_messages_of_random_interfaces_go_as_the_schema_says() {
     let calls: u32 = calls.trim_end_matches(" calls").parse().expect("a number");
     assert!(interfaces == "200" && calls > 3000, "{said}");
 }
+
+/// Apps over the socket of `cargo kp sim`, where there is one.
+#[cfg(target_os = "linux")]
+mod simulator {
+    use super::{PYTHON, TESTS, examples};
+    use echo_interface::{Style, Trim, echo};
+    use kp_user::Plugin;
+    use rustix::process::{Pid, Signal, kill_process};
+    use std::{
+        env, fs,
+        io::{BufRead, BufReader, Read, Write},
+        path::{Path, PathBuf},
+        process::{Child, ChildStdout, Command, Stdio},
+    };
+
+    /// A plugin behind a socket. Ended at the end.
+    struct Simulator {
+        child: Child,
+        said: BufReader<ChildStdout>,
+        socket: PathBuf,
+    }
+
+    impl Simulator {
+        fn start(plugin: &str, folder: &Path, words: &[&str]) -> Self {
+            let socket = env::temp_dir().join(format!("kp-python-{plugin}-{}.sock", std::process::id()));
+            let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+            let mut tool = Command::new(env!("CARGO_BIN_EXE_cargo-kp"));
+            tool.args(["kp", "sim", "-p", plugin, "--listen"]).arg(&socket).args(words).current_dir(repository);
+            let mut child = tool.stdout(Stdio::piped()).spawn().expect("the tool can be started");
+            let said = BufReader::new(child.stdout.take().expect("it is piped"));
+            let mut simulator = Simulator { child, said, socket };
+            let mut line = String::new();
+            simulator.said.read_line(&mut line).expect("it speaks UTF-8");
+            assert!(line.starts_with(&format!("{plugin} listens: ")), "{line} in {}", folder.display());
+            simulator
+        }
+
+        fn signal(&self, signal: Signal) {
+            kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+        }
+
+        /// Ends it. The plugin has to leave nothing.
+        fn end(mut self) {
+            self.signal(Signal::TERM);
+            let mut said = String::new();
+            self.said.read_to_string(&mut said).expect("it speaks UTF-8");
+            let code = self.child.wait().expect("it was started").code();
+            assert!(code == Some(0) && said.contains("live: 0 allocations"), "{code:?}: {said}");
+        }
+
+        /// An app in Python.
+        fn app(&self, folder: &Path, program: &str) -> Command {
+            let mut app = Command::new(PYTHON);
+            app.args(["-X", "dev", "-W", "error"]).arg(Path::new(TESTS).join(program)).current_dir(folder);
+            app.env("PYTHONPATH", folder).env("PYTHONDONTWRITEBYTECODE", "1").env("KP_NODE", &self.socket);
+            app
+        }
+    }
+
+    impl Drop for Simulator {
+        fn drop(&mut self) {
+            let _ = self.child.kill(); // it has ended already, if all went well
+        }
+    }
+
+    /// What a program prints; it has to end well.
+    fn output(mut app: Command) -> String {
+        let output = app.output().expect("it can be started");
+        assert!(output.status.success(), "{app:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    #[test]
+    #[ignore = "needs python3; run by `cargo kp test`"]
+    fn the_stories_are_those_of_the_apps_in_rust() {
+        let folder = examples("stories");
+        let echo = Simulator::start("echo", &folder, &[]);
+        assert_eq!(
+            output(echo.app(&folder, "echo_story.py")),
+            "heard      hello, kernel\nlouder     HELLO, KERNEL\nso far     1 text, 13 bytes\n"
+        );
+        echo.end();
+        let edu = Simulator::start("edu", &folder, &[]);
+        let interrupts = "raised 10: 10 received, 2 deferred to the DPC, app woken 2 times, 0 lost";
+        assert_eq!(
+            output(edu.app(&folder, "edu_story.py")),
+            format!(
+                "plugin     kp edu 1.00\ndevice     edu 1.0, alive: !0x0f0f0f0f = 0xf0f0f0f0\n\
+                 factorial  5! = 120, computed by the device\nfactorial  12! = 479001600, computed by the device\n\
+                 INTx       {interrupts}\nMSI        {interrupts}\n"
+            )
+        );
+        edu.end();
+    }
+
+    #[test]
+    #[ignore = "needs python3; run by `cargo kp test`"]
+    fn a_thousand_handlers_come_and_go_and_a_device_that_is_removed_is_gone_for_each() {
+        let folder = examples("interrupts");
+        let edu = Simulator::start("edu", &folder, &[]);
+        let mut app = edu.app(&folder, "edu_interrupts.py");
+        let mut app = app.stdout(Stdio::piped()).spawn().expect("it can be started");
+        let mut said = BufReader::new(app.stdout.take().expect("it is piped"));
+        let mut lines = String::new();
+        while !lines.ends_with("remove it\n") {
+            assert_ne!(said.read_line(&mut lines).expect("text"), 0, "{lines}");
+        }
+        edu.signal(Signal::USR1);
+        said.read_to_string(&mut lines).expect("text");
+        assert!(app.wait().expect("it was started").success(), "{lines}");
+        assert_eq!(
+            lines,
+            "asyncio    3 taken\ndescriptor 1 taken\nthreads    1000 handlers, one after the other\nremove it\n\
+             a handler  DeviceGone\na call     DeviceGone\n"
+        );
+        edu.end();
+    }
+
+    /// A message of echo's, with all that it is called with.
+    enum Call {
+        Say(Vec<u8>),
+        Hear(usize),
+        Repeat(Style, Trim, Vec<u8>, usize),
+        Said,
+        Nap(u32),
+    }
+
+    /// A thousand of them, made up.
+    fn calls() -> Vec<Call> {
+        let mut random = super::random::Random(0x5EED);
+        let mut text = |limit| (0..random.below(limit)).map(|_| random.below(256) as u8).collect::<Vec<u8>>();
+        let texts: Vec<Vec<u8>> = [40, 300, 5000].into_iter().cycle().take(1000).map(&mut text).collect();
+        let mut random = super::random::Random(0xCA11);
+        let mut call = |text: Vec<u8>| match random.below(5) {
+            0 => Call::Say(text),
+            1 => Call::Hear(random.below(65537) as usize),
+            2 => Call::Said,
+            3 => Call::Nap(random.below(2) as u32),
+            _ => {
+                let style = [Style::Plain, Style::Loud, Style::Backwards][random.below(3) as usize];
+                let trim = [Trim::empty(), Trim::START, Trim::END, Trim::all()][random.below(4) as usize];
+                let room = text.len() + random.below(9) as usize;
+                Call::Repeat(style, trim, text, room)
+            }
+        };
+        texts.into_iter().map(&mut call).collect()
+    }
+
+    impl Call {
+        /// As `echo_messages.py` reads it.
+        fn line(&self) -> String {
+            let hex = |text: &[u8]| text.iter().fold("x".to_owned(), |hex, byte| hex + &format!("{byte:02x}"));
+            match self {
+                Call::Say(text) => format!("say {}", hex(text)),
+                Call::Hear(room) => format!("hear {room}"),
+                Call::Repeat(style, trim, text, room) => {
+                    format!("repeat {} {} {} {room}", *style as u32, trim.bits(), hex(text))
+                }
+                Call::Said => "said".to_owned(),
+                Call::Nap(ms) => format!("nap {ms}"),
+            }
+        }
+
+        fn send(&self, plugin: &Plugin) {
+            let client = echo::Client(plugin);
+            // The answer is another test's.
+            let _ = match self {
+                Call::Say(text) => client.say(text).map(|_| ()),
+                Call::Hear(room) => client.hear(&mut vec![0; *room]).map(|_| ()),
+                Call::Repeat(style, trim, text, room) => {
+                    client.repeat(*style, *trim, text, &mut vec![0; *room]).map(|_| ())
+                }
+                Call::Said => client.said().map(|_| ()),
+                Call::Nap(ms) => client.nap(*ms),
+            };
+        }
+    }
+
+    /// The app in Rust: this test program, started by the test below.
+    #[test]
+    #[ignore = "started by another test"]
+    fn an_app_in_rust() {
+        if env::var_os("KP_NODE").is_none() {
+            return;
+        }
+        let plugin = Plugin::open_interface("echo", echo::INTERFACE, &[]).expect("it can be opened");
+        calls().iter().for_each(|call| call.send(&plugin));
+    }
+
+    #[test]
+    #[ignore = "needs python3; run by `cargo kp test`"]
+    fn a_thousand_random_messages_have_the_bytes_that_kp_user_sends() {
+        let folder = examples("recorded");
+        let recorded = |name: &str, run: &dyn Fn(&Simulator)| {
+            let record = folder.join(name);
+            let echo = Simulator::start("echo", &folder, &["--record", &record.display().to_string()]);
+            run(&echo);
+            echo.end();
+            let lines = fs::read_to_string(record).expect("it was recorded");
+            lines.lines().filter(|line| line.contains("\"Call\"")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let due = recorded("rust", &|echo| {
+            let mut app = Command::new(env::current_exe().expect("this program"));
+            app.args(["--exact", "--ignored", "simulator::an_app_in_rust"]).env("KP_NODE", &echo.socket);
+            output(app);
+        });
+        let sent = recorded("python", &|echo| {
+            let mut app = echo.app(&folder, "echo_messages.py");
+            let mut app = app.stdin(Stdio::piped()).spawn().expect("it can be started");
+            let mut input = app.stdin.take().expect("it is piped");
+            calls().iter().for_each(|call| writeln!(input, "{}", call.line()).expect("it reads"));
+            drop(input);
+            assert!(app.wait().expect("it was started").success());
+        });
+        assert_eq!(due.len(), 1000);
+        let differs = due.iter().zip(&sent).position(|(due, sent)| due != sent);
+        assert_eq!((sent.len(), differs), (1000, None), "{:?}", differs.map(|at| [&due[at], &sent[at]]));
+    }
+}

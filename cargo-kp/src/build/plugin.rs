@@ -46,7 +46,7 @@ pub struct Plugin {
     /// The same, for the Windows port.
     pub(super) windows_port: toml::Table,
     /// kp-core, which says where kp's other crates are.
-    core: Package,
+    pub(super) core: Package,
 }
 
 impl Plugin {
