@@ -12,7 +12,10 @@ mod render;
 mod types;
 mod write;
 
-use crate::{build, command::Command};
+use crate::{
+    build::{self, Plugin},
+    command::Command,
+};
 use anyhow::Result;
 use clap::ValueEnum;
 use kp_tool::{Message, schema::Schema};
@@ -85,6 +88,23 @@ impl Language {
     }
 }
 
+/// Writes the bindings of a plugin of the workspace here below `out`.
+///
+/// # Errors
+/// The plugin does not compile, or has no interface; a file cannot be written.
+pub fn write_of(plugin: &str, language: Language, out: &Path) -> Result<()> {
+    write::all(out, &language.files(&schema_of(&build::select(Some(plugin), Path::new("."))?)?)?)
+}
+
+/// A plugin's messages, from its source.
+fn schema_of(plugin: &Plugin) -> Result<Schema> {
+    let (bytes, name) = (build::interface(plugin)?, &plugin.name);
+    if bytes.is_empty() {
+        return Err(Message::NoInterface { plugin: name.clone() }.into());
+    }
+    Schema::decode(&bytes).map_err(|bad| Message::BadSchema { of: name.clone(), why: bad.to_string() }.into())
+}
+
 /// What each file says of the interface that it is made of: a checkout, or a person, tells by it which one that was.
 fn mark(schema: &Schema) -> String {
     format!("fingerprint {:016x}", schema.fingerprint())
@@ -123,14 +143,8 @@ impl BindingsArgs {
             return Ok((schema, PathBuf::from("."), format!("--schema {of}")));
         }
         let plugin = build::select(self.plugin.as_deref(), Path::new("."))?;
-        let bytes = build::interface(&plugin)?;
-        let name = plugin.name;
-        if bytes.is_empty() {
-            return Err(Message::NoInterface { plugin: name }.into());
-        }
-        let schema =
-            Schema::decode(&bytes).map_err(|bad| Message::BadSchema { of: name.clone(), why: bad.to_string() })?;
-        Ok((schema, plugin.workspace.join("apps").join(self.lang.name()), format!("-p {name}")))
+        let schema = schema_of(&plugin)?;
+        Ok((schema, plugin.workspace.join("apps").join(self.lang.name()), format!("-p {}", plugin.name)))
     }
 
     /// The command that writes what a check has missed.

@@ -1,11 +1,12 @@
-//! Apps that know docs/abi.md alone: echo's in C and Python, beside the one in Rust.
+//! Apps in other languages beside those in Rust: echo's, which know docs/abi.md alone, in C and Python; echo's and edu's by the bindings of Python.
 use super::{
     log::Log,
     report::keep,
     stage::{Stage, Tally, with_lines},
 };
 use crate::{
-    guest::plan::Step,
+    bindings::{self, Language},
+    guest::plan::{Outcome, Step},
     host::{self, PROGRAM},
     kernels,
     packages::{Packages, Purpose, ThisMachine},
@@ -18,6 +19,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 /// Where Debian has it. A person's own Python may be a script.
@@ -35,6 +37,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
         let mut tally = Tally::default();
         for kernel in kernels::names().iter().filter(|&kernel| long || kernel == KERNEL) {
             tally.add(apps(kernel, setup, log).with_context(|| kernel.clone())?);
+            tally.add(by_bindings_in_python(kernel, setup, log).with_context(|| kernel.clone())?);
         }
         Ok(tally)
     };
@@ -72,6 +75,64 @@ fn apps(kernel: &str, setup: bool, log: &Log) -> Result<Tally> {
         );
     }
     Ok(tally)
+}
+
+/// Runs the apps by the bindings of Python in one guest, beside those in Rust. What they print has to be the same. Then the device goes while handlers
+/// come and go.
+fn by_bindings_in_python(kernel: &str, setup: bool, log: &Log) -> Result<Tally> {
+    /// Where the guest has the packages and the apps.
+    const HERE: &str = "/kp/python";
+    let interrupts = [
+        "asyncio    3 taken",
+        "descriptor 1 taken",
+        "threads    1000 handlers, one after the other",
+        "remove it",
+        "a handler  DeviceGone",
+        "a call     DeviceGone",
+    ];
+    let modules = host::modules(kernel, &["echo", "edu"], setup)?;
+    let packages = target()?.join("python");
+    for plugin in ["echo", "edu"] {
+        bindings::write_of(plugin, Language::Python, &packages)?;
+    }
+    let vm = modules.guest(&programs::build("echo-app")?).program(programs::build("edu-app")?, "/kp/edu-app");
+    let (python, vm) = python(vm.file("tests/bindings/python", "/kp/apps").file(packages, HERE))?;
+    let of_edu = Step::load_until("/kp/kp-edu.ko", "", "/dev/kp/edu.0");
+    let mut vm = vm.step(Step::load("/kp/kp-echo.ko")).step(of_edu).timeout(Duration::from_secs(180));
+    let apps: [(&str, &[&str]); 3] =
+        [("echo_story.py", &[]), ("edu_story.py", &[]), ("edu_interrupts.py", &["--unbind"])];
+    vm = vm.step(Step::run(&[PROGRAM])).step(Step::run(&["/kp/edu-app"]));
+    for (app, arguments) in apps {
+        let app = format!("/kp/apps/{app}");
+        let words = [&*python, "-W", "error", &app];
+        let argv = words.iter().chain(arguments).map(|&word| word.into());
+        let env =
+            [("PYTHONPATH", HERE), ("PYTHONDONTWRITEBYTECODE", "1")].map(|(name, value)| (name.into(), value.into()));
+        vm = vm.step(Step::Run { argv: argv.collect(), env: env.into(), expect: Outcome::Success });
+    }
+    let report = vm.step(Step::unload("kp_edu")).step(Step::unload("kp_echo")).run(&mut |_| {})?;
+    keep(log, &format!("{kernel} by Python's bindings"), &report);
+    if let Verdict::Failed(why) = &report.verdict {
+        bail!("{}", with_lines(why.clone(), &report.output));
+    }
+    let mut tally = Tally::default();
+    let said = &report.output;
+    let (rust, rest) = said.split_at(said.len().min(9));
+    let (stories, rest) = rest.split_at(rest.len().min(9));
+    for (name, is_so) in [
+        ("the apps by Python's bindings print what those in Rust print", rust == stories && rust.len() == 9),
+        ("handlers come and go, and the device too", rest == interrupts),
+    ] {
+        let came_out = if is_so { Ok(()) } else { Err(with_lines("they say".into(), said)) };
+        tally.report(&format!("{kernel}: {name}"), came_out);
+    }
+    Ok(tally)
+}
+
+/// A folder for what the stage makes.
+fn target() -> Result<PathBuf> {
+    let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
+    Ok(metadata.target_directory.join("kp/bindings").into_std_path_buf())
 }
 
 /// Compiles a program of one file.
