@@ -73,6 +73,8 @@ pub enum Purpose {
     Boot,
     /// Building a 32-bit app. Not gcc-multilib: it conflicts with cross compilers.
     App32,
+    /// Building apps in C++ over bindings, for Linux and for Windows, besides what [`Purpose::Windows`] and [`Purpose::Windows32`] have.
+    Bindings,
     /// Running an app in Python in a guest.
     Python,
     /// Having links by path made in a guest.
@@ -96,12 +98,13 @@ pub enum Purpose {
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Purpose; 12] = [
+    pub const ALL: [Purpose; 13] = [
         Purpose::Build,
         Purpose::Boot,
         Purpose::Windows,
         Purpose::Windows32,
         Purpose::App32,
+        Purpose::Bindings,
         Purpose::Python,
         Purpose::Udev,
         Purpose::Bench,
@@ -118,6 +121,7 @@ impl Purpose {
             Purpose::Windows => Some("Windows"),
             Purpose::Windows32 => Some("the tests' 32-bit app on Windows"),
             Purpose::App32 => Some("the tests' 32-bit app"),
+            Purpose::Bindings => Some("the tests' apps in C++"),
             Purpose::Python => Some("the tests' app in Python"),
             Purpose::Udev => Some("the tests of links to nodes"),
             Purpose::Bench => Some("`cargo kp bench`"),
@@ -161,6 +165,8 @@ impl Purpose {
             // One of its two variants is enough.
             Purpose::Windows32 => &["gcc-mingw-w64-i686-win32"],
             Purpose::App32 => &["libc6-dev-i386", "lib32gcc-12-dev"],
+            // Of mingw-w64 one of its two variants is enough.
+            Purpose::Bindings => &["g++", "g++-mingw-w64-x86-64-win32", "g++-mingw-w64-i686-win32"],
             Purpose::Python => &["python3-minimal"],
             Purpose::Udev => &["udev"],
             Purpose::Bench => &["valgrind"],

@@ -125,17 +125,21 @@ mod simulator {
     }
 
     impl Simulator {
-        fn start(plugin: &str, folder: &Path, words: &[&str]) -> Self {
+        fn start(plugin: &str, words: &[&str]) -> Self {
+            Self::start_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), plugin, words)
+        }
+
+        /// Of a workspace.
+        fn start_in(workspace: &Path, plugin: &str, words: &[&str]) -> Self {
             let socket = env::temp_dir().join(format!("kp-python-{plugin}-{}.sock", std::process::id()));
-            let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
             let mut tool = Command::new(env!("CARGO_BIN_EXE_cargo-kp"));
-            tool.args(["kp", "sim", "-p", plugin, "--listen"]).arg(&socket).args(words).current_dir(repository);
+            tool.args(["kp", "sim", "-p", plugin, "--listen"]).arg(&socket).args(words).current_dir(workspace);
             let mut child = tool.stdout(Stdio::piped()).spawn().expect("the tool can be started");
             let said = BufReader::new(child.stdout.take().expect("it is piped"));
             let mut simulator = Simulator { child, said, socket };
             let mut line = String::new();
             simulator.said.read_line(&mut line).expect("it speaks UTF-8");
-            assert!(line.starts_with(&format!("{plugin} listens: ")), "{line} in {}", folder.display());
+            assert!(line.starts_with(&format!("{plugin} listens: ")), "{line}");
             simulator
         }
 
@@ -178,13 +182,13 @@ mod simulator {
     #[ignore = "needs python3; run by `cargo kp test`"]
     fn the_stories_are_those_of_the_apps_in_rust() {
         let folder = examples("stories");
-        let echo = Simulator::start("echo", &folder, &[]);
+        let echo = Simulator::start("echo", &[]);
         assert_eq!(
             output(echo.app(&folder, "echo_story.py")),
             "heard      hello, kernel\nlouder     HELLO, KERNEL\nso far     1 text, 13 bytes\n"
         );
         echo.end();
-        let edu = Simulator::start("edu", &folder, &[]);
+        let edu = Simulator::start("edu", &[]);
         let interrupts = "raised 10: 10 received, 2 deferred to the DPC, app woken 2 times, 0 lost";
         assert_eq!(
             output(edu.app(&folder, "edu_story.py")),
@@ -201,7 +205,7 @@ mod simulator {
     #[ignore = "needs python3; run by `cargo kp test`"]
     fn a_thousand_handlers_come_and_go_and_a_device_that_is_removed_is_gone_for_each() {
         let folder = examples("interrupts");
-        let edu = Simulator::start("edu", &folder, &[]);
+        let edu = Simulator::start("edu", &[]);
         let mut app = edu.app(&folder, "edu_interrupts.py");
         let mut app = app.stdout(Stdio::piped()).spawn().expect("it can be started");
         let mut said = BufReader::new(app.stdout.take().expect("it is piped"));
@@ -218,6 +222,50 @@ mod simulator {
              a handler  DeviceGone\na call     DeviceGone\n"
         );
         edu.end();
+    }
+
+    /// The apps of a new workspace: in Rust, and in Python.
+    #[test]
+    #[ignore = "needs python3, and compiles a workspace; run by `cargo kp test`"]
+    fn the_app_of_a_new_workspace_prints_what_the_one_in_rust_prints() {
+        let folder = super::folder("new");
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository");
+        fs::copy(repository.join("tests/cards/edu.csv"), folder.join("edu.csv")).expect("a file can be copied");
+        let kp = |words: &str| {
+            let mut tool = Command::new(env!("CARGO_BIN_EXE_cargo-kp"));
+            tool.args(words.split(' ')).current_dir(&folder);
+            output(tool)
+        };
+        let target = env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| repository.join("target").display().to_string());
+        // `del` is a word of Python's, and none of Rust's.
+        for (name, made_of, runs) in [
+            ("card", "--pci 1234:11e8 --registers edu.csv --irq-raise IRQ_RAISE", &[&[][..], &["--raise", "0x5"]][..]),
+            ("del", "--software", &[&[]]),
+        ] {
+            kp(&format!("new {name} {made_of} --apps rust,python --no-git"));
+            let workspace = folder.join(name);
+            fs::copy(repository.join("Cargo.lock"), workspace.join("Cargo.lock")).expect("a file can be copied");
+            let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+            cargo.args(["build", "--offline", "--quiet", "-p", &format!("{name}-app")]).current_dir(&workspace);
+            output(cargo);
+            let simulator = Simulator::start_in(&workspace, name, &[]);
+            for arguments in runs {
+                let mut rust = Command::new(Path::new(&target).join(format!("debug/{name}-app")));
+                rust.args(*arguments).env("KP_NODE", &simulator.socket);
+                let mut python = Command::new(workspace.join("apps/python/main.py"));
+                python.args(*arguments).env("KP_NODE", &simulator.socket).env("PYTHONDONTWRITEBYTECODE", "1");
+                let due = output(rust);
+                assert!(!due.is_empty());
+                assert_eq!(output(python), due, "{name} {arguments:?}");
+            }
+            simulator.end();
+            let check = Command::new(env!("CARGO_BIN_EXE_cargo-kp"))
+                .args(["bindings", "--lang", "python", "--check"])
+                .current_dir(&workspace)
+                .output()
+                .expect("the tool can be started");
+            assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+        }
     }
 
     /// A message of echo's, with all that it is called with.
@@ -297,7 +345,7 @@ mod simulator {
         let folder = examples("recorded");
         let recorded = |name: &str, run: &dyn Fn(&Simulator)| {
             let record = folder.join(name);
-            let echo = Simulator::start("echo", &folder, &["--record", &record.display().to_string()]);
+            let echo = Simulator::start("echo", &["--record", &record.display().to_string()]);
             run(&echo);
             echo.end();
             let lines = fs::read_to_string(record).expect("it was recorded");

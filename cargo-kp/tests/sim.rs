@@ -111,7 +111,7 @@ fn it_runs_until_a_signal_comes_and_another_one_takes_the_device_away() {
             assert_eq!(open(&socket).1, DEVICE_GONE);
         }
         let taken = sim(&socket).output().expect("the tool can be started");
-        refuses(&taken, 6, "E076", &format!("{} is there already", socket.display()));
+        refuses(&taken, 6, "E074", &format!("{} is there already", socket.display()));
         running.signal(signal);
         assert_eq!(running.end(), (NOTHING_LEFT.to_owned(), Some(0)));
         assert!(!socket.exists());
@@ -158,10 +158,10 @@ fn what_cargo_kp_new_makes_runs_with_its_model_and_what_does_not_compile_is_refu
     let text = fs::read_to_string(&model).expect("the model");
     fs::write(&model, text.replace("pub struct Model", "pub struct Card")).expect("a file can be written");
     let refused = sim().output().expect("the tool can be started");
-    refuses(&refused, 1, "E079", "card doesn't compile");
+    refuses(&refused, 1, "E077", "card doesn't compile");
     fs::remove_file(&model).expect("a file can be removed");
     let refused = sim().output().expect("the tool can be started");
-    refuses(&refused, 4, "E078", &format!("no file {}", model.display()));
+    refuses(&refused, 4, "E076", &format!("no file {}", model.display()));
     assert!(!socket.exists());
 }
 
@@ -173,10 +173,10 @@ fn what_cannot_be_run_is_refused() {
         let words = format!("kp sim -p {plugin} --listen {}", socket.display());
         tool(&repository(), &words).output().expect("the tool can be started")
     };
-    refuses(&sim("ticker"), 4, "E077", "ticker drives a device, and names no model of it");
+    refuses(&sim("ticker"), 4, "E075", "ticker drives a device, and names no model of it");
     assert!(!socket.exists());
     fs::write(&socket, "a file").expect("a file can be written");
-    refuses(&sim("echo"), 6, "E076", &format!("{} is there already", socket.display()));
+    refuses(&sim("echo"), 6, "E074", &format!("{} is there already", socket.display()));
     assert_eq!(fs::read_to_string(&socket).expect("it is there"), "a file");
 }
 

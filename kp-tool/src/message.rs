@@ -243,21 +243,23 @@ catalogue! {
     E072 NoInterface { plugin } NotFound: "{plugin} has no interface: declare its messages by `kp_abi::interface!`, and name them in `plugin!`";
     /// A flag of `cargo kp new` names one register. Where two BARs have one of that name, the BAR stands before it.
     E073 RegisterInTwoBars { flag, name, bars } Arguments: "{flag}: {name} is in {bars}: say which, as in BAR2.{name}";
-    /// `cargo kp bindings` writes an interface's bindings; `--check` only compares. An app whose bindings are of another interface is refused by
-    /// the driver, unless the driver has the same messages and more.
-    E074 BindingsStale { file, why, again } Failed: "{file} {why}: `{again}`";
-    /// `--schema` names a file with one JSON object, `kp-schema/1`: docs/schema.md says what is in it.
-    E075 NoSchemaFile { file, why } NotFound: "no schema file {file} ({why}): `cargo kp schema -p PLUGIN --json > {file}` makes one";
     /// A process listens at the socket, or the path is no socket. One that was left behind by a process that is gone is replaced.
-    E076 SocketThere { path } InTheWay: "{path} is there already: end who listens there, or name another socket with --listen";
+    E074 SocketThere { path } InTheWay: "{path} is there already: end who listens there, or name another socket with --listen";
     /// `cargo kp sim` needs something that behaves as the card does: a type that implements `kp_sim::device::DeviceModel` and has `new()`. That is
     /// `Model` in a file of the plugin's, seen from its folder, or one of kp-sim's own, `"kp_sim::edu::Edu"`.
-    E077 NoModel { plugin } NotFound:
+    E075 NoModel { plugin } NotFound:
         "{plugin} drives a device, and names no model of it: add `model = \"tests/model/mod.rs\"` under [package.metadata.kp] of its Cargo.toml";
     /// The file that `[package.metadata.kp] model` in the plugin's Cargo.toml names, seen from the plugin's folder.
-    E078 NoModelFile { file, plugin } NotFound: "no file {file}: correct `model` under [package.metadata.kp] of {plugin}'s Cargo.toml";
+    E076 NoModelFile { file, plugin } NotFound: "no file {file}: correct `model` under [package.metadata.kp] of {plugin}'s Cargo.toml";
     /// The plugin, or its model, is compiled for this machine first.
-    E079 DoesNotCompile { plugin } Failed: "{plugin} doesn't compile: correct what the compiler says above";
+    E077 DoesNotCompile { plugin } Failed: "{plugin} doesn't compile: correct what the compiler says above";
+    /// `cargo kp bindings` writes an interface's bindings; `--check` only compares. An app whose bindings are of another interface is refused by
+    /// the driver, unless the driver has the same messages and more.
+    E078 BindingsStale { file, why, again } Failed: "{file} {why}: `{again}`";
+    /// `--schema` names a file with one JSON object, `kp-schema/1`: docs/schema.md says what is in it.
+    E079 NoSchemaFile { file, why } NotFound: "no schema file {file} ({why}): `cargo kp schema -p PLUGIN --json > {file}` makes one";
+    /// Files that replace others are written beside them first. If one of them cannot be, none is replaced.
+    E080 NotReplaced { path, why } Failed: "cannot write {path} ({why}); what was there is as it was";
 }
 
 #[cfg(test)]

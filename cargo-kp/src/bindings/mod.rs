@@ -2,8 +2,10 @@
 //!
 //! [`files`](Language::files) makes them of a [`Schema`]. `names` says what things are called in a language that has its own keywords, `types`
 //! gathers a schema's types, `errors` has the table of statuses as the templates have it, `render` fills the templates of
-//! `templates/bindings` in, and `write` puts files where they belong, all or none. Then each language has a file.
+//! `templates/bindings` in, and `write` puts files where they belong, all or none. Then each language has a file; `c_types` is of
+//! both C and C++.
 mod c;
+mod c_types;
 mod cpp;
 mod errors;
 mod names;
@@ -12,10 +14,7 @@ mod render;
 mod types;
 mod write;
 
-use crate::{
-    build::{self, Plugin},
-    command::Command,
-};
+use crate::{build, command::Command};
 use anyhow::Result;
 use clap::ValueEnum;
 use kp_tool::{Message, schema::Schema};
@@ -88,21 +87,22 @@ impl Language {
     }
 }
 
-/// Writes the bindings of a plugin of the workspace here below `out`.
-///
-/// # Errors
-/// The plugin does not compile, or has no interface; a file cannot be written.
-pub fn write_of(plugin: &str, language: Language, out: &Path) -> Result<()> {
-    write::all(out, &language.files(&schema_of(&build::select(Some(plugin), Path::new("."))?)?)?)
+/// What each message that is called is called there: a function of C's, a method of the others'.
+pub(crate) fn functions(language: Language, schema: &Schema) -> Vec<String> {
+    match language {
+        Language::C => c::Interface::of(schema).messages.into_iter().map(|message| message.function).collect(),
+        Language::Cpp => cpp::methods(schema),
+        Language::Python => python::methods(schema),
+    }
 }
 
-/// A plugin's messages, from its source.
-fn schema_of(plugin: &Plugin) -> Result<Schema> {
-    let (bytes, name) = (build::interface(plugin)?, &plugin.name);
-    if bytes.is_empty() {
-        return Err(Message::NoInterface { plugin: name.clone() }.into());
+/// What all names of an interface begin with, or are in.
+pub(crate) fn prefix(language: Language, schema: &Schema) -> String {
+    match language {
+        Language::C => c::prefix(schema),
+        Language::Cpp => cpp::namespace(schema),
+        Language::Python => python::class(schema),
     }
-    Schema::decode(&bytes).map_err(|bad| Message::BadSchema { of: name.clone(), why: bad.to_string() }.into())
 }
 
 /// What each file says of the interface that it is made of: a checkout, or a person, tells by it which one that was.
@@ -143,8 +143,14 @@ impl BindingsArgs {
             return Ok((schema, PathBuf::from("."), format!("--schema {of}")));
         }
         let plugin = build::select(self.plugin.as_deref(), Path::new("."))?;
-        let schema = schema_of(&plugin)?;
-        Ok((schema, plugin.workspace.join("apps").join(self.lang.name()), format!("-p {}", plugin.name)))
+        let bytes = build::interface(&plugin)?;
+        let name = plugin.name;
+        if bytes.is_empty() {
+            return Err(Message::NoInterface { plugin: name }.into());
+        }
+        let schema =
+            Schema::decode(&bytes).map_err(|bad| Message::BadSchema { of: name.clone(), why: bad.to_string() })?;
+        Ok((schema, plugin.workspace.join("apps").join(self.lang.name()), format!("-p {name}")))
     }
 
     /// The command that writes what a check has missed.

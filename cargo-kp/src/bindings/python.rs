@@ -77,12 +77,21 @@ pub fn files(schema: &Schema) -> Result<Vec<File>> {
     all.map(|file: Result<_>| file.map(|(path, text)| File { path: format!("{package}/{path}"), text })).collect()
 }
 
+/// What the methods of the messages that are called are called.
+pub fn methods(schema: &Schema) -> Vec<String> {
+    let mut methods = Names::without(PYTHON.iter().copied().chain(OF_DEVICE));
+    types::called(schema).map(|method| methods.give(&names::snake(&method.name))).collect()
+}
+
+/// What a device's class is called.
+pub fn class(schema: &Schema) -> String {
+    Module::new(schema).class
+}
+
 fn values(schema: &Schema, package: &str) -> Result<Value> {
     let mut module = Module::new(schema);
     let types = module.types.clone().into_iter().map(|ty| module.named(ty)).collect::<Result<Vec<_>>>()?;
-    let mut methods = Names::without(PYTHON.iter().copied().chain(OF_DEVICE));
-    let called: Vec<(&Method, String)> =
-        types::called(schema).map(|method| (method, methods.give(&names::snake(&method.name)))).collect();
+    let called: Vec<(&Method, String)> = types::called(schema).zip(methods(schema)).collect();
     let hidden: BTreeSet<String> = called.iter().map(|(_, name)| name.clone()).collect();
     let messages = called.iter().map(|(method, name)| module.message(method, name, &hidden));
     let messages = messages.collect::<Result<Vec<_>>>()?;

@@ -25,7 +25,7 @@ pub fn all(out: &Path, files: &[File]) -> Result<()> {
         for part in &parts {
             let _ = fs::remove_file(&part.part); // what the error is about matters more
         }
-        Message::CannotWrite { path: out.display().to_string(), why: error.to_string() }.into()
+        Message::NotReplaced { path: out.display().to_string(), why: error.to_string() }.into()
     })
 }
 

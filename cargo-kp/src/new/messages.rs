@@ -1,9 +1,13 @@
 //! The messages of the interface, and what the plugin answers to each.
-use super::irq::{Found, Recipe};
+use super::apps;
+use super::irq::{Found, Irq, Recipe};
 use super::tree::{Facts, Reached, reached, ty};
 use crate::registers;
 use anyhow::Result;
-use kp_tool::Message;
+use kp_tool::{
+    Message,
+    schema::{Field, Type},
+};
 use minijinja::{Value, context};
 use std::collections::BTreeMap;
 
@@ -14,7 +18,7 @@ const FEW: usize = 16;
 #[derive(Debug)]
 pub struct MessageOf {
     pub(super) name: String,
-    doc: String,
+    pub(super) doc: String,
     arguments: String,
     reply: String,
     cx: &'static str,
@@ -163,16 +167,57 @@ fn register_messages(messages: &mut Vec<MessageOf>, found: Found<'_>) {
     }
 }
 
+/// A message's parameters and its reply, as a schema has them: numbers without a sign, and bytes.
+pub fn types(message: &MessageOf) -> (Vec<Field>, Type) {
+    let mut offset = 0;
+    let args = message.arguments.split(", ").filter_map(|argument| argument.split_once(": ")).map(|(name, text)| {
+        let field = Field { name: name.to_owned(), offset, ty: ty_of(text) };
+        offset += bits(text) / 8;
+        field
+    });
+    (args.collect(), ty_of(&message.reply))
+}
+
+/// A type as it is written here.
+fn ty_of(text: &str) -> Type {
+    match text {
+        "" => Type::Unit,
+        "[u8]" | "&[u8]" => Type::Slice { element: Box::new(Type::Uint { size: 1 }) },
+        text => Type::Uint { size: bits(text) / 8 },
+    }
+}
+
+/// How many bits a number has.
+fn bits(text: &str) -> u64 {
+    text.strip_prefix('u').and_then(|bits| bits.parse().ok()).unwrap_or(0)
+}
+
 /// What the app prints of the registers.
-pub fn app(messages: &[MessageOf]) -> Value {
+pub fn app(messages: &[MessageOf], irq: Option<&Irq<'_>>) -> Value {
     let reads = messages
         .iter()
         .filter(|message| message.arguments.is_empty() && message.name != "take_causes" && !message.reply.is_empty());
     let width = reads.clone().map(|message| message.of.len()).max().unwrap_or(0).max(10);
-    let line = |message: &MessageOf| {
-        let digits = 2 + message.reply.trim_start_matches('u').parse::<usize>().unwrap_or(32) / 4;
+    let title = |message: &MessageOf| {
         let title = if message.name == "version" { "version" } else { &message.of };
-        format!("println!(\"{title:width$} {{:#0{digits}x}}\", client.{}()?);", message.name)
+        format!("{title:width$}")
     };
-    context! { reads => reads.map(line).collect::<Vec<_>>(), interrupt => format!("{:width$}", "interrupts") }
+    let line = |message: &MessageOf| {
+        let digits = 2 + bits(&message.reply) / 4;
+        format!("println!(\"{} {{:#0{digits}x}}\", client.{}()?);", title(message), message.name)
+    };
+    let register = |message: &MessageOf| {
+        let bits = bits(&message.reply);
+        context! { title => title(message), bits, digits => bits / 4, message => &message.name }
+    };
+    let causes = irq.and_then(|irq| irq.causes()).map(|status| status.register.bits);
+    let raise = irq.and_then(|irq| irq.raise).map(|raise| {
+        context! { type => format!("uint{}_t", raise.register.bits), most => apps::most(raise.register) }
+    });
+    let needed = reads.clone().map(|message| bits(&message.reply)).chain(causes.map(u64::from));
+    context! {
+        reads => reads.clone().map(line).collect::<Vec<_>>(), interrupt => format!("{:width$}", "interrupts"),
+        registers => reads.clone().map(register).collect::<Vec<_>>(),
+        variables => apps::variables(needed), causes, raise,
+    }
 }

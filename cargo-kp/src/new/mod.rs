@@ -1,8 +1,9 @@
 //! `cargo kp new`: a workspace with a plugin, its tests and an app, of what is known of a card.
 //!
-//! `name` says what it may be called, `irq` how the card interrupts. `tree` makes the files of `templates/card`, of
+//! `name` says what it may be called, `irq` how the card interrupts, `apps` which languages it has apps in. `tree` makes the files of `templates/card`, of
 //! `messages` and of what the `model` is told, and `write`
 //! puts them where they belong, all or none.
+mod apps;
 mod irq;
 mod messages;
 mod model;
@@ -63,6 +64,9 @@ pub struct NewArgs {
     /// Registers that get a message of their own: `all`, `none`, or a list. Without it: all if there are 16 or fewer, else none.
     #[arg(long, value_name = "all|none|A,B,…")]
     messages: Option<String>,
+    /// Languages that there is an app in, beside the one in Rust.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "rust")]
+    apps: Vec<apps::App>,
     /// The licence. Linux builds a module of MIT or GPL-2.0, alone or among others.
     #[arg(long, default_value = "MIT")]
     license: String,
@@ -104,6 +108,7 @@ impl Command for NewArgs {
             registers: &registers,
             irq: irq.as_ref(),
             messages: self.messages.as_deref(),
+            apps: &self.apps,
             license: &self.license,
             author: self.author.as_deref(),
             kp: &Kp::find(self.kp.as_deref())?,

@@ -1,4 +1,5 @@
 //! The files of a new workspace: `templates/card`, filled in.
+use super::apps::{self, App};
 use super::irq::{Found, Irq, Recipe, Written};
 use super::messages::{self, MessageOf, app};
 use super::model::model;
@@ -42,6 +43,8 @@ pub struct Facts<'a> {
     pub irq: Option<&'a Irq<'a>>,
     /// `--messages`.
     pub messages: Option<&'a str>,
+    /// Languages that there are apps in.
+    pub apps: &'a [App],
     /// The licence.
     pub license: &'a str,
     /// The author.
@@ -77,7 +80,8 @@ impl Reached {
 /// # Errors
 /// A register of `--messages` that is not there, or two messages of one name.
 pub fn files(facts: &Facts<'_>) -> Result<Vec<File>> {
-    let context = context(facts)?;
+    let messages = messages::messages(facts)?;
+    let context = context(facts, &messages);
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
     let mut files = Vec::new();
@@ -94,15 +98,21 @@ pub fn files(facts: &Facts<'_>) -> Result<Vec<File>> {
         files.push(File { path: format!("registers/{file}"), text: text.clone() });
         files.push(File { path: "plugin/src/registers.rs".to_owned(), text: registers::source(facts.registers) });
     }
+    let schema = apps::schema(&snake(facts.name), &messages)?;
+    for app in facts.apps {
+        let more = apps::files(*app, &schema, &context)?;
+        files.extend(
+            more.into_iter().filter(|file| !files.iter().any(|other| other.path == file.path)).collect::<Vec<_>>(),
+        );
+    }
     Ok(files)
 }
 
 /// What the templates are filled in with.
-fn context(facts: &Facts<'_>) -> Result<Value> {
+fn context(facts: &Facts<'_>, messages: &[MessageOf]) -> Value {
     let blocks = &facts.registers.blocks;
     let irq = facts.irq;
     let software = facts.ids.is_empty();
-    let messages = messages::messages(facts)?;
     let kp: BTreeMap<&str, String> =
         ["kp-abi", "kp-core", "kp-sim", "kp-user"].map(|name| (name, facts.kp.dependency(name))).into();
     let ids: Vec<_> = facts
@@ -132,20 +142,26 @@ fn context(facts: &Facts<'_>) -> Result<Value> {
     callbacks.extend(software.then_some("Open"));
     callbacks.extend(enables.then_some("IntEnable"));
     callbacks.extend(irq.map(|_| "IntAtIrql"));
-    Ok(context! {
-        name => facts.name, crate => snake(facts.name), title, ids, kp, software, callbacks,
+    let mut languages: Vec<&str> = Vec::new();
+    for language in facts.apps.iter().filter_map(|app| app.language()) {
+        if !languages.contains(&language.name()) {
+            languages.push(language.name());
+        }
+    }
+    context! {
+        name => facts.name, languages, crate => snake(facts.name), title, ids, kp, software, callbacks,
         license => facts.license, author => facts.author,
         register_file => &facts.registers.file,
         device => facts.ids.first().and_then(super::qemu_device),
         blocks => blocks.iter().map(block).collect::<Vec<_>>(),
         fields => !blocks.is_empty() || causes || mask,
         model => model(facts),
-        test => tests(facts, &messages),
-        app => app(&messages),
+        test => tests(facts, messages),
+        app => app(messages, irq),
         messages => messages.iter().map(MessageOf::value).collect::<Vec<_>>(),
         // Where there is none, each question about it is answered by nothing.
         irq => irq.map_or_else(|| context! {}, interrupt),
-    })
+    }
 }
 
 /// The interrupt, as the templates have it.

@@ -1,11 +1,12 @@
-//! Apps in other languages beside those in Rust: echo's, which know docs/abi.md alone, in C and Python; echo's and edu's by the bindings of Python.
+//! Apps that know docs/abi.md alone: echo's in C and Python, beside the one in Rust; and echo's and edu's over bindings.
 use super::{
+    bindings::{self, For},
     log::Log,
     report::keep,
     stage::{Stage, Tally, with_lines},
 };
 use crate::{
-    bindings::{self, Language},
+    bindings::Language,
     guest::plan::{Outcome, Step},
     host::{self, PROGRAM},
     kernels,
@@ -37,7 +38,8 @@ pub fn stages(long: bool) -> Vec<Stage> {
         let mut tally = Tally::default();
         for kernel in kernels::names().iter().filter(|&kernel| long || kernel == KERNEL) {
             tally.add(apps(kernel, setup, log).with_context(|| kernel.clone())?);
-            tally.add(by_bindings_in_python(kernel, setup, log).with_context(|| kernel.clone())?);
+            tally.add(bound_in_python(kernel, setup, log).with_context(|| kernel.clone())?);
+            tally.add(bound(kernel, setup, log).with_context(|| kernel.clone())?);
         }
         Ok(tally)
     };
@@ -79,7 +81,7 @@ fn apps(kernel: &str, setup: bool, log: &Log) -> Result<Tally> {
 
 /// Runs the apps by the bindings of Python in one guest, beside those in Rust. What they print has to be the same. Then the device goes while handlers
 /// come and go.
-fn by_bindings_in_python(kernel: &str, setup: bool, log: &Log) -> Result<Tally> {
+fn bound_in_python(kernel: &str, setup: bool, log: &Log) -> Result<Tally> {
     /// Where the guest has the packages and the apps.
     const HERE: &str = "/kp/python";
     let interrupts = [
@@ -91,10 +93,8 @@ fn by_bindings_in_python(kernel: &str, setup: bool, log: &Log) -> Result<Tally> 
         "a call     DeviceGone",
     ];
     let modules = host::modules(kernel, &["echo", "edu"], setup)?;
-    let packages = target()?.join("python");
-    for plugin in ["echo", "edu"] {
-        bindings::write_of(plugin, Language::Python, &packages)?;
-    }
+    let packages = bindings::write("echo", Language::Python, "python")?;
+    bindings::write("edu", Language::Python, "python")?;
     let vm = modules.guest(&programs::build("echo-app")?).program(programs::build("edu-app")?, "/kp/edu-app");
     let (python, vm) = python(vm.file("tests/bindings/python", "/kp/apps").file(packages, HERE))?;
     let of_edu = Step::load_until("/kp/kp-edu.ko", "", "/dev/kp/edu.0");
@@ -129,10 +129,35 @@ fn by_bindings_in_python(kernel: &str, setup: bool, log: &Log) -> Result<Tally> 
     Ok(tally)
 }
 
-/// A folder for what the stage makes.
-fn target() -> Result<PathBuf> {
-    let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
-    Ok(metadata.target_directory.join("kp/bindings").into_std_path_buf())
+/// Programs in C and C++ over the bindings: echo's and edu's stories have to be those that the apps in Rust tell.
+fn bound(kernel: &str, setup: bool, log: &Log) -> Result<Tally> {
+    Packages::new(&ThisMachine).require(&[Purpose::App32], setup)?;
+    let modules = host::modules(kernel, &["echo", "edu"], setup)?;
+    let mut tally = Tally::default();
+    for (plugin, app) in [("echo", "echo-app"), ("edu", "edu-app")] {
+        let mut vm = modules.guest(&programs::build(app)?).step(Step::load(&format!("/kp/kp-{plugin}.ko")));
+        vm = vm.step(Step::run(&[PROGRAM]));
+        let programs = [("c", For::Linux), ("c", For::Linux32), ("cpp", For::Linux)];
+        for (language, target) in programs {
+            let source = format!("{plugin}.{language}");
+            let program = bindings::build(&source, plugin, target, setup)?;
+            let guest = format!("/kp/{}", program.file_name().context("a name")?.to_string_lossy());
+            vm = vm.program(program, &guest).step(Step::run(&[&guest]));
+        }
+        let report = vm.step(Step::unload(&format!("kp_{plugin}"))).run(&mut |_| {})?;
+        keep(log, &format!("{kernel}: {plugin} by bindings"), &report);
+        if let Verdict::Failed(why) = &report.verdict {
+            bail!("{}", with_lines(why.clone(), &report.output));
+        }
+        let lines = report.output.len() / (1 + programs.len());
+        let said: Vec<&[String]> = report.output.chunks(lines.max(1)).collect();
+        for (at, (language, target)) in programs.iter().enumerate() {
+            let same = lines > 2 && said.len() == 1 + programs.len() && said[at + 1] == said[0];
+            let came_out = if same { Ok(()) } else { Err(with_lines("they say".into(), &report.output)) };
+            tally.report(&format!("{kernel}: {plugin}'s app in {language} over bindings, {target:?}"), came_out);
+        }
+    }
+    Ok(tally)
 }
 
 /// Compiles a program of one file.

@@ -1,11 +1,12 @@
 //! `cargo kp test`: every test of this repository, in stages, with one count at the end.
 //!
 //! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `languages`
-//! runs their apps in C and Python, `older` those of earlier versions, `demos` the demos, `walk` goes from a card to an app, `planted` those that
+//! runs their apps in C and Python (`bindings` builds those that have bindings), `older` those of earlier versions, `demos` the demos, `walk` goes from a card to an app, `planted` those that
 //! boot trouble, `loader` and `wine` those that load Windows drivers, `tool` runs this program on Windows. With `--long` alone: `workspace`, a
 //! plugin of somebody's own; `packed`, one of the crates as they would be published; `installed`, what `kp` and packages do to a machine;
 //! `instrumented` and `sanitised`, objects for kernels that look for mistakes, and guests of those; `checkers`, other tools that look at the C
 //! glue; `reproducible`; `fuzzers`; and `mutations`, which plants faults in the framework itself. `mutants` is a run of its own.
+mod bindings;
 mod boots;
 mod checkers;
 mod demos;

@@ -1,5 +1,6 @@
 //! Stages under Wine: the real drivers, loaded by service control, and programs built for Windows.
 use super::{
+    bindings::{self, For},
     libtest::Libtest,
     log::Log,
     registered,
@@ -134,6 +135,7 @@ fn apps_32bit(long: bool, setup: bool, log: &Log) -> Result<Tally> {
         one(&mut wine, log, name(&program), &["with-echo", name(&app)], &[format!("kp-echo: {NOTHING_LIVE}")]);
     tally.add(told);
     tally.report("Wine: a 32-bit echo-app's story", tells(&said, ECHO_STORY));
+    tally.add(bound(&mut wine, name(&program), For::Windows32, setup, log)?);
     Ok(tally)
 }
 
@@ -157,6 +159,7 @@ fn apps(setup: bool, log: &Log) -> Result<Tally> {
     let (mut tally, said) =
         one(&mut wine, log, name(&program), &["with-echo", name(&app)], &[format!("kp-echo: {NOTHING_LIVE}")]);
     tally.report("Wine: echo-app's story", tells(&said, ECHO_STORY));
+    tally.add(bound(&mut wine, name(&program), For::Windows, setup, log)?);
 
     Packages::new(&ThisMachine).require(&[Purpose::Boot], setup)?;
     let drivers = host::drivers(&["edu"])?;
@@ -166,6 +169,20 @@ fn apps(setup: bool, log: &Log) -> Result<Tally> {
     log.keep("loader: edu-app's story", &said);
     let told = told.map_err(|error| with_lines(format!("{error:#}"), &said));
     tally.report("loader: edu-app's story", told.and_then(|()| tells(&said, EDU_STORY)));
+    Ok(tally)
+}
+
+/// Programs in C and C++ over echo's bindings tell echo's story.
+fn bound(wine: &mut Wine, program: &str, target: For, setup: bool, log: &Log) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for source in ["echo.c", "echo.cpp"] {
+        let app = bindings::build(source, "echo", target, setup)?;
+        wine.put(&app)?;
+        let freed = [format!("kp-echo: {NOTHING_LIVE}")];
+        let (told, said) = one(wine, log, program, &["with-echo", name(&app)], &freed);
+        tally.add(told);
+        tally.report(&format!("Wine: the story of {source} over bindings, {target:?}"), tells(&said, ECHO_STORY));
+    }
     Ok(tally)
 }
 

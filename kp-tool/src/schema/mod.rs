@@ -138,6 +138,16 @@ impl fmt::Display for Bad {
 impl std::error::Error for Bad {}
 
 impl Schema {
+    /// The schema of messages that somebody has at hand.
+    ///
+    /// # Errors
+    /// `interface!` would not take them.
+    pub fn of(name: &str, version: u32, messages: Vec<Method>) -> Result<Self, Bad> {
+        let mut schema = Self { name: name.to_owned(), version, chains: Vec::new(), messages };
+        schema.chains = schema.computed_chains();
+        schema.checked()
+    }
+
     /// The fingerprint: the chain at all messages.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {

@@ -1,0 +1,78 @@
+//! Compilers have nothing to say of the headers.
+use crate::{bindings, examples, folder::Folder, made_up};
+use cargo_kp::bindings::Language;
+
+/// What a careful author asks for.
+const WARNINGS: &str = "-Wall -Wextra -Werror -pedantic";
+
+/// A program of one file that includes all headers of the files: two interfaces' fit beside each other.
+fn program(folder: &Folder, name: &str, ending: &str, files: &[cargo_kp::bindings::File]) {
+    let included = files.iter().filter(|file| file.path.ends_with(ending));
+    let lines: String = included.map(|file| format!("#include \"{}\"\n", file.path)).collect();
+    folder.write(name, &format!("{lines}int main(void)\n{{\n\treturn 0;\n}}\n"));
+}
+
+/// The headers of the examples, and those of 200 made-up interfaces, with the programs that include them; 20 of them are enough for most
+/// compilers.
+fn folder(test: &str) -> Folder {
+    let folder = Folder::new(test);
+    let few = made_up().take(20).collect();
+    for (name, schemas) in [("examples", examples().to_vec()), ("made-up", made_up().collect()), ("few", few)] {
+        let files = bindings(Language::Cpp, schemas);
+        folder.put(&files);
+        program(&folder, &format!("{name}.c"), ".h", &files);
+        program(&folder, &format!("{name}.cpp"), ".hpp", &files);
+        // A C header is for C++ too.
+        program(&folder, &format!("{name}-c.cpp"), ".h", &files);
+    }
+    for (name, text) in [
+        ("story.c", include_str!("../../../tests/bindings/edu.c")),
+        ("story.cpp", include_str!("../../../tests/bindings/edu.cpp")),
+    ] {
+        folder.write(name, text);
+    }
+    folder
+}
+
+/// The programs that the page shows in a language.
+fn shown(language: &str) -> Vec<&'static str> {
+    let page = include_str!("../../../docs/bindings.md");
+    let begin = format!("```{language}\n");
+    let blocks = page.split(begin.as_str()).skip(1);
+    blocks.filter_map(|rest| rest.split("```").next()).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn headers_of_examples_and_of_made_up_interfaces_compile_as_c() {
+    let folder = folder("c");
+    folder.compile("gcc", &format!("-std=c99 {WARNINGS} -fsyntax-only examples.c made-up.c story.c"));
+    folder.compile("gcc", &format!("-std=c11 {WARNINGS} -fsyntax-only examples.c few.c story.c"));
+    folder.compile("gcc", &format!("-std=c99 -O2 {WARNINGS} -c examples.c"));
+    let [program] = shown("c")[..] else { panic!("the page shows one program") };
+    folder.write("shown.c", program);
+    folder.compile("gcc", &format!("-std=c99 {WARNINGS} -fsyntax-only shown.c"));
+    folder.compile("gcc", &format!("-std=c99 -DKP_NO_NODE {WARNINGS} -fsyntax-only examples.c"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "needs g++, mingw-w64's compilers and a 32-bit C library; run by `cargo kp test`"]
+fn headers_compile_as_cpp_for_32_bits_and_for_windows() {
+    let folder = folder("cpp");
+    let cpp = "examples.cpp few.cpp few-c.cpp story.cpp";
+    let in_c = "examples.c few.c story.c";
+    folder.compile("g++", &format!("-std=c++17 {WARNINGS} -fsyntax-only {cpp} made-up.cpp"));
+    folder.compile("g++", &format!("-std=c++17 -O2 {WARNINGS} -c story.cpp"));
+    let [program] = shown("cpp")[..] else { panic!("the page shows one program") };
+    folder.write("shown.cpp", program);
+    folder.compile("g++", &format!("-std=c++17 {WARNINGS} -fsyntax-only shown.cpp"));
+    let wide = "-m32 -idirafter /usr/include/x86_64-linux-gnu";
+    folder.compile("gcc", &format!("{wide} -std=c99 {WARNINGS} -fsyntax-only {in_c}"));
+    for processor in ["x86_64", "i686"] {
+        let of = |compiler| format!("{processor}-w64-mingw32-{compiler}");
+        folder.compile(&of("gcc"), &format!("-std=c99 {WARNINGS} -fsyntax-only {in_c}"));
+        folder.compile(&of("gcc"), &format!("-std=c99 -O2 {WARNINGS} -c story.c"));
+        folder.compile(&of("g++"), &format!("-std=c++17 {WARNINGS} -fsyntax-only {cpp}"));
+    }
+}
