@@ -75,7 +75,7 @@ pub enum Purpose {
     App32,
     /// Building apps in C++ over bindings, for Linux and for Windows, besides what [`Purpose::Windows`] and [`Purpose::Windows32`] have.
     Bindings,
-    /// Running an app in Python in a guest.
+    /// Running apps and tests in Python, here and in a guest.
     Python,
     /// Having links by path made in a guest.
     Udev,
@@ -122,7 +122,7 @@ impl Purpose {
             Purpose::Windows32 => Some("the tests' 32-bit app on Windows"),
             Purpose::App32 => Some("the tests' 32-bit app"),
             Purpose::Bindings => Some("the tests' apps in C++"),
-            Purpose::Python => Some("the tests' app in Python"),
+            Purpose::Python => Some("the tests in Python"),
             Purpose::Udev => Some("the tests of links to nodes"),
             Purpose::Bench => Some("`cargo kp bench`"),
             Purpose::Kernel => Some("`cargo kp kernel build`"),
@@ -167,7 +167,7 @@ impl Purpose {
             Purpose::App32 => &["libc6-dev-i386", "lib32gcc-12-dev"],
             // Of mingw-w64 one of its two variants is enough.
             Purpose::Bindings => &["g++", "g++-mingw-w64-x86-64-win32", "g++-mingw-w64-i686-win32"],
-            Purpose::Python => &["python3-minimal"],
+            Purpose::Python => &["python3"],
             Purpose::Udev => &["udev"],
             Purpose::Bench => &["valgrind"],
             Purpose::Kernel => &["linux-source-6.12", "xz-utils", "flex", "bison", "bc", "libelf-dev"],
@@ -505,7 +505,7 @@ mod tests {
         let fake = Fake { root: true, ..Fake::default() }.answer("dpkg-query", "ii libc6-dev-i386\n");
         let purposes = [Purpose::Boot, Purpose::App32, Purpose::Python, Purpose::Bench];
         let error = Packages::new(&fake).require(&purposes, false).unwrap_err().to_string();
-        let names = "qemu-system-x86 lib32gcc-12-dev python3-minimal valgrind";
+        let names = "qemu-system-x86 lib32gcc-12-dev python3 valgrind";
         assert_eq!(error, format!("missing packages: {names}; run `apt-get install {names}`, or add --setup"));
     }
 

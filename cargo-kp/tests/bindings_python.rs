@@ -84,7 +84,40 @@ fn the_module_is_the_one_that_the_repository_shows() {
 fn calls_interrupts_threads_and_asyncio_are_as_the_tests_in_python_say() {
     let folder = examples("tests");
     // -X dev: what Python warns of by default, and more; -W error: a warning is an error.
-    python(PYTHON, &folder, &["-X", "dev", "-W", "error", "-m", "unittest", "test_calls", "test_interrupts"]);
+    python(
+        PYTHON,
+        &folder,
+        &["-X", "dev", "-W", "error", "-m", "unittest", "test_calls", "test_interrupts", "test_linux"],
+    );
+}
+
+#[test]
+#[ignore = "needs mypy; run by `cargo kp test --long`"]
+fn mypy_has_nothing_to_say_of_packages_and_of_apps_that_use_them() {
+    let folder = folder("types");
+    // Each package in a folder of its own, which is part of its name then.
+    for seed in 1..=40 {
+        write(&folder.join(format!("i{seed}")), &schema(&random::interface(seed)));
+    }
+    write(&folder, &schema(echo_interface::echo::INTERFACE));
+    write(&folder, &schema(edu_interface::edu::INTERFACE));
+    for app in ["echo_story.py", "edu_story.py", "edu_interrupts.py", "echo_messages.py"] {
+        fs::copy(Path::new(TESTS).join(app), folder.join(app)).expect("a file can be copied");
+    }
+    let all = ["--strict", "--namespace-packages", "--explicit-package-bases", "--no-color-output"];
+    let check = |more: &[&str]| {
+        let run = Command::new("mypy").args(all).args(more).arg(".").current_dir(&folder).output();
+        let run = run.expect("mypy can be started: apt-get install mypy");
+        assert!(run.status.success(), "{more:?}: {}", String::from_utf8_lossy(&run.stdout));
+    };
+    check(&[]);
+    check(&["--platform", "win32"]);
+    // Without the stubs it reads what runs.
+    let modules = fs::read_dir(&folder).expect("the folder").map(|entry| entry.expect("an entry").path());
+    for module in modules.flat_map(|path| [path.clone(), path.join(path.file_name().expect("a name"))]) {
+        let _ = fs::remove_file(module.join("__init__.pyi")); // not every folder has one
+    }
+    check(&[]);
 }
 
 #[test]

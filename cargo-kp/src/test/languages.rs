@@ -176,7 +176,7 @@ fn compile(source: &Path) -> Result<PathBuf> {
 /// Puts the machine's Python and its modules into a guest, as a person does with `--file`, and says where it is.
 fn python(vm: Vm) -> Result<(String, Vm)> {
     let found = Command::new(PYTHON).args(["-I", "-S", "-c", PLACES]).output();
-    let found = found.context("cannot start Python: apt-get install python3-minimal")?;
+    let found = found.context("cannot start Python: apt-get install python3")?;
     let lines = String::from_utf8(found.stdout).context("Python's folders have odd names")?;
     let (python, modules) = lines.trim_end().split_once('\n').context("Python does not say where it is")?;
     Ok((python.to_owned(), vm.file(modules, modules).program(python, python)))

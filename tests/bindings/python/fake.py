@@ -32,7 +32,7 @@ class Call:
 
 class Handle:
     def __init__(self):
-        self.is_open = self.is_closed = False
+        self.is_open = self.is_closed = self.is_dropped = False
         self.enabled = None
         self.polls = []
 
@@ -151,6 +151,7 @@ class Fake:
             with self.condition:
                 if made is not None:
                     self._close(made)
+                    made.is_dropped = True
                 if made is not None or connection not in [poll for handle in self.handles.values() for poll in handle.polls]:
                     connection.close()
                 self.condition.notify_all()

@@ -189,9 +189,12 @@ class Calls(unittest.TestCase):
         thread.start()
         inside.wait(20)
         self.echo.close()
+        (handle,) = self.fake.handles.values()
+        self.assertFalse(handle.is_dropped, "the call is still under way")
         go_on.set()
         thread.join()
         self.assertEqual(statuses, [Status.CLOSED])
+        self.fake.until(lambda fake: handle.is_dropped)
 
     def test_a_simulator_that_goes_is_a_device_that_is_gone(self):
         self.echo.say(b"")

@@ -148,11 +148,19 @@ class Waits(OfFake):
 
     def test_ctrl_c_ends_a_wait_and_the_session_goes_on(self):
         with self.edu.interrupts() as irq:
-            main = threading.main_thread().ident
+            main = threading.main_thread()
+            # A shell has its background jobs ignore Ctrl-C.
+            before = signal.signal(signal.SIGINT, signal.default_int_handler)
+            self.addCleanup(signal.signal, signal.SIGINT, before)
 
             def press():
                 self.fake.until(lambda fake: fake.waits)
-                signal.pthread_kill(main, signal.SIGINT)
+                # Python looks for signals before it goes into the kernel, and once it has come back. Between the two one is seen late.
+                receives = "45 "  # of x86-64
+                with open(f"/proc/self/task/{main.native_id}/syscall", encoding="ascii") as syscall:
+                    while not syscall.read().startswith(receives):
+                        syscall.seek(0)
+                signal.pthread_kill(main.ident, signal.SIGINT)
 
             threading.Thread(target=press).start()
             with self.assertRaises(KeyboardInterrupt):
@@ -305,12 +313,14 @@ class Handlers(OfFake):
 
     def test_a_handler_that_nobody_has_ends(self):
         handler = self.edu.on_interrupt(lambda notification: None)
-        thread = handler._thread
+        # Who has the interrupt alone has no handler.
+        thread, irq = handler._thread, handler.interrupts
         self.fake.until(lambda fake: fake.waits)
         del handler
         gc.collect()
         thread.join(PATIENCE)
         self.assertFalse(thread.is_alive())
+        self.statused(Status.INT_DISABLED, lambda: irq.wait(0))
 
     def test_a_garbage_collection_with_a_live_handler_waits_for_nobody(self):
         """The function waits for this thread, which collects."""
@@ -331,6 +341,7 @@ class Handlers(OfFake):
         del cycle
         gc.collect()
         self.assertIsNone(gone())
+        self.assertTrue(thread.is_alive(), "the function still waits")
         go_on.set()
         thread.join(PATIENCE)
         self.assertFalse(thread.is_alive())
