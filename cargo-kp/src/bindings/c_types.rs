@@ -54,7 +54,7 @@ pub fn is_natural(size: u64, fields: &[Field]) -> bool {
         }
         end += types::size(&field.ty);
     }
-    end == size && fields.iter().all(|field| size % align(&field.ty) == 0)
+    end == size && fields.iter().all(|field| size.is_multiple_of(align(&field.ty)))
 }
 
 fn align(ty: &Type) -> u64 {

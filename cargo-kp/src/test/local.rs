@@ -26,13 +26,14 @@ pub fn stages(long: bool) -> Vec<Stage> {
     ]
 }
 
-/// Tests that compile core for folders of their own, or a workspace for each of many cards: with `--long` alone.
-const LONG: [&str; 5] = [
+/// Tests that compile core for folders of their own, or a workspace for each of many cards, or need valgrind: with `--long` alone.
+const LONG: [&str; 6] = [
     "a_compiler_outside_of_usr_makes",
     "workspaces_that_take_turns_in_one_target_folder",
     "a_driver_has_as_much_of_its_interface",
     "every_recipe_and_option_passes",
     "each_recipes_broken_acknowledge",
+    "handlers_leave_nothing_and_touch",
 ];
 
 /// What the harness is told, so that it runs what needs programs beside Rust's own.

@@ -3,6 +3,7 @@
 //! [`Wine::start`] makes a machine of its own, a copy of a pristine one that is kept in the cache; it ends when the value is dropped,
 //! and takes nothing of the user's own Wine. Its drive has one folder of ours, `C:\kp`.
 mod modules;
+mod output;
 mod prefix;
 mod programs;
 
@@ -12,13 +13,12 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use modules::Modules;
+use output::Output;
 pub use programs::{build_example, build_program, build_program_32bit, build_tests, build_tests_32bit, random_library};
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -177,21 +177,13 @@ impl Wine {
             .stderr(errors)
             .spawn()
             .with_context(|| format!("cannot start {program} under Wine"))?;
-        let output = child.stdout.take().context("its output is a pipe")?;
-        let (sender, lines) = mpsc::channel();
-        // Ends with the program, or when nobody listens any more.
-        std::thread::spawn(move || {
-            BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)).ok()
-        });
+        let mut output = Output::of(child.stdout.take().context("its output is a pipe")?)?;
         let end = Instant::now() + timeout;
         let status = loop {
-            match lines.recv_timeout(Duration::from_millis(20)) {
-                Ok(line) => on_line(line.trim_end_matches('\r')),
-                Err(_) => {
-                    if let Some(status) = child.try_wait().context("cannot wait for a program under Wine")? {
-                        break status;
-                    }
-                }
+            output.wait(Duration::from_millis(20));
+            output.read(on_line)?;
+            if let Some(status) = child.try_wait().context("cannot wait for a program under Wine")? {
+                break status;
             }
             if Instant::now() > end {
                 // Killed and waited for: it is this process's own child.
@@ -204,10 +196,7 @@ impl Wine {
                 );
             }
         };
-        // What it wrote before it ended; a service that it started may hold the pipe open still.
-        while let Ok(line) = lines.recv_timeout(Duration::from_millis(50)) {
-            on_line(line.trim_end_matches('\r'));
-        }
+        output.read_rest(on_line)?;
         let (driver_log, errors) = sort(&self.new_lines());
         Ok(Ran { success: status.success(), driver_log, errors })
     }

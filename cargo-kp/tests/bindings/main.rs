@@ -3,6 +3,10 @@
 mod command;
 mod compile;
 mod folder;
+#[cfg(target_os = "linux")]
+mod made_up_driver;
+#[cfg(target_os = "linux")]
+mod over_a_socket;
 #[path = "../../../kp-tool/tests/schema/random.rs"]
 mod random;
 

@@ -2,7 +2,7 @@
 use crate::folder::{EDU, Folder};
 
 /// A card with everything a recipe may name.
-const ALL: &str = "\
+pub const ALL: &str = "\
 Name,Offset,Access Mode,Size,Description,Fields,Reset,Write,Count
 ID,0x00,R,32,Who is it,MINOR=0..7; MAJOR=8..15,0x0102,,
 SCRATCH,0x04,RW,16,,,0xbeef,,
@@ -19,7 +19,7 @@ RAISE,0x38,W,32,Has it interrupt,,,,
 ";
 
 /// Each recipe, by the flags that ask for it.
-const RECIPES: &[(&str, &str)] = &[
+pub const RECIPES: &[(&str, &str)] = &[
     ("guessed", ""),
     ("write-back", "--irq-status INT_STATUS --irq-ack INT_ACK=write-back --irq-raise RAISE"),
     ("w1c", "--irq-status INT_STATUS --irq-ack w1c"),
