@@ -87,7 +87,7 @@ fn calls_interrupts_threads_and_asyncio_are_as_the_tests_in_python_say() {
     python(
         PYTHON,
         &folder,
-        &["-X", "dev", "-W", "error", "-m", "unittest", "test_calls", "test_interrupts", "test_linux"],
+        &["-X", "dev", "-W", "error", "-m", "unittest", "test_calls", "test_interrupts", "test_linux", "test_windows"],
     );
 }
 
@@ -231,6 +231,12 @@ mod simulator {
                  INTx       {interrupts}\nMSI        {interrupts}\n"
             )
         );
+        // What the page shows.
+        let page = include_str!("../../docs/bindings.md");
+        let shown = page.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a program");
+        let program = folder.join("shown.py");
+        fs::write(&program, shown).expect("a file can be written");
+        assert_eq!(output(edu.app(&folder, &program.display().to_string())), "120\n1\n");
         edu.end();
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import io
 import sys
 import threading
 from ctypes import wintypes
@@ -92,23 +93,23 @@ class WindowsNode(ControlNode):
             event = _create_event(None, True, False, None)
             if not event:
                 raise error(Status.NO_MEMORY) from None
-        io = _Overlapped(hEvent=event)
+        overlapped = _Overlapped(hEvent=event)
         sent, answer = ctypes.create_string_buffer(data, len(data)), ctypes.create_string_buffer(bytes(out), len(out))
         written = wintypes.DWORD()
-        _under_way[id(io)] = (io, sent, answer)
-        done = _io_control(self._handle, code, sent, len(data), answer, len(out), None, ctypes.byref(io))
+        _under_way[id(overlapped)] = (overlapped, sent, answer)
+        done = _io_control(self._handle, code, sent, len(data), answer, len(out), None, ctypes.byref(overlapped))
         failed = 0 if done else ctypes.get_last_error()
         if failed in (0, _IO_PENDING):
             try:
                 self._finish(event)
             except BaseException:
-                _cancel(self._handle, ctypes.byref(io))
-                _result(self._handle, ctypes.byref(io), ctypes.byref(written), True)
-                del _under_way[id(io)]
+                _cancel(self._handle, ctypes.byref(overlapped))
+                _result(self._handle, ctypes.byref(overlapped), ctypes.byref(written), True)
+                del _under_way[id(overlapped)]
                 _close_handle(event)
                 raise
-            failed = 0 if _result(self._handle, ctypes.byref(io), ctypes.byref(written), False) else ctypes.get_last_error()
-        del _under_way[id(io)]
+            failed = 0 if _result(self._handle, ctypes.byref(overlapped), ctypes.byref(written), False) else ctypes.get_last_error()
+        del _under_way[id(overlapped)]
         self._events.append(event)
         if failed:
             raise error(_STATUSES.get(failed, Status.NO_REPLY))
@@ -128,7 +129,7 @@ class WindowsNode(ControlNode):
         _close_handle(self._handle)
 
     def _fileno(self) -> int:
-        raise NotImplementedError("Windows has no descriptor of a device: wait in a thread, or by `async for`")
+        raise io.UnsupportedOperation("Windows has no descriptor of a device: wait in a thread, or by `async for`")
 
 
 def open_device(name: str, lowest: Callable[[str, List[str]], str]) -> Tuple[Node, str]:
