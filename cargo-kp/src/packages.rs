@@ -77,6 +77,8 @@ pub enum Purpose {
     Bindings,
     /// Running apps and tests in Python, here and in a guest.
     Python,
+    /// Checking the types of what is in Python.
+    Types,
     /// Having links by path made in a guest.
     Udev,
     /// Building programs for Windows, running them and drivers under Wine, and signing drivers. A driver's C code is
@@ -98,7 +100,7 @@ pub enum Purpose {
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Purpose; 13] = [
+    pub const ALL: [Purpose; 14] = [
         Purpose::Build,
         Purpose::Boot,
         Purpose::Windows,
@@ -106,6 +108,7 @@ impl Purpose {
         Purpose::App32,
         Purpose::Bindings,
         Purpose::Python,
+        Purpose::Types,
         Purpose::Udev,
         Purpose::Bench,
         Purpose::Kernel,
@@ -123,6 +126,7 @@ impl Purpose {
             Purpose::App32 => Some("the tests' 32-bit app"),
             Purpose::Bindings => Some("the tests' apps in C++"),
             Purpose::Python => Some("the tests in Python"),
+            Purpose::Types => Some("the check of Python's types in `cargo kp test --long`"),
             Purpose::Udev => Some("the tests of links to nodes"),
             Purpose::Bench => Some("`cargo kp bench`"),
             Purpose::Kernel => Some("`cargo kp kernel build`"),
@@ -168,6 +172,7 @@ impl Purpose {
             // Of mingw-w64 one of its two variants is enough.
             Purpose::Bindings => &["g++", "g++-mingw-w64-x86-64-win32", "g++-mingw-w64-i686-win32"],
             Purpose::Python => &["python3"],
+            Purpose::Types => &["mypy"],
             Purpose::Udev => &["udev"],
             Purpose::Bench => &["valgrind"],
             Purpose::Kernel => &["linux-source-6.12", "xz-utils", "flex", "bison", "bc", "libelf-dev"],

@@ -4,7 +4,11 @@ use super::{
     log::Log,
     stage::{Stage, Tally},
 };
-use crate::{build::toolchain::Toolchain, host, kernels};
+use crate::{
+    build::toolchain::Toolchain,
+    host, kernels,
+    packages::{Packages, Purpose, ThisMachine},
+};
 use anyhow::{Context, Result, bail};
 use std::{
     io::{BufRead, BufReader},
@@ -18,7 +22,12 @@ pub fn stages(long: bool) -> Vec<Stage> {
         // What needs programs beside Rust's own, and so is ignored there.
         Stage {
             name: "cargo test, with compilers and QEMU",
-            run: Box::new(move |_, log| cargo_test(&[], &with_programs(long), log)),
+            run: Box::new(move |setup, log| {
+                if long {
+                    Packages::new(&ThisMachine).require(&[Purpose::Types], setup)?;
+                }
+                cargo_test(&[], &with_programs(long), log)
+            }),
         },
         Stage { name: "lints", run: Box::new(move |_, _| lints(long)) },
         Stage { name: "modules for every kernel", run: Box::new(move |setup, _| modules(setup, long)) },
@@ -27,12 +36,13 @@ pub fn stages(long: bool) -> Vec<Stage> {
 }
 
 /// Tests that compile core for folders of their own, or a workspace for each of many cards, or need valgrind: with `--long` alone.
-const LONG: [&str; 6] = [
+const LONG: [&str; 7] = [
     "a_compiler_outside_of_usr_makes",
     "workspaces_that_take_turns_in_one_target_folder",
     "a_driver_has_as_much_of_its_interface",
     "every_recipe_and_option_passes",
     "each_recipes_broken_acknowledge",
+    "mypy_has_nothing_to_say",
     "handlers_leave_nothing_and_touch",
 ];
 
