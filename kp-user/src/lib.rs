@@ -47,7 +47,7 @@
 //! | `Node::open` | of a device node, `/dev/kp/edu.0` | of a name, `\\.\kp-edu.0` |
 //! | waiting for an interrupt and for other things | `as_fd` of [`Interrupts`], [`Plugin`] and [`Connection`], for poll(2) | `Interrupts::start_wait`, which answers a `PendingWait` with a handle to wait for |
 //! | without a kernel | `KP_NODE=card.sock` in the environment: [`Plugin::open`] and its like open that socket, which `cargo kp sim` serves (`docs/socket.md`) | |
-//! | what else can carry requests | `Node` alone | [`ControlNode`] over a [`DeviceControl`], `Handle` for one; a simulated one on any system |
+//! | what else can carry requests | `Node`; [`ControlNode`] over a `Socket` | [`ControlNode`] over a [`DeviceControl`], `Handle` for one; a simulated one on any system |
 #![deny(unsafe_code)]
 
 mod address;
@@ -92,7 +92,7 @@ pub use handler::HandlerThread;
 pub use interrupts::{Enable, Interrupts, Kind};
 pub use kp_abi;
 #[cfg(target_os = "linux")]
-pub use linux::Node;
+pub use linux::{Node, Socket};
 pub use listed::Listed;
 pub use mismatch::{Mismatch, Side};
 pub use name::{BadName, Name};

@@ -15,6 +15,15 @@ int main(int argc, char **argv)
 		std::cout << "louder     " << kp::text(loud) << '\n';
 		const echo::Said said = device.said();
 		std::cout << "so far     " << said.texts << " text, " << said.bytes << " bytes\n";
+		// There is no interrupt, so a handler has nothing to do, and ends.
+		auto handler = device.on_interrupt([](const kp::notification &) {});
+		try {
+			handler.stop();
+			return 1;
+		} catch (const kp::error &error) {
+			if (error.status() != KP_NOT_ENABLED)
+				throw;
+		}
 		device.close();
 	} catch (const std::exception &error) {
 		std::cerr << "echo-cpp: " << error.what() << '\n';

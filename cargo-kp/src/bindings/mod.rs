@@ -74,7 +74,7 @@ impl Language {
         }
     }
 
-    /// The bindings. The same schema gives the same text, and each file has the line of [`mark`] in it.
+    /// The bindings. The same schema gives the same text, and each file says of which fingerprint it is.
     ///
     /// # Errors
     /// A template does not fit, which is a fault of this program.

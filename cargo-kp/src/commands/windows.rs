@@ -38,7 +38,7 @@ impl Command for Commands {
             Commands::Other(words) => {
                 let name = words.first().map(|name| name.to_string_lossy()).unwrap_or_default();
                 bail!(
-                    "`cargo kp {name}` needs Linux: on Windows there are `cargo kp build`, `cargo kp schema` and `cargo kp doctor`"
+                    "`cargo kp {name}` needs Linux: on Windows there are `cargo kp build`, `cargo kp schema`, `cargo kp bindings` and `cargo kp doctor`"
                 )
             }
         }

@@ -53,7 +53,7 @@ fn run(setup: bool, log: &Log) -> Result<Tally> {
         ),
         (
             &["vm"],
-            "error: `cargo kp vm` needs Linux: on Windows there are `cargo kp build`, `cargo kp schema` and `cargo kp doctor`",
+            "error: `cargo kp vm` needs Linux: on Windows there are `cargo kp build`, `cargo kp schema`, `cargo kp bindings` and `cargo kp doctor`",
         ),
     ] {
         let ran = wine.run("cargo-kp.exe", &[&["kp"], arguments].concat(), PATIENCE, &mut |_| {})?;

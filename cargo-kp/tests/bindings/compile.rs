@@ -1,5 +1,5 @@
 //! Compilers have nothing to say of the headers.
-use crate::{bindings, examples, folder::Folder, made_up};
+use crate::{awkward::awkward, bindings, examples, folder::Folder, made_up};
 use cargo_kp::bindings::Language;
 
 /// What a careful author asks for.
@@ -13,10 +13,11 @@ fn program(folder: &Folder, name: &str, ending: &str, files: &[cargo_kp::binding
 }
 
 /// The headers of the examples, and those of 200 made-up interfaces, with the programs that include them; 20 of them are enough for most
-/// compilers.
+/// compilers, with those whose names are awkward.
 fn folder(test: &str) -> Folder {
     let folder = Folder::new(test);
-    let few = made_up().take(20).collect();
+    let few: Vec<_> = made_up().take(20).collect();
+    let few = awkward().into_iter().chain(few).collect();
     for (name, schemas) in [("examples", examples().to_vec()), ("made-up", made_up().collect()), ("few", few)] {
         let files = bindings(Language::Cpp, schemas);
         folder.put(&files);
@@ -46,8 +47,9 @@ fn shown(language: &str) -> Vec<&'static str> {
 #[test]
 fn headers_of_examples_and_of_made_up_interfaces_compile_as_c() {
     let folder = folder("c");
-    folder.compile("gcc", &format!("-std=c99 {WARNINGS} -fsyntax-only examples.c made-up.c story.c"));
-    folder.compile("gcc", &format!("-std=c11 {WARNINGS} -fsyntax-only examples.c few.c story.c"));
+    for standard in ["c99", "c11"] {
+        folder.compile("gcc", &format!("-std={standard} {WARNINGS} -fsyntax-only examples.c few.c story.c"));
+    }
     folder.compile("gcc", &format!("-std=c99 -O2 {WARNINGS} -c examples.c"));
     let [program] = shown("c")[..] else { panic!("the page shows one program") };
     folder.write("shown.c", program);
@@ -57,16 +59,19 @@ fn headers_of_examples_and_of_made_up_interfaces_compile_as_c() {
 
 #[cfg(target_os = "linux")]
 #[test]
-#[ignore = "needs g++, mingw-w64's compilers and a 32-bit C library; run by `cargo kp test`"]
+#[ignore = "needs g++, Clang, mingw-w64's compilers and a 32-bit C library; run by `cargo kp test`"]
 fn headers_compile_as_cpp_for_32_bits_and_for_windows() {
     let folder = folder("cpp");
     let cpp = "examples.cpp few.cpp few-c.cpp story.cpp";
     let in_c = "examples.c few.c story.c";
+    folder.compile("gcc", &format!("-std=c99 {WARNINGS} -fsyntax-only made-up.c"));
     folder.compile("g++", &format!("-std=c++17 {WARNINGS} -fsyntax-only {cpp} made-up.cpp"));
     folder.compile("g++", &format!("-std=c++17 -O2 {WARNINGS} -c story.cpp"));
     let [program] = shown("cpp")[..] else { panic!("the page shows one program") };
     folder.write("shown.cpp", program);
     folder.compile("g++", &format!("-std=c++17 {WARNINGS} -fsyntax-only shown.cpp"));
+    folder.compile("clang-22", &format!("-std=c99 {WARNINGS} -fsyntax-only examples.c story.c"));
+    folder.compile("clang++-22", &format!("-std=c++17 {WARNINGS} -fsyntax-only examples.cpp story.cpp"));
     let wide = "-m32 -idirafter /usr/include/x86_64-linux-gnu";
     folder.compile("gcc", &format!("{wide} -std=c99 {WARNINGS} -fsyntax-only {in_c}"));
     for processor in ["x86_64", "i686"] {

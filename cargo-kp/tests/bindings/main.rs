@@ -1,5 +1,6 @@
 //! `cargo kp bindings`: what it writes compiles without a warning, also of interfaces that are made up; it writes all or nothing, and what it
 //! refuses is named.
+mod awkward;
 mod command;
 mod compile;
 mod folder;

@@ -88,6 +88,26 @@ fn programs_in_cpp_tell_the_stories_of_the_apps_in_rust() {
 }
 
 #[test]
+#[ignore = "needs g++; run by `cargo kp test`"]
+fn a_program_of_several_files_in_cpp_is_told_the_plugins_own_error() {
+    let folder = folder("files");
+    let files = ["two.cpp", "two_more.cpp"].map(|source| {
+        let text = fs::read_to_string(format!("{}/../tests/bindings/{source}", env!("CARGO_MANIFEST_DIR")));
+        folder.write(source, &text.expect("the source is there"));
+        source
+    });
+    // Not optimised, so that the linker chooses one of each function.
+    for order in [[files[0], files[1]], [files[1], files[0]]] {
+        let words = order.join(" ");
+        folder.compile("g++", &format!("-std=c++17 -Wall -Wextra -Werror -pedantic -O0 -pthread -o app {words}"));
+        let server = serve(&folder, echo());
+        let told = app(&folder).output().expect("it starts");
+        assert_eq!(text(&told), ("PluginError 1\n".to_owned(), String::new()), "{words}");
+        assert_eq!(server.end(), Live::default());
+    }
+}
+
+#[test]
 fn what_cannot_be_opened_is_a_sentence_that_says_what_to_do() {
     let folder = folder("not-opened");
     build(&folder, "edu.c");
@@ -106,6 +126,7 @@ fn what_cannot_be_opened_is_a_sentence_that_says_what_to_do() {
         ),
         (None, "edu.01", "\"edu.01\": not a plugin's name: use one such as `edu`, or `edu.1` for one of its devices"),
         (None, "Edu", "\"Edu\": not a plugin's name: use one such as `edu`, or `edu.1` for one of its devices"),
+        (None, "/dev/null", "/dev/null: not a kp device: remove what has taken this name"),
         (
             Some("no.sock"),
             "edu",

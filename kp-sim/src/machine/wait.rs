@@ -1,6 +1,6 @@
 //! Waiting: for time, for a word, for whatever a closure says.
 use super::{Channel, Machine, State};
-use crate::{misuse::misuse, process::Process, task::Task};
+use crate::{misuse::misuse, task::Task};
 use kp_core::host::{Timeout, WaitKind, Woken};
 use std::{
     sync::atomic::{AtomicU32, Ordering::*},
@@ -60,7 +60,7 @@ impl Machine {
         let mut wakes = 0;
         self.wait_for(task, self.channel(Channel::WaitQueue, queue), None, true, |state| {
             wakes = state.wait_queues.get(&queue).copied().unwrap_or_default();
-            let is_killed = task.process.as_ref().is_some_and(Process::is_killed);
+            let is_killed = task.process.as_ref().is_some_and(|process| process.is_killed());
             Some(wakes) != seen || is_killed || self.is_poisoned()
         });
         wakes

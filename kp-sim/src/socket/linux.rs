@@ -5,7 +5,9 @@ use std::{
         fd::{AsRawFd, FromRawFd, OwnedFd},
         unix::net::UnixStream,
     },
-    ptr,
+    path::Path,
+    ptr, thread,
+    time::Duration,
 };
 
 /// Who is at the other end.
@@ -31,8 +33,18 @@ pub(super) fn send_byte(stream: &UnixStream) {
     let _ = unsafe { libc::send(stream.as_raw_fd(), (&raw const byte).cast(), 1, flags) };
 }
 
-/// Waits until a process has ended. Err: Linux cannot say when.
-pub(super) fn wait_for_process(process: u32) -> io::Result<()> {
+/// Waits until a process has ended.
+pub(super) fn wait_for_process(process: u32) {
+    if wait_by_descriptor(process).is_err() {
+        // Linux before 5.3, or valgrind. One that its parent has not waited for is still there.
+        while Path::new(&format!("/proc/{process}")).exists() {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Err: Linux cannot say when.
+fn wait_by_descriptor(process: u32) -> io::Result<()> {
     // SAFETY: takes two numbers, and gives a descriptor or -1.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, process, 0) };
     let Ok(fd @ 0..) = i32::try_from(fd) else {

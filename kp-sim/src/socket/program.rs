@@ -110,9 +110,8 @@ fn on_watched<P: Plugin>(watch: Watch<P>, tell: Sender<Event>, until_closed: boo
     if until_closed {
         let (watch, tell) = (watch.clone(), tell.clone());
         thread::spawn(move || {
-            if let Some(process) = watch.first_app()
-                && wait_for_process(process).is_ok()
-            {
+            if let Some(process) = watch.first_app() {
+                wait_for_process(process);
                 let _ = tell.send(Event::End);
             }
         });

@@ -27,11 +27,11 @@ pub(super) fn serve<P: Plugin>(connection: &Connection<'_, P>) {
         let answer = || answer_all(connection, frames, is_busy);
         let Ok(server) = thread::Builder::new().name("request".into()).spawn_scoped(scope, answer) else { return };
         let gone = read_all(connection, give, is_busy);
-        connection.cancel();
-        // A client that has closed its own side may wait for the end of its handle on the other one.
+        // A client that has closed its own side may wait for the end of its handle on the other one. One that breaks the rules gets no answer.
         if gone != ErrorKind::UnexpectedEof {
             connection.close();
         }
+        connection.cancel();
         if let Err(payload) = server.join() {
             panic::resume_unwind(payload);
         }

@@ -155,7 +155,13 @@ impl<P: Plugin> Server<P> {
         let mut server = Self { shared: shared.clone(), path: path.to_owned(), threads: Vec::new() };
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(StartError::Io)?;
         let of_clock = shared.clone();
-        let tick = move || while !of_clock.is_stopping.load(Acquire) && of_clock.guard(|| of_clock.sim.tick()) {};
+        let tick = move || {
+            of_clock.guard(|| {
+                while !of_clock.is_stopping.load(Acquire) {
+                    of_clock.sim.tick();
+                }
+            });
+        };
         server.threads.push(thread::Builder::new().name("clock".into()).spawn(tick).map_err(StartError::Io)?);
         let accept = move || accept_all(&shared, &listener);
         server.threads.push(thread::Builder::new().name("accept".into()).spawn(accept).map_err(StartError::Io)?);

@@ -216,7 +216,8 @@ fn a_program_that_is_set_uid_does_not_look_at_the_environment() {
     }
     let (server, place) = server("set-uid");
     let program = Place::new("program");
-    fs::copy(env::current_exe().unwrap(), &program.0).unwrap();
+    // By another process: else one that another test starts meanwhile has the copy open for writing, and it cannot be run.
+    assert!(Command::new("cp").arg(env::current_exe().unwrap()).arg(&program.0).status().unwrap().success());
     std::os::unix::fs::chown(&program.0, Some(65534), None).unwrap();
     fs::set_permissions(&program.0, fs::Permissions::from_mode(0o4755)).unwrap();
     App::run(&program.0, &place, "apps::an_app_with_more_rights_than_its_starter").passes();

@@ -111,12 +111,15 @@ fn the_servers_end_ends_each_request() {
     let (server, place) = server("end");
     let (plugin, interrupts, more) = waiting(&place);
     let (raw, handle) = Raw::open(&place);
+    let other = crate::client::plugin(raw);
     let napping = Raw::more(&place, kind::MORE, handle);
     napping.send_request(code::<Call>(), &nap(), 64);
+    until("the call is under way", || other.query().unwrap().calls == 1);
     let silent = Raw::silent(&place);
     assert_eq!(server.end(), Live::default());
     assert!(!place.0.exists());
-    assert!(more.reply().is_none() && napping.reply().is_none() && silent.bytes() == 0 && raw.bytes() == 0);
+    assert!(more.reply().is_none() && napping.reply().is_none() && silent.bytes() == 0);
+    drop(other);
     assert_eq!(messages::Client(&plugin).seen(), Err(Status::DEVICE_GONE.into()));
     drop((plugin, interrupts));
 }

@@ -10,3 +10,4 @@ mod socket;
 
 pub use node::Node;
 pub(crate) use nodes::{list, open, why_not_at};
+pub use socket::Socket;

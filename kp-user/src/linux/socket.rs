@@ -35,7 +35,10 @@ fn is_secure() -> bool {
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// A handle that is open through a socket. Each request that is under way has a connection of its own.
+/// A plugin's device behind a socket, as `KP_NODE` names one, opened as a [`Node`](crate::Node) is. Each request that is under way has a connection of its
+/// own.
+///
+/// A [`ControlNode`](crate::ControlNode) over it is a connection. Dropping it returns when the session is released, as close(2) does.
 #[derive(Debug)]
 pub struct Socket {
     path: PathBuf,
@@ -49,7 +52,7 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Opens a handle.
+    /// Opens the plugin that is behind this socket. Starts no session. [`Cause::NoSocket`]: none answers there; [`Cause::Refused`].
     pub fn open(path: &Path) -> Result<Self, Cause> {
         let (stream, handle) = connect(path, kind::OPEN, 0).map_err(Cause::NoSocket)?;
         let handle = handle.map_err(|status| Cause::Refused(Error::from(status)))?;
@@ -108,7 +111,6 @@ impl DeviceControl for Socket {
 }
 
 impl Drop for Socket {
-    /// As close(2), this returns when the session is released.
     fn drop(&mut self) {
         self.idle().clear();
         let _ = self.first.shutdown(Shutdown::Write);

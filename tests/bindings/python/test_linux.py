@@ -7,6 +7,7 @@ import unittest
 
 import echo._kp.linux as linux
 from echo import Echo, KpError, Status, Style, Trim
+from echo._kp.session import _negotiate
 
 OPEN, CALL, CLOSE, INT_ENABLE, INT_WAIT = 0xC000BF01, 0xC000BF02, 0xC000BF03, 0xC000BF04, 0xC000BF05
 
@@ -52,10 +53,20 @@ class Ioctl(unittest.TestCase):
         linux.fcntl.ioctl = self.kernel.ioctl
         node = linux.LinuxNode("/dev/null")
         self.addCleanup(node.close)
-        from echo._kp.session import _negotiate
-
         opened = _negotiate(node, Echo._kp_interface, b"open data", "here")
         self.echo = Echo(node, opened._replace(message_count=5))
+
+    def test_a_node_of_somebody_elses_is_no_device_of_kp(self):
+        for number, text in (
+            (errno.ENOTTY, "/dev/null: no device of kp: UnknownRequest: No such request"),
+            (errno.ENOMEM, "/dev/null: NoMemory: "),
+        ):
+            self.kernel.errors = [number]
+            node = linux.LinuxNode("/dev/null")
+            self.addCleanup(node.close)
+            with self.assertRaises(KpError) as raised:
+                _negotiate(node, Echo._kp_interface, b"", "/dev/null")
+            self.assertIn(text, str(raised.exception))
 
     def test_data_is_where_the_addresses_say(self):
         number, _, data = self.kernel.seen[0]

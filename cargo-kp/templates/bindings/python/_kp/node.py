@@ -163,10 +163,10 @@ class Node:
         values[15] = values[15].rstrip(b"\0").decode("ascii", "replace")
         return Query(*values)
 
-    def open(self, message_count: int, version: int, fingerprint: int, data: bytes) -> Opened:
+    def open(self, message_count: int, version: int, fingerprint: int, data: bytes, where: str) -> Opened:
         versions = (ABI_MAJOR, ABI_MINOR, 0, message_count, version, fingerprint)
         body = _request(_OPEN, "IIQIIQQI", *versions, 0, len(data))
-        with self._in(OPEN):
+        with self._in(OPEN, where):
             self._send(OPEN, body, data, _OPEN_DATA_AT)
         _, _, status, detail, major, minor, _, count, version, fingerprint, _, _, _, session = _OPEN.unpack(body)
         return Opened(status, detail, major, minor, count, version, fingerprint, session)

@@ -6,7 +6,7 @@ import sys
 import warnings
 from typing import Any, AsyncIterator, Callable, ClassVar, Dict, NamedTuple, Optional, Tuple, Type, TypeVar, Union
 
-from .errors import Status, error
+from .errors import KpError, Status, error
 from .interrupts import AsyncNotifications, Handler, Interrupts, Kind, Vectors
 from .names import open_node
 from .node import ABI_MAJOR, ABI_MINOR, Node, Notification, Opened, Query
@@ -161,11 +161,16 @@ class Device:
 def _negotiate(node: Node, interface: Interface, data: bytes, where: str) -> Opened:
     """OPEN; if the driver knows fewer messages, once more with as many as it knows, if the two agree up to there."""
     count = len(interface.chains) - 1
-    opened = node.open(count, interface.version, interface.chains[count], data)
+    try:
+        opened = node.open(count, interface.version, interface.chains[count], data, where)
+    except KpError as refused:
+        if refused.status == Status.UNKNOWN_REQUEST:
+            raise error(refused.status, 0, f"{where}: no device of kp") from None
+        raise
     if opened.status == Status.INTERFACE_MISMATCH and opened.message_count < count:
         common = opened.message_count
         if interface.chains[common] == opened.fingerprint:
-            opened = node.open(common, interface.version, opened.fingerprint, data)
+            opened = node.open(common, interface.version, opened.fingerprint, data, where)
     if opened.status == Status.INTERFACE_MISMATCH:
         where = f"{where}: {_mismatch(node, interface, opened)}"
     elif opened.status == Status.ABI_MISMATCH:
