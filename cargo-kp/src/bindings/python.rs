@@ -54,18 +54,26 @@ const EXPORTS: [&str; 11] = [
 ];
 
 /// What its module needs, and exports to nobody.
-const NEEDED: [&str; 11] = [
+const NEEDED: [&str; 19] = [
     "ArrayType",
     "BytesLike",
     "BytesType",
     "Device",
     "EnumType",
     "FlagsType",
+    "I16",
+    "I32",
+    "I64",
+    "I8",
     "Interface",
     "List",
     "Message",
     "Optional",
     "Sequence",
+    "U16",
+    "U32",
+    "U64",
+    "U8",
 ];
 
 /// The package.
@@ -318,10 +326,36 @@ fn doc(method: &Method) -> String {
     let text = lines.join("\n");
     let text = match text.trim() {
         "" => format!("Message {}, `{}`.", method.id, method.name),
-        text => text.replace('\\', "\\\\").replace('"', "\\\""),
+        text => quoted(text),
     };
     let lines = text.lines().map(|line| if line.is_empty() { String::new() } else { format!("        {line}") });
     let several = lines.clone().count() > 1;
     let text = lines.collect::<Vec<_>>().join("\n").trim_start().to_owned();
     if several { text + "\n        " } else { text }
+}
+
+/// A text between three quotes.
+fn quoted(text: &str) -> String {
+    let rest = text.trim_end_matches('"');
+    let end = "\\\"".repeat(text.len() - rest.len());
+    rest.replace('\\', "\\\\").replace("\"\"\"", "\\\"\\\"\\\"") + &end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_text_ends_where_it_ends() {
+        for (text, due) in [
+            ("a \"b\" c", "a \"b\" c"),
+            ("of \"b\"", "of \"b\\\""),
+            ("\"\"\"", "\\\"\\\"\\\""),
+            ("\"\"\"\"", "\\\"\\\"\\\"\\\""),
+            ("a\\", "a\\\\"),
+            ("a\\\"", "a\\\\\\\""),
+        ] {
+            assert_eq!(quoted(text), due, "{text}");
+        }
+    }
 }
