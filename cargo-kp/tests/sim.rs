@@ -154,6 +154,16 @@ fn what_cargo_kp_new_makes_runs_with_its_model_and_what_does_not_compile_is_refu
     running.signal(Signal::TERM);
     assert_eq!(running.end(), (NOTHING_LEFT.to_owned(), Some(0)));
 
+    // What a plugin leaves at its unload is not passed over.
+    let plugin = card.join("plugin/src/lib.rs");
+    let text = fs::read_to_string(&plugin).expect("the plugin");
+    let leaks = text.replace("device.map(cx, 0)?", "{ core::mem::forget(KBox::new(cx, 1u8)?); device.map(cx, 0)? }");
+    fs::write(&plugin, leaks).expect("a file can be written");
+    let running = Running::start(sim(), &socket, "card");
+    running.signal(Signal::TERM);
+    assert_eq!(running.end(), (String::new(), Some(1)));
+    assert!(!socket.exists());
+
     let model = card.join("plugin/tests/model/mod.rs");
     let text = fs::read_to_string(&model).expect("the model");
     fs::write(&model, text.replace("pub struct Model", "pub struct Card")).expect("a file can be written");

@@ -80,10 +80,11 @@ pub fn program<P: Plugin>(builder: Builder<P>) -> ExitCode {
             Event::Remove => remove(server.watch()),
             Event::Failed => fail(&path),
             Event::End => {
+                let watch = server.watch();
                 let live = panic::catch_unwind(AssertUnwindSafe(|| server.end()));
                 let Ok(live) = live else { return ExitCode::FAILURE };
                 say(&format!("live: {live}"));
-                return ExitCode::SUCCESS;
+                return if watch.sim().is_poisoned() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
             }
         }
     }

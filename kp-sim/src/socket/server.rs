@@ -130,8 +130,8 @@ impl<P: Plugin> Server<P> {
     ///
     /// A socket at which nobody listens any more is replaced. Only the user who starts this may connect, and root.
     pub fn start(builder: Builder<P>, path: &Path, record: Option<&Path>) -> Result<Self, StartError> {
-        let record = record.map(Record::create).transpose().map_err(StartError::Io)?;
         remove_stale(path)?;
+        let record = record.map(Record::create).transpose().map_err(StartError::Io)?;
         let sim = builder.no_mmap().prints_log().build().map_err(StartError::Init)?;
         let listener = UnixListener::bind(path).map_err(|error| match error.kind() {
             ErrorKind::AddrInUse => StartError::Exists,

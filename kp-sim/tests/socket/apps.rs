@@ -5,7 +5,7 @@ use crate::{
 };
 use kp_abi::{Status, TransportStatus};
 use kp_sim::Live;
-use kp_user::{Enable, OpenOptions, Plugin};
+use kp_user::{ControlNode, Enable, OpenOptions, Plugin, Socket};
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read},
@@ -13,9 +13,9 @@ use std::{
         fd::{AsRawFd, BorrowedFd},
         unix::fs::{MetadataExt, PermissionsExt},
     },
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
@@ -154,6 +154,23 @@ fn an_app_that_does_everything() {
 }
 
 #[test]
+fn an_app_that_goes_elsewhere() {
+    if !is_app() {
+        return;
+    }
+    let place = PathBuf::from(env::var_os("KP_NODE").unwrap());
+    env::set_current_dir(place.parent().unwrap()).unwrap();
+    let socket = Socket::open(Path::new(place.file_name().unwrap())).unwrap();
+    let plugin = Plugin::over(Arc::new(ControlNode::over(socket)), messages::INTERFACE, &[]).unwrap();
+    env::set_current_dir("/").unwrap();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| messages::Client(&plugin).nap(20).unwrap());
+        }
+    });
+}
+
+#[test]
 fn an_app_that_waits() {
     if !is_app() {
         return;
@@ -170,6 +187,13 @@ fn kp_user_opens_the_socket_and_everything_but_memory_works() {
     let (server, place) = server("kp-user");
     App::start(&place, "apps::an_app_that_does_everything").passes();
     assert_eq!(server.sim().live().handles, 0, "each was closed before its app went on");
+    assert_eq!(server.end(), Live::default());
+}
+
+#[test]
+fn an_app_may_go_to_another_folder() {
+    let (server, place) = server("elsewhere");
+    App::start(&place, "apps::an_app_that_goes_elsewhere").passes();
     assert_eq!(server.end(), Live::default());
 }
 

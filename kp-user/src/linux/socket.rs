@@ -15,13 +15,16 @@ use std::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
     },
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
 /// How long whoever listens may take for its first words, and for the end of a handle.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bytes of a socket's path at most: what `sockaddr_un` has, but for a zero.
+const LONGEST_PATH: usize = 107;
 
 /// The socket that the environment names. Not to a program with more rights than who has started it.
 pub fn named() -> Option<PathBuf> {
@@ -57,7 +60,10 @@ impl Socket {
         let (stream, handle) = connect(path, kind::OPEN, 0).map_err(Cause::NoSocket)?;
         let handle = handle.map_err(|status| Cause::Refused(Error::from(status)))?;
         let first = stream.try_clone().map_err(Cause::Io)?;
-        Ok(Self { path: path.to_owned(), handle, first, idle: Mutex::new(vec![stream]), poll: OnceLock::new() })
+        // An app may go to another folder; a path may only be so long.
+        let whole = path::absolute(path).ok().filter(|path| path.as_os_str().len() <= LONGEST_PATH);
+        let path = whole.unwrap_or_else(|| path.to_owned());
+        Ok(Self { path, handle, first, idle: Mutex::new(vec![stream]), poll: OnceLock::new() })
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<UnixStream>> {
