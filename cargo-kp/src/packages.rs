@@ -75,8 +75,10 @@ pub enum Purpose {
     App32,
     /// Building apps in C++ over bindings, for Linux and for Windows, besides what [`Purpose::Windows`] and [`Purpose::Windows32`] have.
     Bindings,
-    /// Running an app in Python in a guest.
+    /// Running apps and tests in Python, here and in a guest.
     Python,
+    /// Checking the types of what is in Python.
+    Types,
     /// Having links by path made in a guest.
     Udev,
     /// Building programs for Windows, running them and drivers under Wine, and signing drivers. A driver's C code is
@@ -98,7 +100,7 @@ pub enum Purpose {
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Purpose; 13] = [
+    pub const ALL: [Purpose; 14] = [
         Purpose::Build,
         Purpose::Boot,
         Purpose::Windows,
@@ -106,6 +108,7 @@ impl Purpose {
         Purpose::App32,
         Purpose::Bindings,
         Purpose::Python,
+        Purpose::Types,
         Purpose::Udev,
         Purpose::Bench,
         Purpose::Kernel,
@@ -122,7 +125,8 @@ impl Purpose {
             Purpose::Windows32 => Some("the tests' 32-bit app on Windows"),
             Purpose::App32 => Some("the tests' 32-bit app"),
             Purpose::Bindings => Some("the tests' apps in C++"),
-            Purpose::Python => Some("the tests' app in Python"),
+            Purpose::Python => Some("the tests in Python"),
+            Purpose::Types => Some("the check of Python's types in `cargo kp test --long`"),
             Purpose::Udev => Some("the tests of links to nodes"),
             Purpose::Bench => Some("`cargo kp bench`"),
             Purpose::Kernel => Some("`cargo kp kernel build`"),
@@ -167,7 +171,8 @@ impl Purpose {
             Purpose::App32 => &["libc6-dev-i386", "lib32gcc-12-dev"],
             // Of mingw-w64 one of its two variants is enough.
             Purpose::Bindings => &["g++", "g++-mingw-w64-x86-64-win32"],
-            Purpose::Python => &["python3-minimal"],
+            Purpose::Python => &["python3"],
+            Purpose::Types => &["mypy"],
             Purpose::Udev => &["udev"],
             Purpose::Bench => &["valgrind"],
             Purpose::Kernel => &["linux-source-6.12", "xz-utils", "flex", "bison", "bc", "libelf-dev"],
@@ -505,7 +510,7 @@ mod tests {
         let fake = Fake { root: true, ..Fake::default() }.answer("dpkg-query", "ii libc6-dev-i386\n");
         let purposes = [Purpose::Boot, Purpose::App32, Purpose::Python, Purpose::Bench];
         let error = Packages::new(&fake).require(&purposes, false).unwrap_err().to_string();
-        let names = "qemu-system-x86 lib32gcc-12-dev python3-minimal valgrind";
+        let names = "qemu-system-x86 lib32gcc-12-dev python3 valgrind";
         assert_eq!(error, format!("missing packages: {names}; run `apt-get install {names}`, or add --setup"));
     }
 

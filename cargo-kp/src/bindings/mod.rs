@@ -51,7 +51,6 @@ pub enum Language {
     /// NAME.hpp: C++17; and NAME.h, which it includes.
     Cpp,
     /// A package NAME: Python 3.8 and later.
-    #[value(skip)]
     Python,
 }
 
@@ -93,7 +92,7 @@ pub(crate) fn functions(language: Language, schema: &Schema) -> Vec<String> {
     match language {
         Language::C => c::Interface::of(schema).messages.into_iter().map(|message| message.function).collect(),
         Language::Cpp => cpp::methods(schema),
-        Language::Python => Vec::new(),
+        Language::Python => python::methods(schema),
     }
 }
 
@@ -102,7 +101,7 @@ pub(crate) fn prefix(language: Language, schema: &Schema) -> String {
     match language {
         Language::C => c::prefix(schema),
         Language::Cpp => cpp::namespace(schema),
-        Language::Python => String::new(),
+        Language::Python => python::class(schema),
     }
 }
 

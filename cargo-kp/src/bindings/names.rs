@@ -199,6 +199,13 @@ pub const C_AND_CPP: &[&str] = &[
     "kp",
 ];
 
+/// Keywords of Python (to 3.14), those that are keywords in some places too.
+pub const PYTHON: &[&str] = &[
+    "False", "None", "True", "and", "as", "assert", "async", "await", "break", "case", "class", "continue", "def",
+    "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "match",
+    "nonlocal", "not", "or", "pass", "raise", "return", "try", "type", "while", "with", "yield",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;

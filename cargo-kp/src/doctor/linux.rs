@@ -194,7 +194,7 @@ mod tests {
             ("wine", "Windows"),
             ("gcc-mingw-w64-i686-win32", "the tests' 32-bit app on Windows"),
             ("lib32gcc-12-dev", "the tests' 32-bit app"),
-            ("python3-minimal", "the tests' app in Python"),
+            ("python3", "the tests in Python"),
             ("valgrind", "`cargo kp bench`"),
             ("linux-source-6.12", "`cargo kp kernel build`"),
         ] {

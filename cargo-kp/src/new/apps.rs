@@ -18,6 +18,8 @@ pub enum App {
     C,
     /// In `apps/cpp`.
     Cpp,
+    /// In `apps/python`.
+    Python,
 }
 
 /// The templates of an app, by the path of what they become.
@@ -35,6 +37,8 @@ const CPP: Templates = &[
     ("CMakeLists.txt", include_str!("../../templates/card/apps/cpp/CMakeLists.txt.jinja")),
 ];
 
+const PYTHON: Templates = &[("main.py", include_str!("../../templates/card/apps/python/main.py.jinja"))];
+
 impl App {
     /// The language of its bindings. None: it needs none.
     pub fn language(self) -> Option<Language> {
@@ -42,6 +46,7 @@ impl App {
             App::Rust => None,
             App::C => Some(Language::C),
             App::Cpp => Some(Language::Cpp),
+            App::Python => Some(Language::Python),
         }
     }
 
@@ -50,6 +55,7 @@ impl App {
             App::Rust => &[],
             App::C => C,
             App::Cpp => CPP,
+            App::Python => PYTHON,
         }
     }
 }
@@ -69,7 +75,10 @@ pub fn files(app: App, schema: &Schema, context: &Value) -> Result<Vec<File>> {
     let folder = format!("apps/{}", language.name());
     let names = schema.messages.iter().map(|message| message.name.clone());
     let of: BTreeMap<String, String> = names.zip(functions(language, schema)).collect();
-    let names = context! { of, prefix => prefix(language, schema) };
+    let bindings = language.files(schema)?;
+    // A header's name, or the folder that is a package.
+    let package = bindings.first().and_then(|file| file.path.split('/').next()).unwrap_or_default().to_owned();
+    let names = context! { of, prefix => prefix(language, schema), package };
     let environment = Environment::new();
     let mut files = Vec::new();
     for (path, template) in app.templates() {
@@ -77,7 +86,7 @@ pub fn files(app: App, schema: &Schema, context: &Value) -> Result<Vec<File>> {
         let text = environment.render_named_str(path, template, all).with_context(|| format!("template {path}"))?;
         files.push(File { path: format!("{folder}/{path}"), text: text.trim_end().to_owned() + "\n" });
     }
-    for file in language.files(schema)? {
+    for file in bindings {
         files.push(File { path: format!("{folder}/{}", file.path), text: file.text });
     }
     Ok(files)

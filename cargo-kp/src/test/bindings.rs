@@ -1,4 +1,4 @@
-//! Programs in C and C++ over the bindings that `cargo kp bindings` makes: built for guests, and for Windows.
+//! Programs over the bindings that `cargo kp bindings` makes; those in C and C++ are built for guests, and for Windows.
 use crate::{
     bindings::Language,
     build,
@@ -55,9 +55,7 @@ impl For {
 /// Builds a program of one file, such as `echo.c`, over the bindings of a plugin, and says where it is.
 pub fn build(source: &str, plugin: &str, target: For, setup: bool) -> Result<PathBuf> {
     Packages::new(&ThisMachine).require(&[Purpose::Bindings], setup)?;
-    let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
-    let folder = metadata.target_directory.join("kp/bindings").join(plugin).into_std_path_buf();
-    headers(plugin, &folder)?;
+    let folder = write(plugin, Language::Cpp, plugin)?;
     let (c, cpp, flags) = target.compilers();
     let is_c = source.ends_with(".c");
     let (compiler, standard) = if is_c { (c, "-std=c99") } else { (cpp, "-std=c++17") };
@@ -71,14 +69,17 @@ pub fn build(source: &str, plugin: &str, target: For, setup: bool) -> Result<Pat
     Ok(program)
 }
 
-/// Writes the headers of a plugin into a folder.
-fn headers(plugin: &str, folder: &Path) -> Result<()> {
+/// Writes the bindings of a plugin into a folder of this name, and says where that is.
+pub fn write(plugin: &str, language: Language, name: &str) -> Result<PathBuf> {
+    let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
+    let folder = metadata.target_directory.join("kp/bindings").join(name).into_std_path_buf();
     let plugin = build::select(Some(plugin), Path::new("."))?;
     let schema = Schema::decode(&build::interface(&plugin)?).context("its interface is no schema")?;
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    for file in Language::Cpp.files(&schema)? {
+    for file in language.files(&schema)? {
         let path = folder.join(file.path);
+        let parent = path.parent().context("a file is in a folder")?;
+        fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
         fs::write(&path, file.text).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(())
+    Ok(folder)
 }

@@ -1,4 +1,4 @@
-//! Apps that know docs/abi.md alone: echo's in C and Python, beside the one in Rust; and those that have bindings.
+//! Apps that know docs/abi.md alone: echo's in C and Python, beside the one in Rust; and echo's and edu's over bindings.
 use super::{
     bindings::{self, For},
     log::Log,
@@ -6,7 +6,8 @@ use super::{
     stage::{Stage, Tally, with_lines},
 };
 use crate::{
-    guest::plan::Step,
+    bindings::Language,
+    guest::plan::{Outcome, Step},
     host::{self, PROGRAM},
     kernels,
     packages::{Packages, Purpose, ThisMachine},
@@ -19,6 +20,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 /// Where Debian has it. A person's own Python may be a script.
@@ -36,6 +38,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
         let mut tally = Tally::default();
         for kernel in kernels::names().iter().filter(|&kernel| long || kernel == KERNEL) {
             tally.add(apps(kernel, setup, log).with_context(|| kernel.clone())?);
+            tally.add(bound_in_python(kernel, setup, log).with_context(|| kernel.clone())?);
             tally.add(bound(kernel, setup, log).with_context(|| kernel.clone())?);
         }
         Ok(tally)
@@ -72,6 +75,56 @@ fn apps(kernel: &str, setup: bool, log: &Log) -> Result<Tally> {
             &format!("{kernel}: every app says three lines"),
             Err(with_lines("they say".into(), &report.output)),
         );
+    }
+    Ok(tally)
+}
+
+/// Runs the apps by the bindings of Python in one guest, beside those in Rust. What they print has to be the same. Then the device goes while handlers
+/// come and go.
+fn bound_in_python(kernel: &str, setup: bool, log: &Log) -> Result<Tally> {
+    /// Where the guest has the packages and the apps.
+    const HERE: &str = "/kp/python";
+    let interrupts = [
+        "asyncio    3 taken",
+        "descriptor 1 taken",
+        "threads    1000 handlers, one after the other",
+        "remove it",
+        "a handler  DeviceGone",
+        "a call     DeviceGone",
+    ];
+    let modules = host::modules(kernel, &["echo", "edu"], setup)?;
+    let packages = bindings::write("echo", Language::Python, "python")?;
+    bindings::write("edu", Language::Python, "python")?;
+    let vm = modules.guest(&programs::build("echo-app")?).program(programs::build("edu-app")?, "/kp/edu-app");
+    let (python, vm) = python(vm.file("tests/bindings/python", "/kp/apps").file(packages, HERE))?;
+    let of_edu = Step::load_until("/kp/kp-edu.ko", "", "/dev/kp/edu.0");
+    let mut vm = vm.step(Step::load("/kp/kp-echo.ko")).step(of_edu).timeout(Duration::from_secs(180));
+    let apps: [(&str, &[&str]); 3] =
+        [("echo_story.py", &[]), ("edu_story.py", &[]), ("edu_interrupts.py", &["--unbind"])];
+    vm = vm.step(Step::run(&[PROGRAM])).step(Step::run(&["/kp/edu-app"]));
+    for (app, arguments) in apps {
+        let app = format!("/kp/apps/{app}");
+        let words = [&*python, "-W", "error", &app];
+        let argv = words.iter().chain(arguments).map(|&word| word.into());
+        let env =
+            [("PYTHONPATH", HERE), ("PYTHONDONTWRITEBYTECODE", "1")].map(|(name, value)| (name.into(), value.into()));
+        vm = vm.step(Step::Run { argv: argv.collect(), env: env.into(), expect: Outcome::Success });
+    }
+    let report = vm.step(Step::unload("kp_edu")).step(Step::unload("kp_echo")).run(&mut |_| {})?;
+    keep(log, &format!("{kernel} by Python's bindings"), &report);
+    if let Verdict::Failed(why) = &report.verdict {
+        bail!("{}", with_lines(why.clone(), &report.output));
+    }
+    let mut tally = Tally::default();
+    let said = &report.output;
+    let (rust, rest) = said.split_at(said.len().min(9));
+    let (stories, rest) = rest.split_at(rest.len().min(9));
+    for (name, is_so) in [
+        ("the apps by Python's bindings print what those in Rust print", rust == stories && rust.len() == 9),
+        ("handlers come and go, and the device too", rest == interrupts),
+    ] {
+        let came_out = if is_so { Ok(()) } else { Err(with_lines("they say".into(), said)) };
+        tally.report(&format!("{kernel}: {name}"), came_out);
     }
     Ok(tally)
 }
@@ -123,7 +176,7 @@ fn compile(source: &Path) -> Result<PathBuf> {
 /// Puts the machine's Python and its modules into a guest, as a person does with `--file`, and says where it is.
 fn python(vm: Vm) -> Result<(String, Vm)> {
     let found = Command::new(PYTHON).args(["-I", "-S", "-c", PLACES]).output();
-    let found = found.context("cannot start Python: apt-get install python3-minimal")?;
+    let found = found.context("cannot start Python: apt-get install python3")?;
     let lines = String::from_utf8(found.stdout).context("Python's folders have odd names")?;
     let (python, modules) = lines.trim_end().split_once('\n').context("Python does not say where it is")?;
     Ok((python.to_owned(), vm.file(modules, modules).program(python, python)))

@@ -74,7 +74,7 @@ const NEEDED: [Purpose; 7] = [
     Purpose::Udev,
 ];
 /// And with `--long`, before the first of them: cargo's tests use these.
-const NEEDED_LONG: [Purpose; 2] = [Purpose::Windows32, Purpose::Bench];
+const NEEDED_LONG: [Purpose; 3] = [Purpose::Windows32, Purpose::Types, Purpose::Bench];
 
 impl Command for TestArgs {
     /// A stage with no test is a failure, and so is one that cannot run here.

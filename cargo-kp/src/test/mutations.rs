@@ -71,24 +71,27 @@ struct Fault {
 /// program with these arguments, in a kernel; `guest32`: as a 32-bit app).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Run {
-    Test { package: String, program: String, filter: String },
+    Test { package: String, program: String, filter: String, is_ignored: bool },
     Guest { arguments: Vec<String>, is_32bit: bool },
     Loader { arguments: Vec<String> },
 }
 
 impl Run {
     fn parse(text: &str) -> Result<Self> {
-        let test = |package: &str, program: &str, filter: &str| Run::Test {
+        let of = |package: &str, program: &str, filter: &str, is_ignored| Run::Test {
             package: package.to_owned(),
             program: program.to_owned(),
             filter: filter.to_owned(),
+            is_ignored,
         };
+        let test = |package: &str, program: &str, filter: &str| of(package, program, filter, false);
         let words: Vec<&str> = text.split_whitespace().collect();
         Ok(match words[..] {
             ["scenario"] => test("conformance", "simulator", "the_transcript_is_the_one_that_every_host_gives"),
             ["hostile"] => test("conformance", "simulator", "every_bad_request_has_its_status_and_changes_nothing"),
             ["test", package, program] => test(package, program, ""),
             ["test", package, program, filter] => test(package, program, filter),
+            ["ignored", package, program, filter] => of(package, program, filter, true),
             ["loader", ref arguments @ ..] if !arguments.is_empty() => {
                 Run::Loader { arguments: arguments.iter().map(|&word| word.to_owned()).collect() }
             }
@@ -97,8 +100,8 @@ impl Run {
                 is_32bit: which == "guest32",
             },
             _ => bail!(
-                "`{text}` is no run: write scenario, hostile, test PACKAGE PROGRAM [NAME], loader ARGUMENTS, \
-                 guest ARGUMENTS, guest32 ARGUMENTS"
+                "`{text}` is no run: write scenario, hostile, test PACKAGE PROGRAM [NAME], ignored PACKAGE PROGRAM NAME, \
+                 loader ARGUMENTS, guest ARGUMENTS, guest32 ARGUMENTS"
             ),
         })
     }
@@ -237,7 +240,9 @@ impl Copy {
     /// Builds what a run needs, and runs it.
     fn outcome(&self, run: &Run) -> Result<Outcome> {
         match run {
-            Run::Test { package, program, filter } => run_test(&self.build(package, program)?, filter),
+            Run::Test { package, program, filter, is_ignored } => {
+                run_test(&self.build(package, program)?, filter, *is_ignored)
+            }
             Run::Loader { arguments } => self.run_loader(arguments),
             Run::Guest { arguments, is_32bit } => self.run_guest(arguments, *is_32bit),
         }
@@ -335,10 +340,10 @@ impl Copy {
     }
 }
 
-/// Runs the tests whose name contains `filter`.
-fn run_test(program: &Path, filter: &str) -> Result<Outcome> {
+/// Runs the tests whose name contains `filter`; `is_ignored`: those that need programs beside Rust's own.
+fn run_test(program: &Path, filter: &str, is_ignored: bool) -> Result<Outcome> {
     let mut test = Command::new(program);
-    test.args(["--nocapture", "--test-threads=1", filter]);
+    test.args(["--nocapture", "--test-threads=1", filter]).args(is_ignored.then_some("--ignored"));
     run_to_its_end(test, PATIENCE)
 }
 

@@ -84,8 +84,8 @@ fn files_of_apps_are_those_that_were_asked_for() {
     assert_eq!(apps, [&of_c[..], &of_cpp].concat());
 }
 
-/// Compiles the apps of a card for each recipe, and of plugins without a card or without registers.
-fn apps_of_all_compile(language: &str, compiler: &str, standard: &str) {
+/// Makes the apps of a card for each recipe, and of plugins without a card or without registers. What looks at each has to have nothing to say.
+fn apps_of_all(language: &str, mut look: impl FnMut() -> Command) {
     let folder = Folder::new(&format!("apps-all-{language}"));
     folder.write("all.csv", ALL);
     let cards = RECIPES.iter().map(|(name, flags)| (*name, format!("--pci abcd:0001 --registers all.csv {flags}")));
@@ -93,10 +93,29 @@ fn apps_of_all_compile(language: &str, compiler: &str, standard: &str) {
     for (name, flags) in cards.chain(bare) {
         folder.new_card(&format!("{name}-card {flags} --no-git --apps {language}"));
         let app = folder.0.join(format!("{name}-card/apps/{language}"));
+        assert_eq!(said(&mut look(), &app), "", "{name}");
+    }
+}
+
+/// Compiles them.
+fn apps_of_all_compile(language: &str, compiler: &str, standard: &str) {
+    apps_of_all(language, || {
         let mut compile = Command::new(compiler);
         compile.args([standard, "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only"]);
-        assert_eq!(said(compile.arg(format!("main.{language}")), &app), "", "{name}");
-    }
+        compile.arg(format!("main.{language}"));
+        compile
+    });
+}
+
+#[test]
+#[ignore = "needs python3; run by `cargo kp test`"]
+fn apps_in_python_name_what_there_is_for_every_recipe() {
+    apps_of_all("python", || {
+        let mut python = Command::new("/usr/bin/python3");
+        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/bindings/python/app_names.py");
+        python.args(["-W", "error", program]).env("PYTHONDONTWRITEBYTECODE", "1");
+        python
+    });
 }
 
 #[test]

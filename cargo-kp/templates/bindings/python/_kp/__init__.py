@@ -1,0 +1,1 @@
+"""What all bindings of kp for Python have in common. An app imports what the package itself exports."""
