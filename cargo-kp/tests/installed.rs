@@ -4,7 +4,7 @@ use std::process::Command;
 
 /// How many packages that may be, this one included. What counts is what each costs: before raising it, look at
 /// `cargo build --release --timings -p cargo-kp`.
-const MOST: usize = 73;
+const MOST: usize = 76;
 
 #[test]
 fn the_installed_tool_has_no_more_dependencies_than_were_measured() {
