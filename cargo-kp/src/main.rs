@@ -45,6 +45,7 @@ impl Command for Cli {
 
 fn main() -> ExitCode {
     commands::before_all();
+    kp_tool::end_with_its_reader();
     cargo_kp::build::wrapper::enter_if_asked();
     // Cargo passes the subcommand's own name: `cargo kp vm` starts `cargo-kp kp vm`.
     let args = std::env::args_os().enumerate().filter(|(index, arg)| !(*index == 1 && arg == "kp"));

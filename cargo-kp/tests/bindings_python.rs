@@ -312,7 +312,7 @@ mod simulator {
 
     /// The apps of a new workspace: in Rust, and in Python.
     #[test]
-    #[ignore = "needs python3, and compiles a workspace; run by `cargo kp test`"]
+    #[ignore = "needs python3, and compiles a workspace; run by `cargo kp test --long`"]
     fn the_app_of_a_new_workspace_prints_what_the_one_in_rust_prints() {
         let folder = super::folder("new");
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository");
@@ -333,6 +333,8 @@ mod simulator {
             fs::copy(repository.join("Cargo.lock"), workspace.join("Cargo.lock")).expect("a file can be copied");
             let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
             cargo.args(["build", "--offline", "--quiet", "-p", &format!("{name}-app")]).current_dir(&workspace);
+            // As this repository builds: so its crates are there already.
+            cargo.env("CARGO_TARGET_DIR", &target).env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only");
             output(cargo);
             let simulator = Simulator::start_in(&workspace, name, &[]);
             for arguments in runs {

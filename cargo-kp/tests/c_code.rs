@@ -68,7 +68,7 @@ fn c_in_a_module_is_refused_by_the_name_of_its_function() {
 }
 
 #[test]
-#[ignore = "needs Debian's compilers; run by `cargo kp test`"]
+#[ignore = "needs Debian's compilers; run by `cargo kp test --long`"]
 fn c_in_a_driver_is_refused_by_the_name_of_its_function() {
     let _alone = alone();
     let driver = build("windows", "none").unwrap();

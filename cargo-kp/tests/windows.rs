@@ -282,7 +282,7 @@ fn disassemble(driver: &Path, range: &std::ops::Range<u32>) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "needs Debian's compiler and LLVM's objdump; run by `cargo kp test`"]
+#[ignore = "needs Debian's compiler and LLVM's objdump; run by `cargo kp test --long`"]
 fn the_guarded_copy_and_call_of_both_processors_catch_what_they_do_and_return() {
     let _alone = alone();
     let x64: (&[&str], &[&str]) = (
@@ -360,7 +360,7 @@ fn a_driver_whose_handlers_can_panic_or_free_is_refused_and_edus_are_among_those
 }
 
 #[test]
-#[ignore = "needs Debian's compiler; run by `cargo kp test`"]
+#[ignore = "needs Debian's compiler; run by `cargo kp test --long`"]
 fn a_plugin_with_two_pages_on_its_stack_builds_for_both_processors_and_brings_what_touches_them() {
     let _alone = alone();
     for arch in Arch::ALL {

@@ -14,6 +14,20 @@ pub trait Command {
     fn run(self) -> Result<()>;
 }
 
+/// Has this program end quietly if nobody reads what it prints any more, as in `kp list | head -1`: as a program does that SIGPIPE ends. By that
+/// signal itself it would also end where it writes to a guest that is gone.
+pub fn end_with_its_reader() {
+    const LIKE_SIGPIPE: i32 = 128 + 13;
+    let others = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload().downcast_ref::<String>();
+        if said.is_some_and(|text| text.contains("Broken pipe") || text.contains("BrokenPipe")) {
+            std::process::exit(LIKE_SIGPIPE);
+        }
+        others(panic);
+    }));
+}
+
 /// Prints what went wrong, if something did, and says what the program exits with.
 pub fn ended(result: Result<()>) -> ExitCode {
     match result {

@@ -38,5 +38,5 @@ pub mod scan;
 #[cfg(unix)]
 pub mod trust;
 
-pub use command::{Command, ended, json};
+pub use command::{Command, end_with_its_reader, ended, json};
 pub use message::{Exit, Message};

@@ -110,7 +110,12 @@ pub fn load(machine: &dyn Machine, name: &str, take: Option<&str>) -> Result<(),
     if let Some(loaded) = version(machine, &module.name) {
         check_version(&module, &loaded, name)?;
     } else {
-        modprobe(machine, &[&format!("kp-{name}")])?;
+        modprobe(machine, &[&format!("kp-{name}")]).map_err(|error| match error {
+            Message::ModuleFailed { why, .. } if why.contains(" not found in directory ") => {
+                Message::NotIndexed { file: path, name: name.to_owned() }
+            }
+            other => other,
+        })?;
     }
     if let Some(address) = take {
         let sys = machine.at("/sys");
@@ -232,6 +237,15 @@ mod tests {
         assert_eq!(refused(load(&fake, "other", None)), none);
         fake.file("/lib/modules/6.12.9-amd64/modules.dep", "weird/place/kp-other.ko: a.ko\n");
         assert_eq!(file_of(&fake, "other").as_deref(), Some("/lib/modules/6.12.9-amd64/weird/place/kp-other.ko"));
+    }
+
+    #[test]
+    fn a_module_that_depmod_has_not_seen_is_told_with_what_to_do() {
+        let fake = machine("depmod", None);
+        let said = "modprobe: FATAL: Module kp-card not found in directory /lib/modules/6.12.9-amd64\n".to_owned();
+        fake.fails.borrow_mut().push(("modprobe kp-card".into(), said));
+        let why = format!("{FILE} is there, and modprobe does not know of it: `sudo depmod`, then `kp load card`");
+        assert_eq!(refused(load(&fake, "card", None)), (1, why));
     }
 
     #[test]

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Manual(Manual),
     }
 
+    kp_tool::end_with_its_reader();
     let cli = Cli::parse();
     ended(match (cli.explain, cli.command) {
         (Some(code), _) => Message::explain(&code).map(|text| print!("{text}")).map_err(Into::into),

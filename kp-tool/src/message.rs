@@ -306,6 +306,8 @@ catalogue! {
         "this `cargo kp` asks nothing: name the device, as for `--pci VENDOR:DEVICE`, or `cargo install --locked --path kp/cargo-kp --features wizard`, in a folder with a clone of kp";
     /// Escape, or the end of the terminal. Nothing is written before the last question is answered.
     E101 BrokenOff { why } Failed: "{why}: nothing is written; every answer is a flag too: `cargo kp new --help`";
+    /// modprobe and udev find modules in lists that depmod makes. A package's script that found no kernel to make them for has left them out.
+    E102 NotIndexed { file, name } Failed: "{file} is there, and modprobe does not know of it: `sudo depmod`, then `kp load {name}`";
 }
 
 #[cfg(test)]

@@ -170,3 +170,17 @@ fn shells_and_man_know_every_command() {
         assert!(page.exists(), "{} is there", page.display());
     }
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_the_program_without_a_word() {
+    let folder = Folder::new("pipe");
+    for arguments in [&["completions", "bash"][..], &["--explain", "E001"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut kp = Command::new(env!("CARGO_BIN_EXE_kp"));
+        let child =
+            kp.current_dir(&folder.0).args(arguments).stdout(writer).stderr(std::process::Stdio::piped()).spawn();
+        let output = child.unwrap().wait_with_output().unwrap();
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(141), ""));
+    }
+}

@@ -1,6 +1,5 @@
 #!/bin/sh
 # In a guest with a Debian root and udev: what `kp` does to a machine. `cargo kp test --long` compares with guest.txt.
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 cd /root || exit 1
 exec 2>&1
 say() {

@@ -13,6 +13,7 @@ use plan::Step;
 use port::Port;
 use rustix::mount::{MountFlags, mount};
 use std::fs;
+use std::os::unix::fs::symlink;
 
 /// Becomes the guest's first process, and never returns, if the kernel has started this executable as its init. Else does
 /// nothing. To be called at the start of `main`, before anything looks at the arguments.
@@ -49,6 +50,10 @@ fn prepare() -> Result<Port> {
     for (source, target) in [("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev")] {
         fs::create_dir_all(target).with_context(|| format!("cannot create {target}"))?;
         mount(source, target, source, MountFlags::empty(), None).with_context(|| format!("cannot mount {target}"))?;
+    }
+    // As a shell's `<(…)` has them.
+    for (link, target) in [("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")] {
+        let _ = symlink(format!("/proc/self/{target}"), format!("/dev/{link}"));
     }
     // Not every kernel has it, and few tests look at it.
     let _ = mount("debugfs", "/sys/kernel/debug", "debugfs", MountFlags::empty(), None);

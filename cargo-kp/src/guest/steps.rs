@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 /// How long a device node, or a driver's device, may take to appear.
 const DEVICE_LIMIT: Duration = Duration::from_secs(5);
 
+/// Where programs look for programs.
+const SEARCHED: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// Does one step, sending what programs print to the port. `Err` says why it failed.
 pub(super) fn carry_out(step: &Step, port: &Port) -> Result<(), String> {
     match step {
@@ -108,7 +111,7 @@ fn run(argv: &[String], env: &BTreeMap<String, String>, port: &Port) -> Result<O
     let (reader, writer) = std::io::pipe().map_err(|error| format!("no pipe: {error}"))?;
     let twin = writer.try_clone().map_err(|error| format!("no pipe: {error}"))?;
     let mut command = Command::new(program);
-    command.args(args).envs(env).stdin(Stdio::null()).stdout(writer).stderr(twin);
+    command.args(args).env("PATH", SEARCHED).envs(env).stdin(Stdio::null()).stdout(writer).stderr(twin);
     let mut child = command.spawn().map_err(|error| format!("cannot start {program}: {error}"))?;
     // The command holds the pipe's writing ends; the reader would wait for them forever.
     drop(command);

@@ -89,8 +89,11 @@ pub fn decide<'a>(said: &Said<'_>, blocks: &'a [Block]) -> Result<Option<Irq<'a>
     let (status, recipe, guessed) = match (guess, said.ack) {
         (Some((status, recipe)), _) => (Some(status), recipe, true),
         (None, Some(ack)) => {
-            let status = said.status.map(|name| find(blocks, "--irq-status", name)).transpose()?;
-            (status, recipe(ack, status, blocks)?, false)
+            let named = said.status.map(|name| find(blocks, "--irq-status", name)).transpose()?;
+            let alone =
+                if ack == "w1c" { only(singles(blocks).filter(|found| found.register.one_clears)) } else { None };
+            let status = named.or(alone);
+            (status, recipe(ack, status, blocks)?, named.is_none() && alone.is_some())
         }
         (None, None) if said.flag().is_some() => return Err(Message::NoIrqAck {}),
         (None, None) => return Ok(None),
@@ -162,6 +165,11 @@ pub fn singles(blocks: &[Block]) -> impl Iterator<Item = Found<'_>> {
     all.filter(|found: &Found<'_>| found.register.count.is_none())
 }
 
+/// The one that there is, if there is one alone.
+fn only<'a>(mut found: impl Iterator<Item = Found<'a>>) -> Option<Found<'a>> {
+    found.next().filter(|_| found.next().is_none())
+}
+
 /// Status and recipe by the names of registers, if only one of each comes into question.
 fn guess(blocks: &[Block]) -> Option<(Found<'_>, Recipe<'_>)> {
     let irq = |register: &Register| {
@@ -170,14 +178,13 @@ fn guess(blocks: &[Block]) -> Option<(Found<'_>, Recipe<'_>)> {
         })
     };
     let has = |register: &Register, words: &[&str]| words.iter().any(|word| register.name.contains(word));
-    let mut found = singles(blocks).filter(|Found { register, .. }| {
+    let status = only(singles(blocks).filter(|Found { register, .. }| {
         register.access.reads() && irq(register) && has(register, &["STATUS", "STAT", "CAUSE", "PENDING", "ISR"])
-    });
-    let (status, None) = (found.next()?, found.next()) else { return None };
+    }))?;
     if status.register.one_clears {
         return Some((status, Recipe::OneClears));
     }
-    let mut found = singles(blocks).filter(|found| {
+    let ack = only(singles(blocks).filter(|found| {
         let register = found.register;
         register.access.writes()
             && *found != status
@@ -185,8 +192,7 @@ fn guess(blocks: &[Block]) -> Option<(Found<'_>, Recipe<'_>)> {
             && irq(register)
             && has(register, &["ACK", "CLEAR", "CLR", "EOI"])
             && !has(register, &["MASK", "ENABLE", "CAUSE_SET"])
-    });
-    let (ack, None) = (found.next()?, found.next()) else { return None };
+    }))?;
     Some((status, Recipe::WriteBack(ack)))
 }
 

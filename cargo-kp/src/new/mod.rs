@@ -195,7 +195,7 @@ impl NewArgs {
         println!("next  cd {} && cargo test", folder.display());
         match (ids.is_empty(), device.map(|device| format!(" --device {device}"))) {
             (false, None) => println!(
-                "      QEMU has no such card that is known here: the model in plugin/tests is what it is tried on"
+                "      cargo kp vm --device NAME, if QEMU has the card; if not, the model in plugin/tests is what it is tried on"
             ),
             (_, device) => println!("      cargo kp vm{}", device.unwrap_or_default()),
         }

@@ -92,12 +92,14 @@ fn interrupts(irq: &Irq<'_>, special: &mut Special, writes: &mut Vec<String>) ->
     }
     if let Some(enable) = irq.enable {
         let name = special.constant("ENABLE", enable.to, "lets the card interrupt");
+        // More bits may be turned on; nothing but a zero is a zero.
         let value = enable.value;
+        let is_on = if value == 0 { "value == 0".to_owned() } else { format!("value & {value:#x} == {value:#x}") };
         match irq.disable.filter(|disable| disable.to != enable.to) {
-            None => writes.push(format!("{name} => self.enabled = value == {value:#x}")),
+            None => writes.push(format!("{name} => self.enabled = {is_on}")),
             Some(disable) => {
                 let other = special.constant("DISABLE", disable.to, "keeps it from interrupting");
-                writes.push(format!("{name} if value == {value:#x} => self.enabled = true"));
+                writes.push(format!("{name} if {is_on} => self.enabled = true"));
                 writes.push(format!("{other} => self.enabled = false"));
             }
         }

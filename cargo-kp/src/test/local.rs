@@ -33,8 +33,9 @@ pub fn stages(long: bool) -> Vec<Stage> {
     stages
 }
 
-/// Tests that compile core for folders of their own, or a workspace for each of many cards, or need one more package: with `--long` alone.
-const LONG: [&str; 10] = [
+/// With `--long` alone: tests that compile core for folders of their own, or a workspace for each of many cards, that need one more package, or
+/// that do once more for another language or processor what is done in a plain run.
+const LONG: [&str; 16] = [
     "a_compiler_outside_of_usr_makes",
     "workspaces_that_take_turns_in_one_target_folder",
     "a_driver_has_as_much_of_its_interface",
@@ -45,6 +46,12 @@ const LONG: [&str; 10] = [
     "mypy_has_nothing_to_say",
     "handlers_leave_nothing_and_touch",
     "headers_compile_for_windows_of_32_bits",
+    "headers_compile_as_cpp",
+    "handlers_race_with_nobody",
+    "the_app_of_a_new_workspace",
+    "c_in_a_driver_is_refused",
+    "the_guarded_copy_and_call_of_both",
+    "a_plugin_with_two_pages",
 ];
 
 /// What the harness is told, so that it runs what needs programs beside Rust's own.

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Boots a kernel, loads modules, runs a program there, unloads the modules, and judges the kernel's log. A module that is made
-/// for PCI devices has to find one. Without --module and a program: the plugin of the workspace here and its app, which are built first;
-/// what stands behind `--` are the app's arguments then.
+/// for PCI devices has to find one. Without --module: the plugin of the workspace here and its app, which are built first. What stands behind
+/// `--` are the app's arguments then; or, if the first word has a `/`, another program and its arguments.
 #[derive(Debug, Args)]
 pub struct VmArgs {
     /// The plugin that is built and booted. Without it: the package here, or the only plugin of the workspace.

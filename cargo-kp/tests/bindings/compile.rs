@@ -59,7 +59,7 @@ fn headers_of_examples_and_of_made_up_interfaces_compile_as_c() {
 
 #[cfg(target_os = "linux")]
 #[test]
-#[ignore = "needs g++, Clang, mingw-w64's compilers and a 32-bit C library; run by `cargo kp test`"]
+#[ignore = "needs g++, Clang, mingw-w64's compilers and a 32-bit C library; run by `cargo kp test --long`"]
 fn headers_compile_as_cpp_for_32_bits_and_for_windows() {
     let folder = folder("cpp");
     let cpp = "examples.cpp few.cpp few-c.cpp story.cpp";

@@ -292,7 +292,7 @@ fn a_thousand_handlers_in_cpp_end_and_so_does_one_whose_device_is_gone() {
 }
 
 #[test]
-#[ignore = "needs g++ and its ThreadSanitizer; run by `cargo kp test`"]
+#[ignore = "needs g++ and its ThreadSanitizer; run by `cargo kp test --long`"]
 fn handlers_race_with_nobody() {
     let folder = folder("handlers-races");
     for (source, before) in

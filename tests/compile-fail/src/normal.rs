@@ -26,6 +26,9 @@ pub fn normal(text: &str) -> String {
             }
         } else if indented && rest.starts_with('=') {
             lines.push(format!("    {rest}"));
+        } else if trimmed.starts_with("and ") && trimmed.ends_with(" others") {
+            // How many types have a trait is nothing that an author is told by it.
+            lines.push("        and … others".to_owned());
         } else if indented {
             // Goes on with a note, as far to the right as the gutter is wide.
             lines.push(format!("        {trimmed}"));
