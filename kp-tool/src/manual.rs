@@ -2,7 +2,7 @@
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use clap_complete::Shell;
-use std::{fs, io, path::PathBuf};
+use std::{fs, path::PathBuf};
 
 /// The commands that tell of the others.
 #[derive(Debug, Subcommand)]
@@ -28,7 +28,9 @@ impl Manual {
         match self {
             Manual::Completions { shell } => {
                 let name = program.get_name().to_owned();
-                clap_complete::generate(shell, &mut program, name, &mut io::stdout());
+                let mut text = Vec::new();
+                clap_complete::generate(shell, &mut program, name, &mut text);
+                print!("{}", String::from_utf8(text).context("completions are text")?);
                 Ok(())
             }
             Manual::Man { dir } => {

@@ -3,7 +3,7 @@ use super::{
     log::Log,
     registered,
     report::{freed, keep, passed, with_log},
-    stage::{Stage, Tally, first_panic},
+    stage::{Stage, Tally, first_panic, two_at_a_time},
 };
 use crate::{
     guest::plan::Step,
@@ -16,7 +16,6 @@ use crate::{
 use anyhow::Result;
 use std::{
     path::{Path, PathBuf},
-    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -294,30 +293,19 @@ fn run(boots: &[Boot], setup: bool, log: &Log) -> Result<Tally> {
 /// The same, with another build of the conformance program.
 fn run_program(boots: &[Boot], program: &Path, setup: bool, log: &Log) -> Result<Tally> {
     // Modules are built one after the other, as it is one object for all kernels; those of the next guest while one runs.
-    let todo = Mutex::new(boots.iter());
-    let tally = Mutex::new(Tally::default());
-    let next = || {
-        let mut todo = todo.lock().expect("no panic holds this");
-        todo.next().map(|boot| (boot, host::modules(&boot.kernel, boot.plugins, setup)))
-    };
-    let worker = || {
-        while let Some((boot, modules)) = next() {
-            let one = match modules {
-                Ok(modules) => boot_one(boot, &modules, program, log),
-                Err(error) => {
-                    let mut failed = Tally::default();
-                    failed.report(&boot.name(), Err(format!("{error:#}")));
-                    failed
-                }
-            };
-            tally.lock().expect("no panic holds this").add(one);
+    let next = |boot| modules_of(boot, setup);
+    Ok(two_at_a_time(boots.iter(), next, |(boot, modules)| match modules {
+        Ok(modules) => boot_one(boot, &modules, program, log),
+        Err(error) => {
+            let mut failed = Tally::default();
+            failed.report(&boot.name(), Err(format!("{error:#}")));
+            failed
         }
-    };
-    std::thread::scope(|scope| {
-        scope.spawn(worker);
-        scope.spawn(worker);
-    });
-    Ok(tally.into_inner().expect("no panic holds this"))
+    }))
+}
+
+fn modules_of(boot: &Boot, setup: bool) -> (&Boot, Result<host::Modules>) {
+    (boot, host::modules(&boot.kernel, boot.plugins, setup))
 }
 
 fn boot_one(boot: &Boot, modules: &host::Modules, program: &Path, log: &Log) -> Tally {

@@ -2,7 +2,7 @@
 use super::{
     log::Log,
     registered,
-    stage::{Stage, Tally, with_lines},
+    stage::{Stage, Tally, two_at_a_time, with_lines},
 };
 use crate::{
     host,
@@ -10,7 +10,6 @@ use crate::{
     programs,
 };
 use anyhow::{Context, Result};
-use std::{sync::Mutex, thread};
 
 /// All of them, in order.
 pub fn stages() -> Vec<Stage> {
@@ -26,22 +25,15 @@ fn drivers(setup: bool, log: &Log) -> Result<Tally> {
     let scenario = |host: &str| ["--host", host, "--part", "all", "--drivers"].map(str::to_owned).to_vec();
     let mut runs = ["windows:loader", "windows:loader-qemu"].map(scenario).to_vec();
     runs.extend(registered::runs("loader", false)?);
-    // Two at a time: most of one is a single thread.
-    let (todo, tally) = (Mutex::new(runs.iter()), Mutex::new(Tally::default()));
-    let next = || todo.lock().expect("no panic holds this").next();
-    let worker = || {
-        while let Some(run) = next() {
-            let arguments: Vec<&str> = run.iter().map(String::as_str).chain([folder]).collect();
-            let (name, mut lines) = (run.join(" "), Vec::new());
-            let ran = programs::run_file(&program, &arguments, &mut |line| lines.push(line.to_owned()));
-            log.keep(&name, &lines);
-            let came_out = ran.map_err(|error| with_lines(format!("{error:#}"), &lines));
-            tally.lock().expect("no panic holds this").check(&name, came_out);
-        }
+    // Most of one is a single thread.
+    let one = |run: &Vec<String>| {
+        let arguments: Vec<&str> = run.iter().map(String::as_str).chain([folder]).collect();
+        let (name, mut lines) = (run.join(" "), Vec::new());
+        let ran = programs::run_file(&program, &arguments, &mut |line| lines.push(line.to_owned()));
+        log.keep(&name, &lines);
+        let mut tally = Tally::default();
+        tally.check(&name, ran.map_err(|error| with_lines(format!("{error:#}"), &lines)));
+        tally
     };
-    thread::scope(|scope| {
-        scope.spawn(worker);
-        scope.spawn(worker);
-    });
-    Ok(tally.into_inner().expect("no panic holds this"))
+    Ok(two_at_a_time(runs.iter(), |run| run, one))
 }

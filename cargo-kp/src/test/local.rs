@@ -4,7 +4,12 @@ use super::{
     log::Log,
     stage::{Stage, Tally},
 };
-use crate::{build::toolchain::Toolchain, host, kernels, programs};
+use crate::{
+    build::toolchain::Toolchain,
+    host, kernels,
+    packages::{Packages, Purpose, ThisMachine},
+    programs,
+};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::MetadataCommand;
 use kp_tool::Message;
@@ -21,7 +26,12 @@ pub fn stages(long: bool) -> Vec<Stage> {
         Stage { name: "cargo test", run: Box::new(|_, log| cargo_test(&[], &[], log)) },
         Stage {
             name: "cargo test, with compilers and QEMU",
-            run: Box::new(move |_, log| with_compilers(&with_programs(long), log)),
+            run: Box::new(move |setup, log| {
+                if long {
+                    Packages::new(&ThisMachine).require(&NEEDED_LONG, setup)?;
+                }
+                with_compilers(&with_programs(long), log)
+            }),
         },
         Stage { name: "what cargo install leaves out", run: Box::new(|_, _| left_out()) },
         Stage { name: "lints", run: Box::new(move |_, _| lints(long)) },
@@ -53,6 +63,9 @@ const LONG: [&str; 16] = [
     "the_guarded_copy_and_call_of_both",
     "a_plugin_with_two_pages",
 ];
+
+/// What those need beside what a plain run does.
+const NEEDED_LONG: [Purpose; 3] = [Purpose::Windows32, Purpose::Types, Purpose::Bench];
 
 /// What the harness is told, so that it runs what needs programs beside Rust's own.
 fn with_programs(long: bool) -> Vec<&'static str> {
@@ -202,4 +215,40 @@ fn scenarios(setup: bool, log: &Log) -> Result<Tally> {
         tally.check(name, ran.map_err(|error| format!("{error:#}")));
     }
     Ok(tally)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LONG;
+    use std::{fs, path::Path};
+
+    /// Names of tests of which their source says that `--long` runs them.
+    fn for_long(folder: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).expect("the folder is there").map(|entry| entry.expect("an entry").path()) {
+            if entry.is_dir() {
+                for_long(&entry, found);
+            } else if entry.extension().is_some_and(|extension| extension == "rs") {
+                let source = fs::read_to_string(&entry).expect("a text");
+                let marked = source
+                    .split("#[ignore = \"")
+                    .skip(1)
+                    .filter(|rest| rest.lines().next().is_some_and(|reason| reason.contains("`cargo kp test --long`")));
+                found.extend(marked.filter_map(|rest| rest.split("fn ").nth(1)?.split('(').next().map(str::to_owned)));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_for_long_alone_says_so_where_it_stands() {
+        let mut found = Vec::new();
+        for package in ["cargo-kp", "kp-tool"] {
+            for_long(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(package).join("tests"), &mut found);
+        }
+        let unlisted: Vec<_> = found.iter().filter(|name| !LONG.iter().any(|start| name.contains(start))).collect();
+        let unmarked: Vec<_> = LONG.iter().filter(|start| !found.iter().any(|name| name.contains(**start))).collect();
+        assert!(
+            unlisted.is_empty() && unmarked.is_empty(),
+            "not in LONG: {unlisted:?}; says nothing of --long: {unmarked:?}"
+        );
+    }
 }

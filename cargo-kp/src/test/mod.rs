@@ -73,8 +73,6 @@ const NEEDED: [Purpose; 7] = [
     Purpose::Python,
     Purpose::Udev,
 ];
-/// And with `--long`, before the first of them: cargo's tests use these.
-const NEEDED_LONG: [Purpose; 3] = [Purpose::Windows32, Purpose::Types, Purpose::Bench];
 
 impl Command for TestArgs {
     /// A stage with no test is a failure, and so is one that cannot run here.
@@ -109,8 +107,7 @@ impl Command for TestArgs {
             .collect();
         let stages = chosen(stages, self.only.as_deref())?;
         let start = Instant::now();
-        let needed = if self.long { [&NEEDED[..], &NEEDED_LONG].concat() } else { NEEDED.to_vec() };
-        Packages::new(&ThisMachine).require(&needed, self.setup)?;
+        Packages::new(&ThisMachine).require(&NEEDED, self.setup)?;
         println!("packages   {:.0} s", start.elapsed().as_secs_f64());
         let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
         let logs = metadata.target_directory.join("kp/test").into_std_path_buf();

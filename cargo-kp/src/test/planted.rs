@@ -7,7 +7,7 @@ use super::{
     log::Log,
     registered,
     report::{clean, freed, keep, passed, with_log},
-    stage::{Stage, Tally},
+    stage::{Stage, Tally, two_at_a_time},
 };
 use crate::{
     build,
@@ -22,7 +22,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::Mutex,
     time::Duration,
 };
 
@@ -221,27 +220,19 @@ pub(super) fn program_guest(modules: &Modules, program: &Path, arguments: &[&str
 
 /// Boots all, two at a time. Each is a test.
 pub(super) fn run(guests: Vec<Guest>, log: &Log) -> Tally {
-    let todo = Mutex::new(guests.into_iter());
-    let tally = Mutex::new(Tally::default());
-    let worker = || {
-        loop {
-            let next = todo.lock().expect("no panic holds this").next();
-            let Some(guest) = next else { return };
-            let came_out = match guest.vm.run(&mut |_| {}) {
-                Ok(report) => {
-                    keep(log, &guest.name, &report);
-                    (guest.verdict)(&report).map_err(|why| with_log(why, &report))
-                }
-                Err(error) => Err(format!("{error:#}")),
-            };
-            tally.lock().expect("no panic holds this").report(&guest.name, came_out);
-        }
+    let one = |guest: Guest| {
+        let came_out = match guest.vm.run(&mut |_| {}) {
+            Ok(report) => {
+                keep(log, &guest.name, &report);
+                (guest.verdict)(&report).map_err(|why| with_log(why, &report))
+            }
+            Err(error) => Err(format!("{error:#}")),
+        };
+        let mut tally = Tally::default();
+        tally.report(&guest.name, came_out);
+        tally
     };
-    std::thread::scope(|scope| {
-        scope.spawn(worker);
-        scope.spawn(worker);
-    });
-    tally.into_inner().expect("no panic holds this")
+    two_at_a_time(guests.into_iter(), |guest| guest, one)
 }
 
 /// It has to fail, with one of these reasons.

@@ -1,7 +1,7 @@
 //! A stage of the tests: what it runs, and what it counts.
 use super::log::Log;
 use anyhow::Result;
-use std::{path::Path, time::Instant};
+use std::{path::Path, sync::Mutex, thread, time::Instant};
 
 /// Some tests under one name.
 pub struct Stage {
@@ -69,6 +69,31 @@ impl Tally {
             }
         }
     }
+}
+
+/// Does something with each, two at a time, and adds up what came of all. `next` has one to itself: what is made there is made for one after the
+/// other, while the one before is run.
+pub fn two_at_a_time<T, N: Send>(
+    todo: impl Iterator<Item = T> + Send,
+    next: impl Fn(T) -> N + Sync,
+    run: impl Fn(N) -> Tally + Sync,
+) -> Tally {
+    let (todo, all) = (Mutex::new(todo), Mutex::new(Tally::default()));
+    let take = || {
+        let mut todo = todo.lock().expect("no panic holds this");
+        todo.next().map(&next)
+    };
+    let worker = || {
+        while let Some(one) = take() {
+            let tally = run(one);
+            all.lock().expect("no panic holds this").add(tally);
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(worker);
+        scope.spawn(worker);
+    });
+    all.into_inner().expect("no panic holds this")
 }
 
 /// Runs one stage, and says how it went and how long it took. What its programs print goes to a file in the folder `logs`.

@@ -75,7 +75,7 @@ fn a_card_of_a_register_file_passes_its_tests_and_each_broken_acknowledge_fails_
 }
 
 #[test]
-#[ignore = "compiles a workspace for each recipe"]
+#[ignore = "compiles a workspace for each recipe; run by `cargo kp test --long`"]
 fn every_recipe_and_option_passes_its_tests_without_a_warning() {
     let folder = Folder::new("recipes");
     folder.write("all.csv", ALL);
@@ -130,7 +130,7 @@ const BROKEN: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-#[ignore = "compiles a workspace for each recipe"]
+#[ignore = "compiles a workspace for each recipe; run by `cargo kp test --long`"]
 fn each_recipes_broken_acknowledge_fails_its_test() {
     let folder = Folder::new("broken");
     folder.write("all.csv", ALL);

@@ -60,7 +60,7 @@ fn every_kind_of_file_makes_the_registers_that_a_table_makes() {
 }
 
 #[test]
-#[ignore = "compiles a workspace for each kind of register file"]
+#[ignore = "compiles a workspace for each kind of register file; run by `cargo kp test --long`"]
 fn a_workspace_of_each_kind_of_file_passes_its_tests_without_a_warning() {
     let folder = Folder::new("golden");
     for (at, (file, text)) in OTHERS.iter().enumerate() {

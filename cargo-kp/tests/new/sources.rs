@@ -180,7 +180,7 @@ fn what_the_card_has_not_is_refused_in_one_line() {
 }
 
 #[test]
-#[ignore = "compiles a workspace for each of several cards, one of them QEMU's"]
+#[ignore = "compiles a workspace for each of several cards, one of them QEMU's; run by `cargo kp test --long`"]
 fn a_workspace_of_each_kind_of_card_passes_its_tests_without_a_warning() {
     let folder = Folder::new("kinds");
     folder.write("scan.json", SCAN);
