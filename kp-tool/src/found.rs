@@ -188,11 +188,11 @@ fn size(len: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A configuration space with a capability of MSI for 4 vectors, and one of MSI-X for 8.
-    fn config() -> Vec<u8> {
+    pub(crate) fn config() -> Vec<u8> {
         let mut config = vec![0; 256];
         config[0..4].copy_from_slice(&[0x34, 0x12, 0xe8, 0x11]);
         config[6] = 0x10;

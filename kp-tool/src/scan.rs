@@ -76,6 +76,7 @@ fn name(names: &str, vendor: &str, device: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::fake::Fake;
+    use crate::found::tests::config;
 
     const ADDRESS: &str = "0000:00:04.0";
     const FOLDER: &str = "/sys/bus/pci/devices/0000:00:04.0";
@@ -92,17 +93,6 @@ mod tests {
         let memory = "0x00000000fea00000 0x00000000feafffff 0x0000000000040200\n";
         fake.file(&format!("{FOLDER}/resource"), [memory, &none.repeat(12)].concat());
         fake
-    }
-
-    /// A configuration space with a capability of MSI for 4 vectors, and one of MSI-X for 8.
-    fn config() -> Vec<u8> {
-        let mut config = vec![0; 256];
-        config[6] = 0x10;
-        config[0x34] = 0x40;
-        config[0x3d] = 1;
-        config[0x40..0x44].copy_from_slice(&[0x05, 0x50, 0x84, 0x00]);
-        config[0x50..0x54].copy_from_slice(&[0x11, 0x00, 0x07, 0x00]);
-        config
     }
 
     #[test]

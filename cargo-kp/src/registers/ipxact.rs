@@ -1,6 +1,6 @@
 //! Registers from an IP-XACT component (IEEE 1685-2009, 2014, 2022): an address block is a block. The three differ in their namespace, and in
 //! where the reset value, the access and the size of an array stand.
-use super::raw::{Listed, Raw};
+use super::raw::{At, Listed, Raw};
 use super::{Access, Field, number, register_name};
 use kp_tool::Message;
 use roxmltree::{Document, Node};
@@ -40,15 +40,6 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Listed>, Message> {
         [] => Err(wrong(1, "no register: there has to be a <register> in an <addressBlock>".to_owned())),
         _ => Ok(blocks),
     }
-}
-
-/// Where a register file begins.
-#[derive(Clone, Default)]
-struct At {
-    prefix: String,
-    offset: u64,
-    /// How many there are, and from one to the next.
-    items: Option<(u64, u64)>,
 }
 
 /// What is wrong with an element.

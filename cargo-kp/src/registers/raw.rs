@@ -42,6 +42,17 @@ pub struct Raw {
     pub line: u64,
 }
 
+/// Where a group of registers begins, in a file that has such.
+#[derive(Debug, Clone, Default)]
+pub struct At {
+    /// What stands before its registers' names.
+    pub prefix: String,
+    /// Where it is in its block, in bytes.
+    pub offset: u64,
+    /// How many there are, and from one to the next.
+    pub items: Option<(u64, u64)>,
+}
+
 impl Raw {
     /// The register, if it can be one: some bytes further on, and with something before its name.
     ///

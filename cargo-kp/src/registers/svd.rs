@@ -1,5 +1,5 @@
 //! Registers from a CMSIS-SVD file: a peripheral is a block. What one element derives from another is looked up there, and arrays stay arrays.
-use super::raw::{Listed, Raw};
+use super::raw::{At, Listed, Raw};
 use super::{Access, Field, number, register_name};
 use kp_tool::Message;
 use roxmltree::{Document, Node};
@@ -54,16 +54,6 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Listed>, Message> {
         [] => Err(wrong(1, "no register: there has to be a <register> in a <peripheral>".to_owned())),
         _ => Ok(blocks),
     }
-}
-
-/// Where a cluster begins.
-#[derive(Clone, Default)]
-struct At {
-    /// What stands before its registers' names.
-    prefix: String,
-    offset: u64,
-    /// How many there are, and from one to the next.
-    items: Option<(u64, u64)>,
 }
 
 /// The way through a peripheral's registers.
