@@ -43,6 +43,7 @@ pub struct Raw {
 }
 
 /// Where a group of registers begins, in a file that has such.
+#[cfg(feature = "readers")]
 #[derive(Debug, Clone, Default)]
 pub struct At {
     /// What stands before its registers' names.

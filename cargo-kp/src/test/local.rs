@@ -140,6 +140,8 @@ fn lints(long: bool) -> Result<Tally> {
     let mut checks = vec![
         ("rustfmt", cargo(), "fmt --all --check"),
         ("clippy", cargo(), "clippy --quiet --workspace --all-targets -- -D warnings"),
+        // Above, the tool has its features: here, as `cargo install` makes it.
+        ("clippy without features", cargo(), "clippy --quiet --package cargo-kp -- -D warnings"),
         ("rustdoc", cargo(), "doc --quiet --workspace --no-deps"),
     ];
     if long {
