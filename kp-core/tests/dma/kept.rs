@@ -206,9 +206,11 @@ fn a_removal_stops_the_device_and_frees_what_was_kept() {
         assert_eq!(client.store(), Err(Status::TIMEOUT.into()));
         sim.remove(present);
         assert_eq!(sim.live().dma, 0);
-        if present {
-            assert!(!sim.device(|card: &mut Mover| card.is_master), "the removal stops it");
-        }
+        assert_eq!(
+            sim.device(|card: &mut Mover| card.is_master),
+            !present,
+            "it is stopped, if there is something to ask"
+        );
         drop(plugin);
         sim.unload().unwrap();
     }
