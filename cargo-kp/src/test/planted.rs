@@ -89,7 +89,7 @@ fn trouble(long: bool, setup: bool, log: &Log) -> Result<Tally> {
 
 fn suspend(setup: bool, log: &Log) -> Result<Tally> {
     let program = programs::build("conformance")?;
-    let sleeps = |kernel: &&str| Ok(sleeper(&modules(kernel, &["trouble", "clockwork"], setup)?, &program));
+    let sleeps = |kernel: &&str| Ok(sleeper(&modules(kernel, &["trouble", "clockwork", "eduown"], setup)?, &program));
     // The line that fails it is the last one: the machine goes off.
     let powers_off = |kernel: &&str| {
         let vm = guest(&modules(kernel, &["trouble"], setup)?, &program, &["power-off"]);
@@ -104,7 +104,7 @@ fn suspend(setup: bool, log: &Log) -> Result<Tally> {
 /// The machine sleeps and wakes, and a device is reset.
 fn sleeper(trouble: &Modules, program: &Path) -> Guest {
     let vm = guest(trouble, program, &["suspend"]).step(Step::run(&[PROGRAM, "clockwork-asleep"]));
-    let vm = vm.step(Step::run(&[PROGRAM, "planted", "unbind"]));
+    let vm = vm.step(Step::run(&[PROGRAM, "own-asleep"])).step(Step::run(&[PROGRAM, "planted", "unbind"]));
     // A device alone on its bus can be reset.
     let vm = vm.device("pcie-root-port,id=rp,chassis=1,slot=1").device("edu,bus=rp");
     let vm = vm.step(Step::run(&[PROGRAM, "planted", "reset"]));

@@ -20,14 +20,14 @@ pub const STAGES: &[(&str, &str)] = &[
     ("many-nodes", "a guest with more edu devices than there are dynamic misc numbers"),
     (
         "dma",
-        "guests with e1000e, edu, loopback and bmd: as they are, with an IOMMU, and with memory that devices do not reach",
+        "guests with e1000e, nvme, edu, loopback and bmd: as they are, with an IOMMU, and with memory that devices do not reach",
     ),
     ("dma-low", "a guest with edu28, edu and 4 GiB"),
     ("links", "a guest with three edu devices and udev"),
     ("32-bit", "a guest with echo and edu, for the program as a 32-bit app"),
     (
         "planted",
-        "a guest with trouble, and clockwork where it sleeps; cargo-kp's planted.rs has its devices, and what the kernel's log must say",
+        "a guest with trouble, and clockwork and eduown where it sleeps; cargo-kp's planted.rs has its devices, and what the kernel's log must say",
     ),
     ("machine", "a guest with echo, edu and trouble, and a machine that sleeps and whose second processor can go"),
     ("sanitised", "a guest with echo, edu and trouble, and a kernel that lets what it is asked for fail"),

@@ -58,7 +58,7 @@ fn same_as_stock(setup: bool, log: &Log) -> Result<Tally> {
     let last = at_the_end()?;
     let mut tally = boots::run_in(&kernel.name, &last, setup, log)?;
     let program = programs::build("conformance")?;
-    let trouble = host::modules_for(kernel, &["trouble", "clockwork"])?;
+    let trouble = host::modules_for(kernel, &["trouble", "clockwork", "eduown"])?;
     let mut guests = planted::sound(&trouble, &program);
     guests.iter_mut().for_each(|guest| guest.vm = and_then(guest.vm.clone(), &last));
     tally.add(planted::run(guests, log));

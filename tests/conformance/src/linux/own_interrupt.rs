@@ -1,6 +1,7 @@
 //! An interrupt of the plugin's own in a guest: it comes without an app, apps listen to it, and nothing of it is left.
 use super::{
     Guest, load,
+    planted::sleep_as_far_as,
     stress::{Watchdog, address, sysfs},
     unload,
 };
@@ -93,4 +94,53 @@ fn unbound() {
     });
     drop((plugin, waiter));
     assert_eq!(unload(NAME), Unload::Gone);
+}
+
+/// The devices sleep and wake, without the platform and with it: the interrupt is down meanwhile, though the device has one for it, and is there
+/// again, whether an app has listened or not. It is the interrupt that was enabled with the device.
+#[guest_test("own-asleep", stage = "planted")]
+fn an_interrupt_of_the_plugins_own_is_down_while_the_devices_sleep() {
+    let _watchdog = Watchdog::new("an interrupt of the plugin's own in a suspend");
+    load(NAME);
+    let plugin = open();
+    let (app, client) = (plugin.connection(), own::Client(&plugin));
+    client.wait(10).expect("the plugin hears");
+    client.disturb_sleep().unwrap();
+    let mut sleeps = 0;
+    for level in ["devices", "platform"] {
+        for listens in [false, true] {
+            let enabled = listens.then(|| app.int_enable(kind::ANY, 1, 1, &[]).expect("an app listens"));
+            client.every(0).unwrap();
+            let before = quiet(&plugin);
+            sleep_as_far_as(level);
+            sleeps += 1;
+            let woken = quiet(&plugin);
+            assert_eq!(woken.unheard, sleeps, "{level}: the device had an interrupt for it");
+            assert_eq!(woken.sleeps, [sleeps, 0], "{level}: no callback runs while the device sleeps");
+            assert_eq!(woken.interrupts, before.interrupts, "{level}: what came meanwhile is nobody's");
+            client.every(1000).unwrap();
+            client.wait(10).expect("it is there again");
+            if let Some(enabled) = enabled {
+                let got = app.int_wait(SECONDS, ANY_VECTOR, 1).expect("it listens still");
+                assert_eq!(got.generation, enabled.generation);
+                app.int_disable().expect("it listens no more");
+            }
+        }
+    }
+    let said = heard(&plugin);
+    assert_eq!((said.callbacks, said.wrong), ([1, 1, 0, 0], 0), "it was enabled once");
+    drop(plugin);
+    assert_eq!(unload(NAME), Unload::Gone);
+    println!("{sleeps} sleeps, with an interrupt in each");
+}
+
+/// What has happened, when the last interrupt was heard.
+fn quiet(plugin: &Plugin) -> Heard {
+    let mut last = heard(plugin);
+    until("nothing comes", || {
+        thread::sleep(std::time::Duration::from_millis(5));
+        let now = heard(plugin);
+        std::mem::replace(&mut last, now).interrupts == now.interrupts
+    });
+    last
 }

@@ -17,7 +17,7 @@ mod suspend;
 mod transfers;
 
 pub(super) use locks::looks as looks_for_deadlocks;
-pub(super) use suspend::sleep_and_wake;
+pub(super) use suspend::{sleep_and_wake, sleep_as_far_as};
 
 use super::{load, unload};
 use crate::{Unload, interrupts::until};

@@ -175,7 +175,8 @@ fn freeze_and_thaw() {
     sleep_as_far_as("freezer");
 }
 
-fn sleep_as_far_as(level: &str) {
+/// Has the machine sleep as far as this level of `pm_test`, for a second.
+pub fn sleep_as_far_as(level: &str) {
     write("/sys/module/suspend/parameters/pm_test_delay", "1");
     write("/sys/power/pm_test", level);
     let states = fs::read_to_string("/sys/power/state").expect("this kernel can sleep");

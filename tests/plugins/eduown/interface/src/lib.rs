@@ -11,6 +11,10 @@ kp_abi::wire! {
         pub callbacks: [u32; 4],
         /// Interrupts that came when there was no context for them, or that it was the wrong one's.
         pub wrong: u32,
+        /// Times that the device slept, and runs of the interrupt's callbacks meanwhile.
+        pub sleeps: [u32; 2],
+        /// Interrupts that the device had for them.
+        pub unheard: u32,
     }
 }
 
@@ -25,5 +29,7 @@ kp_abi::interface! {
         fn halt() = 3;
         /// Waits until so many more interrupts have come.
         fn wait(interrupts: u32) = 4;
+        /// From now on the device interrupts in the middle of its sleep, whoever hears.
+        fn disturb_sleep() = 5;
     }
 }
