@@ -19,7 +19,7 @@ pub struct ConformanceArgs {
     /// Install missing packages first; needs root or sudo.
     #[arg(long)]
     pub setup: bool,
-    /// A test in place of the scenario, and its arguments: what `conformance list` has for linux:KERNEL, or for windows:loader without `loader`.
+    /// A test in place of the scenario, and its arguments: what `conformance list` has for linux:KERNEL, or for windows:loader and windows:loader-qemu without `loader`.
     #[arg(last = true, value_name = "TEST")]
     pub test: Vec<String>,
 }

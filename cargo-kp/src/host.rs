@@ -223,13 +223,17 @@ pub fn test(host: &Host, words: &[String], setup: bool, on_line: &mut dyn FnMut(
             let limit = Duration::from_secs(600) * modules.kernel.patience();
             vm.timeout(limit).run(on_line)?.into_result().map(|_| ())
         }
-        Host::Loader { qemu: false } => {
+        Host::Loader { qemu } => {
+            if *qemu {
+                Packages::new(&ThisMachine).require(&[Purpose::Boot], setup)?;
+            }
             let drivers = drivers(LOADED)?;
             let drivers = drivers.to_str().context("the target folder's path isn't UTF-8")?;
-            let arguments: Vec<&str> = ["loader"].into_iter().chain(words).chain([drivers]).collect();
+            let loader = if *qemu { "loader-qemu" } else { "loader" };
+            let arguments: Vec<&str> = [loader].into_iter().chain(words).chain([drivers]).collect();
             programs::run("conformance", &arguments, on_line)
         }
-        _ => bail!("{host} has no tests beside the scenario: name linux:KERNEL or windows:loader"),
+        _ => bail!("{host} has no tests beside the scenario: name linux:KERNEL, windows:loader or windows:loader-qemu"),
     }
 }
 

@@ -25,6 +25,9 @@ fn drivers(setup: bool, log: &Log) -> Result<Tally> {
     let scenario = |host: &str| ["--host", host, "--part", "all", "--drivers"].map(str::to_owned).to_vec();
     let mut runs = ["windows:loader", "windows:loader-qemu"].map(scenario).to_vec();
     runs.extend(registered::runs("loader", false)?);
+    // What is shared with an app and with a device, and an interrupt that is always on, of QEMU's own.
+    let on_qemu = |words: &&str| format!("loader-qemu {words}").split_whitespace().map(str::to_owned).collect();
+    runs.extend(["rings", "transfers edus", "own_interrupt"].iter().map(on_qemu));
     // Most of one is a single thread.
     let one = |run: &Vec<String>| {
         let arguments: Vec<&str> = run.iter().map(String::as_str).chain([folder]).collect();

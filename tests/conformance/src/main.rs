@@ -7,13 +7,17 @@ use std::{process::ExitCode, time::Duration};
 const USAGE: &str = "usage: conformance --host sim|sim:qemu|guest|windows [--part calls|interrupts|transfers|all]
        conformance --host windows:loader|windows:loader-qemu --part calls|interrupts|transfers|all --drivers FOLDER
        conformance list [WORDS]
-       conformance TEST [ARGUMENTS]";
+       conformance TEST [ARGUMENTS]
+       conformance loader-qemu TEST [ARGUMENTS], a test of `loader` with QEMU's device in the place of the model";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     // Elsewhere a panic may be what a test is about.
-    if !matches!(arguments[..], ["loader", ..] | ["--host", "sim" | "sim:qemu", ..] | ["--host", .., "--drivers", _]) {
+    if !matches!(
+        arguments[..],
+        ["loader" | "loader-qemu", ..] | ["--host", "sim" | "sim:qemu", ..] | ["--host", .., "--drivers", _]
+    ) {
         end_what_hangs_in_a_panic();
     }
     let result = match arguments[..] {
@@ -37,6 +41,12 @@ fn main() -> ExitCode {
             #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
             conformance::loader::end_what_hangs();
             registry::run(&arguments)
+        }
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        ["loader-qemu", ref words @ ..] => {
+            conformance::loader::end_what_hangs();
+            conformance::loader::use_qemu();
+            registry::run(&[&["loader"], words].concat())
         }
         _ => registry::run(&arguments),
     };

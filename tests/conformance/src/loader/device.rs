@@ -61,7 +61,7 @@ impl Edu {
     pub(super) fn in_machine(machine: Machine, plugin: &str, drivers: &str, assigned: Assigned) -> Self {
         let sys: PathBuf = [drivers, plugin, "windows-x86_64", &format!("kp-{plugin}.sys")].iter().collect();
         let driver = machine.start(&sys).unwrap();
-        let device = machine.plug(kp_sim::edu::Edu::new());
+        let device = if super::is_qemu() { machine.plug(super::qemu()) } else { machine.plug(kp_sim::edu::Edu::new()) };
         device.add(&driver).unwrap();
         device.start(assigned).unwrap();
         Self { process: machine.process(Token::Administrator), device, driver, machine }

@@ -21,14 +21,39 @@ mod transfers;
 
 use crate::{Subject, Unload, Victim, World, interrupts};
 use kp_abi::request::kind;
+use kp_sim::qtest::Qemu;
 use kp_user::{Connection, ControlNode, Plugin};
 use std::{
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
 use windows_loader::{Assigned, Device, Driver, Handle, Machine, Mode, Options, Process, Stopped, Token, access};
+
+/// edu's device is QEMU's own in this program's tests, where they ask for nothing else.
+static IS_QEMU: AtomicBool = AtomicBool::new(false);
+
+/// From now on tests that want edu's device get QEMU's own.
+pub fn use_qemu() {
+    IS_QEMU.store(true, Relaxed);
+}
+
+/// How fast time passes for edu's device: QEMU's takes 100 ms for each transfer, by its own clock.
+fn haste(qemu: bool) -> u32 {
+    if qemu { 100 } else { 1 }
+}
+
+fn is_qemu() -> bool {
+    IS_QEMU.load(Relaxed)
+}
+
+fn qemu() -> Qemu {
+    Qemu::start().unwrap_or_else(|error| panic!("{error}"))
+}
 
 /// One simulated machine for each driver that is loaded.
 pub struct Loader {
@@ -53,9 +78,9 @@ pub struct Loaded {
 }
 
 impl Loader {
-    /// With the drivers in the tool's output folder, `target/kp`, and the simulator's model of the device.
+    /// With the drivers in the tool's output folder, `target/kp`, and the simulator's model of the device, unless [`use_qemu`] was called.
     pub fn new(drivers: impl Into<PathBuf>) -> Self {
-        Self { drivers: drivers.into(), qemu: false, echo: None, edu: None, bmd: None }
+        Self { drivers: drivers.into(), qemu: is_qemu(), echo: None, edu: None, bmd: None }
     }
 
     /// With QEMU's model.
@@ -78,14 +103,13 @@ impl Loader {
 
     fn start(&self, subject: Subject) -> Loaded {
         let mut options = Options::default();
-        // QEMU's device takes 100 ms for each transfer.
-        options.device_haste = if self.qemu { 100 } else { 1 };
+        options.device_haste = haste(self.qemu);
         let machine = Machine::new(options);
         let driver =
             machine.start(&self.sys(subject)).unwrap_or_else(|error| panic!("start {}: {error}", subject.name()));
         let device = (subject != Subject::Echo).then(|| {
             let device = if self.qemu {
-                machine.plug(kp_sim::qtest::Qemu::start().unwrap_or_else(|error| panic!("{error}")))
+                machine.plug(qemu())
             } else {
                 let model = kp_sim::edu::Edu::new().dma_mask(u64::from(u32::MAX)).transfers_take(1_000_000);
                 machine.plug_as(model, windows_loader::Shape::mixed())

@@ -1,5 +1,5 @@
 //! A device's own transfers: memory that it shares, pages of the kernel's own and apps' buffers, on machines that reach memory in different ways.
-use super::{Loaded, open_path};
+use super::{Loaded, haste, is_qemu, open_path, qemu};
 use crate::{interrupts::until, registry::guest_test};
 use copier_interface::copier::{self, Client};
 use kp_abi::{
@@ -148,7 +148,9 @@ fn what_a_device_copies_arrives_on_every_kind_of_machine(drivers: &str) {
 /// The same with edu's own engine, which takes its time.
 #[guest_test(stage = "loader")]
 fn edus_engine_copies_from_one_buffer_to_another(drivers: &str) {
-    let loaded = started(drivers, Options::default(), Edu::new());
+    let mut options = Options::default();
+    options.device_haste = haste(is_qemu());
+    let loaded = if is_qemu() { started(drivers, options, qemu()) } else { started(drivers, options, Edu::new()) };
     let app = App::open(&loaded);
     assert_eq!(app.client().shared(7), Ok(7));
     assert_eq!(copy(&app, PAGE), Ok(PAGE));
