@@ -36,6 +36,8 @@ const LOADER_PATIENCE: Duration = Duration::from_secs(120);
 const HANG: &str = "hang";
 /// The kernel on which one is enough.
 const KERNEL: &str = "6.12-cloud";
+/// One of which a machine is made that sleeps.
+const SLEEPER: &str = "6.12";
 
 /// The stage, with `--long`.
 pub fn stages(long: bool) -> Vec<Stage> {
@@ -279,7 +281,8 @@ impl Copy {
 
     /// Builds the modules, boots a kernel, and runs the workspace's own conformance program there.
     fn run_guest(&self, arguments: &[String], is_32bit: bool) -> Result<Outcome> {
-        let kernel = host::kernel_to_boot(KERNEL, self.setup)?;
+        let name = if arguments[0] == "own-asleep" { SLEEPER } else { KERNEL };
+        let kernel = host::kernel_to_boot(name, self.setup)?;
         let mut vm = Vm::new(&kernel).device(host::EDU).cpus(2).timeout(Duration::from_secs(400));
         let program = match is_32bit {
             true => programs::build_32bit("conformance", self.setup)?,
@@ -294,7 +297,7 @@ impl Copy {
             _ => &["echo", "edu", "trouble"],
         };
         for plugin in plugins {
-            let module = self.build_plugin(plugin, &["--target", KERNEL])?;
+            let module = self.build_plugin(plugin, &["--target", name])?;
             vm = vm.file(&module, &format!("{MODULES}/kp-{plugin}.ko"));
         }
         if arguments[0] == "nvme" {
