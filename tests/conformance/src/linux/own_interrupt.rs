@@ -115,8 +115,8 @@ fn an_interrupt_of_the_plugins_own_is_down_while_the_devices_sleep() {
             sleep_as_far_as(level);
             sleeps += 1;
             let woken = quiet(&plugin);
-            assert_eq!(woken.unheard, sleeps, "{level}: the device had an interrupt for it");
             assert_eq!(woken.sleeps, [sleeps, 0], "{level}: no callback runs while the device sleeps");
+            assert_eq!(woken.unheard, sleeps, "{level}: the device had an interrupt for it");
             assert_eq!(woken.interrupts, before.interrupts, "{level}: what came meanwhile is nobody's");
             client.every(1000).unwrap();
             client.wait(10).expect("it is there again");
