@@ -34,9 +34,9 @@ pub fn stages(long: bool) -> Vec<Stage> {
         return Vec::new();
     }
     vec![
-        Stage { name: "installed in a Debian system", run: Box::new(installed) },
-        Stage { name: "signed modules only", run: Box::new(enforced) },
-        Stage { name: "packages", run: Box::new(packages) },
+        Stage::new("installed in a Debian system", installed),
+        Stage::new("signed modules only", enforced),
+        Stage::new("packages", packages),
     ]
 }
 
