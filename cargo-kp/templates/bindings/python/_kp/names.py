@@ -91,16 +91,15 @@ def _refused(failed: OSError, path: str, plugin: str) -> NoReturn:
 
 def _let_in(path: str) -> str:
     """The group that may open a node for reading and writing, by its name, or its number if it has none. Empty: none but root's."""
-    assert sys.platform != "win32"
-    import grp
+    if sys.platform != "win32":
+        import grp
 
-    try:
-        node = os.stat(path)
-    except OSError:
-        return ""
-    if not node.st_gid or node.st_mode & 0o060 != 0o060:
-        return ""
-    try:
-        return grp.getgrgid(node.st_gid).gr_name
-    except KeyError:
-        return str(node.st_gid)
+        try:
+            node = os.stat(path)
+            if node.st_gid and node.st_mode & 0o060 == 0o060:
+                return grp.getgrgid(node.st_gid).gr_name
+        except KeyError:
+            return str(node.st_gid)
+        except OSError:
+            pass
+    return ""
