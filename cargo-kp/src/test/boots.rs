@@ -140,7 +140,10 @@ fn hostile(kernel: &str, long: bool) -> Result<Boot> {
 fn torn_down(kernel: &str, long: bool) -> Result<Boot> {
     let runs = registered::runs("tear-down", long)?;
     let boot = Boot::new(kernel, runs);
-    Ok(Boot { plugins: &["echo", "edu", "trouble", "clockwork", "eduown"], timeout: Duration::from_secs(600), ..boot })
+    // Where `init` is to refuse a device.
+    let expected = vec![Expected::line("*kp_trouble*: probe * failed with error -12*")];
+    let plugins = &["echo", "edu", "trouble", "clockwork", "eduown"];
+    Ok(Boot { plugins, expected, timeout: Duration::from_secs(600), ..boot })
 }
 
 fn nodes(kernel: &str, long: bool) -> Result<Boot> {

@@ -80,6 +80,9 @@ fn packed(out: &Path, plugin: &str, name: &str) -> Result<(PathBuf, PathBuf)> {
     if !status.success() || !module.is_file() {
         bail!("{} has no {}", package.display(), module.display());
     }
+    if kp_tool::strip::has_debug(&fs::read(&module)?) {
+        bail!("{} has debug information in its module", package.display());
+    }
     Ok((package, module))
 }
 
