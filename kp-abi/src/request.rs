@@ -136,13 +136,13 @@ pub mod kind {
 
 /// Optional parts of the ABI, as bits of a mask. An app may use what it has asked for at OPEN and was granted.
 pub mod feature {
-    /// Batched calls: RING_SETUP, RING_ENTER, RING_TEARDOWN.
+    /// Batched calls, since 1.1, on memory of the app's since 1.3: RING_SETUP, RING_ENTER, RING_TEARDOWN.
     pub const RING: u64 = 1 << 0;
-    /// The direct form of CALL.
+    /// The direct form of CALL, since 1.1.
     pub const DIRECT: u64 = 1 << 1;
-    /// Buffers of the app's: BUFFER_REGISTER, BUFFER_RELEASE.
+    /// Buffers of the app's, since 1.3: BUFFER_REGISTER, BUFFER_RELEASE.
     pub const BUFFERS: u64 = 1 << 2;
-    /// The interface as bytes: SCHEMA, which needs no OPEN.
+    /// The interface as bytes, since 1.4: SCHEMA, which needs no OPEN.
     pub const SCHEMA: u64 = 1 << 6;
 }
 

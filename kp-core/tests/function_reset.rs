@@ -16,6 +16,8 @@ kp_abi::interface! {
         fn reset() = 1;
         /// Drops memory that the device has.
         fn lose() = 2;
+        /// Ends the device's transfers.
+        fn halt() = 3;
     }
 }
 
@@ -161,6 +163,9 @@ impl resetter::Handler<Passive> for Resetter {
         drop(Coherent::<page::Map>::new(cx, &self.1, 1)?.hand_over());
         Ok(())
     }
+    fn halt(&self, cx: &mut Passive, (): &()) -> Result<()> {
+        self.1.halt(cx)
+    }
 }
 
 impl IntEnable for Resetter {
@@ -297,6 +302,26 @@ fn what_is_under_way_is_waited_for_and_not_without_end() {
             let (result, ms) = reset(&sim);
             assert_eq!(result, Ok(()));
             assert!(total.contains(&ms), "{ms} ms");
+        }
+    });
+}
+
+/// A halt too; but what does not end may still write to what is kept.
+#[test]
+fn a_halt_waits_for_what_is_under_way_and_frees_nothing_of_what_does_not_end() {
+    in_a_world(|| {
+        let sim = written();
+        let plugin = sim.connect(resetter::INTERFACE).unwrap();
+        let client = resetter::Client(&plugin);
+        client.lose().unwrap();
+        for (pending_ms, took, halted, left) in
+            [(1_000_000, 100..105, Err(Status::TIMEOUT.into()), 1), (30, 30..35, Ok(()), 0)]
+        {
+            sim.device(|card: &mut Card| card.pending_until = card.now + 1_000_000 * pending_ms);
+            let before = sim.now_ns();
+            assert_eq!((client.halt(), sim.live().dma), (halted, left), "pending for {pending_ms} ms");
+            let ms = (sim.now_ns() - before) / 1_000_000;
+            assert!(took.contains(&ms), "{ms} ms");
         }
     });
 }

@@ -104,12 +104,14 @@ const SIX_MORE: &[&str] = &[
     "rocker,name=switch,bus=third",
 ];
 
-/// A card whose frames come back.
-const TRANSFERRING: &[&str] = &["e1000e"];
+/// A controller that can be reset by itself.
+pub(super) const NVME: &str = "nvme,serial=kp";
+/// And a card whose frames come back.
+const TRANSFERRING: &[&str] = &["e1000e", NVME];
 /// Interrupts go where an IOMMU sends them.
 const REMAPPED: &[&str] = &["intel-iommu,intremap=on"];
 /// And what keeps it from all other memory.
-const BEHIND_IOMMU: &[&str] = &["intel-iommu,intremap=on", "e1000e"];
+const BEHIND_IOMMU: &[&str] = &["intel-iommu,intremap=on", "e1000e", NVME];
 
 /// edu devices, all eight functions of each of these slots, which QEMU reads as hexadecimal.
 macro_rules! functions {
@@ -155,7 +157,7 @@ fn transferring(kernel: &str, stage: &str, long: bool) -> Result<Boot> {
     let boot = Boot::new(kernel, registered::runs(stage, long)?);
     // The last one has coherent memory and nothing else of the kind: that it builds says something by itself.
     Ok(Boot {
-        plugins: &["loopback", "bmd", "edu28"],
+        plugins: &["loopback", "bmd", "edu28", "nvme"],
         devices: TRANSFERRING,
         timeout: Duration::from_secs(1200),
         ..boot

@@ -3,6 +3,7 @@
 //!
 //! Most are caught by tests of a crate, in this process's time; those of the C glue need a kernel.
 use super::{
+    boots::NVME,
     planted::{behind_a_port, expecting_panics},
     stage::{Stage, Tally, first_panic},
 };
@@ -299,10 +300,18 @@ impl Copy {
         };
         vm = vm.program(program, PROGRAM);
         // What is planted is the one plugin's, and a module takes longer to build than to run.
-        let plugins: &[&str] = if arguments[0] == "planted" { &["trouble"] } else { &["echo", "edu", "trouble"] };
+        let plugins: &[&str] = match &*arguments[0] {
+            "planted" => &["trouble"],
+            "nvme" => &["nvme"],
+            "own-asleep" => &["eduown"],
+            _ => &["echo", "edu", "trouble"],
+        };
         for plugin in plugins {
             let module = self.build_plugin(plugin, &["--target", KERNEL])?;
             vm = vm.file(&module, &format!("{MODULES}/kp-{plugin}.ko"));
+        }
+        if arguments[0] == "nvme" {
+            vm = vm.device(NVME);
         }
         if arguments == ["planted", "errors"] {
             vm = behind_a_port(vm);

@@ -7,7 +7,7 @@ use super::{
     link::Link,
     rundown::Inside,
     stack::{Node, Stack},
-    sync::{AtomicBool, Ordering::*},
+    sync::{AtomicBool, AtomicUsize, Ordering::*},
 };
 use crate::{KBox, Passive, Result, Status};
 use core::{
@@ -26,8 +26,8 @@ struct Header {
     is_kept: AtomicBool,
     link: Link,
     dma: DmaId,
-    /// In bytes.
-    len: usize,
+    /// What is kept with it and with nothing before it, in bytes.
+    kept: AtomicUsize,
     /// [`free`] of the record: by an address, so that a plugin without transfers is not linked with it.
     free: unsafe fn(NonNull<Header>) -> Link,
 }
@@ -45,6 +45,12 @@ pub(crate) trait Made: Sized {
     /// Is the memory of its record kept for the device's next one? A device has one mapping after the other. One kind at most is.
     const RECORD_IS_SPARED: bool;
 
+    /// It is kept for the device from now on. How much is that was not before, in bytes.
+    fn begin_keep(&self) -> usize;
+
+    /// It is kept no more, nor is what was with it alone, if that was any.
+    fn end_keep(&self) {}
+
     /// Gives it back to the port.
     ///
     /// # Safety
@@ -54,6 +60,10 @@ pub(crate) trait Made: Sized {
 
 impl Made for CoherentMemory {
     const RECORD_IS_SPARED: bool = false;
+
+    fn begin_keep(&self) -> usize {
+        self.len.get()
+    }
 
     unsafe fn free(self, dma: DmaId) {
         // SAFETY: the caller's promise.
@@ -72,11 +82,11 @@ impl DmaMemory<CoherentMemory> {
     /// `len` bytes that the device and the processor share, whole pages, zeroed. Errors: `DEVICE_GONE`, `NO_MEMORY`.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(crate) fn coherent(cx: &mut Passive, link: &Link, dma: DmaId, len: NonZeroUsize) -> Result<Self> {
-        let _inside = may_make(link)?;
+        let _inside = may_make(link, || false)?;
         let place = Place::new(cx, link)?;
         let memory = kernel::coherent_alloc(dma, len).ok_or(Status::NO_MEMORY)?;
         // SAFETY: just made with this `dma`, which is open while `_inside` is there.
-        Ok(unsafe { place.fill(dma, memory.len.get(), memory) })
+        Ok(unsafe { place.fill(dma, memory) })
     }
 }
 
@@ -107,13 +117,14 @@ impl<M: Made> Place<M> {
     /// The owner of what was made.
     ///
     /// # Safety
-    /// `made`, of so many bytes, is of the port, with this `dma`, which is open, and nobody else's.
+    /// `made` is of the port, with this `dma`, which is open, and nobody else's.
     #[inline(always)]
-    pub(super) unsafe fn fill(self, dma: DmaId, len: usize, made: M) -> DmaMemory<M> {
+    pub(super) unsafe fn fill(self, dma: DmaId, made: M) -> DmaMemory<M> {
         let this = ManuallyDrop::new(self);
         // SAFETY: taken once: `this` does not drop.
         let link = unsafe { ptr::read(&this.link) };
-        let header = Header { node: Node::new(), is_kept: AtomicBool::new(false), link, dma, len, free: free::<M> };
+        let (node, is_kept, kept) = (Node::new(), AtomicBool::new(false), AtomicUsize::new(0));
+        let header = Header { node, is_kept, link, dma, kept, free: free::<M> };
         // SAFETY: memory of a record's layout, which is nobody else's.
         unsafe { this.record.write(Record { header, made }) };
         DmaMemory(this.record)
@@ -187,18 +198,21 @@ impl<M: Made> DmaMemory<M> {
             // SAFETY: the record is this one's alone, and not used again, as this is its drop; `_inside` keeps the device's transfers open.
             drop(unsafe { free::<M>(self.0.cast()) });
         } else {
-            device.quarantined.fetch_add(header.len, Relaxed);
+            let kept = self.record().made.begin_keep();
+            header.kept.store(kept, Relaxed);
+            device.quarantined.fetch_add(kept, Relaxed);
             // SAFETY: the record is this one's alone, and from here on the list's.
             unsafe { device.quarantine.push(self.0.cast()) };
         }
     }
 }
 
-/// To make memory for a device's transfers. Errors: `DEVICE_GONE`; `NO_MEMORY` if too much is kept already.
-pub(super) fn may_make(link: &Link) -> Result<Inside<'_>> {
+/// To make memory for a device's transfers. Errors: `DEVICE_GONE`; `NO_MEMORY` if too much is kept already, and it `is_counted` not among that.
+#[inline(always)]
+pub(super) fn may_make(link: &Link, is_counted: impl FnOnce() -> bool) -> Result<Inside<'_>> {
     let device = link.dma();
     let inside = device.enter().ok_or(Status::DEVICE_GONE)?;
-    if device.is_full() { Err(Status::NO_MEMORY.into()) } else { Ok(inside) }
+    if device.is_full() && !is_counted() { Err(Status::NO_MEMORY.into()) } else { Ok(inside) }
 }
 
 /// Frees memory, and its record. What is left of that is the link.
@@ -209,7 +223,10 @@ pub(super) fn may_make(link: &Link) -> Result<Inside<'_>> {
 unsafe fn free<M: Made>(header: NonNull<Header>) -> Link {
     let record = header.cast::<Record<M>>();
     // SAFETY: a live record, by the caller's promise; from here on only the copy counts.
-    let Record { header: Header { link, dma, .. }, made } = unsafe { record.read() };
+    let Record { header: Header { link, dma, kept, .. }, made } = unsafe { record.read() };
+    if kept.load(Relaxed) != 0 {
+        made.end_keep();
+    }
     // SAFETY: made with this `dma`, and freed once; the rest is the caller's promise.
     unsafe { made.free(dma) };
     let memory = if M::RECORD_IS_SPARED { link.dma().swap_spare(Some(record.cast())) } else { Some(record.cast()) };
@@ -240,8 +257,8 @@ pub(super) unsafe fn empty(quarantine: &Stack, freed: impl Fn(usize)) {
     quarantine.take_all(|node| {
         let header = node.cast::<Header>();
         // SAFETY: a node in quarantine is the first field of a header, which only this has now.
-        let Header { len, free, .. } = *unsafe { header.as_ref() };
-        freed(len);
+        let Header { ref kept, free, .. } = *unsafe { header.as_ref() };
+        freed(kept.load(Relaxed));
         // SAFETY: pushed by `drop`, and taken out of the list once; the rest is the caller's promise.
         drop(unsafe { free(header) });
     });

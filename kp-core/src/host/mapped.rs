@@ -18,8 +18,8 @@ use kp_abi::ring::PAGE;
 /// See the module.
 pub(crate) struct Mapped {
     pub(crate) raw: NonNull<RawMapping>,
-    /// For its drop.
-    _pages: PageRef,
+    /// For its drop, and while it is kept: all of them are then.
+    pages: PageRef,
     /// Does the device see what the processor has written, and the other way round? Else it has to be synced.
     pub(crate) is_direct: bool,
     /// Where the device has the first byte, and the beginning of each further page.
@@ -34,6 +34,14 @@ pub(crate) struct Mapped {
 
 impl Made for Mapped {
     const RECORD_IS_SPARED: bool = true;
+
+    fn begin_keep(&self) -> usize {
+        if self.pages.set_kept(true) { 0 } else { self.pages.len().get() }
+    }
+
+    fn end_keep(&self) {
+        self.pages.set_kept(false);
+    }
 
     unsafe fn free(self, dma: DmaId) {
         // SAFETY: the caller's promise; the pages go after it.
@@ -75,7 +83,7 @@ impl DmaMemory<Mapped> {
             // By value, so that nothing of the caller's has to have an address.
             return Self::of_pages(cx, (link.clone(), dma, *limits), pages.clone(), range, direction, fits);
         }
-        let _inside = may_make(link)?;
+        let _inside = may_make(link, || pages.is_kept())?;
         let (place, mut bus) = (Place::new(cx, link)?, 0);
         // SAFETY: as in `of_pages`.
         let raw = unsafe { kernel::dma_map(dma, pages.raw(), range.start, len, direction, slice::from_mut(&mut bus)) };
@@ -88,9 +96,7 @@ impl DmaMemory<Mapped> {
         let (pages, bus) = (pages.clone(), Addresses::One(bus));
         let (longest, boundary) = (limits.max_segment(), limits.segment_boundary());
         // SAFETY: just made with this `dma`, which is open while `_inside` is there.
-        Ok(unsafe {
-            place.fill(dma, len, Mapped { raw, _pages: pages, is_direct, bus, skip, fits, longest, boundary })
-        })
+        Ok(unsafe { place.fill(dma, Mapped { raw, pages, is_direct, bus, skip, fits, longest, boundary }) })
     }
 
     /// As [`mapping`](Self::mapping), of more than one page.
@@ -103,7 +109,7 @@ impl DmaMemory<Mapped> {
         direction: DmaDirection,
         fits: impl FnOnce(&DmaLimits, &[u64], usize, usize) -> usize,
     ) -> Result<Self> {
-        let _inside = may_make(&link)?;
+        let _inside = may_make(&link, || pages.is_kept())?;
         let (skip, len) = (range.start % PAGE, range.len());
         let place = Place::new(cx, &link)?;
         let mut bus = KVec::zeroed(cx, (skip + len).div_ceil(PAGE))?;
@@ -115,9 +121,7 @@ impl DmaMemory<Mapped> {
         let (fits, bus) = (fits(&limits, &bus, skip, len), Addresses::More(bus));
         let (longest, boundary) = (limits.max_segment(), limits.segment_boundary());
         // SAFETY: just made with this `dma`, which is open while `_inside` is there.
-        Ok(unsafe {
-            place.fill(dma, len, Mapped { raw, _pages: pages, is_direct, bus, skip, fits, longest, boundary })
-        })
+        Ok(unsafe { place.fill(dma, Mapped { raw, pages, is_direct, bus, skip, fits, longest, boundary }) })
     }
 
     /// What was written before is seen by the device.

@@ -4,7 +4,7 @@ use crate::{KBox, Passive, Result, Status};
 use core::{
     num::NonZeroUsize,
     ptr::NonNull,
-    sync::atomic::{AtomicUsize, Ordering::*},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::*},
 };
 
 struct Shared {
@@ -12,6 +12,8 @@ struct Shared {
     raw: NonNull<RawPages>,
     len: NonZeroUsize,
     is_writable: bool,
+    /// A device has a part of them, by what was dropped, and all are counted as kept for it.
+    is_kept: AtomicBool,
 }
 
 /// A counted reference to pages. INVARIANT: the record lives as long as it.
@@ -41,7 +43,10 @@ impl PageRef {
         len: NonZeroUsize,
         is_writable: bool,
     ) -> Result<Self> {
-        match KBox::new(cx, Shared { references: AtomicUsize::new(1), raw, len, is_writable }) {
+        match KBox::new(
+            cx,
+            Shared { references: AtomicUsize::new(1), raw, len, is_writable, is_kept: AtomicBool::new(false) },
+        ) {
             Ok(shared) => Ok(Self(shared.into_raw())),
             Err(error) => {
                 // SAFETY: nobody else's, and mapped for no device yet.
@@ -67,6 +72,16 @@ impl PageRef {
 
     pub(crate) fn is_writable(&self) -> bool {
         self.shared().is_writable
+    }
+
+    /// Are they counted as kept for a device?
+    pub(super) fn is_kept(&self) -> bool {
+        self.shared().is_kept.load(Relaxed)
+    }
+
+    /// They are, or are not any more. Were they before?
+    pub(super) fn set_kept(&self, is_kept: bool) -> bool {
+        self.shared().is_kept.swap(is_kept, Relaxed)
     }
 
     /// Where the kernel has them side by side. Errors: `NO_MEMORY`.

@@ -226,6 +226,24 @@ fn who_listens_listens_through_a_sleep_and_a_reset_by_others() {
     assert_eq!(sim.log().len(), 3, "it was enabled once: {:?}", sim.log());
 }
 
+/// No app has to listen for that. In its handler the plugin sees to it that the card is awake.
+#[test]
+fn it_is_down_while_its_device_sleeps_and_there_again_without_an_app() {
+    let sim = bound();
+    let plugin = connect(&sim);
+    let heard = || messages::Client(&plugin).heard();
+    for sleeps in 0..3 {
+        sim.suspend();
+        send(&sim, 0);
+        sim.resume();
+        assert_eq!(heard(), Ok(sleeps), "what came meanwhile is nobody's");
+        send(&sim, 1);
+        assert_eq!(heard(), Ok(sleeps + 1));
+    }
+    assert_eq!(plugin.connection().int_count(ANY_VECTOR).unwrap().1.received, 3);
+    assert_eq!(sim.log().len(), 3, "it was enabled once: {:?}", sim.log());
+}
+
 #[test]
 fn nobody_listens_to_what_is_gone() {
     let sim = bound();

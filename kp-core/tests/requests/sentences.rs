@@ -83,6 +83,33 @@ fn open_answers_the_minor_version_that_is_spoken() {
     assert_eq!(answer(Open { abi_major: 9, ..old }), (Status::ABI_MISMATCH, major, minor), "the driver's");
 }
 
+/// What an app of an older version asks for it is granted as that version knew it, or not at all.
+#[test]
+fn open_grants_what_the_spoken_version_has_in_the_drivers_form() {
+    const RING: u64 = feature::RING;
+    const DIRECT: u64 = feature::DIRECT;
+    const BUFFERS: u64 = feature::BUFFERS;
+    const SCHEMA: u64 = feature::SCHEMA;
+    let (mapping, lending) = (sim(), Sim::<Card>::builder().device(Edu::new()).no_mmap().build().unwrap());
+    let granted = |sim: &Sim<Card>, abi_minor| {
+        let (status, answer) = send(&sim.open(), Open { abi_minor, ..open(u64::MAX) });
+        assert_eq!(status, Status::OK);
+        answer.features
+    };
+    for (minor, mapped, lent) in [
+        (0, 0, 0),
+        (1, RING | DIRECT, DIRECT),
+        (2, RING | DIRECT, DIRECT),
+        (3, RING | DIRECT | BUFFERS, RING | DIRECT | BUFFERS),
+        (4, RING | DIRECT | BUFFERS | SCHEMA, RING | DIRECT | BUFFERS | SCHEMA),
+        (99, RING | DIRECT | BUFFERS | SCHEMA, RING | DIRECT | BUFFERS | SCHEMA),
+    ] {
+        assert_eq!(granted(&mapping, minor), mapped, "1.{minor}, a kernel that maps");
+        assert_eq!(granted(&lending, minor), lent, "1.{minor}, a kernel that does not");
+    }
+    assert_eq!(limits::ABI_MINOR, 4, "a new version may have new ones");
+}
+
 #[test]
 fn a_handle_has_one_session_in_its_life() {
     let sim = sim();

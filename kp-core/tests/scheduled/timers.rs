@@ -21,6 +21,23 @@ fn a_timer_runs_once_or_at_each_period_and_never_early() {
     });
 }
 
+/// As after a sleep of the device's, of fifty periods.
+#[test]
+fn a_run_that_comes_late_by_periods_is_one_run() {
+    every_order(40, |_, sim, plugin| {
+        let client = messages::Client(plugin);
+        client.start(0, 1000, 1000).unwrap();
+        sim.suspend();
+        pass(sim, 50_000);
+        sim.resume();
+        pass(sim, 500);
+        assert_eq!(client.timer_runs(0), Ok(1));
+        pass(sim, 10_000);
+        let runs = client.timer_runs(0).unwrap();
+        assert!((10..=12).contains(&runs), "{runs} runs");
+    });
+}
+
 #[test]
 fn a_timer_that_is_started_anew_forgets_what_it_was_started_for() {
     every_order(40, |_, sim, plugin| {

@@ -4,7 +4,7 @@ use crate::raw_ioctl::{Handle, PAGE, Process, Random, Sender, open};
 use echo_interface::echo;
 use kp_abi::{
     Status, TransportStatus,
-    request::{BufferRelease, Close, Query, Request, RingEnter, RingSetup, RingTeardown, feature},
+    request::{BufferRelease, Close, Open, Query, Request, RingEnter, RingSetup, RingTeardown, feature},
     ring::{INLINE, KernelPage, Layout, Submission, UserPage},
     zerocopy::IntoBytes,
 };
@@ -21,6 +21,7 @@ pub fn run(process: &dyn Process) -> usize {
     assert_ne!(features & feature::RING, 0, "every driver has rings");
     let mut list = List { sender, seen: 0 };
     list.refused();
+    list.older();
     if !process.maps_rings() && !process.lends() {
         let refused = list.session().lend(BUFFER, PAGE as usize);
         assert_eq!(refused.map(|_| ()), Err(TransportStatus::FAULT.status()), "memory that no driver sees");
@@ -145,10 +146,28 @@ impl<'p> List<'p> {
         self.is("before OPEN", &*fresh, RingEnter::new(), Status::NOT_OPEN);
         self.is("before OPEN", &*fresh, RingTeardown::new(), Status::NOT_OPEN);
         let without = self.sender.process.handle("echo");
-        self.is("no features", &*without, kp_abi::request::Open { features: 0, ..open(echo::INTERFACE) }, Status::OK);
+        self.is("no features", &*without, Open { features: 0, ..open(echo::INTERFACE) }, Status::OK);
         self.is("not granted", &*without, good, TransportStatus::UNKNOWN_REQUEST.status());
         self.is("not granted", &*without, RingEnter::new(), TransportStatus::UNKNOWN_REQUEST.status());
         self.is("not granted", &*without, RingTeardown::new(), TransportStatus::UNKNOWN_REQUEST.status());
+    }
+
+    /// Apps of an older ABI have rings as that knew them, in memory of the driver's, or have none; their struct is the first one.
+    fn older(&mut self) {
+        let maps = self.sender.process.maps_rings();
+        for (abi_minor, knows) in [(0, false), (1, maps), (2, maps), (3, true), (9, true)] {
+            let handle = self.sender.process.handle("echo");
+            let opened = self.is("older", &*handle, Open { abi_minor, ..open(echo::INTERFACE) }, Status::OK);
+            assert_eq!(opened.features & feature::RING != 0, knows, "ABI 1.{abi_minor}");
+            let mut first = RingSetup { entries: 8, ..RingSetup::new() };
+            first.head().size = RingSetup::FIRST_SIZE as u32;
+            let want = match (knows, maps) {
+                (false, _) => TransportStatus::UNKNOWN_REQUEST.status(),
+                (true, true) => Status::OK,
+                (true, false) => Status::BAD_FIELD,
+            };
+            self.is("of the first version", &*handle, first, want);
+        }
     }
 
     fn setting_up(&mut self) {

@@ -97,7 +97,7 @@ pub(super) fn open<P: Plugin>(
     if app.message_count > chain_len::<P>() || app.fingerprint != open.fingerprint {
         return Err(Status::INTERFACE_MISMATCH.into());
     }
-    open.features = if spoken >= 1 { app.features & features::<P>(user) } else { 0 };
+    open.features = app.features & features::<P>(user) & features_of(spoken);
     open.session = lifecycle::open(session, cx, data, open.features)?;
     Ok(())
 }
@@ -147,6 +147,18 @@ fn features<P: Plugin>(user: &impl UserRequest) -> u64 {
     let direct = if P::TABLE.interface.is_some() && user.takes_direct_calls() { feature::DIRECT } else { 0 };
     let schema = if Session::<P>::SCHEMA.is_empty() { 0 } else { feature::SCHEMA };
     ring | direct | buffers | schema
+}
+
+/// Optional parts that version 1.`minor` of the ABI has in the form in which this kernel has them.
+#[cfg_attr(kp_driver, optimize(size))]
+fn features_of(minor: u32) -> u64 {
+    let mapped = if kernel::can_mmap() { feature::RING } else { 0 }; // which was all that rings could be before 1.3
+    match minor {
+        0 => 0,
+        1 | 2 => feature::DIRECT | mapped,
+        3 => feature::DIRECT | feature::RING | feature::BUFFERS,
+        _ => feature::DIRECT | feature::RING | feature::BUFFERS | feature::SCHEMA,
+    }
 }
 
 /// Messages of the plugin's interface.

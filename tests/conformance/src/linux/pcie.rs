@@ -18,7 +18,7 @@ const RANDOM: (&str, &str) = ("0x1af4", "0x1044");
 /// What devices say, resets that bring them back as they were, and masked vectors of which nothing is lost.
 #[guest_test("pcie", stage = "nodes", short = "2", long = "50")]
 fn configuration_space_describes_resets_and_masks(resets: u32) {
-    take(RANDOM);
+    take("kp_pcie", RANDOM);
     load("pcie");
     let (net, switch, random) = (open(NET), open(SWITCH), open(RANDOM));
     facts(&net, &random);
@@ -46,14 +46,14 @@ fn address((vendor, device): (&str, &str)) -> String {
     found.file_name().to_string_lossy().into_owned()
 }
 
-/// Takes a device from the driver that the kernel has in it, for the plugin.
-fn take((vendor, device): (&str, &str)) {
+/// Takes a device from the driver that the kernel has in it, for the module that is loaded next.
+pub(super) fn take(module: &str, (vendor, device): (&str, &str)) {
     let address = address((vendor, device));
     let write = |what: &str, text: &str| {
         let path = format!("/sys/bus/pci/devices/{address}/{what}");
         fs::write(&path, text).unwrap_or_else(|error| panic!("{path}: {error}"));
     };
-    write("driver_override", "kp_pcie");
+    write("driver_override", module);
     if fs::exists(format!("/sys/bus/pci/devices/{address}/driver")).expect("it can be looked for") {
         write("driver/unbind", &address);
     }

@@ -4,6 +4,7 @@ mod kills;
 mod low;
 mod machine;
 mod memory;
+mod reset;
 mod ring;
 mod shared;
 mod story;
