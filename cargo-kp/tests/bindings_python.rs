@@ -11,6 +11,9 @@ use kp_tool::schema::Schema;
 
 #[path = "../../kp-tool/tests/schema/random.rs"]
 mod random;
+#[cfg(target_os = "linux")]
+#[path = "bindings/refused.rs"]
+mod refused;
 
 /// Where Debian has it. A person's own Python may be a script.
 const PYTHON: &str = "/usr/bin/python3";
@@ -130,6 +133,20 @@ fn calls_interrupts_threads_and_asyncio_are_as_the_tests_in_python_say() {
         &folder,
         &["-X", "dev", "-W", "error", "-m", "unittest", "test_calls", "test_interrupts", "test_linux", "test_windows"],
     );
+}
+
+/// Word for word: it is made of the same texts.
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "needs python3; run by `cargo kp test`"]
+fn what_python_says_of_a_node_that_cannot_be_opened_is_what_kp_user_says() {
+    let folder = examples("sentences");
+    let program = "import sys\nfrom echo._kp import names\ntry:\n    names._refused(OSError(int(sys.argv[3]), '?'), sys.argv[2], sys.argv[1])\n\
+                   except OSError as error:\n    print(f'{error.filename}: {error.strerror}')\n";
+    for case in refused::refused(&folder) {
+        let said = python(PYTHON, &folder, &["-c", program, refused::PLUGIN, &case.node, &case.errno.to_string()]);
+        assert_eq!(said.trim_end(), case.due);
+    }
 }
 
 #[test]

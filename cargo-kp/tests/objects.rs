@@ -56,6 +56,32 @@ fn a_good_object_passes_every_check() {
     }
 }
 
+/// The names in an object that stand for code or data of it, and the bytes of the section that functions are in.
+fn names_and_code(object: &[u8]) -> (Vec<String>, Vec<u8>) {
+    use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
+    let file = object::File::parse(object).expect("an object");
+    let is_named = |kind| matches!(kind, SymbolKind::Text | SymbolKind::Data | SymbolKind::Unknown);
+    let symbols = file.symbols().filter(|symbol| is_named(symbol.kind()));
+    let mut names: Vec<String> = symbols.filter_map(|symbol| symbol.name().ok().map(str::to_owned)).collect();
+    names.sort();
+    let code = file.sections().filter(|section| section.name().is_ok_and(|name| name.starts_with(".text")));
+    (names, code.flat_map(|section| section.data().expect("code").to_vec()).collect())
+}
+
+#[test]
+fn a_module_without_its_debug_information_has_the_same_code_and_names_and_a_signed_one_is_left_as_it_is() {
+    use kp_tool::strip::{Stripped, has_debug, without_debug};
+    let with = compile("with-debug", GOOD, &["-g"]);
+    let Stripped::Done(without) = without_debug(&with).expect("strip likes it") else { panic!("it has some") };
+    assert!(has_debug(&with) && !has_debug(&without) && without.len() < with.len());
+    assert_eq!(names_and_code(&without), names_and_code(&with));
+    assert!(names_and_code(&without).0.contains(&"next".to_owned()), "a backtrace has local names too");
+    assert_eq!(without_debug(&with).expect("again"), Stripped::Done(without.clone()), "the same bytes");
+    assert_eq!(without_debug(&without).expect("once more"), Stripped::AsItWas);
+    let signed = [&with[..], b"~Module signature appended~\n"].concat();
+    assert_eq!(without_debug(&signed).expect("it is not touched"), Stripped::AsItWas);
+}
+
 #[test]
 fn a_reference_through_a_global_offset_table_is_refused() {
     let source = "extern int kp_c_count; int kp_rs_call(void) { return kp_c_count; }";

@@ -51,7 +51,7 @@ impl Fake {
             fail: Cell::new((usize::MAX, usize::MAX)),
         };
         fake.file("/proc/sys/kernel/osrelease", "6.12.9-amd64\n");
-        fake.file("/lib/modules/6.12.9-amd64/modules.dep", "");
+        fake.list_modules("6.12.9-amd64");
         fake.file("/etc/group", "root:x:0:\n");
         fake
     }
@@ -125,6 +125,7 @@ impl Fake {
         let words: Vec<&str> = command.split(' ').collect();
         let module = |name: &str| format!("/sys/module/{}", name.replace('-', "_"));
         match words[..] {
+            ["depmod", release] => self.list_modules(release),
             ["modprobe", "-r", name] => fs::remove_dir_all(self.at(&module(name))).unwrap(),
             ["modprobe", name] if !self.has(&module(name)) => self.load(name),
             ["groupadd", "--system", group] => {
@@ -138,6 +139,22 @@ impl Fake {
             }
             _ => {}
         }
+    }
+
+    /// Lists the modules of a kernel, as depmod does.
+    fn list_modules(&self, release: &str) {
+        let folder = format!("/lib/modules/{release}");
+        let (mut modules, mut aliases) = (String::new(), String::new());
+        for file in self.names(&format!("{folder}/updates")) {
+            let path = format!("{folder}/updates/{file}");
+            let content = fs::read(self.at(&path)).unwrap_or_default();
+            if let Ok(module) = crate::module::Module::parse(Path::new(&path), &content) {
+                modules += &format!("updates/{file}:\n");
+                aliases.extend(module.aliases.iter().map(|alias| format!("alias {alias} {}\n", module.name)));
+            }
+        }
+        self.file(&format!("{folder}/modules.dep"), modules);
+        self.file(&format!("{folder}/modules.alias"), aliases);
     }
 
     /// Loads a module, as whoever calls insmod does, and lets it have each free device that is made for it.

@@ -4,8 +4,9 @@ use crate::machine::{Machine, last_line};
 use crate::message::Message;
 use crate::module::{Module, stem};
 use crate::receipt::{self, FOLDER, Made, Receipt, State};
+use crate::rules::DAEMON;
 use crate::trust::Trust;
-use crate::{loaded, rules};
+use crate::{groups, loaded, rules};
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -197,7 +198,7 @@ fn steps(
     let is_live = !machine.is_staged();
     if let Some(group) = &wanted.group
         && is_live
-        && members(machine, group).is_none()
+        && groups::members(machine, group).is_none()
     {
         steps.push(Step::Group(group.clone()));
     }
@@ -213,22 +214,19 @@ fn steps(
         steps.push(file(format!("/etc/modules-load.d/kp-{name}.conf"), text.into_bytes()));
     }
     if is_live {
-        if has_rules && machine.has(UDEV) {
+        if has_rules && machine.has(DAEMON) {
             steps.push(run(&["udevadm", "control", "--reload"]));
         }
         steps.push(run(&["depmod", &module.release]));
         if !wanted.no_load {
             steps.push(run(&["modprobe", &format!("kp-{name}")]));
-            if has_rules && machine.has(UDEV) {
+            if has_rules && machine.has(DAEMON) {
                 steps.push(run(&["udevadm", "settle"]));
             }
         }
     }
     steps
 }
-
-/// Where udev's daemon listens, if one runs.
-const UDEV: &str = "/run/udev/control";
 
 /// A group's name as groupadd takes it.
 ///
@@ -240,13 +238,6 @@ pub fn check_group(group: &str) -> Result<(), Message> {
         && is_small(group.as_bytes()[0])
         && group.bytes().all(|byte| is_small(byte) || byte.is_ascii_digit() || byte == b'-');
     if is_fine { Ok(()) } else { Err(Message::BadGroup { group: group.to_owned() }) }
-}
-
-/// A group's members, as /etc/group has them. None if there is no such group.
-fn members(machine: &dyn Machine, group: &str) -> Option<String> {
-    let groups = machine.text("/etc/group")?;
-    let line = groups.lines().find_map(|line| line.strip_prefix(group)?.strip_prefix(':'))?;
-    Some(line.rsplit(':').next()?.to_owned())
 }
 
 /// Whether the machine has the program that a step runs.
@@ -400,7 +391,7 @@ fn is_free(machine: &dyn Machine, receipt: &Receipt, group: &str) -> bool {
                 _ => false,
             })
     };
-    members(machine, group).is_some_and(|members| members.is_empty())
+    groups::members(machine, group).is_some_and(|members| members.is_empty())
         && !Receipt::all(machine).unwrap_or_default().iter().any(named)
 }
 
@@ -439,7 +430,7 @@ fn undo(machine: &dyn Machine, receipt: &Receipt, unload: bool) -> Result<(), (S
     if is_live && modules && machine.has(&format!("/lib/modules/{}", receipt.release)) {
         programs.push(&depmod);
     }
-    if is_live && rules && machine.has(UDEV) {
+    if is_live && rules && machine.has(DAEMON) {
         programs.push(&["udevadm", "control", "--reload"]);
     }
     for words in programs {

@@ -4,12 +4,18 @@ use crate::bus::{Bus, Unbound};
 use crate::machine::{Machine, last_line};
 use crate::message::Message;
 use crate::module::{self, Module};
+use crate::{nodes, rules};
 use std::fs;
 use std::path::Path;
 
 /// The kernel's name for a plugin's module.
 pub fn module_of(name: &str) -> String {
-    format!("kp_{}", name.replace('-', "_"))
+    format!("kp_{}", underscored(name))
+}
+
+/// A name as the kernel shows it.
+pub(crate) fn underscored(name: &str) -> String {
+    name.replace('-', "_")
 }
 
 /// The version of a loaded module. None if it is not loaded.
@@ -125,6 +131,7 @@ pub fn load(machine: &dyn Machine, name: &str, take: Option<&str>) -> Result<(),
         }
         bus.take(&module.name, &module.aliases, Some(address));
     }
+    settle(machine);
     self_check(machine, name, &module.aliases)
 }
 
@@ -160,6 +167,14 @@ fn need_root(machine: &dyn Machine, what: &str, command: &str) -> Result<(), Mes
     Err(Message::NeedsRoot { what: what.to_owned(), command: format!("kp {command}") })
 }
 
+/// Waits until udev has looked at what has come, where it runs: only then a node has the group that its rules say.
+fn settle(machine: &dyn Machine) {
+    if machine.has(rules::DAEMON) && machine.has_program("udevadm") {
+        // What came of it is looked at.
+        let _ = machine.run("udevadm", &["settle"]);
+    }
+}
+
 fn modprobe(machine: &dyn Machine, arguments: &[&str]) -> Result<(), Message> {
     let what = format!("run modprobe {}", arguments.join(" "));
     if !machine.has_program("modprobe") {
@@ -175,10 +190,10 @@ fn modprobe(machine: &dyn Machine, arguments: &[&str]) -> Result<(), Message> {
 /// Whether a loaded plugin has what it needs.
 ///
 /// # Errors
-/// One of the reasons why it has no device.
+/// One of the reasons why it has no device, or what is wrong with its nodes.
 pub fn self_check(machine: &dyn Machine, name: &str, aliases: &[String]) -> Result<(), Message> {
     if aliases.is_empty() || Bus(&machine.at("/sys")).is_bound(&module_of(name)) {
-        return Ok(());
+        return nodes::check(machine, name);
     }
     Err(no_device(machine, name, aliases))
 }
@@ -187,13 +202,16 @@ pub fn self_check(machine: &dyn Machine, name: &str, aliases: &[String]) -> Resu
 fn no_device(machine: &dyn Machine, name: &str, aliases: &[String]) -> Message {
     let module = module_of(name);
     let sys = machine.at("/sys");
-    let held = |device: String, driver: String| {
-        let address = device.split(' ').next().unwrap_or_default().to_owned();
-        Message::HeldByDriver { module: module.clone(), name: name.to_owned(), device, driver, address }
-    };
+    let address = |device: &str| device.split(' ').next().unwrap_or_default().to_owned();
+    let name = name.to_owned();
     match Bus(&sys).why_unbound(&module, aliases, &machine.kernel_log()) {
         Unbound::NotOnBus => Message::NotOnBus { devices: module::in_words(aliases), module },
-        Unbound::Held { device, driver } | Unbound::Promised { device, driver } => held(device, driver),
+        Unbound::Held { device, driver } => {
+            Message::HeldByDriver { module, name, address: address(&device), device, driver }
+        }
+        Unbound::Promised { device, driver } => {
+            Message::KeptForDriver { module, name, address: address(&device), device, driver }
+        }
         Unbound::Refused { device, status } => {
             let line = format!("{module}: init refused the device: {status}");
             Message::InitRefused { module, device, line }
@@ -237,6 +255,14 @@ mod tests {
         assert_eq!(refused(load(&fake, "other", None)), none);
         fake.file("/lib/modules/6.12.9-amd64/modules.dep", "weird/place/kp-other.ko: a.ko\n");
         assert_eq!(file_of(&fake, "other").as_deref(), Some("/lib/modules/6.12.9-amd64/weird/place/kp-other.ko"));
+    }
+
+    #[test]
+    fn where_udev_runs_a_load_waits_until_it_has_looked_at_the_nodes() {
+        let fake = machine("settle", None);
+        fake.file(rules::DAEMON, "");
+        load(&fake, "card", None).unwrap();
+        assert_eq!(*fake.ran.borrow(), ["modprobe kp-card", "udevadm settle"]);
     }
 
     #[test]

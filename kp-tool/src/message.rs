@@ -308,6 +308,19 @@ catalogue! {
     E101 BrokenOff { why } Failed: "{why}: nothing is written; every answer is a flag too: `cargo kp new --help`";
     /// modprobe and udev find modules in lists that depmod makes. A package's script that found no kernel to make them for has left them out.
     E102 NotIndexed { file, name } Failed: "{file} is there, and modprobe does not know of it: `sudo depmod`, then `kp load {name}`";
+    /// A rule for udev lets a group use the nodes. Until udev has looked at it, or where none runs, the nodes are root's alone: the kernel makes them so.
+    E103 NotLetIn { node, found, group, why } Denied: "{node} is {found}, so the group {group} cannot open it: {why}";
+    /// The kernel makes the nodes itself, in the file system devtmpfs. In a container, say, /dev is another one.
+    E104 NoNode { node, number } NotFound:
+        "the kernel has made {node}, and it is not in /dev, as no devtmpfs is mounted there: `sudo mkdir -p /dev/kp` and `sudo mknod -m 600 {node} c {number}` make it";
+    /// udev finds the module of a device in a list of aliases, which depmod makes of all modules.
+    E105 NotListed { file } Failed: "{file} is loaded, and depmod has not listed it, so that nothing loads it at the next start: `sudo depmod`";
+    /// Each register is written once, in `int_arm` or `int_disarm` of the plugin's source.
+    E106 WrittenTwice { flag, name } Arguments:
+        "{flag}: {name} is named twice: name it once, by what stays there, and write what comes before it in the plugin's source";
+    /// A device's driver_override names the one driver that may have it, as tools for vfio set it. Nobody has it meanwhile.
+    E107 KeptForDriver { module, name, device, driver, address } InTheWay:
+        "{module} is loaded and has no device: {device} is kept for `{driver}` by its driver_override; `kp load {name} --take {address}` takes it";
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::Message;
 
 /// What stands at the end of a signed module.
-const SIGNED: &[u8] = b"~Module signature appended~\n";
+pub(crate) const SIGNED: &[u8] = b"~Module signature appended~\n";
 /// What stands in front of that, after the signature itself: of its 12 bytes the last four are the signature's length, big-endian.
 const TRAILER: usize = 12;
 /// In DER: the attribute type commonName.

@@ -1,12 +1,13 @@
 //! Which plugins this machine has, and how each of them is.
 
 use crate::bus::Bus;
-use crate::loaded;
 use crate::machine::{Machine, day};
 use crate::message::Message;
 use crate::module::Module;
+use crate::next_boot::{NextBoot, is_listed};
 use crate::receipt::Receipt;
 use crate::trust::Trust;
+use crate::{groups, loaded};
 use kp_abi::request::{Query, state};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -137,6 +138,8 @@ pub struct Status {
     pub nodes: Vec<Node>,
     /// The aliases by which udev loads it. None: it is not installed.
     pub aliases: Option<Vec<String>>,
+    /// What comes of it when the machine starts again. None: it is not installed.
+    pub next_boot: Option<NextBoot>,
     /// What is wrong with it.
     #[serde(serialize_with = "as_object")]
     pub problem: Option<Message>,
@@ -241,6 +244,7 @@ pub fn status(machine: &dyn Machine, name: &str) -> Result<Status, Message> {
         trust: Trust::of(machine),
         bus: made_for.iter().map(on_bus).collect(),
         nodes: loaded::nodes(machine, &plugin).into_iter().filter_map(|path| node(machine, path)).collect(),
+        next_boot: installed.as_ref().map(|module| NextBoot::of(machine, name, module)),
         aliases: installed.map(|module| module.aliases),
         problem,
         entry,
@@ -253,12 +257,20 @@ fn problem(machine: &dyn Machine, name: &str, entry: &Entry, installed: Option<&
         return Some(Message::Unfinished { name: name.to_owned() });
     }
     let running = loaded::version(machine, &loaded::module_of(name));
+    let file = entry.file.clone().unwrap_or_default();
+    let listed = |module: &Module, otherwise: Message| {
+        if is_listed(machine, name, module) { Ok(()) } else { Err(otherwise) }
+    };
     match (running, installed) {
         (Some(running), Some(module)) => {
             let same = loaded::check_version(module, &running, name);
-            same.and_then(|()| loaded::self_check(machine, name, &module.aliases)).err()
+            let well = same.and_then(|()| loaded::self_check(machine, name, &module.aliases));
+            well.and_then(|()| listed(module, Message::NotListed { file })).err()
         }
-        (None, Some(module)) => Trust::of(machine).check(module, entry.file.as_deref().unwrap_or_default()).err(),
+        (None, Some(module)) => {
+            let trusted = Trust::of(machine).check(module, &file);
+            trusted.and_then(|()| listed(module, Message::NotIndexed { file, name: name.to_owned() })).err()
+        }
         _ => None,
     }
 }
@@ -270,15 +282,9 @@ fn node_of(device: &str) -> Option<String> {
 
 fn node(machine: &dyn Machine, path: String) -> Option<Node> {
     let found = machine.at(&path).metadata().ok()?;
-    let groups = machine.text("/etc/group").unwrap_or_default();
-    let number = found.gid().to_string();
-    let named = groups.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == number).then(|| name.to_owned())
-    });
     let driver = machine.ask(&path).as_ref().map(Driver::new);
-    Some(Node { path, group: named.unwrap_or(number), mode: format!("{:04o}", found.mode() & 0o7777), driver })
+    let group = groups::name(machine, found.gid());
+    Some(Node { path, group, mode: format!("{:04o}", found.mode() & 0o7777), driver })
 }
 
 impl fmt::Display for Status {
@@ -332,11 +338,9 @@ impl fmt::Display for Status {
             let text = format!("version {interface_version}, {messages} {count}, fingerprint {fingerprint}; ABI {abi}");
             row(f, "interface", &text)?;
         }
-        match self.aliases.as_deref() {
-            Some([]) => {
-                row(f, "next boot", &format!("loads by /etc/modules-load.d/kp-{}.conf, if that is there", entry.name))
-            }
-            Some(aliases) => row(f, "next boot", &format!("loads by alias {}", aliases.join(", "))),
+        match &self.next_boot {
+            Some(NextBoot { loads: true, why }) => row(f, "next boot", &format!("loads {why}")),
+            Some(NextBoot { loads: false, why }) => row(f, "next boot", &format!("is not loaded: {why}")),
             None => Ok(()),
         }
     }
@@ -353,6 +357,7 @@ mod tests {
     /// A machine with a plugin that was installed by kp, loaded, and has its device.
     fn machine(test: &str) -> Fake {
         let fake = Fake::new(test);
+        fake.file(crate::rules::DAEMON, "");
         fake.device("0000:00:04.0", "pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00", None);
         let alias = "alias=pci:v00001234d000011E8sv*sd*bc*sc*i*";
         let content = made_up(&["kp=edu", "version=0.1.0", alias, "vermagic=6.12.9-amd64 SMP"]);
@@ -406,6 +411,14 @@ mod tests {
         assert_eq!(found.problem.as_ref().map(Message::code), Some("E044"));
         let json = serde_json::to_value(&found).unwrap();
         assert_eq!((&json["problem"]["code"], &json["problem"]["exit"]), (&"E044".into(), &6.into()));
+        fake.file("/sys/module/kp_card/version", "0.1.0\n");
+        assert_eq!(status(&fake, "card").unwrap().problem, None);
+        fake.file("/lib/modules/6.12.9-amd64/modules.alias", "");
+        let file = "/lib/modules/6.12.9-amd64/updates/kp-card.ko".to_owned();
+        assert_eq!(status(&fake, "card").unwrap().problem, Some(Message::NotListed { file: file.clone() }));
+        std::fs::remove_dir_all(fake.at("/sys/module/kp_card")).unwrap();
+        let unlisted = Message::NotIndexed { file, name: "card".into() };
+        assert_eq!(status(&fake, "card").unwrap().problem, Some(unlisted));
         let mut receipt = Receipt::read(&fake, "card").unwrap().unwrap();
         receipt.finished = false;
         receipt.write(&fake).unwrap();

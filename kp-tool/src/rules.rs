@@ -1,5 +1,11 @@
 //! What udev is to know of a plugin's nodes: a file of rules.
 
+/// Where udev's daemon listens, if one runs.
+pub const DAEMON: &str = "/run/udev/control";
+
+/// Where rules that kp has made are: those of an installation, which come first, and those of packages.
+pub const FOLDERS: [&str; 3] = ["/etc/udev/rules.d", "/usr/lib/udev/rules.d", "/lib/udev/rules.d"];
+
 /// Its name, for a module's file of this name without `kp-` and `.ko`. The number puts it behind the rules that come with udev.
 pub fn file_name(name: &str) -> String {
     format!("70-kp-{name}.rules")
@@ -24,9 +30,15 @@ pub fn text(plugin: &str, devices: bool, group: Option<&str>) -> Option<String> 
     (devices || group.is_some()).then_some(text)
 }
 
+/// The group that a text of [`text`]'s lets use the nodes of a plugin.
+pub fn group<'a>(text: &'a str, plugin: &str) -> Option<&'a str> {
+    let start = format!("SUBSYSTEM==\"kp-{plugin}\", GROUP=\"");
+    text.lines().find_map(|line| line.strip_prefix(start.as_str())?.split('"').next())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::text;
+    use super::{group, text};
 
     fn rules(devices: bool, group: Option<&str>) -> Vec<String> {
         let text = text("my-edu", devices, group).unwrap_or_default();
@@ -42,5 +54,11 @@ mod tests {
         assert_eq!(rules(true, Some("kp")), [LINK, GROUP]);
         assert_eq!(rules(false, Some("kp")), [GROUP]);
         assert_eq!(text("my-edu", false, None), None);
+    }
+
+    #[test]
+    fn the_group_of_a_text_is_the_one_that_it_was_made_with() {
+        let with = text("my-edu", true, Some("kp")).unwrap();
+        assert_eq!([group(&with, "my-edu"), group(&with, "edu"), group(LINK, "my-edu")], [Some("kp"), None, None]);
     }
 }

@@ -68,7 +68,10 @@ fn a_plugin_is_installed_below_a_folder_and_removed_again() {
     assert_eq!((exit, &*said), (0, ""), "{told}");
     assert_eq!(
         told,
-        format!("{steps}card 0.1.0 is installed: `kp status card` looks at it, `kp uninstall card` removes it\n")
+        format!(
+            "{steps}card 0.1.0 is in root, whose machine needs `groupadd --system kp` and `depmod 6.1.0-9-amd64`; \
+             `kp uninstall card --root root` removes it\n"
+        )
     );
     let files = [
         "/etc/udev/rules.d/70-kp-card.rules",

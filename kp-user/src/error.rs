@@ -1,5 +1,5 @@
 //! Why a plugin could not be opened, and what to do about it.
-use crate::{BusAddress, Mismatch, Side, system::System};
+use crate::{BusAddress, Mismatch, Side, sentences, system::System};
 use kp_abi::{Error, Status, TransportStatus, limits};
 use std::{fmt, io};
 
@@ -50,8 +50,15 @@ pub enum Cause {
         /// What `init` has answered, if the kernel's log has it and may be read.
         status: Option<String>,
     },
-    /// The app may not open the node for reading and writing.
+    /// The app may not open the node for reading and writing, nor may any group.
     Denied,
+    /// A group may open the node for reading and writing, and the app's process is not in it.
+    NotInGroup {
+        /// The group's name, or its number if it has none here.
+        group: String,
+    },
+    /// The process may not open the node, whatever the node's mode: so it is in a container.
+    NotPermitted,
     /// The node is there, and is not a kp device.
     NotKp,
     /// Opening the node failed in another way.
@@ -96,6 +103,8 @@ impl OpenError {
             | Cause::Held { .. }
             | Cause::InitRefused { .. }
             | Cause::Denied
+            | Cause::NotInGroup { .. }
+            | Cause::NotPermitted
             | Cause::Io(_)
             | Cause::NoSocket(_) => None,
         }
@@ -109,6 +118,11 @@ impl OpenError {
     fn write(&self, f: &mut fmt::Formatter<'_>, system: System) -> fmt::Result {
         let (name, log) = (self.plugin(), system.log());
         write!(f, "{}: ", self.place)?;
+        let module = system.loaded(name);
+        let mut say = |sentence, more: &[(&str, &str)]| {
+            let all = [("plugin", name), ("module", module.as_str()), ("place", self.place.as_str())];
+            f.write_str(&system.say(sentence, &[&all[..], more].concat()))
+        };
         match &self.cause {
             Cause::BadName => write!(f, "{}", crate::BadName),
             Cause::BadAddress => write!(f, "{}", crate::BadAddress),
@@ -123,17 +137,8 @@ impl OpenError {
                 let devices = system.devices();
                 write!(f, "no plugin has a device at this address, but at {}: see {devices}", there.join(", "))
             }
-            Cause::NoNode { is_loaded: false } => {
-                let (node, module) = (system.node(), system.module());
-                write!(f, "no such {node}: is the {module} loaded? {}", system.load(name))
-            }
-            Cause::NoNode { is_loaded: true } => write!(
-                f,
-                "no such {}, though {} is loaded: there is no such device, or the plugin refused it; see {} and {log}",
-                system.node(),
-                system.loaded(name),
-                system.devices()
-            ),
+            Cause::NoNode { is_loaded: false } => say(sentences::NO_NODE, &[]),
+            Cause::NoNode { is_loaded: true } => say(sentences::NO_NODE_OF_LOADED, &[]),
             Cause::NotOnBus => {
                 let (node, module) = (system.node(), system.loaded(name));
                 write!(f, "no {node}: no device that {module} drives is on the bus: see `lspci -nn`")
@@ -165,7 +170,9 @@ impl OpenError {
                 system.node(),
                 system.loaded(name)
             ),
-            Cause::Denied => f.write_str(&system.let_in(name)),
+            Cause::Denied => say(sentences::DENIED, &[]),
+            Cause::NotInGroup { group } => say(sentences::NOT_IN_GROUP, &[("group", group)]),
+            Cause::NotPermitted => say(sentences::NOT_PERMITTED, &[]),
             Cause::NotKp => {
                 write!(f, "not a kp device: remove what has taken this {}, then {}", system.place(), system.load(name))
             }
@@ -173,12 +180,7 @@ impl OpenError {
                 Some(_) => write!(f, "{error}: see {log}"),
                 None => write!(f, "{error}"),
             },
-            Cause::NoSocket(error) => write!(
-                f,
-                "KP_NODE names this socket, and no plugin answers there ({error}): start `cargo kp sim -p {name} --listen {}`, \
-                 or unset KP_NODE",
-                self.place
-            ),
+            Cause::NoSocket(error) => say(sentences::NO_SOCKET, &[("why", &error.to_string())]),
             Cause::Abi { app, driver } => write!(
                 f,
                 "the app speaks ABI {}.{}, the driver {}.{}: build both with the same major version of kp",
@@ -284,8 +286,8 @@ mod tests {
         assert_eq!(
             both(|| Cause::Denied),
             [
-                "permission denied: run as root, or let a group in with a udev rule: SUBSYSTEM==\"kp-my-edu\", \
-                 GROUP=\"GROUP\", MODE=\"0660\"",
+                "permission denied: run as root, or let a group in: `kp install kp-my-edu.ko --group GROUP`, or a udev rule: \
+                 SUBSYSTEM==\"kp-my-edu\", GROUP=\"GROUP\", MODE=\"0660\"",
                 "access denied: run as administrator"
             ]
         );

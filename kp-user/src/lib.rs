@@ -70,6 +70,8 @@ mod pages;
 mod plugin;
 mod ring;
 mod schema;
+#[doc(hidden)]
+pub mod sentences;
 mod shared;
 mod system;
 mod windows;

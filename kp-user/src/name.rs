@@ -30,7 +30,7 @@ pub struct BadName;
 
 impl fmt::Display for BadName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a plugin's name: use one such as `edu`, or `edu.1` for one of its devices")
+        f.write_str(crate::sentences::BAD_NAME.linux)
     }
 }
 impl std::error::Error for BadName {}

@@ -1,4 +1,5 @@
 //! The words in which a person is told what to do.
+use crate::sentences::{Sentence, filled};
 
 /// An operating system with kp drivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,14 +76,12 @@ impl System {
         }
     }
 
-    /// That the app may not open it, and who can.
-    pub(crate) fn let_in(self, plugin: &str) -> String {
-        match self {
-            Self::Linux => format!(
-                "permission denied: run as root, or let a group in with a udev rule: SUBSYSTEM==\"kp-{plugin}\", \
-                 GROUP=\"GROUP\", MODE=\"0660\""
-            ),
-            Self::Windows => "access denied: run as administrator".into(),
-        }
+    /// A sentence, with what is filled in.
+    pub(crate) fn say(self, sentence: Sentence, by: &[(&str, &str)]) -> String {
+        let text = match self {
+            Self::Linux => sentence.linux,
+            Self::Windows => sentence.windows,
+        };
+        filled(text, by)
     }
 }

@@ -18,6 +18,7 @@ udevadm settle
 
 say kp install kp-edu.ko --group kp
 say kp status edu
+say setpriv --reuid=nobody --regid=nogroup --clear-groups kp schema edu
 ls -l /dev/kp/edu.0 | cut -d' ' -f1-4
 readlink /dev/kp/by-path/pci-0000:00:01.0
 echo "another name for the same device, and the three reasons to have none"
@@ -39,6 +40,17 @@ say kp reload edu
 say kp uninstall edu
 find /lib/modules /etc/udev /var/lib \( -name '*edu*' -o -name '*other*' -o -name kp \)
 grep '^kp:' /etc/group
+echo "no group, and no udevd"
+say kp install kp-edu.ko
+say setpriv --reuid=nobody --regid=nogroup --clear-groups kp schema edu
+say kp uninstall edu
+udevadm control --exit
+while [ -e /run/udev/control ]; do sleep 0.1; done
+say kp install kp-edu.ko --group kp
+say kp status edu
+chgrp kp /dev/kp/edu.0 && chmod 660 /dev/kp/edu.0
+say setpriv --reuid=nobody --regid=kp --clear-groups kp status edu
+say kp uninstall edu
 echo "two packages of one plugin, under two names"
 dpkg -i --force-depends echo.deb other.deb > /dev/null 2>&1 || echo "dpkg: exit $?"
 say kp load echo

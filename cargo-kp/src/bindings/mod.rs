@@ -1,7 +1,7 @@
 //! `cargo kp bindings`: a plugin's messages for an app in another language, as source text of that language.
 //!
 //! [`files`](Language::files) makes them of a [`Schema`]. `names` says what things are called in a language that has its own keywords, `types`
-//! gathers a schema's types, `errors` has the table of statuses as the templates have it, `render` fills the templates of
+//! gathers a schema's types, `errors` and `sentences` have the table of statuses and what is said beside as the templates have them, `render` fills the templates of
 //! `templates/bindings` in, and `write` puts files where they belong, all or none. Then each language has a file; `c_types` is of
 //! both C and C++.
 mod c;
@@ -11,6 +11,7 @@ mod errors;
 mod names;
 mod python;
 mod render;
+mod sentences;
 mod types;
 mod write;
 

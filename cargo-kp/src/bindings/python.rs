@@ -15,6 +15,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("__init__.py", include_str!("../../templates/bindings/python/__init__.py.jinja")),
     ("__init__.pyi", include_str!("../../templates/bindings/python/__init__.pyi.jinja")),
     ("_kp/errors.py", include_str!("../../templates/bindings/python/_kp/errors.py.jinja")),
+    ("_kp/sentences.py", include_str!("../../templates/bindings/python/_kp/sentences.py.jinja")),
 ];
 
 /// The others.

@@ -1,5 +1,5 @@
 //! Fills a template in.
-use super::{errors, mark, names};
+use super::{errors, mark, names, sentences};
 use anyhow::{Context, Result};
 use kp_abi::{
     limits,
@@ -10,7 +10,7 @@ use minijinja::{Environment, UndefinedBehavior, Value, context, syntax::SyntaxCo
 use std::collections::BTreeMap;
 
 /// The text that a template becomes. Beside its own `values` it has what all of them need: `schema` (`name`, `version`, `fingerprint`, `chains`,
-/// `mark`), `statuses`, `limits`, `requests`, `kinds`.
+/// `mark`), `statuses`, `sentences`, `limits`, `requests`, `kinds`.
 ///
 /// # Errors
 /// The template names what there is not.
@@ -20,11 +20,12 @@ pub fn render(name: &str, template: &str, schema: &Schema, values: Value) -> Res
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.add_function("constant", |name: &str| names::screaming(name));
     environment.add_function("quoted", quoted);
+    environment.add_function("say", sentences::say);
     // How many bytes or elements: nothing is said of one.
     environment.add_function("per", |size: u64| if size == 1 { String::new() } else { format!(" / {size}") });
     environment.add_function("times", |size: u64| if size == 1 { String::new() } else { format!(" * {size}") });
     environment.add_filter("hex", |number: u64, digits: usize| format!("0x{number:0digits$x}"));
-    let all = context! { schema => of_schema(schema), statuses => errors::rows(), limits => of_limits(), requests => requests(), kinds => kinds(), ..values };
+    let all = context! { schema => of_schema(schema), statuses => errors::rows(), sentences => sentences::all(), limits => of_limits(), requests => requests(), kinds => kinds(), ..values };
     let text = environment.render_named_str(name, template, all).with_context(|| format!("template {name}"))?;
     Ok(text.trim_end().to_owned() + "\n")
 }
@@ -66,7 +67,7 @@ pub fn wrapped(parameters: &[String], indent: &str, room: usize) -> String {
 }
 
 /// A text of printable ASCII as C and Python write it.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 

@@ -95,8 +95,8 @@ fn booted(ran: Result<Report>) -> Result<Report> {
 fn simulated(why: &anyhow::Error) -> Result<()> {
     println!("SIMULATED  no kernel can be booted here: {}", format!("{why:#}").replace('\n', " "));
     println!("SIMULATED  the same plugins and apps, on the simulator with its model of the device:");
-    for app in ["edu-app", "bmd-app"] {
-        let program = programs::build_with(app, &["--example", "simulated"])?;
+    for (app, example) in [("edu-app", "edu-simulated"), ("bmd-app", "bmd-simulated")] {
+        let program = programs::build_with(app, &["--example", example])?;
         programs::run_file(&program, &[], &mut |line| println!("{line}"))?;
     }
     Ok(())

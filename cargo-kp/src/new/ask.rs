@@ -61,8 +61,8 @@ pub fn command(args: &NewArgs) -> String {
     args.bar.iter().for_each(|bar| flag("--bar", Some(bar)));
     flag("--irq-status", args.irq_status.as_deref());
     flag("--irq-ack", args.irq_ack.as_deref());
-    flag("--irq-enable", args.irq_enable.as_deref());
-    flag("--irq-disable", args.irq_disable.as_deref());
+    args.irq_enable.iter().for_each(|written| flag("--irq-enable", Some(written)));
+    args.irq_disable.iter().for_each(|written| flag("--irq-disable", Some(written)));
     flag("--irq-raise", args.irq_raise.as_deref());
     flag("--messages", args.messages.as_deref());
     let apps: Vec<String> = args.apps.iter().map(|app| language(*app)).collect();
@@ -267,7 +267,7 @@ enum How {
 /// How the card interrupts.
 fn interrupt(args: &mut NewArgs, blocks: &[Block]) -> Result<()> {
     let guessed = irq::decide(&irq::Said::default(), blocks)?;
-    let status = guessed.and_then(|irq| irq.status);
+    let status = guessed.as_ref().and_then(|irq| irq.status);
     let named = |found: irq::Found<'_>| match blocks {
         [_] => found.register.name.clone(),
         _ => format!("BAR{}.{}", found.block.bar, found.register.name),

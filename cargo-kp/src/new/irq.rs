@@ -38,16 +38,16 @@ pub struct Written<'a> {
 }
 
 /// A card's interrupt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Irq<'a> {
     /// The register that says that the card interrupts; a card that sends messages alone may have none.
     pub status: Option<Found<'a>>,
     /// How it is acknowledged.
     pub recipe: Recipe<'a>,
-    /// What lets the card interrupt.
-    pub enable: Option<Written<'a>>,
-    /// What keeps it from it.
-    pub disable: Option<Written<'a>>,
+    /// What lets the card interrupt, in this order.
+    pub enable: Vec<Written<'a>>,
+    /// What keeps it from it, in this order.
+    pub disable: Vec<Written<'a>>,
     /// What has it interrupt, for trying it out.
     pub raise: Option<Found<'a>>,
     /// Whether status and recipe were not named, but found by the names of the registers.
@@ -61,10 +61,10 @@ pub struct Said<'a> {
     pub status: Option<&'a str>,
     /// `--irq-ack`.
     pub ack: Option<&'a str>,
-    /// `--irq-enable`.
-    pub enable: Option<&'a str>,
-    /// `--irq-disable`.
-    pub disable: Option<&'a str>,
+    /// Each `--irq-enable`.
+    pub enable: &'a [String],
+    /// Each `--irq-disable`.
+    pub disable: &'a [String],
     /// `--irq-raise`.
     pub raise: Option<&'a str>,
 }
@@ -73,13 +73,13 @@ impl<'a> Said<'a> {
     /// The first flag that was given.
     pub fn flag(&self) -> Option<&'static str> {
         let flags = [
-            ("--irq-status", self.status),
-            ("--irq-ack", self.ack),
-            ("--irq-enable", self.enable),
-            ("--irq-disable", self.disable),
-            ("--irq-raise", self.raise),
+            ("--irq-status", self.status.is_some()),
+            ("--irq-ack", self.ack.is_some()),
+            ("--irq-enable", !self.enable.is_empty()),
+            ("--irq-disable", !self.disable.is_empty()),
+            ("--irq-raise", self.raise.is_some()),
         ];
-        flags.into_iter().find_map(|(flag, said)| said.map(|_| flag))
+        flags.into_iter().find_map(|(flag, is_said)| is_said.then_some(flag))
     }
 }
 
@@ -99,13 +99,26 @@ pub fn decide<'a>(said: &Said<'_>, blocks: &'a [Block]) -> Result<Option<Irq<'a>
         (None, None) => return Ok(None),
     };
     let raise = said.raise.map(|name| writable("--irq-raise", find(blocks, "--irq-raise", name)?)).transpose()?;
-    let enable = said.enable.map(|text| written(blocks, "--irq-enable", text)).transpose()?;
+    let enable = all_written(blocks, "--irq-enable", said.enable)?;
     // A register of its own takes the bits that it turns off; the one that turns them on takes a zero.
     let disable = match said.disable {
-        Some(text) => Some(written(blocks, "--irq-disable", text)?),
-        None => enable.map(|enable| Written { value: 0, ..enable }),
+        [] => enable.iter().rev().map(|enable| Written { value: 0, ..*enable }).collect(),
+        said => all_written(blocks, "--irq-disable", said)?,
     };
     Ok(Some(Irq { status, recipe, enable, disable, raise, guessed }))
+}
+
+/// Each `REG[=BITS]` of a flag that may be repeated, of registers that differ.
+fn all_written<'a>(blocks: &'a [Block], flag: &str, said: &[String]) -> Result<Vec<Written<'a>>, Message> {
+    let mut all: Vec<Written<'a>> = Vec::new();
+    for text in said {
+        let one = written(blocks, flag, text)?;
+        if all.iter().any(|other| other.to == one.to) {
+            return Err(Message::WrittenTwice { flag: flag.to_owned(), name: one.to.register.name.clone() });
+        }
+        all.push(one);
+    }
+    Ok(all)
 }
 
 /// `REG=BITS`; all ones without the bits.
@@ -247,7 +260,7 @@ impl<'a> Irq<'a> {
     /// Whether a register is the interrupt handler's own: an app that wrote it, or read a status that reading clears, would take interrupts away.
     pub fn is_handlers(&self, found: Found<'_>) -> bool {
         let read = if self.recipe == Recipe::ReadClears { self.status } else { None };
-        let written = [self.enable, self.disable].into_iter().flatten().map(|written| written.to);
+        let written = self.enable.iter().chain(&self.disable).map(|written| written.to);
         written.chain(self.acknowledged()).chain(read).any(|own| own == found)
     }
 

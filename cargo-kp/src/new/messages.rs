@@ -2,7 +2,7 @@
 use super::apps;
 use super::irq::{Found, Irq, Recipe};
 use super::tree::{Facts, Reached, reached, ty};
-use crate::registers;
+use crate::registers::{self, Register};
 use anyhow::Result;
 use kp_tool::{
     Message,
@@ -10,6 +10,9 @@ use kp_tool::{
 };
 use minijinja::{Value, context};
 use std::collections::BTreeMap;
+
+/// What the one message is of that a driver has which has no other.
+const OF_DRIVER: &str = "the driver's version";
 
 /// As many registers get a message each if nothing is said.
 const FEW: usize = 16;
@@ -26,6 +29,8 @@ pub struct MessageOf {
     handler_arguments: String,
     handler_reply: String,
     body: String,
+    /// What stands before its answer where an app prints that.
+    title: String,
     /// The register that it is made of, for telling two of one name apart.
     of: String,
 }
@@ -62,7 +67,7 @@ pub fn messages(facts: &Facts<'_>) -> Result<Vec<MessageOf>> {
     }
     if messages.is_empty() {
         let doc = "The driver's version.".to_owned();
-        messages.push(MessageOf::new("version", doc, "", "u32", "1", "the driver's version"));
+        messages.push(MessageOf::new("version", doc, "", "u32", "1", OF_DRIVER));
     }
     let mut names = BTreeMap::new();
     for message in &messages {
@@ -75,6 +80,11 @@ pub fn messages(facts: &Facts<'_>) -> Result<Vec<MessageOf>> {
 }
 
 impl MessageOf {
+    /// Whether it is the one that a driver has which has no other.
+    pub fn is_of_driver(&self) -> bool {
+        self.of == OF_DRIVER
+    }
+
     /// As the templates have it.
     pub fn value(&self) -> Value {
         let MessageOf { name, doc, arguments, reply, cx, session, handler_arguments, handler_reply, body, .. } = self;
@@ -93,6 +103,7 @@ impl MessageOf {
             handler_arguments: arguments.to_owned(),
             handler_reply: if reply.is_empty() { "()".to_owned() } else { reply.to_owned() },
             body: format!("Ok({expression})"),
+            title: name.to_owned(),
             of: of.to_owned(),
         }
     }
@@ -138,6 +149,12 @@ fn chosen<'a>(facts: &Facts<'a>) -> Result<Vec<Found<'a>>> {
     Ok(all().filter(|found| wanted(found) || raises(found)).collect())
 }
 
+/// A register's name as the file has it; where that is more than a plain word, which some language would not print as it is, the one in Rust.
+fn title(register: &Register) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-. ".contains(letter);
+    if register.listed.chars().all(is_plain) { register.listed.clone() } else { register.name.clone() }
+}
+
 /// The messages that read and write a register.
 fn register_messages(messages: &mut Vec<MessageOf>, found: Found<'_>) {
     let (register, name) = (found.register, registers::message_name(&found.register.name));
@@ -160,7 +177,8 @@ fn register_messages(messages: &mut Vec<MessageOf>, found: Found<'_>) {
             None => format!("self.{field}.read({path})"),
             Some(_) => format!("{}.read({})", item.0, item.1),
         };
-        messages.push(MessageOf::new(&name, doc.clone(), index.unwrap_or_default(), &ty, &read, &register.name));
+        let message = MessageOf::new(&name, doc.clone(), index.unwrap_or_default(), &ty, &read, &register.name);
+        messages.push(MessageOf { title: title(register), ..message });
     }
     if register.access.writes() {
         let arguments =
@@ -206,11 +224,8 @@ pub fn app(messages: &[MessageOf], irq: Option<&Irq<'_>>) -> Value {
     let reads = messages
         .iter()
         .filter(|message| message.arguments.is_empty() && message.name != "take_causes" && !message.reply.is_empty());
-    let width = reads.clone().map(|message| message.of.len()).max().unwrap_or(0).max(10);
-    let title = |message: &MessageOf| {
-        let title = if message.name == "version" { "version" } else { &message.of };
-        format!("{title:width$}")
-    };
+    let width = reads.clone().map(|message| message.title.len()).max().unwrap_or(0).max(10);
+    let title = |message: &MessageOf| format!("{:width$}", message.title);
     let line = |message: &MessageOf| {
         let digits = 2 + bits(&message.reply) / 4;
         format!("println!(\"{} {{:#0{digits}x}}\", client.{}()?);", title(message), message.name)

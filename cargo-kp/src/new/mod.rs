@@ -75,12 +75,12 @@ pub struct NewArgs {
     #[arg(long, value_name = "RECIPE")]
     irq_ack: Option<String>,
     /// What lets the card interrupt: written when an app enables the interrupt, all ones if no bits are named, and undone by a zero when it
-    /// disables it.
+    /// disables it. May be repeated: written in this order, and undone in the other.
     #[arg(long, value_name = "REG[=BITS]")]
-    irq_enable: Option<String>,
-    /// What keeps the card from interrupting, where that is another register: all ones if no bits are named.
+    irq_enable: Vec<String>,
+    /// What keeps the card from interrupting, where that is another register: all ones if no bits are named. May be repeated.
     #[arg(long, value_name = "REG[=BITS]", requires = "irq_enable")]
-    irq_disable: Option<String>,
+    irq_disable: Vec<String>,
     /// What has the card interrupt, for trying it: the app's --raise writes there.
     #[arg(long, value_name = "REG")]
     irq_raise: Option<String>,
@@ -226,8 +226,8 @@ impl NewArgs {
         irq::Said {
             status: self.irq_status.as_deref(),
             ack: self.irq_ack.as_deref(),
-            enable: self.irq_enable.as_deref(),
-            disable: self.irq_disable.as_deref(),
+            enable: &self.irq_enable,
+            disable: &self.irq_disable,
             raise: self.irq_raise.as_deref(),
         }
     }

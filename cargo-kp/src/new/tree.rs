@@ -129,13 +129,15 @@ fn context(facts: &Facts<'_>, messages: &[MessageOf]) -> Value {
             context! { vendor => format!("{:#06x}", id.vendor), device => format!("{:#06x}", id.device) }
         })
         .collect();
-    let title = match facts.ids {
-        [] => "no device".to_owned(),
-        ids => {
-            let ids: Vec<_> = ids.iter().map(|id| format!("{:04x}:{:04x}", id.vendor, id.device)).collect();
-            format!("PCI device {}", ids.join(", "))
+    let numbers: Vec<_> = facts.ids.iter().map(|id| format!("{:04x}:{:04x}", id.vendor, id.device)).collect();
+    let (title, driver) = match facts.ids {
+        [] => ("A software driver".to_owned(), "software driver, without a device".to_owned()),
+        _ => {
+            let device = format!("PCI device {}", numbers.join(", "));
+            (device.clone(), format!("driver of {device}"))
         }
     };
+    let driver_first = driver[..1].to_uppercase() + &driver[1..];
     let block = |block: &Block| {
         context! {
             name => &block.name, bar => block.bar, field => format!("bar{}", block.bar), len => format!("{:#x}", block.len()),
@@ -143,7 +145,7 @@ fn context(facts: &Facts<'_>, messages: &[MessageOf]) -> Value {
     };
     let causes = irq.is_some_and(|irq| irq.causes().is_some());
     let mask = irq.is_some_and(|irq| matches!(irq.recipe, Recipe::Mask(_)));
-    let enables = irq.is_some_and(|irq| causes || irq.enable.is_some());
+    let enables = irq.is_some_and(|irq| causes || !irq.enable.is_empty());
     let mut callbacks = Vec::new();
     callbacks.extend(software.then_some("Open"));
     callbacks.extend(enables.then_some("IntEnable"));
@@ -155,7 +157,7 @@ fn context(facts: &Facts<'_>, messages: &[MessageOf]) -> Value {
         }
     }
     context! {
-        name => facts.name, languages, crate => snake(facts.name), title, ids, kp, software, callbacks,
+        name => facts.name, languages, crate => snake(facts.name), title, driver, driver_first, ids, kp, software, callbacks,
         license => facts.license, author => facts.author,
         register_file => &facts.registers.file,
         needs_readers => !facts.registers.file.is_empty() && !facts.registers.file.to_lowercase().ends_with(".csv"),
@@ -192,7 +194,7 @@ fn vectors(card: &Card) -> Option<u32> {
 
 /// The interrupt, as the templates have it.
 fn interrupt(irq: &Irq<'_>) -> Value {
-    let written = |at: Written<'_>| Reached { value: format!("{:#x}", at.value), ..reached(at.to) }.value();
+    let written = |at: &Written<'_>| Reached { value: format!("{:#x}", at.value), ..reached(at.to) }.value();
     let (status, ack) = (irq.status.map(reached), irq.acknowledged().map(reached));
     let read = status.as_ref().map(|status| format!("self.{}.read({})", status.field, status.path)).unwrap_or_default();
     let write = |what: &str| {
@@ -214,8 +216,9 @@ fn interrupt(irq: &Irq<'_>) -> Value {
         recipe, quiet, acknowledge, causes,
         atomic => format!("AtomicU{}", irq.status.map_or(0, |status| status.register.bits)),
         masks => matches!(irq.recipe, Recipe::Mask(_)),
-        enables => causes || irq.enable.is_some(),
-        enable => irq.enable.map(written), disable => irq.disable.map(written), raise => irq.raise.map(reached).map(Reached::value),
+        enables => causes || !irq.enable.is_empty(),
+        enable => irq.enable.iter().map(written).collect::<Vec<_>>(),
+        disable => irq.disable.iter().map(written).collect::<Vec<_>>(), raise => irq.raise.map(reached).map(Reached::value),
         status => status.map(Reached::value), ack => ack.map(Reached::value),
     }
 }
@@ -251,7 +254,7 @@ fn tests(facts: &Facts<'_>, messages: &[MessageOf]) -> Value {
             }
         }
     }
-    let first = messages.first().map_or("0", |message| if message.name == "version" { "1" } else { "0" });
+    let first = messages.first().map_or("0", |message| if message.is_of_driver() { "1" } else { "0" });
     let Kinds { line, msi, msi_x } = kinds(facts);
     // A line is no interrupt of a card's that says nothing of how it is acknowledged.
     let line = line > 0 && irq.is_some_and(|irq| irq.recipe != Recipe::None);

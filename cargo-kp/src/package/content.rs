@@ -2,7 +2,8 @@
 
 use crate::build::{Modules, Plugin, WantedModule as Wanted};
 use anyhow::{Context, Result};
-use kp_tool::rules;
+use kp_tool::strip::{self, Stripped};
+use kp_tool::{Message, rules};
 use std::fs;
 use std::path::Path;
 
@@ -77,13 +78,21 @@ pub(super) fn dkms(modules: &mut Modules, work: &Path, group: Option<&str>) -> R
 }
 
 /// A package with the module for one kernel. The files go to a folder in `work`.
-pub(super) fn module(modules: &mut Modules, kernel: &Wanted, work: &Path, group: Option<&str>) -> Result<Package> {
+pub(super) fn module(
+    modules: &mut Modules,
+    kernel: &Wanted,
+    work: &Path,
+    group: Option<&str>,
+    debug_info: bool,
+) -> Result<Package> {
     let built = modules.build(kernel)?;
+    let content = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
+    let content = if debug_info { content } else { without_debug(content)? };
     let plugin = modules.plugin();
     let release = kernel.release();
     let files = work.join(FILES);
     let target = files.join(format!("lib/modules/{release}/updates/kp-{}.ko", plugin.name));
-    write_bytes(&target, &fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?)?;
+    write_bytes(&target, &content)?;
     let package = package_name(&format!("kp-{}-modules-{release}", plugin.name));
     let info = modules.info()?;
     let has_rules = common(&files, &package, &plugin.name, &info.name, !info.devices.is_empty(), group)?;
@@ -94,6 +103,18 @@ pub(super) fn module(modules: &mut Modules, kernel: &Wanted, work: &Path, group:
         removed: format!("{depmod}{}", if has_rules { RELOAD } else { "" }),
     };
     Ok(Package { name: package, kind: Kind::Module(release.to_owned()), scripts, ..described(&plugin)? })
+}
+
+/// A module as the kernel's own are installed.
+fn without_debug(content: Vec<u8>) -> Result<Vec<u8>> {
+    match strip::without_debug(&content).context("cannot leave the debug information out (--debug-info keeps it)")? {
+        Stripped::Done(stripped) => Ok(stripped),
+        Stripped::AsItWas => Ok(content),
+        Stripped::NoProgram => {
+            let (program, package) = ("strip".to_owned(), "binutils".to_owned());
+            Err(Message::MissingProgram { program, package }.into())
+        }
+    }
 }
 
 /// What DKMS is told. It builds for the kernel that is being installed, which need not be the one that runs.

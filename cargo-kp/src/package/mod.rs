@@ -34,6 +34,10 @@ pub struct PackageArgs {
     /// Lets a group use the device, and has the package make it.
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
+    /// Keeps the debug information of modules. Without this it is left out, as of the kernel's own; names in backtraces stay. DKMS has its own
+    /// setting.
+    #[arg(long)]
+    debug_info: bool,
     /// Where to put the packages. Without it: target/kp/packages.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -89,7 +93,7 @@ impl Command for PackageArgs {
             let work = Work::new(&plugin)?;
             let package = match kernel {
                 None => content::dkms(&mut modules, &work.0, self.group.as_deref())?,
-                Some(kernel) => content::module(&mut modules, kernel, &work.0, self.group.as_deref())?,
+                Some(kernel) => content::module(&mut modules, kernel, &work.0, self.group.as_deref(), self.debug_info)?,
             };
             let file = match form {
                 Form::Deb => deb::build(&package, &work.0, &out)?,
@@ -158,8 +162,16 @@ mod tests {
 
     #[test]
     fn without_a_form_nothing_is_built() {
-        let none =
-            PackageArgs { plugin: None, deb: vec![], rpm: vec![], name: None, group: None, out: None, setup: false };
+        let none = PackageArgs {
+            plugin: None,
+            deb: vec![],
+            rpm: vec![],
+            name: None,
+            group: None,
+            debug_info: false,
+            out: None,
+            setup: false,
+        };
         let why = none.run().expect_err("nothing is asked for");
         assert_eq!(
             why.to_string(),

@@ -3,7 +3,10 @@ use super::{Source, read, source};
 use crate::{build, command::Command};
 use anyhow::{Context, Result};
 use kp_tool::Message;
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Component, Path, PathBuf},
+};
 
 /// Makes a plugin's `src/registers.rs` anew from its register file. Nothing else is written.
 #[derive(Debug, clap::Args)]
@@ -55,7 +58,19 @@ fn register_file(dir: &Path, plugin: &str) -> Result<Source> {
     let bars = named.and_then(|kp| kp.get("bars")?.as_array()).into_iter().flatten();
     let bars: Vec<String> = bars.map(|bar| bar.as_str().unwrap_or_default().to_owned()).collect();
     let source = Source::parse(said, &bars)?;
-    Ok(Source { file: dir.join(&source.file), ..source })
+    Ok(Source { file: plain(&dir.join(&source.file)), ..source })
+}
+
+/// A path without `..`, where that leads to the same file: behind a link `..` is another folder.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match (part, plain.components().next_back()) {
+            (Component::ParentDir, Some(Component::Normal(_))) => drop(plain.pop()),
+            _ => plain.push(part),
+        }
+    }
+    if fs::canonicalize(&plain).ok() == fs::canonicalize(path).ok() { plain } else { path.to_owned() }
 }
 
 /// Puts a text in a file's place: the file has either its old one or all of the new one.

@@ -105,6 +105,8 @@ pub struct Field {
 pub struct Register {
     /// Its name in Rust.
     pub name: String,
+    /// Its name in the file.
+    pub listed: String,
     /// Where it is in its BAR, in bytes.
     pub offset: u64,
     /// Its width: 8, 16, 32 or 64.

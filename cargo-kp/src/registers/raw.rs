@@ -61,8 +61,8 @@ impl Raw {
     /// What is wrong with it.
     pub fn register(self, offset: u64, prefix: &str) -> Result<Register, String> {
         let Raw { bits, reset, count, stride, line, access, one_clears, .. } = self;
-        let name = register_name(&format!("{prefix}{}", self.name))
-            .ok_or("a register without a name: letters, digits and `_`")?;
+        let listed = format!("{prefix}{}", self.name.trim());
+        let name = register_name(&listed).ok_or("a register without a name: letters, digits and `_`")?;
         let bits = match bits {
             8 | 16 | 32 | 64 => bits as u32,
             bits => return Err(format!("Size of {name} is {bits}: 8, 16, 32 or 64 bits")),
@@ -87,6 +87,7 @@ impl Raw {
             doc: self.doc.split_whitespace().collect::<Vec<_>>().join(" "),
             fields: self.fields,
             name,
+            listed,
             bits,
             access,
             reset,

@@ -142,7 +142,10 @@ fn hostile(kernel: &str, long: bool) -> Result<Boot> {
 fn torn_down(kernel: &str, long: bool) -> Result<Boot> {
     let runs = registered::runs("tear-down", long)?;
     let boot = Boot::new(kernel, runs);
-    Ok(Boot { plugins: &["echo", "edu", "trouble", "clockwork", "eduown"], timeout: Duration::from_secs(600), ..boot })
+    // Where `init` is to refuse a device.
+    let expected = vec![Expected::line("*kp_trouble*: probe * failed with error -12*")];
+    let plugins = &["echo", "edu", "trouble", "clockwork", "eduown"];
+    Ok(Boot { plugins, expected, timeout: Duration::from_secs(600), ..boot })
 }
 
 fn nodes(kernel: &str, long: bool) -> Result<Boot> {
@@ -272,17 +275,17 @@ pub fn stages(long: bool) -> Vec<Stage> {
         run(&SLEEPERS.iter().map(|kernel| changing(kernel, long)).collect::<Result<Vec<_>>>()?, setup, log)
     };
     let mut stages = vec![
-        Stage { name: "scenario in every kernel", run: Box::new(in_kernels) },
-        Stage { name: "hostile requests", run: Box::new(bad_requests) },
-        Stage { name: "tear-down", run: Box::new(tear_down) },
-        Stage { name: "MSI-X", run: Box::new(msix) },
-        Stage { name: "nodes of several devices", run: Box::new(several) },
-        Stage { name: "transfers of devices", run: Box::new(move |setup, log| run(&dma(long)?, setup, log)) },
-        Stage { name: "links by path", run: Box::new(links) },
+        Stage::new("scenario in every kernel", in_kernels),
+        Stage::new("hostile requests", bad_requests),
+        Stage::new("tear-down", tear_down),
+        Stage::new("MSI-X", msix),
+        Stage::new("nodes of several devices", several),
+        Stage::new("transfers of devices", move |setup, log| run(&dma(long)?, setup, log)),
+        Stage::new("links by path", links),
     ];
     if long {
-        stages.push(Stage { name: "a 32-bit app", run: Box::new(app_32bit) });
-        stages.push(Stage { name: "a machine that changes", run: Box::new(machine) });
+        stages.push(Stage::new("a 32-bit app", app_32bit));
+        stages.push(Stage::new("a machine that changes", machine));
     }
     stages
 }

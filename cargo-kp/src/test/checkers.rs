@@ -35,7 +35,7 @@ const KERNELS: [&str; 2] = ["6.1-cloud", "6.12-cloud"];
 
 /// The stage, with `--long`: each of the kernel's scripts parses all files.
 pub fn stages(long: bool) -> Vec<Stage> {
-    let stage = Stage { name: "sparse, Coccinelle and checkpatch", run: Box::new(run) };
+    let stage = Stage::new("sparse, Coccinelle and checkpatch", run);
     if long { vec![stage] } else { Vec::new() }
 }
 

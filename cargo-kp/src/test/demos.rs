@@ -18,7 +18,7 @@ use std::{
 
 /// The stage.
 pub fn stages() -> Vec<Stage> {
-    vec![Stage { name: "demos", run: Box::new(|_, log| run(log)) }]
+    vec![Stage::new("demos", |_, log| run(log)).that_waits()]
 }
 
 /// What an example's app tells where all that it asks for is to be had.

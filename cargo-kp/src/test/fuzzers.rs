@@ -34,7 +34,7 @@ const OTHER_FDS: &str = "sockets,pipes,perf,epoll,eventfd,timerfd,testfile,memfd
 
 /// The stage, with `--long`.
 pub fn stages(long: bool) -> Vec<Stage> {
-    let stage = Stage { name: "trinity and stress-ng", run: Box::new(run) };
+    let stage = Stage::new("trinity and stress-ng", run);
     if long { vec![stage] } else { Vec::new() }
 }
 

@@ -34,9 +34,9 @@ pub fn stages(long: bool) -> Vec<Stage> {
         return Vec::new();
     }
     vec![
-        Stage { name: "installed in a Debian system", run: Box::new(installed) },
-        Stage { name: "signed modules only", run: Box::new(enforced) },
-        Stage { name: "packages", run: Box::new(packages) },
+        Stage::new("installed in a Debian system", installed),
+        Stage::new("signed modules only", enforced),
+        Stage::new("packages", packages),
     ]
 }
 
@@ -79,6 +79,9 @@ fn packed(out: &Path, plugin: &str, name: &str) -> Result<(PathBuf, PathBuf)> {
     let module = files.join(format!("lib/modules/{release}/updates/kp-{name}.ko"));
     if !status.success() || !module.is_file() {
         bail!("{} has no {}", package.display(), module.display());
+    }
+    if kp_tool::strip::has_debug(&fs::read(&module)?) {
+        bail!("{} has debug information in its module", package.display());
     }
     Ok((package, module))
 }

@@ -47,7 +47,7 @@ const KERNELS: [Checking; 2] = [
 
 /// The stage, with `--long`: core is compiled anew.
 pub fn stages(long: bool) -> Vec<Stage> {
-    let stage = Stage { name: "instrumented objects", run: Box::new(|_, _: &Log| run()) };
+    let stage = Stage::new("instrumented objects", |_, _: &Log| run());
     if long { vec![stage] } else { Vec::new() }
 }
 

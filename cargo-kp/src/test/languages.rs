@@ -43,7 +43,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
         }
         Ok(tally)
     };
-    vec![Stage { name: "apps in C and Python", run: Box::new(run) }]
+    vec![Stage::new("apps in C and Python", run).that_waits()]
 }
 
 /// Runs the three in one guest. What they print has to be the same.

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 
 /// All of them, in order.
 pub fn stages() -> Vec<Stage> {
-    vec![Stage { name: "drivers in the loader", run: Box::new(drivers) }]
+    vec![Stage::new("drivers in the loader", drivers).that_waits()]
 }
 
 /// The scenario on both models of the device; and each of the conformance program's tests for the loader, in a process of its own.

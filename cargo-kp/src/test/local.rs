@@ -23,22 +23,18 @@ use std::{
 /// All of them, in order. Modules with `long`: what guests are booted in they are built for then.
 pub fn stages(long: bool) -> Vec<Stage> {
     let mut stages = vec![
-        Stage { name: "cargo test", run: Box::new(|_, log| cargo_test(&[], &[], log)) },
-        Stage {
-            name: "cargo test, with compilers and QEMU",
-            run: Box::new(move |setup, log| {
-                if long {
-                    Packages::new(&ThisMachine).require(&NEEDED_LONG, setup)?;
-                }
-                with_compilers(&with_programs(long), log)
-            }),
-        },
-        Stage { name: "what cargo install leaves out", run: Box::new(|_, _| left_out()) },
-        Stage { name: "lints", run: Box::new(move |_, _| lints(long)) },
-        Stage { name: "scenario in the simulator", run: Box::new(scenarios) },
+        Stage::new("cargo test, with compilers and QEMU", move |setup, log| {
+            if long {
+                Packages::new(&ThisMachine).require(&NEEDED_LONG, setup)?;
+            }
+            cargo_tests(&with_programs(long), log)
+        }),
+        Stage::new("what cargo install leaves out", |_, _| left_out()),
+        Stage::new("lints", move |_, _| lints(long)),
+        Stage::new("scenario in the simulator", scenarios),
     ];
     if long {
-        stages.push(Stage { name: "modules for every kernel", run: Box::new(|setup, _| modules(setup)) });
+        stages.push(Stage::new("modules for every kernel", |setup, _| modules(setup)));
     }
     stages
 }
@@ -76,21 +72,32 @@ fn with_programs(long: bool) -> Vec<&'static str> {
 /// The test program whose tests boot guests, and build next to nothing.
 const BOOTS: &str = "boot";
 
-/// What needs programs beside Rust's own, and so is ignored elsewhere: the guests beside the compilers.
-fn with_compilers(harness: &[&str], log: &Log) -> Result<Tally> {
+/// All of cargo's tests, and what needs programs beside Rust's own and so is ignored elsewhere: `harness` says which of that. Once they are built, what
+/// waits runs beside what computes.
+fn cargo_tests(harness: &[&str], log: &Log) -> Result<Tally> {
     let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
     let programs = metadata.workspace_packages().into_iter().flat_map(|package| &package.targets);
     let programs: BTreeSet<&str> = programs.filter(|target| target.is_test()).map(|target| &*target.name).collect();
     let others = programs.iter().filter(|&&name| name != BOOTS).flat_map(|name| ["--test", name]);
     let others: Vec<&str> = ["--lib", "--bins"].into_iter().chain(others).collect();
-    let (guests, compilers) = thread::scope(|scope| {
-        let guests = scope.spawn(|| cargo_test(&["--test", BOOTS], harness, log));
-        let compilers = cargo_test(&others, harness, log);
-        (guests.join(), compilers)
-    });
-    let mut tally = guests.expect("it does not panic")?;
-    tally.add(compilers?);
-    Ok(tally)
+    let build = cargo().args(["test", "--quiet", "--no-run"]).status().context("cannot start cargo")?;
+    if !build.success() {
+        bail!("the tests do not compile: see above");
+    }
+    let parts: [(&[&str], &[&str]); 4] = [
+        (&["--lib", "--bins", "--examples", "--tests"], &[]),
+        (&["--doc"], &[]),
+        (&["--test", BOOTS], harness),
+        (&others, harness),
+    ];
+    thread::scope(|scope| {
+        let parts = parts.map(|(tests, harness)| scope.spawn(move || cargo_test(tests, harness, log)));
+        let mut all = Tally::default();
+        for part in parts {
+            all.add(part.join().expect("it does not panic")?);
+        }
+        Ok(all)
+    })
 }
 
 fn cargo() -> Command {
@@ -141,7 +148,7 @@ fn lints(long: bool) -> Result<Tally> {
         ("rustfmt", cargo(), "fmt --all --check"),
         ("clippy", cargo(), "clippy --quiet --workspace --all-targets -- -D warnings"),
         // Above, the tool has its features: here, as `cargo install` makes it.
-        ("clippy without features", cargo(), "clippy --quiet --package cargo-kp -- -D warnings"),
+        ("clippy without features", cargo(), "clippy --quiet --workspace --lib --bins -- -D warnings"),
         ("rustdoc", cargo(), "doc --quiet --workspace --no-deps"),
     ];
     if long {
@@ -222,6 +229,7 @@ fn scenarios(setup: bool, log: &Log) -> Result<Tally> {
 #[cfg(test)]
 mod tests {
     use super::LONG;
+    use cargo_metadata::MetadataCommand;
     use std::{fs, path::Path};
 
     /// Names of tests of which their source says that `--long` runs them.
@@ -252,5 +260,19 @@ mod tests {
             unlisted.is_empty() && unmarked.is_empty(),
             "not in LONG: {unlisted:?}; says nothing of --long: {unmarked:?}"
         );
+    }
+
+    /// Cargo warns of two of the same name at every build.
+    #[test]
+    fn each_program_and_example_of_the_workspace_has_a_name_of_its_own() {
+        let metadata = MetadataCommand::new().no_deps().exec().expect("a workspace");
+        let targets = metadata.packages.iter().flat_map(|package| &package.targets);
+        let mut names: Vec<_> = targets
+            .filter(|target| target.is_bin() || target.is_example())
+            .map(|target| (target.is_bin(), &target.name))
+            .collect();
+        names.sort();
+        let twice: Vec<_> = names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0].1).collect();
+        assert!(twice.is_empty(), "{twice:?}");
     }
 }

@@ -1,11 +1,12 @@
 //! `cargo kp test`: every test of this repository, in stages, with one count at the end.
 //!
 //! A stage is a name and what it runs: `local` has those that need no guest, `boots` those that boot the example plugins, `languages`
-//! runs their apps in C and Python (`bindings` builds those that have bindings), `older` those of earlier versions, `demos` the demos, `walk` goes from a card to an app, `planted` those that
-//! boot trouble, `loader` and `wine` those that load Windows drivers, `tool` runs this program on Windows. With `--long` alone: `workspace`, a
-//! plugin of somebody's own; `packed`, one of the crates as they would be published; `installed`, what `kp` and packages do to a machine;
-//! `instrumented` and `sanitised`, objects for kernels that look for mistakes, and guests of those; `checkers`, other tools that look at the C
-//! glue; `reproducible`; `fuzzers`; and `mutations`, which plants faults in the framework itself. `mutants` is a run of its own.
+//! runs their apps in C and Python (`bindings` builds those that have bindings), `older` those of earlier versions, `demos` the demos,
+//! `walk` goes from a card to an app, `planted` those that boot trouble, `loader` and `wine` those that load Windows drivers, `tool` runs
+//! this program on Windows. With `--long` alone: `workspace`, a plugin of somebody's own; `packed`, one of the crates as they would be
+//! published; `installed`, what `kp` and packages do to a machine; `instrumented` and `sanitised`, objects for kernels that look for
+//! mistakes, and guests of those; `checkers`, other tools that look at the C glue; `reproducible`; `fuzzers`; and `mutations`, which plants
+//! faults in the framework itself, and can be asked for alone. `mutants` is a run of its own.
 mod bindings;
 mod boots;
 mod checkers;
@@ -40,7 +41,7 @@ use crate::programs;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::MetadataCommand;
 use clap::Args;
-use stage::{Stage, Tally};
+use stage::Stage;
 use std::{path::PathBuf, time::Instant};
 
 /// Runs every test, in stages, and ends with `N passed, N failed`.
@@ -58,6 +59,9 @@ pub struct TestArgs {
     /// Only what no test notices of changes to these source files, by cargo-mutants; of those that have changed since, if none is named.
     #[arg(long, value_name = "FILE", num_args = 0..)]
     pub mutants: Option<Vec<PathBuf>>,
+    /// Only the planted faults of which name or file contains one of these; all, if none is given.
+    #[arg(long, value_name = "PART", num_args = 0..)]
+    pub mutations: Option<Vec<String>>,
     /// Only the stages whose name contains this.
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
@@ -105,16 +109,16 @@ impl Command for TestArgs {
             .chain(fuzzers::stages(self.long))
             .chain(mutations::stages(self.long))
             .collect();
-        let stages = chosen(stages, self.only.as_deref())?;
+        let stages = match &self.mutations {
+            Some(parts) => vec![mutations::stage(parts.clone())],
+            None => chosen(stages, self.only.as_deref())?,
+        };
         let start = Instant::now();
         Packages::new(&ThisMachine).require(&NEEDED, self.setup)?;
         println!("packages   {:.0} s", start.elapsed().as_secs_f64());
         let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
         let logs = metadata.target_directory.join("kp/test").into_std_path_buf();
-        let mut all = Tally::default();
-        for stage in &stages {
-            all.add(stage::run(stage, self.setup, &logs));
-        }
+        let all = stage::run_all(&stages, self.setup, &logs);
         // Again, below all that was printed since.
         all.failures().iter().for_each(|failure| println!("FAILED     {failure}"));
         println!("what each stage's programs print is in {}", logs.join("<stage>.log").display());
@@ -139,12 +143,11 @@ fn chosen(stages: Vec<Stage>, part: Option<&str>) -> Result<Vec<Stage>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{stage::Tally, *};
 
     #[test]
     fn a_part_of_a_name_chooses_stages_and_one_of_none_lists_them() {
-        let stages =
-            || ["a guest", "a test", "more"].map(|name| Stage { name, run: Box::new(|_, _| Ok(Tally::default())) });
+        let stages = || ["a guest", "a test", "more"].map(|name| Stage::new(name, |_, _| Ok(Tally::default())));
         let names =
             |part| chosen(stages().into(), part).map(|them| them.iter().map(|stage| stage.name).collect::<Vec<_>>());
         assert_eq!(names(None).expect("all"), ["a guest", "a test", "more"]);

@@ -41,8 +41,12 @@ const SLEEPER: &str = "6.12";
 
 /// The stage, with `--long`.
 pub fn stages(long: bool) -> Vec<Stage> {
-    let stage = Stage { name: "mutations", run: Box::new(|setup, _| planted(setup)) };
-    if long { vec![stage] } else { Vec::new() }
+    if long { vec![stage(Vec::new())] } else { Vec::new() }
+}
+
+/// The faults of which name or file contains one of these; all, if none is given.
+pub fn stage(parts: Vec<String>) -> Stage {
+    Stage::new("mutations", move |setup, _| planted(setup, &parts))
 }
 
 #[derive(Debug, Deserialize)]
@@ -127,9 +131,9 @@ enum Outcome {
     Hung,
 }
 
-fn planted(setup: bool) -> Result<Tally> {
+fn planted(setup: bool, parts: &[String]) -> Result<Tally> {
     let copy = Copy::of_workspace(setup)?;
-    let faults = list(&copy.workspace)?;
+    let faults = chosen(list(&copy.workspace)?, parts)?;
     let runs: BTreeSet<&Run> = faults.iter().map(|fault| &fault.run).collect();
     for run in runs {
         match copy.outcome(run).context("without a fault")? {
@@ -164,6 +168,15 @@ fn list(workspace: &Path) -> Result<Vec<Fault>> {
         fault.plant(workspace)?;
     }
     Ok(list.fault)
+}
+
+/// Those of which name or file contains one of `parts`; all, if there is none. Each part chooses some.
+fn chosen(faults: Vec<Fault>, parts: &[String]) -> Result<Vec<Fault>> {
+    let has = |fault: &Fault, part: &str| fault.name.contains(part) || fault.file.to_string_lossy().contains(part);
+    if let Some(part) = parts.iter().find(|part| !faults.iter().any(|fault| has(fault, part))) {
+        bail!("no fault's name or file contains `{part}`: {LIST} has them");
+    }
+    Ok(faults.into_iter().filter(|fault| parts.is_empty() || parts.iter().any(|part| has(fault, part))).collect())
 }
 
 impl Fault {
@@ -435,6 +448,29 @@ mod tests {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
         let faults = list(workspace).expect("the list");
         assert!(faults.len() >= 10);
+    }
+
+    #[test]
+    fn a_part_of_a_name_or_file_chooses_faults_and_one_of_none_is_an_error() {
+        let fault = |name: &str, file: &str| Fault {
+            name: name.into(),
+            promise: String::new(),
+            file: file.into(),
+            find: String::new(),
+            replace: String::new(),
+            run: Run::parse("hostile").expect("a run"),
+            sees: String::new(),
+        };
+        let chosen = |parts: &[&str]| {
+            let parts: Vec<String> = parts.iter().map(|part| part.to_string()).collect();
+            let faults = vec![fault("lost count", "core/isr.rs"), fault("no sync", "core/dma.rs")];
+            chosen(faults, &parts).map(|faults| faults.into_iter().map(|fault| fault.name).collect::<Vec<_>>())
+        };
+        assert_eq!(chosen(&[]).expect("all"), ["lost count", "no sync"]);
+        assert_eq!(chosen(&["isr.rs"]).expect("by file"), ["lost count"]);
+        assert_eq!(chosen(&["sync", "lost"]).expect("by name"), ["lost count", "no sync"]);
+        let why = chosen(&["sync", "ring"]).expect_err("none").to_string();
+        assert_eq!(why, format!("no fault's name or file contains `ring`: {LIST} has them"));
     }
 
     #[test]

@@ -26,7 +26,7 @@ const KERNEL: &str = "6.12-cloud";
 
 /// The stage, with `--long`: it builds a whole client library of each version.
 pub fn stages(long: bool) -> Vec<Stage> {
-    let stage = Stage { name: "apps built before", run: Box::new(run) };
+    let stage = Stage::new("apps built before", run);
     if long { vec![stage] } else { Vec::new() }
 }
 

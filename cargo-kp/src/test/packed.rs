@@ -14,7 +14,7 @@ const CRATES: [&str; 8] = ["kp-abi", "kp-core", "kp-sim", "kp-user", "kp-linux",
 
 /// The stage, with `--long`: it compiles the framework for each system anew.
 pub fn stages(long: bool) -> Vec<Stage> {
-    let stage = Stage { name: "a plugin of packed crates", run: Box::new(run) };
+    let stage = Stage::new("a plugin of packed crates", run);
     if long { vec![stage] } else { Vec::new() }
 }
 

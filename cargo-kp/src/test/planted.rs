@@ -33,9 +33,9 @@ const UNFAIR: &str = "6.1-cloud";
 /// Both, in order. `long`: everything on every kernel.
 pub fn stages(long: bool) -> Vec<Stage> {
     vec![
-        Stage { name: "planted trouble", run: Box::new(move |setup, log| trouble(long, setup, log)) },
-        Stage { name: "suspend and resume", run: Box::new(suspend) },
-        Stage { name: "errors of a bus", run: Box::new(errors) },
+        Stage::new("planted trouble", move |setup, log| trouble(long, setup, log)),
+        Stage::new("suspend and resume", suspend).that_waits(),
+        Stage::new("errors of a bus", errors).that_waits(),
     ]
 }
 

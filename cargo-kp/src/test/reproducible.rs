@@ -22,7 +22,7 @@ const TARGETS: [&str; 4] = ["6.1-cloud", "6.12-cloud", "windows", "windows-arm64
 
 /// The stage, with `--long`: it compiles the framework for each system twice.
 pub fn stages(long: bool) -> Vec<Stage> {
-    let stage = Stage { name: "the same bytes from any folder", run: Box::new(run) };
+    let stage = Stage::new("the same bytes from any folder", run);
     if long { vec![stage] } else { Vec::new() }
 }
 

@@ -7,13 +7,25 @@ use std::{path::Path, sync::Mutex, thread, time::Instant};
 pub struct Stage {
     /// What a person sees.
     pub name: &'static str,
-    /// Runs them.
-    pub run: Box<Run>,
+    run: Box<Run>,
+    waits: bool,
 }
 
 /// Runs a stage's tests; given whether missing packages may be installed, and where to keep what programs print. An error is a failure
 /// of the stage as a whole.
-pub type Run = dyn Fn(bool, &Log) -> Result<Tally>;
+type Run = dyn Fn(bool, &Log) -> Result<Tally> + Sync;
+
+impl Stage {
+    /// Tests that have the machine to themselves.
+    pub fn new(name: &'static str, run: impl Fn(bool, &Log) -> Result<Tally> + Sync + 'static) -> Self {
+        Stage { name, run: Box::new(run), waits: false }
+    }
+
+    /// One that waits as much as it computes, and counts no time: it runs beside such a neighbour.
+    pub fn that_waits(self) -> Self {
+        Stage { waits: true, ..self }
+    }
+}
 
 /// How many tests passed, and which did not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -96,8 +108,17 @@ pub fn two_at_a_time<T, N: Send>(
     all.into_inner().expect("no panic holds this")
 }
 
+/// Runs all in their order, but that neighbours that wait run two at a time.
+pub fn run_all(stages: &[Stage], setup: bool, logs: &Path) -> Tally {
+    let mut all = Tally::default();
+    for neighbours in stages.chunk_by(|one, next| one.waits && next.waits) {
+        all.add(two_at_a_time(neighbours.iter(), |stage| stage, |stage| run(stage, setup, logs)));
+    }
+    all
+}
+
 /// Runs one stage, and says how it went and how long it took. What its programs print goes to a file in the folder `logs`.
-pub fn run(stage: &Stage, setup: bool, logs: &Path) -> Tally {
+fn run(stage: &Stage, setup: bool, logs: &Path) -> Tally {
     let start = Instant::now();
     println!("{} …", stage.name);
     let log = Log::default();
@@ -151,9 +172,7 @@ mod tests {
     #[test]
     fn a_stage_without_a_test_is_a_failure_and_so_is_one_that_cannot_run() {
         let logs = std::env::temp_dir().join(format!("kp-test-stage-{}", std::process::id()));
-        let run = |run: fn(&Log) -> Result<Tally>| {
-            super::run(&Stage { name: "s", run: Box::new(move |_, log| run(log)) }, false, &logs)
-        };
+        let run = |run: fn(&Log) -> Result<Tally>| super::run(&Stage::new("s", move |_, log| run(log)), false, &logs);
         assert_eq!(run(|_| Ok(Tally::default())).failures(), ["s: there was no test in it"]);
         let stopped = run(|log| {
             log.keep("p", &["so far".to_owned()]);
@@ -161,6 +180,31 @@ mod tests {
         });
         assert_eq!(stopped.failures(), ["s: no disk"]);
         assert_eq!(std::fs::read_to_string(logs.join("s.log")).unwrap(), "== p\nso far\n");
+        std::fs::remove_dir_all(logs).unwrap();
+    }
+
+    #[test]
+    fn neighbours_that_wait_run_beside_each_other_and_others_alone() {
+        static MEET: std::sync::Barrier = std::sync::Barrier::new(2);
+        static RUNNING: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let logs = std::env::temp_dir().join(format!("kp-test-stages-{}", std::process::id()));
+        let waits = |name| {
+            let run = |_, _: &Log| {
+                MEET.wait();
+                Ok(Tally { passed: 1, failures: Vec::new() })
+            };
+            Stage::new(name, run).that_waits()
+        };
+        let alone = |name| {
+            Stage::new(name, |_, _| {
+                let others = RUNNING.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                std::thread::yield_now();
+                RUNNING.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                Ok(Tally { passed: usize::from(others == 0), failures: Vec::new() })
+            })
+        };
+        let all = run_all(&[alone("a"), alone("b"), waits("c"), waits("d"), alone("e")], false, &logs);
+        assert_eq!(all, Tally { passed: 5, failures: Vec::new() });
         std::fs::remove_dir_all(logs).unwrap();
     }
 

@@ -15,7 +15,7 @@ use std::{fs, path::Path, time::Duration};
 
 /// The stage, with `--long`: all of the tool is compiled once more for it.
 pub fn stages(long: bool) -> Vec<Stage> {
-    let stage = Stage { name: "cargo kp build for Windows, under Wine", run: Box::new(run) };
+    let stage = Stage::new("cargo kp build for Windows, under Wine", run);
     if long { vec![stage] } else { Vec::new() }
 }
 

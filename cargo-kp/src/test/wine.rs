@@ -19,13 +19,13 @@ use std::{fs, path::Path, time::Duration};
 /// All of them, in order. Apps of 32 bits with `long`: they are one more build of each program.
 pub fn stages(long: bool) -> Vec<Stage> {
     let mut stages = vec![
-        Stage { name: "kp-user's own tests under Wine", run: Box::new(client) },
-        Stage { name: "drivers under Wine", run: Box::new(move |setup, log| drivers(long, setup, log)) },
-        Stage { name: "apps under Wine and in the loader", run: Box::new(apps) },
-        Stage { name: "INFs installed under Wine", run: Box::new(installation) },
+        Stage::new("kp-user's own tests under Wine", client),
+        Stage::new("drivers under Wine", move |setup, log| drivers(long, setup, log)),
+        Stage::new("apps under Wine and in the loader", apps),
+        Stage::new("INFs installed under Wine", installation),
     ];
     if long {
-        stages.push(Stage { name: "32-bit apps under Wine", run: Box::new(apps_32bit) });
+        stages.push(Stage::new("32-bit apps under Wine", apps_32bit));
     }
     stages
 }

@@ -18,7 +18,7 @@ const KERNEL: &str = "6.12-cloud";
 
 /// The stage, with `--long`: it compiles the framework for each system anew.
 pub fn stages(long: bool) -> Vec<Stage> {
-    let stage = Stage { name: "a workspace in any folder", run: Box::new(|_, log| run(log)) };
+    let stage = Stage::new("a workspace in any folder", |_, log| run(log));
     if long { vec![stage] } else { Vec::new() }
 }
 

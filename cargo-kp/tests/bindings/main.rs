@@ -10,6 +10,10 @@ mod made_up_driver;
 mod over_a_socket;
 #[path = "../../../kp-tool/tests/schema/random.rs"]
 mod random;
+#[cfg(target_os = "linux")]
+mod refused;
+#[cfg(target_os = "linux")]
+mod sentences;
 
 use cargo_kp::bindings::{File, Language};
 use kp_abi::Interface;

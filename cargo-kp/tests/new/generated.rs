@@ -16,6 +16,7 @@ OFF,0x2c,R,32,Is off,,,,
 OFF_TOO,0x30,W,32,Keeps it from interrupting,,,,
 TYPE,0x34,R,8,A word of Rust's,,,,
 RAISE,0x38,W,32,Has it interrupt,,,,
+MASTER,0x3c,RW,32,Lets anything interrupt,,,,
 ";
 
 /// Each recipe, by the flags that ask for it.
@@ -27,6 +28,11 @@ pub const RECIPES: &[(&str, &str)] = &[
     ("value", "--irq-status INT_STATUS --irq-ack INT_ACK=0x1 --irq-enable ON"),
     ("mask", "--irq-status INT_STATUS --irq-ack INT_MASK=mask --irq-raise RAISE"),
     ("none", "--irq-ack none --irq-raise RAISE --irq-enable ON=0x1"),
+    ("two-enables", "--irq-ack none --irq-enable MASTER=0x1 --irq-enable ON=0x4"),
+    (
+        "two-of-each",
+        "--irq-status INT_STATUS --irq-ack w1c --irq-enable ON --irq-enable MASTER=0x1 --irq-disable OFF_TOO --irq-disable MASTER=0",
+    ),
     ("no-messages", "--messages none"),
     ("some-messages", "--messages ID,TABLE --irq-ack none"),
 ];
@@ -72,6 +78,49 @@ fn a_card_of_a_register_file_passes_its_tests_and_each_broken_acknowledge_fails_
         let (success, said) = folder.cargo("card", "test --offline --quiet -p card");
         assert!(!success && said.contains("an_interrupt_is_acknowledged_and_wakes_the_app"), "{broken}: {said}");
     }
+}
+
+#[test]
+fn the_app_prints_the_names_that_the_file_has() {
+    let folder = Folder::new("titles");
+    let table = r#"Name,Offset,Access Mode,Size
+VERSION,0,R,32
+irqStatus,4,R,32
+MAC low,8,R,32
+"100% ""up""",12,R,32
+"#;
+    folder.write("card.csv", table);
+    folder.new_card("card --pci abcd:0001 --registers card.csv --no-irq --apps rust,c,python");
+    let printed = |file: &str, start: &str| -> Vec<String> {
+        let text = folder.read(&format!("card/{file}"));
+        let lines = text.lines().filter_map(|line| Some(line.trim().strip_prefix(start)?[..10].to_owned()));
+        lines.collect()
+    };
+    let names = ["VERSION   ", "irqStatus ", "MAC low   ", "R_100_UP  "];
+    assert_eq!(printed("app/src/main.rs", "println!(\""), names);
+    assert_eq!(printed("apps/c/main.c", "printf(\""), names);
+    assert_eq!(printed("apps/python/main.py", "print(f\""), names);
+    folder.new_card("bare --pci abcd:0001");
+    assert!(folder.read("bare/app/src/main.rs").contains("println!(\"version    {:#010x}\", client.version()?);"));
+}
+
+/// The source text alone: `every_recipe_…` compiles such cards.
+#[test]
+fn several_registers_that_let_a_card_interrupt_are_written_in_their_order_and_undone_in_the_other() {
+    let folder = Folder::new("enables");
+    folder.write("all.csv", ALL);
+    let written = |name: &str, flags: &str| -> Vec<String> {
+        folder.new_card(&format!("{name} --pci abcd:0001 --registers all.csv --irq-ack none {flags}"));
+        let source = folder.read(&format!("{name}/plugin/src/lib.rs"));
+        let int_enable = &source[source.find("impl IntEnable").expect("it is there")..];
+        let int_enable = &int_enable[..int_enable.find("impl IntAtIrql").expect("it is behind")];
+        let writes = int_enable.split("self.bar0.write(regs::").skip(1);
+        writes.filter_map(|write| Some(write.split_once(");")?.0.to_owned())).collect()
+    };
+    let two = "--irq-enable MASTER=0x1 --irq-enable ON=0x4";
+    assert_eq!(written("two", two), ["MASTER, 0x1", "ON, 0x4", "ON, 0x0", "MASTER, 0x0"]);
+    let named = format!("{two} --irq-disable MASTER=0 --irq-disable OFF_TOO");
+    assert_eq!(written("named", &named), ["MASTER, 0x1", "ON, 0x4", "MASTER, 0x0", "OFF_TOO, 0xffffffff"]);
 }
 
 #[test]
@@ -127,6 +176,12 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("mask", "self.bar0.write(regs::INT_MASK, 0); // until", "// until"),
     ("mask", "if *armed {\n                self.bar0.write(regs::INT_MASK, !0);\n            }", "let _ = armed;"),
     ("none", "Verdict::DEFER", "Verdict::DONE"),
+    ("two-enables", "self.bar0.write(regs::MASTER, 0x1);", ""),
+    ("two-enables", "self.bar0.write(regs::ON, 0x4);", ""),
+    ("two-enables", "self.bar0.write(regs::ON, 0x0);", ""),
+    ("two-enables", "self.bar0.write(regs::MASTER, 0x0);", ""),
+    ("two-of-each", "self.bar0.write(regs::OFF_TOO, 0xffffffff);", ""),
+    ("two-of-each", "self.bar0.write(regs::MASTER, 0x0);", ""),
 ];
 
 #[test]

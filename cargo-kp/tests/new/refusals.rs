@@ -83,6 +83,11 @@ fn what_no_interrupt_can_be() {
             "error[E022]: --irq-enable: `0x1ffffffff` is no number of 32 bits: write it as 0x4 or 4",
         ),
         (
+            "--irq-enable FACTORIAL=1 --irq-enable factorial=2",
+            "error[E106]: --irq-enable: FACTORIAL is named twice: name it once, by what stays there, and write what comes before it in the \
+             plugin's source",
+        ),
+        (
             "--messages ID,NONE",
             "error[E015]: --messages: no register `NONE`: there are ID, FACTORIAL, IRQ_STATUS, IRQ_RAISE, IRQ_ACK",
         ),

@@ -17,7 +17,9 @@ fn a_changed_register_file_changes_registers_rs_and_nothing_else() {
     let stale = kp("regs --check");
     assert_eq!(stale.code, Some(1));
     let line = stale.error.lines().last().unwrap_or_default();
-    assert!(line.starts_with("error[E013]: ") && line.ends_with(": `cargo kp regs -p card`"), "{line}");
+    let of = |path: &str| folder.0.join("card").canonicalize().expect("it is there").join(path).display().to_string();
+    let (file, from) = (of("plugin/src/registers.rs"), of("registers/card.csv"));
+    assert_eq!(line, format!("error[E013]: {file} is not what {from} makes: `cargo kp regs -p card`"));
     assert!(!folder.read("card/plugin/src/registers.rs").contains("STATUS: u32, RW"), "a check writes nothing");
     assert_eq!(kp("regs").code, Some(0));
     assert!(folder.read("card/plugin/src/registers.rs").contains("/// Busy?\n        0x20 STATUS: u32, RW;"));

@@ -4,8 +4,9 @@ use crate::install::{Plan, Wanted};
 use crate::loaded::self_check;
 use crate::machine::{Machine, System};
 use crate::message::Message;
+use crate::strip::{self, Stripped};
 use crate::{Command, json};
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
 use std::fs;
@@ -25,12 +26,32 @@ pub struct InstallArgs {
     /// Does not load the module.
     #[arg(long)]
     no_load: bool,
+    /// Keeps the module's debug information, which is most of it. Without this it is left out, as of the kernel's own modules; names in backtraces
+    /// stay. A signed module is installed as it is.
+    #[arg(long)]
+    debug_info: bool,
     /// Prints the steps, and does none.
     #[arg(long)]
     dry_run: bool,
     /// What was done, or would be, as one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+/// A module as it is installed, and a line that says what became of its debug information.
+fn without_debug(content: Vec<u8>) -> Result<(Vec<u8>, Option<String>)> {
+    match strip::without_debug(&content).context("cannot leave the debug information out (--debug-info keeps it)")? {
+        Stripped::AsItWas => Ok((content, None)),
+        Stripped::Done(stripped) => {
+            let [before, after] = [&content, &stripped].map(|module| module.len().div_ceil(1000));
+            let line = format!("leave debug information out: {before} kB become {after} kB (--debug-info keeps it)");
+            Ok((stripped, Some(line)))
+        }
+        Stripped::NoProgram => {
+            let line = "debug information stays in, as there is no `strip` here: `apt-get install binutils`";
+            Ok((content, Some(line.to_owned())))
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -52,8 +73,10 @@ impl Command for InstallArgs {
                 return Err(no_folder("it is no folder".to_owned()).into());
             }
         }
+        let (content, line) = if self.debug_info { (content, None) } else { without_debug(content)? };
         let wanted = Wanted { group: self.group, no_load: self.no_load };
         let plan = Plan::new(&machine, &self.file, content, &wanted)?;
+        line.iter().for_each(|line| eprintln!("{line}"));
         let (name, module) = (plan.name().to_owned(), plan.module().clone());
         let steps: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
         if self.dry_run && !self.json {
@@ -68,11 +91,18 @@ impl Command for InstallArgs {
         if self.dry_run {
             return Ok(());
         }
-        eprintln!(
-            "{name} {} is installed: `kp status {name}` looks at it, `kp uninstall {name}` removes it",
-            module.version
-        );
-        if machine.is_staged() || self.no_load {
+        let version = &module.version;
+        if let Some(root) = self.root.filter(|_| machine.is_staged()) {
+            let group = wanted.group.iter().map(|group| format!("`groupadd --system {group}`"));
+            let todo: Vec<String> = group.chain([format!("`depmod {}`", module.release)]).collect();
+            let (root, todo) = (root.display(), todo.join(" and "));
+            eprintln!(
+                "{name} {version} is in {root}, whose machine needs {todo}; `kp uninstall {name} --root {root}` removes it"
+            );
+            return Ok(());
+        }
+        eprintln!("{name} {version} is installed: `kp status {name}` looks at it, `kp uninstall {name}` removes it");
+        if self.no_load {
             return Ok(());
         }
         Ok(self_check(&machine, &name, &module.aliases)?)

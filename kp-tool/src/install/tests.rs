@@ -41,7 +41,7 @@ fn kp() -> Wanted {
 fn machine(test: &str) -> Fake {
     let fake = Fake::new(test);
     fake.device(ADDRESS, EDU, None);
-    fake.file(UDEV, "");
+    fake.file(DAEMON, "");
     fake
 }
 

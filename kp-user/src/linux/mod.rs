@@ -1,6 +1,7 @@
 //! Connections through a device node.
 mod bus;
 mod direct;
+mod group;
 mod kernel;
 mod mapping;
 mod node;

@@ -1,6 +1,7 @@
 //! The nodes under `/dev/kp`.
 use super::{
     bus::Bus,
+    group,
     node::Node,
     socket::{self, Socket},
 };
@@ -99,7 +100,7 @@ impl Places<'_> {
         match Node::open(&path) {
             Ok(node) => Ok((node, Place { path, plugin })),
             Err(error) => {
-                let cause = self.cause(error, &plugin);
+                let cause = self.cause(error, &path, &plugin);
                 Err(OpenError { place: path, plugin: Some(plugin), cause })
             }
         }
@@ -149,14 +150,19 @@ impl Places<'_> {
     }
 
     /// Why open(2) failed. A driver's own answer comes as the errno of its class.
-    fn cause(&self, error: io::Error, plugin: &str) -> Cause {
+    fn cause(&self, error: io::Error, path: &str, plugin: &str) -> Cause {
         match error.raw_os_error() {
             Some(libc::ENOENT | libc::ENOTDIR) => {
                 let module = System::Linux.loaded(plugin);
                 let is_loaded = self.modules.join(&module).exists();
                 self.bus.why_none(&module).filter(|_| is_loaded).unwrap_or(Cause::NoNode { is_loaded })
             }
-            Some(libc::EACCES | libc::EPERM) => Cause::Denied,
+            Some(libc::EACCES) => match group::let_in(Path::new(path)) {
+                Some(group) => Cause::NotInGroup { group },
+                None => Cause::Denied,
+            },
+            // Of a device's mode comes EACCES; what is behind a container's list of devices is not permitted.
+            Some(libc::EPERM) => Cause::NotPermitted,
             Some(libc::ENODEV | libc::ENXIO) => Cause::Refused(Status::DEVICE_GONE.into()),
             Some(libc::EIO) => Cause::Refused(Status::POISONED.into()),
             Some(libc::EISDIR) => Cause::NotKp,
@@ -281,13 +287,18 @@ mod tests {
     #[test]
     fn what_open_answers_names_a_remedy() {
         let text = |errno| {
-            let cause = Places::system().cause(io::Error::from_raw_os_error(errno), "edu");
+            let cause = Places::system().cause(io::Error::from_raw_os_error(errno), "/nonexistent", "edu");
             OpenError { place: "/dev/kp/edu.0".into(), plugin: Some("edu".into()), cause }.to_string()
         };
         assert_eq!(
             text(libc::EACCES),
-            "/dev/kp/edu.0: permission denied: run as root, or let a group in with a udev rule: SUBSYSTEM==\"kp-edu\", \
-             GROUP=\"GROUP\", MODE=\"0660\""
+            "/dev/kp/edu.0: permission denied: run as root, or let a group in: `kp install kp-edu.ko --group GROUP`, or a udev rule: \
+             SUBSYSTEM==\"kp-edu\", GROUP=\"GROUP\", MODE=\"0660\""
+        );
+        assert_eq!(
+            text(libc::EPERM),
+            "/dev/kp/edu.0: not permitted to this process, whoever its user is: give the node to its container, as by \
+             `--device /dev/kp/edu.0`, or see what the security module says"
         );
         assert_eq!(
             text(libc::ENODEV),

@@ -287,7 +287,7 @@ class Opening(unittest.TestCase):
         self.addCleanup(os.environ.pop, "KP_NODE")
         with self.assertRaises(FileNotFoundError) as raised:
             Echo.open()
-        self.assertIn("is there a simulator? `cargo kp sim -p PLUGIN --listen /nonexistent/echo.sock`", str(raised.exception))
+        self.assertIn("start `cargo kp sim -p echo --listen /nonexistent/echo.sock`, or unset KP_NODE", str(raised.exception))
 
     def test_a_socket_of_something_else_is_said_to_be_that(self):
         with Fake(ECHO) as fake:

@@ -28,10 +28,10 @@ pub fn stages(long: bool) -> Vec<Stage> {
         return Vec::new();
     }
     vec![
-        Stage { name: "sanitised kernel: the same as in stock ones", run: Box::new(same_as_stock) },
-        Stage { name: "sanitised kernel: memory fails", run: Box::new(memory_fails) },
-        Stage { name: "sanitised kernel: planted faults", run: Box::new(faults::found) },
-        Stage { name: "sanitised kernel: data races", run: Box::new(races::found) },
+        Stage::new("sanitised kernel: the same as in stock ones", same_as_stock),
+        Stage::new("sanitised kernel: memory fails", memory_fails),
+        Stage::new("sanitised kernel: planted faults", faults::found),
+        Stage::new("sanitised kernel: data races", races::found),
     ]
 }
 

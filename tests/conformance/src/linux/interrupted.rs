@@ -214,7 +214,7 @@ fn left(thread: Pid) -> Duration {
         let line = fs::read_to_string(&path).expect("/proc shows what a thread does");
         let words: Vec<u64> = line.split_whitespace().filter_map(hexadecimal).collect();
         let [_, number, address, ..] = words[..] else { return false };
-        assert_eq!(number, ioctl_number(IntWait::NR).into(), "{line}");
+        assert_eq!(number, u64::from(ioctl_number(IntWait::NR)), "{line}");
         argument = Some(address);
         true
     });

@@ -7,6 +7,8 @@ mod dma;
 pub mod interrupted;
 mod monitor;
 pub mod msix;
+#[cfg(target_arch = "x86_64")]
+mod no_device;
 pub mod nodes;
 mod own_interrupt;
 mod pcie;

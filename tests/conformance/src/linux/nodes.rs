@@ -5,7 +5,10 @@ use crate::{Unload, interrupts::until, registry::guest_test};
 use edu_interface::edu;
 use kp_abi::{Error, Status};
 use kp_user::{BusAddress, Connection, Node, OpenOptions, Plugin};
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::{
+    fs::{CWD, FileType, Gid, Mode, Uid, mknodat},
+    thread::{set_thread_gid, set_thread_groups, set_thread_uid},
+};
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -46,6 +49,9 @@ fn udev_links_each_node_by_its_devices_place() {
         assert_eq!(fs::metadata(node(number)).map(|meta| meta.mode() & 0o7777).ok(), Some(0o660));
         assert_eq!(address(&link(card)).as_ref(), Ok(card));
     }
+    let told = as_nobody(|| Plugin::open("edu").expect_err("nobody is in the group").to_string());
+    let join = "root and the group 4242 may open it: join that by `sudo usermod -aG 4242 $USER`, and log in again";
+    assert_eq!(told, format!("/dev/kp/edu.0: permission denied: {join}"));
     let listed = Plugin::list().expect("nodes can be listed");
     assert!(listed.iter().map(|listed| listed.address.map(|at| at.to_string())).eq(cards.iter().cloned().map(Some)));
     unbind(&cards[0]);
@@ -57,6 +63,22 @@ fn udev_links_each_node_by_its_devices_place() {
     daemon.kill().expect("the daemon can be ended");
     daemon.wait().expect("it ends");
     println!("{} links by path", cards.len());
+}
+
+/// What a thread says that has no rights but everybody's.
+fn as_nobody<R: Send>(run: impl FnOnce() -> R + Send) -> R {
+    const NOBODY: u32 = 65534;
+    let without_rights = || {
+        set_thread_groups(&[]).and_then(|()| set_thread_gid(Gid::from_raw(NOBODY)))?;
+        set_thread_uid(Uid::from_raw(NOBODY))
+    };
+    thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            without_rights().expect("root may give up its rights");
+            run()
+        });
+        thread.join().expect("it ends")
+    })
 }
 
 /// More devices than there are dynamic misc numbers.

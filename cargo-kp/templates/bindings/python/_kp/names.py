@@ -8,6 +8,7 @@ import re
 import sys
 from typing import List, NoReturn, Tuple
 
+from . import sentences
 from .errors import Status, error
 from .node import Node
 
@@ -21,7 +22,7 @@ def open_node(name: str) -> Tuple[Node, str]:
     With KP_NODE in the environment: what listens on that socket, whatever the name.
     """
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no plugin's name: use one such as 'edu', or 'edu.1' for one of its devices")
+        raise ValueError(f'"{name}": {sentences.BAD_NAME}')
     if sys.platform == "win32":
         from .windows import open_device
 
@@ -33,7 +34,7 @@ def open_node(name: str) -> Tuple[Node, str]:
         if socket:
             from .simulator import SocketNode
 
-            return SocketNode(socket), socket
+            return SocketNode(socket, name.partition(".")[0]), socket
         from .linux import LinuxNode
 
         path = f"{_NODES}/{lowest(name, _listed())}"
@@ -76,17 +77,29 @@ def _refused(failed: OSError, path: str, plugin: str) -> NoReturn:
         raise error(Status.DEVICE_GONE, 0, path) from None
     if code == errno.EIO:
         raise error(Status.POISONED, 0, path) from None
-    why = failed.strerror
-    if code in (errno.ENOENT, errno.ENOTDIR) and os.path.exists(f"/sys/module/{module}"):
-        why = (
-            f"no such device node, though {module} is loaded: there is no such device, or the plugin refused it; "
-            "see `lspci -nnk` and `dmesg`"
-        )
-    elif code in (errno.ENOENT, errno.ENOTDIR):
-        why = f"no such device node: is the module loaded? `insmod kp-{plugin}.ko`"
-    elif code in (errno.EACCES, errno.EPERM):
-        why = (
-            f'permission denied: run as root, or let a group in with a udev rule: SUBSYSTEM=="kp-{plugin}", '
-            'GROUP="GROUP", MODE="0660"'
-        )
-    raise OSError(code, why, path) from None
+    fields = {"plugin": plugin, "module": module, "place": path, "group": _let_in(path)}
+    if code in (errno.ENOENT, errno.ENOTDIR):
+        why = sentences.NO_NODE_OF_LOADED if os.path.exists(f"/sys/module/{module}") else sentences.NO_NODE
+    elif code == errno.EACCES:
+        why = sentences.NOT_IN_GROUP if fields["group"] else sentences.DENIED
+    elif code == errno.EPERM:
+        why = sentences.NOT_PERMITTED
+    else:
+        raise OSError(code, failed.strerror, path) from None
+    raise OSError(code, why.format(**fields), path) from None
+
+
+def _let_in(path: str) -> str:
+    """The group that may open a node for reading and writing, by its name, or its number if it has none. Empty: none but root's."""
+    if sys.platform != "win32":
+        import grp
+
+        try:
+            node = os.stat(path)
+            if node.st_gid and node.st_mode & 0o060 == 0o060:
+                return grp.getgrgid(node.st_gid).gr_name
+        except KeyError:
+            return str(node.st_gid)
+        except OSError:
+            pass
+    return ""

@@ -8,6 +8,7 @@ import struct
 import sys
 from typing import List, Optional, Tuple
 
+from . import sentences
 from .errors import Status, error
 from .node import INT_WAIT, ControlNode, control_code
 
@@ -26,8 +27,8 @@ _PATIENCE = 10.0
 class SocketNode(ControlNode):
     """An open handle there. Each request has a connection to itself; those that are idle are used again."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, path: str, plugin: str) -> None:
+        self._path, self._plugin = path, plugin
         self._idle: List[socket.socket] = []
         self._poll: Optional[socket.socket] = None
         # The handle lasts as long as this connection. It carries no request: one that Ctrl-C ends takes its connection with it.
@@ -40,7 +41,7 @@ class SocketNode(ControlNode):
             try:
                 connection.connect(self._path)
             except OSError as failed:
-                why = f"{failed.strerror}: is there a simulator? `cargo kp sim -p PLUGIN --listen {self._path}`"
+                why = sentences.NO_SOCKET.format(why=failed.strerror, plugin=self._plugin, place=self._path)
                 raise OSError(failed.errno, why, self._path) from None
             connection.settimeout(_PATIENCE)
             try:

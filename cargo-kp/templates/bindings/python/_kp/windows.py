@@ -10,6 +10,7 @@ import threading
 from ctypes import wintypes
 from typing import Any, Callable, Dict, List, Tuple
 
+from . import sentences
 from .errors import ROWS, KpError, Status, error
 from .node import ControlNode, Node
 
@@ -144,10 +145,9 @@ def open_device(name: str, lowest: Callable[[str, List[str]], str]) -> Tuple[Nod
         code = failed.winerror
         status = _STATUSES.get(code)
         if code in _MISSING:
-            why = f"no such device: is the driver loaded? `sc start kp-{plugin}`, or install kp-{plugin}.inf"
-            raise FileNotFoundError(errno.ENOENT, why, path) from None
+            raise FileNotFoundError(errno.ENOENT, sentences.NO_NODE_ON_WINDOWS.format(plugin=plugin), path) from None
         if code == _ACCESS_DENIED:
-            raise PermissionError(errno.EACCES, "access denied: run as administrator", path) from None
+            raise PermissionError(errno.EACCES, sentences.DENIED_ON_WINDOWS, path) from None
         if status in (Status.DEVICE_GONE, Status.POISONED, Status.NO_MEMORY, Status.TOO_MANY_SESSIONS):
             raise error(status, 0, path) from None
         raise

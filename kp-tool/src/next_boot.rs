@@ -1,0 +1,160 @@
+//! Whether an installed plugin is loaded when the machine starts again, and by what.
+
+use crate::loaded;
+use crate::machine::Machine;
+use crate::module::Module;
+use crate::rules::DAEMON;
+use serde::Serialize;
+
+/// Where a file says that modules are loaded at a start, as systemd reads them.
+const LISTS: [&str; 5] = [
+    "/etc/modules-load.d",
+    "/run/modules-load.d",
+    "/usr/local/lib/modules-load.d",
+    "/usr/lib/modules-load.d",
+    "/lib/modules-load.d",
+];
+
+/// Where a file says that they are not, as modprobe reads them.
+const BLACKLISTS: [&str; 5] =
+    ["/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"];
+
+/// What comes of a plugin then.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct NextBoot {
+    /// Whether it is loaded by itself.
+    pub loads: bool,
+    /// By what; or why not, and what to do.
+    pub why: String,
+}
+
+impl NextBoot {
+    /// That of a plugin's module, which is installed.
+    pub fn of(machine: &dyn Machine, name: &str, module: &Module) -> Self {
+        let no = |why: String| NextBoot { loads: false, why };
+        let by = |what: String| NextBoot { loads: true, why: format!("by {what}") };
+        if !is_listed(machine, name, module) {
+            return no("depmod has not listed it: `sudo depmod`".to_owned());
+        }
+        if let Some(place) = blacklisted(machine, &module.name) {
+            return no(format!("{place} blacklists it: `kp load {name}` loads it all the same"));
+        }
+        if module.aliases.is_empty() {
+            let list = listing(machine, &LISTS, |line| is_name(line, &module.name));
+            let add = format!("`echo kp-{name} | sudo tee /etc/modules-load.d/kp-{name}.conf`");
+            return list.map_or_else(|| no(format!("nothing names it: {add}")), by);
+        }
+        if !machine.has(DAEMON) {
+            return no(format!("udevd, which loads by alias, does not run here: `kp load {name}` after each start"));
+        }
+        by(format!("alias {}", module.aliases.join(", ")))
+    }
+}
+
+/// Whether modprobe finds an installed module by its name, and udev by its aliases.
+pub fn is_listed(machine: &dyn Machine, name: &str, module: &Module) -> bool {
+    let folder = format!("/lib/modules/{}", machine.release());
+    let list = |file: &str| machine.text(&format!("{folder}/{file}")).unwrap_or_default();
+    let (modules, aliases) = (list("modules.dep"), list("modules.alias"));
+    let stem = format!("kp-{name}");
+    let mut paths = modules.lines().filter_map(|line| Some(line.split_once(':')?.0));
+    let is_there = paths.any(|path| crate::module::stem(path.as_ref()).is_some_and(|found| found == stem));
+    is_there
+        && module.aliases.iter().all(|alias| {
+            let line = format!("alias {alias} {}", module.name);
+            aliases.lines().any(|listed| listed == line)
+        })
+}
+
+/// Where a module is named as one that is not loaded by itself.
+fn blacklisted(machine: &dyn Machine, module: &str) -> Option<String> {
+    let line = machine.text("/proc/cmdline").unwrap_or_default();
+    let mut words = line.split_whitespace().filter_map(|word| word.strip_prefix("modprobe.blacklist="));
+    if words.any(|names| names.split(',').any(|name| is_name(name, module))) {
+        return Some("the kernel's command line".to_owned());
+    }
+    let names = |line: &str| line.strip_prefix("blacklist").is_some_and(|rest| is_name(rest, module));
+    listing(machine, &BLACKLISTS, names)
+}
+
+/// The first file of these folders, of those that end in `.conf`, with such a line.
+fn listing(machine: &dyn Machine, folders: &[&str], fits: impl Fn(&str) -> bool) -> Option<String> {
+    let files = folders.iter().flat_map(|folder| {
+        let names = machine.names(folder).into_iter().filter(|name| name.ends_with(".conf"));
+        names.map(move |name| format!("{folder}/{name}"))
+    });
+    files.into_iter().find(|file| machine.text(file).is_some_and(|text| text.lines().any(|line| fits(line.trim()))))
+}
+
+/// Whether a word names a module, of which a dash is an underscore to the kernel.
+fn is_name(word: &str, module: &str) -> bool {
+    loaded::underscored(word.trim()) == module
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::Fake;
+    use crate::made_up::made_up;
+
+    const ALIAS: &str = "pci:v00001234d000011E8sv*sd*bc*sc*i*";
+
+    /// A machine with an installed plugin that has such aliases, which depmod has seen; and its module.
+    fn machine(test: &str, aliases: &[&str]) -> (Fake, Module) {
+        let fake = Fake::new(test);
+        fake.file(DAEMON, "");
+        let aliases: Vec<String> = aliases.iter().map(|alias| format!("alias={alias}")).collect();
+        let entries = ["kp=my-card", "version=1", "vermagic=6.12.9-amd64 SMP"].into_iter();
+        let content = made_up(&entries.chain(aliases.iter().map(String::as_str)).collect::<Vec<_>>());
+        fake.file("/lib/modules/6.12.9-amd64/updates/kp-my-card.ko", &content);
+        fake.run("depmod", &["6.12.9-amd64"]).unwrap();
+        (fake, Module::parse("kp-my-card.ko".as_ref(), &content).unwrap())
+    }
+
+    fn next(fake: &Fake, module: &Module) -> (bool, String) {
+        let NextBoot { loads, why } = NextBoot::of(fake, "my-card", module);
+        (loads, why)
+    }
+
+    #[test]
+    fn a_plugin_with_a_device_is_loaded_by_its_alias_if_depmod_has_listed_it_and_udevd_runs() {
+        let (fake, module) = machine("boot-alias", &[ALIAS]);
+        assert_eq!(next(&fake, &module), (true, format!("by alias {ALIAS}")));
+        std::fs::remove_file(fake.at(DAEMON)).unwrap();
+        let why = "udevd, which loads by alias, does not run here: `kp load my-card` after each start";
+        assert_eq!(next(&fake, &module), (false, why.to_owned()));
+        fake.file("/lib/modules/6.12.9-amd64/modules.alias", format!("alias {ALIAS} kp_other\n"));
+        let unlisted = (false, "depmod has not listed it: `sudo depmod`".to_owned());
+        assert_eq!(next(&fake, &module), unlisted);
+        fake.file("/lib/modules/6.12.9-amd64/modules.alias", format!("alias {ALIAS} kp_my_card\n"));
+        fake.file("/lib/modules/6.12.9-amd64/modules.dep", "updates/kp-other.ko:\n");
+        assert_eq!(next(&fake, &module), unlisted);
+    }
+
+    #[test]
+    fn a_plugin_without_a_device_is_loaded_by_a_list_that_names_it() {
+        let (fake, module) = machine("boot-list", &[]);
+        let add = "nothing names it: `echo kp-my-card | sudo tee /etc/modules-load.d/kp-my-card.conf`";
+        fake.file("/usr/lib/modules-load.d/other.conf", "# kp-my-card\nkp-my-card-2\n");
+        fake.file("/usr/lib/modules-load.d/kp-my-card.txt", "kp-my-card\n");
+        assert_eq!(next(&fake, &module), (false, add.to_owned()));
+        let list = "/usr/lib/modules-load.d/kp-my-card-dkms.conf";
+        fake.file(list, "# No device has this plugin loaded.\nkp-my_card\n");
+        assert_eq!(next(&fake, &module), (true, format!("by {list}")));
+    }
+
+    #[test]
+    fn one_that_is_blacklisted_is_not_loaded() {
+        let (fake, module) = machine("boot-blacklist", &[ALIAS]);
+        fake.file("/proc/cmdline", "quiet modprobe.blacklist=nouveau,kp-my-card\n");
+        let why = |place| (false, format!("{place} blacklists it: `kp load my-card` loads it all the same"));
+        assert_eq!(next(&fake, &module), why("the kernel's command line"));
+        fake.file("/proc/cmdline", "quiet modprobe.blacklist=nouveau\n");
+        assert!(next(&fake, &module).0);
+        fake.file(
+            "/etc/modprobe.d/own.conf",
+            "# blacklist kp_my_card\nblacklist kp_my_card_2\nblacklist  kp_my_card\n",
+        );
+        assert_eq!(next(&fake, &module), why("/etc/modprobe.d/own.conf"));
+    }
+}
