@@ -203,14 +203,14 @@ fn no_device(machine: &dyn Machine, name: &str, aliases: &[String]) -> Message {
     let module = module_of(name);
     let sys = machine.at("/sys");
     let address = |device: &str| device.split(' ').next().unwrap_or_default().to_owned();
-    let name = name.to_owned();
     match Bus(&sys).why_unbound(&module, aliases, &machine.kernel_log()) {
         Unbound::NotOnBus => Message::NotOnBus { devices: module::in_words(aliases), module },
         Unbound::Held { device, driver } => {
-            Message::HeldByDriver { module, name, address: address(&device), device, driver }
+            Message::HeldByDriver { module, name: name.to_owned(), address: address(&device), device, driver }
         }
         Unbound::Promised { device, driver } => {
-            Message::KeptForDriver { module, name, address: address(&device), device, driver }
+            let take = format!("kp load {name} --take {}", address(&device));
+            Message::KeptForDriver { module, device, driver, take }
         }
         Unbound::Refused { device, status } => {
             let line = format!("{module}: init refused the device: {status}");
