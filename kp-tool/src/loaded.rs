@@ -59,12 +59,6 @@ pub fn installed(machine: &dyn Machine, name: &str) -> Result<Option<(String, Mo
     Ok(Some((path, module)))
 }
 
-/// The nodes of a plugin's module: those of its class.
-pub fn nodes(machine: &dyn Machine, plugin: &str) -> Vec<String> {
-    let names = machine.names(&format!("/sys/class/kp-{plugin}"));
-    names.iter().filter_map(|name| Some(format!("/dev/kp/{}", name.strip_prefix("kp-")?))).collect()
-}
-
 /// The name that the nodes of a loaded module have: `class` of its devices, or what its file says.
 pub fn plugin_of(machine: &dyn Machine, name: &str) -> String {
     let installed = installed(machine, name).ok().flatten();
@@ -73,7 +67,7 @@ pub fn plugin_of(machine: &dyn Machine, name: &str) -> String {
 
 /// Who has a plugin's nodes open, as far as this user may see: `python3 (812)`, ….
 pub fn users(machine: &dyn Machine, name: &str) -> Vec<String> {
-    let nodes = nodes(machine, &plugin_of(machine, name));
+    let nodes = nodes::of(machine, &plugin_of(machine, name));
     let mut users = Vec::new();
     for process in machine.names("/proc").iter().filter(|name| name.bytes().all(|digit| digit.is_ascii_digit())) {
         let folder = format!("/proc/{process}/fd");
@@ -193,7 +187,7 @@ fn modprobe(machine: &dyn Machine, arguments: &[&str]) -> Result<(), Message> {
 /// One of the reasons why it has no device, or what is wrong with its nodes.
 pub fn self_check(machine: &dyn Machine, name: &str, aliases: &[String]) -> Result<(), Message> {
     if aliases.is_empty() || Bus(&machine.at("/sys")).is_bound(&module_of(name)) {
-        return nodes::check(machine, name);
+        return nodes::check(machine, &plugin_of(machine, name));
     }
     Err(no_device(machine, name, aliases))
 }
@@ -203,14 +197,14 @@ fn no_device(machine: &dyn Machine, name: &str, aliases: &[String]) -> Message {
     let module = module_of(name);
     let sys = machine.at("/sys");
     let address = |device: &str| device.split(' ').next().unwrap_or_default().to_owned();
-    let name = name.to_owned();
     match Bus(&sys).why_unbound(&module, aliases, &machine.kernel_log()) {
         Unbound::NotOnBus => Message::NotOnBus { devices: module::in_words(aliases), module },
         Unbound::Held { device, driver } => {
-            Message::HeldByDriver { module, name, address: address(&device), device, driver }
+            Message::HeldByDriver { module, name: name.to_owned(), address: address(&device), device, driver }
         }
         Unbound::Promised { device, driver } => {
-            Message::KeptForDriver { module, name, address: address(&device), device, driver }
+            let take = format!("kp load {name} --take {}", address(&device));
+            Message::KeptForDriver { module, device, driver, take }
         }
         Unbound::Refused { device, status } => {
             let line = format!("{module}: init refused the device: {status}");

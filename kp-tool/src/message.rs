@@ -319,8 +319,8 @@ catalogue! {
     E106 WrittenTwice { flag, name } Arguments:
         "{flag}: {name} is named twice: name it once, by what stays there, and write what comes before it in the plugin's source";
     /// A device's driver_override names the one driver that may have it, as tools for vfio set it. Nobody has it meanwhile.
-    E107 KeptForDriver { module, name, device, driver, address } InTheWay:
-        "{module} is loaded and has no device: {device} is kept for `{driver}` by its driver_override; `kp load {name} --take {address}` takes it";
+    E107 KeptForDriver { module, device, driver, take } InTheWay:
+        "{module} is loaded and has no device: {device} is kept for `{driver}` by its driver_override; `{take}` takes it";
 }
 
 #[cfg(test)]

@@ -1,22 +1,27 @@
-//! Whether what was promised of a plugin's nodes has come true: that they are there, and that the group which was let in may open them.
+//! A plugin's nodes, and whether what was promised of them has come true: that they are there, and that the group which was let in may open them.
 
 use crate::machine::Machine;
 use crate::message::Message;
-use crate::{groups, loaded, rules};
+use crate::{groups, rules};
 use std::os::unix::fs::MetadataExt as _;
 
 /// Bits of a mode: the group, and everybody, may read and write.
 const GROUP: u32 = 0o060;
 const ALL: u32 = 0o006;
 
-/// Looks at each node of a loaded plugin.
+/// The nodes of a plugin's module: those of its class.
+pub fn of(machine: &dyn Machine, plugin: &str) -> Vec<String> {
+    let names = machine.names(&format!("/sys/class/kp-{plugin}"));
+    names.iter().filter_map(|name| Some(format!("/dev/kp/{}", name.strip_prefix("kp-")?))).collect()
+}
+
+/// Looks at each node of a loaded plugin, by the name that its nodes have.
 ///
 /// # Errors
 /// [`Message::NoNode`], [`Message::NotLetIn`].
-pub fn check(machine: &dyn Machine, name: &str) -> Result<(), Message> {
-    let plugin = loaded::plugin_of(machine, name);
-    let group = let_in(machine, &plugin);
-    loaded::nodes(machine, &plugin).into_iter().try_for_each(|node| one(machine, &plugin, node, group.as_deref()))
+pub fn check(machine: &dyn Machine, plugin: &str) -> Result<(), Message> {
+    let group = let_in(machine, plugin);
+    of(machine, plugin).into_iter().try_for_each(|node| one(machine, plugin, node, group.as_deref()))
 }
 
 /// The class device of a node.

@@ -7,7 +7,7 @@ use crate::module::Module;
 use crate::next_boot::{NextBoot, is_listed};
 use crate::receipt::Receipt;
 use crate::trust::Trust;
-use crate::{groups, loaded};
+use crate::{groups, loaded, nodes};
 use kp_abi::request::{Query, state};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -243,7 +243,7 @@ pub fn status(machine: &dyn Machine, name: &str) -> Result<Status, Message> {
         signer: installed.as_ref().and_then(|module| module.signer.clone()),
         trust: Trust::of(machine),
         bus: made_for.iter().map(on_bus).collect(),
-        nodes: loaded::nodes(machine, &plugin).into_iter().filter_map(|path| node(machine, path)).collect(),
+        nodes: nodes::of(machine, &plugin).into_iter().filter_map(|path| node(machine, path)).collect(),
         next_boot: installed.as_ref().map(|module| NextBoot::of(machine, name, module)),
         aliases: installed.map(|module| module.aliases),
         problem,

@@ -131,7 +131,7 @@ fn context(facts: &Facts<'_>, messages: &[MessageOf]) -> Value {
         .collect();
     let numbers: Vec<_> = facts.ids.iter().map(|id| format!("{:04x}:{:04x}", id.vendor, id.device)).collect();
     let (title, driver) = match facts.ids {
-        [] => ("A software driver".to_owned(), "software driver, without a device".to_owned()),
+        [] => ("A software driver".to_owned(), "software driver without a device".to_owned()),
         _ => {
             let device = format!("PCI device {}", numbers.join(", "));
             (device.clone(), format!("driver of {device}"))

@@ -334,6 +334,19 @@ fn three_sentences_say_why_a_loaded_plugin_has_no_device() {
             )
         )
     );
+    let kept = machine("kept");
+    kept.file(&format!("/sys/bus/pci/devices/{ADDRESS}/driver_override"), "vfio-pci\n");
+    install(&kept, card(), &Wanted::default()).unwrap();
+    fs::remove_file(kept.at(&format!("/sys/bus/pci/devices/{ADDRESS}/driver"))).unwrap();
+    assert_eq!(
+        why(&kept),
+        (
+            6,
+            format!(
+                "{start}0000:00:04.0 (1234:11e8) is kept for `vfio-pci` by its driver_override; `kp load card --take 0000:00:04.0` takes it"
+            )
+        )
+    );
     let refused = machine("init");
     refused.log.borrow_mut().push("kp_card: init refused the device: WrongDevice".into());
     install(&refused, card(), &Wanted::default()).unwrap();
