@@ -297,6 +297,10 @@ mod stubborn {
             fn work() = 1;
             /// Panics.
             fn panic() = 2;
+            /// Works until this time.
+            fn work_until(ns: u64) = 3;
+            /// Panics then.
+            fn panic_at(ns: u64) = 4;
         }
     }
 
@@ -310,9 +314,45 @@ mod stubborn {
         fn panic(&self, _: &mut Passive, _: &Value) -> Result<()> {
             panic!("planted")
         }
+        fn work_until(&self, cx: &mut Passive, _: &Value, ns: u64) -> Result<()> {
+            while cx.now_ns() < ns {
+                cx.stall_us(1000);
+            }
+            Ok(())
+        }
+        fn panic_at(&self, cx: &mut Passive, session: &Value, ns: u64) -> Result<()> {
+            self.work_until(cx, session, ns)?;
+            panic!("planted")
+        }
     }
 
     plugin! { Stubborn { name: "stubborn", interface: calls, callbacks: [Open] } }
+}
+
+/// A close that panics wake waits on for a call that lives: that others have left meanwhile is not the time that the living have.
+#[test]
+fn a_close_that_panics_wake_waits_for_the_calls_that_live() {
+    const MS: u64 = 1_000_000;
+    explore(0..60, |world| {
+        let sim = Sim::<stubborn::Stubborn>::new().unwrap();
+        let [one, two] = [(); 2].map(|()| sim.connect(stubborn::calls::INTERFACE).unwrap());
+        let (app, begin) = (one.connection(), sim.now_ns());
+        world.scope(|scope| {
+            for ms in [5, 15, 40] {
+                let client = stubborn::calls::Client(&one);
+                scope.spawn("caller", move || _ = client.work_until(begin + ms * MS));
+            }
+            for ms in [10, 20] {
+                let client = stubborn::calls::Client(&two);
+                scope.spawn("panicker", move || _ = client.panic_at(begin + ms * MS));
+            }
+            scope.spawn("closer", || {
+                while app.query(0).unwrap().calls < 5 && sim.now_ns() < begin + 3 * MS {}
+                assert_eq!(app.close(), Ok(()));
+            });
+        });
+        assert!(sim.log().iter().any(|line| line == "dropped"));
+    });
 }
 
 /// After a panic nobody waits for a call without an end; what a call inside may use stays for good. With real threads.
