@@ -30,14 +30,16 @@ fn is_repository(dir: &Path) -> bool {
     metadata.is_ok_and(|found| found.packages.iter().any(|package| package.name.as_str() == "kp-core"))
 }
 
-/// Builds a package's program of the same name, and says where it is.
-pub fn build(package: &str) -> Result<PathBuf> {
-    build_with(package, &["--bin", package])
+/// Builds the program of this name, of the workspace's default members, and says where it is.
+///
+/// No package is chosen: what the program is made of has the same features then as with `cargo test`, and is not compiled anew.
+pub fn build(program: &str) -> Result<PathBuf> {
+    build_with(program, &["--bin", program])
 }
 
-/// Builds one of a package's programs, chosen by cargo's `arguments`, and says where it is.
-pub fn build_with(package: &str, arguments: &[&str]) -> Result<PathBuf> {
-    run_cargo(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())), "build", package, arguments)
+/// Builds a program that is chosen by cargo's `arguments`, and says where it is.
+pub fn build_with(name: &str, arguments: &[&str]) -> Result<PathBuf> {
+    run_cargo(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())), "build", name, arguments)
 }
 
 /// What makes a 32-bit program that needs no 32-bit library: [`Purpose::App32`] has what it is linked with.
@@ -53,14 +55,14 @@ pub fn build_32bit(package: &str, setup: bool) -> Result<PathBuf> {
     cargo.env("CARGO_ENCODED_RUSTFLAGS", FLAGS_32).env("CARGO_PROFILE_DEV_DEBUG", "false");
     let folder = metadata.target_directory.join("kp/app32");
     let target = ["-Zbuild-std=std,panic_abort", "--target=i686-unknown-linux-gnu", "--target-dir", folder.as_str()];
-    let arguments: Vec<&str> = ["--quiet", "--bin", package].into_iter().chain(target).collect();
+    let arguments: Vec<&str> = ["--quiet", "--package", package, "--bin", package].into_iter().chain(target).collect();
     run_cargo(cargo, "build", package, &arguments)
 }
 
-/// Runs this Cargo's `build`, or its `test` without running one, and says where the program is.
-pub(crate) fn run_cargo(mut cargo: Command, command: &str, package: &str, arguments: &[&str]) -> Result<PathBuf> {
+/// Runs this Cargo's `build`, or its `test` without running one, and says where the program is. `name` is what an error calls it.
+pub(crate) fn run_cargo(mut cargo: Command, command: &str, name: &str, arguments: &[&str]) -> Result<PathBuf> {
     let mut cargo = cargo
-        .args([command, "--package", package, "--message-format=json-render-diagnostics"])
+        .args([command, "--message-format=json-render-diagnostics"])
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -74,14 +76,14 @@ pub(crate) fn run_cargo(mut cargo: Command, command: &str, package: &str, argume
         }
     }
     if !cargo.wait()?.success() {
-        bail!("{package} does not build: see above");
+        bail!("{name} does not build: see above");
     }
-    program.with_context(|| format!("{package} has no such program"))
+    program.with_context(|| format!("{name} has no such program"))
 }
 
 /// Builds a program and runs it here. Its output goes to `on_line`, its errors to ours.
-pub fn run(package: &str, arguments: &[&str], on_line: &mut dyn FnMut(&str)) -> Result<()> {
-    run_file(&build(package)?, arguments, on_line)
+pub fn run(program: &str, arguments: &[&str], on_line: &mut dyn FnMut(&str)) -> Result<()> {
+    run_file(&build(program)?, arguments, on_line)
 }
 
 /// Runs a program here. Its output goes to `on_line`, its errors to ours.

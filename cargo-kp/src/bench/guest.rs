@@ -32,7 +32,7 @@ impl Built {
         let modules = host::modules(kernel, &["bench", "bench-wake", "bench-handler", "bmd", "edu", "echo"], setup)?;
         let baselines = baselines::build(place, &modules.kernel)?;
         let stock = Stock::of(place, &modules.kernel)?;
-        let program = programs::build_with("bench-guest", &["--bin", "bench-guest", "--release"])?;
+        let program = programs::build_with("bench-guest", &["--package", "bench-guest", "--release"])?;
         Ok(Built { modules, baselines, stock, program })
     }
 

@@ -18,7 +18,7 @@ struct Cost {
 
 /// The rows.
 pub fn measure() -> Result<Vec<Row>> {
-    let program = programs::build_with("bench-host", &["--bin", "bench-host", "--release"])?;
+    let program = programs::build_with("bench-host", &["--package", "bench-host", "--release"])?;
     let direct = cost(&program, "direct-64")?;
     let ours = cost(&program, "dispatch-64")?;
     let how = format!("client, checks, handler, checks; callgrind; {} allocations", ours.allocations);

@@ -61,7 +61,8 @@ fn build(commit: &str) -> Result<[PathBuf; 2]> {
     let [manifest, target] = words;
     let (manifest, target) = (manifest?, target?);
     let build = |package: &str| {
-        let arguments = ["--quiet", "--bin", package, "--manifest-path", manifest, "--target-dir", target];
+        let arguments =
+            ["--quiet", "--package", package, "--bin", package, "--manifest-path", manifest, "--target-dir", target];
         programs::run_cargo(Command::new("cargo"), "build", package, &arguments)
     };
     Ok([build("echo-app")?, build("edu-app")?])

@@ -88,6 +88,8 @@ fn cargo(bits: Bits, command: &str, package: &str, arguments: &[&str], setup: bo
     // is for Windows only; the compiler's warnings at least are errors.
     let target = [
         "--quiet",
+        "--package",
+        package,
         "-Zwarnings",
         "--config",
         "build.warnings=\"deny\"",
