@@ -36,7 +36,7 @@ impl App {
 
     fn run(program: &Path, place: &Place, test: &str) -> Self {
         let mut command = Command::new(program);
-        command.args(["--exact", test, "--nocapture"]).env("KP_NODE", &place.path()).env(VARIABLE, "1");
+        command.args(["--exact", test, "--nocapture"]).env("KP_NODE", place.path()).env(VARIABLE, "1");
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let said = BufReader::new(child.stdout.take().unwrap());
         Self { child, said }
@@ -241,9 +241,9 @@ fn a_program_that_is_set_uid_does_not_look_at_the_environment() {
     let (server, place) = server();
     let program = Place::new();
     // By another process: else one that another test starts meanwhile has the copy open for writing, and it cannot be run.
-    assert!(Command::new("cp").arg(env::current_exe().unwrap()).arg(&program.path()).status().unwrap().success());
-    std::os::unix::fs::chown(&program.path(), Some(65534), None).unwrap();
-    fs::set_permissions(&program.path(), fs::Permissions::from_mode(0o4755)).unwrap();
+    assert!(Command::new("cp").arg(env::current_exe().unwrap()).arg(program.path()).status().unwrap().success());
+    std::os::unix::fs::chown(program.path(), Some(65534), None).unwrap();
+    fs::set_permissions(program.path(), fs::Permissions::from_mode(0o4755)).unwrap();
     App::run(&program.path(), &place, "apps::an_app_with_more_rights_than_its_starter").passes();
     assert_eq!(server.end(), Live::default());
 }

@@ -154,7 +154,7 @@ fn each_request_is_a_line_of_the_record() {
     messages::Client(&plugin).factorial(5).unwrap();
     drop(plugin);
     server.end();
-    let text = fs::read_to_string(&record.path()).unwrap();
+    let text = fs::read_to_string(record.path()).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let names: Vec<&str> = lines.iter().map(|line| line.split('"').nth(3).unwrap()).collect();
     assert_eq!(names, ["Open", "Call", "Close"]);
@@ -169,7 +169,7 @@ fn each_request_is_a_line_of_the_record() {
 fn a_socket_that_somebody_listens_at_is_left_alone_and_a_dead_one_is_replaced() {
     let place = Place::new();
     let start = || Server::<TestPlugin>::start(Sim::builder().device(Edu::new()), &place.path(), None);
-    drop(UnixListener::bind(&place.path()).unwrap());
+    drop(UnixListener::bind(place.path()).unwrap());
     let first = start().unwrap();
     assert!(matches!(start(), Err(StartError::Exists)));
     let plugin = plugin(Raw::open(&place).0);
@@ -177,7 +177,7 @@ fn a_socket_that_somebody_listens_at_is_left_alone_and_a_dead_one_is_replaced() 
     drop(plugin);
     first.end();
     assert!(!place.path().exists());
-    fs::write(&place.path(), "a file").unwrap();
+    fs::write(place.path(), "a file").unwrap();
     assert!(matches!(start(), Err(StartError::Exists)));
-    assert_eq!(fs::read_to_string(&place.path()).unwrap(), "a file");
+    assert_eq!(fs::read_to_string(place.path()).unwrap(), "a file");
 }
