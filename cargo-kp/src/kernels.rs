@@ -324,6 +324,7 @@ fn mend_makefile(makefile: &Path, root: &Path) -> Result<()> {
 mod tests {
     use super::*;
     use crate::packages::fake::Fake;
+    use tempfile::TempDir;
 
     fn entry(name: &str) -> Entry {
         list().into_iter().find(|entry| entry.name == name).unwrap()
@@ -338,8 +339,9 @@ mod tests {
     #[test]
     fn a_kernel_of_another_debian_comes_by_lists_of_its_own() {
         let fake = Fake::default();
-        let cache = std::env::temp_dir().join(format!("kp-suite-test-{}", std::process::id()));
-        let get = |setup| get_with(&Packages::new(&fake), &cache, "5.10-cloud", setup).unwrap_err().to_string();
+        let cache = TempDir::with_prefix("kp-").unwrap();
+        let cache = cache.path();
+        let get = |setup| get_with(&Packages::new(&fake), cache, "5.10-cloud", setup).unwrap_err().to_string();
         let why = get(false);
         assert_eq!(why, "5.10-cloud is not here, and comes from another suite, bullseye-security: add --setup");
         assert!(fake.asked.borrow().is_empty());
@@ -347,7 +349,6 @@ mod tests {
         let asked = fake.asked.borrow();
         let sources = cache.join("suites/bullseye-security/sources.list");
         let line = fs::read_to_string(&sources).unwrap();
-        fs::remove_dir_all(&cache).unwrap();
         assert!(line.ends_with("/debian-security bullseye-security main\n"), "{line}");
         let option = format!("-o Dir::Etc::SourceList={}", sources.display());
         assert!(asked[0].starts_with("apt-get ") && asked[0].ends_with(" update"), "without root: {asked:?}");
@@ -417,7 +418,8 @@ mod tests {
 
     #[test]
     fn a_folder_with_an_older_image_than_its_headers_is_refused_before_anything_boots() {
-        let folder = std::env::temp_dir().join(format!("kp-built-in-test-{}", std::process::id()));
+        let folder = TempDir::with_prefix("kp-").unwrap();
+        let folder = folder.path();
         for part in ["arch/x86/boot", "include/generated"] {
             fs::create_dir_all(folder.join(part)).unwrap();
         }
@@ -425,12 +427,10 @@ mod tests {
             fs::write(folder.join("arch/x86/boot/bzImage"), image::made_up("6.12.9-card")).unwrap();
             let text = format!("#define UTS_RELEASE \"{release}\"\n");
             fs::write(folder.join("include/generated/utsrelease.h"), text).unwrap();
-            built_in(&folder)
+            built_in(folder)
         };
-        let (same, other) = (built_for("6.12.9-card"), built_for("6.12.9-card+"));
-        fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(same.unwrap().series, "6.12");
-        let why = other.expect_err("another kernel").to_string();
+        assert_eq!(built_for("6.12.9-card").unwrap().series, "6.12");
+        let why = built_for("6.12.9-card+").expect_err("another kernel").to_string();
         let end =
             "is 6.12.9-card, and its headers are of 6.12.9-card+: run `make` there, so that both are of one kernel";
         assert!(why.ends_with(end), "{why}");
@@ -438,7 +438,8 @@ mod tests {
 
     #[test]
     fn a_cached_kernel_asks_nobody() {
-        let cache = std::env::temp_dir().join(format!("kp-cache-test-{}", std::process::id()));
+        let cache = TempDir::with_prefix("kp-").unwrap();
+        let cache = cache.path();
         let dir = cache.join("kernels/x");
         fs::create_dir_all(&dir).unwrap();
         fs::write(dir.join("Makefile"), "").unwrap();
@@ -450,11 +451,9 @@ mod tests {
             vmlinuz: dir.join("vmlinuz"),
             headers: dir.clone(),
         };
-        fs::write(record(&cache, "6.1"), toml::to_string(&kernel).unwrap()).unwrap();
+        fs::write(record(cache, "6.1"), toml::to_string(&kernel).unwrap()).unwrap();
         let fake = Fake::default();
-        let got = get_with(&Packages::new(&fake), &cache, "6.1", true);
-        fs::remove_dir_all(&cache).unwrap();
-        assert_eq!(got.unwrap(), kernel);
+        assert_eq!(get_with(&Packages::new(&fake), cache, "6.1", true).unwrap(), kernel);
         assert!(fake.asked.borrow().is_empty());
     }
 }

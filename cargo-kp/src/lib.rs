@@ -49,6 +49,8 @@ pub mod sign;
 #[cfg(unix)]
 pub mod sim;
 #[cfg(unix)]
+mod temporary;
+#[cfg(unix)]
 pub mod test;
 #[cfg(unix)]
 pub mod vm;

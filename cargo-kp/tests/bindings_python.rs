@@ -213,12 +213,16 @@ mod simulator {
         path::{Path, PathBuf},
         process::{Child, ChildStdout, Command, Stdio},
     };
+    use tempfile::TempDir;
+
+    /// The socket's name in its folder.
+    const SOCKET: &str = "card.sock";
 
     /// A plugin behind a socket. Ended at the end.
     struct Simulator {
         child: Child,
         said: BufReader<ChildStdout>,
-        socket: PathBuf,
+        folder: TempDir,
     }
 
     impl Simulator {
@@ -228,16 +232,21 @@ mod simulator {
 
         /// Of a workspace.
         fn start_in(workspace: &Path, plugin: &str, words: &[&str]) -> Self {
-            let socket = env::temp_dir().join(format!("kp-python-{plugin}-{}.sock", std::process::id()));
+            let folder = TempDir::with_prefix("kp-").expect("a folder can be made");
+            let socket = folder.path().join(SOCKET);
             let mut tool = Command::new(env!("CARGO_BIN_EXE_cargo-kp"));
             tool.args(["kp", "sim", "-p", plugin, "--listen"]).arg(&socket).args(words).current_dir(workspace);
             let mut child = tool.stdout(Stdio::piped()).spawn().expect("the tool can be started");
             let said = BufReader::new(child.stdout.take().expect("it is piped"));
-            let mut simulator = Simulator { child, said, socket };
+            let mut simulator = Simulator { child, said, folder };
             let mut line = String::new();
             simulator.said.read_line(&mut line).expect("it speaks UTF-8");
             assert!(line.starts_with(&format!("{plugin} listens: ")), "{line}");
             simulator
+        }
+
+        fn socket(&self) -> PathBuf {
+            self.folder.path().join(SOCKET)
         }
 
         fn signal(&self, signal: Signal) {
@@ -257,7 +266,7 @@ mod simulator {
         fn app(&self, folder: &Path, program: &str) -> Command {
             let mut app = Command::new(PYTHON);
             app.args(["-W", "error"]).arg(Path::new(TESTS).join(program)).current_dir(folder);
-            app.env("PYTHONPATH", folder).env("PYTHONDONTWRITEBYTECODE", "1").env("KP_NODE", &self.socket);
+            app.env("PYTHONPATH", folder).env("PYTHONDONTWRITEBYTECODE", "1").env("KP_NODE", self.socket());
             app
         }
     }
@@ -356,9 +365,9 @@ mod simulator {
             let simulator = Simulator::start_in(&workspace, name, &[]);
             for arguments in runs {
                 let mut rust = Command::new(Path::new(&target).join(format!("debug/{name}-app")));
-                rust.args(*arguments).env("KP_NODE", &simulator.socket);
+                rust.args(*arguments).env("KP_NODE", simulator.socket());
                 let mut python = Command::new(workspace.join("apps/python/main.py"));
-                python.args(*arguments).env("KP_NODE", &simulator.socket).env("PYTHONDONTWRITEBYTECODE", "1");
+                python.args(*arguments).env("KP_NODE", simulator.socket()).env("PYTHONDONTWRITEBYTECODE", "1");
                 let due = output(rust);
                 assert!(!due.is_empty());
                 assert_eq!(output(python), due, "{name} {arguments:?}");
@@ -458,7 +467,7 @@ mod simulator {
         };
         let due = recorded("rust", &|echo| {
             let mut app = Command::new(env::current_exe().expect("this program"));
-            app.args(["--exact", "--ignored", "simulator::an_app_in_rust"]).env("KP_NODE", &echo.socket);
+            app.args(["--exact", "--ignored", "simulator::an_app_in_rust"]).env("KP_NODE", echo.socket());
             output(app);
         });
         let sent = recorded("python", &|echo| {

@@ -29,7 +29,8 @@ fn the_workspace_of_the_plugin_page_passes_its_tests() {
     let page = fs::read_to_string(repository.join("docs/plugin.md")).expect("the page");
     let files = files(&page);
     assert_eq!(files.len(), 9, "{:?}", files.keys());
-    let folder = env::temp_dir().join(format!("kp-own-workspace-{}", std::process::id()));
+    let folder = tempfile::TempDir::with_prefix("kp-").expect("a folder can be made");
+    let folder = folder.path();
     for (path, text) in files {
         let path = folder.join(path);
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder can be made");
@@ -40,11 +41,10 @@ fn the_workspace_of_the_plugin_page_passes_its_tests() {
     fs::copy(repository.join("Cargo.lock"), folder.join("Cargo.lock")).expect("a file can be written");
     let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["test", "--offline", "--quiet"])
-        .current_dir(&folder)
+        .current_dir(folder)
         .env("CARGO_TARGET_DIR", repository.join("target"))
         .output()
         .expect("cargo can be started");
-    fs::remove_dir_all(&folder).expect("the folder can be removed");
     let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
     assert!(output.status.success() && !said.contains("warning"), "{said}");
     assert!(said.contains("1 passed"), "{said}");

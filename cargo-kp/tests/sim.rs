@@ -1,14 +1,16 @@
 //! `cargo kp sim`: a plugin and its model as a process, from its first line to its last.
 #![cfg(target_os = "linux")]
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Output, Stdio, id},
+    process::{Child, ChildStdout, Command, Output, Stdio},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository")
@@ -22,23 +24,19 @@ fn tool(folder: &Path, words: &str) -> Command {
 }
 
 /// A folder that is removed at the end.
-struct Folder(PathBuf);
+struct Folder(TempDir);
 
 impl Folder {
-    fn new(test: &str) -> Self {
-        let folder = env::temp_dir().join(format!("kp-sim-{test}-{}", id()));
-        fs::create_dir_all(&folder).expect("a folder can be made");
-        Folder(folder)
+    fn new() -> Self {
+        Folder(TempDir::with_prefix("kp-").expect("a folder can be made"))
+    }
+
+    fn join(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
     }
 
     fn socket(&self) -> PathBuf {
-        self.0.join("card.sock")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        self.join("card.sock")
     }
 }
 
@@ -46,14 +44,19 @@ impl Drop for Folder {
 struct Running {
     child: Child,
     said: BufReader<ChildStdout>,
+    /// What it says on stderr is in this file: a pipe that nobody reads may fill up.
+    errors: PathBuf,
 }
 
 impl Running {
     fn start(mut tool: Command, socket: &Path, plugin: &str) -> Self {
-        let mut child = tool.stdout(Stdio::piped()).spawn().expect("the tool can be started");
+        let errors = socket.with_extension("errors");
+        tool.stdout(Stdio::piped()).stderr(File::create(&errors).expect("a file can be made"));
+        let mut child = tool.spawn().expect("the tool can be started");
         let said = BufReader::new(child.stdout.take().expect("it is piped"));
-        let mut running = Running { child, said };
-        assert_eq!(running.line(), format!("{plugin} listens: KP_NODE={}\n", socket.display()));
+        let mut running = Running { child, said, errors };
+        let line = running.line();
+        assert_eq!(line, format!("{plugin} listens: KP_NODE={}\n", socket.display()), "{}", running.errors());
         running
     }
 
@@ -67,8 +70,13 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).expect("it runs");
     }
 
+    /// What it has said on stderr so far.
+    fn errors(&self) -> String {
+        fs::read_to_string(&self.errors).expect("it speaks UTF-8")
+    }
+
     /// What it says last, and its exit code.
-    fn end(mut self) -> (String, Option<i32>) {
+    fn end(&mut self) -> (String, Option<i32>) {
         let mut said = String::new();
         self.said.read_to_string(&mut said).expect("it speaks UTF-8");
         (said, self.child.wait().expect("it was started").code())
@@ -98,7 +106,7 @@ const DEVICE_GONE: u32 = 37;
 
 #[test]
 fn it_runs_until_a_signal_comes_and_another_one_takes_the_device_away() {
-    let folder = Folder::new("signals");
+    let folder = Folder::new();
     let socket = folder.socket();
     let sim = |socket: &Path| tool(&repository(), &format!("kp sim -p edu --listen {}", socket.display()));
     for (signal, is_gone) in [(Signal::TERM, false), (Signal::INT, true)] {
@@ -127,10 +135,10 @@ fn an_app() {
 
 #[test]
 fn it_ends_with_its_first_app_if_that_is_asked_for() {
-    let folder = Folder::new("until-closed");
+    let folder = Folder::new();
     let socket = folder.socket();
     let words = format!("kp sim -p echo --until-closed --listen {}", socket.display());
-    let running = Running::start(tool(&repository(), &words), &socket, "echo");
+    let mut running = Running::start(tool(&repository(), &words), &socket, "echo");
     let mut app = Command::new(env::current_exe().expect("this program"));
     let app = app.args(["--exact", "an_app"]).env("KP_SIM_TEST", &socket).output().expect("it can be started");
     assert!(app.status.success(), "{app:?}");
@@ -139,17 +147,17 @@ fn it_ends_with_its_first_app_if_that_is_asked_for() {
 
 #[test]
 fn what_cargo_kp_new_makes_runs_with_its_model_and_what_does_not_compile_is_refused() {
-    let folder = Folder::new("new");
+    let folder = Folder::new();
     let socket = folder.socket();
-    fs::copy(repository().join("tests/cards/edu.csv"), folder.0.join("edu.csv")).expect("a file can be copied");
+    fs::copy(repository().join("tests/cards/edu.csv"), folder.join("edu.csv")).expect("a file can be copied");
     let new = "kp new card --pci 1234:11e8 --registers edu.csv --no-git";
-    let made = tool(&folder.0, new).output().expect("the tool can be started");
+    let made = tool(folder.0.path(), new).output().expect("the tool can be started");
     assert!(made.status.success(), "{made:?}");
-    let card = folder.0.join("card");
+    let card = folder.join("card");
     // The versions are those that are here already.
     fs::copy(repository().join("Cargo.lock"), card.join("Cargo.lock")).expect("a file can be copied");
     let sim = || tool(&card, &format!("kp sim --listen {}", socket.display()));
-    let running = Running::start(sim(), &socket, "card");
+    let mut running = Running::start(sim(), &socket, "card");
     assert_eq!(open(&socket).1, OK);
     running.signal(Signal::TERM);
     assert_eq!(running.end(), (NOTHING_LEFT.to_owned(), Some(0)));
@@ -159,9 +167,11 @@ fn what_cargo_kp_new_makes_runs_with_its_model_and_what_does_not_compile_is_refu
     let text = fs::read_to_string(&plugin).expect("the plugin");
     let leaks = text.replace("device.map(cx, 0)?", "{ core::mem::forget(KBox::new(cx, 1u8)?); device.map(cx, 0)? }");
     fs::write(&plugin, leaks).expect("a file can be written");
-    let running = Running::start(sim(), &socket, "card");
+    let mut running = Running::start(sim(), &socket, "card");
     running.signal(Signal::TERM);
     assert_eq!(running.end(), (String::new(), Some(1)));
+    let errors = running.errors();
+    assert!(errors.contains("\nleft at unload: 1 allocations"), "{errors}");
     assert!(!socket.exists());
 
     let model = card.join("plugin/tests/model/mod.rs");
@@ -177,7 +187,7 @@ fn what_cargo_kp_new_makes_runs_with_its_model_and_what_does_not_compile_is_refu
 
 #[test]
 fn what_cannot_be_run_is_refused() {
-    let folder = Folder::new("refused");
+    let folder = Folder::new();
     let socket = folder.socket();
     let sim = |plugin: &str| {
         let words = format!("kp sim -p {plugin} --listen {}", socket.display());

@@ -181,20 +181,25 @@ impl std::fmt::Display for Device {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+    use tempfile::TempDir;
 
     /// A `/sys` that goes away with its test.
-    struct Sys(PathBuf);
+    struct Sys(TempDir);
 
     impl Sys {
-        fn new(test: &str) -> Self {
-            let root = std::env::temp_dir().join(format!("kp-bus-{}-{test}", std::process::id()));
-            fs::create_dir_all(root.join("bus/pci/devices")).unwrap();
-            fs::create_dir_all(root.join("module/kp_card/drivers/pci:kp_card")).unwrap();
-            Sys(root)
+        fn new() -> Self {
+            let sys = Sys(TempDir::with_prefix("kp-").unwrap());
+            fs::create_dir_all(sys.join("bus/pci/devices")).unwrap();
+            fs::create_dir_all(sys.join("module/kp_card/drivers/pci:kp_card")).unwrap();
+            sys
+        }
+
+        fn join(&self, path: &str) -> PathBuf {
+            self.0.path().join(path)
         }
 
         fn device(&self, address: &str, driver: Option<&str>, promised_to: &str) {
-            let device = self.0.join("bus/pci/devices").join(address);
+            let device = self.join("bus/pci/devices").join(address);
             fs::create_dir(&device).unwrap();
             let alias = "pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02\n";
             for (file, text) in [("modalias", alias), ("vendor", "0x1b36\n"), ("device", "0x0010\n")] {
@@ -202,26 +207,20 @@ mod tests {
             }
             fs::write(device.join("driver_override"), promised_to).unwrap();
             if let Some(driver) = driver {
-                let folder = self.0.join("bus/pci/drivers").join(driver);
+                let folder = self.join("bus/pci/drivers").join(driver);
                 fs::create_dir_all(&folder).unwrap();
-                symlink(self.0.join("module").join(driver), folder.join("module")).unwrap();
+                symlink(self.join("module").join(driver), folder.join("module")).unwrap();
                 symlink(folder, device.join("driver")).unwrap();
             }
         }
 
         fn why(&self, log: &[&str]) -> Unbound {
             let log: Vec<String> = log.iter().map(|&line| line.to_owned()).collect();
-            Bus(&self.0).why_unbound("kp_card", &aliases(), &log)
+            Bus(self.0.path()).why_unbound("kp_card", &aliases(), &log)
         }
 
         fn says(&self, file: &str) -> String {
-            fs::read_to_string(self.0.join(file)).unwrap()
-        }
-    }
-
-    impl Drop for Sys {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
+            fs::read_to_string(self.join(file)).unwrap()
         }
     }
 
@@ -231,10 +230,10 @@ mod tests {
 
     #[test]
     fn a_module_without_a_device_is_told_whether_none_is_there_another_driver_has_it_or_init_refused_it() {
-        let sys = Sys::new("why");
+        let sys = Sys::new();
         assert_eq!(sys.why(&[]), Unbound::NotOnBus);
         sys.device("0000:00:03.0", Some("nvme"), "(null)\n");
-        assert!(!Bus(&sys.0).is_bound("kp_card"));
+        assert!(!Bus(sys.0.path()).is_bound("kp_card"));
         let held = "0000:00:03.0 (1b36:0010)".to_owned();
         assert_eq!(sys.why(&[]), Unbound::Held { device: held, driver: "nvme".into() });
         sys.device("0000:00:04.0", None, "(null)\n");
@@ -250,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_device_that_is_kept_for_a_driver_by_name_is_told_with_the_name() {
-        let sys = Sys::new("kept");
+        let sys = Sys::new();
         sys.device("0000:00:03.0", None, "vfio-pci\n");
         let device = "0000:00:03.0 (1b36:0010)".to_owned();
         assert_eq!(sys.why(&[]), Unbound::Promised { device, driver: "vfio-pci".into() });
@@ -258,19 +257,19 @@ mod tests {
 
     #[test]
     fn a_device_is_taken_from_its_driver_and_from_nobody_but_that() {
-        let sys = Sys::new("take");
+        let sys = Sys::new();
         sys.device("0000:00:03.0", Some("nvme"), "(null)\n");
         sys.device("0000:00:04.0", Some("kp_card"), "(null)\n");
         sys.device("0000:00:05.0", Some("vfio-pci"), "(null)\n");
-        assert!(Bus(&sys.0).is_bound("kp_card"));
-        Bus(&sys.0).take("kp_card", &aliases(), Some("0000:00:03.0"));
+        assert!(Bus(sys.0.path()).is_bound("kp_card"));
+        Bus(sys.0.path()).take("kp_card", &aliases(), Some("0000:00:03.0"));
         assert_eq!(sys.says("bus/pci/devices/0000:00:03.0/driver_override"), "kp_card");
         assert_eq!(sys.says("bus/pci/drivers/nvme/unbind"), "0000:00:03.0");
         assert_eq!(sys.says("bus/pci/drivers_probe"), "0000:00:03.0");
         assert_eq!(sys.says("bus/pci/devices/0000:00:04.0/driver_override"), "(null)\n");
-        assert!(!sys.0.join("bus/pci/drivers/kp_card/unbind").exists());
-        assert!(!sys.0.join("bus/pci/drivers/vfio-pci/unbind").exists(), "it was not asked for");
-        Bus(&sys.0).take("kp_card", &aliases(), None);
+        assert!(!sys.join("bus/pci/drivers/kp_card/unbind").exists());
+        assert!(!sys.join("bus/pci/drivers/vfio-pci/unbind").exists(), "it was not asked for");
+        Bus(sys.0.path()).take("kp_card", &aliases(), None);
         assert_eq!(sys.says("bus/pci/drivers/vfio-pci/unbind"), "0000:00:05.0");
     }
 }

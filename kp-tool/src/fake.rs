@@ -8,10 +8,13 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
 /// The machine.
 pub struct Fake {
     files: System,
+    /// Has its files.
+    _folder: TempDir,
     /// Whether it is no machine that runs, but files for one.
     pub staged: bool,
     /// Whether root runs kp.
@@ -34,12 +37,11 @@ pub struct Fake {
 
 impl Fake {
     /// A running machine with a kernel 6.12.9-amd64 and root.
-    pub fn new(test: &str) -> Self {
-        let root = std::env::temp_dir().join(format!("kp-tool-{}-{test}", std::process::id()));
-        let _ = fs::remove_dir_all(&root);
-        fs::create_dir_all(&root).unwrap();
+    pub fn new() -> Self {
+        let folder = TempDir::with_prefix("kp-").unwrap();
         let fake = Fake {
-            files: System::staged(&root),
+            files: System::staged(folder.path()),
+            _folder: folder,
             staged: false,
             root: true,
             lacks: Vec::new(),
@@ -174,12 +176,6 @@ impl Fake {
                 }
             }
         }
-    }
-}
-
-impl Drop for Fake {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(self.files.root());
     }
 }
 

@@ -224,8 +224,8 @@ mod tests {
     const FILE: &str = "/lib/modules/6.12.9-amd64/updates/kp-card.ko";
 
     /// A machine with a plugin of this version installed, and its device.
-    fn machine(test: &str, driver: Option<&str>) -> Fake {
-        let fake = Fake::new(test);
+    fn machine(driver: Option<&str>) -> Fake {
+        let fake = Fake::new();
         let alias = "alias=pci:v00001234d000011E8sv*sd*bc*sc*i*";
         fake.file(FILE, made_up(&["kp=card", "version=0.2.0", alias, "vermagic=6.12.9-amd64 SMP"]));
         fake.device("0000:00:04.0", "pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00", driver);
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn an_installed_plugin_is_loaded_and_unloaded() {
-        let fake = machine("load", None);
+        let fake = machine(None);
         load(&fake, "card", None).unwrap();
         load(&fake, "card", None).unwrap();
         assert_eq!(*fake.ran.borrow(), ["modprobe kp-card"], "once is enough");
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn where_udev_runs_a_load_waits_until_it_has_looked_at_the_nodes() {
-        let fake = machine("settle", None);
+        let fake = machine(None);
         fake.file(rules::DAEMON, "");
         load(&fake, "card", None).unwrap();
         assert_eq!(*fake.ran.borrow(), ["modprobe kp-card", "udevadm settle"]);
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_module_that_depmod_has_not_seen_is_told_with_what_to_do() {
-        let fake = machine("depmod", None);
+        let fake = machine(None);
         let said = "modprobe: FATAL: Module kp-card not found in directory /lib/modules/6.12.9-amd64\n".to_owned();
         fake.fails.borrow_mut().push(("modprobe kp-card".into(), said));
         let why = format!("{FILE} is there, and modprobe does not know of it: `sudo depmod`, then `kp load card`");
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn another_version_than_the_installed_one_is_told_with_what_to_do() {
-        let fake = machine("version", None);
+        let fake = machine(None);
         load(&fake, "card", None).unwrap();
         fake.file("/sys/module/kp_card/version", "0.1.0\n");
         let text = "kp_card 0.1.0 is loaded, 0.2.0 is installed: `kp reload card`";
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn rights_and_signatures_are_looked_at_before_anything_is_done() {
-        let mut fake = machine("rights", None);
+        let mut fake = machine(None);
         fake.root = false;
         let text = "loading a module needs root: `sudo kp load card`; nothing was changed";
         assert_eq!(refused(load(&fake, "card", None)), (5, text.into()));
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_device_is_taken_from_its_driver_if_it_is_named_and_the_module_is_made_for_it() {
-        let fake = machine("take", Some("vfio-pci"));
+        let fake = machine(Some("vfio-pci"));
         let (exit, text) = refused(load(&fake, "card", Some("0000:00:05.0")));
         assert_eq!((exit, &*text), (4, "kp_card is not made for 0000:00:05.0: `kp scan` lists what is on the bus"));
         let (exit, _) = refused(load(&fake, "card", Some("0000:00:04.0")));

@@ -248,16 +248,14 @@ mod tests {
 
     #[test]
     fn a_file_is_whole_or_not_there() {
-        let root = std::env::temp_dir().join(format!("kp-machine-{}", std::process::id()));
-        fs::create_dir_all(&root).unwrap();
-        let machine = System::staged(&root);
+        let root = tempfile::TempDir::with_prefix("kp-").unwrap();
+        let machine = System::staged(root.path());
         machine.write("/a", b"whole").unwrap();
         assert_eq!(machine.text("/a").as_deref(), Some("whole"));
         // A folder is in the way of the name.
         machine.make_folder("/b").unwrap();
-        fs::write(root.join("b/c"), "").unwrap();
+        fs::write(root.path().join("b/c"), "").unwrap();
         assert!(machine.write("/b", b"x").is_err());
         assert_eq!(machine.names("/"), ["a", "b"], "nothing is left of what could not be written");
-        fs::remove_dir_all(root).unwrap();
     }
 }

@@ -100,8 +100,8 @@ mod tests {
     const ALIAS: &str = "pci:v00001234d000011E8sv*sd*bc*sc*i*";
 
     /// A machine with an installed plugin that has such aliases, which depmod has seen; and its module.
-    fn machine(test: &str, aliases: &[&str]) -> (Fake, Module) {
-        let fake = Fake::new(test);
+    fn machine(aliases: &[&str]) -> (Fake, Module) {
+        let fake = Fake::new();
         fake.file(DAEMON, "");
         let aliases: Vec<String> = aliases.iter().map(|alias| format!("alias={alias}")).collect();
         let entries = ["kp=my-card", "version=1", "vermagic=6.12.9-amd64 SMP"].into_iter();
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_plugin_with_a_device_is_loaded_by_its_alias_if_depmod_has_listed_it_and_udevd_runs() {
-        let (fake, module) = machine("boot-alias", &[ALIAS]);
+        let (fake, module) = machine(&[ALIAS]);
         assert_eq!(next(&fake, &module), (true, format!("by alias {ALIAS}")));
         std::fs::remove_file(fake.at(DAEMON)).unwrap();
         let why = "udevd, which loads by alias, does not run here: `kp load my-card` after each start";
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_plugin_without_a_device_is_loaded_by_a_list_that_names_it() {
-        let (fake, module) = machine("boot-list", &[]);
+        let (fake, module) = machine(&[]);
         let add = "nothing names it: `echo kp-my-card | sudo tee /etc/modules-load.d/kp-my-card.conf`";
         fake.file("/usr/lib/modules-load.d/other.conf", "# kp-my-card\nkp-my-card-2\n");
         fake.file("/usr/lib/modules-load.d/kp-my-card.txt", "kp-my-card\n");
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn one_that_is_blacklisted_is_not_loaded() {
-        let (fake, module) = machine("boot-blacklist", &[ALIAS]);
+        let (fake, module) = machine(&[ALIAS]);
         fake.file("/proc/cmdline", "quiet modprobe.blacklist=nouveau,kp-my-card\n");
         let why = |place| (false, format!("{place} blacklists it: `kp load my-card` loads it all the same"));
         assert_eq!(next(&fake, &module), why("the kernel's command line"));

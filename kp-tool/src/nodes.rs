@@ -74,8 +74,8 @@ mod tests {
     const NODE: &str = "/dev/kp/card.0";
 
     /// A machine with a node of this mode, which `kp install` has let a group into.
-    fn machine(test: &str, mode: u32) -> Fake {
-        let fake = Fake::new(test);
+    fn machine(mode: u32) -> Fake {
+        let fake = Fake::new();
         fake.file("/sys/class/kp-card/kp-card.0/dev", "240:3\n");
         fake.file(NODE, "");
         set_mode(&fake, mode);
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_group_that_may_not_open_the_node_yet_is_told_with_why_and_what_lets_it_in() {
-        let fake = machine("let-in", 0o600);
+        let fake = machine(0o600);
         let own = groups::name(&fake, gid(&fake));
         let start = format!("{NODE} is root:{own} 0600, so the group lab cannot open it: ");
         let by_hand = "no udevd runs here, which would let it in: `sudo chgrp lab /dev/kp/card.0` and `sudo chmod 660 /dev/kp/card.0`, each time it is loaded";
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn rules_of_a_package_are_held_to_the_same_and_those_of_other_plugins_to_nothing() {
-        let fake = machine("of-package", 0o600);
+        let fake = machine(0o600);
         fs::rename(fake.at("/etc/udev"), fake.at("/etc/other")).unwrap();
         assert_eq!(check(&fake, "card"), Ok(()), "nobody was let in");
         let folder = "/usr/lib/udev/rules.d";
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_node_that_dev_has_not_is_told_with_what_makes_it() {
-        let fake = machine("no-node", 0o600);
+        let fake = machine(0o600);
         fs::remove_dir_all(fake.at("/dev/kp")).unwrap();
         let make = "`sudo mkdir -p /dev/kp` and `sudo mknod -m 600 /dev/kp/card.0 c 240 3`";
         let text = format!(

@@ -355,8 +355,8 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     /// A machine with a plugin that was installed by kp, loaded, and has its device.
-    fn machine(test: &str) -> Fake {
-        let fake = Fake::new(test);
+    fn machine() -> Fake {
+        let fake = Fake::new();
         fake.file(crate::rules::DAEMON, "");
         fake.device("0000:00:04.0", "pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00", None);
         let alias = "alias=pci:v00001234d000011E8sv*sd*bc*sc*i*";
@@ -373,7 +373,7 @@ mod tests {
 
     #[test]
     fn a_status_says_what_is_installed_loaded_bound_and_who_may_use_it() {
-        let mut fake = machine("status");
+        let mut fake = machine();
         let query = Query {
             interface_version: 3,
             message_count: 5,
@@ -405,7 +405,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_part_of_the_status() {
-        let fake = machine("problem");
+        let fake = machine();
         fake.file("/sys/module/kp_card/version", "0.0.9\n");
         let found = status(&fake, "card").unwrap();
         assert_eq!(found.problem.as_ref().map(Message::code), Some("E044"));
@@ -430,7 +430,7 @@ mod tests {
 
     #[test]
     fn installed_and_loaded_plugins_are_listed_with_where_they_come_from() {
-        let fake = machine("list");
+        let fake = machine();
         let other = made_up(&["kp=soft", "version=2.0", "vermagic=6.12.9-amd64 SMP"]);
         let file = "/lib/modules/6.12.9-amd64/updates/dkms/kp-my-soft.ko";
         fake.file(file, &other);

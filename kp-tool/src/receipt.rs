@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_receipt_is_read_as_it_was_written_and_another_file_is_refused() {
-        let fake = Fake::new("receipt");
+        let fake = Fake::new();
         assert_eq!(Receipt::read(&fake, "card"), Ok(None));
         let mut receipt = Receipt::new("card", "card", "0.1.0", "6.12.9", 7);
         receipt.made = vec![

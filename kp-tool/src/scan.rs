@@ -81,8 +81,8 @@ mod tests {
     const ADDRESS: &str = "0000:00:04.0";
     const FOLDER: &str = "/sys/bus/pci/devices/0000:00:04.0";
 
-    fn edu(test: &str) -> Fake {
-        let fake = Fake::new(test);
+    fn edu() -> Fake {
+        let fake = Fake::new();
         fake.device(ADDRESS, "pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00\n", Some("kp_edu"));
         for (file, text) in
             [("class", "0x00ff00\n"), ("subsystem_vendor", "0x1af4\n"), ("subsystem_device", "0x1100\n")]
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_device_is_shown_with_what_a_driver_needs_to_know() {
-        let fake = edu("scan");
+        let fake = edu();
         fake.file(&format!("{FOLDER}/config"), config());
         fake.file(IDS, "# list\n1234  Technical Corp.\n\t1111  QEMU VGA\n\t11e8  QEMU edu\n\t\t1af4 1100  x\n1235  Other\n\t11e9  no\n");
         let found = scan(&fake);
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn what_only_root_may_see_is_said_and_not_taken_for_missing() {
-        let fake = edu("scan-user");
+        let fake = edu();
         fake.file(&format!("{FOLDER}/config"), &config()[..64]);
         let found = &scan(&fake)[0];
         assert_eq!((found.msi, found.msi_x, found.express, found.pin), (None, None, None, Some('A')));

@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_kernel_that_asks_for_nothing_takes_any_module() {
-        let fake = Fake::new("trust-any");
+        let fake = Fake::new();
         assert_eq!(why(&fake, None), "taken");
         fake.file("/sys/kernel/security/lockdown", "[none] integrity confidentiality\n");
         fake.file("/sys/module/module/parameters/sig_enforce", "N\n");
@@ -114,15 +114,15 @@ mod tests {
     #[test]
     fn an_unsigned_module_is_refused_where_the_kernel_would_and_the_sentence_says_why() {
         let end = " and kp-card.ko is not signed: `cargo kp sign kp-card.ko`, then `sudo kp sign enroll` and restart; nothing was changed";
-        let enforced = Fake::new("trust-enforced");
+        let enforced = Fake::new();
         enforced.file("/sys/module/module/parameters/sig_enforce", "Y\n");
         assert_eq!(why(&enforced, None), format!("module.sig_enforce is set{end}"));
-        let locked = Fake::new("trust-locked");
+        let locked = Fake::new();
         locked.file("/sys/kernel/security/lockdown", "none [integrity] confidentiality\n");
         assert_eq!(why(&locked, None), format!("the kernel is locked down (integrity){end}"));
         locked.file(SECURE_BOOT, "\u{6}\0\0\0\u{1}");
         assert_eq!(why(&locked, None), format!("Secure Boot is on{end}"));
-        let silent = Fake::new("trust-silent");
+        let silent = Fake::new();
         silent.file(SECURE_BOOT, "\u{6}\0\0\0\u{1}");
         assert_eq!(why(&silent, None), format!("Secure Boot is on{end}"), "nobody has mounted securityfs");
         let refused = Trust::of(&silent).check(&module(None), "/lib/modules/6.12.9/updates/dkms/kp-card.ko");
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_key_that_the_kernel_does_not_know_is_another_sentence_than_none() {
-        let fake = Fake::new("trust-key");
+        let fake = Fake::new();
         fake.file("/sys/module/module/parameters/sig_enforce", "Y\n");
         assert_eq!(why(&fake, Some("my modules")), "taken", "who may see no key leaves it to the kernel");
         let keys = "1a2b3c I------     1 perm 1f030000     0     0 asymmetri Debian Secure Boot CA: 6cce: X509.rsa 85 []\n\

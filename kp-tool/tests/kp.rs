@@ -7,19 +7,20 @@ mod made_up;
 use made_up::made_up;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+use tempfile::TempDir;
 
 /// A folder that goes away with its test.
-struct Folder(PathBuf);
+struct Folder(TempDir);
 
 impl Folder {
-    fn new(test: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("kp-program-{}-{test}", std::process::id()));
-        fs::create_dir_all(folder.join("root")).unwrap();
+    fn new() -> Self {
+        let folder = TempDir::with_prefix("kp-").unwrap();
+        fs::create_dir(folder.path().join("root")).unwrap();
         let entries =
             ["kp=card", "version=0.1.0", "alias=pci:v00001234d000011E8sv*sd*bc*sc*i*", "vermagic=6.1.0-9-amd64 SMP"];
-        fs::write(folder.join("kp-card.ko"), made_up(&entries)).unwrap();
+        fs::write(folder.path().join("kp-card.ko"), made_up(&entries)).unwrap();
         Folder(folder)
     }
 
@@ -42,7 +43,7 @@ impl Folder {
                 }
             }
         }
-        let root = self.0.join("root");
+        let root = self.0.path().join("root");
         let mut found = BTreeSet::new();
         walk(&root, &mut found);
         let start = root.display().to_string();
@@ -50,15 +51,9 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn a_plugin_is_installed_below_a_folder_and_removed_again() {
-    let folder = Folder::new("root");
+    let folder = Folder::new();
     let steps = "write /lib/modules/6.1.0-9-amd64/updates/kp-card.ko\nwrite /etc/udev/rules.d/70-kp-card.rules\n";
     let install = ["install", "kp-card.ko", "--root", "root", "--group", "kp"];
     let (exit, said, _) = folder.kp(&[&install[..], &["--dry-run"]].concat());
@@ -89,7 +84,7 @@ fn a_plugin_is_installed_below_a_folder_and_removed_again() {
     assert_eq!(folder.files().len(), 3);
     let (exit, _, told) = folder.kp(&["uninstall", "card", "--root", "root"]);
     assert_eq!((exit, &*told), (0, "card is removed\n"));
-    assert_eq!(fs::read_dir(folder.0.join("root")).unwrap().count(), 0, "no folder is left either");
+    assert_eq!(fs::read_dir(folder.0.path().join("root")).unwrap().count(), 0, "no folder is left either");
     let (exit, _, told) = folder.kp(&["uninstall", "card", "--root", "root"]);
     assert_eq!(
         (exit, &*told),
@@ -99,8 +94,8 @@ fn a_plugin_is_installed_below_a_folder_and_removed_again() {
 
 #[test]
 fn what_is_refused_is_one_line_with_its_code() {
-    let folder = Folder::new("refused");
-    fs::write(folder.0.join("text.ko"), "text").unwrap();
+    let folder = Folder::new();
+    fs::write(folder.0.path().join("text.ko"), "text").unwrap();
     for (arguments, exit, line) in [
         (
             &["install", "no.ko", "--root", "root"][..],
@@ -139,7 +134,7 @@ fn what_is_refused_is_one_line_with_its_code() {
 
 #[test]
 fn reports_are_one_object_with_their_format() {
-    let folder = Folder::new("json");
+    let folder = Folder::new();
     for (arguments, format) in [
         (&["scan", "--json"][..], "kp-scan/1"),
         (&["list", "--json"], "kp-list/1"),
@@ -155,7 +150,7 @@ fn reports_are_one_object_with_their_format() {
 
 #[test]
 fn shells_and_man_know_every_command() {
-    let folder = Folder::new("manual");
+    let folder = Folder::new();
     let (code, help, _) = folder.kp(&["--help"]);
     assert_eq!(code, 0);
     let commands =
@@ -169,14 +164,14 @@ fn shells_and_man_know_every_command() {
     assert_eq!((code, printed.as_str(), errors.as_str()), (0, "", ""));
     for command in commands.into_iter().filter(|&command| command != "help") {
         assert!(bash.contains(&format!("kp,{command})")), "{command} is completed");
-        let page = folder.0.join(format!("pages/man1/kp-{command}.1"));
+        let page = folder.0.path().join(format!("pages/man1/kp-{command}.1"));
         assert!(page.exists(), "{} is there", page.display());
     }
 }
 
 #[test]
 fn a_reader_that_has_seen_enough_ends_the_program_without_a_word() {
-    let folder = Folder::new("pipe");
+    let folder = Folder::new();
     for arguments in [&["completions", "bash"][..], &["--explain", "E001"]] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);

@@ -92,19 +92,16 @@ mod tests {
 
     #[test]
     fn a_module_that_only_some_kernels_have_may_be_missing_and_no_other() {
-        let folder = std::env::temp_dir().join(format!("kp-stock-test-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+        let folder = tempfile::TempDir::with_prefix("kp-").unwrap();
+        let folder = folder.path();
         for name in UIO.iter().chain(&VFIO) {
             fs::write(folder.join(format!("{name}.ko")), "").unwrap();
         }
-        let new = Stock::in_folder(&folder);
+        assert_eq!(Stock::in_folder(folder).unwrap().vfio.len(), 5);
         fs::write(folder.join("vfio_virqfd.ko"), "").unwrap();
-        let old = Stock::in_folder(&folder);
+        assert_eq!(Stock::in_folder(folder).unwrap().vfio.len(), 6);
         fs::remove_file(folder.join("irqbypass.ko")).unwrap();
-        let broken = Stock::in_folder(&folder);
-        fs::remove_dir_all(&folder).unwrap();
-        assert_eq!((new.unwrap().vfio.len(), old.unwrap().vfio.len()), (5, 6));
-        let error = broken.unwrap_err().to_string();
+        let error = Stock::in_folder(folder).unwrap_err().to_string();
         assert!(error.contains("irqbypass.ko"), "{error}");
     }
 }

@@ -127,9 +127,8 @@ mod tests {
 
     #[test]
     fn a_toolchains_own_linker_goes_before_debians_and_without_either_both_are_named() {
-        let dir = std::env::temp_dir().join(format!("kp-linker-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        let (own, debians) = (dir.join("rust-lld"), dir.join("lld-link"));
+        let dir = tempfile::TempDir::with_prefix("kp-").unwrap();
+        let (own, debians) = (dir.path().join("rust-lld"), dir.path().join("lld-link"));
         let missing = linker(&own, Some(&debians)).unwrap_err().to_string();
         assert!(missing.starts_with("lld 22 is missing") && missing.contains("apt-get install lld-22"), "{missing}");
         assert!([&own, &debians].iter().all(|path| missing.contains(path.to_str().unwrap())), "{missing}");
@@ -137,6 +136,5 @@ mod tests {
         assert_eq!(linker(&own, Some(&debians)).unwrap(), debians);
         fs::write(&own, "").unwrap();
         assert_eq!(linker(&own, Some(&debians)).unwrap(), own);
-        fs::remove_dir_all(dir).unwrap();
     }
 }

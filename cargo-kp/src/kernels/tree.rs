@@ -99,11 +99,12 @@ fn canonical(name: &str) -> String {
 mod tests {
     use super::*;
     use std::process::Command;
+    use tempfile::TempDir;
 
     /// A folder of a test, with a tree for 6.12.9 in it, laid out as `make modules_install` does.
-    fn tree(test: &str) -> (PathBuf, PathBuf) {
-        let root = std::env::temp_dir().join(format!("kp-tree-{test}-{}", std::process::id()));
-        let folder = root.join("lib/modules/6.12.9");
+    fn tree() -> (TempDir, PathBuf) {
+        let root = TempDir::with_prefix("kp-").unwrap();
+        let folder = root.path().join("lib/modules/6.12.9");
         fs::create_dir_all(folder.join("kernel")).unwrap();
         for name in ["mc", "videodev", "video-buf"] {
             fs::write(folder.join(format!("kernel/{name}.ko")), name).unwrap();
@@ -123,41 +124,41 @@ mod tests {
 
     #[test]
     fn what_a_module_needs_comes_in_the_order_of_modules_dep_and_once() {
-        let (root, folder) = tree("order");
-        for given in [&folder, &root, &root.join("lib/modules")] {
+        let (root, folder) = tree();
+        for given in [&*folder, root.path(), &root.path().join("lib/modules")] {
             let tree = ModuleTree::read(given, "6.12.9").unwrap();
             assert_eq!(names(&tree, &["video_buf"], &[]).unwrap(), ["mc", "videodev", "video_buf"]);
             assert_eq!(names(&tree, &["videodev", "video-buf"], &[]).unwrap(), ["mc", "videodev", "video_buf"]);
             assert_eq!(names(&tree, &["videodev"], &["mc"]).unwrap(), ["videodev"], "it is loaded already");
             assert_eq!(names(&tree, &["uio_pci"], &[]).unwrap(), [""; 0], "it is built in");
         }
-        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]
     fn a_packed_module_is_unpacked_here() {
-        let (root, folder) = tree("packed");
+        let (_root, folder) = tree();
         fs::write(folder.join("kernel/packed.ko"), "module").unwrap();
         assert!(Command::new("gzip").arg(folder.join("kernel/packed.ko")).status().unwrap().success());
         let tree = ModuleTree::read(&folder, "6.12.9").unwrap();
         let found = tree.needed(&["packed".into()], &[], "kp-x.ko").unwrap();
         fs::write(folder.join("kernel/packed.ko.gz"), "no gzip").unwrap();
         let why = format!("{:#}", tree.needed(&["packed".into()], &[], "kp-x.ko").expect_err("it is broken"));
-        fs::remove_dir_all(root).unwrap();
         assert_eq!(found.last().map(|one| (&*one.name, &one.content[..])), Some(("packed", &b"module"[..])));
         assert!(why.starts_with("cannot unpack ") && why.contains("packed.ko.gz: ") && !why.contains('\n'), "{why}");
     }
 
     #[test]
     fn a_folder_without_modules_dep_and_a_module_that_is_nowhere_are_named_with_what_to_do() {
-        let (root, folder) = tree("missing");
-        let why = ModuleTree::read(&root, "6.1.0").expect_err("another release").to_string();
-        assert!(why.starts_with(&format!("no modules.dep in {}: name /lib/modules/RELEASE", root.display())), "{why}");
-        let tree = ModuleTree::read(&root, "6.12.9").unwrap();
+        let (root, folder) = tree();
+        let why = ModuleTree::read(root.path(), "6.1.0").expect_err("another release").to_string();
+        assert!(
+            why.starts_with(&format!("no modules.dep in {}: name /lib/modules/RELEASE", root.path().display())),
+            "{why}"
+        );
+        let tree = ModuleTree::read(root.path(), "6.12.9").unwrap();
         let why = |wanted| format!("{:#}", names(&tree, &[wanted], &[]).expect_err(wanted));
         let start = format!("kp-x.ko needs dvb, which is neither in {} nor built into its kernel", folder.display());
         assert!(why("dvb").starts_with(&start), "{}", why("dvb"));
         assert!(why("lost").starts_with("cannot read ") && why("lost").contains("lost.ko"), "{}", why("lost"));
-        fs::remove_dir_all(root).unwrap();
     }
 }

@@ -6,8 +6,9 @@ mod content;
 mod deb;
 mod rpm;
 
-use crate::build::{Modules, Plugin, WantedModule as Wanted, select};
+use crate::build::{Modules, WantedModule as Wanted, select};
 use crate::command::Command;
+use crate::temporary::TempFolder;
 use anyhow::{Context, Result};
 use clap::Args;
 use kp_tool::Message;
@@ -90,39 +91,20 @@ impl Command for PackageArgs {
         let out = self.out.unwrap_or_else(|| plugin.output.join("packages"));
         fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
         for ((form, _), kernel) in asked.iter().zip(&kernels) {
-            let work = Work::new(&plugin)?;
+            let work = TempFolder::new(&plugin.output, "package")?;
             let package = match kernel {
-                None => content::dkms(&mut modules, &work.0, self.group.as_deref())?,
-                Some(kernel) => content::module(&mut modules, kernel, &work.0, self.group.as_deref(), self.debug_info)?,
+                None => content::dkms(&mut modules, &work.path, self.group.as_deref())?,
+                Some(kernel) => {
+                    content::module(&mut modules, kernel, &work.path, self.group.as_deref(), self.debug_info)?
+                }
             };
             let file = match form {
-                Form::Deb => deb::build(&package, &work.0, &out)?,
-                Form::Rpm => rpm::build(&package, &work.0, &out)?,
+                Form::Deb => deb::build(&package, &work.path, &out)?,
+                Form::Rpm => rpm::build(&package, &work.path, &out)?,
             };
             println!("{}", file.display());
         }
         Ok(())
-    }
-}
-
-/// A folder for one package's files, gone with this value.
-struct Work(PathBuf);
-
-impl Work {
-    fn new(plugin: &Plugin) -> Result<Self> {
-        let path = plugin.output.join(format!("package-{}", std::process::id()));
-        if path.exists() {
-            fs::remove_dir_all(&path).with_context(|| format!("cannot empty {}", path.display()))?;
-        }
-        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Work(path))
-    }
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        // Nothing is lost if it stays.
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

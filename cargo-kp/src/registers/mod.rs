@@ -282,11 +282,10 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 33) as usize % below.max(1)
         };
-        let folder = std::env::temp_dir().join(format!("kp-registers-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+        let folder = tempfile::TempDir::with_prefix("kp-").unwrap();
         let (mut read_well, mut refused) = (0, 0);
         for (name, text) in FILES {
-            let source = Source { file: folder.join(name), ..Source::default() };
+            let source = Source { file: folder.path().join(name), ..Source::default() };
             for _ in 0..400 {
                 let mut text = changed(text, &mut random);
                 if random(2) == 0 {
@@ -305,7 +304,6 @@ mod tests {
                 }
             }
         }
-        fs::remove_dir_all(&folder).unwrap();
         assert!(read_well > 250 && refused > 250, "{read_well} read, {refused} refused");
     }
 }

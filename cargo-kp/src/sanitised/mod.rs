@@ -148,7 +148,8 @@ mod tests {
     #[test]
     fn a_kernel_is_built_anew_when_its_source_or_its_options_have_changed_and_not_before() {
         let built = kernels::built().remove(0);
-        let cache = std::env::temp_dir().join(format!("kp-built-{}", std::process::id()));
+        let cache = tempfile::TempDir::with_prefix("kp-").unwrap();
+        let cache = cache.path();
         let dir = cache.join("kernels").join(&built.name);
         fs::create_dir_all(&dir).unwrap();
         let file = |name: &str| {
@@ -164,19 +165,18 @@ mod tests {
             headers: dir.clone(),
         };
         let options = |text: &str| Configuration { text: text.into() };
-        let is_current = |version, options: &Configuration| current(&cache, &dir, &built, options, version).is_some();
+        let is_current = |version, options: &Configuration| current(cache, &dir, &built, options, version).is_some();
         fs::write(dir.join(STAMP), stamp_of("6.12.9-1", &options("CONFIG_A=y\n"))).unwrap();
         let unfinished = is_current(Some("6.12.9-1"), &options("CONFIG_A=y\n"));
-        kernels::keep(&cache, &kernel).unwrap();
+        kernels::keep(cache, &kernel).unwrap();
         let found = [
             is_current(Some("6.12.9-1"), &options("CONFIG_A=y\n")),
             is_current(None, &options("CONFIG_A=y\n")),
             is_current(Some("6.12.10-1"), &options("CONFIG_A=y\n")),
             is_current(Some("6.12.9-1"), &options("CONFIG_A=y\nCONFIG_B=y\n")),
         ];
-        kernels::forget(&cache, &built.name);
+        kernels::forget(cache, &built.name);
         let forgotten = is_current(Some("6.12.9-1"), &options("CONFIG_A=y\n"));
-        fs::remove_dir_all(&cache).unwrap();
         assert_eq!((unfinished, found, forgotten), (false, [true, true, false, false], false));
     }
 }

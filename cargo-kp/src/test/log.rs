@@ -39,17 +39,17 @@ mod tests {
 
     #[test]
     fn a_stages_file_has_what_each_program_said_in_this_run_alone() {
-        let folder = std::env::temp_dir().join(format!("kp-test-log-{}", std::process::id()));
+        let folder = tempfile::TempDir::with_prefix("kp-").expect("a folder");
+        let folder = folder.path();
         let lines = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>();
         let log = Log::default();
         log.keep("fuzz 1 10", &lines(&["earlier"]));
-        log.write(&folder, "kp-user's tests, all").expect("written");
+        log.write(folder, "kp-user's tests, all").expect("written");
         let log = Log::default();
         log.keep("fuzz 1 10", &lines(&["seed 1", "Ok 3"]));
         log.keep("faults", &lines(&["not reached: x"]));
-        log.write(&folder, "kp-user's tests, all").expect("written");
+        log.write(folder, "kp-user's tests, all").expect("written");
         let text = fs::read_to_string(folder.join("kp-user-s-tests-all.log")).expect("the file");
-        fs::remove_dir_all(&folder).expect("it goes");
         assert_eq!(text, "== fuzz 1 10\nseed 1\nOk 3\n== faults\nnot reached: x\n");
     }
 }

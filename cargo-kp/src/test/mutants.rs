@@ -228,15 +228,14 @@ mod tests {
 
     #[test]
     fn what_cargo_mutants_writes_is_read_with_the_baseline_left_out() {
-        let folder = std::env::temp_dir().join(format!("kp-mutants-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder");
-        let file = folder.join("outcomes.json");
+        let folder = tempfile::TempDir::with_prefix("kp-").expect("a folder");
+        let file = folder.path().join("outcomes.json");
         let text = r#"{"outcomes": [{"scenario": "Baseline", "summary": "Success"},
             {"scenario": {"Mutant": {"name": "a.rs:1:2: x"}}, "summary": "CaughtMutant"},
             {"scenario": {"Mutant": {"name": "a.rs:1:3: y"}}, "summary": "Timeout"}]}"#;
         fs::write(&file, text).expect("a file");
         let found = read(&file).expect("read");
-        fs::remove_dir_all(&folder).expect("it goes");
+        fs::remove_file(&file).expect("it goes");
         let expected = [("a.rs:1:2: x".to_owned(), Outcome::Caught), ("a.rs:1:3: y".to_owned(), Outcome::Timeout)];
         assert_eq!(found, Outcomes::from(expected));
         assert_eq!(read(&file).expect("none is nothing"), Outcomes::new());

@@ -475,8 +475,8 @@ mod tests {
 
     #[test]
     fn a_mirror_has_what_the_original_has() {
-        let folder = std::env::temp_dir().join(format!("kp-mirror-{}", std::process::id()));
-        let (from, to) = (folder.join("from"), folder.join("to"));
+        let folder = tempfile::TempDir::with_prefix("kp-").expect("a folder");
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
         fs::create_dir_all(from.join("src")).expect("a folder");
         fs::create_dir_all(from.join("target")).expect("a folder");
         fs::create_dir_all(to.join("old")).expect("a folder");
@@ -490,6 +490,5 @@ mod tests {
         };
         assert_eq!(names(&to), ["src"]);
         assert_eq!(fs::read_to_string(to.join("src/a.rs")).expect("a file"), "new");
-        fs::remove_dir_all(folder).expect("it goes");
     }
 }

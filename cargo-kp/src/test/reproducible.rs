@@ -82,18 +82,15 @@ mod tests {
 
     #[test]
     fn files_that_differ_in_a_byte_or_in_length_are_told_apart() {
-        let folder = std::env::temp_dir().join(format!("kp-reproducible-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder");
-        let [a, b] = ["a", "b"].map(|name| folder.join(name));
+        let folder = tempfile::TempDir::with_prefix("kp-").expect("a folder");
+        let [a, b] = ["a", "b"].map(|name| folder.path().join(name));
         let why = |one: &str, other: &str| {
             fs::write(&a, one).expect("a file");
             fs::write(&b, other).expect("a file");
             compared(&a, &b).map_err(|why| why.split(':').next().unwrap_or_default().to_owned())
         };
-        let (same, byte, length) = (why("text", "text"), why("text", "test"), why("text", "text and more"));
-        fs::remove_dir_all(&folder).expect("it goes");
-        assert_eq!(same, Ok(()));
-        assert_eq!(byte, Err("they differ from byte 2 on, of 4 and 4".into()));
-        assert_eq!(length, Err("they differ from byte 4 on, of 4 and 13".into()));
+        assert_eq!(why("text", "text"), Ok(()));
+        assert_eq!(why("text", "test"), Err("they differ from byte 2 on, of 4 and 4".into()));
+        assert_eq!(why("text", "text and more"), Err("they differ from byte 4 on, of 4 and 13".into()));
     }
 }

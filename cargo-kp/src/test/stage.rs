@@ -168,11 +168,13 @@ pub fn first_panic<'a>(said: impl IntoIterator<Item = &'a str>) -> Option<String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tempfile::TempDir;
 
     #[test]
     fn a_stage_without_a_test_is_a_failure_and_so_is_one_that_cannot_run() {
-        let logs = std::env::temp_dir().join(format!("kp-test-stage-{}", std::process::id()));
-        let run = |run: fn(&Log) -> Result<Tally>| super::run(&Stage::new("s", move |_, log| run(log)), false, &logs);
+        let logs = TempDir::with_prefix("kp-").unwrap();
+        let logs = logs.path();
+        let run = |run: fn(&Log) -> Result<Tally>| super::run(&Stage::new("s", move |_, log| run(log)), false, logs);
         assert_eq!(run(|_| Ok(Tally::default())).failures(), ["s: there was no test in it"]);
         let stopped = run(|log| {
             log.keep("p", &["so far".to_owned()]);
@@ -180,14 +182,13 @@ mod tests {
         });
         assert_eq!(stopped.failures(), ["s: no disk"]);
         assert_eq!(std::fs::read_to_string(logs.join("s.log")).unwrap(), "== p\nso far\n");
-        std::fs::remove_dir_all(logs).unwrap();
     }
 
     #[test]
     fn neighbours_that_wait_run_beside_each_other_and_others_alone() {
         static MEET: std::sync::Barrier = std::sync::Barrier::new(2);
         static RUNNING: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-        let logs = std::env::temp_dir().join(format!("kp-test-stages-{}", std::process::id()));
+        let logs = TempDir::with_prefix("kp-").unwrap();
         let waits = |name| {
             let run = |_, _: &Log| {
                 MEET.wait();
@@ -203,9 +204,8 @@ mod tests {
                 Ok(Tally { passed: usize::from(others == 0), failures: Vec::new() })
             })
         };
-        let all = run_all(&[alone("a"), alone("b"), waits("c"), waits("d"), alone("e")], false, &logs);
+        let all = run_all(&[alone("a"), alone("b"), waits("c"), waits("d"), alone("e")], false, logs.path());
         assert_eq!(all, Tally { passed: 5, failures: Vec::new() });
-        std::fs::remove_dir_all(logs).unwrap();
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{
     stage::{Stage, Tally, with_lines},
     step::succeeds,
 };
-use crate::{kernels, programs, vm};
+use crate::{kernels, programs, temporary::TempFolder, vm};
 use anyhow::{Context, Result};
 use cargo_metadata::MetadataCommand;
 use std::{
@@ -79,7 +79,6 @@ fn run(long: bool, setup: bool, log: &Log) -> Result<Tally> {
         let walked = walk.walk(card, log);
         let took = start.elapsed();
         let windows = walked.and_then(|()| walk.kp(card, "build --target windows", log).map(drop));
-        fs::remove_dir_all(&walk.folder)?;
         let in_time = if from_nothing && took > LIMIT {
             Err(format!("it took {:.0} s, and may take {}", took.as_secs_f64(), LIMIT.as_secs()))
         } else {
@@ -94,7 +93,7 @@ fn run(long: bool, setup: bool, log: &Log) -> Result<Tally> {
 /// A folder in which one card's way is walked.
 struct Walk {
     repository: PathBuf,
-    folder: PathBuf,
+    folder: TempFolder,
     /// Where Cargo builds; the workspace's own folder for it, if nothing is said.
     target: Option<PathBuf>,
 }
@@ -102,11 +101,8 @@ struct Walk {
 impl Walk {
     /// An empty folder, outside of every repository. `from_nothing`: no crate of kp's is built yet, and nobody's settings are there.
     fn begin(repository: &Path, target: &Path, from_nothing: bool) -> Result<Self> {
-        let folder = env::temp_dir().join(format!("kp-walk-{}", std::process::id()));
-        if folder.exists() {
-            fs::remove_dir_all(&folder)?;
-        }
-        fs::create_dir_all(folder.join("home"))?;
+        let folder = TempFolder::new(&env::temp_dir(), "kp-walk")?;
+        fs::create_dir(folder.path.join("home"))?;
         let target = (!from_nothing).then(|| target.to_owned());
         Ok(Walk { repository: repository.to_owned(), folder, target })
     }
@@ -115,8 +111,13 @@ impl Walk {
     fn walk(&self, card: &Card, log: &Log) -> Result<(), String> {
         let table = self.repository.join(format!("tests/cards/{}.csv", card.name));
         let new = format!("kp new {} --registers {} {}", card.plugin(), table.display(), card.new);
-        self.step("cargo kp new", Command::new(programs::this_tool()).args(new.split_whitespace()), &self.folder, log)?;
-        let workspace = self.folder.join(card.plugin());
+        self.step(
+            "cargo kp new",
+            Command::new(programs::this_tool()).args(new.split_whitespace()),
+            &self.folder.path,
+            log,
+        )?;
+        let workspace = self.folder.path.join(card.plugin());
         // The versions are those that are here already.
         fs::copy(self.repository.join("Cargo.lock"), workspace.join("Cargo.lock"))
             .map_err(|error| error.to_string())?;
@@ -132,7 +133,7 @@ impl Walk {
     fn kp(&self, card: &Card, words: &str, log: &Log) -> Result<Vec<String>, String> {
         let mut tool = Command::new(programs::this_tool());
         tool.arg("kp").args(words.split_whitespace());
-        self.step(&format!("cargo kp {words}"), &mut tool, &self.folder.join(card.plugin()), log)
+        self.step(&format!("cargo kp {words}"), &mut tool, &self.folder.path.join(card.plugin()), log)
     }
 
     /// Runs a command that has to succeed, and answers what it has printed.
@@ -144,7 +145,10 @@ impl Walk {
                 command.env(variable, Path::new(&home).join(below));
             }
         }
-        command.env("HOME", self.folder.join("home")).env("CARGO_NET_OFFLINE", "true").env_remove("CARGO_TARGET_DIR");
+        command
+            .env("HOME", self.folder.path.join("home"))
+            .env("CARGO_NET_OFFLINE", "true")
+            .env_remove("CARGO_TARGET_DIR");
         if let Some(target) = &self.target {
             // As this repository builds: so its crates are there already.
             command.env("CARGO_TARGET_DIR", target).env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only");

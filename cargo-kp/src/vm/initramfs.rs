@@ -3,7 +3,7 @@
 
 mod tree;
 
-use super::tempfile::TempFile;
+use crate::temporary::TempFile;
 use anyhow::{Context, Result, anyhow, bail};
 use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
@@ -337,7 +337,8 @@ mod tests {
     #[test]
     fn a_folder_is_copied_whole_with_what_its_links_lead_to_and_files_stay_executable_or_not() {
         use std::os::unix::fs::symlink;
-        let folder = std::env::temp_dir().join(format!("kp-initramfs-{}", std::process::id()));
+        let folder = tempfile::TempDir::with_prefix("kp-").unwrap();
+        let folder = folder.path();
         fs::create_dir_all(folder.join("lib/empty")).unwrap();
         fs::write(folder.join("lib/a.py"), "a").unwrap();
         fs::write(folder.join("tool.sh"), "t").unwrap();
@@ -347,8 +348,7 @@ mod tests {
         symlink("/nowhere/at/all", folder.join("broken")).unwrap();
         symlink("..", folder.join("lib/up")).unwrap();
         let mut image = Initramfs::new();
-        image.copy(&folder, "/x/y").unwrap();
-        fs::remove_dir_all(&folder).unwrap();
+        image.copy(folder, "/x/y").unwrap();
         let found = entries(image);
         let found: Vec<_> = found.iter().map(|entry| (entry.path.as_str(), entry.mode, &entry.content[..])).collect();
         let expected: [(&str, u32, &[u8]); 7] = [

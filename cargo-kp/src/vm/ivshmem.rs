@@ -3,7 +3,8 @@
 //! There is one device and no peer. The server gives the device its number, a piece of shared memory, and one eventfd for each
 //! vector: a device that rings its own doorbell finds its own eventfds there, and so interrupts itself.
 
-use super::{Vm, tempfile::TempFile};
+use super::Vm;
+use crate::temporary::TempFile;
 use anyhow::{Context, Result};
 use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},

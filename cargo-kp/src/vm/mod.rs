@@ -12,17 +12,16 @@ mod module;
 mod of_workspace;
 pub mod progress;
 mod qemu;
-mod tempfile;
 
 use crate::guest::plan::Step;
 use crate::kernels::{Dependency, Image};
+use crate::temporary::TempFile;
 use anyhow::{Context, Result};
 pub use judge::Expected;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tempfile::TempFile;
 
 /// A guest to boot.
 #[derive(Debug, Clone)]

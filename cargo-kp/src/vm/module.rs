@@ -115,17 +115,16 @@ mod tests {
             why(None, &pair),
             "kp_b.ko needs mc and videodev: name the folder with the modules of its kernel, as in --modules /lib/modules/6.12.9"
         );
-        let folder = std::env::temp_dir().join(format!("kp-needed-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+        let folder = tempfile::TempDir::with_prefix("kp-").unwrap();
+        let folder = folder.path();
         fs::write(folder.join("modules.dep"), "mc.ko:\nvideodev.ko: mc.ko\n").unwrap();
         for name in ["mc", "videodev"] {
             fs::write(folder.join(format!("{name}.ko")), made_up(&["vermagic=6.12.9 SMP"])).unwrap();
         }
-        let tree = ModuleTree::read(&folder, "6.12.9").unwrap();
+        let tree = ModuleTree::read(folder, "6.12.9").unwrap();
         assert_eq!(names(&needed(&pair, Some(&tree), "6.12.9").unwrap()), ["mc", "videodev"]);
         fs::write(folder.join("mc.ko"), made_up(&["vermagic=6.1.0 SMP"])).unwrap();
         let other = why(Some(&tree), &pair);
-        fs::remove_dir_all(&folder).unwrap();
         let end = "mc.ko is for 6.1.0, and the guest's kernel is 6.12.9: name the folder of that one with --modules";
         assert!(other.ends_with(end), "{other}");
     }

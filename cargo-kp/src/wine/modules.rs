@@ -4,6 +4,7 @@
 //! which reaches the 64-bit libraries through its wow64.dll. They are in Debian's package for 32-bit machines. A few of them are taken out
 //! of that, once, and kept in the cache: nothing is installed, and no architecture is added to the machine's package lists.
 use crate::packages::{Packages, last_line};
+use crate::temporary::TempFolder;
 use anyhow::{Context, Result, bail};
 use std::{
     fs,
@@ -55,11 +56,9 @@ impl Modules {
             return Ok(Modules(kept));
         }
         eprintln!("getting Wine's modules for 32-bit programs, once: {}", kept.display());
-        let new = cache.join(format!("new-{}-32-bit", std::process::id()));
-        let made = make(packages, version, &new, &kept);
-        // Gone already if all went well; what is left are hundreds of megabytes.
-        let _ = fs::remove_dir_all(&new);
-        made.map(|()| Modules(kept))
+        let new = TempFolder::new(cache, "new")?;
+        make(packages, version, &new.path, &kept)?;
+        Ok(Modules(kept))
     }
 
     /// What Wine's `WINEDLLPATH` has to say.
@@ -86,8 +85,6 @@ fn is_whole(kept: &Path) -> bool {
 
 /// Makes them at `kept`, by way of `new`.
 fn make(packages: &Packages, version: &str, new: &Path, kept: &Path) -> Result<()> {
-    // The number may repeat one of a process that was killed.
-    let _ = fs::remove_dir_all(new);
     let (package, folder) = (new.join("package"), new.join("folder"));
     let modules = folder.join(WINDOWS);
     for folder in [&package, &modules] {
@@ -121,21 +118,7 @@ fn make(packages: &Packages, version: &str, new: &Path, kept: &Path) -> Result<(
 mod tests {
     use super::*;
     use crate::packages::fake::Fake;
-
-    /// A folder of the test's own, which is gone when this is.
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            Folder(std::env::temp_dir().join(format!("kp-{name}-{}", std::process::id())))
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
+    use tempfile::TempDir;
 
     fn with_wine() -> Fake {
         Fake::default().answer("dpkg-query --show --showformat=${Version} libwine:amd64", "8.0~repack-4")
@@ -143,12 +126,12 @@ mod tests {
 
     #[test]
     fn modules_that_are_all_there_are_asked_of_nobody() {
-        let cache = Folder::new("modules-there");
-        let kept = cache.0.join("32-bit-8.0~repack-4");
+        let cache = TempDir::with_prefix("kp-").unwrap();
+        let kept = cache.path().join("32-bit-8.0~repack-4");
         fs::create_dir_all(kept.join(WINDOWS)).unwrap();
         let asked = || {
             let fake = with_wine();
-            let found = Modules::get(&Packages::new(&fake), &cache.0).map(|modules| modules.0).ok();
+            let found = Modules::get(&Packages::new(&fake), cache.path()).map(|modules| modules.0).ok();
             (found, fake.asked.borrow().len())
         };
         for name in &NAMES[1..] {
@@ -161,12 +144,12 @@ mod tests {
 
     #[test]
     fn modules_that_cannot_be_had_are_one_line_and_leave_nothing() {
-        let cache = Folder::new("modules-not-there");
+        let cache = TempDir::with_prefix("kp-").unwrap();
         let fake = with_wine();
-        let error = Modules::get(&Packages::new(&fake), &cache.0).unwrap_err().to_string();
+        let error = Modules::get(&Packages::new(&fake), cache.path()).unwrap_err().to_string();
         let said = "apt-get offers no libwine 8.0~repack-4 for i386: E: no answer; check /etc/apt and the network";
         assert_eq!(error, said);
-        assert_eq!(fs::read_dir(&cache.0).unwrap().count(), 0, "something is left");
+        assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 0, "something is left");
         let asked = fake.asked.borrow();
         let last = asked.last().unwrap();
         assert!(last.starts_with("apt-get ") && last.ends_with(" download libwine=8.0~repack-4"), "{last}");
@@ -175,8 +158,8 @@ mod tests {
 
     #[test]
     fn without_wine_the_package_that_brings_it_is_named() {
-        let cache = Folder::new("modules-no-wine");
-        let error = Modules::get(&Packages::new(&Fake::default()), &cache.0).unwrap_err().to_string();
+        let cache = TempDir::with_prefix("kp-").unwrap();
+        let error = Modules::get(&Packages::new(&Fake::default()), cache.path()).unwrap_err().to_string();
         assert_eq!(error, "Debian's Wine is not installed: sudo apt-get install wine64");
     }
 }

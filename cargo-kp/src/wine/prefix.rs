@@ -1,12 +1,11 @@
 //! Wine's folders: a pristine one, made once and kept in the cache, and copies of it, one for each machine.
 use super::command;
-use crate::kernels;
+use crate::{kernels, temporary::TempFolder};
 use anyhow::{Context, Result, bail};
 use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
 };
 
 /// Debian's 64-bit Wine.
@@ -15,32 +14,22 @@ pub const LOADER: &str = "/usr/lib/wine/wine64";
 pub const SERVER: &str = "/usr/lib/wine/wineserver";
 
 /// A machine's own folder, which is gone when the value is.
-pub struct Copy(PathBuf);
+pub struct Copy(TempFolder);
 
 impl Copy {
     /// Copies the pristine one; makes that first, if there is none of this version of Wine.
     pub fn make() -> Result<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
         let cache = kernels::cache_dir()?.join("wine");
         let pristine = pristine(&cache)?;
         remove_left_over(&cache, &|process| Path::new("/proc").join(process).exists());
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let copy = Copy(cache.join(format!("run-{}-{number}", std::process::id())));
-        // The number may repeat one of a process that was killed.
-        let _ = fs::remove_dir_all(&copy.0);
-        copy_tree(&pristine, &copy.0)?;
-        Ok(copy)
+        let copy = TempFolder::new(&cache, "run")?;
+        copy_tree(&pristine, &copy.path)?;
+        Ok(Copy(copy))
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        &self.0.path
     }
 }
 
@@ -58,9 +47,10 @@ fn remove_left_over(cache: &Path, is_alive: &dyn Fn(&str) -> bool) {
     }
 }
 
+/// Copies what is in a folder into another.
 fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     let status =
-        Command::new("cp").args(["-a", "--reflink=auto"]).arg(from).arg(to).status().context("cannot start cp")?;
+        Command::new("cp").args(["-aT", "--reflink=auto"]).arg(from).arg(to).status().context("cannot start cp")?;
     if !status.success() {
         bail!("cannot copy {} to {}: is the disk full?", from.display(), to.display());
     }
@@ -78,11 +68,10 @@ fn pristine(cache: &Path) -> Result<PathBuf> {
         return Ok(pristine);
     }
     eprintln!("making a folder for Wine, once: {}", pristine.display());
-    let new = Copy(cache.join(format!("new-{}", std::process::id())));
-    fs::create_dir_all(new.path()).with_context(|| format!("cannot make {}", new.path().display()))?;
+    let new = TempFolder::new(cache, "new")?;
     let quiet = |program: &str, arguments: &[&str]| -> Result<()> {
         let status =
-            command(program, new.path(), None).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+            command(program, &new.path, None).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
         match status.with_context(|| format!("cannot start {program}"))?.success() {
             true => Ok(()),
             false => bail!(
@@ -94,7 +83,7 @@ fn pristine(cache: &Path) -> Result<PathBuf> {
     quiet(LOADER, &["wineboot", "--init"])?;
     // Until its server has ended, the registry is not written.
     quiet(SERVER, &["--wait"])?;
-    if let Err(error) = fs::rename(new.path(), &pristine)
+    if let Err(error) = fs::rename(&new.path, &pristine)
         && !pristine.exists()
     {
         return Err(error).with_context(|| format!("cannot make {}", pristine.display()));
@@ -108,7 +97,7 @@ mod tests {
 
     #[test]
     fn what_a_killed_tool_has_left_is_removed_and_nothing_else() {
-        let cache = Copy(std::env::temp_dir().join(format!("kp-wine-{}", std::process::id())));
+        let cache = tempfile::TempDir::with_prefix("kp-").unwrap();
         for name in ["run-1-0", "run-2-0", "run-2-1", "new-2", "wine-8.0"] {
             fs::create_dir_all(cache.path().join(name).join("drive_c")).unwrap();
         }

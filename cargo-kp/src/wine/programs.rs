@@ -7,6 +7,7 @@ use crate::{
     build::toolchain::{self, Toolchain},
     packages::{Packages, ThisMachine},
     programs::run_cargo,
+    temporary::TempFolder,
 };
 use anyhow::{Context, Result, bail};
 use cargo_metadata::MetadataCommand;
@@ -80,9 +81,8 @@ fn cargo(bits: Bits, command: &str, package: &str, arguments: &[&str], setup: bo
     // Without debug information, which would only take time.
     cargo.env("CARGO_PROFILE_DEV_DEBUG", "false").env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     // mingw-w64's dlltool leaves a file behind for each library that it makes: they go with this folder.
-    let temporary = folder.join(format!("tmp-{}", std::process::id()));
-    fs::create_dir_all(&temporary).with_context(|| format!("cannot make {}", temporary.display()))?;
-    cargo.env("TMPDIR", &temporary);
+    let temporary = TempFolder::new(&folder, "tmp")?;
+    cargo.env("TMPDIR", &temporary.path);
     let folder = folder.to_str().context("the target folder's name is not UTF-8")?;
     // One list for programs and tests, so that the standard library is built once; sooner without its backtraces. Clippy does not see what
     // is for Windows only; the compiler's warnings at least are errors.
@@ -106,9 +106,7 @@ fn cargo(bits: Bits, command: &str, package: &str, arguments: &[&str], setup: bo
         Bits::B32 => &["--config", "profile.dev.package.conformance.opt-level=0"],
     };
     let arguments: Vec<&str> = target.iter().chain(profile).chain(arguments).copied().collect();
-    let built = run_cargo(cargo, command, package, &arguments);
-    fs::remove_dir_all(&temporary).with_context(|| format!("cannot remove {}", temporary.display()))?;
-    built
+    run_cargo(cargo, command, package, &arguments)
 }
 
 /// Builds rsbegin.o and rsend.o for 32-bit programs, from the compiler's own source, and says in which folder they are.

@@ -3,8 +3,8 @@ use crate::{examples, folder::Folder};
 use kp_tool::schema::Schema;
 
 /// A folder with echo's schema, and edu's, under echo's name.
-fn with_schemas(test: &str) -> (Folder, [Schema; 3]) {
-    let folder = Folder::new(test);
+fn with_schemas() -> (Folder, [Schema; 3]) {
+    let folder = Folder::new();
     let schemas = examples();
     folder.write("echo.json", &schemas[0].to_json());
     folder.write("edu.json", &schemas[1].to_json());
@@ -13,7 +13,7 @@ fn with_schemas(test: &str) -> (Folder, [Schema; 3]) {
 
 #[test]
 fn bindings_are_written_and_a_check_tells_what_has_changed() {
-    let (folder, [echo, edu, _]) = with_schemas("check");
+    let (folder, [echo, edu, _]) = with_schemas();
     let written = folder.kp("--schema echo.json --lang cpp --out apps");
     assert_eq!(written, (Some(0), "apps/echo.h: written\napps/echo.hpp: written\n".into(), String::new()));
     let check = "--schema echo.json --lang cpp --out apps --check";
@@ -39,7 +39,7 @@ fn bindings_are_written_and_a_check_tells_what_has_changed() {
     let other = stale(&text.replace(&marks[0], &marks[1]));
     let [its, due] = [&marks[1], &marks[0]];
     assert_eq!(other, format!("error[E078]: apps/echo.hpp is of fingerprint {its}, the interface of {due}: {again}"));
-    std::fs::remove_file(folder.0.join("apps/echo.hpp")).expect("it is there");
+    std::fs::remove_file(folder.path().join("apps/echo.hpp")).expect("it is there");
     let (code, _, none) = folder.kp(check);
     assert_eq!(code, Some(1));
     assert!(none.starts_with("error[E078]: apps/echo.hpp cannot be read (No such file"), "{none}");
@@ -49,8 +49,8 @@ fn bindings_are_written_and_a_check_tells_what_has_changed() {
 
 #[test]
 fn of_a_plugin_of_the_workspace_they_are_those_of_its_schema() {
-    let folder = Folder::new("plugin");
-    let out = folder.0.join("out").display().to_string();
+    let folder = Folder::new();
+    let out = folder.path().join("out").display().to_string();
     let mut tool = std::process::Command::new(env!("CARGO_BIN_EXE_cargo-kp"));
     tool.args(["kp", "bindings", "-p", "echo", "--lang", "c", "--out", &out]).current_dir(env!("CARGO_MANIFEST_DIR"));
     let output = tool.output().expect("the tool can be started");
@@ -62,7 +62,7 @@ fn of_a_plugin_of_the_workspace_they_are_those_of_its_schema() {
 
 #[test]
 fn what_is_refused_is_one_line_and_writes_nothing() {
-    let (folder, _) = with_schemas("refused");
+    let (folder, _) = with_schemas();
     folder.write("bad.json", "{}");
     for (words, code, line) in [
         (
@@ -93,11 +93,11 @@ fn what_is_refused_is_one_line_and_writes_nothing() {
 
 #[test]
 fn if_one_file_cannot_be_replaced_none_is() {
-    let (folder, _) = with_schemas("part");
+    let (folder, _) = with_schemas();
     assert_eq!(folder.kp("--schema echo.json --lang c --out apps").0, Some(0));
     folder.write("apps/echo.h", "an older one\n");
     // A folder is in the way of the second file.
-    std::fs::create_dir_all(folder.0.join("apps/echo.hpp")).expect("a folder can be made");
+    std::fs::create_dir_all(folder.path().join("apps/echo.hpp")).expect("a folder can be made");
     let (code, said, error) = folder.kp("--schema echo.json --lang cpp --out apps");
     assert_eq!((code, said.as_str()), (Some(1), ""));
     assert!(error.starts_with("error[E080]: cannot write apps (Is a directory"), "{error}");

@@ -14,8 +14,8 @@ fn program(folder: &Folder, name: &str, ending: &str, files: &[cargo_kp::binding
 
 /// The headers of the examples, and those of 200 made-up interfaces, with the programs that include them; 20 of them are enough for most
 /// compilers, with those whose names are awkward.
-fn folder(test: &str) -> Folder {
-    let folder = Folder::new(test);
+fn folder() -> Folder {
+    let folder = Folder::new();
     let few: Vec<_> = made_up().take(20).collect();
     let few = awkward().into_iter().chain(few).collect();
     for (name, schemas) in [("examples", examples().to_vec()), ("made-up", made_up().collect()), ("few", few)] {
@@ -46,7 +46,7 @@ fn shown(language: &str) -> Vec<&'static str> {
 #[cfg(target_os = "linux")]
 #[test]
 fn headers_of_examples_and_of_made_up_interfaces_compile_as_c() {
-    let folder = folder("c");
+    let folder = folder();
     for standard in ["c99", "c11"] {
         folder.compile("gcc", &format!("-std={standard} {WARNINGS} -fsyntax-only examples.c few.c story.c"));
     }
@@ -61,7 +61,7 @@ fn headers_of_examples_and_of_made_up_interfaces_compile_as_c() {
 #[test]
 #[ignore = "needs g++, Clang, mingw-w64's compilers and a 32-bit C library; run by `cargo kp test --long`"]
 fn headers_compile_as_cpp_for_32_bits_and_for_windows() {
-    let folder = folder("cpp");
+    let folder = folder();
     let cpp = "examples.cpp few.cpp few-c.cpp story.cpp";
     folder.compile("gcc", &format!("-std=c99 {WARNINGS} -fsyntax-only made-up.c"));
     folder.compile("g++", &format!("-std=c++17 {WARNINGS} -fsyntax-only {cpp} made-up.cpp"));
@@ -80,7 +80,7 @@ fn headers_compile_as_cpp_for_32_bits_and_for_windows() {
 #[test]
 #[ignore = "needs mingw-w64's compilers for 32 bits; run by `cargo kp test --long`"]
 fn headers_compile_for_windows_of_32_bits() {
-    mingw(&folder("mingw32"), "i686");
+    mingw(&folder(), "i686");
 }
 
 #[cfg(target_os = "linux")]

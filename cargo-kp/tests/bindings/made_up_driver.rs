@@ -211,16 +211,16 @@ impl Driver {
 
 #[test]
 fn nothing_is_sent_that_no_driver_takes_and_no_answer_is_taken_that_is_none() {
-    let folder = Folder::new("driver");
+    let folder = Folder::new();
     folder.put(&bindings(Language::C, [probe()]));
     folder.write("probe.c", include_str!("../../../tests/bindings/probe.c"));
     folder.compile("gcc", "-std=c99 -Wall -Wextra -Werror -pedantic -g -pthread -o app probe.c");
-    let listener = UnixListener::bind(folder.0.join("driver.sock")).expect("a socket can be made");
+    let listener = UnixListener::bind(folder.path().join("driver.sock")).expect("a socket can be made");
     let driver = Driver { schema: probe().into(), got: Arc::default(), poll: Arc::default() };
     let got = driver.got.clone();
     thread::spawn(move || driver.listen(listener));
-    let mut app = Command::new(folder.0.join("app"));
-    let output = app.current_dir(&folder.0).env("KP_NODE", "driver.sock").output().expect("it starts");
+    let mut app = Command::new(folder.path().join("app"));
+    let output = app.current_dir(folder.path()).env("KP_NODE", "driver.sock").output().expect("it starts");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert_eq!(String::from_utf8_lossy(&output.stdout), SAID);
     assert_eq!(*got.lock().expect("nobody panics with it"), GOT);

@@ -12,8 +12,8 @@ use std::{
 };
 
 /// A folder with the bindings of the examples, in which programs are built.
-fn folder(test: &str) -> Folder {
-    let folder = Folder::new(test);
+fn folder() -> Folder {
+    let folder = Folder::new();
     folder.put(&bindings(Language::Cpp, examples()));
     folder
 }
@@ -34,7 +34,7 @@ fn build_with(folder: &Folder, source: &str, flags: &str) {
 
 /// Starts a plugin behind the folder's socket, and records what it is asked.
 fn serve<P: Driver>(folder: &Folder, builder: Builder<P>) -> Server<P> {
-    let (socket, record) = (folder.0.join("card.sock"), folder.0.join("record"));
+    let (socket, record) = (folder.path().join("card.sock"), folder.path().join("record"));
     Server::start(builder, &socket, Some(&record)).unwrap_or_else(|error| panic!("the server starts: {error}"))
 }
 
@@ -48,8 +48,8 @@ fn edu() -> Builder<edu::Edu> {
 
 /// The program that was built, with what there is behind the socket.
 fn app(folder: &Folder) -> Command {
-    let mut app = Command::new(folder.0.join("app"));
-    app.current_dir(&folder.0).env("KP_NODE", "card.sock");
+    let mut app = Command::new(folder.path().join("app"));
+    app.current_dir(folder.path()).env("KP_NODE", "card.sock");
     app
 }
 
@@ -61,7 +61,7 @@ fn text(output: &Output) -> (String, String) {
 const ECHO_STORY: &str = "heard      hello, kernel\nlouder     HELLO, KERNEL\nso far     1 text, 13 bytes\n";
 
 fn tell_their_stories(language: &str) {
-    let folder = folder(&format!("stories-{language}"));
+    let folder = folder();
     build(&folder, &format!("echo.{language}"));
     let server = serve(&folder, echo());
     let told = app(&folder).output().expect("it starts");
@@ -90,7 +90,7 @@ fn programs_in_cpp_tell_the_stories_of_the_apps_in_rust() {
 #[test]
 #[ignore = "needs g++; run by `cargo kp test`"]
 fn a_program_of_several_files_in_cpp_is_told_the_plugins_own_error() {
-    let folder = folder("files");
+    let folder = folder();
     let files = ["two.cpp", "two_more.cpp"].map(|source| {
         let text = fs::read_to_string(format!("{}/../tests/bindings/{source}", env!("CARGO_MANIFEST_DIR")));
         folder.write(source, &text.expect("the source is there"));
@@ -109,7 +109,7 @@ fn a_program_of_several_files_in_cpp_is_told_the_plugins_own_error() {
 
 #[test]
 fn what_cannot_be_opened_is_a_sentence_that_says_what_to_do() {
-    let folder = folder("not-opened");
+    let folder = folder();
     build(&folder, "edu.c");
     let says = |node: Option<&str>, name: &str| {
         let mut app = app(&folder);
@@ -152,7 +152,7 @@ const CHILD: &str = "KP_BINDINGS_TEST";
 /// What a run has sent of messages, and what it has printed of their answers.
 fn recorded<P: Driver>(folder: &Folder, builder: Builder<P>, mut app: Command) -> (Vec<String>, Vec<String>) {
     let server = serve(folder, builder);
-    let output = app.env("KP_NODE", folder.0.join("card.sock")).output().expect("it starts");
+    let output = app.env("KP_NODE", folder.path().join("card.sock")).output().expect("it starts");
     assert!(output.status.success(), "{}", text(&output).1);
     assert_eq!(server.end(), Live::default());
     let lines = folder.read("record");
@@ -163,7 +163,7 @@ fn recorded<P: Driver>(folder: &Folder, builder: Builder<P>, mut app: Command) -
 }
 
 fn send_what_kp_user_sends(source: &str) {
-    let folder = folder(&format!("random-{}", source.replace('.', "-")));
+    let folder = folder();
     build(&folder, source);
     let rust = |plugin: &str| {
         let mut app = Command::new(env::current_exe().expect("this program"));
@@ -252,7 +252,8 @@ fn kp_user_sends_them() {
 /// Runs a program that starts and ends handlers so often, and takes the device away when it waits in one.
 fn handlers_end(folder: &Folder, mut app: Command, before: &[&str]) {
     let server = serve(folder, edu());
-    let mut child = app.env("KP_NODE", folder.0.join("card.sock")).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut child =
+        app.env("KP_NODE", folder.path().join("card.sock")).stdout(Stdio::piped()).spawn().expect("it starts");
     let mut said = BufReader::new(child.stdout.take().expect("it is piped"));
     let mut lines = Vec::new();
     for line in said.by_ref().lines() {
@@ -271,7 +272,7 @@ fn handlers_end(folder: &Folder, mut app: Command, before: &[&str]) {
 
 #[test]
 fn a_thousand_handlers_in_c_end_and_so_does_one_whose_device_is_gone() {
-    let folder = folder("handlers-c");
+    let folder = folder();
     build(&folder, "handlers.c");
     let mut app = app(&folder);
     app.arg("1000");
@@ -284,7 +285,7 @@ const IN_CPP: &[&str] = &["1000 rounds", "thrown by the handler", "waiting"];
 #[test]
 #[ignore = "needs g++; run by `cargo kp test`"]
 fn a_thousand_handlers_in_cpp_end_and_so_does_one_whose_device_is_gone() {
-    let folder = folder("handlers-cpp");
+    let folder = folder();
     build(&folder, "handlers.cpp");
     let mut app = app(&folder);
     app.arg("1000");
@@ -294,7 +295,7 @@ fn a_thousand_handlers_in_cpp_end_and_so_does_one_whose_device_is_gone() {
 #[test]
 #[ignore = "needs g++ and its ThreadSanitizer; run by `cargo kp test --long`"]
 fn handlers_race_with_nobody() {
-    let folder = folder("handlers-races");
+    let folder = folder();
     for (source, before) in
         [("handlers.c", &["100 rounds", "waiting"][..]), ("handlers.cpp", &["100 rounds", IN_CPP[1], IN_CPP[2]])]
     {
@@ -308,7 +309,7 @@ fn handlers_race_with_nobody() {
 #[test]
 #[ignore = "needs valgrind; run by `cargo kp test --long`"]
 fn handlers_leave_nothing_and_touch_nothing_that_is_gone() {
-    let folder = folder("handlers-valgrind");
+    let folder = folder();
     for (source, before) in
         [("handlers.c", &["100 rounds", "waiting"][..]), ("handlers.cpp", &["100 rounds", IN_CPP[1], IN_CPP[2]])]
     {
@@ -321,7 +322,7 @@ fn handlers_leave_nothing_and_touch_nothing_that_is_gone() {
             "--errors-for-leak-kinds=all",
             "--error-exitcode=9",
         ];
-        valgrind.args(flags).arg(folder.0.join("app")).arg("100");
+        valgrind.args(flags).arg(folder.path().join("app")).arg("100");
         handlers_end(&folder, valgrind, before);
     }
 }

@@ -27,12 +27,12 @@ int main(int argc, char **argv)
 
 #[test]
 fn what_c_says_of_a_node_that_cannot_be_opened_is_what_kp_user_says() {
-    let folder = Folder::new("sentences");
+    let folder = Folder::new();
     folder.put(&bindings(Language::C, examples()));
     folder.write("app.c", PROGRAM);
     folder.compile("gcc", "-std=c99 -O2 -Wall -Wextra -Werror -pedantic -pthread -o app app.c");
-    for case in refused(&folder.0) {
-        let mut app = Command::new(folder.0.join("app"));
+    for case in refused(folder.path()) {
+        let mut app = Command::new(folder.path().join("app"));
         let output = app.args([PLUGIN, &case.node, &case.errno.to_string()]).output().expect("it starts");
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), case.due);
     }

@@ -48,7 +48,7 @@ fn said(command: &mut Command, workspace: &Path) -> String {
 
 /// Checks, builds and runs the apps of a workspace, with several lists of arguments.
 fn apps_are_those_of_rust(folder: &Folder, name: &str, arguments: &[&[&str]]) {
-    let workspace = folder.0.join(name);
+    let workspace = folder.path().join(name);
     let (built, words) = folder.cargo(name, "build --offline --quiet");
     assert!(built && !words.contains("warning"), "{name}: {words}");
     for language in ["c", "cpp"] {
@@ -75,7 +75,7 @@ fn apps_are_those_of_rust(folder: &Folder, name: &str, arguments: &[&[&str]]) {
 
 #[test]
 fn files_of_apps_are_those_that_were_asked_for() {
-    let folder = Folder::new("apps-files");
+    let folder = Folder::new();
     folder.write("edu.csv", EDU);
     let listed = folder.new_card("card --pci 1234:11e8 --registers edu.csv --apps rust,c,cpp --dry-run");
     let apps: Vec<&str> = listed.lines().filter_map(|line| line.strip_prefix("card/apps/")).collect();
@@ -86,13 +86,13 @@ fn files_of_apps_are_those_that_were_asked_for() {
 
 /// Makes the apps of a card for each recipe, and of plugins without a card or without registers. What looks at each has to have nothing to say.
 fn apps_of_all(language: &str, mut look: impl FnMut() -> Command) {
-    let folder = Folder::new(&format!("apps-all-{language}"));
+    let folder = Folder::new();
     folder.write("all.csv", ALL);
     let cards = RECIPES.iter().map(|(name, flags)| (*name, format!("--pci abcd:0001 --registers all.csv {flags}")));
     let bare = ["--pci abcd:0001", "--software"].map(|flags| (&flags[2..5], flags.to_owned()));
     for (name, flags) in cards.chain(bare) {
         folder.new_card(&format!("{name}-card {flags} --no-git --apps {language}"));
-        let app = folder.0.join(format!("{name}-card/apps/{language}"));
+        let app = folder.path().join(format!("{name}-card/apps/{language}"));
         assert_eq!(said(&mut look(), &app), "", "{name}");
     }
 }
@@ -132,7 +132,7 @@ fn apps_in_cpp_compile_for_every_recipe() {
 #[test]
 #[ignore = "needs g++ and make, and compiles workspaces; run by `cargo kp test`"]
 fn apps_in_c_and_cpp_print_what_the_app_in_rust_prints() {
-    let folder = Folder::new("apps");
+    let folder = Folder::new();
     folder.write("edu.csv", EDU);
     folder.new_card("c-card --pci 1234:11e8 --registers edu.csv --irq-raise IRQ_RAISE --apps c,cpp");
     apps_are_those_of_rust(

@@ -25,7 +25,7 @@ struct Terminal {
 impl Terminal {
     /// Starts `cargo kp new` with words between blanks. What it prints as its result goes to the file `said`.
     fn start(folder: &Folder, words: &str) -> Self {
-        let program = tool(&folder.0).get_program().to_string_lossy().into_owned();
+        let program = tool(folder.path()).get_program().to_string_lossy().into_owned();
         let mut child = Command::new("script")
             .args([
                 "--quiet",
@@ -34,7 +34,7 @@ impl Terminal {
                 &format!("stty cols 120 rows 40; exec {program} new {words} > said"),
                 "/dev/null",
             ])
-            .current_dir(&folder.0)
+            .current_dir(folder.path())
             .env("TERM", "xterm")
             .env("SHELL", "/bin/sh")
             .stdin(Stdio::piped())
@@ -110,13 +110,13 @@ fn tree(folder: &Path) -> BTreeMap<String, String> {
 fn makes_the_same(folder: &Folder, command: &str) {
     let printed = folder.read("said");
     assert!(printed.contains(&format!("\n    {command}\n")), "{printed}");
-    let this = tool(&folder.0);
+    let this = tool(folder.path());
     let words = command.strip_prefix("cargo kp ").expect("it is the tool's");
     let script = format!("exec {} {words} --path again", this.get_program().to_string_lossy());
     let ended: Ended =
-        Command::new("sh").args(["-c", &script]).current_dir(&folder.0).output().expect("a shell").into();
+        Command::new("sh").args(["-c", &script]).current_dir(folder.path()).output().expect("a shell").into();
     assert_eq!((ended.code, ended.error.as_str()), (Some(0), ""), "{script}");
-    assert_eq!(tree(&folder.0.join("again")), tree(&folder.0.join("card")));
+    assert_eq!(tree(&folder.path().join("again")), tree(&folder.path().join("card")));
 }
 
 const DOWN: &str = "\x1b[B";
@@ -125,7 +125,7 @@ const ESCAPE: &str = "\x1b";
 #[cfg(target_os = "linux")]
 #[test]
 fn the_answers_make_the_files_that_the_printed_command_makes() {
-    let folder = Folder::new("asked");
+    let folder = Folder::new();
     folder.write("edu.csv", EDU);
     folder.write("scan.json", include_str!("../../../tests/cards/scan.json"));
     let mut terminal = Terminal::start(&folder, "--root machine --no-git");
@@ -150,7 +150,7 @@ fn the_answers_make_the_files_that_the_printed_command_makes() {
 #[cfg(target_os = "linux")]
 #[test]
 fn what_is_given_is_not_asked_and_what_is_wrong_is_asked_again() {
-    let folder = Folder::new("asked-again");
+    let folder = Folder::new();
     folder.write("edu.csv", EDU);
     let mut terminal = Terminal::start(&folder, "card --ask --registers edu.csv --no-git --root machine");
     terminal.answer("Which device?", "numbers");
@@ -173,7 +173,7 @@ fn what_is_given_is_not_asked_and_what_is_wrong_is_asked_again() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_card_of_this_machine_whose_registers_are_in_several_blocks_is_asked_for_their_bars() {
-    let folder = Folder::new("asked-blocks");
+    let folder = Folder::new();
     sysfs(&folder, true);
     let blocks = ["UART", "DMA"].map(|name| peripheral(name, &register("DATA", "4")));
     folder.write("soc.svd", &svd(&blocks.concat()));
@@ -201,7 +201,7 @@ fn a_card_of_this_machine_whose_registers_are_in_several_blocks_is_asked_for_the
 #[cfg(target_os = "linux")]
 #[test]
 fn a_no_and_an_escape_write_nothing() {
-    let folder = Folder::new("asked-no");
+    let folder = Folder::new();
     let mut terminal = Terminal::start(&folder, "--root machine");
     terminal.answer("Which device?", "software");
     terminal.answer("Name?", "plain");
@@ -219,10 +219,10 @@ fn a_no_and_an_escape_write_nothing() {
 
 #[test]
 fn without_a_terminal_nothing_is_asked() {
-    let folder = Folder::new("asked-nobody");
+    let folder = Folder::new();
     let line = "error[E001]: nobody to ask: name the device, `--pci VENDOR:DEVICE`, `--qemu NAME`, or `--software` for a plugin without one";
     for words in ["new", "new card --ask --pci 1234:11e8"] {
-        let mut tool = tool(&folder.0);
+        let mut tool = tool(folder.path());
         let ended =
             Ended::from(tool.args(words.split(' ')).stdin(Stdio::null()).output().expect("the tool can be started"));
         assert_eq!((ended.code, ended.said.as_str(), ended.error.trim_end()), (Some(2), "", line), "{words}");

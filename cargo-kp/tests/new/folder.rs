@@ -1,15 +1,16 @@
 //! A folder for one test, and the tool run in it.
 use std::{
     env, fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output},
 };
+use tempfile::TempDir;
 
 /// QEMU's edu, as a register file has it.
 pub const EDU: &str = include_str!("../../../tests/cards/edu.csv");
 
 /// A folder that is removed at the end.
-pub struct Folder(pub PathBuf);
+pub struct Folder(TempDir);
 
 /// How the tool ended.
 pub struct Ended {
@@ -27,25 +28,28 @@ impl From<Output> for Ended {
 
 impl Folder {
     /// A new one, outside of this repository.
-    pub fn new(test: &str) -> Self {
-        let folder = env::temp_dir().join(format!("kp-new-{test}-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder can be made");
-        Folder(folder)
+    pub fn new() -> Self {
+        Folder(TempDir::with_prefix("kp-").expect("a folder can be made"))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
     }
 
     /// Writes a file.
     pub fn write(&self, path: &str, text: &str) {
-        fs::write(self.0.join(path), text).expect("a file can be written");
+        fs::write(self.path().join(path), text).expect("a file can be written");
     }
 
     /// Reads a file.
     pub fn read(&self, path: &str) -> String {
-        fs::read_to_string(self.0.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+        fs::read_to_string(self.path().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
     /// The names in it, with those that are hidden.
     pub fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).expect("the folder is there");
+        let entries = fs::read_dir(self.path()).expect("the folder is there");
         let mut names: Vec<String> =
             entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
         names.sort();
@@ -54,7 +58,7 @@ impl Folder {
 
     /// Runs `cargo kp` with words between blanks.
     pub fn kp(&self, words: &str) -> Ended {
-        tool(&self.0).args(words.split_whitespace()).output().expect("the tool can be started").into()
+        tool(self.path()).args(words.split_whitespace()).output().expect("the tool can be started").into()
     }
 
     /// Runs `cargo kp new` so that it has to succeed.
@@ -68,7 +72,7 @@ impl Folder {
     /// Runs cargo in one of the workspaces here, with this repository's versions and built crates. All that it said.
     pub fn cargo(&self, workspace: &str, words: &str) -> (bool, String) {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository");
-        let folder = self.0.join(workspace);
+        let folder = self.path().join(workspace);
         fs::copy(repository.join("Cargo.lock"), folder.join("Cargo.lock")).expect("a file can be written");
         let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .args(words.split_whitespace())
@@ -86,10 +90,4 @@ pub fn tool(folder: &Path) -> Command {
     let mut tool = Command::new(env!("CARGO_BIN_EXE_cargo-kp"));
     tool.current_dir(folder).env_remove("CARGO_TARGET_DIR");
     tool
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0); // what is left is in a folder for what may be left
-    }
 }

@@ -54,7 +54,7 @@ pub fn is_clean(folder: &Folder, name: &str) {
 
 #[test]
 fn a_card_of_a_register_file_passes_its_tests_and_each_broken_acknowledge_fails_them() {
-    let folder = Folder::new("edu");
+    let folder = Folder::new();
     folder.write("edu.csv", EDU);
     let said = folder.new_card("card --pci 1234:11e8 --registers edu.csv --irq-raise IRQ_RAISE");
     assert_eq!(
@@ -82,7 +82,7 @@ fn a_card_of_a_register_file_passes_its_tests_and_each_broken_acknowledge_fails_
 
 #[test]
 fn the_app_prints_the_names_that_the_file_has() {
-    let folder = Folder::new("titles");
+    let folder = Folder::new();
     let table = r#"Name,Offset,Access Mode,Size
 VERSION,0,R,32
 irqStatus,4,R,32
@@ -107,7 +107,7 @@ MAC low,8,R,32
 /// The source text alone: `every_recipe_…` compiles such cards.
 #[test]
 fn several_registers_that_let_a_card_interrupt_are_written_in_their_order_and_undone_in_the_other() {
-    let folder = Folder::new("enables");
+    let folder = Folder::new();
     folder.write("all.csv", ALL);
     let written = |name: &str, flags: &str| -> Vec<String> {
         folder.new_card(&format!("{name} --pci abcd:0001 --registers all.csv --irq-ack none {flags}"));
@@ -126,7 +126,7 @@ fn several_registers_that_let_a_card_interrupt_are_written_in_their_order_and_un
 #[test]
 #[ignore = "compiles a workspace for each recipe; run by `cargo kp test --long`"]
 fn every_recipe_and_option_passes_its_tests_without_a_warning() {
-    let folder = Folder::new("recipes");
+    let folder = Folder::new();
     folder.write("all.csv", ALL);
     for (name, flags) in RECIPES {
         folder.new_card(&format!("{name}-card --pci abcd:0001 --pci abcd:0002 --registers all.csv {flags}"));
@@ -150,7 +150,7 @@ fn the_readme_shows_what_is_printed() {
     let block = &block[..block.find("```").expect("its end")];
     let parts: Vec<(&str, &str)> =
         block.split("$ ").skip(1).map(|part| part.split_once('\n').expect("a command")).collect();
-    let folder = Folder::new("readme");
+    let folder = Folder::new();
     let [(_, table), (typed, printed), ..] = parts[..] else { panic!("two commands: {parts:?}") };
     assert_eq!(table, EDU);
     folder.write("edu.csv", table);
@@ -187,7 +187,7 @@ const BROKEN: &[(&str, &str, &str)] = &[
 #[test]
 #[ignore = "compiles a workspace for each recipe; run by `cargo kp test --long`"]
 fn each_recipes_broken_acknowledge_fails_its_test() {
-    let folder = Folder::new("broken");
+    let folder = Folder::new();
     folder.write("all.csv", ALL);
     for (at, (name, right, wrong)) in BROKEN.iter().enumerate() {
         let (_, flags) = RECIPES.iter().find(|(recipe, _)| recipe == name).expect("a recipe");

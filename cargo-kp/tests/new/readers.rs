@@ -35,7 +35,7 @@ pub fn register(name: &str, offset: &str) -> String {
 
 #[test]
 fn every_kind_of_file_makes_the_registers_that_a_table_makes() {
-    let folder = Folder::new("kinds-of-file");
+    let folder = Folder::new();
     folder.write("lights.csv", TABLE);
     let said = folder.new_card("lights-card --pci abcd:0001 --registers lights.csv");
     assert!(said.contains("interrupt  guessed by the names: ones are written to INTR_STATE\n"), "{said}");
@@ -50,7 +50,7 @@ fn every_kind_of_file_makes_the_registers_that_a_table_makes() {
         assert_eq!(read("plugin/src/registers.rs"), registers, "{file}");
         assert_eq!(read("plugin/src/lib.rs"), driver, "{file}");
         assert_eq!(read("interface/src/lib.rs"), interface, "{file}");
-        let mut check = tool(&folder.0.join(format!("other{at}")));
+        let mut check = tool(&folder.path().join(format!("other{at}")));
         let ended = Ended::from(check.args(["regs", "--check"]).output().expect("the tool can be started"));
         assert_eq!((ended.code, ended.error.as_str()), (Some(0), ""), "{file}");
     }
@@ -62,7 +62,7 @@ fn every_kind_of_file_makes_the_registers_that_a_table_makes() {
 #[test]
 #[ignore = "compiles a workspace for each kind of register file; run by `cargo kp test --long`"]
 fn a_workspace_of_each_kind_of_file_passes_its_tests_without_a_warning() {
-    let folder = Folder::new("golden");
+    let folder = Folder::new();
     for (at, (file, text)) in OTHERS.iter().enumerate() {
         folder.write(file, text);
         let name = format!("golden{at}");
@@ -87,7 +87,7 @@ const CHANNELS: &str = "\
 
 #[test]
 fn arrays_with_gaps_are_blocks_of_one_register_and_a_table_has_them_by_its_stride() {
-    let folder = Folder::new("gaps");
+    let folder = Folder::new();
     folder.write("gaps.svd", &svd(&peripheral("GAPS", CHANNELS)));
     folder.write(
         "gaps.csv",
@@ -112,7 +112,7 @@ fn arrays_with_gaps_are_blocks_of_one_register_and_a_table_has_them_by_its_strid
 
 #[test]
 fn blocks_lie_where_it_is_said_and_stay_there_when_the_registers_are_made_anew() {
-    let folder = Folder::new("blocks");
+    let folder = Folder::new();
     let blocks = [
         peripheral("UART", &register("DATA", "0")),
         peripheral("DMA", &register("DATA", "4")),
@@ -128,14 +128,14 @@ fn blocks_lie_where_it_is_said_and_stay_there_when_the_registers_are_made_anew()
     let registers = folder.read("card/plugin/src/registers.rs");
     assert!(registers.contains("0x000 UART_DATA: u32, RW;\n        0x104 DMA_DATA: u32, RW;\n"), "{registers}");
     assert!(folder.read("card/plugin/Cargo.toml").contains("bars = [\"UART=0\", \"DMA=0+0x100\"]"));
-    let mut check = tool(&folder.0.join("card"));
+    let mut check = tool(&folder.path().join("card"));
     let ended = Ended::from(check.args(["regs", "--check"]).output().expect("the tool can be started"));
     assert_eq!((ended.code, ended.error.as_str()), (Some(0), ""));
     folder.new_card("named --pci abcd:0001 --registers io=soc.svd --bar GPIO=2");
     assert!(
         folder.read("named/plugin/src/registers.rs").contains("    /// BAR 2, from soc.svd.\n    pub mod io[0x8] {")
     );
-    let mut check = tool(&folder.0.join("named"));
+    let mut check = tool(&folder.path().join("named"));
     let ended = Ended::from(check.args(["regs", "--check"]).output().expect("the tool can be started"));
     assert_eq!((ended.code, ended.error.as_str()), (Some(0), ""));
     folder.write("card.csv", "Name,Resource Name,Offset,Access Mode,Size\nA,BAR0,0,RW,32\nB,BAR2,0,RW,32\n");
@@ -176,7 +176,7 @@ fn blocks_lie_where_it_is_said_and_stay_there_when_the_registers_are_made_anew()
 
 #[test]
 fn what_no_register_can_be_is_refused_as_in_a_table_with_its_line() {
-    let folder = Folder::new("readers-refuse");
+    let folder = Folder::new();
     for (registers, line) in [
         (
             register("STATUS", "0x20") + &register("MODE", "0x20"),

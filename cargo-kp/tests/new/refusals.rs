@@ -11,7 +11,7 @@ fn refused(folder: &Folder, table: &str, words: &str, exit: i32, line: &str) {
 
 #[test]
 fn arguments_that_cannot_be() {
-    let folder = Folder::new("arguments");
+    let folder = Folder::new();
     for (words, exit, line) in [
         (
             "",
@@ -51,7 +51,7 @@ fn arguments_that_cannot_be() {
 
 #[test]
 fn what_no_interrupt_can_be() {
-    let folder = Folder::new("interrupt");
+    let folder = Folder::new();
     for (words, line) in [
         (
             "--irq-status IRQ_STATUS",
@@ -98,7 +98,7 @@ fn what_no_interrupt_can_be() {
 
 #[test]
 fn what_no_register_can_be() {
-    let folder = Folder::new("registers");
+    let folder = Folder::new();
     let head = "Name,Offset,Access Mode,Size,Fields,Count\n";
     for (rows, line) in [
         ("", "error[E009]: card.csv:1: no register: write one in each line behind the columns' names"),
@@ -151,7 +151,7 @@ fn what_no_register_can_be() {
 
 #[test]
 fn a_name_that_two_bars_have_is_asked_for_and_not_guessed() {
-    let folder = Folder::new("two-bars");
+    let folder = Folder::new();
     let table = "Name,Resource Name,Offset,Access Mode,Size\nINT_STATUS,BAR0,0,RW,32\nINT_STATUS,BAR2,0,RW,32\n";
     let words = |status| {
         format!("card --pci 1234:11e8 --registers card.csv --messages none --irq-ack w1c --irq-status {status}")
@@ -165,8 +165,8 @@ fn a_name_that_two_bars_have_is_asked_for_and_not_guessed() {
 
 #[test]
 fn a_folder_with_something_in_it_stays_as_it_is() {
-    let folder = Folder::new("exists");
-    std::fs::create_dir(folder.0.join("card")).expect("a folder can be made");
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path().join("card")).expect("a folder can be made");
     folder.write("card/mine", "mine");
     let ended = folder.kp("new card --software");
     assert_eq!(ended.code, Some(6));
@@ -176,6 +176,6 @@ fn a_folder_with_something_in_it_stays_as_it_is() {
     );
     assert_eq!((folder.names(), folder.read("card/mine")), (vec!["card".to_owned()], "mine".to_owned()));
     folder.new_card("card --software --path other");
-    std::fs::remove_file(folder.0.join("card/mine")).expect("the file can be removed");
+    std::fs::remove_file(folder.path().join("card/mine")).expect("the file can be removed");
     folder.new_card("card --software"); // an empty one is used
 }

@@ -9,7 +9,7 @@ const SCAN: &str = include_str!("../../../tests/cards/scan.json");
 
 /// QEMU's edu as Linux shows it below `/sys`: to root, or as much as others see.
 pub fn sysfs(folder: &Folder, root: bool) {
-    let device = folder.0.join("machine/sys/bus/pci/devices/0000:00:04.0");
+    let device = folder.path().join("machine/sys/bus/pci/devices/0000:00:04.0");
     fs::create_dir_all(&device).expect("a folder can be made");
     let mut config = vec![0; if root { 256 } else { 64 }];
     let mut put = |at: usize, bytes: &[u8]| config[at..at + bytes.len()].copy_from_slice(bytes);
@@ -58,13 +58,13 @@ fn tree(folder: &Path) -> Vec<(String, String)> {
 fn edu(folder: &Folder, source: &str, path: &str) -> (String, Vec<(String, String)>) {
     let said = folder.new_card(&format!("card {source} --registers edu.csv --no-git --path {path}"));
     let (_, facts) = said.split_once('\n').expect("lines");
-    (facts.replace(path, "card"), tree(&folder.0.join(path)))
+    (facts.replace(path, "card"), tree(&folder.path().join(path)))
 }
 
 #[cfg(unix)]
 #[test]
 fn this_machine_and_a_scans_file_tell_the_same_of_a_card_and_its_workspace_passes_its_tests() {
-    let folder = Folder::new("sources");
+    let folder = Folder::new();
     folder.write("edu.csv", EDU);
     folder.write("scan.json", SCAN);
     sysfs(&folder, true);
@@ -88,7 +88,7 @@ fn this_machine_and_a_scans_file_tell_the_same_of_a_card_and_its_workspace_passe
 #[test]
 #[ignore = "needs QEMU"]
 fn qemu_tells_the_same_of_its_device_as_linux_does() {
-    let folder = Folder::new("qemu");
+    let folder = Folder::new();
     folder.write("edu.csv", EDU);
     sysfs(&folder, true);
     let device = edu(&folder, "--from-device 0000:00:04.0 --root machine", "card");
@@ -124,9 +124,9 @@ fn qemu_tells_the_same_of_its_device_as_linux_does() {
 #[cfg(unix)]
 #[test]
 fn without_qemu_the_package_is_named() {
-    let folder = Folder::new("no-qemu");
-    let mut tool = crate::folder::tool(&folder.0);
-    let output = tool.args(["new", "card", "--qemu", "edu"]).env("PATH", &folder.0).output();
+    let folder = Folder::new();
+    let mut tool = crate::folder::tool(folder.path());
+    let output = tool.args(["new", "card", "--qemu", "edu"]).env("PATH", folder.path()).output();
     let ended = crate::folder::Ended::from(output.expect("the tool can be started"));
     let line =
         "error[E042]: missing program: qemu-system-x86_64: `apt-get install qemu-system-x86`; nothing was changed";
@@ -136,7 +136,7 @@ fn without_qemu_the_package_is_named() {
 #[cfg(unix)]
 #[test]
 fn what_linux_shows_to_root_alone_is_said_with_the_command_that_shows_it() {
-    let folder = Folder::new("hidden");
+    let folder = Folder::new();
     folder.write("edu.csv", EDU);
     sysfs(&folder, false);
     let said = folder.new_card("card --from-device 0000:00:04.0 --root machine --registers edu.csv --dry-run");
@@ -151,7 +151,7 @@ const ONE: &str = "Name,Resource Name,Offset,Access Mode,Size,Write\n";
 
 #[test]
 fn what_the_card_has_not_is_refused_in_one_line() {
-    let folder = Folder::new("facts");
+    let folder = Folder::new();
     folder.write("scan.json", SCAN);
     let there =
         "0000:00:03.0 (8086:100e), 0000:00:04.0 (1234:11e8), 0000:00:05.0 (1af4:1110), 0000:00:06.0 (1b36:0005)";
@@ -182,7 +182,7 @@ fn what_the_card_has_not_is_refused_in_one_line() {
 #[test]
 #[ignore = "compiles a workspace for each of several cards, one of them QEMU's; run by `cargo kp test --long`"]
 fn a_workspace_of_each_kind_of_card_passes_its_tests_without_a_warning() {
-    let folder = Folder::new("kinds");
+    let folder = Folder::new();
     folder.write("scan.json", SCAN);
     folder.write("card.csv", &format!("{ONE}INT_STATUS,BAR0,0,RW,32,one-clears\n"));
     for (name, words, has) in [

@@ -3,7 +3,7 @@ use crate::folder::{EDU, Folder, tool};
 
 #[test]
 fn a_dry_run_names_the_files_and_writes_none() {
-    let folder = Folder::new("dry");
+    let folder = Folder::new();
     folder.write("card.csv", EDU);
     let said = folder.new_card("card --pci 1234:11e8 --registers card.csv --dry-run");
     assert_eq!(folder.names(), ["card.csv"]);
@@ -18,22 +18,22 @@ fn a_dry_run_names_the_files_and_writes_none() {
 #[cfg(unix)]
 #[test]
 fn a_run_that_is_killed_as_it_writes_leaves_no_folder_and_does_not_hinder_the_next() {
-    let folder = Folder::new("killed");
+    let folder = Folder::new();
     folder.write("card.csv", EDU);
     let mut killed = 0;
     for blocks in 0..16 {
         // With a zero some shells' limit is of 512 bytes, others' of 1024: at the largest here every file fits.
         let script = format!("ulimit -c 0; ulimit -f {blocks}; exec \"$@\"");
         let mut shell = std::process::Command::new("sh");
-        let this = tool(&folder.0);
-        shell.args(["-c", &script, "sh"]).arg(this.get_program()).current_dir(&folder.0);
+        let this = tool(folder.path());
+        shell.args(["-c", &script, "sh"]).arg(this.get_program()).current_dir(folder.path());
         shell.args(["new", "card", "--pci", "1234:11e8", "--registers", "card.csv", "--no-git"]);
         let output = shell.output().expect("a shell can be started");
-        let is_there = folder.0.join("card").exists();
+        let is_there = folder.path().join("card").exists();
         assert_eq!(is_there, output.status.success(), "{blocks} blocks: {output:?}");
         if is_there {
             assert_eq!(folder.names(), ["card", "card.csv"], "{blocks} blocks");
-            std::fs::remove_dir_all(folder.0.join("card")).expect("it can be removed");
+            std::fs::remove_dir_all(folder.path().join("card")).expect("it can be removed");
         } else {
             killed += 1;
         }
@@ -45,7 +45,7 @@ fn a_run_that_is_killed_as_it_writes_leaves_no_folder_and_does_not_hinder_the_ne
 #[cfg(unix)]
 #[test]
 fn where_nothing_can_be_written_the_error_says_so_and_nothing_is_left() {
-    let folder = Folder::new("unwritable");
+    let folder = Folder::new();
     folder.write("card.csv", EDU);
     let ended = folder.kp("new card --software --path card.csv/card");
     assert_eq!(ended.code, Some(1));

@@ -180,17 +180,23 @@ struct Firmware(PathBuf);
 impl Firmware {
     fn create() -> io::Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("kp-qtest-{}-{number}.bin", std::process::id()));
-        let firmware = File::create_new(&path).and_then(|mut file| {
-            // 64 KiB, the reset vector 16 bytes before the end: cli; hlt; jmp back to the hlt.
-            let mut image = vec![0x90; 0x1_0000];
-            image[0xfff0..0xfff4].copy_from_slice(&[0xfa, 0xf4, 0xeb, 0xfd]);
-            file.write_all(&image)
-        });
-        let named = |error: Error| Error::new(error.kind(), format!("cannot write {}: {error}", path.display()));
-        firmware.map_err(named)?;
-        Ok(Self(path))
+        // 64 KiB, the reset vector 16 bytes before the end: cli; hlt; jmp back to the hlt.
+        let mut image = vec![0x90; 0x1_0000];
+        image[0xfff0..0xfff4].copy_from_slice(&[0xfa, 0xf4, 0xeb, 0xfd]);
+        loop {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("kp-qtest-{}-{number}.bin", std::process::id()));
+            let named = |error: Error| Error::new(error.kind(), format!("cannot write {}: {error}", path.display()));
+            match File::create_new(&path) {
+                Ok(mut file) => {
+                    let firmware = Self(path.clone());
+                    return file.write_all(&image).map(|()| firmware).map_err(named);
+                }
+                // Of a process that was killed.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(named(error)),
+            }
+        }
     }
 }
 

@@ -36,7 +36,7 @@ impl App {
 
     fn run(program: &Path, place: &Place, test: &str) -> Self {
         let mut command = Command::new(program);
-        command.args(["--exact", test, "--nocapture"]).env("KP_NODE", &place.0).env(VARIABLE, "1");
+        command.args(["--exact", test, "--nocapture"]).env("KP_NODE", place.path()).env(VARIABLE, "1");
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let said = BufReader::new(child.stdout.take().unwrap());
         Self { child, said }
@@ -184,7 +184,7 @@ fn an_app_that_waits() {
 
 #[test]
 fn kp_user_opens_the_socket_and_everything_but_memory_works() {
-    let (server, place) = server("kp-user");
+    let (server, place) = server();
     App::start(&place, "apps::an_app_that_does_everything").passes();
     assert_eq!(server.sim().live().handles, 0, "each was closed before its app went on");
     assert_eq!(server.end(), Live::default());
@@ -192,14 +192,14 @@ fn kp_user_opens_the_socket_and_everything_but_memory_works() {
 
 #[test]
 fn an_app_may_go_to_another_folder() {
-    let (server, place) = server("elsewhere");
+    let (server, place) = server();
     App::start(&place, "apps::an_app_that_goes_elsewhere").passes();
     assert_eq!(server.end(), Live::default());
 }
 
 #[test]
 fn an_app_that_is_killed_while_it_waits_leaves_nothing() {
-    let (server, place) = server("killed");
+    let (server, place) = server();
     for _ in 0..3 {
         // The interrupt is free again each time.
         let mut app = App::start(&place, "apps::an_app_that_waits");
@@ -212,7 +212,7 @@ fn an_app_that_is_killed_while_it_waits_leaves_nothing() {
 
 #[test]
 fn the_removal_of_the_device_ends_an_app_that_waits() {
-    let (server, place) = server("removed");
+    let (server, place) = server();
     let mut app = App::start(&place, "apps::an_app_that_waits");
     app.until("it waits");
     server.sim().remove(false);
@@ -238,12 +238,12 @@ fn a_program_that_is_set_uid_does_not_look_at_the_environment() {
         eprintln!("not run: needs root");
         return;
     }
-    let (server, place) = server("set-uid");
-    let program = Place::new("program");
+    let (server, place) = server();
+    let program = Place::new();
     // By another process: else one that another test starts meanwhile has the copy open for writing, and it cannot be run.
-    assert!(Command::new("cp").arg(env::current_exe().unwrap()).arg(&program.0).status().unwrap().success());
-    std::os::unix::fs::chown(&program.0, Some(65534), None).unwrap();
-    fs::set_permissions(&program.0, fs::Permissions::from_mode(0o4755)).unwrap();
-    App::run(&program.0, &place, "apps::an_app_with_more_rights_than_its_starter").passes();
+    assert!(Command::new("cp").arg(env::current_exe().unwrap()).arg(program.path()).status().unwrap().success());
+    std::os::unix::fs::chown(program.path(), Some(65534), None).unwrap();
+    fs::set_permissions(program.path(), fs::Permissions::from_mode(0o4755)).unwrap();
+    App::run(&program.path(), &place, "apps::an_app_with_more_rights_than_its_starter").passes();
     assert_eq!(server.end(), Live::default());
 }

@@ -8,43 +8,38 @@ use kp_abi::{
 use kp_sim::{Sim, edu::Edu, socket::Server};
 use kp_user::{ControlNode, DeviceControl, Plugin};
 use std::{
-    env, fs,
     io::{self, Read, Write},
     net::Shutdown,
     os::unix::net::UnixStream,
     path::PathBuf,
-    process,
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
 };
+use tempfile::TempDir;
 
 use crate::test_plugin::{TestPlugin, messages};
 
 /// How long anything may take that is bound to come.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A place for a socket, empty again at the end.
-pub struct Place(pub PathBuf);
+/// A place for a socket or a file, in a folder that goes with it.
+pub struct Place(TempDir);
 
 impl Place {
-    pub fn new(test: &str) -> Self {
-        let path = env::temp_dir().join(format!("kp-socket-{}-{test}", process::id()));
-        let _ = fs::remove_file(&path);
-        Self(path)
+    pub fn new() -> Self {
+        Self(TempDir::with_prefix("kp-").expect("a folder can be made"))
     }
-}
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+    pub fn path(&self) -> PathBuf {
+        self.0.path().join("socket")
     }
 }
 
 /// A server of the test plugin, with a device, and where it listens.
-pub fn server(test: &str) -> (Server<TestPlugin>, Place) {
-    let place = Place::new(test);
-    let server = Server::start(Sim::builder().device(Edu::new()), &place.0, None).expect("it starts");
+pub fn server() -> (Server<TestPlugin>, Place) {
+    let place = Place::new();
+    let server = Server::start(Sim::builder().device(Edu::new()), &place.path(), None).expect("it starts");
     (server, place)
 }
 
@@ -56,7 +51,7 @@ pub struct Raw {
 impl Raw {
     /// A connection that has said nothing yet.
     pub fn silent(place: &Place) -> Self {
-        let stream = UnixStream::connect(&place.0).expect("somebody listens");
+        let stream = UnixStream::connect(place.path()).expect("somebody listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
         Self { stream: Mutex::new(stream) }
     }

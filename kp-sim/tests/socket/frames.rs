@@ -23,7 +23,7 @@ fn unknown() -> Status {
 
 #[test]
 fn a_session_over_a_socket_is_as_any_other() {
-    let (server, place) = server("session");
+    let (server, place) = server();
     let plugin = plugin(Raw::open(&place).0);
     let client = messages::Client(&plugin);
     assert_eq!(client.factorial(5), Ok(120));
@@ -41,7 +41,7 @@ fn a_session_over_a_socket_is_as_any_other() {
 
 #[test]
 fn a_hello_that_is_none_is_refused() {
-    let (server, place) = server("hello");
+    let (server, place) = server();
     let silent = Raw::silent(&place);
     silent.send(b"GET / HTTP/1.1\r\n\r\n");
     assert_eq!(silent.bytes(), 0, "it is closed without a word");
@@ -58,7 +58,7 @@ fn a_hello_that_is_none_is_refused() {
 
 #[test]
 fn the_out_buffer_has_the_struct_back_and_no_more_than_was_asked_for() {
-    let (server, place) = server("reply");
+    let (server, place) = server();
     let (raw, _) = Raw::open(&place);
     let query = Query { chain_at: 3, ..Query::new() };
     for room in [size_of::<Head>(), 24, size_of::<Query>(), size_of::<Query>() + 8] {
@@ -74,7 +74,7 @@ fn the_out_buffer_has_the_struct_back_and_no_more_than_was_asked_for() {
 
 #[test]
 fn what_has_no_room_and_what_is_no_request_is_answered_and_the_connection_goes_on() {
-    let (server, place) = server("unknown");
+    let (server, place) = server();
     let (raw, _) = Raw::open(&place);
     let query = Query::new();
     let refused = |code, input: &[u8], room| {
@@ -105,7 +105,7 @@ fn what_has_no_room_and_what_is_no_request_is_answered_and_the_connection_goes_o
 
 #[test]
 fn a_frame_that_breaks_the_rules_ends_its_connection_alone() {
-    let (server, place) = server("rules");
+    let (server, place) = server();
     let other = plugin(Raw::open(&place).0);
     let good = RequestFrame { code: code::<Query>(), in_len: 176, out_len: 176, reserved: 0 };
     for bad in [
@@ -131,7 +131,7 @@ fn a_frame_that_breaks_the_rules_ends_its_connection_alone() {
 
 #[test]
 fn a_second_request_before_the_answer_ends_the_connection_and_the_first_one() {
-    let (server, place) = server("pipelined");
+    let (server, place) = server();
     let (raw, handle) = Raw::open(&place);
     let plugin = plugin(raw);
     let more = Raw::more(&place, kind::MORE, handle);
@@ -147,13 +147,14 @@ fn a_second_request_before_the_answer_ends_the_connection_and_the_first_one() {
 
 #[test]
 fn each_request_is_a_line_of_the_record() {
-    let (place, record) = (Place::new("recorded"), Place::new("record"));
-    let server = Server::<TestPlugin>::start(Sim::builder().device(Edu::new()), &place.0, Some(&record.0)).unwrap();
+    let (place, record) = (Place::new(), Place::new());
+    let server =
+        Server::<TestPlugin>::start(Sim::builder().device(Edu::new()), &place.path(), Some(&record.path())).unwrap();
     let plugin = plugin(Raw::open(&place).0);
     messages::Client(&plugin).factorial(5).unwrap();
     drop(plugin);
     server.end();
-    let text = fs::read_to_string(&record.0).unwrap();
+    let text = fs::read_to_string(record.path()).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let names: Vec<&str> = lines.iter().map(|line| line.split('"').nth(3).unwrap()).collect();
     assert_eq!(names, ["Open", "Call", "Close"]);
@@ -166,17 +167,17 @@ fn each_request_is_a_line_of_the_record() {
 
 #[test]
 fn a_socket_that_somebody_listens_at_is_left_alone_and_a_dead_one_is_replaced() {
-    let place = Place::new("taken");
-    let start = || Server::<TestPlugin>::start(Sim::builder().device(Edu::new()), &place.0, None);
-    drop(UnixListener::bind(&place.0).unwrap());
+    let place = Place::new();
+    let start = || Server::<TestPlugin>::start(Sim::builder().device(Edu::new()), &place.path(), None);
+    drop(UnixListener::bind(place.path()).unwrap());
     let first = start().unwrap();
     assert!(matches!(start(), Err(StartError::Exists)));
     let plugin = plugin(Raw::open(&place).0);
     assert_eq!(messages::Client(&plugin).factorial(4), Ok(24));
     drop(plugin);
     first.end();
-    assert!(!place.0.exists());
-    fs::write(&place.0, "a file").unwrap();
+    assert!(!place.path().exists());
+    fs::write(place.path(), "a file").unwrap();
     assert!(matches!(start(), Err(StartError::Exists)));
-    assert_eq!(fs::read_to_string(&place.0).unwrap(), "a file");
+    assert_eq!(fs::read_to_string(place.path()).unwrap(), "a file");
 }

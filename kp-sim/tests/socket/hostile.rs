@@ -70,7 +70,7 @@ fn random_bytes(random: &mut Random, len: usize) -> Vec<u8> {
 
 #[test]
 fn clients_that_break_the_rules_and_go_at_any_moment_leave_the_server_well() {
-    let (server, place) = server("hostile");
+    let (server, place) = server();
     let good = plugin(Raw::open(&place).0);
     thread::scope(|scope| {
         for seed in 0..4 {
@@ -92,7 +92,7 @@ fn clients_that_break_the_rules_and_go_at_any_moment_leave_the_server_well() {
 /// More connections than the server takes: those that it has go on.
 #[test]
 fn connections_above_the_limit_are_refused() {
-    let (server, place) = server("limit");
+    let (server, place) = server();
     let good = plugin(Raw::open(&place).0);
     let mut open = Vec::new();
     let refused = loop {

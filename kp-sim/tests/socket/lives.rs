@@ -32,7 +32,7 @@ fn answer(raw: &Raw) -> Status {
 
 #[test]
 fn a_wait_ends_with_what_ended_it() {
-    let (server, place) = server("ends");
+    let (server, place) = server();
     let (plugin, interrupts, more) = waiting(&place);
     messages::Client(&plugin).raise(1).unwrap();
     assert_eq!(answer(&more), Status::OK);
@@ -56,7 +56,7 @@ fn a_wait_ends_with_what_ended_it() {
 
 #[test]
 fn a_client_that_closes_a_connection_ends_what_it_waits_for_there() {
-    let (server, place) = server("cancelled");
+    let (server, place) = server();
     let (plugin, interrupts, more) = waiting(&place);
     drop(more);
     until("the wait has ended", || plugin.query().unwrap().waits == 0);
@@ -68,7 +68,7 @@ fn a_client_that_closes_a_connection_ends_what_it_waits_for_there() {
 
 #[test]
 fn the_end_of_the_first_connection_is_the_end_of_the_handle() {
-    let (server, place) = server("first");
+    let (server, place) = server();
     let (raw, handle) = Raw::open(&place);
     let more = Raw::more(&place, kind::MORE, handle);
     let poll = Raw::more(&place, kind::POLL, handle);
@@ -87,7 +87,7 @@ fn the_end_of_the_first_connection_is_the_end_of_the_handle() {
 
 #[test]
 fn two_apps_have_sessions_of_their_own() {
-    let (server, place) = server("two");
+    let (server, place) = server();
     let texts = [b"one".as_slice(), b"the other"];
     thread::scope(|scope| {
         for text in texts {
@@ -108,7 +108,7 @@ fn two_apps_have_sessions_of_their_own() {
 
 #[test]
 fn the_servers_end_ends_each_request() {
-    let (server, place) = server("end");
+    let (server, place) = server();
     let (plugin, interrupts, more) = waiting(&place);
     let (raw, handle) = Raw::open(&place);
     let other = crate::client::plugin(raw);
@@ -117,7 +117,7 @@ fn the_servers_end_ends_each_request() {
     until("the call is under way", || other.query().unwrap().calls == 1);
     let silent = Raw::silent(&place);
     assert_eq!(server.end(), Live::default());
-    assert!(!place.0.exists());
+    assert!(!place.path().exists());
     assert!(more.reply().is_none() && napping.reply().is_none() && silent.bytes() == 0);
     drop(other);
     assert_eq!(messages::Client(&plugin).seen(), Err(Status::DEVICE_GONE.into()));
@@ -126,7 +126,7 @@ fn the_servers_end_ends_each_request() {
 
 #[test]
 fn time_goes_on_though_nobody_asks() {
-    let (server, _place) = server("clock");
+    let (server, _place) = server();
     let began = server.sim().now_ns();
     until("50 ms", || server.sim().now_ns() >= began + 50_000_000);
     server.end();

@@ -17,7 +17,7 @@ fn enabled(place: &Place) -> (Plugin, Interrupts, Raw) {
 
 #[test]
 fn it_is_readable_while_a_notification_can_be_taken() {
-    let (server, place) = server("readable");
+    let (server, place) = server();
     let (plugin, interrupts, poll) = enabled(&place);
     let client = messages::Client(&plugin);
     assert!(!poll.has_bytes());
@@ -41,7 +41,7 @@ fn it_is_readable_while_a_notification_can_be_taken() {
 
 #[test]
 fn what_was_there_before_it_is_said_at_once() {
-    let (server, place) = server("before");
+    let (server, place) = server();
     let (raw, handle) = Raw::open(&place);
     let plugin = plugin(raw);
     let interrupts = plugin.interrupts(Enable::any()).unwrap();
@@ -54,7 +54,7 @@ fn what_was_there_before_it_is_said_at_once() {
 
 #[test]
 fn the_end_of_the_session_hangs_it_up() {
-    let (server, place) = server("hang-up");
+    let (server, place) = server();
     let (plugin, interrupts, poll) = enabled(&place);
     plugin.connection().close().unwrap();
     assert_eq!(poll.bytes(), 0);
@@ -68,7 +68,7 @@ fn the_end_of_the_session_hangs_it_up() {
 
 #[test]
 fn one_that_nobody_empties_holds_up_nobody() {
-    let (server, place) = server("full");
+    let (server, place) = server();
     let (plugin, interrupts, poll) = enabled(&place);
     let client = messages::Client(&plugin);
     for _ in 0..2000 {

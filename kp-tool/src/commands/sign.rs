@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_key_is_enrolled_by_root_at_a_terminal_with_mokutil() {
-        let mut fake = Fake::new("enroll");
+        let mut fake = Fake::new();
         let command = "sudo kp sign enroll keys/mok.der";
         let why = |fake: &Fake, terminal| {
             let why = check(fake, command, terminal).expect_err("it is refused");
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_machine_without_the_firmware_for_it_says_so() {
-        let fake = Fake::new("enroll-none");
+        let fake = Fake::new();
         assert_eq!(is_enrolled(&fake, Path::new("a.der")), Ok(false));
         fake.fails.borrow_mut().push(("mokutil".into(), "EFI variables are not supported on this system".into()));
         let why = is_enrolled(&fake, Path::new("a.der")).expect_err("no firmware");

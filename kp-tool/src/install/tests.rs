@@ -38,8 +38,8 @@ fn kp() -> Wanted {
 }
 
 /// A machine with an edu device and udev.
-fn machine(test: &str) -> Fake {
-    let fake = Fake::new(test);
+fn machine() -> Fake {
+    let fake = Fake::new();
     fake.device(ADDRESS, EDU, None);
     fake.file(DAEMON, "");
     fake
@@ -47,7 +47,7 @@ fn machine(test: &str) -> Fake {
 
 #[test]
 fn a_plugin_with_a_device_is_installed_loaded_and_removed_and_nothing_is_left() {
-    let fake = machine("whole");
+    let fake = machine();
     let before = fake.tree();
     let receipt = install(&fake, card(), &kp()).unwrap();
     assert!(receipt.finished);
@@ -76,7 +76,7 @@ fn card_aliases() -> Vec<String> {
 
 #[test]
 fn a_plugin_without_a_device_has_no_rules_and_is_loaded_at_the_next_start() {
-    let fake = machine("soft");
+    let fake = machine();
     install(&fake, soft(), &Wanted::default()).unwrap();
     let list = fake.text("/etc/modules-load.d/kp-card.conf").unwrap();
     assert_eq!(list.lines().last(), Some("kp-card"));
@@ -88,7 +88,7 @@ fn a_plugin_without_a_device_has_no_rules_and_is_loaded_at_the_next_start() {
 #[test]
 fn each_operation_of_an_installation_fails_once_and_what_was_done_is_undone() {
     for (content, wanted) in [(card(), kp()), (soft(), Wanted::default())] {
-        let fake = machine("fail-once");
+        let fake = machine();
         let before = fake.tree();
         let mut failed = 0;
         loop {
@@ -108,7 +108,7 @@ fn each_operation_of_an_installation_fails_once_and_what_was_done_is_undone() {
 /// From each operation on nothing works any more, as after a kill. Then `uninstall` finishes.
 #[test]
 fn what_a_killed_installation_has_left_is_removed_by_uninstall() {
-    let fake = machine("killed");
+    let fake = machine();
     let before = fake.tree();
     let (mut at, mut finished) = (0, 0);
     loop {
@@ -145,7 +145,7 @@ fn what_a_killed_installation_has_left_is_removed_by_uninstall() {
 
 #[test]
 fn each_operation_of_a_removal_fails_once_and_the_next_one_goes_on_there() {
-    let fake = machine("remove");
+    let fake = machine();
     let before = fake.tree();
     for at in 0.. {
         install(&fake, card(), &kp()).unwrap();
@@ -168,7 +168,7 @@ fn each_operation_of_a_removal_fails_once_and_the_next_one_goes_on_there() {
 
 #[test]
 fn a_program_that_fails_says_why_and_what_was_done_is_undone() {
-    let fake = machine("modprobe");
+    let fake = machine();
     let before = fake.tree();
     let said = "modprobe: ERROR: could not insert 'kp_card': Exec format error\n";
     fake.fails.borrow_mut().push(("modprobe kp-card".into(), said.into()));
@@ -187,7 +187,7 @@ fn a_program_that_fails_says_why_and_what_was_done_is_undone() {
 #[test]
 fn a_file_that_is_there_is_refused_and_stays() {
     for path in ["/lib/modules/6.12.9-amd64/updates/kp-card.ko", "/etc/udev/rules.d/70-kp-card.rules"] {
-        let fake = machine("not-ours");
+        let fake = machine();
         fake.file(path, "somebody's");
         let before = fake.tree();
         let why = install(&fake, card(), &kp()).expect_err(path);
@@ -198,7 +198,7 @@ fn a_file_that_is_there_is_refused_and_stays() {
 
 #[test]
 fn a_file_that_was_changed_since_stays_and_is_told() {
-    let fake = machine("changed");
+    let fake = machine();
     install(&fake, card(), &kp()).unwrap();
     let rules = "/etc/udev/rules.d/70-kp-card.rules";
     fake.file(rules, "mine");
@@ -211,13 +211,13 @@ fn a_file_that_was_changed_since_stays_and_is_told() {
 
 #[test]
 fn a_group_stays_while_somebody_is_in_it_or_another_plugin_names_it() {
-    let fake = machine("group");
+    let fake = machine();
     install(&fake, card(), &kp()).unwrap();
     fake.file("/etc/group", "root:x:0:\nkp:x:999:ada\n");
     removed(&fake).unwrap();
     assert_eq!(fake.text("/etc/group").as_deref(), Some("root:x:0:\nkp:x:999:ada"));
 
-    let fake = machine("group-other");
+    let fake = machine();
     install(&fake, card(), &kp()).unwrap();
     let other = Plan::new(&fake, "kp-other.ko".as_ref(), soft(), &kp()).unwrap();
     assert!(!other.steps.contains(&Step::Group("kp".into())), "it is there");
@@ -235,7 +235,7 @@ fn what_does_not_fit_is_refused_with_what_to_do_and_nothing_changes() {
         assert_eq!((fake.tree(), fake.operations.get()), (before, 0), "{why}");
         (why.exit() as u8, why.to_string())
     };
-    let fake = machine("refused");
+    let fake = machine();
     let other = made_up(&["kp=card", "vermagic=6.1.0-9-amd64 SMP"]);
     let (exit, why) = refused(&fake, other.clone(), &kp());
     assert_eq!(exit, 7);
@@ -257,7 +257,7 @@ fn what_does_not_fit_is_refused_with_what_to_do_and_nothing_changes() {
     let (exit, why) = refused(&fake, card(), &bad);
     assert_eq!((exit, &*why), (2, "`My Group` is no name for a group: write it in small letters, as in `--group kp`"));
 
-    let mut user = machine("refused-user");
+    let mut user = machine();
     user.root = false;
     let (exit, why) = refused(&user, card(), &kp());
     assert_eq!(
@@ -265,12 +265,12 @@ fn what_does_not_fit_is_refused_with_what_to_do_and_nothing_changes() {
         (5, "installing needs root: `sudo kp install out/kp-card.ko --group kp`; nothing was changed")
     );
 
-    let mut lacks = machine("refused-lacks");
+    let mut lacks = machine();
     lacks.lacks.push("modprobe");
     let (exit, why) = refused(&lacks, card(), &kp());
     assert_eq!((exit, &*why), (3, "missing program: modprobe: `apt-get install kmod`; nothing was changed"));
 
-    let enforced = machine("refused-unsigned");
+    let enforced = machine();
     enforced.file("/sys/module/module/parameters/sig_enforce", "Y\n");
     let (exit, why) = refused(&enforced, card(), &kp());
     assert!(
@@ -278,13 +278,13 @@ fn what_does_not_fit_is_refused_with_what_to_do_and_nothing_changes() {
         "{why}"
     );
 
-    let twice = machine("refused-twice");
+    let twice = machine();
     install(&twice, card(), &kp()).unwrap();
     twice.operations.set(0);
     let (exit, why) = refused(&twice, card(), &kp());
     assert_eq!((exit, &*why), (6, "card 0.1.0 is installed: `kp uninstall card` first; nothing was changed"));
 
-    let by_hand = machine("refused-loaded");
+    let by_hand = machine();
     by_hand.load("kp-card");
     by_hand.file("/sys/module/kp_card/version", "0.0.9\n");
     let (exit, why) = refused(&by_hand, card(), &kp());
@@ -293,7 +293,7 @@ fn what_does_not_fit_is_refused_with_what_to_do_and_nothing_changes() {
 
 #[test]
 fn a_plugin_in_use_is_not_removed_and_its_users_are_named() {
-    let fake = machine("in-use");
+    let fake = machine();
     install(&fake, card(), &kp()).unwrap();
     fake.file("/sys/module/kp_card/refcnt", "1\n");
     fake.file("/sys/class/kp-card/kp-card.0/dev", "240:0\n");
@@ -315,14 +315,14 @@ fn three_sentences_say_why_a_loaded_plugin_has_no_device() {
         let message = self_check(fake, "card", &card_aliases()).expect_err("there is none");
         (message.exit() as u8, message.to_string())
     };
-    let none = Fake::new("no-device");
+    let none = Fake::new();
     install(&none, card(), &Wanted::default()).unwrap();
     let start = "kp_card is loaded and has no device: ";
     assert_eq!(
         why(&none),
         (4, format!("{start}there is no PCI device 1234:11e8 on the bus; `kp scan` lists those that are"))
     );
-    let held = Fake::new("held");
+    let held = Fake::new();
     held.device(ADDRESS, EDU, Some("vfio-pci"));
     install(&held, card(), &Wanted::default()).unwrap();
     assert_eq!(
@@ -334,7 +334,7 @@ fn three_sentences_say_why_a_loaded_plugin_has_no_device() {
             )
         )
     );
-    let kept = machine("kept");
+    let kept = machine();
     kept.file(&format!("/sys/bus/pci/devices/{ADDRESS}/driver_override"), "vfio-pci\n");
     install(&kept, card(), &Wanted::default()).unwrap();
     fs::remove_file(kept.at(&format!("/sys/bus/pci/devices/{ADDRESS}/driver"))).unwrap();
@@ -347,7 +347,7 @@ fn three_sentences_say_why_a_loaded_plugin_has_no_device() {
             )
         )
     );
-    let refused = machine("init");
+    let refused = machine();
     refused.log.borrow_mut().push("kp_card: init refused the device: WrongDevice".into());
     install(&refused, card(), &Wanted::default()).unwrap();
     let (exit, text) = why(&refused);
@@ -357,7 +357,7 @@ fn three_sentences_say_why_a_loaded_plugin_has_no_device() {
 
 #[test]
 fn files_for_another_machine_are_put_below_a_folder_by_anybody_and_no_program_runs() {
-    let mut fake = Fake::new("staged");
+    let mut fake = Fake::new();
     (fake.staged, fake.root) = (true, false);
     let before = fake.tree();
     let other = made_up(&["kp=card", "version=0.1.0", ALIAS, "vermagic=6.1.0-9-amd64 SMP"]);

@@ -131,23 +131,25 @@ fn promised_to(device: &Path, module: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::OpenError;
-    use std::{env, os::unix::fs::symlink, process};
+    use std::os::unix::fs::symlink;
+    use tempfile::TempDir;
 
     /// A `/sys/bus/pci` that goes away with its test, and a log.
-    struct Machine(PathBuf);
+    struct Machine(TempDir);
 
     impl Machine {
-        fn new(test: &str) -> Self {
-            let root = env::temp_dir().join(format!("kp-user-bus-{}-{test}", process::id()));
+        fn new() -> Self {
+            let folder = TempDir::with_prefix("kp-").unwrap();
+            let root = folder.path();
             fs::create_dir_all(root.join("devices")).unwrap();
             fs::create_dir_all(root.join("drivers/kp_edu")).unwrap();
             let ids = "1234 11e8 ffffffff ffffffff 0 0\nffffffff ffffffff ffffffff ffffffff 10800 ffff00\n";
             fs::write(root.join("drivers/kp_edu/ids"), ids).unwrap();
-            Self(root)
+            Self(folder)
         }
 
         fn device(self, address: &str, id: [&str; 3], has: Option<&str>, promised_to: &str) -> Self {
-            let device = self.0.join("devices").join(address);
+            let device = self.0.path().join("devices").join(address);
             fs::create_dir(&device).unwrap();
             let [vendor, number, class] = id;
             let files = [("vendor", vendor), ("device", number), ("class", class), ("subsystem_vendor", "0x1af4")];
@@ -163,17 +165,11 @@ mod tests {
         }
 
         fn bus<R>(&self, look: impl FnOnce(Bus<'_>) -> R) -> R {
-            look(Bus { bus: &self.0, log: &self.0.join("log") })
+            look(Bus { bus: self.0.path(), log: &self.0.path().join("log") })
         }
 
         fn why(&self) -> Option<String> {
             self.bus(|bus| bus.why_none("kp_edu")).map(text)
-        }
-    }
-
-    impl Drop for Machine {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
         }
     }
 
@@ -187,8 +183,7 @@ mod tests {
 
     #[test]
     fn a_device_that_is_not_on_the_bus_is_told_from_one_that_another_driver_has() {
-        let machine =
-            Machine::new("held").device("0000:00:02.0", ["0x8086", "0x100e", "0x020000"], Some("e1000"), "(null)");
+        let machine = Machine::new().device("0000:00:02.0", ["0x8086", "0x100e", "0x020000"], Some("e1000"), "(null)");
         assert_eq!(machine.why().as_deref(), Some("no device that kp_edu drives is on the bus: see `lspci -nn`"));
         let machine = machine.device("0000:00:08.0", NVME, Some("nvme"), "(null)");
         let unbind = "`echo 0000:00:08.0 > /sys/bus/pci/devices/0000:00:08.0/driver/unbind`";
@@ -206,9 +201,9 @@ mod tests {
     fn a_device_that_is_kept_for_a_driver_by_name_is_told_with_that_name_and_how_to_free_it() {
         let free = "`echo > /sys/bus/pci/devices/0000:00:08.0/driver_override`";
         let bind = "then `echo 0000:00:08.0 > /sys/bus/pci/drivers/kp_edu/bind`";
-        let machine = Machine::new("kept").device("0000:00:08.0", EDU, None, "vfio-pci");
+        let machine = Machine::new().device("0000:00:08.0", EDU, None, "vfio-pci");
         assert_eq!(machine.why(), Some(format!("driver_override of 0000:00:08.0 is set to vfio-pci: {free}, {bind}")));
-        let machine = Machine::new("had").device("0000:00:08.0", EDU, Some("vfio-pci"), "vfio-pci");
+        let machine = Machine::new().device("0000:00:08.0", EDU, Some("vfio-pci"), "vfio-pci");
         let unbind = "`echo 0000:00:08.0 > /sys/bus/pci/devices/0000:00:08.0/driver/unbind`";
         assert_eq!(
             machine.why(),
@@ -220,16 +215,16 @@ mod tests {
 
     #[test]
     fn a_device_that_init_refused_is_told_with_the_status_of_this_load_if_the_log_may_be_read() {
-        let machine = Machine::new("refused").device("0000:00:04.0", EDU, None, "(null)");
+        let machine = Machine::new().device("0000:00:04.0", EDU, None, "(null)");
         let unknown =
             "no driver has 0000:00:04.0, though kp_edu is loaded: `init` refused it, or it was unbound; see `dmesg`";
         assert_eq!(machine.why().as_deref(), Some(unknown));
         let before =
             "6,1,1,-;kp_edu: init refused the device: Busy\n SUBSYSTEM=pci\n6,2,1,-;kp_edu: unloaded; live: 0\n";
-        fs::write(machine.0.join("log"), before).unwrap();
+        fs::write(machine.0.path().join("log"), before).unwrap();
         assert_eq!(machine.why().as_deref(), Some(unknown), "that was another load's");
         let now = "6,3,1,-;kp_edu: init refused the device: WrongDevice\n6,4,1,-;kp_x: init refused the device: Busy\n";
-        fs::write(machine.0.join("log"), format!("{before}{now}")).unwrap();
+        fs::write(machine.0.path().join("log"), format!("{before}{now}")).unwrap();
         assert_eq!(machine.why().as_deref(), Some("`init` refused 0000:00:04.0: WrongDevice: see `dmesg`"));
         let machine = machine.device("0000:00:05.0", EDU, Some("kp_edu"), "(null)");
         assert_eq!(machine.why(), None, "one is bound");

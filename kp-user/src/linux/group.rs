@@ -24,25 +24,25 @@ fn name(groups: &str, number: u32) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{env, os::unix::fs::PermissionsExt, process};
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_group_is_told_by_its_name_if_it_may_read_and_write() {
-        let path = env::temp_dir().join(format!("kp-user-group-{}", process::id()));
-        fs::write(&path, []).unwrap();
-        if fs::metadata(&path).unwrap().gid() == 0 {
-            std::os::unix::fs::chown(&path, None, Some(1)).unwrap();
+        let file = tempfile::Builder::new().prefix("kp-").tempfile().unwrap();
+        let path = file.path();
+        if fs::metadata(path).unwrap().gid() == 0 {
+            std::os::unix::fs::chown(path, None, Some(1)).unwrap();
         }
         let let_in_by = |mode| {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let_in(&path)
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            let_in(path)
         };
         let groups = fs::read_to_string("/etc/group").unwrap();
-        let gid = fs::metadata(&path).unwrap().gid();
+        let gid = fs::metadata(path).unwrap().gid();
         let due = name(&groups, gid).map_or_else(|| gid.to_string(), str::to_owned);
         assert_eq!([0o660, 0o640, 0o600].map(let_in_by), [Some(due), None, None]);
-        fs::remove_file(&path).unwrap();
-        assert_eq!(let_in(&path), None);
+        fs::remove_file(path).unwrap();
+        assert_eq!(let_in(path), None);
     }
 
     #[test]

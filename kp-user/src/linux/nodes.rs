@@ -174,28 +174,33 @@ impl Places<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{env, path::PathBuf, process};
+    use std::path::PathBuf;
+    use tempfile::TempDir;
 
     /// A directory that goes away with its test.
-    struct Directory(PathBuf);
+    struct Directory(TempDir);
 
     impl Directory {
-        fn new(test: &str) -> Self {
-            let path = env::temp_dir().join(format!("kp-user-{}-{test}", process::id()));
-            fs::create_dir_all(path.join("nodes")).unwrap();
-            fs::create_dir_all(path.join("modules")).unwrap();
-            fs::create_dir_all(path.join("classes")).unwrap();
-            Self(path)
+        fn new() -> Self {
+            let directory = TempDir::with_prefix("kp-").unwrap();
+            for part in ["nodes", "modules", "classes"] {
+                fs::create_dir(directory.path().join(part)).unwrap();
+            }
+            Self(directory)
+        }
+
+        fn join(&self, path: impl AsRef<Path>) -> PathBuf {
+            self.0.path().join(path)
         }
 
         fn node(self, name: &str) -> Self {
-            fs::write(self.0.join("nodes").join(name), []).unwrap();
+            fs::write(self.join("nodes").join(name), []).unwrap();
             self
         }
 
         /// The node's device, as sysfs shows it.
         fn device(self, plugin: &str, name: &str, address: &str) -> Self {
-            let shown = self.0.join(format!("classes/kp-{plugin}/kp-{name}"));
+            let shown = self.join(format!("classes/kp-{plugin}/kp-{name}"));
             fs::create_dir_all(&shown).unwrap();
             std::os::unix::fs::symlink(format!("../../../devices/pci0000:00/{address}"), shown.join("device")).unwrap();
             self
@@ -203,15 +208,15 @@ mod tests {
 
         fn with<R>(&self, test: impl FnOnce(Places<'_>) -> R) -> R {
             test(Places {
-                nodes: &self.0.join("nodes"),
-                modules: &self.0.join("modules"),
-                classes: &self.0.join("classes"),
-                bus: Bus { bus: &self.0.join("bus"), log: &self.0.join("log") },
+                nodes: &self.join("nodes"),
+                modules: &self.join("modules"),
+                classes: &self.join("classes"),
+                bus: Bus { bus: &self.join("bus"), log: &self.join("log") },
             })
         }
 
         fn open(&self, name: &str) -> Result<String, String> {
-            let place = |path: &str| path.replace(&*self.0.join("nodes").to_string_lossy(), "NODES");
+            let place = |path: &str| path.replace(&*self.join("nodes").to_string_lossy(), "NODES");
             self.with(|places| match places.open(name) {
                 Ok((_, opened)) => Ok(place(&opened.path)),
                 Err(error) => Err(place(&error.to_string())),
@@ -219,15 +224,9 @@ mod tests {
         }
     }
 
-    impl Drop for Directory {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
     #[test]
     fn a_name_without_instance_is_the_lowest_one() {
-        let directory = Directory::new("lowest").node("edu.10").node("edu.2").node("echo").node("education.0");
+        let directory = Directory::new().node("edu.10").node("edu.2").node("echo").node("education.0");
         assert_eq!(directory.open("edu"), Ok("NODES/edu.2".into()));
         assert_eq!(directory.open("edu.10"), Ok("NODES/edu.10".into()));
         assert_eq!(directory.open("echo"), Ok("NODES/echo".into()));
@@ -237,20 +236,20 @@ mod tests {
 
     #[test]
     fn a_node_is_listed_with_the_address_of_its_device() {
-        let directory = Directory::new("addresses").node("edu.1").node("edu.0").node("echo");
+        let directory = Directory::new().node("edu.1").node("edu.0").node("echo");
         let directory = directory.device("edu", "edu.0", "0000:03:00.0").device("edu", "edu.1", "10000:e1:00.0");
         let listed = directory.with(|places| places.list()).unwrap();
         assert_eq!(
             listed.iter().map(Listed::to_string).collect::<Vec<_>>(),
             ["echo", "edu.0 at 0000:03:00.0", "edu.1 at 10000:e1:00.0"]
         );
-        assert_eq!(listed[1].path, directory.0.join("nodes/edu.0").display().to_string());
+        assert_eq!(listed[1].path, directory.join("nodes/edu.0").display().to_string());
     }
 
     #[test]
     fn second_names_are_not_listed() {
-        let directory = Directory::new("links").node("edu.0");
-        let nodes = directory.0.join("nodes");
+        let directory = Directory::new().node("edu.0");
+        let nodes = directory.join("nodes");
         fs::create_dir(nodes.join("by-path")).unwrap();
         std::os::unix::fs::symlink("edu.0", nodes.join("card")).unwrap();
         let names = directory.with(|places| places.names()).unwrap();
@@ -267,10 +266,10 @@ mod tests {
 
     #[test]
     fn a_missing_node_says_how_to_load_the_module() {
-        let directory = Directory::new("missing");
+        let directory = Directory::new();
         let error = directory.open("my-edu").unwrap_err();
         assert_eq!(error, "NODES/my-edu: no such device node: is the module loaded? `insmod kp-my-edu.ko`");
-        fs::create_dir(directory.0.join("modules/kp_my_edu")).unwrap();
+        fs::create_dir(directory.join("modules/kp_my_edu")).unwrap();
         let error = directory.open("my-edu.3").unwrap_err();
         let expected = "no such device node, though kp_my_edu is loaded: there is no such device, or the plugin refused it; \
                         see `lspci -nnk` and `dmesg`";
@@ -279,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_bad_name_opens_nothing() {
-        let error = Directory::new("bad").open("../edu").unwrap_err();
+        let error = Directory::new().open("../edu").unwrap_err();
         let expected = "not a plugin's name: use one such as `edu`, or `edu.1` for one of its devices";
         assert_eq!(error, format!("\"../edu\": {expected}"));
     }

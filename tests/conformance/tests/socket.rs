@@ -10,23 +10,30 @@ use std::{
     env,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio, id},
+    process::{Child, Command, Stdio},
     sync::Arc,
     thread,
 };
+use tempfile::TempDir;
 
-#[derive(Default)]
 struct BehindSockets {
     echo: Option<Server<Echo>>,
     edu: Option<Server<Edu>>,
+    folder: TempDir,
 }
 
-fn path(subject: Subject) -> PathBuf {
-    env::temp_dir().join(format!("kp-conformance-{}-{}", id(), subject.name()))
-}
+impl BehindSockets {
+    fn new() -> Self {
+        Self { echo: None, edu: None, folder: TempDir::with_prefix("kp-").expect("a folder can be made") }
+    }
 
-fn start<P: Driver>(subject: Subject, builder: Builder<P>) -> Option<Server<P>> {
-    Some(Server::start(builder, &path(subject), None).unwrap_or_else(|error| panic!("{error}")))
+    fn path(&self, subject: Subject) -> PathBuf {
+        self.folder.path().join(subject.name())
+    }
+
+    fn start<P: Driver>(&self, subject: Subject, builder: Builder<P>) -> Option<Server<P>> {
+        Some(Server::start(builder, &self.path(subject), None).unwrap_or_else(|error| panic!("{error}")))
+    }
 }
 
 /// Ends the server if nobody has the plugin open.
@@ -45,8 +52,8 @@ fn connect(path: &Path) -> Arc<ControlNode<Socket>> {
 impl World for BehindSockets {
     fn load(&mut self, subject: Subject) {
         match subject {
-            Subject::Echo => self.echo = start(subject, Sim::builder()),
-            Subject::Edu => self.edu = start(subject, Sim::builder().device(kp_sim::edu::Edu::new())),
+            Subject::Echo => self.echo = self.start(subject, Sim::builder()),
+            Subject::Edu => self.edu = self.start(subject, Sim::builder().device(kp_sim::edu::Edu::new())),
             Subject::Bmd => panic!("its messages name buffers, and there are none"),
         }
     }
@@ -59,18 +66,18 @@ impl World for BehindSockets {
     }
 
     fn connect(&mut self, subject: Subject) -> Plugin {
-        let plugin = Plugin::over(connect(&path(subject)), subject.interface(), &[]);
+        let plugin = Plugin::over(connect(&self.path(subject)), subject.interface(), &[]);
         plugin.unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn client_that_waits(&mut self, kinds: u32) -> Box<dyn Victim> {
         let mut command = Command::new(env::current_exe().expect("this program"));
         let command = command.args(["--exact", "a_client_that_waits", "--nocapture"]);
-        let command = command.env(SOCKET, path(Subject::Edu)).env(KINDS, kinds.to_string()).stdout(Stdio::piped());
+        let command = command.env(SOCKET, self.path(Subject::Edu)).env(KINDS, kinds.to_string()).stdout(Stdio::piped());
         let mut client = command.spawn().expect("it can be started");
         let said = BufReader::new(client.stdout.take().expect("it is piped")).lines();
         assert!(said.map_while(Result::ok).any(|line| line.contains(WAITS)), "it says when it waits");
-        Box::new(Client { client, edu: connect(&path(Subject::Edu)) })
+        Box::new(Client { client, edu: connect(&self.path(Subject::Edu)) })
     }
 }
 
@@ -114,6 +121,6 @@ fn a_client_that_waits() {
 #[test]
 fn the_transcript_is_the_one_that_every_host_gives() {
     for part in [Part::Calls, Part::Interrupts] {
-        assert_eq!(conformance::scenario(&mut BehindSockets::default(), part), part.snapshot());
+        assert_eq!(conformance::scenario(&mut BehindSockets::new(), part), part.snapshot());
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::compiler::{Compiler, compiler};
 use super::object::Object;
-use super::place::{self, Workshop};
+use super::place;
 use super::target::Target;
 use crate::build::exports::Exports;
 use crate::build::info::MatchId;
@@ -85,7 +85,7 @@ fn make(plugin: &Plugin, dir: &Path, headers: &Path, compiler: &Compiler) -> Res
     if place::make_works_in(dir) {
         return run_make(plugin, dir, headers, compiler);
     }
-    let workshop = Workshop::new()?;
+    let workshop = place::workshop()?;
     copy(dir, &workshop.path).with_context(|| format!("cannot copy to {}", workshop.path.display()))?;
     let module = format!("kp-{}.ko", plugin.name);
     run_make(plugin, &workshop.path, headers, compiler).map_err(|refusal| {

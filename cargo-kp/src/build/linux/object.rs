@@ -218,16 +218,15 @@ mod tests {
 
     /// The entry points of a module of these C functions. `devices`: what the plugin drives.
     fn linked(name: &str, source: &str, devices: &[MatchId]) -> Vec<String> {
-        let dir = std::env::temp_dir().join(format!("kp-object-{name}-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
+        let dir = tempfile::TempDir::with_prefix("kp-").unwrap();
+        let dir = dir.path();
         fs::write(dir.join("a.c"), source).unwrap();
         let compiled =
-            Command::new("gcc").current_dir(&dir).args(["-c", "-ffunction-sections", "a.c"]).status().unwrap();
+            Command::new("gcc").current_dir(dir).args(["-c", "-ffunction-sections", "a.c"]).status().unwrap();
         assert!(compiled.success());
         let member = fs::read(dir.join("a.o")).unwrap();
         let info = Info { name: name.to_owned(), devices: devices.to_vec(), max_vectors: 32 };
         let merged = link(&[member], &info, &dir.join("link")).unwrap().merged;
-        fs::remove_dir_all(&dir).unwrap();
         let mut names = entry_points(&[merged]).unwrap();
         names.sort();
         names

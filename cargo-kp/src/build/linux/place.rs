@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use super::target::Target;
 use crate::build::windows::fnv;
 use crate::kernels;
+use crate::temporary::TempFolder;
 
 /// The file in which a folder keeps whose it is.
 const MARK: &str = "kernel";
@@ -55,55 +56,32 @@ pub fn folder(plugin: &Path, kernel: &Target) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// A folder that make can work in, gone with this value.
-pub struct Workshop {
-    /// Where it is.
-    pub path: PathBuf,
-}
-
-impl Workshop {
-    /// A new one.
-    ///
-    /// # Errors
-    /// Neither the folder for temporary files nor the cache has a path that make takes.
-    pub fn new() -> Result<Workshop> {
-        let places = [Some(std::env::temp_dir()), kernels::cache_dir().ok()];
-        let Some(place) =
-            places.into_iter().flatten().find(|place| is_plain(place) && (!place.exists() || make_works_in(place)))
-        else {
-            bail!(
-                "make takes neither the workspace's path nor that of temporary files: set TMPDIR to one of letters and digits"
-            );
-        };
-        fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
-        let mut number = 0;
-        loop {
-            let path = place.join(format!("kp-build-{}-{number}", std::process::id()));
-            match fs::create_dir(&path) {
-                Ok(()) => return Ok(Workshop { path }),
-                // One of this process, or of a process long gone, or somebody else's.
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
-                Err(error) => return Err(error).with_context(|| format!("cannot make {}", path.display())),
-            }
-        }
-    }
-}
-
-impl Drop for Workshop {
-    fn drop(&mut self) {
-        // Nothing is lost if it stays.
-        let _ = fs::remove_dir_all(&self.path);
-    }
+/// A new folder that make can work in.
+///
+/// # Errors
+/// Neither the folder for temporary files nor the cache has a path that make takes.
+pub fn workshop() -> Result<TempFolder> {
+    let places = [Some(std::env::temp_dir()), kernels::cache_dir().ok()];
+    let Some(place) =
+        places.into_iter().flatten().find(|place| is_plain(place) && (!place.exists() || make_works_in(place)))
+    else {
+        bail!(
+            "make takes neither the workspace's path nor that of temporary files: set TMPDIR to one of letters and digits"
+        );
+    };
+    TempFolder::new(&place, "kp-build")
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
+
+    use tempfile::TempDir;
 
     use super::{IDENTITY, Target, folder, is_plain, make_works_in};
 
-    /// Made-up headers: each test has a folder of its own.
+    /// Made-up headers, in a folder of the test's own.
     fn headers(root: &Path, name: &str, config: &str) -> Target {
         let headers = root.join(name);
         for (file, content) in IDENTITY.into_iter().zip([config, "0x1\tprintk\tvmlinux\tEXPORT_SYMBOL\t\n"]) {
@@ -113,18 +91,11 @@ mod tests {
         Target { release: "6.12.9-yocto-standard".into(), headers }
     }
 
-    /// A folder of a test, emptied.
-    fn root(name: &str) -> PathBuf {
-        let root = std::env::temp_dir().join(format!("kp-place-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&root);
-        fs::create_dir_all(&root).unwrap();
-        root
-    }
-
     #[test]
     fn two_kernels_of_one_release_have_two_folders_whoever_comes_first() {
-        let root = root("two");
-        let (a, b) = (headers(&root, "a", "#define A 1\n"), headers(&root, "b", "#define B 1\n"));
+        let root = TempDir::with_prefix("kp-").unwrap();
+        let root = root.path();
+        let (a, b) = (headers(root, "a", "#define A 1\n"), headers(root, "b", "#define B 1\n"));
         let plugin = root.join("edu");
         let of_a = folder(&plugin, &a).unwrap();
         let of_b = folder(&plugin, &b).unwrap();
@@ -136,12 +107,12 @@ mod tests {
             assert_eq!(folder(&plugin, kernel).unwrap(), *its);
             assert!(its.join("kp.o").exists(), "what was made for it stays");
         }
-        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]
     fn nothing_stale_stays_in_a_kernels_folder() {
-        let root = root("stale");
+        let root = TempDir::with_prefix("kp-").unwrap();
+        let root = root.path();
         let plugin = root.join("edu");
         let made = plugin.join("6.12.9-yocto-standard/kp.o");
         let expect_empty = |kernel: &Target, why: &str| {
@@ -150,10 +121,9 @@ mod tests {
             assert_eq!(folder(&plugin, kernel).unwrap(), made.parent().unwrap(), "{why}");
             assert!(!made.exists(), "{why}");
         };
-        expect_empty(&headers(&root, "a", "#define A 1\n"), "it does not say whose it is");
-        expect_empty(&headers(&root, "a", "#define A 2\n"), "the headers have changed in place");
-        expect_empty(&headers(&root, "b", "#define A 2\n"), "the same kernel's headers lie elsewhere");
-        fs::remove_dir_all(root).unwrap();
+        expect_empty(&headers(root, "a", "#define A 1\n"), "it does not say whose it is");
+        expect_empty(&headers(root, "a", "#define A 2\n"), "the headers have changed in place");
+        expect_empty(&headers(root, "b", "#define A 2\n"), "the same kernel's headers lie elsewhere");
     }
 
     #[test]
@@ -167,11 +137,11 @@ mod tests {
     }
     #[test]
     fn make_is_not_sent_through_a_link_to_where_it_cannot_work() {
-        let root = root("link");
+        let root = TempDir::with_prefix("kp-").unwrap();
+        let root = root.path();
         fs::create_dir(root.join("my card")).unwrap();
         std::os::unix::fs::symlink("my card", root.join("card")).unwrap();
         assert!(is_plain(&root.join("card")) && !make_works_in(&root.join("card")));
-        assert!(make_works_in(&root));
-        fs::remove_dir_all(root).unwrap();
+        assert!(make_works_in(root));
     }
 }

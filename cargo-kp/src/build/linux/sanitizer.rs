@@ -122,14 +122,13 @@ mod tests {
     use super::*;
 
     /// What headers with this configuration ask for.
-    fn of(name: &str, config: &str, exports: &str) -> Result<Instrumentation> {
-        let headers = std::env::temp_dir().join(format!("kp-sanitizer-{name}-{}", std::process::id()));
+    fn of(config: &str, exports: &str) -> Result<Instrumentation> {
+        let headers = tempfile::TempDir::with_prefix("kp-").unwrap();
+        let headers = headers.path();
         fs::create_dir_all(headers.join("include/config")).unwrap();
         fs::write(headers.join("include/config/auto.conf"), config).unwrap();
         fs::write(headers.join("Module.symvers"), exports).unwrap();
-        let found = Instrumentation::by_headers(&headers);
-        fs::remove_dir_all(&headers).unwrap();
-        found
+        Instrumentation::by_headers(headers)
     }
 
     const KASAN: &str = "CONFIG_KASAN_SHADOW_OFFSET=0xdffffc0000000000\nCONFIG_KASAN=y\nCONFIG_KASAN_GENERIC=y\n";
@@ -137,18 +136,18 @@ mod tests {
 
     #[test]
     fn a_kernel_without_kasan_asks_for_nothing_and_shares_one_object() {
-        let plain = of("plain", "CONFIG_HAVE_ARCH_KASAN=y\n", "").unwrap();
+        let plain = of("CONFIG_HAVE_ARCH_KASAN=y\n", "").unwrap();
         assert_eq!(plain, Instrumentation::default());
         assert_eq!(plain.folder("linux-x86_64"), "linux-x86_64");
-        let tags = of("tags", "CONFIG_KASAN=y\nCONFIG_KASAN_HW_TAGS=y\n", "").unwrap();
+        let tags = of("CONFIG_KASAN=y\nCONFIG_KASAN_HW_TAGS=y\n", "").unwrap();
         assert_eq!(tags, plain);
     }
 
     #[test]
     fn a_kernel_with_kasan_asks_for_calls_or_code_as_it_was_built_itself_and_each_has_its_folder() {
-        let outline = of("outline", KASAN, COPIES).unwrap();
-        let inline = of("inline", &format!("{KASAN}CONFIG_KASAN_INLINE=y\n"), COPIES).unwrap();
-        let old = of("old", KASAN, "").unwrap();
+        let outline = of(KASAN, COPIES).unwrap();
+        let inline = of(&format!("{KASAN}CONFIG_KASAN_INLINE=y\n"), COPIES).unwrap();
+        let old = of(KASAN, "").unwrap();
         let has = |one: &Instrumentation, flag: &str| one.flags.iter().any(|has| has == flag);
         for one in [&outline, &inline, &old] {
             assert!(has(one, "-Zsanitizer=kernel-address"), "{one:?}");
@@ -170,8 +169,8 @@ mod tests {
 
     #[test]
     fn a_kernel_with_kcsan_asks_for_what_its_configuration_says() {
-        let plain = of("kcsan", "CONFIG_KCSAN=y\n", "").unwrap();
-        let weak = of("weak", "CONFIG_KCSAN=y\nCONFIG_KCSAN_WEAK_MEMORY=y\n", &COPIES.replace("asan", "tsan")).unwrap();
+        let plain = of("CONFIG_KCSAN=y\n", "").unwrap();
+        let weak = of("CONFIG_KCSAN=y\nCONFIG_KCSAN_WEAK_MEMORY=y\n", &COPIES.replace("asan", "tsan")).unwrap();
         let follows = |one: &Instrumentation, digit: u8| {
             let flag = format!("tsan-instrument-func-entry-exit={digit}");
             let [rust, c] = [&one.flags, &one.c_flags].map(|flags| flags.iter().any(|has| has.ends_with(&flag)));
@@ -185,7 +184,7 @@ mod tests {
 
     #[test]
     fn kasan_without_its_offset_is_refused() {
-        let why = of("none", "CONFIG_KASAN_GENERIC=y\n", "").expect_err("no offset").to_string();
+        let why = of("CONFIG_KASAN_GENERIC=y\n", "").expect_err("no offset").to_string();
         assert!(why.ends_with("/include/config/auto.conf has no CONFIG_KASAN_SHADOW_OFFSET"), "{why}");
     }
 }

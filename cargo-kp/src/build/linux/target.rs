@@ -124,9 +124,8 @@ mod tests {
 
     /// Refused headers of this release, in a folder of this name, which lack one file.
     fn refused(folder: &str, release: &str, without: &str) -> (String, String) {
-        let root = std::env::temp_dir().join(format!("kp-target-{}-{}", folder.replace(' ', "-"), std::process::id()));
-        let _ = fs::remove_dir_all(&root);
-        let headers = root.join(folder);
+        let root = tempfile::TempDir::with_prefix("kp-").unwrap();
+        let headers = root.path().join(folder);
         for (file, _) in PARTS.iter().filter(|(file, _)| *file != without) {
             fs::create_dir_all(headers.join(file).parent().unwrap()).unwrap();
             fs::write(headers.join(file), "").unwrap();
@@ -136,7 +135,6 @@ mod tests {
         fs::write(headers.join("include/generated/utsrelease.h"), text).unwrap();
         let path = headers.display().to_string();
         let why = find(&path, false).expect_err("it is refused").to_string();
-        fs::remove_dir_all(&root).unwrap();
         (why, path)
     }
 

@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn a_systems_links_stay_links_and_what_it_has_is_not_added_again() {
-        let root = std::env::temp_dir().join(format!("kp-tree-{}", std::process::id()));
+        let root = tempfile::TempDir::with_prefix("kp-").unwrap();
+        let root = root.path();
         for folder in ["etc", "usr/lib", "proc/1", "usr/lib64"] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
@@ -95,14 +96,13 @@ mod tests {
         fs::write(root.join("usr/lib64/ld.so"), "theirs").unwrap();
         fs::set_permissions(root.join("usr/lib/a.so"), fs::Permissions::from_mode(0o4755)).unwrap();
         let mut image = Initramfs::new();
-        image.tree(&root).unwrap();
+        image.tree(root).unwrap();
         assert!(image.has("/lib/a.so") && image.has("/lib64/ld.so") && !image.has("/lib/b.so"));
         image.file("/lib/a.so", 0o644, b"ours");
         image.file("/lib/b.so", 0o644, b"ours");
         let found = entries(image);
         let listed: Vec<_> = found.iter().map(|entry| (entry.path.as_str(), entry.mode, &entry.content[..])).collect();
         let why = Initramfs::new().tree(&root.join("usr")).expect_err("no system").to_string();
-        fs::remove_dir_all(&root).unwrap();
         let folder = listed[0].1;
         let expected: [(&str, u32, &[u8]); 10] = [
             ("etc", folder, b""),

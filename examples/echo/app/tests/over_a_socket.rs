@@ -3,15 +3,13 @@
 #![forbid(unsafe_code)]
 
 use kp_sim::{Live, Sim, socket::Server};
-use std::{
-    env,
-    process::{Command, id},
-    thread,
-};
+use std::{process::Command, thread};
+use tempfile::TempDir;
 
 #[test]
 fn the_program_hears_what_it_has_said_and_two_of_them_are_not_mixed_up() {
-    let socket = env::temp_dir().join(format!("kp-echo-app-{}", id()));
+    let folder = TempDir::with_prefix("kp-").unwrap();
+    let socket = folder.path().join("echo.sock");
     let server = Server::start(Sim::<echo::Echo>::builder(), &socket, None).unwrap();
     thread::scope(|scope| {
         for text in ["hello, kernel", "another text"] {

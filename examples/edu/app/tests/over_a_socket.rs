@@ -4,10 +4,10 @@
 
 use kp_sim::{Live, Sim, socket::Server};
 use std::{
-    env,
     path::Path,
-    process::{Command, Output, id},
+    process::{Command, Output},
 };
+use tempfile::TempDir;
 
 fn app(socket: &Path) -> Command {
     let mut app = Command::new(env!("CARGO_BIN_EXE_edu-app"));
@@ -22,7 +22,8 @@ fn text(output: &Output) -> (String, String) {
 
 #[test]
 fn the_program_tells_its_story_whatever_name_it_asks_for() {
-    let socket = env::temp_dir().join(format!("kp-edu-app-{}", id()));
+    let folder = TempDir::with_prefix("kp-").unwrap();
+    let socket = folder.path().join("edu.sock");
     let server = Server::start(Sim::<edu::Edu>::builder().device(kp_sim::edu::Edu::new()), &socket, None).unwrap();
     for name in ["edu", "edu.3", "another"] {
         let output = app(&socket).arg(name).output().unwrap();

@@ -1,19 +1,21 @@
 //! The search in folders that are laid out as different systems have them.
 use super::*;
+use tempfile::TempDir;
 
 /// A machine of empty files below a folder that goes with it. Each `rustc` is a file with what it says.
-struct Laid(PathBuf);
+struct Laid(TempDir);
 
 impl Laid {
-    fn new(name: &str) -> Laid {
-        let root = std::env::temp_dir().join(format!("kp-toolchains-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&root);
-        fs::create_dir_all(&root).unwrap();
-        Laid(root)
+    fn new() -> Laid {
+        Laid(TempDir::with_prefix("kp-").unwrap())
+    }
+
+    fn join(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
     }
 
     fn file(&self, path: &str, text: &str) {
-        let path = self.0.join(path);
+        let path = self.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
@@ -42,23 +44,18 @@ impl Laid {
             true => fs::read_to_string(program).ok(),
             false => {
                 assert_eq!(arguments, ["--print", "sysroot"]);
-                in_path.map(|sysroot| format!("{}\n", self.0.join(sysroot).display()))
+                in_path.map(|sysroot| format!("{}\n", self.join(sysroot).display()))
             }
         };
-        let machine = Machine { root: Some(self.0.clone()), rustup: Some(self.0.join("home/toolchains")), ask: &ask };
+        let machine =
+            Machine { root: Some(self.0.path().to_owned()), rustup: Some(self.join("home/toolchains")), ask: &ask };
         let found = machine.find(choice).map_err(|error| self.below(&error.to_string()))?;
         let usual = if found.usual { "" } else { ", said" };
         Ok((self.below(&found.name()) + usual, self.below(&found.library.display().to_string())))
     }
 
     fn below(&self, text: &str) -> String {
-        text.replace(self.0.to_str().unwrap(), "")
-    }
-}
-
-impl Drop for Laid {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        text.replace(self.0.path().to_str().unwrap(), "")
     }
 }
 
@@ -69,17 +66,17 @@ const STABLE: &str = "home/toolchains/stable-x86_64-unknown-linux-gnu";
 #[test]
 fn the_source_is_found_where_debian_fedora_rustup_and_ubuntu_have_it() {
     // Debian's is a link that leads out of the sysroot; Fedora's is the same without the link.
-    let debian = Laid::new("debian");
+    let debian = Laid::new();
     debian.compiler("usr", "1.96.0");
     debian.library("usr/src/rustc-1.96.0/library", 96);
-    fs::create_dir_all(debian.0.join("usr/lib/rustlib/src")).unwrap();
-    std::os::unix::fs::symlink("../../../src/rustc-1.96.0", debian.0.join("usr/lib/rustlib/src/rust")).unwrap();
+    fs::create_dir_all(debian.join("usr/lib/rustlib/src")).unwrap();
+    std::os::unix::fs::symlink("../../../src/rustc-1.96.0", debian.join("usr/lib/rustlib/src/rust")).unwrap();
     assert_eq!(
         debian.find(None, None).unwrap(),
         ("Rust 1.96.0 in /usr".into(), "/usr/lib/rustlib/src/rust/library".into())
     );
 
-    let rustup = Laid::new("rustup");
+    let rustup = Laid::new();
     rustup.compiler(STABLE, "1.97.1");
     rustup.library(&format!("{STABLE}/{INSIDE}"), 97);
     assert_eq!(
@@ -87,7 +84,7 @@ fn the_source_is_found_where_debian_fedora_rustup_and_ubuntu_have_it() {
         (format!("Rust 1.97.1 in /{STABLE}, said"), format!("/{STABLE}/{INSIDE}"))
     );
 
-    let ubuntu = Laid::new("ubuntu");
+    let ubuntu = Laid::new();
     for version in ["1.85.1", "1.95.0", "1.100.0"] {
         let minor = version.split('.').nth(1).unwrap();
         ubuntu.compiler(&format!("usr/lib/rust-1.{minor}"), version);
@@ -99,7 +96,7 @@ fn the_source_is_found_where_debian_fedora_rustup_and_ubuntu_have_it() {
 
 #[test]
 fn usr_goes_before_the_rustc_in_path_if_it_is_whole_and_a_choice_before_both() {
-    let laid = Laid::new("order");
+    let laid = Laid::new();
     laid.compiler("usr", "1.96.0");
     laid.compiler(STABLE, "1.97.1");
     laid.library(&format!("{STABLE}/{INSIDE}"), 97);
@@ -107,24 +104,24 @@ fn usr_goes_before_the_rustc_in_path_if_it_is_whole_and_a_choice_before_both() {
     assert_eq!(name(None, Some(STABLE)), format!("Rust 1.97.1 in /{STABLE}, said"));
     laid.library(&format!("usr/{INSIDE}"), 96);
     assert_eq!(name(None, Some(STABLE)), "Rust 1.96.0 in /usr");
-    for choice in ["stable", "stable-x86_64-unknown-linux-gnu", &format!("{}/{STABLE}/", laid.0.display())] {
+    for choice in ["stable", "stable-x86_64-unknown-linux-gnu", &format!("{}/{STABLE}/", laid.0.path().display())] {
         assert_eq!(name(Some(choice), None), format!("Rust 1.97.1 in /{STABLE}, said"), "{choice}");
     }
 }
 
 #[test]
 fn what_a_chosen_toolchain_lacks_is_one_line_that_says_what_to_do() {
-    let laid = Laid::new("lacks");
+    let laid = Laid::new();
     laid.compiler(STABLE, "1.95.0");
     laid.compiler("old", "1.94.1");
     laid.compiler("alone", "1.96.0");
-    fs::remove_file(laid.0.join("alone/bin/cargo")).unwrap();
+    fs::remove_file(laid.join("alone/bin/cargo")).unwrap();
     laid.compiler("mixed", "1.95.0");
     laid.library(&format!("mixed/{INSIDE}"), 96);
     laid.compiler("bare", "1.96.0");
     laid.file("empty/bin/readme", "");
     let lacks = |choice: &str| {
-        let choice = if choice == "stable" { choice.to_owned() } else { laid.0.join(choice).display().to_string() };
+        let choice = if choice == "stable" { choice.to_owned() } else { laid.join(choice).display().to_string() };
         laid.find(Some(&choice), None).unwrap_err()
     };
     assert_eq!(
@@ -156,7 +153,7 @@ fn what_a_chosen_toolchain_lacks_is_one_line_that_says_what_to_do() {
 
 #[test]
 fn a_name_that_rustup_does_not_have_or_has_twice_is_refused_with_those_that_it_has() {
-    let laid = Laid::new("names");
+    let laid = Laid::new();
     let lacks = |choice| laid.find(Some(choice), None).unwrap_err();
     assert_eq!(
         lacks("nightly"),
@@ -175,7 +172,7 @@ fn a_name_that_rustup_does_not_have_or_has_twice_is_refused_with_those_that_it_h
 
 #[test]
 fn where_none_is_whole_each_place_is_named_with_its_lack_and_every_way_out_is_told() {
-    let laid = Laid::new("none");
+    let laid = Laid::new();
     laid.compiler(STABLE, "1.95.0");
     laid.compiler("usr/lib/rust-1.85", "1.85.1");
     let told = laid.find(None, Some(STABLE)).unwrap_err();
@@ -194,21 +191,21 @@ fn where_none_is_whole_each_place_is_named_with_its_lack_and_every_way_out_is_to
 
 #[test]
 fn a_nightlys_library_is_not_asked_for_a_release_that_it_does_not_name_yet() {
-    let laid = Laid::new("nightly");
+    let laid = Laid::new();
     laid.compiler("night", "1.98.0-nightly");
     laid.library(&format!("night/{INSIDE}"), 97);
-    let night = laid.0.join("night");
+    let night = laid.join("night");
     assert_eq!(laid.find(night.to_str(), None).unwrap().0, "Rust 1.98.0-nightly in /night, said");
 }
 
 #[test]
 fn on_windows_it_is_the_rustc_in_path_and_rustup_brings_what_is_missing() {
-    let laid = Laid::new("windows");
+    let laid = Laid::new();
     let ask = |program: &Path, _: &[&str]| match program.is_absolute() {
         true => fs::read_to_string(program).ok(),
-        false => Some(laid.0.join("home/toolchains/stable-x86_64-pc-windows-msvc").display().to_string()),
+        false => Some(laid.join("home/toolchains/stable-x86_64-pc-windows-msvc").display().to_string()),
     };
-    let machine = Machine { root: None, rustup: Some(laid.0.join("home/toolchains")), ask: &ask };
+    let machine = Machine { root: None, rustup: Some(laid.join("home/toolchains")), ask: &ask };
     laid.compiler("home/toolchains/stable-x86_64-pc-windows-msvc", "1.96.0");
     let told = laid.below(&machine.find(None).unwrap_err().to_string());
     assert!(told.ends_with(": rustup component add rust-src --toolchain stable-x86_64-pc-windows-msvc"), "{told}");
