@@ -46,10 +46,20 @@ impl<'a> Pair<'a> {
     /// # Panics
     /// If they cannot be attached.
     pub fn of(plugin: &'a Plugin, from: Buffer, into: Buffer) -> Self {
-        let client = loopback::Client(plugin);
-        client.attach(from.number(), into.number()).unwrap_or_else(|error| panic!("attach: {error}"));
         let bytes = || vec![0; from.len()];
-        Self { client, seed: 1, sent: bytes(), due: bytes(), came: bytes(), from, into }
+        let (sent, due, came) = (bytes(), bytes(), bytes());
+        let pair = Self { client: loopback::Client(plugin), seed: 1, sent, due, came, from, into };
+        pair.attach();
+        pair
+    }
+
+    /// Gives the card both, as a new pair has done already.
+    ///
+    /// # Panics
+    /// If they cannot be attached.
+    pub fn attach(&self) {
+        let attached = self.client.attach(self.from.number(), self.into.number());
+        attached.unwrap_or_else(|error| panic!("attach: {error}"));
     }
 
     /// The plugin.
@@ -293,60 +303,6 @@ pub mod model {
         }
         fn reset(&mut self) {
             *self = Self::default();
-        }
-    }
-
-    #[cfg(test)]
-    mod tests {
-        use super::{super::*, Card};
-        use ::loopback::LoopBack;
-        use kp_sim::Sim;
-        use kp_user::Enable;
-
-        fn sim() -> Sim<LoopBack> {
-            Sim::with(Card::default()).unwrap()
-        }
-
-        #[test]
-        fn each_byte_comes_back_polled_and_by_interrupts() {
-            let sim = sim();
-            let plugin = sim.connect(loopback::INTERFACE).unwrap();
-            story(&plugin, Enable::any());
-            drop(plugin);
-            let live = sim.live();
-            sim.unload().unwrap();
-            assert_eq!(live.pinned, 0, "what was registered is released");
-        }
-
-        #[test]
-        fn a_machine_that_copies_is_seen_to() {
-            let sim = sim();
-            let plugin = sim.connect(loopback::INTERFACE).unwrap();
-            assert!(!Pair::new(&plugin, 2).is_direct(), "the simulator shows copies");
-        }
-
-        #[test]
-        fn what_the_card_does_not_finish_is_kept_until_it_is_reset() {
-            let sim = sim();
-            let plugin = sim.connect(loopback::INTERFACE).unwrap();
-            let mut pair = Pair::new(&plugin, 2);
-            let late = pair.client().wait_for_nothing(5).expect_err("nobody sends");
-            assert_eq!(late, kp_abi::Status::TIMEOUT);
-            let kept = |plugin: &Plugin| plugin.query().unwrap().quarantined;
-            assert_eq!(kept(&plugin), 4 * 4096, "both mappings");
-            pair.client().reset().unwrap();
-            assert_eq!(kept(&plugin), 0);
-            pair.client().attach(pair.from.number(), pair.into.number()).unwrap();
-            pair.go_round(Frames { from_at: 0, into: 1, len: 100, count: 1 });
-        }
-
-        #[test]
-        fn shared_memory_is_as_long_as_asked_for() {
-            let sim = sim();
-            let plugin = sim.connect(loopback::INTERFACE).unwrap();
-            let client = loopback::Client(&plugin);
-            client.share(3 * 4096).unwrap();
-            assert_eq!(client.share(0).expect_err("none"), kp_abi::Status::BAD_VALUE);
         }
     }
 }

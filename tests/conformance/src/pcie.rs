@@ -206,20 +206,4 @@ pub mod model {
             self.messages.pop_front()
         }
     }
-
-    #[cfg(test)]
-    mod tests {
-        use super::Card;
-        use kp_sim::Sim;
-        use pcie_interface::pcie;
-
-        #[test]
-        fn vectors_and_resets_are_as_on_the_device_in_the_simulator() {
-            let [switch, random] =
-                [Card::switch(), Card::random()].map(|card| Sim::<::pcie::Card>::with(card).unwrap());
-            let [switch, random] = [&switch, &random].map(|sim| sim.connect(pcie::INTERFACE).unwrap());
-            super::super::vectors(&switch);
-            super::super::reset(&random, 3);
-        }
-    }
 }

@@ -66,17 +66,4 @@ pub mod model {
             }
         }
     }
-
-    #[cfg(test)]
-    mod tests {
-        use super::{super::story, TestDevice};
-        use kp_sim::Sim;
-        use testdev_interface::testdev;
-
-        #[test]
-        fn ports_and_a_window_reach_the_device_in_the_simulator() {
-            let sim = Sim::<::testdev::TestDevice>::with(TestDevice::default()).unwrap();
-            story(&sim.connect(testdev::INTERFACE).unwrap());
-        }
-    }
 }
