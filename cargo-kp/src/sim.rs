@@ -38,6 +38,7 @@ impl Command for SimArgs {
         if is_taken(&self.listen) {
             return Err(Message::SocketThere { path: self.listen.display().to_string() }.into());
         }
+        eprintln!("{}: compiling for the simulator", plugin.name);
         let program = build::simulator(&plugin)?;
         if plugin.model.is_none() && drives_a_device(&program)? {
             return Err(Message::NoModel { plugin: plugin.name }.into());

@@ -28,7 +28,7 @@ fn the_workspace_of_the_plugin_page_passes_its_tests() {
     let repository = repository();
     let page = fs::read_to_string(repository.join("docs/plugin.md")).expect("the page");
     let files = files(&page);
-    assert_eq!(files.len(), 9, "{:?}", files.keys());
+    assert_eq!(files.len(), 10, "{:?}", files.keys());
     let folder = tempfile::TempDir::with_prefix("kp-").expect("a folder can be made");
     let folder = folder.path();
     for (path, text) in files {
@@ -47,5 +47,5 @@ fn the_workspace_of_the_plugin_page_passes_its_tests() {
         .expect("cargo can be started");
     let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
     assert!(output.status.success() && !said.contains("warning"), "{said}");
-    assert!(said.contains("1 passed"), "{said}");
+    assert_eq!(said.matches("1 passed").count(), 2, "the plugin's test, and that of ports: {said}");
 }

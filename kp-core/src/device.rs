@@ -161,8 +161,8 @@ impl Device {
             let mut line = LogLine::<LINE>::new();
             line.push(what);
             line.push_number(number(index));
-            self.list(&mut line, "; memory BARs:", |kind| !matches!(kind, BarKind::Ports(_)));
-            self.list(&mut line, "; port BARs:", |kind| matches!(kind, BarKind::Ports(_)));
+            self.list(&mut line, "; of memory:", |kind| !matches!(kind, BarKind::Ports(_)));
+            self.list(&mut line, "; of ports:", |kind| matches!(kind, BarKind::Ports(_)));
             kernel::log(line.text());
         }
         Status::WRONG_DEVICE.into()
@@ -174,7 +174,7 @@ impl Device {
         line.push(head);
         let mut has_one = false;
         for (bar, _) in (0..).zip(&self.bars).filter(|(_, bar)| bar.is_some_and(|bar| wanted(bar.kind))) {
-            line.push(" ");
+            line.push(if has_one { ", BAR " } else { " BAR " });
             line.push_number(bar);
             has_one = true;
         }

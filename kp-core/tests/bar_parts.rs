@@ -128,7 +128,7 @@ fn ports_are_accessed_by_their_width_at_their_place() {
     let due: [Access; 5] =
         [(1, 2, 2, Some(0x1234)), (1, 2, 2, None), (1, 4, 4, None), (1, 15, 1, None), (1, 11, 1, Some(7))];
     assert_eq!(accesses, due);
-    let head = "no port BAR 0; memory BARs: 0 2; port BARs: 1";
+    let head = "no port BAR 0; of memory: BAR 0, BAR 2; of ports: BAR 1";
     assert_eq!(log, [head, "BAR 1 has 16 bytes, and its register map 32"], "said once");
 }
 

@@ -65,7 +65,7 @@ fn what_does_not_fit_is_refused_with_its_own_status() {
         [
             "BAR 0 has 1048576 bytes, and its register map 1048580",
             "too long: BarTooShort",
-            "no memory BAR 1; memory BARs: 0; port BARs: none",
+            "no memory BAR 1; of memory: BAR 0; of ports: none",
             "no such BAR: WrongDevice",
             "no BAR at all: WrongDevice",
             "fits: Ok",

@@ -118,7 +118,9 @@ catalogue! {
     E016 RegisterReadOnly { flag, name } Arguments: "{flag}: {name} can only be read: name one that is written, or correct its Access Mode";
     /// An interrupt that nothing acknowledges hangs the machine if it comes by a line. The ways: `REG=write-back` writes the bits that were read
     /// to REG; `w1c` writes them to the status itself; `read-clears`: reading the status has done it; `REG=0x1` writes that value; `REG=mask` masks
-    /// until the app says that it has served the card; `none` for cards that send messages and want no answer.
+    /// until the app says that it has served the card; `none` for cards that send messages and want no answer. All but `none` take a zero in the
+    /// status for `not mine`. A card that rests at another value, as a 16550 whose IIR has bit 0 set if nothing interrupts, would claim what
+    /// its neighbours on the line send: change the comparison in `int_at_irql`, and what the model in plugin/tests reads there.
     E017 NoIrqAck {} Arguments:
         "how is the interrupt acknowledged? Say `--irq-status REG` and `--irq-ack RECIPE`: REG=write-back, w1c, read-clears, REG=VALUE, REG=mask or none";
     /// A recipe is one of these six; `cargo kp --explain E017` says what each of them does.
@@ -131,8 +133,8 @@ catalogue! {
     /// What the mask leaves is what interrupts, so it is read too.
     E021 IrqMaskUnreadable { register } Arguments:
         "--irq-ack {register}=mask: {register} can only be written: use --irq-enable and --irq-disable with another recipe";
-    /// What is written has to fit the register.
-    E022 BadIrqValue { flag, value, bits } Arguments: "{flag}: `{value}` is no number of {bits} bits: write it as 0x4 or 4";
+    /// What is written has to fit the register. In place of a number stand fields of the register's, with `|` between them: all bits of each.
+    E022 BadIrqValue { flag, value, bits, fields } Arguments: "{flag}: `{value}` is no number of {bits} bits: write it as 0x4 or 4{fields}";
     /// A message for each register is made by itself, so two may come to be called alike.
     E023 MessageTwice { name, one, other } Arguments:
         "registers {one} and {other} would both make a message `{name}`: rename one, or list those that get a message with --messages";
@@ -244,7 +246,7 @@ catalogue! {
     /// A flag of `cargo kp new` names one register. Where two BARs have one of that name, the BAR stands before it.
     E073 RegisterInTwoBars { flag, name, bars } Arguments: "{flag}: {name} is in {bars}: say which, as in BAR2.{name}";
     /// A process listens at the socket, or the path is no socket. One that was left behind by a process that is gone is replaced.
-    E074 SocketThere { path } InTheWay: "{path} is there already: end who listens there, or name another socket with --listen";
+    E074 SocketThere { path } InTheWay: "{path} is there already: end who listens there, remove it if nobody does (`rm {path}`), or name another socket with --listen";
     /// `cargo kp sim` needs something that behaves as the card does: a type that implements `kp_sim::device::DeviceModel` and has `new()`. That is
     /// `Model` in a file of the plugin's, seen from its folder, or one of kp-sim's own, `"kp_sim::edu::Edu"`.
     E075 NoModel { plugin } NotFound:
@@ -265,9 +267,9 @@ catalogue! {
         "{place}: {name} at {offset} ends beyond {bar}: another BAR, or a wrong offset";
     /// A BAR's number is that of its base address register, as `kp scan` prints it: one of 64 bits takes two numbers, and the second is no BAR.
     E082 NoSuchBar { file, bar, of, there } Arguments: "{file}: registers in BAR {bar}, which {of} has not: there is {there}; name another";
-    /// What is made of a register file reads and writes memory. Ports are reached by `device.map_ports`, in the plugin's source.
-    E083 PortsBar { file, bar, of } Arguments:
-        "{file}: registers in BAR {bar}, which is of ports in {of}: take them out of the file, and use `map_ports` in the plugin's source";
+    /// An x86 processor reads and writes ports by 8, 16 and 32 bits.
+    E083 WidePort { place, name, bar, of } Arguments:
+        "{place}: {name} has 64 bits, and BAR {bar} is of ports in {of}, of 32 at most: make two registers of it";
     /// `none` is for messages, each of which is one interrupt. A line stays raised until the card is told.
     E084 NoMessages { of } Arguments: "--irq-ack none: {of} sends no messages, and its line has to be acknowledged: name another recipe";
     /// Neither a pin of a line is in its configuration space, nor a capability of messages.
@@ -321,6 +323,19 @@ catalogue! {
     /// A device's driver_override names the one driver that may have it, as tools for vfio set it. Nobody has it meanwhile.
     E107 KeptForDriver { module, device, driver, take } InTheWay:
         "{module} is loaded and has no device: {device} is kept for `{driver}` by its driver_override; `{take}` takes it";
+    /// In a clone of kp `cargo kp` is its own tool, by an alias in .cargo/config.toml. That alias is there in each folder below, where it asks for a
+    /// package that another workspace has not, and it is stronger than an installed `cargo kp`.
+    E108 InClone { path, clone } Arguments:
+        "{path} would lie in a clone of kp, where `cargo kp` is the clone's own: `cargo install --locked --path {clone}/cargo-kp`, then `cargo kp new` in a folder outside";
+    /// The name is that of the module, of the device node and of the folder. Only at a terminal, and if the tool is built with its feature
+    /// `wizard`, it is asked for.
+    E109 NoName { rest } Arguments: "NAME is missing, what the plugin is to be called: as in `cargo kp new card{rest}`";
+    /// DKMS, Debian's packages and RPM's install modules of Linux'. A driver for Windows is installed by its INF.
+    E110 PackageOfWindows { name } Arguments:
+        "packages are for Linux, and {name} is not: `cargo kp build --target {name}` makes the driver and the INF that installs it";
+    /// Everything but `new`, `doctor` and the like works on the plugins of a Cargo workspace, which is looked for from this folder upwards.
+    E111 NoWorkspace { folder } NotFound:
+        "no Cargo workspace in {folder}: `cd` to the plugin's, or make one: `cargo kp new NAME --pci VENDOR:DEVICE`";
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub(crate) mod windows;
 pub mod wrapper;
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -89,12 +89,16 @@ impl Command for BuildArgs {
             bail!("--cc compiles modules for Linux: add a kernel by --target");
         }
         let mut modules = linux::Modules::of(&plugin);
-        for (at, one) in wanted.iter().enumerate() {
+        for one in &wanted {
             let built = match one {
                 Wanted::Module(module) => modules.build(module),
                 Wanted::Driver(arch) => windows::driver(&plugin, *arch, &self.signer, &|step| eprintln!("{step}")),
             };
-            let path = built.inspect_err(|_| wanted[at..].iter().for_each(|one| one.forget(&plugin)))?;
+            let path = built.inspect_err(|_| {
+                if let Some(earlier) = one.earlier(&plugin) {
+                    eprintln!("{}: {} is of an earlier build", plugin.name, earlier.display());
+                }
+            })?;
             println!("{}", path.display());
         }
         Ok(())
@@ -111,18 +115,20 @@ impl Wanted {
     fn find(name: &str, setup: bool, cc: Option<&str>) -> Result<Self> {
         match Arch::named(name) {
             Some(arch) => Ok(Wanted::Driver(arch)),
+            None if name.starts_with("win") && !name.contains('/') => {
+                bail!("no target is called {name}: drivers for Windows are built for windows and windows-arm64")
+            }
             None => linux::Wanted::find(Some(name), setup, cc).map(Wanted::Module),
         }
     }
 
-    /// Removes what an earlier build has left, so that nobody takes it for what was asked for now.
-    fn forget(&self, plugin: &Plugin) {
+    /// What an earlier build has left, which stays, so that nobody takes it for what was asked for now.
+    fn earlier(&self, plugin: &Plugin) -> Option<PathBuf> {
         let earlier = match self {
             Wanted::Module(module) => module.path(plugin).ok(),
             Wanted::Driver(arch) => Some(windows::path(plugin, *arch)),
         };
-        // There may be none.
-        let _ = earlier.map(fs::remove_file);
+        earlier.filter(|file| file.is_file())
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
+use kp_tool::Message;
 
 use super::license::License;
 use super::toolchain;
@@ -126,7 +127,7 @@ impl Disclosure {
 /// # Errors
 /// No package there, no such plugin, or more than one to choose from; then the message lists them.
 pub fn select(name: Option<&str>, dir: &Path) -> Result<Plugin> {
-    let metadata = MetadataCommand::new().current_dir(dir).exec().context("cannot read the Cargo workspace here")?;
+    let metadata = MetadataCommand::new().current_dir(dir).exec().map_err(|error| no_workspace(error, dir))?;
     let using_core: Vec<&Package> = metadata
         .workspace_packages()
         .into_iter()
@@ -145,6 +146,15 @@ pub fn select(name: Option<&str>, dir: &Path) -> Result<Plugin> {
         },
     };
     describe(package, &metadata)
+}
+
+/// Why there is no workspace: in one line, if there is no `Cargo.toml`.
+fn no_workspace(error: cargo_metadata::Error, dir: &Path) -> anyhow::Error {
+    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    if dir.ancestors().any(|folder| folder.join("Cargo.toml").exists()) {
+        return anyhow::Error::new(error).context("cannot read the Cargo workspace here");
+    }
+    Message::NoWorkspace { folder: dir.display().to_string() }.into()
 }
 
 /// Whether the package's library calls `plugin!`, which has to stand in the crate's root.

@@ -110,7 +110,7 @@ mod tests {
     fn a_guest_that_never_came_to_its_first_process_is_none_and_one_that_failed_later_is_one() {
         let report = |stage, verdict| {
             let (output, steps, log) = (vec![], vec![], vec![]);
-            Ok(Report { stage, output, steps, log, failed_by: None, verdict, seconds: 1.0 })
+            Ok(Report { stage, output, steps, log, failed_by: None, stopped: false, verdict, seconds: 1.0 })
         };
         let failed = || Verdict::Failed("no edu".into());
         assert_eq!(booted(report(Stage::Refused, failed())).unwrap_err().to_string(), "no edu");

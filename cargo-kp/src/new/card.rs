@@ -93,18 +93,25 @@ impl Card {
         self.kinds() == Kinds { line: 0, msi: 0, msi_x: 0 }
     }
 
-    /// Refuses registers where the card has no memory.
+    /// Refuses registers where the card has no room for them.
     pub fn has_place_for(&self, blocks: &[Block]) -> Result<(), Message> {
         blocks.iter().try_for_each(|block| {
             let (file, number, of) = (block.file.clone(), block.bar.to_string(), self.of.clone());
             let Some(bar) = self.found.bars.iter().find(|bar| bar.number == block.bar) else {
                 return Err(Message::NoSuchBar { file, bar: number, of, there: self.bars() });
             };
-            if bar.kind == BarKind::Ports {
-                return Err(Message::PortsBar { file, bar: number, of });
+            let wide = block.registers.iter().find(|register| register.bits > 32 && bar.kind == BarKind::Ports);
+            if let Some(register) = wide {
+                let (place, name) = (format!("{file}:{}", register.line), register.name.clone());
+                return Err(Message::WidePort { place, name, bar: number, of });
             }
             block.registers.iter().try_for_each(|register| ends_in(bar, block, register))
         })
+    }
+
+    /// Whether a BAR is known to be of ports.
+    pub fn is_of_ports(&self, bar: usize) -> bool {
+        self.found.bars.iter().any(|found| found.number == bar && found.kind == BarKind::Ports)
     }
 
     /// Refuses a way to acknowledge that the card has no interrupt for. One that was guessed is none then.

@@ -128,13 +128,31 @@ fn written<'a>(blocks: &'a [Block], flag: &str, text: &str) -> Result<Written<'a
     let ones = to.register.ones();
     let value = match value {
         None => ones,
-        Some(text) => number(text).filter(|&value| value <= ones).ok_or_else(|| Message::BadIrqValue {
-            flag: flag.to_owned(),
-            value: text.to_owned(),
-            bits: to.register.bits.to_string(),
+        Some(text) => number(text).or_else(|| fields(to.register, text)).filter(|&value| value <= ones).ok_or_else(|| {
+            Message::BadIrqValue {
+                flag: flag.to_owned(),
+                value: text.to_owned(),
+                bits: to.register.bits.to_string(),
+                fields: field_names(to.register),
+            }
         })?,
     };
     Ok(Written { to, value })
+}
+
+/// All bits of the fields that `A|B` names.
+fn fields(register: &Register, text: &str) -> Option<u64> {
+    text.split('|').try_fold(0, |bits, name| {
+        let name = crate::registers::register_name(name)?;
+        let field = register.fields.iter().find(|field| field.name == name)?;
+        Some(bits | (u64::MAX >> (63 - (field.high - field.low))) << field.low)
+    })
+}
+
+/// The fields to choose from, behind a sentence.
+fn field_names(register: &Register) -> String {
+    let names: Vec<&str> = register.fields.iter().map(|field| field.name.as_str()).collect();
+    if names.is_empty() { String::new() } else { format!(", or name a field: {}", names.join(", ")) }
 }
 
 /// The recipe that a text names.

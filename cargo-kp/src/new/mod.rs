@@ -11,7 +11,7 @@ mod irq;
 mod messages;
 mod model;
 mod name;
-mod qemu;
+pub(crate) mod qemu;
 mod tree;
 mod write;
 
@@ -31,7 +31,7 @@ use std::{
 
 /// A PCI device's vendor and device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct PciId {
+pub(crate) struct PciId {
     vendor: u16,
     device: u16,
 }
@@ -125,7 +125,11 @@ impl Command for NewArgs {
         if self.name.is_some() && !self.ask {
             return self.make(|_, _, _| Ok(true));
         }
-        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        let has_terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
+        if self.name.is_none() && self.has_source() && !(has_terminal && cfg!(feature = "wizard")) {
+            return Err(self.no_name().into());
+        }
+        if !has_terminal {
             return Err(Message::NobodyToAsk {}.into());
         }
         #[cfg(feature = "wizard")]
@@ -140,6 +144,11 @@ impl NewArgs {
     fn make(self, goes_on: impl FnOnce(&Self, usize, &str) -> Result<bool>) -> Result<()> {
         let Some(name) = self.name.clone() else { return Err(Message::NobodyToAsk {}.into()) };
         name::check(&name)?;
+        let folder = self.path.clone().unwrap_or_else(|| PathBuf::from(&name));
+        if let Some(clone) = clone_around(&folder) {
+            let (path, clone) = (folder.display().to_string(), clone.display().to_string());
+            return Err(Message::InClone { path, clone }.into());
+        }
         let card = self.card()?;
         let ids = match &card {
             Some(card) => vec![card.id],
@@ -164,7 +173,6 @@ impl NewArgs {
             irq = card.interrupts_as(&self.said(), irq)?;
         }
         let device = self.qemu.clone().or_else(|| ids.first().and_then(qemu_device).map(str::to_owned));
-        let folder = self.path.clone().unwrap_or_else(|| PathBuf::from(&name));
         let facts = tree::Facts {
             name: &name,
             ids: &ids,
@@ -202,8 +210,19 @@ impl NewArgs {
         Ok(())
     }
 
+    /// The device is named, and the plugin is not.
+    fn no_name(&self) -> Message {
+        let source = match (&self.from_device, &self.scan, &self.qemu) {
+            (Some(address), ..) => format!(" --from-device {address}"),
+            (None, Some(file), _) => format!(" --scan {file}"),
+            (None, None, Some(device)) => format!(" --qemu {device}"),
+            _ if self.software => " --software".to_owned(),
+            _ => self.pci.iter().map(|id| format!(" --pci {id}")).collect(),
+        };
+        Message::NoName { rest: source }
+    }
+
     /// Whether a flag says which device it is, or that there is none.
-    #[cfg(feature = "wizard")]
     fn has_source(&self) -> bool {
         !self.pci.is_empty()
             || self.software
@@ -288,9 +307,27 @@ fn pci_id(text: &str) -> Result<PciId, Message> {
     Ok(PciId { vendor: number(vendor)?, device: number(device)? })
 }
 
+/// The clone of kp that a folder would lie in, where its alias is what `cargo kp` calls. What its tests make below its `target` is their own.
+fn clone_around(folder: &Path) -> Option<PathBuf> {
+    let existing = fs::canonicalize(existing(folder)).ok()?;
+    let is_clone = |folder: &&Path| {
+        let alias = fs::read_to_string(folder.join(".cargo/config.toml")).ok().and_then(|text| text.parse().ok());
+        let alias = alias.as_ref().and_then(|config: &toml::Table| config.get("alias")?.get("kp")?.as_str());
+        alias.is_some_and(|alias| alias.split_whitespace().any(|word| word == "cargo-kp"))
+            && ["cargo-kp", "kp-core"].iter().all(|member| folder.join(member).join("Cargo.toml").is_file())
+    };
+    let clone = existing.ancestors().find(is_clone)?;
+    (!existing.starts_with(clone.join("target"))).then(|| clone.to_owned())
+}
+
+/// The folder, or the nearest around it that is there.
+fn existing(folder: &Path) -> &Path {
+    folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."))
+}
+
 /// Whether a folder lies in a Git repository.
 fn is_in_repository(folder: &Path) -> bool {
-    let existing = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+    let existing = existing(folder);
     let mut git = process::Command::new("git");
     let git = git.args(["rev-parse", "--is-inside-work-tree"]).current_dir(existing);
     git.output().is_ok_and(|output| output.status.success())

@@ -202,6 +202,24 @@ fn complaint(stderr: impl Read) -> String {
     }
 }
 
+/// Refuses a device that QEMU does not know, before anything is built for it. QEMU itself refuses what its options are not.
+#[cfg(unix)]
+pub fn is_known(device: &str) -> Result<()> {
+    let name = device.split(',').next().unwrap_or_default();
+    // As JSON it may be given too.
+    if name.starts_with('{') {
+        return Ok(());
+    }
+    let output = Command::new(PROGRAM).args(["-machine", "none", "-device", &format!("{name},help")]).output();
+    match output {
+        Ok(output) if String::from_utf8_lossy(&output.stderr).contains("not found") => {
+            Err(Message::NoQemuDevice { name: name.to_owned(), alike: alike(name, &names()?) }.into())
+        }
+        // Without a QEMU the packages are named later.
+        _ => Ok(()),
+    }
+}
+
 /// The names of QEMU's devices on a PCI bus.
 fn names() -> Result<Vec<String>> {
     let output = Command::new(PROGRAM).args(["-machine", "none", "-device", "help"]).stdin(Stdio::null()).output();

@@ -141,6 +141,7 @@ fn context(facts: &Facts<'_>, messages: &[MessageOf]) -> Value {
     let block = |block: &Block| {
         context! {
             name => &block.name, bar => block.bar, field => format!("bar{}", block.bar), len => format!("{:#x}", block.len()),
+            ports => facts.card.is_some_and(|card| card.is_of_ports(block.bar)),
         }
     };
     let causes = irq.is_some_and(|irq| irq.causes().is_some());

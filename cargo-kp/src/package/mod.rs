@@ -6,7 +6,7 @@ mod content;
 mod deb;
 mod rpm;
 
-use crate::build::{Modules, WantedModule as Wanted, select};
+use crate::build::{Arch, Modules, WantedModule as Wanted, select};
 use crate::command::Command;
 use crate::temporary::TempFolder;
 use anyhow::{Context, Result};
@@ -75,6 +75,9 @@ impl Command for PackageArgs {
                 let (program, package) = (program.to_owned(), package.to_owned());
                 return Err(Message::MissingProgram { program, package }.into());
             }
+        }
+        if let Some((_, name)) = asked.iter().find(|(_, name)| Arch::named(name).is_some()) {
+            return Err(Message::PackageOfWindows { name: name.clone() }.into());
         }
         let plugin = select(self.plugin.as_deref(), Path::new("."))?;
         plugin.license.for_module(&plugin.name)?;

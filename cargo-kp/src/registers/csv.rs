@@ -14,6 +14,15 @@ pub fn parse(name: &str, text: &str) -> Result<Vec<Listed>, Message> {
     let wrong = |line: u64, why: String| Message::BadTable { place: format!("{name}:{line}"), why };
     let mut reader = ::csv::ReaderBuilder::new().flexible(true).trim(::csv::Trim::All).from_reader(text.as_bytes());
     let headers = reader.headers().map_err(|error| wrong(1, error.to_string()))?.clone();
+    if headers.iter().all(str::is_empty) {
+        return Err(wrong(1, format!("nothing is in it: its first line names the columns: {}", NEEDED.join(","))));
+    }
+    // What a spreadsheet writes where the comma is the decimal point.
+    if let [only] = headers.iter().collect::<Vec<_>>()[..]
+        && let Some(other) = [';', '\t'].into_iter().find(|&other| only.contains(other))
+    {
+        return Err(wrong(1, format!("its columns are divided by {other:?}: write commas between them")));
+    }
     let columns = columns(name, &headers)?;
     let mut bars: BTreeMap<usize, Listed> = BTreeMap::new();
     for record in reader.records() {

@@ -9,6 +9,7 @@ use super::{Expected, Report, Stage, Verdict, Vm};
 use crate::command::Command;
 use crate::guest::plan::{self, Step};
 use crate::kernels::{self, Image, ModuleTree};
+use crate::new::qemu;
 use crate::packages::{Packages, Purpose, ThisMachine};
 use anyhow::{Result, bail};
 use clap::Args;
@@ -82,6 +83,7 @@ pub struct VmArgs {
 impl Command for VmArgs {
     /// What the program prints goes to stdout. Fails if the guest does.
     fn run(mut self) -> Result<()> {
+        self.devices.iter().try_for_each(|device| qemu::is_known(device))?;
         self.of_workspace()?;
         let modules = self.modules.iter().map(|path| Module::read(path)).collect::<Result<Vec<_>>>()?;
         if self.take && modules.iter().all(|module| module.file.aliases.is_empty()) {
@@ -195,9 +197,12 @@ fn log_of(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(line) = report.failed_by.and_then(|at| report.log.get(at)) {
         lines.extend(
-            ["failed by this line of the kernel's log:", "", &format!("  > {line}"), "", "all of it:"]
-                .map(str::to_owned),
+            ["failed by this line of the kernel's log:", "", &format!("  > {line}"), ""].map(str::to_owned),
         );
+        if report.stopped {
+            lines.push("stopped after this line: what its program says later is not heard".to_owned());
+        }
+        lines.push("all of it:".to_owned());
     }
     let mark = |at| if report.failed_by == Some(at) { "  > " } else { "    " };
     lines.extend(report.log.iter().enumerate().map(|(at, line)| format!("{}{line}", mark(at))));
@@ -349,6 +354,7 @@ mod tests {
             steps: Vec::new(),
             log: ["qemu: nic has no peer", line, "kp_edu: unloaded"].map(str::to_owned).into(),
             failed_by,
+            stopped: false,
             verdict: Verdict::Passed,
             seconds: 1.0,
         };
@@ -357,6 +363,8 @@ mod tests {
         let failed = report(Some(1), "hm");
         assert_eq!(log_of(&failed)[..5], ["failed by this line of the kernel's log:", "", "  > hm", "", "all of it:"]);
         assert_eq!(log_of(&failed)[5..], ["    qemu: nic has no peer", "  > hm", "    kp_edu: unloaded"]);
+        let stopped = Report { stopped: true, ..report(Some(1), "hm") };
+        assert_eq!(log_of(&stopped)[4], "stopped after this line: what its program says later is not heard");
         assert!(remedy(&failed, "kernel log: hm").contains("--allow PATTERN"));
         assert_eq!(remedy(&report(Some(1), "BUG: hm"), "kernel log: BUG: hm"), "", "nothing allows a crash");
         assert_eq!(remedy(&passed, "the guest did not end within 8 s; x"), "; --timeout SECONDS gives it more");

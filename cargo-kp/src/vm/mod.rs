@@ -80,6 +80,8 @@ pub struct Report {
     pub log: Vec<String>,
     /// Which line of the log failed the run, if one did.
     pub failed_by: Option<usize>,
+    /// Whether the guest was ended before it ended by itself.
+    pub stopped: bool,
     /// How it ended.
     pub verdict: Verdict,
     /// How long it took, from the start of QEMU to its end.

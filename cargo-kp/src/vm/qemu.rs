@@ -81,7 +81,8 @@ pub(super) fn run(vm: &Vm, initrd: &Path, memory: u32, on_line: &mut dyn FnMut(&
         (false, true, false) if status.code() != qemus(FAILURE_CODE) => Stage::Refused,
         (false, ..) => Stage::Boot,
     };
-    Ok(Report { stage, output, steps, log, failed_by, verdict, seconds: start.elapsed().as_secs_f64() })
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(Report { stage, output, steps, log, failed_by, stopped: !ended, verdict, seconds })
 }
 
 fn arguments(vm: &Vm, initrd: &Path, memory: u32) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! What is refused: by one line, with its code and what the program exits with; nothing is written then.
 use crate::folder::{EDU, Folder};
+use std::fs;
 
 /// Runs `new` with a register file of these lines, which has to be refused so.
 fn refused(folder: &Folder, table: &str, words: &str, exit: i32, line: &str) {
@@ -22,6 +23,11 @@ fn arguments_that_cannot_be() {
             "card",
             2,
             "error[E001]: nobody to ask: name the device, `--pci VENDOR:DEVICE`, `--qemu NAME`, or `--software` for a plugin without one",
+        ),
+        (
+            "--qemu pci-serial,chardev=x",
+            2,
+            "error[E109]: NAME is missing, what the plugin is to be called: as in `cargo kp new card --qemu pci-serial,chardev=x`",
         ),
         ("Card --software", 2, "error[E003]: `Card`: 1 to 31 of a-z, 0-9, `_`, `-`; try `card`"),
         (
@@ -81,6 +87,10 @@ fn what_no_interrupt_can_be() {
         (
             "--irq-enable FACTORIAL=0x1ffffffff",
             "error[E022]: --irq-enable: `0x1ffffffff` is no number of 32 bits: write it as 0x4 or 4",
+        ),
+        (
+            "--irq-enable FACTORIAL=ON",
+            "error[E022]: --irq-enable: `ON` is no number of 32 bits: write it as 0x4 or 4",
         ),
         (
             "--irq-enable FACTORIAL=1 --irq-enable factorial=2",
@@ -147,6 +157,62 @@ fn what_no_register_can_be() {
         2,
         "error[E008]: card.csv:1: no column `Offset`; there are: Name, Address, Access Mode, Size: rename the one that it is",
     );
+}
+
+#[test]
+fn a_table_that_is_none_says_what_it_is() {
+    let folder = Folder::new();
+    for (table, line) in [
+        ("", "error[E009]: card.csv:1: nothing is in it: its first line names the columns: Name,Offset,Access Mode,Size"),
+        (
+            "Name;Offset;Access Mode;Size\nA;0;R;32\n",
+            "error[E009]: card.csv:1: its columns are divided by ';': write commas between them",
+        ),
+    ] {
+        refused(&folder, table, "card --pci 1234:11e8 --registers card.csv", 2, line);
+    }
+}
+
+#[test]
+fn a_fields_name_stands_for_its_bits() {
+    let folder = Folder::new();
+    folder.write("card.csv", "Name,Offset,Access Mode,Size,Fields\nIER,1,RW,8,ERBFI=0; ETBEI=1; MODE=4..6\nIIR,2,R,8,\n");
+    let new = |name: &str, bits: &str| {
+        let rest = "--pci 1b36:0002 --registers card.csv --irq-status IIR --irq-ack read-clears";
+        folder.kp(&format!("new {name} {rest} --irq-enable IER={bits}"))
+    };
+    for (name, bits, value) in [("one", "ETBEI", "0x2"), ("two", "erbfi|MODE", "0x71")] {
+        assert_eq!(new(name, bits).error, "");
+        let source = folder.read(&format!("{name}/plugin/src/lib.rs"));
+        assert!(source.contains(&format!("self.bar0.write(regs::IER, {value});")), "{source}");
+    }
+    let why = "error[E022]: --irq-enable: `ETBE` is no number of 8 bits: write it as 0x4 or 4, or name a field: ERBFI, ETBEI, MODE";
+    assert_eq!(new("none", "ETBE").error.trim_end(), why);
+}
+
+#[test]
+fn a_workspace_below_a_clone_of_kp_is_refused_as_the_clones_alias_would_reach_it() {
+    let folder = Folder::new();
+    let clone = folder.path().join("kp");
+    for part in ["cargo-kp", "kp-core", ".cargo", "mine", "target"] {
+        fs::create_dir_all(clone.join(part)).expect("a folder can be made");
+    }
+    folder.write("kp/cargo-kp/Cargo.toml", "");
+    folder.write("kp/kp-core/Cargo.toml", "");
+    folder.write("kp/.cargo/config.toml", include_str!("../../../.cargo/config.toml"));
+    let clone = clone.canonicalize().expect("it is there").display().to_string();
+    for (words, path) in [("--path kp/card", "kp/card"), ("--path kp/mine/a/card --dry-run", "kp/mine/a/card")] {
+        let ended = folder.kp(&format!("new card --software {words}"));
+        let line = format!(
+            "error[E108]: {path} would lie in a clone of kp, where `cargo kp` is the clone's own: `cargo install --locked --path {clone}/cargo-kp`, \
+             then `cargo kp new` in a folder outside"
+        );
+        assert_eq!((ended.code, ended.said.as_str(), ended.error.trim_end()), (Some(2), "", line.as_str()));
+    }
+    assert_eq!(fs::read_dir(folder.path().join("kp/mine")).expect("it is there").count(), 0);
+    folder.new_card("card --software --path kp/target/card --dry-run");
+    folder.write("kp/.cargo/config.toml", "[alias]\nkp = \"run\"\n"); // another repository
+    folder.new_card("card --software --path kp/card --dry-run");
 }
 
 #[test]

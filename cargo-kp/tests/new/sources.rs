@@ -162,7 +162,8 @@ fn what_the_card_has_not_is_refused_in_one_line() {
         ("", "--scan scan.json#00:09.0", 4, format!("error[E089]: scan.json has no device at 00:09.0; there are {there}")),
         ("DATA,BAR0,0x2000,R,32,", "--scan scan.json#00:06.0 --registers card.csv", 2, "error[E081]: card.csv:2: DATA at 0x2000 ends beyond BAR 0 (4096 bytes): another BAR, or a wrong offset".to_owned()),
         ("DATA,BAR2,0,R,32,", "--scan scan.json#00:04.0 --registers card.csv", 2, "error[E082]: card.csv: registers in BAR 2, which 0000:00:04.0 has not: there is BAR 0 (memory, 32 bit, 1 MiB); name another".to_owned()),
-        ("DATA,BAR1,0,R,32,", "--scan scan.json#00:03.0 --registers card.csv", 2, "error[E083]: card.csv: registers in BAR 1, which is of ports in 0000:00:03.0: take them out of the file, and use `map_ports` in the plugin's source".to_owned()),
+        ("DATA,BAR1,0,R,64,", "--scan scan.json#00:03.0 --registers card.csv", 2, "error[E083]: card.csv:2: DATA has 64 bits, and BAR 1 is of ports in 0000:00:03.0, of 32 at most: make two registers of it".to_owned()),
+        ("DATA,BAR1,0x40,R,32,", "--scan scan.json#00:03.0 --registers card.csv", 2, "error[E081]: card.csv:2: DATA at 0x40 ends beyond BAR 1 (64 bytes): another BAR, or a wrong offset".to_owned()),
         ("DATA,BAR0,0,R,32,", "--scan scan.json#00:03.0 --registers card.csv --irq-ack none", 2, "error[E084]: --irq-ack none: 0000:00:03.0 sends no messages, and its line has to be acknowledged: name another recipe".to_owned()),
         ("INT_STATUS,BAR0,0,RW,32,one-clears", "--scan scan.json#00:06.0 --registers card.csv --irq-status INT_STATUS --irq-ack w1c", 2, "error[E085]: --irq-status: 0000:00:06.0 has no interrupt: leave the flag out".to_owned()),
     ] {
@@ -177,6 +178,43 @@ fn what_the_card_has_not_is_refused_in_one_line() {
     assert!(said.contains("interrupt  none: the card has none\n"), "{said}");
     let ended = folder.kp("new card --scan scan.json --pci 1234:11e8");
     assert_eq!((ended.code, ended.error.contains("cannot be used with")), (Some(2), true), "{}", ended.error);
+}
+
+/// QEMU's pci-serial, a 16550 behind ports, as its manual numbers the registers.
+const UART: &str = "\
+Name,Resource Name,Offset,Access Mode,Size,Fields,Reset,Count
+RBR,BAR1,0,R,8,,,
+THR,BAR1,0,W,8,,,
+IER,BAR1,1,RW,8,ERBFI=0; ETBEI=1,,
+IIR,BAR1,2,R,8,,,
+FCR,BAR1,2,W,8,,,
+MCR,BAR1,4,RW,8,LOOP=4,,
+LSR,BAR1,5,R,8,,0x60,
+PAIR,BAR1,0x8,RW,16,,,2
+LONG,BAR1,0xc,RW,32,,,
+STATUS,BAR0,0,R,32,,,
+";
+
+#[test]
+fn registers_of_ports_are_made_as_those_of_memory_are_and_pass_their_tests() {
+    let folder = Folder::new();
+    folder.write("scan.json", SCAN);
+    folder.write("uart.csv", UART);
+    let irq = "--irq-status IIR --irq-ack read-clears --irq-enable IER=ETBEI --irq-raise FCR";
+    folder.new_card(&format!("uart --scan scan.json#00:03.0 --registers uart.csv {irq}"));
+    let source = folder.read("uart/plugin/src/lib.rs");
+    for line in [
+        "    bar0: Bar<bar0::Map>,",
+        "    bar1: Bar<bar1::Map, Ports>,",
+        "bar0: device.map(cx, 0)?,",
+        "bar1: device.map_ports(cx, 1)?,",
+        "self.bar1.write(bar1::IER, 0x2);",
+    ] {
+        assert!(source.contains(line), "{line}: {source}");
+    }
+    assert!(folder.read("uart/plugin/tests/model/mod.rs").contains("1 => BarKind::Ports"));
+    passes(&folder, "uart", 3);
+    is_clean(&folder, "uart");
 }
 
 #[test]

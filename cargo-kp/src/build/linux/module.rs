@@ -69,11 +69,16 @@ pub(super) fn build(plugin: &Plugin, object: &Object, kernel: &Target, compiler:
     }
 
     let exports = Exports::of(&kernel.headers)?;
+    // What make begins to write, and what a check refuses, is no module: the one of before stays until there is another.
+    let earlier = fs::read(&module).ok();
     let made = make(plugin, &dir, &kernel.headers, compiler);
     let checked = made.and_then(|()| Ok(check::only_exports(&fs::read(&module)?, &exports)?));
     if let Err(refusal) = checked {
         // Warnings come only once: the next build would find everything made and succeed.
         remove_objects(&dir)?;
+        if let Some(earlier) = earlier {
+            fs::write(&module, earlier).with_context(|| format!("cannot write {}", module.display()))?;
+        }
         return Err(refusal.context(format!("{} isn't built for {}", plugin.name, kernel.release)));
     }
     Ok(module)
