@@ -99,6 +99,19 @@ fn an_option_chooses_before_the_environment_and_that_before_the_plugins_own_tool
 }
 
 #[test]
+fn what_an_earlier_build_has_made_stays_where_the_toolchain_is_not_there() {
+    let _alone = alone();
+    let (workspace, target) = (workspace("kept", ""), folder("kept-target"));
+    let driver = target.join("kp/kept/windows-x86_64/kp-kept.sys");
+    write(&driver, "of before");
+    let mut tool = in_workspace(&workspace);
+    let output = tool.args(["--toolchain", "nosuch"]).env("CARGO_TARGET_DIR", &target).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("kp-kept.sys is of an earlier build\n"), "{said}");
+    assert_eq!(fs::read_to_string(driver).unwrap(), "of before");
+}
+
+#[test]
 #[ignore = "needs Debian's compiler, and compiles core; run by `cargo kp test --long`"]
 fn a_compiler_outside_of_usr_makes_the_same_code_as_in_it() {
     let _alone = alone();

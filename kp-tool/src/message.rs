@@ -246,7 +246,7 @@ catalogue! {
     /// A flag of `cargo kp new` names one register. Where two BARs have one of that name, the BAR stands before it.
     E073 RegisterInTwoBars { flag, name, bars } Arguments: "{flag}: {name} is in {bars}: say which, as in BAR2.{name}";
     /// A process listens at the socket, or the path is no socket. One that was left behind by a process that is gone is replaced.
-    E074 SocketThere { path } InTheWay: "{path} is there already: end who listens there, remove it if nobody does (`rm {path}`), or name another socket with --listen";
+    E074 SocketThere { path } InTheWay: "{path} is there already: end who listens there, or name another socket with --listen";
     /// `cargo kp sim` needs something that behaves as the card does: a type that implements `kp_sim::device::DeviceModel` and has `new()`. That is
     /// `Model` in a file of the plugin's, seen from its folder, or one of kp-sim's own, `"kp_sim::edu::Edu"`.
     E075 NoModel { plugin } NotFound:

@@ -67,7 +67,7 @@ pub struct NewArgs {
     /// regtool's. May be repeated.
     #[arg(long, value_name = "BLOCK=N[+OFFSET]", requires = "registers")]
     bar: Vec<String>,
-    /// The register that says that the card interrupts. Without it and --irq-ack: guessed by the names, and the guess is printed.
+    /// The register that says that the card interrupts: zero means that it does not. Without it and --irq-ack: guessed by the names, and the guess is printed.
     #[arg(long, value_name = "REG")]
     irq_status: Option<String>,
     /// How an interrupt is acknowledged: REG=write-back, w1c, read-clears, REG=VALUE, REG=mask or none. `cargo kp --explain E017` says
@@ -87,7 +87,7 @@ pub struct NewArgs {
     /// The card has no interrupt, whatever its registers are called.
     #[arg(long, conflicts_with_all = ["irq_status", "irq_ack", "irq_enable", "irq_disable", "irq_raise"])]
     no_irq: bool,
-    /// Registers that get a message of their own: `all`, `none`, or a list. Without it: all if there are 16 or fewer, else none.
+    /// Registers that get a message of their own: `all`, `none`, or a list. The app reads each when it starts. Without it: all if there are 16 or fewer, else none.
     #[arg(long, value_name = "all|none|A,B,…")]
     messages: Option<String>,
     /// Languages that there is an app in, beside the one in Rust.
@@ -122,6 +122,12 @@ pub struct NewArgs {
 
 impl Command for NewArgs {
     fn run(self) -> Result<()> {
+        // Before anything is asked.
+        let folder = self.folder();
+        if let Some(clone) = clone_around(&folder) {
+            let (path, clone) = (folder.display().to_string(), clone.display().to_string());
+            return Err(Message::InClone { path, clone }.into());
+        }
         if self.name.is_some() && !self.ask {
             return self.make(|_, _, _| Ok(true));
         }
@@ -144,11 +150,7 @@ impl NewArgs {
     fn make(self, goes_on: impl FnOnce(&Self, usize, &str) -> Result<bool>) -> Result<()> {
         let Some(name) = self.name.clone() else { return Err(Message::NobodyToAsk {}.into()) };
         name::check(&name)?;
-        let folder = self.path.clone().unwrap_or_else(|| PathBuf::from(&name));
-        if let Some(clone) = clone_around(&folder) {
-            let (path, clone) = (folder.display().to_string(), clone.display().to_string());
-            return Err(Message::InClone { path, clone }.into());
-        }
+        let folder = self.folder();
         let card = self.card()?;
         let ids = match &card {
             Some(card) => vec![card.id],
@@ -208,6 +210,11 @@ impl NewArgs {
             (_, device) => println!("      cargo kp vm{}", device.unwrap_or_default()),
         }
         Ok(())
+    }
+
+    /// Where the workspace is to be.
+    fn folder(&self) -> PathBuf {
+        self.path.clone().unwrap_or_else(|| self.name.as_deref().unwrap_or("NAME").into())
     }
 
     /// The device is named, and the plugin is not.

@@ -64,6 +64,9 @@ impl Command for PackageArgs {
         if asked.is_empty() {
             return Err(Message::NoPackage {}.into());
         }
+        if let Some((_, name)) = asked.iter().find(|(_, name)| Arch::named(name).is_some()) {
+            return Err(Message::PackageOfWindows { name: name.clone() }.into());
+        }
         if let Some(name) = &self.name {
             check_name(name)?;
         }
@@ -75,9 +78,6 @@ impl Command for PackageArgs {
                 let (program, package) = (program.to_owned(), package.to_owned());
                 return Err(Message::MissingProgram { program, package }.into());
             }
-        }
-        if let Some((_, name)) = asked.iter().find(|(_, name)| Arch::named(name).is_some()) {
-            return Err(Message::PackageOfWindows { name: name.clone() }.into());
         }
         let plugin = select(self.plugin.as_deref(), Path::new("."))?;
         plugin.license.for_module(&plugin.name)?;
@@ -146,10 +146,10 @@ mod tests {
     }
 
     #[test]
-    fn without_a_form_nothing_is_built() {
-        let none = PackageArgs {
+    fn without_a_form_nothing_is_built_and_of_drivers_for_windows_there_is_no_package() {
+        let of = |deb: &[&str]| PackageArgs {
             plugin: None,
-            deb: vec![],
+            deb: deb.iter().map(|&name| name.to_owned()).collect(),
             rpm: vec![],
             name: None,
             group: None,
@@ -157,7 +157,12 @@ mod tests {
             out: None,
             setup: false,
         };
-        let why = none.run().expect_err("nothing is asked for");
+        let why = of(&["dkms", "windows-arm64"]).run().expect_err("Windows has none");
+        assert_eq!(
+            why.to_string(),
+            "packages are for Linux, and windows-arm64 is not: `cargo kp build --target windows-arm64` makes the driver and the INF that installs it"
+        );
+        let why = of(&[]).run().expect_err("nothing is asked for");
         assert_eq!(
             why.to_string(),
             "no package is asked for: `--deb dkms`, `--deb KERNEL`, `--rpm dkms` or `--rpm KERNEL`"

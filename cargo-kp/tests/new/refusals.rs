@@ -1,5 +1,5 @@
 //! What is refused: by one line, with its code and what the program exits with; nothing is written then.
-use crate::folder::{EDU, Folder};
+use crate::folder::{EDU, Ended, Folder, tool};
 use std::fs;
 
 /// Runs `new` with a register file of these lines, which has to be refused so.
@@ -209,10 +209,26 @@ fn a_workspace_below_a_clone_of_kp_is_refused_as_the_clones_alias_would_reach_it
         );
         assert_eq!((ended.code, ended.said.as_str(), ended.error.trim_end()), (Some(2), "", line.as_str()));
     }
+    let ended = Ended::from(tool(&folder.path().join("kp/mine")).arg("new").output().expect("the tool can be started"));
+    assert!(ended.error.starts_with("error[E108]: NAME would lie"), "{}", ended.error);
     assert_eq!(fs::read_dir(folder.path().join("kp/mine")).expect("it is there").count(), 0);
     folder.new_card("card --software --path kp/target/card --dry-run");
     folder.write("kp/.cargo/config.toml", "[alias]\nkp = \"run\"\n"); // another repository
     folder.new_card("card --software --path kp/card --dry-run");
+}
+
+/// Of cargo's own text there is none.
+#[test]
+fn outside_of_a_workspace_each_command_says_so_in_one_line() {
+    let folder = Folder::new();
+    let line = format!(
+        "error[E111]: no Cargo workspace in {}: `cd` to the plugin's, or make one: `cargo kp new NAME --pci VENDOR:DEVICE`",
+        folder.path().canonicalize().expect("it is there").display()
+    );
+    for words in ["regs", "build --target windows", "schema"] {
+        let ended = folder.kp(words);
+        assert_eq!((ended.code, ended.said.as_str(), ended.error.trim_end()), (Some(4), "", line.as_str()), "{words}");
+    }
 }
 
 #[test]

@@ -119,6 +119,10 @@ fn qemu_tells_the_same_of_its_device_as_linux_does() {
         let ended = folder.kp(&format!("new none-card --qemu {device}"));
         assert_eq!((ended.code, ended.error.starts_with(line)), (Some(exit), true), "{}", ended.error);
     }
+    // Before it looks for what it would build.
+    let ended = folder.kp("vm --device pci-serail");
+    let line = "error[E090]: QEMU has no device `pci-serail`: `pci-serial`, ";
+    assert_eq!((ended.code, ended.error.starts_with(line)), (Some(4), true), "{}", ended.error);
 }
 
 #[cfg(unix)]
@@ -215,6 +219,14 @@ fn registers_of_ports_are_made_as_those_of_memory_are_and_pass_their_tests() {
     assert!(folder.read("uart/plugin/tests/model/mod.rs").contains("1 => BarKind::Ports"));
     passes(&folder, "uart", 3);
     is_clean(&folder, "uart");
+    for (words, why) in [
+        ("--raise 0x1ff", "--raise 0x1ff: number too large to fit in target type; it has 8 bits"),
+        ("--wait soon", "--wait soon: invalid digit found in string"),
+        ("--rase 1", "no option --rase: there is --raise BITS, --wait SECONDS"),
+    ] {
+        let (success, said) = folder.cargo("uart", &format!("run --offline --quiet -p uart-app -- {words}"));
+        assert_eq!((success, said.trim_end()), (false, format!("uart-app: {why}").as_str()));
+    }
 }
 
 #[test]
