@@ -118,6 +118,29 @@ fn a_module_is_built_in_a_folder_that_make_cannot_take() {
 
 #[test]
 #[ignore = "compiles for a kernel"]
+fn the_module_of_before_stays_until_there_is_another() {
+    let dir = folder("earlier");
+    let (plugin, object) = small(&dir);
+    let module = build::module(&plugin, &object, &kernel()).unwrap();
+    let before = fs::read(&module).unwrap();
+    let source = object.kbuild.join("kp.c");
+    let text = fs::read_to_string(&source).unwrap();
+    for broken in [
+        "int broken = ;",
+        "static int unused;",
+        "void kp_nowhere(void);\nint kp_calls_it(void);\nint kp_calls_it(void) { kp_nowhere(); return 0; }",
+    ] {
+        fs::write(&source, format!("{text}{broken}\n")).unwrap();
+        build::module(&plugin, &object, &kernel()).expect_err(broken);
+        assert!(fs::read(&module).unwrap() == before, "{broken}");
+    }
+    fs::write(&source, format!("{text}int kp_trial;\n")).unwrap();
+    build::module(&plugin, &object, &kernel()).unwrap();
+    assert!(is_configured(&module), "it is the one of before still");
+}
+
+#[test]
+#[ignore = "compiles for a kernel"]
 fn a_clock_that_is_behind_fails_no_build() {
     let dir = folder("clock");
     let (plugin, object) = small(&dir);

@@ -128,14 +128,16 @@ fn written<'a>(blocks: &'a [Block], flag: &str, text: &str) -> Result<Written<'a
     let ones = to.register.ones();
     let value = match value {
         None => ones,
-        Some(text) => number(text).or_else(|| fields(to.register, text)).filter(|&value| value <= ones).ok_or_else(|| {
-            Message::BadIrqValue {
-                flag: flag.to_owned(),
-                value: text.to_owned(),
-                bits: to.register.bits.to_string(),
-                fields: field_names(to.register),
-            }
-        })?,
+        Some(text) => {
+            number(text).or_else(|| fields(to.register, text)).filter(|&value| value <= ones).ok_or_else(|| {
+                Message::BadIrqValue {
+                    flag: flag.to_owned(),
+                    value: text.to_owned(),
+                    bits: to.register.bits.to_string(),
+                    fields: field_names(to.register),
+                }
+            })?
+        }
     };
     Ok(Written { to, value })
 }

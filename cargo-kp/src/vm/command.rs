@@ -196,9 +196,7 @@ fn mebibytes(size: &str) -> Result<u32, String> {
 fn log_of(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(line) = report.failed_by.and_then(|at| report.log.get(at)) {
-        lines.extend(
-            ["failed by this line of the kernel's log:", "", &format!("  > {line}"), ""].map(str::to_owned),
-        );
+        lines.extend(["failed by this line of the kernel's log:", "", &format!("  > {line}"), ""].map(str::to_owned));
         if report.stopped {
             lines.push("stopped after this line: what its program says later is not heard".to_owned());
         }

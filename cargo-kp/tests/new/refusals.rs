@@ -88,10 +88,7 @@ fn what_no_interrupt_can_be() {
             "--irq-enable FACTORIAL=0x1ffffffff",
             "error[E022]: --irq-enable: `0x1ffffffff` is no number of 32 bits: write it as 0x4 or 4",
         ),
-        (
-            "--irq-enable FACTORIAL=ON",
-            "error[E022]: --irq-enable: `ON` is no number of 32 bits: write it as 0x4 or 4",
-        ),
+        ("--irq-enable FACTORIAL=ON", "error[E022]: --irq-enable: `ON` is no number of 32 bits: write it as 0x4 or 4"),
         (
             "--irq-enable FACTORIAL=1 --irq-enable factorial=2",
             "error[E106]: --irq-enable: FACTORIAL is named twice: name it once, by what stays there, and write what comes before it in the \
@@ -163,7 +160,10 @@ fn what_no_register_can_be() {
 fn a_table_that_is_none_says_what_it_is() {
     let folder = Folder::new();
     for (table, line) in [
-        ("", "error[E009]: card.csv:1: nothing is in it: its first line names the columns: Name,Offset,Access Mode,Size"),
+        (
+            "",
+            "error[E009]: card.csv:1: nothing is in it: its first line names the columns: Name,Offset,Access Mode,Size",
+        ),
         (
             "Name;Offset;Access Mode;Size\nA;0;R;32\n",
             "error[E009]: card.csv:1: its columns are divided by ';': write commas between them",
@@ -176,7 +176,8 @@ fn a_table_that_is_none_says_what_it_is() {
 #[test]
 fn a_fields_name_stands_for_its_bits() {
     let folder = Folder::new();
-    folder.write("card.csv", "Name,Offset,Access Mode,Size,Fields\nIER,1,RW,8,ERBFI=0; ETBEI=1; MODE=4..6\nIIR,2,R,8,\n");
+    folder
+        .write("card.csv", "Name,Offset,Access Mode,Size,Fields\nIER,1,RW,8,ERBFI=0; ETBEI=1; MODE=4..6\nIIR,2,R,8,\n");
     let new = |name: &str, bits: &str| {
         let rest = "--pci 1b36:0002 --registers card.csv --irq-status IIR --irq-ack read-clears";
         folder.kp(&format!("new {name} {rest} --irq-enable IER={bits}"))

@@ -97,7 +97,9 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Init(error) => write!(f, "`init` refused: {error}"),
-            Self::Exists => f.write_str("the socket is there already: end who listens there, or name another with --listen"),
+            Self::Exists => {
+                f.write_str("the socket is there already: end who listens there, or name another with --listen")
+            }
             Self::Io(error) => write!(f, "{error}"),
         }
     }

@@ -47,10 +47,10 @@ pub fn module(plugin: &Plugin, object: &Object, kernel: &Kernel) -> Result<PathB
     build(plugin, object, &Target::from(kernel), &compiler(&kernel.headers, None)?)
 }
 
-/// Where the module for a kernel is.
+/// Where the module for a kernel is, or will be. Nothing is changed there.
 pub(super) fn path(plugin: &Plugin, kernel: &Target) -> Result<PathBuf> {
-    let dir = std::path::absolute(place::folder(&plugin.output.join(&plugin.name), kernel)?)?;
-    Ok(dir.join(format!("kp-{}.ko", plugin.name)))
+    let (dir, _) = place::marked(&plugin.output.join(&plugin.name), kernel)?;
+    Ok(std::path::absolute(dir)?.join(format!("kp-{}.ko", plugin.name)))
 }
 
 /// [`module`], for a kernel that may be only headers, with this compiler.
@@ -59,8 +59,8 @@ pub(super) fn build(plugin: &Plugin, object: &Object, kernel: &Target, compiler:
         eprintln!("{}: {line}", plugin.name);
     }
     let _alone = lock(plugin)?;
-    let module = path(plugin, kernel)?;
-    let dir = module.parent().context("a module without a folder")?.to_owned();
+    let dir = std::path::absolute(place::folder(&plugin.output.join(&plugin.name), kernel)?)?;
+    let module = dir.join(format!("kp-{}.ko", plugin.name));
     copy(&object.kbuild, &dir).context("cannot copy the port's C sources")?;
     write(&dir.join("kp_plugin.h"), header(plugin, object))?;
     write(&dir.join("rust.o_shipped"), fs::read(&object.path)?)?;

@@ -31,6 +31,21 @@ pub fn make_works_in(dir: &Path) -> bool {
 /// # Errors
 /// The headers lack what tells kernels apart, or the folder can't be emptied.
 pub fn folder(plugin: &Path, kernel: &Target) -> Result<PathBuf> {
+    let (folder, mark) = marked(plugin, kernel)?;
+    if fs::read_to_string(folder.join(MARK)).is_ok_and(|owner| owner == mark) {
+        return Ok(folder);
+    }
+    // The kernel's build files go by dates and commands, which may be the same.
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::write(folder.join(MARK), mark).with_context(|| format!("cannot write to {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// That folder as it is now, and what it has to say of whose it is.
+pub fn marked(plugin: &Path, kernel: &Target) -> Result<(PathBuf, String)> {
     let mut identity = 0;
     for file in IDENTITY.map(|file| kernel.headers.join(file)) {
         let content = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -44,16 +59,7 @@ pub fn folder(plugin: &Path, kernel: &Target) -> Result<PathBuf> {
     let owner = fs::read_to_string(first.join(MARK)).unwrap_or_default();
     let owns = owner.is_empty() || owner.lines().any(|line| line == headers || line == identity);
     let folder = if owns { first } else { plugin.join(format!("{}+{}", kernel.release, &identity[..8])) };
-    if fs::read_to_string(folder.join(MARK)).is_ok_and(|owner| owner == mark) {
-        return Ok(folder);
-    }
-    // The kernel's build files go by dates and commands, which may be the same.
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
-    }
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    fs::write(folder.join(MARK), mark).with_context(|| format!("cannot write to {}", folder.display()))?;
-    Ok(folder)
+    Ok((folder, mark))
 }
 
 /// A new folder that make can work in.
