@@ -161,7 +161,8 @@ catalogue! {
         "{file} is signed by {signer}, which this machine does not trust: `sudo kp sign enroll`, restart, choose Enroll MOK; nothing was changed";
     /// The module's driver waits for a device: it gets one as soon as one is plugged in.
     E034 NotOnBus { module, devices } NotFound: "{module} is loaded and has no device: there is no {devices} on the bus; `kp scan` lists those that are";
-    /// Linux gives a device to the first driver that takes it. `--take` unbinds it there, and sets its driver_override, so that it does not go back.
+    /// Linux gives a device to the first driver that takes it. `--take` unbinds it there, and sets its driver_override, so that it does not go back
+    /// before the plugin is unloaded.
     E035 HeldByDriver { module, name, device, driver, address } InTheWay:
         "{module} is loaded and has no device: {device} is bound to `{driver}`; `kp load {name} --take {address}` unbinds it first";
     /// The plugin's `init` gave an error for the device, and so there is no node. The driver tries again when the device is bound anew.
@@ -321,6 +322,10 @@ catalogue! {
     /// A device's driver_override names the one driver that may have it, as tools for vfio set it. Nobody has it meanwhile.
     E107 KeptForDriver { module, device, driver, take } InTheWay:
         "{module} is loaded and has no device: {device} is kept for `{driver}` by its driver_override; `{take}` takes it";
+    /// Two copies of one module, and of its rules, would be there: which of them is loaded depmod decides. What a package has installed its own tools remove.
+    E108 Packaged { path, owner, remove } InTheWay: "{path} is of {owner}: `{remove}` first; nothing was changed";
+    /// `kp load --take` keeps a device for a plugin by the device's driver_override. Clearing that, or having the kernel look for its driver, failed.
+    E109 NotGivenBack { name, step, why } Failed: "{name} is unloaded, and a device that it took is kept for it: cannot {step}: {why}; `kp unload {name}` tries again";
 }
 
 #[cfg(test)]
