@@ -78,12 +78,10 @@ impl Bus<'_> {
         self.made_for(aliases).iter().any(|device| device.driver().is_none())
     }
 
-    /// Has the module's driver take each device that it is made for, or the one at an address, from whoever has it. What came of it is to be
-    /// looked at.
-    pub fn take(&self, module: &str, aliases: &[String], only: Option<&str>) {
+    /// Has the module's driver take each device that it is made for from whoever has it. What came of it is to be looked at.
+    pub fn take(&self, module: &str, aliases: &[String]) {
         let driver = self.driver_of(module);
-        let wanted = |device: &&Device| only.is_none_or(|address| device.address() == address);
-        for device in self.made_for(aliases).iter().filter(|device| !device.is_of(module)).filter(wanted) {
+        for device in self.made_for(aliases).iter().filter(|device| !device.is_of(module)) {
             // Where one of these fails the device is not the module's afterwards, and who has it says more than an error number.
             let _ = fs::write(device.path.join("driver_override"), &driver);
             let _ = fs::write(device.path.join("driver/unbind"), device.address());
@@ -165,7 +163,8 @@ impl Device {
         Some(self.says("driver_override")).filter(|name| !name.is_empty() && name != "(null)")
     }
 
-    fn is_of(&self, module: &str) -> bool {
+    /// Whether a module's driver has it.
+    pub fn is_of(&self, module: &str) -> bool {
         fs::read_link(self.path.join("driver/module")).is_ok_and(|found| found.ends_with(module))
     }
 }
@@ -256,20 +255,18 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_taken_from_its_driver_and_from_nobody_but_that() {
+    fn devices_are_taken_from_their_drivers() {
         let sys = Sys::new();
         sys.device("0000:00:03.0", Some("nvme"), "(null)\n");
         sys.device("0000:00:04.0", Some("kp_card"), "(null)\n");
         sys.device("0000:00:05.0", Some("vfio-pci"), "(null)\n");
         assert!(Bus(sys.0.path()).is_bound("kp_card"));
-        Bus(sys.0.path()).take("kp_card", &aliases(), Some("0000:00:03.0"));
+        Bus(sys.0.path()).take("kp_card", &aliases());
         assert_eq!(sys.says("bus/pci/devices/0000:00:03.0/driver_override"), "kp_card");
         assert_eq!(sys.says("bus/pci/drivers/nvme/unbind"), "0000:00:03.0");
-        assert_eq!(sys.says("bus/pci/drivers_probe"), "0000:00:03.0");
+        assert_eq!(sys.says("bus/pci/drivers_probe"), "0000:00:05.0");
         assert_eq!(sys.says("bus/pci/devices/0000:00:04.0/driver_override"), "(null)\n");
         assert!(!sys.join("bus/pci/drivers/kp_card/unbind").exists());
-        assert!(!sys.join("bus/pci/drivers/vfio-pci/unbind").exists(), "it was not asked for");
-        Bus(sys.0.path()).take("kp_card", &aliases(), None);
         assert_eq!(sys.says("bus/pci/drivers/vfio-pci/unbind"), "0000:00:05.0");
     }
 }

@@ -27,6 +27,10 @@ pub struct Fake {
     pub log: RefCell<Vec<String>>,
     /// What drivers say of themselves, by their nodes.
     pub answers: BTreeMap<String, Query>,
+    /// Packages, by the files that dpkg says are theirs.
+    pub owners: BTreeMap<String, String>,
+    /// Drivers that take a device when they are asked, by its address: those that it came with.
+    homes: RefCell<BTreeMap<String, String>>,
     /// What was run.
     pub ran: RefCell<Vec<String>>,
     /// How many operations have been asked for that change something.
@@ -48,6 +52,8 @@ impl Fake {
             fails: RefCell::default(),
             log: RefCell::default(),
             answers: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            homes: RefCell::default(),
             ran: RefCell::default(),
             operations: Cell::new(0),
             fail: Cell::new((usize::MAX, usize::MAX)),
@@ -73,6 +79,7 @@ impl Fake {
         self.file(&format!("{folder}/device"), "0x11e8\n");
         self.file(&format!("{folder}/driver_override"), "(null)\n");
         if let Some(driver) = driver {
+            self.homes.borrow_mut().insert(address.to_owned(), driver.to_owned());
             self.bind(address, driver);
         }
     }
@@ -128,7 +135,12 @@ impl Fake {
         let module = |name: &str| format!("/sys/module/{}", name.replace('-', "_"));
         match words[..] {
             ["depmod", release] => self.list_modules(release),
-            ["modprobe", "-r", name] => fs::remove_dir_all(self.at(&module(name))).unwrap(),
+            ["modprobe", "-r", name] | ["rmmod", name] => {
+                for device in crate::bus::Bus(&self.at("/sys")).bound(&name.replace('-', "_")) {
+                    fs::remove_file(device.folder().join("driver")).unwrap();
+                }
+                fs::remove_dir_all(self.at(&module(name))).unwrap();
+            }
             ["modprobe", name] if !self.has(&module(name)) => self.load(name),
             ["groupadd", "--system", group] => {
                 let groups = self.text("/etc/group").unwrap();
@@ -140,6 +152,26 @@ impl Fake {
                 self.file("/etc/group", others.map(|line| format!("{line}\n")).collect::<String>());
             }
             _ => {}
+        }
+    }
+
+    /// What the kernel does when one of its files is written to.
+    fn react(&self, path: &str, text: &str) {
+        let driver = |address: &str| self.at(&format!("/sys/bus/pci/devices/{address}/driver"));
+        if path.ends_with("/driver_override") {
+            self.file(path, if text.trim().is_empty() { "(null)\n" } else { text });
+        } else if path.ends_with("/driver/unbind") {
+            fs::remove_file(driver(text)).unwrap();
+        } else if path.ends_with("/drivers_probe") && !driver(text).exists() {
+            let device =
+                crate::bus::Bus(&self.at("/sys")).devices().into_iter().find(|device| device.address() == text);
+            let promised_to = device.and_then(|device| device.promised_to());
+            let refused = self.log.borrow().iter().any(|line| line.contains("init refused"));
+            match (promised_to, self.homes.borrow().get(text)) {
+                (Some(name), _) if self.has(&format!("/sys/module/{name}")) && !refused => self.bind(text, &name),
+                (None, Some(home)) => self.bind(text, home),
+                _ => {}
+            }
         }
     }
 
@@ -202,6 +234,13 @@ impl Machine for Fake {
         self.files.write(path, content)
     }
 
+    fn set(&self, path: &str, text: &str) -> io::Result<()> {
+        self.operation()?;
+        self.files.set(path, text)?;
+        self.react(path, text);
+        Ok(())
+    }
+
     fn remove_file(&self, path: &str) -> io::Result<()> {
         self.operation()?;
         self.files.remove_file(path)
@@ -213,6 +252,11 @@ impl Machine for Fake {
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> io::Result<Done> {
+        if program == "dpkg" || program == "rpm" {
+            let owner = self.owners.get(*arguments.last().unwrap()).filter(|_| program == "dpkg");
+            let stdout = owner.map(|owner| format!("{owner}: {}\n", arguments[1])).unwrap_or_default();
+            return Ok(Done { success: owner.is_some(), stdout, stderr: String::new() });
+        }
         self.operation()?;
         let command = [&[program], arguments].concat().join(" ");
         self.ran.borrow_mut().push(command.clone());

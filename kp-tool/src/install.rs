@@ -1,12 +1,13 @@
 //! How a plugin is installed and removed: a list of steps, each undone if a later one fails.
 
+use crate::bus::Bus;
 use crate::machine::{Machine, last_line};
 use crate::message::Message;
 use crate::module::{Module, stem};
 use crate::receipt::{self, FOLDER, Made, Receipt, State};
 use crate::rules::DAEMON;
 use crate::trust::Trust;
-use crate::{groups, loaded, rules};
+use crate::{groups, loaded, owner, rules, taken};
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -88,10 +89,12 @@ impl Plan {
             if let Step::File { path, .. } = step
                 && machine.has(path)
             {
-                return Err(Message::NotOurs { path: path.clone() });
+                let staged = || Message::NotOurs { path: path.clone() };
+                return Err(if machine.is_staged() { staged() } else { owner::in_the_way(machine, path) });
             }
         }
         if !machine.is_staged() {
+            owner::check_no_other(machine, &module.release, &name)?;
             steps.iter().try_for_each(|step| has_program(machine, step))?;
             if let Some(version) = loaded::version(machine, &module.name) {
                 return Err(Message::Loaded { module: module.name, version, name });
@@ -329,20 +332,41 @@ pub fn uninstall(machine: &dyn Machine, name: &str, progress: &mut dyn FnMut(&st
         });
     }
     let module = loaded::module_of(name);
-    let is_loaded = !machine.is_staged() && loaded::version(machine, &module).is_some();
-    // One of another kernel, or of another place, is not this plugin's business.
-    let unload = is_loaded && receipt.release == machine.release();
+    let is_ours = may_run(machine, &receipt);
+    let unload = is_ours && loaded::version(machine, &module).is_some();
     if unload {
         loaded::check_unused(machine, name)?;
     }
     for path in changed(machine, &receipt) {
         progress(&format!("{path} was changed since it was installed: it stays"));
     }
-    undo(machine, &receipt, unload).map_err(|(step, error)| Message::NotRemoved {
-        step,
-        why: error,
-        name: name.to_owned(),
-    })
+    for made in &receipt.made {
+        if let Made::Group(group) = made
+            && let Some(why) = needed(machine, &receipt, group).filter(|_| !machine.is_staged())
+        {
+            progress(&format!("the group {group} stays: {why}"));
+        }
+    }
+    let failed = |(step, why)| Message::NotRemoved { step, why, name: name.to_owned() };
+    if is_ours {
+        let driver = Bus(&machine.at("/sys")).driver_of(&module);
+        if unload {
+            unload_module(machine, name).map_err(failed)?;
+        }
+        taken::give_back(machine, &driver, progress).map_err(failed)?;
+    }
+    undo(machine, &receipt, false).map_err(failed)
+}
+
+/// Whether what runs may be what a receipt names. A module of another kernel, or of another place, is not this plugin's business.
+fn may_run(machine: &dyn Machine, receipt: &Receipt) -> bool {
+    !machine.is_staged() && receipt.release == machine.release()
+}
+
+fn unload_module(machine: &dyn Machine, name: &str) -> Result<(), (String, String)> {
+    let words = loaded::unloading(machine, name);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    run(machine, &words).map_err(|refusal| (format!("run {}", words.join(" ")), why(&refusal)))
 }
 
 /// The steps of a removal, for a person.
@@ -355,8 +379,12 @@ pub fn removal(machine: &dyn Machine, name: &str) -> Result<Vec<String>, Message
     };
     let changed = changed(machine, &receipt);
     let mut steps = Vec::new();
-    if !machine.is_staged() && loaded::version(machine, &loaded::module_of(name)).is_some() {
-        steps.push(format!("run modprobe -r kp-{name}"));
+    if may_run(machine, &receipt) {
+        let module = loaded::module_of(name);
+        if loaded::version(machine, &module).is_some() {
+            steps.push(format!("run {}", loaded::unloading(machine, name).join(" ")));
+        }
+        steps.extend(taken::steps(machine, &Bus(&machine.at("/sys")).driver_of(&module)));
     }
     for made in receipt.made.iter().rev() {
         match made {
@@ -381,8 +409,13 @@ fn changed(machine: &dyn Machine, receipt: &Receipt) -> Vec<String> {
     made.collect()
 }
 
-/// Whether nobody needs a group any more that this receipt has made.
+/// Whether a group is there that this receipt has made, and nobody needs it any more.
 fn is_free(machine: &dyn Machine, receipt: &Receipt, group: &str) -> bool {
+    groups::members(machine, group).is_some() && needed(machine, receipt, group).is_none()
+}
+
+/// Who needs a group still that this receipt has made: as in `ada is in it`.
+fn needed(machine: &dyn Machine, receipt: &Receipt, group: &str) -> Option<String> {
     let named = |other: &Receipt| {
         let mentions = format!("GROUP=\"{group}\"");
         other.name != receipt.name
@@ -391,8 +424,12 @@ fn is_free(machine: &dyn Machine, receipt: &Receipt, group: &str) -> bool {
                 _ => false,
             })
     };
-    groups::members(machine, group).is_some_and(|members| members.is_empty())
-        && !Receipt::all(machine).unwrap_or_default().iter().any(named)
+    let members = groups::members(machine, group)?.replace(',', ", ");
+    if !members.is_empty() {
+        return Some(format!("{members} {} in it", if members.contains(',') { "are" } else { "is" }));
+    }
+    let others = Receipt::all(machine).unwrap_or_default();
+    others.iter().find(|other| named(other)).map(|other| format!("{}'s rules name it", other.name))
 }
 
 /// Takes back what was made, last first, and then the receipt. What is not there, or was changed since, is passed over. Fails with the step that
@@ -402,8 +439,7 @@ fn undo(machine: &dyn Machine, receipt: &Receipt, unload: bool) -> Result<(), (S
     let is_live = !machine.is_staged();
     let module = loaded::module_of(&receipt.name);
     if unload && is_live && loaded::version(machine, &module).is_some() {
-        let words = ["modprobe", "-r", &format!("kp-{}", receipt.name)];
-        run(machine, &words).map_err(|refusal| (format!("run {}", words.join(" ")), why(&refusal)))?;
+        unload_module(machine, &receipt.name)?;
     }
     let holds_receipt = |folder: &str| Path::new(FOLDER).starts_with(folder);
     let (mut modules, mut rules) = (false, false);

@@ -2,7 +2,8 @@
 //!
 //! [`Message`] is the catalogue of what both refuse, each with the exit code that a script sees. [`commands`] are those of `kp`.
 //! [`module`] reads a module's file, [`bus`] looks at the devices, [`trust`] at whether the kernel takes a module, [`machine`] is what all of
-//! them look at. [`install`] makes and removes, [`receipt`] says what was made, [`loaded`] loads and unloads, [`nodes`] looks at
+//! them look at. [`install`] makes and removes, [`receipt`] says what was made, [`loaded`] loads and unloads, `taken` takes devices from other drivers and gives them back, `owner` asks
+//! which package a file is of, [`nodes`] looks at
 //! what came of it, [`next_boot`] at what comes of it then, [`plugins`] says which there are.
 //! [`strip`] leaves debug information out. [`found`] is a device, and what a scan says of it. [`schema`] is a plugin's messages as data. [`manual`] tells shells and `man` of a program's commands.
 #![forbid(unsafe_code)]
@@ -37,6 +38,8 @@ pub mod next_boot;
 #[cfg(unix)]
 pub mod nodes;
 #[cfg(unix)]
+mod owner;
+#[cfg(unix)]
 pub mod plugins;
 #[cfg(unix)]
 pub mod receipt;
@@ -44,6 +47,8 @@ pub mod receipt;
 pub mod scan;
 #[cfg(unix)]
 pub mod strip;
+#[cfg(unix)]
+mod taken;
 #[cfg(unix)]
 pub mod trust;
 

@@ -4,7 +4,7 @@ use crate::bus::{Bus, Unbound};
 use crate::machine::{Machine, last_line};
 use crate::message::Message;
 use crate::module::{self, Module};
-use crate::{nodes, rules};
+use crate::{nodes, rules, taken};
 use std::fs;
 use std::path::Path;
 
@@ -26,7 +26,12 @@ pub fn version(machine: &dyn Machine, module: &str) -> Option<String> {
 
 /// Where a plugin's module is for the running kernel, if it is installed.
 pub fn file_of(machine: &dyn Machine, name: &str) -> Option<String> {
-    let folder = format!("/lib/modules/{}", machine.release());
+    file_in(machine, &machine.release(), name)
+}
+
+/// Where a plugin's module is for the kernel of a release, if it is installed.
+pub(crate) fn file_in(machine: &dyn Machine, release: &str, name: &str) -> Option<String> {
+    let folder = format!("/lib/modules/{release}");
     let stem = format!("kp-{name}");
     for place in PLACES.map(|place| format!("{folder}/{place}")) {
         let mut files = machine.names(&place).into_iter();
@@ -42,6 +47,11 @@ pub fn file_of(machine: &dyn Machine, name: &str) -> Option<String> {
 
 /// Where plugins' modules are looked for, in the folder of a kernel's modules.
 pub(crate) const PLACES: [&str; 3] = ["updates", "updates/dkms", "extra"];
+
+/// Whether a file is where DKMS puts what it has built.
+pub(crate) fn is_dkms(path: &str) -> bool {
+    path.contains("/updates/dkms/")
+}
 
 /// Whether a file is called as modules are, packed or not.
 pub(crate) fn is_module(file: &str) -> bool {
@@ -69,7 +79,10 @@ pub fn plugin_of(machine: &dyn Machine, name: &str) -> String {
 pub fn users(machine: &dyn Machine, name: &str) -> Vec<String> {
     let nodes = nodes::of(machine, &plugin_of(machine, name));
     let mut users = Vec::new();
-    for process in machine.names("/proc").iter().filter(|name| name.bytes().all(|digit| digit.is_ascii_digit())) {
+    // A shell's open files are this process's too.
+    let own = std::process::id().to_string();
+    let is_another = |name: &&String| name.bytes().all(|digit| digit.is_ascii_digit()) && **name != own;
+    for process in machine.names("/proc").iter().filter(is_another) {
         let folder = format!("/proc/{process}/fd");
         let opens = |fd: &String| {
             let target = fs::read_link(machine.at(&format!("{folder}/{fd}"))).ok();
@@ -97,11 +110,16 @@ pub fn check_unused(machine: &dyn Machine, name: &str) -> Result<(), Message> {
     Err(Message::InUse { name: name.to_owned(), users })
 }
 
-/// Loads an installed plugin, and has it take a device from whoever has it, if one is named.
+/// Loads an installed plugin, and has it take a device from whoever has it, if one is named. `progress` is told what came of it.
 ///
 /// # Errors
-/// It is not installed, may not be loaded, or has no device then.
-pub fn load(machine: &dyn Machine, name: &str, take: Option<&str>) -> Result<(), Message> {
+/// It is not installed, may not be loaded, or has no device then. A device that it did not get goes back to who had it.
+pub fn load(
+    machine: &dyn Machine,
+    name: &str,
+    take: Option<&str>,
+    progress: &mut dyn FnMut(&str),
+) -> Result<(), Message> {
     let Some((path, module)) = installed(machine, name)? else {
         return Err(Message::NoSuchModule { name: name.to_owned(), release: machine.release() });
     };
@@ -110,7 +128,7 @@ pub fn load(machine: &dyn Machine, name: &str, take: Option<&str>) -> Result<(),
     if let Some(loaded) = version(machine, &module.name) {
         check_version(&module, &loaded, name)?;
     } else {
-        modprobe(machine, &[&format!("kp-{name}")]).map_err(|error| match error {
+        kmod(machine, "modprobe", &[&format!("kp-{name}")]).map_err(|error| match error {
             Message::ModuleFailed { why, .. } if why.contains(" not found in directory ") => {
                 Message::NotIndexed { file: path, name: name.to_owned() }
             }
@@ -123,10 +141,22 @@ pub fn load(machine: &dyn Machine, name: &str, take: Option<&str>) -> Result<(),
         if !bus.made_for(&module.aliases).iter().any(|device| device.address() == address) {
             return Err(Message::NotTaken { module: module.name, address: address.to_owned() });
         }
-        bus.take(&module.name, &module.aliases, Some(address));
+        let has_it = || bus.bound(&module.name).iter().any(|device| device.address() == address);
+        if !has_it() {
+            let before = taken::take(machine, &bus.driver_of(&module.name), address);
+            if !has_it() {
+                let why = no_device(machine, name, &module.aliases);
+                taken::undo(machine, &before);
+                return Err(why);
+            }
+            before.driver.iter().for_each(|driver| progress(&format!("{address} is taken from `{driver}`")));
+        }
     }
     settle(machine);
-    self_check(machine, name, &module.aliases)
+    self_check(machine, name, &module.aliases)?;
+    let nodes = nodes::of(machine, &plugin_of(machine, name)).join(", ");
+    progress(&format!("{name} {} is loaded{}{nodes}", module.version, if nodes.is_empty() { "" } else { ": " }));
+    Ok(())
 }
 
 /// Whether the loaded version is the installed one.
@@ -141,17 +171,59 @@ pub fn check_version(installed: &Module, loaded: &str, name: &str) -> Result<(),
     Err(Message::OtherVersion { module, loaded, installed, name: name.to_owned() })
 }
 
-/// Unloads a plugin.
+/// Unloads a plugin, and gives back the devices that it took. `progress` is told what came of it.
+///
+/// # Errors
+/// It is not loaded, and no device is kept for it; or it is in use.
+pub fn unload(machine: &dyn Machine, name: &str, progress: &mut dyn FnMut(&str)) -> Result<(), Message> {
+    let driver = Bus(&machine.at("/sys")).driver_of(&module_of(name));
+    // One that is unloaded already, with rmmod say, may have left a device that nobody else gets.
+    if version(machine, &module_of(name)).is_some() || taken::kept(machine, &driver).is_empty() {
+        unload_alone(machine, name)?;
+        progress(&format!("{name} is unloaded"));
+    } else {
+        need_root(machine, "giving a device back", &format!("unload {name}"))?;
+    }
+    taken::give_back(machine, &driver, progress).map_err(|(step, why)| Message::NotGivenBack {
+        name: name.to_owned(),
+        step,
+        why,
+    })
+}
+
+/// Unloads a plugin that is to be loaded again: its devices are kept for it.
 ///
 /// # Errors
 /// It is not loaded, or in use.
-pub fn unload(machine: &dyn Machine, name: &str) -> Result<(), Message> {
+pub fn unload_alone(machine: &dyn Machine, name: &str) -> Result<(), Message> {
     if version(machine, &module_of(name)).is_none() {
         return Err(Message::NotLoaded { name: name.to_owned() });
     }
     need_root(machine, "unloading a module", &format!("unload {name}"))?;
     check_unused(machine, name)?;
-    modprobe(machine, &["-r", &format!("kp-{name}")])
+    let words = unloading(machine, name);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    kmod(machine, words[0], &words[1..])
+}
+
+/// The command that unloads a plugin: modprobe knows only what depmod has listed.
+pub(crate) fn unloading(machine: &dyn Machine, name: &str) -> Vec<String> {
+    let list = machine.text(&format!("/lib/modules/{}/modules.dep", machine.release())).unwrap_or_default();
+    let stem = format!("kp-{name}");
+    let mut listed = list.lines().filter_map(|line| module::stem(Path::new(line.split_once(':')?.0)));
+    if listed.any(|found| found == stem) {
+        vec!["modprobe".to_owned(), "-r".to_owned(), stem]
+    } else {
+        vec!["rmmod".to_owned(), module_of(name)]
+    }
+}
+
+/// The steps of [`unload`], for a person.
+pub fn unload_steps(machine: &dyn Machine, name: &str) -> Vec<String> {
+    let driver = Bus(&machine.at("/sys")).driver_of(&module_of(name));
+    let mut steps = vec![format!("run {}", unloading(machine, name).join(" "))];
+    steps.extend(taken::steps(machine, &driver));
+    steps
 }
 
 fn need_root(machine: &dyn Machine, what: &str, command: &str) -> Result<(), Message> {
@@ -169,12 +241,13 @@ fn settle(machine: &dyn Machine) {
     }
 }
 
-fn modprobe(machine: &dyn Machine, arguments: &[&str]) -> Result<(), Message> {
-    let what = format!("run modprobe {}", arguments.join(" "));
-    if !machine.has_program("modprobe") {
-        return Err(Message::MissingProgram { program: "modprobe".to_owned(), package: "kmod".to_owned() });
+/// Runs one of the programs for modules.
+fn kmod(machine: &dyn Machine, program: &str, arguments: &[&str]) -> Result<(), Message> {
+    let what = format!("run {program} {}", arguments.join(" "));
+    if !machine.has_program(program) {
+        return Err(Message::MissingProgram { program: program.to_owned(), package: "kmod".to_owned() });
     }
-    match machine.run("modprobe", arguments) {
+    match machine.run(program, arguments) {
         Ok(done) if done.success => Ok(()),
         Ok(done) => Err(Message::ModuleFailed { what, why: last_line(&done.stderr).to_owned() }),
         Err(error) => Err(Message::ModuleFailed { what, why: error.to_string() }),
@@ -232,6 +305,14 @@ mod tests {
         fake
     }
 
+    fn loading(fake: &Fake, name: &str, take: Option<&str>) -> Result<(), Message> {
+        load(fake, name, take, &mut |_| {})
+    }
+
+    fn unloaded(fake: &Fake, name: &str) -> Result<(), Message> {
+        unload(fake, name, &mut |_| {})
+    }
+
     fn refused(result: Result<(), Message>) -> (u8, String) {
         let why = result.expect_err("it is refused");
         (why.exit() as u8, why.to_string())
@@ -240,13 +321,13 @@ mod tests {
     #[test]
     fn an_installed_plugin_is_loaded_and_unloaded() {
         let fake = machine(None);
-        load(&fake, "card", None).unwrap();
-        load(&fake, "card", None).unwrap();
+        loading(&fake, "card", None).unwrap();
+        loading(&fake, "card", None).unwrap();
         assert_eq!(*fake.ran.borrow(), ["modprobe kp-card"], "once is enough");
-        unload(&fake, "card").unwrap();
-        assert_eq!(refused(unload(&fake, "card")), (4, "card is not loaded: `kp load card`".into()));
+        unloaded(&fake, "card").unwrap();
+        assert_eq!(refused(unloaded(&fake, "card")), (4, "card is not loaded: `kp load card`".into()));
         let none = (4, "no kp-other.ko is installed for 6.12.9-amd64: `kp install FILE.ko`".to_owned());
-        assert_eq!(refused(load(&fake, "other", None)), none);
+        assert_eq!(refused(loading(&fake, "other", None)), none);
         fake.file("/lib/modules/6.12.9-amd64/modules.dep", "weird/place/kp-other.ko: a.ko\n");
         assert_eq!(file_of(&fake, "other").as_deref(), Some("/lib/modules/6.12.9-amd64/weird/place/kp-other.ko"));
     }
@@ -255,7 +336,7 @@ mod tests {
     fn where_udev_runs_a_load_waits_until_it_has_looked_at_the_nodes() {
         let fake = machine(None);
         fake.file(rules::DAEMON, "");
-        load(&fake, "card", None).unwrap();
+        loading(&fake, "card", None).unwrap();
         assert_eq!(*fake.ran.borrow(), ["modprobe kp-card", "udevadm settle"]);
     }
 
@@ -265,16 +346,16 @@ mod tests {
         let said = "modprobe: FATAL: Module kp-card not found in directory /lib/modules/6.12.9-amd64\n".to_owned();
         fake.fails.borrow_mut().push(("modprobe kp-card".into(), said));
         let why = format!("{FILE} is there, and modprobe does not know of it: `sudo depmod`, then `kp load card`");
-        assert_eq!(refused(load(&fake, "card", None)), (1, why));
+        assert_eq!(refused(loading(&fake, "card", None)), (1, why));
     }
 
     #[test]
     fn another_version_than_the_installed_one_is_told_with_what_to_do() {
         let fake = machine(None);
-        load(&fake, "card", None).unwrap();
+        loading(&fake, "card", None).unwrap();
         fake.file("/sys/module/kp_card/version", "0.1.0\n");
         let text = "kp_card 0.1.0 is loaded, 0.2.0 is installed: `kp reload card`";
-        assert_eq!(refused(load(&fake, "card", None)), (6, text.into()));
+        assert_eq!(refused(loading(&fake, "card", None)), (6, text.into()));
     }
 
     #[test]
@@ -282,23 +363,122 @@ mod tests {
         let mut fake = machine(None);
         fake.root = false;
         let text = "loading a module needs root: `sudo kp load card`; nothing was changed";
-        assert_eq!(refused(load(&fake, "card", None)), (5, text.into()));
+        assert_eq!(refused(loading(&fake, "card", None)), (5, text.into()));
         fake.root = true;
         fake.file("/sys/module/module/parameters/sig_enforce", "Y\n");
-        let (exit, text) = refused(load(&fake, "card", None));
+        let (exit, text) = refused(loading(&fake, "card", None));
         assert!(exit == 5 && text.contains(" is not signed: `cargo kp sign /lib/modules/"), "{text}");
         assert!(fake.ran.borrow().is_empty());
     }
 
+    /// A machine with a plugin that depmod knows, whose device another driver has.
+    fn held() -> Fake {
+        let fake = machine(Some("serial"));
+        fake.run("depmod", &["6.12.9-amd64"]).unwrap();
+        fake.ran.borrow_mut().clear();
+        fake
+    }
+
+    const ADDRESS: &str = "0000:00:04.0";
+
+    /// Who has the device, and for whom it is kept.
+    fn of(fake: &Fake) -> (Option<String>, Option<String>) {
+        let device = Bus(&fake.at("/sys")).devices().remove(0);
+        (device.driver(), device.promised_to())
+    }
+
+    fn serial() -> (Option<String>, Option<String>) {
+        (Some("serial".into()), None)
+    }
+
+    fn ours() -> (Option<String>, Option<String>) {
+        (Some("kp_card".into()), Some("kp_card".into()))
+    }
+
     #[test]
     fn a_device_is_taken_from_its_driver_if_it_is_named_and_the_module_is_made_for_it() {
-        let fake = machine(Some("vfio-pci"));
-        let (exit, text) = refused(load(&fake, "card", Some("0000:00:05.0")));
+        let fake = held();
+        let (exit, text) = refused(loading(&fake, "card", Some("0000:00:05.0")));
         assert_eq!((exit, &*text), (4, "kp_card is not made for 0000:00:05.0: `kp scan` lists what is on the bus"));
-        let (exit, _) = refused(load(&fake, "card", Some("0000:00:04.0")));
-        assert_eq!(exit, 6, "no kernel has bound it here");
-        let wrote = |file: &str| fake.text(&format!("/sys/bus/pci/{file}"));
-        assert_eq!(wrote("drivers/vfio-pci/unbind").as_deref(), Some("0000:00:04.0"));
-        assert_eq!(wrote("devices/0000:00:04.0/driver_override").as_deref(), Some("kp_card"));
+        assert_eq!(of(&fake), serial());
+        let mut told = Vec::new();
+        load(&fake, "card", Some(ADDRESS), &mut |line| told.push(line.to_owned())).unwrap();
+        assert_eq!(told, ["0000:00:04.0 is taken from `serial`", "card 0.2.0 is loaded"]);
+        assert_eq!(of(&fake), ours());
+        let writes = fake.operations.get();
+        loading(&fake, "card", Some(ADDRESS)).unwrap();
+        assert_eq!(fake.operations.get(), writes, "it has it, and apps may use it");
+    }
+
+    #[test]
+    fn a_device_that_the_plugin_does_not_want_goes_back_to_its_driver() {
+        let fake = held();
+        fake.log.borrow_mut().push("kp_card: init refused the device: WrongDevice".into());
+        let (exit, text) = refused(loading(&fake, "card", Some(ADDRESS)));
+        assert!(exit == 4 && text.contains("`init` refused 0000:00:04.0"), "{text}");
+        assert_eq!(of(&fake), serial());
+    }
+
+    #[test]
+    fn a_device_that_was_taken_is_given_back_at_the_unload_and_kept_by_a_reload() {
+        let fake = held();
+        fake.file("/sys/bus/pci/devices/0000:00:05.0/driver_override", "vfio-pci\n");
+        loading(&fake, "card", Some(ADDRESS)).unwrap();
+        unload_alone(&fake, "card").unwrap();
+        assert_eq!(of(&fake), (None, Some("kp_card".into())), "as for `kp reload`");
+        loading(&fake, "card", Some(ADDRESS)).unwrap();
+        let steps = [
+            "run modprobe -r kp-card",
+            "clear /sys/bus/pci/devices/0000:00:04.0/driver_override",
+            "write 0000:00:04.0 to /sys/bus/pci/drivers_probe",
+        ];
+        assert_eq!(unload_steps(&fake, "card"), steps);
+        let mut told = Vec::new();
+        unload(&fake, "card", &mut |line| told.push(line.to_owned())).unwrap();
+        assert_eq!(told, ["card is unloaded", "0000:00:04.0 is given back: `serial` has it"]);
+        assert_eq!(of(&fake), serial());
+        let others = fake.text("/sys/bus/pci/devices/0000:00:05.0/driver_override");
+        assert_eq!(others.as_deref(), Some("vfio-pci"), "another driver's");
+    }
+
+    #[test]
+    fn each_operation_of_giving_back_fails_once_and_the_next_unload_goes_on_there() {
+        for at in 1..3 {
+            let fake = held();
+            loading(&fake, "card", Some(ADDRESS)).unwrap();
+            fake.fail_from(at, 1);
+            let (exit, text) = refused(unloaded(&fake, "card"));
+            fake.fail_from(usize::MAX, 0);
+            assert!(exit == 1 && text.ends_with("made to fail; `kp unload card` tries again"), "{text}");
+            assert_eq!(of(&fake), (None, Some("kp_card".into())), "operation {at}");
+            let mut user = fake;
+            user.root = false;
+            assert_eq!(refused(unloaded(&user, "card")).0, 5);
+            user.root = true;
+            unloaded(&user, "card").unwrap();
+            assert_eq!(of(&user), serial());
+            assert_eq!(refused(unloaded(&user, "card")).0, 4, "nothing is left to do");
+        }
+    }
+
+    #[test]
+    fn what_is_loaded_and_not_installed_is_unloaded_by_rmmod() {
+        let fake = Fake::new();
+        fake.load("kp-my-card");
+        unloaded(&fake, "my-card").unwrap();
+        assert_eq!(*fake.ran.borrow(), ["rmmod kp_my_card"]);
+    }
+
+    #[test]
+    fn kp_does_not_name_itself_among_those_who_use_a_plugin() {
+        let fake = machine(None);
+        loading(&fake, "card", None).unwrap();
+        fake.file("/sys/class/kp-card/kp-card.0/dev", "240:0\n");
+        for process in ["134", &std::process::id().to_string()] {
+            fake.file(&format!("/proc/{process}/comm"), "sh\n");
+            fs::create_dir_all(fake.at(&format!("/proc/{process}/fd"))).unwrap();
+            std::os::unix::fs::symlink("/dev/kp/card.0", fake.at(&format!("/proc/{process}/fd/3"))).unwrap();
+        }
+        assert_eq!(users(&fake, "card"), ["sh (134)"]);
     }
 }

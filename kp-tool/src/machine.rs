@@ -32,6 +32,8 @@ pub trait Machine {
     fn make_folder(&self, path: &str) -> io::Result<()>;
     /// Makes a file that everybody may read, whole or not at all. What a killed one leaves is at [`unfinished`].
     fn write(&self, path: &str, content: &[u8]) -> io::Result<()>;
+    /// Writes to a file that the kernel shows.
+    fn set(&self, path: &str, text: &str) -> io::Result<()>;
     /// Removes a file.
     fn remove_file(&self, path: &str) -> io::Result<()>;
     /// Removes a folder that is empty.
@@ -144,6 +146,10 @@ impl Machine for System {
         let renamed = written.and_then(|()| fs::rename(&unfinished, self.at(path)));
         // What could not be written whole is of no use; that it is there says nothing of why.
         renamed.inspect_err(|_| drop(fs::remove_file(&unfinished)))
+    }
+
+    fn set(&self, path: &str, text: &str) -> io::Result<()> {
+        fs::write(self.at(path), text)
     }
 
     fn remove_file(&self, path: &str) -> io::Result<()> {

@@ -163,7 +163,8 @@ catalogue! {
         "{file} is signed by {signer}, which this machine does not trust: `sudo kp sign enroll`, restart, choose Enroll MOK; nothing was changed";
     /// The module's driver waits for a device: it gets one as soon as one is plugged in.
     E034 NotOnBus { module, devices } NotFound: "{module} is loaded and has no device: there is no {devices} on the bus; `kp scan` lists those that are";
-    /// Linux gives a device to the first driver that takes it. `--take` unbinds it there, and sets its driver_override, so that it does not go back.
+    /// Linux gives a device to the first driver that takes it. `--take` unbinds it there, and sets its driver_override, so that it does not go back
+    /// before the plugin is unloaded.
     E035 HeldByDriver { module, name, device, driver, address } InTheWay:
         "{module} is loaded and has no device: {device} is bound to `{driver}`; `kp load {name} --take {address}` unbinds it first";
     /// The plugin's `init` gave an error for the device, and so there is no node. The driver tries again when the device is bound anew.
@@ -333,9 +334,13 @@ catalogue! {
     /// DKMS, Debian's packages and RPM's install modules of Linux'. A driver for Windows is installed by its INF.
     E110 PackageOfWindows { name } Arguments:
         "packages are for Linux, and {name} is not: `cargo kp build --target {name}` makes the driver and the INF that installs it";
-    /// Everything but `new`, `doctor` and the like works on the plugins of a Cargo workspace, which is looked for from this folder upwards.
+    /// What builds, tests and boots works on the plugins of a Cargo workspace, which is looked for from this folder upwards.
     E111 NoWorkspace { folder } NotFound:
         "no Cargo workspace in {folder}: `cd` to the plugin's, or make one: `cargo kp new NAME --pci VENDOR:DEVICE`";
+    /// Two copies of one module, and of its rules, would be there: which of them is loaded depmod decides. What a package has installed its own tools remove.
+    E112 Packaged { path, owner, remove } InTheWay: "{path} is of {owner}: `{remove}` first; nothing was changed";
+    /// `kp load --take` keeps a device for a plugin by the device's driver_override. Clearing that, or having the kernel look for its driver, failed.
+    E113 NotGivenBack { name, step, why } Failed: "{name} is unloaded, and a device that it took is kept for it: cannot {step}: {why}; `kp unload {name}` tries again";
 }
 
 #[cfg(test)]

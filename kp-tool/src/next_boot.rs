@@ -1,8 +1,10 @@
 //! Whether an installed plugin is loaded when the machine starts again, and by what.
 
+use crate::bus::{Bus, Device};
 use crate::loaded;
 use crate::machine::Machine;
 use crate::module::Module;
+use crate::pattern::fits;
 use crate::rules::DAEMON;
 use serde::Serialize;
 
@@ -47,8 +49,85 @@ impl NextBoot {
         if !machine.has(DAEMON) {
             return no(format!("udevd, which loads by alias, does not run here: `kp load {name}` after each start"));
         }
-        by(format!("alias {}", module.aliases.join(", ")))
+        let lost = lost(machine, name, module).map(|lost| format!("; {lost}")).unwrap_or_default();
+        by(format!("alias {}{lost}", module.aliases.join(", ")))
     }
+}
+
+/// The device that another driver has then, and what to do: one that it has now, or that was taken from it until then.
+fn lost(machine: &dyn Machine, name: &str, module: &Module) -> Option<String> {
+    let mut devices = Bus(&machine.at("/sys")).made_for(&module.aliases).into_iter();
+    devices.find_map(|device| {
+        let (rival, address) = (rival(machine, module, &device)?, device.address());
+        let take = format!("`kp load {name} --take {address}` after each start");
+        Some(match rival {
+            Rival::Module(other) => format!(
+                "but `{other}` gets {address}: {take}, or `echo softdep {other} pre: kp-{name} | sudo tee /etc/modprobe.d/kp-{name}.conf`, once"
+            ),
+            Rival::BuiltIn(other) => format!("but `{other}`, which is built into the kernel, gets {address}: {take}"),
+            Rival::Unknown => format!("but another driver gets {address}: {take}"),
+        })
+    })
+}
+
+/// Who gets a device before the plugin.
+enum Rival {
+    Module(String),
+    /// A module or driver that is loaded before all others.
+    BuiltIn(String),
+    Unknown,
+}
+
+fn rival(machine: &dyn Machine, module: &Module, device: &Device) -> Option<Rival> {
+    match device.driver() {
+        Some(driver) if !device.is_of(&module.name) => holder(machine, module, device, driver),
+        _ if device.promised_to().as_deref() == Some(module.name.as_str()) => taken_from(machine, module, device),
+        _ => None,
+    }
+}
+
+/// Who has the device now.
+fn holder(machine: &dyn Machine, module: &Module, device: &Device, driver: String) -> Option<Rival> {
+    let link = std::fs::read_link(device.folder().join("driver/module")).ok();
+    let other = link.and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    // What is built in may have a folder there, but without this file.
+    match other.filter(|other| machine.has(&format!("/sys/module/{other}/initstate"))) {
+        Some(other) if is_after(machine, &other, &module.name) => None,
+        Some(other) => Some(Rival::Module(other)),
+        None => Some(Rival::BuiltIn(driver)),
+    }
+}
+
+/// Who else is made for the device.
+fn taken_from(machine: &dyn Machine, module: &Module, device: &Device) -> Option<Rival> {
+    let (alias, folder) = (device.says("modalias"), format!("/lib/modules/{}", machine.release()));
+    let list = |file: &str| machine.text(&format!("{folder}/{file}")).unwrap_or_default();
+    let (built_in, modules) = (list("modules.builtin.modinfo"), list("modules.alias"));
+    let mut built_in = built_in.split('\0').filter_map(|entry| entry.split_once(".alias="));
+    if let Some((other, _)) = built_in.find(|(_, pattern)| fits(pattern, &alias)) {
+        return Some(Rival::BuiltIn(other.to_owned()));
+    }
+    let others = modules.lines().filter_map(|line| line.strip_prefix("alias ")?.rsplit_once(' '));
+    let mut others = others.filter(|(pattern, other)| *other != module.name && fits(pattern, &alias)).peekable();
+    if others.peek().is_none() {
+        return Some(Rival::Unknown);
+    }
+    let mut others = others.filter(|(_, other)| !is_after(machine, other, &module.name));
+    others.next().map(|(_, other)| Rival::Module(other.to_owned()))
+}
+
+/// Whether modprobe has been told to load a module before another one, or not to load that by itself.
+fn is_after(machine: &dyn Machine, other: &str, module: &str) -> bool {
+    let other = loaded::underscored(other);
+    let is_softdep = |line: &str| {
+        let mut words = line.split_whitespace();
+        let (start, of) = (words.next(), words.next());
+        let before = words.skip_while(|word| *word != "pre:").take_while(|word| *word != "post:");
+        start == Some("softdep")
+            && of.is_some_and(|of| is_name(of, &other))
+            && before.into_iter().any(|word| is_name(word, module))
+    };
+    blacklisted(machine, &other).is_some() || listing(machine, &BLACKLISTS, is_softdep).is_some()
 }
 
 /// Whether modprobe finds an installed module by its name, and udev by its aliases.
@@ -129,6 +208,45 @@ mod tests {
         fake.file("/lib/modules/6.12.9-amd64/modules.alias", format!("alias {ALIAS} kp_my_card\n"));
         fake.file("/lib/modules/6.12.9-amd64/modules.dep", "updates/kp-other.ko:\n");
         assert_eq!(next(&fake, &module), unlisted);
+    }
+
+    #[test]
+    fn a_device_that_another_driver_gets_at_the_next_start_is_told_with_what_changes_that() {
+        let (fake, module) = machine(&[ALIAS]);
+        let address = "0000:00:04.0";
+        let device = "pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00";
+        let start = format!("by alias {ALIAS}");
+        let take = format!("`kp load my-card --take {address}` after each start");
+        // Taken: its driver_override is what --take sets.
+        fake.load("kp-my-card");
+        fake.device(address, device, Some("kp_my_card"));
+        assert_eq!(next(&fake, &module), (true, start.clone()), "nobody else was there");
+        fake.file(&format!("/sys/bus/pci/devices/{address}/driver_override"), "kp_my_card\n");
+        assert_eq!(next(&fake, &module).1, format!("{start}; but another driver gets {address}: {take}"));
+        let folder = "/lib/modules/6.12.9-amd64";
+        let own = format!("alias {ALIAS} kp_my_card\n");
+        fake.file(&format!("{folder}/modules.alias"), format!("{own}alias pci:v00001234d*sv*sd*bc*sc*i* bochs-drm\n"));
+        let softdep = "`echo softdep bochs-drm pre: kp-my-card | sudo tee /etc/modprobe.d/kp-my-card.conf`, once";
+        assert_eq!(next(&fake, &module).1, format!("{start}; but `bochs-drm` gets {address}: {take}, or {softdep}"));
+        fake.file("/etc/modprobe.d/kp-my-card.conf", "softdep bochs-drm pre: kp-my-card\n");
+        assert_eq!(next(&fake, &module).1, start, "what was told has been done");
+        fake.file(
+            &format!("{folder}/modules.builtin.modinfo"),
+            "8250_pci.alias=pci:v00001234d*\x008250_pci.license=GPL\0",
+        );
+        let built_in = format!("{start}; but `8250_pci`, which is built into the kernel, gets {address}: {take}");
+        assert_eq!(next(&fake, &module).1, built_in);
+
+        // Held by another one now.
+        let (fake, module) = machine(&[ALIAS]);
+        fake.device(address, device, Some("bochs_drm"));
+        let built_in = format!("{start}; but `bochs_drm`, which is built into the kernel, gets {address}: {take}");
+        assert_eq!(next(&fake, &module).1, built_in);
+        fake.file("/sys/module/bochs_drm/initstate", "live\n");
+        let softdep = softdep.replace("bochs-drm", "bochs_drm");
+        assert_eq!(next(&fake, &module).1, format!("{start}; but `bochs_drm` gets {address}: {take}, or {softdep}"));
+        fake.file("/etc/modprobe.d/own.conf", "blacklist bochs-drm\n");
+        assert_eq!(next(&fake, &module).1, start);
     }
 
     #[test]

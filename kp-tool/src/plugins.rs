@@ -14,6 +14,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 
+/// What is said where there is no plugin.
+pub const NONE: &str = "no plugin is installed or loaded: `kp install FILE.ko`";
+
 /// A plugin in short.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {

@@ -149,6 +149,17 @@ fn reports_are_one_object_with_their_format() {
 }
 
 #[test]
+fn where_no_plugin_is_a_status_says_so_as_a_list_does() {
+    let folder = Folder::new();
+    let list = folder.kp(&["list"]);
+    // This machine may have some.
+    if list.1.is_empty() {
+        assert_eq!(list.2, "no plugin is installed or loaded: `kp install FILE.ko`\n");
+        assert_eq!(folder.kp(&["status"]), list);
+    }
+}
+
+#[test]
 fn shells_and_man_know_every_command() {
     let folder = Folder::new();
     let (code, help, _) = folder.kp(&["--help"]);

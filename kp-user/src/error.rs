@@ -146,17 +146,18 @@ impl OpenError {
             Cause::Held { address, driver, promised_to } => {
                 let (device, module) = (format!("/sys/bus/pci/devices/{address}"), system.loaded(name));
                 write!(f, "no {}: ", system.node())?;
+                let take = format!("`kp load {name} --take {address}`, or ");
                 let free = format!("`echo > {device}/driver_override`, ");
                 let unbind = format!("`echo {address} > {device}/driver/unbind`, ");
                 match (driver, promised_to) {
                     (Some(driver), Some(other)) => write!(
                         f,
-                        "driver {driver} has {address}, and driver_override of it is set to {other}: {free}{unbind}"
+                        "driver {driver} has {address}, and driver_override of it is set to {other}: {take}{free}{unbind}"
                     ),
-                    (Some(driver), None) => write!(f, "driver {driver} has {address}: {unbind}"),
+                    (Some(driver), None) => write!(f, "driver {driver} has {address}: {take}{unbind}"),
                     (None, other) => {
                         let other = other.as_deref().unwrap_or_default();
-                        write!(f, "driver_override of {address} is set to {other}: {free}")
+                        write!(f, "driver_override of {address} is set to {other}: {take}{free}")
                     }
                 }?;
                 write!(f, "then `echo {address} > /sys/bus/pci/drivers/{module}/bind`")
@@ -270,7 +271,7 @@ mod tests {
         assert_eq!(
             both(|| Cause::NoNode { is_loaded: false }),
             [
-                "no such device node: is the module loaded? `insmod kp-my-edu.ko`",
+                "no such device node: is the module loaded? `kp load my-edu`, or `insmod kp-my-edu.ko`",
                 "no such device: is the driver loaded? `sc start kp-my-edu`, or install kp-my-edu.inf"
             ]
         );
@@ -294,21 +295,21 @@ mod tests {
         assert_eq!(
             both(|| Cause::NotKp),
             [
-                "not a kp device: remove what has taken this path, then `insmod kp-my-edu.ko`",
+                "not a kp device: remove what has taken this path, then `kp load my-edu`, or `insmod kp-my-edu.ko`",
                 "not a kp device: remove what has taken this name, then `sc start kp-my-edu`, or install kp-my-edu.inf"
             ]
         );
         assert_eq!(
             both(|| Cause::Refused(Status::POISONED.into())),
             [
-                "the plugin has panicked: see `dmesg`, then `rmmod kp_my_edu` and `insmod kp-my-edu.ko`",
+                "the plugin has panicked: see `dmesg`, then `kp reload my-edu`, or `rmmod kp_my_edu` and `insmod kp-my-edu.ko`",
                 "the plugin has panicked: see the debugger's output, then boot Windows again"
             ]
         );
         assert_eq!(
             both(|| Cause::Refused(Status::DEVICE_GONE.into())),
             [
-                "the device was removed: plug it in again, or `rmmod kp_my_edu` and `insmod kp-my-edu.ko`",
+                "the device was removed: plug it in again, or `kp reload my-edu`, or `rmmod kp_my_edu` and `insmod kp-my-edu.ko`",
                 "the device was removed: plug it in again, or boot Windows again"
             ]
         );

@@ -28,7 +28,7 @@ pub const BAD_NAME: Sentence =
 
 /// There is no node, nor a module that could have made one.
 pub const NO_NODE: Sentence = Sentence {
-    linux: "no such device node: is the module loaded? `insmod kp-{plugin}.ko`",
+    linux: "no such device node: is the module loaded? `kp load {plugin}`, or `insmod kp-{plugin}.ko`",
     windows: "no such device: is the driver loaded? `sc start kp-{plugin}`, or install kp-{plugin}.inf",
 };
 

@@ -63,7 +63,7 @@ impl System {
     /// How a plugin is loaded.
     pub(crate) fn load(self, plugin: &str) -> String {
         match self {
-            Self::Linux => format!("`insmod kp-{plugin}.ko`"),
+            Self::Linux => format!("`kp load {plugin}`, or `insmod kp-{plugin}.ko`"),
             Self::Windows => format!("`sc start kp-{plugin}`, or install kp-{plugin}.inf"),
         }
     }
@@ -71,7 +71,9 @@ impl System {
     /// How a plugin is unloaded and loaded again. On Windows it may not unload, if handles of it are still open.
     pub(crate) fn load_anew(self, plugin: &str) -> String {
         match self {
-            Self::Linux => format!("`rmmod {}` and {}", self.loaded(plugin), self.load(plugin)),
+            Self::Linux => {
+                format!("`kp reload {plugin}`, or `rmmod {}` and `insmod kp-{plugin}.ko`", self.loaded(plugin))
+            }
             Self::Windows => "boot Windows again".into(),
         }
     }

@@ -25,8 +25,9 @@ echo "another name for the same device, and the three reasons to have none"
 say kp install kp-other.ko
 say kp unload edu
 say kp load other --take 0000:00:01.0
+say kp uninstall other --dry-run
 say kp uninstall other
-echo > /sys/bus/pci/devices/0000:00:01.0/driver_override
+cat /sys/bus/pci/devices/0000:00:01.0/driver_override
 echo 1 > /sys/bus/pci/devices/0000:00:01.0/remove
 say kp load edu
 echo 1 > /sys/bus/pci/rescan

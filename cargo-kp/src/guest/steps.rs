@@ -42,7 +42,7 @@ pub(super) fn carry_out(step: &Step, port: &Port) -> Result<(), String> {
         Step::Bound(wanted) => {
             let bus = Bus::system();
             if wanted.take {
-                bus.take(&wanted.module, &wanted.aliases, None);
+                bus.take(&wanted.module, &wanted.aliases);
             }
             within_limit(|| bus.is_bound(&wanted.module) || !bus.is_binding(&wanted.aliases));
             is_bound(wanted)

@@ -122,7 +122,7 @@ fn what_cannot_be_opened_is_a_sentence_that_says_what_to_do() {
         (
             None,
             "no-such-plugin",
-            "/dev/kp/no-such-plugin: no such device node: is the module loaded? `insmod kp-no-such-plugin.ko`",
+            "/dev/kp/no-such-plugin: no such device node: is the module loaded? `kp load no-such-plugin`, or `insmod kp-no-such-plugin.ko`",
         ),
         (None, "edu.01", "\"edu.01\": not a plugin's name: use one such as `edu`, or `edu.1` for one of its devices"),
         (None, "Edu", "\"Edu\": not a plugin's name: use one such as `edu`, or `edu.1` for one of its devices"),

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 /// Installs a plugin's module for good: the file, udev's rules, a group if one is named; and loads it. If a step fails, those before it are undone.
@@ -54,6 +55,21 @@ fn without_debug(content: Vec<u8>) -> Result<(Vec<u8>, Option<String>)> {
     }
 }
 
+impl InstallArgs {
+    /// Why the file was not read.
+    fn unread(&self, error: &io::Error) -> Message {
+        let file = self.file.display().to_string();
+        if error.kind() != io::ErrorKind::PermissionDenied {
+            return Message::NoFile { file, why: error.to_string() };
+        }
+        let option =
+            |name: &str, value: Option<String>| value.map(|value| format!(" {name} {value}")).unwrap_or_default();
+        let root = option("--root", self.root.as_ref().map(|root| root.display().to_string()));
+        let command = format!("kp install {file}{}{root}", option("--group", self.group.clone()));
+        Message::NeedsRoot { what: format!("reading {file}"), command }
+    }
+}
+
 #[derive(Serialize)]
 struct Report<'a> {
     name: &'a str,
@@ -64,8 +80,7 @@ struct Report<'a> {
 impl Command for InstallArgs {
     fn run(self) -> Result<()> {
         let machine = self.root.as_deref().map_or_else(System::this, System::staged);
-        let content = fs::read(&self.file)
-            .map_err(|error| Message::NoFile { file: self.file.display().to_string(), why: error.to_string() })?;
+        let content = fs::read(&self.file).map_err(|error| self.unread(&error))?;
         if let Some(root) = &self.root {
             let no_folder = |why: String| Message::NoFolder { path: root.display().to_string(), why };
             let found = fs::metadata(root).map_err(|error| no_folder(error.to_string()))?;
@@ -106,5 +121,21 @@ impl Command for InstallArgs {
             return Ok(());
         }
         Ok(self_check(&machine, &name, &module.aliases)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_this_user_may_not_read_is_another_refusal_than_none() {
+        let (file, group) = ("kp-card.ko".into(), Some("kp".to_owned()));
+        let wanted =
+            InstallArgs { file, root: None, group, no_load: false, debug_info: false, dry_run: false, json: false };
+        let denied = wanted.unread(&io::ErrorKind::PermissionDenied.into());
+        let text = "reading kp-card.ko needs root: `sudo kp install kp-card.ko --group kp`; nothing was changed";
+        assert_eq!((denied.exit() as u8, &*denied.to_string()), (5, text));
+        assert_eq!(wanted.unread(&io::ErrorKind::NotFound.into()).exit() as u8, 4);
     }
 }

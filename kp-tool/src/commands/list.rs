@@ -1,7 +1,7 @@
 //! `kp list`.
 
 use crate::machine::System;
-use crate::plugins::{Entry, entry, names};
+use crate::plugins::{Entry, NONE, entry, names};
 use crate::{Command, json};
 use anyhow::Result;
 use clap::Args;
@@ -30,7 +30,7 @@ impl Command for ListArgs {
             return Ok(());
         }
         if plugins.is_empty() {
-            eprintln!("no plugin is installed or loaded: `kp install FILE.ko`");
+            eprintln!("{NONE}");
         }
         for plugin in plugins {
             println!("{}", plugin.line());

@@ -2,7 +2,7 @@
 
 use crate::Command;
 use crate::loaded;
-use crate::machine::{Machine, System};
+use crate::machine::System;
 use crate::message::Message;
 use anyhow::Result;
 use clap::Args;
@@ -32,11 +32,11 @@ impl Command for LoadArgs {
             self.take.iter().for_each(|address| println!("bind {address} to it"));
             return Ok(());
         }
-        Ok(loaded::load(&System::this(), &self.name, self.take.as_deref())?)
+        Ok(loaded::load(&System::this(), &self.name, self.take.as_deref(), &mut told)?)
     }
 }
 
-/// Unloads a plugin. Its devices have no driver then.
+/// Unloads a plugin. Its devices have no driver then, but for those that it took: they go back.
 #[derive(Debug, Args)]
 pub struct UnloadArgs {
     /// The plugin's name, as `kp list` has it.
@@ -52,14 +52,15 @@ pub struct UnloadArgs {
 impl Command for UnloadArgs {
     fn run(self) -> Result<()> {
         if self.dry_run {
-            println!("run modprobe -r kp-{}", self.name);
+            loaded::unload_steps(&System::this(), &self.name).iter().for_each(|step| println!("{step}"));
             return Ok(());
         }
-        Ok(unload(&System::this(), &self.name, self.wait)?)
+        let machine = System::this();
+        Ok(when_unused(self.wait, || loaded::unload(&machine, &self.name, &mut told))?)
     }
 }
 
-/// Unloads a plugin and loads it again, as it is installed now.
+/// Unloads a plugin and loads it again, as it is installed now. It keeps the devices that it took.
 #[derive(Debug, Args)]
 pub struct ReloadArgs {
     /// The plugin's name, as `kp list` has it.
@@ -74,19 +75,23 @@ pub struct ReloadArgs {
 
 impl Command for ReloadArgs {
     fn run(self) -> Result<()> {
+        let machine = System::this();
         if self.dry_run {
-            println!("run modprobe -r kp-{0}\nrun modprobe kp-{0}", self.name);
+            println!("{}\nrun modprobe kp-{}", loaded::unload_steps(&machine, &self.name)[0], self.name);
             return Ok(());
         }
-        let machine = System::this();
-        unload(&machine, &self.name, self.wait)?;
-        Ok(loaded::load(&machine, &self.name, None)?)
+        when_unused(self.wait, || loaded::unload_alone(&machine, &self.name))?;
+        Ok(loaded::load(&machine, &self.name, None, &mut told)?)
     }
 }
 
-fn unload(machine: &dyn Machine, name: &str, wait: bool) -> Result<(), Message> {
+fn told(line: &str) {
+    eprintln!("{line}");
+}
+
+fn when_unused(wait: bool, unload: impl Fn() -> Result<(), Message>) -> Result<(), Message> {
     loop {
-        match loaded::unload(machine, name) {
+        match unload() {
             Err(Message::InUse { .. }) if wait => thread::sleep(AGAIN),
             ended => return ended,
         }

@@ -1,7 +1,7 @@
 //! `kp status`.
 
 use crate::machine::System;
-use crate::plugins::{Status, names, status};
+use crate::plugins::{NONE, Status, names, status};
 use crate::{Command, json};
 use anyhow::Result;
 use clap::Args;
@@ -31,6 +31,9 @@ impl Command for StatusArgs {
             None => names(&machine)?,
         };
         let all: Vec<Status> = names.iter().map(|name| status(&machine, name)).collect::<Result<_, _>>()?;
+        if names.is_empty() && !self.json {
+            eprintln!("{NONE}");
+        }
         if self.json {
             println!("{}", json("kp-status/1", &Report { plugins: &all })?);
         } else {

@@ -197,6 +197,70 @@ fn a_file_that_is_there_is_refused_and_stays() {
 }
 
 #[test]
+fn a_plugin_that_a_package_has_installed_is_refused_with_how_the_package_is_removed() {
+    let mut fake = machine();
+    let refused = |fake: &Fake| {
+        let (before, ran) = (fake.tree(), fake.ran.borrow().len());
+        let why = install(fake, card(), &kp()).expect_err("it is refused");
+        assert_eq!((fake.tree(), fake.ran.borrow().len()), (before, ran), "{why}");
+        (why.exit() as u8, why.to_string())
+    };
+    let conf = "/usr/src/kp-card-0.1.0/dkms.conf";
+    fake.file(conf, "PACKAGE_NAME=\"kp-card\"\nBUILT_MODULE_NAME[0]=\"kp-card\"\n");
+    fake.file("/usr/src/kp-card-b-0.1.0/dkms.conf", "BUILT_MODULE_NAME[0]=\"kp-card-b\"\n");
+    fake.owners.insert("/usr/src/kp-card-b-0.1.0/dkms.conf".into(), "kp-card-b-dkms".into());
+    let built = "/lib/modules/6.12.9-amd64/updates/dkms/kp-card.ko.xz";
+    fake.file(built, "");
+    let of_dkms = format!("{built} is of DKMS: `sudo dkms remove kp-card/0.1.0 --all` first; nothing was changed");
+    assert_eq!(refused(&fake), (6, of_dkms), "by hand");
+    fake.owners.insert(conf.into(), "kp-card-dkms".into());
+    let way_out = "is of the package kp-card-dkms: `sudo apt purge kp-card-dkms` first; nothing was changed";
+    assert_eq!(refused(&fake), (6, format!("{built} {way_out}")));
+    fs::remove_file(fake.at(built)).unwrap();
+    assert_eq!(refused(&fake), (6, format!("{conf} {way_out}")), "not built for this kernel yet");
+
+    let mut fake = machine();
+    let module = "/lib/modules/6.12.9-amd64/updates/kp-card.ko";
+    fake.file(module, card());
+    // As on a machine whose /lib is a link.
+    let package = "kp-card-modules-6.12.9-amd64";
+    fake.owners.insert(format!("/usr{module}"), package.into());
+    let text = format!("{module} is of the package {package}: `sudo apt purge {package}` first; nothing was changed");
+    assert_eq!(refused(&fake), (6, text));
+    fs::rename(fake.at(module), fake.at("/lib/modules/6.12.9-amd64/kp-card.ko")).unwrap();
+    fake.file("/lib/modules/6.12.9-amd64/extra/kp-card.ko.xz", "");
+    let why = install(&fake, card(), &kp()).expect_err("it is there twice then");
+    assert_eq!(why, Message::NotOurs { path: "/lib/modules/6.12.9-amd64/extra/kp-card.ko.xz".into() });
+}
+
+#[test]
+fn a_device_that_the_plugin_took_is_given_back_when_it_is_removed() {
+    let fake = Fake::new();
+    fake.device(ADDRESS, EDU, Some("serial"));
+    install(&fake, card(), &Wanted::default()).unwrap();
+    loaded::load(&fake, "card", Some(ADDRESS), &mut |_| {}).unwrap();
+    let steps = removal(&fake, "card").unwrap();
+    assert_eq!(
+        steps[..3],
+        [
+            "run modprobe -r kp-card",
+            "clear /sys/bus/pci/devices/0000:00:04.0/driver_override",
+            "write 0000:00:04.0 to /sys/bus/pci/drivers_probe"
+        ]
+    );
+    // Clearing fails, then the probe; each time the next one goes on there.
+    for at in [1, 1] {
+        fake.fail_from(at, 1);
+        assert!(matches!(removed(&fake), Err(Message::NotRemoved { .. })), "operation {at}");
+        fake.fail_from(usize::MAX, 0);
+    }
+    let mut told = Vec::new();
+    uninstall(&fake, "card", &mut |line| told.push(line.to_owned())).unwrap();
+    assert_eq!(told, ["0000:00:04.0 is given back: `serial` has it"]);
+    assert!(!fake.has("/var/lib/kp"));
+}
+
+#[test]
 fn a_file_that_was_changed_since_stays_and_is_told() {
     let fake = machine();
     install(&fake, card(), &kp()).unwrap();
@@ -214,7 +278,12 @@ fn a_group_stays_while_somebody_is_in_it_or_another_plugin_names_it() {
     let fake = machine();
     install(&fake, card(), &kp()).unwrap();
     fake.file("/etc/group", "root:x:0:\nkp:x:999:ada\n");
-    removed(&fake).unwrap();
+    let stays = |fake: &Fake| {
+        let mut told = Vec::new();
+        uninstall(fake, "card", &mut |line| told.push(line.to_owned())).unwrap();
+        told.join("\n")
+    };
+    assert_eq!(stays(&fake), "the group kp stays: ada is in it");
     assert_eq!(fake.text("/etc/group").as_deref(), Some("root:x:0:\nkp:x:999:ada"));
 
     let fake = machine();
@@ -222,7 +291,7 @@ fn a_group_stays_while_somebody_is_in_it_or_another_plugin_names_it() {
     let other = Plan::new(&fake, "kp-other.ko".as_ref(), soft(), &kp()).unwrap();
     assert!(!other.steps.contains(&Step::Group("kp".into())), "it is there");
     other.carry_out(&fake, &mut |_| {}).unwrap();
-    removed(&fake).unwrap();
+    assert_eq!(stays(&fake), "the group kp stays: other's rules name it");
     assert!(fake.text("/etc/group").unwrap().contains("kp:x:999:"));
 }
 

@@ -187,8 +187,9 @@ mod tests {
         assert_eq!(machine.why().as_deref(), Some("no device that kp_edu drives is on the bus: see `lspci -nn`"));
         let machine = machine.device("0000:00:08.0", NVME, Some("nvme"), "(null)");
         let unbind = "`echo 0000:00:08.0 > /sys/bus/pci/devices/0000:00:08.0/driver/unbind`";
+        let take = "`kp load edu --take 0000:00:08.0`";
         let bind = "then `echo 0000:00:08.0 > /sys/bus/pci/drivers/kp_edu/bind`";
-        assert_eq!(machine.why(), Some(format!("driver nvme has 0000:00:08.0: {unbind}, {bind}")));
+        assert_eq!(machine.why(), Some(format!("driver nvme has 0000:00:08.0: {take}, or {unbind}, {bind}")));
         let at = |address: &str| {
             let address = address.parse().unwrap();
             machine.bus(|bus| bus.why_not_at(address, "kp_edu")).map(text)
@@ -200,15 +201,19 @@ mod tests {
     #[test]
     fn a_device_that_is_kept_for_a_driver_by_name_is_told_with_that_name_and_how_to_free_it() {
         let free = "`echo > /sys/bus/pci/devices/0000:00:08.0/driver_override`";
+        let take = "`kp load edu --take 0000:00:08.0`";
         let bind = "then `echo 0000:00:08.0 > /sys/bus/pci/drivers/kp_edu/bind`";
         let machine = Machine::new().device("0000:00:08.0", EDU, None, "vfio-pci");
-        assert_eq!(machine.why(), Some(format!("driver_override of 0000:00:08.0 is set to vfio-pci: {free}, {bind}")));
+        assert_eq!(
+            machine.why(),
+            Some(format!("driver_override of 0000:00:08.0 is set to vfio-pci: {take}, or {free}, {bind}"))
+        );
         let machine = Machine::new().device("0000:00:08.0", EDU, Some("vfio-pci"), "vfio-pci");
         let unbind = "`echo 0000:00:08.0 > /sys/bus/pci/devices/0000:00:08.0/driver/unbind`";
         assert_eq!(
             machine.why(),
             Some(format!(
-                "driver vfio-pci has 0000:00:08.0, and driver_override of it is set to vfio-pci: {free}, {unbind}, {bind}"
+                "driver vfio-pci has 0000:00:08.0, and driver_override of it is set to vfio-pci: {take}, or {free}, {unbind}, {bind}"
             ))
         );
     }

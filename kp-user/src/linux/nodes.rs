@@ -268,7 +268,10 @@ mod tests {
     fn a_missing_node_says_how_to_load_the_module() {
         let directory = Directory::new();
         let error = directory.open("my-edu").unwrap_err();
-        assert_eq!(error, "NODES/my-edu: no such device node: is the module loaded? `insmod kp-my-edu.ko`");
+        assert_eq!(
+            error,
+            "NODES/my-edu: no such device node: is the module loaded? `kp load my-edu`, or `insmod kp-my-edu.ko`"
+        );
         fs::create_dir(directory.join("modules/kp_my_edu")).unwrap();
         let error = directory.open("my-edu.3").unwrap_err();
         let expected = "no such device node, though kp_my_edu is loaded: there is no such device, or the plugin refused it; \
@@ -301,15 +304,15 @@ mod tests {
         );
         assert_eq!(
             text(libc::ENODEV),
-            "/dev/kp/edu.0: the device was removed: plug it in again, or `rmmod kp_edu` and `insmod kp-edu.ko`"
+            "/dev/kp/edu.0: the device was removed: plug it in again, or `kp reload edu`, or `rmmod kp_edu` and `insmod kp-edu.ko`"
         );
         assert_eq!(
             text(libc::EIO),
-            "/dev/kp/edu.0: the plugin has panicked: see `dmesg`, then `rmmod kp_edu` and `insmod kp-edu.ko`"
+            "/dev/kp/edu.0: the plugin has panicked: see `dmesg`, then `kp reload edu`, or `rmmod kp_edu` and `insmod kp-edu.ko`"
         );
         assert_eq!(
             text(libc::EISDIR),
-            "/dev/kp/edu.0: not a kp device: remove what has taken this path, then `insmod kp-edu.ko`"
+            "/dev/kp/edu.0: not a kp device: remove what has taken this path, then `kp load edu`, or `insmod kp-edu.ko`"
         );
     }
 }

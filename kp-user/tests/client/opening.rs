@@ -138,7 +138,7 @@ fn a_refusal_says_what_to_do() {
     );
     assert_eq!(
         text(Status::POISONED.into()),
-        "connection: the plugin has panicked: see `dmesg`, then `rmmod kp_edu` and `insmod kp-edu.ko`"
+        "connection: the plugin has panicked: see `dmesg`, then `kp reload edu`, or `rmmod kp_edu` and `insmod kp-edu.ko`"
     );
     assert_eq!(
         text(Status::TOO_MANY_SESSIONS.into()),
@@ -146,7 +146,7 @@ fn a_refusal_says_what_to_do() {
     );
     assert_eq!(
         text(TransportStatus::UNKNOWN_REQUEST.status().into()),
-        "connection: not a kp device: remove what has taken this path, then `insmod kp-edu.ko`"
+        "connection: not a kp device: remove what has taken this path, then `kp load edu`, or `insmod kp-edu.ko`"
     );
     assert_eq!(
         text(Status(4242).into()),
@@ -187,7 +187,7 @@ fn a_device_is_found_by_its_bus_address_whichever_number_it_has() {
     let error = options.over_at("05:00.0", connections().take(1)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "0000:05:00.0: no plugin has a device at this address, nor at any other: is the module loaded? `insmod kp-edu.ko`"
+        "0000:05:00.0: no plugin has a device at this address, nor at any other: is the module loaded? `kp load edu`, or `insmod kp-edu.ko`"
     );
     let error = options.over_at("edu.0", connections()).unwrap_err();
     assert_eq!(

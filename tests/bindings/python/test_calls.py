@@ -302,7 +302,7 @@ class Opening(unittest.TestCase):
                 Echo.open(name)
         with self.assertRaises(FileNotFoundError) as raised:
             Echo.open("no-such.1")
-        self.assertIn("is the module loaded? `insmod kp-no-such.ko`: '/dev/kp/no-such.1'", str(raised.exception))
+        self.assertIn("is the module loaded? `kp load no-such`, or `insmod kp-no-such.ko`: '/dev/kp/no-such.1'", str(raised.exception))
 
     def test_a_name_without_a_number_is_the_lowest(self):
         from echo._kp.names import lowest

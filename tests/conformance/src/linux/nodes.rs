@@ -198,7 +198,7 @@ fn a_device_is_opened_by_its_address() {
     }
     assert_eq!(unload("edu"), Unload::Gone);
     let missing = options.open_at(&cards[0]).expect_err("nothing is loaded").to_string();
-    let due = "no plugin has a device at this address, nor at any other: is the module loaded? `insmod kp-edu.ko`";
+    let due = "no plugin has a device at this address, nor at any other: is the module loaded? `kp load edu`, or `insmod kp-edu.ko`";
     assert_eq!(missing, format!("{}: {due}", cards[0]));
 }
 
@@ -279,8 +279,10 @@ fn an_app_without_a_node_is_told_who_has_the_device_and_how_to_get_it() {
     let why = told();
     let said = format!("no device node: driver_override of {} is set to vfio-pci: ", cards[0]);
     assert!(why.contains(&said), "{why}");
-    // Each remedy is a command of a shell.
-    for command in why.split('`').skip(1).step_by(2) {
+    // The first remedy is one command of kp's; the other one is of a shell's.
+    let mut commands = why.split('`').skip(1).step_by(2);
+    assert_eq!(commands.next(), Some(format!("kp load edu --take {}", cards[0]).as_str()));
+    for command in commands {
         let (what, file) = command.strip_prefix("echo").and_then(|rest| rest.split_once('>')).expect(command);
         write(file.trim(), &format!("{}\n", what.trim())).unwrap_or_else(|error| panic!("{command}: {error}"));
     }
