@@ -28,11 +28,7 @@ impl<P: Plugin> Session<P> {
         query.max_waits = limits::MAX_WAITS;
         query.max_args = limits::MAX_ARGS as u32;
         let name = P::TABLE.name.as_bytes();
-        let mut i = 0;
-        while i < name.len() {
-            query.name[i] = name[i];
-            i += 1;
-        }
+        query.name.split_at_mut(name.len()).0.copy_from_slice(name);
         query
     };
 }
