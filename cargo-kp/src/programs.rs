@@ -30,11 +30,14 @@ fn is_repository(dir: &Path) -> bool {
     metadata.is_ok_and(|found| found.packages.iter().any(|package| package.name.as_str() == "kp-core"))
 }
 
-/// Builds the program of this name, of the workspace's default members, and says where it is.
+/// Builds the program of this name, of this repository, and says where it is.
 ///
-/// No package is chosen: what the program is made of has the same features then as with `cargo test`, and is not compiled anew.
+/// No package is chosen, in whichever folder this runs: what the program is made of has the same features then as with `cargo test` of all, and is not
+/// compiled anew.
 pub fn build(program: &str) -> Result<PathBuf> {
-    build_with(program, &["--bin", program])
+    let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
+    let manifest = metadata.workspace_root.join("Cargo.toml");
+    build_with(program, &["--manifest-path", manifest.as_str(), "--bin", program])
 }
 
 /// Builds a program that is chosen by cargo's `arguments`, and says where it is.
@@ -106,8 +109,13 @@ pub fn run_file(program: &Path, arguments: &[&str], on_line: &mut dyn FnMut(&str
 
 #[cfg(test)]
 mod tests {
-    use super::is_repository;
+    use super::{build, is_repository};
     use std::path::Path;
+
+    #[test]
+    fn a_program_is_built_from_the_folder_of_another_package_too() {
+        assert!(build("edu-app").expect("it is built").ends_with("debug/edu-app"));
+    }
 
     #[test]
     fn only_a_workspace_with_the_framework_in_it_is_this_repository() {

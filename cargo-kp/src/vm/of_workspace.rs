@@ -29,7 +29,7 @@ impl VmArgs {
         let wanted = build::WantedModule::find(Some(kernel), self.setup, None)?;
         self.modules.push(build::Modules::of(&plugin).build(&wanted)?);
         if let Some(app) = plugin.app.as_ref().filter(|_| !names_program) {
-            let program = programs::build(app)?;
+            let program = programs::build_with(app, &["--package", app, "--bin", app])?;
             self.program.insert(0, program.display().to_string());
         }
         Ok(())
