@@ -78,17 +78,6 @@ impl Bus<'_> {
         self.made_for(aliases).iter().any(|device| device.driver().is_none())
     }
 
-    /// Has the module's driver take each device that it is made for from whoever has it. What came of it is to be looked at.
-    pub fn take(&self, module: &str, aliases: &[String]) {
-        let driver = self.driver_of(module);
-        for device in self.made_for(aliases).iter().filter(|device| !device.is_of(module)) {
-            // Where one of these fails the device is not the module's afterwards, and who has it says more than an error number.
-            let _ = fs::write(device.path.join("driver_override"), &driver);
-            let _ = fs::write(device.path.join("driver/unbind"), device.address());
-            let _ = fs::write(self.0.join("bus/pci/drivers_probe"), device.address());
-        }
-    }
-
     /// Why the module has no device, given the lines of the kernel's log.
     pub fn why_unbound(&self, module: &str, aliases: &[String], log: &[String]) -> Unbound {
         let devices = self.made_for(aliases);
@@ -217,10 +206,6 @@ mod tests {
             let log: Vec<String> = log.iter().map(|&line| line.to_owned()).collect();
             Bus(self.0.path()).why_unbound("kp_card", &aliases(), &log)
         }
-
-        fn says(&self, file: &str) -> String {
-            fs::read_to_string(self.join(file)).unwrap()
-        }
     }
 
     fn aliases() -> [String; 1] {
@@ -252,21 +237,5 @@ mod tests {
         sys.device("0000:00:03.0", None, "vfio-pci\n");
         let device = "0000:00:03.0 (1b36:0010)".to_owned();
         assert_eq!(sys.why(&[]), Unbound::Promised { device, driver: "vfio-pci".into() });
-    }
-
-    #[test]
-    fn devices_are_taken_from_their_drivers() {
-        let sys = Sys::new();
-        sys.device("0000:00:03.0", Some("nvme"), "(null)\n");
-        sys.device("0000:00:04.0", Some("kp_card"), "(null)\n");
-        sys.device("0000:00:05.0", Some("vfio-pci"), "(null)\n");
-        assert!(Bus(sys.0.path()).is_bound("kp_card"));
-        Bus(sys.0.path()).take("kp_card", &aliases());
-        assert_eq!(sys.says("bus/pci/devices/0000:00:03.0/driver_override"), "kp_card");
-        assert_eq!(sys.says("bus/pci/drivers/nvme/unbind"), "0000:00:03.0");
-        assert_eq!(sys.says("bus/pci/drivers_probe"), "0000:00:05.0");
-        assert_eq!(sys.says("bus/pci/devices/0000:00:04.0/driver_override"), "(null)\n");
-        assert!(!sys.join("bus/pci/drivers/kp_card/unbind").exists());
-        assert_eq!(sys.says("bus/pci/drivers/vfio-pci/unbind"), "0000:00:05.0");
     }
 }

@@ -48,7 +48,7 @@ pub mod scan;
 #[cfg(unix)]
 pub mod strip;
 #[cfg(unix)]
-mod taken;
+pub mod taken;
 #[cfg(unix)]
 pub mod trust;
 

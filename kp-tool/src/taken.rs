@@ -1,4 +1,5 @@
-//! Devices that a plugin has by name: `kp load --take` takes them from another driver, and what removes the plugin gives them back.
+//! Devices that a plugin has by name: `kp load --take` and `cargo kp vm --take` take them from another driver, and what removes the plugin gives them
+//! back.
 //!
 //! A device's `driver_override` names the only driver that may have it, and outlives that driver's module.
 
@@ -36,6 +37,16 @@ pub(crate) fn take(machine: &dyn Machine, driver: &str, address: &str) -> Before
     }
     let _ = machine.set(PROBE, address);
     before
+}
+
+/// Has a module's driver take each device that it is made for, and has not, from whoever has it. What came of it is to be looked at.
+pub fn take_all(machine: &dyn Machine, module: &str, aliases: &[String]) {
+    let sys = machine.at("/sys");
+    let bus = Bus(&sys);
+    let driver = bus.driver_of(module);
+    for device in bus.made_for(aliases).iter().filter(|device| !device.is_of(module)) {
+        take(machine, &driver, &device.address());
+    }
 }
 
 /// Undoes [`take`], of which nothing came.
@@ -80,4 +91,27 @@ pub(crate) fn give_back(
         });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::Fake;
+
+    #[test]
+    fn each_device_that_a_module_is_made_for_is_taken_from_its_driver() {
+        let fake = Fake::new();
+        fake.load("kp-card");
+        for (address, driver) in
+            [("0000:00:03.0", Some("nvme")), ("0000:00:04.0", Some("kp_card")), ("0000:00:05.0", Some("vfio-pci"))]
+        {
+            fake.device(address, "pci:v00001234d000011E8sv00001AF4sd00001100bc00sc00i00\n", driver);
+        }
+        let before = fake.operations.get();
+        take_all(&fake, "kp_card", &["pci:v00001234d000011E8sv*sd*bc*sc*i*".to_owned()]);
+        let sys = fake.at("/sys");
+        assert_eq!(Bus(&sys).bound("kp_card").len(), 3);
+        assert_eq!(kept(&fake, "kp_card"), ["0000:00:03.0", "0000:00:05.0"], "the third was its own");
+        assert_eq!(fake.operations.get() - before, 6);
+    }
 }

@@ -6,7 +6,8 @@ use super::plan::{NEEDS_END, NEEDS_START, Outcome, Step, Wanted};
 use super::port::Port;
 use super::unbound;
 use kp_tool::bus::Bus;
-use kp_tool::machine::kernel_log;
+use kp_tool::machine::{System, kernel_log};
+use kp_tool::taken;
 use rustix::io::Errno;
 use rustix::process::WaitOptions;
 use std::collections::BTreeMap;
@@ -42,7 +43,7 @@ pub(super) fn carry_out(step: &Step, port: &Port) -> Result<(), String> {
         Step::Bound(wanted) => {
             let bus = Bus::system();
             if wanted.take {
-                bus.take(&wanted.module, &wanted.aliases);
+                taken::take_all(&System::this(), &wanted.module, &wanted.aliases);
             }
             within_limit(|| bus.is_bound(&wanted.module) || !bus.is_binding(&wanted.aliases));
             is_bound(wanted)

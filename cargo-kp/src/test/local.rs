@@ -9,6 +9,7 @@ use crate::{
     host, kernels,
     packages::{Packages, Purpose, ThisMachine},
     programs,
+    temporary::TempFolder,
 };
 use anyhow::{Context, Result, bail};
 use cargo_metadata::MetadataCommand;
@@ -183,16 +184,16 @@ fn left_out() -> Result<Tally> {
     let tool = programs::this_tool().display().to_string();
     let mut tally = Tally::default();
     // No workspace is made in a clone of kp.
-    let outside = std::env::temp_dir();
+    let outside = TempFolder::new(&std::env::temp_dir(), "kp-new")?;
     for kind in ["svd", "hjson"] {
         let file = format!("tests/cards/lights.{kind}");
         let mut new = Command::new(&tool);
         new.args(["kp", "new", "lights", "--pci", "abcd:0001", "--dry-run", "--registers", &file]);
-        new.arg("--path").arg(outside.join("lights"));
+        new.arg("--path").arg(outside.path.join("lights"));
         tally.check(kind, refuses(&mut new, &Message::NoReader { file })?);
     }
     let mut asks = Command::new("script");
-    asks.args(["--quiet", "--return", "--command", &format!("{tool} kp new"), "/dev/null"]).current_dir(outside);
+    asks.args(["--quiet", "--return", "--command", &format!("{tool} kp new"), "/dev/null"]).current_dir(&outside.path);
     tally.check("questions", refuses(&mut asks, &Message::NoWizard {})?);
     Ok(tally)
 }
