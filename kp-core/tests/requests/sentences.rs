@@ -284,6 +284,7 @@ fn query_says_what_there_is_and_an_open_that_is_refused_which_abi_it_is() {
     let features = both.map(|query| query.features);
     let of_messages = feature::DIRECT | feature::BUFFERS | feature::SCHEMA;
     assert_eq!(features, [feature::RING | of_messages, feature::RING], "as its messages need");
+    assert_eq!(both.map(|query| query.max_buffers), [limits::MAX_BUFFERS, 0], "only where there are some");
     assert_eq!(both.map(|query| query.interface_version), [1, 0]);
 
     let (status, refused) = send(&app, Open { abi_major: limits::ABI_MAJOR + 1, ..open(0) });

@@ -8,6 +8,9 @@ const FROM_INIT: u16 = 2;
 /// Item 0 is the apps' to queue, and so are its sleeps. This one is queued in `init`.
 const QUEUED_IN_INIT: u16 = 1;
 
+/// Ends a run that is held. Of one test, of real threads.
+pub static LET_GO: AtomicBool = AtomicBool::new(false);
+
 /// What is noted of one timer or item.
 #[derive(Default)]
 struct Notes {
@@ -30,6 +33,8 @@ pub struct Clockwork {
     /// How long item 0 sleeps, and how that ended.
     sleep_ms: AtomicU32,
     slept: AtomicU32,
+    /// Item 0's next run lasts until [`LET_GO`].
+    is_held: AtomicBool,
     worked: WaitQueue,
 }
 
@@ -53,6 +58,7 @@ impl Init for Clockwork {
             wrong: AtomicU32::new(0),
             sleep_ms: AtomicU32::new(0),
             slept: AtomicU32::new(!0),
+            is_held: AtomicBool::new(false),
             worked: WaitQueue::new(cx)?,
         })
     }
@@ -108,6 +114,9 @@ impl Work for Clockwork {
         let now = cx.now_ns();
         self.run(cx, &self.item_notes[usize::from(item)], now, |cx| {
             self.worked.wake(cx);
+            while item == 0 && self.is_held.load(Acquire) && !LET_GO.load(Acquire) {
+                std::thread::yield_now();
+            }
             let ms = if item == 0 { self.sleep_ms.swap(0, AcqRel) } else { 0 };
             if ms != 0 {
                 // Half of it as a sleep, half as a wait: either ends early.
@@ -159,6 +168,8 @@ interface! {
         fn panic() = 10;
         /// Waits until item 0 has run so often.
         fn wait_for(runs: u32) = 11;
+        /// Item 0's next run lasts, whatever happens, until it is let go.
+        fn hold() = 12;
     }
 }
 
@@ -197,6 +208,10 @@ impl messages::Handler<Passive> for Clockwork {
     fn panic(&self, _: &mut Passive, _: &()) -> Result<()> {
         self.is_quiet.store(true, Release);
         panic!("planted")
+    }
+    fn hold(&self, _: &mut Passive, _: &()) -> Result<()> {
+        self.is_held.store(true, Release);
+        Ok(())
     }
     fn wait_for(&self, cx: &mut Passive, _: &(), runs: u32) -> Result<()> {
         self.worked.wait_until(cx, 60_000, |_| self.item_notes[0].runs.load(Acquire) >= runs)

@@ -1,7 +1,16 @@
 //! When a work item runs.
-use crate::{MS, clockwork::messages, every_order, pass};
+use crate::{
+    MS,
+    clockwork::{Clockwork, LET_GO, messages},
+    every_order, pass,
+};
 use kp_abi::Status;
-use std::{collections::BTreeSet, sync::Mutex, time::Duration};
+use kp_sim::Sim;
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, atomic::Ordering::Release},
+    time::Duration,
+};
 
 /// Many threads queue: nothing that was asked is missed, and no run overlaps another.
 #[test]
@@ -83,7 +92,7 @@ fn work_runs_until_the_last_session_has_closed() {
 /// Real threads, real time: what a plugin's own tests have.
 #[test]
 fn real_threads_run_work_and_timers() {
-    let sim = kp_sim::Sim::<crate::clockwork::Clockwork>::new().unwrap();
+    let sim = Sim::<Clockwork>::new().unwrap();
     let plugin = sim.connect(messages::INTERFACE).unwrap();
     let client = messages::Client(&plugin);
     client.start(1, 100, 1000).unwrap();
@@ -91,5 +100,22 @@ fn real_threads_run_work_and_timers() {
     client.stop(1).unwrap();
     assert_eq!(client.wrong(), Ok(0));
     drop(plugin);
+    assert_eq!(sim.unload(), Ok(()));
+}
+
+/// After a panic nobody waits for good: what runs still keeps its plugin.
+#[test]
+fn a_poisoned_device_whose_work_does_not_end_is_leaked() {
+    let sim = Sim::<Clockwork>::new().unwrap();
+    let plugin = sim.connect(messages::INTERFACE).unwrap();
+    let client = messages::Client(&plugin);
+    client.hold().unwrap();
+    client.queue(0, 1).unwrap();
+    client.wait_for(1).unwrap();
+    assert_eq!(client.panic(), Err(Status::POISONED.into()));
+    drop(plugin);
+    sim.remove(true);
+    LET_GO.store(true, Release);
+    assert!(sim.log().iter().any(|line| line.starts_with("clockwork is leaked")), "{:?}", sim.log());
     assert_eq!(sim.unload(), Ok(()));
 }

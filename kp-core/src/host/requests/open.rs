@@ -7,7 +7,7 @@ use crate::{
     },
     limits,
 };
-use core::sync::atomic::Ordering::Relaxed;
+use core::{ops::BitOr, sync::atomic::Ordering::Relaxed};
 use kp_abi::{
     request::{self, feature, state},
     zerocopy::{self, IntoBytes},
@@ -138,23 +138,30 @@ impl SmallBuffer {
 
 /// Optional parts of the ABI that this driver has: the direct form is for messages that an interface describes.
 fn features<P: Plugin>(user: &impl UserRequest) -> u64 {
-    let buffers = if Session::<P>::has_buffers() && user.can_pin() { feature::BUFFERS } else { 0 };
-    let ring = if kernel::can_mmap() || buffers != 0 { feature::RING } else { 0 };
-    let direct = if P::TABLE.interface.is_some() && user.takes_direct_calls() { feature::DIRECT } else { 0 };
-    let schema = if Session::<P>::SCHEMA.is_empty() { 0 } else { feature::SCHEMA };
-    ring | direct | buffers | schema
+    let buffers = Session::<P>::has_buffers() && user.can_pin();
+    union([
+        (feature::RING, kernel::can_mmap() || buffers),
+        (feature::DIRECT, P::TABLE.interface.is_some() && user.takes_direct_calls()),
+        (feature::BUFFERS, buffers),
+        (feature::SCHEMA, !Session::<P>::SCHEMA.is_empty()),
+    ])
 }
 
 /// Optional parts that version 1.`minor` of the ABI has in the form in which this kernel has them.
 #[cfg_attr(kp_driver, optimize(size))]
 fn features_of(minor: u32) -> u64 {
-    let mapped = if kernel::can_mmap() { feature::RING } else { 0 }; // which was all that rings could be before 1.3
-    match minor {
-        0 => 0,
-        1 | 2 => feature::DIRECT | mapped,
-        3 => feature::DIRECT | feature::RING | feature::BUFFERS,
-        _ => feature::DIRECT | feature::RING | feature::BUFFERS | feature::SCHEMA,
-    }
+    let ring = if kernel::can_mmap() { 1 } else { 3 }; // before 1.3 a ring could only be mapped
+    union([
+        (feature::RING, minor >= ring),
+        (feature::DIRECT, minor >= 1),
+        (feature::BUFFERS, minor >= 3),
+        (feature::SCHEMA, minor >= 4),
+    ])
+}
+
+/// Those of them that are there.
+fn union(parts: [(u64, bool); 4]) -> u64 {
+    parts.into_iter().filter(|&(_, is_there)| is_there).map(|(part, _)| part).fold(0, BitOr::bitor)
 }
 
 /// Messages of the plugin's interface.
