@@ -23,7 +23,7 @@ KP_THUNK(rax); KP_THUNK(rbx); KP_THUNK(rcx); KP_THUNK(rdx); KP_THUNK(rsi); KP_TH
 KP_THUNK(r8); KP_THUNK(r9); KP_THUNK(r10); KP_THUNK(r11); KP_THUNK(r12); KP_THUNK(r13); KP_THUNK(r14); KP_THUNK(r15);
 #endif
 
-/* The module is being unloaded: no file of it is open, so only tasks that died in the plugin are still inside. */
+/* The module is being unloaded: no file of it is open, so only its work and tasks that died in the plugin are still inside. */
 bool kp_exiting;
 
 #ifndef KP_DEVICES
@@ -43,7 +43,8 @@ int kp_start(void)
 		return ret;
 	kp_only_node = kp_node_new(bound, NULL, ~0ull);
 	if (IS_ERR(kp_only_node)) {
-		kp_rs_remove(bound, true);
+		if (!kp_rs_remove(bound, true))
+			kp_work_settle(); /* the module goes with it */
 		kp_rs_drop(bound);
 		return PTR_ERR(kp_only_node);
 	}

@@ -136,10 +136,11 @@ static inline void kp_pages_late(void)
 void kp_wake_all(void);
 void kp_free_late_wait_queues(void);
 
-/* work.c: the queue of the plugin's work items. Between start and stop. */
+/* work.c: the queue of the plugin's work items. Between start and stop. Settled: after a panic only tasks that are dead are inside. */
 #ifdef KP_CALLS_kp_c_work_item_new
 int kp_work_start(void);
 void kp_work_stop(void);
+void kp_work_settle(void);
 #else
 static inline int kp_work_start(void)
 {
@@ -147,6 +148,10 @@ static inline int kp_work_start(void)
 }
 
 static inline void kp_work_stop(void)
+{
+}
+
+static inline void kp_work_settle(void)
 {
 }
 #endif

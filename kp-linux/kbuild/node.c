@@ -322,8 +322,11 @@ void kp_node_hide(struct kp_node *node)
 bool kp_node_free(struct kp_node *node, bool present)
 {
 	kp_node_hide(node);
-	if (!kp_rs_remove(node->bound, present) && !kp_exiting)
-		return false;
+	if (!kp_rs_remove(node->bound, present)) {
+		if (!kp_exiting)
+			return false;
+		kp_work_settle();
+	}
 	kp_rs_drop(node->bound);
 	kfree(node);
 	atomic_dec(&kp_live.allocations);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* Work items of a plugin's. */
+#include <linux/delay.h>
+#include <linux/list.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 #include "kp.h"
@@ -10,7 +13,13 @@
 struct kp_work_item {
 	struct work_struct work;
 	const void *cookie;
+	/* Who runs it. 0: nobody. */
+	u32 task;
+	struct list_head all;
 };
+
+static LIST_HEAD(items);
+static DEFINE_MUTEX(items_lock);
 
 /*
  * A queue of its own: for any CPU, since work may last, and a real-time thread may keep one for itself; and frozen as apps are, so that no
@@ -31,9 +40,26 @@ void kp_work_stop(void)
 		destroy_workqueue(work_queue);
 }
 
+/*
+ * The plugin has panicked, and the module goes: work that lives ends first. None begins any more, and its sleeps have ended. Items come and
+ * go with devices, of which none does either now.
+ */
+void kp_work_settle(void)
+{
+	struct kp_work_item *item;
+
+	list_for_each_entry(item, &items, all)
+		while (work_busy(&item->work) && !kp_c_is_dead(READ_ONCE(item->task)))
+			msleep(20);
+}
+
 static void kp_work(struct work_struct *work)
 {
-	kp_rs_work(container_of(work, struct kp_work_item, work)->cookie);
+	struct kp_work_item *item = container_of(work, struct kp_work_item, work);
+
+	WRITE_ONCE(item->task, kp_c_task());
+	kp_rs_work(item->cookie);
+	WRITE_ONCE(item->task, 0);
 }
 
 void *kp_c_work_item_new(const void *cookie)
@@ -44,13 +70,22 @@ void *kp_c_work_item_new(const void *cookie)
 		return NULL;
 	INIT_WORK(&item->work, kp_work);
 	item->cookie = cookie;
+	item->task = 0;
+	mutex_lock(&items_lock);
+	list_add(&item->all, &items);
+	mutex_unlock(&items_lock);
 	atomic_inc(&kp_live.allocations);
 	return item;
 }
 
-void kp_c_work_item_free(void *item)
+void kp_c_work_item_free(void *raw)
 {
-	cancel_work_sync(&((struct kp_work_item *)item)->work);
+	struct kp_work_item *item = raw;
+
+	cancel_work_sync(&item->work);
+	mutex_lock(&items_lock);
+	list_del(&item->all);
+	mutex_unlock(&items_lock);
 	atomic_dec(&kp_live.allocations);
 	kfree(item);
 }

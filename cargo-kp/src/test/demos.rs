@@ -18,7 +18,7 @@ use std::{
 
 /// The stage.
 pub fn stages() -> Vec<Stage> {
-    vec![Stage::new("demos", |_, log| run(log)).that_waits()]
+    vec![Stage::new("demos", |_, log| run(log)).beside_another()]
 }
 
 /// What an example's app tells where all that it asks for is to be had.

@@ -43,7 +43,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
         }
         Ok(tally)
     };
-    vec![Stage::new("apps in C and Python", run).that_waits()]
+    vec![Stage::new("apps in C and Python", run).beside_another()]
 }
 
 /// Runs the three in one guest. What they print has to be the same.

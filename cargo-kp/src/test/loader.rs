@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 
 /// All of them, in order.
 pub fn stages() -> Vec<Stage> {
-    vec![Stage::new("drivers in the loader", drivers).that_waits()]
+    vec![Stage::new("drivers in the loader", drivers).beside_another()]
 }
 
 /// The scenario on both models of the device; and each of the conformance program's tests for the loader, in a process of its own.

@@ -24,15 +24,17 @@ use std::{
 /// All of them, in order. Modules with `long`: what guests are booted in they are built for then.
 pub fn stages(long: bool) -> Vec<Stage> {
     let mut stages = vec![
-        Stage::new("cargo test, with compilers and QEMU", move |setup, log| {
+        Stage::new("cargo test, and with QEMU", move |_, log| cargo_tests(long, log)).beside_another(),
+        Stage::new("cargo test, with compilers", move |setup, log| {
             if long {
                 Packages::new(&ThisMachine).require(&NEEDED_LONG, setup)?;
             }
-            cargo_tests(&with_programs(long), log)
-        }),
-        Stage::new("what cargo install leaves out", |_, _| left_out()),
-        Stage::new("lints", move |_, _| lints(long)),
-        Stage::new("scenario in the simulator", scenarios),
+            with_compilers(long, log)
+        })
+        .beside_another(),
+        Stage::new("what cargo install leaves out", |_, _| left_out()).beside_another(),
+        Stage::new("lints", move |_, _| lints(long)).beside_another(),
+        Stage::new("scenario in the simulator", scenarios).beside_another(),
     ];
     if long {
         stages.push(Stage::new("modules for every kernel", |setup, _| modules(setup)));
@@ -42,7 +44,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
 
 /// With `--long` alone: tests that compile core for folders of their own, or a workspace for each of many cards, that need one more package, or
 /// that do once more for another language or processor what is done in a plain run.
-const LONG: [&str; 16] = [
+const LONG: [&str; 17] = [
     "a_compiler_outside_of_usr_makes",
     "workspaces_that_take_turns_in_one_target_folder",
     "a_driver_has_as_much_of_its_interface",
@@ -59,6 +61,7 @@ const LONG: [&str; 16] = [
     "c_in_a_driver_is_refused",
     "the_guarded_copy_and_call_of_both",
     "a_plugin_with_two_pages",
+    "on_every_kernel_a_sound_module",
 ];
 
 /// What those need beside what a plain run does.
@@ -73,24 +76,15 @@ fn with_programs(long: bool) -> Vec<&'static str> {
 /// The test program whose tests boot guests, and build next to nothing.
 const BOOTS: &str = "boot";
 
-/// All of cargo's tests, and what needs programs beside Rust's own and so is ignored elsewhere: `harness` says which of that. Once they are built, what
-/// waits runs beside what computes.
-fn cargo_tests(harness: &[&str], log: &Log) -> Result<Tally> {
-    let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
-    let programs = metadata.workspace_packages().into_iter().flat_map(|package| &package.targets);
-    let programs: BTreeSet<&str> = programs.filter(|target| target.is_test()).map(|target| &*target.name).collect();
-    let others = programs.iter().filter(|&&name| name != BOOTS).flat_map(|name| ["--test", name]);
-    let others: Vec<&str> = ["--lib", "--bins"].into_iter().chain(others).collect();
+/// All of cargo's tests, and those that boot guests. Once they are built, what waits runs beside what computes.
+fn cargo_tests(long: bool, log: &Log) -> Result<Tally> {
     let build = cargo().args(["test", "--quiet", "--no-run"]).status().context("cannot start cargo")?;
     if !build.success() {
         bail!("the tests do not compile: see above");
     }
-    let parts: [(&[&str], &[&str]); 4] = [
-        (&["--lib", "--bins", "--examples", "--tests"], &[]),
-        (&["--doc"], &[]),
-        (&["--test", BOOTS], harness),
-        (&others, harness),
-    ];
+    let harness = with_programs(long);
+    let parts: [(&[&str], &[&str]); 3] =
+        [(&["--lib", "--bins", "--examples", "--tests"], &[]), (&["--doc"], &[]), (&["--test", BOOTS], &harness)];
     thread::scope(|scope| {
         let parts = parts.map(|(tests, harness)| scope.spawn(move || cargo_test(tests, harness, log)));
         let mut all = Tally::default();
@@ -99,6 +93,16 @@ fn cargo_tests(harness: &[&str], log: &Log) -> Result<Tally> {
         }
         Ok(all)
     })
+}
+
+/// What needs programs beside Rust's own, but for those that boot guests.
+fn with_compilers(long: bool, log: &Log) -> Result<Tally> {
+    let metadata = MetadataCommand::new().no_deps().exec().context("cannot read the Cargo workspace here")?;
+    let programs = metadata.workspace_packages().into_iter().flat_map(|package| &package.targets);
+    let programs: BTreeSet<&str> = programs.filter(|target| target.is_test()).map(|target| &*target.name).collect();
+    let others = programs.iter().filter(|&&name| name != BOOTS).flat_map(|name| ["--test", name]);
+    let others: Vec<&str> = ["--lib", "--bins"].into_iter().chain(others).collect();
+    cargo_test(&others, &with_programs(long), log)
 }
 
 fn cargo() -> Command {

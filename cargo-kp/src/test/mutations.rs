@@ -4,7 +4,7 @@
 //! Most are caught by tests of a crate, in this process's time; those of the C glue need a kernel.
 use super::{
     boots::NVME,
-    planted::{behind_a_port, expecting_panics},
+    planted::{behind_a_port, expecting_a_panic_beside_work, expecting_panics},
     stage::{Stage, Tally, first_panic},
 };
 use crate::{
@@ -307,6 +307,7 @@ impl Copy {
             "planted" => &["trouble"],
             "nvme" => &["nvme"],
             "own-asleep" => &["eduown"],
+            "clockwork-panic" => &["clockwork"],
             _ => &["echo", "edu", "trouble"],
         };
         for plugin in plugins {
@@ -321,6 +322,9 @@ impl Copy {
         }
         if arguments == ["planted", "panic"] {
             vm = expecting_panics(vm)?;
+        }
+        if arguments[0] == "clockwork-panic" {
+            vm = expecting_a_panic_beside_work(vm);
         }
         let argv: Vec<&str> = [PROGRAM].into_iter().chain(arguments.iter().map(String::as_str)).collect();
         let report = vm.step(Step::run(&argv)).run(&mut |_| {})?;

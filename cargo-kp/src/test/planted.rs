@@ -34,8 +34,8 @@ const UNFAIR: &str = "6.1-cloud";
 pub fn stages(long: bool) -> Vec<Stage> {
     vec![
         Stage::new("planted trouble", move |setup, log| trouble(long, setup, log)),
-        Stage::new("suspend and resume", suspend).that_waits(),
-        Stage::new("errors of a bus", errors).that_waits(),
+        Stage::new("suspend and resume", suspend).beside_another(),
+        Stage::new("errors of a bus", errors).beside_another(),
     ]
 }
 
@@ -81,6 +81,7 @@ fn trouble(long: bool, setup: bool, log: &Log) -> Result<Tally> {
             // On PREEMPT_RT a processor at Dispatch runs other tasks, the deferred handler's too.
             let vm = guest(&modules(&kernel, &["clockwork"], setup)?, &program, &["coalesced"]).cpus(1);
             guests.push(Guest { name: format!("{kernel}: coalesced"), vm, verdict: Box::new(clean) });
+            guests.push(busy_work(&modules(&kernel, &["clockwork"], setup)?, &program));
         }
     }
     tally.add(run(guests, log));
@@ -458,6 +459,18 @@ fn panics(kernel: &str, trouble: &Modules, program: &Path) -> Result<Guest> {
         if said == due { Ok(()) } else { Err(format!("left behind: {said:?}")) }
     };
     Ok(Guest { name: format!("{kernel}: panics"), vm, verdict: Box::new(verdict) })
+}
+
+/// A call panics while work is under way, and the module is unloaded.
+fn busy_work(clockwork: &Modules, program: &Path) -> Guest {
+    let vm = expecting_a_panic_beside_work(program_guest(clockwork, program, &["clockwork-panic"]));
+    Guest { name: format!("{}: work that outlives a panic", clockwork.kernel.name), vm, verdict: Box::new(passed) }
+}
+
+/// A guest whose log has to have the report of clockwork's panic.
+pub fn expecting_a_panic_beside_work(vm: Vm) -> Vm {
+    vm.expect(Expected::line("kp_clockwork: panicked at tests/plugins/clockwork/plugin/src/lib.rs:*: planted"))
+        .expect(Expected::oops("*invalid opcode: 0000 [#1]*"))
 }
 
 /// A guest whose log has to have the reports of these panics.

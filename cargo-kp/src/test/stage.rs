@@ -8,7 +8,7 @@ pub struct Stage {
     /// What a person sees.
     pub name: &'static str,
     run: Box<Run>,
-    waits: bool,
+    beside: bool,
 }
 
 /// Runs a stage's tests; given whether missing packages may be installed, and where to keep what programs print. An error is a failure
@@ -18,12 +18,12 @@ type Run = dyn Fn(bool, &Log) -> Result<Tally> + Sync;
 impl Stage {
     /// Tests that have the machine to themselves.
     pub fn new(name: &'static str, run: impl Fn(bool, &Log) -> Result<Tally> + Sync + 'static) -> Self {
-        Stage { name, run: Box::new(run), waits: false }
+        Stage { name, run: Box::new(run), beside: false }
     }
 
-    /// One that waits as much as it computes, and counts no time: it runs beside such a neighbour.
-    pub fn that_waits(self) -> Self {
-        Stage { waits: true, ..self }
+    /// One that counts no time, and mostly waits or is long: it runs beside such a neighbour, so that no processor is idle.
+    pub fn beside_another(self) -> Self {
+        Stage { beside: true, ..self }
     }
 }
 
@@ -108,10 +108,10 @@ pub fn two_at_a_time<T, N: Send>(
     all.into_inner().expect("no panic holds this")
 }
 
-/// Runs all in their order, but that neighbours that wait run two at a time.
+/// Runs all in their order, but that of neighbours that may run beside another two do.
 pub fn run_all(stages: &[Stage], setup: bool, logs: &Path) -> Tally {
     let mut all = Tally::default();
-    for neighbours in stages.chunk_by(|one, next| one.waits && next.waits) {
+    for neighbours in stages.chunk_by(|one, next| one.beside && next.beside) {
         all.add(two_at_a_time(neighbours.iter(), |stage| stage, |stage| run(stage, setup, logs)));
     }
     all
@@ -185,16 +185,16 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_that_wait_run_beside_each_other_and_others_alone() {
+    fn neighbours_that_may_run_beside_each_other_and_others_alone() {
         static MEET: std::sync::Barrier = std::sync::Barrier::new(2);
         static RUNNING: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let logs = TempDir::with_prefix("kp-").unwrap();
-        let waits = |name| {
+        let beside = |name| {
             let run = |_, _: &Log| {
                 MEET.wait();
                 Ok(Tally { passed: 1, failures: Vec::new() })
             };
-            Stage::new(name, run).that_waits()
+            Stage::new(name, run).beside_another()
         };
         let alone = |name| {
             Stage::new(name, |_, _| {
@@ -204,7 +204,7 @@ mod tests {
                 Ok(Tally { passed: usize::from(others == 0), failures: Vec::new() })
             })
         };
-        let all = run_all(&[alone("a"), alone("b"), waits("c"), waits("d"), alone("e")], false, logs.path());
+        let all = run_all(&[alone("a"), alone("b"), beside("c"), beside("d"), alone("e")], false, logs.path());
         assert_eq!(all, Tally { passed: 5, failures: Vec::new() });
     }
 

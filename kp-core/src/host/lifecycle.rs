@@ -124,6 +124,7 @@ impl<P: Plugin> BoundDevice<P> {
             crate::log::parts(&[P::TABLE.name, " is leaked: a call of it panicked and never returned"]);
             self.state.leak();
             self.cut_link(cx);
+            core::mem::forget(self.clone()); // whoever gives up references: it is not freed below those who are inside
         }
         closed
     }
@@ -166,9 +167,7 @@ fn begin_interrupt<P: Plugin>(cx: &mut Passive, device: BoundDevice<P>) -> Resul
     match own::begin(cx, &device) {
         Ok(()) => Ok(device),
         Err(error) => {
-            if !device.end_binding(cx, true, true) {
-                core::mem::forget(device); // work of a plugin that has panicked is inside
-            }
+            device.end_binding(cx, true, true);
             Err(init_error(error))
         }
     }

@@ -80,6 +80,12 @@ impl Open for Clockwork {
     }
 }
 
+impl Drop for Clockwork {
+    fn drop(&mut self) {
+        log!("the plugin is dropped");
+    }
+}
+
 impl Clockwork {
     /// One run.
     fn run<C>(&self, cx: &mut C, notes: &Notes, now: u64, f: impl FnOnce(&mut C)) {

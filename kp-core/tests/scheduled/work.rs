@@ -115,7 +115,9 @@ fn a_poisoned_device_whose_work_does_not_end_is_leaked() {
     assert_eq!(client.panic(), Err(Status::POISONED.into()));
     drop(plugin);
     sim.remove(true);
-    LET_GO.store(true, Release);
-    assert!(sim.log().iter().any(|line| line.starts_with("clockwork is leaked")), "{:?}", sim.log());
     assert_eq!(sim.unload(), Ok(()));
+    let log = sim.log();
+    assert!(log.iter().any(|line| line.starts_with("clockwork is leaked")), "{log:?}");
+    assert!(!log.contains(&"the plugin is dropped".to_owned()), "it is dropped below its work: {log:?}");
+    LET_GO.store(true, Release);
 }

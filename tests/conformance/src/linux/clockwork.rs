@@ -1,12 +1,23 @@
 //! Timers, work items and wait queues in a guest: they run, they end with the device, and nothing of them is left.
 use super::{Guest, load, stress::Watchdog, unload};
-use crate::{Unload, interrupts::until, registry::guest_test};
+use crate::{
+    Unload,
+    child::spawn,
+    interrupts::until,
+    registry::{guest_test, helper},
+};
 use clockwork_interface::{Ran, clockwork};
 use kp_abi::{Status, request::kind};
 use kp_user::Plugin;
-use std::{thread, time::Duration};
+use std::{
+    os::unix::process::ExitStatusExt,
+    thread,
+    time::{Duration, Instant},
+};
 
 const NAME: &str = "clockwork";
+/// The signal that an oops ends its process with.
+const SIGSEGV: i32 = 11;
 /// Longer than any test.
 const LONG_MS: u32 = 600_000;
 
@@ -91,6 +102,38 @@ fn removed() {
     });
     drop((plugin, waiter));
     assert_eq!(unload(NAME), Unload::Gone);
+}
+
+/// How long the work is busy that a panic comes to.
+const BUSY_MS: u32 = 4000;
+
+/// A call panics while work is under way: the module goes when that work has ended, and not below it.
+#[guest_test("clockwork-panic", stage = "planted")]
+fn a_module_that_has_panicked_stays_until_its_work_has_ended() {
+    let _watchdog = Watchdog::new("work in a plugin that panics");
+    load(NAME);
+    let plugin = open();
+    let client = clockwork::Client(&plugin);
+    client.busy(BUSY_MS).unwrap();
+    let began = Instant::now();
+    client.queue().unwrap();
+    until("work is under way", || ran(&plugin).work > 0);
+    let status = spawn(&["clockwork-panic-here"]).wait().expect("a child can be waited for");
+    assert_eq!(status.signal(), Some(SIGSEGV), "{status}");
+    drop(plugin);
+    assert_eq!(unload(NAME), Unload::Gone);
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(BUSY_MS.into()), "the module has gone after {took:?}, below its work");
+    load(NAME);
+    assert_eq!(ran(&open()).wrong, 0, "the poison is gone with the module");
+    assert_eq!(unload(NAME), Unload::Gone);
+}
+
+/// In a process of its own, which has one thread: panics.
+#[helper("clockwork-panic-here")]
+fn panic_here() {
+    let told = clockwork::Client(&open()).panic();
+    panic!("the driver lives, and answers {told:?}");
 }
 
 /// The machine's devices sleep and wake, with a timer, work and a wait under way: nothing runs in between, and all goes on.

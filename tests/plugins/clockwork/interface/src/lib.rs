@@ -46,5 +46,9 @@ kp_abi::interface! {
         fn burst(times: u32) = 10;
         /// How many deferrals the DPC was given, since the plugin was bound.
         fn deferrals() -> u32 = 11;
+        /// The work item's next run keeps its processor for so long, whatever happens.
+        fn busy(ms: u32) = 12;
+        /// Panics.
+        fn panic() = 13;
     }
 }

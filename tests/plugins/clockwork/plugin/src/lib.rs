@@ -46,6 +46,7 @@ pub struct Clockwork {
     suspends: AtomicU32,
     sleep_ms: AtomicU32,
     slept: AtomicU32,
+    busy_ms: AtomicU32,
     /// When the last DPC woke, and how many deferrals they were given.
     woken_ns: AtomicU64,
     interrupts: AtomicU32,
@@ -73,6 +74,7 @@ impl Init for Clockwork {
             suspends: AtomicU32::new(0),
             sleep_ms: AtomicU32::new(0),
             slept: AtomicU32::new(u32::MAX),
+            busy_ms: AtomicU32::new(0),
             woken_ns: AtomicU64::new(0),
             interrupts: AtomicU32::new(0),
             undeferred: SpinLock::new(cx, ())?,
@@ -117,6 +119,10 @@ impl TimerAtDpc for Clockwork {
 impl Work for Clockwork {
     fn work(&self, cx: &mut Passive, _: u16) {
         self.run(cx, &self.notes[WORK], |cx| {
+            let end = cx.now_ns() + u64::from(self.busy_ms.swap(0, AcqRel)) * 1_000_000;
+            while cx.now_ns() < end {
+                cx.stall_us(50);
+            }
             let ms = self.sleep_ms.swap(0, AcqRel);
             if ms != 0 {
                 let slept = cx.sleep_ms(ms).err().map_or(Status::OK, |error| error.status);
@@ -227,6 +233,15 @@ impl clockwork::Handler<Passive> for Clockwork {
 
     fn deferrals(&self, _: &mut Passive, _: &()) -> Result<u32> {
         Ok(self.interrupts.load(Acquire))
+    }
+
+    fn busy(&self, _: &mut Passive, _: &(), ms: u32) -> Result<()> {
+        self.busy_ms.store(ms, Release);
+        Ok(())
+    }
+
+    fn panic(&self, _: &mut Passive, _: &()) -> Result<()> {
+        panic!("planted")
     }
 }
 
