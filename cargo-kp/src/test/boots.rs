@@ -287,7 +287,7 @@ pub fn stages(long: bool) -> Vec<Stage> {
         stages.push(Stage::new("a 32-bit app", app_32bit));
         stages.push(Stage::new("a machine that changes", machine));
     }
-    stages
+    stages.into_iter().map(Stage::beside_another).collect()
 }
 
 /// Boots all, two at a time. Each program is a test, and each log.

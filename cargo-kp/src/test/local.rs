@@ -145,16 +145,20 @@ fn cargo_test(arguments: &[&str], harness: &[&str], log: &Log) -> Result<Tally> 
     Ok(libtest.end("cargo test", child.wait()?.success()))
 }
 
-/// Formatting, clippy and rustdoc, each a test; with `long` rustdoc of what authors use as Windows has it too, for which the standard
-/// library is compiled, up to its types.
+/// rustdoc of what people read.
+const READ: &str =
+    "doc --quiet --no-deps -pkp-abi -pkp-core -pkp-sim -pkp-user -pkp-linux -pkp-windows -pkp-tool -pcargo-kp";
+
+/// Formatting, clippy and rustdoc, each a test; with `long` rustdoc of the examples and tests too, and of what authors use as Windows has it, for
+/// which the standard library is compiled, up to its types.
 fn lints(long: bool) -> Result<Tally> {
     let mut tally = Tally::default();
     let mut checks = vec![
         ("rustfmt", cargo(), "fmt --all --check"),
         ("clippy", cargo(), "clippy --quiet --workspace --all-targets -- -D warnings"),
         // Above, the tool has its features: here, as `cargo install` makes it.
-        ("clippy without features", cargo(), "clippy --quiet --workspace --lib --bins -- -D warnings"),
-        ("rustdoc", cargo(), "doc --quiet --workspace --no-deps"),
+        ("clippy without features", cargo(), "clippy --quiet -p cargo-kp --lib --bins -- -D warnings"),
+        ("rustdoc", cargo(), if long { "doc --quiet --workspace --no-deps" } else { READ }),
     ];
     if long {
         const WINDOWS: &str = "doc --quiet --no-deps --target x86_64-pc-windows-gnu -Zbuild-std=std,panic_unwind \

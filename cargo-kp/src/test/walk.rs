@@ -43,7 +43,7 @@ const CARDS: [Card; 4] = [
         name: "ivshmem",
         new: "--pci 1af4:1110 --irq-ack none --irq-raise DOORBELL",
         vm: "--device ivshmem-doorbell -- --raise 0x50000",
-        prints: &["IV_POSITION 0x00000005", "interrupts  1 by Msix"],
+        prints: &["IV_POSITION 0x00000005", "interrupts  1 by MsiX"],
     },
     Card { name: "testdev", new: "--pci 1b36:0005", vm: "--device pci-testdev", prints: &["COUNT      0x00000000"] },
 ];
