@@ -93,7 +93,7 @@ fn why(report: &Report) -> &str {
 }
 
 #[test]
-#[ignore = "boots kernels"]
+#[ignore = "boots kernels; run by `cargo kp test --long`"]
 fn on_every_kernel_a_sound_module_loads_runs_a_program_unloads_and_leaves_a_whole_log() {
     for name in kernels::names() {
         let vm = guest(&kernel(&name), "sound")
