@@ -294,7 +294,15 @@ impl Copy {
 
     /// Builds the modules, boots a kernel, and runs the workspace's own conformance program there.
     fn run_guest(&self, arguments: &[String], is_32bit: bool) -> Result<Outcome> {
-        let name = if arguments[0] == "own-asleep" { SLEEPER } else { KERNEL };
+        let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        // What is planted is the one plugin's, and a module takes longer to build than to run.
+        let (name, plugins): (&str, &[&str]) = match words[..] {
+            ["planted", ..] => (KERNEL, &["trouble"]),
+            ["nvme", ..] => (KERNEL, &["nvme"]),
+            ["own-asleep"] => (SLEEPER, &["eduown"]),
+            ["clockwork-panic"] => (KERNEL, &["clockwork"]),
+            _ => (KERNEL, &["echo", "edu", "trouble"]),
+        };
         let kernel = host::kernel_to_boot(name, self.setup)?;
         let mut vm = Vm::new(&kernel).device(host::EDU).cpus(2).timeout(Duration::from_secs(400));
         let program = match is_32bit {
@@ -302,31 +310,18 @@ impl Copy {
             false => programs::build("conformance")?,
         };
         vm = vm.program(program, PROGRAM);
-        // What is planted is the one plugin's, and a module takes longer to build than to run.
-        let plugins: &[&str] = match &*arguments[0] {
-            "planted" => &["trouble"],
-            "nvme" => &["nvme"],
-            "own-asleep" => &["eduown"],
-            "clockwork-panic" => &["clockwork"],
-            _ => &["echo", "edu", "trouble"],
-        };
         for plugin in plugins {
             let module = self.build_plugin(plugin, &["--target", name])?;
             vm = vm.file(&module, &format!("{MODULES}/kp-{plugin}.ko"));
         }
-        if arguments[0] == "nvme" {
-            vm = vm.device(NVME);
-        }
-        if arguments == ["planted", "errors"] {
-            vm = behind_a_port(vm);
-        }
-        if arguments == ["planted", "panic"] {
-            vm = expecting_panics(vm)?;
-        }
-        if arguments[0] == "clockwork-panic" {
-            vm = expecting_a_panic_beside_work(vm);
-        }
-        let argv: Vec<&str> = [PROGRAM].into_iter().chain(arguments.iter().map(String::as_str)).collect();
+        vm = match words[..] {
+            ["nvme", ..] => vm.device(NVME),
+            ["planted", "errors"] => behind_a_port(vm),
+            ["planted", "panic"] => expecting_panics(vm)?,
+            ["clockwork-panic"] => expecting_a_panic_beside_work(vm),
+            _ => vm,
+        };
+        let argv = [&[PROGRAM], &words[..]].concat();
         let report = vm.step(Step::run(&argv)).run(&mut |_| {})?;
         Ok(match &report.verdict {
             Verdict::Passed => Outcome::Passed,

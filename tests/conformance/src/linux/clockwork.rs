@@ -1,8 +1,7 @@
 //! Timers, work items and wait queues in a guest: they run, they end with the device, and nothing of them is left.
-use super::{Guest, load, stress::Watchdog, unload};
+use super::{Guest, dies, load, stress::Watchdog, unload};
 use crate::{
     Unload,
-    child::spawn,
     interrupts::until,
     registry::{guest_test, helper},
 };
@@ -10,14 +9,11 @@ use clockwork_interface::{Ran, clockwork};
 use kp_abi::{Status, request::kind};
 use kp_user::Plugin;
 use std::{
-    os::unix::process::ExitStatusExt,
     thread,
     time::{Duration, Instant},
 };
 
 const NAME: &str = "clockwork";
-/// The signal that an oops ends its process with.
-const SIGSEGV: i32 = 11;
 /// Longer than any test.
 const LONG_MS: u32 = 600_000;
 
@@ -118,8 +114,7 @@ fn a_module_that_has_panicked_stays_until_its_work_has_ended() {
     let began = Instant::now();
     client.queue().unwrap();
     until("work is under way", || ran(&plugin).work > 0);
-    let status = spawn(&["clockwork-panic-here"]).wait().expect("a child can be waited for");
-    assert_eq!(status.signal(), Some(SIGSEGV), "{status}");
+    dies(&["clockwork-panic-here"]);
     drop(plugin);
     assert_eq!(unload(NAME), Unload::Gone);
     let took = began.elapsed();

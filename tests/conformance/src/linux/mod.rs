@@ -19,16 +19,22 @@ pub mod raw_ioctl;
 mod sanitised;
 pub mod stress;
 
-use crate::{Subject, Unload, Victim, World, child::spawn_until_ready, interrupts::until};
+use crate::{
+    Subject, Unload, Victim, World,
+    child::{spawn, spawn_until_ready},
+    interrupts::until,
+};
 use kp_user::Plugin;
 use rustix::{
     io::Errno,
+    process::Signal,
     system,
     thread::{CpuSet, sched_setaffinity},
 };
 use std::{
     ffi::CString,
     fs::{self, File},
+    os::unix::process::ExitStatusExt,
     path::Path,
 };
 
@@ -69,6 +75,13 @@ fn load(plugin: &str) {
 fn until_its_name_is_free(plugin: &str) {
     let driver = format!("/sys/bus/pci/drivers/kp_{plugin}");
     until("a driver's name is free", || !Path::new(&driver).exists());
+}
+
+/// Starts this program again, which panics in a plugin: an oops ends it. It has one thread: with more the kernel would keep the file open for the
+/// dead one.
+fn dies(arguments: &[&str]) {
+    let status = spawn(arguments).wait().expect("a child can be waited for");
+    assert_eq!(status.signal(), Some(Signal::SEGV.as_raw()), "{arguments:?}: {status}");
 }
 
 /// Asks for its unload.

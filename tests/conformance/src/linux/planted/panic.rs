@@ -2,7 +2,7 @@
 use super::{Loaded, NAME, command::CommandRegister, open};
 use crate::{
     interrupts::until,
-    linux::stress::address,
+    linux::{dies, stress::address},
     registry::{guest_test, helper},
 };
 use kp_abi::{
@@ -11,7 +11,7 @@ use kp_abi::{
 };
 use kp_user::{Connection, Node, Plugin};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::{fs, os::unix::process::ExitStatusExt, path::Path, process::Command};
+use std::{fs, path::Path};
 use trouble_interface::{BYTES, trouble};
 
 /// The callbacks that panic, one after the other. Each looks up another byte, so that their panics can be told apart.
@@ -19,9 +19,6 @@ const PLACES: [&str; 4] = ["call", "open", "close", "int_enable"];
 
 /// As in a call, and then the device is unbound.
 const UNBOUND: &str = "unbound";
-
-/// The signal that an oops ends its process with.
-const SIGSEGV: i32 = 11;
 
 /// Each place, with the module loaded anew; and at last a module that has not panicked.
 #[guest_test("planted panic", stage = "planted")]
@@ -170,11 +167,9 @@ fn panic_in(place: &str) {
     drop(loaded);
 }
 
-/// Starts a process that panics in the plugin. It has one thread: with more the kernel would keep the file open for the dead one.
+/// Starts a process that panics in the plugin.
 fn die(place: &str) {
-    let program = std::env::current_exe().expect("this program has a file");
-    let status = Command::new(program).args(["planted", "panic-here", place]).status().expect("this program starts");
-    assert_eq!(status.signal(), Some(SIGSEGV), "{place}: {status}");
+    dies(&["planted", "panic-here", place]);
 }
 
 const POISONED: Result<()> = Err(kp_abi::Error { status: Status::POISONED, detail: 0 });
