@@ -58,6 +58,7 @@ impl Fake {
             operations: Cell::new(0),
             fail: Cell::new((usize::MAX, usize::MAX)),
         };
+        fs::create_dir(fake.at("/run")).unwrap();
         fake.file("/proc/sys/kernel/osrelease", "6.12.9-amd64\n");
         fake.list_modules("6.12.9-amd64");
         fake.file("/etc/group", "root:x:0:\n");
@@ -89,7 +90,7 @@ impl Fake {
         let folder = self.at(&format!("/sys/bus/pci/drivers/{driver}"));
         if !folder.exists() {
             fs::create_dir_all(&folder).unwrap();
-            symlink(self.at("/sys/module").join(driver), folder.join("module")).unwrap();
+            symlink(self.at("/sys/module").join(driver.replace('-', "_")), folder.join("module")).unwrap();
         }
         symlink(folder, self.at(&format!("/sys/bus/pci/devices/{address}/driver"))).unwrap();
     }
@@ -168,7 +169,9 @@ impl Fake {
             let promised_to = device.and_then(|device| device.promised_to());
             let refused = self.log.borrow().iter().any(|line| line.contains("init refused"));
             match (promised_to, self.homes.borrow().get(text)) {
-                (Some(name), _) if self.has(&format!("/sys/module/{name}")) && !refused => self.bind(text, &name),
+                (Some(name), _) if self.has(&format!("/sys/module/{}", name.replace('-', "_"))) && !refused => {
+                    self.bind(text, &name);
+                }
                 (None, Some(home)) => self.bind(text, home),
                 _ => {}
             }

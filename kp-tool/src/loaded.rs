@@ -442,6 +442,42 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_was_promised_to_another_driver_is_promised_to_it_again_when_it_is_given_back() {
+        let promised = || (Some("vfio-pci".to_owned()), Some("vfio-pci".to_owned()));
+        let fake = held();
+        fake.load("vfio-pci");
+        for file in ["driver_override", "driver"] {
+            std::fs::remove_file(fake.at(&format!("/sys/bus/pci/devices/{ADDRESS}/{file}"))).unwrap();
+        }
+        fake.file(&format!("/sys/bus/pci/devices/{ADDRESS}/driver_override"), "vfio-pci\n");
+        fake.set("/sys/bus/pci/drivers_probe", ADDRESS).unwrap();
+        assert_eq!(of(&fake), promised());
+        loading(&fake, "card", Some(ADDRESS)).unwrap();
+        assert_eq!(of(&fake), ours());
+        unload_alone(&fake, "card").unwrap();
+        fake.log.borrow_mut().push("kp_card: init refused the device: WrongDevice".into());
+        loading(&fake, "card", Some(ADDRESS)).expect_err("it is refused, and stays kept for the plugin");
+        fake.log.borrow_mut().clear();
+        loading(&fake, "card", Some(ADDRESS)).unwrap();
+        assert_eq!(
+            unload_steps(&fake, "card")[1],
+            "write vfio-pci to /sys/bus/pci/devices/0000:00:04.0/driver_override"
+        );
+        let mut told = Vec::new();
+        unload(&fake, "card", &mut |line| told.push(line.to_owned())).unwrap();
+        assert_eq!(told, ["card is unloaded", "0000:00:04.0 is given back: `vfio-pci` has it"]);
+        assert_eq!(of(&fake), promised());
+        assert!(!fake.has("/run/kp"), "nothing is left of the record");
+        // One whose driver has gone meanwhile is still its own.
+        loading(&fake, "card", Some(ADDRESS)).unwrap();
+        std::fs::remove_dir_all(fake.at("/sys/module/vfio_pci")).unwrap();
+        told.clear();
+        unload(&fake, "card", &mut |line| told.push(line.to_owned())).unwrap();
+        assert_eq!(told[1], "0000:00:04.0 is given back: no driver has taken it, and `vfio-pci` alone may");
+        assert_eq!(of(&fake), (None, Some("vfio-pci".into())));
+    }
+
+    #[test]
     fn each_operation_of_giving_back_fails_once_and_the_next_unload_goes_on_there() {
         for at in 1..3 {
             let fake = held();

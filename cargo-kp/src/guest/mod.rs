@@ -57,7 +57,9 @@ fn prepare() -> Result<Port> {
     }
     // Not every kernel has it, and few tests look at it.
     let _ = mount("debugfs", "/sys/kernel/debug", "debugfs", MountFlags::empty(), None);
-    fs::create_dir_all("/tmp").context("cannot create /tmp")?;
+    for folder in ["/tmp", "/run"] {
+        fs::create_dir_all(folder).with_context(|| format!("cannot create {folder}"))?;
+    }
     // From here on the log shows lines of level info. Before, they would only cost time.
     fs::write("/proc/sys/kernel/printk", "7").context("cannot set the console's level")?;
     log(plan::LOG_START)?;
