@@ -25,8 +25,15 @@ echo "another name for the same device, and the three reasons to have none"
 say kp install kp-other.ko
 say kp unload edu
 say kp load other --take 0000:00:01.0
+say kp unload other
+echo "one that was another driver's by name"
+echo kp_edu > /sys/bus/pci/devices/0000:00:01.0/driver_override
+say kp load edu
+say kp load other --take 0000:00:01.0
 say kp uninstall other --dry-run
 say kp uninstall other
+ls /run/kp
+say kp unload edu
 cat /sys/bus/pci/devices/0000:00:01.0/driver_override
 echo 1 > /sys/bus/pci/devices/0000:00:01.0/remove
 say kp load edu
