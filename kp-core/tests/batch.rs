@@ -34,6 +34,17 @@ fn a_batch_answers_as_calls_do() {
 }
 
 #[test]
+fn a_ticket_of_another_plugins_batch_gets_no_reply() {
+    let sims = [sim(), sim()];
+    let plugins = sims.each_ref().map(|sim| sim.connect(messages::INTERFACE).unwrap());
+    let clients = plugins.each_ref().map(messages::Client);
+    let mut batches = clients.each_ref().map(|client| client.batch().unwrap());
+    let [one, two] = batches.each_mut().map(|batch| (batch.factorial(3).unwrap(), batch));
+    let replies = two.1.run();
+    assert_eq!((replies.get(two.0), replies.get(one.0)), (Ok(6), Err(Status::PROTOCOL.into())));
+}
+
+#[test]
 fn a_batch_that_is_not_run_is_forgotten() {
     let sim = sim();
     let plugin = sim.connect(messages::INTERFACE).unwrap();

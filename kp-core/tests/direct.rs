@@ -1,7 +1,7 @@
 //! The direct form of CALL: whatever CALL answers, it answers too. And replies that are lent rather than copied.
-use kp_abi::{Error, Interface, Result, Shape, Status, limits, request::feature};
+use kp_abi::{Error, Interface, Result, Shape, Status, TransportStatus, limits, request::feature};
 use kp_core::*;
-use kp_sim::{App, Sim, explore, replay};
+use kp_sim::{Access, App, PAGE, Sim, explore, replay};
 use kp_user::Connection;
 use std::sync::Mutex as StdMutex;
 
@@ -201,6 +201,27 @@ fn states_of_session_and_device_have_the_answers_of_call() {
     assert_eq!(of(&|sim, _| sim.remove(false)), Status::DEVICE_GONE);
     let panicked = of(&|_, app| assert_eq!(told(app, 10, &[], &[], 0).0, Err(Status::POISONED.into())));
     assert_eq!(panicked, Status::POISONED);
+}
+
+/// Before its buffer is read: 8 bytes of that are there, which is the answer's place, and the arguments are not.
+#[test]
+fn a_session_that_is_over_answers_where_the_buffer_cannot_be_read() {
+    for (removed, answer) in [(false, Status::CLOSED), (true, Status::DEVICE_GONE)] {
+        let sim = Sim::<All>::new().unwrap();
+        let app = session(&sim, true);
+        let buffer = app.memory().map(PAGE, Access::ReadWrite) + PAGE as u64 - 8;
+        for message in [9, 11] {
+            assert_eq!(app.raw_direct(message, buffer), Err(TransportStatus::FAULT.status()), "an open one");
+        }
+        if removed {
+            sim.remove(true)
+        } else {
+            app.close().unwrap()
+        }
+        for message in [9, 11] {
+            assert_eq!(app.raw_direct(message, buffer), Ok(answer), "message {message}");
+        }
+    }
 }
 
 /// As many calls as there may be: one more is refused, in either form.

@@ -11,7 +11,10 @@ use kp_abi::{
 };
 use kp_sim::{Access, App, KERNEL_AT, Mode, PAGE, Process, Sim, edu::Edu, explore, find};
 use kp_user::Connection;
-use std::sync::Mutex;
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 use test_plugin::{TestPlugin, messages};
 
 const RAISE: u32 = 1;
@@ -308,6 +311,51 @@ fn an_enabling_whose_answer_faults_is_undone() {
         app.int_enable(kind::ANY, 1, 1, &[]).expect("nothing is enabled");
     };
     assert!(answer_lost(opened, enable, undone) > 5, "too few answers met the fault");
+}
+
+/// As many calls as there may be are inside by then: what is given back waits until one has left.
+#[test]
+fn an_enabling_whose_answer_faults_is_undone_also_if_calls_fill_the_gate() {
+    let nap = |app: &App<TestPlugin>, ms: u32| app.call(6, 0, &ms.to_le_bytes(), &[], &mut []).map(drop);
+    let (faults, full) = (Mutex::new(0), Mutex::new(0));
+    explore(0..60, |world| {
+        let sim = sim();
+        let app = opened(&sim);
+        let enable = IntEnable { kinds: kind::ANY, min: 1, max: 1, ..IntEnable::new() };
+        let address = app.memory().place(&enable);
+        let faulted = AtomicBool::new(false);
+        let begins = || while app.query(0).unwrap().calls < limits::MAX_CALLS - 1 {};
+        world.scope(|scope| {
+            for _ in 1..limits::MAX_CALLS {
+                scope.spawn("sleeper", || nap(&app, 50).unwrap());
+            }
+            scope.spawn("caller", || {
+                begins();
+                if app.raw(IntEnable::NR, address) == Err(TransportStatus::FAULT.status())
+                    && status_at(&app, address) == Status::NO_REPLY
+                {
+                    *faults.lock().unwrap() += 1;
+                    *full.lock().unwrap() += u32::from(sim.now_ns() > 40_000_000);
+                    faulted.store(true, Relaxed);
+                }
+            });
+            scope.spawn("last sleeper", || {
+                begins();
+                while nap(&app, 50) == Err(Status::TOO_MANY_CALLS.into()) {}
+            });
+            scope.spawn("protector", || {
+                begins();
+                sim.advance(1);
+                app.memory().protect(address, PAGE, Access::ReadOnly);
+            });
+        });
+        app.memory().protect(address, PAGE, Access::ReadWrite);
+        if faulted.into_inner() {
+            app.int_enable(kind::ANY, 1, 1, &[]).expect("nothing is enabled");
+        }
+    });
+    let (faults, full) = (faults.into_inner().unwrap(), full.into_inner().unwrap());
+    assert!(faults > 2 && full > 0, "too few answers met the fault: {faults}, and a full gate: {full}");
 }
 
 #[test]

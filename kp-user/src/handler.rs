@@ -81,7 +81,10 @@ impl Drop for HandlerThread {
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
         // As in the drop of `Interrupts`, which comes too late: the thread ends only when the interrupt is off.
-        let _ = self.interrupts.disable_once();
+        // One that has ended has seen its enabling end, and perhaps there is another by now.
+        if !thread.is_finished() || self.interrupts.is_current() {
+            let _ = self.interrupts.disable_once();
+        }
         if thread.thread().id() != thread::current().id() {
             let _ = thread.join();
         }

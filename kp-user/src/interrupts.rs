@@ -6,7 +6,7 @@ use kp_abi::{
 };
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
-use std::{fmt, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{fmt, ops::RangeInclusive, sync::Arc, thread, time::Duration};
 
 /// Which interrupt to enable.
 #[derive(Clone, Debug)]
@@ -65,7 +65,8 @@ pub enum Kind {
     MsiX,
 }
 
-/// An enabled interrupt. Dropping it disables the interrupt; threads may share it.
+/// An enabled interrupt. Dropping it disables the interrupt, and waits for that as long as there are too many calls inside; threads may
+/// share it.
 ///
 /// It stays usable after its [`Plugin`](crate::Plugin) was dropped, but then everything answers
 /// [`CLOSED`](Status::CLOSED).
@@ -175,14 +176,26 @@ impl Interrupts {
     }
 
     pub(crate) fn disable_once(&mut self) -> Result<Counters> {
+        let disabled = loop {
+            match self.connection.int_disable() {
+                // It is enabled still, and a call will leave.
+                Err(error) if error == Status::TOO_MANY_CALLS => thread::sleep(Duration::from_millis(1)),
+                disabled => break disabled,
+            }
+        };
         self.is_enabled = false;
-        self.connection.int_disable().map(|(_, counters)| counters)
+        disabled.map(|(_, counters)| counters)
+    }
+
+    /// Is it still this enabling that INT_DISABLE would end? A listening may have ended by itself, and another one may have begun.
+    pub(crate) fn is_current(&self) -> bool {
+        self.connection.int_count(ANY_VECTOR).is_ok_and(|(generation, _)| generation == self.generation)
     }
 }
 
 impl Drop for Interrupts {
     fn drop(&mut self) {
-        if self.is_enabled {
+        if self.is_enabled && self.is_current() {
             // An interrupt that cannot be disabled is off already: the session is over, or the device gone.
             let _ = self.disable_once();
         }

@@ -18,6 +18,9 @@ use std::{
     },
 };
 
+/// Numbers of batches' runs: no two plugins' have one.
+static RUNS: AtomicU64 = AtomicU64::new(0);
+
 /// An open plugin: one session with one device. Threads may share it.
 ///
 /// `&Plugin` carries the messages of an interface's client: `edu::Client(&plugin)`. Dropping it ends the session, and
@@ -28,20 +31,12 @@ pub struct Plugin {
     is_closed: bool,
     /// Set up by the first batch.
     pub(crate) ring: Mutex<Option<Ring>>,
-    runs: AtomicU64,
     buffers: Arc<Numbers>,
 }
 
 impl Plugin {
     pub(crate) fn new(connection: Arc<dyn Connection>, opened: Opened) -> Self {
-        Self {
-            connection,
-            opened,
-            is_closed: false,
-            ring: Mutex::new(None),
-            runs: AtomicU64::new(0),
-            buffers: Arc::default(),
-        }
+        Self { connection, opened, is_closed: false, ring: Mutex::new(None), buffers: Arc::default() }
     }
 
     /// Number of the session, never used again while the plugin is loaded.
@@ -159,7 +154,7 @@ impl Plugin {
     }
 
     pub(crate) fn next_run(&self) -> NonZeroU64 {
-        NonZeroU64::MIN.saturating_add(self.runs.fetch_add(1, Relaxed))
+        NonZeroU64::MIN.saturating_add(RUNS.fetch_add(1, Relaxed))
     }
 
     /// The highest number of a message that it knows; `None` if it takes any.

@@ -36,6 +36,9 @@ impl RawDevice {
     }
 }
 
+/// The next session's number: no two sessions of a plugin have one, of whichever device.
+static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
+
 /// The record of one bound device. Shared by the port's [`BoundDevice`] and every session.
 pub struct DeviceRecord<P: Plugin> {
     references: AtomicUsize,
@@ -48,7 +51,6 @@ pub struct DeviceRecord<P: Plugin> {
     /// How many.
     pub(super) handle_count: AtomicU32,
     pub(super) open_sessions: AtomicU32,
-    next_session: AtomicU64,
     /// None: the plugin has no interrupt callbacks, or no device.
     interrupts: ManuallyDrop<Option<Interrupts<P>>>,
     /// None: there is no hardware.
@@ -161,7 +163,6 @@ impl<P: Plugin> DeviceRecord<P> {
             handles,
             handle_count: AtomicU32::new(0),
             open_sessions: AtomicU32::new(0),
-            next_session: AtomicU64::new(1),
             interrupts: ManuallyDrop::new(interrupts),
             link,
             scheduled: ManuallyDrop::new(scheduled),
@@ -216,7 +217,7 @@ impl<P: Plugin> DeviceRecord<P> {
     }
 
     pub(super) fn new_session_number(&self) -> u64 {
-        self.next_session.fetch_add(1, Relaxed)
+        NEXT_SESSION.fetch_add(1, Relaxed)
     }
 
     /// Runs the plugin's `event`, on the thread that the port gives to such things, one at a time.

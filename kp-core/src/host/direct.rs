@@ -15,7 +15,10 @@ use crate::{
     Error, Message, Passive, Plugin, Reply, Result, Status,
     limits::{MAX_ARGS, MAX_FIXED_REPLY},
 };
-use core::mem::MaybeUninit;
+use core::{
+    mem::MaybeUninit,
+    sync::atomic::{Ordering::Acquire, fence},
+};
 use kp_abi::{
     Direct, Shape, TransportStatus,
     request::{Segments, feature},
@@ -33,9 +36,11 @@ impl<P: Plugin> Session<P> {
     }
 }
 
-/// OPEN has not agreed on direct calls, if there was an OPEN. A handle that may only read has none.
+/// OPEN has not agreed on direct calls, if there was an OPEN and the session lasts. A handle that may only read has none.
 #[cfg_attr(kp_driver, optimize(size), cold, inline(never))]
 fn not_agreed<P: Plugin>(session: &Session<P>, user: &mut impl DirectUserRequest) -> DirectResult {
+    // Who took the features away has set the session's state before.
+    fence(Acquire);
     if !user.is_read_write() {
         Err(TransportStatus::DENIED.status())
     } else if session.is_open() {

@@ -92,6 +92,11 @@ impl<P: Plugin> BoundDevice<P> {
         // SAFETY: only this function takes the plugin out, and only below.
         unsafe { self.notify_event(cx, Happening::Removing) };
         self.state.set(state::GONE);
+        // All of them first: a call of the one that is torn down may wait for a lock, and who has that may sleep in a call of another.
+        self.each_session(cx, |session, cx| {
+            session.context.waker.cancel_for_close(cx);
+            true
+        });
         let closed = self.each_session(cx, tear_down);
         // After the sessions, whose calls may have waited for it; also if one of those is leaked.
         let closed = (!P::TABLE.own_interrupt || own::end(cx, self)) && closed;
@@ -333,6 +338,7 @@ fn tear_down_locked<P: Plugin>(session: &Session<P>, cx: &mut Passive) -> bool {
         }
     }
     session.set_state(SessionState::Closing);
+    session.set_features(0);
     session.context.waker.wake();
     // The second look is for an INT_ENABLE that was under way at the first: it is over when the gate is drained.
     let disabled = close_interrupt(session, cx).is_ok();

@@ -25,6 +25,14 @@ impl<P: Plugin> Interrupts<P> {
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn listen(&self, cx: &mut Passive, session: &Session<P>, wanted: IrqRequest) -> Result<Enabled> {
         let waker = &session.context.waker;
+        // Its wait has said that the listening is over, and who said so is not through yet.
+        let over = self.notifications.with(cx, |notifications, _| {
+            let is_over = notifications.check_owner(waker).is_ok() && !notifications.armed;
+            is_over.then_some(notifications.generation)
+        });
+        if let Some(generation) = over {
+            self.leave(cx, generation);
+        }
         self.notifications.with(cx, |notifications, _| {
             match notifications.check_owner(waker) {
                 Ok(()) => return Err(Status::ALREADY_ENABLED.into()),
@@ -155,14 +163,21 @@ impl<P: Plugin> Interrupts<P> {
     /// After [`end_locked`](Self::end_locked), of this listening: waits until nobody wakes its session, which then is not its owner any more.
     #[cfg_attr(kp_driver, optimize(size))]
     fn leave(&self, cx: &mut Passive, generation: u64) {
-        while self.wakers.load(Acquire) != 0 {
+        loop {
+            let is_over = self.notifications.with(cx, |notifications, _| {
+                // Unless another thread has done it, and a session listens by now.
+                let is_last = !notifications.armed && notifications.generation == generation;
+                // Under the lock: nobody is counted any more once there is no owner.
+                let is_over = !is_last || self.wakers.load(Acquire) == 0;
+                if is_last && is_over {
+                    notifications.owner = None;
+                }
+                is_over
+            });
+            if is_over {
+                return;
+            }
             kernel::sleep_ns(LOOK_NS);
         }
-        self.notifications.with(cx, |notifications, _| {
-            // Unless another thread has done it, and a session listens by now.
-            if !notifications.armed && notifications.generation == generation {
-                notifications.owner = None;
-            }
-        });
     }
 }

@@ -136,7 +136,7 @@ impl<P: Plugin> Session<P> {
     }
 
     pub(super) fn set_features(&self, features: u64) {
-        self.features.store(features, Relaxed);
+        self.features.store(features, Release);
     }
 
     /// Gives the plugin's session value, and takes what was there.

@@ -1,5 +1,9 @@
 //! Apps that listen to an interrupt of the plugin's own: what INT_ENABLE and INT_DISABLE are then.
-use crate::{DONE, NOT_MINE, SECOND, STUCK, bound, card::messages, connect, order, send};
+use crate::{
+    DONE, NOT_MINE, REFUSE_ENABLE, SECOND, STUCK, bound,
+    card::{Card, messages},
+    connect, order, send,
+};
 use kp_abi::{
     Status,
     request::{ANY_VECTOR, NO_TIMEOUT, kind},
@@ -139,6 +143,54 @@ fn who_goes_is_not_freed_under_a_wake_up() {
         world.scope(|scope| {
             scope.spawn("device", || (0..2).for_each(|_| messages::Client(&driver).send(0).unwrap()));
             scope.spawn("listener", move || drop(listener));
+        });
+    });
+}
+
+/// A reset that fails ends the listening, while its session ends it too and goes.
+#[test]
+fn who_goes_is_not_freed_under_the_end_of_its_listening() {
+    for closes in [true, false] {
+        explore(0..600, |world| {
+            let sim = bound();
+            let (listener, driver) = (connect(&sim), connect(&sim));
+            listener.connection().int_enable(kind::ANY, 1, 4, &[]).unwrap();
+            order(&sim, REFUSE_ENABLE);
+            let sim = &sim;
+            world.scope(|scope| {
+                scope.spawn("reset", || _ = messages::Client(&driver).reset());
+                scope.spawn("listener", move || {
+                    while sim.device(|card: &mut Card| card.resets) == 0 {
+                        listener.connection().query(0).unwrap();
+                    }
+                    if !closes {
+                        let _ = listener.connection().int_disable();
+                    }
+                    drop(listener);
+                });
+            });
+        });
+    }
+}
+
+/// A wait says that the listening is over before the reset that ended it is.
+#[test]
+fn who_is_told_that_its_listening_is_over_can_listen_again() {
+    explore(0..300, |world| {
+        let sim = bound();
+        let (listener, driver) = (connect(&sim), connect(&sim));
+        let app = listener.connection();
+        app.int_enable(kind::ANY, 1, 4, &[]).unwrap();
+        sim.device(|card: &mut Card| card.vectors = 2);
+        world.scope(|scope| {
+            scope.spawn("reset", || messages::Client(&driver).reset().unwrap());
+            scope.spawn("listener", || {
+                let told = app.int_wait(NO_TIMEOUT, ANY_VECTOR, 1).unwrap_err();
+                assert!([Status::INT_DISABLED, Status::NOT_ENABLED].contains(&told.status), "{told:?}");
+                let again = app.int_enable(kind::ANY, 1, 4, &[]).map(drop);
+                // Before the reset is through there is nothing to listen to.
+                assert!(again.is_ok() || again == Err(Status::NO_INTERRUPT.into()), "{again:?}");
+            });
         });
     });
 }

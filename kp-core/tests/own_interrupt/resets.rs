@@ -85,6 +85,24 @@ fn other_vectors_than_before_end_the_listening() {
     });
 }
 
+/// The client's value of the old listening goes after the new one has come, as an assignment has it.
+#[test]
+fn a_listening_that_is_over_does_not_end_the_next_one_when_it_is_dropped() {
+    in_a_world(|| {
+        let sim = bound();
+        let plugin = connect(&sim);
+        let old = plugin.interrupts(kp_user::Enable::any().vectors(1..=4)).unwrap();
+        sim.device(|card: &mut Card| card.vectors = 2);
+        messages::Client(&plugin).reset().unwrap();
+        let new = plugin.interrupts(kp_user::Enable::any().vectors(1..=4)).unwrap();
+        drop(old);
+        send(&sim, 1);
+        assert_eq!(new.wait(std::time::Duration::from_secs(1)).map(|got| got.vector), Ok(1));
+        drop(new);
+        assert_eq!(plugin.connection().int_wait(0, ANY_VECTOR, 1).map(drop), Err(Status::NOT_ENABLED.into()));
+    });
+}
+
 #[test]
 fn in_the_interrupts_callbacks_it_is_busy() {
     in_a_world(|| {

@@ -9,13 +9,20 @@ pub struct Counter {
     given: WaitQueue,
     /// How long `close` waits for what never comes.
     close_ms: AtomicU32,
+    /// Which one call holds while it waits.
+    held: Mutex<()>,
 }
 
 impl Init for Counter {
     type Session = ();
     type Interrupt = ();
     fn init(cx: &mut Passive, _: Device) -> Result<Self> {
-        Ok(Counter { tickets: SpinLock::new(cx, 0)?, given: WaitQueue::new(cx)?, close_ms: AtomicU32::new(0) })
+        Ok(Counter {
+            tickets: SpinLock::new(cx, 0)?,
+            given: WaitQueue::new(cx)?,
+            close_ms: AtomicU32::new(0),
+            held: Mutex::new(cx, ())?,
+        })
     }
 }
 
@@ -43,6 +50,10 @@ interface! {
         fn wait_in_close(ms: u32) = 3;
         /// Panics.
         fn panic() = 4;
+        /// Waits for what never comes, with a lock held.
+        fn hold() = 5;
+        /// Takes that lock.
+        fn touch() = 6;
     }
 }
 
@@ -72,6 +83,13 @@ impl messages::Handler<Passive> for Counter {
     }
     fn panic(&self, _: &mut Passive, _: &()) -> Result<()> {
         panic!("planted")
+    }
+    fn hold(&self, cx: &mut Passive, _: &()) -> Result<()> {
+        self.held.with(cx, |(), cx| self.given.wait_until(cx, u32::MAX, |_| false))
+    }
+    fn touch(&self, cx: &mut Passive, _: &()) -> Result<()> {
+        self.held.with(cx, |(), _| ());
+        Ok(())
     }
 }
 

@@ -71,6 +71,24 @@ fn a_wait_ends_with_its_session_its_device_and_its_process() {
     assert_eq!(every_order(|sim, _| sim.remove(false)), BTreeSet::from(["DeviceGone"]));
 }
 
+/// Whichever session is torn down first.
+#[test]
+fn a_removal_ends_a_wait_that_holds_what_another_session_waits_for() {
+    for first in [true, false] {
+        explore(0..100, |world| {
+            let sim = Sim::<Counter>::new().unwrap();
+            let [one, two] = [(); 2].map(|()| sim.connect(messages::INTERFACE).unwrap());
+            let (holder, other) = if first { (&one, &two) } else { (&two, &one) };
+            world.scope(|scope| {
+                scope.spawn("holder", || assert_eq!(status(messages::Client(holder).hold()), "DeviceGone"));
+                scope.spawn("other", || _ = messages::Client(other).touch());
+                scope.spawn("remover", || sim.remove(true));
+            });
+            assert!(sim.now_ns() < SHORT_NS);
+        });
+    }
+}
+
 #[test]
 fn a_wait_ends_when_the_device_has_to_sleep_and_the_next_one_lasts() {
     let told = every_order(|sim, taker| {

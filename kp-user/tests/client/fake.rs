@@ -29,6 +29,10 @@ struct State {
     log: Vec<String>,
     mail: VecDeque<u32>,
     over: Option<Status>,
+    /// How often INT_DISABLE is refused, as there are too many calls.
+    refusals: u32,
+    /// Enablings so far.
+    enablings: u64,
 }
 
 impl Fake {
@@ -80,6 +84,11 @@ impl Fake {
     pub fn end(&self, status: Status) {
         self.state.lock().unwrap().over = Some(status);
         self.changed.notify_all();
+    }
+
+    /// So many calls are inside that INT_DISABLE is refused so often.
+    pub fn refuse_disabling(&self, times: u32) {
+        self.state.lock().unwrap().refusals = times;
     }
 
     fn record(&self, line: String) {
@@ -140,7 +149,9 @@ impl Connection for Fake {
 
     fn int_enable(&self, kinds: u32, min: u32, max: u32, data: &[u8]) -> Result<IntEnabled> {
         self.record(format!("INT_ENABLE {kinds} {min} {max} {}", String::from_utf8_lossy(data)));
-        Ok(IntEnabled { kind: 1 << kinds.ilog2(), count: max, generation: 5 })
+        let mut state = self.state.lock().unwrap();
+        state.enablings += 1;
+        Ok(IntEnabled { kind: 1 << kinds.ilog2(), count: max, generation: 4 + state.enablings })
     }
 
     fn int_wait(&self, timeout_ns: u64, vector: u32, max: u32) -> Result<Notification> {
@@ -168,11 +179,18 @@ impl Connection for Fake {
 
     fn int_count(&self, vector: u32) -> Result<(u64, Counters)> {
         self.record(format!("INT_COUNT {vector}"));
-        Ok((5, Counters { received: 2, ..Counters::default() }))
+        let generation = 4 + self.state.lock().unwrap().enablings;
+        Ok((generation, Counters { received: 2, ..Counters::default() }))
     }
 
     fn int_disable(&self) -> Result<(u64, Counters)> {
         self.record("INT_DISABLE".into());
+        let mut state = self.state.lock().unwrap();
+        if state.refusals > 0 {
+            state.refusals -= 1;
+            return Err(Status::TOO_MANY_CALLS.into());
+        }
+        drop(state);
         self.end(Status::INT_DISABLED);
         Ok((5, Counters { received: 3, ..Counters::default() }))
     }

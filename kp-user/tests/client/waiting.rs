@@ -61,9 +61,42 @@ fn a_wait_asks_for_what_it_is_told() {
 fn dropping_disables_once() {
     let (fake, plugin) = open();
     drop(plugin.interrupts(Enable::any()).unwrap());
-    assert_eq!(fake.log()[2..], ["INT_DISABLE"]);
+    assert_eq!(fake.log()[2..], ["INT_COUNT 4294967295", "INT_DISABLE"]);
     assert_eq!(plugin.interrupts(Enable::any()).unwrap().disable().unwrap().received, 3);
-    assert_eq!(fake.log()[3..], ["INT_ENABLE 7 1 1 ", "INT_DISABLE"]);
+    assert_eq!(fake.log()[4..], ["INT_ENABLE 7 1 1 ", "INT_DISABLE"]);
+}
+
+/// It is enabled still then: dropping it asks until a call has left, or a handler's thread would be waited for without end.
+#[test]
+fn disabling_asks_again_while_too_many_calls_are_inside() {
+    let disables = |fake: &Fake| fake.log().iter().filter(|line| *line == "INT_DISABLE").count();
+    let (fake, plugin) = open();
+    fake.refuse_disabling(3);
+    drop(plugin.interrupts(Enable::any()).unwrap().on_notify(|_| {}).unwrap());
+    assert_eq!(disables(&fake), 4);
+    fake.refuse_disabling(2);
+    assert_eq!(plugin.interrupts(Enable::any()).unwrap().disable().unwrap().received, 3);
+    assert_eq!(disables(&fake), 7);
+}
+
+/// One that has ended by itself, and has a successor.
+#[test]
+fn dropping_an_enabling_that_is_over_disables_no_other() {
+    let (fake, plugin) = open();
+    let old = plugin.interrupts(Enable::any()).unwrap();
+    let new = plugin.interrupts(Enable::any()).unwrap();
+    drop(old);
+    assert!(!fake.log().contains(&"INT_DISABLE".to_owned()));
+    let thread = new.on_notify(|_| {}).unwrap();
+    fake.end(Status::INT_DISABLED);
+    while !thread.is_finished() {
+        std::thread::yield_now();
+    }
+    let newest = plugin.interrupts(Enable::any()).unwrap();
+    drop(thread);
+    assert!(!fake.log().contains(&"INT_DISABLE".to_owned()));
+    drop(newest);
+    assert_eq!(fake.log().last().unwrap(), "INT_DISABLE");
 }
 
 #[test]

@@ -18,6 +18,9 @@ use kp_abi::{
     request::{self, ANY_VECTOR, kind},
 };
 
+/// How long [`undo`] waits between two looks at the gate, in ns.
+const LOOK_NS: u64 = 1_000_000;
+
 /// The device's interrupt, or what to answer if the plugin has no callbacks for it.
 #[inline(always)]
 fn interrupts_or<P: Plugin>(session: &Session<P>, none: Status) -> Result<&Interrupts<P>, RequestError> {
@@ -97,9 +100,24 @@ pub(super) fn disable<P: Plugin>(
     Ok(())
 }
 
+/// As INT_DISABLE. Where the gate is full it waits until a call has left, or the session or its process ends, which disables too.
+#[cfg_attr(kp_driver, optimize(size))]
+pub(super) fn undo<P: Plugin>(session: &Session<P>, cx: &mut Passive) -> Result<(), RequestError> {
+    loop {
+        match disable_own(session, cx) {
+            Err(RequestError::Answer(error)) if error == Status::TOO_MANY_CALLS => {}
+            done => return done.map(drop),
+        }
+        match session.context.waker.sleep(LOOK_NS) {
+            Err(error) if error != Status::SUSPENDED => return Err(error.into()),
+            _ => {}
+        }
+    }
+}
+
 /// Ends this session's enabling: its number, and the final counters.
 #[cfg_attr(kp_driver, optimize(size))]
-pub(super) fn disable_own<P: Plugin>(session: &Session<P>, cx: &mut Passive) -> Result<(u64, Counters), RequestError> {
+fn disable_own<P: Plugin>(session: &Session<P>, cx: &mut Passive) -> Result<(u64, Counters), RequestError> {
     if !session.is_open() {
         return Err(session.refusal_status().into());
     }

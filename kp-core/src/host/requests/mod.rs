@@ -136,8 +136,8 @@ fn undo<P: Plugin>(session: &Session<P>, cx: &mut Passive, request: RequestNr, s
     let _ = match request {
         RequestNr::BufferRegister => buffers::undo(session, cx, space),
         RequestNr::Open => close(session, cx).map_err(RequestError::from),
-        RequestNr::IntEnable => interrupts::disable_own(session, cx).map(|_| ()),
-        RequestNr::RingSetup => ring::teardown(session),
+        RequestNr::IntEnable => interrupts::undo(session, cx),
+        RequestNr::RingSetup => ring::undo(session),
         RequestNr::Query
         | RequestNr::Call
         | RequestNr::Close

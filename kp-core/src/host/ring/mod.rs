@@ -17,6 +17,6 @@ mod slot;
 
 use super::sync;
 pub(super) use {
-    requests::{enter, setup, teardown},
+    requests::{enter, setup, teardown, undo},
     rings::Rings,
 };

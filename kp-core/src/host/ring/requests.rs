@@ -231,6 +231,13 @@ fn run_batch<P: Plugin>(
     (side, Status::OK)
 }
 
+/// RING_SETUP's answer cannot be written: as RING_TEARDOWN, also if another thread has entered the ring by now.
+#[cfg_attr(kp_driver, optimize(size))]
+pub(in crate::host) fn undo<P: Plugin>(session: &Session<P>) -> Result<(), RequestError> {
+    drop(session.rings.discard());
+    Ok(())
+}
+
 /// RING_TEARDOWN.
 #[cfg_attr(kp_driver, optimize(size))]
 pub(in crate::host) fn teardown<P: Plugin>(session: &Session<P>) -> Result<(), RequestError> {
