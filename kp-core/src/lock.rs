@@ -101,7 +101,8 @@ impl<T> SpinLock<T, Irql> {
 
 /// A lock whose holder may sleep. For Passive.
 ///
-/// Locking it is not ended early by a close or a signal: its owner's sleeps are, so it comes free.
+/// Locking it is not ended early by a close or a signal: its owner's sleeps are, when the owner's session closes or the device goes, so it comes
+/// free then. Who sleeps long with a lock held keeps other sessions' closes waiting.
 pub struct Mutex<T> {
     raw: Raw<Passive>,
     data: UnsafeCell<T>,

@@ -202,11 +202,12 @@ unsafe impl Mmio for Windows {
         mmio_read64 mmio_write64 u64, "mov {value:r}, [{at}]", "mov [{at}], {value:r}", reg;
     }
     #[cfg(target_arch = "aarch64")]
+    // A store is behind those to memory that a device shares, and such a load behind a register's: the processor itself orders neither.
     mmio! {
-        mmio_read8 mmio_write8 u8, "ldrb {value:w}, [{at}]", "strb {value:w}, [{at}]", reg;
-        mmio_read16 mmio_write16 u16, "ldrh {value:w}, [{at}]", "strh {value:w}, [{at}]", reg;
-        mmio_read32 mmio_write32 u32, "ldr {value:w}, [{at}]", "str {value:w}, [{at}]", reg;
-        mmio_read64 mmio_write64 u64, "ldr {value:x}, [{at}]", "str {value:x}, [{at}]", reg;
+        mmio_read8 mmio_write8 u8, "ldrb {value:w}, [{at}]\ndmb oshld", "dmb oshst\nstrb {value:w}, [{at}]", reg;
+        mmio_read16 mmio_write16 u16, "ldrh {value:w}, [{at}]\ndmb oshld", "dmb oshst\nstrh {value:w}, [{at}]", reg;
+        mmio_read32 mmio_write32 u32, "ldr {value:w}, [{at}]\ndmb oshld", "dmb oshst\nstr {value:w}, [{at}]", reg;
+        mmio_read64 mmio_write64 u64, "ldr {value:x}, [{at}]\ndmb oshld", "dmb oshst\nstr {value:x}, [{at}]", reg;
     }
 }
 

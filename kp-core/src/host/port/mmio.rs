@@ -2,8 +2,9 @@
 use super::contract;
 
 contract! { ($)
-    /// Access to mapped registers: one aligned access of the processor each, in program order with the others. An address is one inside of
-    /// an [`IoMapping`](super::IoMapping).
+    /// Access to mapped registers: one aligned access of the processor each, in program order with the others, and with memory that a device
+    /// shares: a register's write comes after what was written there before, and what is read there after a register's read is no older than
+    /// that. An address is one inside of an [`IoMapping`](super::IoMapping).
     unsafe trait Mmio, exported by __export_mmio;
 
     /// One aligned read of a mapped register. Any level.
