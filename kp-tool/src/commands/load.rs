@@ -80,7 +80,7 @@ impl Command for ReloadArgs {
             println!("{}\nrun modprobe kp-{}", loaded::unload_steps(&machine, &self.name)[0], self.name);
             return Ok(());
         }
-        when_unused(self.wait, || loaded::unload_alone(&machine, &self.name))?;
+        when_unused(self.wait, || loaded::unload_for_reload(&machine, &self.name))?;
         Ok(loaded::load(&machine, &self.name, None, &mut told)?)
     }
 }
