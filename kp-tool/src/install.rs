@@ -71,6 +71,11 @@ impl Plan {
         let (Some(plugin), Some(name)) = (module.plugin.clone(), name) else {
             return Err(Message::NotKps { file: shown });
         };
+        // Rules, nodes and modprobe would go by a name that the kernel does not have.
+        if let Some(built_as) = module.built_as.as_ref().filter(|built_as| **built_as != module.name) {
+            let right = format!("{}.ko", built_as.replace('_', "-"));
+            return Err(Message::Renamed { file: shown, module: built_as.clone(), right });
+        }
         if let Some(group) = &wanted.group {
             check_group(group)?;
         }

@@ -341,6 +341,10 @@ catalogue! {
     E112 Packaged { path, owner, remove } InTheWay: "{path} is of {owner}: `{remove}` first; nothing was changed";
     /// `kp load --take` keeps a device for a plugin by the device's driver_override. Clearing that, or having the kernel look for its driver, failed.
     E113 NotGivenBack { name, step, why } Failed: "{name} is unloaded, and a device that it took is kept for it: cannot {step}: {why}; `kp unload {name}` tries again";
+    /// The kernel's name for a module is written into it when it is built (`modinfo -F name FILE`). The file's name has to be the same, but for
+    /// dashes in place of underscores: by that modprobe finds it, and all that kp installs goes by it.
+    E114 Renamed { file, module, right } Arguments:
+        "{file} was renamed, as the kernel calls this module {module}: rename it to {right}; nothing was changed";
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ const COMMON_NAME: [u8; 5] = [0x06, 0x03, 0x55, 0x04, 0x03];
 pub struct Module {
     /// The kernel's name for it: the file's, with underscores.
     pub name: String,
+    /// The same as its build has written it, which renaming the file does not change. None: it does not say.
+    pub built_as: Option<String>,
     /// The name of the plugin, as its nodes have it, if it is a module of kp's.
     pub plugin: Option<String>,
     /// Its author's version of it.
@@ -56,6 +58,7 @@ impl Module {
         let names = first("depends").unwrap_or_default();
         Ok(Module {
             name: stem.replace('-', "_"),
+            built_as: first("name"),
             plugin: first("kp"),
             version: first("version").unwrap_or_default(),
             release: release.ok_or_else(none)?,
