@@ -176,8 +176,8 @@ catalogue! {
     E038 NotInstalled { name } NotFound: "kp has installed no plugin {name}: `kp list` names those that are there";
     /// One version of a plugin is installed at a time.
     E039 Installed { name, version } InTheWay: "{name} {version} is installed: `kp uninstall {name}` first; nothing was changed";
-    /// A receipt that is not finished is there, as an installation was killed. It lists what there may be.
-    E040 Unfinished { name } InTheWay: "an installation of {name} was broken off: `kp uninstall {name}` removes what there is of it";
+    /// A receipt that is not finished is there, as an installation or a removal was killed. It lists what there may be.
+    E040 Unfinished { name } InTheWay: "installing or removing {name} was broken off: `kp uninstall {name}` removes what there is of it";
     /// kp overwrites no file, be it its own of another plugin.
     E041 NotOurs { path } InTheWay: "{path} is there, and this plugin's installation did not make it: move it away first; nothing was changed";
     /// The program belongs to the system's own tools for modules, groups or keys.
@@ -345,6 +345,12 @@ catalogue! {
     /// dashes in place of underscores: by that modprobe finds it, and all that kp installs goes by it.
     E114 Renamed { file, module, right } Arguments:
         "{file} was renamed, as the kernel calls this module {module}: rename it to {right}; nothing was changed";
+    /// `kp install` puts a module where one kernel finds it. After an upgrade of the kernel another one runs, which has none. A DKMS package has
+    /// a module built for each kernel.
+    E115 OtherRelease { name, built, running } DoesNotFit:
+        "{name} is installed for {built}, this is {running}: `kp uninstall {name}`, then install one that is built with `--target {running}`, or the dkms package";
+    /// The receipt names each file that was made. One that was changed may be meant so; one that is gone may be all that loads the plugin.
+    E116 Gone { path, name } NotFound: "{path} is gone, with which {name} was installed: `kp uninstall {name}`, then install it again";
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub struct Receipt {
     pub release: String,
     /// When it was installed, in seconds since 1970.
     pub installed: u64,
-    /// Whether all was made.
+    /// Whether all was made, and nothing of it removed.
     pub finished: bool,
     /// What was made, in order.
     pub made: Vec<Made>,
@@ -93,6 +93,14 @@ impl Receipt {
         let names = machine.names(FOLDER);
         let names = names.iter().filter_map(|name| name.strip_suffix(".json"));
         names.filter_map(|name| Self::read(machine, name).transpose()).collect()
+    }
+
+    /// The first of its files that is not there.
+    pub fn gone(&self, machine: &dyn Machine) -> Option<String> {
+        self.made.iter().find_map(|made| match made {
+            Made::File { path, sha256 } if state(machine, path, sha256) == State::Gone => Some(path.clone()),
+            _ => None,
+        })
     }
 
     /// Where it is.
