@@ -147,14 +147,17 @@ pub fn load(
     if let Some(address) = take {
         let sys = machine.at("/sys");
         let bus = Bus(&sys);
-        if !bus.made_for(&module.aliases).iter().any(|device| device.address() == address) {
+        let devices = bus.made_for(&module.aliases);
+        let Some(device) = devices.iter().find(|device| device.address() == address) else {
             return Err(Message::NotTaken { module: module.name, address: address.to_owned() });
-        }
+        };
         let has_it = || bus.bound(&module.name).iter().any(|device| device.address() == address);
         if !has_it() {
             let before = taken::take(machine, &bus.driver_of(&module.name), address);
             if !has_it() {
-                let why = no_device(machine, name, &module.aliases);
+                // Of this one alone: what holds another card has nothing to do with it.
+                let why = bus.why_not(&module.name, device, &machine.kernel_log());
+                let why = in_words(why, name, &module.aliases);
                 taken::undo(machine, &before);
                 return Err(why);
             }
@@ -289,15 +292,15 @@ pub fn self_check(machine: &dyn Machine, name: &str, aliases: &[String]) -> Resu
     if aliases.is_empty() || Bus(&machine.at("/sys")).is_bound(&module_of(name)) {
         return nodes::check(machine, &plugin_of(machine, name));
     }
-    Err(no_device(machine, name, aliases))
+    let why = Bus(&machine.at("/sys")).why_unbound(&module_of(name), aliases, &machine.kernel_log());
+    Err(in_words(why, name, aliases))
 }
 
-/// Why a loaded plugin has no device.
-fn no_device(machine: &dyn Machine, name: &str, aliases: &[String]) -> Message {
+/// What is said of a loaded plugin that has no device.
+fn in_words(why: Unbound, name: &str, aliases: &[String]) -> Message {
     let module = module_of(name);
-    let sys = machine.at("/sys");
     let address = |device: &str| device.split(' ').next().unwrap_or_default().to_owned();
-    match Bus(&sys).why_unbound(&module, aliases, &machine.kernel_log()) {
+    match why {
         Unbound::NotOnBus => Message::NotOnBus { devices: module::in_words(aliases), module },
         Unbound::Held { device, driver } => {
             Message::HeldByDriver { module, name: name.to_owned(), address: address(&device), device, driver }
@@ -444,6 +447,23 @@ mod tests {
         let (exit, text) = refused(loading(&fake, "card", Some(ADDRESS)));
         assert!(exit == 4 && text.contains("`init` refused 0000:00:04.0"), "{text}");
         assert_eq!(of(&fake), serial());
+    }
+
+    #[test]
+    fn of_two_cards_the_one_that_was_to_be_taken_is_blamed() {
+        let alias = "pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00";
+        let refusal = "kp_card: probe of 0000:00:04.0 failed with error -16";
+        for (other, driver) in [("0000:00:03.0", Some("nvme")), ("0000:00:03.0", None), ("0000:00:05.0", None)] {
+            let fake = held();
+            fake.load("kp-card");
+            fake.device(other, alias, driver);
+            // Its driver has another name here, by which the fake gives it nothing.
+            fake.file("/sys/module/kp_card/drivers/pci:kp_gone/bind", "");
+            fake.log.borrow_mut().push(refusal.into());
+            let (exit, text) = refused(loading(&fake, "card", Some(ADDRESS)));
+            let of_it = "`init` refused 0000:00:04.0 (1234:11e8); the log: \"kp_card: probe of 0000:00:04.0";
+            assert!(exit == 4 && text.contains(of_it), "beside {other}: {text}");
+        }
     }
 
     #[test]
