@@ -295,6 +295,17 @@ fn a_group_stays_while_somebody_is_in_it_or_another_plugin_names_it() {
     assert!(fake.text("/etc/group").unwrap().contains("kp:x:999:"));
 }
 
+#[test]
+fn a_group_that_the_machine_knows_from_elsewhere_is_not_made_and_not_removed() {
+    let mut fake = machine();
+    fake.directory.push("lab:*:20001:".into());
+    let wanted = Wanted { group: Some("lab".into()), no_load: false };
+    install(&fake, card(), &wanted).unwrap();
+    removed(&fake).unwrap();
+    let ran = fake.ran.borrow().join("; ");
+    assert!(!ran.contains("group"), "{ran}");
+}
+
 /// What is refused before anything is touched: the sentence, and the exit code.
 #[test]
 fn what_does_not_fit_is_refused_with_what_to_do_and_nothing_changes() {
