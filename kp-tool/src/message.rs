@@ -351,6 +351,8 @@ catalogue! {
         "{name} is installed for {built}, this is {running}: `kp uninstall {name}`, then install one that is built with `--target {running}`, or the dkms package";
     /// The receipt names each file that was made. One that was changed may be meant so; one that is gone may be all that loads the plugin.
     E116 Gone { path, name } NotFound: "{path} is gone, with which {name} was installed: `kp uninstall {name}`, then install it again";
+    /// Receipts are for everybody to read, but for those that a kp before this one has made for a root whose umask is 077.
+    E117 ReceiptDenied { path } Denied: "{path} is not for this user to read: the same command again, with `sudo`; nothing was changed";
 }
 
 #[cfg(test)]

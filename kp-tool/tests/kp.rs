@@ -93,6 +93,26 @@ fn a_plugin_is_installed_below_a_folder_and_removed_again() {
 }
 
 #[test]
+fn everybody_may_read_what_was_installed_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "umask 077; exec \"$0\" install kp-card.ko --root root"]).arg(env!("CARGO_BIN_EXE_kp"));
+    assert!(shell.current_dir(&folder.0).output().unwrap().status.success());
+    let root = folder.0.path().join("root");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let files = folder.files();
+    assert_eq!(files.len(), 3, "{files:?}");
+    for file in files {
+        let file = root.join(file.trim_start_matches('/'));
+        assert_eq!(mode(&file), 0o644, "{}", file.display());
+        for made in file.ancestors().skip(1).take_while(|made| *made != root) {
+            assert_eq!(mode(made), 0o755, "{}", made.display());
+        }
+    }
+}
+
+#[test]
 fn what_is_refused_is_one_line_with_its_code() {
     let folder = Folder::new();
     fs::write(folder.0.path().join("text.ko"), "text").unwrap();
