@@ -491,7 +491,8 @@ mod tests {
             fake.remove_file(path).unwrap();
             let found = status(&fake, "card").unwrap();
             let problem = found.problem.as_ref().expect("it is not whole");
-            let text = format!("{path} is gone, with which card was installed: `kp uninstall card`, then install it again");
+            let text =
+                format!("{path} is gone, with which card was installed: `kp uninstall card`, then install it again");
             assert_eq!((problem.exit() as u8, problem.to_string()), (4, text));
             assert_eq!(found.to_string().contains("is not loaded: its module is gone\n"), path.ends_with(".ko"));
         }
