@@ -48,11 +48,6 @@ pub(crate) fn file_in(machine: &dyn Machine, release: &str, name: &str) -> Optio
 /// Where plugins' modules are looked for, in the folder of a kernel's modules.
 pub(crate) const PLACES: [&str; 3] = ["updates", "updates/dkms", "extra"];
 
-/// Whether a file is where DKMS puts what it has built.
-pub(crate) fn is_dkms(path: &str) -> bool {
-    path.contains("/updates/dkms/")
-}
-
 /// Whether a file is called as modules are, packed or not.
 pub(crate) fn is_module(file: &str) -> bool {
     [".ko", ".ko.xz", ".ko.zst", ".ko.gz"].iter().any(|end| file.ends_with(end))

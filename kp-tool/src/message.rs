@@ -159,8 +159,8 @@ catalogue! {
     E032 Unsigned { file, why } Denied:
         "{why} and {file} is not signed: `cargo kp sign {file}`, then `sudo kp sign enroll` and restart; nothing was changed";
     /// The kernel knows the keys of its own build, of the firmware, and those that were enrolled at the machine's console (MOK). `cat /proc/keys` lists them, to root.
-    E033 UntrustedKey { file, signer } Denied:
-        "{file} is signed by {signer}, which this machine does not trust: `sudo kp sign enroll`, restart, choose Enroll MOK; nothing was changed";
+    E033 UntrustedKey { file, signer, enroll } Denied:
+        "{file} is signed by {signer}, which this machine does not trust: `{enroll}`, restart, choose Enroll MOK; nothing was changed";
     /// The module's driver waits for a device: it gets one as soon as one is plugged in.
     E034 NotOnBus { module, devices } NotFound: "{module} is loaded and has no device: there is no {devices} on the bus; `kp scan` lists those that are";
     /// Linux gives a device to the first driver that takes it. `--take` unbinds it there, and sets its driver_override, so that it does not go back
@@ -212,9 +212,10 @@ catalogue! {
     E056 NoFolder { path, why } NotFound: "no folder {path} ({why}): make it first, as with `mkdir {path}`";
     /// Each `--deb` and each `--rpm` makes one package.
     E057 NoPackage {} Arguments: "no package is asked for: `--deb dkms`, `--deb KERNEL`, `--rpm dkms` or `--rpm KERNEL`";
-    /// DKMS signs with a key of the machine's own, /var/lib/dkms/mok.key, if that is there. What it could not sign it installs all the same.
-    E058 DkmsUnsigned { name, release, why } Denied:
-        "{why}, and dkms built {name} for {release} and did not sign it (no /var/lib/dkms/mok.key): `sudo kp sign enroll --dkms`";
+    /// DKMS signs with a key of the machine's own, /var/lib/dkms/mok.key, and makes that with openssl when it builds, or from 3.1 on by `generate_mok`.
+    /// What it could not sign it installs all the same. Without openssl, say, or the kernel's sign-file it cannot: what `dkms build` prints says so.
+    E058 DkmsUnsigned { package, release, why } Denied:
+        "{why}, and dkms built {package} for {release} and did not sign it: `sudo dkms generate_mok`, `sudo dkms build --force {package} -k {release}`, `sudo dkms install --force {package} -k {release}`, `sudo kp sign enroll --dkms`, then restart";
     /// A second key for the same machines would have to be enrolled on each of them too.
     E059 KeyExists { path } InTheWay: "{path} is there: sign with that one, or make another in another folder, `cargo kp sign init --dir DIR`";
     /// A key is two files: mok.key, which signs and stays secret, and mok.der, the certificate that machines enrol.
@@ -353,6 +354,13 @@ catalogue! {
     E116 Gone { path, name } NotFound: "{path} is gone, with which {name} was installed: `kp uninstall {name}`, then install it again";
     /// Receipts are for everybody to read, but for those that a kp before this one has made for a root whose umask is 077.
     E117 ReceiptDenied { path } Denied: "{path} is not for this user to read: the same command again, with `sudo`; nothing was changed";
+    /// A machine trusts a key by its certificate, mok.der, which is no secret. `cargo kp sign init` makes both where plugins are built.
+    E118 NoCertificate { path } NotFound:
+        "no certificate {path}: copy the mok.der that `cargo kp sign init` has made to this machine, and name it, as in `sudo kp sign enroll mok.der`";
+    /// DKMS makes its key when it builds, or from 3.1 on by `generate_mok`; either needs openssl. What it has built before is not signed by it. Ubuntu's
+    /// signs with another one: `sudo kp sign enroll /var/lib/shim-signed/mok/MOK.der`.
+    E119 NoDkmsKey { path } NotFound:
+        "no {path}: `sudo dkms generate_mok` makes it with its key; then `sudo dkms build --force NAME/VERSION` and `sudo dkms install --force NAME/VERSION` for what it is to sign";
 }
 
 #[cfg(test)]

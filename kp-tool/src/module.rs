@@ -77,6 +77,12 @@ pub fn stem(path: &Path) -> Option<String> {
     Some(name.split_once(".ko").map_or(&*name, |(stem, _)| stem).to_owned())
 }
 
+/// Whether a module's file is where DKMS puts what it has built.
+#[must_use]
+pub fn is_dkms(path: &str) -> bool {
+    path.contains("/updates/dkms/")
+}
+
 /// A module as the kernel takes it, whichever way its file is packed: not every kernel unpacks by itself.
 ///
 /// # Errors

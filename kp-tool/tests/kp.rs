@@ -180,6 +180,12 @@ fn what_is_refused_is_one_line_with_its_code() {
             4,
             "error[E055]: no plugin no-such is installed or loaded: `kp list` names those that are\n",
         ),
+        (
+            &["sign", "enroll"],
+            4,
+            "error[E118]: no certificate keys/mok.der: copy the mok.der that `cargo kp sign init` has made to this machine, and name it, \
+             as in `sudo kp sign enroll mok.der`\n",
+        ),
         (&["unload", "no-such"], 4, "error[E046]: no-such is not loaded: `kp load no-such`\n"),
     ] {
         let (code, said, told) = folder.kp(arguments);
