@@ -174,7 +174,7 @@ catalogue! {
     E037 NotBound { module, device } NotFound: "{module} is loaded and has no device: no driver has {device}, and the log does not say why; see `sudo dmesg`";
     /// What a package installed is removed by the package's own tools: `apt-get purge`, `rpm -e`.
     E038 NotInstalled { name } NotFound: "kp has installed no plugin {name}: `kp list` names those that are there";
-    /// One version of a plugin is installed at a time.
+    /// One version of a plugin is installed at a time, and for one kernel. A DKMS package serves several kernels.
     E039 Installed { name, version } InTheWay: "{name} {version} is installed: `kp uninstall {name}` first; nothing was changed";
     /// A receipt that is not finished is there, as an installation or a removal was killed. It lists what there may be.
     E040 Unfinished { name } InTheWay: "installing or removing {name} was broken off: `kp uninstall {name}` removes what there is of it";
