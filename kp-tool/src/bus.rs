@@ -83,7 +83,14 @@ impl Bus<'_> {
         let devices = self.made_for(aliases);
         // One that the module was asked to take says more than one that it never saw.
         let free = devices.iter().find(|device| device.driver().is_none() && device.promised_to().is_none());
-        let Some(found) = free.or(devices.first()) else { return Unbound::NotOnBus };
+        match free.or(devices.first()) {
+            Some(device) => self.why_not(module, device, log),
+            None => Unbound::NotOnBus,
+        }
+    }
+
+    /// Why the module has not this device, for which it is made.
+    pub(crate) fn why_not(&self, module: &str, found: &Device, log: &[String]) -> Unbound {
         let device = found.to_string();
         match (found.driver(), found.promised_to()) {
             (Some(driver), _) => Unbound::Held { device, driver },

@@ -29,6 +29,8 @@ pub struct Fake {
     pub answers: BTreeMap<String, Query>,
     /// Packages, by the files that dpkg says are theirs.
     pub owners: BTreeMap<String, String>,
+    /// Groups that getent knows beside those of the file.
+    pub directory: Vec<String>,
     /// Drivers that take a device when they are asked, by its address: those that it came with.
     homes: RefCell<BTreeMap<String, String>>,
     /// What was run.
@@ -53,6 +55,7 @@ impl Fake {
             log: RefCell::default(),
             answers: BTreeMap::new(),
             owners: BTreeMap::new(),
+            directory: Vec::new(),
             homes: RefCell::default(),
             ran: RefCell::default(),
             operations: Cell::new(0),
@@ -259,6 +262,14 @@ impl Machine for Fake {
             let owner = self.owners.get(*arguments.last().unwrap()).filter(|_| program == "dpkg");
             let stdout = owner.map(|owner| format!("{owner}: {}\n", arguments[1])).unwrap_or_default();
             return Ok(Done { success: owner.is_some(), stdout, stderr: String::new() });
+        }
+        // Asking changes nothing.
+        if program == "getent" {
+            let file = self.text("/etc/group").unwrap_or_default();
+            let mut groups = file.lines().chain(self.directory.iter().map(String::as_str));
+            let is_asked = |line: &&str| line.split(':').step_by(2).take(2).any(|field| field == arguments[1]);
+            let stdout = groups.find(is_asked).map(|line| format!("{line}\n")).unwrap_or_default();
+            return Ok(Done { success: !stdout.is_empty(), stdout, stderr: String::new() });
         }
         self.operation()?;
         let command = [&[program], arguments].concat().join(" ");

@@ -71,6 +71,11 @@ impl Plan {
         let (Some(plugin), Some(name)) = (module.plugin.clone(), name) else {
             return Err(Message::NotKps { file: shown });
         };
+        // Rules, nodes and modprobe would go by a name that the kernel does not have.
+        if let Some(built_as) = module.built_as.as_ref().filter(|built_as| **built_as != module.name) {
+            let right = format!("{}.ko", built_as.replace('_', "-"));
+            return Err(Message::Renamed { file: shown, module: built_as.clone(), right });
+        }
         if let Some(group) = &wanted.group {
             check_group(group)?;
         }
@@ -322,7 +327,7 @@ fn run(machine: &dyn Machine, words: &[&str]) -> Result<(), Refusal> {
 /// # Errors
 /// There is no receipt, the plugin is in use, or a step failed: then the receipt is still there.
 pub fn uninstall(machine: &dyn Machine, name: &str, progress: &mut dyn FnMut(&str)) -> Result<(), Message> {
-    let Some(receipt) = Receipt::read(machine, name)? else {
+    let Some(mut receipt) = Receipt::read(machine, name)? else {
         return Err(Message::NotInstalled { name: name.to_owned() });
     };
     if !machine.is_staged() && !machine.is_root() {
@@ -355,6 +360,9 @@ pub fn uninstall(machine: &dyn Machine, name: &str, progress: &mut dyn FnMut(&st
         }
         taken::give_back(machine, &driver, progress).map_err(failed)?;
     }
+    // From here on it is not whole, whatever ends this.
+    receipt.finished = false;
+    receipt.write(machine).map_err(|error| failed((format!("write {}", receipt.path()), error.to_string())))?;
     undo(machine, &receipt, false).map_err(failed)
 }
 

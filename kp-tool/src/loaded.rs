@@ -48,11 +48,6 @@ pub(crate) fn file_in(machine: &dyn Machine, release: &str, name: &str) -> Optio
 /// Where plugins' modules are looked for, in the folder of a kernel's modules.
 pub(crate) const PLACES: [&str; 3] = ["updates", "updates/dkms", "extra"];
 
-/// Whether a file is where DKMS puts what it has built.
-pub(crate) fn is_dkms(path: &str) -> bool {
-    path.contains("/updates/dkms/")
-}
-
 /// Whether a file is called as modules are, packed or not.
 pub(crate) fn is_module(file: &str) -> bool {
     [".ko", ".ko.xz", ".ko.zst", ".ko.gz"].iter().any(|end| file.ends_with(end))
@@ -110,6 +105,19 @@ pub fn check_unused(machine: &dyn Machine, name: &str) -> Result<(), Message> {
     Err(Message::InUse { name: name.to_owned(), users })
 }
 
+/// A plugin's module that may be loaded, and where it is. `command`: what root is to call.
+///
+/// # Errors
+/// It is not installed, cannot be read, or may not be loaded.
+fn loadable(machine: &dyn Machine, name: &str, command: &str) -> Result<(String, Module), Message> {
+    let Some((path, module)) = installed(machine, name)? else {
+        return Err(Message::NoSuchModule { name: name.to_owned(), release: machine.release() });
+    };
+    need_root(machine, "loading a module", &format!("{command} {name}"))?;
+    crate::trust::Trust::of(machine).check(&module, &path)?;
+    Ok((path, module))
+}
+
 /// Loads an installed plugin, and has it take a device from whoever has it, if one is named. `progress` is told what came of it.
 ///
 /// # Errors
@@ -120,11 +128,7 @@ pub fn load(
     take: Option<&str>,
     progress: &mut dyn FnMut(&str),
 ) -> Result<(), Message> {
-    let Some((path, module)) = installed(machine, name)? else {
-        return Err(Message::NoSuchModule { name: name.to_owned(), release: machine.release() });
-    };
-    need_root(machine, "loading a module", &format!("load {name}"))?;
-    crate::trust::Trust::of(machine).check(&module, &path)?;
+    let (path, module) = loadable(machine, name, "load")?;
     if let Some(loaded) = version(machine, &module.name) {
         check_version(&module, &loaded, name)?;
     } else {
@@ -138,14 +142,17 @@ pub fn load(
     if let Some(address) = take {
         let sys = machine.at("/sys");
         let bus = Bus(&sys);
-        if !bus.made_for(&module.aliases).iter().any(|device| device.address() == address) {
+        let devices = bus.made_for(&module.aliases);
+        let Some(device) = devices.iter().find(|device| device.address() == address) else {
             return Err(Message::NotTaken { module: module.name, address: address.to_owned() });
-        }
+        };
         let has_it = || bus.bound(&module.name).iter().any(|device| device.address() == address);
         if !has_it() {
             let before = taken::take(machine, &bus.driver_of(&module.name), address);
             if !has_it() {
-                let why = no_device(machine, name, &module.aliases);
+                // Of this one alone: what holds another card has nothing to do with it.
+                let why = bus.why_not(&module.name, device, &machine.kernel_log());
+                let why = in_words(why, name, &module.aliases);
                 taken::undo(machine, &before);
                 return Err(why);
             }
@@ -191,11 +198,24 @@ pub fn unload(machine: &dyn Machine, name: &str, progress: &mut dyn FnMut(&str))
     })
 }
 
-/// Unloads a plugin that is to be loaded again: its devices are kept for it.
+/// Unloads a plugin that is to be loaded again, if it may be: its devices are kept for it.
 ///
 /// # Errors
-/// It is not loaded, or in use.
-pub fn unload_alone(machine: &dyn Machine, name: &str) -> Result<(), Message> {
+/// It is not loaded, could not be loaded again, or is in use.
+pub fn unload_for_reload(machine: &dyn Machine, name: &str) -> Result<(), Message> {
+    if version(machine, &module_of(name)).is_none() {
+        return Err(Message::NotLoaded { name: name.to_owned() });
+    }
+    // What would be refused once nothing is loaded any more is refused now.
+    let (file, _) = loadable(machine, name, "reload")?;
+    if !is_indexed(machine, name) {
+        return Err(Message::NotIndexed { file, name: name.to_owned() });
+    }
+    unload_alone(machine, name)
+}
+
+/// Unloads a plugin, and does nothing about its devices.
+fn unload_alone(machine: &dyn Machine, name: &str) -> Result<(), Message> {
     if version(machine, &module_of(name)).is_none() {
         return Err(Message::NotLoaded { name: name.to_owned() });
     }
@@ -208,14 +228,19 @@ pub fn unload_alone(machine: &dyn Machine, name: &str) -> Result<(), Message> {
 
 /// The command that unloads a plugin: modprobe knows only what depmod has listed.
 pub(crate) fn unloading(machine: &dyn Machine, name: &str) -> Vec<String> {
-    let list = machine.text(&format!("/lib/modules/{}/modules.dep", machine.release())).unwrap_or_default();
-    let stem = format!("kp-{name}");
-    let mut listed = list.lines().filter_map(|line| module::stem(Path::new(line.split_once(':')?.0)));
-    if listed.any(|found| found == stem) {
-        vec!["modprobe".to_owned(), "-r".to_owned(), stem]
+    if is_indexed(machine, name) {
+        vec!["modprobe".to_owned(), "-r".to_owned(), format!("kp-{name}")]
     } else {
         vec!["rmmod".to_owned(), module_of(name)]
     }
+}
+
+/// Whether depmod has listed a plugin's module, so that modprobe knows it.
+fn is_indexed(machine: &dyn Machine, name: &str) -> bool {
+    let list = machine.text(&format!("/lib/modules/{}/modules.dep", machine.release())).unwrap_or_default();
+    let stem = format!("kp-{name}");
+    let mut listed = list.lines().filter_map(|line| module::stem(Path::new(line.split_once(':')?.0)));
+    listed.any(|found| found == stem)
 }
 
 /// The steps of [`unload`], for a person.
@@ -262,15 +287,15 @@ pub fn self_check(machine: &dyn Machine, name: &str, aliases: &[String]) -> Resu
     if aliases.is_empty() || Bus(&machine.at("/sys")).is_bound(&module_of(name)) {
         return nodes::check(machine, &plugin_of(machine, name));
     }
-    Err(no_device(machine, name, aliases))
+    let why = Bus(&machine.at("/sys")).why_unbound(&module_of(name), aliases, &machine.kernel_log());
+    Err(in_words(why, name, aliases))
 }
 
-/// Why a loaded plugin has no device.
-fn no_device(machine: &dyn Machine, name: &str, aliases: &[String]) -> Message {
+/// What is said of a loaded plugin that has no device.
+fn in_words(why: Unbound, name: &str, aliases: &[String]) -> Message {
     let module = module_of(name);
-    let sys = machine.at("/sys");
     let address = |device: &str| device.split(' ').next().unwrap_or_default().to_owned();
-    match Bus(&sys).why_unbound(&module, aliases, &machine.kernel_log()) {
+    match why {
         Unbound::NotOnBus => Message::NotOnBus { devices: module::in_words(aliases), module },
         Unbound::Held { device, driver } => {
             Message::HeldByDriver { module, name: name.to_owned(), address: address(&device), device, driver }
@@ -420,11 +445,28 @@ mod tests {
     }
 
     #[test]
+    fn of_two_cards_the_one_that_was_to_be_taken_is_blamed() {
+        let alias = "pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00";
+        let refusal = "kp_card: probe of 0000:00:04.0 failed with error -16";
+        for (other, driver) in [("0000:00:03.0", Some("nvme")), ("0000:00:03.0", None), ("0000:00:05.0", None)] {
+            let fake = held();
+            fake.load("kp-card");
+            fake.device(other, alias, driver);
+            // Its driver has another name here, by which the fake gives it nothing.
+            fake.file("/sys/module/kp_card/drivers/pci:kp_gone/bind", "");
+            fake.log.borrow_mut().push(refusal.into());
+            let (exit, text) = refused(loading(&fake, "card", Some(ADDRESS)));
+            let of_it = "`init` refused 0000:00:04.0 (1234:11e8); the log: \"kp_card: probe of 0000:00:04.0";
+            assert!(exit == 4 && text.contains(of_it), "beside {other}: {text}");
+        }
+    }
+
+    #[test]
     fn a_device_that_was_taken_is_given_back_at_the_unload_and_kept_by_a_reload() {
         let fake = held();
         fake.file("/sys/bus/pci/devices/0000:00:05.0/driver_override", "vfio-pci\n");
         loading(&fake, "card", Some(ADDRESS)).unwrap();
-        unload_alone(&fake, "card").unwrap();
+        unload_for_reload(&fake, "card").unwrap();
         assert_eq!(of(&fake), (None, Some("kp_card".into())), "as for `kp reload`");
         loading(&fake, "card", Some(ADDRESS)).unwrap();
         let steps = [
@@ -454,7 +496,7 @@ mod tests {
         assert_eq!(of(&fake), promised());
         loading(&fake, "card", Some(ADDRESS)).unwrap();
         assert_eq!(of(&fake), ours());
-        unload_alone(&fake, "card").unwrap();
+        unload_for_reload(&fake, "card").unwrap();
         fake.log.borrow_mut().push("kp_card: init refused the device: WrongDevice".into());
         loading(&fake, "card", Some(ADDRESS)).expect_err("it is refused, and stays kept for the plugin");
         fake.log.borrow_mut().clear();
@@ -495,6 +537,41 @@ mod tests {
             assert_eq!(of(&user), serial());
             assert_eq!(refused(unloaded(&user, "card")).0, 4, "nothing is left to do");
         }
+    }
+
+    #[test]
+    fn what_could_not_be_loaded_again_is_not_unloaded_by_a_reload() {
+        let why = |fake: &Fake| {
+            let ran = fake.ran.borrow().len();
+            let why = unload_for_reload(fake, "card").expect_err("it is refused");
+            assert!(version(fake, "kp_card").is_some(), "it is loaded still: {why}");
+            assert_eq!(fake.ran.borrow().len(), ran, "{why}");
+            why.code()
+        };
+        let loaded = || {
+            let fake = machine(None);
+            fake.run("depmod", &["6.12.9-amd64"]).unwrap();
+            loading(&fake, "card", None).unwrap();
+            fake
+        };
+        let by_insmod = Fake::new();
+        by_insmod.load("kp-card");
+        assert_eq!(why(&by_insmod), "E047");
+        let unsigned = loaded();
+        unsigned.file("/sys/module/module/parameters/sig_enforce", "Y\n");
+        assert_eq!(why(&unsigned), "E032");
+        let unlisted = loaded();
+        unlisted.file("/lib/modules/6.12.9-amd64/modules.dep", "");
+        assert_eq!(why(&unlisted), "E102");
+        let packed = loaded();
+        fs::rename(packed.at(FILE), packed.at(&format!("{FILE}.gz"))).unwrap();
+        assert_eq!(why(&packed), "E065", "it is no file of gzip's");
+        let mut user = loaded();
+        user.root = false;
+        let root = "loading a module needs root: `sudo kp reload card`; nothing was changed";
+        assert_eq!(refused(unload_for_reload(&user, "card")), (5, root.into()));
+        assert_eq!(refused(unload_for_reload(&machine(None), "card")).0, 4, "nothing is loaded");
+        unload_for_reload(&loaded(), "card").unwrap();
     }
 
     #[test]

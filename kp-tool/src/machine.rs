@@ -6,7 +6,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
@@ -28,7 +28,7 @@ pub trait Machine {
     fn root(&self) -> &Path;
     /// Whether it is no machine that runs, but files for one.
     fn is_staged(&self) -> bool;
-    /// Makes a folder in one that is there.
+    /// Makes a folder that everybody may look into, in one that is there.
     fn make_folder(&self, path: &str) -> io::Result<()>;
     /// Makes a file that everybody may read, whole or not at all. What a killed one leaves is at [`unfinished`].
     fn write(&self, path: &str, content: &[u8]) -> io::Result<()>;
@@ -136,13 +136,17 @@ impl Machine for System {
     }
 
     fn make_folder(&self, path: &str) -> io::Result<()> {
-        fs::create_dir(self.at(path))
+        let folder = self.at(path);
+        fs::create_dir(&folder)?;
+        // Whatever the umask of whoever calls this is.
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).inspect_err(|_| drop(fs::remove_dir(&folder)))
     }
 
     fn write(&self, path: &str, content: &[u8]) -> io::Result<()> {
         let unfinished = self.at(&unfinished(path));
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&unfinished)?;
-        let written = file.write_all(content).and_then(|()| file.sync_all());
+        let readable = file.set_permissions(fs::Permissions::from_mode(0o644));
+        let written = readable.and_then(|()| file.write_all(content)).and_then(|()| file.sync_all());
         let renamed = written.and_then(|()| fs::rename(&unfinished, self.at(path)));
         // What could not be written whole is of no use; that it is there says nothing of why.
         renamed.inspect_err(|_| drop(fs::remove_file(&unfinished)))

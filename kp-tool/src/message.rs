@@ -159,8 +159,8 @@ catalogue! {
     E032 Unsigned { file, why } Denied:
         "{why} and {file} is not signed: `cargo kp sign {file}`, then `sudo kp sign enroll` and restart; nothing was changed";
     /// The kernel knows the keys of its own build, of the firmware, and those that were enrolled at the machine's console (MOK). `cat /proc/keys` lists them, to root.
-    E033 UntrustedKey { file, signer } Denied:
-        "{file} is signed by {signer}, which this machine does not trust: `sudo kp sign enroll`, restart, choose Enroll MOK; nothing was changed";
+    E033 UntrustedKey { file, signer, enroll } Denied:
+        "{file} is signed by {signer}, which this machine does not trust: `{enroll}`, restart, choose Enroll MOK; nothing was changed";
     /// The module's driver waits for a device: it gets one as soon as one is plugged in.
     E034 NotOnBus { module, devices } NotFound: "{module} is loaded and has no device: there is no {devices} on the bus; `kp scan` lists those that are";
     /// Linux gives a device to the first driver that takes it. `--take` unbinds it there, and sets its driver_override, so that it does not go back
@@ -174,10 +174,10 @@ catalogue! {
     E037 NotBound { module, device } NotFound: "{module} is loaded and has no device: no driver has {device}, and the log does not say why; see `sudo dmesg`";
     /// What a package installed is removed by the package's own tools: `apt-get purge`, `rpm -e`.
     E038 NotInstalled { name } NotFound: "kp has installed no plugin {name}: `kp list` names those that are there";
-    /// One version of a plugin is installed at a time.
+    /// One version of a plugin is installed at a time, and for one kernel. A DKMS package serves several kernels.
     E039 Installed { name, version } InTheWay: "{name} {version} is installed: `kp uninstall {name}` first; nothing was changed";
-    /// A receipt that is not finished is there, as an installation was killed. It lists what there may be.
-    E040 Unfinished { name } InTheWay: "an installation of {name} was broken off: `kp uninstall {name}` removes what there is of it";
+    /// A receipt that is not finished is there, as an installation or a removal was killed. It lists what there may be.
+    E040 Unfinished { name } InTheWay: "installing or removing {name} was broken off: `kp uninstall {name}` removes what there is of it";
     /// kp overwrites no file, be it its own of another plugin.
     E041 NotOurs { path } InTheWay: "{path} is there, and this plugin's installation did not make it: move it away first; nothing was changed";
     /// The program belongs to the system's own tools for modules, groups or keys.
@@ -212,9 +212,10 @@ catalogue! {
     E056 NoFolder { path, why } NotFound: "no folder {path} ({why}): make it first, as with `mkdir {path}`";
     /// Each `--deb` and each `--rpm` makes one package.
     E057 NoPackage {} Arguments: "no package is asked for: `--deb dkms`, `--deb KERNEL`, `--rpm dkms` or `--rpm KERNEL`";
-    /// DKMS signs with a key of the machine's own, /var/lib/dkms/mok.key, if that is there. What it could not sign it installs all the same.
-    E058 DkmsUnsigned { name, release, why } Denied:
-        "{why}, and dkms built {name} for {release} and did not sign it (no /var/lib/dkms/mok.key): `sudo kp sign enroll --dkms`";
+    /// DKMS signs with a key of the machine's own, /var/lib/dkms/mok.key, and makes that with openssl when it builds, or from 3.1 on by `generate_mok`.
+    /// What it could not sign it installs all the same. Without openssl, say, or the kernel's sign-file it cannot: what `dkms build` prints says so.
+    E058 DkmsUnsigned { package, release, why } Denied:
+        "{why}, and dkms built {package} for {release} and did not sign it: `sudo dkms generate_mok`, `sudo dkms build --force {package} -k {release}`, `sudo dkms install --force {package} -k {release}`, `sudo kp sign enroll --dkms`, then restart";
     /// A second key for the same machines would have to be enrolled on each of them too.
     E059 KeyExists { path } InTheWay: "{path} is there: sign with that one, or make another in another folder, `cargo kp sign init --dir DIR`";
     /// A key is two files: mok.key, which signs and stays secret, and mok.der, the certificate that machines enrol.
@@ -341,6 +342,25 @@ catalogue! {
     E112 Packaged { path, owner, remove } InTheWay: "{path} is of {owner}: `{remove}` first; nothing was changed";
     /// `kp load --take` keeps a device for a plugin by the device's driver_override. Clearing that, or having the kernel look for its driver, failed.
     E113 NotGivenBack { name, step, why } Failed: "{name} is unloaded, and a device that it took is kept for it: cannot {step}: {why}; `kp unload {name}` tries again";
+    /// The kernel's name for a module is written into it when it is built (`modinfo -F name FILE`). The file's name has to be the same, but for
+    /// dashes in place of underscores: by that modprobe finds it, and all that kp installs goes by it.
+    E114 Renamed { file, module, right } Arguments:
+        "{file} was renamed, as the kernel calls this module {module}: rename it to {right}; nothing was changed";
+    /// `kp install` puts a module where one kernel finds it. After an upgrade of the kernel another one runs, which has none. A DKMS package has
+    /// a module built for each kernel.
+    E115 OtherRelease { name, built, running } DoesNotFit:
+        "{name} is installed for {built}, this is {running}: `kp uninstall {name}`, then install one that is built with `--target {running}`, or the dkms package";
+    /// The receipt names each file that was made. One that was changed may be meant so; one that is gone may be all that loads the plugin.
+    E116 Gone { path, name } NotFound: "{path} is gone, with which {name} was installed: `kp uninstall {name}`, then install it again";
+    /// Receipts are for everybody to read, but for those that a kp before this one has made for a root whose umask is 077.
+    E117 ReceiptDenied { path } Denied: "{path} is not for this user to read: the same command again, with `sudo`; nothing was changed";
+    /// A machine trusts a key by its certificate, mok.der, which is no secret. `cargo kp sign init` makes both where plugins are built.
+    E118 NoCertificate { path } NotFound:
+        "no certificate {path}: copy the mok.der that `cargo kp sign init` has made to this machine, and name it, as in `sudo kp sign enroll mok.der`";
+    /// DKMS makes its key when it builds, or from 3.1 on by `generate_mok`; either needs openssl. What it has built before is not signed by it. Ubuntu's
+    /// signs with another one: `sudo kp sign enroll /var/lib/shim-signed/mok/MOK.der`.
+    E119 NoDkmsKey { path } NotFound:
+        "no {path}: `sudo dkms generate_mok` makes it with its key; then `sudo dkms build --force NAME/VERSION` and `sudo dkms install --force NAME/VERSION` for what it is to sign";
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ const COMMON_NAME: [u8; 5] = [0x06, 0x03, 0x55, 0x04, 0x03];
 pub struct Module {
     /// The kernel's name for it: the file's, with underscores.
     pub name: String,
+    /// The same as its build has written it, which renaming the file does not change. None: it does not say.
+    pub built_as: Option<String>,
     /// The name of the plugin, as its nodes have it, if it is a module of kp's.
     pub plugin: Option<String>,
     /// Its author's version of it.
@@ -56,6 +58,7 @@ impl Module {
         let names = first("depends").unwrap_or_default();
         Ok(Module {
             name: stem.replace('-', "_"),
+            built_as: first("name"),
             plugin: first("kp"),
             version: first("version").unwrap_or_default(),
             release: release.ok_or_else(none)?,
@@ -72,6 +75,12 @@ impl Module {
 pub fn stem(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_string_lossy();
     Some(name.split_once(".ko").map_or(&*name, |(stem, _)| stem).to_owned())
+}
+
+/// Whether a module's file is where DKMS puts what it has built.
+#[must_use]
+pub fn is_dkms(path: &str) -> bool {
+    path.contains("/updates/dkms/")
 }
 
 /// A module as the kernel takes it, whichever way its file is packed: not every kernel unpacks by itself.

@@ -5,6 +5,7 @@ use crate::loaded;
 use crate::machine::Machine;
 use crate::module::Module;
 use crate::pattern::fits;
+use crate::receipt::Receipt;
 use crate::rules::DAEMON;
 use serde::Serialize;
 
@@ -51,6 +52,17 @@ impl NextBoot {
         }
         let lost = lost(machine, name, module).map(|lost| format!("; {lost}")).unwrap_or_default();
         by(format!("alias {}{lost}", module.aliases.join(", ")))
+    }
+
+    /// That of a plugin which kp has installed, and which has no module for the running kernel.
+    pub fn without_module(machine: &dyn Machine, receipt: &Receipt) -> Self {
+        let (built, running) = (&receipt.release, machine.release());
+        let why = if *built == running {
+            "its module is gone".to_owned()
+        } else {
+            format!("its module is for {built}, this is {running}")
+        };
+        NextBoot { loads: false, why }
     }
 }
 

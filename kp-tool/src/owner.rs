@@ -1,8 +1,9 @@
 //! Which package a file is of, and how that is removed.
 
-use crate::loaded::{file_in, is_dkms};
+use crate::loaded::file_in;
 use crate::machine::Machine;
 use crate::message::Message;
+use crate::module::is_dkms;
 
 /// What is refused because of a file that is in the way: the package that it is of is named, if there is one.
 pub(crate) fn in_the_way(machine: &dyn Machine, path: &str) -> Message {

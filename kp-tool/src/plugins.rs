@@ -54,7 +54,7 @@ impl Entry {
 pub enum Origin {
     /// `kp install`.
     Kp,
-    /// `kp install`, which did not come to its end.
+    /// `kp install`, and that or `kp uninstall` did not come to its end.
     Unfinished,
     /// A package, or somebody by hand.
     Other,
@@ -66,7 +66,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Origin::Kp => "installed by kp",
-            Origin::Unfinished => "installation not finished",
+            Origin::Unfinished => "installed in part",
             Origin::Other => "installed by a package or by hand",
             Origin::Nobody => "not installed",
         })
@@ -94,13 +94,19 @@ pub fn names(machine: &dyn Machine) -> Result<Vec<String>, Message> {
     Ok(names.into_iter().collect())
 }
 
+/// What a plugin's installed module says of itself. One that depmod has listed, and that is gone since, is none.
+fn installed(machine: &dyn Machine, name: &str) -> Result<Option<(String, Module)>, Message> {
+    let is_there = loaded::file_of(machine, name).is_some_and(|path| machine.has(&path));
+    if is_there { loaded::installed(machine, name) } else { Ok(None) }
+}
+
 /// A plugin in short.
 ///
 /// # Errors
 /// [`Message::BadReceipt`].
 pub fn entry(machine: &dyn Machine, name: &str) -> Result<Entry, Message> {
     let receipt = Receipt::read(machine, name)?;
-    let installed = loaded::installed(machine, name)?;
+    let installed = installed(machine, name)?;
     let module = loaded::module_of(name);
     let running = loaded::version(machine, &module);
     let version = installed.as_ref().map(|(_, module)| module.version.clone());
@@ -225,7 +231,7 @@ pub fn status(machine: &dyn Machine, name: &str) -> Result<Status, Message> {
     }
     let entry = entry(machine, name)?;
     let module = loaded::module_of(name);
-    let installed = loaded::installed(machine, name)?.map(|(_, module)| module);
+    let installed = installed(machine, name)?.map(|(_, module)| module);
     let receipt = Receipt::read(machine, name)?;
     let sys = machine.at("/sys");
     let bus = Bus(&sys);
@@ -239,7 +245,12 @@ pub fn status(machine: &dyn Machine, name: &str) -> Result<Status, Message> {
         let mut nodes = machine.names(&format!("/sys/bus/pci/devices/{address}/kp-{plugin}")).into_iter();
         OnBus { driver: device.driver(), node: nodes.next().and_then(|name| node_of(&name)), address }
     };
-    let problem = problem(machine, name, &entry, installed.as_ref());
+    let problem = problem(machine, name, &entry, installed.as_ref(), receipt.as_ref());
+    let next_boot = match (&installed, &receipt) {
+        (Some(module), _) => Some(NextBoot::of(machine, name, module)),
+        (None, Some(receipt)) => Some(NextBoot::without_module(machine, receipt)),
+        (None, None) => None,
+    };
     Ok(Status {
         installed: receipt.map(|receipt| day(receipt.installed)),
         taint: entry.loaded.then(|| machine.text(&format!("/sys/module/{module}/taint")).unwrap_or_default()),
@@ -247,7 +258,7 @@ pub fn status(machine: &dyn Machine, name: &str) -> Result<Status, Message> {
         trust: Trust::of(machine),
         bus: made_for.iter().map(on_bus).collect(),
         nodes: nodes::of(machine, &plugin).into_iter().filter_map(|path| node(machine, path)).collect(),
-        next_boot: installed.as_ref().map(|module| NextBoot::of(machine, name, module)),
+        next_boot,
         aliases: installed.map(|module| module.aliases),
         problem,
         entry,
@@ -255,9 +266,24 @@ pub fn status(machine: &dyn Machine, name: &str) -> Result<Status, Message> {
 }
 
 /// The first thing that is wrong with a plugin.
-fn problem(machine: &dyn Machine, name: &str, entry: &Entry, installed: Option<&Module>) -> Option<Message> {
+fn problem(
+    machine: &dyn Machine,
+    name: &str,
+    entry: &Entry,
+    installed: Option<&Module>,
+    receipt: Option<&Receipt>,
+) -> Option<Message> {
     if entry.by == Origin::Unfinished {
         return Some(Message::Unfinished { name: name.to_owned() });
+    }
+    if let Some(receipt) = receipt {
+        let running = machine.release();
+        if installed.is_none() && receipt.release != running {
+            return Some(Message::OtherRelease { name: name.to_owned(), built: receipt.release.clone(), running });
+        }
+        if let Some(path) = receipt.gone(machine) {
+            return Some(Message::Gone { path, name: name.to_owned() });
+        }
     }
     let running = loaded::version(machine, &loaded::module_of(name));
     let file = entry.file.clone().unwrap_or_default();
@@ -297,7 +323,7 @@ impl fmt::Display for Status {
         let from = match (&entry.file, &self.installed) {
             (Some(file), Some(day)) => format!("{file}, {} on {day}", entry.by),
             (Some(file), None) => format!("{file}, {}", entry.by),
-            (None, Some(day)) => format!("not for this kernel; {} on {day}", entry.by),
+            (None, Some(day)) => format!("no module for this kernel; {} on {day}", entry.by),
             (None, None) => entry.by.to_string(),
         };
         row(f, format!("kp-{} {}", entry.name, entry.version).trim_end(), &from)?;
@@ -429,6 +455,70 @@ mod tests {
         assert_eq!(found.problem, Some(Message::Unfinished { name: "card".into() }));
         let none = status(&fake, "kard").expect_err("there is none");
         assert_eq!(none.to_string(), "no plugin kard is installed or loaded: `kp list` names those that are");
+    }
+
+    #[test]
+    fn after_a_kernel_upgrade_a_status_says_that_the_module_is_for_another_kernel() {
+        let fake = machine();
+        std::fs::remove_dir_all(fake.at("/sys/module/kp_card")).unwrap();
+        fake.file("/proc/sys/kernel/osrelease", "6.12.10-amd64\n");
+        let found = status(&fake, "card").unwrap();
+        let problem = found.problem.as_ref().expect("nothing will load");
+        assert_eq!(
+            (problem.exit() as u8, &*problem.to_string()),
+            (
+                7,
+                "card is installed for 6.12.9-amd64, this is 6.12.10-amd64: `kp uninstall card`, then install one that is built with \
+                 `--target 6.12.10-amd64`, or the dkms package"
+            )
+        );
+        let shown = found.to_string();
+        let row = "next boot            is not loaded: its module is for 6.12.9-amd64, this is 6.12.10-amd64\n";
+        assert!(shown.ends_with(row), "{shown}");
+        // A package's, say, is there for this one.
+        let folder = "/lib/modules/6.12.10-amd64/updates";
+        std::fs::create_dir_all(fake.at(folder)).unwrap();
+        let content = made_up(&["kp=edu", "version=0.1.0", "vermagic=6.12.10-amd64 SMP"]);
+        fake.file(&format!("{folder}/kp-card.ko"), content);
+        fake.run("depmod", &["6.12.10-amd64"]).unwrap();
+        assert_eq!(status(&fake, "card").unwrap().problem, None);
+    }
+
+    #[test]
+    fn a_file_of_an_installation_that_is_gone_is_told() {
+        for path in ["/lib/modules/6.12.9-amd64/updates/kp-card.ko", "/etc/udev/rules.d/70-kp-card.rules"] {
+            let fake = machine();
+            fake.remove_file(path).unwrap();
+            let found = status(&fake, "card").unwrap();
+            let problem = found.problem.as_ref().expect("it is not whole");
+            let text =
+                format!("{path} is gone, with which card was installed: `kp uninstall card`, then install it again");
+            assert_eq!((problem.exit() as u8, problem.to_string()), (4, text));
+            assert_eq!(found.to_string().contains("is not loaded: its module is gone\n"), path.ends_with(".ko"));
+        }
+    }
+
+    #[test]
+    fn what_a_killed_removal_has_left_is_told_as_of_an_installation() {
+        let mut left = 0;
+        for at in 0.. {
+            let fake = machine();
+            let before = fake.tree();
+            fake.fail_from(at, usize::MAX);
+            let removed = crate::install::uninstall(&fake, "card", &mut |_| {});
+            fake.fail_from(usize::MAX, 0);
+            if removed.is_ok() {
+                break;
+            }
+            let tree = fake.tree();
+            let begun = before.keys().any(|path| !tree.contains_key(path));
+            if begun && fake.has("/var/lib/kp/card.json") {
+                left += 1;
+                let problem = status(&fake, "card").unwrap().problem;
+                assert_eq!(problem, Some(Message::Unfinished { name: "card".into() }), "killed at operation {at}");
+            }
+        }
+        assert!(left > 3, "only {left}");
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub struct Receipt {
     pub release: String,
     /// When it was installed, in seconds since 1970.
     pub installed: u64,
-    /// Whether all was made.
+    /// Whether all was made, and nothing of it removed.
     pub finished: bool,
     /// What was made, in order.
     pub made: Vec<Made>,
@@ -69,14 +69,14 @@ impl Receipt {
     /// That of a plugin. None if there is none.
     ///
     /// # Errors
-    /// [`Message::BadReceipt`].
+    /// [`Message::BadReceipt`], [`Message::ReceiptDenied`].
     pub fn read(machine: &dyn Machine, name: &str) -> Result<Option<Self>, Message> {
         let path = path_of(name);
         let bad = |why: String| Message::BadReceipt { path: path.clone(), why };
         let text = match fs::read(machine.at(&path)) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(bad(error.to_string())),
+            Err(error) => return Err(unread(&path, &error)),
         };
         let receipt: Receipt = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
         if receipt.format != FORMAT || receipt.name != name {
@@ -88,11 +88,25 @@ impl Receipt {
     /// Those of all plugins, by name.
     ///
     /// # Errors
-    /// [`Message::BadReceipt`].
+    /// [`Message::BadReceipt`], [`Message::ReceiptDenied`].
     pub fn all(machine: &dyn Machine) -> Result<Vec<Self>, Message> {
+        // A folder that this user may not look into is not an empty one.
+        if let Err(error) = fs::read_dir(machine.at(FOLDER))
+            && error.kind() == io::ErrorKind::PermissionDenied
+        {
+            return Err(unread(FOLDER, &error));
+        }
         let names = machine.names(FOLDER);
         let names = names.iter().filter_map(|name| name.strip_suffix(".json"));
         names.filter_map(|name| Self::read(machine, name).transpose()).collect()
+    }
+
+    /// The first of its files that is not there.
+    pub fn gone(&self, machine: &dyn Machine) -> Option<String> {
+        self.made.iter().find_map(|made| match made {
+            Made::File { path, sha256 } if state(machine, path, sha256) == State::Gone => Some(path.clone()),
+            _ => None,
+        })
     }
 
     /// Where it is.
@@ -110,6 +124,15 @@ impl Receipt {
 
 fn path_of(name: &str) -> String {
     format!("{FOLDER}/{name}.json")
+}
+
+/// What is said of a receipt that cannot be read, or of their folder.
+fn unread(path: &str, error: &io::Error) -> Message {
+    let path = path.to_owned();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Message::ReceiptDenied { path },
+        _ => Message::BadReceipt { path, why: error.to_string() },
+    }
 }
 
 /// What a file with this content is known by.
@@ -171,6 +194,17 @@ mod tests {
             let why = Receipt::read(&fake, "card").expect_err(text);
             assert!(why.to_string().starts_with("/var/lib/kp/card.json cannot be read ("), "{why}");
         }
+    }
+
+    #[test]
+    fn a_receipt_that_this_user_may_not_read_is_another_refusal_than_one_that_is_broken() {
+        let denied = unread("/var/lib/kp/card.json", &io::ErrorKind::PermissionDenied.into());
+        let text = "/var/lib/kp/card.json is not for this user to read: the same command again, with `sudo`; nothing was changed";
+        assert_eq!((denied.exit() as u8, &*denied.to_string()), (5, text));
+        let fake = Fake::new();
+        fake.file("/var/lib/kp/card.json/x", "");
+        let broken = Receipt::read(&fake, "card").expect_err("it is a folder");
+        assert_eq!(broken.code(), "E052");
     }
 
     #[test]

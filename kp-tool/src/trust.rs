@@ -2,7 +2,7 @@
 
 use crate::Message;
 use crate::machine::Machine;
-use crate::module::Module;
+use crate::module::{Module, is_dkms};
 use serde::Serialize;
 
 /// The firmware's variable: four bytes of attributes, and one that is 1 if Secure Boot is on.
@@ -55,9 +55,9 @@ impl Trust {
     pub fn check(&self, module: &Module, file: &str) -> Result<(), Message> {
         let Some(why) = self.asks_for_signatures() else { return Ok(()) };
         match &module.signer {
-            None if file.contains("/updates/dkms/") => {
-                let (name, release) = (module.name.replace('_', "-"), module.release.clone());
-                Err(Message::DkmsUnsigned { name, release, why })
+            None if is_dkms(file) => {
+                let package = format!("{}/{}", module.name.replace('_', "-"), module.version);
+                Err(Message::DkmsUnsigned { package, release: module.release.clone(), why })
             }
             None => Err(Message::Unsigned { file: file.to_owned(), why }),
             // A user who sees no key at all, or a signature without a name, is for the kernel to judge.
@@ -70,7 +70,8 @@ impl Trust {
 /// The refusal of a signature by a key that the kernel does not know.
 pub fn untrusted(file: &str, signer: &str) -> Message {
     let signer = if signer.is_empty() { "a key".to_owned() } else { format!("\"{signer}\"") };
-    Message::UntrustedKey { file: file.to_owned(), signer }
+    let enroll = if is_dkms(file) { "sudo kp sign enroll --dkms" } else { "sudo kp sign enroll" };
+    Message::UntrustedKey { file: file.to_owned(), signer, enroll: enroll.to_owned() }
 }
 
 /// The name in a line of /proc/keys about a certificate, as `… asymmetri my modules: 8f31…: X509.rsa 8f31… []`.
@@ -87,7 +88,8 @@ mod tests {
 
     fn module(signer: Option<&str>) -> Module {
         let mut module =
-            Module::parse("kp-card.ko".as_ref(), &crate::made_up::made_up(&["vermagic=6.12.9 SMP"])).unwrap();
+            Module::parse("kp-card.ko".as_ref(), &crate::made_up::made_up(&["version=0.1.0", "vermagic=6.12.9 SMP"]))
+                .unwrap();
         module.signer = signer.map(str::to_owned);
         module
     }
@@ -125,11 +127,22 @@ mod tests {
         let silent = Fake::new();
         silent.file(SECURE_BOOT, "\u{6}\0\0\0\u{1}");
         assert_eq!(why(&silent, None), format!("Secure Boot is on{end}"), "nobody has mounted securityfs");
-        let refused = Trust::of(&silent).check(&module(None), "/lib/modules/6.12.9/updates/dkms/kp-card.ko");
+    }
+
+    #[test]
+    fn what_dkms_has_built_gets_its_key_and_its_signature_from_dkms() {
+        let (fake, file) = (Fake::new(), "/lib/modules/6.12.9/updates/dkms/kp-card.ko");
+        fake.file(SECURE_BOOT, "\u{6}\0\0\0\u{1}");
+        fake.file("/proc/keys", "1a2b3c I------ 1 perm 1f030000 0 0 asymmetri a CA: 6cce: X509.rsa 85 []\n");
+        let why = |signer| Trust::of(&fake).check(&module(signer), file).expect_err("it is refused").to_string();
         assert_eq!(
-            refused.expect_err("it is not signed").to_string(),
-            "Secure Boot is on, and dkms built kp-card for 6.12.9 and did not sign it (no /var/lib/dkms/mok.key): `sudo kp sign enroll --dkms`"
+            why(None),
+            "Secure Boot is on, and dkms built kp-card/0.1.0 for 6.12.9 and did not sign it: `sudo dkms generate_mok`, \
+             `sudo dkms build --force kp-card/0.1.0 -k 6.12.9`, `sudo dkms install --force kp-card/0.1.0 -k 6.12.9`, \
+             `sudo kp sign enroll --dkms`, then restart"
         );
+        let untrusted = why(Some("DKMS module signing key"));
+        assert!(untrusted.contains("does not trust: `sudo kp sign enroll --dkms`, restart"), "{untrusted}");
     }
 
     #[test]

@@ -93,6 +93,64 @@ fn a_plugin_is_installed_below_a_folder_and_removed_again() {
 }
 
 #[test]
+fn everybody_may_read_what_was_installed_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "umask 077; exec \"$0\" install kp-card.ko --root root"]).arg(env!("CARGO_BIN_EXE_kp"));
+    assert!(shell.current_dir(&folder.0).output().unwrap().status.success());
+    let root = folder.0.path().join("root");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let files = folder.files();
+    assert_eq!(files.len(), 3, "{files:?}");
+    for file in files {
+        let file = root.join(file.trim_start_matches('/'));
+        assert_eq!(mode(&file), 0o644, "{}", file.display());
+        for made in file.ancestors().skip(1).take_while(|made| *made != root) {
+            assert_eq!(mode(made), 0o755, "{}", made.display());
+        }
+    }
+}
+
+#[test]
+fn a_second_kp_waits_until_the_first_has_ended_and_then_looks_at_what_that_has_made() {
+    use rustix::fs::{FlockOperation, flock};
+    use std::io::{BufRead as _, BufReader};
+    let folder = Folder::new();
+    let first = fs::File::open(folder.0.path().join("root")).unwrap();
+    flock(&first, FlockOperation::LockExclusive).unwrap();
+    let start = |arguments: &[&str]| {
+        let mut kp = Command::new(env!("CARGO_BIN_EXE_kp"));
+        kp.current_dir(&folder.0).args(arguments).args(["--root", "root"]).stderr(std::process::Stdio::piped());
+        let mut child = kp.spawn().unwrap();
+        let mut told = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert_eq!(told.next().as_deref(), Some("another kp is at work: this one waits until that has ended"));
+        (child, told)
+    };
+    let (mut one, one_told) = start(&["install", "kp-card.ko"]);
+    let (mut other, other_told) = start(&["install", "kp-card.ko"]);
+    assert!(folder.files().is_empty(), "nothing is made meanwhile");
+    let steps = folder.kp(&["install", "kp-card.ko", "--root", "root", "--dry-run"]);
+    assert_eq!(steps.0, 0, "who only looks waits for nobody");
+    drop(first);
+    let told: Vec<String> = one_told.chain(other_told).collect();
+    let mut ends = [&mut one, &mut other].map(|child| child.wait().unwrap().code());
+    ends.sort();
+    assert_eq!(ends, [Some(0), Some(6)], "{told:?}");
+    assert!(told.iter().any(|line| line.starts_with("error[E039]: card 0.1.0 is installed: ")), "{told:?}");
+    assert_eq!(folder.files().len(), 3);
+    let again = fs::File::open(folder.0.path().join("root")).unwrap();
+    flock(&again, FlockOperation::LockExclusive).unwrap();
+    let (mut removal, told) = start(&["uninstall", "card"]);
+    assert_eq!(folder.files().len(), 3, "nothing is removed meanwhile");
+    drop(again);
+    assert_eq!(
+        (removal.wait().unwrap().code(), told.collect::<Vec<_>>()),
+        (Some(0), vec!["card is removed".to_owned()])
+    );
+}
+
+#[test]
 fn what_is_refused_is_one_line_with_its_code() {
     let folder = Folder::new();
     fs::write(folder.0.path().join("text.ko"), "text").unwrap();
@@ -121,6 +179,12 @@ fn what_is_refused_is_one_line_with_its_code() {
             &["status", "no-such"],
             4,
             "error[E055]: no plugin no-such is installed or loaded: `kp list` names those that are\n",
+        ),
+        (
+            &["sign", "enroll"],
+            4,
+            "error[E118]: no certificate keys/mok.der: copy the mok.der that `cargo kp sign init` has made to this machine, and name it, \
+             as in `sudo kp sign enroll mok.der`\n",
         ),
         (&["unload", "no-such"], 4, "error[E046]: no-such is not loaded: `kp load no-such`\n"),
     ] {

@@ -1,5 +1,6 @@
 //! `kp install`.
 
+use super::lock::lock;
 use crate::install::{Plan, Wanted};
 use crate::loaded::self_check;
 use crate::machine::{Machine, System};
@@ -88,6 +89,8 @@ impl Command for InstallArgs {
                 return Err(no_folder("it is no folder".to_owned()).into());
             }
         }
+        // What is looked at now is to be so until all is done.
+        let _locked = if self.dry_run { None } else { lock(&machine) };
         let (content, line) = if self.debug_info { (content, None) } else { without_debug(content)? };
         let wanted = Wanted { group: self.group, no_load: self.no_load };
         let plan = Plan::new(&machine, &self.file, content, &wanted)?;

@@ -1,11 +1,13 @@
 //! `kp load`, `kp unload` and `kp reload`.
 
+use super::lock::lock;
 use crate::Command;
 use crate::loaded;
 use crate::machine::System;
 use crate::message::Message;
 use anyhow::Result;
 use clap::Args;
+use std::fs::File;
 use std::thread;
 use std::time::Duration;
 
@@ -32,7 +34,9 @@ impl Command for LoadArgs {
             self.take.iter().for_each(|address| println!("bind {address} to it"));
             return Ok(());
         }
-        Ok(loaded::load(&System::this(), &self.name, self.take.as_deref(), &mut told)?)
+        let machine = System::this();
+        let _locked = lock(&machine);
+        Ok(loaded::load(&machine, &self.name, self.take.as_deref(), &mut told)?)
     }
 }
 
@@ -56,7 +60,8 @@ impl Command for UnloadArgs {
             return Ok(());
         }
         let machine = System::this();
-        Ok(when_unused(self.wait, || loaded::unload(&machine, &self.name, &mut told))?)
+        when_unused(&machine, self.wait, || loaded::unload(&machine, &self.name, &mut told))?;
+        Ok(())
     }
 }
 
@@ -80,7 +85,7 @@ impl Command for ReloadArgs {
             println!("{}\nrun modprobe kp-{}", loaded::unload_steps(&machine, &self.name)[0], self.name);
             return Ok(());
         }
-        when_unused(self.wait, || loaded::unload_alone(&machine, &self.name))?;
+        let _locked = when_unused(&machine, self.wait, || loaded::unload_for_reload(&machine, &self.name))?;
         Ok(loaded::load(&machine, &self.name, None, &mut told)?)
     }
 }
@@ -89,11 +94,20 @@ fn told(line: &str) {
     eprintln!("{line}");
 }
 
-fn when_unused(wait: bool, unload: impl Fn() -> Result<(), Message>) -> Result<(), Message> {
+/// Unloads, and gives the lock that it did that under. While it waits for apps, another `kp` may do its work.
+fn when_unused(
+    machine: &System,
+    wait: bool,
+    unload: impl Fn() -> Result<(), Message>,
+) -> Result<Option<File>, Message> {
     loop {
+        let locked = lock(machine);
         match unload() {
-            Err(Message::InUse { .. }) if wait => thread::sleep(AGAIN),
-            ended => return ended,
+            Err(Message::InUse { .. }) if wait => {
+                drop(locked);
+                thread::sleep(AGAIN);
+            }
+            ended => return ended.map(|()| locked),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod install;
 mod list;
 mod load;
+mod lock;
 mod scan;
 mod schema;
 mod sign;

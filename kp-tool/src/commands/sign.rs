@@ -55,7 +55,7 @@ impl Command for EnrollArgs {
         let shown = certificate.display().to_string();
         let machine = System::this();
         if !certificate.is_file() {
-            return Err(Message::NoKey { path: shown }.into());
+            return Err(missing(self.dkms, shown).into());
         }
         if self.dry_run {
             println!("run mokutil --import {shown}");
@@ -76,6 +76,11 @@ impl Command for EnrollArgs {
         println!("{BLUE_SCREEN}");
         Ok(())
     }
+}
+
+/// What is said of a certificate that is not there: it comes from where it was made.
+fn missing(dkms: bool, path: String) -> Message {
+    if dkms { Message::NoDkmsKey { path } } else { Message::NoCertificate { path } }
 }
 
 /// Whether a key can be enrolled here at all. `terminal`: there is somebody to ask.
@@ -128,6 +133,18 @@ mod tests {
         fake.lacks.push("mokutil");
         let lacks = "missing program: mokutil: `apt-get install mokutil`; nothing was changed";
         assert_eq!(why(&fake, true), (3, lacks.into()));
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_there_is_told_with_who_makes_it() {
+        let own = missing(false, "keys/mok.der".into());
+        let text = "no certificate keys/mok.der: copy the mok.der that `cargo kp sign init` has made to this machine, and name it, \
+                    as in `sudo kp sign enroll mok.der`";
+        assert_eq!((own.exit() as u8, &*own.to_string()), (4, text));
+        let of_dkms = missing(true, DKMS.into());
+        let text = "no /var/lib/dkms/mok.pub: `sudo dkms generate_mok` makes it with its key; then `sudo dkms build --force NAME/VERSION` \
+                    and `sudo dkms install --force NAME/VERSION` for what it is to sign";
+        assert_eq!((of_dkms.exit() as u8, &*of_dkms.to_string()), (4, text));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `kp uninstall`.
 
+use super::lock::lock;
 use crate::install::{removal, uninstall};
 use crate::machine::System;
 use crate::{Command, json};
@@ -33,6 +34,7 @@ struct Report<'a> {
 impl Command for UninstallArgs {
     fn run(self) -> Result<()> {
         let machine = self.root.as_deref().map_or_else(System::this, System::staged);
+        let _locked = if self.dry_run { None } else { lock(&machine) };
         let steps = removal(&machine, &self.name)?;
         if self.dry_run && !self.json {
             steps.iter().for_each(|step| println!("{step}"));

@@ -13,7 +13,7 @@ const ADDRESS: &str = "0000:00:04.0";
 
 /// A module with a device.
 fn card() -> Vec<u8> {
-    made_up(&["kp=card", "version=0.1.0", ALIAS, MAGIC])
+    made_up(&["kp=card", "name=kp_card", "version=0.1.0", ALIAS, MAGIC])
 }
 
 /// One without.
@@ -295,6 +295,17 @@ fn a_group_stays_while_somebody_is_in_it_or_another_plugin_names_it() {
     assert!(fake.text("/etc/group").unwrap().contains("kp:x:999:"));
 }
 
+#[test]
+fn a_group_that_the_machine_knows_from_elsewhere_is_not_made_and_not_removed() {
+    let mut fake = machine();
+    fake.directory.push("lab:*:20001:".into());
+    let wanted = Wanted { group: Some("lab".into()), no_load: false };
+    install(&fake, card(), &wanted).unwrap();
+    removed(&fake).unwrap();
+    let ran = fake.ran.borrow().join("; ");
+    assert!(!ran.contains("group"), "{ran}");
+}
+
 /// What is refused before anything is touched: the sentence, and the exit code.
 #[test]
 fn what_does_not_fit_is_refused_with_what_to_do_and_nothing_changes() {
@@ -358,6 +369,21 @@ fn what_does_not_fit_is_refused_with_what_to_do_and_nothing_changes() {
     by_hand.file("/sys/module/kp_card/version", "0.0.9\n");
     let (exit, why) = refused(&by_hand, card(), &kp());
     assert_eq!((exit, &*why), (6, "kp_card 0.0.9 is loaded already: `kp unload card` first; nothing was changed"));
+}
+
+#[test]
+fn a_file_that_was_renamed_is_refused_with_the_name_that_the_kernel_has_for_it() {
+    let fake = machine();
+    let before = fake.tree();
+    let renamed = made_up(&["kp=card", "name=kp_edu_2", "version=0.1.0", ALIAS, MAGIC]);
+    let why = plan(&fake, renamed, &kp()).expect_err("it is another module");
+    let text = "out/kp-card.ko was renamed, as the kernel calls this module kp_edu_2: rename it to kp-edu-2.ko; nothing was changed";
+    assert_eq!((why.exit() as u8, &*why.to_string()), (2, text));
+    assert_eq!(fake.tree(), before);
+    let own = made_up(&["kp=card", "name=kp_my_card", "version=0.1.0", ALIAS, MAGIC]);
+    for file in ["kp-my-card.ko", "kp-my_card.ko"] {
+        assert!(Plan::new(&fake, file.as_ref(), own.clone(), &kp()).is_ok(), "{file}");
+    }
 }
 
 #[test]
