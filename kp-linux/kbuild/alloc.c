@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* Memory for the Rust side: kvmalloc, charged to the caller's control group. */
+#include <linux/llist.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
@@ -11,6 +12,8 @@ void *kp_c_alloc(size_t size, size_t align)
 
 	if (align > PAGE_SIZE || size > INT_MAX)
 		return NULL;
+	/* One that is freed at a level where that cannot be done is a link of a list until it is: late.c. */
+	size = max(size, sizeof(struct llist_node));
 	/* kmalloc gives powers of two their own alignment, and kvmalloc whole pages. */
 	if (align > ARCH_KMALLOC_MINALIGN)
 		size = roundup_pow_of_two(max(size, align));

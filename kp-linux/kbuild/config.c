@@ -12,7 +12,7 @@ bool kp_c_bus_master(struct kp_device *device, bool on)
 
 	mutex_lock(&device->command);
 	device->master = on;
-	is_on = on || (device->count && device->kind != KP_KIND_LINE);
+	is_on = on || device->messages;
 	if (is_on)
 		pci_set_master(device->pci);
 	else

@@ -90,11 +90,6 @@ int kp_c_irq_prepare(struct kp_device *device, u32 kinds, u32 min, u32 max, u32 
 		device->kind = KP_KIND_MSI;
 	else
 		device->kind = KP_KIND_LINE;
-	if (device->kind != KP_KIND_LINE) {
-		mutex_lock(&device->command);
-		pci_set_master(device->pci); /* a message is a write of the device's own */
-		mutex_unlock(&device->command);
-	}
 	*kind = device->kind;
 	return count;
 }
@@ -106,6 +101,13 @@ int kp_c_irq_connect(struct kp_device *device, const void *cookie)
 	int ret;
 
 	device->cookie = cookie;
+	/* A message is a write of the device's own. Not sooner: the plugin has told the device by now what it may write to. */
+	if (device->kind != KP_KIND_LINE) {
+		mutex_lock(&device->command);
+		device->messages = true;
+		pci_set_master(device->pci);
+		mutex_unlock(&device->command);
+	}
 	for (i = 0; i < device->count; i++) {
 		struct kp_vector *vector = &device->vectors[i];
 
@@ -265,10 +267,23 @@ void kp_c_irq_release(struct kp_device *device)
 	device->vectors = NULL;
 	device->count = 0;
 	mutex_lock(&device->command);
+	device->messages = false;
 	pci_intx(device->pci, 0); /* giving messages back has turned it on */
 	if (!device->master)
 		pci_clear_master(device->pci);
 	mutex_unlock(&device->command);
+}
+
+void kp_irq_quiesce(struct kp_device *device)
+{
+	u32 i;
+
+	for (i = 0; i < device->count; i++) {
+		if (!device->vectors[i].connected)
+			continue;
+		synchronize_irq(device->vectors[i].irq);
+		tasklet_kill(&device->vectors[i].tasklet);
+	}
 }
 
 void kp_irq_abandon(struct kp_device *device)

@@ -44,6 +44,7 @@ struct kp_device {
 	u32 count;
 	u32 kind;
 	bool master; /* asked for by the plugin */
+	bool messages; /* the device sends them, which are transfers too */
 	struct mutex command; /* held around changes of the PCI command register */
 	struct kp_dma_mapping *spare; /* the memory of a mapping that is over, for the next one */
 };
@@ -65,10 +66,18 @@ bool kp_node_free(struct kp_node *node, bool present);
 int kp_start(void);
 void kp_stop(void);
 
-/* irq.c: frees the vectors that a dead task has left, when the module is unloaded. */
+/*
+ * irq.c: frees the vectors that a dead task has left, when the module is unloaded; and waits for handlers and tasklets that have begun, where
+ * nobody connects or disconnects, and a handler that begins now does nothing.
+ */
 #ifdef KP_CALLS_kp_c_irq_prepare
 void kp_irq_abandon(struct kp_device *device);
+void kp_irq_quiesce(struct kp_device *device);
 #else
+static inline void kp_irq_quiesce(struct kp_device *device)
+{
+}
+
 static inline void kp_irq_abandon(struct kp_device *device)
 {
 }

@@ -72,12 +72,16 @@ static int kp_bind(struct kp_record *record)
 		}
 	}
 	ret = kp_rs_bind(&record->device, bars[0], address, &bound);
-	if (ret)
+	if (ret) {
+		if (READ_ONCE(kp_rs_poisoned))
+			kp_work_settle(); /* what `init` has queued, and a panic has left */
 		return ret;
+	}
 	node = kp_node_new(bound, &pci->dev, address);
 	if (IS_ERR(node)) {
 		dev_err(&pci->dev, "no node: error %ld\n", PTR_ERR(node)); /* a recovery has no caller that says so */
-		kp_rs_remove(bound, true);
+		if (!kp_rs_remove(bound, true))
+			kp_work_settle(); /* the record goes with it */
 		kp_rs_drop(bound);
 		return PTR_ERR(node);
 	}
@@ -203,6 +207,7 @@ static void kp_reset_prepare(struct pci_dev *pci)
 
 	if (record->device.node)
 		kp_rs_reset_prepare(kp_node_bound(record->device.node));
+	kp_irq_quiesce(&record->device);
 }
 
 static void kp_reset_done(struct pci_dev *pci)
@@ -213,6 +218,18 @@ static void kp_reset_done(struct pci_dev *pci)
 		kp_rs_reset_done(kp_node_bound(record->device.node));
 }
 
+/* What it may write to is about to be given back. It is there still: the link below a fatal error is reset later. */
+static void kp_stop_transfers(struct kp_record *record)
+{
+	u16 command;
+
+	mutex_lock(&record->device.command);
+	record->device.master = false;
+	pci_clear_master(record->device.pci);
+	pci_read_config_word(record->device.pci, PCI_COMMAND, &command); /* it has arrived */
+	mutex_unlock(&record->device.command);
+}
+
 /*
  * An error that cannot be corrected: for the plugin and its apps the device is gone, whatever can be done about it. If only a transfer has
  * failed, the device answers still, and may be left as it is: Linux resets nothing then. So the plugin quiets it.
@@ -221,12 +238,13 @@ static pci_ers_result_t kp_error_detected(struct pci_dev *pci, pci_channel_state
 {
 	struct kp_record *record = pci_get_drvdata(pci);
 	bool present = state == pci_channel_io_normal && pci_device_is_present(pci);
-	bool is_over = !record->device.node || kp_node_free(record->device.node, present);
+	bool is_over;
 
+	if (!present)
+		kp_stop_transfers(record); /* else the plugin quiets it first */
+	is_over = !record->device.node || kp_node_free(record->device.node, present);
 	record->is_lost = true;
-	/* What it may have written to is given back. */
-	record->device.master = false;
-	pci_clear_master(pci);
+	kp_stop_transfers(record); /* whatever a call has turned on meanwhile */
 	if (!is_over)
 		return PCI_ERS_RESULT_DISCONNECT; /* the plugin has panicked: the record stays for kp_remove */
 	record->device.node = NULL;

@@ -17,20 +17,16 @@ struct State {
     is_enabled: bool,
     /// The port can be called.
     is_connected: bool,
-    kind: IrqKind,
-    /// How many vectors it has; 0 before it has any.
+    /// None before it has vectors.
+    kind: Option<IrqKind>,
+    /// How many vectors can be masked; 0 before it has any.
     count: u32,
     /// A bit for each: it is masked, or is to be as soon as it is connected.
     masked: [u64; MAX_VECTORS as usize / 64],
 }
 
-const NONE: State = State {
-    is_enabled: false,
-    is_connected: false,
-    kind: IrqKind::Line,
-    count: 0,
-    masked: [0; MAX_VECTORS as usize / 64],
-};
+const NONE: State =
+    State { is_enabled: false, is_connected: false, kind: None, count: 0, masked: [0; MAX_VECTORS as usize / 64] };
 
 impl State {
     /// The word that has a vector's bit, and the bit. Errors: `NOT_ENABLED`, `BAD_VECTOR`.
@@ -71,7 +67,7 @@ impl Masks {
     /// It has these vectors. What is masked from now on is so as soon as they are connected.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(super) fn prepared(&self, cx: &mut Passive, vectors: &PreparedVectors) {
-        self.state.with(cx, |state, _| (state.kind, state.count) = (vectors.kind, vectors.count));
+        self.state.with(cx, |state, _| (state.kind, state.count) = (Some(vectors.kind), vectors.count));
     }
 
     /// They are connected.
@@ -104,6 +100,12 @@ impl Masks {
         self.state.with(cx, |state, _| state.is_enabled)
     }
 
+    /// Does the interrupt come by messages, which are transfers of the device's, or may it yet?
+    #[cfg_attr(kp_driver, optimize(size))]
+    pub(super) fn has_messages(&self, cx: &mut Passive) -> bool {
+        self.state.with(cx, |state, _| state.is_enabled && state.kind != Some(IrqKind::Line))
+    }
+
     /// Masks a vector, or unmasks it. Errors: `NOT_ENABLED`, `BAD_VECTOR`, `NO_INTERRUPT`, `POISONED`.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(crate) fn mask(&self, cx: &mut impl AtMost<Dispatch>, vector: u32, mask: bool) -> Result<()> {
@@ -114,7 +116,7 @@ impl Masks {
             let (kind, is_connected) = (state.kind, state.is_connected);
             let (word, bit) = state.bit(vector)?;
             let is_masked = *word & bit != 0;
-            let can = kind == IrqKind::MsiX;
+            let can = kind == Some(IrqKind::MsiX);
             if !can || is_masked != mask && is_connected && !kernel::irq_mask_vector(self.device, vector, mask) {
                 return Err(Status::NO_INTERRUPT.into());
             }
@@ -132,7 +134,7 @@ impl Masks {
             if !is_connected || kernel::poisoned() {
                 return Err(Status::NOT_ENABLED.into());
             }
-            if kind != IrqKind::Line {
+            if kind != Some(IrqKind::Line) {
                 kernel::irq_hint(self.device, vector, processor);
             }
             Ok(())

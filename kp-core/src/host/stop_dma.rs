@@ -29,7 +29,11 @@ impl Link {
     /// See [`Dma::halt`](crate::Dma::halt). With the name's lock held: nobody lets the device transfer again meanwhile.
     #[cfg_attr(kp_driver, optimize(size))]
     pub(crate) fn halt(&self, cx: &mut Passive) -> Result<()> {
-        self.with(cx, |id| {
+        self.locked(cx, |cx, id| {
+            // An enabling lets the device transfer without this lock.
+            if self.masks().has_messages(cx) {
+                return Err(Status::BUSY.into());
+            }
             if kernel::bus_master(id, false) {
                 kernel::bus_master(id, self.dma().is_enabled());
                 return Err(Status::BUSY.into());
@@ -40,7 +44,7 @@ impl Link {
             }
             self.free_kept();
             Ok(())
-        })?
+        })
     }
 
     /// Frees what is kept until the device has stopped: it has.

@@ -2,7 +2,10 @@
 use crate::mover::{Mover, STORE, page, regs, run};
 use kp_core::*;
 use kp_sim::{Sim, device::DeviceModel};
-use std::sync::Mutex as StdMutex;
+use std::sync::{
+    Mutex as StdMutex,
+    atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 type Page = OnDevice<Coherent<page::Map>>;
 
@@ -266,12 +269,19 @@ fn messages_keep_a_device_from_being_halted() {
             self.0.bus_master(on);
         }
     }
-    struct Listener(Dma);
+    struct Listener(Dma, AtomicU32);
     impl Init for Listener {
         type Session = ();
         type Interrupt = ();
         fn init(cx: &mut Passive, mut device: Device) -> Result<Self> {
-            device.dma(cx, DmaLimits::bits(32)).map(Listener)
+            device.dma(cx, DmaLimits::bits(32)).map(|dma| Listener(dma, AtomicU32::new(0)))
+        }
+    }
+    impl IntEnable for Listener {
+        fn int_enable(&self, cx: &mut Passive, _: Enabling<'_, Self>) -> Result<()> {
+            // There are messages, and they are not connected yet.
+            self.1.store(self.0.halt(cx).err().map_or(0, |error| error.status.0), Relaxed);
+            Ok(())
         }
     }
     impl IntAtIrql for Listener {
@@ -283,6 +293,7 @@ fn messages_keep_a_device_from_being_halted() {
         mod listener, version 1 {
             fn halt() = 1;
             fn enable() = 2;
+            fn told_in_int_enable() -> u32 = 3;
         }
     }
     impl listener::Handler<Passive> for Listener {
@@ -292,8 +303,11 @@ fn messages_keep_a_device_from_being_halted() {
         fn halt(&self, cx: &mut Passive, (): &()) -> Result<()> {
             self.0.halt(cx)
         }
+        fn told_in_int_enable(&self, _: &mut Passive, (): &()) -> Result<u32> {
+            Ok(self.1.load(Relaxed))
+        }
     }
-    plugin! { Listener { name: "listener", devices: [0x1234:0x5678], interface: listener, callbacks: [IntAtIrql] } }
+    plugin! { Listener { name: "listener", devices: [0x1234:0x5678], interface: listener, callbacks: [IntEnable, IntAtIrql] } }
     let sim = Sim::<Listener>::with(Messages(Mover::default())).unwrap();
     let plugin = sim.connect(listener::INTERFACE).unwrap();
     let client = listener::Client(&plugin);
@@ -303,6 +317,7 @@ fn messages_keep_a_device_from_being_halted() {
             client.enable().unwrap();
         }
         let interrupts = plugin.interrupts(kp_user::Enable::any()).unwrap();
+        assert_eq!(client.told_in_int_enable(), Ok(Status::BUSY.0), "an enabling that is under way");
         assert_eq!(client.halt(), Err(Status::BUSY.into()));
         assert!(is_master());
         drop(interrupts);
