@@ -4,7 +4,7 @@ use cargo_kp::bindings::Language;
 use std::{fs, process::Command};
 
 #[test]
-#[ignore = "needs g++ and python3; run by `cargo kp test --long`"]
+#[ignore = "needs g++ and python3; run by `cargo kp test`"]
 fn a_handler_that_is_destroyed_leaves_a_later_interrupt_alone_and_ends_when_the_calls_of_others_have() {
     let folder = Folder::new();
     let edu = schema(edu_interface::edu::INTERFACE);

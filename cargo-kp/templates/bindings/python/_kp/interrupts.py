@@ -51,6 +51,7 @@ class Interrupts:
 
     def __init__(self, device: Device, kinds: int, vectors: Vectors, data: BytesLike) -> None:
         self._is_off = True  # as long as there is nothing to disable
+        self._is_asked = True  # whether who drops it asks first if it has ended by itself
         if not 0 < kinds <= Kind.ANY:
             raise ValueError(f"kinds: {kinds:#x} is no Kind")
         least, most = (vectors, vectors) if isinstance(vectors, int) else vectors
@@ -141,11 +142,11 @@ class Interrupts:
         """
         return self._node.fileno()
 
-    def _off(self, is_asked: bool = True) -> None:
+    def _off(self) -> None:
         """Disables it, whatever has become of it: one that cannot be disabled is off already."""
         if not self._is_off:
             try:
-                self._until_off(is_asked)
+                self._until_off(self._is_asked)
             except KpError:
                 pass
 
@@ -402,8 +403,9 @@ def _handle(
 
 def _drop(interrupts: Interrupts, run: _Run) -> None:
     """Nobody has the handler any more, or the program ends. Does not wait for the function: it may be waiting for this thread."""
+    interrupts._is_asked = run.is_over
     run.is_stopped = True
-    interrupts._off(is_asked=run.is_over)
+    interrupts._off()
     if run.error is not None and not run.is_told:
         run.is_told = True
         raised = run.error
