@@ -137,6 +137,55 @@ fn calls_interrupts_threads_and_asyncio_are_as_the_tests_in_python_say() {
 
 /// Word for word: it is made of the same texts.
 #[cfg(target_os = "linux")]
+/// Types that are called as what the module needs for itself, and plugins as modules of Python's; and what would begin with a digit.
+#[test]
+#[ignore = "needs python3; run by `cargo kp test`"]
+fn a_package_can_be_imported_whatever_its_types_and_its_plugin_are_called() {
+    use kp_tool::schema as wire;
+    let folder = folder("imported");
+    let word = wire::Type::Uint { size: 4 };
+    let field = |name: &str, offset, ty: &wire::Type| wire::Field { name: name.to_owned(), offset, ty: ty.clone() };
+    let names = [
+        "StructType",
+        "EnumType",
+        "FlagsType",
+        "ArrayType",
+        "BytesType",
+        "Struct",
+        "Message",
+        "Interface",
+        "Optional",
+        "Unit",
+        "Bool",
+    ];
+    for (name, package) in [("io", "io_"), ("array", "array_"), ("typing", "typing_"), ("card", "card"), ("_7", "x7")] {
+        let types = names.map(|name| wire::Type::Struct {
+            name: name.to_owned(),
+            size: 8,
+            fields: vec![field("a", 0, &word), field("_0", 4, &word)],
+        });
+        let values =
+            vec![wire::Value { name: "_1G".to_owned(), value: 0 }, wire::Value { name: "_10G".to_owned(), value: 1 }];
+        let rate = wire::Type::Enum { name: "_Rate".to_owned(), size: 1, values };
+        let methods = types.into_iter().chain([rate]).zip(1..).map(|(ty, id)| wire::Method {
+            id,
+            name: format!("m{id}"),
+            doc: None,
+            retired: false,
+            args: vec![field("_0", 0, &ty)],
+            reply: wire::Type::Slice { element: Box::new(ty) },
+        });
+        write(&folder, &Schema::of(name, 1, methods.collect()).expect("an interface"));
+        let program = format!(
+            "import {package}\nfrom {package} import KpError, Rate, StructType_\n\
+             assert {package}.__file__.startswith({:?}), {package}.__file__\n\
+             print(Rate.X10G.value, StructType_(a=1, x0=2).pack().hex())",
+            folder.display().to_string()
+        );
+        assert_eq!(python(PYTHON, &folder, &["-c", &program]), "1 0100000002000000\n", "{name}");
+    }
+}
+
 #[test]
 #[ignore = "needs python3; run by `cargo kp test`"]
 fn what_python_says_of_a_node_that_cannot_be_opened_is_what_kp_user_says() {

@@ -4,7 +4,7 @@ use super::{
     c_types::{self, CTypes},
     names::{self, C_AND_CPP, Names},
     render::{render, wrapped},
-    types,
+    taken, types,
 };
 use anyhow::Result;
 use kp_tool::schema::{Method, Schema, Type};
@@ -47,7 +47,7 @@ pub fn file_name(schema: &Schema) -> String {
 
 /// What all names of an interface begin with.
 pub fn prefix(schema: &Schema) -> String {
-    Names::without(["kp", "kpi"]).give(&names::snake(&schema.name))
+    Names::without(taken::c().chain(["kp", "kpi"])).give(&names::snake(&schema.name))
 }
 
 /// The header.
@@ -109,11 +109,11 @@ impl<'a> Interface<'a> {
         let mut functions = Names::without(reserved.iter().map(String::as_str));
         let mut constants = Names::default();
         let messages = types::called(schema).map(|method| MessageNames {
-            function: functions.give(&format!("{prefix}_{}", names::snake(&method.name))),
+            function: functions.give(&format!("{prefix}_{}", names::part(&method.name))),
             constant: constants.give(&format!(
                 "{}_MESSAGE_{}",
                 prefix.to_ascii_uppercase(),
-                names::screaming(&method.name)
+                names::screaming_part(&method.name)
             )),
             ..parameters(method)
         });

@@ -96,10 +96,15 @@ impl<'a> CTypes<'a> {
             let (Type::Struct { name, .. } | Type::Enum { name, .. } | Type::Flags { name, .. }) = ty else {
                 return Named { ty, name: String::new(), is: None, members: Vec::new() };
             };
-            let snake = names::snake(name);
-            let its = functions.give(&format!("{prefix}_{snake}_t"));
+            let part = names::part(name);
+            let its = functions.give(&format!("{prefix}_{part}_t"));
             let is = types::is_checked(ty).then(|| functions.give(&format!("kpi_{its}_is")));
-            Named { ty, name: its, is, members: members(ty, &format!("{upper}_{}", names::screaming(name)), constants) }
+            Named {
+                ty,
+                name: its,
+                is,
+                members: members(ty, &format!("{upper}_{}", names::screaming_part(name)), constants),
+            }
         });
         CTypes { prefix: prefix.to_owned(), named: named.collect() }
     }
@@ -211,9 +216,10 @@ fn members(ty: &Type, upper: &str, constants: &mut Names) -> Vec<String> {
             let mut taken = Names::without(C_AND_CPP.iter().copied());
             fields.iter().map(|field| taken.give(&names::snake(&field.name))).collect()
         }
-        Type::Enum { values, .. } | Type::Flags { values, .. } => {
-            values.iter().map(|value| constants.give(&format!("{upper}_{}", names::screaming(&value.name)))).collect()
-        }
+        Type::Enum { values, .. } | Type::Flags { values, .. } => values
+            .iter()
+            .map(|value| constants.give(&format!("{upper}_{}", names::screaming_part(&value.name))))
+            .collect(),
         _ => Vec::new(),
     }
 }

@@ -5,7 +5,7 @@ use super::{
     c_types::{flat, gaps, is_natural},
     names::{self, C_AND_CPP, Names},
     render::{render, wrapped},
-    types,
+    taken, types,
 };
 use anyhow::Result;
 use kp_tool::schema::{Method, Schema, Type, Value as Variant};
@@ -67,7 +67,7 @@ fn header(schema: &Schema) -> Result<String> {
 
 /// The namespace.
 pub fn namespace(schema: &Schema) -> String {
-    Names::without(C_AND_CPP.iter().copied()).give(&names::snake(&schema.name))
+    Names::without(C_AND_CPP.iter().copied().chain(taken::cpp())).give(&names::snake(&schema.name))
 }
 
 /// The messages' methods, as [`types::called`] has them.

@@ -12,6 +12,7 @@ mod names;
 mod python;
 mod render;
 mod sentences;
+mod taken;
 mod types;
 mod write;
 

@@ -29,9 +29,16 @@ pub fn ascii(name: &str) -> String {
     if name.starts_with(|first: char| first.is_ascii_digit()) || name.is_empty() { format!("_{name}") } else { name }
 }
 
-/// `LongName` and `LONG_NAME` are `long_name`. No `_` at either end, nor two behind each other: C++ has such names for itself.
+/// `LongName` and `LONG_NAME` are `long_name`, and `_0` is `x0`. No `_` at either end, nor two behind each other: C++ has such names for itself.
 #[must_use]
 pub fn snake(name: &str) -> String {
+    let name = part(name);
+    if name.starts_with(|first: char| first.is_ascii_digit()) { format!("x{name}") } else { name }
+}
+
+/// The same behind a prefix, where it may begin with a digit.
+#[must_use]
+pub fn part(name: &str) -> String {
     let letters: Vec<char> = ascii(name).chars().collect();
     let mut out = String::new();
     for (at, &letter) in letters.iter().enumerate() {
@@ -57,10 +64,16 @@ pub fn snake(name: &str) -> String {
     }
 }
 
-/// `LongName` and `long_name` are `LONG_NAME`.
+/// `LongName` and `long_name` are `LONG_NAME`, and `_10G` is `X10G`.
 #[must_use]
 pub fn screaming(name: &str) -> String {
     snake(name).to_ascii_uppercase()
+}
+
+/// The same behind a prefix, where it may begin with a digit.
+#[must_use]
+pub fn screaming_part(name: &str) -> String {
+    part(name).to_ascii_uppercase()
 }
 
 /// `LONG_NAME` and `long_name` are `LongName`; what has letters of both kinds stays as it is.
@@ -72,7 +85,7 @@ pub fn pascal(name: &str) -> String {
         out.extend(letters.next().map(|first| first.to_ascii_uppercase()));
         out.push_str(letters.as_str());
     }
-    if out.starts_with(|first: char| first.is_ascii_digit()) { format!("X{out}") } else { out }
+    out
 }
 
 /// Keywords of C (to C23) and of C++ (to C++20), and what the standard's headers define beside.
@@ -228,10 +241,15 @@ mod tests {
             ("r#type7", "type7", "Type7"),
             ("_pad", "pad", "Pad"),
             ("__", "x", "X"),
-            ("2x", "2x", "X2x"),
+            ("2x", "x2x", "X2x"),
+            ("_0", "x0", "X0"),
         ] {
             assert_eq!((snake(name).as_str(), pascal(name).as_str()), (snake_name, pascal_name), "{name}");
         }
         assert_eq!((screaming("BarTooShort"), ascii("a::B")), ("BAR_TOO_SHORT".to_owned(), "a__B".to_owned()));
+        assert_eq!(
+            (screaming("_10G"), screaming_part("_10G"), ascii("_10G")),
+            ("X10G".into(), "10G".into(), "_10G".into())
+        );
     }
 }

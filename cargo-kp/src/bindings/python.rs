@@ -3,7 +3,7 @@ use super::{
     File,
     names::{self, Names, PYTHON},
     render::render,
-    types,
+    taken, types,
 };
 use anyhow::{Context, Result};
 use kp_tool::schema::{Field, Method, Schema, Type};
@@ -55,7 +55,7 @@ const EXPORTS: [&str; 11] = [
 ];
 
 /// What its module needs, and exports to nobody.
-const NEEDED: [&str; 19] = [
+const NEEDED: [&str; 20] = [
     "ArrayType",
     "BytesLike",
     "BytesType",
@@ -71,6 +71,7 @@ const NEEDED: [&str; 19] = [
     "Message",
     "Optional",
     "Sequence",
+    "StructType",
     "U16",
     "U32",
     "U64",
@@ -79,7 +80,7 @@ const NEEDED: [&str; 19] = [
 
 /// The package.
 pub fn files(schema: &Schema) -> Result<Vec<File>> {
-    let package = Names::without(PYTHON.iter().copied()).give(&names::snake(&schema.name));
+    let package = Names::without(PYTHON.iter().copied().chain(taken::python())).give(&names::snake(&schema.name));
     let values = values(schema, &package)?;
     let made = TEMPLATES.iter().map(|(path, template)| Ok((*path, render(path, template, schema, values.clone())?)));
     let all = made.chain(RUNTIME.iter().map(|(path, text)| Ok((*path, (*text).to_owned()))));

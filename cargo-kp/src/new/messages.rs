@@ -85,6 +85,11 @@ impl MessageOf {
         self.of == OF_DRIVER
     }
 
+    /// Whether it takes nothing, and answers something.
+    pub fn only_answers(&self) -> bool {
+        self.arguments.is_empty() && !self.reply.is_empty()
+    }
+
     /// As the templates have it.
     pub fn value(&self) -> Value {
         let MessageOf { name, doc, arguments, reply, cx, session, handler_arguments, handler_reply, body, .. } = self;
@@ -221,9 +226,7 @@ fn bits(text: &str) -> u64 {
 
 /// What the app prints of the registers.
 pub fn app(messages: &[MessageOf], irq: Option<&Irq<'_>>) -> Value {
-    let reads = messages
-        .iter()
-        .filter(|message| message.arguments.is_empty() && message.name != "take_causes" && !message.reply.is_empty());
+    let reads = messages.iter().filter(|message| message.only_answers() && message.name != "take_causes");
     let width = reads.clone().map(|message| message.title.len()).max().unwrap_or(0).max(10);
     let title = |message: &MessageOf| format!("{:width$}", message.title);
     let line = |message: &MessageOf| {

@@ -1,9 +1,30 @@
 //! What a plugin may be called.
 use kp_tool::Message;
 
-/// Names that a crate of this workspace's cannot have: Rust's own crates, kp's, and the folders beside.
-const TAKEN: &[&str] =
-    &["core", "std", "alloc", "test", "proc_macro", "app", "interface", "plugin", "self", "super", "crate"];
+/// Names that a crate of this workspace's cannot have: Rust's own crates, kp's, the folders beside, and the modules in its sources.
+const TAKEN: &[&str] = &[
+    "core",
+    "std",
+    "alloc",
+    "test",
+    "proc_macro",
+    "app",
+    "interface",
+    "plugin",
+    "self",
+    "super",
+    "crate",
+    "messages",
+    "model",
+    "registers",
+    "regs",
+    "bar0",
+    "bar1",
+    "bar2",
+    "bar3",
+    "bar4",
+    "bar5",
+];
 
 /// The name, if it is one that a package, a module, a device node and a service can all have.
 pub fn check(name: &str) -> Result<(), Message> {
@@ -58,6 +79,10 @@ mod tests {
             ("type", "type-card"),
             ("plugin", "plugin-card"),
             ("kp-card", "card"),
+            ("model", "model-card"),
+            ("registers", "registers-card"),
+            ("regs", "regs-card"),
+            ("bar0", "bar0-card"),
             ("2fast", "fast"),
             ("card-", "card"),
             ("Größe", "gr-e"),

@@ -1,9 +1,18 @@
 //! Compilers have nothing to say of the headers.
-use crate::{awkward::awkward, bindings, examples, folder::Folder, made_up};
+use crate::{
+    awkward::{awkward, of_libraries},
+    bindings, examples,
+    folder::Folder,
+    made_up,
+};
 use cargo_kp::bindings::Language;
 
 /// What a careful author asks for.
 const WARNINGS: &str = "-Wall -Wextra -Werror -pedantic";
+
+/// What an app may include beside.
+const LIBRARIES: &[&str] =
+    &["math.h", "mqueue.h", "semaphore.h", "signal.h", "stdlib.h", "sys/stat.h", "time.h", "unistd.h"];
 
 /// A program of one file that includes all headers of the files: two interfaces' fit beside each other.
 fn program(folder: &Folder, name: &str, ending: &str, files: &[cargo_kp::bindings::File]) {
@@ -25,6 +34,15 @@ fn folder() -> Folder {
         program(&folder, &format!("{name}.cpp"), ".hpp", &files);
         // A C header is for C++ too.
         program(&folder, &format!("{name}-c.cpp"), ".h", &files);
+    }
+    let files = bindings(Language::Cpp, of_libraries());
+    folder.put(&files);
+    for (ending, ours) in [("c", ".h"), ("cpp", ".hpp")] {
+        let own = LIBRARIES.iter().map(|header| format!("#include <{header}>\n"));
+        let included = files.iter().filter(|file| file.path.ends_with(ours));
+        let included = included.map(|file| format!("#include \"{}\"\n", file.path));
+        let lines: String = own.chain(included).collect();
+        folder.write(&format!("libraries.{ending}"), &format!("{lines}int main(void)\n{{\n\treturn 0;\n}}\n"));
     }
     for (name, text) in [
         ("story.c", include_str!("../../../tests/bindings/edu.c")),
@@ -50,6 +68,7 @@ fn headers_of_examples_and_of_made_up_interfaces_compile_as_c() {
     for standard in ["c99", "c11"] {
         folder.compile("gcc", &format!("-std={standard} {WARNINGS} -fsyntax-only examples.c few.c story.c"));
     }
+    folder.compile("gcc", &format!("-std=gnu99 {WARNINGS} -fsyntax-only libraries.c"));
     folder.compile("gcc", &format!("-std=c99 -O2 {WARNINGS} -c examples.c"));
     let [program] = shown("c")[..] else { panic!("the page shows one program") };
     folder.write("shown.c", program);
@@ -64,7 +83,7 @@ fn headers_compile_as_cpp_for_32_bits_and_for_windows() {
     let folder = folder();
     let cpp = "examples.cpp few.cpp few-c.cpp story.cpp";
     folder.compile("gcc", &format!("-std=c99 {WARNINGS} -fsyntax-only made-up.c"));
-    folder.compile("g++", &format!("-std=c++17 {WARNINGS} -fsyntax-only {cpp} made-up.cpp"));
+    folder.compile("g++", &format!("-std=c++17 {WARNINGS} -fsyntax-only {cpp} made-up.cpp libraries.cpp"));
     folder.compile("g++", &format!("-std=c++17 -O2 {WARNINGS} -c story.cpp"));
     let [program] = shown("cpp")[..] else { panic!("the page shows one program") };
     folder.write("shown.cpp", program);

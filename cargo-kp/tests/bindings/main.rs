@@ -3,6 +3,8 @@
 mod awkward;
 mod command;
 mod compile;
+#[cfg(target_os = "linux")]
+mod dropped;
 mod folder;
 #[cfg(target_os = "linux")]
 mod made_up_driver;

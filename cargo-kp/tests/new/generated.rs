@@ -133,12 +133,45 @@ fn every_recipe_and_option_passes_its_tests_without_a_warning() {
         passes(&folder, &format!("{name}-card"), 3);
         is_clean(&folder, &format!("{name}-card"));
     }
+    for (name, table, flags, _) in cards_without_a_value() {
+        folder.write("card.csv", &table);
+        folder.new_card(&format!("{name} --pci abcd:0001 --registers card.csv {flags}"));
+        passes(&folder, name, if table.starts_with(EDU) { 3 } else { 2 });
+        is_clean(&folder, name);
+    }
     folder.new_card("plain --software --author Ada --license GPL-2.0-only");
     passes(&folder, "plain", 3);
     is_clean(&folder, "plain");
     folder.new_card("bare --pci abcd:0001");
     passes(&folder, "bare", 2);
     is_clean(&folder, "bare");
+}
+
+/// Cards of which no register has a value that the first test could look at: the name, the table, the flags, and what is called then.
+fn cards_without_a_value() -> Vec<(&'static str, String, &'static str, &'static str)> {
+    let many: String = (0..12).map(|at| format!("R{at},BAR0,{:#x},RW,32,,\n", 0x100 + 4 * at)).collect();
+    let only = |row: &str| format!("Name,Offset,Access Mode,Size,Count\n{row}\n");
+    vec![
+        ("manycard", format!("{EDU}{many}"), "--irq-raise IRQ_RAISE", "assert!(client.take_causes().is_ok());"),
+        ("nonecard", EDU.to_owned(), "--messages none --irq-raise IRQ_RAISE", "assert!(client.take_causes().is_ok());"),
+        ("statuscard", EDU.to_owned(), "--messages IRQ_STATUS", "assert!(client.irq_status().is_ok());"),
+        ("writtencard", only("CONTROL,0,W,32,"), "", "assert!(client.has(1));"),
+        ("arraycard", only("TABLE,0,R,32,4"), "", "assert!(client.has(1));"),
+    ]
+}
+
+#[test]
+fn the_first_test_calls_what_needs_no_argument_where_no_register_has_a_value_to_look_at() {
+    let folder = Folder::new();
+    for (name, table, flags, call) in cards_without_a_value() {
+        folder.write("card.csv", &table);
+        folder.new_card(&format!("{name} --pci abcd:0001 --registers card.csv {flags}"));
+        let tests = folder.read(&format!("{name}/plugin/tests/{name}.rs"));
+        let first = tests.split("fn the_driver_takes_the_card() {").nth(1).expect("the test is there");
+        let lines: Vec<&str> =
+            first.lines().take_while(|line| *line != "}").filter(|line| line.contains("client.")).collect();
+        assert_eq!(lines, [format!("    {call}")], "{name}");
+    }
 }
 
 /// What the README shows of it: the table, what is typed, what is printed.

@@ -10,7 +10,7 @@ import time
 QUERY, OPEN, CALL, CLOSE, INT_ENABLE, INT_WAIT, INT_COUNT, INT_DISABLE = range(8)
 OK, UNKNOWN_REQUEST, INTERRUPTED = 0, 1, 5
 BAD_FIELD, UNKNOWN_MESSAGE = 20, 21
-ABI_MISMATCH, INTERFACE_MISMATCH, CLOSED, DEVICE_GONE = 32, 33, 36, 37
+ABI_MISMATCH, INTERFACE_MISMATCH, CLOSED, DEVICE_GONE, TOO_MANY_CALLS = 32, 33, 36, 37, 40
 NOT_ENABLED, ALREADY_ENABLED, INT_DISABLED, TIMEOUT, BAD_VECTOR = 48, 49, 52, 53, 57
 ANY_VECTOR, NO_TIMEOUT = 2**32 - 1, 2**64 - 1
 
@@ -50,6 +50,7 @@ class Fake:
         self.generation, self.is_gone, self.kind = 0, False, 2
         self.opens, self.magic = 0, b"KPN1"
         self.waits = 0
+        self.full = 0  # so many INT_DISABLEs find all calls in flight
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.path)
         self.listener.listen(64)
@@ -89,6 +90,13 @@ class Fake:
                 return
             self.available[vector] += times
             self._tell(times)
+            self.condition.notify_all()
+
+    def reset(self):
+        """The plugin resets the device, and does not keep its interrupt."""
+        with self.condition:
+            for handle in self.handles.values():
+                handle.enabled = None
             self.condition.notify_all()
 
     def remove(self):
@@ -296,6 +304,9 @@ class Fake:
     def _disable(self, handle, body, data, connection):
         if self._over(handle):
             return self._over(handle), 0
+        if self.full:
+            self.full -= 1
+            return TOO_MANY_CALLS, 0
         if not handle.enabled:
             return NOT_ENABLED, 0
         handle.enabled = None

@@ -136,6 +136,25 @@ class Waits(OfFake):
         gc.collect()
         self.assertEqual(self.fake.numbers()[-1], INT_DISABLE)
 
+    def test_an_interrupt_that_is_dropped_is_disabled_when_the_calls_of_others_have_ended(self):
+        with self.edu.interrupts():
+            self.fake.full = 3
+        self.assertEqual(self.fake.numbers().count(INT_DISABLE), 4)
+        with self.edu.interrupts() as irq:
+            self.fake.full = 1
+            self.statused(Status.TOO_MANY_CALLS, irq.disable)
+            irq.disable()
+
+    def test_an_interrupt_that_is_dropped_leaves_a_later_one_alone(self):
+        for drop in (lambda irq: irq.__exit__(None, None, None), lambda irq: irq.__del__()):
+            old = self.edu.interrupts()
+            self.fake.reset()
+            with self.edu.interrupts() as new:
+                drop(old)
+                self.fake.interrupt()
+                self.assertEqual(new.wait(0).generation, new.generation)
+                self.statused(Status.INT_DISABLED, lambda: old.wait(0))
+
     def test_an_interrupt_keeps_its_device(self):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
@@ -218,6 +237,34 @@ class Handlers(OfFake):
         counters = handler.stop()
         self.assertEqual((done, counters.notified, counters.delivered), ([1], 1, 1))
         self.statused(Status.NOT_ENABLED, handler.stop)
+
+    def test_a_handler_ends_when_the_calls_of_others_have(self):
+        for end in ("stop", "with", "drop"):
+            handler = self.edu.on_interrupt(lambda notification: None)
+            thread = handler._thread
+            self.fake.full = 3
+            if end == "stop":
+                handler.stop()
+            elif end == "with":
+                handler.__exit__(None, None, None)
+            del handler
+            gc.collect()
+            thread.join(PATIENCE)
+            self.assertFalse(thread.is_alive(), end)
+
+    def test_a_handler_that_has_ended_leaves_a_later_interrupt_alone(self):
+        for end in ("with", "drop"):
+            handler = self.edu.on_interrupt(lambda notification: None)
+            self.fake.until(lambda fake: fake.waits)
+            self.fake.reset()
+            self.assertEqual(handler.join(PATIENCE).status, Status.INT_DISABLED)
+            with self.edu.interrupts() as new:
+                if end == "with":
+                    handler.__exit__(None, None, None)
+                del handler
+                gc.collect()
+                self.fake.interrupt()
+                self.assertEqual(new.wait(0).generation, new.generation)
 
     def test_what_the_function_raises_is_raised_where_the_handler_ends(self):
         def fail(notification):

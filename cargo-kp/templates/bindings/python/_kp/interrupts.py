@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import threading
+import time
 import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, Deque, Optional, Tuple, Type, Union
@@ -23,6 +24,9 @@ Vectors = Union[int, Tuple[int, int]]
 
 #: How an interrupt that is over ends a wait; any other status is an error.
 _OVER = (Status.INT_DISABLED, Status.NOT_ENABLED, Status.CLOSED)
+
+#: So long nothing is asked when as many calls are inside as may be, in seconds.
+_CALLS_END = 0.001
 
 #: What no descriptor tells of is asked for so often, in seconds: a storm, and an interrupt that the driver has ended.
 _LOOK_AGAIN = 1.0
@@ -47,6 +51,7 @@ class Interrupts:
 
     def __init__(self, device: Device, kinds: int, vectors: Vectors, data: BytesLike) -> None:
         self._is_off = True  # as long as there is nothing to disable
+        self._is_asked = True  # whether who drops it asks first if it has ended by itself
         if not 0 < kinds <= Kind.ANY:
             raise ValueError(f"kinds: {kinds:#x} is no Kind")
         least, most = (vectors, vectors) if isinstance(vectors, int) else vectors
@@ -56,15 +61,15 @@ class Interrupts:
         self._kept: Deque[Notification] = deque()
         enabled = self._node.int_enable(int(kinds), least, most, as_bytes(data, "data"))
         self._is_off = False
-        if enabled.kind not in (Kind.LINE, Kind.MSI, Kind.MSIX):
-            self.disable()
-            raise error(Status.PROTOCOL, 0, "INT_ENABLE")
-        #: The kind that it got.
-        self.kind: Kind = Kind(enabled.kind)
         #: How many vectors it got.
         self.count: int = enabled.vectors
         #: Number of this enabling; each one has its own counters.
         self.generation: int = enabled.generation
+        if enabled.kind not in (Kind.LINE, Kind.MSI, Kind.MSIX):
+            self._off()
+            raise error(Status.PROTOCOL, 0, "INT_ENABLE")
+        #: The kind that it got.
+        self.kind: Kind = Kind(enabled.kind)
 
     def wait(self, timeout: Optional[float] = None, *, vector: Optional[int] = None, most: int = 1) -> Notification:
         """Waits for notifications of a vector, or of any, and takes up to `most` of it.
@@ -98,14 +103,37 @@ class Interrupts:
         return self._node.int_count(ANY_VECTOR if vector is None else vector)
 
     def disable(self) -> Counters:
-        """Disables the interrupt, and reads its final counters. Waits end with INT_DISABLED."""
+        """Disables the interrupt, and reads its final counters. Waits end with INT_DISABLED.
+
+        KpError: TOO_MANY_CALLS if other threads have all the calls that there may be; it is enabled still.
+        """
         if self._is_off:
             raise error(Status.CLOSED if self._node.is_closed else Status.NOT_ENABLED, 0, "INT_DISABLE")
         self._is_off = True
         try:
             return self._node.int_disable()
+        except KpError as refused:
+            self._is_off = refused.status != Status.TOO_MANY_CALLS
+            raise
         finally:
             self._node.wake()
+
+    def _until_off(self, is_asked: bool) -> Counters:
+        """As `disable`, and again as long as other threads have all the calls that there may be: nothing ends meanwhile.
+
+        `is_asked`: the driver is asked first whether this enabling is its last one. If this one has ended by itself, a later one of the same
+        session is somebody else's.
+        """
+        while True:
+            try:
+                if is_asked and not self._is_off and self._node.int_generation() != self.generation:
+                    self._is_off = True
+                    self._node.wake()
+                return self.disable()
+            except KpError as refused:
+                if refused.status != Status.TOO_MANY_CALLS:
+                    raise
+            time.sleep(_CALLS_END)
 
     def fileno(self) -> int:
         """A descriptor for select, selectors and poll(2): readable when a notification can be taken, and when the session is over.
@@ -118,7 +146,7 @@ class Interrupts:
         """Disables it, whatever has become of it: one that cannot be disabled is off already."""
         if not self._is_off:
             try:
-                self.disable()
+                self._until_off(self._is_asked)
             except KpError:
                 pass
 
@@ -287,10 +315,14 @@ class Handler:
 
         Raises what the function has raised; KpError: what had ended the thread before, DEVICE_GONE for instance.
         """
+        return self._stop(is_asked=False)
+
+    def _stop(self, is_asked: bool) -> Counters:
         self._run.is_stopped = True
         counters, failed = None, None
         try:
-            counters = self._interrupts.disable()
+            # The thread ends only when the interrupt is off.
+            counters = self._interrupts._until_off(is_asked)
         except KpError as refused:
             failed = refused
         if threading.current_thread() is not self._thread:
@@ -320,7 +352,7 @@ class Handler:
 
     def __exit__(self, kind: Optional[Type[BaseException]], raised: Optional[BaseException], trace: Any) -> None:
         try:
-            self.stop()
+            self._stop(is_asked=self._run.is_over)
         except BaseException as failed:
             if failed is self._run.error:
                 if raised is None:
@@ -337,6 +369,8 @@ class _Run:
 
     def __init__(self) -> None:
         self.is_stopped = False
+        #: Whether the thread waits no more.
+        self.is_over = False
         self.ended: Optional[KpError] = None
         self.error: Optional[BaseException] = None
         self.is_told = False
@@ -355,12 +389,12 @@ def _handle(
         try:
             notification = node.int_wait(NO_TIMEOUT, ANY_VECTOR, U32_MAX)
         except KpError as ended:
-            run.ended = ended
+            run.ended, run.is_over = ended, True
             return
         try:
             function(notification)
         except BaseException as raised:
-            run.error = raised
+            run.error, run.is_over = raised, True
             enabled = interrupts()
             if enabled is not None:
                 enabled._off()
@@ -369,6 +403,7 @@ def _handle(
 
 def _drop(interrupts: Interrupts, run: _Run) -> None:
     """Nobody has the handler any more, or the program ends. Does not wait for the function: it may be waiting for this thread."""
+    interrupts._is_asked = run.is_over
     run.is_stopped = True
     interrupts._off()
     if run.error is not None and not run.is_told:

@@ -192,6 +192,13 @@ class Node:
         self._ask(INT_COUNT, body)
         return Counters(*_INT_COUNT.unpack(body)[7:])
 
+    def int_generation(self) -> int:
+        """The number of the enabling that is counted: the device's last one."""
+        body = _request(_INT_COUNT, "I", ANY_VECTOR)
+        self._ask(INT_COUNT, body)
+        generation: int = _INT_COUNT.unpack(body)[6]
+        return generation
+
     def int_disable(self) -> Counters:
         body = _request(_INT_DISABLE, "")
         self._ask(INT_DISABLE, body)
