@@ -123,7 +123,8 @@ pub(crate) struct Kernel {
 pub struct Options {
     /// Whose exports the kernel has.
     pub processor: Processor,
-    /// Functions that MmGetSystemRoutineAddress does not find, as on an older Windows.
+    /// Functions that MmGetSystemRoutineAddress does not find, as on an older Windows. The bus gives no interface for tables of MSI-X, if
+    /// [`MSIX_TABLE_INTERFACE`](crate::MSIX_TABLE_INTERFACE) is among them.
     pub absent: Vec<String>,
     /// How many times slower than the host's the clock is that drivers read: what is a rate for a driver then does not depend on how busy
     /// the host is. Timers and waits are as always. 0 and 1: not at all.
