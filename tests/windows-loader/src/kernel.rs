@@ -438,6 +438,11 @@ impl Machine {
         self.kernel.dpcs.stop_in_completions(false);
     }
 
+    /// From now on the page at this address of a process is another device's memory, which that has mapped there.
+    pub fn is_io_space(&self, page: usize) {
+        lock(&self.kernel.page_lists.io_space).push(page);
+    }
+
     /// Keeps DPCs in their queue until they are let go or flushed, so that what piles up meanwhile can be seen.
     pub fn withhold_dpcs(&self, withhold: bool) {
         self.kernel.dpcs.withhold(withhold);
