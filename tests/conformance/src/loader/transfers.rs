@@ -386,3 +386,29 @@ fn another_devices_memory_is_not_pinnable(drivers: &str) {
     drop(app);
     finish_with_nothing(loaded);
 }
+
+/// The same of a plugin without a device, which has no other use for an app's memory than to keep it: it ends as if its driver were unloaded, and a
+/// buffer of another app's with it.
+#[guest_test(stage = "loader")]
+fn a_plugin_without_a_device_keeps_no_process_from_its_end(drivers: &str) {
+    const KEEPER: &str = r"\\.\kp-keeper";
+    let mut options = Options::default();
+    options.haste = 20;
+    let machine = Machine::new(options);
+    let sys: PathBuf = [drivers, "keeper", "windows-x86_64", "kp-keeper.sys"].iter().collect();
+    let driver = machine.start(&sys).unwrap_or_else(|error| panic!("start keeper: {error}"));
+    let loaded = Loaded { process: machine.process(Token::Administrator), device: None, driver, machine };
+    let other = loaded.machine.process(Token::Administrator);
+    let open = |process| App::over(open_path(process, KEEPER)).unwrap_or_else(|error| panic!("{error}"));
+    let (app, another) = (open(&loaded.process), open(&other));
+    let buffer = app.plugin.buffer(PAGE, Access::Write).expect("memory");
+    app.client().keep(buffer.number()).expect("the plugin has it");
+    let theirs = another.plugin.buffer(PAGE, Access::Write).expect("memory");
+    loaded.process.exit();
+    let log = loaded.machine.log();
+    assert!(log.iter().any(|line| line.contains("its buffer is still used after 5 s")), "{log:?}");
+    assert_eq!(another.client().forget(), Err(Status::DEVICE_GONE.into()));
+    assert!(other.open(KEEPER, READ_WRITE, Mode::Overlapped).is_err(), "it has ended");
+    drop((buffer, app, theirs, another, other));
+    finish_with_nothing(loaded);
+}
