@@ -103,8 +103,20 @@ pub fn driver(plugin: &str) -> Result<PathBuf> {
 }
 
 /// The plugins whose drivers the loader's tests run.
-pub const LOADED: &[&str] =
-    &["echo", "edu", "bmd", "trouble", "ivshmem", "selftest", "testdev", "pcie", "clockwork", "copier", "eduown"];
+pub const LOADED: &[&str] = &[
+    "echo",
+    "edu",
+    "bmd",
+    "trouble",
+    "ivshmem",
+    "selftest",
+    "testdev",
+    "pcie",
+    "clockwork",
+    "copier",
+    "eduown",
+    "keeper",
+];
 
 /// Builds example plugins as Windows drivers. The folder in which each has one of its own, with `windows-x86_64` in it.
 pub fn drivers(plugins: &[&str]) -> Result<PathBuf> {

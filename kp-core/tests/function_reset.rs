@@ -24,6 +24,8 @@ kp_abi::interface! {
 /// Where its capability PCI Express is.
 const EXPRESS: u8 = 0x80;
 const COMMAND: u16 = 0x04;
+/// Where its capability MSI is.
+const MSI: u8 = 0x60;
 
 /// A device with registers in a BAR, a scratch one among them, that answers nothing for a while after its reset.
 struct Card {
@@ -37,6 +39,8 @@ struct Card {
     now: u64,
     /// What was written to the command register, in order, and `R` for the reset.
     commands: Vec<u16>,
+    /// Where else was written.
+    writes: Vec<u16>,
     resets: u32,
     reset_until: u64,
     /// An interrupt was connected while it was reset.
@@ -55,6 +59,7 @@ impl Card {
             .capability(EXPRESS, capability::PCI_EXPRESS, &express)
             .capability(0x40, capability::MSI_X, &[7, 0])
             .capability(0x50, capability::POWER_MANAGEMENT, &[0; 4])
+            .capability(MSI, capability::MSI, &[0; 0x16])
             .extended(
                 0x100,
                 extended_capability::RESIZABLE_BAR,
@@ -71,6 +76,7 @@ impl Card {
             pending_until,
             now,
             commands: Vec::new(),
+            writes: Vec::new(),
             resets: 0,
             reset_until: 0,
             met: false,
@@ -116,6 +122,7 @@ impl DeviceModel for Card {
         if offset == COMMAND {
             self.commands.push(value as u16);
         }
+        self.writes.push(offset);
         self.space.write(offset, width, value);
         if self.space.take_reset() {
             self.commands.push(RESET);
@@ -252,6 +259,40 @@ fn the_device_forgets_and_configuration_space_does_not() {
         });
         assert!(!sim.log().iter().any(|line| line.contains("Reset")), "it is the plugin's own: no event");
     });
+}
+
+/// MSI as a kernel has it that leaves it enabled while nobody listens: message, masks, and the control that goes last.
+#[test]
+fn the_message_of_msi_is_there_before_it_is_enabled_whatever_its_address_has() {
+    const WIDE: u32 = 1 << 7;
+    const HAS_MASKS: u32 = 1 << 8;
+    let at = u16::from(MSI);
+    for flags in [0, WIDE, HAS_MASKS, WIDE | HAS_MASKS] {
+        in_a_world(|| {
+            let sim = written();
+            let (data, masks) = if flags & WIDE != 0 { (at + 0x0C, at + 0x10) } else { (at + 0x08, at + 0x0C) };
+            let mut due = vec![(at + 0x04, 4, 0xFEE0_1000), (data, 2, 0x0051)];
+            due.extend((flags & WIDE != 0).then_some((at + 0x08, 4, 1)));
+            due.extend((flags & HAS_MASKS != 0).then_some((masks, 4, 2)));
+            due.push((at + 0x02, 2, flags | 1));
+            sim.device(|card: &mut Card| {
+                card.space = card.space.clone().with(usize::from(at) + 2, &(flags as u16).to_le_bytes());
+                due.iter().for_each(|&(offset, width, value)| card.space.write(offset, width, value));
+                card.writes.clear();
+            });
+            assert_eq!(reset(&sim).0, Ok(()));
+            sim.device(|card: &mut Card| {
+                for &(offset, width, value) in &due {
+                    assert_eq!(card.space.read(offset, width), value, "{flags:#x}: at {offset:#x}");
+                }
+                let written = |offset| card.writes.iter().position(|&at| at == offset);
+                assert!(
+                    due.iter().all(|&(offset, ..)| written(offset) <= written(at + 0x02)),
+                    "{flags:#x}: enabled last"
+                );
+            });
+        });
+    }
 }
 
 #[test]

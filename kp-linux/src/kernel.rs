@@ -321,6 +321,11 @@ unsafe impl Pci for Linux {
     fn config_write(device: DeviceId, offset: u32, width: ConfigWidth, value: u32) {
         kp_c_config_write(device.get(), offset, width.bytes(), value)
     }
+    /// While nothing is connected nothing is elsewhere: the kernel writes the messages as it gives the vectors out.
+    fn reset_begins(_: DeviceId) -> bool {
+        true
+    }
+    fn reset_ended(_: DeviceId) {}
 }
 
 // SAFETY: each function is the kernel's own of that meaning, or the C glue's as `c` says.

@@ -292,6 +292,10 @@ unsafe impl Pci for Simulated {
             context.machine.bus.config_write(offset, width.bytes(), value);
         });
     }
+    fn reset_begins(_device: DeviceId) -> bool {
+        true
+    }
+    fn reset_ended(_device: DeviceId) {}
 }
 
 // SAFETY: each function does what its line in the contract says, or panics; the modules named say how.

@@ -1,7 +1,7 @@
 //! Function level reset, by configuration space alone. PCI Express Base Specification 5.0, section 6.6.2.
 //!
-//! Whoever has a device may reset it so, while no interrupt is enabled: what the kernel has written of it is in configuration space, is
-//! read before and written back, as far as the reset has changed it.
+//! Whoever has a device may reset it so, while no interrupt is enabled: what the kernel has written of it in configuration space is
+//! read before and written back, as far as the reset has changed it; what it has written elsewhere the port has it write again.
 use super::{
     capability,
     described::{EXPRESS_FLAGS, MSIX_CONTROL, POWER_CONTROL, has_link},
@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     Config, KVec, Passive, Result, Status,
-    host::ConfigWidth::{self, Byte, Dword, Word},
+    host::{
+        ConfigWidth::{self, Byte, Dword, Word},
+        kernel,
+    },
 };
 
 // PCI Express Base Specification 5.0, section 7.5.3.
@@ -53,13 +56,25 @@ const OF_HEADER: [(u16, ConfigWidth); 10] = [
     (0x3C, Byte),  // interrupt line
 ];
 
-/// Controls of capabilities: id, offset behind the header. The tables and addresses of messages are not among them: no interrupt is enabled.
+/// Controls of capabilities: id, offset behind the header. The table of MSI-X is in a BAR, and the port's.
 const OF_CAPABILITIES: [(u8, u16); 4] = [
     (capability::POWER_MANAGEMENT, POWER_CONTROL),
     (capability::PCI_X, 0x02),
-    (capability::MSI, 0x02),
+    (capability::MSI, MSI_CONTROL),
     (capability::MSI_X, MSIX_CONTROL),
 ];
+
+// PCI Local Bus Specification 3.0, section 6.8.1: MSI.
+/// Message Control, 16 bits.
+const MSI_CONTROL: u16 = 0x02;
+/// Bits of it: the address has 64 bits; each vector has a mask.
+const MSI_IS_WIDE: u16 = 1 << 7;
+const MSI_HAS_MASKS: u16 = 1 << 8;
+
+/// Where the message is that the kernel has written, and the masks, if there are any: offsets behind the header. Some kernels write it once, as the device
+/// starts, and leave it enabled while nobody listens.
+const MSI_MESSAGE: [(u16, ConfigWidth); 3] = [(0x04, Dword), (0x08, Word), (0x0C, Dword)];
+const MSI_WIDE_MESSAGE: [(u16, ConfigWidth); 4] = [(0x04, Dword), (0x08, Dword), (0x0C, Word), (0x10, Dword)];
 
 /// Controls of extended capabilities: id, offset behind the header, width. In this order they may be written: address translation is on when
 /// what it goes by is there.
@@ -95,7 +110,7 @@ impl State {
     /// Reads it. `express` is where the capability PCI Express is. Errors: `NO_MEMORY`.
     #[cfg_attr(kp_driver, optimize(size))]
     fn save(cx: &mut Passive, registers: Registers, express: u16) -> Result<Self> {
-        let mut state = Self(KVec::with_capacity(cx, 48)?);
+        let mut state = Self(KVec::with_capacity(cx, 52)?);
         let flags = registers.read16(express + EXPRESS_FLAGS);
         state.add(cx, registers, express + DEVICE_CONTROL, Word)?;
         if has_link(flags) {
@@ -118,6 +133,14 @@ impl State {
         }
         for (offset, width) in OF_HEADER {
             state.add(cx, registers, offset, width)?;
+        }
+        if let Some(at) = registers.capability(capability::MSI) {
+            let control = registers.read16(at + MSI_CONTROL);
+            let message: &[_] = if control & MSI_IS_WIDE != 0 { &MSI_WIDE_MESSAGE } else { &MSI_MESSAGE };
+            let masks = usize::from(control & MSI_HAS_MASKS == 0);
+            for &(offset, width) in &message[..message.len() - masks] {
+                state.add(cx, registers, at + offset, width)?;
+            }
         }
         for (id, offset) in OF_CAPABILITIES {
             if let Some(at) = registers.capability(id) {
@@ -156,7 +179,7 @@ impl Config {
     /// An interrupt of the plugin's own is disabled before, by all its steps, and enabled again afterwards; so no lock is to be held that its
     /// callbacks take.
     ///
-    /// Errors: `WRONG_DEVICE` if the device has no function level reset; `BUSY` while an app has the interrupt enabled, in the callbacks of one of the
+    /// Errors: `WRONG_DEVICE` if the device has no function level reset, or the kernel could not give it its messages back afterwards; `BUSY` while an app has the interrupt enabled, in the callbacks of one of the
     /// plugin's own, or while another thread has that off; `NO_MEMORY`; `TIMEOUT` if the device does not answer afterwards: it does not decode
     /// its BARs then, and an interrupt of the plugin's own stays off. After any other error of these nothing has changed. An interrupt of the plugin's own
     /// that cannot be enabled again is the error of that step; the next reset tries again.
@@ -190,11 +213,15 @@ fn reset(cx: &mut Passive, registers: Registers) -> Result<()> {
         return Err(Status::WRONG_DEVICE.into());
     }
     let state = State::save(cx, registers, express)?;
+    if !kernel::reset_begins(registers.0) {
+        return Err(Status::WRONG_DEVICE.into());
+    }
     registers.write16(COMMAND, registers.read16(COMMAND) & !BUS_MASTER);
     end_transfers(registers.0, PENDING_MS);
     registers.write16(express + DEVICE_CONTROL, registers.read16(express + DEVICE_CONTROL) | RESET);
     cx.sleep_ms(RESET_MS)?;
     cx.poll(ANSWER_MS, |_| !NO_VENDOR.contains(&registers.read16(VENDOR)))?;
     state.restore(registers);
+    kernel::reset_ended(registers.0);
     Ok(())
 }

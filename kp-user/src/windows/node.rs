@@ -13,7 +13,7 @@ use super::{
 use super::{control::Handle, pending::PendingWait};
 use crate::{Connection, IntEnabled, Notification};
 use kp_abi::{
-    Counters, Result, Status, limits,
+    Counters, Result, Status, TransportStatus, limits,
     request::{self, Head, Request, control_code},
     ring::PAGE,
     zerocopy::{FromBytes, IntoBytes},
@@ -118,15 +118,25 @@ impl<K: DeviceControl> Connection for ControlNode<K> {
     }
 
     /// The memory is the request's out-buffer, and registered as long as the request is pending. What no driver takes is the driver's to refuse.
+    ///
+    /// Windows locks it for writing also if the device only reads, where it can be written: a page that is copied on write is copied then, and the device
+    /// has the app's own. What cannot be written, and a driver that takes no such request, gets it locked for reading.
     fn buffer_register(&self, register: &request::BufferRegister) -> Result<()> {
         let sent = request::BufferRegister { addr: register.addr % PAGE as u64, ..*register };
         // Windows would lock all of it before it asks the driver.
         let len = if register.len > limits::MAX_BUFFER { 0 } else { register.len };
         const NR: u32 = <request::BufferRegister as Request>::NR;
-        let code =
-            if register.access == request::access::READ { request::in_direct_code(NR) } else { control_code(NR) };
-        let code = code.expect("BUFFER_REGISTER has a code");
-        Ok(self.kernel.keep(code, sent.as_bytes(), register.addr, len)?)
+        const WRITES: u32 = control_code(NR).expect("BUFFER_REGISTER has a code");
+        const READS: u32 = request::in_direct_code(NR).expect("BUFFER_REGISTER has a code for reading");
+        match self.kernel.keep(WRITES, sent.as_bytes(), register.addr, len) {
+            Err(status)
+                if register.access == request::access::READ
+                    && [TransportStatus::FAULT.status(), Status::BAD_FIELD].contains(&status) =>
+            {
+                Ok(self.kernel.keep(READS, sent.as_bytes(), register.addr, len)?)
+            }
+            kept => Ok(kept?),
+        }
     }
 
     fn buffer_release(&self, buffer: u32) -> Result<()> {

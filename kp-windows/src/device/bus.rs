@@ -51,6 +51,12 @@ impl Bus {
         self.read_u16(VENDOR) != 0xFFFF
     }
 
+    /// How many entries its table of MSI-X has; 0: it has none.
+    pub(crate) fn msix_entries(&self) -> u32 {
+        let control = self.capability(MSIX).map(|at| self.read_u16(at + MSIX_CONTROL));
+        control.map_or(0, |control| u32::from(control & MSIX_ENTRIES) + 1)
+    }
+
     /// Where a capability stands, if the device has it.
     pub(crate) fn capability(&self, id: u8) -> Option<u32> {
         if self.read_u16(STATUS) & HAS_CAPABILITIES == 0 {
@@ -109,3 +115,6 @@ pub(crate) const BUS_MASTER: u16 = 1 << 2;
 pub(crate) const NO_LINE: u16 = 1 << 10;
 /// Capability: MSI-X.
 pub(crate) const MSIX: u8 = 0x11;
+/// Its Message Control, 16 bits, and the bits of that with the number of entries, less one.
+const MSIX_CONTROL: u32 = 0x02;
+const MSIX_ENTRIES: u16 = 0x7FF;

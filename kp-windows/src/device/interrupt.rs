@@ -261,6 +261,30 @@ impl Interrupt {
         self.table.as_ref().is_some_and(|table| table.mask(message, mask))
     }
 
+    /// Are the messages in a table, which the bus driver has written at START?
+    fn is_in_table(&self) -> bool {
+        self.kind == IrqKind::MsiX && self.assigned.count != 0
+    }
+
+    /// The device is about to forget its table. False: nobody could write it again. Passive.
+    pub(crate) fn reset_begins(&self) -> bool {
+        !self.is_in_table() || self.table.as_ref().is_some_and(MsixTable::can_write)
+    }
+
+    /// It has forgotten it, and its BARs are there again: the table gets what START has given it, each entry the message of its number, those behind
+    /// them message 0. None is masked, as nothing is connected. Passive.
+    pub(crate) fn reset_ended(&self) {
+        let Some(table) = self.table.as_ref().filter(|_| self.is_in_table()) else { return };
+        let messages = self.assigned.count;
+        let lost = (0..messages).filter(|&message| !table.write(message, message)).count();
+        if lost != 0 {
+            kp_core::log!("the device was reset, and {} of its messages could not be written again", lost);
+        }
+        for entry in messages..self.command.bus.msix_entries() {
+            let _ = table.write(entry, 0); // the bus may have no entry for what it has assigned nothing
+        }
+    }
+
     /// While connected, and until the DPCs are flushed.
     #[inline]
     fn entry(&self) -> Option<&IrqEntry> {

@@ -17,6 +17,19 @@ impl MsixTable {
         // SAFETY: the bus's own function and context, which takes any number.
         unsafe { function(self.0.context, entry) >= 0 }
     }
+
+    /// Can entries be written?
+    pub(crate) fn can_write(&self) -> bool {
+        self.0.set_entry.is_some() && self.0.unmask_entry.is_some()
+    }
+
+    /// Writes an entry anew, for a message, and unmasks it. Did it?
+    pub(crate) fn write(&self, entry: u32, message: u32) -> bool {
+        let Some(function) = self.0.set_entry else { return false };
+        // SAFETY: the bus's own function and context, which takes any number.
+        let written = unsafe { function(self.0.context, entry, message) >= 0 };
+        written && self.mask(entry, false)
+    }
 }
 
 impl Drop for MsixTable {

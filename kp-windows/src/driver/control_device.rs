@@ -5,8 +5,8 @@ use crate::{
         device_object::DeviceObject,
         node::{self, Node, State},
     },
-    kernel::names::Name,
-    nt::*,
+    kernel::{late, memory, names::Name},
+    nt::{self, *},
 };
 use kp_core::{
     Plugin,
@@ -33,6 +33,7 @@ pub(crate) unsafe fn load<P: Plugin>(driver: *mut DriverObject) -> Result<(), Nt
     match unsafe { make::<P>(driver) } {
         Ok(node) => {
             node.put(bound);
+            node.end_by(end_device::<P>);
             node.set(State::Open);
             Ok(())
         }
@@ -64,6 +65,24 @@ unsafe fn make<'d, P: Plugin>(driver: *mut DriverObject) -> Result<DeviceObject<
     // SAFETY: once, and the extension stays where it is.
     let init = |node: &Node| unsafe { node.init_remove_lock() };
     Ok(device.finish(Node::new(), init, 0))
+}
+
+/// The plugin does not let go of memory whose app has ended: it ends here, and nobody opens its device until the driver is loaded again.
+///
+/// # Safety
+/// The device that [`load`] has made, whose driver is not unloaded meanwhile; Passive.
+unsafe fn end_device<P: Plugin>(device: *mut nt::DeviceObject) {
+    // SAFETY: made by `load`: its extension is a node.
+    let node = unsafe { DeviceObject::<Node>::from_raw(device) };
+    // Once, whoever else's time is up.
+    if node.change(State::Open, State::Closed, false) {
+        // SAFETY: Passive; a driver without a device is never suspended, and unload ends it after the request that this serves.
+        let end = |bound: &BoundDevice<P>| unsafe { node::end(bound, true) };
+        // SAFETY: `put` has put one of `P` there, and unload alone takes it.
+        unsafe { node.with::<P, _>(end) };
+        late::settle();
+        memory::free_late();
+    }
 }
 
 /// The last handle is closed, and the driver was told to stop. Passive.

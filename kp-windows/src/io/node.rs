@@ -16,7 +16,7 @@ pub(crate) struct Node {
     word: AtomicU32,
     /// By `BoundDevice::into_raw`; null: none is bound. INVARIANT: not changed while a handle is made.
     driver: AtomicPtr<()>,
-    /// What stops the device when it does not let go of an app's memory: an [`EndDevice`]; null: nothing does.
+    /// What stops the device when it does not let go of an app's memory: an [`EndDevice`]; null: it was not started yet.
     end_device: AtomicPtr<()>,
     remove_lock: UnsafeCell<RemoveLock>,
 }
@@ -124,7 +124,7 @@ impl Node {
         self.end_device.store(end as *mut (), Release);
     }
 
-    /// Stops the device: every session ends, and then its plugin. Nothing, for a plugin without one. Passive.
+    /// Stops the device: every session ends, and then its plugin. Passive.
     ///
     /// # Safety
     /// The device whose node this is, which is not deleted meanwhile.

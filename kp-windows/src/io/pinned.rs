@@ -10,7 +10,7 @@
 //! | who serves the request | it has a cancel routine |
 //! | the request | its cancel routine or its timer is taken out, or what either of them has begun is over |
 //!
-//! Who would leave the request alone takes its routine or timer out, and completes it. While either has [begun](BUSY), nobody else does.
+//! Who would leave the request alone takes its routine or timer out, and completes it. While either has begun ([`BUSY`], [`LATE`]), nobody else does.
 use crate::{
     io::{
         buffered_request::BufferedRequest,
@@ -43,8 +43,10 @@ use kp_core::{
 /// How long a device and its plugin have for letting go of the memory of an app that has ended, in ns.
 const PATIENCE_NS: u64 = 5_000_000_000;
 
-/// In the count of users: the request acts.
+/// In the count of users: the request acts, as it was cancelled.
 const BUSY: usize = 1 << (usize::BITS - 1);
+/// The same, as its time is up. A bit of its own: what cancelling has begun may not have come to its end by then.
+const LATE: usize = 1 << (usize::BITS - 2);
 
 /// An app's pages, and their request.
 #[repr(C)]
@@ -136,6 +138,12 @@ impl<P: Plugin> DirectRequest<'_, P> {
         (mdl.byte_offset == 0).then_some(mdl.byte_count as usize)
     }
 
+    /// Is the out-buffer another device's memory, which the app has mapped?
+    fn is_io_space(&self) -> bool {
+        // SAFETY: null, or the kernel's list, as long as the request.
+        unsafe { self.irp.mdl().as_ref() }.is_some_and(|mdl| mdl.flags & MDL_IO_SPACE != 0)
+    }
+
     fn make(&self) -> Option<NonNull<Pinned<P>>> {
         let mdl = NonNull::new(self.irp.mdl())?;
         // SAFETY: this driver's device, which goes after the request.
@@ -194,8 +202,11 @@ impl<P: Plugin> UserRequest for DirectRequest<'_, P> {
     }
     fn pin(&mut self, _: u64, _: NonZeroUsize, write: bool) -> Result<NonNull<RawPages>> {
         let is_read = request::in_direct_code(BufferRegister::NR) == Some(self.irp.parameters().io_control_code);
-        if is_read == write {
-            return Err(Status::BAD_FIELD.into()); // locked for something else than is asked for
+        if is_read && write {
+            return Err(Status::BAD_FIELD.into()); // locked for less than is asked for
+        }
+        if self.is_io_space() {
+            return Err(Status::NOT_PINNABLE.into());
         }
         let pinned = self.make().ok_or(Status::NO_MEMORY)?;
         self.pinned = Some(pinned);
@@ -214,7 +225,7 @@ unsafe fn pend<P: Plugin>(pinned: NonNull<Pinned<P>>) {
     let is_cancelled = unsafe { record.irp.cancel_by(on_cancel::<P>, pinned.as_ptr().cast()) };
     if is_cancelled && record.irp.claim() {
         // SAFETY: the routine was taken out, so this acts for the request.
-        unsafe { act(record) };
+        unsafe { act(record, BUSY) };
     }
     // SAFETY: the caller's promise.
     unsafe { leave::<P>(pinned.cast()) };
@@ -245,9 +256,9 @@ impl<P: Plugin> Pinned<P> {
         self.irp.claim() || self.timer.cancel()
     }
 
-    /// How many users there are.
+    /// Is the request the only user?
     fn is_alone(users: usize) -> bool {
-        users & !BUSY == 1
+        users & !(BUSY | LATE) == 1
     }
 }
 
@@ -268,11 +279,12 @@ unsafe fn finish<P: Plugin>(pinned: NonNull<Pinned<P>>) {
 /// Has [`on_work`] act for the request. Up to DISPATCH_LEVEL.
 ///
 /// # Safety
-/// The caller has taken its cancel routine or its timer out, or is one of them.
-unsafe fn act<P: Plugin>(record: &Pinned<P>) {
-    record.pages.users.fetch_or(BUSY, SeqCst);
+/// The caller has taken its cancel routine out, or is that, for [`BUSY`]; or is its timer, for [`LATE`].
+unsafe fn act<P: Plugin>(record: &Pinned<P>, why: usize) {
+    record.pages.users.fetch_or(why, SeqCst);
     let context = ptr::from_ref(record).cast_mut().cast();
-    // SAFETY: it is queued once at a time: by who acts; the request is a user until the routine has run, and the device goes after it.
+    // SAFETY: it is queued once at a time: by cancelling, and by the timer that what is queued then sets, when it has begun; the request is a user
+    // until the routine has run, and the device goes after it.
     unsafe { record.work.queue(on_work::<P>, context) };
 }
 
@@ -283,7 +295,7 @@ unsafe extern "efiapi" fn on_cancel<P: Plugin>(_: *mut nt::DeviceObject, irp: *m
     // SAFETY: put there with the routine: the request is a user.
     let record = unsafe { &*record };
     // SAFETY: this is its cancel routine.
-    unsafe { act(record) };
+    unsafe { act(record, BUSY) };
 }
 
 /// The time is up.
@@ -291,7 +303,7 @@ unsafe extern "efiapi" fn on_timer<P: Plugin>(_: *mut nt::Dpc, record: *mut c_vo
     // SAFETY: the timer was not taken back: the request is a user.
     let record = unsafe { &*record.cast_const().cast::<Pinned<P>>() };
     // SAFETY: this is its timer.
-    unsafe { act(record) };
+    unsafe { act(record, LATE) };
 }
 
 /// What cancelling has begun. Passive.
@@ -303,8 +315,8 @@ unsafe extern "efiapi" fn on_work<P: Plugin>(_: *mut nt::DeviceObject, record: *
     if record.is_late.replace(true) {
         // SAFETY: as above.
         unsafe { end(record) };
-        if record.pages.users.fetch_sub(BUSY | 1, SeqCst) == BUSY | 1 {
-            // SAFETY: nobody else is a user.
+        if record.pages.users.fetch_sub(LATE | 1, SeqCst) == LATE | 1 {
+            // SAFETY: nobody else is a user, and what cancelling has begun is over.
             unsafe { finish(pinned) };
         }
         return;
@@ -318,10 +330,18 @@ unsafe extern "efiapi" fn on_work<P: Plugin>(_: *mut nt::DeviceObject, record: *
         return unsafe { finish(pinned) };
     }
     record.timer.set(relative(PATIENCE_NS));
-    let users = record.pages.users.fetch_and(!BUSY, SeqCst);
-    if Pinned::<P>::is_alone(users) && record.timer.cancel() {
-        // SAFETY: nobody else is a user: who left saw that somebody acts.
-        unsafe { finish(pinned) };
+    let users = &record.pages.users;
+    loop {
+        // While it is busy nobody else completes the request, so the record is there.
+        let now = users.load(SeqCst);
+        // Nobody is left if the time was up before this has come here, and what that began is over.
+        if now == BUSY || Pinned::<P>::is_alone(now) && record.timer.cancel() {
+            // SAFETY: nobody else is a user: who left saw that somebody acts.
+            return unsafe { finish(pinned) };
+        }
+        if users.compare_exchange(now, now & !BUSY, SeqCst, SeqCst).is_ok() {
+            return;
+        }
     }
 }
 

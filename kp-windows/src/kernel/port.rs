@@ -274,6 +274,12 @@ unsafe impl Pci for Windows {
     fn config_write(device: DeviceId, offset: u32, width: ConfigWidth, value: u32) {
         hardware(device).config_write(offset, width.bytes(), value);
     }
+    fn reset_begins(device: DeviceId) -> bool {
+        hardware(device).interrupt.reset_begins()
+    }
+    fn reset_ended(device: DeviceId) {
+        hardware(device).interrupt.reset_ended();
+    }
 }
 
 // SAFETY: each function is the kernel's own of that meaning, or the port's as its module says.

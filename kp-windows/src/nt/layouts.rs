@@ -141,6 +141,7 @@ layouts! {
         context = Context at 8;
         reference = InterfaceReference at 16;
         dereference = InterfaceDereference at 24;
+        set_entry = SetTableEntry at 32;
         mask_entry = MaskTableEntry at 40;
         unmask_entry = UnmaskTableEntry at 48;
     }

@@ -191,6 +191,8 @@ pub(crate) struct Mdl {
 
 /// Bits of [`Mdl::flags`]: MDL_MAPPED_TO_SYSTEM_VA and MDL_SOURCE_IS_NONPAGED_POOL, with either of which `mapped_system_va` is valid.
 pub(crate) const MDL_HAS_SYSTEM_VA: i16 = 1 | 4;
+/// The same: some of the pages are a device's memory.
+pub(crate) const MDL_IO_SPACE: i16 = 0x0800;
 
 /// IRP.
 #[repr(C)]

@@ -51,6 +51,9 @@ impl BusInterface {
 /// MaskTableEntry and UnmaskTableEntry: context, the entry's index. Up to DIRQL.
 pub(crate) type MaskEntry = unsafe extern "efiapi" fn(*mut c_void, u32) -> NtStatus;
 
+/// SetTableEntry: context, the entry's index, the message's. Up to DIRQL.
+pub(crate) type SetEntry = unsafe extern "efiapi" fn(*mut c_void, u32, u32) -> NtStatus;
+
 /// GUID of an interface: GUID_MSIX_TABLE_CONFIG_INTERFACE.
 pub(crate) static MSIX_TABLE_INTERFACE: Guid =
     Guid { a: 0x1A6A_460B, b: 0x194F, c: 0x455D, d: [0xB3, 0x4B, 0xB8, 0x4C, 0x5B, 0x05, 0x71, 0x2B] };
@@ -64,7 +67,7 @@ pub(crate) struct MsixTableInterface {
     pub(crate) context: *mut c_void,
     pub(crate) reference: Option<InterfaceCount>,
     pub(crate) dereference: Option<InterfaceCount>,
-    _set_entry: usize,
+    pub(crate) set_entry: Option<SetEntry>,
     pub(crate) mask_entry: Option<MaskEntry>,
     pub(crate) unmask_entry: Option<MaskEntry>,
     _reserved: [usize; 2],
@@ -78,7 +81,7 @@ impl MsixTableInterface {
         context: core::ptr::null_mut(),
         reference: None,
         dereference: None,
-        _set_entry: 0,
+        set_entry: None,
         mask_entry: None,
         unmask_entry: None,
         _reserved: [0; 2],

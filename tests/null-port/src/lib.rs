@@ -179,6 +179,10 @@ unsafe impl Pci for Null {
         u32::MAX >> (32 - 8 * width.bytes())
     }
     fn config_write(_device: DeviceId, _offset: u32, _width: ConfigWidth, _value: u32) {}
+    fn reset_begins(_device: DeviceId) -> bool {
+        true
+    }
+    fn reset_ended(_device: DeviceId) {}
 }
 
 // SAFETY: nothing is ever connected.

@@ -125,6 +125,7 @@ impl Device {
         self.free_lists();
         *lock(&self.lists) = vec![raw, translated];
         *lock(&self.slot.assigned) = assigned;
+        self.slot.program(if let Assigned::Messages(count) = assigned { count } else { 0 });
         self.slot.observed.starts();
         self.slot.power.begins();
         self.slot.is_starting.store(true, Release);

@@ -123,7 +123,8 @@ pub(crate) struct Kernel {
 pub struct Options {
     /// Whose exports the kernel has.
     pub processor: Processor,
-    /// Functions that MmGetSystemRoutineAddress does not find, as on an older Windows.
+    /// Functions that MmGetSystemRoutineAddress does not find, as on an older Windows. The bus gives no interface for tables of MSI-X, if
+    /// [`MSIX_TABLE_INTERFACE`](crate::MSIX_TABLE_INTERFACE) is among them.
     pub absent: Vec<String>,
     /// How many times slower than the host's the clock is that drivers read: what is a rate for a driver then does not depend on how busy
     /// the host is. Timers and waits are as always. 0 and 1: not at all.
@@ -435,6 +436,11 @@ impl Machine {
     pub fn go_on_in_a_flush(&self) {
         self.kernel.dpcs.wait_until_stopped(&self.kernel, true);
         self.kernel.dpcs.stop_in_completions(false);
+    }
+
+    /// From now on the page at this address of a process is another device's memory, which that has mapped there.
+    pub fn is_io_space(&self, page: usize) {
+        lock(&self.kernel.page_lists.io_space).push(page);
     }
 
     /// Keeps DPCs in their queue until they are let go or flushed, so that what piles up meanwhile can be seen.

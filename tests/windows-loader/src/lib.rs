@@ -90,6 +90,7 @@ pub use file::{Done, Handle, Pending};
 pub use kernel::{Machine, Options, Verdict};
 pub use observed::Handlers;
 pub use passed_on::Stranger;
+pub use pdo::NAME_OF_MSIX_TABLE as MSIX_TABLE_INTERFACE;
 pub use process::{Mode, Process};
 pub use resources::Shape;
 pub use rule::{Broken, Rule, Source};

@@ -17,12 +17,16 @@ use std::{
 /// Bits of an MDL's flags.
 pub(crate) const MAPPED: i16 = 1;
 pub(crate) const LOCKED: i16 = 2;
+/// MDL_IO_SPACE.
+const IO_SPACE: i16 = 0x0800;
 
 /// All lists that there are.
 #[derive(Default)]
 pub(crate) struct PageLists {
     lists: Mutex<BTreeMap<usize, List>>,
     pages: AtomicU64,
+    /// Pages of processes that are a device's memory.
+    pub(crate) io_space: Mutex<Vec<usize>>,
 }
 
 /// What is known of a list.
@@ -46,7 +50,8 @@ impl PageLists {
         // SAFETY: fresh memory of this size, zeroed.
         let fields = unsafe { &mut *mdl };
         fields.size = size as i16;
-        fields.flags = LOCKED;
+        let is_io_space = lock(&self.io_space).iter().any(|&page| (at..at + len).contains(&page));
+        fields.flags = if is_io_space { LOCKED | IO_SPACE } else { LOCKED };
         fields.start_va = if is_own { 0 } else { at / PAGE * PAGE };
         fields.byte_offset = (at % PAGE) as u32;
         fields.byte_count = len as u32;

@@ -61,6 +61,9 @@ struct MsixTableInterface {
     get_size: usize,
 }
 
+/// The name of the interface of a device's MSI-X table, which a bus need not give.
+pub const NAME_OF_MSIX_TABLE: &str = "GUID_MSIX_TABLE_CONFIG_INTERFACE";
+
 /// GUID_MSIX_TABLE_CONFIG_INTERFACE, {1a6a460b-194f-455d-b34b-b84c5b05712b}.
 const MSIX_TABLE_INTERFACE: [u8; 16] =
     [0x0B, 0x46, 0x6A, 0x1A, 0x4F, 0x19, 0x5D, 0x45, 0xB3, 0x4B, 0xB8, 0x4C, 0x5B, 0x05, 0x71, 0x2B];
@@ -242,7 +245,8 @@ fn query_interface(device: *mut DeviceObject, [kind, size_and_version, place, _]
 
 /// Of a device that has such a table.
 fn query_msix_table(device: *mut DeviceObject, size: usize, place: usize) -> NtStatus {
-    let has_table = slot(device).is_some_and(|slot| slot.messages() == IrqKind::MsiX);
+    let is_absent = cpu::kernel().options.absent.iter().any(|name| name == NAME_OF_MSIX_TABLE);
+    let has_table = !is_absent && slot(device).is_some_and(|slot| slot.messages() == IrqKind::MsiX);
     if !has_table || size < size_of::<MsixTableInterface>() {
         return STATUS_NOT_SUPPORTED;
     }
@@ -253,7 +257,7 @@ fn query_msix_table(device: *mut DeviceObject, size: usize, place: usize) -> NtS
         context: device.expose_provenance(),
         reference: function(reference as *const ()),
         dereference: function(dereference as *const ()),
-        set_entry: 0,
+        set_entry: function(set_entry as *const ()),
         mask_entry: function(mask_entry as *const ()),
         unmask_entry: function(unmask_entry as *const ()),
         get_entry: 0,
@@ -263,6 +267,12 @@ fn query_msix_table(device: *mut DeviceObject, size: usize, place: usize) -> NtS
     unsafe { ptr::with_exposed_provenance_mut::<MsixTableInterface>(place).write(interface) };
     cpu::kernel().count_interface(1);
     STATUS_SUCCESS
+}
+
+/// Up to a handler's level ("PCI_MSIX_SET_ENTRY callback function (wdm.h)").
+extern "efiapi" fn set_entry(context: usize, entry: u32, message: u32) -> NtStatus {
+    let slot = lock(&cpu::kernel().slots).get(&context).cloned();
+    if slot.is_some_and(|slot| slot.bind(entry, message)) { STATUS_SUCCESS } else { STATUS_INVALID_PARAMETER }
 }
 
 extern "efiapi" fn mask_entry(context: usize, entry: u32) -> NtStatus {

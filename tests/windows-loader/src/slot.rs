@@ -9,7 +9,7 @@ use crate::{
 };
 use kp_sim::device::{DeviceModel, Identity, IrqKind};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Mutex,
         atomic::{
@@ -55,9 +55,13 @@ struct Model {
     table: MsixTable,
 }
 
-/// What the masks of a device's MSI-X table do.
+/// A device's messages, as the bus driver has written them at START: the entries of its MSI-X table and their masks, or its MSI.
 #[derive(Default)]
 struct MsixTable {
+    /// Entries that have a message, and which.
+    bound: BTreeMap<u16, u16>,
+    /// Where its capability MSI is, if the model has one itself.
+    msi: Option<u16>,
     masked: BTreeSet<u16>,
     /// Messages that were to be sent while they were masked: the table's pending bits.
     pending: BTreeSet<u16>,
@@ -69,6 +73,21 @@ const BUS_MASTER: u16 = 1 << 2;
 const NO_LINE: u16 = 1 << 10;
 const COMMAND: usize = 4;
 const MSI_AT: usize = 0x40;
+const FIRST_CAPABILITY: u16 = 0x34;
+const MSI: u8 = 0x05;
+const PCI_EXPRESS: u8 = 0x10;
+const MSIX: u8 = 0x11;
+/// Device Control, behind the capability's header, and its bit that resets.
+const DEVICE_CONTROL: u16 = 0x08;
+const RESET: u32 = 1 << 15;
+/// Message Control, the same, and bits of it: MSI is enabled, its address has 64 bits; MSI-X is enabled.
+const MESSAGE_CONTROL: u16 = 0x02;
+const MSI_ENABLED: u32 = 1;
+const MSI_IS_WIDE: u32 = 1 << 7;
+const MSIX_ENABLED: u32 = 1 << 15;
+/// What a message of MSI is, where the processors take it.
+const MSI_ADDRESS: u32 = 0xFEE0_1000;
+const MSI_DATA: u32 = 0x0051;
 
 impl Model {
     /// It has a line, which is not off, and sends no messages in its place.
@@ -99,6 +118,76 @@ impl Model {
 }
 
 impl Model {
+    /// Where a capability is that the model has itself.
+    fn capability(&mut self, id: u8) -> Option<u16> {
+        let mut at = self.device.config_read(FIRST_CAPABILITY, 1)? as u16 & 0xFC;
+        for _ in 0..48 {
+            if at == 0 {
+                return None;
+            }
+            let header = self.device.config_read(at, 2)?;
+            if header as u8 == id {
+                return Some(at);
+            }
+            at = (header >> 8) as u16 & 0xFC;
+        }
+        None
+    }
+
+    /// Where MSI has its data.
+    fn msi_data(&mut self, at: u16) -> u16 {
+        let control = self.device.config_read(at + MESSAGE_CONTROL, 2).unwrap_or(0);
+        if control & MSI_IS_WIDE != 0 { at + 0x0C } else { at + 0x08 }
+    }
+
+    /// Writes so many messages, as a bus driver does that starts the device, and enables them. "If there are more table entries than messages, the
+    /// system sets the remaining table entries to correspond to message zero" ("PCI_MSIX_SET_ENTRY callback function (wdm.h)").
+    fn program(&mut self, count: u16) {
+        let entries = if count > 0 { self.device.vectors(IrqKind::MsiX) } else { 0 };
+        let bound = (0..entries).map(|entry| (entry, if entry < count { entry } else { 0 })).collect();
+        self.table = MsixTable { bound, ..MsixTable::default() };
+        let at = self.capability(MSIX);
+        if let (Some(at), true) = (at, count > 0) {
+            let control = self.device.config_read(at + MESSAGE_CONTROL, 2).unwrap_or(0);
+            self.device.config_write(at + MESSAGE_CONTROL, 2, control | MSIX_ENABLED);
+        } else if let (Some(at), true) = (self.capability(MSI), count > 0) {
+            let data = self.msi_data(at);
+            self.device.config_write(at + 0x04, 4, MSI_ADDRESS);
+            self.device.config_write(data, 2, MSI_DATA);
+            let control = self.device.config_read(at + MESSAGE_CONTROL, 2).unwrap_or(0);
+            self.device.config_write(at + MESSAGE_CONTROL, 2, control | MSI_ENABLED);
+            self.table.msi = Some(at);
+        }
+    }
+
+    /// Which message gets to a processor as one is sent. None after a reset that has cleared what was [written](Self::program), until that is there
+    /// again.
+    fn arrives(&mut self, sent: u16) -> Option<u16> {
+        if self.device.vectors(IrqKind::MsiX) > 0 {
+            return self.table.bound.get(&sent).copied();
+        }
+        let Some(at) = self.table.msi else { return Some(sent) };
+        let data = self.msi_data(at);
+        let mut is =
+            |at, width, bits: u32| self.device.config_read(at, width).is_some_and(|value| value & bits == bits);
+        let arrives =
+            is(at + 0x04, 4, MSI_ADDRESS) && is(data, 2, MSI_DATA) && is(at + MESSAGE_CONTROL, 2, MSI_ENABLED);
+        arrives.then_some(sent)
+    }
+
+    /// Device Control was written. A reset clears the command register and the table of MSI-X, and masks its entries; what else is in configuration
+    /// space is the model's.
+    fn express_written(&mut self, offset: u16, value: u32) {
+        let control = self.capability(PCI_EXPRESS).map(|at| at + DEVICE_CONTROL);
+        if control == Some(offset) && value & RESET != 0 {
+            let entries = self.device.vectors(IrqKind::MsiX);
+            (self.table.bound, self.table.pending) = Default::default();
+            self.table.masked = (0..entries).collect();
+            self.command = 0;
+            self.apply();
+        }
+    }
+
     /// Would it raise its line, if that were not off? PCI Local Bus Specification 3.0, section 6.2.3, bit 3 of the status register.
     fn wants_line(&mut self) -> bool {
         if self.device.vectors(IrqKind::Line) == 0 || matches!(self.listens, Some((IrqKind::Msi | IrqKind::MsiX, _))) {
@@ -219,17 +308,37 @@ impl Slot {
         if self.is_gone() || self.power.is_asleep() {
             return None;
         }
-        let Model { device, table: MsixTable { masked, pending }, .. } = &mut *model;
+        let MsixTable { masked, pending, .. } = &mut model.table;
         if let Some(message) = pending.iter().find(|message| !masked.contains(message)).copied() {
             pending.remove(&message);
-            return Some(message);
+            return model.arrives(message);
         }
         loop {
-            match device.take_message()? {
-                message if masked.contains(&message) => _ = pending.insert(message),
-                message => return Some(message),
+            match model.device.take_message()? {
+                message if model.table.masked.contains(&message) => _ = model.table.pending.insert(message),
+                message => {
+                    if let Some(message) = model.arrives(message) {
+                        return Some(message);
+                    } // else it was sent to nowhere
+                }
             }
         }
+    }
+
+    /// START has assigned so many messages, which the bus driver writes.
+    pub(crate) fn program(&self, count: u16) {
+        lock(&self.model).program(count);
+    }
+
+    /// Writes an entry of its MSI-X table. False: there is no such entry, or no such message, or the BAR is not decoded.
+    pub(crate) fn bind(&self, entry: u32, message: u32) -> bool {
+        let assigned: u32 = self.assigned(IrqKind::MsiX).into();
+        let mut model = lock(&self.model);
+        let entry = u16::try_from(entry).ok().filter(|&entry| entry < model.device.vectors(IrqKind::MsiX));
+        let is_mapped = model.command & MEMORY != 0;
+        let Some(entry) = entry.filter(|_| message < assigned && is_mapped) else { return false };
+        model.table.bound.insert(entry, message as u16);
+        true
     }
 
     /// Masks an entry of its MSI-X table, or unmasks it. False: there is no such entry.
@@ -327,6 +436,7 @@ impl Slot {
         if let Ok(width @ (1 | 2 | 4)) = u8::try_from(bytes.len()) {
             let value = bytes.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte));
             if model.device.config_write(offset as u16, width, value) {
+                model.express_written(offset as u16, value);
                 return;
             }
         }

@@ -111,4 +111,10 @@ contract! { ($)
     safe fn config_read(device: DeviceId, offset: u32, width: ConfigWidth) -> u32;
     /// Writes configuration space at `offset`, in bytes and aligned. Passive.
     safe fn config_write(device: DeviceId, offset: u32, width: ConfigWidth, value: u32) -> ();
+    /// The device is about to be reset by configuration space, which kp-core has read, and writes back. False: it must not be, for the kernel has
+    /// written something elsewhere that it could not write again. Passive, while nothing is connected.
+    safe fn reset_begins(device: DeviceId) -> bool;
+    /// It was reset, and has its configuration space back: has what the kernel has written elsewhere written again, as the messages of
+    /// a table of MSI-X. Not called if it has not answered. Passive.
+    safe fn reset_ended(device: DeviceId) -> ();
 }

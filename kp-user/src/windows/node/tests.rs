@@ -10,6 +10,8 @@ struct Script {
     seen: Mutex<Vec<(u32, Vec<u8>)>>,
     /// The memory of what was to stay pending.
     kept: Mutex<Vec<(u64, u64)>>,
+    /// What the next of these are refused with.
+    refuses: Mutex<Vec<Status>>,
 }
 
 type Step = fn(&[u8], &mut [u8]) -> Result<usize, Status>;
@@ -24,7 +26,7 @@ impl DeviceControl for Script {
     fn keep(&self, code: u32, input: &[u8], start: u64, len: u64) -> Result<(), Status> {
         self.seen.lock().unwrap().push((code, input.to_vec()));
         self.kept.lock().unwrap().push((start, len));
-        Ok(())
+        self.refuses.lock().unwrap().pop().map_or(Ok(()), Err)
     }
 
     #[cfg(windows)]
@@ -35,7 +37,8 @@ impl DeviceControl for Script {
 
 fn node(steps: impl IntoIterator<Item = Step>) -> ControlNode<Script> {
     let steps = Mutex::new(steps.into_iter().collect());
-    ControlNode { kernel: Script { steps, seen: Mutex::default(), kept: Mutex::default() } }
+    let (seen, kept, refuses) = Default::default();
+    ControlNode { kernel: Script { steps, seen, kept, refuses } }
 }
 
 impl ControlNode<Script> {
@@ -207,5 +210,26 @@ fn a_schema_comes_behind_its_struct() {
     let lies: [Step; 2] = [|_, output| told(output, 4, b"abc"), |_, output| told(output, 7, b"abcdef")];
     for lie in lies {
         assert_eq!(node([lie]).schema(0, &mut [0; 6]).unwrap_err(), Error::from(Status::PROTOCOL));
+    }
+}
+
+#[test]
+fn what_a_device_reads_is_locked_for_writing_and_for_reading_alone_where_that_is_refused() {
+    const NR: u32 = <request::BufferRegister as Request>::NR;
+    let (both, reading) = (control_code(NR).unwrap(), request::in_direct_code(NR).unwrap());
+    let fault = TransportStatus::FAULT.status();
+    for (access, refuses, codes, due) in [
+        (request::access::READ, vec![], vec![both], Ok(())),
+        (request::access::READ, vec![fault], vec![both, reading], Ok(())),
+        (request::access::READ, vec![Status::BAD_FIELD], vec![both, reading], Ok(())), // a driver that takes no such request
+        (request::access::READ, vec![Status::NO_MEMORY], vec![both], Err(Status::NO_MEMORY)),
+        (request::access::WRITE, vec![fault], vec![both], Err(fault)),
+    ] {
+        let node = node([]);
+        *node.kernel.refuses.lock().unwrap() = refuses;
+        let of = request::BufferRegister { addr: 4096, len: 4096, buffer: 5, access, ..Request::new() };
+        assert_eq!(node.buffer_register(&of).map_err(|error| error.status), due);
+        let seen: Vec<u32> = node.kernel.seen.lock().unwrap().iter().map(|(code, _)| *code).collect();
+        assert_eq!(seen, codes);
     }
 }

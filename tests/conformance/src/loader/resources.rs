@@ -31,7 +31,18 @@ pub(super) fn started(
     shape: Shape,
     assigned: Assigned,
 ) -> Loaded {
-    let machine = Machine::default();
+    started_on(Machine::default(), plugin, drivers, model, shape, assigned)
+}
+
+/// The same on this machine.
+pub(super) fn started_on(
+    machine: Machine,
+    plugin: &str,
+    drivers: &str,
+    model: impl DeviceModel + 'static,
+    shape: Shape,
+    assigned: Assigned,
+) -> Loaded {
     let sys: PathBuf = [drivers, plugin, "windows-x86_64", &format!("kp-{plugin}.sys")].iter().collect();
     let driver = machine.start(&sys).unwrap_or_else(|error| panic!("start {plugin}: {error}"));
     let device = machine.plug_as(model, shape);

@@ -194,7 +194,6 @@ fn a_buffer_is_registered_as_long_as_its_request_is_pending(drivers: &str) {
     let refused = |status: Status| status.ntstatus() as i32;
     for (code, what, skip, status) in [
         (read, register(5, PAGE, access::WRITE), 0, Status::BAD_FIELD),
-        (write, register(5, PAGE, access::READ), 0, Status::BAD_FIELD),
         (write, register(5, 2 * PAGE, access::WRITE), 0, kp_abi::TransportStatus::FAULT.status()),
         (write, register(5, PAGE, access::WRITE), 8, kp_abi::TransportStatus::FAULT.status()),
         (write, register(64, PAGE, access::WRITE), 0, Status::BAD_FIELD),
@@ -332,4 +331,84 @@ fn whatever_fails_nothing_is_left(drivers: &str) {
         }
         assert!(places > 30, "{places} places");
     }
+}
+
+/// A page that nobody can write, as a program's constants.
+#[repr(align(4096))]
+struct Constants([u8; PAGE]);
+
+static CONSTANTS: Constants = Constants([0xA7; PAGE]);
+
+/// Memory that a device only reads is locked for writing too, so that a page that is copied on write is copied before; what cannot be written is locked
+/// for reading.
+#[guest_test(stage = "loader")]
+fn memory_that_is_read_is_locked_for_writing_where_it_can_be_written(drivers: &str) {
+    let loaded = started(drivers, Options::default(), Engine::default());
+    let app = App::open(&loaded);
+    let mut memory = Pages::new(1);
+    let write = control_code(BufferRegister::NR).expect("a code");
+    let what = register(5, PAGE, access::READ);
+    let begun = app.handle.start(write, Place::input(what.as_bytes()), memory.place(1)).expect("it begins");
+    assert!(!begun.is_over(), "for reading, locked for both");
+    app.node.buffer_release(5).expect("it is released");
+    assert_eq!(begun.wait().status, 0);
+    let address = CONSTANTS.0.as_ptr().expose_provenance() as u64;
+    let constants = BufferRegister { addr: address, ..register(6, PAGE, access::READ) };
+    app.node.buffer_register(&constants).expect("for reading alone");
+    let into = app.plugin.buffer(PAGE, Access::Write).expect("memory");
+    app.client().copy(Buffer(6), into.number(), PAGE as u32).expect("the card copies");
+    let mut got = vec![0; PAGE];
+    into.read(0, &mut got);
+    assert_eq!(got, CONSTANTS.0);
+    let both = BufferRegister { buffer: 7, access: access::WRITE, ..constants };
+    assert!(app.node.buffer_register(&both).is_err(), "the device would write there");
+    app.node.buffer_release(6).expect("it is released");
+    drop((begun, into));
+    drop(app);
+    finish_with_nothing(loaded);
+}
+
+/// Another device's memory that an app has mapped is not registered.
+#[guest_test(stage = "loader")]
+fn another_devices_memory_is_not_pinnable(drivers: &str) {
+    let loaded = started(drivers, Options::default(), Engine::default());
+    let app = App::open(&loaded);
+    let mut memory = Pages::new(2);
+    let place = memory.place(2);
+    loaded.machine.is_io_space(place.address + PAGE);
+    let (write, read) = (control_code(BufferRegister::NR), in_direct_code(BufferRegister::NR));
+    for (code, access) in [(write, access::WRITE), (write, access::READ), (read, access::READ)] {
+        let what = register(5, 2 * PAGE, access);
+        let begun = app.handle.start(code.expect("a code"), Place::input(what.as_bytes()), place).expect("it begins");
+        assert!(begun.is_over(), "it is refused at once");
+        assert_eq!(begun.wait().status, Status::NOT_PINNABLE.ntstatus() as i32);
+    }
+    drop(app);
+    finish_with_nothing(loaded);
+}
+
+/// The same of a plugin without a device, which has no other use for an app's memory than to keep it: it ends as if its driver were unloaded, and a
+/// buffer of another app's with it.
+#[guest_test(stage = "loader")]
+fn a_plugin_without_a_device_keeps_no_process_from_its_end(drivers: &str) {
+    const KEEPER: &str = r"\\.\kp-keeper";
+    let mut options = Options::default();
+    options.haste = 20;
+    let machine = Machine::new(options);
+    let sys: PathBuf = [drivers, "keeper", "windows-x86_64", "kp-keeper.sys"].iter().collect();
+    let driver = machine.start(&sys).unwrap_or_else(|error| panic!("start keeper: {error}"));
+    let loaded = Loaded { process: machine.process(Token::Administrator), device: None, driver, machine };
+    let other = loaded.machine.process(Token::Administrator);
+    let open = |process| App::over(open_path(process, KEEPER)).unwrap_or_else(|error| panic!("{error}"));
+    let (app, another) = (open(&loaded.process), open(&other));
+    let buffer = app.plugin.buffer(PAGE, Access::Write).expect("memory");
+    app.client().keep(buffer.number()).expect("the plugin has it");
+    let theirs = another.plugin.buffer(PAGE, Access::Write).expect("memory");
+    loaded.process.exit();
+    let log = loaded.machine.log();
+    assert!(log.iter().any(|line| line.contains("its buffer is still used after 5 s")), "{log:?}");
+    assert_eq!(another.client().forget(), Err(Status::DEVICE_GONE.into()));
+    assert!(other.open(KEEPER, READ_WRITE, Mode::Overlapped).is_err(), "it has ended");
+    drop((buffer, app, theirs, another, other));
+    finish_with_nothing(loaded);
 }
