@@ -100,17 +100,13 @@ pub(super) fn disable<P: Plugin>(
     Ok(())
 }
 
-/// As INT_DISABLE. Where the gate is full it waits until a call has left, or the session or its process ends, which disables too.
+/// As INT_DISABLE. Where the gate is full it waits until a call has left; a session that ends disables by itself.
 #[cfg_attr(kp_driver, optimize(size))]
 pub(super) fn undo<P: Plugin>(session: &Session<P>, cx: &mut Passive) -> Result<(), RequestError> {
     loop {
         match disable_own(session, cx) {
-            Err(RequestError::Answer(error)) if error == Status::TOO_MANY_CALLS => {}
+            Err(RequestError::Answer(error)) if error == Status::TOO_MANY_CALLS => kernel::sleep_ns(LOOK_NS),
             done => return done.map(drop),
-        }
-        match session.context.waker.sleep(LOOK_NS) {
-            Err(error) if error != Status::SUSPENDED => return Err(error.into()),
-            _ => {}
         }
     }
 }
