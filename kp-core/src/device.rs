@@ -195,7 +195,8 @@ impl Device {
         Ok(Vectors { link })
     }
 
-    /// The device's own transfers, within what it reaches, which is said once. The device may transfer only from [`Dma::enable`] on.
+    /// The device's own transfers, within what it reaches, which is said once. The device may transfer only from [`Dma::enable`] on,
+    /// and while messages (MSI, MSI-X) are enabled, which are transfers too.
     ///
     /// Errors: `WRONG_DEVICE` without hardware, `BUSY` the second time, `NO_DMA` if it reaches no memory of this machine.
     pub fn dma(&mut self, cx: &mut Passive, limits: DmaLimits) -> Result<Dma> {

@@ -63,8 +63,9 @@ impl Dma {
     /// An interrupt of the plugin's own is disabled before and enabled again, as by [`Config::reset`](crate::Config::reset), with its errors. By messages it
     /// turns bus mastering on again: have the device forget its addresses in `int_disable` at the latest.
     ///
-    /// Errors: `BUSY`, and nothing has changed, while an app has messages (MSI, MSI-X) enabled, which are transfers too; `TIMEOUT` if the
-    /// device still has transfers under way after that time: nothing was freed then.
+    /// Errors: `BUSY`, and nothing has changed, while an app has messages (MSI, MSI-X) enabled, which are transfers too, or may be about to; `TIMEOUT`
+    /// if the device still has transfers under way after that time: nothing was freed then. An app's enabling by messages lets it transfer again, when
+    /// `int_enable` is over: have it forget its addresses by then.
     pub fn halt(&self, cx: &mut Passive) -> Result<()> {
         self.link.while_off(cx, &mut |cx| match self.link.halt(cx) {
             Err(error) if error == Status::DEVICE_GONE => Err(error),

@@ -22,7 +22,7 @@ fn device_name<P: Plugin>() -> Name {
 /// # Safety
 /// `driver` is the kernel's object for this driver, whose DriverEntry runs.
 pub(crate) unsafe fn load<P: Plugin>(driver: *mut DriverObject) -> Result<(), NtStatus> {
-    // SAFETY: this is the port; a driver without a device is never suspended, and is removed at unload alone.
+    // SAFETY: this is the port; a driver without a device is never suspended, and is removed once, by its unload or by what ends it sooner.
     let bind = |cx: &mut kp_core::Passive| unsafe { BoundDevice::<P>::bind(cx, RawDevice::none()) };
     // SAFETY: DriverEntry runs at Passive.
     let bound = unsafe { passive(bind) }.map_err(|error| {
