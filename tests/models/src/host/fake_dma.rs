@@ -175,6 +175,14 @@ pub(crate) mod link {
     #[derive(Clone)]
     pub(crate) struct Link(Arc<Shared>);
 
+    pub(crate) struct NoMasks;
+
+    impl NoMasks {
+        pub(crate) fn has_messages(&self, _: &mut Passive) -> bool {
+            false
+        }
+    }
+
     struct Shared {
         device: Mutex<Option<DeviceId>>,
         dma: DeviceDma,
@@ -187,8 +195,20 @@ pub(crate) mod link {
         pub(crate) fn cut(&self, _: &mut Passive) {
             *self.0.device.lock().unwrap() = None;
         }
-        pub(crate) fn with<R>(&self, _: &mut Passive, f: impl FnOnce(DeviceId) -> R) -> Result<R> {
-            self.0.device.lock().unwrap().map(f).ok_or(Status::DEVICE_GONE.into())
+        pub(crate) fn with<R>(&self, cx: &mut Passive, f: impl FnOnce(DeviceId) -> R) -> Result<R> {
+            self.locked(cx, |_, id| Ok(f(id)))
+        }
+        pub(crate) fn locked<R>(
+            &self,
+            cx: &mut Passive,
+            f: impl FnOnce(&mut Passive, DeviceId) -> Result<R>,
+        ) -> Result<R> {
+            let device = self.0.device.lock().unwrap();
+            device.map_or(Err(Status::DEVICE_GONE.into()), |id| f(cx, id))
+        }
+        /// No interrupt is enabled in any model.
+        pub(crate) fn masks(&self) -> NoMasks {
+            NoMasks
         }
         pub(crate) fn enable(&self, cx: &mut Passive) -> Result<()> {
             self.with(cx, |id| {

@@ -51,6 +51,8 @@ pub struct Clockwork {
     woken_ns: AtomicU64,
     interrupts: AtomicU32,
     undeferred: SpinLock<(), Dispatch>,
+    /// The first run of a timer drops it: as little memory as there is, freed where that is done later.
+    small: SpinLock<Option<KBox<u8>>, Dispatch>,
     interrupted: WaitQueue,
     never: WaitQueue,
 }
@@ -62,6 +64,7 @@ impl Init for Clockwork {
     type Session = ();
     type Interrupt = ();
     fn init(cx: &mut Passive, mut device: Device) -> Result<Self> {
+        let small = KBox::new(cx, 0)?;
         let lateness = KBox::new(cx, Lateness { due: 0, period: 0, late: [0; KEPT], count: 0 })?;
         Ok(Clockwork {
             bar: device.map(cx, 0)?,
@@ -78,6 +81,7 @@ impl Init for Clockwork {
             woken_ns: AtomicU64::new(0),
             interrupts: AtomicU32::new(0),
             undeferred: SpinLock::new(cx, ())?,
+            small: SpinLock::new(cx, Some(small))?,
             interrupted: WaitQueue::new(cx)?,
             never: WaitQueue::new(cx)?,
         })
@@ -103,6 +107,7 @@ impl TimerAtDpc for Clockwork {
     fn timer_at_dpc(&self, cx: &mut Dispatch, timer: u16) {
         let now = cx.now_ns();
         let Some(notes) = self.notes.get(usize::from(timer)) else { return };
+        drop(self.small.with(cx, |small, _| small.take()));
         self.run(cx, notes, |cx| match timer {
             0 => self.lateness.with(cx, |lateness, _| {
                 let late = now.saturating_sub(lateness.due);
