@@ -123,7 +123,8 @@ pub(crate) fn steps(machine: &dyn Machine, driver: &str) -> Vec<String> {
 }
 
 /// Lets those have the devices again that could before they were kept for a driver which is gone: any driver, or the one that each was kept for
-/// then. Has the kernel look for their drivers, and tells `progress` who has them. Fails with the step that failed; a device whose driver could not be looked for is kept as before.
+/// then. Has the kernel look for their drivers, and tells `progress` who has them. Fails with the step that failed; a device whose driver could not
+/// be looked for is kept as before.
 pub(crate) fn give_back(
     machine: &dyn Machine,
     driver: &str,

@@ -71,8 +71,8 @@ const MSI_CONTROL: u16 = 0x02;
 const MSI_IS_WIDE: u16 = 1 << 7;
 const MSI_HAS_MASKS: u16 = 1 << 8;
 
-/// Where the message is that the kernel has written, and the masks, if there are any: offsets behind the header. Some kernels write it once, as the device
-/// starts, and leave it enabled while nobody listens.
+/// Where the message is that the kernel has written, and the masks, if there are any: offsets behind the header. Some kernels write it once, as the
+/// device starts, and leave it enabled while nobody listens.
 const MSI_MESSAGE: [(u16, ConfigWidth); 3] = [(0x04, Dword), (0x08, Word), (0x0C, Dword)];
 const MSI_WIDE_MESSAGE: [(u16, ConfigWidth); 4] = [(0x04, Dword), (0x08, Dword), (0x0C, Word), (0x10, Dword)];
 
@@ -179,10 +179,11 @@ impl Config {
     /// An interrupt of the plugin's own is disabled before, by all its steps, and enabled again afterwards; so no lock is to be held that its
     /// callbacks take.
     ///
-    /// Errors: `WRONG_DEVICE` if the device has no function level reset, or the kernel could not give it its messages back afterwards; `BUSY` while an app has the interrupt enabled, in the callbacks of one of the
-    /// plugin's own, or while another thread has that off; `NO_MEMORY`; `TIMEOUT` if the device does not answer afterwards: it does not decode
-    /// its BARs then, and an interrupt of the plugin's own stays off. After any other error of these nothing has changed. An interrupt of the plugin's own
-    /// that cannot be enabled again is the error of that step; the next reset tries again.
+    /// Errors: `WRONG_DEVICE` if the device has no function level reset, or the kernel could not give it its messages back afterwards; `BUSY` while
+    /// an app has the interrupt enabled, in the callbacks of one of the plugin's own, or while another thread has that off; `NO_MEMORY`; `TIMEOUT` if
+    /// the device does not answer afterwards: it does not decode its BARs then, and an interrupt of the plugin's own stays off. After any other error
+    /// of these nothing has changed. An interrupt of the plugin's own that cannot be enabled again is the error of that step; the next reset tries
+    /// again.
     pub fn reset(&self, cx: &mut Passive) -> Result<()> {
         self.link.while_off(cx, &mut |cx| match self.reset_now(cx) {
             // Nothing answers there.

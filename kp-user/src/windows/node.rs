@@ -119,8 +119,8 @@ impl<K: DeviceControl> Connection for ControlNode<K> {
 
     /// The memory is the request's out-buffer, and registered as long as the request is pending. What no driver takes is the driver's to refuse.
     ///
-    /// Windows locks it for writing also if the device only reads, where it can be written: a page that is copied on write is copied then, and the device
-    /// has the app's own. What cannot be written, and a driver that takes no such request, gets it locked for reading.
+    /// Windows locks it for writing also if the device only reads, where it can be written: a page that is copied on write is copied then, and the
+    /// device has the app's own. What cannot be written, and a driver that takes no such request, gets it locked for reading.
     fn buffer_register(&self, register: &request::BufferRegister) -> Result<()> {
         let sent = request::BufferRegister { addr: register.addr % PAGE as u64, ..*register };
         // Windows would lock all of it before it asks the driver.

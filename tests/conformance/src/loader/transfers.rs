@@ -339,8 +339,8 @@ struct Constants([u8; PAGE]);
 
 static CONSTANTS: Constants = Constants([0xA7; PAGE]);
 
-/// Memory that a device only reads is locked for writing too, so that a page that is copied on write is copied before; what cannot be written is locked
-/// for reading.
+/// Memory that a device only reads is locked for writing too, so that a page that is copied on write is copied before; what cannot be written is
+/// locked for reading.
 #[guest_test(stage = "loader")]
 fn memory_that_is_read_is_locked_for_writing_where_it_can_be_written(drivers: &str) {
     let loaded = started(drivers, Options::default(), Engine::default());
