@@ -2,7 +2,7 @@
 //! back.
 //!
 //! A device's `driver_override` names the only driver that may have it, and outlives that driver's module. Where it named another driver before,
-//! as driverctl has it name vfio-pci, a file below [`FOLDER`] keeps that name until the device is given back.
+//! as driverctl has it name vfio-pci, a file below `/run/kp` keeps that name until the device is given back.
 
 use crate::bus::Bus;
 use crate::machine::Machine;
