@@ -39,6 +39,10 @@ impl RawDevice {
 /// The next session's number: no two sessions of a plugin have one, of whichever device.
 static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
 
+pub(super) fn new_session_number() -> u64 {
+    NEXT_SESSION.fetch_add(1, Relaxed)
+}
+
 /// The record of one bound device. Shared by the port's [`BoundDevice`] and every session.
 pub struct DeviceRecord<P: Plugin> {
     references: AtomicUsize,
@@ -214,10 +218,6 @@ impl<P: Plugin> DeviceRecord<P> {
     /// What the port hands to ISR and DPC.
     pub(super) fn as_cookie(&self) -> *const () {
         ptr::from_ref(self).cast()
-    }
-
-    pub(super) fn new_session_number(&self) -> u64 {
-        NEXT_SESSION.fetch_add(1, Relaxed)
     }
 
     /// Runs the plugin's `event`, on the thread that the port gives to such things, one at a time.

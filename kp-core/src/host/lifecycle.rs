@@ -1,7 +1,7 @@
 //! The life of a device and of its sessions: bind and remove, open and close. Every tear-down is here, in its one order.
 use super::{
     Deadline, OwnerDied,
-    device::{BoundDevice, DeviceRecord, RawDevice, has_scheduled},
+    device::{BoundDevice, DeviceRecord, RawDevice, has_scheduled, new_session_number},
     device_state::DeviceState,
     enable::{force_disconnect, session_closes},
     interrupt::Interrupts,
@@ -292,7 +292,7 @@ fn open_plugin<P: Plugin>(session: &Session<P>, cx: &mut Passive, data: &[u8], f
     session.set_features(features);
     session.set_state(SessionState::Open);
     session.gate.open();
-    Ok(device.new_session_number())
+    Ok(new_session_number())
 }
 
 /// CLOSE. The second caller waits for the first.
